@@ -1,0 +1,38 @@
+# Two commands do all set-up: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: env demo test check format lock benchmark
+
+env: $(READY)
+
+# Everything that was tested, by hash; then this project itself, editable.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: env ## Train and evaluate SSD300 on built-in scenes
+	$(BIN)/python tools/train_det.py --framework ssd300
+
+test: check ## The whole test suite
+	$(BIN)/python -m pytest
+
+check: env ## Style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: env ## Speed beside peers, in one run
+	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+lock: ## Pin anew what pyproject.toml asks for (needs uv)
+	uv pip compile --generate-hashes --no-emit-index-url --no-header --universal \
+		--python-version 3.11 --group dev pyproject.toml -o requirements.lock

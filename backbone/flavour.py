@@ -1,0 +1,125 @@
+"""What must travel with a set of weights so that they answer as they did where they were trained.
+
+Weights of the "same" MobileNet v1 from five sources differ in padding, batch-norm epsilon,
+activation and input scaling, and each of these changes the answer by 3-12 % when guessed wrong.
+So nothing here is guessed: a :class:`Flavour` is written beside the weights and read back with
+them. This module imports nothing heavy, because command-line help is built from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+Padding = Literal["same", "symmetric"]
+ChannelOrder = Literal["rgb", "bgr"]
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How an 8-bit photo becomes the network's input.
+
+    Attributes:
+        size: Side of the square input in pixels.
+        mean: Subtracted per channel, on the 0..1 scale, in ``channels`` order.
+        std: Divided by per channel, on the 0..1 scale, in ``channels`` order.
+        channels: Channel order that the first convolution expects.
+        interpolation: How the photo was resized when the weights were trained.
+        crop: Share of the resized short side that the central crop keeps (1: no crop).
+    """
+
+    size: int = 224
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    channels: ChannelOrder = "rgb"
+    interpolation: Interpolation = "bilinear"
+    crop: float = 0.875
+
+    def __post_init__(self) -> None:
+        """Refuse values that no network could have been trained with.
+
+        Raises:
+            ValueError: On a size under 32, a non-positive std, a crop outside (0, 1], or an
+                unknown name.
+        """
+        if self.size < 32:
+            raise ValueError(f"input size {self.size} is too small: the body needs 32 or more")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(
+                f"mean {self.mean} and std {self.std} need 3 values each, std above 0"
+            )
+        if not 0 < self.crop <= 1:
+            raise ValueError(f"crop {self.crop} is not in (0, 1]")
+        _check_choice("channels", self.channels, get_args(ChannelOrder))
+        _check_choice("interpolation", self.interpolation, get_args(Interpolation))
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """The conventions that a set of weights was trained under.
+
+    Attributes:
+        padding: ``same`` is TensorFlow's (asymmetric on even sizes), ``symmetric`` pads k//2.
+        bn_eps: Batch-norm epsilon: 1e-3 in TensorFlow and Keras, 1e-5 in PyTorch and Caffe.
+        activation: ``relu6``, ``relu`` or ``leaky_relu:SLOPE``.
+        input: How a photo becomes the input.
+    """
+
+    padding: Padding = "same"
+    bn_eps: float = 1e-3
+    activation: str = "relu6"
+    input: InputSpec = field(default_factory=InputSpec)
+
+    def __post_init__(self) -> None:
+        """Refuse unknown conventions.
+
+        Raises:
+            ValueError: Naming the value and the choices.
+        """
+        _check_choice("padding", self.padding, get_args(Padding))
+        if not self.bn_eps > 0:
+            raise ValueError(f"bn_eps {self.bn_eps} must be above 0")
+        parse_activation(self.activation)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict for a card; :meth:`from_json` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Flavour:
+        """Rebuild a flavour from a card.
+
+        Raises:
+            ValueError: If a field is missing or unknown, naming it.
+        """
+        try:
+            spec = {**data["input"]}
+            spec["mean"], spec["std"] = tuple(spec["mean"]), tuple(spec["std"])
+            return cls(**{**data, "input": InputSpec(**spec)})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a flavour: {error}") from error
+
+
+def parse_activation(name: str) -> tuple[str, float]:
+    """Split ``leaky_relu:0.1`` into its kind and its negative slope (0 for the others).
+
+    Raises:
+        ValueError: On an unknown activation.
+    """
+    kind, _, slope = name.partition(":")
+    if kind in ("relu6", "relu") and not slope:
+        return kind, 0.0
+    if kind == "leaky_relu":
+        try:
+            return kind, float(slope)
+        except ValueError:
+            pass
+    raise ValueError(
+        f"unknown activation {name!r}: choose relu6, relu or leaky_relu:SLOPE (leaky_relu:0.1)"
+    )
+
+
+def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"unknown {what} {value!r}: choose one of {', '.join(choices)}")

@@ -1,0 +1,161 @@
+"""Convolution, batch norm and activation as one block, with either framework's padding."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from backbone.flavour import Flavour, InputSpec, parse_activation
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's SAME padding of one axis as (before, after).
+
+    On an even size with stride 2 it is (0, 1), where PyTorch's padding=1 is (1, 1): the two
+    sample different pixels. Sizes are Python ints, so an exporter sees constants.
+    """
+    out = -(-size // stride)
+    total = max((out - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def scale_channels(channels: int, alpha: float) -> int:
+    """Channels of a layer under the width multiplier, as TF-slim rounds: max(int(alpha c), 8)."""
+    return max(int(alpha * channels), 8)
+
+
+def make_activation(name: str) -> nn.Module:
+    """Build the activation that a flavour names (see :func:`parse_activation`)."""
+    kind, slope = parse_activation(name)
+    if kind == "relu6":
+        return nn.ReLU6(inplace=True)
+    return nn.ReLU(inplace=True) if kind == "relu" else nn.LeakyReLU(slope, inplace=True)
+
+
+class ConvBNAct(nn.Module):
+    """Convolution without bias, batch norm, activation: (B, C, H, W) -> (B, C', H/s, W/s).
+
+    Args:
+        in_channels: Input channels.
+        out_channels: Output channels.
+        kernel: Odd kernel side.
+        stride: 1 or 2.
+        groups: ``in_channels`` for a depthwise convolution.
+        flavour: Padding, batch-norm epsilon and activation.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        flavour: Flavour,
+    ) -> None:
+        super().__init__()
+        # SAME padding of an odd kernel at stride 1 is symmetric for every size.
+        self.pads_itself = flavour.padding == "same" and stride > 1
+        self.conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel,
+            stride=stride,
+            padding=0 if self.pads_itself else kernel // 2,
+            groups=groups,
+            bias=False,
+        )
+        self.bn: nn.Module = nn.BatchNorm2d(out_channels, eps=flavour.bn_eps)
+        self.act = make_activation(flavour.activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the block."""
+        if self.pads_itself:
+            kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
+            top, bottom = same_padding(x.shape[-2], kernel, stride)
+            left, right = same_padding(x.shape[-1], kernel, stride)
+            x = functional.pad(x, (left, right, top, bottom))
+        activated: Tensor = self.act(self.bn(self.conv(x)))
+        return activated
+
+
+class SeparableBlock(nn.Module):
+    """Depthwise 3x3, then pointwise 1x1, each with batch norm and activation (paper fig. 3).
+
+    Args:
+        in_channels: Input channels.
+        out_channels: Output channels.
+        stride: Of the depthwise convolution.
+        flavour: Padding, batch-norm epsilon and activation.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, stride: int, flavour: Flavour
+    ) -> None:
+        super().__init__()
+        self.depthwise = ConvBNAct(
+            in_channels, in_channels, 3, stride=stride, groups=in_channels, flavour=flavour
+        )
+        self.pointwise = ConvBNAct(in_channels, out_channels, 1, flavour=flavour)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply both convolutions: (B, C, H, W) -> (B, C', H/s, W/s)."""
+        out: Tensor = self.pointwise(self.depthwise(x))
+        return out
+
+
+class Normalize(nn.Module):
+    """8-bit RGB values 0..255 (any dtype) to the flavour's float input, on the model's device.
+
+    It is the first layer of every model, so that preprocessing cannot be forgotten or applied
+    twice, travels into every export, and a batch crosses to the device as bytes.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: InputSpec) -> None:
+        super().__init__()
+        self.flip = spec.channels == "bgr"
+        for name, values in (("mean", spec.mean), ("std", spec.std)):
+            value = torch.tensor(values, dtype=torch.float64) * 255
+            self.register_buffer(name, value.float().view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise (B, 3, H, W)."""
+        if self.flip:
+            images = images.flip(1)
+        return (images.to(self.mean.dtype) - self.mean) / self.std
+
+
+def init_tf_slim(module: nn.Module, std: float = 0.09) -> None:
+    """Initialise as TF-slim does: truncated normal at 2 std, biases 0, batch norm 1 and 0."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm2d):
+            nn.init.ones_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+
+def fold_batchnorm(model: Model) -> Model:
+    """Return an inference copy whose batch norms are folded into the convolutions before them.
+
+    The answer is the same to float precision and a photo takes about a fifth less time.
+    """
+    folded = copy.deepcopy(model).eval()
+    for block in folded.modules():
+        if isinstance(block, ConvBNAct) and isinstance(block.bn, nn.BatchNorm2d):
+            block.conv = fuse_conv_bn_eval(block.conv, block.bn)
+            block.bn = nn.Identity()
+    return folded

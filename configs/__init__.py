@@ -1,0 +1,1 @@
+"""One frozen dataclass per tool, and one preset per published row."""

@@ -1,0 +1,36 @@
+"""The flags that mean the same in every tool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class Common:
+    """Flags of every tool."""
+
+    threads: int = 0
+    """CPU threads to compute with; 0 leaves it to torch (one per core)."""
+    seed: int = 0
+    """Of everything random: the same seed gives the same result on the same machine."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    out: Path | None = None
+    """File or folder to write to; each tool says its default."""
+    json: bool = False
+    """Print the result as one JSON object on standard output instead of tables."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers.
+
+        Raises:
+            ValueError: Naming the flag.
+        """
+        if self.threads < 0:
+            raise ValueError(f"--threads {self.threads} must be 0 or more")
+        if self.seed < 0:
+            raise ValueError(f"--seed {self.seed} must be 0 or more")

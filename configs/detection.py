@@ -1,0 +1,141 @@
+"""Presets of the detectors. Each docstring is its lab note: table, command, time, result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from configs.common import Common
+from datasets.spec import Augmentation
+from tasks.detection.spec import DetectorSpec, LossSpec, PostSpec
+from tasks.spec import FitSpec
+
+Preset = Literal["auto", "demo", "paper", "focal", "finetune"]
+
+
+@dataclass(frozen=True)
+class TrainDet:
+    """Train and evaluate a detector.
+
+    Without --data it trains on built-in scenes. Everything it needs is in the run folder
+    afterwards: weights with their card, report.html, checkpoint, metrics, configuration.
+    """
+
+    preset: Preset = "auto"
+    """Recipe: auto is demo without --data, finetune with --weights, else paper."""
+    data: Path | None = None
+    """COCO, Pascal VOC or YOLO folder (recognised by itself), or a COCO JSON file."""
+    weights: Path | None = None
+    """Run folder or weights file to start from; classes of the same name keep their weights."""
+    resume: Path | None = None
+    """Run folder to go on with after an interruption; its own configuration is used."""
+    model: DetectorSpec = field(default_factory=DetectorSpec)
+    loss: LossSpec = field(default_factory=LossSpec)
+    post: PostSpec = field(default_factory=PostSpec)
+    fit: FitSpec = field(default_factory=FitSpec)
+    augment: Augmentation = "ssd"
+    """ssd: min-IoU crop, zoom-out, flip, photometric; tf: crop and flip; flip; none."""
+    workers: int = -1
+    """Loader processes; -1 takes half the cores, at most 8; 0 loads in the trainer's own."""
+    common: Common = field(default_factory=Common)
+
+
+PAPER = TrainDet(
+    preset="paper",
+    loss=LossSpec(loss="hard_negative", min_negatives=0),
+    fit=FitSpec(
+        epochs=41,
+        batch_size=24,
+        optimizer="rmsprop",
+        lr=0.004,
+        schedule="exponential",
+        decay_rate=0.95,
+        decay_epochs=164,
+        warmup=0.0,
+        bn_momentum=0.0003,
+        ema_decay=0.9999,
+        clip_norm=0.0,
+        eval_every=5,
+    ),
+    augment="tf",
+)
+"""Table 13, SSD300 MobileNet: COCO mAP 19.3, 1.2 B mult-adds, 6.8 M parameters.
+
+``tools/train_det.py --framework ssd300 --preset paper --data COCO``. TensorFlow's recipe:
+RMSprop, batch 24, 200k steps, which are 41 epochs of COCO's 117k training images; on a set of
+another size the epochs stay. It was not run to its end here: that takes days of a GPU.
+"""
+
+FOCAL = TrainDet(
+    preset="focal",
+    loss=LossSpec(loss="focal"),
+    fit=FitSpec(
+        epochs=175,
+        batch_size=1024,
+        lr=0.9,
+        warmup=0.05,
+        bn_momentum=0.003,
+        ema_decay=0.999,
+        clip_norm=10.0,
+        eval_every=5,
+    ),
+    augment="tf",
+)
+"""TensorFlow's later public recipe for the same detector: focal loss, momentum .9, cosine with
+1,000 steps of warm-up to .9 at batch 1024, 20k steps (175 epochs of COCO). For another batch
+scale the rate with it: ``--batch-size 32 --lr .028``.
+"""
+
+DEMO = TrainDet(
+    preset="demo",
+    model=DetectorSpec(alpha=0.25, size=300),
+    loss=LossSpec(min_negatives=8),
+    fit=FitSpec(
+        epochs=11,
+        batch_size=8,
+        optimizer="adamw",
+        lr=6e-3,
+        weight_decay=1e-2,
+        warmup=0.05,
+        bn_momentum=0.05,
+        clip_norm=3.0,
+        ema_decay=0.998,
+        eval_every=6,
+    ),
+    augment="flip",
+)
+"""Built-in scenes, sized for two CPU cores."""
+
+FINETUNE = TrainDet(
+    preset="finetune",
+    loss=LossSpec(min_negatives=8),
+    fit=FitSpec(
+        epochs=40,
+        batch_size=16,
+        optimizer="adamw",
+        lr=5e-4,
+        weight_decay=1e-2,
+        warmup=0.1,
+        freeze_bn=True,
+        ema_decay=0.998,
+        eval_every=5,
+    ),
+    augment="ssd",
+)
+"""Own data from existing weights: small rate, frozen batch-norm statistics."""
+
+PRESETS: dict[str, TrainDet] = {"paper": PAPER, "focal": FOCAL, "demo": DEMO, "finetune": FINETUNE}
+
+
+def choose_preset(name: Preset, *, has_data: bool, has_weights: bool) -> TrainDet:
+    """The defaults of a preset; ``auto`` goes by what was given.
+
+    Raises:
+        ValueError: On an unknown name, with the choices.
+    """
+    if name == "auto":
+        name = "finetune" if has_weights else ("paper" if has_data else "demo")
+    if name not in PRESETS:
+        raise ValueError(f"--preset {name}: choose one of auto, {', '.join(PRESETS)}")
+    return PRESETS[name]

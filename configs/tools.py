@@ -1,0 +1,94 @@
+"""Flags of the tools that do not train."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from configs.common import Common
+from datasets.spec import Split
+from tasks.detection.spec import PostSpec
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a model on labelled data: for a detector, COCO's twelve numbers.
+
+    Writes results.json and ground_truth.json (COCO's formats: anyone can score them again) and
+    report.html to --out, by default evaluations/<name of the weights>.
+    """
+
+    weights: Annotated[Path, tyro.conf.Positional]
+    """Run folder or weights file."""
+    data: Path | None = None
+    """COCO, Pascal VOC or YOLO folder, or a COCO JSON file; built-in scenes if left out."""
+    split: Split | None = None
+    """Part of the data; by default val, or all of a single file."""
+    scorer: Literal["faster", "pycocotools"] = "faster"
+    """Who computes the numbers: faster-coco-eval, or pycocotools (slower, the same numbers)."""
+    batch_size: int = 16
+    """Images per pass."""
+    workers: int = -1
+    """Loader processes; -1 takes half the cores, at most 8."""
+    post: PostSpec = field(default_factory=PostSpec)
+    common: Common = field(default_factory=Common)
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Find objects in photos, folders of photos, or a video.
+
+    Writes each picture with its boxes drawn, and predictions.json (COCO's structure, with
+    scores), to --out, by default predictions/. A video becomes a video.
+    """
+
+    weights: Annotated[Path, tyro.conf.Positional]
+    """Run folder or weights file."""
+    paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Photos, folders or videos."""
+    batch_size: int = 8
+    """Images per pass."""
+    draw: bool = True
+    """Write pictures; --no-draw writes only the JSON."""
+    post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=0.5))
+    common: Common = field(default_factory=Common)
+
+
+@dataclass(frozen=True)
+class CheckData:
+    """Examine a detection data set before training: what is wrong, where, and what is safe.
+
+    Exit status 2 if training would refuse it.
+    """
+
+    data: Annotated[Path, tyro.conf.Positional]
+    """COCO, Pascal VOC or YOLO folder, or a COCO JSON file."""
+    split: Split = "train"
+    """Part of the data."""
+    size: int = 300
+    """Input size of the detector whose anchors the boxes are compared with."""
+    decode: bool = False
+    """Decode every picture to its end instead of reading its header."""
+    lines: int = 20
+    """Findings to name one by one."""
+    common: Common = field(default_factory=Common)
+
+
+@dataclass(frozen=True)
+class ImportWeights:
+    """Bring weights of another framework into the suite.
+
+    Reads TensorFlow's SSD MobileNet v1 from a .tflite file; writes a weights file with its card,
+    which evaluates, predicts and fine-tunes like any other. Where TensorFlow's runtime (LiteRT)
+    is installed, both are run on the same picture and compared.
+    """
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """File to read."""
+    labels: Path | None = None
+    """Text file with one class name per line, in the order of the model's columns; ??? marks an
+    unused column. By default COCO's names for a model of 91 columns."""
+    common: Common = field(default_factory=Common)

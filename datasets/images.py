@@ -1,0 +1,123 @@
+"""Reading and writing pictures: every kind of file to (H, W, 3) uint8 RGB, or a clear error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+from PIL import ImageOps, UnidentifiedImageError
+
+Image = NDArray[np.uint8]
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+)
+# EXIF orientations that swap width and height.
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+_EXIF_ORIENTATION = 0x0112
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+
+def read_image(path: Path | str, *, upright: bool) -> Image:
+    """Read a picture as (H, W, 3) uint8 RGB.
+
+    Greyscale, palette, CMYK, 16-bit and transparent files are converted.
+
+    Args:
+        path: File to read.
+        upright: Turn the picture as its EXIF tag says. COCO and VOC draw their boxes on the
+            stored pixels (False); what a person looks at is turned (True).
+
+    Raises:
+        ValueError: If the file is missing, cut short, or no picture; it names the file.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    if data.startswith(_JPEG_START) and not data.rstrip(b"\0").endswith(_JPEG_END):
+        # OpenCV would paint the missing part grey and say nothing. Some cameras append data
+        # behind the end marker, so only a full decoding by Pillow tells a cut file.
+        return _read_with_pillow(path, upright)
+    flags = cv2.IMREAD_COLOR_RGB
+    if not upright:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error as error:  # A picture of over a gigapixel, for one.
+        raise ValueError(f"{path}: cannot be decoded ({error.err or error})") from error
+    if image is None:
+        return _read_with_pillow(path, upright)
+    return np.asarray(image, np.uint8)
+
+
+def _read_with_pillow(path: Path | str, upright: bool) -> Image:
+    """The slow way for what OpenCV does not know; also the source of a good message."""
+    try:
+        with PilImage.open(path) as opened:
+            picture = ImageOps.exif_transpose(opened) if upright else opened
+            return np.array(picture.convert("RGB"), dtype=np.uint8)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path}: not a picture that can be read") from error
+    except (OSError, SyntaxError, PilImage.DecompressionBombError) as error:
+        raise ValueError(f"{path}: the picture is damaged ({error})") from error
+
+
+def probe_image(path: Path | str) -> tuple[int, int, bool]:
+    """Size of a picture from its header alone: (width, height, turned sideways by EXIF).
+
+    The size is that of the stored pixels, before any turning.
+
+    Raises:
+        ValueError: If the file is missing, cut short, or no picture.
+    """
+    try:
+        with PilImage.open(path) as picture:
+            # For a PNG without the tag up front Pillow would decode the whole picture.
+            tagged = picture.format != "PNG" or "exif" in picture.info
+            turned = tagged and picture.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS
+            is_jpeg = picture.format in ("JPEG", "MPO")
+            width, height = picture.size
+            if is_jpeg and not _ends_whole(path):
+                picture.load()  # Raises if the file is cut short.
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: the file is missing") from error
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path}: not a picture that can be read") from error
+    except (OSError, SyntaxError, PilImage.DecompressionBombError) as error:
+        raise ValueError(f"{path}: the picture is damaged ({error})") from error
+    return width, height, turned
+
+
+def _ends_whole(path: Path | str) -> bool:
+    with Path(path).open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - 64))
+        return file.read().rstrip(b"\0").endswith(_JPEG_END)
+
+
+def save_image(path: Path, image: Image, quality: int = 92) -> None:
+    """Write (H, W, 3) RGB; the suffix says the format.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if jpeg else []
+    done, data = cv2.imencode(path.suffix, image[..., ::-1], options)
+    if not done:
+        raise OSError(f"{path}: the picture could not be encoded")
+    path.write_bytes(data.tobytes())
+
+
+def find_images(path: Path) -> list[Path]:
+    """All pictures below a folder, sorted; hidden files and folders are passed over."""
+    return sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    )

@@ -1,0 +1,171 @@
+"""Loaders whose every sample is a function of (seed, epoch, index): the exact-resume recipe.
+
+The sampler hands out (epoch, index) draws, and a data set seeds a sample's augmentation with
+them; so neither the number of processes nor an interruption changes what the network sees. A
+resumed run starts inside the epoch at the batch after the last one trained.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, cast
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from datasets.detection import DetectionSample, DetectionSet
+from datasets.types import DetectionBatch
+
+Draw = tuple[int, int]  # (epoch, index)
+Batch = TypeVar("Batch")
+
+
+class EpochSampler(Sampler[Draw]):
+    """Draws of one rank for one epoch, in an order that is a function of (seed, epoch).
+
+    Args:
+        length: Number of samples in the set.
+        shuffle: In another order each epoch.
+        seed: Of the order.
+        rank: This process among ``world``.
+        world: Number of processes; each draws an equal share, the first samples again if the
+            set does not divide.
+
+    Attributes:
+        epoch: Set by the trainer before each epoch.
+        start: Draws of this epoch to pass over, because they were trained on before a resume.
+    """
+
+    def __init__(
+        self, length: int, *, shuffle: bool, seed: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
+        self.length, self.shuffle, self.seed = length, shuffle, seed
+        self.rank, self.world = rank, world
+        self.epoch = self.start = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration; Lightning calls it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Draws of a whole epoch on this rank."""
+        return -(-self.length // self.world)
+
+    def __iter__(self) -> Iterator[Draw]:
+        """Yield the draws of this rank from ``start`` on."""
+        order = np.arange(self.length)
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        mine = np.resize(order, len(self) * self.world)[self.rank :: self.world]
+        epoch, start = self.epoch, self.start
+        self.start = 0
+        return iter([(epoch, int(index)) for index in mine[start:]])
+
+
+class ResumableLoader(DataLoader[Batch]):
+    """A loader that remembers, in a checkpoint, how far into the epoch it was.
+
+    Lightning saves and restores it by ``state_dict`` and ``load_state_dict``.
+
+    Args:
+        dataset: Takes draws (epoch, index).
+        sampler: Of the draws.
+        batch_size: Samples per batch and rank.
+        collate: From samples to a batch.
+        workers: Loader processes; 0 loads in the trainer's own.
+        drop_last: Pass over an incomplete last batch.
+    """
+
+    def __init__(
+        self,
+        dataset: DetectionSet,
+        sampler: EpochSampler,
+        *,
+        batch_size: int,
+        collate: Callable[[Sequence[Any]], Batch],
+        workers: int,
+        drop_last: bool,
+    ) -> None:
+        super().__init__(
+            cast("Any", dataset),  # Not a Dataset of batches, as the base class would have it.
+            batch_size=batch_size,
+            sampler=sampler,
+            collate_fn=collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            worker_init_fn=_init_worker,
+            pin_memory=torch.cuda.is_available(),
+            drop_last=drop_last,
+        )
+        self._draws = sampler
+        self._epoch = self._done = 0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Yield batches and count them."""
+        self._epoch, self._done = self._draws.epoch, self._draws.start // (self.batch_size or 1)
+        for batch in super().__iter__():
+            self._done += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch, and the batches of it that were handed out."""
+        return {"epoch": self._epoch, "batches": self._done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Start after the batches of a checkpoint; after a whole epoch, with the next."""
+        epoch, done = state["epoch"], state["batches"]
+        if done >= len(self):
+            epoch, done = epoch + 1, 0
+        self._draws.set_epoch(epoch)
+        self._draws.start = done * (self.batch_size or 1)
+
+
+def _init_worker(_worker: int) -> None:
+    """One thread per process, which leaves Ctrl-C to the trainer: it saves the run first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+
+
+def collate_detection(samples: Sequence[DetectionSample]) -> DetectionBatch:
+    """Stack images and keep one target per image."""
+    images = np.stack([sample.image for sample in samples])
+    return {
+        "images": torch.from_numpy(images).permute(0, 3, 1, 2),
+        "targets": [
+            {
+                "boxes": torch.from_numpy(sample.target["boxes"]),
+                "labels": torch.from_numpy(sample.target["labels"].copy()),
+                "iscrowd": torch.from_numpy(sample.target["iscrowd"].copy()),
+            }
+            for sample in samples
+        ],
+        "image_ids": [sample.image_id for sample in samples],
+        "sizes": [sample.size for sample in samples],
+        "files": [sample.file for sample in samples],
+    }
+
+
+def detection_loader(
+    dataset: DetectionSet,
+    *,
+    batch_size: int,
+    train: bool,
+    workers: int,
+    seed: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> ResumableLoader[DetectionBatch]:
+    """Loader of a detector: shuffled and in whole batches for training, else in order."""
+    sampler = EpochSampler(len(dataset), shuffle=train, seed=seed, rank=rank, world=world)
+    return ResumableLoader(
+        dataset,
+        sampler,
+        batch_size=batch_size,
+        collate=collate_detection,
+        workers=min(workers, -(-len(sampler) // batch_size)),
+        drop_last=train and len(sampler) >= batch_size,
+    )

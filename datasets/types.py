@@ -1,0 +1,117 @@
+"""The plain structures that travel between the stages, with their shapes and units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Class names and the ids that the data set itself uses for them.
+
+    Inside the suite the k-th class carries the label k, from 1 (0 is background); predictions
+    and JSON carry ``ids``.
+
+    Attributes:
+        ids: Original ids in label order; gaps are fine (COCO's run from 1 to 90).
+        names: Names in label order.
+    """
+
+    ids: tuple[int, ...]
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse lists that cannot tell classes apart.
+
+        Raises:
+            ValueError: If lengths differ, or an id or a name occurs twice.
+        """
+        if len(self.ids) != len(self.names):
+            raise ValueError(f"{len(self.ids)} class ids, but {len(self.names)} class names")
+        for what, values in (("id", self.ids), ("name", self.names)):
+            twice = {value for value in values if values.count(value) > 1}
+            if twice:
+                raise ValueError(f"class {what} {sorted(twice)[0]!r} occurs twice")
+
+    def __len__(self) -> int:
+        """Number of classes, without background."""
+        return len(self.ids)
+
+    @classmethod
+    def from_names(cls, names: list[str], first: int = 1) -> ClassMap:
+        """Number names from ``first`` on."""
+        return cls(tuple(range(first, first + len(names))), tuple(names))
+
+    def to_json(self) -> list[dict[str, int | str]]:
+        """As COCO's ``categories``."""
+        return [{"id": i, "name": name} for i, name in zip(self.ids, self.names, strict=True)]
+
+    @classmethod
+    def from_json(cls, rows: list[dict[str, int | str]]) -> ClassMap:
+        """Read COCO's ``categories`` or a card's ``classes``."""
+        return cls(tuple(int(row["id"]) for row in rows), tuple(str(row["name"]) for row in rows))
+
+    def labels_in(self, other: ClassMap) -> NDArray[np.int64]:
+        """For each label 0..C of this map, the label of the same name in ``other``, else 0."""
+        known = {name: label for label, name in enumerate(other.names, start=1)}
+        return np.array([0, *(known.get(name, 0) for name in self.names)], dtype=np.int64)
+
+
+_NAMES = """person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light,
+fire hydrant, ???, stop sign, parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant,
+bear, zebra, giraffe, ???, backpack, umbrella, ???, ???, handbag, tie, suitcase, frisbee, skis,
+snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, surfboard, tennis racket,
+bottle, ???, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, broccoli,
+carrot, hot dog, pizza, donut, cake, chair, couch, potted plant, bed, ???, dining table, ???, ???,
+toilet, ???, tv, laptop, mouse, remote, keyboard, cell phone, microwave, oven, toaster, sink,
+refrigerator, ???, book, clock, vase, scissors, teddy bear, hair drier, toothbrush"""
+_UNUSED = "???"
+
+
+def number_unused(names: list[str]) -> ClassMap:
+    """Classes numbered from 1; columns named ??? get a name of their own."""
+    return ClassMap.from_names(
+        [f"unused {k}" if name == _UNUSED else name for k, name in enumerate(names, start=1)]
+    )
+
+
+# COCO's 80 names at their ids 1..90, as TensorFlow's detectors have a column for every id.
+COCO_CLASSES = number_unused([" ".join(name.split()) for name in _NAMES.split(",")])
+
+
+def read_labels(file: Path) -> ClassMap:
+    """A text file of class names, one per line; a first line of ??? stands for background.
+
+    Raises:
+        ValueError: If it cannot be read or a name occurs twice.
+    """
+    if not file.is_file():
+        raise ValueError(f"{file}: no such file")
+    names = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    if names and names[0] in (_UNUSED, "background"):
+        names = names[1:]
+    return number_unused(names)
+
+
+class DetectionTarget(TypedDict):
+    """Ground truth of one image as an adapter gives it: N boxes in original pixels."""
+
+    boxes: NDArray[np.float32]  # (N, 4) x1 y1 x2 y2
+    labels: NDArray[np.int64]  # (N,) from 1
+    iscrowd: NDArray[np.bool_]  # (N,)
+
+
+class DetectionBatch(TypedDict):
+    """What a detector's loader yields: B images, warped to S x S."""
+
+    images: torch.Tensor  # (B, 3, S, S) uint8 RGB; the model normalises them on its device
+    targets: list[dict[str, torch.Tensor]]  # boxes (N, 4) x1 y1 x2 y2 in 0..1, labels, iscrowd
+    image_ids: list[int]
+    sizes: list[tuple[int, int]]  # original (width, height)
+    files: list[str]

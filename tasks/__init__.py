@@ -1,0 +1,1 @@
+"""The applications: one folder each, with model, task, evaluator and report inside."""

@@ -1,0 +1,109 @@
+"""What every task shares as a Lightning module: optimiser, schedule, layout, and a NaN guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from tasks.optim import make_optimizer, rate_factor
+from tasks.spec import FitSpec
+
+# Asking a GPU for a number stops it; there the losses of so many steps are looked at together.
+_CHECK_EVERY_ON_GPU = 20
+
+
+class Task(pl.LightningModule):
+    """Trains a model whose ``model(images, targets)`` gives a dict of losses.
+
+    Args:
+        model: The network, with its losses.
+        fit: How to train it.
+        seed: Of everything random.
+
+    Attributes:
+        monitor: Metric by which the best weights are chosen; higher is better.
+    """
+
+    monitor: str
+
+    def __init__(self, model: nn.Module, fit: FitSpec, seed: int) -> None:
+        super().__init__()
+        self.model, self.fit_spec, self.seed = model, fit, seed
+        self._recent: list[tuple[Tensor, Sequence[str]]] = []
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = fit.bn_momentum
+        if fit.channels_last:
+            model.to(memory_format=torch.channels_last)
+
+    def train(self, mode: bool = True) -> Task:
+        """Switch to training, but leave frozen batch norms in evaluation."""
+        super().train(mode)
+        if self.fit_spec.freeze_bn:
+            for module in self.model.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and per-step schedule."""
+        optimizer = make_optimizer(self.model, self.fit_spec)
+        total = int(self.trainer.estimated_stepping_batches)
+        schedule = LambdaLR(optimizer, rate_factor(self.fit_spec, total))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Give the images the memory layout of the network."""
+        if self.fit_spec.channels_last:
+            images: Tensor = batch["images"]
+            batch["images"] = images.contiguous(memory_format=torch.channels_last)
+        return batch
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed whatever the network draws, by step: a resumed run then draws the same."""
+        torch.manual_seed(hash((self.seed, self.global_step, self.global_rank)) % 2**63)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Sum of the model's losses."""
+        losses: dict[str, Tensor] = self.model(batch["images"], batch["targets"])
+        loss = torch.stack(list(losses.values())).sum()
+        self._recent.append((loss.detach(), batch["files"]))
+        if loss.device.type == "cpu" or len(self._recent) >= _CHECK_EVERY_ON_GPU:
+            self.check_losses()
+        count = len(batch["files"])
+        self.log("loss", loss.detach(), prog_bar=True, batch_size=count)
+        for name, value in losses.items():
+            self.log(f"loss_{name}", value.detach(), batch_size=count)
+        return loss
+
+    def check_losses(self) -> None:
+        """Stop at a loss that is not a number, before it reaches a checkpoint.
+
+        Raises:
+            FloatingPointError: Naming the images of the first such batch.
+        """
+        recent, self._recent = self._recent, []
+        if not recent:
+            return
+        finite = torch.stack([loss for loss, _ in recent]).isfinite().tolist()
+        for fine, (_, files) in zip(finite, recent, strict=True):
+            if not fine:
+                raise FloatingPointError(
+                    "the loss is not a number any more; the learning rate may be too high "
+                    f"(--lr), or an image of this batch damaged: {', '.join(files)}"
+                )
+
+
+def compile_network(task: Task, enabled: bool) -> None:
+    """Compile the model's network, leaving its losses and post-processing eager."""
+    if enabled:
+        raw: Callable[..., Any] = task.model.raw  # type: ignore[assignment]
+        task.model.raw = torch.compile(raw)  # type: ignore[assignment]

@@ -1,0 +1,159 @@
+"""Weights with their card: a safetensors file that says what it is and how to use it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from backbone.flavour import Flavour
+from datasets.types import ClassMap
+from tasks.files import replacing
+
+FORMAT = 1
+WEIGHTS_NAME = "model.safetensors"
+_KEY = "card"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a weights file says of itself.
+
+    Attributes:
+        task: ``detection``.
+        model: Architecture, as the task's spec writes it.
+        flavour: Padding, batch-norm epsilon, activation, input.
+        classes: Names and original ids.
+        metrics: Measured on the validation split, by name.
+        source: Where the weights come from, in a sentence.
+        folded: Batch norm carries only an offset, because the source had folded it away: its
+            statistics were never measured.
+    """
+
+    task: str
+    model: dict[str, Any]
+    flavour: Flavour
+    classes: ClassMap
+    metrics: dict[str, float] = field(default_factory=dict)
+    source: str = ""
+    folded: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict."""
+        return {
+            "format": FORMAT,
+            "task": self.task,
+            "model": self.model,
+            "flavour": self.flavour.to_json(),
+            "classes": self.classes.to_json(),
+            "metrics": self.metrics,
+            "source": self.source,
+            "folded": self.folded,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Card:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: If it is of a newer format or lacks a field.
+        """
+        if data.get("format") != FORMAT:
+            raise ValueError(f"card of format {data.get('format')}; this version reads {FORMAT}")
+        try:
+            return cls(
+                task=data["task"],
+                model=data["model"],
+                flavour=Flavour.from_json(data["flavour"]),
+                classes=ClassMap.from_json(data["classes"]),
+                metrics=data["metrics"],
+                source=data["source"],
+                folded=data["folded"],
+            )
+        except KeyError as error:
+            raise ValueError(f"the card lacks {error}") from error
+
+
+def save_weights(path: Path, state: dict[str, Tensor], card: Card) -> None:
+    """Write weights and card in one piece.
+
+    Raises:
+        OSError: If the file cannot be written; an older one stays as it was.
+    """
+    # safetensors takes plain layouts only, and no two names for one tensor.
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(plain, temporary, metadata={_KEY: json.dumps(card.to_json())})
+        except SafetensorError as error:
+            raise OSError(f"{path}: cannot be written ({error})") from error
+
+
+def find_weights(path: Path) -> Path:
+    """The weights file of a run folder, or the file itself.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if path.is_dir():
+        inside = path / WEIGHTS_NAME
+        if not inside.exists():
+            raise ValueError(f"{path}: no {WEIGHTS_NAME} in this folder; is it a run folder?")
+        return inside
+    if not path.exists():
+        raise ValueError(f"{path}: no such weights file or run folder")
+    return path
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], Card]:
+    """Read weights and card of a run folder or a file, without pickle.
+
+    Raises:
+        ValueError: If the file is missing, damaged, or was not written by this suite.
+    """
+    file = find_weights(path)
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{file}: not a whole safetensors file ({error}); other formats come in through "
+            "tools/import_weights.py"
+        ) from error
+    if _KEY not in metadata:
+        raise ValueError(
+            f"{file}: these weights carry no card, so their architecture and preprocessing are "
+            "unknown; bring them in with tools/import_weights.py"
+        )
+    try:
+        return state, Card.from_json(json.loads(metadata[_KEY]))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def load_into(model: torch.nn.Module, state: dict[str, Tensor], name: str) -> None:
+    """Load a state dict that must fit exactly.
+
+    Raises:
+        ValueError: Naming the first tensor that does not fit, with both shapes.
+    """
+    own = model.state_dict()
+    for key, tensor in own.items():
+        if key not in state:
+            raise ValueError(f"{name}: the weights lack {key!r}: they are of another model")
+        if state[key].shape != tensor.shape:
+            raise ValueError(
+                f"{name}: {key!r} is {tuple(state[key].shape)} in the weights, but "
+                f"{tuple(tensor.shape)} in the model: another width, head or class list"
+            )
+    extra = sorted(state.keys() - own.keys())
+    if extra:
+        raise ValueError(f"{name}: the weights hold {extra[0]!r}, which the model does not know")
+    model.load_state_dict(state)

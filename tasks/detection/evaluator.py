@@ -1,0 +1,240 @@
+"""COCO's mAP of a detector, fed batch by batch, on one process or many.
+
+The 12 numbers come from faster-coco-eval or pycocotools, called directly; they agree (other
+re-implementations differ in the fourth digit).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+import torch.distributed
+from numpy.typing import NDArray
+
+from tasks.detection.postprocess import Detections
+
+Scorer = Literal["faster", "pycocotools"]
+METRICS = (
+    "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
+    "AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large",
+)  # fmt: skip
+MEANINGS = (
+    "average precision, IoU .50 to .95, all sizes",
+    "average precision at IoU .50",
+    "average precision at IoU .75",
+    "AP of objects under 32x32 pixels",
+    "AP of objects from 32x32 to 96x96 pixels",
+    "AP of objects above 96x96 pixels",
+    "average recall with 1 detection per image",
+    "average recall with 10 detections per image",
+    "average recall with 100 detections per image",
+    "AR100 of objects under 32x32 pixels",
+    "AR100 of objects from 32x32 to 96x96 pixels",
+    "AR100 of objects above 96x96 pixels",
+)
+# COCO prints -1 where there is nothing to measure.
+ABSENT = -1.0
+
+
+class ImageResult(TypedDict):
+    """Detections of one image in original pixels, best first."""
+
+    image_id: int
+    boxes: NDArray[np.float64]  # (D, 4) x1 y1 x2 y2
+    scores: NDArray[np.float64]  # (D,)
+    labels: NDArray[np.int64]  # (D,) from 1, in the model's classes
+
+
+class Score(TypedDict):
+    """What :meth:`CocoEvaluator.compute` finds.
+
+    ``metrics`` holds the 12 numbers by the names in ``METRICS``; ``per_class`` AP and AP50 by
+    class name; ``precision`` (101, K) at IoU .5 over recall 0, .01, ... 1, per class.
+    """
+
+    metrics: dict[str, float]
+    per_class: dict[str, tuple[float, float]]
+    precision: NDArray[np.float64]
+
+
+def to_original(
+    detections: Detections, image_ids: Sequence[int], sizes: Sequence[tuple[int, int]]
+) -> list[ImageResult]:
+    """Split a padded batch and scale its relative boxes to original pixels.
+
+    Args:
+        detections: Of a batch.
+        image_ids: Of its images.
+        sizes: Original (width, height) of its images.
+    """
+    boxes, scores, labels = (part.double().cpu().numpy() for part in detections)
+    results: list[ImageResult] = []
+    for index, (image_id, (width, height)) in enumerate(zip(image_ids, sizes, strict=True)):
+        real = labels[index] > 0
+        results.append(
+            {
+                "image_id": image_id,
+                "boxes": boxes[index, real] * (width, height, width, height),
+                "scores": scores[index, real],
+                "labels": labels[index, real].astype(np.int64),
+            }
+        )
+    return results
+
+
+class CocoEvaluator:
+    """Collects detections and scores them against COCO-style ground truth.
+
+    Args:
+        ground_truth: COCO structure: images, annotations, categories in label order.
+        labels: (1 + C,) ground-truth label of each model label; 0 drops its detections, because
+            the ground truth does not know the class. None if both have the same classes.
+        scorer: ``faster`` (faster-coco-eval, the default) or ``pycocotools``.
+
+    Attributes:
+        images: What was collected, by image id, in the ground truth's labels.
+    """
+
+    def __init__(
+        self,
+        ground_truth: dict[str, Any],
+        labels: NDArray[np.int64] | None = None,
+        scorer: Scorer = "faster",
+    ) -> None:
+        self.ground_truth, self.labels, self.scorer = ground_truth, labels, scorer
+        self.images: dict[int, ImageResult] = {}
+
+    def fresh(self) -> CocoEvaluator:
+        """An evaluator of the same ground truth that has seen nothing."""
+        return CocoEvaluator(self.ground_truth, self.labels, self.scorer)
+
+    def update(self, results: Sequence[ImageResult]) -> None:
+        """Add the detections of some images; an image that came before is passed over."""
+        for result in results:
+            self.images.setdefault(result["image_id"], self._translate(result))
+
+    def _translate(self, result: ImageResult) -> ImageResult:
+        if self.labels is None:
+            return result
+        labels = self.labels[result["labels"]]
+        known = labels > 0
+        return {
+            "image_id": result["image_id"],
+            "boxes": result["boxes"][known],
+            "scores": result["scores"][known],
+            "labels": labels[known],
+        }
+
+    def gather(self) -> None:
+        """Bring the detections of all processes together on each."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            parts: list[Any] = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(parts, self.images)
+            self.images = {key: result for part in parts for key, result in part.items()}
+
+    def results(self) -> list[dict[str, Any]]:
+        """All detections as COCO's results JSON, images in order of their id.
+
+        What is scored is what is written: rounded to a thousandth of a pixel.
+        """
+        ids = [row["id"] for row in self.ground_truth["categories"]]
+        rows = []
+        for image_id in sorted(self.images):
+            result = self.images[image_id]
+            corners = result["boxes"]
+            bbox = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), axis=1)
+            rows += [
+                {"image_id": image_id, "category_id": ids[label - 1], "bbox": box, "score": score}
+                for label, box, score in zip(
+                    result["labels"].tolist(),
+                    bbox.round(3).tolist(),
+                    result["scores"].round(6).tolist(),
+                    strict=True,
+                )
+            ]
+        return rows
+
+    def write(self, path: Path) -> None:
+        """Write :meth:`results`; with the ground truth anyone can score them again."""
+        path.write_text(json.dumps(self.results()))
+
+    def compute(self) -> Score:
+        """Score what was collected, over all images of the ground truth."""
+        results = self.results()
+        evaluation = (
+            _evaluate_pycocotools(self.ground_truth, results)
+            if self.scorer == "pycocotools"
+            else _evaluate_faster(self.ground_truth, results)
+        )
+        # (IoU thresholds, recalls, classes, areas, detections)
+        precision = np.asarray(evaluation.eval["precision"])[..., 0, -1]
+        names = {row["id"]: row["name"] for row in self.ground_truth["categories"]}
+        per_class = {}
+        for k, category in enumerate(sorted(names)):
+            column = precision[:, :, k]
+            known = (column > -1).any()
+            per_class[names[category]] = (
+                (float(column.mean()), float(column[0].mean())) if known else (ABSENT, ABSENT)
+            )
+        stats = [float(value) for value in evaluation.stats[: len(METRICS)]]
+        return {
+            "metrics": dict(zip(METRICS, stats, strict=True)),
+            "per_class": per_class,
+            "precision": precision[0],
+        }
+
+
+def _evaluate_pycocotools(truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        ours, theirs = COCO(), COCO()
+        ours.dataset = {"info": {}, **truth}
+        ours.createIndex()
+        if results:
+            theirs = ours.loadRes([dict(row) for row in results])
+        else:
+            theirs.dataset = {**truth, "annotations": []}
+            theirs.createIndex()
+        return _run(COCOeval(ours, theirs, "bbox"))
+
+
+def _evaluate_faster(truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        ours = COCO({"info": {}, **truth})
+        return _run(COCOeval_faster(ours, ours.loadRes([dict(row) for row in results]), "bbox"))
+
+
+def _run(evaluation: Any) -> Any:
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return evaluation
+
+
+def format_metrics(metrics: dict[str, float]) -> str:
+    """The 12 numbers as a table for people."""
+    lines = []
+    for name, meaning in zip(METRICS, MEANINGS, strict=True):
+        value = metrics[name]
+        shown = "    -" if value == ABSENT else f"{value:.3f}"
+        lines.append(f"  {name:10s} {shown}   {meaning}")
+    return "\n".join(lines)
+
+
+def format_classes(per_class: dict[str, tuple[float, float]]) -> str:
+    """AP and AP50 per class, best first; classes without ground truth are left out."""
+    rows = [(name, *ap) for name, ap in per_class.items() if ap[0] != ABSENT]
+    rows.sort(key=lambda row: -row[1])
+    width = max((len(name) for name, *_ in rows), default=5)
+    head = f"  {'class':{width}s}    AP   AP50"
+    return "\n".join([head, *(f"  {n:{width}s}  {ap:.3f}  {ap50:.3f}" for n, ap, ap50 in rows)])

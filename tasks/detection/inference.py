@@ -1,0 +1,63 @@
+"""Running a trained detector, over a loader or over pictures in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence, Sized
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from backbone.layers import fold_batchnorm
+from datasets.types import ClassMap, DetectionBatch
+from tasks.detection.evaluator import ImageResult, to_original
+from tasks.detection.ssd import SSD
+
+
+def detect(
+    model: nn.Module, loader: Iterable[DetectionBatch], device: str, label: str
+) -> Iterator[list[ImageResult]]:
+    """Yield the detections of each batch, in original pixels.
+
+    Args:
+        model: In evaluation mode.
+        loader: Of batches.
+        device: To compute on.
+        label: Of the progress bar.
+    """
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    total = len(loader) if isinstance(loader, Sized) else None
+    with torch.inference_mode():
+        for batch in tqdm(loader, label, total, unit="batch", mininterval=0.5):
+            images = batch["images"].to(device).contiguous(memory_format=torch.channels_last)
+            yield to_original(model(images), batch["image_ids"], batch["sizes"])
+
+
+class Predictor:
+    """A detector made ready for pictures of any size: folded, on its device.
+
+    Args:
+        model: To be copied.
+        classes: Its classes.
+        device: To compute on.
+    """
+
+    def __init__(self, model: SSD, classes: ClassMap, device: str) -> None:
+        self.classes, self.device, self.size = classes, device, model.spec.size
+        self._model = fold_batchnorm(model)
+        self._model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[ImageResult]:
+        """Detections of some (H, W, 3) RGB pictures, in their own pixels."""
+        if not images:
+            return []
+        side = (self.size, self.size)
+        squares = [cv2.resize(image, side, interpolation=cv2.INTER_LINEAR) for image in images]
+        batch: Tensor = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).to(self.device)
+        with torch.inference_mode():
+            detections = self._model(batch)
+        sizes = [(image.shape[1], image.shape[0]) for image in images]
+        return to_original(detections, range(len(images)), sizes)

@@ -1,0 +1,277 @@
+"""The page that a detection run leaves: figures, curves, confusions, best and worst pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from datasets.types import ClassMap, DetectionTarget
+from tasks.detection.draw import Image, draw_detections, draw_truth
+from tasks.detection.evaluator import ABSENT, MEANINGS, METRICS, ImageResult, Score
+from tasks.files import write_text
+from tasks.page import Page
+
+# A person looks at confident boxes; mAP counts down to a score of a hundredth.
+SHOWN_SCORE = 0.5
+MATCH_IOU = 0.5
+_PICTURES = 12
+_CURVES = 12
+
+mpl.rcParams["svg.fonttype"] = "none"
+mpl.rcParams["font.size"] = 9
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What a report is drawn from.
+
+    Attributes:
+        title: Of the page.
+        command: That made it.
+        classes: Of the ground truth.
+        score: COCO's figures.
+        results: Per image, labels in ``classes``.
+        truths: Per image, in the same order, boxes in original pixels.
+        read: Gives the picture of an index.
+        files: Names of the images.
+        history: Rows (step, name, value) of the training; empty after a mere evaluation.
+        facts: Name and value pairs for the summary table.
+    """
+
+    title: str
+    command: str
+    classes: ClassMap
+    score: Score
+    results: Sequence[ImageResult]
+    truths: Sequence[DetectionTarget]
+    read: Callable[[int], Image]
+    files: Sequence[str]
+    history: Sequence[tuple[int, str, float]]
+    facts: Sequence[tuple[str, str]]
+
+
+def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
+    """Write ``report.html`` and ``report.json``; return the latter.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    matched = [_match(r, t) for r, t in zip(data.results, data.truths, strict=True)]
+    confusion = _confusion(data, matched)
+    metrics, per_class = data.score["metrics"], data.score["per_class"]
+    page = Page(data.title, data.command)
+    page.headline(
+        [
+            (f"{metrics['AP']:.3f}", "AP (COCO, IoU .50-.95)"),
+            (f"{metrics['AP50']:.3f}", "AP50"),
+            (f"{metrics['AR100']:.3f}", "AR100"),
+            (str(len(data.results)), "images"),
+        ]
+    )
+    page.table(("", ""), data.facts)
+    if data.history:
+        page.section("Training")
+        page.plots(_training_plots(data.history))
+    page.section("COCO's twelve numbers")
+    rows = zip(METRICS, (metrics[m] for m in METRICS), MEANINGS, strict=True)
+    page.table(("", "", ""), [(m, "-" if v == ABSENT else v, text) for m, v, text in rows])
+    page.section("Per class")
+    known = [(name, ap, ap50) for name, (ap, ap50) in per_class.items() if ap != ABSENT]
+    page.table(
+        ("class", "AP", "AP50", ""), sorted(known, key=lambda row: row[1], reverse=True), bar=1
+    )
+    page.section(
+        "Precision, recall and confusions",
+        f"Curves at IoU .50. Confusions among boxes with a score of {SHOWN_SCORE} or more.",
+    )
+    page.plots(
+        [
+            (_precision_plot(data.score), "precision over recall, per class"),
+            (_confusion_plot(confusion, data.classes.names), "rows: true; columns: predicted"),
+        ]
+    )
+    order = _by_quality(data, matched)
+    note = "Coloured: predicted. Dashed white: true."
+    page.section("Worst cases", f"{note} The most misses and false alarms for what is there.")
+    page.pictures(_picture(data, index, matched[index]) for index in order[:_PICTURES])
+    page.section("Best cases", note)
+    page.pictures(_picture(data, index, matched[index]) for index in order[::-1][:_PICTURES])
+    page.write(folder / "report.html")
+    summary = {
+        "metrics": metrics,
+        "per_class": {name: {"AP": a, "AP50": b} for name, (a, b) in per_class.items()},
+        "confusion": {
+            "classes": [*data.classes.names, "background"],
+            "score_threshold": SHOWN_SCORE,
+            "rows_true_columns_predicted": confusion.tolist(),
+        },
+        "facts": dict(data.facts),
+        "worst": [data.files[index] for index in order[:_PICTURES]],
+    }
+    write_text(folder / "report.json", json.dumps(summary, indent=1))
+    return summary
+
+
+@dataclass(frozen=True)
+class _Matched:
+    """Confident predictions of an image against its true boxes.
+
+    Attributes:
+        shown: Indices of the predictions above the score.
+        partner: Per shown prediction the true box it covers, -1 for none.
+        found: Mask of true boxes that are covered by a prediction of any class.
+        ignored: Mask of true boxes that do not count (crowds).
+    """
+
+    shown: NDArray[np.int64]
+    partner: NDArray[np.int64]
+    found: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
+
+
+def _match(result: ImageResult, truth: DetectionTarget) -> _Matched:
+    """Greedily by score, at IoU .5, whatever the class."""
+    shown = np.flatnonzero(result["scores"] >= SHOWN_SCORE)
+    partner = np.full(len(shown), -1)
+    found = np.zeros(len(truth["boxes"]), dtype=np.bool_)
+    iou = _iou(result["boxes"][shown], truth["boxes"].astype(np.float64))
+    for row, k in enumerate(shown):
+        # Of two boxes that fit, prefer the one of the predicted class.
+        same = truth["labels"] == result["labels"][k]
+        free = np.where(found & ~truth["iscrowd"], 0, iou[row])
+        if len(free) and free.max() >= MATCH_IOU:
+            best = int(np.argmax(free + (free >= MATCH_IOU) * same))
+            partner[row], found[best] = best, True
+    return _Matched(shown, partner, found, truth["iscrowd"])
+
+
+def _iou(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.float64]:
+    low = np.maximum(one[:, None, :2], two[:, :2])
+    high = np.minimum(one[:, None, 2:], two[:, 2:])
+    both = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [(b[:, 2:] - b[:, :2]).prod(axis=1) for b in (one, two)]
+    return np.asarray(both / np.maximum(areas[0][:, None] + areas[1] - both, 1e-9))
+
+
+def _confusion(data: ReportData, matched: Sequence[_Matched]) -> NDArray[np.int64]:
+    """(C + 1, C + 1) counts, rows true, columns predicted, background last."""
+    count = len(data.classes)
+    table = np.zeros((count + 1, count + 1), dtype=np.int64)
+    for result, truth, match in zip(data.results, data.truths, matched, strict=True):
+        for k, partner in zip(match.shown, match.partner, strict=True):
+            if partner >= 0 and match.ignored[partner]:
+                continue
+            row = truth["labels"][partner] - 1 if partner >= 0 else count
+            table[row, result["labels"][k] - 1] += 1
+        missed = ~match.found & ~match.ignored
+        table[:count, count] += np.bincount(truth["labels"][missed] - 1, minlength=count)
+    return table
+
+
+def _by_quality(data: ReportData, matched: Sequence[_Matched]) -> list[int]:
+    """Image indices, worst first: by F1 of confident boxes of the right class."""
+    quality = []
+    for result, truth, match in zip(data.results, data.truths, matched, strict=True):
+        counted = (match.partner < 0) | ~match.ignored[match.partner]
+        partner, shown = match.partner[counted], match.shown[counted]
+        right = (partner >= 0) & (truth["labels"][partner] == result["labels"][shown])
+        total = len(shown) + int((~match.ignored).sum())
+        # Among equals, the image with more objects says more.
+        f1 = 2 * int(right.sum()) / total if total else 1.0
+        quality.append((f1, -total if f1 < 0.5 else total))
+    return sorted(range(len(quality)), key=lambda index: quality[index])
+
+
+def _picture(data: ReportData, index: int, match: _Matched) -> tuple[Image, str]:
+    result, truth = data.results[index], data.truths[index]
+    shown = match.shown
+    image = draw_truth(data.read(index), truth["boxes"])
+    labels, scores = result["labels"][shown].tolist(), result["scores"][shown].tolist()
+    image = draw_detections(image, result["boxes"][shown], labels, scores, data.classes.names)
+    found = int((match.partner >= 0).sum())
+    caption = (
+        f"{data.files[index]}: {len(truth['boxes'])} true, {len(shown)} predicted, {found} fit"
+    )
+    return image, caption
+
+
+def _training_plots(history: Sequence[tuple[int, str, float]]) -> list[tuple[Figure, str]]:
+    plots = []
+    for names, caption in (
+        (("loss", "loss_class", "loss_box"), "losses over steps (smoothed)"),
+        (("AP", "AP50"), "validation over steps"),
+    ):
+        figure = Figure(figsize=(5, 3))
+        axes = figure.add_subplot()
+        for name in names:
+            rows = [(step, value) for step, n, value in history if n == name]
+            if not rows:
+                continue
+            steps, values = np.array(rows).T
+            if name.startswith("loss"):
+                values = _smooth(values)
+            axes.plot(steps, values, label=name, marker="" if len(rows) > 30 else ".")
+        if names[0] == "loss":
+            axes.set_yscale("log")
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+        axes.legend()
+        plots.append((figure, caption))
+    return plots
+
+
+def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Running mean over a fiftieth of the run."""
+    width = max(1, len(values) // 50)
+    padded = np.pad(values, (width - 1, 0), mode="edge")
+    return np.convolve(padded, np.ones(width) / width, mode="valid")
+
+
+def _precision_plot(score: Score) -> Figure:
+    figure = Figure(figsize=(5, 4))
+    axes = figure.add_subplot()
+    recall = np.linspace(0, 1, 101)
+    rows = [
+        (ap[1], name, score["precision"][:, k])
+        for k, (name, ap) in enumerate(score["per_class"].items())
+        if ap[0] != ABSENT
+    ]
+    rows.sort(key=lambda row: -row[0])
+    half = _CURVES // 2
+    chosen = rows if len(rows) <= _CURVES else rows[:half] + rows[-half:]
+    for ap50, name, precision in chosen:
+        axes.plot(recall, precision, label=f"{name} {ap50:.2f}", linewidth=1.2)
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7, loc="lower left")
+    return figure
+
+
+def _confusion_plot(table: NDArray[np.int64], names: Sequence[str]) -> Figure:
+    """Shares per true class; of many classes those with the most confusions."""
+    labels = [*names, "background"]
+    wrong = table.sum(1) + table.sum(0) - 2 * np.diag(table)
+    keep = np.sort(np.argsort(-wrong, kind="stable")[:20]) if len(labels) > 20 else slice(None)
+    chosen = table[keep][:, keep]
+    labels = np.array(labels)[keep].tolist()
+    share = chosen / np.maximum(chosen.sum(axis=1, keepdims=True), 1)
+    side = 2.2 + 0.32 * len(labels)
+    figure = Figure(figsize=(side, side))
+    axes = figure.add_subplot()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(labels)), labels, rotation=90)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="predicted", ylabel="true")
+    for row, column in zip(*np.nonzero(chosen), strict=True):
+        colour = "white" if share[row, column] > 0.5 else "black"
+        text = str(chosen[row, column])
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
+    return figure

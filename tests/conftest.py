@@ -1,0 +1,69 @@
+"""Shared fixtures. Threads are pinned: two OpenMP teams on two cores fight."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from datasets.demo import draw_scenes
+
+torch.set_num_threads(1)
+cv2.setNumThreads(0)
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small set of built-in scenes."""
+    return draw_scenes(tmp_path_factory.mktemp("sets") / "scenes", num_train=24, num_val=8)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The real samples; tests that need them skip where there are none."""
+    path = os.environ.get("MOBILENETS_DATA")
+    if not path:
+        pytest.skip("MOBILENETS_DATA is not set: real samples are not here")
+    found = Path(path)
+    if not found.is_dir():
+        pytest.fail(f"MOBILENETS_DATA={path} is no folder")
+    return found.resolve()
+
+
+@pytest.fixture(scope="session")
+def ssd_tflite(real_data: Path) -> Path:
+    """TensorFlow's own SSD300 MobileNet v1."""
+    return real_data / "weights" / "ssd_mobilenet_v1_0.75_300_coco_quant_detect.tflite"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+Tool = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
+    """Run a tool's real main in this process: (exit status, standard output, standard error)."""
+    import importlib
+
+    from tools import cli
+
+    def run(name: str, *args: object) -> tuple[int, str, str]:
+        module = importlib.import_module(f"tools.{name}")
+        monkeypatch.setattr(sys, "argv", [f"tools/{name}.py", *map(str, args)])
+        status = 0
+        try:
+            cli.run(module.main)
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run

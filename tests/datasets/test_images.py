@@ -1,0 +1,136 @@
+"""Every kind of picture file becomes (H, W, 3) uint8 RGB, or a message that names it."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as PilImage
+
+from datasets.images import find_images, probe_image, read_image, save_image
+
+WIDTH, HEIGHT = 64, 48
+
+
+def picture() -> PilImage.Image:
+    """Left half red, right half blue, a white top left corner."""
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    image[:, : WIDTH // 2] = (200, 30, 30)
+    image[:, WIDTH // 2 :] = (30, 30, 200)
+    image[:12, :12] = 255
+    return PilImage.fromarray(image)
+
+
+def is_red(pixel: np.ndarray) -> bool:
+    return bool(pixel[0] > 150 and pixel[2] < 90)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp", "tif", "gif", "ppm"])
+def test_formats(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    picture().save(path)
+    image = read_image(path, upright=True)
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert image.dtype == np.uint8
+    assert is_red(image[40, 10])
+    assert not is_red(image[40, 60])
+    assert probe_image(path) == (WIDTH, HEIGHT, False)
+
+
+def test_cmyk(tmp_path: Path) -> None:
+    picture().convert("CMYK").save(tmp_path / "a.jpg")
+    assert is_red(read_image(tmp_path / "a.jpg", upright=False)[40, 10])
+
+
+def test_greyscale_palette_and_transparent(tmp_path: Path) -> None:
+    picture().convert("L").save(tmp_path / "grey.png")
+    grey = read_image(tmp_path / "grey.png", upright=False)
+    assert grey.shape == (HEIGHT, WIDTH, 3)
+    assert (grey[..., 0] == grey[..., 2]).all()
+    picture().convert("P").save(tmp_path / "palette.png")
+    assert is_red(read_image(tmp_path / "palette.png", upright=False)[40, 10])
+    picture().convert("RGBA").save(tmp_path / "alpha.png")
+    assert is_red(read_image(tmp_path / "alpha.png", upright=False)[40, 10])
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits(tmp_path: Path, suffix: str) -> None:
+    deep = np.full((HEIGHT, WIDTH), 40000, np.uint16)
+    deep[:, 32:] = 10000
+    cv2.imwrite(str(tmp_path / f"a.{suffix}"), deep)
+    image = read_image(tmp_path / f"a.{suffix}", upright=False)
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert abs(int(image[5, 5, 0]) - 40000 // 257) <= 2
+    assert abs(int(image[5, 60, 0]) - 10000 // 257) <= 2
+
+
+def save_turned(path: Path, orientation: int) -> None:
+    exif = PilImage.Exif()
+    exif[0x0112] = orientation
+    picture().save(path, exif=exif, quality=95)
+
+
+def test_exif_turns_only_when_asked(tmp_path: Path) -> None:
+    """COCO draws its boxes on the stored pixels, people look at turned ones."""
+    path = tmp_path / "a.jpg"
+    save_turned(path, 6)  # The camera was held upright: turn a quarter clockwise.
+    stored, turned = read_image(path, upright=False), read_image(path, upright=True)
+    assert stored.shape == (HEIGHT, WIDTH, 3)
+    assert turned.shape == (WIDTH, HEIGHT, 3)
+    assert is_red(stored[40, 10])
+    assert is_red(turned[10, 20])
+    assert not is_red(turned[60, 20])
+    assert probe_image(path) == (WIDTH, HEIGHT, True)
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for name, content in (("text.jpg", b"hello, I am no picture"), ("empty.png", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name}: not a picture"):
+            read_image(tmp_path / name, upright=True)
+        with pytest.raises(ValueError, match=rf"{name}: not a picture"):
+            probe_image(tmp_path / name)
+    with pytest.raises(ValueError, match=r"gone\.jpg: cannot be read"):
+        read_image(tmp_path / "gone.jpg", upright=True)
+    with pytest.raises(ValueError, match=r"gone\.jpg: the file is missing"):
+        probe_image(tmp_path / "gone.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_cut_files_are_refused(tmp_path: Path, suffix: str) -> None:
+    """OpenCV would decode half a JPEG and paint the rest grey, without a word."""
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    whole = tmp_path / f"whole.{suffix}"
+    PilImage.fromarray(noise).save(whole)
+    cut = tmp_path / f"cut.{suffix}"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(ValueError, match=rf"cut\.{suffix}: the picture is damaged"):
+        read_image(cut, upright=False)
+
+
+def test_probing_finds_a_cut_jpeg(tmp_path: Path) -> None:
+    save_turned(tmp_path / "a.jpg", 1)
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[:-200])
+    with pytest.raises(ValueError, match="damaged"):
+        probe_image(tmp_path / "cut.jpg")
+
+
+def test_bytes_behind_the_end_are_fine(tmp_path: Path) -> None:
+    """Some cameras append a preview or their own data."""
+    path = tmp_path / "a.jpg"
+    picture().save(path)
+    path.write_bytes(path.read_bytes() + b"maker's own data" * 1000)
+    assert read_image(path, upright=True).shape == (HEIGHT, WIDTH, 3)
+    assert probe_image(path) == (WIDTH, HEIGHT, False)
+
+
+def test_writing_and_finding(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    image = np.asarray(picture())
+    for name in ("b/2.png", "1.JPG", ".hidden/3.png"):
+        save_image(tmp_path / name, image)
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert find_images(tmp_path) == [tmp_path / "1.JPG", tmp_path / "b/2.png"]
+    assert np.array_equal(read_image(tmp_path / "b/2.png", upright=True), image)

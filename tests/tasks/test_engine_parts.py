@@ -1,0 +1,207 @@
+"""Optimisers, schedules, averaged weights, files, metrics: the parts of the engine."""
+
+import errno
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from backbone.mobilenet_v1 import MobileNetV1
+from tasks.card import Card, load_weights, save_weights
+from tasks.checkpoint import AtomicCheckpointIO
+from tasks.ema import AveragedWeights
+from tasks.files import replacing, write_text
+from tasks.history import MetricsFile, read_metrics
+from tasks.optim import RMSpropTF, decay_groups, rate_factor
+from tasks.spec import FitSpec
+
+
+def test_rmsprop_is_tensorflows() -> None:
+    """Mean square from 1, epsilon inside the root, the rate inside the momentum."""
+    weight = nn.Parameter(torch.tensor([1.0, -2.0]))
+    optimizer = RMSpropTF([weight], lr=0.1, alpha=0.9, momentum=0.8, eps=0.5)
+    value, square, velocity = [1.0, -2.0], [1.0, 1.0], [0.0, 0.0]
+    for step in range(5):
+        gradient = [0.3 * (step + 1), -1.5]
+        weight.grad = torch.tensor(gradient)
+        optimizer.step()
+        for k in range(2):
+            square[k] = 0.9 * square[k] + 0.1 * gradient[k] ** 2
+            velocity[k] = 0.8 * velocity[k] + 0.1 * gradient[k] / math.sqrt(square[k] + 0.5)
+            value[k] -= velocity[k]
+        assert weight.tolist() == pytest.approx(value, rel=1e-5)
+
+
+def test_rmsprop_decays_weights_and_skips_what_has_no_gradient() -> None:
+    one, two = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+    one.grad = torch.zeros(1)
+    RMSpropTF([one, two], lr=0.1, eps=1.0, weight_decay=0.5).step()
+    assert one.item() < 1
+    assert two.item() == 1
+
+
+def test_no_weight_decay_on_depthwise_norms_and_biases() -> None:
+    body = MobileNetV1(0.25)
+    decayed, free = decay_groups(body, 1e-4)
+    kept = {id(p) for p in decayed["params"]}
+    for name, parameter in body.named_parameters():
+        should = "conv" in name and "depthwise" not in name
+        assert (id(parameter) in kept) == should, name
+    assert decayed["weight_decay"] == 1e-4
+    assert free["weight_decay"] == 0
+    total = len(decayed["params"]) + len(free["params"])
+    assert total == len(list(body.parameters()))
+
+
+def test_cosine_schedule() -> None:
+    factor = rate_factor(FitSpec(epochs=10, warmup=0.1), 100)
+    assert factor(0) == pytest.approx(0.1)
+    assert factor(9) == 1
+    assert factor(55) == pytest.approx(0.5)
+    assert factor(100) == pytest.approx(0, abs=1e-9)
+    assert all(factor(k) >= factor(k + 1) for k in range(10, 99))
+
+
+def test_exponential_schedule_is_the_papers() -> None:
+    spec = FitSpec(epochs=10, warmup=0, schedule="exponential", decay_rate=0.94, decay_epochs=2.5)
+    factor = rate_factor(spec, 1000)
+    assert factor(249) == 1
+    assert factor(250) == pytest.approx(0.94)
+    assert factor(999) == pytest.approx(0.94**3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("epochs", 0, "--epochs 0 must be 1 or more"),
+        ("batch_size", -4, "--batch-size -4"),
+        ("lr", 0, "--lr 0 must be above 0"),
+        ("ema_decay", 1, r"--ema-decay 1 is not in \[0, 1\)"),
+        ("clip_norm", -1, "--clip-norm -1"),
+        ("bn_momentum", 0, "--bn-momentum 0"),
+    ],
+)
+def test_impossible_recipes_are_named(field: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FitSpec(**{field: value})
+
+
+def test_averaging_warms_up() -> None:
+    """The first averages follow quickly; integer counters are copied."""
+    model = nn.BatchNorm1d(1)
+    averaging = AveragedWeights(0.999)
+    kept = torch.optim.swa_utils.AveragedModel(model, use_buffers=True, **averaging._kwargs)
+    values = []
+    for step in range(1, 5):
+        nn.init.constant_(model.weight, float(step))
+        assert model.num_batches_tracked is not None
+        model.num_batches_tracked.fill_(step)
+        kept.update_parameters(model)
+        values.append(float(kept.module.weight.detach()))
+    expected = [1.0]
+    for count, step in enumerate(range(2, 5), start=1):
+        decay = (1 + count) / (10 + count)
+        expected.append(decay * expected[-1] + (1 - decay) * step)
+    assert values == pytest.approx(expected)
+    assert int(kept.module.num_batches_tracked) == 4
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    write_text(file, "good")
+
+    def fail() -> None:
+        with replacing(file) as temporary:
+            temporary.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        fail()
+    assert file.read_text() == "good"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+def test_a_full_disk_keeps_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoint and weights writers hit a real ENOSPC half way."""
+    checkpoint, weights = tmp_path / "last.ckpt", tmp_path / "model.safetensors"
+    writer = AtomicCheckpointIO()
+    state = {"a": torch.arange(1000.0)}
+    card = Card.from_json(
+        {
+            "format": 1, "task": "detection", "model": {}, "flavour": flavour(), "classes": [],
+            "metrics": {}, "source": "", "folded": False,
+        }
+    )  # fmt: skip
+    writer.save_checkpoint(state, checkpoint)
+    save_weights(weights, state, card)
+    before = (checkpoint.read_bytes(), weights.read_bytes())
+    named = Path.with_name
+
+    def onto_full_disk(self: Path, name: str) -> Path:
+        link = named(self, name)
+        if name.endswith(".tmp"):
+            link.symlink_to(FULL)
+        return link
+
+    monkeypatch.setattr(Path, "with_name", onto_full_disk)
+    bigger = {"a": torch.arange(1e6)}
+    with pytest.raises(OSError, match=r"last\.ckpt"):
+        writer.save_checkpoint(bigger, checkpoint)
+    monkeypatch.undo()
+    assert (checkpoint.read_bytes(), weights.read_bytes()) == before
+    assert torch.equal(writer.load_checkpoint(checkpoint)["a"], state["a"])
+    assert torch.equal(load_weights(weights)[0]["a"], state["a"])
+
+
+def flavour() -> dict[str, Any]:
+    from backbone.flavour import Flavour
+
+    return Flavour().to_json()
+
+
+def test_a_cut_checkpoint_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "last.ckpt"
+    writer = AtomicCheckpointIO()
+    writer.save_checkpoint({"a": torch.arange(1000)}, file)
+    file.write_bytes(file.read_bytes()[:900])
+    with pytest.raises(ValueError, match=r"last\.ckpt: damaged checkpoint"):
+        writer.load_checkpoint(file)
+
+
+class Evil:
+    """Unpickling it would run a command."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("echo owned",)
+
+
+def test_checkpoints_run_no_code(tmp_path: Path) -> None:
+    torch.save({"a": Evil()}, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match="damaged checkpoint"):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt")
+
+
+def test_metrics_go_on_after_a_resume(tmp_path: Path) -> None:
+    first = MetricsFile(tmp_path)
+    for step in (0, 10, 20):
+        first.log_metrics({"loss": float(step), "epoch": 0}, step)
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("30,lo")  # Killed in the middle of a line.
+    resumed = MetricsFile(tmp_path)
+    resumed.log_metrics({"loss": 9.5}, 20)
+    assert read_metrics(tmp_path / "metrics.csv") == [
+        (0, "loss", 0.0),
+        (10, "loss", 10.0),
+        (20, "loss", 9.5),
+    ]
+    assert read_metrics(tmp_path / "none.csv") == []

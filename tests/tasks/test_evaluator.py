@@ -1,0 +1,224 @@
+"""COCO's numbers: by hand, and both scorers on the same results JSON."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from datasets.coco import to_coco
+from datasets.detection import open_detection
+from tasks.detection.evaluator import (
+    METRICS,
+    CocoEvaluator,
+    ImageResult,
+    format_classes,
+    format_metrics,
+    to_original,
+)
+from tasks.detection.postprocess import Detections
+
+Rows = list[tuple[int, int, tuple[float, float, float, float]]]
+
+
+def truth(rows: Rows, images: int = 2, crowd: tuple[int, ...] = ()) -> dict[str, Any]:
+    """Ground truth of (image, category, x1 y1 x2 y2) on 200x200 pictures, categories 5 and 9."""
+    return {
+        "images": [
+            {"id": i + 1, "width": 200, "height": 200, "file_name": f"{i}.jpg"}
+            for i in range(images)
+        ],
+        "annotations": [
+            {
+                "id": k + 1,
+                "image_id": image,
+                "category_id": category,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "area": (x2 - x1) * (y2 - y1),
+                "iscrowd": int(k in crowd),
+            }
+            for k, (image, category, (x1, y1, x2, y2)) in enumerate(rows)
+        ],
+        "categories": [{"id": 5, "name": "cup"}, {"id": 9, "name": "cat"}],
+    }
+
+
+def found(image: int, rows: list[tuple[int, float, tuple[float, ...]]]) -> ImageResult:
+    """Detections (label, score, box) of an image."""
+    return {
+        "image_id": image,
+        "boxes": np.array([box for *_, box in rows], dtype=np.float64).reshape(-1, 4),
+        "scores": np.array([score for _, score, _ in rows], dtype=np.float64),
+        "labels": np.array([label for label, *_ in rows], dtype=np.int64),
+    }
+
+
+SCORERS = pytest.mark.parametrize("scorer", ["faster", "pycocotools"])
+
+
+@SCORERS
+def test_a_case_by_hand(scorer: Any) -> None:
+    """One class: two of three boxes found, one false alarm between them.
+
+    Precision is 1 up to recall 1/3, then 2/3 up to 2/3, then 0: of 101 recall points 34 lie at or
+    below 1/3 and 33 in the next third, so AP at IoU .5 is (34 + 33 * 2 / 3) / 101. The second hit
+    overlaps by .8 exactly and counts up to that threshold: at the three above it, precision is 1
+    on the first 34 points only.
+    """
+    rows: Rows = [(1, 5, (0, 0, 100, 100)), (1, 5, (100, 100, 200, 200)), (2, 5, (0, 0, 50, 50))]
+    evaluator = CocoEvaluator(truth(rows), scorer=scorer)
+    evaluator.update(
+        [
+            found(1, [(1, 0.9, (0, 0, 100, 100)), (1, 0.7, (100, 100, 200, 180))]),
+            found(2, [(1, 0.8, (100, 100, 150, 150))]),
+        ]
+    )
+    score = evaluator.compute()
+    ap50 = (34 + 33 * 2 / 3) / 101
+    assert score["metrics"]["AP50"] == pytest.approx(ap50)
+    assert score["metrics"]["AP"] == pytest.approx((7 * ap50 + 3 * 34 / 101) / 10)
+    assert score["metrics"]["AR1"] == pytest.approx(1 / 3)
+    assert score["per_class"]["cup"][1] == pytest.approx(ap50)
+    assert score["per_class"]["cat"] == (-1, -1)
+    assert score["precision"].shape == (101, 2)
+    assert score["precision"][:34, 0] == pytest.approx(np.ones(34))
+
+
+@SCORERS
+def test_crowds_swallow_detections(scorer: Any) -> None:
+    rows: Rows = [(1, 5, (0, 0, 100, 100)), (1, 5, (100, 0, 200, 200))]
+    evaluator = CocoEvaluator(truth(rows, crowd=(1,)), scorer=scorer)
+    inside = [(1, 0.95, (110.0 + 8 * k, 10.0, 116.0 + 8 * k, 30.0)) for k in range(5)]
+    evaluator.update([found(1, [*inside, (1, 0.5, (0, 0, 100, 100))])])
+    assert evaluator.compute()["metrics"]["AP"] == pytest.approx(1)
+
+
+@SCORERS
+def test_nothing_found_is_zero_and_nothing_there_is_absent(scorer: Any) -> None:
+    metrics = CocoEvaluator(truth([(1, 5, (0, 0, 9, 9))]), scorer=scorer).compute()["metrics"]
+    assert metrics["AP"] == 0
+    assert metrics["AP_large"] == -1
+    assert "AP_large       -" in format_metrics(metrics)
+
+
+def random_results(ground: dict[str, Any], rng: np.random.Generator) -> list[ImageResult]:
+    """Shaken copies of the truth among random boxes, with tied scores."""
+    labels = {row["id"]: k for k, row in enumerate(ground["categories"], start=1)}
+    results = []
+    for image in ground["images"]:
+        rows = []
+        for row in (a for a in ground["annotations"] if a["image_id"] == image["id"]):
+            x, y, w, h = row["bbox"]
+            shaken = np.array([x, y, x + w, y + h]) + rng.normal(0, 0.1, 4) * (w, h, w, h)
+            label = labels[row["category_id"]] if rng.random() < 0.8 else 1
+            rows.append((label, round(float(rng.random()), 1), tuple(shaken)))
+        for _ in range(20):
+            low = rng.random(2) * 150
+            box = (*low, *(low + rng.random(2) * 90 + 2))
+            rows.append((int(rng.integers(1, len(labels) + 1)), float(rng.random() / 2), box))
+        results.append(found(image["id"], rows))
+    return results
+
+
+def check_both_scorers(ground: dict[str, Any], results: list[ImageResult], folder: Path) -> None:
+    """The 12 numbers of both scorers, and of pycocotools run on the written files alone."""
+    numbers = []
+    for scorer in ("faster", "pycocotools"):
+        evaluator = CocoEvaluator(ground, scorer=scorer)
+        evaluator.update(results)
+        numbers.append(evaluator.compute()["metrics"])
+    evaluator.write(folder / "results.json")
+    (folder / "truth.json").write_text(json.dumps({"info": {}, **ground}))
+    with contextlib.redirect_stdout(io.StringIO()):
+        anyone = COCO(str(folder / "truth.json"))
+        theirs = COCOeval(anyone, anyone.loadRes(str(folder / "results.json")), "bbox")
+        theirs.evaluate()
+        theirs.accumulate()
+        theirs.summarize()
+    for name, stat in zip(METRICS, theirs.stats, strict=True):
+        assert numbers[0][name] == pytest.approx(stat, abs=1e-12), name
+        assert numbers[1][name] == pytest.approx(stat, abs=1e-12), name
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_scorers_agree(seed: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(seed)
+    rows: Rows = []
+    for _ in range(40):
+        low = rng.random(2) * 120
+        high = low + rng.random(2) * 110 + 3
+        x1, y1, x2, y2 = (float(v) for v in (*low, *high))
+        rows.append((int(rng.integers(1, 11)), int(rng.choice([5, 9])), (x1, y1, x2, y2)))
+    ground = truth(rows, images=12, crowd=tuple(rng.choice(40, 4).tolist()))
+    check_both_scorers(ground, random_results(ground, rng), tmp_path)
+
+
+def test_both_scorers_agree_on_coco(real_data: Path, tmp_path: Path) -> None:
+    ground = to_coco(open_detection(real_data / "coco", "val"))
+    check_both_scorers(ground, random_results(ground, np.random.default_rng(0)), tmp_path)
+
+
+def test_our_ground_truth_is_cocos_own(real_data: Path, tmp_path: Path) -> None:
+    """What we write for scoring gives the numbers of the original annotation file."""
+    data = open_detection(real_data / "coco", "val")
+    results = random_results(to_coco(data), np.random.default_rng(1))
+    evaluator = CocoEvaluator(to_coco(data))
+    evaluator.update(results)
+    evaluator.write(tmp_path / "results.json")
+    with contextlib.redirect_stdout(io.StringIO()):
+        original = COCO(str(real_data / "coco/annotations/instances_val2017.json"))
+        theirs = COCOeval(original, original.loadRes(str(tmp_path / "results.json")), "bbox")
+        theirs.evaluate()
+        theirs.accumulate()
+        theirs.summarize()
+    ours = evaluator.compute()["metrics"]
+    for name, stat in zip(METRICS, theirs.stats, strict=True):
+        assert ours[name] == pytest.approx(stat, abs=1e-9), name
+
+
+def test_original_ids_come_back() -> None:
+    evaluator = CocoEvaluator(truth([]))
+    evaluator.update([found(2, [(2, 0.5, (1, 2, 3, 5))]), found(1, [(1, 0.25, (0, 0, 4, 4))])])
+    assert evaluator.results() == [
+        {"image_id": 1, "category_id": 5, "bbox": [0, 0, 4, 4], "score": 0.25},
+        {"image_id": 2, "category_id": 9, "bbox": [1, 2, 2, 3], "score": 0.5},
+    ]
+
+
+def test_classes_are_mapped_by_name_and_strangers_dropped() -> None:
+    labels = np.array([0, 2, 0])  # The model's first class is the data's second; its second none.
+    evaluator = CocoEvaluator(truth([]), labels)
+    evaluator.update([found(1, [(1, 0.5, (0, 0, 4, 4)), (2, 0.5, (0, 0, 4, 4))])])
+    assert [row["category_id"] for row in evaluator.results()] == [9]
+
+
+def test_an_image_counts_once() -> None:
+    """Processes that share a set may both see an image that fills the last batch."""
+    evaluator = CocoEvaluator(truth([(1, 5, (0, 0, 50, 50))]))
+    for _ in range(2):
+        evaluator.update([found(1, [(1, 0.9, (0, 0, 50, 50))])])
+    assert len(evaluator.results()) == 1
+
+
+def test_boxes_go_back_to_original_pixels() -> None:
+    detections = Detections(
+        torch.tensor([[[0.1, 0.2, 0.5, 1.0], [0, 0, 0, 0]]]),
+        torch.tensor([[0.75, 0.0]]),
+        torch.tensor([[4, 0]]),
+    )
+    (result,) = to_original(detections, [17], [(640, 480)])
+    assert result["image_id"] == 17
+    assert result["labels"].tolist() == [4]
+    assert result["boxes"][0] == pytest.approx([64, 96, 320, 480], abs=1e-4)
+
+
+def test_tables_for_people() -> None:
+    text = format_classes({"cup": (0.5, 0.75), "cat": (0.625, 0.875), "none": (-1, -1)})
+    assert text.splitlines()[1].split() == ["cat", "0.625", "0.875"]
+    assert "none" not in text

@@ -1,0 +1,214 @@
+"""What the detection tools share: from a path to examined data, loaders, scores and a report."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backbone.cost import count_cost
+from configs.common import Common
+from datasets.annotations import DetectionData
+from datasets.check import describe, examine_or_refuse
+from datasets.coco import to_coco
+from datasets.demo import STAMP, draw_scenes
+from datasets.detection import DetectionSet, open_detection
+from datasets.loader import ResumableLoader, detection_loader
+from datasets.spec import Split
+from datasets.transforms import detection_transform
+from datasets.types import ClassMap, DetectionBatch
+from tasks.card import Card
+from tasks.detection.anchors import make_anchors
+from tasks.detection.evaluator import CocoEvaluator, Score, Scorer, format_classes, format_metrics
+from tasks.detection.inference import detect
+from tasks.detection.litert import LiteRtDetector
+from tasks.detection.model import build_detector
+from tasks.detection.report import ReportData, write_report
+from tasks.detection.ssd import SSD, map_sizes
+from tasks.history import METRICS_NAME, read_metrics
+from tools.cli import say
+
+SCENES = Path("data/scenes")
+
+
+def data_or_scenes(path: Path | None, seed: int) -> Path:
+    """The user's data, or the built-in scenes, drawn where they are not there yet."""
+    if path is not None:
+        return path
+    say(f"no --data given: using built-in scenes ({SCENES})")
+    if int(os.environ.get("LOCAL_RANK", 0)):  # The first process of each machine draws.
+        while not (SCENES / STAMP).exists():
+            time.sleep(0.5)
+        return SCENES
+    return draw_scenes(SCENES, seed=seed)
+
+
+def open_examined(path: Path, split: Split, size: int, *, train: bool) -> DetectionData:
+    """Read a split and have the data doctor look at it, before training or before scoring.
+
+    Args:
+        path: Data set.
+        split: Part of it.
+        size: Input size of the detector, whose anchors the boxes are compared with.
+        train: Mend boxes, and tell about the data even if nothing is wrong.
+
+    Raises:
+        ValueError: If the data cannot be used.
+    """
+    anchors = make_anchors(map_sizes(size)).numpy()
+    checkup = examine_or_refuse(open_detection(path, split), anchors, mend_boxes=train)
+    if train or checkup.findings:
+        say(f"{split} data: {describe(checkup, lines=5)}")
+    return checkup.data
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A labelled split, ready to be scored."""
+
+    data: DetectionData
+    loader: ResumableLoader[DetectionBatch]
+    evaluator: CocoEvaluator
+
+
+def make_validation(
+    data: DetectionData,
+    classes: ClassMap,
+    *,
+    size: int,
+    batch_size: int,
+    workers: int,
+    scorer: Scorer = "faster",
+    rank: int = 0,
+    world: int = 1,
+) -> Validation:
+    """Loader and evaluator of a split for a model of the given classes and input size.
+
+    Args:
+        data: The split.
+        classes: Of the model.
+        size: Side of the model's input.
+        batch_size: Images per pass.
+        workers: Loader processes.
+        scorer: Who computes COCO's numbers.
+        rank: This process among ``world`` that share the split.
+        world: Number of processes.
+
+    Raises:
+        ValueError: If model and data have no class name in common.
+    """
+    labels = classes.labels_in(data.classes)
+    if not labels.any():
+        raise ValueError(
+            f"{data.root}: the model knows {_some(classes.names)}, the data "
+            f"{_some(data.classes.names)}: no class name in common"
+        )
+    unknown = [n for n in data.classes.names if n not in classes.names]
+    if unknown:
+        say(f"{len(unknown)} classes of the data are unknown to the model: {_some(unknown)}")
+    loader = detection_loader(
+        DetectionSet(data, detection_transform(size, "none")),
+        batch_size=batch_size,
+        train=False,
+        workers=workers,
+        rank=rank,
+        world=world,
+    )
+    same = classes.names == data.classes.names
+    evaluator = CocoEvaluator(to_coco(data), None if same else labels, scorer)
+    return Validation(data, loader, evaluator)
+
+
+def _some(names: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(names[:5]) + (f", ... ({len(names)})" if len(names) > 5 else "")
+
+
+def score_and_report(
+    model: SSD | LiteRtDetector,
+    card: Card,
+    validation: Validation,
+    *,
+    folder: Path,
+    device: str,
+    title: str,
+) -> tuple[Score, dict[str, Any]]:
+    """Run a model over a split, score it, and leave results and report in a folder.
+
+    Returns:
+        The score, and what ``report.json`` holds.
+    """
+    evaluator = validation.evaluator.fresh()
+    started = time.perf_counter()
+    for results in detect(model, validation.loader, device, "evaluating"):
+        evaluator.update(results)
+    seconds = time.perf_counter() - started
+    score = evaluator.compute()
+    folder.mkdir(parents=True, exist_ok=True)
+    evaluator.write(folder / "results.json")
+    data = validation.data
+    size = model.spec.size
+    network = build_detector(model.spec, card.classes)
+    cost = count_cost(network, (1, 3, size, size), lambda m, x: m.raw(x))
+    facts = [
+        ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
+        ("cost", str(cost)),
+        ("classes", str(len(card.classes))),
+        ("weights", card.source),
+        ("data", f"{data.root}: {len(data)} images, {len(data.boxes)} boxes ({data.format})"),
+        ("time", f"{seconds:.1f} s for {len(data)} images on {device}"),
+    ]
+    report = write_report(
+        folder,
+        ReportData(
+            title=title,
+            command=shown_command(),
+            classes=data.classes,
+            score=score,
+            results=[evaluator.images[int(i)] for i in data.image_ids],
+            truths=[data.target(i) for i in range(len(data))],
+            read=data.image,
+            files=[Path(file).name for file in data.files],
+            history=read_metrics(folder / METRICS_NAME),
+            facts=facts,
+        ),
+    )
+    return score, report
+
+
+def shown_command() -> str:
+    """The command line as typed, from the tool's name on."""
+    return " ".join([f"tools/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+
+
+def score_text(score: Score, folder: Path) -> str:
+    """The result of an evaluation for people."""
+    metrics, classes = format_metrics(score["metrics"]), format_classes(score["per_class"])
+    return f"{metrics}\n\n{classes}\n\nreport: {folder / 'report.html'}"
+
+
+def new_run_folder(common: Common, preset: str) -> Path:
+    """``--out``, or ``runs/<preset>/<time>``.
+
+    Raises:
+        ValueError: If ``--out`` holds a run already.
+    """
+    if common.out is None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        folder = Path("runs") / preset / stamp
+        while folder.exists():
+            folder = folder.with_name(f"{folder.name}+")
+        return folder
+    if (common.out / "config.json").exists():
+        raise ValueError(
+            f"--out {common.out}: holds a run already; choose another folder, or go on with it "
+            f"by --resume {common.out}"
+        )
+    return common.out
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files."""
+    return int(os.environ.get("RANK", 0)) == 0

@@ -1,0 +1,43 @@
+#!/usr/bin/env python
+"""Measure a model on labelled data: ``tools/evaluate.py RUN_OR_WEIGHTS --data PATH``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from configs.tools import Evaluate
+from tools import cli
+
+
+def main() -> None:
+    """Score a detector and leave results, ground truth and report in a folder."""
+    args = cli.parse(Evaluate)
+    from tasks.detection.litert import load_litert
+    from tasks.detection.model import load_detector
+    from tools import detection
+
+    device = cli.prepare(args.common)
+    original = args.weights.suffix == ".tflite"
+    load = load_litert if original else load_detector
+    model, card = load(args.weights, post=args.post)
+    path = detection.data_or_scenes(args.data, args.common.seed)
+    split = args.split or ("all" if path.is_file() else "val")
+    data = detection.open_examined(path, split, model.spec.size, train=False)
+    validation = detection.make_validation(
+        data,
+        card.classes,
+        size=model.spec.size,
+        batch_size=args.batch_size,
+        workers=cli.choose_workers(args.workers),
+        scorer=args.scorer,
+    )
+    folder = args.common.out or Path("evaluations") / args.weights.stem
+    title = f"{args.weights.name} on {path.name}"
+    score, report = detection.score_and_report(
+        model, card, validation, folder=folder, device="cpu" if original else device, title=title
+    )
+    cli.result(args.common, {"folder": str(folder), **report}, detection.score_text(score, folder))
+
+
+if __name__ == "__main__":
+    cli.run(main)

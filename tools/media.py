@@ -1,0 +1,249 @@
+"""Photos, folders and videos in; drawn pictures and COCO's structure out."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from configs.tools import Predict
+from datasets.images import SUFFIXES, Image, find_images, read_image, save_image
+from datasets.types import ClassMap
+from tasks.detection.draw import draw_detections
+from tasks.detection.evaluator import ImageResult
+from tasks.detection.inference import Predictor
+
+VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
+_JPEG_SUFFIX = ".jpg"
+Item = TypeVar("Item")
+Done = TypeVar("Done")
+
+
+def find_media(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Photos and videos named, folders searched through.
+
+    Raises:
+        ValueError: If a path is missing, or there is nothing to look at.
+    """
+    photos: list[Path] = []
+    videos: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            photos += find_images(path)
+        elif not path.exists():
+            raise ValueError(f"{path}: no such file or folder")
+        elif path.suffix.lower() in VIDEOS:
+            videos.append(path)
+        else:
+            photos.append(path)
+    if not photos and not videos:
+        known = ", ".join(sorted(SUFFIXES))
+        raise ValueError(f"{', '.join(map(str, paths))}: no pictures there (looked for {known})")
+    return photos, videos
+
+
+@dataclass
+class Found:
+    """What was found in all pictures.
+
+    Attributes:
+        pictures: COCO's ``images``.
+        objects: COCO's ``annotations``, with scores.
+        failures: A message per unreadable file.
+    """
+
+    pictures: list[dict[str, Any]] = field(default_factory=list)
+    objects: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, name: str, image: Image, result: ImageResult, ids: tuple[int, ...]) -> None:
+        """Take up one picture."""
+        height, width = image.shape[:2]
+        number = len(self.pictures) + 1
+        self.pictures.append({"id": number, "file_name": name, "width": width, "height": height})
+        for (x1, y1, x2, y2), score, label in zip(
+            result["boxes"].tolist(),
+            result["scores"].tolist(),
+            result["labels"].tolist(),
+            strict=True,
+        ):
+            box = [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)]
+            self.objects.append(
+                {
+                    "id": len(self.objects) + 1,
+                    "image_id": number,
+                    "category_id": ids[label - 1],
+                    "bbox": box,
+                    "area": round(box[2] * box[3], 2),
+                    "iscrowd": 0,
+                    "score": round(score, 4),
+                }
+            )
+
+    def to_coco(self, classes: ClassMap) -> dict[str, Any]:
+        """COCO's structure, which its tools and many viewers read."""
+        return {
+            "images": self.pictures,
+            "annotations": self.objects,
+            "categories": classes.to_json(),
+        }
+
+    def describe(self, classes: ClassMap, folder: Path) -> str:
+        """A line per picture (the first twenty), and the sum."""
+        names = dict(zip(classes.ids, classes.names, strict=True))
+        inside: dict[int, list[str]] = {}
+        for row in self.objects:
+            text = f"{names[row['category_id']]} {row['score']:.2f}"
+            inside.setdefault(row["image_id"], []).append(text)
+        lines = []
+        for picture in self.pictures[:20]:
+            found = inside.get(picture["id"], ["nothing"])
+            more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+            lines.append(f"  {picture['file_name']}: {', '.join(found[:8])}{more}")
+        if len(self.pictures) > 20:
+            lines.append(f"  ... and {len(self.pictures) - 20} more")
+        lines.append(f"{len(self.objects)} objects in {len(self.pictures)} pictures: {folder}")
+        return "\n".join(lines)
+
+
+def predict_photos(
+    args: Predict, photos: list[Path], predictor: Predictor, found: Found, folder: Path
+) -> None:
+    """Read, detect, draw and write; reading and writing run in threads beside the network."""
+    names = _output_names(photos)
+
+    def read(path: Path) -> Image | str:
+        try:
+            return read_image(path, upright=True)
+        except ValueError as error:
+            return str(error)
+
+    with ThreadPoolExecutor() as readers, ThreadPoolExecutor() as writers:
+        images = zip(photos, ahead(readers, read, photos, 4 * args.batch_size), strict=True)
+        bar = tqdm(images, "looking", len(photos), unit="photo", delay=1)
+        readable = _readable(bar, found)
+        writing: deque[Future[None]] = deque()
+        for batch in _batches(readable, args.batch_size):
+            for (path, image), result in zip(
+                batch, predictor([image for _, image in batch]), strict=True
+            ):
+                found.add(str(path), image, result, predictor.classes.ids)
+                if args.draw:
+                    out = folder / names[path]
+                    writing.append(writers.submit(_write, out, image, result, predictor.classes))
+            while len(writing) > 4 * args.batch_size:
+                writing.popleft().result()
+        for job in writing:
+            job.result()
+
+
+def predict_video(
+    args: Predict, video: Path, predictor: Predictor, found: Found, folder: Path
+) -> None:
+    """Detect in every frame; write a video with boxes.
+
+    Raises:
+        ValueError: If the video cannot be opened.
+        OSError: If the result cannot be written.
+    """
+    capture = cv2.VideoCapture(str(video))
+    if not capture.isOpened():
+        raise ValueError(f"{video}: not a video that can be read")
+    rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+    total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    writer: cv2.VideoWriter | None = None
+
+    def frames() -> Iterator[Image]:
+        while True:
+            there, frame = capture.read()
+            if not there:
+                return
+            yield np.ascontiguousarray(frame[..., ::-1])
+
+    bar = tqdm(desc=video.name, total=total or None, unit="frame", delay=1)
+    number = 0
+    for batch in _batches(frames(), args.batch_size):
+        for image, result in zip(batch, predictor(batch), strict=True):
+            found.add(f"{video}#{number}", image, result, predictor.classes.ids)
+            number += 1
+            if args.draw:
+                if writer is None:
+                    writer = _open_writer(folder / f"{video.stem}.mp4", rate, image)
+                writer.write(_drawn(image, result, predictor.classes)[..., ::-1])
+        bar.update(len(batch))
+    bar.close()
+    capture.release()
+    if writer is not None:
+        writer.release()
+    if not number:
+        raise ValueError(f"{video}: holds no frame that can be decoded")
+
+
+def _open_writer(path: Path, rate: float, image: Image) -> cv2.VideoWriter:
+    code = cv2.VideoWriter.fourcc(*"mp4v")
+    writer = cv2.VideoWriter(str(path), code, rate, (image.shape[1], image.shape[0]))
+    if not writer.isOpened():
+        raise OSError(f"{path}: the video cannot be written")
+    return writer
+
+
+def ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Done], items: Iterable[Item], depth: int
+) -> Iterator[Done]:
+    """Results in order, at most ``depth`` of them computed ahead of the reader."""
+    waiting: deque[Future[Done]] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) >= depth:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _readable(
+    pairs: Iterable[tuple[Path, Image | str]], found: Found
+) -> Iterator[tuple[Path, Image]]:
+    for path, image in pairs:
+        if isinstance(image, str):
+            found.failures.append(image)
+        else:
+            yield path, image
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _output_names(photos: list[Path]) -> dict[Path, str]:
+    """A file name per photo; a number is added where two folders hold the same name."""
+    seen: Counter[str] = Counter()
+    names: dict[Path, str] = {}
+    for path in photos:
+        suffix = path.suffix if path.suffix.lower() in (".jpg", ".jpeg", ".png") else _JPEG_SUFFIX
+        seen[path.stem] += 1
+        number = f"_{seen[path.stem]}" if seen[path.stem] > 1 else ""
+        names[path] = f"{path.stem}{number}{suffix}"
+    return names
+
+
+def _drawn(image: Image, result: ImageResult, classes: ClassMap) -> Image:
+    labels, scores = result["labels"].tolist(), result["scores"].tolist()
+    return draw_detections(image, result["boxes"], labels, scores, classes.names)
+
+
+def _write(path: Path, image: Image, result: ImageResult, classes: ClassMap) -> None:
+    save_image(path, _drawn(image, result, classes))

@@ -1,0 +1,61 @@
+#!/usr/bin/env python
+"""Train and evaluate a detector: ``tools/train_det.py --framework ssd300`` alone works."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from configs.detection import TrainDet, choose_preset
+from configs.io import from_json
+from tools import cli
+
+
+def read_flags() -> TrainDet:
+    """The command line over the preset's defaults, or the configuration of a run to resume."""
+    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("preset", "data", "weights", "resume"):
+        peek.add_argument(f"--{name}")
+    given, _ = peek.parse_known_args()
+    default = choose_preset(
+        given.preset or "auto", has_data=bool(given.data), has_weights=bool(given.weights)
+    )
+    if given.weights and not {"-h", "--help"} & set(sys.argv):
+        from tasks.card import load_weights
+        from tasks.detection.spec import DetectorSpec
+
+        default = replace(
+            default, model=DetectorSpec(**load_weights(Path(given.weights))[1].model)
+        )
+    config = cli.parse(TrainDet, default)
+    if config.resume is None:
+        return replace(config, preset=default.preset)
+    file = config.resume / "config.json"
+    if not file.exists():
+        raise ValueError(f"--resume {config.resume}: no config.json there; is it a run folder?")
+    saved = from_json(TrainDet, json.loads(file.read_text()))
+    changed = [a for a in sys.argv[1:] if a.startswith("--") and a.split("=")[0] not in _RESUMABLE]
+    if changed:
+        raise ValueError(
+            f"{changed[0]} cannot be changed on resume: the run goes on as it was configured"
+        )
+    common = replace(config.common, seed=saved.common.seed, out=config.resume)
+    return replace(saved, resume=config.resume, workers=config.workers, common=common)
+
+
+_RESUMABLE = ("--resume", "--workers", "--threads", "--device", "--json")
+
+
+def main() -> None:
+    """Train, evaluate what was saved, report."""
+    config = read_flags()
+    from tools.training import train_detector
+
+    train_detector(config)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,181 @@
+"""A detection run from its configuration to its report."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from configs.detection import TrainDet
+from configs.io import to_json
+from datasets.annotations import DetectionData
+from datasets.detection import DetectionSet
+from datasets.loader import detection_loader
+from datasets.transforms import detection_transform
+from datasets.types import ClassMap
+from tasks.card import WEIGHTS_NAME, Card, save_weights
+from tasks.checkpoint import LAST_NAME, InterruptedRun
+from tasks.detection.model import (
+    DETECTOR_FLAVOUR,
+    TASK,
+    build_detector,
+    calibrate_batchnorm,
+    load_detector,
+    start_from,
+)
+from tasks.detection.ssd import SSD
+from tasks.detection.task import DetectionTask
+from tasks.engine import fit, rank_and_world
+from tasks.files import write_text
+from tools import cli
+from tools.detection import (
+    Validation,
+    data_or_scenes,
+    is_first,
+    make_validation,
+    new_run_folder,
+    open_examined,
+    score_and_report,
+    score_text,
+    shown_command,
+)
+
+# Batches that measure the statistics of weights whose batch norm came folded.
+_CALIBRATION_BATCHES = 16
+
+
+def train_detector(config: TrainDet) -> None:
+    """Train, then evaluate the saved weights, and leave a report in the run folder.
+
+    Raises:
+        ValueError: If data, weights or flags do not fit.
+        InterruptedRun: If a signal stopped the training, after saving.
+    """
+    started = time.perf_counter()
+    device = cli.prepare(config.common)
+    folder = config.resume or new_run_folder(config.common, config.preset)
+    path = data_or_scenes(config.data, config.common.seed)
+    train_data = open_examined(path, "train", config.model.size, train=True)
+    model, card = _make_model(config, train_data, path)
+    val_data = open_examined(path, "val", config.model.size, train=False)
+    if is_first():
+        folder.mkdir(parents=True, exist_ok=True)
+        saved = replace(config, resume=None, common=replace(config.common, out=folder))
+        write_text(folder / "config.json", json.dumps(to_json(saved), indent=1))
+    _fit(config, model, card, train_data, val_data, folder=folder, device=device)
+    if not is_first():
+        return
+    best, card = load_detector(folder, post=config.post)
+    validation = _validation(config, val_data, card.classes)
+    score, report = score_and_report(
+        best,
+        card,
+        validation,
+        folder=folder,
+        device=device,
+        title=f"{card.model['framework']} run",
+    )
+    minutes = (time.perf_counter() - started) / 60
+    data = {"folder": str(folder), "minutes": round(minutes, 2), **report}
+    text = f"{score_text(score, folder)}\nweights: {folder / WEIGHTS_NAME}"
+    cli.result(config.common, data, f"{text}\ntook {minutes:.1f} minutes")
+
+
+def _fit(
+    config: TrainDet,
+    model: SSD,
+    card: Card,
+    data: DetectionData,
+    val_data: DetectionData,
+    *,
+    folder: Path,
+    device: str,
+) -> None:
+    rank, world = rank_and_world()
+    loader = detection_loader(
+        DetectionSet(
+            data, detection_transform(config.model.size, config.augment), config.common.seed
+        ),
+        batch_size=config.fit.batch_size,
+        train=True,
+        workers=cli.choose_workers(config.workers),
+        seed=config.common.seed,
+        rank=rank,
+        world=world,
+    )
+    validation = _validation(config, val_data, card.classes, rank=rank, world=world)
+    task = DetectionTask(model, config.fit, config.common.seed, validation.evaluator)
+
+    def write_best(state: dict[str, Tensor], metrics: dict[str, float]) -> None:
+        save_weights(folder / WEIGHTS_NAME, state, replace(card, metrics=metrics))
+
+    try:
+        fit(
+            task,
+            loader,
+            validation.loader,
+            folder=folder,
+            device=device,
+            resume=config.resume is not None,
+            write_best=write_best,
+        )
+    except InterruptedRun:
+        raise InterruptedRun(
+            f"stopped and saved to {folder / LAST_NAME}; go on with --resume {folder}"
+        ) from None
+
+
+def _validation(
+    config: TrainDet, data: DetectionData, classes: ClassMap, *, rank: int = 0, world: int = 1
+) -> Validation:
+    return make_validation(
+        data,
+        classes,
+        size=config.model.size,
+        batch_size=config.fit.batch_size,
+        workers=cli.choose_workers(config.workers),
+        rank=rank,
+        world=world,
+    )
+
+
+def _make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[SSD, Card]:
+    """The detector to train, and the card of what it will be."""
+    torch.manual_seed(config.common.seed)
+    flavour, folded, origin = DETECTOR_FLAVOUR, False, "from scratch"
+    if config.weights is not None:
+        _, start = load_detector(config.weights)
+        flavour, folded, origin = start.flavour, start.folded, f"from {config.weights}"
+    model = build_detector(config.model, data.classes, flavour, loss=config.loss, post=config.post)
+    if config.weights is not None:
+        _, new = start_from(model, data.classes, config.weights)
+        known = len(data.classes) - len(new)
+        cli.say(f"weights of {config.weights}: {known} classes known, {len(new)} start anew")
+        if folded and not config.fit.freeze_bn:
+            cli.say("measuring batch-norm statistics, which the weights came without")
+            _calibrate(config, model, data)
+            folded = False
+    card = Card(
+        task=TASK,
+        model=config.model.to_json(),
+        flavour=replace(flavour, input=replace(flavour.input, size=config.model.size)),
+        classes=data.classes,
+        source=f"trained {origin} on {path} by {shown_command()}",
+        folded=folded,
+    )
+    return model, card
+
+
+def _calibrate(config: TrainDet, model: SSD, data: DetectionData) -> None:
+    loader = detection_loader(
+        DetectionSet(data, detection_transform(config.model.size, config.augment)),
+        batch_size=config.fit.batch_size,
+        train=True,
+        workers=0,
+    )
+    pairs = zip(range(_CALIBRATION_BATCHES), loader, strict=False)
+    calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])
