@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import tyro
+
 from configs.common import Common
 from datasets.spec import Augmentation
 from tasks.detection.spec import DetectorSpec, LossSpec, PostSpec
@@ -30,6 +32,8 @@ class TrainDet:
     """Run folder or weights file to start from; classes of the same name keep their weights."""
     resume: Path | None = None
     """Run folder to go on with after an interruption; its own configuration is used."""
+    command: tyro.conf.Suppress[str] = ""
+    """The command line that began the run."""
     model: DetectorSpec = field(default_factory=DetectorSpec)
     loss: LossSpec = field(default_factory=LossSpec)
     post: PostSpec = field(default_factory=PostSpec)

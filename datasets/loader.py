@@ -20,6 +20,8 @@ from datasets.detection import DetectionSample, DetectionSet
 from datasets.types import DetectionBatch
 
 Draw = tuple[int, int]  # (epoch, index)
+# How long a loader outlives a SIGTERM.
+_GRACE_SECONDS = 10
 Batch = TypeVar("Batch")
 
 
@@ -110,6 +112,12 @@ class ResumableLoader(DataLoader[Batch]):
             self._done += 1
             yield batch
 
+    def close(self) -> None:
+        """End the loader processes now; a reference cycle may keep this object for long."""
+        iterator, self._iterator = self._iterator, None
+        if iterator is not None and self.num_workers:
+            iterator._shutdown_workers()  # torch has no public way.
+
     def state_dict(self) -> dict[str, int]:
         """Epoch, and the batches of it that were handed out."""
         return {"epoch": self._epoch, "batches": self._done}
@@ -124,8 +132,13 @@ class ResumableLoader(DataLoader[Batch]):
 
 
 def _init_worker(_worker: int) -> None:
-    """One thread per process, which leaves Ctrl-C to the trainer: it saves the run first."""
+    """One thread per process: the processes are the parallelism.
+
+    Ctrl-C, and a SIGTERM to the whole process group, is left to the trainer, which saves the run
+    first and would fail at that if a loader died meanwhile; so a loader ends a while later.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE_SECONDS))
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
 

@@ -27,6 +27,7 @@ class Task(pl.LightningModule):
 
     Attributes:
         monitor: Metric by which the best weights are chosen; higher is better.
+        total_steps: Length of the run, which the schedule needs.
     """
 
     monitor: str
@@ -34,6 +35,7 @@ class Task(pl.LightningModule):
     def __init__(self, model: nn.Module, fit: FitSpec, seed: int) -> None:
         super().__init__()
         self.model, self.fit_spec, self.seed = model, fit, seed
+        self.total_steps = 0
         self._recent: list[tuple[Tensor, Sequence[str]]] = []
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -53,8 +55,7 @@ class Task(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimiser and per-step schedule."""
         optimizer = make_optimizer(self.model, self.fit_spec)
-        total = int(self.trainer.estimated_stepping_batches)
-        schedule = LambdaLR(optimizer, rate_factor(self.fit_spec, total))
+        schedule = LambdaLR(optimizer, rate_factor(self.fit_spec, self.total_steps))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

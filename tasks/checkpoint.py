@@ -95,6 +95,8 @@ class RunKeeper(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over Ctrl-C and SIGTERM for the time of the training."""
+        # A run that resumes within its last epoch is not told that the epoch starts.
+        self.on_train_epoch_start(trainer, pl_module)
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._ask)
 

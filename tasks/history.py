@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
 
 from tasks.files import replacing
 
@@ -34,9 +35,11 @@ class MetricsFile(Logger):
         """There is one per folder."""
         return ""
 
+    @rank_zero_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """The run folder holds the configuration already."""
 
+    @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append; before the first row, cut off what an interrupted run wrote beyond it."""
         assert step is not None

@@ -8,6 +8,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
+from tasks.base import Task
+
 
 class TotalProgress(ProgressBar):
     """One bar over all steps of the run, with the time left, on standard error.
@@ -28,10 +30,10 @@ class TotalProgress(ProgressBar):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar where the run stands."""
-        total = int(trainer.estimated_stepping_batches)
+        assert isinstance(pl_module, Task)
         self._bar = tqdm(
             desc=self.label,
-            total=total,
+            total=pl_module.total_steps,
             initial=trainer.global_step,
             unit="step",
             disable=not self.label,

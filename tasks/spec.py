@@ -57,6 +57,11 @@ class FitSpec:
         Raises:
             ValueError: Naming the flag and its value.
         """
+        if self.batch_size == 1 and not self.freeze_bn:
+            raise ValueError(
+                "--batch-size 1 leaves batch norm nothing to measure: take 2 or more, or "
+                "--freeze-bn"
+            )
         for name in ("epochs", "batch_size", "eval_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{_flag(name)} {getattr(self, name)} must be 1 or more")

@@ -88,6 +88,11 @@ def _stop(text: str, status: int) -> None:
     sys.exit(status)
 
 
+def shown_command() -> str:
+    """The command line as typed, from the tool's name on."""
+    return " ".join([f"tools/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+
+
 def say(text: str) -> None:
     """Tell the user something that is not the result; only the first process speaks."""
     if int(os.environ.get("RANK", 0)) == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from tasks.detection.model import build_detector
 from tasks.detection.report import ReportData, write_report
 from tasks.detection.ssd import SSD, map_sizes
 from tasks.history import METRICS_NAME, read_metrics
-from tools.cli import say
+from tools.cli import say, shown_command
 
 SCENES = Path("data/scenes")
 
@@ -144,6 +143,7 @@ def score_and_report(
     started = time.perf_counter()
     for results in detect(model, validation.loader, device, "evaluating"):
         evaluator.update(results)
+    validation.loader.close()
     seconds = time.perf_counter() - started
     score = evaluator.compute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -178,11 +178,6 @@ def score_and_report(
     return score, report
 
 
-def shown_command() -> str:
-    """The command line as typed, from the tool's name on."""
-    return " ".join([f"tools/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-
-
 def score_text(score: Score, folder: Path) -> str:
     """The result of an evaluation for people."""
     metrics, classes = format_metrics(score["metrics"]), format_classes(score["per_class"])
@@ -201,7 +196,7 @@ def new_run_folder(common: Common, preset: str) -> Path:
         while folder.exists():
             folder = folder.with_name(f"{folder.name}+")
         return folder
-    if (common.out / "config.json").exists():
+    if is_first() and (common.out / "config.json").exists():
         raise ValueError(
             f"--out {common.out}: holds a run already; choose another folder, or go on with it "
             f"by --resume {common.out}"

@@ -32,7 +32,7 @@ def read_flags() -> TrainDet:
         )
     config = cli.parse(TrainDet, default)
     if config.resume is None:
-        return replace(config, preset=default.preset)
+        return replace(config, preset=default.preset, command=cli.shown_command())
     file = config.resume / "config.json"
     if not file.exists():
         raise ValueError(f"--resume {config.resume}: no config.json there; is it a run folder?")

@@ -41,7 +41,6 @@ from tools.detection import (
     open_examined,
     score_and_report,
     score_text,
-    shown_command,
 )
 
 # Batches that measure the statistics of weights whose batch norm came folded.
@@ -60,6 +59,8 @@ def train_detector(config: TrainDet) -> None:
     folder = config.resume or new_run_folder(config.common, config.preset)
     path = data_or_scenes(config.data, config.common.seed)
     train_data = open_examined(path, "train", config.model.size, train=True)
+    if len(train_data) < 2 and not config.fit.freeze_bn:
+        raise ValueError(f"{path}: one training image is too few; batch norm needs two or more")
     model, card = _make_model(config, train_data, path)
     val_data = open_examined(path, "val", config.model.size, train=False)
     if is_first():
@@ -127,6 +128,9 @@ def _fit(
         raise InterruptedRun(
             f"stopped and saved to {folder / LAST_NAME}; go on with --resume {folder}"
         ) from None
+    finally:
+        loader.close()
+        validation.loader.close()
 
 
 def _validation(
@@ -164,7 +168,7 @@ def _make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[SSD,
         model=config.model.to_json(),
         flavour=replace(flavour, input=replace(flavour.input, size=config.model.size)),
         classes=data.classes,
-        source=f"trained {origin} on {path} by {shown_command()}",
+        source=f"trained {origin} on {path} by {config.command}",
         folded=folded,
     )
     return model, card

@@ -1,0 +1,91 @@
+"""Small training runs as real processes."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SMALL = ("--preset", "demo", "--alpha", "0.25", "--size", "64", "--batch-size", "6")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def command(*args: object, processes: int = 1) -> list[str]:
+    """``tools/train_det.py`` with arguments, under torchrun if for several processes."""
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += [
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            f"--nproc-per-node={processes}",
+        ]
+    return [*launcher, str(ROOT / "tools/train_det.py"), *map(str, args)]
+
+
+def train(*args: object, processes: int = 1) -> subprocess.CompletedProcess[str]:
+    """Run to the end."""
+    return subprocess.run(
+        command(*args, "--device", "cpu", processes=processes),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=ENVIRONMENT,
+        timeout=300,
+    )
+
+
+def start(*args: object, processes: int = 1) -> subprocess.Popen[str]:
+    """Start and return at once; its process group is its own."""
+    return subprocess.Popen(
+        command(*args, "--device", "cpu", processes=processes),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        start_new_session=True,
+    )
+
+
+def wait_for(file: Path, process: subprocess.Popen[str], seconds: float = 120) -> None:
+    """Wait until a running process has written a file."""
+    end = time.monotonic() + seconds
+    while not file.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, f"{file} did not come"
+        time.sleep(0.02)
+
+
+def assert_same_run(one: Path, two: Path) -> None:
+    """Weights, optimiser, averages, schedule and metrics are equal bit for bit."""
+    weights = [load_file(folder / "model.safetensors") for folder in (one, two)]
+    assert weights[0].keys() == weights[1].keys()
+    for name, tensor in weights[0].items():
+        assert torch.equal(tensor, weights[1][name]), name
+    states = [torch.load(f / "last.ckpt", weights_only=True) for f in (one, two)]
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch"):
+        assert_equal(states[0][part], states[1][part], part)
+    if "current_model_state" in states[0]:
+        assert_equal(*(s["current_model_state"] for s in states), "current_model_state")
+    assert (one / "metrics.csv").read_text() == (two / "metrics.csv").read_text()
+
+
+def assert_equal(one: Any, two: Any, where: str) -> None:
+    """Deep equality of what a checkpoint holds."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, two), where
+    elif isinstance(one, dict):
+        assert one.keys() == two.keys(), where
+        for key in one:
+            assert_equal(one[key], two[key], f"{where}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(two), where
+        for k, (a, b) in enumerate(zip(one, two, strict=True)):
+            assert_equal(a, b, f"{where}[{k}]")
+    else:
+        assert one == two, where
