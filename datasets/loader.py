@@ -116,7 +116,7 @@ class ResumableLoader(DataLoader[Batch]):
         """End the loader processes now; a reference cycle may keep this object for long."""
         iterator, self._iterator = self._iterator, None
         if iterator is not None and self.num_workers:
-            iterator._shutdown_workers()  # torch has no public way.
+            iterator._shutdown_workers()  # type: ignore[attr-defined]  # torch has no public way
 
     def state_dict(self) -> dict[str, int]:
         """Epoch, and the batches of it that were handed out."""

@@ -147,7 +147,7 @@ def score_and_report(
     seconds = time.perf_counter() - started
     score = evaluator.compute()
     folder.mkdir(parents=True, exist_ok=True)
-    evaluator.write(folder / "results.json")
+    evaluator.write(folder)
     data = validation.data
     size = model.spec.size
     network = build_detector(model.spec, card.classes)

@@ -21,7 +21,8 @@ from tasks.detection.evaluator import ImageResult
 from tasks.detection.inference import Predictor
 
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
-_JPEG_SUFFIX = ".jpg"
+_DRAWN_AS = frozenset({".jpg", ".jpeg", ".png"})
+_JPEG_SUFFIX, _VIDEO_SUFFIX = ".jpg", ".mp4"
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
@@ -114,10 +115,9 @@ class Found:
 
 
 def predict_photos(
-    args: Predict, photos: list[Path], predictor: Predictor, found: Found, folder: Path
+    args: Predict, photos: list[Path], predictor: Predictor, found: Found, files: dict[Path, Path]
 ) -> None:
     """Read, detect, draw and write; reading and writing run in threads beside the network."""
-    names = _output_names(photos)
 
     def read(path: Path) -> Image | str:
         try:
@@ -136,8 +136,8 @@ def predict_photos(
             ):
                 found.add(str(path), image, result, predictor.classes.ids)
                 if args.draw:
-                    out = folder / names[path]
-                    writing.append(writers.submit(_write, out, image, result, predictor.classes))
+                    job = writers.submit(_write, files[path], image, result, predictor.classes)
+                    writing.append(job)
             while len(writing) > 4 * args.batch_size:
                 writing.popleft().result()
         for job in writing:
@@ -145,7 +145,7 @@ def predict_photos(
 
 
 def predict_video(
-    args: Predict, video: Path, predictor: Predictor, found: Found, folder: Path
+    args: Predict, video: Path, predictor: Predictor, found: Found, files: dict[Path, Path]
 ) -> None:
     """Detect in every frame; write a video with boxes.
 
@@ -175,7 +175,7 @@ def predict_video(
             number += 1
             if args.draw:
                 if writer is None:
-                    writer = _open_writer(folder / f"{video.stem}.mp4", rate, image)
+                    writer = _open_writer(files[video], rate, image)
                 writer.write(_drawn(image, result, predictor.classes)[..., ::-1])
         bar.update(len(batch))
     bar.close()
@@ -228,16 +228,26 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def _output_names(photos: list[Path]) -> dict[Path, str]:
-    """A file name per photo; a number is added where two folders hold the same name."""
+def output_files(inputs: Iterable[Path], folder: Path) -> dict[Path, Path]:
+    """Where each drawn picture or video goes; a number parts those of the same name.
+
+    Raises:
+        ValueError: If an original would be overwritten.
+    """
     seen: Counter[str] = Counter()
-    names: dict[Path, str] = {}
-    for path in photos:
-        suffix = path.suffix if path.suffix.lower() in (".jpg", ".jpeg", ".png") else _JPEG_SUFFIX
-        seen[path.stem] += 1
-        number = f"_{seen[path.stem]}" if seen[path.stem] > 1 else ""
-        names[path] = f"{path.stem}{number}{suffix}"
-    return names
+    files: dict[Path, Path] = {}
+    for path in inputs:
+        video, keep = path.suffix.lower() in VIDEOS, path.suffix.lower() in _DRAWN_AS
+        suffix = _VIDEO_SUFFIX if video else (path.suffix if keep else _JPEG_SUFFIX)
+        seen[path.stem + suffix] += 1
+        count = seen[path.stem + suffix]
+        number = f"_{count}" if count > 1 else ""
+        files[path] = folder / f"{path.stem}{number}{suffix}"
+    originals = {path.resolve() for path in files}
+    for file in files.values():
+        if file.resolve() in originals:
+            raise ValueError(f"--out {folder}: would overwrite {file}; choose another folder")
+    return files
 
 
 def _drawn(image: Image, result: ImageResult, classes: ClassMap) -> Image:

@@ -14,18 +14,19 @@ def main() -> None:
     args = cli.parse(Predict)
     from tasks.detection.inference import Predictor
     from tasks.detection.model import load_detector
-    from tools.media import Found, find_media, predict_photos, predict_video
+    from tools.media import Found, find_media, output_files, predict_photos, predict_video
 
     device = cli.prepare(args.common)
     photos, videos = find_media(args.paths)
+    folder = args.common.out or Path("predictions")
+    files = output_files([*photos, *videos], folder) if args.draw else {}
     model, card = load_detector(args.weights, post=args.post)
     predictor = Predictor(model, card.classes, device)
-    folder = args.common.out or Path("predictions")
     folder.mkdir(parents=True, exist_ok=True)
     found = Found()
-    predict_photos(args, photos, predictor, found, folder)
+    predict_photos(args, photos, predictor, found, files)
     for video in videos:
-        predict_video(args, video, predictor, found, folder)
+        predict_video(args, video, predictor, found, files)
     for failure in found.failures:
         cli.say(f"warning: {failure}")
     if not found.pictures:

@@ -18,6 +18,7 @@ import torch.distributed
 from numpy.typing import NDArray
 
 from tasks.detection.postprocess import Detections
+from tasks.files import write_text
 
 Scorer = Literal["faster", "pycocotools"]
 METRICS = (
@@ -160,9 +161,10 @@ class CocoEvaluator:
             ]
         return rows
 
-    def write(self, path: Path) -> None:
-        """Write :meth:`results`; with the ground truth anyone can score them again."""
-        path.write_text(json.dumps(self.results()))
+    def write(self, folder: Path) -> None:
+        """Write ``results.json`` and ``ground_truth.json``, which any COCO tool can score."""
+        write_text(folder / "results.json", json.dumps(self.results()))
+        write_text(folder / "ground_truth.json", json.dumps(self.ground_truth))
 
     def compute(self) -> Score:
         """Score what was collected, over all images of the ground truth."""

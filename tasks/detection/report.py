@@ -180,10 +180,11 @@ def _by_quality(data: ReportData, matched: Sequence[_Matched]) -> list[int]:
     """Image indices, worst first: by F1 of confident boxes of the right class."""
     quality = []
     for result, truth, match in zip(data.results, data.truths, matched, strict=True):
-        counted = (match.partner < 0) | ~match.ignored[match.partner]
-        partner, shown = match.partner[counted], match.shown[counted]
-        right = (partner >= 0) & (truth["labels"][partner] == result["labels"][shown])
-        total = len(shown) + int((~match.ignored).sum())
+        fits = np.flatnonzero(match.partner >= 0)
+        partner, shown = match.partner[fits], match.shown[fits]
+        ignored = match.ignored[partner]
+        right = ~ignored & (truth["labels"][partner] == result["labels"][shown])
+        total = len(match.shown) - int(ignored.sum()) + int((~match.ignored).sum())
         # Among equals, the image with more objects says more.
         f1 = 2 * int(right.sum()) / total if total else 1.0
         quality.append((f1, -total if f1 < 0.5 else total))
@@ -223,7 +224,8 @@ def _training_plots(history: Sequence[tuple[int, str, float]]) -> list[tuple[Fig
             axes.set_yscale("log")
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.lines:
+            axes.legend()
         plots.append((figure, caption))
     return plots
 

@@ -133,7 +133,7 @@ def check_both_scorers(ground: dict[str, Any], results: list[ImageResult], folde
         evaluator = CocoEvaluator(ground, scorer=scorer)
         evaluator.update(results)
         numbers.append(evaluator.compute()["metrics"])
-    evaluator.write(folder / "results.json")
+    evaluator.write(folder)
     (folder / "truth.json").write_text(json.dumps({"info": {}, **ground}))
     with contextlib.redirect_stdout(io.StringIO()):
         anyone = COCO(str(folder / "truth.json"))
@@ -170,7 +170,7 @@ def test_our_ground_truth_is_cocos_own(real_data: Path, tmp_path: Path) -> None:
     results = random_results(to_coco(data), np.random.default_rng(1))
     evaluator = CocoEvaluator(to_coco(data))
     evaluator.update(results)
-    evaluator.write(tmp_path / "results.json")
+    evaluator.write(tmp_path)
     with contextlib.redirect_stdout(io.StringIO()):
         original = COCO(str(real_data / "coco/annotations/instances_val2017.json"))
         theirs = COCOeval(original, original.loadRes(str(tmp_path / "results.json")), "bbox")

@@ -71,7 +71,8 @@ def assert_same_run(one: Path, two: Path) -> None:
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch"):
         assert_equal(states[0][part], states[1][part], part)
     if "current_model_state" in states[0]:
-        assert_equal(*(s["current_model_state"] for s in states), "current_model_state")
+        one_average, other_average = (state["current_model_state"] for state in states)
+        assert_equal(one_average, other_average, "current_model_state")
     assert (one / "metrics.csv").read_text() == (two / "metrics.csv").read_text()
 
 

@@ -1,0 +1,62 @@
+"""The data doctor as a tool."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import Tool
+from tests.datasets.fakes import GOOD_BOXES, write_coco
+
+
+def test_says_what_it_saw(scenes: Path, tool: Tool) -> None:
+    status, text, _ = tool("check_data", scenes)
+    assert status == 0
+    assert "24 images" in text
+    assert "boxes per class" in text
+    assert "nothing wrong was found" in text
+
+
+def test_json_names_each_finding(tmp_path: Path, tool: Tool) -> None:
+    data = write_coco(tmp_path / "set", [*GOOD_BOXES, (10, 3, [60, 4, 20, 5])])
+    status, text, _ = tool("check_data", data, "--json", "--out", tmp_path / "report.json")
+    assert status == 0
+    report = json.loads(text)
+    assert not report["refused"]
+    assert any("103" in json.dumps(finding) for finding in report["findings"])
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+
+
+def test_refusal_is_an_exit_status(tmp_path: Path, tool: Tool) -> None:
+    unit = [(10, 3, [0.1, 0.1, 0.5, 0.5]), (11, 7, [0.2, 0.2, 0.4, 0.3])]
+    status, text, _ = tool("check_data", write_coco(tmp_path / "set", unit))
+    assert status == 2
+    assert "refused" in text
+
+
+def test_decoding_finds_a_damaged_picture(tmp_path: Path, tool: Tool) -> None:
+    boxes = [(10 + k, 3, [1, 1, 9, 9]) for k in range(12)]
+    data = write_coco(tmp_path / "set", boxes, images=12)
+    picture = data / "train2017" / "3.png"
+    picture.write_bytes(picture.read_bytes()[:-30])
+    assert "3.png" not in tool("check_data", data)[1]
+    status, text, _ = tool("check_data", data, "--decode")
+    assert status == 0
+    assert "3.png" in text
+
+
+def test_every_real_set(real_data: Path, tool: Tool) -> None:
+    for name in ("coco", "pets"):
+        status, text, err = tool("check_data", real_data / name, "--json")
+        assert status == 0, err
+        assert not json.loads(text)["refused"]
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_lines_limits_what_is_named(tmp_path: Path, tool: Tool, lines: int) -> None:
+    bad = [(10, 3, [4, 6, 0, 30]) for _ in range(9)]
+    data = write_coco(tmp_path / "set", [*GOOD_BOXES, *bad])
+    _, text, _ = tool("check_data", data, "--lines", lines)
+    assert len([line for line in text.splitlines() if "annotation" in line]) <= lines + 1
+    assert np.any(["more" in line for line in text.splitlines()])

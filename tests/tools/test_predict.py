@@ -1,0 +1,102 @@
+"""Photos, folders and videos in; drawn pictures and COCO JSON out."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from tests.conftest import Tool
+from tests.tools.conftest import Finished
+
+EASY = ("--score-threshold", 0.01)  # The small run is sure of nothing.
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Photos of several kinds, some nested, two of one name, one cut, and a text file."""
+    rng = np.random.default_rng(0)
+    root = tmp_path / "album"
+    (root / "deep").mkdir(parents=True)
+    pixels = rng.integers(0, 255, (50, 70, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(root / "a.jpg")
+    Image.fromarray(pixels[..., 0]).save(root / "deep" / "a.jpg")
+    Image.fromarray(pixels).convert("CMYK").save(root / "b.tiff")
+    cut = root / "cut.jpg"
+    cut.write_bytes((root / "a.jpg").read_bytes()[:900])
+    (root / "notes.txt").write_text("no picture")
+    return root
+
+
+def test_a_folder(finished: Finished, tool: Tool, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    status, text, err = tool("predict", finished.folder, album, "--out", out, *EASY)
+    assert status == 0, err
+    assert {p.name for p in out.iterdir()} == {"a.jpg", "a_2.jpg", "b.jpg", "predictions.json"}
+    with Image.open(out / "b.jpg") as drawn:
+        assert drawn.size == (70, 50)
+    assert str(album / "cut.jpg") in err
+    assert "3 pictures" in text
+    content = COCO(str(out / "predictions.json"))
+    assert len(content.imgs) == 3
+    assert {c["name"] for c in content.dataset["categories"]} >= {"star", "ring"}
+    for row in content.dataset["annotations"]:
+        x, y, w, h = row["bbox"]
+        assert 0 <= x <= x + w <= 70.01
+        assert 0 <= y <= y + h <= 50.01
+        assert 0.01 <= row["score"] <= 1
+        assert row["category_id"] in content.cats
+
+
+def test_json_alone(finished: Finished, tool: Tool, album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    args = ("--no-draw", "--json", "--out", out)
+    status, text, err = tool("predict", finished.folder, album / "a.jpg", *args)
+    assert status == 0, err
+    assert [p.name for p in out.iterdir()] == ["predictions.json"]
+    result = json.loads(text)
+    assert len(result["images"]) == 1
+    assert result["unreadable"] == []
+
+
+def test_a_video_becomes_a_video(finished: Finished, tool: Tool, tmp_path: Path) -> None:
+    film = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (96, 64))
+    rng = np.random.default_rng(0)
+    for _ in range(11):
+        writer.write(rng.integers(0, 255, (64, 96, 3), dtype=np.uint8))
+    writer.release()
+    out = tmp_path / "out"
+    status, _, err = tool("predict", finished.folder, film, "--out", out, *EASY)
+    assert status == 0, err
+    drawn = cv2.VideoCapture(str(out / "film.mp4"))
+    assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 11
+    assert drawn.get(cv2.CAP_PROP_FPS) == pytest.approx(12)
+    names = [
+        row["file_name"] for row in json.loads((out / "predictions.json").read_text())["images"]
+    ]
+    assert names == [f"{film}#{number}" for number in range(11)]
+
+
+def test_originals_are_never_overwritten(finished: Finished, tool: Tool, album: Path) -> None:
+    before = (album / "a.jpg").read_bytes()
+    status, _, err = tool("predict", finished.folder, album, "--out", album)
+    assert status == 2
+    assert "would overwrite" in err
+    assert (album / "a.jpg").read_bytes() == before
+
+
+def test_real_photos(ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: Path) -> None:
+    """TensorFlow's weights find what anyone sees."""
+    weights = tmp_path / "ssd.safetensors"
+    assert tool("import_weights", ssd_tflite, "--out", weights)[0] == 0
+    status, text, err = tool("predict", weights, real_data / "photos", "--out", tmp_path / "out")
+    assert status == 0, err
+    lines = {line.split(":")[0].rsplit("/")[-1]: line for line in text.splitlines() if ":" in line}
+    assert "cat" in lines["cat_720p.jpg"]
+    assert "hot dog" in lines["hot_dog.jpg"]
+    assert "bird" in lines["parrot.jpg"]
+    assert "dog" in lines["pets.jpg"]
