@@ -108,6 +108,7 @@ def fit(
         logger=[MetricsFile(folder), TensorBoardLogger(folder, name="", version="tensorboard")],
         default_root_dir=folder,
     )
+    task.train()  # Lightning leaves what it finds in evaluation mode there.
     trainer.fit(task, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None)
 
 

@@ -27,7 +27,7 @@ _OURS = Path(__file__).resolve().parent.parent
 
 def parse(cls: type[Config], default: Config | None = None) -> Config:
     """Read the command line into a configuration; a typo names the nearest flag."""
-    config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    config = (tyro.conf.OmitArgPrefixes,)
     if default is None:
         return tyro.cli(cls, config=config)
     return tyro.cli(cls, default=default, config=config)

@@ -58,7 +58,10 @@ def open_examined(path: Path, split: Split, size: int, *, train: bool) -> Detect
         ValueError: If the data cannot be used.
     """
     anchors = make_anchors(map_sizes(size)).numpy()
-    checkup = examine_or_refuse(open_detection(path, split), anchors, mend_boxes=train)
+    try:
+        checkup = examine_or_refuse(open_detection(path, split), anchors, mend_boxes=train)
+    except ValueError as error:
+        raise ValueError(f"{split} data: {error}") from error
     if train or checkup.findings:
         say(f"{split} data: {describe(checkup, lines=5)}")
     return checkup.data

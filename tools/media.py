@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 
-def find_media(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+def find_media(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Photos and videos named, folders searched through.
 
     Raises:
@@ -44,6 +44,8 @@ def find_media(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
             videos.append(path)
         else:
             photos.append(path)
+    if not paths:
+        raise ValueError("no PATH given: name photos, folders or videos")
     if not photos and not videos:
         known = ", ".join(sorted(SUFFIXES))
         raise ValueError(f"{', '.join(map(str, paths))}: no pictures there (looked for {known})")

@@ -70,6 +70,20 @@ def test_works_on_any_format_and_starts_from_weights(
     assert "star" in out
 
 
+def test_imported_weights_train_in_batch_statistics_too(
+    ssd_tflite: Path, scenes: Path, tool: Tool, tmp_path: Path
+) -> None:
+    """Their batch norm came folded: its statistics are measured first."""
+    weights = tmp_path / "ssd.safetensors"
+    assert tool("import_weights", ssd_tflite, "--out", weights)[0] == 0
+    args = ("--weights", weights, "--size", 96, "--epochs", 2, "--eval-every", 9, "--workers", 0)
+    status, _, err = tool(
+        "train_det", "--data", scenes, "--out", tmp_path / "run", *args, "--no-freeze-bn"
+    )
+    assert status == 0, err
+    assert "measuring batch-norm statistics" in err
+
+
 def _yolo(root: Path) -> None:
     rng = np.random.default_rng(0)
     for split, count in (("train", 6), ("val", 3)):
