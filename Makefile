@@ -31,7 +31,8 @@ format: env
 	$(BIN)/ruff format .
 
 benchmark: env ## Speed beside peers, in one run
-	for script in tests/benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for name in inference evaluator training loader; do \
+		$(BIN)/python -m tests.benchmarks.bench_$$name || exit 1; done
 
 lock: ## Pin anew what pyproject.toml asks for (needs uv)
 	uv pip compile --generate-hashes --no-emit-index-url --no-header --universal \

@@ -159,6 +159,8 @@ def _make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[SSD,
         _, new = start_from(model, data.classes, config.weights)
         known = len(data.classes) - len(new)
         cli.say(f"weights of {config.weights}: {known} classes known, {len(new)} start anew")
+        if not new and config.preset == "finetune":
+            cli.say("no class is new: --preset adapt keeps closer to what the weights know")
         if folded and not config.fit.freeze_bn:
             cli.say("measuring batch-norm statistics, which the weights came without")
             _calibrate(config, model, data)
