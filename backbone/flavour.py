@@ -8,7 +8,7 @@ them. This module imports nothing heavy, because command-line help is built from
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 Padding = Literal["same", "symmetric"]
@@ -93,12 +93,18 @@ class Flavour:
         Raises:
             ValueError: If a field is missing or unknown, naming it.
         """
-        try:
-            spec = {**data["input"]}
-            spec["mean"], spec["std"] = tuple(spec["mean"]), tuple(spec["std"])
-            return cls(**{**data, "input": InputSpec(**spec)})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a flavour: {error}") from error
+        _check_fields(data, cls)
+        spec = {**data["input"]}
+        _check_fields(spec, InputSpec)
+        spec["mean"], spec["std"] = tuple(spec["mean"]), tuple(spec["std"])
+        return cls(**{**data, "input": InputSpec(**spec)})
+
+
+def _check_fields(data: dict[str, Any], kind: type[Flavour] | type[InputSpec]) -> None:
+    """Nothing is filled in: a card tells all, and no more."""
+    odd = data.keys() ^ {field.name for field in fields(kind)}
+    if odd:
+        raise ValueError(f"not a flavour: missing or unknown: {', '.join(sorted(odd))}")
 
 
 def parse_activation(name: str) -> tuple[str, float]:

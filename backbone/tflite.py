@@ -58,6 +58,7 @@ class TfliteModel:
         path: Of the file.
         convs: All convolutions in order of execution.
         input_size: (height, width).
+        input_type: Of an image's values: ``uint8``, ``int8``, ``float32``.
         input_scale: The network sees (byte - input_zero) * input_scale; 1 if it takes floats.
         input_zero: See ``input_scale``.
         constants: Other constant tensors by name, dequantised (SSD's anchors).
@@ -68,6 +69,7 @@ class TfliteModel:
     path: Path
     convs: tuple[TfliteConv, ...]
     input_size: tuple[int, int]
+    input_type: str
     input_scale: float
     input_zero: int
     constants: dict[str, NDArray[np.float32]]
@@ -131,6 +133,7 @@ class _Reader:
             path=self.path,
             convs=tuple(convs),
             input_size=(height, width),
+            input_type=np.dtype(_DTYPES[first.Type()]).name,
             input_scale=1.0 if scale is None else float(scale[0]),
             input_zero=0 if zero is None else int(zero[0]),
             constants=constants,

@@ -23,7 +23,7 @@ def tflite_flavour(model: TfliteModel, convs: int = BODY_CONVS) -> Flavour:
         convs: How many of its first convolutions carry an activation.
 
     Raises:
-        ValueError: If one of these layers pads or activates otherwise.
+        ValueError: If one of these layers pads or activates otherwise, or images are not bytes.
     """
     activation = model.convs[0].activation
     for conv in model.convs[:convs]:
@@ -32,6 +32,10 @@ def tflite_flavour(model: TfliteModel, convs: int = BODY_CONVS) -> Flavour:
                 f"{model.path}: {conv.name} has {'SAME' if conv.same else 'VALID'} padding and "
                 f"activation {conv.activation}; a MobileNet v1 has SAME and {activation}"
             )
+    if model.input_type != "uint8":
+        raise ValueError(
+            f"{model.path}: takes {model.input_type} images; uint8 ones are understood"
+        )
     # The network sees (byte - zero) * scale, which is (byte / 255 - mean) / std.
     mean, std = model.input_zero / 255, 1 / (255 * model.input_scale)
     return Flavour(

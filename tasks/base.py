@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,12 +13,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from tasks.optim import make_optimizer, rate_factor
 from tasks.spec import FitSpec
 
-# Asking a GPU for a number stops it; there the losses of so many steps are looked at together.
-_CHECK_EVERY_ON_GPU = 20
-
 
 class Task(pl.LightningModule):
     """Trains a model whose ``model(images, targets)`` gives a dict of losses.
+
+    Its ``raw(images)`` is the network alone, the part that ``--compile`` compiles.
 
     Args:
         model: The network, with its losses.
@@ -36,7 +35,6 @@ class Task(pl.LightningModule):
         super().__init__()
         self.model, self.fit_spec, self.seed = model, fit, seed
         self.total_steps = 0
-        self._recent: list[tuple[Tensor, Sequence[str]]] = []
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = fit.bn_momentum
@@ -62,10 +60,10 @@ class Task(pl.LightningModule):
         }
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Give the images the memory layout of the network."""
-        if self.fit_spec.channels_last:
-            images: Tensor = batch["images"]
-            batch["images"] = images.contiguous(memory_format=torch.channels_last)
+        """Give the images the memory layout of the network; a loader has its own."""
+        last = self.fit_spec.channels_last
+        layout = torch.channels_last if last else torch.contiguous_format
+        batch["images"] = batch["images"].contiguous(memory_format=layout)
         return batch
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -73,34 +71,23 @@ class Task(pl.LightningModule):
         torch.manual_seed(hash((self.seed, self.global_step, self.global_rank)) % 2**63)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Sum of the model's losses."""
+        """Sum of the model's losses.
+
+        Raises:
+            FloatingPointError: If it is not a number, naming the images of the batch.
+        """
         losses: dict[str, Tensor] = self.model(batch["images"], batch["targets"])
         loss = torch.stack(list(losses.values())).sum()
-        self._recent.append((loss.detach(), batch["files"]))
-        if loss.device.type == "cpu" or len(self._recent) >= _CHECK_EVERY_ON_GPU:
-            self.check_losses()
+        if not loss.isfinite():
+            raise FloatingPointError(
+                "the loss is not a number any more; the learning rate may be too high (--lr), "
+                f"or an image of this batch damaged: {', '.join(batch['files'])}"
+            )
         count = len(batch["files"])
         self.log("loss", loss.detach(), prog_bar=True, batch_size=count)
         for name, value in losses.items():
             self.log(f"loss_{name}", value.detach(), batch_size=count)
         return loss
-
-    def check_losses(self) -> None:
-        """Stop at a loss that is not a number, before it reaches a checkpoint.
-
-        Raises:
-            FloatingPointError: Naming the images of the first such batch.
-        """
-        recent, self._recent = self._recent, []
-        if not recent:
-            return
-        finite = torch.stack([loss for loss, _ in recent]).isfinite().tolist()
-        for fine, (_, files) in zip(finite, recent, strict=True):
-            if not fine:
-                raise FloatingPointError(
-                    "the loss is not a number any more; the learning rate may be too high "
-                    f"(--lr), or an image of this batch damaged: {', '.join(files)}"
-                )
 
 
 def compile_network(task: Task, enabled: bool) -> None:

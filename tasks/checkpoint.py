@@ -123,30 +123,61 @@ class RunKeeper(Checkpoint):
         if trainer.max_epochs and trainer.current_epoch == trainer.max_epochs - 1:
             trainer.check_val_every_n_epoch = 1
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
         """Save and stop if asked to; save if the last checkpoint is old.
+
+        Lightning's own way of stopping would first evaluate, for minutes maybe, while whoever
+        sent the signal waits to kill. After an epoch's last batch it cannot save: the evaluation
+        that follows would be left out on resume. So before that batch a checkpoint is written.
 
         Raises:
             InterruptedRun: After saving, if a signal asked for it.
         """
-        stop, save = self._asked, time.monotonic() - self._saved_at > self.seconds
-        if trainer.world_size > 1:  # All processes must do the same, or they wait forever.
-            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
-            save = trainer.strategy.reduce_boolean_decision(save, all=False)
-        if stop or save:
+        left = int(trainer.num_training_batches) - 1 - batch_idx
+        if left == 0:
+            return
+        evaluates = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        old = time.monotonic() - self._saved_at > self.seconds
+        stop = self._all_agree(trainer, self._asked)
+        if stop or self._all_agree(trainer, old) or (left == 1 and evaluates):
             self._save(trainer)
         if stop:
-            # Lightning's own way of stopping would first evaluate, for minutes maybe, while
-            # whoever sent the signal waits to kill.
+            raise InterruptedRun
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Stop if asked to: the checkpoint is of one training step before.
+
+        Raises:
+            InterruptedRun: If a signal asked for it.
+        """
+        if self._all_agree(trainer, self._asked):
             raise InterruptedRun
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save."""
+        """Save, and stop if asked to.
+
+        Raises:
+            InterruptedRun: After saving, if a signal asked for it.
+        """
         self._save(trainer)
+        if self._all_agree(trainer, self._asked):
+            raise InterruptedRun
+
+    @staticmethod
+    def _all_agree(trainer: pl.Trainer, wanted: bool) -> bool:
+        """All processes must do the same, or they wait for each other forever."""
+        if trainer.world_size == 1:
+            return wanted
+        return bool(trainer.strategy.reduce_boolean_decision(wanted, all=False))
 
     def _save(self, trainer: pl.Trainer) -> None:
-        assert isinstance(trainer.lightning_module, Task)
-        trainer.lightning_module.check_losses()
         trainer.save_checkpoint(self.path)
         self._saved_at = time.monotonic()
 

@@ -14,9 +14,10 @@ class AveragedWeights(WeightAveraging):
 
     Args:
         decay: Per step, once the run is long enough: before, (1 + n) / (10 + n).
+        device: Where the average lives: Lightning asks before it has moved the model there.
     """
 
-    def __init__(self, decay: float) -> None:
+    def __init__(self, decay: float, device: str = "cpu") -> None:
         def update(averages: Any, currents: Any, count: Tensor | int) -> None:
             if averages[0].is_floating_point():
                 weight = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
@@ -24,4 +25,4 @@ class AveragedWeights(WeightAveraging):
             else:
                 torch._foreach_copy_(averages, currents)
 
-        super().__init__(use_buffers=True, multi_avg_fn=update)
+        super().__init__(torch.device(device), use_buffers=True, multi_avg_fn=update)

@@ -99,7 +99,8 @@ def fit(
     compile_network(task, spec.compile)
     callbacks: list[pl.Callback] = [TotalProgress(f"training {folder}")]
     if spec.ema_decay > 0:
-        callbacks.append(AveragedWeights(spec.ema_decay))
+        local = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device
+        callbacks.append(AveragedWeights(spec.ema_decay, local))
     callbacks.append(RunKeeper(folder, spec.save_minutes, write_best))
     trainer = make_trainer(
         spec,

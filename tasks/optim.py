@@ -84,7 +84,7 @@ def make_optimizer(model: nn.Module, spec: FitSpec) -> Optimizer:
     """The optimiser that a spec names, with weight decay where the paper wants it."""
     groups = decay_groups(model, spec.weight_decay)
     if spec.optimizer == "sgd":
-        return SGD(groups, spec.lr, momentum=spec.momentum, nesterov=spec.momentum > 0)
+        return SGD(groups, spec.lr, momentum=spec.momentum)
     if spec.optimizer == "rmsprop":
         return RMSpropTF(groups, spec.lr, momentum=spec.momentum)
     return AdamW(groups, spec.lr)

@@ -46,10 +46,11 @@ class TotalProgress(ProgressBar):
         if self._bar is not None:
             self._bar.update(trainer.global_step - self._bar.n)
             if trainer.global_step % 5 == 0:
-                shown = {"epoch": trainer.current_epoch + 1}
-                for name in ("loss", "AP"):
+                assert isinstance(trainer.lightning_module, Task)
+                shown = {"epoch": str(trainer.current_epoch + 1)}
+                for name in ("loss", trainer.lightning_module.monitor):
                     if name in trainer.callback_metrics:
-                        shown[name] = f"{float(trainer.callback_metrics[name]):.3f}"  # type: ignore[assignment]
+                        shown[name] = f"{float(trainer.callback_metrics[name]):.3f}"
                 self._bar.set_postfix(shown, refresh=False)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

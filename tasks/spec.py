@@ -66,10 +66,10 @@ class FitSpec:
             if getattr(self, name) < 1:
                 raise ValueError(f"--{_flag(name)} {getattr(self, name)} must be 1 or more")
         for name in ("lr", "decay_epochs", "save_minutes"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"--{_flag(name)} {getattr(self, name)} must be above 0")
         for name in ("weight_decay", "clip_norm"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"--{_flag(name)} {getattr(self, name)} must be 0 or more")
         for name in ("momentum", "ema_decay", "warmup"):
             if not 0 <= getattr(self, name) < 1:

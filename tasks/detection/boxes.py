@@ -95,8 +95,8 @@ def _match_one(boxes: Tensor, corners: Tensor, min_iou: float) -> Tensor:
     best, chosen = iou.max(dim=0)
     chosen = torch.where(best >= min_iou, chosen, -1)
     # In reverse, so that of two boxes with the same best anchor the first keeps it.
-    for box in range(len(boxes) - 1, -1, -1):
-        chosen[iou[box].argmax()] = box
+    for box, anchor in reversed(list(enumerate(iou.argmax(dim=1).tolist()))):
+        chosen[anchor] = box
     return chosen
 
 

@@ -74,7 +74,7 @@ def to_original(
         image_ids: Of its images.
         sizes: Original (width, height) of its images.
     """
-    boxes, scores, labels = (part.double().cpu().numpy() for part in detections)
+    boxes, scores, labels = (part.cpu().double().numpy() for part in detections)
     results: list[ImageResult] = []
     for index, (image_id, (width, height)) in enumerate(zip(image_ids, sizes, strict=True)):
         real = labels[index] > 0
@@ -223,12 +223,17 @@ def _run(evaluation: Any) -> Any:
     return evaluation
 
 
+def format_value(value: float) -> str:
+    """A metric with three digits; a dash if nothing there could be measured."""
+    return "-" if value == ABSENT else f"{value:.3f}"
+
+
 def format_metrics(metrics: dict[str, float]) -> str:
     """The 12 numbers as a table for people."""
     lines = []
     for name, meaning in zip(METRICS, MEANINGS, strict=True):
         value = metrics[name]
-        shown = "    -" if value == ABSENT else f"{value:.3f}"
+        shown = f"{format_value(value):>5}"
         lines.append(f"  {name:10s} {shown}   {meaning}")
     return "\n".join(lines)
 

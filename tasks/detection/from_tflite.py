@@ -18,7 +18,6 @@ from tasks.detection.model import TASK, build_detector
 from tasks.detection.spec import DetectorSpec, PostSpec
 from tasks.detection.ssd import EXTRAS, SSD, TAPS
 
-UNUSED = "???"
 # TensorFlow's box encodings are ty tx th tw; ours are dx dy dw dh.
 BOX_ORDER = (1, 0, 3, 2)
 
@@ -104,12 +103,14 @@ def _post(source: TfliteModel) -> PostSpec:
     """The file's own NMS overlap; its ten detections and its score of 1e-8 are for phones.
 
     Raises:
-        ValueError: If its box coder is another one.
+        ValueError: If its box coder is another one, or it tells no overlap.
     """
     names = ("x_scale", "y_scale", "w_scale", "h_scale")
     found = tuple(float(source.options.get(name, 0)) for name in names)
     if found != CODER_WEIGHTS:
         raise ValueError(f"{source.path}: box coder {found}; ours is {CODER_WEIGHTS}")
+    if "nms_iou_threshold" not in source.options:
+        raise ValueError(f"{source.path}: its post-processing tells no nms_iou_threshold")
     return PostSpec(nms_iou=round(float(source.options["nms_iou_threshold"]), 6))
 
 

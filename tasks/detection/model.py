@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
@@ -15,6 +16,8 @@ from tasks.detection.spec import DetectorSpec, LossSpec, PostSpec
 from tasks.detection.ssd import SSD
 
 TASK = "detection"
+# Layers whose rows are classes; in SSDLite the second of a pair.
+_CLASS_PREDICTOR = re.compile(r"class_predictors\.\d+\.(1\.)?(weight|bias)")
 # A detector sees the whole picture, warped to a square: nothing is cropped away.
 DETECTOR_FLAVOUR = Flavour(input=InputSpec(size=300, crop=1.0))
 
@@ -35,7 +38,15 @@ def build_detector(
         flavour: Its input size is replaced by the spec's.
         loss: Training objective.
         post: From raw outputs to detections.
+
+    Raises:
+        ValueError: If the flavour prepares photos in a way that detectors do not.
     """
+    if flavour.input.interpolation != "bilinear" or flavour.input.crop != 1:
+        raise ValueError(
+            f"interpolation {flavour.input.interpolation}, crop {flavour.input.crop}: a detector "
+            "takes whole photos, resized bilinearly"
+        )
     flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
     return SSD(spec, len(classes), flavour, loss=loss, post=post)
 
@@ -51,13 +62,19 @@ def load_detector(
     state, card = load_weights(path)
     if card.task != TASK:
         raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
-    try:
-        spec = DetectorSpec(**card.model)
-    except TypeError as error:
-        raise ValueError(f"{path}: the card's model cannot be built ({error})") from error
+    spec = _spec_of(card, path)
     model = build_detector(spec, card.classes, card.flavour, loss=loss, post=post)
     load_into(model, state, str(path))
     return model.eval(), card
+
+
+def _spec_of(card: Card, path: Path) -> DetectorSpec:
+    """The architecture that a card tells, in full: nothing is filled in."""
+    known = {field.name for field in fields(DetectorSpec)}
+    if card.model.keys() != known:
+        odd = ", ".join(sorted(card.model.keys() ^ known))
+        raise ValueError(f"{path}: the card's model cannot be built: missing or unknown: {odd}")
+    return DetectorSpec(**card.model)
 
 
 def start_from(model: SSD, classes: ClassMap, path: Path) -> tuple[Card, list[str]]:
@@ -80,7 +97,7 @@ def start_from(model: SSD, classes: ClassMap, path: Path) -> tuple[Card, list[st
     state, card = load_weights(path)
     if card.task != TASK:
         raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
-    source = DetectorSpec(**card.model)
+    source = _spec_of(card, path)
     for name in ("framework", "alpha", "head"):
         ours, theirs = getattr(model.spec, name), getattr(source, name)
         if ours != theirs:
@@ -88,9 +105,13 @@ def start_from(model: SSD, classes: ClassMap, path: Path) -> tuple[Card, list[st
                 f"{path}: the weights have {name} {theirs}, the model to train {ours}; "
                 f"choose --{name} {theirs}"
             )
+    flavour = model.body.flavour
+    theirs = replace(card.flavour, input=replace(card.flavour.input, size=flavour.input.size))
+    if theirs != flavour:
+        raise ValueError(f"{path}: the weights have {theirs}, the model to train {flavour}")
     columns = torch.tensor([0, *classes.labels_in(card.classes)[1:].tolist()])
     fresh = model.state_dict()
-    for key in [key for key in state if key.startswith("class_predictors.")]:
+    for key in filter(_CLASS_PREDICTOR.fullmatch, list(state)):
         state[key] = _choose_columns(state[key], fresh[key], columns, len(card.classes) + 1)
     load_into(model, state, str(path))
     new = [n for n, c in zip(classes.names, columns[1:].tolist(), strict=True) if c == 0]
@@ -102,8 +123,6 @@ def _choose_columns(old: Tensor, fresh: Tensor, columns: Tensor, old_count: int)
 
     Rows are ordered by anchor, then class; column 0 is background on both sides.
     """
-    if old.shape[0] % old_count or old.shape[0] // old_count * len(columns) != fresh.shape[0]:
-        return old  # A layer that does not depend on the classes, or a misfit reported later.
     before = old.reshape(-1, old_count, *old.shape[1:])
     after = fresh.reshape(-1, len(columns), *fresh.shape[1:]).clone()
     known = columns > 0

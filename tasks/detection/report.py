@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from datasets.types import ClassMap, DetectionTarget
 from tasks.detection.draw import Image, draw_detections, draw_truth
-from tasks.detection.evaluator import ABSENT, MEANINGS, METRICS, ImageResult, Score
+from tasks.detection.evaluator import (
+    ABSENT,
+    MEANINGS,
+    METRICS,
+    ImageResult,
+    Score,
+    format_value,
+)
 from tasks.files import write_text
 from tasks.page import Page
 
@@ -70,9 +77,9 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
     page = Page(data.title, data.command)
     page.headline(
         [
-            (f"{metrics['AP']:.3f}", "AP (COCO, IoU .50-.95)"),
-            (f"{metrics['AP50']:.3f}", "AP50"),
-            (f"{metrics['AR100']:.3f}", "AR100"),
+            (format_value(metrics["AP"]), "AP (COCO, IoU .50-.95)"),
+            (format_value(metrics["AP50"]), "AP50"),
+            (format_value(metrics["AR100"]), "AR100"),
             (str(len(data.results)), "images"),
         ]
     )
@@ -142,7 +149,7 @@ def _match(result: ImageResult, truth: DetectionTarget) -> _Matched:
     shown = np.flatnonzero(result["scores"] >= SHOWN_SCORE)
     partner = np.full(len(shown), -1)
     found = np.zeros(len(truth["boxes"]), dtype=np.bool_)
-    iou = _iou(result["boxes"][shown], truth["boxes"].astype(np.float64))
+    iou = _overlap(result["boxes"][shown], truth["boxes"].astype(np.float64), truth["iscrowd"])
     for row, k in enumerate(shown):
         # Of two boxes that fit, prefer the one of the predicted class.
         same = truth["labels"] == result["labels"][k]
@@ -153,12 +160,16 @@ def _match(result: ImageResult, truth: DetectionTarget) -> _Matched:
     return _Matched(shown, partner, found, truth["iscrowd"])
 
 
-def _iou(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.float64]:
+def _overlap(
+    one: NDArray[np.float64], two: NDArray[np.float64], crowd: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """IoU; with a crowd the share of the detection that lies in it, as COCO has it."""
     low = np.maximum(one[:, None, :2], two[:, :2])
     high = np.minimum(one[:, None, 2:], two[:, 2:])
     both = np.clip(high - low, 0, None).prod(axis=2)
     areas = [(b[:, 2:] - b[:, :2]).prod(axis=1) for b in (one, two)]
-    return np.asarray(both / np.maximum(areas[0][:, None] + areas[1] - both, 1e-9))
+    union = areas[0][:, None] + np.where(crowd, 0, areas[1] - both)
+    return np.asarray(both / np.maximum(union, 1e-9))
 
 
 def _confusion(data: ReportData, matched: Sequence[_Matched]) -> NDArray[np.int64]:

@@ -64,6 +64,19 @@ class LossSpec:
     box_weight: float = 1.0
     """Weight of the smooth L1 box loss against the class loss."""
 
+    def __post_init__(self) -> None:
+        """Refuse what teaches nothing.
+
+        Raises:
+            ValueError: Naming the flag and its value.
+        """
+        for name in ("match_iou", "focal_alpha"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"--{_flag(name)} {getattr(self, name)} is not between 0 and 1")
+        for name in ("negatives_per_positive", "min_negatives", "focal_gamma", "box_weight"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"--{_flag(name)} {getattr(self, name)} must be 0 or more")
+
 
 @dataclass(frozen=True)
 class PostSpec:
@@ -86,7 +99,11 @@ class PostSpec:
         """
         for name in ("score_threshold", "nms_iou"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} {getattr(self, name)} is not in [0, 1]")
+                raise ValueError(f"--{_flag(name)} {getattr(self, name)} is not in [0, 1]")
         for name in ("candidates", "detections"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} must be 1 or more")
+                raise ValueError(f"--{_flag(name)} {getattr(self, name)} must be 1 or more")
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")

@@ -1,5 +1,7 @@
 """The detector as a whole: it learns, its weights travel, it starts from others."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,30 @@ def test_fine_tuning_keeps_the_predictors_of_known_classes(saved: Path) -> None:
     assert torch.equal(model.box_predictors[0].weight, source["box_predictors.0.weight"])
 
 
+def test_ssdlite_keeps_its_depthwise_filters(tmp_path: Path) -> None:
+    """Only the last layer's rows are classes, even where their number divides the depth."""
+    spec = DetectorSpec(alpha=0.25, size=96, head="ssdlite")
+    source = build_detector(spec, THREE)
+    card = replace(card_of(source, THREE), model=spec.to_json())
+    save_weights(tmp_path / "model.safetensors", source.state_dict(), card)
+    turned = ClassMap(THREE.ids, tuple(reversed(THREE.names)))
+    model = build_detector(spec, turned)
+    assert start_from(model, turned, tmp_path)[1] == []
+    for name, value in model.state_dict().items():
+        before = source.state_dict()[name]
+        if re.fullmatch(r"class_predictors\.\d\.1\..*", name):
+            rows = before.view(-1, 4, *before.shape[1:])[:, [0, 3, 2, 1]]
+            assert torch.equal(value, rows.reshape(before.shape)), name
+        else:
+            assert torch.equal(value, before), name
+
+
+def test_another_flavour_is_refused(saved: Path) -> None:
+    other = replace(DETECTOR_FLAVOUR, activation="relu")
+    with pytest.raises(ValueError, match=r"activation='relu6'.*activation='relu'"):
+        start_from(build_detector(SMALL, THREE, other), THREE, saved)
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -195,8 +221,10 @@ def test_crowds_do_not_teach() -> None:
         (lambda: DetectorSpec(alpha=0), "--alpha 0 must be above 0"),
         (lambda: DetectorSpec(size=20), "--size 20 is too small"),
         (lambda: DetectorSpec(head="x"), "unknown head 'x': choose one of ssd, ssdlite"),
-        (lambda: PostSpec(nms_iou=1.5), r"nms_iou 1\.5 is not in"),
-        (lambda: PostSpec(detections=0), "detections 0 must be 1 or more"),
+        (lambda: PostSpec(nms_iou=1.5), r"--nms-iou 1\.5 is not in"),
+        (lambda: PostSpec(detections=0), "--detections 0 must be 1 or more"),
+        (lambda: LossSpec(match_iou=5), "--match-iou 5 is not between"),
+        (lambda: LossSpec(box_weight=-1), "--box-weight -1 must be 0 or more"),
         (lambda: ClassMap((1, 1), ("a", "b")), "class id 1 occurs twice"),
         (lambda: ClassMap((1, 2), ("a", "a")), "class name 'a' occurs twice"),
         (lambda: Flavour(padding="x"), "unknown padding"),

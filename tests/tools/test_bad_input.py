@@ -45,7 +45,7 @@ def expect(answer: tuple[int, str, str], *parts: str, status: int = 2) -> None:
         (["--lr", "-1"], ["--lr -1.0 must be above 0"]),
         (["--batch-size", "1"], ["--batch-size 1", "--freeze-bn"]),
         (["--threads", "-2"], ["--threads -2 must be 0 or more"]),
-        (["--score-threshold", "2"], ["score_threshold 2.0 is not in [0, 1]"]),
+        (["--score-threshold", "2"], ["--score-threshold 2.0 is not in [0, 1]"]),
         (["--device", "mps"], ["--device mps: not on this machine; there is"]),
         (["--data", "nowhere"], ["nowhere: no such file or folder"]),
         (["--weights", "nowhere"], ["nowhere: no such weights file or run folder"]),

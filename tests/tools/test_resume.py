@@ -1,13 +1,17 @@
 """A run that was killed, anyhow and anywhere, ends as if it had not been."""
 
+import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from datasets.demo import draw_scenes
+from tasks.detection.task import DetectionTask
+from tests.conftest import Tool
 from tests.tools.runs import SMALL, assert_same_run, start, train, wait_for
 
 
@@ -54,6 +58,44 @@ def test_signals_save_within_the_epoch(tmp_path: Path, number: signal.Signals) -
     resumed = train("--resume", folder)
     assert resumed.returncode == 0, resumed.stderr
     assert_same_run(tmp_path / "straight", folder)
+
+
+@pytest.mark.parametrize("place", ["last batch", "evaluation"])
+def test_signals_where_an_epoch_ends(
+    scenes: Path, tmp_path: Path, tool: Tool, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Between an epoch's last batch and its evaluation nothing can be saved: little is lost."""
+    recipe = (*SMALL, "--epochs", 2, "--eval-every", 2, "--workers", 0, "--threads", 1)
+    one, two = tmp_path / "straight", tmp_path / "stopped"
+    assert tool("train_det", "--data", scenes, "--out", one, *recipe)[0] == 0
+    name = "training_step" if place == "last batch" else "validation_step"
+    step = getattr(DetectionTask, name)
+
+    def signalled(self: DetectionTask, batch: Any, batch_idx: int) -> Any:
+        if name == "validation_step" or self.global_step == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(DetectionTask, name, signalled)
+    status, _, err = tool("train_det", "--data", scenes, "--out", two, *recipe)
+    monkeypatch.undo()
+    assert status == 1
+    assert f"go on with --resume {two}" in err
+    assert torch.load(two / "last.ckpt", weights_only=True)["global_step"] == 7
+    again = train("--resume", two, "--workers", 0, "--threads", 1)
+    assert again.returncode == 0, again.stderr
+    assert_same_run(one, two)
+
+
+def test_another_number_of_processes_is_refused(scenes: Path, tmp_path: Path) -> None:
+    recipe = ("--epochs", 2, "--eval-every", 9, "--batch-size", 3, "--workers", 0)
+    straight(tmp_path, scenes, *recipe)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["fit"]["epochs"] = 4
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    refused = train("--resume", tmp_path, "--workers", 0, processes=2)
+    assert refused.returncode != 0
+    assert "8 batches per epoch and process, now there are 4" in refused.stderr
 
 
 def test_two_processes(scenes: Path, tmp_path: Path) -> None:
