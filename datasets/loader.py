@@ -119,20 +119,11 @@ class ResumableLoader(DataLoader[Batch]):
             iterator._shutdown_workers()  # type: ignore[attr-defined]  # torch has no public way
 
     def state_dict(self) -> dict[str, int]:
-        """Epoch, the batches of it that were handed out, and how many it has."""
-        return {"epoch": self._epoch, "batches": self._done, "length": len(self)}
+        """Epoch, and the batches of it that were handed out."""
+        return {"epoch": self._epoch, "batches": self._done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Start after the batches of a checkpoint; after a whole epoch, with the next.
-
-        Raises:
-            ValueError: If epochs have another length now.
-        """
-        if state["length"] != len(self):
-            raise ValueError(
-                f"the run had {state['length']} batches per epoch and process, now there are "
-                f"{len(self)}: go on with the same data on the same number of processes"
-            )
+        """Start after the batches of a checkpoint; after a whole epoch, with the next."""
         epoch, done = state["epoch"], state["batches"]
         if done >= len(self):
             epoch, done = epoch + 1, 0

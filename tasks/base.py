@@ -26,7 +26,7 @@ class Task(pl.LightningModule):
 
     Attributes:
         monitor: Metric by which the best weights are chosen; higher is better.
-        total_steps: Length of the run, which the schedule needs.
+        epoch_steps: Batches per epoch and process, which the schedule needs.
     """
 
     monitor: str
@@ -34,7 +34,7 @@ class Task(pl.LightningModule):
     def __init__(self, model: nn.Module, fit: FitSpec, seed: int) -> None:
         super().__init__()
         self.model, self.fit_spec, self.seed = model, fit, seed
-        self.total_steps = 0
+        self.epoch_steps = 0
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = fit.bn_momentum
@@ -49,6 +49,28 @@ class Task(pl.LightningModule):
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self
+
+    @property
+    def total_steps(self) -> int:
+        """Length of the run."""
+        return self.fit_spec.epochs * self.epoch_steps
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the length of an epoch."""
+        checkpoint["epoch_steps"] = self.epoch_steps
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Compare the length of an epoch.
+
+        Raises:
+            ValueError: If it is another now: the run would not be the same.
+        """
+        if checkpoint["epoch_steps"] != self.epoch_steps:
+            raise ValueError(
+                f"the run had {checkpoint['epoch_steps']} batches per epoch and process, now "
+                f"there are {self.epoch_steps}: go on with the same data on the same number of "
+                "processes"
+            )
 
     def configure_optimizers(self) -> Any:
         """Optimiser and per-step schedule."""

@@ -95,7 +95,7 @@ def fit(
     if resume and not checkpoint.exists():
         raise ValueError(f"{folder}: no {LAST_NAME} to resume from")
     # Lightning's estimate of this would open the loader before a checkpoint could place it.
-    task.total_steps = spec.epochs * len(train_loader)
+    task.epoch_steps = len(train_loader)
     compile_network(task, spec.compile)
     callbacks: list[pl.Callback] = [TotalProgress(f"training {folder}")]
     if spec.ema_decay > 0:

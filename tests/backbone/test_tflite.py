@@ -20,7 +20,7 @@ def test_a_float_model_gives_the_runtimes_features(real_data: Path, seed: int) -
     source = read_tflite(path)
     with pytest.raises(ValueError, match="takes float32 images; uint8 ones are understood"):
         tflite_flavour(source)  # Nothing in the file says in what range.
-    flavour = Flavour()
+    flavour = Flavour(activation=source.convs[0].activation)
     body = MobileNetV1(tflite_alpha(source), flavour).eval()
     body.load_state_dict(tflite_body(source, flavour.bn_eps))
     assert body.alpha == 0.25

@@ -79,18 +79,18 @@ def test_a_restored_loader_goes_on_with_the_next_batch(scenes: Path, workers: in
         if number == 2:
             break
     state = broken.state_dict()
-    assert state == {"epoch": 1, "batches": 2, "length": 4}
+    assert state == {"epoch": 1, "batches": 2}
     resumed = loader(scenes, workers)
     resumed.load_state_dict(state)
     assert digest(list(resumed)) == wanted[2:]
-    assert resumed.state_dict() == {"epoch": 1, "batches": 4, "length": 4}
+    assert resumed.state_dict() == {"epoch": 1, "batches": 4}
     resumed.sampler.set_epoch(2)
     assert len(list(resumed)) == 4  # Only the first epoch is cut short.
 
 
 def test_after_a_whole_epoch_comes_the_next(scenes: Path) -> None:
     resumed = loader(scenes)
-    resumed.load_state_dict({"epoch": 6, "batches": 4, "length": 4})
+    resumed.load_state_dict({"epoch": 6, "batches": 4})
     straight = loader(scenes)
     straight.sampler.set_epoch(7)
     assert digest(list(resumed)) == digest(list(straight))
