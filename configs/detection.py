@@ -21,7 +21,8 @@ class TrainDet:
     """Train and evaluate a detector.
 
     Without --data it trains on built-in scenes. Everything it needs is in the run folder
-    afterwards: weights with their card, report.html, checkpoint, metrics, configuration.
+    afterwards: weights with their card, report.html, checkpoint, metrics, configuration. It is
+    --out, by default runs/<preset>/<time>.
     """
 
     preset: Preset = "auto"

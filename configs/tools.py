@@ -18,7 +18,7 @@ class Evaluate:
     """Measure a model on labelled data: for a detector, COCO's twelve numbers.
 
     Writes results.json and ground_truth.json (COCO's formats: anyone can score them again) and
-    report.html to --out, by default evaluations/<name of the weights>.
+    report.html to --out, by default evaluations/<weights>-<data>.
     """
 
     weights: Annotated[Path, tyro.conf.Positional]
@@ -35,6 +35,14 @@ class Evaluate:
     """Loader processes; -1 takes half the cores, at most 8."""
     post: PostSpec = field(default_factory=PostSpec)
     common: Common = field(default_factory=Common)
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers.
+
+        Raises:
+            ValueError: Naming the flag.
+        """
+        _check_batch_size(self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -56,12 +64,25 @@ class Predict:
     post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=0.5))
     common: Common = field(default_factory=Common)
 
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers.
+
+        Raises:
+            ValueError: Naming the flag.
+        """
+        _check_batch_size(self.batch_size)
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"--batch-size {batch_size} must be 1 or more")
+
 
 @dataclass(frozen=True)
 class CheckData:
     """Examine a detection data set before training: what is wrong, where, and what is safe.
 
-    Exit status 2 if training would refuse it.
+    Exit status 2 if training would refuse it. With --out the findings go to a JSON file.
     """
 
     data: Annotated[Path, tyro.conf.Positional]
@@ -76,6 +97,17 @@ class CheckData:
     """Findings to name one by one."""
     common: Common = field(default_factory=Common)
 
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers.
+
+        Raises:
+            ValueError: Naming the flag.
+        """
+        if self.size < 32:
+            raise ValueError(f"--size {self.size} is too small: 32 pixels or more")
+        if self.common.out is not None and self.common.out == self.data:
+            raise ValueError(f"--out {self.common.out}: would overwrite the data")
+
 
 @dataclass(frozen=True)
 class ImportWeights:
@@ -83,7 +115,8 @@ class ImportWeights:
 
     Reads TensorFlow's SSD MobileNet v1 from a .tflite file; writes a weights file with its card,
     which evaluates, predicts and fine-tunes like any other. Where TensorFlow's runtime (LiteRT)
-    is installed, both are run on the same picture and compared.
+    is installed, both are run on the same pictures and compared. --out is by default the
+    source's name with .safetensors, in the current folder.
     """
 
     source: Annotated[Path, tyro.conf.Positional]
@@ -92,3 +125,12 @@ class ImportWeights:
     """Text file with one class name per line, in the order of the model's columns; ??? marks an
     unused column. By default COCO's names for a model of 91 columns."""
     common: Common = field(default_factory=Common)
+
+    def __post_init__(self) -> None:
+        """Refuse to write over the source.
+
+        Raises:
+            ValueError: Naming the file.
+        """
+        if self.common.out is not None and self.common.out == self.source:
+            raise ValueError(f"--out {self.common.out}: would overwrite the source")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ class DetectionData:
         annotation_ids: (M,) int64.
         classes: Names and original ids.
         upright: Boxes are drawn on the picture as its EXIF tag turns it.
+        left_out: Images that the data doctor dropped.
     """
 
     format: str
@@ -52,6 +54,7 @@ class DetectionData:
     annotation_ids: NDArray[np.int64]
     classes: ClassMap
     upright: bool
+    left_out: int = 0
 
     def __len__(self) -> int:
         """Number of images."""
@@ -139,7 +142,19 @@ def assemble(
 
 
 def hold_out(whole: DetectionData, split: str) -> DetectionData:
-    """Part a set by file name, so that the same image always falls on the same side."""
-    shares = [zlib.crc32(Path(file).name.encode()) / 2**32 for file in whole.files]
-    held = np.array([share < HOLD_OUT for share in shares], dtype=np.bool_)
+    """Part a set by file name, so that the same image always falls on the same side.
+
+    Both sides get an image at least.
+
+    Raises:
+        ValueError: If there are fewer than two images.
+    """
+    if len(whole) < 2:
+        raise ValueError(f"{whole.root}: {len(whole)} images cannot be parted into two sides")
+    names = [Path(file).name for file in whole.files]
+    if len(set(names)) < len(names):  # The folder tells them apart.
+        names = [os.path.relpath(file, whole.root) for file in whole.files]
+    shares = np.array([zlib.crc32(name.encode()) / 2**32 for name in names])
+    held = shares < HOLD_OUT
+    held[shares.argmin()], held[shares.argmax()] = True, False
     return whole.select(held if split == "val" else ~held, np.ones(len(whole.boxes), np.bool_))

@@ -98,8 +98,12 @@ def examine(
     findings: list[Finding] = []
     good_images = _check_images(data, decode, findings)
     boxes, keep = _check_boxes(data, mend_boxes, findings)
-    _check_whole(data, good_images, keep, findings)
+    _check_whole(data, good_images, findings)
     mended = replace(data, boxes=boxes).select(good_images, keep)
+    mended = replace(mended, left_out=int((~good_images).sum()))
+    if len(data) and not len(mended.boxes):
+        aim = "learn from" if mend_boxes else "score"
+        findings.append(Finding("no boxes", "refused", str(data.root), None, f"none to {aim}"))
     return Checkup(mended, tuple(findings), _summary(mended, anchors))
 
 
@@ -155,7 +159,8 @@ def _check_boxes(
         sides = boxes[:, 2:] - boxes[:, :2]
         drop: Action = "dropped" if mend else "kept"
         clip: Action = "clipped" if mend else "kept"
-        normalised = np.all((boxes <= 1) & (boxes >= 0) & (frames > 32), axis=1)
+        written = boxes + ((1, 1, 0, 0) if data.format == "voc" else 0)  # VOC counts from 1.
+        normalised = np.all((written <= 1) & (written >= 0) & (frames > 32), axis=1)
         note("box looks normalised", drop, normalised, show_in_frame)
         note("box without area", drop, np.any(sides <= 0, axis=1), show)
         inside = np.clip(boxes, 0, frames)
@@ -179,9 +184,20 @@ def _repeated(data: DetectionData) -> Mask:
     return repeated
 
 
-def _check_whole(
-    data: DetectionData, good_images: Mask, keep: Mask, findings: list[Finding]
-) -> None:
+# How a set is refused of which too many boxes are of a kind: largest share, and what to ask.
+_TOO_MANY = {
+    "box looks normalised": (
+        MOST_BROKEN,
+        "boxes are in pixels: multiply them by width and height",
+    ),
+    "box outside the image": (MOST_BROKEN, "do the annotations belong to these images?"),
+    "box without area": (MOST_BROKEN, "are corners and sides mixed up?"),
+    "box is not a number": (MOST_BROKEN, "the export is broken"),
+    "box reaches out of the image": (0.5, "are corners written where width and height belong?"),
+}
+
+
+def _check_whole(data: DetectionData, good_images: Mask, findings: list[Finding]) -> None:
     """What is wrong with the set rather than with one file."""
     root = str(data.root)
 
@@ -200,21 +216,11 @@ def _check_whole(
             "Is it the right folder?",
         )
     counts = Counter(f.kind for f in findings)
-    normalised = counts["box looks normalised"]
-    if normalised > MOST_BROKEN * max(len(keep), 1):
-        refuse(
-            "boxes look normalised",
-            f"{normalised} of {len(keep)} lie within 0..1, but {data.format} boxes are in "
-            "pixels; multiply them by width and height",
-        )
-    outside = counts["box outside the image"]
-    if outside > MOST_BROKEN * max(len(keep), 1):
-        detail = f"{outside} of {len(keep)}; "
-        if data.format == "yolo":
-            detail += "YOLO boxes are relative (0..1): are these in pixels?"
-        else:
-            detail += "do the annotations belong to these images?"
-        refuse("boxes outside their images", detail)
+    for kind, (most, question) in _TOO_MANY.items():
+        if counts[kind] > most * max(len(data.boxes), 1):
+            if kind == "box outside the image" and data.format == "yolo":
+                question = "YOLO boxes are relative (0..1): are these in pixels?"
+            refuse(f"too often: {kind}", f"{counts[kind]} of {len(data.boxes)}; {question}")
     ids, seen = np.unique(data.annotation_ids, return_counts=True)
     for number in ids[seen > 1]:
         where = str(data.files[data.owners[np.flatnonzero(data.annotation_ids == number)[0]]])
@@ -306,7 +312,8 @@ def describe(checkup: Checkup, lines: int = 20) -> str:
         out.append(f"{count:6d}  {kind}")
     out += [f"  {finding}" for finding in checkup.findings[:lines]]
     if len(checkup.findings) > lines:
-        out.append(f"  ... and {len(checkup.findings) - lines} more (--json lists all)")
+        more = len(checkup.findings) - lines
+        out.append(f"  ... and {more} more (all by tools/check_data.py --json)")
     return "\n".join(out)
 
 
@@ -323,8 +330,4 @@ def examine_or_refuse(
     """
     checkup = examine(data, anchors, mend_boxes=mend_boxes)
     checkup.raise_if_refused()
-    if not len(checkup.data.boxes):
-        raise ValueError(
-            f"{data.root}: no boxes are left to {'learn from' if mend_boxes else 'score'}"
-        )
     return checkup

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import numpy as np
 from datasets.annotations import DetectionData
 from datasets.types import ClassMap
 
-_SPLIT_WORDS = {"train": ("train",), "val": ("minival", "val", "test")}
+_TRAIN_WORDS = ("train", "trainval", "training")
+_VAL_WORDS = ("minival", "val", "valid", "validation", "test")
+# So many images are looked for to find out in which folder they lie.
+_LOOKED_FOR = 50
 
 
 def find_splits(path: Path) -> dict[str, Path]:
@@ -22,15 +26,30 @@ def find_splits(path: Path) -> dict[str, Path]:
     candidates = [*sorted(path.glob("annotations/*.json")), *sorted(path.glob("*.json"))]
     candidates += sorted(path.glob("*/_annotations.coco.json"))
     files = [file for file in candidates if _looks_like_instances(file)]
-    found: dict[str, Path] = {}
-    for split, words in _SPLIT_WORDS.items():
-        for word in words:
-            named = [f for f in files if word in f"{f.parent.name}/{f.name}".lower()]
-            if named:
-                found.setdefault(split, named[0])
-    if not found and len(files) == 1:
+    to_train = [file for file in files if _words(file) & {*_TRAIN_WORDS}]
+    found = {"train": to_train[0]} if to_train else {}
+    for word in _VAL_WORDS:
+        named = [file for file in files if word in _words(file) and file not in to_train]
+        if named:
+            found.setdefault("val", named[0])
+    if not found and len(files) == 1 and _is_coco(files[0]):
         found["train"] = files[0]
     return found
+
+
+def _words(file: Path) -> set[str]:
+    """Words in a file's name; Roboflow names the folder instead."""
+    name = file.parent.name if file.name == "_annotations.coco.json" else file.stem
+    return set(re.findall("[a-z]+", name.lower()))
+
+
+def _is_coco(file: Path) -> bool:
+    """Tell a stray JSON file, which other formats' folders may hold."""
+    try:
+        _load(file)
+    except ValueError:
+        return False
+    return True
 
 
 def _looks_like_instances(file: Path) -> bool:
@@ -48,7 +67,7 @@ def read(root: Path, file: Path) -> DetectionData:
     """
     content = _load(file)
     images, annotations = content["images"], content["annotations"]
-    classes = ClassMap.from_json(sorted(content["categories"], key=lambda row: row["id"]))
+    classes = _classes(file, content["categories"])
     position = {image["id"]: index for index, image in enumerate(images)}
     if len(position) < len(images):
         twice, _ = Counter(image["id"] for image in images).most_common(1)[0]
@@ -84,9 +103,9 @@ def read(root: Path, file: Path) -> DetectionData:
         labels=np.array([label[row["category_id"]] for row in rows], dtype=np.int64),
         iscrowd=np.array([bool(row.get("iscrowd", 0)) for row in rows], dtype=np.bool_),
         areas=np.array(
-            [row.get("area", side) for row, side in zip(rows, sides, strict=True)], np.float64
+            [row.get("area") or side for row, side in zip(rows, sides, strict=True)], np.float64
         ),
-        annotation_ids=np.array([row.get("id", 0) for row in rows], dtype=np.int64),
+        annotation_ids=np.array([row.get("id") or 0 for row in rows], dtype=np.int64),
         classes=classes,
         upright=False,
     )
@@ -111,7 +130,27 @@ def _load(file: Path) -> dict[str, Any]:
             lacking = [name for name in fields if name not in row]
             if lacking:
                 raise ValueError(f"{file}: {part} entry {row.get('id')} has no {lacking[0]!r}")
+            for name in _WHOLE_NUMBERS & row.keys():
+                if not _is_whole(row[name]) and not (part == "annotations" and row[name] is None):
+                    raise ValueError(
+                        f"{file}: {part} entry {row.get('id')} has {name} {row[name]!r}; "
+                        "a whole number is needed"
+                    )
     return content
+
+
+_WHOLE_NUMBERS = {"id", "image_id", "category_id", "width", "height"}
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | float) and value == int(value)
+
+
+def _classes(file: Path, categories: list[dict[str, Any]]) -> ClassMap:
+    try:
+        return ClassMap.from_json(sorted(categories, key=lambda row: row["id"]))
+    except ValueError as error:
+        raise ValueError(f"{file}: categories: {error}") from error
 
 
 def _boxes(file: Path, annotations: list[dict[str, Any]]) -> np.ndarray[Any, np.dtype[Any]]:
@@ -137,11 +176,9 @@ def _image_folder(root: Path, file: Path, images: list[dict[str, Any]]) -> Path:
     stem = file.stem.removeprefix("instances_")
     guesses = [base / stem, base / "images" / stem, file.parent / stem, file.parent.parent / stem]
     guesses += [file.parent / "images", base / "images", file.parent, base]
-    if images:
-        for guess in guesses:
-            if (guess / images[0]["file_name"]).exists():
-                return guess
-    return guesses[0]
+    names = [image["file_name"] for image in images[:: -(-len(images) // _LOOKED_FOR) or 1]]
+    # The first of those that hold most: a picture may be missing anywhere.
+    return max(guesses, key=lambda guess: sum((guess / name).exists() for name in names))
 
 
 def to_coco(data: DetectionData) -> dict[str, Any]:

@@ -9,8 +9,8 @@ index) alone.
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -56,12 +56,16 @@ def draw_scenes(root: Path, *, num_train: int = 2000, num_val: int = 300, seed: 
         return root
     if root.exists() and not stamp.exists() and any(root.iterdir()):
         raise ValueError(f"{root}: holds something else than built-in scenes; move it away")
-    beside = root.with_name(f".{root.name}.{os.getpid()}.tmp")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
     try:
         for number, (split, count) in enumerate((("train", num_train), ("val", num_val))):
             _draw_split(beside, split, count, (seed, number))
         (beside / STAMP).write_text(json.dumps(wanted))
+        if stamp.exists() and json.loads(stamp.read_text()) == wanted:
+            return root  # Another process was faster.
         shutil.rmtree(root, ignore_errors=True)
+        beside.chmod(0o755)
         beside.rename(root)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

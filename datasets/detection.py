@@ -19,8 +19,8 @@ from datasets.types import DetectionTarget
 def open_detection(path: Path, split: Split) -> DetectionData:
     """Recognise a folder (or COCO JSON file) and read one split of it.
 
-    A set in one part gives a fifth of its images, chosen by name, to ``val``, and the others to
-    ``train``; ``all`` is the whole of it.
+    A set that has a training part only gives a fifth of its images, chosen by name, to ``val``,
+    and the others to ``train``; ``all`` is the whole of it.
 
     Raises:
         ValueError: If the path is missing, has no such split, or looks like none of the formats,
@@ -33,13 +33,14 @@ def open_detection(path: Path, split: Split) -> DetectionData:
         found = reader.find_splits(path)
         if not found:
             continue
-        if split in found and len(found) > 1:
-            part: DetectionData = reader.read(path, found[split])
-            return part
-        if len(found) > 1:
+        if split == "all" and len(found) > 1:
             raise ValueError(f"{path}: holds {' and '.join(found)}; choose one of them")
-        whole: DetectionData = reader.read(path, next(iter(found.values())))
-        return whole if split == "all" else hold_out(whole, split)
+        if split == "train" and split not in found:
+            raise ValueError(f"{path}: holds nothing to train on, only images to validate on")
+        lone = len(found) == 1 and "train" in found
+        name = next(iter(found)) if lone or split == "all" else split
+        part: DetectionData = reader.read(path, found[name])
+        return hold_out(part, split) if lone and split != "all" else part
     raise ValueError(
         f"{path}: not recognised as a detection data set. It should hold either "
         "annotations/instances_train*.json (COCO), or Annotations/*.xml beside JPEGImages/ "

@@ -19,6 +19,9 @@ SUFFIXES = frozenset(
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 _EXIF_ORIENTATION = 0x0112
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_ENDS = {"JPEG": _JPEG_END, "MPO": _JPEG_END, "PNG": b"IEND\xaeB`\x82"}
+# OpenCV's own limit; Pillow's lower one would call the photos of some phones an attack.
+PilImage.MAX_IMAGE_PIXELS = 2**30
 
 
 def read_image(path: Path | str, *, upright: bool) -> Image:
@@ -79,9 +82,9 @@ def probe_image(path: Path | str) -> tuple[int, int, bool]:
             # For a PNG without the tag up front Pillow would decode the whole picture.
             tagged = picture.format != "PNG" or "exif" in picture.info
             turned = tagged and picture.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS
-            is_jpeg = picture.format in ("JPEG", "MPO")
+            turned = turned and picture.format != "TIFF"  # Turned already, here and by OpenCV.
             width, height = picture.size
-            if is_jpeg and not _ends_whole(path):
+            if picture.format in _ENDS and not _ends_whole(path, _ENDS[picture.format]):
                 picture.load()  # Raises if the file is cut short.
     except FileNotFoundError as error:
         raise ValueError(f"{path}: the file is missing") from error
@@ -92,11 +95,11 @@ def probe_image(path: Path | str) -> tuple[int, int, bool]:
     return width, height, turned
 
 
-def _ends_whole(path: Path | str) -> bool:
+def _ends_whole(path: Path | str, end: bytes) -> bool:
     with Path(path).open("rb") as file:
         file.seek(0, 2)
         file.seek(max(0, file.tell() - 64))
-        return file.read().rstrip(b"\0").endswith(_JPEG_END)
+        return file.read().rstrip(b"\0").endswith(end)
 
 
 def save_image(path: Path, image: Image, quality: int = 92) -> None:

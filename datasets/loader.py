@@ -108,9 +108,12 @@ class ResumableLoader(DataLoader[Batch]):
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Yield batches and count them."""
         self._epoch, self._done = self._draws.epoch, self._draws.start // (self.batch_size or 1)
-        for batch in super().__iter__():
-            self._done += 1
-            yield batch
+        try:
+            for batch in super().__iter__():
+                self._done += 1
+                yield batch
+        except ValueError as error:  # From a loader process it comes wrapped in a traceback.
+            raise ValueError(str(error).rsplit("ValueError: ", 1)[-1].strip()) from error
 
     def close(self) -> None:
         """End the loader processes now; a reference cycle may keep this object for long."""

@@ -7,7 +7,6 @@ every loader process and every epoch.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # It would ask the registry at import.
@@ -96,9 +95,7 @@ def _iou(windows: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np
     return both / np.maximum(areas[:, None] + others - both, 1e-12)  # type: ignore[no-any-return]
 
 
-def detection_transform(
-    size: int, augmentation: Augmentation
-) -> Callable[[Image, DetectionTarget, int], tuple[Image, DetectionTarget]]:
+class DetectionTransform:
     """Augment, then warp to a square: (picture, target in pixels, seed) -> the same, resized.
 
     Args:
@@ -107,46 +104,19 @@ def detection_transform(
             photometric distortion; ``tf`` is crop and flip, as MobileNet's authors trained;
             ``flip``; ``none`` for evaluation.
     """
-    if augmentation == "none":
-        return lambda image, target, _seed: (
-            resize_square(image, size),
-            _scale(image, target, size),
-        )
-    steps: list[A.BasicTransform] = []
-    if augmentation in ("ssd", "tf"):
-        steps.append(MinIouCrop(p=1.0))
-    steps.append(A.Resize(size, size, interpolation=cv2.INTER_LINEAR))
-    if augmentation == "ssd":
-        steps += [
-            A.RandomScale(scale_limit=(-0.75, 0.0), p=0.5),
-            A.PadIfNeeded(size, size, position="random", border_mode=0, fill=_FILL),
-        ]
-    steps.append(A.HorizontalFlip(p=0.5))
-    if augmentation == "ssd":
-        steps.append(
-            A.ColorJitter(
-                brightness=(0.75, 1.25),
-                contrast=(0.6, 1.4),
-                saturation=(0.5, 1.5),
-                hue=(-0.05, 0.05),
-                p=0.8,
-            )
-        )
-    boxes = A.BboxParams(
-        format="pascal_voc",
-        label_fields=["labels", "iscrowd"],
-        clip=True,
-        filter_invalid_bboxes=True,
-        min_width=MIN_SIDE,
-        min_height=MIN_SIDE,
-    )
-    pipeline = A.Compose(steps, bbox_params=boxes)
 
-    def transform(
-        image: Image, target: DetectionTarget, seed: int
+    def __init__(self, size: int, augmentation: Augmentation) -> None:
+        self.size = size
+        self._pipeline = None if augmentation == "none" else _pipeline(size, augmentation)
+
+    def __call__(
+        self, image: Image, target: DetectionTarget, seed: int
     ) -> tuple[Image, DetectionTarget]:
-        pipeline.set_random_seed(seed)
-        out = pipeline(
+        """Transform one picture; all chance comes from ``seed``."""
+        if self._pipeline is None:
+            return resize_square(image, self.size), _scale(image, target, self.size)
+        self._pipeline.set_random_seed(seed)
+        out = self._pipeline(
             image=image,
             bboxes=target["boxes"],
             labels=target["labels"],
@@ -158,7 +128,30 @@ def detection_transform(
             "iscrowd": np.asarray(out["iscrowd"], dtype=np.bool_),
         }
 
-    return transform
+
+def _pipeline(size: int, augmentation: Augmentation) -> A.Compose:
+    steps: list[A.BasicTransform] = []
+    if augmentation in ("ssd", "tf"):
+        steps.append(MinIouCrop(p=1.0))
+    steps.append(A.Resize(size, size, interpolation=cv2.INTER_LINEAR))
+    if augmentation == "ssd":
+        steps += [
+            A.RandomScale(scale_limit=(-0.75, 0.0), p=0.5),
+            A.PadIfNeeded(size, size, position="random", border_mode=0, fill=_FILL),
+        ]
+    steps.append(A.HorizontalFlip(p=0.5))
+    if augmentation == "ssd":
+        colours = {"brightness": (0.75, 1.25), "contrast": (0.6, 1.4), "saturation": (0.5, 1.5)}
+        steps.append(A.ColorJitter(**colours, hue=(-0.05, 0.05), p=0.8))
+    boxes = A.BboxParams(
+        format="pascal_voc",
+        label_fields=["labels", "iscrowd"],
+        clip=True,
+        filter_invalid_bboxes=True,
+        min_width=MIN_SIDE,
+        min_height=MIN_SIDE,
+    )
+    return A.Compose(steps, bbox_params=boxes)
 
 
 def resize_square(image: Image, size: int) -> Image:

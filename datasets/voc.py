@@ -114,7 +114,10 @@ def read(root: Path, parts: list[Part]) -> DetectionData:
     ]
     classes = _classes(parts, [name for one in parsed for name in one.names])
     label = {name: k for k, name in enumerate(classes.names, start=1)}
-    files = [str(_find_image(part.images, stem)) for part, stem in entries]
+    pictures = {part.images: _pictures(part.images) for part in parts}
+    files = [
+        str(pictures[part.images].get(stem, part.images / f"{stem}.jpg")) for part, stem in entries
+    ]
     return assemble(
         format="voc",
         root=root,
@@ -137,10 +140,7 @@ class _Parsed:
 
 
 def _parse(file: Path, breed: tuple[int, str] | None) -> _Parsed:
-    try:
-        tree = ElementTree.parse(file).getroot()
-    except ElementTree.ParseError as error:
-        raise ValueError(f"{file}: damaged XML ({error})") from error
+    tree = _tree(file)
     boxes, names, difficult = [], [], []
     for number, thing in enumerate(tree.iter("object"), start=1):
         where = f"{file}: object {number}"
@@ -156,6 +156,13 @@ def _parse(file: Path, breed: tuple[int, str] | None) -> _Parsed:
     return _Parsed(
         (width, height), np.array(boxes, dtype=np.float64).reshape(-1, 4), names, difficult
     )
+
+
+def _tree(file: Path) -> ElementTree.Element:
+    try:
+        return ElementTree.parse(file).getroot()
+    except (ElementTree.ParseError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: damaged XML ({error})") from error
 
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -195,15 +202,13 @@ def _classes(parts: list[Part], names: list[str]) -> ClassMap:
     present = set(names)
     for folder in {part.annotations for part in parts}:
         for file in folder.glob("*.xml"):
-            present |= set(re.findall(r"<object>\s*<name>\s*(.*?)\s*</name>", file.read_text()))
+            present |= {(t.findtext("name") or "").strip() for t in _tree(file).iter("object")}
     if present <= set(VOC_CLASSES):
         return ClassMap.from_names(list(VOC_CLASSES))
     return ClassMap.from_names(sorted(present))
 
 
-def _find_image(folder: Path, stem: str) -> Path:
-    jpeg = folder / f"{stem}.jpg"
-    if jpeg.exists():
-        return jpeg
-    others = (file for file in folder.glob(f"{stem}.*") if file.suffix.lower() in SUFFIXES)
-    return next(others, jpeg)
+def _pictures(folder: Path) -> dict[str, Path]:
+    """Pictures of a folder by stem; a JPEG file goes before others of its name."""
+    files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
+    return {file.stem: file for file in sorted(files, key=lambda file: file.suffix == ".jpg")}

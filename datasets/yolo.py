@@ -21,7 +21,7 @@ from datasets.types import ClassMap
 class Part:
     """One split: where its images are listed, and the names of the classes."""
 
-    source: Path
+    sources: tuple[Path, ...]
     classes: ClassMap
 
 
@@ -31,9 +31,7 @@ def find_splits(path: Path) -> dict[str, Part]:
     Raises:
         ValueError: If ``data.yaml`` is there but cannot be understood.
     """
-    file = (
-        path if path.suffix in (".yaml", ".yml") else next(iter(sorted(path.glob("*.y*ml"))), None)
-    )
+    file = path if path.suffix in (".yaml", ".yml") else _data_file(path)
     if file is None or not file.is_file():
         return {}
     content = _load(file)
@@ -44,10 +42,17 @@ def find_splits(path: Path) -> dict[str, Part]:
     found: dict[str, Part] = {}
     for split, keys in (("train", ("train",)), ("val", ("val", "valid", "test"))):
         for key in keys:
-            source = _source(base, content.get(key))
-            if source and split not in found:
-                found[split] = Part(source, classes)
+            if content.get(key) and split not in found:
+                found[split] = Part(_sources(file, base, key, content[key]), classes)
     return found
+
+
+def _data_file(folder: Path) -> Path | None:
+    """``data.yaml``, or the first YAML file that names classes: folders hold others too."""
+    for file in (folder / "data.yaml", folder / "data.yml", *sorted(folder.glob("*.y*ml"))):
+        if file.is_file() and (file.stem == "data" or "names" in file.read_text(errors="ignore")):
+            return file
+    return None
 
 
 def _load(file: Path) -> dict[str, Any]:
@@ -70,14 +75,16 @@ def _names(file: Path, content: dict[str, Any]) -> ClassMap:
     raise ValueError(f"{file}: no 'names': list the class names there, in the order of their ids")
 
 
-def _source(base: Path, entry: object) -> Path | None:
-    """Folder or list file of a split; Roboflow writes paths that are one folder off."""
-    if not isinstance(entry, str):
-        return None
-    for guess in (base / entry, base / entry.removeprefix("../")):
-        if guess.exists():
-            return guess
-    return None
+def _sources(file: Path, base: Path, key: str, entry: object) -> tuple[Path, ...]:
+    """Folders or list files of a split; Roboflow writes paths that are one folder off."""
+    found: list[Path] = []
+    for one in entry if isinstance(entry, list) else [entry]:
+        guesses = (base / str(one), base / str(one).removeprefix("../"))
+        there = next((guess for guess in guesses if guess.exists()), None)
+        if there is None:
+            raise ValueError(f"{file}: {key}: {one}: no such folder or list below {base}")
+        found.append(there)
+    return tuple(found)
 
 
 def read(root: Path, part: Part) -> DetectionData:
@@ -89,9 +96,9 @@ def read(root: Path, part: Part) -> DetectionData:
         ValueError: If there are no images, or a line is not five numbers or names a class that
             is not listed; it names file and line.
     """
-    files = _images(part.source)
+    files = [file for source in part.sources for file in _images(source)]
     if not files:
-        raise ValueError(f"{part.source}: no images in it")
+        raise ValueError(f"{', '.join(map(str, part.sources))}: no images in it")
     with ThreadPoolExecutor() as pool:
         work = tqdm(pool.map(_size, files), "reading sizes", len(files), unit="file", delay=2)
         sizes = list(work)

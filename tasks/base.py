@@ -35,9 +35,6 @@ class Task(pl.LightningModule):
         super().__init__()
         self.model, self.fit_spec, self.seed = model, fit, seed
         self.epoch_steps = 0
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = fit.bn_momentum
         if fit.channels_last:
             model.to(memory_format=torch.channels_last)
 
@@ -49,6 +46,13 @@ class Task(pl.LightningModule):
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self
+
+    def on_fit_start(self) -> None:
+        """Set how fast statistics forget: a short run must not end with those of its start."""
+        momentum = min(1.0, max(self.fit_spec.bn_momentum, 10 / self.total_steps))
+        for module in self.model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = momentum
 
     @property
     def total_steps(self) -> int:

@@ -37,7 +37,8 @@ class FitSpec:
     ema_decay: float = 0.9998
     """Decay per step of the averaged weights, which are evaluated and kept; 0 for none."""
     bn_momentum: float = 0.03
-    """Share of a batch in the running statistics (TensorFlow's decay .9997 is .0003)."""
+    """Share of a batch in the running statistics (TensorFlow's decay .9997 is .0003); in a run of
+    so few steps that they would still show their start, more: 10 / steps."""
     freeze_bn: bool = False
     """Keep batch-norm statistics as they are: for fine-tuning on few images."""
     precision: Precision = "auto"

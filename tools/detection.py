@@ -17,7 +17,7 @@ from datasets.demo import STAMP, draw_scenes
 from datasets.detection import DetectionSet, open_detection
 from datasets.loader import ResumableLoader, detection_loader
 from datasets.spec import Split
-from datasets.transforms import detection_transform
+from datasets.transforms import DetectionTransform
 from datasets.types import ClassMap, DetectionBatch
 from tasks.card import Card
 from tasks.detection.anchors import make_anchors
@@ -30,19 +30,20 @@ from tasks.detection.ssd import SSD, map_sizes
 from tasks.history import METRICS_NAME, read_metrics
 from tools.cli import say, shown_command
 
-SCENES = Path("data/scenes")
+SCENES = Path("data")
 
 
 def data_or_scenes(path: Path | None, seed: int) -> Path:
     """The user's data, or the built-in scenes, drawn where they are not there yet."""
     if path is not None:
         return path
-    say(f"no --data given: using built-in scenes ({SCENES})")
+    scenes = SCENES / f"scenes-{seed}"
+    say(f"no --data given: using built-in scenes ({scenes})")
     if int(os.environ.get("LOCAL_RANK", 0)):  # The first process of each machine draws.
-        while not (SCENES / STAMP).exists():
+        while not (scenes / STAMP).exists():
             time.sleep(0.5)
-        return SCENES
-    return draw_scenes(SCENES, seed=seed)
+        return scenes
+    return draw_scenes(scenes, seed=seed)
 
 
 def open_examined(path: Path, split: Split, size: int, *, train: bool) -> DetectionData:
@@ -112,7 +113,7 @@ def make_validation(
     if unknown:
         say(f"{len(unknown)} classes of the data are unknown to the model: {_some(unknown)}")
     loader = detection_loader(
-        DetectionSet(data, detection_transform(size, "none")),
+        DetectionSet(data, DetectionTransform(size, "none")),
         batch_size=batch_size,
         train=False,
         workers=workers,
@@ -161,6 +162,7 @@ def score_and_report(
         ("classes", str(len(card.classes))),
         ("weights", card.source),
         ("data", f"{data.root}: {len(data)} images, {len(data.boxes)} boxes ({data.format})"),
+        ("left out", f"{data.left_out} images, missing or unreadable"),
         ("time", f"{seconds:.1f} s for {len(data)} images on {device}"),
     ]
     report = write_report(

@@ -12,6 +12,7 @@ from tools import cli
 def main() -> None:
     """Score a detector and leave results, ground truth and report in a folder."""
     args = cli.parse(Evaluate)
+    from tasks.card import WEIGHTS_NAME
     from tasks.detection.litert import load_litert
     from tasks.detection.model import load_detector
     from tools import detection
@@ -21,7 +22,7 @@ def main() -> None:
     load = load_litert if original else load_detector
     model, card = load(args.weights, post=args.post)
     path = detection.data_or_scenes(args.data, args.common.seed)
-    split = args.split or ("all" if path.is_file() else "val")
+    split = args.split or ("all" if path.suffix == ".json" else "val")
     data = detection.open_examined(path, split, model.spec.size, train=False)
     validation = detection.make_validation(
         data,
@@ -31,7 +32,10 @@ def main() -> None:
         workers=cli.choose_workers(args.workers),
         scorer=args.scorer,
     )
-    folder = args.common.out or Path("evaluations") / args.weights.stem
+    of = args.weights.parent if args.weights.name == WEIGHTS_NAME else args.weights
+    folder = args.common.out or Path("evaluations") / f"{of.name}-{path.name}"
+    if (folder / "config.json").exists():
+        raise ValueError(f"--out {folder}: holds a run, whose own report would be lost")
     title = f"{args.weights.name} on {path.name}"
     score, report = detection.score_and_report(
         model, card, validation, folder=folder, device="cpu" if original else device, title=title

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -38,6 +38,7 @@ def find_media(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     for path in paths:
         if path.is_dir():
             photos += find_images(path)
+            videos += sorted(f for f in path.rglob("*") if f.suffix.lower() in VIDEOS)
         elif not path.exists():
             raise ValueError(f"{path}: no such file or folder")
         elif path.suffix.lower() in VIDEOS:
@@ -128,7 +129,7 @@ def predict_photos(
             return str(error)
 
     with ThreadPoolExecutor() as readers, ThreadPoolExecutor() as writers:
-        images = zip(photos, ahead(readers, read, photos, 4 * args.batch_size), strict=True)
+        images = zip(photos, ahead(readers, read, photos, 2 * args.batch_size), strict=True)
         bar = tqdm(images, "looking", len(photos), unit="photo", delay=1)
         readable = _readable(bar, found)
         writing: deque[Future[None]] = deque()
@@ -140,7 +141,7 @@ def predict_photos(
                 if args.draw:
                     job = writers.submit(_write, files[path], image, result, predictor.classes)
                     writing.append(job)
-            while len(writing) > 4 * args.batch_size:
+            while len(writing) > args.batch_size:
                 writing.popleft().result()
         for job in writing:
             job.result()
@@ -152,12 +153,12 @@ def predict_video(
     """Detect in every frame; write a video with boxes.
 
     Raises:
-        ValueError: If the video cannot be opened.
         OSError: If the result cannot be written.
     """
     capture = cv2.VideoCapture(str(video))
     if not capture.isOpened():
-        raise ValueError(f"{video}: not a video that can be read")
+        found.failures.append(f"{video}: not a video that can be read")
+        return
     rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
     total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     writer: cv2.VideoWriter | None = None
@@ -185,7 +186,7 @@ def predict_video(
     if writer is not None:
         writer.release()
     if not number:
-        raise ValueError(f"{video}: holds no frame that can be decoded")
+        found.failures.append(f"{video}: holds no frame that can be decoded")
 
 
 def _open_writer(path: Path, rate: float, image: Image) -> cv2.VideoWriter:
@@ -236,15 +237,17 @@ def output_files(inputs: Iterable[Path], folder: Path) -> dict[Path, Path]:
     Raises:
         ValueError: If an original would be overwritten.
     """
-    seen: Counter[str] = Counter()
+    taken: set[str] = set()
     files: dict[Path, Path] = {}
     for path in inputs:
         video, keep = path.suffix.lower() in VIDEOS, path.suffix.lower() in _DRAWN_AS
         suffix = _VIDEO_SUFFIX if video else (path.suffix if keep else _JPEG_SUFFIX)
-        seen[path.stem + suffix] += 1
-        count = seen[path.stem + suffix]
-        number = f"_{count}" if count > 1 else ""
-        files[path] = folder / f"{path.stem}{number}{suffix}"
+        name, number = f"{path.stem}{suffix}", 1
+        while name in taken:
+            number += 1
+            name = f"{path.stem}_{number}{suffix}"
+        taken.add(name)
+        files[path] = folder / name
     originals = {path.resolve() for path in files}
     for file in files.values():
         if file.resolve() in originals:

@@ -15,7 +15,7 @@ from configs.io import to_json
 from datasets.annotations import DetectionData
 from datasets.detection import DetectionSet
 from datasets.loader import detection_loader
-from datasets.transforms import detection_transform
+from datasets.transforms import DetectionTransform
 from datasets.types import ClassMap
 from tasks.card import WEIGHTS_NAME, Card, save_weights
 from tasks.checkpoint import LAST_NAME, InterruptedRun
@@ -99,7 +99,7 @@ def _fit(
     rank, world = rank_and_world()
     loader = detection_loader(
         DetectionSet(
-            data, detection_transform(config.model.size, config.augment), config.common.seed
+            data, DetectionTransform(config.model.size, config.augment), config.common.seed
         ),
         batch_size=config.fit.batch_size,
         train=True,
@@ -178,7 +178,7 @@ def _make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[SSD,
 
 def _calibrate(config: TrainDet, model: SSD, data: DetectionData) -> None:
     loader = detection_loader(
-        DetectionSet(data, detection_transform(config.model.size, config.augment)),
+        DetectionSet(data, DetectionTransform(config.model.size, config.augment)),
         batch_size=config.fit.batch_size,
         train=True,
         workers=0,

@@ -58,7 +58,8 @@ def make_results(truth: dict[str, Any], rng: np.random.Generator) -> list[ImageR
             if rng.random() < 0.8:
                 labels[k] = row["category_id"]
         boxes[:, 2:] += boxes[:, :2]
-        scores = rng.random(DETECTIONS)
+        scores = rng.uniform(0, 0.6, DETECTIONS)
+        scores[: len(rows)] += 0.4
         results.append({"image_id": image, "boxes": boxes, "scores": scores, "labels": labels})
     return results
 

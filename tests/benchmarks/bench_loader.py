@@ -18,7 +18,7 @@ from datasets.demo import draw_scenes
 from datasets.detection import DetectionSet, open_detection
 from datasets.loader import detection_loader
 from datasets.spec import Augmentation
-from datasets.transforms import detection_transform
+from datasets.transforms import DetectionTransform
 from tests.benchmarks.timing import medians, pin_threads
 
 ROUNDS = 7
@@ -37,7 +37,7 @@ def main() -> None:
             data = open_detection(path, "train")
             calls: dict[str, Callable[[], object]] = {}
             for augmentation in AUGMENTATIONS:
-                dataset = DetectionSet(data, detection_transform(300, augmentation))
+                dataset = DetectionSet(data, DetectionTransform(300, augmentation))
                 loader = detection_loader(dataset, batch_size=16, train=True, workers=0)
                 calls[augmentation] = lambda loader=loader: list(loader)  # type: ignore[misc]
             count = len(data) // 16 * 16

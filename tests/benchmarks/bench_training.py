@@ -19,7 +19,7 @@ from configs.detection import DEMO
 from datasets.demo import draw_scenes
 from datasets.detection import DetectionSet, open_detection
 from datasets.loader import detection_loader
-from datasets.transforms import detection_transform
+from datasets.transforms import DetectionTransform
 from datasets.types import ClassMap, DetectionBatch
 from tasks.detection.model import build_detector
 from tasks.engine import has_native_bf16
@@ -59,7 +59,7 @@ def main() -> None:
     threads = pin_threads()
     with TemporaryDirectory() as folder:
         data = open_detection(draw_scenes(Path(folder) / "s", num_train=16, num_val=1), "train")
-        scenes = DetectionSet(data, detection_transform(300, "flip"))
+        scenes = DetectionSet(data, DetectionTransform(300, "flip"))
         batch = next(iter(detection_loader(scenes, batch_size=16, train=True, workers=0)))
     layout = "bf16, channels_last" if has_native_bf16("cpu") else "float32, channels_last"
     print(f"SSD300, batch 16, {threads} threads, median of {ROUNDS} interleaved rounds")

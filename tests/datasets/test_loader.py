@@ -1,5 +1,7 @@
 """Draws are a function of (seed, epoch, index): for any workers, ranks and interruptions."""
 
+import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,11 @@ import torch
 
 from datasets.detection import DetectionSet, open_detection
 from datasets.loader import EpochSampler, ResumableLoader, detection_loader
-from datasets.transforms import detection_transform
+from datasets.transforms import DetectionTransform
 
 
 def loader(scenes: Path, workers: int = 0, **options: Any) -> ResumableLoader[Any]:
-    data = DetectionSet(open_detection(scenes, "train"), detection_transform(64, "ssd"), seed=3)
+    data = DetectionSet(open_detection(scenes, "train"), DetectionTransform(64, "ssd"), seed=3)
     settings = {"batch_size": 5, "train": True, "seed": 3, **options}
     return detection_loader(data, workers=workers, **settings)
 
@@ -117,3 +119,27 @@ def test_evaluation_sees_every_image_in_order(scenes: Path) -> None:
     ids = [i for b in loader(scenes, train=False) for i in b["image_ids"]]
     assert ids == list(range(1, 25))
     assert np.array_equal(ids, open_detection(scenes, "train").image_ids)
+
+
+def test_a_set_travels_to_processes_that_start_anew(scenes: Path) -> None:
+    """As on systems that do not fork."""
+    for augmentation in ("none", "flip", "tf", "ssd"):
+        data = DetectionSet(
+            open_detection(scenes, "train"), DetectionTransform(64, augmentation), seed=3
+        )
+        there = pickle.loads(pickle.dumps(data))
+        assert np.array_equal(there[0, 5].image, data[0, 5].image)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_picture_is_named_by_the_process_that_met_it(
+    scenes: Path, tmp_path: Path, workers: int
+) -> None:
+    data = open_detection(shutil.copytree(scenes, tmp_path / "scenes"), "train")
+    broken = Path(data.files[0])
+    broken.write_bytes(broken.read_bytes()[:900])
+    dataset = DetectionSet(data, DetectionTransform(64, "none"))
+    batches = detection_loader(dataset, batch_size=4, train=False, workers=workers)
+    with pytest.raises(ValueError, match=f"{broken}: the picture is damaged") as caught:
+        list(batches)
+    assert "Traceback" not in str(caught.value)

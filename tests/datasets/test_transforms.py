@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.spec import Augmentation
-from datasets.transforms import detection_transform
+from datasets.transforms import DetectionTransform
 from datasets.types import DetectionTarget
 
 SIZE = 120
@@ -43,7 +43,7 @@ def extent(image: np.ndarray, label: int) -> tuple[int, int, int, int] | None:
 @pytest.mark.parametrize("augmentation", ["none", "flip", "tf"])
 @pytest.mark.parametrize("seed", range(12))
 def test_boxes_follow_their_objects(augmentation: Augmentation, seed: int) -> None:
-    image, target = detection_transform(SIZE, augmentation)(*picture(), seed)
+    image, target = DetectionTransform(SIZE, augmentation)(*picture(), seed)
     assert image.shape == (SIZE, SIZE, 3)
     assert image.dtype == np.uint8
     assert target["labels"].dtype == np.int64
@@ -77,14 +77,14 @@ def test_full_augmentation_keeps_every_promise(seed: int, width: int, height: in
     assert set(moved["labels"].tolist()) <= {1, 2, 3, 4, 5}
 
 
-FULL = detection_transform(SIZE, "ssd")
+FULL = DetectionTransform(SIZE, "ssd")
 
 
 def test_the_same_seed_gives_the_same_and_another_another() -> None:
     one, again, other = (FULL(*picture(), seed)[0] for seed in (5, 5, 6))
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
-    fresh = detection_transform(SIZE, "ssd")(*picture(), 5)[0]
+    fresh = DetectionTransform(SIZE, "ssd")(*picture(), 5)[0]
     assert np.array_equal(one, fresh)
 
 
@@ -97,21 +97,21 @@ def test_images_without_objects(augmentation: Augmentation) -> None:
         "iscrowd": np.zeros(0, bool),
     }
     for seed in range(10):
-        out, moved = detection_transform(SIZE, augmentation)(image, target, seed)
+        out, moved = DetectionTransform(SIZE, augmentation)(image, target, seed)
         assert out.shape == (SIZE, SIZE, 3)
         assert moved["boxes"].shape == (0, 4)
         assert moved["labels"].dtype == np.int64
 
 
 def test_flipping_happens_half_the_time() -> None:
-    transform = detection_transform(SIZE, "flip")
+    transform = DetectionTransform(SIZE, "flip")
     sides = [transform(*picture(), seed)[1]["boxes"][0, 0] < SIZE / 3 for seed in range(200)]
     assert 70 < sum(sides) < 130
 
 
 def test_crops_zoom_in_and_padding_zooms_out() -> None:
     def widths(augmentation: Augmentation) -> list[float]:
-        transform = detection_transform(SIZE, augmentation)
+        transform = DetectionTransform(SIZE, augmentation)
         found: list[float] = []
         for seed in range(80):
             _, target = transform(*picture(), seed)
@@ -126,7 +126,7 @@ def test_crops_zoom_in_and_padding_zooms_out() -> None:
 
 def test_a_kept_box_has_its_centre_in_the_crop() -> None:
     """So at least a quarter of every kept object is visible."""
-    transform = detection_transform(SIZE, "tf")
+    transform = DetectionTransform(SIZE, "tf")
     for seed in range(60):
         image, target = transform(*picture(), seed)
         for label in target["labels"].tolist():

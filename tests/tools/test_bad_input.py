@@ -252,6 +252,7 @@ def test_a_full_disk(
 @pytest.mark.parametrize(
     ("args", "parts"),
     [
+        (["nothing.jpg", "--batch-size", "0"], ["--batch-size 0 must be 1 or more"]),
         (["nothing.jpg"], ["nothing.jpg: no such file or folder"]),
         ([], ["no PATH given"]),
         (["empty"], ["empty: no pictures there"]),

@@ -59,6 +59,14 @@ def test_a_table_for_people(finished: Finished, scenes: Path, tool: Tool, tmp_pa
     assert f"report: {tmp_path / 'report.html'}" in text
 
 
+def test_a_run_keeps_its_own_report(finished: Finished, scenes: Path, tool: Tool) -> None:
+    before = (finished.folder / "report.json").read_bytes()
+    status, _, err = tool("evaluate", finished.folder, "--data", scenes, "--out", finished.folder)
+    assert status == 2
+    assert "holds a run, whose own report would be lost" in err
+    assert (finished.folder / "report.json").read_bytes() == before
+
+
 def test_imported_weights_answer_as_the_original_on_coco(
     ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: Path
 ) -> None:

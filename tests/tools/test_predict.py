@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 
 from tests.conftest import Tool
 from tests.tools.conftest import Finished
+from tools.media import output_files
 
 EASY = ("--score-threshold", 0.01)  # The small run is sure of nothing.
 
@@ -79,6 +80,24 @@ def test_a_video_becomes_a_video(finished: Finished, tool: Tool, tmp_path: Path)
         row["file_name"] for row in json.loads((out / "predictions.json").read_text())["images"]
     ]
     assert names == [f"{film}#{number}" for number in range(11)]
+
+
+def test_every_picture_gets_a_file_of_its_own(tmp_path: Path) -> None:
+    inputs = [Path("x/a.jpg"), Path("y/a.jpg"), Path("z/a_2.jpg"), Path("a.mp4"), Path("b.tif")]
+    files = output_files(inputs, tmp_path)
+    names = [files[path].name for path in inputs]
+    assert names == ["a.jpg", "a_2.jpg", "a_2_2.jpg", "a.mp4", "b.jpg"]
+
+
+def test_a_bad_video_does_not_cost_the_photos(
+    finished: Finished, tool: Tool, album: Path, tmp_path: Path
+) -> None:
+    (album / "film.mp4").write_text("no film")
+    out = tmp_path / "out"
+    status, _, err = tool("predict", finished.folder, album, "--out", out)
+    assert status == 0, err
+    assert f"{album / 'film.mp4'}: not a video that can be read" in err
+    assert len(json.loads((out / "predictions.json").read_text())["images"]) == 3
 
 
 def test_originals_are_never_overwritten(finished: Finished, tool: Tool, album: Path) -> None:
