@@ -188,7 +188,7 @@ def _repeated(data: DetectionData) -> Mask:
 _TOO_MANY = {
     "box looks normalised": (
         MOST_BROKEN,
-        "boxes are in pixels: multiply them by width and height",
+        "multiply them by width and height, to pixels",
     ),
     "box outside the image": (MOST_BROKEN, "do the annotations belong to these images?"),
     "box without area": (MOST_BROKEN, "are corners and sides mixed up?"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +74,7 @@ def read(root: Path, file: Path) -> DetectionData:
         twice, _ = Counter(image["id"] for image in images).most_common(1)[0]
         raise ValueError(f"{file}: image id {twice} occurs twice; its boxes cannot be told apart")
     label = {category: k for k, category in enumerate(classes.ids, start=1)}
-    for row in annotations:
-        if row["image_id"] not in position:
-            raise ValueError(
-                f"{file}: annotation {row.get('id')} is of image {row['image_id']}, "
-                "which is not in the file's images"
-            )
-        if row["category_id"] not in label:
-            raise ValueError(
-                f"{file}: annotation {row.get('id')} has category {row['category_id']}; "
-                f"the file's categories are {', '.join(map(str, classes.ids))}"
-            )
+    _check_references(file, annotations, position, classes)
     owners = np.array([position[row["image_id"]] for row in annotations], dtype=np.int64)
     order = np.argsort(owners, kind="stable")
     boxes = _boxes(file, annotations)[order]
@@ -109,6 +100,22 @@ def read(root: Path, file: Path) -> DetectionData:
         classes=classes,
         upright=False,
     )
+
+
+def _check_references(
+    file: Path, annotations: list[dict[str, Any]], images: Container[int], classes: ClassMap
+) -> None:
+    for row in annotations:
+        if row["image_id"] not in images:
+            raise ValueError(
+                f"{file}: annotation {row.get('id')} is of image {row['image_id']}, "
+                "which is not in the file's images"
+            )
+        if row["category_id"] not in classes.ids:
+            raise ValueError(
+                f"{file}: annotation {row.get('id')} has category {row['category_id']}; "
+                f"the file's categories are {', '.join(map(str, classes.ids))}"
+            )
 
 
 def _load(file: Path) -> dict[str, Any]:

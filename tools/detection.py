@@ -26,6 +26,7 @@ from tasks.detection.inference import detect
 from tasks.detection.litert import LiteRtDetector
 from tasks.detection.model import build_detector
 from tasks.detection.report import ReportData, write_report
+from tasks.detection.spec import DetectorSpec
 from tasks.detection.ssd import SSD, map_sizes
 from tasks.history import METRICS_NAME, read_metrics
 from tools.cli import say, shown_command
@@ -153,18 +154,8 @@ def score_and_report(
     folder.mkdir(parents=True, exist_ok=True)
     evaluator.write(folder)
     data = validation.data
-    size = model.spec.size
-    network = build_detector(model.spec, card.classes)
-    cost = count_cost(network, (1, 3, size, size), lambda m, x: m.raw(x))
-    facts = [
-        ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
-        ("cost", str(cost)),
-        ("classes", str(len(card.classes))),
-        ("weights", card.source),
-        ("data", f"{data.root}: {len(data)} images, {len(data.boxes)} boxes ({data.format})"),
-        ("left out", f"{data.left_out} images, missing or unreadable"),
-        ("time", f"{seconds:.1f} s for {len(data)} images on {device}"),
-    ]
+    facts = _facts(model.spec, card, data)
+    facts.append(("time", f"{seconds:.1f} s for {len(data)} images on {device}"))
     report = write_report(
         folder,
         ReportData(
@@ -181,6 +172,19 @@ def score_and_report(
         ),
     )
     return score, report
+
+
+def _facts(spec: DetectorSpec, card: Card, data: DetectionData) -> list[tuple[str, str]]:
+    network = build_detector(spec, card.classes)
+    cost = count_cost(network, (1, 3, spec.size, spec.size), lambda m, x: m.raw(x))
+    return [
+        ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
+        ("cost", str(cost)),
+        ("classes", str(len(card.classes))),
+        ("weights", card.source),
+        ("data", f"{data.root}: {len(data)} images, {len(data.boxes)} boxes ({data.format})"),
+        ("left out", f"{data.left_out} images, missing or unreadable"),
+    ]
 
 
 def score_text(score: Score, folder: Path) -> str:

@@ -14,9 +14,9 @@ from configs.detection import TrainDet
 from configs.io import to_json
 from datasets.annotations import DetectionData
 from datasets.detection import DetectionSet
-from datasets.loader import detection_loader
+from datasets.loader import ResumableLoader, detection_loader
 from datasets.transforms import DetectionTransform
-from datasets.types import ClassMap
+from datasets.types import ClassMap, DetectionBatch
 from tasks.card import WEIGHTS_NAME, Card, save_weights
 from tasks.checkpoint import LAST_NAME, InterruptedRun
 from tasks.detection.model import (
@@ -59,8 +59,11 @@ def train_detector(config: TrainDet) -> None:
     folder = config.resume or new_run_folder(config.common, config.preset)
     path = data_or_scenes(config.data, config.common.seed)
     train_data = open_examined(path, "train", config.model.size, train=True)
-    if len(train_data) < 2 and not config.fit.freeze_bn:
-        raise ValueError(f"{path}: one training image is too few; batch norm needs two or more")
+    if len(train_data) < 2 * rank_and_world()[1] and not config.fit.freeze_bn:
+        raise ValueError(
+            f"{path}: {len(train_data)} training images are too few; batch norm needs two or more "
+            "per process"
+        )
     model, card = _make_model(config, train_data, path)
     val_data = open_examined(path, "val", config.model.size, train=False)
     if is_first():
@@ -97,17 +100,7 @@ def _fit(
     device: str,
 ) -> None:
     rank, world = rank_and_world()
-    loader = detection_loader(
-        DetectionSet(
-            data, DetectionTransform(config.model.size, config.augment), config.common.seed
-        ),
-        batch_size=config.fit.batch_size,
-        train=True,
-        workers=cli.choose_workers(config.workers),
-        seed=config.common.seed,
-        rank=rank,
-        world=world,
-    )
+    loader = _train_loader(config, data, rank=rank, world=world)
     validation = _validation(config, val_data, card.classes, rank=rank, world=world)
     task = DetectionTask(model, config.fit, config.common.seed, validation.evaluator)
 
@@ -131,6 +124,21 @@ def _fit(
     finally:
         loader.close()
         validation.loader.close()
+
+
+def _train_loader(
+    config: TrainDet, data: DetectionData, *, rank: int = 0, world: int = 1, workers: int = -1
+) -> ResumableLoader[DetectionBatch]:
+    transform = DetectionTransform(config.model.size, config.augment)
+    return detection_loader(
+        DetectionSet(data, transform, config.common.seed),
+        batch_size=config.fit.batch_size,
+        train=True,
+        workers=workers if workers >= 0 else cli.choose_workers(config.workers),
+        seed=config.common.seed,
+        rank=rank,
+        world=world,
+    )
 
 
 def _validation(
@@ -177,11 +185,5 @@ def _make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[SSD,
 
 
 def _calibrate(config: TrainDet, model: SSD, data: DetectionData) -> None:
-    loader = detection_loader(
-        DetectionSet(data, DetectionTransform(config.model.size, config.augment)),
-        batch_size=config.fit.batch_size,
-        train=True,
-        workers=0,
-    )
-    pairs = zip(range(_CALIBRATION_BATCHES), loader, strict=False)
+    pairs = zip(range(_CALIBRATION_BATCHES), _train_loader(config, data, workers=0), strict=False)
     calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])

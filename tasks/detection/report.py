@@ -73,8 +73,34 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
     """
     matched = [_match(r, t) for r, t in zip(data.results, data.truths, strict=True)]
     confusion = _confusion(data, matched)
-    metrics, per_class = data.score["metrics"], data.score["per_class"]
+    order = _by_quality(data, matched)
     page = Page(data.title, data.command)
+    _write_numbers(page, data, confusion)
+    note = "Coloured: predicted. Dashed white: true."
+    page.section("Worst cases", f"{note} The most misses and false alarms for what is there.")
+    page.pictures(_picture(data, index, matched[index]) for index in order[:_PICTURES])
+    page.section("Best cases", note)
+    page.pictures(_picture(data, index, matched[index]) for index in order[::-1][:_PICTURES])
+    page.write(folder / "report.html")
+    per_class = data.score["per_class"]
+    summary = {
+        "metrics": data.score["metrics"],
+        "per_class": {name: {"AP": a, "AP50": b} for name, (a, b) in per_class.items()},
+        "confusion": {
+            "classes": [*data.classes.names, "background"],
+            "score_threshold": SHOWN_SCORE,
+            "rows_true_columns_predicted": confusion.tolist(),
+        },
+        "facts": dict(data.facts),
+        "worst": [data.files[index] for index in order[:_PICTURES]],
+    }
+    write_text(folder / "report.json", json.dumps(summary, indent=1))
+    return summary
+
+
+def _write_numbers(page: Page, data: ReportData, confusion: NDArray[np.int64]) -> None:
+    """Metrics, curves and confusions."""
+    metrics, per_class = data.score["metrics"], data.score["per_class"]
     page.headline(
         [
             (format_value(metrics["AP"]), "AP (COCO, IoU .50-.95)"),
@@ -105,26 +131,6 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
             (_confusion_plot(confusion, data.classes.names), "rows: true; columns: predicted"),
         ]
     )
-    order = _by_quality(data, matched)
-    note = "Coloured: predicted. Dashed white: true."
-    page.section("Worst cases", f"{note} The most misses and false alarms for what is there.")
-    page.pictures(_picture(data, index, matched[index]) for index in order[:_PICTURES])
-    page.section("Best cases", note)
-    page.pictures(_picture(data, index, matched[index]) for index in order[::-1][:_PICTURES])
-    page.write(folder / "report.html")
-    summary = {
-        "metrics": metrics,
-        "per_class": {name: {"AP": a, "AP50": b} for name, (a, b) in per_class.items()},
-        "confusion": {
-            "classes": [*data.classes.names, "background"],
-            "score_threshold": SHOWN_SCORE,
-            "rows_true_columns_predicted": confusion.tolist(),
-        },
-        "facts": dict(data.facts),
-        "worst": [data.files[index] for index in order[:_PICTURES]],
-    }
-    write_text(folder / "report.json", json.dumps(summary, indent=1))
-    return summary
 
 
 @dataclass(frozen=True)
