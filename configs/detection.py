@@ -97,7 +97,7 @@ DEMO = TrainDet(
     model=DetectorSpec(alpha=0.25, size=300),
     loss=LossSpec(min_negatives=8),
     fit=FitSpec(
-        epochs=11,
+        epochs=9,
         batch_size=8,
         optimizer="adamw",
         lr=6e-3,
