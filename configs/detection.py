@@ -105,7 +105,7 @@ DEMO = TrainDet(
         warmup=0.05,
         bn_momentum=0.05,
         clip_norm=3.0,
-        ema_decay=0.998,
+        ema_decay=0.995,
         eval_every=6,
     ),
     augment="flip",

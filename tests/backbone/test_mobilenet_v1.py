@@ -120,3 +120,22 @@ def test_flavour_survives_json() -> None:
     assert isinstance(MobileNetV1(0.25, flavour).layers[0].act, torch.nn.LeakyReLU)
     with pytest.raises(ValueError, match="not a flavour"):
         Flavour.from_json({"padding": "same"})
+
+
+def test_mixed_precision_keeps_the_answer_and_the_gradient() -> None:
+    """A strided depthwise layer computes in float32 beside a bfloat16 one."""
+    torch.manual_seed(0)
+    block = SeparableBlock(16, 32, stride=2, flavour=Flavour())
+    x = torch.randn(4, 16, 33, 33)
+    found = []
+    for mixed in (False, True):
+        block.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            out = block(x)
+        out.float().square().mean().backward()
+        gradient = block.depthwise.conv.weight.grad
+        assert gradient is not None
+        found.append((out.detach().float(), gradient.clone()))
+    assert out.dtype == torch.bfloat16
+    for plain, other in zip(*found, strict=True):
+        assert (plain - other).norm() < 0.02 * plain.norm()
