@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from backbone.flavour import Flavour, InputSpec
-from backbone.layers import ConvBNAct, Normalize, fold_batchnorm, same_padding
+from backbone.layers import (
+    ConvBNAct,
+    Normalize,
+    SeparableBlock,
+    fold_batchnorm,
+    same_padding,
+)
 from backbone.mobilenet_v1 import MobileNetV1
 
 
