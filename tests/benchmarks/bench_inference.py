@@ -4,23 +4,31 @@ All have random weights and the most work that post-processing can get: ours is 
 score through, and torchvision's own thresholds do with such weights. Accuracy is not compared.
 
     python -m tests.benchmarks.bench_inference
+
+With ``MOBILENETS_DATA`` set, ours also with TensorFlow's weights on a photo: few scores pass.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.detection import ssd300_vgg16, ssdlite320_mobilenet_v3_large
 
 from backbone.layers import fold_batchnorm
+from datasets.images import read_image
+from datasets.transforms import resize_square
 from datasets.types import COCO_CLASSES
+from tasks.detection.from_tflite import import_ssd
 from tasks.detection.model import build_detector
 from tasks.detection.postprocess import postprocess
 from tasks.detection.spec import DetectorSpec, PostSpec
+from tasks.detection.ssd import SSD
 from tests.benchmarks.timing import medians, pin_threads
 
 ROUNDS = 40
@@ -48,17 +56,28 @@ class Peer:
         return self.model(self.images)
 
 
-def ours(alpha: float, head: str) -> tuple[nn.Module, Callable[[], object], Callable[[], object]]:
-    """Model, and calls for all of it and for its post-processing alone."""
+def worst_case(alpha: float, head: str) -> tuple[SSD, Tensor]:
+    """A random model that lets every score through, and random pixels."""
     spec = DetectorSpec(alpha=alpha, head=head)  # type: ignore[arg-type]
-    post = PostSpec(score_threshold=0.0)
-    model = fold_batchnorm(build_detector(spec, COCO_CLASSES, post=post).eval())
+    model = build_detector(spec, COCO_CLASSES, post=PostSpec(score_threshold=0.0))
+    return model, torch.randint(256, (1, 3, 300, 300), dtype=torch.uint8)
+
+
+def usual_case(data: Path) -> tuple[SSD, Tensor]:
+    """TensorFlow's weights and a photo, with the threshold that COCO's mAP is measured with."""
+    file = data / "weights" / "ssd_mobilenet_v1_0.75_300_coco_quant_detect.tflite"
+    photo = resize_square(read_image(data / "photos" / "pets.jpg", upright=True), 300)
+    return import_ssd(file)[0], torch.from_numpy(photo).permute(2, 0, 1)[None]
+
+
+def ours(model: SSD, images: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Calls for all of a model and for its post-processing alone."""
+    post = model.post
+    model = fold_batchnorm(model.eval())
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    shape = (1, 3, 300, 300)
-    images = torch.randint(256, shape, dtype=torch.uint8).to(memory_format=torch.channels_last)
-    raw: tuple[Tensor, Tensor] = model.raw(images)  # type: ignore[operator]
-    anchors: Tensor = model.anchors  # type: ignore[assignment]
-    return model, lambda: model(images), lambda: postprocess(*raw, anchors, post)
+    images = images.contiguous(memory_format=torch.channels_last)
+    raw = model.raw(images)
+    return lambda: model(images), lambda: postprocess(*raw, model.anchors, post)
 
 
 @torch.inference_mode()
@@ -69,7 +88,10 @@ def main() -> None:
     calls: dict[str, Callable[[], object]] = {}
     for alpha, head in ((1.0, "ssd"), (1.0, "ssdlite"), (0.5, "ssd"), (0.25, "ssd")):
         name = f"{head}300 alpha {alpha:g}"
-        _, calls[name], calls[f"{name} post"] = ours(alpha, head)
+        calls[name], calls[f"{name} post"] = ours(*worst_case(alpha, head))
+    if os.environ.get("MOBILENETS_DATA"):
+        name = "ssd300 alpha 0.75, a photo"
+        calls[name], calls[f"{name} post"] = ours(*usual_case(Path(os.environ["MOBILENETS_DATA"])))
     peers = {
         "torchvision ssdlite320_mobilenet_v3_large": Peer(ssdlite320_mobilenet_v3_large, 320),
         "torchvision ssd300_vgg16": Peer(ssd300_vgg16, 300),
