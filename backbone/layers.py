@@ -95,8 +95,10 @@ class ConvBNAct(nn.Module):
         """
         if self.strided_depthwise and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             with torch.autocast("cpu", enabled=False):
-                return torch.as_tensor(self.conv(x.float()))
-        return torch.as_tensor(self.conv(x))
+                out: Tensor = self.conv(x.float())
+        else:
+            out = self.conv(x)
+        return out
 
 
 class SeparableBlock(nn.Module):

@@ -74,7 +74,7 @@ def read(root: Path, file: Path) -> DetectionData:
         twice, _ = Counter(image["id"] for image in images).most_common(1)[0]
         raise ValueError(f"{file}: image id {twice} occurs twice; its boxes cannot be told apart")
     label = {category: k for k, category in enumerate(classes.ids, start=1)}
-    _check_references(file, annotations, position, classes)
+    _check_references(file, annotations, position, label)
     owners = np.array([position[row["image_id"]] for row in annotations], dtype=np.int64)
     order = np.argsort(owners, kind="stable")
     boxes = _boxes(file, annotations)[order]
@@ -103,7 +103,7 @@ def read(root: Path, file: Path) -> DetectionData:
 
 
 def _check_references(
-    file: Path, annotations: list[dict[str, Any]], images: Container[int], classes: ClassMap
+    file: Path, annotations: list[dict[str, Any]], images: Container[int], label: dict[int, int]
 ) -> None:
     for row in annotations:
         if row["image_id"] not in images:
@@ -111,10 +111,10 @@ def _check_references(
                 f"{file}: annotation {row.get('id')} is of image {row['image_id']}, "
                 "which is not in the file's images"
             )
-        if row["category_id"] not in classes.ids:
+        if row["category_id"] not in label:
             raise ValueError(
                 f"{file}: annotation {row.get('id')} has category {row['category_id']}; "
-                f"the file's categories are {', '.join(map(str, classes.ids))}"
+                f"the file's categories are {', '.join(map(str, label))}"
             )
 
 
@@ -150,7 +150,7 @@ _WHOLE_NUMBERS = {"id", "image_id", "category_id", "width", "height"}
 
 
 def _is_whole(value: object) -> bool:
-    return isinstance(value, int | float) and value == int(value)
+    return isinstance(value, int | float) and float(value).is_integer()
 
 
 def _classes(file: Path, categories: list[dict[str, Any]]) -> ClassMap:

@@ -65,20 +65,21 @@ class FitSpec:
             )
         for name in ("epochs", "batch_size", "eval_every"):
             if getattr(self, name) < 1:
-                raise ValueError(f"--{_flag(name)} {getattr(self, name)} must be 1 or more")
+                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
         for name in ("lr", "decay_epochs", "save_minutes"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"--{_flag(name)} {getattr(self, name)} must be above 0")
+                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be above 0")
         for name in ("weight_decay", "clip_norm"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"--{_flag(name)} {getattr(self, name)} must be 0 or more")
+                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 0 or more")
         for name in ("momentum", "ema_decay", "warmup"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"--{_flag(name)} {getattr(self, name)} is not in [0, 1)")
+                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1)")
         for name in ("bn_momentum", "decay_rate"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"--{_flag(name)} {getattr(self, name)} is not in (0, 1]")
+                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} is not in (0, 1]")
 
 
-def _flag(name: str) -> str:
+def flag_of(name: str) -> str:
+    """A field's name as its flag is written, without the dashes in front."""
     return name.replace("_", "-")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from tasks.spec import flag_of
+
 Framework = Literal["ssd300"]
 Head = Literal["ssd", "ssdlite"]
 Loss = Literal["hard_negative", "focal"]
@@ -72,10 +74,10 @@ class LossSpec:
         """
         for name in ("match_iou", "focal_alpha"):
             if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"--{_flag(name)} {getattr(self, name)} is not between 0 and 1")
+                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} is not between 0 and 1")
         for name in ("negatives_per_positive", "min_negatives", "focal_gamma", "box_weight"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"--{_flag(name)} {getattr(self, name)} must be 0 or more")
+                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,7 @@ class PostSpec:
         """
         for name in ("score_threshold", "nms_iou"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"--{_flag(name)} {getattr(self, name)} is not in [0, 1]")
+                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1]")
         for name in ("candidates", "detections"):
             if getattr(self, name) < 1:
-                raise ValueError(f"--{_flag(name)} {getattr(self, name)} must be 1 or more")
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
+                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
