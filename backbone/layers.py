@@ -49,6 +49,8 @@ class ConvBNAct(nn.Module):
         stride: 1 or 2.
         groups: ``in_channels`` for a depthwise convolution.
         flavour: Padding, batch-norm epsilon and activation.
+        norm: False leaves batch norm out.
+        act: False leaves the activation out.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class ConvBNAct(nn.Module):
         stride: int = 1,
         groups: int = 1,
         flavour: Flavour,
+        norm: bool = True,
+        act: bool = True,
     ) -> None:
         super().__init__()
         # SAME padding of an odd kernel at stride 1 is symmetric for every size.
@@ -73,8 +77,10 @@ class ConvBNAct(nn.Module):
             groups=groups,
             bias=False,
         )
-        self.bn: nn.Module = nn.BatchNorm2d(out_channels, eps=flavour.bn_eps)
-        self.act = make_activation(flavour.activation)
+        self.bn: nn.Module = (
+            nn.BatchNorm2d(out_channels, eps=flavour.bn_eps) if norm else nn.Identity()
+        )
+        self.act = make_activation(flavour.activation) if act else nn.Identity()
         self.strided_depthwise = stride > 1 and groups > 1
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,16 +115,34 @@ class SeparableBlock(nn.Module):
         out_channels: Output channels.
         stride: Of the depthwise convolution.
         flavour: Padding, batch-norm epsilon and activation.
+        norm: Whether batch norm follows (depthwise, pointwise).
+        act: Whether the activation follows (depthwise, pointwise).
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, stride: int, flavour: Flavour
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int,
+        flavour: Flavour,
+        norm: tuple[bool, bool] = (True, True),
+        act: tuple[bool, bool] = (True, True),
     ) -> None:
         super().__init__()
         self.depthwise = ConvBNAct(
-            in_channels, in_channels, 3, stride=stride, groups=in_channels, flavour=flavour
+            in_channels,
+            in_channels,
+            3,
+            stride=stride,
+            groups=in_channels,
+            flavour=flavour,
+            norm=norm[0],
+            act=act[0],
         )
-        self.pointwise = ConvBNAct(in_channels, out_channels, 1, flavour=flavour)
+        self.pointwise = ConvBNAct(
+            in_channels, out_channels, 1, flavour=flavour, norm=norm[1], act=act[1]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply both convolutions: (B, C, H, W) -> (B, C', H/s, W/s)."""

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Literal, get_args
 
+from torch import nn
+
+from backbone.body import Body, Stage
 from backbone.flavour import Flavour
 from backbone.layers import ConvBNAct, SeparableBlock, init_tf_slim, scale_channels
 
+Variant = Literal[
+    "standard",
+    "shallow",
+    "full_conv",
+    "act_after_pointwise",
+    "act_after_depthwise",
+    "bn_act_after_pointwise",
+    "bn_act_after_depthwise",
+]
 STEM_CHANNELS = 32
 # (stride, output channels) of conv1..conv13. The paper's table 1 prints stride 2 for the last
 # one; its own cost of 569 M mult-adds needs stride 1.
@@ -21,75 +33,72 @@ BLOCKS = (
     (2, 1024),
     (1, 1024),
 )
-MIN_SIZE = 32
+# Table 5 removes the five layers of 14x14x512.
+_SHALLOW = (*BLOCKS[:6], *BLOCKS[11:])
+# Which of (depthwise, pointwise) batch norm and activation follow.
+_BOTH, _FIRST, _SECOND = (True, True), (True, False), (False, True)
+_AFTER: dict[str, tuple[tuple[bool, bool], tuple[bool, bool]]] = {
+    "standard": (_BOTH, _BOTH),
+    "shallow": (_BOTH, _BOTH),
+    "act_after_pointwise": (_BOTH, _SECOND),
+    "act_after_depthwise": (_BOTH, _FIRST),
+    "bn_act_after_pointwise": (_SECOND, _SECOND),
+    "bn_act_after_depthwise": (_FIRST, _FIRST),
+}
 
 
-class MobileNetV1(nn.Module):
+class MobileNetV1(Body):
     """The convolutional body, without pooling and classifier.
 
     Args:
         alpha: Width multiplier, above 0; the paper uses 1, .75, .5 and .25.
         flavour: Padding, batch-norm epsilon and activation.
         in_channels: Channels of the input.
+        variant: ``shallow`` leaves out the five 14x14x512 layers (table 5); ``full_conv`` has
+            full 3x3 convolutions in place of separable ones (table 4); ``act_after_*`` has
+            batch norm after both convolutions of a block but activates after one only;
+            ``bn_act_after_*`` has both after one only.
 
     Attributes:
         channels: Channels of the last feature map at each stride: {2, 4, 8, 16, 32}.
         layers: conv0 (the stem) to conv13.
 
     Raises:
-        ValueError: If ``alpha`` is not above 0.
+        ValueError: If ``alpha`` is not above 0, or the variant unknown.
     """
 
     def __init__(
-        self, alpha: float = 1.0, flavour: Flavour | None = None, in_channels: int = 3
+        self,
+        alpha: float = 1.0,
+        flavour: Flavour | None = None,
+        in_channels: int = 3,
+        variant: Variant = "standard",
     ) -> None:
-        super().__init__()
         if not alpha > 0:
             raise ValueError(f"width multiplier alpha={alpha} must be above 0 (1 is full width)")
+        if variant not in get_args(Variant):
+            choices = ", ".join(get_args(Variant))
+            raise ValueError(f"unknown variant {variant!r}: choose one of {choices}")
         flavour = flavour or Flavour()
-        self.alpha, self.flavour = alpha, flavour
         width = scale_channels(STEM_CHANNELS, alpha)
-        layers: list[nn.Module] = [ConvBNAct(in_channels, width, 3, stride=2, flavour=flavour)]
-        stride, self._last_at, self.channels = 2, {2: 0}, {2: width}
-        for index, (step, base) in enumerate(BLOCKS, start=1):
+        stem = ConvBNAct(in_channels, width, 3, stride=2, flavour=flavour)
+        stages = [Stage(stem, 2, width)]
+        for step, base in _SHALLOW if variant == "shallow" else BLOCKS:
             out = scale_channels(base, alpha)
-            layers.append(SeparableBlock(width, out, stride=step, flavour=flavour))
-            width, stride = out, stride * step
-            self._last_at[stride], self.channels[stride] = index, width
-        self.layers = nn.ModuleList(layers)
+            block = _make_block(width, out, step, flavour, variant)
+            stages.append(Stage(block, step, out))
+            width = out
+        super().__init__(stages, flavour)
+        self.alpha, self.variant = alpha, variant
         init_tf_slim(self)
 
-    def forward(self, x: Tensor) -> dict[int, Tensor]:
-        """Features by stride: {s: (B, channels[s], ceil(H/s), ceil(W/s))}.
 
-        Args:
-            x: Normalised images (B, in_channels, H, W), H and W from 32 up.
-
-        Raises:
-            ValueError: If the images are smaller than 32 pixels.
-        """
-        if min(x.shape[-2:]) < MIN_SIZE:
-            raise ValueError(
-                f"images of {x.shape[-1]}x{x.shape[-2]} are too small: the body needs "
-                f"{MIN_SIZE} pixels a side or more"
-            )
-        features: dict[int, Tensor] = {}
-        ends = {index: stride for stride, index in self._last_at.items()}
-        for index, layer in enumerate(self.layers):
-            x = layer(x)
-            if index in ends:
-                features[ends[index]] = x
-        return features
-
-    def split(self, stride: int) -> tuple[nn.Sequential, nn.Sequential]:
-        """Cut the body after its last layer at ``stride``: (base, rest), sharing the weights.
-
-        Faster R-CNN keeps conv0..conv11 (stride 16) as base and conv12..conv13 as box head.
-
-        Raises:
-            ValueError: If the body has no such stride.
-        """
-        if stride not in self._last_at:
-            raise ValueError(f"cannot split at stride {stride}: choose one of {[*self._last_at]}")
-        cut = self._last_at[stride] + 1
-        return nn.Sequential(*self.layers[:cut]), nn.Sequential(*self.layers[cut:])
+def _make_block(
+    in_channels: int, out_channels: int, stride: int, flavour: Flavour, variant: Variant
+) -> nn.Module:
+    if variant == "full_conv":
+        return ConvBNAct(in_channels, out_channels, 3, stride=stride, flavour=flavour)
+    norm, act = _AFTER[variant]
+    return SeparableBlock(
+        in_channels, out_channels, stride=stride, flavour=flavour, norm=norm, act=act
+    )
