@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 from torch import nn
 
 from backbone.body import Body, Stage
 from backbone.flavour import Flavour
 from backbone.layers import ConvBNAct, SeparableBlock, init_tf_slim, scale_channels
+from backbone.spec import Variant
 
-Variant = Literal[
-    "standard",
-    "shallow",
-    "full_conv",
-    "act_after_pointwise",
-    "act_after_depthwise",
-    "bn_act_after_pointwise",
-    "bn_act_after_depthwise",
-]
 STEM_CHANNELS = 32
 # (stride, output channels) of conv1..conv13. The paper's table 1 prints stride 2 for the last
 # one; its own cost of 569 M mult-adds needs stride 1.

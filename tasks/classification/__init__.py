@@ -1,0 +1,1 @@
+"""Classification: one answer per photo, on any body."""

@@ -1,0 +1,46 @@
+"""What a classifier is made of. Nothing heavy is imported: command-line help is built from it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+from backbone.spec import BackboneName, Variant
+
+
+@dataclass(frozen=True)
+class ClassifierSpec:
+    """Architecture; together with the class list and the flavour it rebuilds the network."""
+
+    backbone: BackboneName = "mobilenet_v1"
+    """Body of the network."""
+    alpha: float = 1.0
+    """Width multiplier of MobileNet, above 0; 1, .75, .5, .25 in the paper."""
+    variant: Variant = "standard"
+    """Of MobileNet: shallow (table 5), full_conv (table 4), or where batch norm and activation
+    stand in a block."""
+    size: int = 224
+    """Side of the square input in pixels, 32 or more: the paper's resolution multiplier."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built.
+
+        Raises:
+            ValueError: Naming the field, the value and the choices.
+        """
+        if not self.alpha > 0:
+            raise ValueError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
+        if self.size < 32:
+            raise ValueError(f"--size {self.size} is too small: 32 pixels or more")
+        for name, choices in (
+            ("backbone", get_args(BackboneName)),
+            ("variant", get_args(Variant)),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"unknown {name} {getattr(self, name)!r}: choose one of {', '.join(choices)}"
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict for a card."""
+        return asdict(self)
