@@ -10,7 +10,7 @@ import tyro
 
 from configs.common import Common
 from datasets.spec import Split
-from tasks.detection.spec import PostSpec
+from tasks.detection.spec import Framework, PostSpec
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Evaluate:
     """Part of the data; by default val, or all of a single file."""
     scorer: Literal["faster", "pycocotools"] = "faster"
     """Who computes the numbers: faster-coco-eval, or pycocotools (slower, the same numbers)."""
+    proposals: int | None = None
+    """Faster R-CNN: regions that its second stage looks at; by default as it was trained."""
     batch_size: int = 16
     """Images per pass."""
     workers: int = -1
@@ -57,6 +59,8 @@ class Predict:
     """Run folder or weights file."""
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Photos, folders or videos."""
+    proposals: int | None = None
+    """Faster R-CNN: regions that its second stage looks at; by default as it was trained."""
     batch_size: int = 8
     """Images per pass."""
     draw: bool = True
@@ -89,8 +93,10 @@ class CheckData:
     """COCO, Pascal VOC or YOLO folder, or a COCO JSON file."""
     split: Split = "train"
     """Part of the data."""
-    size: int = 300
-    """Input size of the detector whose anchors the boxes are compared with."""
+    framework: Framework = "ssd300"
+    """Detector whose anchors the boxes are compared with."""
+    size: int = 0
+    """Its input size in pixels; 0 is the framework's own, 300 or 600."""
     decode: bool = False
     """Decode every picture to its end instead of reading its header."""
     lines: int = 20
@@ -103,7 +109,7 @@ class CheckData:
         Raises:
             ValueError: Naming the flag.
         """
-        if self.size < 32:
+        if self.size and self.size < 32:
             raise ValueError(f"--size {self.size} is too small: 32 pixels or more")
         if self.common.out is not None and self.common.out == self.data:
             raise ValueError(f"--out {self.common.out}: would overwrite the data")

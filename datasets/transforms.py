@@ -96,25 +96,32 @@ def _iou(windows: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np
 
 
 class DetectionTransform:
-    """Augment, then warp to a square: (picture, target in pixels, seed) -> the same, resized.
+    """Augment, then fit to a square: (picture, target in pixels, seed) -> the same, resized.
 
     Args:
         size: Side of the result in pixels.
+        keep_aspect: Scale the longer side to it and fill up at the right or bottom, instead of
+            warping.
         augmentation: ``ssd`` is the SSD paper's: min-IoU crop, zoom-out to a quarter, flip and
             photometric distortion; ``tf`` is crop and flip, as MobileNet's authors trained;
             ``flip``; ``none`` for evaluation.
     """
 
-    def __init__(self, size: int, augmentation: Augmentation) -> None:
-        self.size = size
-        self._pipeline = None if augmentation == "none" else _pipeline(size, augmentation)
+    def __init__(
+        self, size: int, augmentation: Augmentation, *, keep_aspect: bool = False
+    ) -> None:
+        self.size, self.keep_aspect = size, keep_aspect
+        self._pipeline = (
+            None if augmentation == "none" else _pipeline(size, augmentation, keep_aspect)
+        )
 
     def __call__(
         self, image: Image, target: DetectionTarget, seed: int
     ) -> tuple[Image, DetectionTarget]:
         """Transform one picture; all chance comes from ``seed``."""
         if self._pipeline is None:
-            return resize_square(image, self.size), _scale(image, target, self.size)
+            square = fit_square(image, self.size, keep_aspect=self.keep_aspect)
+            return square, _scale(image, target, self.size, self.keep_aspect)
         self._pipeline.set_random_seed(seed)
         out = self._pipeline(
             image=image,
@@ -129,11 +136,17 @@ class DetectionTransform:
         }
 
 
-def _pipeline(size: int, augmentation: Augmentation) -> A.Compose:
+def _pipeline(size: int, augmentation: Augmentation, keep_aspect: bool) -> A.Compose:
     steps: list[A.BasicTransform] = []
     if augmentation in ("ssd", "tf"):
         steps.append(MinIouCrop(p=1.0))
-    steps.append(A.Resize(size, size, interpolation=cv2.INTER_LINEAR))
+    if keep_aspect:
+        steps += [
+            A.LongestMaxSize(size, interpolation=cv2.INTER_LINEAR),
+            A.PadIfNeeded(size, size, position="top_left", border_mode=0, fill=_FILL),
+        ]
+    else:
+        steps.append(A.Resize(size, size, interpolation=cv2.INTER_LINEAR))
     if augmentation == "ssd":
         steps += [
             A.RandomScale(scale_limit=(-0.75, 0.0), p=0.5),
@@ -159,7 +172,20 @@ def resize_square(image: Image, size: int) -> Image:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _scale(image: Image, target: DetectionTarget, size: int) -> DetectionTarget:
+def fit_square(image: Image, size: int, *, keep_aspect: bool = False) -> Image:
+    """Bring (H, W, 3) to (size, size, 3): warped, or scaled and filled up at right or bottom."""
+    if not keep_aspect:
+        return resize_square(image, size)
     height, width = image.shape[:2]
-    scale = np.array([size / width, size / height] * 2, dtype=np.float32)
+    scale = size / max(height, width)
+    sides = max(1, round(width * scale)), max(1, round(height * scale))
+    square = np.full((size, size, 3), _FILL, np.uint8)
+    square[: sides[1], : sides[0]] = cv2.resize(image, sides, interpolation=cv2.INTER_LINEAR)
+    return square
+
+
+def _scale(image: Image, target: DetectionTarget, size: int, keep_aspect: bool) -> DetectionTarget:
+    height, width = image.shape[:2]
+    frame = (max(width, height),) * 2 if keep_aspect else (width, height)
+    scale = np.array([size / frame[0], size / frame[1]] * 2, dtype=np.float32)
     return {**target, "boxes": target["boxes"] * scale}

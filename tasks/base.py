@@ -17,7 +17,7 @@ from tasks.spec import FitSpec
 class Task(pl.LightningModule):
     """Trains a model whose ``model(images, targets)`` gives a dict of losses.
 
-    Its ``raw(images)`` is the network alone, the part that ``--compile`` compiles.
+    Its ``networks`` names the methods that are network alone, which ``--compile`` compiles.
 
     Args:
         model: The network, with its losses.
@@ -117,7 +117,9 @@ class Task(pl.LightningModule):
 
 
 def compile_network(task: Task, enabled: bool) -> None:
-    """Compile the model's network, leaving its losses and post-processing eager."""
+    """Compile the model's networks, leaving its losses and post-processing eager."""
     if enabled:
-        raw: Callable[..., Any] = task.model.raw  # type: ignore[assignment]
-        task.model.raw = torch.compile(raw)  # type: ignore[assignment]
+        names: tuple[str, ...] = task.model.networks  # type: ignore[assignment]
+        for name in names:
+            method: Callable[..., Any] = getattr(task.model, name)
+            setattr(task.model, name, torch.compile(method))

@@ -15,12 +15,13 @@ def main() -> None:
     args = cli.parse(CheckData)
     from datasets.check import describe, examine
     from datasets.detection import open_detection
-    from tasks.detection.anchors import make_anchors
-    from tasks.detection.ssd import map_sizes
+    from tasks.detection.model import detector_anchors
+    from tasks.detection.spec import DetectorSpec
 
     cli.prepare(args.common)
     data = open_detection(args.data, args.split)
-    anchors = make_anchors(map_sizes(args.size)).numpy()
+    spec = DetectorSpec(framework=args.framework, size=args.size)
+    anchors = detector_anchors(spec).numpy()
     checkup = examine(data, anchors, decode=args.decode)
     findings = [asdict(finding) for finding in checkup.findings]
     refused = any(finding.action == "refused" for finding in checkup.findings)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backbone.cost import count_cost
 from configs.common import Common
 from datasets.annotations import DetectionData
 from datasets.check import describe, examine_or_refuse
@@ -20,14 +19,12 @@ from datasets.spec import Split
 from datasets.transforms import DetectionTransform
 from datasets.types import ClassMap, DetectionBatch
 from tasks.card import Card
-from tasks.detection.anchors import make_anchors
 from tasks.detection.evaluator import CocoEvaluator, Score, Scorer, format_classes, format_metrics
 from tasks.detection.inference import detect
 from tasks.detection.litert import LiteRtDetector
-from tasks.detection.model import build_detector
+from tasks.detection.model import Detector, detector_anchors, detector_cost
 from tasks.detection.report import ReportData, write_report
 from tasks.detection.spec import DetectorSpec
-from tasks.detection.ssd import SSD, map_sizes
 from tasks.history import METRICS_NAME, read_metrics
 from tools.cli import say, shown_command
 
@@ -47,19 +44,19 @@ def data_or_scenes(path: Path | None, seed: int) -> Path:
     return draw_scenes(scenes, seed=seed)
 
 
-def open_examined(path: Path, split: Split, size: int, *, train: bool) -> DetectionData:
+def open_examined(path: Path, split: Split, spec: DetectorSpec, *, train: bool) -> DetectionData:
     """Read a split and have the data doctor look at it, before training or before scoring.
 
     Args:
         path: Data set.
         split: Part of it.
-        size: Input size of the detector, whose anchors the boxes are compared with.
+        spec: Of the detector, whose anchors the boxes are compared with.
         train: Mend boxes, and tell about the data even if nothing is wrong.
 
     Raises:
         ValueError: If the data cannot be used.
     """
-    anchors = make_anchors(map_sizes(size)).numpy()
+    anchors = detector_anchors(spec).numpy()
     try:
         checkup = examine_or_refuse(open_detection(path, split), anchors, mend_boxes=train)
     except ValueError as error:
@@ -82,19 +79,19 @@ def make_validation(
     data: DetectionData,
     classes: ClassMap,
     *,
-    size: int,
+    spec: DetectorSpec,
     batch_size: int,
     workers: int,
     scorer: Scorer = "faster",
     rank: int = 0,
     world: int = 1,
 ) -> Validation:
-    """Loader and evaluator of a split for a model of the given classes and input size.
+    """Loader and evaluator of a split for a model of the given classes and input.
 
     Args:
         data: The split.
         classes: Of the model.
-        size: Side of the model's input.
+        spec: Of the model.
         batch_size: Images per pass.
         workers: Loader processes.
         scorer: Who computes COCO's numbers.
@@ -114,7 +111,7 @@ def make_validation(
     if unknown:
         say(f"{len(unknown)} classes of the data are unknown to the model: {_some(unknown)}")
     loader = detection_loader(
-        DetectionSet(data, DetectionTransform(size, "none")),
+        DetectionSet(data, DetectionTransform(spec.size, "none", keep_aspect=spec.keep_aspect)),
         batch_size=batch_size,
         train=False,
         workers=workers,
@@ -131,7 +128,7 @@ def _some(names: tuple[str, ...] | list[str]) -> str:
 
 
 def score_and_report(
-    model: SSD | LiteRtDetector,
+    model: Detector | LiteRtDetector,
     card: Card,
     validation: Validation,
     *,
@@ -175,8 +172,7 @@ def score_and_report(
 
 
 def _facts(spec: DetectorSpec, card: Card, data: DetectionData) -> list[tuple[str, str]]:
-    network = build_detector(spec, card.classes)
-    cost = count_cost(network, (1, 3, spec.size, spec.size), lambda m, x: m.raw(x))
+    cost = detector_cost(spec, len(card.classes))
     return [
         ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
         ("cost", str(cost)),

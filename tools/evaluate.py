@@ -13,21 +13,24 @@ def main() -> None:
     """Score a detector and leave results, ground truth and report in a folder."""
     args = cli.parse(Evaluate)
     from tasks.card import WEIGHTS_NAME
-    from tasks.detection.litert import load_litert
-    from tasks.detection.model import load_detector
+    from tasks.detection.litert import LiteRtDetector, load_litert
+    from tasks.detection.model import Detector, load_detector
     from tools import detection
 
     device = cli.prepare(args.common)
     original = args.weights.suffix == ".tflite"
-    load = load_litert if original else load_detector
-    model, card = load(args.weights, post=args.post)
+    model: Detector | LiteRtDetector
+    if original:
+        model, card = load_litert(args.weights, post=args.post)
+    else:
+        model, card = load_detector(args.weights, post=args.post, proposals=args.proposals)
     path = detection.data_or_scenes(args.data, args.common.seed)
     split = args.split or ("all" if path.suffix == ".json" else "val")
-    data = detection.open_examined(path, split, model.spec.size, train=False)
+    data = detection.open_examined(path, split, model.spec, train=False)
     validation = detection.make_validation(
         data,
         card.classes,
-        size=model.spec.size,
+        spec=model.spec,
         batch_size=args.batch_size,
         workers=cli.choose_workers(args.workers),
         scorer=args.scorer,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from configs.tools import Predict
@@ -12,6 +13,7 @@ from tools import cli
 def main() -> None:
     """Draw boxes and write predictions.json."""
     args = cli.parse(Predict)
+    from datasets.transforms import fit_square
     from tasks.detection.inference import Predictor
     from tasks.detection.model import load_detector
     from tools.media import Found, find_media, output_files, predict_photos, predict_video
@@ -20,8 +22,10 @@ def main() -> None:
     photos, videos = find_media(args.paths)
     folder = args.common.out or Path("predictions")
     files = output_files([*photos, *videos], folder) if args.draw else {}
-    model, card = load_detector(args.weights, post=args.post)
-    predictor = Predictor(model, card.classes, device)
+    model, card = load_detector(args.weights, post=args.post, proposals=args.proposals)
+    spec = model.spec
+    fit = partial(fit_square, size=spec.size, keep_aspect=spec.keep_aspect)
+    predictor = Predictor(model, card.classes, device, fit)
     folder.mkdir(parents=True, exist_ok=True)
     found = Found()
     predict_photos(args, photos, predictor, found, files)

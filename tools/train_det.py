@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from configs.detection import TrainDet, choose_preset
 from configs.io import from_json
@@ -17,19 +18,19 @@ from tools import cli
 def read_flags() -> TrainDet:
     """The command line over the preset's defaults, or the configuration of a run to resume."""
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("preset", "data", "weights", "resume"):
+    for name in ("preset", "framework", "data", "weights", "resume"):
         peek.add_argument(f"--{name}")
     given, _ = peek.parse_known_args()
+    source = {} if {"-h", "--help"} & set(sys.argv) else _architecture(given.weights)
     default = choose_preset(
-        given.preset or "auto", has_data=bool(given.data), has_weights=bool(given.weights)
+        given.preset or "auto",
+        given.framework or source.get("framework", "ssd300"),
+        has_data=bool(given.data),
+        has_weights=bool(given.weights),
     )
-    if given.weights and not {"-h", "--help"} & set(sys.argv):
-        from tasks.card import load_weights
-        from tasks.detection.spec import DetectorSpec
-
-        default = replace(
-            default, model=DetectorSpec(**load_weights(Path(given.weights))[1].model)
-        )
+    if source.get("framework") not in (None, default.model.framework):
+        source = {name: source[name] for name in ("backbone", "alpha")}
+    default = replace(default, model=replace(default.model, **source))
     config = cli.parse(TrainDet, default)
     if config.resume is None:
         return replace(config, preset=default.preset, command=cli.shown_command())
@@ -44,6 +45,20 @@ def read_flags() -> TrainDet:
         )
     common = replace(config.common, seed=saved.common.seed, out=config.resume)
     return replace(saved, resume=config.resume, workers=config.workers, common=common)
+
+
+def _architecture(weights: str | None) -> dict[str, Any]:
+    """What the weights to start from tell of the model: all of it, or the body only."""
+    if weights is None:
+        return {}
+    from tasks.card import load_weights
+    from tasks.detection.spec import DetectorSpec
+
+    model = load_weights(Path(weights))[1].model
+    known = {field.name for field in fields(DetectorSpec)}
+    if "framework" in model:
+        return {name: value for name, value in model.items() if name in known}
+    return {name: model[name] for name in ("backbone", "alpha") if name in model}
 
 
 _RESUMABLE = ("--resume", "--workers", "--threads", "--device", "--json")

@@ -17,17 +17,17 @@ from datasets.detection import DetectionSet
 from datasets.loader import ResumableLoader, detection_loader
 from datasets.transforms import DetectionTransform
 from datasets.types import ClassMap, DetectionBatch
-from tasks.card import WEIGHTS_NAME, Card, save_weights
+from tasks.card import WEIGHTS_NAME, Card, load_weights, save_weights
 from tasks.checkpoint import LAST_NAME, InterruptedRun
 from tasks.detection.model import (
-    DETECTOR_FLAVOUR,
     TASK,
+    Detector,
     build_detector,
     calibrate_batchnorm,
+    detector_flavour,
     load_detector,
     start_from,
 )
-from tasks.detection.ssd import SSD
 from tasks.detection.task import DetectionTask
 from tasks.engine import fit, rank_and_world
 from tasks.files import write_text
@@ -58,14 +58,14 @@ def train_detector(config: TrainDet) -> None:
     device = cli.prepare(config.common)
     folder = config.resume or new_run_folder(config.common, config.preset)
     path = data_or_scenes(config.data, config.common.seed)
-    train_data = open_examined(path, "train", config.model.size, train=True)
+    train_data = open_examined(path, "train", config.model, train=True)
     if len(train_data) < 2 * rank_and_world()[1] and not config.fit.freeze_bn:
         raise ValueError(
             f"{path}: {len(train_data)} training images are too few; batch norm needs two or more "
             "per process"
         )
     model, card = _make_model(config, train_data, path)
-    val_data = open_examined(path, "val", config.model.size, train=False)
+    val_data = open_examined(path, "val", config.model, train=False)
     if is_first():
         folder.mkdir(parents=True, exist_ok=True)
         saved = replace(config, resume=None, common=replace(config.common, out=folder))
@@ -91,7 +91,7 @@ def train_detector(config: TrainDet) -> None:
 
 def _fit(
     config: TrainDet,
-    model: SSD,
+    model: Detector,
     card: Card,
     data: DetectionData,
     val_data: DetectionData,
@@ -129,7 +129,8 @@ def _fit(
 def _train_loader(
     config: TrainDet, data: DetectionData, *, rank: int = 0, world: int = 1, workers: int = -1
 ) -> ResumableLoader[DetectionBatch]:
-    transform = DetectionTransform(config.model.size, config.augment)
+    spec = config.model
+    transform = DetectionTransform(spec.size, config.augment, keep_aspect=spec.keep_aspect)
     return detection_loader(
         DetectionSet(data, transform, config.common.seed),
         batch_size=config.fit.batch_size,
@@ -147,7 +148,7 @@ def _validation(
     return make_validation(
         data,
         classes,
-        size=config.model.size,
+        spec=config.model,
         batch_size=config.fit.batch_size,
         workers=cli.choose_workers(config.workers),
         rank=rank,
@@ -155,14 +156,18 @@ def _validation(
     )
 
 
-def _make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[SSD, Card]:
+def _make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[Detector, Card]:
     """The detector to train, and the card of what it will be."""
     torch.manual_seed(config.common.seed)
-    flavour, folded, origin = DETECTOR_FLAVOUR, False, "from scratch"
+    flavour = detector_flavour(config.model.backbone)
+    folded, origin = False, "from scratch"
     if config.weights is not None:
-        _, start = load_detector(config.weights)
-        flavour, folded, origin = start.flavour, start.folded, f"from {config.weights}"
-    model = build_detector(config.model, data.classes, flavour, loss=config.loss, post=config.post)
+        start = load_weights(config.weights)[1]
+        whole = replace(start.flavour.input, crop=1.0)
+        flavour, folded = replace(start.flavour, input=whole), start.folded
+        origin = f"from {config.weights}"
+    loss = config.two_stage if config.model.two_stage else config.loss
+    model = build_detector(config.model, data.classes, flavour, loss=loss, post=config.post)
     if config.weights is not None:
         _, new = start_from(model, data.classes, config.weights)
         known = len(data.classes) - len(new)
@@ -184,6 +189,6 @@ def _make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[SSD,
     return model, card
 
 
-def _calibrate(config: TrainDet, model: SSD, data: DetectionData) -> None:
+def _calibrate(config: TrainDet, model: Detector, data: DetectionData) -> None:
     pairs = zip(range(_CALIBRATION_BATCHES), _train_loader(config, data, workers=0), strict=False)
     calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])

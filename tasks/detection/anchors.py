@@ -1,46 +1,73 @@
-"""SSD's default boxes as the TensorFlow object detection API lays them (paper table 13's SSD)."""
+"""Anchors: SSD's default boxes and the first stage's of Faster R-CNN (paper, table 13)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-# Side relative to the input, per feature map; the last one only closes the series.
+Shape = tuple[float, float]  # (width, height), relative to the image
+
+# TensorFlow's SSD: side relative to the input, per feature map; the last one closes the series.
 SCALES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
-# The finest map carries three boxes only: (scale, aspect ratio).
+# Its finest map carries three boxes only: (scale, aspect ratio).
 FIRST_MAP = ((0.1, 1.0), (0.2, 2.0), (0.2, 0.5))
 ASPECT_RATIOS = (1.0, 2.0, 0.5, 3.0, 1 / 3)
+# The SSD paper's own for VGG16, whose first and last two maps lack the ratios of 3.
+VGG_SCALES = (0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05)
+_VGG_RATIOS = (3, 5, 5, 5, 3, 3)
+# Faster R-CNN's anchors have sides of these pixels whatever the input's size.
+RPN_SIDES = (64, 128, 256, 512)
+RPN_RATIOS = (0.5, 1.0, 2.0)
 
 
-def anchor_shapes(level: int) -> list[tuple[float, float]]:
-    """Relative (width, height) of the boxes in each cell of feature map ``level`` (0..5)."""
-    if level == 0:
-        pairs = list(FIRST_MAP)
-    else:
-        scale, following = SCALES[level], SCALES[level + 1]
-        pairs = [(scale, ratio) for ratio in ASPECT_RATIOS]
-        pairs.append((math.sqrt(scale * following), 1.0))
-    return [(s * math.sqrt(ratio), s / math.sqrt(ratio)) for s, ratio in pairs]
+def ssd_shapes() -> list[list[Shape]]:
+    """Shapes in each cell of the six maps of SSD on MobileNet and Inception V2: 3, 6, 6 ..."""
+    first = [_shape(scale, ratio) for scale, ratio in FIRST_MAP]
+    return [first, *(_level(SCALES, level, ASPECT_RATIOS) for level in range(1, 6))]
 
 
-def make_anchors(map_sizes: list[tuple[int, int]]) -> Tensor:
+def vgg_ssd_shapes() -> list[list[Shape]]:
+    """Shapes in each cell of the six maps of SSD300 on VGG16: 4, 6, 6, 6, 4, 4."""
+    return [
+        _level(VGG_SCALES, level, ASPECT_RATIOS[:count]) for level, count in enumerate(_VGG_RATIOS)
+    ]
+
+
+def rpn_shapes(size: int) -> list[Shape]:
+    """The twelve shapes in each cell of Faster R-CNN's map, for an input of ``size`` pixels."""
+    return [_shape(side / size, ratio) for side in RPN_SIDES for ratio in RPN_RATIOS]
+
+
+def _level(scales: Sequence[float], level: int, ratios: Sequence[float]) -> list[Shape]:
+    """One scale in several ratios, and a square half-way to the next scale."""
+    between = math.sqrt(scales[level] * scales[level + 1])
+    return [*(_shape(scales[level], ratio) for ratio in ratios), _shape(between, 1.0)]
+
+
+def _shape(scale: float, ratio: float) -> Shape:
+    return scale * math.sqrt(ratio), scale / math.sqrt(ratio)
+
+
+def make_anchors(map_sizes: Sequence[tuple[int, int]], shapes: Sequence[list[Shape]]) -> Tensor:
     """All anchors of an image, map by map, row by row, cell by cell.
 
     Args:
         map_sizes: (height, width) of the feature maps, finest first.
+        shapes: In each cell of these maps.
 
     Returns:
-        (A, 4) float32, cx cy w h, relative to the image: 1917 for a 300x300 input.
+        (A, 4) float32, cx cy w h, relative to the image: 1917 for SSD at 300.
     """
     anchors = []
-    for level, (height, width) in enumerate(map_sizes):
-        shapes = torch.tensor(anchor_shapes(level), dtype=torch.float64)
+    for (height, width), level in zip(map_sizes, shapes, strict=True):
+        sides = torch.tensor(level, dtype=torch.float64)
         cy = (torch.arange(height, dtype=torch.float64) + 0.5) / height
         cx = (torch.arange(width, dtype=torch.float64) + 0.5) / width
         grid = torch.stack(torch.meshgrid(cy, cx, indexing="ij"), dim=-1).flip(-1)
-        centres = grid[:, :, None, :].expand(-1, -1, len(shapes), -1)
-        sizes = shapes.expand(height, width, -1, -1)
+        centres = grid[:, :, None, :].expand(-1, -1, len(sides), -1)
+        sizes = sides.expand(height, width, -1, -1)
         anchors.append(torch.cat([centres, sizes], dim=-1).reshape(-1, 4))
     return torch.cat(anchors).float()

@@ -65,7 +65,10 @@ class Score(TypedDict):
 
 
 def to_original(
-    detections: Detections, image_ids: Sequence[int], sizes: Sequence[tuple[int, int]]
+    detections: Detections,
+    image_ids: Sequence[int],
+    sizes: Sequence[tuple[int, int]],
+    keep_aspect: bool = False,
 ) -> list[ImageResult]:
     """Split a padded batch and scale its relative boxes to original pixels.
 
@@ -73,15 +76,18 @@ def to_original(
         detections: Of a batch.
         image_ids: Of its images.
         sizes: Original (width, height) of its images.
+        keep_aspect: The longer side filled the input, instead of each side its own.
     """
     boxes, scores, labels = (part.cpu().double().numpy() for part in detections)
     results: list[ImageResult] = []
     for index, (image_id, (width, height)) in enumerate(zip(image_ids, sizes, strict=True)):
         real = labels[index] > 0
+        frame = [max(width, height)] * 4 if keep_aspect else [width, height] * 2
+        corners = np.minimum(boxes[index, real] * frame, [width, height] * 2)
         results.append(
             {
                 "image_id": image_id,
-                "boxes": boxes[index, real] * (width, height, width, height),
+                "boxes": corners,
                 "scores": scores[index, real],
                 "labels": labels[index, real].astype(np.int64),
             }

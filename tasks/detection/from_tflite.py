@@ -16,10 +16,13 @@ from tasks.card import Card, load_into
 from tasks.detection.boxes import CODER_WEIGHTS
 from tasks.detection.model import TASK, build_detector
 from tasks.detection.spec import DetectorSpec, PostSpec
-from tasks.detection.ssd import EXTRAS, SSD, TAPS
+from tasks.detection.ssd import SSD
+from tasks.detection.ssd_layout import MOBILENET
 
 # TensorFlow's box encodings are ty tx th tw; ours are dx dy dw dh.
 BOX_ORDER = (1, 0, 3, 2)
+_EXTRAS = 2 * len(MOBILENET.extras)  # Convolutions.
+_LEVELS = len(MOBILENET.shapes)
 
 
 def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
@@ -35,7 +38,7 @@ def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
     """
     source = read_tflite(path)
     boxes, scores = _predictors(source)
-    extras = source.convs[BODY_CONVS : BODY_CONVS + 2 * len(EXTRAS)]
+    extras = source.convs[BODY_CONVS : BODY_CONVS + _EXTRAS]
     columns = _columns(boxes, scores)
     if classes is None and columns == 1 + len(COCO_CLASSES):
         classes = COCO_CLASSES
@@ -48,6 +51,7 @@ def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
     flavour = replace(flavour, input=replace(flavour.input, crop=1.0))
     spec = DetectorSpec(alpha=tflite_alpha(source), size=source.input_size[0])
     model = build_detector(spec, classes, flavour, post=_post(source))
+    assert isinstance(model, SSD)
     _check_anchors(source, model.anchors)
     eps = flavour.bn_eps
     state = {f"body.{key}": value for key, value in tflite_body(source, eps).items()}
@@ -72,9 +76,8 @@ def _predictors(source: TfliteModel) -> tuple[list[TfliteConv], list[TfliteConv]
     """Box and class predictors of the six feature maps, finest first."""
     boxes = [conv for conv in source.convs if "BoxEncodingPredictor" in conv.name]
     scores = [conv for conv in source.convs if "ClassPredictor" in conv.name]
-    levels = len(TAPS) + len(EXTRAS)
-    expected = BODY_CONVS + 2 * len(EXTRAS) + 2 * levels
-    if len(boxes) != levels or len(scores) != levels or len(source.convs) != expected:
+    expected = BODY_CONVS + _EXTRAS + 2 * _LEVELS
+    if (len(boxes), len(scores), len(source.convs)) != (_LEVELS, _LEVELS, expected):
         raise ValueError(
             f"{source.path}: not an SSD MobileNet v1 of six feature maps: {len(source.convs)} "
             f"convolutions, {len(boxes)} box and {len(scores)} class predictors"

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from backbone.layers import fold_batchnorm
 from datasets.types import ClassMap, DetectionBatch
 from tasks.detection.evaluator import ImageResult, to_original
-from tasks.detection.ssd import SSD
+from tasks.detection.litert import LiteRtDetector
+from tasks.detection.model import Detector
 
 
 def detect(
-    model: nn.Module, loader: Iterable[DetectionBatch], device: str, label: str
+    model: Detector | LiteRtDetector, loader: Iterable[DetectionBatch], device: str, label: str
 ) -> Iterator[list[ImageResult]]:
     """Yield the detections of each batch, in original pixels.
 
@@ -33,7 +33,9 @@ def detect(
     with torch.inference_mode():
         for batch in tqdm(loader, label, total, unit="batch", mininterval=0.5):
             images = batch["images"].to(device).contiguous(memory_format=torch.channels_last)
-            yield to_original(model(images), batch["image_ids"], batch["sizes"])
+            yield to_original(
+                model(images), batch["image_ids"], batch["sizes"], model.spec.keep_aspect
+            )
 
 
 class Predictor:
@@ -43,10 +45,18 @@ class Predictor:
         model: To be copied.
         classes: Its classes.
         device: To compute on.
+        fit: Brings a picture to the model's square input.
     """
 
-    def __init__(self, model: SSD, classes: ClassMap, device: str) -> None:
-        self.classes, self.device, self.size = classes, device, model.spec.size
+    def __init__(
+        self,
+        model: Detector,
+        classes: ClassMap,
+        device: str,
+        fit: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+    ) -> None:
+        self.classes, self.device, self.fit = classes, device, fit
+        self.keep_aspect = model.spec.keep_aspect
         self._model = fold_batchnorm(model)
         self._model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -54,10 +64,9 @@ class Predictor:
         """Detections of some (H, W, 3) RGB pictures, in their own pixels."""
         if not images:
             return []
-        side = (self.size, self.size)
-        squares = [cv2.resize(image, side, interpolation=cv2.INTER_LINEAR) for image in images]
+        squares = [self.fit(image) for image in images]
         batch: Tensor = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).to(self.device)
         with torch.inference_mode():
             detections = self._model(batch)
         sizes = [(image.shape[1], image.shape[0]) for image in images]
-        return to_original(detections, range(len(images)), sizes)
+        return to_original(detections, range(len(images)), sizes, self.keep_aspect)

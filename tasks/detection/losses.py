@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
-from tasks.detection.boxes import Matches
+from tasks.detection.matching import Matches
 from tasks.detection.spec import LossSpec
 
 

@@ -2,59 +2,105 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from backbone.flavour import Flavour, InputSpec
+from backbone.bodies import default_flavour
+from backbone.cost import Cost, count_cost
+from backbone.flavour import Flavour
 from datasets.types import ClassMap
 from tasks.card import Card, load_into, load_weights
-from tasks.detection.spec import DetectorSpec, LossSpec, PostSpec
+from tasks.detection.anchors import make_anchors, rpn_shapes
+from tasks.detection.faster_rcnn import FasterRCNN, map_size
+from tasks.detection.spec import (
+    DetectorBackbone,
+    DetectorSpec,
+    LossSpec,
+    PostSpec,
+    TwoStageLossSpec,
+)
 from tasks.detection.ssd import SSD
+from tasks.detection.ssd_layout import layout_of, map_sizes
+from tasks.spec import flag_of
 
 TASK = "detection"
-# Layers whose rows are classes; in SSDLite the second of a pair.
-_CLASS_PREDICTOR = re.compile(r"class_predictors\.\d+\.(1\.)?(weight|bias)")
-# A detector sees the whole picture, warped to a square: nothing is cropped away.
-DETECTOR_FLAVOUR = Flavour(input=InputSpec(size=300, crop=1.0))
+# Weights of other tasks lend their body alone.
+BODY_PREFIX = "body."
+Detector = SSD | FasterRCNN
+
+
+def detector_flavour(backbone: DetectorBackbone) -> Flavour:
+    """A body's own conventions, but of the whole picture: nothing is cropped away."""
+    flavour = default_flavour(backbone)
+    return replace(flavour, input=replace(flavour.input, crop=1.0))
 
 
 def build_detector(
     spec: DetectorSpec,
     classes: ClassMap,
-    flavour: Flavour = DETECTOR_FLAVOUR,
+    flavour: Flavour | None = None,
     *,
-    loss: LossSpec | None = None,
+    loss: LossSpec | TwoStageLossSpec | None = None,
     post: PostSpec | None = None,
-) -> SSD:
+) -> Detector:
     """A detector with fresh weights.
 
     Args:
         spec: Architecture.
         classes: Without background.
-        flavour: Its input size is replaced by the spec's.
-        loss: Training objective.
+        flavour: By default the body's own; its input size is replaced by the spec's.
+        loss: Training objective, of the framework's kind.
         post: From raw outputs to detections.
 
     Raises:
         ValueError: If the flavour prepares photos in a way that detectors do not.
     """
+    flavour = flavour or detector_flavour(spec.backbone)
     if flavour.input.interpolation != "bilinear" or flavour.input.crop != 1:
         raise ValueError(
             f"interpolation {flavour.input.interpolation}, crop {flavour.input.crop}: a detector "
             "takes whole photos, resized bilinearly"
         )
     flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
+    if spec.two_stage:
+        assert loss is None or isinstance(loss, TwoStageLossSpec)
+        return FasterRCNN(spec, len(classes), flavour, loss=loss, post=post)
+    assert loss is None or isinstance(loss, LossSpec)
     return SSD(spec, len(classes), flavour, loss=loss, post=post)
 
 
+def detector_anchors(spec: DetectorSpec) -> Tensor:
+    """Anchors (A, 4) cx cy w h of a detector, without building it."""
+    if spec.two_stage:
+        return make_anchors([map_size(spec)], [rpn_shapes(spec.size)])
+    return make_anchors(map_sizes(spec), layout_of(spec).shapes)
+
+
+def detector_cost(spec: DetectorSpec, num_classes: int) -> Cost:
+    """Mult-adds and parameters for one image, counted without memory or arithmetic.
+
+    Args:
+        spec: Architecture.
+        num_classes: Without background.
+    """
+    classes = ClassMap.from_names([str(number) for number in range(num_classes)])
+    with torch.device("meta"):
+        model = build_detector(spec, classes)
+    return count_cost(model, (1, 3, spec.size, spec.size), lambda m, x: m.network(x))
+
+
 def load_detector(
-    path: Path, *, loss: LossSpec | None = None, post: PostSpec | None = None
-) -> tuple[SSD, Card]:
+    path: Path, *, post: PostSpec | None = None, proposals: int | None = None
+) -> tuple[Detector, Card]:
     """A detector with the weights of a run folder or weights file, in evaluation mode.
+
+    Args:
+        path: Run folder or weights file.
+        post: From raw outputs to detections.
+        proposals: Another number for Faster R-CNN's second stage than it was trained with.
 
     Raises:
         ValueError: If the file is missing, damaged, of another task, or does not fit itself.
@@ -63,7 +109,10 @@ def load_detector(
     if card.task != TASK:
         raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
     spec = _spec_of(card, path)
-    model = build_detector(spec, card.classes, card.flavour, loss=loss, post=post)
+    if proposals is not None:
+        spec = replace(spec, proposals=proposals)
+        card = replace(card, model=spec.to_json())
+    model = build_detector(spec, card.classes, card.flavour, post=post)
     load_into(model, state, str(path))
     return model.eval(), card
 
@@ -77,11 +126,11 @@ def _spec_of(card: Card, path: Path) -> DetectorSpec:
     return DetectorSpec(**card.model)
 
 
-def start_from(model: SSD, classes: ClassMap, path: Path) -> tuple[Card, list[str]]:
-    """Fill a detector with the weights of another one, for fine-tuning.
+def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, list[str]]:
+    """Fill a detector with the weights of another one, for fine-tuning; or its body alone.
 
     Classes of the same name keep their predictors, whatever their column; new classes keep their
-    fresh ones. Everything else must fit.
+    fresh ones. Everything else must fit. Weights of another task or framework lend their body.
 
     Args:
         model: To be filled.
@@ -92,41 +141,58 @@ def start_from(model: SSD, classes: ClassMap, path: Path) -> tuple[Card, list[st
         The card of the weights, and the names of the classes that start anew.
 
     Raises:
-        ValueError: If width, head or flavour differ, naming both sides.
+        ValueError: If body, width, head or flavour differ, naming both sides.
     """
     state, card = load_weights(path)
-    if card.task != TASK:
-        raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
-    source = _spec_of(card, path)
-    for name in ("framework", "alpha", "head"):
-        ours, theirs = getattr(model.spec, name), getattr(source, name)
+    spec = model.spec.to_json()
+    whole = card.task == TASK and card.model.get("framework") == spec["framework"]
+    for name in ("backbone", "alpha", *(("head", "roi_pool") if whole else ())):
+        ours, theirs = spec[name], card.model.get(name)
         if ours != theirs:
             raise ValueError(
                 f"{path}: the weights have {name} {theirs}, the model to train {ours}; "
-                f"choose --{name} {theirs}"
+                f"choose --{flag_of(name)} {theirs}"
             )
     flavour = model.body.flavour
-    theirs = replace(card.flavour, input=replace(card.flavour.input, size=flavour.input.size))
+    size, crop = flavour.input.size, flavour.input.crop
+    theirs = replace(card.flavour, input=replace(card.flavour.input, size=size, crop=crop))
     if theirs != flavour:
         raise ValueError(f"{path}: the weights have {theirs}, the model to train {flavour}")
-    columns = torch.tensor([0, *classes.labels_in(card.classes)[1:].tolist()])
     fresh = model.state_dict()
-    for key in filter(_CLASS_PREDICTOR.fullmatch, list(state)):
-        state[key] = _choose_columns(state[key], fresh[key], columns, len(card.classes) + 1)
+    if not whole:
+        body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
+        load_into(model, {**_without_body(fresh), **body}, str(path))
+        return card, list(classes.names)
+    columns = torch.tensor([0, *classes.labels_in(card.classes)[1:].tolist()])
+    for key, groups, background in model.class_rows():
+        chosen = columns if background else columns[1:] - 1
+        state[key] = _choose_rows(state[key], fresh[key], chosen, groups, background)
     load_into(model, state, str(path))
     new = [n for n, c in zip(classes.names, columns[1:].tolist(), strict=True) if c == 0]
     return card, new
 
 
-def _choose_columns(old: Tensor, fresh: Tensor, columns: Tensor, old_count: int) -> Tensor:
+def _without_body(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value for key, value in state.items() if not key.startswith(BODY_PREFIX)}
+
+
+def _choose_rows(
+    old: Tensor, fresh: Tensor, columns: Tensor, groups: int, background: bool
+) -> Tensor:
     """Predictor rows by class: taken from ``old`` where the class was known, else ``fresh``.
 
-    Rows are ordered by anchor, then class; column 0 is background on both sides.
+    Args:
+        old: Rows ordered by group (SSD's anchors), then class.
+        fresh: The same for the new classes.
+        columns: Of each new class the old column; -1 (or 0 with a background) for unknown.
+        groups: Number of groups.
+        background: Column 0 is background on both sides.
     """
-    before = old.reshape(-1, old_count, *old.shape[1:])
-    after = fresh.reshape(-1, len(columns), *fresh.shape[1:]).clone()
-    known = columns > 0
-    known[0] = True
+    after = fresh.reshape(groups, len(columns), -1).clone()
+    before = old.reshape(groups, -1, after.shape[-1])
+    known = columns > 0 if background else columns >= 0
+    if background:
+        known[0] = True
     after[:, known] = before[:, columns[known]]
     return after.reshape(fresh.shape)
 

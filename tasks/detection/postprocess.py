@@ -27,10 +27,7 @@ class Detections(NamedTuple):
 
 
 def postprocess(logits: Tensor, offsets: Tensor, anchors: Tensor, spec: PostSpec) -> Detections:
-    """Decode, suppress and rank the raw outputs of a batch.
-
-    Only the ``candidates`` best (anchor, class) pairs of an image are decoded at all. Shifting
-    each class to a range of its own makes one NMS do for all classes.
+    """Decode, suppress and rank SSD's raw outputs of a batch.
 
     Args:
         logits: (B, A, 1 + C) raw class scores; column 0 (background) is not looked at.
@@ -38,15 +35,45 @@ def postprocess(logits: Tensor, offsets: Tensor, anchors: Tensor, spec: PostSpec
         anchors: (A, 4) cx cy w h.
         spec: Thresholds and numbers.
     """
-    logits, offsets = logits.float(), offsets.float()
     classes = logits.shape[-1] - 1
-    flat = logits[..., 1:].flatten(1)
-    best, index = flat.topk(min(spec.candidates, flat.shape[1]), dim=1)
-    scores, labels = best.sigmoid(), index % classes
+    best, index = _top(logits[..., 1:].float(), spec.candidates)
     cell = index // classes
-    chosen = offsets.gather(1, cell[..., None].expand(-1, -1, 4))
-    boxes = decode(chosen, anchors[cell]).clamp(0, 1)
-    keep = _keep(boxes, scores, labels, spec)
+    chosen = offsets.float().gather(1, cell[..., None].expand(-1, -1, 4))
+    return _select(chosen, anchors[cell], best.sigmoid(), index % classes, spec)
+
+
+def postprocess_regions(
+    scores: Tensor, offsets: Tensor, regions: Tensor, spec: PostSpec
+) -> Detections:
+    """The same for Faster R-CNN's second stage, whose boxes are told per class.
+
+    Args:
+        scores: (B, P, C) in 0..1, without background; 0 for proposals that are only padding.
+        offsets: (B, P, C, 4) offsets from the regions.
+        regions: (B, P, 4) cx cy w h.
+        spec: Thresholds and numbers.
+    """
+    classes = scores.shape[-1]
+    best, index = _top(scores, spec.candidates)
+    wide = index[..., None].expand(-1, -1, 4)
+    chosen = offsets.flatten(1, 2).gather(1, wide)
+    return _select(chosen, regions.gather(1, wide // classes), best, index % classes, spec)
+
+
+def _top(scores: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """The best (anchor, class) pairs of each image; only these are decoded at all."""
+    flat = scores.flatten(1)
+    best, index = flat.topk(min(most, flat.shape[1]), dim=1)
+    return best, index
+
+
+def _select(
+    offsets: Tensor, anchors: Tensor, scores: Tensor, labels: Tensor, spec: PostSpec
+) -> Detections:
+    """Decode candidates (B, K), best first; keep those that survive NMS and the threshold."""
+    boxes = decode(offsets, anchors).clamp(0, 1)
+    # Shifting each class to a range of its own makes one NMS do for all classes.
+    keep = suppress(boxes + labels[..., None] * 2.0, scores, spec.score_threshold, spec.nms_iou)
     kept = torch.where(keep, scores, 0.0)
     final, order = kept.topk(min(spec.detections, kept.shape[1]), dim=1)
     return Detections(
@@ -56,14 +83,20 @@ def postprocess(logits: Tensor, offsets: Tensor, anchors: Tensor, spec: PostSpec
     )
 
 
-def _keep(boxes: Tensor, scores: Tensor, labels: Tensor, spec: PostSpec) -> Tensor:
-    """Mask (B, K) of the candidates that survive NMS and the score threshold."""
-    shifted = boxes + labels[..., None] * 2.0
+def suppress(boxes: Tensor, scores: Tensor, above: float, max_iou: float) -> Tensor:
+    """Mask (B, K) of the boxes that survive NMS.
+
+    Args:
+        boxes: (B, K, 4) x1 y1 x2 y2.
+        scores: (B, K), best first.
+        above: Only boxes of a higher score take part.
+        max_iou: Of two boxes that overlap by more, the weaker is dropped.
+    """
     masks = []
-    for box, score in zip(shifted, scores, strict=True):
-        # Candidates come best first, so those above the threshold are a prefix.
-        above = int((score > spec.score_threshold).sum())
+    for box, score in zip(boxes, scores, strict=True):
+        # The best come first, so those above the threshold are a prefix.
+        number = int((score > above).sum())
         mask = torch.zeros_like(score, dtype=torch.bool)
-        mask[nms(box[:above], score[:above], spec.nms_iou)] = True
+        mask[nms(box[:number], score[:number], max_iou)] = True
         masks.append(mask)
     return torch.stack(masks)

@@ -7,9 +7,12 @@ from typing import Any, Literal, get_args
 
 from tasks.spec import flag_of
 
-Framework = Literal["ssd300"]
+Framework = Literal["ssd300", "faster_rcnn_300", "faster_rcnn_600"]
+DetectorBackbone = Literal["mobilenet_v1", "vgg16", "inception_v2"]
 Head = Literal["ssd", "ssdlite"]
 Loss = Literal["hard_negative", "focal"]
+SIZES: dict[str, int] = {"ssd300": 300, "faster_rcnn_300": 300, "faster_rcnn_600": 600}
+PROPOSALS = 300
 
 
 @dataclass(frozen=True)
@@ -18,29 +21,66 @@ class DetectorSpec:
 
     framework: Framework = "ssd300"
     """Detector on top of the body."""
+    backbone: DetectorBackbone = "mobilenet_v1"
+    """Body: MobileNet, or one that table 13 compares it with."""
     alpha: float = 1.0
-    """Width multiplier of the body and of the extra layers, above 0; 1, .75, .5, .25 in the
-    paper."""
-    size: int = 300
-    """Side of the square input in pixels, 32 or more; photos are warped to it."""
+    """Width multiplier of MobileNet and of the detector's own layers, above 0; 1, .75, .5, .25
+    in the paper."""
+    size: int = 0
+    """Side of the square input in pixels, 32 or more; 0 is the framework's own, 300 or 600."""
+    keep_aspect: bool = False
+    """Scale a photo's longer side to the input and fill up at its right or bottom, instead of
+    warping it to a square as the paper does."""
     head: Head = "ssd"
-    """ssd: 1x1 predictors as in table 13; ssdlite: depthwise-separable extras and predictors."""
+    """SSD on MobileNet: ssd has 1x1 predictors as in table 13; ssdlite depthwise-separable extras
+    and predictors."""
+    proposals: int = PROPOSALS
+    """Faster R-CNN: regions that its second stage looks at; most of its cost is theirs."""
+    roi_pool: bool = False
+    """Faster R-CNN: max-pool the 14x14 crops to 7x7, for a second stage of a third of the cost."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built.
+        """Fill in the framework's size, and refuse what cannot be built.
 
         Raises:
             ValueError: Naming the field, the value and the choices.
         """
+        choices = {"framework": Framework, "backbone": DetectorBackbone, "head": Head}
+        for name, kind in choices.items():
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(
+                    f"unknown {name} {getattr(self, name)!r}: choose one of "
+                    f"{', '.join(get_args(kind))}"
+                )
+        if not self.size:
+            object.__setattr__(self, "size", SIZES[self.framework])
         if not self.alpha > 0:
             raise ValueError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
         if self.size < 32:
             raise ValueError(f"--size {self.size} is too small: 32 pixels or more")
-        for name, choices in (("framework", get_args(Framework)), ("head", get_args(Head))):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"unknown {name} {getattr(self, name)!r}: choose one of {', '.join(choices)}"
-                )
+        if self.backbone == "vgg16" and not self.two_stage and self.size < 280:
+            raise ValueError(f"--size {self.size} is too small: SSD on VGG16 needs 280 or more")
+        if self.proposals < 1:
+            raise ValueError(f"--proposals {self.proposals} must be 1 or more")
+        self._refuse_idle_flags()
+
+    def _refuse_idle_flags(self) -> None:
+        """A flag that would do nothing is a misunderstanding."""
+        mobilenet = self.backbone == "mobilenet_v1"
+        if self.alpha != 1 and not mobilenet:
+            raise ValueError(f"--alpha {self.alpha}: {self.backbone} has one width only")
+        if self.head != "ssd" and (self.two_stage or not mobilenet):
+            raise ValueError(f"--head {self.head}: only SSD on mobilenet_v1 has it")
+        if not self.two_stage and (self.proposals != PROPOSALS or self.roi_pool):
+            flag = "--roi-pool" if self.roi_pool else f"--proposals {self.proposals}"
+            raise ValueError(f"{flag}: SSD has no second stage; it is for faster_rcnn_300 or 600")
+        if self.roi_pool and self.backbone == "vgg16":
+            raise ValueError("--roi-pool: the second stage of VGG16 pools its crops anyway")
+
+    @property
+    def two_stage(self) -> bool:
+        """Whether it is a Faster R-CNN."""
+        return self.framework != "ssd300"
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict for a card."""
@@ -49,12 +89,13 @@ class DetectorSpec:
 
 @dataclass(frozen=True)
 class LossSpec:
-    """The training objective. Defaults are the TensorFlow recipe of the paper's authors."""
+    """SSD's training objective. Defaults are the TensorFlow recipe of the paper's authors."""
 
     loss: Loss = "hard_negative"
-    """Class loss: sigmoid cross-entropy with hard-negative mining, or focal over all anchors."""
+    """SSD's class loss: sigmoid cross-entropy with hard-negative mining, or focal over all
+    anchors."""
     match_iou: float = 0.5
-    """Anchors that overlap a box by this IoU or more are trained to find it."""
+    """SSD: anchors that overlap a box by this IoU or more are trained to find it."""
     negatives_per_positive: float = 3.0
     """Hard-negative mining keeps this many of the worst background anchors per matched one."""
     min_negatives: int = 0
@@ -64,7 +105,7 @@ class LossSpec:
     focal_gamma: float = 2.0
     """Exponent of the focal loss."""
     box_weight: float = 1.0
-    """Weight of the smooth L1 box loss against the class loss."""
+    """SSD: weight of the smooth L1 box loss against the class loss."""
 
     def __post_init__(self) -> None:
         """Refuse what teaches nothing.
@@ -73,11 +114,52 @@ class LossSpec:
             ValueError: Naming the flag and its value.
         """
         for name in ("match_iou", "focal_alpha"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} is not between 0 and 1")
+            _check_share(name, getattr(self, name))
         for name in ("negatives_per_positive", "min_negatives", "focal_gamma", "box_weight"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 0 or more")
+            _check_not_negative(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class TwoStageLossSpec:
+    """Faster R-CNN's training objective. Defaults are TensorFlow's."""
+
+    rpn_samples: int = 256
+    """Anchors per image that teach the first stage, at most half of them on objects."""
+    rpn_positive_iou: float = 0.7
+    """Anchors that overlap a box by this IoU or more are objects; so is each box's best one."""
+    rpn_negative_iou: float = 0.3
+    """Anchors that overlap every box by less are background; those between are left out."""
+    rpn_box_weight: float = 2.0
+    """Weight of the first stage's box loss."""
+    box_samples: int = 64
+    """Proposals per image that teach the second stage."""
+    box_positive_share: float = 0.25
+    """Of these, the largest share that shows objects."""
+    box_iou: float = 0.5
+    """Proposals that overlap a box by this IoU or more show it."""
+    second_box_weight: float = 2.0
+    """Weight of the second stage's box loss."""
+    smooth_l1_beta: float = 1.0
+    """Error at which a box loss turns from square to linear (torchvision: 1/9)."""
+
+    def __post_init__(self) -> None:
+        """Refuse what teaches nothing.
+
+        Raises:
+            ValueError: Naming the flag and its value.
+        """
+        for name in ("rpn_positive_iou", "rpn_negative_iou", "box_positive_share", "box_iou"):
+            _check_share(name, getattr(self, name))
+        if self.rpn_negative_iou > self.rpn_positive_iou:
+            raise ValueError(
+                f"--rpn-negative-iou {self.rpn_negative_iou} must not be above "
+                f"--rpn-positive-iou {self.rpn_positive_iou}"
+            )
+        for name in ("rpn_box_weight", "second_box_weight", "smooth_l1_beta"):
+            _check_not_negative(name, getattr(self, name))
+        for name in ("rpn_samples", "box_samples"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 2 or more")
 
 
 @dataclass(frozen=True)
@@ -105,3 +187,13 @@ class PostSpec:
         for name in ("candidates", "detections"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise ValueError(f"--{flag_of(name)} {value} is not between 0 and 1")
+
+
+def _check_not_negative(name: str, value: float) -> None:
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"--{flag_of(name)} {value} must be 0 or more")

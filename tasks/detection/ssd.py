@@ -1,29 +1,28 @@
-"""SSD on the MobileNet body: 1.237 B mult-adds and 6.820 M parameters at 300 (table 13)."""
+"""SSD on any body: on MobileNet 1.237 B mult-adds and 6.820 M parameters at 300 (table 13)."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from backbone.flavour import Flavour
-from backbone.layers import (
-    ConvBNAct,
-    Normalize,
-    SeparableBlock,
-    init_tf_slim,
-    scale_channels,
-)
-from backbone.mobilenet_v1 import MobileNetV1
-from tasks.detection.anchors import anchor_shapes, make_anchors
-from tasks.detection.boxes import match
+from backbone.layers import Normalize, init_tf_slim
+from tasks.detection.anchors import make_anchors
 from tasks.detection.losses import ssd_loss
+from tasks.detection.matching import Rule, match
 from tasks.detection.postprocess import Detections, postprocess
-from tasks.detection.spec import DetectorSpec, Head, LossSpec, PostSpec
+from tasks.detection.spec import DetectorSpec, LossSpec, PostSpec
+from tasks.detection.ssd_layout import (
+    ChannelScale,
+    layout_of,
+    make_extras,
+    make_predictors,
+    map_sizes,
+    ssd_body,
+)
 
-TAPS = (16, 32)
-EXTRAS = (512, 256, 256, 128)
 INIT_STD = 0.03
 # With focal loss every anchor counts from the first step: start near "background".
 FOCAL_PRIOR_BIAS = -4.6
@@ -41,9 +40,11 @@ class SSD(nn.Module):
 
     Attributes:
         anchors: (A, 4) cx cy w h, relative; 1917 at 300.
+        networks: Names of the methods that are network alone, which ``--compile`` compiles.
     """
 
     anchors: Tensor
+    networks = ("raw",)
 
     def __init__(
         self,
@@ -55,22 +56,19 @@ class SSD(nn.Module):
         post: PostSpec | None = None,
     ) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise ValueError("a detector needs at least one class")
         self.spec, self.num_classes = spec, num_classes
         self.loss, self.post = loss or LossSpec(), post or PostSpec()
         self.normalize = Normalize(flavour.input)
-        self.body = MobileNetV1(spec.alpha, flavour)
-        depths = [self.body.channels[stride] for stride in TAPS]
-        widths = [depths[-1], *(scale_channels(d, spec.alpha) for d in EXTRAS)]
-        self.extras = nn.ModuleList(
-            _extra(before, after, spec.head, flavour) for before, after in pairwise(widths)
-        )
-        cells = [len(anchor_shapes(level)) for level in range(len(TAPS) + len(EXTRAS))]
-        depths += widths[1:]
-        self.box_predictors = _predictors(depths, [4 * n for n in cells], spec.head, flavour)
+        self.body = ssd_body(spec, flavour)
+        layout = layout_of(spec)
+        depths = [self.body.channels[stride] for stride in layout.taps]
+        self.finest = ChannelScale(depths[0]) if spec.backbone == "vgg16" else nn.Identity()
+        self.extras, added = make_extras(spec, depths[-1], flavour)
+        depths += added
+        cells = [len(level) for level in layout.shapes]
+        self.box_predictors = make_predictors(spec, depths, [4 * n for n in cells], flavour)
         outputs = [(1 + num_classes) * n for n in cells]
-        self.class_predictors = _predictors(depths, outputs, spec.head, flavour)
+        self.class_predictors = make_predictors(spec, depths, outputs, flavour)
         for part in (self.extras, self.box_predictors, self.class_predictors):
             init_tf_slim(part, INIT_STD)
         if self.loss.loss == "focal":
@@ -79,7 +77,8 @@ class SSD(nn.Module):
                 assert bias is not None
                 nn.init.constant_(bias, FOCAL_PRIOR_BIAS)
                 nn.init.constant_(bias.view(-1, 1 + num_classes)[:, 0], -FOCAL_PRIOR_BIAS)
-        self.register_buffer("anchors", make_anchors(map_sizes(spec.size)), persistent=False)
+        anchors = make_anchors(map_sizes(spec), layout.shapes)
+        self.register_buffer("anchors", anchors, persistent=False)
 
     def raw(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Network without post-processing.
@@ -90,17 +89,18 @@ class SSD(nn.Module):
         Returns:
             Class logits (B, A, 1 + C) and box offsets (B, A, 4).
         """
-        if images.shape[-2:] != (self.spec.size, self.spec.size):
-            raise ValueError(
-                f"images of {images.shape[-1]}x{images.shape[-2]} do not fit this detector: "
-                f"it takes {self.spec.size}x{self.spec.size}"
-            )
+        check_size(images, self.spec)
         features = self.body(self.normalize(images))
-        maps = [features[stride] for stride in TAPS]
+        first, last = (features[stride] for stride in layout_of(self.spec).taps)
+        maps = [self.finest(first), last]
         for extra in self.extras:
             maps.append(extra(maps[-1]))
         logits = _gather(maps, self.class_predictors, 1 + self.num_classes)
         return logits, _gather(maps, self.box_predictors, 4)
+
+    def network(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Every layer that has weights, for the accountant: the same as :meth:`raw`."""
+        return self.raw(images)
 
     def forward(
         self, images: Tensor, targets: list[dict[str, Tensor]] | None = None
@@ -116,39 +116,30 @@ class SSD(nn.Module):
         if not self.training:
             return postprocess(logits, offsets, self.anchors, self.post)
         assert targets is not None, "training needs targets"
-        matches = match(targets, self.anchors, self.loss.match_iou)
+        overlap = self.loss.match_iou
+        matches = match(targets, self.anchors, Rule(overlap, overlap, "one"))
         return ssd_loss(logits, offsets, matches, self.loss)
 
-
-def map_sizes(size: int) -> list[tuple[int, int]]:
-    """(height, width) of the six feature maps: 19, 10, 5, 3, 2, 1 at 300."""
-    sides = [-(-size // stride) for stride in TAPS]
-    for _ in EXTRAS:
-        sides.append(-(-sides[-1] // 2))
-    return [(side, side) for side in sides]
-
-
-def _extra(before: int, after: int, head: Head, flavour: Flavour) -> nn.Sequential:
-    """Halve the map: 1x1 to half the new depth, then 3x3 with stride 2."""
-    squeeze = ConvBNAct(before, after // 2, 1, flavour=flavour)
-    if head == "ssdlite":
-        return nn.Sequential(squeeze, SeparableBlock(after // 2, after, stride=2, flavour=flavour))
-    return nn.Sequential(squeeze, ConvBNAct(after // 2, after, 3, stride=2, flavour=flavour))
+    def class_rows(self) -> Iterator[tuple[str, int, bool]]:
+        """Tensors whose rows are classes: (name, groups of rows, whether background has one)."""
+        for level, predictor in enumerate(self.class_predictors):
+            groups = _last(predictor).out_channels // (1 + self.num_classes)
+            inner = "1." if isinstance(predictor, nn.Sequential) else ""
+            for kind in ("weight", "bias"):
+                yield f"class_predictors.{level}.{inner}{kind}", groups, True
 
 
-def _predictors(
-    depths: list[int], outputs: list[int], head: Head, flavour: Flavour
-) -> nn.ModuleList:
-    """One predictor per feature map; the last convolution has a bias and no batch norm."""
-    predictors = nn.ModuleList()
-    for depth, out in zip(depths, outputs, strict=True):
-        last = nn.Conv2d(depth, out, 1)
-        if head == "ssdlite":
-            spread = ConvBNAct(depth, depth, 3, groups=depth, flavour=flavour)
-            predictors.append(nn.Sequential(spread, last))
-        else:
-            predictors.append(last)
-    return predictors
+def check_size(images: Tensor, spec: DetectorSpec) -> None:
+    """Refuse images of another size than the detector's.
+
+    Raises:
+        ValueError: Naming both.
+    """
+    if images.shape[-2:] != (spec.size, spec.size):
+        raise ValueError(
+            f"images of {images.shape[-1]}x{images.shape[-2]} do not fit this detector: "
+            f"it takes {spec.size}x{spec.size}"
+        )
 
 
 def _last(predictor: nn.Module) -> nn.Conv2d:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
 from datasets.types import DetectionBatch
 from tasks.base import Task
 from tasks.detection.evaluator import CocoEvaluator, Score, to_original
+from tasks.detection.model import Detector
 from tasks.spec import FitSpec
 
 
@@ -28,11 +28,9 @@ class DetectionTask(Task):
 
     monitor = "AP"
 
-    def __init__(
-        self, model: nn.Module, fit: FitSpec, seed: int, evaluator: CocoEvaluator
-    ) -> None:
+    def __init__(self, model: Detector, fit: FitSpec, seed: int, evaluator: CocoEvaluator) -> None:
         super().__init__(model, fit, seed)
-        self._empty = evaluator
+        self._empty, self.keep_aspect = evaluator, model.spec.keep_aspect
         self._evaluator = evaluator.fresh()
         self.score: Score | None = None
 
@@ -44,7 +42,8 @@ class DetectionTask(Task):
         """Collect the detections of a batch, in float32: the figures are those of the file."""
         with torch.autocast(self.device.type, enabled=False):
             detections = self.model(batch["images"])
-        self._evaluator.update(to_original(detections, batch["image_ids"], batch["sizes"]))
+        found = to_original(detections, batch["image_ids"], batch["sizes"], self.keep_aspect)
+        self._evaluator.update(found)
 
     def on_validation_epoch_end(self) -> None:
         """Score what all processes collected, and log the 12 numbers."""

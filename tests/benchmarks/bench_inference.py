@@ -60,6 +60,7 @@ def worst_case(alpha: float, head: str) -> tuple[SSD, Tensor]:
     """A random model that lets every score through, and random pixels."""
     spec = DetectorSpec(alpha=alpha, head=head)  # type: ignore[arg-type]
     model = build_detector(spec, COCO_CLASSES, post=PostSpec(score_threshold=0.0))
+    assert isinstance(model, SSD)
     return model, torch.randint(256, (1, 3, 300, 300), dtype=torch.uint8)
 
 

@@ -10,8 +10,8 @@ import pytest
 from datasets.annotations import DetectionData
 from datasets.check import Checkup, describe, examine, examine_or_refuse
 from datasets.detection import open_detection
-from tasks.detection.anchors import make_anchors
-from tasks.detection.ssd import map_sizes
+from tasks.detection.model import detector_anchors
+from tasks.detection.spec import DetectorSpec
 from tests.datasets.fakes import GOOD_BOXES, save_pictures, write_coco, write_yolo
 
 NAN, FLAT, BACK = [float("nan"), 1, 5, 5], [5, 5, 0, 9], [20, 20, -5, 9]
@@ -152,7 +152,7 @@ def test_double_ids_and_files_are_told(tmp_path: Path) -> None:
 
 def test_anchor_cover(tmp_path: Path) -> None:
     """A box of an anchor's own shape and place is covered whole; a hair-thin one is not."""
-    anchors = make_anchors(map_sizes(300)).numpy()
+    anchors = detector_anchors(DetectorSpec()).numpy()
     exact = anchors[700]
     x, y, w, h = (exact * (64, 48, 64, 48)).tolist()
     boxes = [(10, 3, [x - w / 2, y - h / 2, w, h])]

@@ -9,14 +9,17 @@ from torch import Tensor
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import box_convert, box_iou, nms
 
-from tasks.detection.anchors import anchor_shapes, make_anchors
-from tasks.detection.boxes import Matches, decode, encode, match
+from tasks.detection.anchors import make_anchors, ssd_shapes
+from tasks.detection.boxes import decode, encode
 from tasks.detection.losses import hard_negatives, ssd_loss
+from tasks.detection.matching import Matches, Rule, match
 from tasks.detection.postprocess import postprocess
-from tasks.detection.spec import LossSpec, PostSpec
-from tasks.detection.ssd import map_sizes
+from tasks.detection.spec import DetectorSpec, LossSpec, PostSpec
+from tasks.detection.ssd_layout import map_sizes
 
-ANCHORS = make_anchors(map_sizes(300))
+SPEC = DetectorSpec()
+ANCHORS = make_anchors(map_sizes(SPEC), ssd_shapes())
+SSD_RULE = Rule(0.5, 0.5, "one")
 
 
 def boxes_strategy(most: int = 6) -> st.SearchStrategy[Tensor]:
@@ -41,18 +44,18 @@ def target(
 
 
 def test_1917_anchors_at_300() -> None:
-    assert map_sizes(300) == [(n, n) for n in (19, 10, 5, 3, 2, 1)]
+    assert map_sizes(SPEC) == [(n, n) for n in (19, 10, 5, 3, 2, 1)]
     assert ANCHORS.shape == (1917, 4)
-    assert [len(anchor_shapes(level)) for level in range(6)] == [3, 6, 6, 6, 6, 6]
+    assert [len(level) for level in ssd_shapes()] == [3, 6, 6, 6, 6, 6]
 
 
 def test_anchor_shapes_are_tensorflows() -> None:
-    assert anchor_shapes(0)[0] == (0.1, 0.1)
-    width, height = anchor_shapes(0)[1]
+    assert ssd_shapes()[0][0] == (0.1, 0.1)
+    width, height = ssd_shapes()[0][1]
     assert width / height == pytest.approx(2)
     assert width * height == pytest.approx(0.2**2)
-    assert anchor_shapes(1)[-1][0] == pytest.approx((0.35 * 0.5) ** 0.5)
-    assert anchor_shapes(5)[-1][0] == pytest.approx((0.95 * 1.0) ** 0.5)
+    assert ssd_shapes()[1][-1][0] == pytest.approx((0.35 * 0.5) ** 0.5)
+    assert ssd_shapes()[5][-1][0] == pytest.approx((0.95 * 1.0) ** 0.5)
     # The first cell of the first map is centred half a cell in.
     torch.testing.assert_close(ANCHORS[0], torch.tensor([0.5 / 19, 0.5 / 19, 0.1, 0.1]))
     torch.testing.assert_close(ANCHORS[-1, :2], torch.tensor([0.5, 0.5]))
@@ -92,7 +95,7 @@ def test_wild_offsets_stay_finite() -> None:
 def test_matching_by_the_definition(boxes: Tensor) -> None:
     """Every box has an anchor; every other match overlaps by half or more, and by most."""
     labels = list(range(1, len(boxes) + 1))
-    matches = match([target(boxes, labels)], ANCHORS, 0.5)
+    matches = match([target(boxes, labels)], ANCHORS, SSD_RULE)
     found = matches.labels[0]
     iou = box_iou(boxes, box_convert(ANCHORS, "cxcywh", "xyxy"))
     best = iou.argmax(dim=1)
@@ -111,7 +114,7 @@ def test_matching_by_the_definition(boxes: Tensor) -> None:
 
 def test_matched_offsets_lead_back_to_the_box() -> None:
     boxes = torch.tensor([[0.1, 0.2, 0.4, 0.6], [0.5, 0.5, 0.55, 0.52]])
-    matches = match([target(boxes, [3, 7])], ANCHORS, 0.5)
+    matches = match([target(boxes, [3, 7])], ANCHORS, SSD_RULE)
     for label, box in ((3, boxes[0]), (7, boxes[1])):
         rows = matches.labels[0] == label
         assert rows.any()
@@ -120,13 +123,13 @@ def test_matched_offsets_lead_back_to_the_box() -> None:
 
 
 def test_images_without_objects_are_all_background() -> None:
-    matches = match([target(torch.zeros(0, 4))], ANCHORS, 0.5)
+    matches = match([target(torch.zeros(0, 4))], ANCHORS, SSD_RULE)
     assert not matches.labels.any()
 
 
 def test_crowds_are_neither_object_nor_background() -> None:
     boxes = torch.tensor([[0.0, 0.0, 0.5, 1.0], [0.6, 0.6, 0.9, 0.9]])
-    labels = match([target(boxes, [1, 2], [True, False])], ANCHORS, 0.5).labels[0]
+    labels = match([target(boxes, [1, 2], [True, False])], ANCHORS, SSD_RULE).labels[0]
     assert not (labels == 1).any()
     assert (labels == 2).any()
     ignored = labels == -1
@@ -180,7 +183,7 @@ def loss_by_hand(
 def test_losses_against_plain_loops(kind: str, rng: np.random.Generator) -> None:
     boxes = torch.tensor([[0.1, 0.1, 0.5, 0.6], [0.3, 0.4, 0.9, 0.8]])
     targets = [target(boxes, [1, 2]), target(boxes[:1], [2], [True]), target(torch.zeros(0, 4))]
-    matches = match(targets, ANCHORS, 0.5)
+    matches = match(targets, ANCHORS, SSD_RULE)
     logits = torch.from_numpy(rng.normal(size=(3, 1917, 4)).astype(np.float32))
     offsets = torch.from_numpy(rng.normal(size=(3, 1917, 4)).astype(np.float32))
     got = ssd_loss(logits, offsets, matches, LossSpec(loss=kind))

@@ -11,11 +11,11 @@ from torch import Tensor
 from backbone.flavour import Flavour
 from datasets.types import COCO_CLASSES, ClassMap
 from tasks.card import Card, load_weights, save_weights
-from tasks.detection.boxes import match
+from tasks.detection.matching import Rule, match
 from tasks.detection.model import (
-    DETECTOR_FLAVOUR,
     build_detector,
     calibrate_batchnorm,
+    detector_flavour,
     load_detector,
     start_from,
 )
@@ -23,8 +23,15 @@ from tasks.detection.postprocess import postprocess
 from tasks.detection.spec import DetectorSpec, LossSpec, PostSpec
 from tasks.detection.ssd import SSD
 
+DETECTOR_FLAVOUR = detector_flavour("mobilenet_v1")
 THREE = ClassMap((3, 7, 90), ("cup", "cat", "kite"))
 SMALL = DetectorSpec(alpha=0.25, size=96)
+
+
+def build(spec: DetectorSpec, classes: ClassMap, **options: object) -> SSD:
+    model = build_detector(spec, classes, **options)
+    assert isinstance(model, SSD)
+    return model
 
 
 def batch() -> tuple[Tensor, list[dict[str, Tensor]]]:
@@ -58,7 +65,7 @@ def test_one_batch_is_learned_by_heart(loss: str, head: str) -> None:
     torch.manual_seed(0)
     spec = DetectorSpec(alpha=0.25, size=96, head=head)
     objective = LossSpec(loss=loss, min_negatives=3)
-    model = build_detector(spec, THREE, loss=objective).train()
+    model = build(spec, THREE, loss=objective).train()
     images, targets = batch()
     optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 150)
@@ -80,7 +87,7 @@ def test_one_batch_is_learned_by_heart(loss: str, head: str) -> None:
 
 
 def test_every_parameter_gets_a_gradient() -> None:
-    model = build_detector(SMALL, THREE).train()
+    model = build(SMALL, THREE).train()
     images, targets = batch()
     torch.stack(list(model(images, targets).values())).sum().backward()
     without = [name for name, p in model.named_parameters() if p.grad is None]
@@ -88,7 +95,7 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 
 def test_byte_and_float_images_give_the_same() -> None:
-    model = build_detector(SMALL, THREE).eval()
+    model = build(SMALL, THREE).eval()
     images, _ = batch()
     for one, two in zip(model(images), model(images.float()), strict=True):
         assert torch.equal(one, two)
@@ -96,7 +103,7 @@ def test_byte_and_float_images_give_the_same() -> None:
 
 def test_wrong_size_is_refused() -> None:
     with pytest.raises(ValueError, match="images of 100x90 do not fit"):
-        build_detector(SMALL, THREE)(torch.zeros(1, 3, 90, 100))
+        build(SMALL, THREE)(torch.zeros(1, 3, 90, 100))
 
 
 def card_of(model: SSD, classes: ClassMap, *, folded: bool = False) -> Card:
@@ -108,7 +115,7 @@ def card_of(model: SSD, classes: ClassMap, *, folded: bool = False) -> Card:
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     torch.manual_seed(1)
-    model = build_detector(SMALL, THREE)
+    model = build(SMALL, THREE)
     path = tmp_path / "model.safetensors"
     save_weights(path, model.state_dict(), card_of(model, THREE))
     return path
@@ -116,7 +123,7 @@ def saved(tmp_path: Path) -> Path:
 
 def test_weights_come_back_bit_for_bit(saved: Path) -> None:
     torch.manual_seed(1)
-    fresh = build_detector(SMALL, THREE).eval()
+    fresh = build(SMALL, THREE).eval()
     model, card = load_detector(saved)
     assert card.classes == THREE
     assert card.metrics == {"AP": 0.5}
@@ -130,7 +137,7 @@ def test_weights_come_back_bit_for_bit(saved: Path) -> None:
 def test_fine_tuning_keeps_the_predictors_of_known_classes(saved: Path) -> None:
     classes = ClassMap((1, 2, 3), ("dog", "kite", "cup"))
     torch.manual_seed(2)
-    model = build_detector(SMALL, classes)
+    model = build(SMALL, classes)
     fresh = model.class_predictors[1].weight.detach().clone().view(6, 4, -1)
     _, new = start_from(model, classes, saved)
     assert new == ["dog"]
@@ -147,11 +154,11 @@ def test_fine_tuning_keeps_the_predictors_of_known_classes(saved: Path) -> None:
 def test_ssdlite_keeps_its_depthwise_filters(tmp_path: Path) -> None:
     """Only the last layer's rows are classes, even where their number divides the depth."""
     spec = DetectorSpec(alpha=0.25, size=96, head="ssdlite")
-    source = build_detector(spec, THREE)
+    source = build(spec, THREE)
     card = replace(card_of(source, THREE), model=spec.to_json())
     save_weights(tmp_path / "model.safetensors", source.state_dict(), card)
     turned = ClassMap(THREE.ids, tuple(reversed(THREE.names)))
-    model = build_detector(spec, turned)
+    model = build(spec, turned)
     assert start_from(model, turned, tmp_path)[1] == []
     for name, value in model.state_dict().items():
         before = source.state_dict()[name]
@@ -165,7 +172,7 @@ def test_ssdlite_keeps_its_depthwise_filters(tmp_path: Path) -> None:
 def test_another_flavour_is_refused(saved: Path) -> None:
     other = replace(DETECTOR_FLAVOUR, activation="relu")
     with pytest.raises(ValueError, match=r"activation='relu6'.*activation='relu'"):
-        start_from(build_detector(SMALL, THREE, other), THREE, saved)
+        start_from(build(SMALL, THREE, flavour=other), THREE, saved)
 
 
 @pytest.mark.parametrize(
@@ -179,18 +186,18 @@ def test_weights_of_another_network_are_refused(
     saved: Path, spec: DetectorSpec, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        start_from(build_detector(spec, THREE), THREE, saved)
+        start_from(build(spec, THREE), THREE, saved)
 
 
 def test_another_input_size_is_fine(saved: Path) -> None:
-    model = build_detector(DetectorSpec(alpha=0.25, size=160), THREE)
+    model = build(DetectorSpec(alpha=0.25, size=160), THREE)
     start_from(model, THREE, saved)
     assert model.eval()(torch.zeros(1, 3, 160, 160)).boxes.shape == (1, 100, 4)
 
 
 def test_calibration_gives_statistics_without_changing_the_answer() -> None:
     torch.manual_seed(0)
-    model = build_detector(SMALL, THREE).eval()
+    model = build(SMALL, THREE).eval()
     for layer in model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(layer.bias, -1, 1)
@@ -207,10 +214,10 @@ def test_calibration_gives_statistics_without_changing_the_answer() -> None:
 
 
 def test_crowds_do_not_teach() -> None:
-    model = build_detector(SMALL, THREE).train()
+    model = build(SMALL, THREE).train()
     images, targets = batch()
     targets[0]["iscrowd"] = torch.tensor([True])
-    matches = match(targets, model.anchors, 0.5)
+    matches = match(targets, model.anchors, Rule(0.5, 0.5, "one"))
     assert not (matches.labels[0] > 0).any()
     assert all(loss.isfinite() for loss in model(images, targets).values())
 

@@ -1,0 +1,100 @@
+"""VGG16 (Simonyan and Zisserman, arXiv 1409.1556) as a classifier's body and as SSD's base."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from backbone.alexnet import FC_WIDTH, fully_connected_neck
+from backbone.body import Body, Stage
+from backbone.flavour import Flavour
+from backbone.imagenet import imagenet_flavour, keep_conventions
+
+FLAVOUR = imagenet_flavour()
+# (channels, number of 3x3 convolutions) between two pools.
+GROUPS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+
+
+class VGG16(Body):
+    """Thirteen 3x3 convolutions in five groups, each followed by a 2x2 pool; no batch norm.
+
+    It has the layers of torchvision's ``vgg16`` in their order. They are built here because
+    torchvision builds the 124 M weights of its fully connected layers along with them.
+
+    Args:
+        flavour: Only its input may differ from torchvision's.
+
+    Attributes:
+        channels: {1: 64, 2: 128, 4: 256, 8: 512, 16: 512, 32: 512}. A map is the last
+            convolution before the next pool; stride 32 is pool5 itself.
+    """
+
+    def __init__(self, flavour: Flavour | None = None) -> None:
+        flavour = keep_conventions(flavour, FLAVOUR, "vgg16")
+        stages, width = [], 3
+        for channels, depth in GROUPS:
+            stages += _convolutions(width, channels, depth)
+            stages.append(Stage(nn.MaxPool2d(2), 2, channels))
+            width = channels
+        super().__init__(stages, flavour)
+        _init_vgg(self)
+
+    def make_neck(self) -> tuple[nn.Module, int]:
+        """Pool to 7x7, then fc6 and fc7 with ReLU and dropout: (module, 4096)."""
+        neck = fully_connected_neck(self.channels[32], side=7)
+        _init_vgg(neck)
+        return neck, FC_WIDTH
+
+
+class VGG16SSD(Body):
+    """The base of SSD (Liu et al., arXiv 1512.02325), "deeplab-VGG" in the paper's table 13.
+
+    pool5 keeps the resolution, and fc6 and fc7 become convolutions, fc6 a dilated one: at 300
+    pixels conv4_3 is 38x38x512 and fc7 19x19x1024.
+
+    Args:
+        flavour: Only its input may differ from torchvision's.
+
+    Attributes:
+        channels: {1: 64, 2: 128, 4: 256, 8: 512, 16: 1024}; stride 8 is conv4_3, 16 is fc7.
+    """
+
+    def __init__(self, flavour: Flavour | None = None) -> None:
+        flavour = keep_conventions(flavour, FLAVOUR, "vgg16")
+        stages, width = [], 3
+        for number, (channels, depth) in enumerate(GROUPS, start=1):
+            stages += _convolutions(width, channels, depth)
+            if number < len(GROUPS):
+                # SSD's 75 rows become 38, not 37.
+                pool = nn.MaxPool2d(2, ceil_mode=number == 3)
+                stages.append(Stage(pool, 2, channels))
+            width = channels
+        stages += [
+            Stage(nn.MaxPool2d(3, stride=1, padding=1), 1, width),
+            Stage(_activated(nn.Conv2d(width, 1024, 3, padding=6, dilation=6)), 1, 1024),
+            Stage(_activated(nn.Conv2d(1024, 1024, 1)), 1, 1024),
+        ]
+        super().__init__(stages, flavour)
+        _init_vgg(self)
+
+
+def _convolutions(in_channels: int, out_channels: int, depth: int) -> list[Stage]:
+    widths = [in_channels] + [out_channels] * (depth - 1)
+    convs = [nn.Conv2d(width, out_channels, 3, padding=1) for width in widths]
+    return [Stage(_activated(conv), 1, out_channels) for conv in convs]
+
+
+def _activated(conv: nn.Conv2d) -> nn.Sequential:
+    return nn.Sequential(conv, nn.ReLU(inplace=True))
+
+
+def _init_vgg(module: nn.Module) -> None:
+    """As torchvision does: He's normal for convolutions, std .01 for fully connected layers."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=0.01)
+        else:
+            continue
+        assert layer.bias is not None
+        nn.init.zeros_(layer.bias)

@@ -1,0 +1,186 @@
+"""Faster R-CNN on any body: on MobileNet 25.224 B mult-adds and 6.066 M parameters at 300.
+
+Paper, table 13. The body up to its last map of stride 16 is the base; the first stage proposes
+regions on it; each is cropped to 14x14 and goes through the rest of the body, the second stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backbone.bodies import build_body
+from backbone.flavour import Flavour
+from backbone.layers import Normalize, init_tf_slim, scale_channels
+from tasks.detection.anchors import make_anchors, rpn_shapes
+from tasks.detection.crop import crop
+from tasks.detection.matching import Rule, match, sample
+from tasks.detection.postprocess import Detections, postprocess_regions
+from tasks.detection.rpn import (
+    DEPTH,
+    RegionProposals,
+    add_true_boxes,
+    as_anchors,
+    propose,
+    rpn_loss,
+)
+from tasks.detection.spec import DetectorSpec, PostSpec, TwoStageLossSpec
+from tasks.detection.ssd import check_size
+
+STRIDE = 16
+CROP = 14
+INIT_STD = 0.01
+# Crops that go through the second stage at once in evaluation: more do not fit a CPU's cache.
+_CHUNK = 100
+
+
+class FasterRCNN(nn.Module):
+    """Base, region proposals, second stage, losses and post-processing.
+
+    Args:
+        spec: Architecture.
+        num_classes: Classes without background; labels run from 1 to it.
+        flavour: Of the body; its input size is ``spec.size``.
+        loss: Training objective.
+        post: From raw outputs to detections.
+
+    Attributes:
+        anchors: (A, 4) cx cy w h, relative; twelve for each cell of the map.
+        networks: Names of the methods that are network alone, which ``--compile`` compiles.
+    """
+
+    anchors: Tensor
+    networks = ("first_stage", "second_stage")
+
+    def __init__(
+        self,
+        spec: DetectorSpec,
+        num_classes: int,
+        flavour: Flavour,
+        *,
+        loss: TwoStageLossSpec | None = None,
+        post: PostSpec | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec, self.num_classes = spec, num_classes
+        self.loss, self.post = loss or TwoStageLossSpec(), post or PostSpec()
+        self.normalize = Normalize(flavour.input)
+        self.body = build_body(spec.backbone, alpha=spec.alpha, flavour=flavour)
+        depth = scale_channels(DEPTH, spec.alpha)
+        self.rpn = RegionProposals(self.body.channels[STRIDE], depth, flavour.activation)
+        self.neck, width = self.body.make_neck()
+        self.class_predictor = nn.Linear(width, 1 + num_classes)
+        self.box_predictor = nn.Linear(width, 4 * num_classes)
+        for part in (self.rpn, self.class_predictor, self.box_predictor):
+            init_tf_slim(part, INIT_STD)
+        # The two halves share the body's layers; a tuple is not registered a second time.
+        self._halves = self.body.split(STRIDE)
+        anchors = make_anchors([map_size(spec)], [rpn_shapes(spec.size)])
+        self.register_buffer("anchors", anchors, persistent=False)
+
+    def first_stage(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The base's map, objectness and offsets of all anchors.
+
+        Args:
+            images: (B, 3, S, S) RGB 0..255, any dtype, S the spec's size.
+
+        Returns:
+            (B, C, H, W), (B, A) and (B, A, 4).
+        """
+        check_size(images, self.spec)
+        feature = self._halves[0](self.normalize(images))
+        return (feature, *self.rpn(feature))
+
+    def second_stage(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits (K, 1 + C) and per-class offsets (K, C, 4) of crops (K, D, 14, 14)."""
+        if self.spec.roi_pool:
+            crops = functional.max_pool2d(crops, 2)
+        features = self.neck(self._halves[1](crops))
+        return self.class_predictor(features), self.box_predictor(features).view(
+            -1, self.num_classes, 4
+        )
+
+    def network(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Every layer that has weights, for the accountant; all regions lie in one place."""
+        feature, *rest = self.first_stage(images)
+        boxes = torch.zeros(len(images) * self.spec.proposals, 4, device=images.device)
+        owners = torch.zeros(len(boxes), dtype=torch.int64, device=images.device)
+        return (*rest, *self.second_stage(crop(feature, boxes, owners, CROP)))
+
+    def forward(
+        self, images: Tensor, targets: list[dict[str, Tensor]] | None = None
+    ) -> dict[str, Tensor] | Detections:
+        """Losses in training, detections in evaluation (torchvision's convention).
+
+        Args:
+            images: (B, 3, S, S) RGB 0..255.
+            targets: Per image relative ``boxes`` (N, 4; x1 y1 x2 y2), ``labels`` (N,) from 1
+                and ``iscrowd`` (N,). Needed in training.
+        """
+        feature, objectness, offsets = self.first_stage(images)
+        regions, real = propose(objectness, offsets, self.anchors, self.spec.proposals)
+        if not self.training:
+            return self.detect(feature, regions, real)
+        assert targets is not None, "training needs targets"
+        losses = rpn_loss(objectness, offsets, self.anchors, targets, self.loss)
+        regions, real = add_true_boxes(regions, real, targets)
+        return losses | self._second_loss(feature, regions, real, targets)
+
+    def detect(self, feature: Tensor, regions: Tensor, real: Tensor) -> Detections:
+        """The second stage's answer on proposals, after NMS.
+
+        Args:
+            feature: (B, C, H, W), the base's map.
+            regions: (B, P, 4) relative x1 y1 x2 y2.
+            real: (B, P), False where a region is only padding.
+        """
+        count = regions.shape[1]
+        owners = torch.arange(len(regions), device=regions.device).repeat_interleave(count)
+        boxes = regions.flatten(0, 1)
+        parts = [
+            self.second_stage(crop(feature, boxes[k : k + _CHUNK], owners[k : k + _CHUNK], CROP))
+            for k in range(0, len(boxes), _CHUNK)
+        ]
+        logits, offsets = (torch.cat(part).float() for part in zip(*parts, strict=True))
+        scores = logits.softmax(-1)[:, 1:].view(*real.shape, -1) * real[..., None]
+        offsets = offsets.view(*real.shape, self.num_classes, 4)
+        return postprocess_regions(scores, offsets, as_anchors(regions), self.post)
+
+    def _second_loss(
+        self, feature: Tensor, regions: Tensor, real: Tensor, targets: list[dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Class and box loss of a drawn set of proposals, divided by their number."""
+        spec = self.loss
+        matches = match(targets, as_anchors(regions), Rule(spec.box_iou, spec.box_iou, "none"))
+        labels = torch.where(real, matches.labels, -1)
+        chosen = sample(labels, spec.box_samples, spec.box_positive_share)
+        images = chosen.nonzero()[:, 0]
+        logits, offsets = self.second_stage(crop(feature, regions[chosen], images, CROP))
+        truth, wanted = labels[chosen], matches.offsets[chosen]
+        objects = truth > 0
+        found = offsets[objects].gather(1, (truth[objects] - 1)[:, None, None].expand(-1, 1, 4))[
+            :, 0
+        ]
+        count = max(len(truth), 1)
+        box = functional.smooth_l1_loss(
+            found.float(), wanted[objects], reduction="sum", beta=spec.smooth_l1_beta
+        )
+        return {
+            "class": functional.cross_entropy(logits.float(), truth, reduction="sum") / count,
+            "box": spec.second_box_weight * box / count,
+        }
+
+    def class_rows(self) -> Iterator[tuple[str, int, bool]]:
+        """Tensors whose rows are classes: (name, groups of rows, whether background has one)."""
+        for kind in ("weight", "bias"):
+            yield f"class_predictor.{kind}", 1, True
+            yield f"box_predictor.{kind}", 1, False
+
+
+def map_size(spec: DetectorSpec) -> tuple[int, int]:
+    """(height, width) of the map of stride 16: VGG16's poolings round down."""
+    side = spec.size // STRIDE if spec.backbone == "vgg16" else -(-spec.size // STRIDE)
+    return side, side

@@ -1,0 +1,146 @@
+"""The first stage of Faster R-CNN: where in the picture something is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import box_convert
+
+from backbone.layers import make_activation
+from tasks.detection.boxes import decode
+from tasks.detection.matching import Rule, match, sample
+from tasks.detection.postprocess import suppress
+from tasks.detection.spec import TwoStageLossSpec
+
+DEPTH = 512
+ANCHORS_PER_CELL = 12
+NMS_IOU = 0.7
+# Anchors that enter NMS, best first; TensorFlow takes all, torchvision 1000.
+CANDIDATES = 2000
+# Relative side below which a proposal shows nothing.
+MIN_SIDE = 1e-3
+
+
+class RegionProposals(nn.Module):
+    """3x3 convolution, then 1x1 ones for objectness and box offsets of twelve anchors a cell.
+
+    Objectness has two columns, background and object, as in TensorFlow: torchvision's head with
+    one does not come to the paper's 6.066 M parameters. Only their difference matters.
+
+    Args:
+        in_channels: Of the map.
+        depth: Of the 3x3 convolution.
+        activation: After it, by its name.
+    """
+
+    def __init__(self, in_channels: int, depth: int, activation: str) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, depth, 3, padding=1)
+        self.act = make_activation(activation)
+        self.objectness = nn.Conv2d(depth, 2 * ANCHORS_PER_CELL, 1)
+        self.offsets = nn.Conv2d(depth, 4 * ANCHORS_PER_CELL, 1)
+
+    def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, A) of being an object, and offsets (B, A, 4), of a map (B, C, H, W)."""
+        spread = self.act(self.conv(feature))
+        both = self.objectness(spread).permute(0, 2, 3, 1).reshape(len(feature), -1, 2)
+        offsets = self.offsets(spread).permute(0, 2, 3, 1).reshape(len(feature), -1, 4)
+        return both[..., 1] - both[..., 0], offsets
+
+
+def propose(
+    logits: Tensor, offsets: Tensor, anchors: Tensor, number: int
+) -> tuple[Tensor, Tensor]:
+    """The best regions of each image, padded to a fixed number.
+
+    Args:
+        logits: (B, A) of being an object.
+        offsets: (B, A, 4).
+        anchors: (A, 4) cx cy w h.
+        number: Regions per image.
+
+    Returns:
+        Regions (B, number, 4) relative x1 y1 x2 y2, best first, and which are real (B, number).
+    """
+    logits, offsets = logits.detach().float(), offsets.detach().float()
+    best, index = logits.topk(min(CANDIDATES, logits.shape[1]), dim=1)
+    chosen = offsets.gather(1, index[..., None].expand(-1, -1, 4))
+    boxes = decode(chosen, anchors[index]).clamp(0, 1)
+    large = (boxes[..., 2:] - boxes[..., :2] >= MIN_SIDE).all(-1)
+    # Too small ones go to the end, so that those taking part stay a prefix.
+    order = torch.where(large, best, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
+    scores = torch.where(large, best, -torch.inf).gather(1, order)
+    keep = suppress(boxes, scores, -torch.inf, NMS_IOU)
+    if keep.shape[1] < number:
+        missing = number - keep.shape[1]
+        keep = functional.pad(keep, (0, missing))
+        boxes = functional.pad(boxes, (0, 0, 0, missing))
+    # A stable sort brings the survivors to the front in their order.
+    first = (~keep).to(torch.uint8).argsort(dim=1, stable=True)[:, :number]
+    real = keep.gather(1, first)
+    return boxes.gather(1, first[..., None].expand(-1, -1, 4)) * real[..., None], real
+
+
+def rpn_loss(
+    logits: Tensor,
+    offsets: Tensor,
+    anchors: Tensor,
+    targets: list[dict[str, Tensor]],
+    spec: TwoStageLossSpec,
+) -> dict[str, Tensor]:
+    """Objectness and box loss of a drawn set of anchors, divided by their number.
+
+    Args:
+        logits: (B, A) of being an object.
+        offsets: (B, A, 4).
+        anchors: (A, 4) cx cy w h.
+        targets: Ground truth as a detector takes it.
+        spec: Overlaps, numbers and weights.
+
+    Returns:
+        ``rpn_class`` and ``rpn_box``: scalars, float32.
+    """
+    rule = Rule(spec.rpn_positive_iou, spec.rpn_negative_iou, "ties")
+    matches = match(targets, anchors, rule)
+    chosen = sample(matches.labels, spec.rpn_samples, 0.5)
+    objects = chosen & (matches.labels > 0)
+    count = chosen.sum().clamp(min=1)
+    truth = objects[chosen].float()
+    objectness = functional.binary_cross_entropy_with_logits(
+        logits[chosen].float(), truth, reduction="sum"
+    )
+    box = functional.smooth_l1_loss(
+        offsets[objects].float(),
+        matches.offsets[objects],
+        reduction="sum",
+        beta=spec.smooth_l1_beta,
+    )
+    return {"rpn_class": objectness / count, "rpn_box": spec.rpn_box_weight * box / count}
+
+
+def add_true_boxes(
+    regions: Tensor, real: Tensor, targets: list[dict[str, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """Proposals with the true boxes behind them, so that the second stage soon sees objects.
+
+    Args:
+        regions: (B, P, 4) x1 y1 x2 y2.
+        real: (B, P), False where padded.
+        targets: Ground truth as a detector takes it; crowds are left out.
+
+    Returns:
+        (B, P + N, 4) and (B, P + N), N the most boxes of an image.
+    """
+    true = [target["boxes"][~target["iscrowd"]] for target in targets]
+    boxes = nn.utils.rnn.pad_sequence(true, batch_first=True)
+    there = [torch.ones(len(one), dtype=torch.bool, device=regions.device) for one in true]
+    mask = nn.utils.rnn.pad_sequence(there, batch_first=True)
+    return torch.cat((regions, boxes.to(regions)), dim=1), torch.cat((real, mask), dim=1)
+
+
+def as_anchors(regions: Tensor) -> Tensor:
+    """Regions x1 y1 x2 y2 as anchors cx cy w h; padding gets a side that can be divided by."""
+    anchors = box_convert(regions, "xyxy", "cxcywh")
+    return torch.cat((anchors[..., :2], anchors[..., 2:].clamp(min=MIN_SIDE)), dim=-1)

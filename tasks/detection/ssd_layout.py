@@ -1,0 +1,142 @@
+"""How SSD sits on each body: which maps it taps, what it adds, which boxes a cell proposes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backbone.body import Body
+from backbone.flavour import Flavour
+from backbone.inception_v2 import InceptionV2
+from backbone.layers import ConvBNAct, SeparableBlock, scale_channels
+from backbone.mobilenet_v1 import MobileNetV1
+from backbone.vgg16 import VGG16SSD
+from tasks.detection.anchors import Shape, ssd_shapes, vgg_ssd_shapes
+from tasks.detection.spec import DetectorSpec
+
+
+@dataclass(frozen=True)
+class SsdLayout:
+    """The parts of SSD that differ between bodies.
+
+    Attributes:
+        taps: Strides of the body's two maps.
+        extras: Channels of the maps behind them, at full width.
+        valid: How many of the last extra maps come from a 3x3 convolution without padding (the
+            SSD paper's); the others from one of stride 2.
+        kernel: Of the predictors.
+        shapes: Anchor shapes in a cell of each map.
+    """
+
+    taps: tuple[int, int]
+    extras: tuple[int, ...]
+    valid: int
+    kernel: int
+    shapes: list[list[Shape]]
+
+
+MOBILENET = SsdLayout((16, 32), (512, 256, 256, 128), 0, 1, ssd_shapes())
+"""TensorFlow's SSD, on Inception V2 as well: 19-10-5-3-2-1 at 300, 1917 anchors."""
+VGG = SsdLayout((8, 16), (512, 256, 256, 256), 2, 3, vgg_ssd_shapes())
+"""The SSD paper's: 38-19-10-5-3-1 at 300, 8732 anchors."""
+
+
+def layout_of(spec: DetectorSpec) -> SsdLayout:
+    """The layout on a spec's body."""
+    return VGG if spec.backbone == "vgg16" else MOBILENET
+
+
+def map_sizes(spec: DetectorSpec) -> list[tuple[int, int]]:
+    """(height, width) of the six feature maps."""
+    layout, size = layout_of(spec), spec.size
+    if spec.backbone == "vgg16":
+        # Only its third pooling rounds up.
+        finest = -(-(size // 4) // 2)
+        sides = [finest, finest // 2]
+    else:
+        sides = [-(-size // stride) for stride in layout.taps]
+    for number in range(len(layout.extras)):
+        padded = number < len(layout.extras) - layout.valid
+        sides.append(-(-sides[-1] // 2) if padded else sides[-1] - 2)
+    return [(side, side) for side in sides]
+
+
+def ssd_body(spec: DetectorSpec, flavour: Flavour) -> Body:
+    """The body that hands out the maps SSD taps."""
+    if spec.backbone == "vgg16":
+        return VGG16SSD(flavour)
+    if spec.backbone == "inception_v2":
+        return InceptionV2(flavour, tap_4c=True)
+    return MobileNetV1(spec.alpha, flavour)
+
+
+def make_extras(
+    spec: DetectorSpec, last: int, flavour: Flavour
+) -> tuple[nn.ModuleList, list[int]]:
+    """The layers behind the body, each 1x1 to half its depth and then 3x3, and their depths."""
+    layout = layout_of(spec)
+    extras, depths, before = nn.ModuleList(), [], last
+    for number, full in enumerate(layout.extras):
+        depth = scale_channels(full, spec.alpha)
+        if spec.backbone == "vgg16":
+            padded = number < len(layout.extras) - layout.valid
+            extras.append(_plain_extra(before, depth, padded=padded))
+        else:
+            extras.append(_extra(before, depth, spec.head == "ssdlite", flavour))
+        depths.append(depth)
+        before = depth
+    return extras, depths
+
+
+def _extra(before: int, after: int, separable: bool, flavour: Flavour) -> nn.Sequential:
+    """Halve the map: 1x1 to half the new depth, then 3x3 with stride 2."""
+    squeeze = ConvBNAct(before, after // 2, 1, flavour=flavour)
+    if separable:
+        return nn.Sequential(squeeze, SeparableBlock(after // 2, after, stride=2, flavour=flavour))
+    return nn.Sequential(squeeze, ConvBNAct(after // 2, after, 3, stride=2, flavour=flavour))
+
+
+def _plain_extra(before: int, after: int, *, padded: bool) -> nn.Sequential:
+    """The same without batch norm, as VGG16 has none."""
+    spread = nn.Conv2d(after // 2, after, 3, stride=2 if padded else 1, padding=int(padded))
+    return nn.Sequential(
+        nn.Conv2d(before, after // 2, 1), nn.ReLU(inplace=True), spread, nn.ReLU(inplace=True)
+    )
+
+
+def make_predictors(
+    spec: DetectorSpec, depths: list[int], outputs: list[int], flavour: Flavour
+) -> nn.ModuleList:
+    """One predictor per feature map; its last convolution has a bias and no batch norm."""
+    kernel = layout_of(spec).kernel
+    predictors = nn.ModuleList()
+    for depth, out in zip(depths, outputs, strict=True):
+        last = nn.Conv2d(depth, out, kernel, padding=kernel // 2)
+        if spec.head == "ssdlite":
+            spread = ConvBNAct(depth, depth, 3, groups=depth, flavour=flavour)
+            predictors.append(nn.Sequential(spread, last))
+        else:
+            predictors.append(last)
+    return predictors
+
+
+class ChannelScale(nn.Module):
+    """Each pixel's channels scaled to length 1, then by a learned factor each.
+
+    VGG's conv4_3 has far larger values than the maps behind it (SSD paper, section 3.1).
+
+    Args:
+        channels: Of the map.
+        start: First value of the factors.
+    """
+
+    def __init__(self, channels: int, start: float = 20.0) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((channels,), start))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        return functional.normalize(x, dim=1) * self.scale.view(1, -1, 1, 1)
