@@ -119,10 +119,11 @@ class CheckData:
 class ImportWeights:
     """Bring weights of another framework into the suite.
 
-    Reads TensorFlow's SSD MobileNet v1 from a .tflite file; writes a weights file with its card,
-    which evaluates, predicts and fine-tunes like any other. Where TensorFlow's runtime (LiteRT)
-    is installed, both are run on the same pictures and compared. --out is by default the
-    source's name with .safetensors, in the current folder.
+    Reads TensorFlow's SSD MobileNet v1 from a .tflite file, or the body of its MobileNet v1
+    classifiers; writes a weights file with its card. A detector evaluates, predicts and
+    fine-tunes like any other; a body is what any detector can start from. Where TensorFlow's
+    runtime (LiteRT) is installed, both are run on the same pictures and compared. --out is by
+    default the source's name with .safetensors, in the current folder.
     """
 
     source: Annotated[Path, tyro.conf.Positional]

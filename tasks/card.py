@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from backbone.flavour import Flavour
 from datasets.types import ClassMap
 from tasks.files import replacing
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS_NAME = "model.safetensors"
 _KEY = "card"
 
@@ -64,8 +66,9 @@ class Card:
         Raises:
             ValueError: If it is of a newer format or lacks a field.
         """
-        if data.get("format") != FORMAT:
-            raise ValueError(f"card of format {data.get('format')}; this version reads {FORMAT}")
+        form = data.get("format") if isinstance(data, dict) else None
+        if form != FORMAT:
+            raise ValueError(f"card of format {form}; this version reads {FORMAT}")
         try:
             return cls(
                 task=data["task"],
@@ -78,6 +81,8 @@ class Card:
             )
         except KeyError as error:
             raise ValueError(f"the card lacks {error}") from error
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"the card is not one of this suite ({error})") from error
 
 
 def save_weights(path: Path, state: dict[str, Tensor], card: Card) -> None:
@@ -118,22 +123,43 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], Card]:
         ValueError: If the file is missing, damaged, or was not written by this suite.
     """
     file = find_weights(path)
+    with _opened(file) as opened:
+        state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        return state, _card_of(opened, file)
+
+
+def read_card(path: Path) -> Card:
+    """Read the card of a run folder or a file alone, which takes no time.
+
+    Raises:
+        ValueError: If the file is missing, damaged, or was not written by this suite.
+    """
+    file = find_weights(path)
+    with _opened(file) as opened:
+        return _card_of(opened, file)
+
+
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
     try:
         with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+            yield opened
+    except (SafetensorError, OSError) as error:
         raise ValueError(
             f"{file}: not a whole safetensors file ({error}); other formats come in through "
             "tools/import_weights.py"
         ) from error
+
+
+def _card_of(opened: Any, file: Path) -> Card:
+    metadata = opened.metadata() or {}
     if _KEY not in metadata:
         raise ValueError(
             f"{file}: these weights carry no card, so their architecture and preprocessing are "
             "unknown; bring them in with tools/import_weights.py"
         )
     try:
-        return state, Card.from_json(json.loads(metadata[_KEY]))
+        return Card.from_json(json.loads(metadata[_KEY]))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
 

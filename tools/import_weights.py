@@ -13,6 +13,8 @@ from tools import cli
 if TYPE_CHECKING:
     from torch import Tensor
 
+_NOT_COMPARED = "not compared with the original: LiteRT (ai-edge-litert) is not installed"
+
 
 def main() -> None:
     """Read, check, compare with the original runtime, and write a weights file."""
@@ -22,30 +24,44 @@ def main() -> None:
             f"{args.source}: unknown kind of weights {args.source.suffix!r}; this tool reads "
             "TensorFlow Lite files (.tflite)"
         )
-    from datasets.types import read_labels
+    from backbone.tflite import read_tflite
     from tasks.card import save_weights
-    from tasks.detection.from_tflite import import_ssd
+    from tasks.classification.from_tflite import compare_body, import_body
+    from tasks.detection.from_tflite import import_ssd, is_detector
 
     cli.prepare(args.common)
-    classes = read_labels(args.labels) if args.labels else None
-    model, card = import_ssd(args.source, classes)
-    out = args.common.out or Path(args.source.name).with_suffix(".safetensors")
-    tensors = model.state_dict()
-    result = {"weights": str(out), "tensors": len(tensors), **card.to_json()}
-    lines = [f"{len(tensors)} tensors, alpha {card.model['alpha']:g}, {len(card.classes)} classes"]
-    if importlib.util.find_spec("ai_edge_litert"):
+    runtime = importlib.util.find_spec("ai_edge_litert") is not None
+    result: dict[str, object] = {}
+    if is_detector(read_tflite(args.source)):
+        from datasets.types import read_labels
         from tasks.detection.litert import compare
 
-        difference = compare(args.source, model, _scenes(model.spec.size))
-        result["largest_score_difference"] = difference
-        lines.append(
-            f"against LiteRT on built-in scenes: scores differ by {difference:.3f} at most "
-            "(the original computes in 8 bits)"
-        )
+        model, card = import_ssd(args.source, read_labels(args.labels) if args.labels else None)
+        tensors = model.state_dict()
+        about = f"detector, {len(card.classes)} classes"
+        if runtime:
+            difference = compare(args.source, model, _scenes(model.spec.size))
+            result["largest_score_difference"] = difference
+            said = f"scores differ by {difference:.3f} at most (the original computes in 8 bits)"
     else:
-        lines.append("not compared with the original: LiteRT (ai-edge-litert) is not installed")
+        if args.labels is not None:
+            raise ValueError(f"--labels {args.labels}: only the body of a classifier is read")
+        body, card = import_body(args.source)
+        tensors = {f"body.{name}": value for name, value in body.state_dict().items()}
+        about = "body of a classifier: train_det.py --weights starts from it"
+        if runtime:
+            cosine = compare_body(args.source, body, _scenes(card.flavour.input.size))
+            result["smallest_feature_cosine"] = cosine
+            said = f"features have a cosine of {cosine:.3f} or more (the original is 8-bit)"
+    out = args.common.out or Path(args.source.name).with_suffix(".safetensors")
     save_weights(out, tensors, card)
-    cli.result(args.common, result, "\n".join([*lines, f"written to {out}"]))
+    lines = [
+        f"{len(tensors)} tensors, alpha {card.model['alpha']:g}, {about}",
+        f"against LiteRT on built-in scenes: {said}" if runtime else _NOT_COMPARED,
+        f"written to {out}",
+    ]
+    result |= {"weights": str(out), "tensors": len(tensors), **card.to_json()}
+    cli.result(args.common, result, "\n".join(lines))
 
 
 def _scenes(size: int) -> Tensor:

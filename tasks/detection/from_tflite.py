@@ -21,6 +21,7 @@ from tasks.detection.ssd_layout import MOBILENET
 
 # TensorFlow's box encodings are ty tx th tw; ours are dx dy dw dh.
 BOX_ORDER = (1, 0, 3, 2)
+_BOXES = "BoxEncodingPredictor"
 _EXTRAS = 2 * len(MOBILENET.extras)  # Convolutions.
 _LEVELS = len(MOBILENET.shapes)
 
@@ -72,9 +73,14 @@ def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
     return model.eval(), card
 
 
+def is_detector(source: TfliteModel) -> bool:
+    """Whether a file has SSD's box predictors; else it may be a classifier."""
+    return any(_BOXES in conv.name for conv in source.convs)
+
+
 def _predictors(source: TfliteModel) -> tuple[list[TfliteConv], list[TfliteConv]]:
     """Box and class predictors of the six feature maps, finest first."""
-    boxes = [conv for conv in source.convs if "BoxEncodingPredictor" in conv.name]
+    boxes = [conv for conv in source.convs if _BOXES in conv.name]
     scores = [conv for conv in source.convs if "ClassPredictor" in conv.name]
     expected = BODY_CONVS + _EXTRAS + 2 * _LEVELS
     if (len(boxes), len(scores), len(source.convs)) != (_LEVELS, _LEVELS, expected):

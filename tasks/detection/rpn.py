@@ -16,8 +16,8 @@ from tasks.detection.spec import TwoStageLossSpec
 DEPTH = 512
 ANCHORS_PER_CELL = 12
 NMS_IOU = 0.7
-# Anchors that enter NMS, best first; TensorFlow takes all, torchvision 1000.
-CANDIDATES = 2000
+# Anchors that enter NMS, best first; TensorFlow takes all, torchvision as many.
+CANDIDATES = 1000
 # Relative side below which a proposal shows nothing.
 MIN_SIDE = 1e-3
 

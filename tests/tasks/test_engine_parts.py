@@ -138,7 +138,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     state = {"a": torch.arange(1000.0)}
     card = Card.from_json(
         {
-            "format": 1, "task": "detection", "model": {}, "flavour": flavour(), "classes": [],
+            "format": 2, "task": "detection", "model": {}, "flavour": flavour(), "classes": [],
             "metrics": {}, "source": "", "folded": False,
         }
     )  # fmt: skip

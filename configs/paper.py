@@ -1,0 +1,197 @@
+"""What a printed table of the MobileNets paper (arXiv 1704.04861) consists of.
+
+The tables themselves are in ``configs/paper_imagenet.py`` (1 to 9) and
+``configs/paper_tables.py`` (10 to 14, and all together). A figure keeps the printed text, so that
+ours can be rounded to its last digit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from backbone.spec import BackboneName, Variant
+from tasks.classification.spec import ClassifierSpec
+from tasks.detection.spec import DetectorBackbone, DetectorSpec, Framework
+
+Unit = Literal["M", "B", "%"]
+Counted = Literal["whole", "no_classifier", "no_batch_norm", "imagenet_head", "bias_adds"]
+NO_FC: Counted = "no_classifier"
+# How a convention is told to the reader.
+CONVENTIONS: dict[Counted, str] = {
+    "whole": "",
+    "no_classifier": "without the fully connected layers",
+    "no_batch_norm": "without batch norm",
+    "imagenet_head": "with the 1000 outputs of ImageNet",
+    "bias_adds": "with one addition per bias",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A printed cost.
+
+    Attributes:
+        text: As printed, without unit.
+        unit: M (10^6), B (10^9) or percent of the network.
+        step: What it was rounded to, where coarser than its last digit ("100" for 15300).
+        counted: What it counts; the suite's own convention (``backbone/cost.py``) is ``whole``.
+    """
+
+    text: str
+    unit: Unit = "M"
+    step: str = ""
+    counted: Counted = "whole"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A body with one linear layer of ``outputs`` columns.
+
+    Attributes:
+        spec: Body and input size.
+        outputs: Classes, attributes, cells, or width of an embedding.
+        true_5x5: GoogLeNet with the 5x5 convolutions of its paper; torchvision's has 3x3.
+    """
+
+    spec: ClassifierSpec
+    outputs: int = 1000
+    true_5x5: bool = False
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A detector of table 13, with COCO's 90 classes and background."""
+
+    spec: DetectorSpec
+    classes: int = 90
+
+
+@dataclass(frozen=True)
+class Block:
+    """One layer inside MobileNet, for table 3: channels in and out, side of its map in pixels."""
+
+    kind: Literal["conv", "separable"]
+    channels: int
+    size: int
+
+
+@dataclass(frozen=True)
+class LayerType:
+    """All layers of one type in 1.0 MobileNet-224, for table 2; named as LayerCost.kind is."""
+
+    kind: str
+
+
+Model = Classifier | Detector | Block | LayerType
+
+
+@dataclass(frozen=True)
+class Row:
+    """One printed row.
+
+    Attributes:
+        label: As printed.
+        accuracy: Percent, as printed, in the order of the table's metrics.
+        mult_adds: Printed multiply-accumulates.
+        params: Printed parameters.
+        model: What of ours it is; None if the paper does not say how it is built.
+        note: Why print and computation differ, or how the model was chosen.
+    """
+
+    label: str
+    accuracy: tuple[str, ...] = ()
+    mult_adds: Figure | None = None
+    params: Figure | None = None
+    model: Model | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of table 1.
+
+    Attributes:
+        label: Type, as printed.
+        stride: As printed.
+        filter: Shape as printed, with x for the multiplication sign.
+        input: H x W x C of its input, as printed.
+        note: Why print and computation differ.
+    """
+
+    label: str
+    stride: int
+    filter: str
+    input: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        """Filter, stride and input in one text, to compare with a layer of ours."""
+        return f"{self.filter} s{self.stride} on {self.input}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the paper.
+
+    Attributes:
+        number: 1 to 14.
+        title: In the paper's words, shortened.
+        rows: In printed order.
+        layers: Rows of table 1, which come before ``rows``.
+        task: Of the runs that fill its measured column; empty for tables without accuracies.
+        metrics: Names in a run's card, shares of 1.
+        metric: What the printed accuracies are, in percent.
+        note: What holds for all its rows.
+    """
+
+    number: int
+    title: str
+    rows: tuple[Row, ...]
+    layers: tuple[Layer, ...] = ()
+    task: str = ""
+    metrics: tuple[str, ...] = ()
+    metric: str = ""
+    note: str = ""
+
+
+def row(
+    label: str,
+    accuracy: str,
+    mult_adds: str | Figure,
+    params: str | Figure,
+    model: Model | None,
+    note: str = "",
+) -> Row:
+    """A row; accuracies are parted by blanks, and a cost that is mere text is in millions."""
+    adds, own = (Figure(f) if isinstance(f, str) else f for f in (mult_adds, params))
+    return Row(label, tuple(accuracy.split()), adds, own, model, note)
+
+
+def billions(text: str, counted: Counted = "whole") -> Figure:
+    """A cost printed in billions."""
+    return Figure(text, "B", counted=counted)
+
+
+def percent(text: str) -> Figure:
+    """A share printed in percent."""
+    return Figure(text, "%")
+
+
+def mobilenet(
+    alpha: float, size: int, outputs: int = 1000, *, variant: Variant = "standard"
+) -> Classifier:
+    """MobileNet v1 on ``size`` pixels."""
+    return Classifier(ClassifierSpec(alpha=alpha, size=size, variant=variant), outputs)
+
+
+def peer(
+    backbone: BackboneName, size: int, outputs: int = 1000, *, true_5x5: bool = False
+) -> Classifier:
+    """A network that MobileNet is compared with, on ``size`` pixels."""
+    return Classifier(ClassifierSpec(backbone=backbone, size=size), outputs, true_5x5)
+
+
+def detector(framework: Framework, backbone: DetectorBackbone) -> Detector:
+    """A detector with the framework's own input size."""
+    return Detector(DetectorSpec(framework=framework, backbone=backbone))

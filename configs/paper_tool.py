@@ -1,0 +1,45 @@
+"""Flags of ``tools/paper.py``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from configs.common import Common
+
+NUM_TABLES = 14
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Print the MobileNets paper's tables beside what this suite computes and has measured.
+
+    Every printed cost stands beside ours, with "match", or "no" and the reason. Accuracies of
+    finished runs fill the measured column. With --out FOLDER the tables and figures 4 and 5 are
+    written to paper.html, figure4.svg and figure5.svg.
+    """
+
+    table: tuple[int, ...] = ()
+    """Numbers of the tables to show, 1 to 14; all if left out."""
+    runs: tuple[Path, ...] = ()
+    """Folders to search for finished runs; by default runs/, if there is one."""
+    markdown: bool = False
+    """Print Markdown tables."""
+    common: Common = field(default_factory=Common)
+
+    def __post_init__(self) -> None:
+        """Refuse what is not in the paper.
+
+        Raises:
+            ValueError: Naming the flag, its value and the choices.
+        """
+        for number in self.table:
+            if not 1 <= number <= NUM_TABLES:
+                raise ValueError(f"--table {number}: choose from 1 to {NUM_TABLES}")
+        if self.markdown and self.common.json:
+            raise ValueError("--markdown and --json: choose one of them")
+        for folder in self.runs:
+            if not folder.is_dir():
+                raise ValueError(f"--runs {folder}: no such folder")
+        if self.common.out is not None and self.common.out.is_file():
+            raise ValueError(f"--out {self.common.out}: is a file; name a folder")
