@@ -237,9 +237,14 @@ RCNN_PRESETS: dict[str, TrainDet] = {
 
 
 def choose_preset(
-    name: str, framework: Framework = "ssd300", *, has_data: bool, has_weights: bool
+    name: str,
+    framework: Framework = "ssd300",
+    backbone: str = "mobilenet_v1",
+    *,
+    has_data: bool,
+    has_weights: bool,
 ) -> TrainDet:
-    """The defaults of a preset for a framework; ``auto`` goes by what was given.
+    """The defaults of a preset for a framework and a body; ``auto`` goes by what was given.
 
     Raises:
         ValueError: On an unknown name, with the choices.
@@ -252,4 +257,7 @@ def choose_preset(
     if name not in presets:
         raise ValueError(f"--preset {name}: {framework} has auto, {', '.join(presets)}")
     preset = presets[name]
-    return replace(preset, model=replace(preset.model, framework=framework, size=0))
+    model = replace(preset.model, framework=framework, size=0)
+    if backbone != "mobilenet_v1":  # Which alone has widths; and VGG16 pools its crops anyway.
+        model = replace(model, alpha=1.0, roi_pool=model.roi_pool and backbone != "vgg16")
+    return replace(preset, model=model)

@@ -97,6 +97,8 @@ class CheckData:
     """Detector whose anchors the boxes are compared with."""
     size: int = 0
     """Its input size in pixels; 0 is the framework's own, 300 or 600."""
+    keep_aspect: bool = False
+    """Compare as for a detector that keeps a photo's shape instead of warping it to a square."""
     decode: bool = False
     """Decode every picture to its end instead of reading its header."""
     lines: int = 20

@@ -85,15 +85,17 @@ def examine(
     *,
     mend_boxes: bool = True,
     decode: bool = False,
+    keep_aspect: bool = False,
 ) -> Checkup:
     """Examine a detection set.
 
     Args:
         data: What the adapter read.
-        anchors: (A, 4) cx cy w h relative to the image, to compare box sizes with.
+        anchors: (A, 4) cx cy w h relative to the input, to compare box sizes with.
         mend_boxes: Clip and drop boxes for training. For evaluation the ground truth stays as
             annotated, or the figures would not be comparable; only NaN is dropped.
         decode: Decode every picture instead of reading its header.
+        keep_aspect: The input holds the picture's longer side, instead of each side its own.
     """
     findings: list[Finding] = []
     good_images = _check_images(data, decode, findings)
@@ -104,7 +106,7 @@ def examine(
     if len(data) and not len(mended.boxes):
         aim = "learn from" if mend_boxes else "score"
         findings.append(Finding("no boxes", "refused", str(data.root), None, f"none to {aim}"))
-    return Checkup(mended, tuple(findings), _summary(mended, anchors))
+    return Checkup(mended, tuple(findings), _summary(mended, anchors, keep_aspect))
 
 
 def _check_images(data: DetectionData, decode: bool, findings: list[Finding]) -> Mask:
@@ -234,7 +236,9 @@ def _check_whole(data: DetectionData, good_images: Mask, findings: list[Finding]
         )
 
 
-def _summary(data: DetectionData, anchors: NDArray[np.float32] | None) -> dict[str, Any]:
+def _summary(
+    data: DetectionData, anchors: NDArray[np.float32] | None, keep_aspect: bool
+) -> dict[str, Any]:
     """Counts of the mended set."""
     per_image = np.diff(data.offsets)
     per_class = np.bincount(data.labels[~data.iscrowd], minlength=len(data.classes) + 1)[1:]
@@ -255,6 +259,8 @@ def _summary(data: DetectionData, anchors: NDArray[np.float32] | None) -> dict[s
             f"p{q}": round(float(np.percentile(sides, q)), 3) for q in (5, 25, 50, 75, 95)
         }
     if anchors is not None and len(relative):
+        if keep_aspect:
+            relative = (data.boxes / np.maximum(frames.max(axis=1, keepdims=True), 1))[usable]
         chosen = relative[:: -(-len(relative) // _COVER_SAMPLE)].astype(np.float32)
         cover = np.concatenate([_best_iou(part, anchors) for part in _parts(chosen)])
         summary["anchor_cover"] = {
@@ -322,12 +328,13 @@ def examine_or_refuse(
     anchors: NDArray[np.float32] | None = None,
     *,
     mend_boxes: bool,
+    keep_aspect: bool = False,
 ) -> Checkup:
     """Examine, and raise if the set cannot be used.
 
     Raises:
         ValueError: Naming what is wrong with the set.
     """
-    checkup = examine(data, anchors, mend_boxes=mend_boxes)
+    checkup = examine(data, anchors, mend_boxes=mend_boxes, keep_aspect=keep_aspect)
     checkup.raise_if_refused()
     return checkup

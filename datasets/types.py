@@ -115,3 +115,12 @@ class DetectionBatch(TypedDict):
     image_ids: list[int]
     sizes: list[tuple[int, int]]  # original (width, height)
     files: list[str]
+
+
+class LabelBatch(TypedDict):
+    """What a classifier's loader yields: B images of S x S."""
+
+    images: torch.Tensor  # (B, 3, S, S) uint8 RGB; the model normalises them on its device
+    targets: torch.Tensor  # (B,) int64 column of each image, from 0
+    image_ids: list[int]  # index in the data set
+    files: list[str]

@@ -69,6 +69,9 @@ class Card:
         form = data.get("format") if isinstance(data, dict) else None
         if form != FORMAT:
             raise ValueError(f"card of format {form}; this version reads {FORMAT}")
+        for name in ("model", "metrics"):
+            if not isinstance(data.get(name), dict):
+                raise ValueError(f"the card's {name} is missing or no table")
         try:
             return cls(
                 task=data["task"],

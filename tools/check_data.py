@@ -22,7 +22,7 @@ def main() -> None:
     data = open_detection(args.data, args.split)
     spec = DetectorSpec(framework=args.framework, size=args.size)
     anchors = detector_anchors(spec).numpy()
-    checkup = examine(data, anchors, decode=args.decode)
+    checkup = examine(data, anchors, decode=args.decode, keep_aspect=args.keep_aspect)
     findings = [asdict(finding) for finding in checkup.findings]
     refused = any(finding.action == "refused" for finding in checkup.findings)
     report = {**checkup.summary, "refused": refused, "findings": findings}

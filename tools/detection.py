@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backbone.cost import Cost
 from configs.common import Common
 from datasets.annotations import DetectionData
 from datasets.check import describe, examine_or_refuse
@@ -58,7 +59,9 @@ def open_examined(path: Path, split: Split, spec: DetectorSpec, *, train: bool) 
     """
     anchors = detector_anchors(spec).numpy()
     try:
-        checkup = examine_or_refuse(open_detection(path, split), anchors, mend_boxes=train)
+        checkup = examine_or_refuse(
+            open_detection(path, split), anchors, mend_boxes=train, keep_aspect=spec.keep_aspect
+        )
     except ValueError as error:
         raise ValueError(f"{split} data: {error}") from error
     if train or checkup.findings:
@@ -151,7 +154,8 @@ def score_and_report(
     folder.mkdir(parents=True, exist_ok=True)
     evaluator.write(folder)
     data = validation.data
-    facts = _facts(model.spec, card, data)
+    cost = detector_cost(model.spec, len(card.classes))
+    facts = _facts(cost, card, data)
     facts.append(("time", f"{seconds:.1f} s for {len(data)} images on {device}"))
     report = write_report(
         folder,
@@ -160,6 +164,7 @@ def score_and_report(
             command=shown_command(),
             classes=data.classes,
             score=score,
+            cost=cost,
             results=[evaluator.images[int(i)] for i in data.image_ids],
             truths=[data.target(i) for i in range(len(data))],
             read=data.image,
@@ -171,8 +176,7 @@ def score_and_report(
     return score, report
 
 
-def _facts(spec: DetectorSpec, card: Card, data: DetectionData) -> list[tuple[str, str]]:
-    cost = detector_cost(spec, len(card.classes))
+def _facts(cost: Cost, card: Card, data: DetectionData) -> list[tuple[str, str]]:
     return [
         ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
         ("cost", str(cost)),
@@ -183,10 +187,11 @@ def _facts(spec: DetectorSpec, card: Card, data: DetectionData) -> list[tuple[st
     ]
 
 
-def score_text(score: Score, folder: Path) -> str:
-    """The result of an evaluation for people."""
+def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
+    """The result of an evaluation for people: what it found, and what it costs."""
     metrics, classes = format_metrics(score["metrics"]), format_classes(score["per_class"])
-    return f"{metrics}\n\n{classes}\n\nreport: {folder / 'report.html'}"
+    cost = f"  cost       {report['facts']['cost']} per image"
+    return f"{metrics}\n{cost}\n\n{classes}\n\nreport: {folder / 'report.html'}"
 
 
 def new_run_folder(common: Common, preset: str) -> Path:

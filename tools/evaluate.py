@@ -20,6 +20,8 @@ def main() -> None:
     device = cli.prepare(args.common)
     original = args.weights.suffix == ".tflite"
     model: Detector | LiteRtDetector
+    if original and args.proposals is not None:
+        raise ValueError(f"--proposals {args.proposals}: {args.weights} has no second stage")
     if original:
         model, card = load_litert(args.weights, post=args.post)
     else:
@@ -43,7 +45,8 @@ def main() -> None:
     score, report = detection.score_and_report(
         model, card, validation, folder=folder, device="cpu" if original else device, title=title
     )
-    cli.result(args.common, {"folder": str(folder), **report}, detection.score_text(score, folder))
+    text = detection.score_text(score, report, folder)
+    cli.result(args.common, {"folder": str(folder), **report}, text)
 
 
 if __name__ == "__main__":

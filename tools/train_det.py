@@ -18,13 +18,17 @@ from tools import cli
 def read_flags() -> TrainDet:
     """The command line over the preset's defaults, or the configuration of a run to resume."""
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("preset", "framework", "data", "weights", "resume"):
+    for name in ("preset", "framework", "backbone", "data", "weights", "resume"):
         peek.add_argument(f"--{name}")
     given, _ = peek.parse_known_args()
     source = {} if {"-h", "--help"} & set(sys.argv) else _architecture(given.weights)
+    backbone = source.get("backbone", given.backbone or "mobilenet_v1")
+    if given.backbone not in (None, backbone):
+        raise ValueError(f"--backbone {given.backbone}: {given.weights} has {backbone}")
     default = choose_preset(
         given.preset or "auto",
         given.framework or source.get("framework", "ssd300"),
+        backbone,
         has_data=bool(given.data),
         has_weights=bool(given.weights),
     )

@@ -85,7 +85,7 @@ def train_detector(config: TrainDet) -> None:
     )
     minutes = (time.perf_counter() - started) / 60
     data = {"folder": str(folder), "minutes": round(minutes, 2), **report}
-    text = f"{score_text(score, folder)}\nweights: {folder / WEIGHTS_NAME}"
+    text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
     cli.result(config.common, data, f"{text}\ntook {minutes:.1f} minutes")
 
 

@@ -28,7 +28,7 @@ def import_body(path: Path) -> tuple[MobileNetV1, Card]:
         ValueError: If the file is not a MobileNet v1, or a tensor of it does not fit.
     """
     source = read_tflite(path)
-    flavour, alpha = tflite_flavour(source), tflite_alpha(source)
+    alpha, flavour = tflite_alpha(source), tflite_flavour(source)
     body = MobileNetV1(alpha, flavour)
     load_into(body, tflite_body(source, flavour.bn_eps), str(path))
     card = Card(

@@ -1,41 +1,46 @@
-"""The classifier: photos in, one logit per class out, on any body."""
+"""The classifier and its weights files: photos in, one logit per class out, on any body."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from backbone.bodies import build_body, default_flavour
 from backbone.flavour import Flavour
 from backbone.layers import Normalize
-from tasks.classification.spec import ClassifierSpec
-
-# TF-slim keeps .999 of MobileNet's features.
-DROPOUT = 0.001
+from tasks.classification.mix import mix
+from tasks.classification.spec import ClassifierSpec, ClassLossSpec
 
 
 class Classifier(nn.Module):
-    """Normalisation, body and head.
+    """Normalisation, body, head and loss.
 
     Args:
         spec: Architecture.
         num_classes: Columns of the answer.
         flavour: Of the body; its input size is ``spec.size``.
-        dropout: Share of the features that are dropped before the last layer in training.
+        loss: Training objective.
+
+    Attributes:
+        networks: Names of the methods that are network alone, which ``--compile`` compiles.
 
     Raises:
         ValueError: If there is no class, or the body cannot be built so.
     """
+
+    networks = ("raw",)
 
     def __init__(
         self,
         spec: ClassifierSpec,
         num_classes: int,
         flavour: Flavour,
-        dropout: float = DROPOUT,
+        loss: ClassLossSpec | None = None,
     ) -> None:
         super().__init__()
+        self.loss = loss or ClassLossSpec()
         if num_classes < 1:
             raise ValueError(f"{num_classes} classes: a classifier needs at least one")
         self.spec, self.num_classes = spec, num_classes
@@ -48,20 +53,37 @@ class Classifier(nn.Module):
                 f"--size {spec.size} is too small for {spec.backbone}: {self.body.min_size} "
                 "pixels or more"
             )
-        self.head = self.body.make_classifier(num_classes, dropout)
+        self.head = self.body.make_classifier(num_classes, self.loss.dropout)
         self.last_stride = max(self.body.channels)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def raw(self, images: Tensor) -> Tensor:
         """Logits (B, num_classes) of RGB images (B, 3, H, W), 0..255 of any dtype."""
         logits: Tensor = self.head(self.body(self.normalize(images))[self.last_stride])
         return logits
+
+    def forward(self, images: Tensor, targets: Tensor | None = None) -> dict[str, Tensor] | Tensor:
+        """Losses in training, logits in evaluation.
+
+        Args:
+            images: (B, 3, S, S) RGB 0..255.
+            targets: (B,) int64 column of each image, from 0. Needed in training.
+        """
+        if not self.training:
+            return self.raw(images)
+        assert targets is not None, "training needs targets"
+        images, shares = mix(images, targets, self.num_classes, self.loss)
+        return {
+            "class": functional.cross_entropy(
+                self.raw(images).float(), shares, label_smoothing=self.loss.label_smoothing
+            )
+        }
 
 
 def build_classifier(
     spec: ClassifierSpec,
     num_classes: int,
     flavour: Flavour | None = None,
-    dropout: float = DROPOUT,
+    loss: ClassLossSpec | None = None,
 ) -> Classifier:
     """A classifier with fresh weights.
 
@@ -69,11 +91,11 @@ def build_classifier(
         spec: Architecture.
         num_classes: Columns of the answer.
         flavour: The body's default where None; its input size is replaced by the spec's.
-        dropout: Share of the features that are dropped before the last layer in training.
+        loss: Training objective.
 
     Raises:
         ValueError: If there is no class, or the body cannot be built so.
     """
     flavour = flavour or default_flavour(spec.backbone)
     flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
-    return Classifier(spec, num_classes, flavour, dropout)
+    return Classifier(spec, num_classes, flavour, loss)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from backbone.spec import BackboneName, Variant
+from tasks.spec import flag_of
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,31 @@ class ClassifierSpec:
     def to_json(self) -> dict[str, Any]:
         """Plain dict for a card."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class ClassLossSpec:
+    """The training objective of a classifier."""
+
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes; the paper uses none."""
+    mixup: float = 0.0
+    """Beta(a, a) by which pairs of images are blended in training; 0 for none."""
+    cutmix: float = 0.0
+    """Beta(a, a) of the area by which pairs of images are pasted; 0 for none. With mixup too,
+    each batch takes one of them."""
+    dropout: float = 0.001
+    """Share of the features that are dropped before the last layer in training."""
+
+    def __post_init__(self) -> None:
+        """Refuse what teaches nothing.
+
+        Raises:
+            ValueError: Naming the flag and its value.
+        """
+        for name in ("label_smoothing", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1)")
+        for name in ("mixup", "cutmix"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 0 or more")

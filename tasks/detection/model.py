@@ -149,9 +149,11 @@ def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, li
     for name in ("backbone", "alpha", *(("head", "roi_pool") if whole else ())):
         ours, theirs = spec[name], card.model.get(name)
         if ours != theirs:
+            flag = flag_of(name)
+            choice = f"{flag} {theirs}" if not isinstance(ours, bool) else flag
             raise ValueError(
                 f"{path}: the weights have {name} {theirs}, the model to train {ours}; "
-                f"choose --{flag_of(name)} {theirs}"
+                f"choose --{'no-' if theirs is False else ''}{choice}"
             )
     flavour = model.body.flavour
     size, crop = flavour.input.size, flavour.input.crop

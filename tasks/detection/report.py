@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from backbone.cost import Cost
 from datasets.types import ClassMap, DetectionTarget
 from tasks.detection.draw import Image, draw_detections, draw_truth
 from tasks.detection.evaluator import (
@@ -45,6 +46,7 @@ class ReportData:
         command: That made it.
         classes: Of the ground truth.
         score: COCO's figures.
+        cost: Of the network for one image.
         results: Per image, labels in ``classes``.
         truths: Per image, in the same order, boxes in original pixels.
         read: Gives the picture of an index.
@@ -57,6 +59,7 @@ class ReportData:
     command: str
     classes: ClassMap
     score: Score
+    cost: Cost
     results: Sequence[ImageResult]
     truths: Sequence[DetectionTarget]
     read: Callable[[int], Image]
@@ -85,6 +88,7 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
     per_class = data.score["per_class"]
     summary = {
         "metrics": data.score["metrics"],
+        "cost": {"mult_adds": data.cost.mult_adds, "params": data.cost.params},
         "per_class": {name: {"AP": a, "AP50": b} for name, (a, b) in per_class.items()},
         "confusion": {
             "classes": [*data.classes.names, "background"],
@@ -106,6 +110,8 @@ def _write_numbers(page: Page, data: ReportData, confusion: NDArray[np.int64]) -
             (format_value(metrics["AP"]), "AP (COCO, IoU .50-.95)"),
             (format_value(metrics["AP50"]), "AP50"),
             (format_value(metrics["AR100"]), "AR100"),
+            (f"{data.cost.mult_adds / 1e9:.3f} B", "mult-adds per image"),
+            (f"{data.cost.params / 1e6:.3f} M", "parameters"),
             (str(len(data.results)), "images"),
         ]
     )
@@ -224,7 +230,10 @@ def _picture(data: ReportData, index: int, match: _Matched) -> tuple[Image, str]
 def _training_plots(history: Sequence[tuple[int, str, float]]) -> list[tuple[Figure, str]]:
     plots = []
     for names, caption in (
-        (("loss", "loss_class", "loss_box"), "losses over steps (smoothed)"),
+        (
+            ("loss", "loss_rpn_class", "loss_rpn_box", "loss_class", "loss_box"),
+            "losses over steps (smoothed)",
+        ),
         (("AP", "AP50"), "validation over steps"),
     ):
         figure = Figure(figsize=(5, 3))

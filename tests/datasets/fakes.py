@@ -62,6 +62,24 @@ def voc_xml(objects: list[tuple[str, Box, bool]], width: int = 64, height: int =
     return f"<annotation>{size}{things}</annotation>"
 
 
+def write_voc(root: Path) -> Path:
+    """VOC 2007 with two training pictures, one of them empty, and one to test on."""
+    base = root / "VOCdevkit" / "VOC2007"
+    save_pictures(base / "JPEGImages", ["a.jpg", "b.jpg", "c.jpg"])
+    for folder in ("Annotations", "ImageSets/Main"):
+        (base / folder).mkdir(parents=True)
+    contents: dict[str, list[tuple[str, Box, bool]]] = {
+        "a": [("dog", (5, 7, 24, 36), False), ("cat", (1, 1, 64, 48), True)],
+        "b": [],
+        "c": [("person", (10, 10, 20, 20), False)],
+    }
+    for stem, objects in contents.items():
+        (base / "Annotations" / f"{stem}.xml").write_text(voc_xml(objects))
+    (base / "ImageSets/Main/trainval.txt").write_text("a\nb\n")
+    (base / "ImageSets/Main/test.txt").write_text("c\n")
+    return root
+
+
 def write_yolo(root: Path, lines: dict[str, str], names: str = "[cat, dog]") -> Path:
     """Training images with their label lines; validation is the same folder."""
     save_pictures(root / "images" / "train", [f"{stem}.png" for stem in lines])

@@ -24,6 +24,17 @@ def check(root: Path, boxes: list[tuple[int, int, Any]], **options: Any) -> Chec
     return examine(open_detection(write_coco(root, boxes), "train"), **options)
 
 
+def test_anchors_are_compared_with_boxes_as_the_input_shows_them(tmp_path: Path) -> None:
+    """A box that fills a picture of 64x48: all of a warped input, three quarters of a padded."""
+    anchor = np.array([[0.5, 0.375, 1, 0.75]], np.float32)
+    whole = [(10, 3, [0, 0, 64, 48])]
+    warped = check(tmp_path / "a", whole, anchors=anchor).summary
+    padded = check(tmp_path / "b", whole, anchors=anchor, keep_aspect=True).summary
+    assert warped["anchor_cover"]["median_iou"] == 0.75
+    assert padded["anchor_cover"]["median_iou"] == 1
+    assert warped["relative_size"] == padded["relative_size"]
+
+
 def test_good_data_is_left_alone(tmp_path: Path) -> None:
     data = open_detection(write_coco(tmp_path, GOOD_BOXES, images=3), "train")
     checkup = examine(data)

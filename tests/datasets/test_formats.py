@@ -17,6 +17,7 @@ from tests.datasets.fakes import (  # fmt: skip
     save_pictures,
     voc_xml,
     write_coco,
+    write_voc,
     write_yolo,
 )
 
@@ -62,25 +63,8 @@ def test_a_set_in_one_part_is_parted_by_name(tmp_path: Path) -> None:
     assert 10 <= len(names["val"]) <= 30
 
 
-def voc(root: Path) -> Path:
-    base = root / "VOCdevkit" / "VOC2007"
-    save_pictures(base / "JPEGImages", ["a.jpg", "b.jpg", "c.jpg"])
-    for folder in ("Annotations", "ImageSets/Main"):
-        (base / folder).mkdir(parents=True)
-    contents = {
-        "a": [("dog", (5, 7, 24, 36), False), ("cat", (1, 1, 64, 48), True)],
-        "b": [],
-        "c": [("person", (10, 10, 20, 20), False)],
-    }
-    for stem, objects in contents.items():
-        (base / "Annotations" / f"{stem}.xml").write_text(voc_xml(objects))
-    (base / "ImageSets/Main/trainval.txt").write_text("a\nb\n")
-    (base / "ImageSets/Main/test.txt").write_text("c\n")
-    return root
-
-
 def test_voc(tmp_path: Path) -> None:
-    train, val = (open_detection(voc(tmp_path / s), s) for s in ("train", "val"))
+    train, val = (open_detection(write_voc(tmp_path / s), s) for s in ("train", "val"))
     assert train.format == "voc"
     assert train.classes == val.classes
     assert len(train.classes) == 20  # All names are VOC's, so it is VOC's list.

@@ -41,9 +41,13 @@ def extent(image: np.ndarray, label: int) -> tuple[int, int, int, int] | None:
 
 
 @pytest.mark.parametrize("augmentation", ["none", "flip", "tf"])
+@pytest.mark.parametrize("keep_aspect", [False, True])
 @pytest.mark.parametrize("seed", range(12))
-def test_boxes_follow_their_objects(augmentation: Augmentation, seed: int) -> None:
-    image, target = DetectionTransform(SIZE, augmentation)(*picture(), seed)
+def test_boxes_follow_their_objects(
+    augmentation: Augmentation, seed: int, keep_aspect: bool
+) -> None:
+    transform = DetectionTransform(SIZE, augmentation, keep_aspect=keep_aspect)
+    image, target = transform(*picture(), seed)
     assert image.shape == (SIZE, SIZE, 3)
     assert image.dtype == np.uint8
     assert target["labels"].dtype == np.int64
@@ -54,9 +58,16 @@ def test_boxes_follow_their_objects(augmentation: Augmentation, seed: int) -> No
         assert box == pytest.approx(extent(image, int(label)), abs=2.5)
 
 
-@given(seed=st.integers(0, 2**32 - 1), width=st.integers(8, 200), height=st.integers(8, 200))
-@settings(max_examples=60, deadline=None)
-def test_full_augmentation_keeps_every_promise(seed: int, width: int, height: int) -> None:
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    width=st.integers(8, 200),
+    height=st.integers(8, 200),
+    full=st.sampled_from(["warped", "padded"]),
+)
+@settings(max_examples=80, deadline=None)
+def test_full_augmentation_keeps_every_promise(
+    seed: int, width: int, height: int, full: str
+) -> None:
     rng = np.random.default_rng(seed)
     low = rng.random((5, 2)) * (width - 4, height - 4)
     high = low + 2 + rng.random((5, 2)) * ((width, height) - low - 2)
@@ -66,7 +77,7 @@ def test_full_augmentation_keeps_every_promise(seed: int, width: int, height: in
         "iscrowd": np.zeros(5, bool),
     }
     picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    image, moved = FULL(picture, target, seed)
+    image, moved = {"warped": FULL, "padded": PADDED}[full](picture, target, seed)
     boxes = moved["boxes"]
     assert image.shape == (SIZE, SIZE, 3)
     assert boxes.dtype == np.float32
@@ -78,6 +89,7 @@ def test_full_augmentation_keeps_every_promise(seed: int, width: int, height: in
 
 
 FULL = DetectionTransform(SIZE, "ssd")
+PADDED = DetectionTransform(SIZE, "ssd", keep_aspect=True)
 
 
 def test_the_same_seed_gives_the_same_and_another_another() -> None:

@@ -22,6 +22,9 @@ from tests.tools.conftest import Finished
 from tests.tools.runs import SMALL
 
 
+TWO = ("--framework", "faster_rcnn_300")
+
+
 def expect(answer: tuple[int, str, str], *parts: str, status: int = 2) -> None:
     """The exit status, and all parts in the message, wherever its lines break."""
     code, out, err = answer
@@ -40,7 +43,7 @@ def expect(answer: tuple[int, str, str], *parts: str, status: int = 2) -> None:
         (["--alpha", "0"], ["--alpha 0.0 must be above 0"]),
         (["--size", "16"], ["--size 16 is too small: 32 pixels or more"]),
         (["--framework", "ssd301"], ["ssd301", "ssd300"]),
-        (["--preset", "fast"], ["--preset fast: choose one of auto, paper"]),
+        (["--preset", "fast"], ["--preset fast: ssd300 has auto, paper"]),
         (["--epochs", "0"], ["--epochs 0 must be 1 or more"]),
         (["--lr", "-1"], ["--lr -1.0 must be above 0"]),
         (["--batch-size", "1"], ["--batch-size 1", "--freeze-bn"]),
@@ -49,6 +52,17 @@ def expect(answer: tuple[int, str, str], *parts: str, status: int = 2) -> None:
         (["--device", "mps"], ["--device mps: not on this machine; there is"]),
         (["--data", "nowhere"], ["nowhere: no such file or folder"]),
         (["--weights", "nowhere"], ["nowhere: no such weights file or run folder"]),
+        (["--framework", "faster_rcnn"], ["--framework faster_rcnn: choose one of ssd300"]),
+        (["--preset", "focal", *TWO], ["--preset focal: faster_rcnn_300 has auto, paper"]),
+        (["--proposals", "10"], ["--proposals 10: SSD has no second stage"]),
+        (["--roi-pool"], ["--roi-pool: SSD has no second stage"]),
+        (["--rpn-samples", "10"], ["--rpn-samples 10: ssd300 has no such loss"]),
+        (["--focal-gamma", "1", *TWO], ["--focal-gamma 1.0: faster_rcnn_300 has no such"]),
+        (["--head", "ssdlite", *TWO], ["--head ssdlite: only SSD"]),
+        (["--proposals", "0", *TWO], ["--proposals 0 must be 1 or more"]),
+        (["--box-samples", "1", *TWO], ["--box-samples 1 must be 2 or more"]),
+        (["--backbone", "vgg16", "--alpha", ".5"], ["--alpha 0.5: vgg16 has one width only"]),
+        (["--backbone", "resnet"], ["resnet", "--backbone", "vgg16"]),
         (["--resume", "nowhere"], ["--resume nowhere: no config.json there"]),
     ],
 )
@@ -158,7 +172,7 @@ def card_of(change: Callable[[dict[str, object]], None]) -> Callable[[Path], Non
         (pickled, ["not a whole safetensors file", "tools/import_weights.py"]),
         (without_card, ["carry no card", "tools/import_weights.py"]),
         (card_of(lambda card: card.update(task="gan")), ["are for gan, not for detection"]),
-        (card_of(lambda card: card.update(format=9)), ["card of format 9; this version reads 1"]),
+        (card_of(lambda card: card.update(format=9)), ["card of format 9; this version reads 2"]),
         (card_of(lambda card: card["model"].update(alpha=0.5)), ["another width"]),  # type: ignore[attr-defined]
         (card_of(lambda card: card["model"].update(wings=2)), ["cannot be built", "wings"]),  # type: ignore[attr-defined]
     ],
@@ -293,9 +307,12 @@ def test_files_to_import(
     assert not (tmp_path / "out").exists()
 
 
-def test_weights_of_a_classifier(tool: Tool, tmp_path: Path, real_data: Path) -> None:
-    file = real_data / "weights" / "mobilenet_v1_0.25_128_quant.tflite"
-    expect(tool("import_weights", file, "--out", tmp_path / "out"), "not an SSD MobileNet v1")
+def test_the_original_has_no_proposals(
+    tool: Tool, tmp_path: Path, scenes: Path, ssd_tflite: Path
+) -> None:
+    args = ("--data", scenes, "--proposals", 5, "--out", tmp_path / "out")
+    expect(tool("evaluate", ssd_tflite, *args), "--proposals 5", "no second stage")
+    assert not (tmp_path / "out").exists()
 
 
 def test_too_few_labels(tool: Tool, tmp_path: Path, ssd_tflite: Path) -> None:

@@ -6,6 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datasets.check import examine
+from datasets.detection import open_detection
+from tasks.detection.model import detector_anchors
+from tasks.detection.spec import DetectorSpec
 from tests.conftest import Tool
 from tests.datasets.fakes import GOOD_BOXES, write_coco
 
@@ -52,6 +56,20 @@ def test_every_real_set(real_data: Path, tool: Tool) -> None:
         status, text, err = tool("check_data", real_data / name, "--json")
         assert status == 0, err
         assert not json.loads(text)["refused"]
+
+
+def test_compares_boxes_with_the_framework_s_anchors(scenes: Path, tool: Tool) -> None:
+    covers = []
+    for flags in ((), ("--framework", "faster_rcnn_600"), ("--keep-aspect",)):
+        status, text, err = tool("check_data", scenes, *flags, "--json")
+        assert status == 0, err
+        covers.append(json.loads(text)["anchor_cover"])
+    boxes = open_detection(scenes, "train")
+    anchors = detector_anchors(DetectorSpec(framework="faster_rcnn_600")).numpy()
+    assert covers[1] == examine(boxes, anchors).summary["anchor_cover"]
+    assert len({json.dumps(cover) for cover in covers}) == 3
+    status, text, _ = tool("check_data", scenes, "--framework", "faster_rcnn_600", "--size", 16)
+    assert status == 2
 
 
 @pytest.mark.parametrize("lines", [1, 3])
