@@ -68,7 +68,9 @@ class Card:
         """
         form = data.get("format") if isinstance(data, dict) else None
         if form != FORMAT:
-            raise ValueError(f"card of format {form}; this version reads {FORMAT}")
+            raise ValueError(
+                f"card of format {form}; this version reads {FORMAT}: import or train it again"
+            )
         for name in ("model", "metrics"):
             if not isinstance(data.get(name), dict):
                 raise ValueError(f"the card's {name} is missing or no table")

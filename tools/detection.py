@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from backbone.cost import Cost
-from configs.common import Common
 from datasets.annotations import DetectionData
 from datasets.check import describe, examine_or_refuse
 from datasets.coco import to_coco
@@ -192,28 +191,3 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
     metrics, classes = format_metrics(score["metrics"]), format_classes(score["per_class"])
     cost = f"  cost       {report['facts']['cost']} per image"
     return f"{metrics}\n{cost}\n\n{classes}\n\nreport: {folder / 'report.html'}"
-
-
-def new_run_folder(common: Common, preset: str) -> Path:
-    """``--out``, or ``runs/<preset>/<time>``.
-
-    Raises:
-        ValueError: If ``--out`` holds a run already.
-    """
-    if common.out is None:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        folder = Path("runs") / preset / stamp
-        while folder.exists():
-            folder = folder.with_name(f"{folder.name}+")
-        return folder
-    if is_first() and (common.out / "config.json").exists():
-        raise ValueError(
-            f"--out {common.out}: holds a run already; choose another folder, or go on with it "
-            f"by --resume {common.out}"
-        )
-    return common.out
-
-
-def is_first() -> bool:
-    """Whether this is the process that writes files."""
-    return int(os.environ.get("RANK", 0)) == 0

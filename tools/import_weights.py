@@ -21,8 +21,7 @@ def main() -> None:
     args = cli.parse(ImportWeights)
     if args.source.suffix != ".tflite":
         raise ValueError(
-            f"{args.source}: unknown kind of weights {args.source.suffix!r}; this tool reads "
-            "TensorFlow Lite files (.tflite)"
+            f"{args.source}: unknown kind of weights {args.source.suffix!r}; only .tflite is read"
         )
     from backbone.tflite import read_tflite
     from tasks.card import save_weights

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from configs.detection import TrainDet, choose_preset
-from configs.io import from_json
+from tasks.detection.spec import DetectorSpec
 from tools import cli
+from tools.running import resumed
 
 
 def read_flags() -> TrainDet:
@@ -32,40 +32,27 @@ def read_flags() -> TrainDet:
         has_data=bool(given.data),
         has_weights=bool(given.weights),
     )
-    if source.get("framework") not in (None, default.model.framework):
-        source = {name: source[name] for name in ("backbone", "alpha")}
+    theirs = source.pop("framework", default.model.framework)
+    if theirs != default.model.framework:
+        del source["size"]
+        if "ssd300" in (theirs, default.model.framework):  # Only the body is of use.
+            source = {name: source[name] for name in ("backbone", "alpha")}
     default = replace(default, model=replace(default.model, **source))
     config = cli.parse(TrainDet, default)
     if config.resume is None:
         return replace(config, preset=default.preset, command=cli.shown_command())
-    file = config.resume / "config.json"
-    if not file.exists():
-        raise ValueError(f"--resume {config.resume}: no config.json there; is it a run folder?")
-    saved = from_json(TrainDet, json.loads(file.read_text()))
-    changed = [a for a in sys.argv[1:] if a.startswith("--") and a.split("=")[0] not in _RESUMABLE]
-    if changed:
-        raise ValueError(
-            f"{changed[0]} cannot be changed on resume: the run goes on as it was configured"
-        )
-    common = replace(config.common, seed=saved.common.seed, out=config.resume)
-    return replace(saved, resume=config.resume, workers=config.workers, common=common)
+    return resumed(config, config.resume)
 
 
 def _architecture(weights: str | None) -> dict[str, Any]:
     """What the weights to start from tell of the model: all of it, or the body only."""
     if weights is None:
         return {}
-    from tasks.card import load_weights
-    from tasks.detection.spec import DetectorSpec
+    from tasks.card import read_card
 
-    model = load_weights(Path(weights))[1].model
-    known = {field.name for field in fields(DetectorSpec)}
-    if "framework" in model:
-        return {name: value for name, value in model.items() if name in known}
-    return {name: model[name] for name in ("backbone", "alpha") if name in model}
-
-
-_RESUMABLE = ("--resume", "--workers", "--threads", "--device", "--json")
+    model = read_card(Path(weights)).model
+    names = DetectorSpec().to_json() if "framework" in model else ("backbone", "alpha")
+    return {name: model[name] for name in names if name in model}
 
 
 def main() -> None:

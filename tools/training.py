@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor
 
 from configs.detection import TrainDet
-from configs.io import to_json
 from datasets.annotations import DetectionData
 from datasets.detection import DetectionSet
 from datasets.loader import ResumableLoader, detection_loader
@@ -30,18 +28,16 @@ from tasks.detection.model import (
 )
 from tasks.detection.task import DetectionTask
 from tasks.engine import fit, rank_and_world
-from tasks.files import write_text
 from tools import cli
 from tools.detection import (
     Validation,
     data_or_scenes,
-    is_first,
     make_validation,
-    new_run_folder,
     open_examined,
     score_and_report,
     score_text,
 )
+from tools.running import is_first, new_run_folder, save_config
 
 # Batches that measure the statistics of weights whose batch norm came folded.
 _CALIBRATION_BATCHES = 16
@@ -67,9 +63,7 @@ def train_detector(config: TrainDet) -> None:
     model, card = _make_model(config, train_data, path)
     val_data = open_examined(path, "val", config.model, train=False)
     if is_first():
-        folder.mkdir(parents=True, exist_ok=True)
-        saved = replace(config, resume=None, common=replace(config.common, out=folder))
-        write_text(folder / "config.json", json.dumps(to_json(saved), indent=1))
+        save_config(config, folder)
     _fit(config, model, card, train_data, val_data, folder=folder, device=device)
     if not is_first():
         return
@@ -172,6 +166,13 @@ def _make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[Dete
         _, new = start_from(model, data.classes, config.weights)
         known = len(data.classes) - len(new)
         cli.say(f"weights of {config.weights}: {known} classes known, {len(new)} start anew")
+        if not known and config.preset == "adapt":
+            raise ValueError(
+                f"--preset adapt: {config.weights} knows none of the classes; take --preset "
+                "finetune, which lets new ones be learned"
+            )
+        if start.model.get("keep_aspect", config.model.keep_aspect) != config.model.keep_aspect:
+            cli.say("note: the weights have seen pictures fitted to the input the other way")
         if not new and config.preset == "finetune":
             cli.say("no class is new: --preset adapt keeps closer to what the weights know")
         if folded and not config.fit.freeze_bn:

@@ -145,7 +145,8 @@ def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, li
     """
     state, card = load_weights(path)
     spec = model.spec.to_json()
-    whole = card.task == TASK and card.model.get("framework") == spec["framework"]
+    stages = card.task == TASK and _spec_of(card, path).two_stage
+    whole = card.task == TASK and stages == model.spec.two_stage
     for name in ("backbone", "alpha", *(("head", "roi_pool") if whole else ())):
         ours, theirs = spec[name], card.model.get(name)
         if ours != theirs:

@@ -11,13 +11,11 @@ from backbone.layers import make_activation
 from tasks.detection.boxes import decode
 from tasks.detection.matching import Rule, match, sample
 from tasks.detection.postprocess import suppress
-from tasks.detection.spec import TwoStageLossSpec
+from tasks.detection.spec import MOST_PROPOSALS, TwoStageLossSpec
 
 DEPTH = 512
 ANCHORS_PER_CELL = 12
 NMS_IOU = 0.7
-# Anchors that enter NMS, best first; TensorFlow takes all, torchvision as many.
-CANDIDATES = 1000
 # Relative side below which a proposal shows nothing.
 MIN_SIDE = 1e-3
 
@@ -64,7 +62,7 @@ def propose(
         Regions (B, number, 4) relative x1 y1 x2 y2, best first, and which are real (B, number).
     """
     logits, offsets = logits.detach().float(), offsets.detach().float()
-    best, index = logits.topk(min(CANDIDATES, logits.shape[1]), dim=1)
+    best, index = logits.topk(min(MOST_PROPOSALS, logits.shape[1]), dim=1)
     chosen = offsets.gather(1, index[..., None].expand(-1, -1, 4))
     boxes = decode(chosen, anchors[index]).clamp(0, 1)
     large = (boxes[..., 2:] - boxes[..., :2] >= MIN_SIDE).all(-1)

@@ -13,6 +13,8 @@ Head = Literal["ssd", "ssdlite"]
 Loss = Literal["hard_negative", "focal"]
 SIZES: dict[str, int] = {"ssd300": 300, "faster_rcnn_300": 300, "faster_rcnn_600": 600}
 PROPOSALS = 300
+# So many anchors enter the first stage's NMS; TensorFlow takes all, torchvision as many as this.
+MOST_PROPOSALS = 1000
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class DetectorSpec:
             raise ValueError(f"--size {self.size} is too small: 32 pixels or more")
         if self.backbone == "vgg16" and not self.two_stage and self.size < 280:
             raise ValueError(f"--size {self.size} is too small: SSD on VGG16 needs 280 or more")
-        if self.proposals < 1:
-            raise ValueError(f"--proposals {self.proposals} must be 1 or more")
+        if not 1 <= self.proposals <= MOST_PROPOSALS:
+            raise ValueError(f"--proposals {self.proposals} is not in 1..{MOST_PROPOSALS}")
         self._refuse_idle_flags()
 
     def _refuse_idle_flags(self) -> None:

@@ -161,7 +161,7 @@ def test_compared_bodies_train_and_detect(backbone: str, framework: str) -> None
         ({"proposals": 100}, "--proposals 100: SSD has no second stage"),
         ({"roi_pool": True}, "--roi-pool: SSD has no second stage"),
         ({"framework": "faster_rcnn_300", "head": "ssdlite"}, "--head ssdlite: only SSD"),
-        ({"framework": "faster_rcnn_600", "proposals": 0}, "--proposals 0 must be 1"),
+        ({"framework": "faster_rcnn_600", "proposals": 0}, "--proposals 0 is not in 1"),
         ({"backbone": "vgg16", "alpha": 0.5}, "--alpha 0.5: vgg16 has one width only"),
         ({"backbone": "vgg16", "size": 200}, "SSD on VGG16 needs 280"),
         ({"framework": "faster_rcnn_300", "backbone": "vgg16", "roi_pool": True}, "pools its"),

@@ -21,7 +21,6 @@ from tests.datasets.fakes import GOOD_BOXES, write_coco
 from tests.tools.conftest import Finished
 from tests.tools.runs import SMALL
 
-
 TWO = ("--framework", "faster_rcnn_300")
 
 
@@ -59,7 +58,7 @@ def expect(answer: tuple[int, str, str], *parts: str, status: int = 2) -> None:
         (["--rpn-samples", "10"], ["--rpn-samples 10: ssd300 has no such loss"]),
         (["--focal-gamma", "1", *TWO], ["--focal-gamma 1.0: faster_rcnn_300 has no such"]),
         (["--head", "ssdlite", *TWO], ["--head ssdlite: only SSD"]),
-        (["--proposals", "0", *TWO], ["--proposals 0 must be 1 or more"]),
+        (["--proposals", "0", *TWO], ["--proposals 0 is not in 1"]),
         (["--box-samples", "1", *TWO], ["--box-samples 1 must be 2 or more"]),
         (["--backbone", "vgg16", "--alpha", ".5"], ["--alpha 0.5: vgg16 has one width only"]),
         (["--backbone", "resnet"], ["resnet", "--backbone", "vgg16"]),

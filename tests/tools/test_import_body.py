@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import tools.training
-from tasks.card import load_weights
+from tasks.card import load_weights, save_weights
+from tasks.classification.from_tflite import import_body
 from tests.conftest import Tool
 from tests.tools.test_bad_input import expect
 
@@ -20,11 +21,8 @@ def classifier(real_data: Path) -> Path:
 
 
 @pytest.fixture
-def body(classifier: Path, tool: Tool, tmp_path: Path) -> Path:
+def body(classifier: Path, tmp_path: Path) -> Path:
     """Its body, without the comparison, which takes a while."""
-    from tasks.card import save_weights
-    from tasks.classification.from_tflite import import_body
-
     model, card = import_body(classifier)
     state = {f"body.{name}": value for name, value in model.state_dict().items()}
     save_weights(tmp_path / "body.safetensors", state, card)

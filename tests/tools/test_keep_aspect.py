@@ -22,7 +22,7 @@ def wide(tmp_path: Path) -> Path:
         file = root / "annotations" / f"instances_{split}.json"
         content = json.loads(file.read_text())
         for number, row in enumerate(content["images"]):
-            picture = read_image(root / split / row["file_name"])
+            picture = read_image(root / split / row["file_name"], upright=True)
             after = np.concatenate((picture, picture[:, ::-1]), axis=number % 2)
             save_image(root / split / row["file_name"], after)
             row["height"], row["width"] = after.shape[:2]

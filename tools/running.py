@@ -1,0 +1,79 @@
+"""What every training tool shares: run folders, and going on with one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from configs.common import Common
+from configs.io import from_json, to_json
+
+Config = TypeVar("Config")
+CONFIG_NAME = "config.json"
+_CHANGEABLE = ("--resume", "--workers", "--threads", "--device", "--json")
+
+
+def resumed(config: Config, folder: Path) -> Config:
+    """The configuration of the run in a folder, with what may change taken from the new flags.
+
+    Raises:
+        ValueError: If it is no run folder, or another flag was given.
+    """
+    file = folder / CONFIG_NAME
+    if not file.exists():
+        raise ValueError(f"--resume {folder}: no {CONFIG_NAME} there; is it a run folder?")
+    saved = from_json(type(config), json.loads(file.read_text()))
+    changed = [
+        a for a in sys.argv[1:] if a.startswith("--") and a.split("=")[0] not in _CHANGEABLE
+    ]
+    if changed:
+        raise ValueError(
+            f"{changed[0]} cannot be changed on resume: the run goes on as it was configured"
+        )
+    new: Any = config
+    old: Any = saved
+    common = replace(new.common, seed=old.common.seed, out=folder)
+    return replace(old, resume=folder, workers=new.workers, common=common)  # type: ignore[no-any-return]
+
+
+def save_config(config: Any, folder: Path) -> None:
+    """Write the configuration that :func:`resumed` reads.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    from tasks.files import write_text
+
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = replace(config, resume=None, common=replace(config.common, out=folder))
+    write_text(folder / CONFIG_NAME, json.dumps(to_json(saved), indent=1))
+
+
+def new_run_folder(common: Common, preset: str) -> Path:
+    """``--out``, or ``runs/<preset>/<time>``.
+
+    Raises:
+        ValueError: If ``--out`` holds a run already.
+    """
+    if common.out is None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        folder = Path("runs") / preset / stamp
+        while folder.exists():
+            folder = folder.with_name(f"{folder.name}+")
+        return folder
+    if is_first() and (common.out / CONFIG_NAME).exists():
+        raise ValueError(
+            f"--out {common.out}: holds a run already; choose another folder, or go on with it "
+            f"by --resume {common.out}"
+        )
+    return common.out
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files."""
+    return int(os.environ.get("RANK", 0)) == 0
