@@ -29,6 +29,7 @@ def build_body(
     *,
     alpha: float = 1.0,
     variant: Variant = "standard",
+    stem_stride: int = 2,
     flavour: Flavour | None = None,
 ) -> Body:
     """A body with fresh weights.
@@ -37,6 +38,7 @@ def build_body(
         name: Which one.
         alpha: Width multiplier of MobileNet.
         variant: Of MobileNet.
+        stem_stride: Of MobileNet.
         flavour: Conventions; the body's default where None.
 
     Raises:
@@ -44,9 +46,13 @@ def build_body(
             follow the flavour.
     """
     if name == "mobilenet_v1":
-        return MobileNetV1(alpha, flavour, variant=variant)
+        return MobileNetV1(alpha, flavour, variant=variant, stem_stride=stem_stride)
     _check_name(name)
-    for flag, value, only in (("--alpha", alpha, 1.0), ("--variant", variant, "standard")):
+    for flag, value, only in (
+        ("--alpha", alpha, 1.0),
+        ("--variant", variant, "standard"),
+        ("--stem-stride", stem_stride, 2),
+    ):
         if value != only:
             raise ValueError(f"{flag} {value} is for mobilenet_v1: {name} takes {only} only")
     build, _ = _COMPARED[name]

@@ -50,6 +50,7 @@ class MobileNetV1(Body):
             full 3x3 convolutions in place of separable ones (table 4); ``act_after_*`` has
             batch norm after both convolutions of a block but activates after one only;
             ``bn_act_after_*`` has both after one only.
+        stem_stride: 2, or 1 for small pictures, whose maps then all have half the stride.
 
     Attributes:
         channels: Channels of the last feature map at each stride: {2, 4, 8, 16, 32}.
@@ -65,6 +66,7 @@ class MobileNetV1(Body):
         flavour: Flavour | None = None,
         in_channels: int = 3,
         variant: Variant = "standard",
+        stem_stride: int = 2,
     ) -> None:
         if not alpha > 0:
             raise ValueError(f"width multiplier alpha={alpha} must be above 0 (1 is full width)")
@@ -73,8 +75,8 @@ class MobileNetV1(Body):
             raise ValueError(f"unknown variant {variant!r}: choose one of {choices}")
         flavour = flavour or Flavour()
         width = scale_channels(STEM_CHANNELS, alpha)
-        stem = ConvBNAct(in_channels, width, 3, stride=2, flavour=flavour)
-        stages = [Stage(stem, 2, width)]
+        stem = ConvBNAct(in_channels, width, 3, stride=stem_stride, flavour=flavour)
+        stages = [Stage(stem, stem_stride, width)]
         for step, base in _SHALLOW if variant == "shallow" else BLOCKS:
             out = scale_channels(base, alpha)
             block = _make_block(width, out, step, flavour, variant)

@@ -23,6 +23,12 @@ _ACTIVATIONS = {
     tflite.ActivationFunctionType.RELU: "relu",
     tflite.ActivationFunctionType.RELU6: "relu6",
 }
+_CONVS = (
+    tflite.BuiltinOperator.CONV_2D,
+    tflite.BuiltinOperator.DEPTHWISE_CONV_2D,
+    tflite.BuiltinOperator.FULLY_CONNECTED,
+)
+_NAMES = {number: name for name, number in vars(tflite.BuiltinOperator).items() if name.isupper()}
 # Of a quantised output range: half a step of 6 / 255.
 _RANGE_TOLERANCE = 0.012
 
@@ -56,7 +62,9 @@ class TfliteModel:
 
     Attributes:
         path: Of the file.
-        convs: All convolutions in order of execution.
+        convs: All convolutions in order of execution; a fully connected layer counts as one of
+            1x1.
+        others: Kinds of all other operators.
         input_size: (height, width).
         input_type: Of an image's values: ``uint8``, ``int8``, ``float32``.
         input_scale: The network sees (byte - input_zero) * input_scale; 1 if it takes floats.
@@ -68,6 +76,7 @@ class TfliteModel:
 
     path: Path
     convs: tuple[TfliteConv, ...]
+    others: frozenset[str]
     input_size: tuple[int, int]
     input_type: str
     input_scale: float
@@ -108,15 +117,18 @@ class _Reader:
         convs: list[TfliteConv] = []
         options: dict[str, Any] = {}
         inputs: tuple[str, ...] = ()
+        others: set[str] = set()
         used: set[int] = set()
         for number in range(self.graph.OperatorsLength()):
             operator = self.graph.Operators(number)
             code = self.model.OperatorCodes(operator.OpcodeIndex())
             kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-            if kind in (tflite.BuiltinOperator.CONV_2D, tflite.BuiltinOperator.DEPTHWISE_CONV_2D):
+            if kind in _CONVS:
                 convs.append(self._conv(operator, kind))
                 used.update(operator.InputsAsNumpy().tolist())
-            elif kind == tflite.BuiltinOperator.CUSTOM and operator.CustomOptionsLength():
+                continue
+            others.add(_NAMES.get(kind, f"operator {kind}"))
+            if kind == tflite.BuiltinOperator.CUSTOM and operator.CustomOptionsLength():
                 from flatbuffers import flexbuffers
 
                 options = flexbuffers.Loads(bytes(operator.CustomOptionsAsNumpy()))
@@ -132,6 +144,7 @@ class _Reader:
         return TfliteModel(
             path=self.path,
             convs=tuple(convs),
+            others=frozenset(others),
             input_size=(height, width),
             input_type=np.dtype(_DTYPES[first.Type()]).name,
             input_scale=1.0 if scale is None else float(scale[0]),
@@ -146,23 +159,28 @@ class _Reader:
 
     def _conv(self, operator: Any, kind: int) -> TfliteConv:
         depthwise = kind == tflite.BuiltinOperator.DEPTHWISE_CONV_2D
-        options = tflite.DepthwiseConv2DOptions() if depthwise else tflite.Conv2DOptions()
-        table = operator.BuiltinOptions()
-        options.Init(table.Bytes, table.Pos)
         _, weights, bias = operator.InputsAsNumpy().tolist()
-        name = self._name(weights)
-        if options.StrideH() != options.StrideW():
-            raise ValueError(f"{self.path}: {name}: strides differ between the axes")
+        name, values = self._name(weights), self._values(weights)
+        table = operator.BuiltinOptions()
+        if kind == tflite.BuiltinOperator.FULLY_CONNECTED:
+            options = tflite.FullyConnectedOptions()
+            options.Init(table.Bytes, table.Pos)
+            stride, same, values = 1, True, values[:, None, None, :]
+        else:
+            options = tflite.DepthwiseConv2DOptions() if depthwise else tflite.Conv2DOptions()
+            options.Init(table.Bytes, table.Pos)
+            stride, same = options.StrideH(), options.Padding() == tflite.Padding.SAME
+            if stride != options.StrideW():
+                raise ValueError(f"{self.path}: {name}: strides differ between the axes")
         # Stored as (1, kh, kw, channels) if depthwise, else (out, kh, kw, in).
         order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
-        kernel = np.ascontiguousarray(self._values(weights).transpose(order))
         return TfliteConv(
             name=name,
-            weight=torch.from_numpy(kernel),
+            weight=torch.from_numpy(np.ascontiguousarray(values.transpose(order))),
             bias=torch.from_numpy(self._values(bias)),
             depthwise=depthwise,
-            stride=options.StrideH(),
-            same=options.Padding() == tflite.Padding.SAME,
+            stride=stride,
+            same=same,
             activation=self._activation(operator, options.FusedActivationFunction()),
         )
 

@@ -197,9 +197,9 @@ of a GPU.
 RCNN_DEMO = TrainDet(
     preset="demo",
     model=DetectorSpec(framework="faster_rcnn_300", alpha=0.25, roi_pool=True),
-    two_stage=TwoStageLossSpec(box_samples=32),
+    two_stage=TwoStageLossSpec(box_samples=32, box_positive_share=0.5),
     fit=FitSpec(
-        epochs=6,
+        epochs=7,
         batch_size=8,
         optimizer="adamw",
         lr=5e-3,

@@ -8,27 +8,32 @@ from typing import Annotated, Literal
 
 import tyro
 
+from backbone.formats.partial import PartialFlavour
 from configs.common import Common
 from datasets.spec import Split
 from tasks.detection.spec import Framework, PostSpec
+from tasks.spec import flag_of
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a model on labelled data: for a detector, COCO's twelve numbers.
+    """Measure a model on labelled data: COCO's twelve numbers, or top-1 and calibration.
 
-    Writes results.json and ground_truth.json (COCO's formats: anyone can score them again) and
-    report.html to --out, by default evaluations/<weights>-<data>.
+    Writes report.html and what was answered to --out, by default evaluations/<weights>-<data>:
+    for a detector results.json and ground_truth.json (COCO's formats: anyone can score them
+    again), for a classifier predictions.csv.
     """
 
     weights: Annotated[Path, tyro.conf.Positional]
     """Run folder or weights file."""
     data: Path | None = None
-    """COCO, Pascal VOC or YOLO folder, or a COCO JSON file; built-in scenes if left out."""
+    """Labelled data in a format that training reads; built-in pictures if left out."""
+    classes: Path | None = None
+    """Classifier: text file with the names or ids of the data's classes to take."""
     split: Split | None = None
     """Part of the data; by default val, or all of a single file."""
     scorer: Literal["faster", "pycocotools"] = "faster"
-    """Who computes the numbers: faster-coco-eval, or pycocotools (slower, the same numbers)."""
+    """Detector: faster-coco-eval computes the numbers, or pycocotools (slower, the same)."""
     proposals: int | None = None
     """Faster R-CNN: regions that its second stage looks at; by default as it was trained."""
     batch_size: int = 16
@@ -46,13 +51,22 @@ class Evaluate:
         """
         _check_batch_size(self.batch_size)
 
+    def refuse(self, *names: str, task: str) -> None:
+        """Refuse flags that would do nothing for a task.
+
+        Raises:
+            ValueError: Naming the first that was given.
+        """
+        _refuse(self, Evaluate(self.weights), names, task)
+
 
 @dataclass(frozen=True)
 class Predict:
-    """Find objects in photos, folders of photos, or a video.
+    """Find objects in photos, folders of photos, or a video; or classify photos.
 
-    Writes each picture with its boxes drawn, and predictions.json (COCO's structure, with
-    scores), to --out, by default predictions/. A video becomes a video.
+    Writes each picture with its boxes, or its five most likely classes, drawn, and
+    predictions.json (of a detector in COCO's structure, with scores), to --out, by default
+    predictions/. A video becomes a video.
     """
 
     weights: Annotated[Path, tyro.conf.Positional]
@@ -75,6 +89,21 @@ class Predict:
             ValueError: Naming the flag.
         """
         _check_batch_size(self.batch_size)
+
+    def refuse(self, *names: str, task: str) -> None:
+        """Refuse flags that would do nothing for a task.
+
+        Raises:
+            ValueError: Naming the first that was given.
+        """
+        _refuse(self, Predict(self.weights, self.paths), names, task)
+
+
+def _refuse(given: object, default: object, names: tuple[str, ...], task: str) -> None:
+    for name in names:
+        value = getattr(given, name)
+        if value != getattr(default, name):
+            raise ValueError(f"--{flag_of(name)} {value}: the weights are for {task}")
 
 
 def _check_batch_size(batch_size: int) -> None:
@@ -119,27 +148,63 @@ class CheckData:
 
 @dataclass(frozen=True)
 class ImportWeights:
-    """Bring weights of another framework into the suite.
+    """Bring weights of another framework into the suite, with the flavour that they need.
 
-    Reads TensorFlow's SSD MobileNet v1 from a .tflite file, or the body of its MobileNet v1
-    classifiers; writes a weights file with its card. A detector evaluates, predicts and
-    fine-tunes like any other; a body is what any detector can start from. Where TensorFlow's
-    runtime (LiteRT) is installed, both are run on the same pictures and compared. --out is by
-    default the source's name with .safetensors, in the current folder.
+    Reads MobileNet v1 classifiers of TensorFlow Lite, TF-slim (checkpoints), Keras, Caffe, timm
+    and PyTorch, and TensorFlow's SSD MobileNet v1 (.tflite); the kind is told by the content.
+    Every tensor is checked, and conventions are never guessed: what the file does not tell is
+    asked for. A classifier without its head becomes a body that any model can start from. Where
+    the original's runtime is installed, both are run on the same pictures and compared. --out is
+    by default the source's name with .safetensors, in the current folder.
     """
 
     source: Annotated[Path, tyro.conf.Positional]
-    """File to read."""
+    """File, checkpoint prefix or folder to read; with --hub a model's name on Hugging Face."""
     labels: Path | None = None
-    """Text file with one class name per line, in the order of the model's columns; ??? marks an
-    unused column. By default COCO's names for a model of 91 columns."""
+    """Text file with one class name per line, in the order of the model's columns. In the first
+    line ??? or background stands for the background column. By default COCO's names for a
+    detector of 91 columns, else classes are numbered."""
+    head: Path | None = None
+    """TensorFlow Lite file with the last layers of a headless one."""
+    key_map: Path | None = None
+    """JSON object that names each tensor of PyTorch weights of an unknown layout: our key ->
+    their key."""
+    hub: bool = False
+    """Fetch the source, hf-hub:OWNER/NAME, from Hugging Face's hub or its cache."""
+    flavour: PartialFlavour = field(default_factory=PartialFlavour)
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse to write over the source.
+        """Refuse to write over a source, or to take a name for a file.
 
         Raises:
             ValueError: Naming the file.
         """
-        if self.common.out is not None and self.common.out == self.source:
-            raise ValueError(f"--out {self.common.out}: would overwrite the source")
+        for given in (self.source, self.labels, self.head, self.key_map):
+            if given is not None and given == self.common.out:
+                raise ValueError(f"--out {given}: would overwrite the source")
+        if self.hub != str(self.source).startswith("hf-hub:"):
+            fix = "names start with hf-hub:" if self.hub else "give --hub to fetch it"
+            raise ValueError(f"{self.source}: {fix}")
+
+    def target(self) -> Path:
+        """The file to write.
+
+        Raises:
+            ValueError: If by default that would be the source.
+        """
+        out = self.common.out or Path(self.source.name).with_suffix(".safetensors")
+        if out.resolve() == self.source.resolve():
+            raise ValueError(f"{self.source}: would be overwritten; give a name with --out")
+        return out
+
+    def refuse_for_detector(self) -> None:
+        """Refuse flags that mean nothing for a detector, whose file tells everything.
+
+        Raises:
+            ValueError: Naming the flag.
+        """
+        given = {"head": self.head, "key_map": self.key_map, **self.flavour.values()}
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"--{flag_of(name)} {value}: {self.source} is a detector")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.images import Image, read_image
+from datasets.splitting import held_out, name_shares
 from datasets.types import ClassMap, DetectionTarget
-
-# Share of the images that is held out when a set has no validation part of its own.
-HOLD_OUT = 0.2
 
 
 @dataclass(frozen=True)
@@ -151,10 +147,5 @@ def hold_out(whole: DetectionData, split: str) -> DetectionData:
     """
     if len(whole) < 2:
         raise ValueError(f"{whole.root}: {len(whole)} images cannot be parted into two sides")
-    names = [Path(file).name for file in whole.files]
-    if len(set(names)) < len(names):  # The folder tells them apart.
-        names = [os.path.relpath(file, whole.root) for file in whole.files]
-    shares = np.array([zlib.crc32(name.encode()) / 2**32 for name in names])
-    held = shares < HOLD_OUT
-    held[shares.argmin()], held[shares.argmax()] = True, False
+    held = held_out(name_shares(whole.files.tolist(), whole.root))
     return whole.select(held if split == "val" else ~held, np.ones(len(whole.boxes), np.bool_))

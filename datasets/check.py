@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from datasets.annotations import DetectionData
+from datasets.findings import (
+    MOST_BROKEN,
+    Action,
+    Examination,
+    Finding,
+    drop_unusable,
+    refuse_broken,
+)
 from datasets.images import probe_image
 
-Action = Literal["dropped", "clipped", "kept", "refused"]
 Mask = NDArray[np.bool_]
 
-# Above this share of unusable images or boxes the folder or the format is wrong, not the file.
-MOST_BROKEN = 0.2
 # A box that overlaps no anchor by this much is learned from one forced match only.
 GOOD_COVER = 0.5
 # The coverage is computed on at most this many boxes, evenly spaced.
@@ -27,56 +30,14 @@ _COVER_SAMPLE = 20_000
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-        kind: What, in two or three words; findings are counted by it.
-        action: What was done.
-        file: Image (or the set's folder).
-        annotation: Id of the annotation, where it is about one.
-        detail: The offending value.
-    """
-
-    kind: str
-    action: Action
-    file: str
-    annotation: int | None
-    detail: str
-
-    def __str__(self) -> str:
-        """One line that names file, annotation and value."""
-        about = f", annotation {self.annotation}" if self.annotation is not None else ""
-        return f"{self.action}: {self.kind}: {self.file}{about}: {self.detail}"
-
-
-@dataclass(frozen=True)
-class Checkup:
+class Checkup(Examination):
     """Result of an examination.
 
     Attributes:
         data: The mended data.
-        findings: All that is wrong.
-        summary: Counts and coverage, for people and for JSON.
     """
 
     data: DetectionData
-    findings: tuple[Finding, ...]
-    summary: dict[str, Any]
-
-    def counts(self) -> dict[str, int]:
-        """Findings by ``kind (action)``, most frequent first."""
-        return dict(Counter(f"{f.kind} ({f.action})" for f in self.findings).most_common())
-
-    def raise_if_refused(self) -> None:
-        """Stop before training on data that cannot be right.
-
-        Raises:
-            ValueError: With the refusals, if there are any.
-        """
-        refused = [f for f in self.findings if f.action == "refused"]
-        if refused:
-            raise ValueError("; ".join(f"{f.file}: {f.kind}: {f.detail}" for f in refused))
 
 
 def examine(
@@ -106,7 +67,8 @@ def examine(
     if len(data) and not len(mended.boxes):
         aim = "learn from" if mend_boxes else "score"
         findings.append(Finding("no boxes", "refused", str(data.root), None, f"none to {aim}"))
-    return Checkup(mended, tuple(findings), _summary(mended, anchors, keep_aspect))
+    summary = _summary(mended, anchors, keep_aspect)
+    return Checkup(data=mended, findings=tuple(findings), summary=summary)
 
 
 def _check_images(data: DetectionData, decode: bool, findings: list[Finding]) -> Mask:
@@ -127,13 +89,7 @@ def _check_images(data: DetectionData, decode: bool, findings: list[Finding]) ->
         wanted = tuple(data.sizes[index].tolist())
         return "" if wanted in fits else f"{width}x{height} pixels, annotated as {wanted}"
 
-    with ThreadPoolExecutor() as pool:
-        work = pool.map(problem, range(len(data)))
-        problems = list(tqdm(work, "checking images", len(data), unit="image", delay=2))
-    for file, text in zip(data.files, problems, strict=True):
-        if text:
-            findings.append(Finding("unusable image", "dropped", str(file), None, text))
-    return np.array([not text for text in problems], dtype=np.bool_)
+    return drop_unusable(data.files, problem, findings)
 
 
 def _check_boxes(
@@ -209,14 +165,7 @@ def _check_whole(data: DetectionData, good_images: Mask, findings: list[Finding]
     if not len(data):
         refuse("no images", "the annotations list none")
         return
-    bad = int((~good_images).sum())
-    if bad > MOST_BROKEN * len(data):
-        first = next(f for f in findings if f.kind == "unusable image")
-        refuse(
-            "images missing or unreadable",
-            f"{bad} of {len(data)}; the first is {first.file} ({first.detail}). "
-            "Is it the right folder?",
-        )
+    refuse_broken(data.root, good_images, findings)
     counts = Counter(f.kind for f in findings)
     for kind, (most, question) in _TOO_MANY.items():
         if counts[kind] > most * max(len(data.boxes), 1):
@@ -312,15 +261,7 @@ def describe(checkup: Checkup, lines: int = 20) -> str:
             f"best overlap with an anchor: median {cover['median_iou']}; "
             f"{cover['share_under_half']:.1%} of boxes stay under {GOOD_COVER}"
         )
-    if not checkup.findings:
-        out.append("nothing wrong was found")
-    for kind, count in checkup.counts().items():
-        out.append(f"{count:6d}  {kind}")
-    out += [f"  {finding}" for finding in checkup.findings[:lines]]
-    if len(checkup.findings) > lines:
-        more = len(checkup.findings) - lines
-        out.append(f"  ... and {more} more (all by tools/check_data.py --json)")
-    return "\n".join(out)
+    return "\n".join(out + checkup.lines(lines))
 
 
 def examine_or_refuse(

@@ -9,8 +9,6 @@ index) alone.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets.images import Image, save_image
+from datasets.stamp import make_once
 
 SHAPES = ("circle", "ring", "square", "triangle", "pentagon", "hexagon", "star", "cross")
 # Says what was drawn.
@@ -51,25 +50,12 @@ def draw_scenes(root: Path, *, num_train: int = 2000, num_val: int = 300, seed: 
         ValueError: If ``root`` holds something else.
     """
     wanted = {"version": 1, "num_train": num_train, "num_val": num_val, "seed": seed}
-    stamp = root / STAMP
-    if stamp.exists() and json.loads(stamp.read_text()) == wanted:
-        return root
-    if root.exists() and not stamp.exists() and any(root.iterdir()):
-        raise ValueError(f"{root}: holds something else than built-in scenes; move it away")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
-    try:
+
+    def fill(folder: Path) -> None:
         for number, (split, count) in enumerate((("train", num_train), ("val", num_val))):
-            _draw_split(beside, split, count, (seed, number))
-        (beside / STAMP).write_text(json.dumps(wanted))
-        if stamp.exists() and json.loads(stamp.read_text()) == wanted:
-            return root  # Another process was faster.
-        shutil.rmtree(root, ignore_errors=True)
-        beside.chmod(0o755)
-        beside.rename(root)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    return root
+            _draw_split(folder, split, count, (seed, number))
+
+    return make_once(root, STAMP, wanted, fill)
 
 
 def _draw_split(root: Path, split: str, count: int, key: tuple[int, int]) -> None:
@@ -112,8 +98,8 @@ def _draw_split(root: Path, split: str, count: int, key: tuple[int, int]) -> Non
 def draw_scene(rng: np.random.Generator) -> tuple[Image, list[int], NDArray[np.float64]]:
     """One scene: (H, W, 3) RGB, labels from 1, boxes (N, 4) x1 y1 x2 y2 in pixels."""
     width, height = _SIZES[rng.integers(len(_SIZES))]
-    picture = _background(rng, width, height)
-    _clutter(rng, picture)
+    picture = background(rng, width, height)
+    clutter(rng, picture)
     labels: list[int] = []
     boxes: list[NDArray[np.float64]] = []
     wanted = 0 if rng.random() < 0.06 else int(rng.integers(1, 14))
@@ -123,10 +109,10 @@ def draw_scene(rng: np.random.Generator) -> tuple[Image, list[int], NDArray[np.f
         label = int(rng.integers(len(SHAPES)))
         radius = min(width, height) * float(np.exp(rng.uniform(np.log(0.1), np.log(0.3))))
         centre = rng.uniform((0, 0), (width, height))
-        outlines = [points * radius + centre for points in _outline(rng, SHAPES[label])]
+        outlines = [points * radius + centre for points in outline(rng, SHAPES[label])]
         box = _bounds(outlines[0], width, height)
         if _fits(box, outlines[0], boxes):
-            _paint(rng, picture, outlines)
+            paint(rng, picture, outlines)
             labels.append(label + 1)
             boxes.append(box)
     blurred = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.9))
@@ -135,8 +121,8 @@ def draw_scene(rng: np.random.Generator) -> tuple[Image, list[int], NDArray[np.f
     return scene, labels, np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
 
-def _outline(rng: np.random.Generator, shape: str) -> list[Points]:
-    """Unit outline(s), turned and sheared; a second outline is a hole."""
+def outline(rng: np.random.Generator, shape: str) -> list[Points]:
+    """Corners of a shape of unit radius, turned and sheared; a second list is a hole."""
     corners = {"triangle": 3, "square": 4, "pentagon": 5, "hexagon": 6}
     if shape in ("circle", "ring"):
         rings = [_polygon(48)]
@@ -182,7 +168,7 @@ def _fits(box: NDArray[np.float64], points: Points, others: list[NDArray[np.floa
     return True
 
 
-def _paint(rng: np.random.Generator, picture: Image, outlines: list[Points]) -> None:
+def paint(rng: np.random.Generator, picture: Image, outlines: list[Points]) -> None:
     """Fill a shape with a flat or striped colour that stands out a little from what is below."""
     height, width = picture.shape[:2]
     x1, y1, x2, y2 = _bounds(outlines[0], width, height)
@@ -209,7 +195,7 @@ def _paint(rng: np.random.Generator, picture: Image, outlines: list[Points]) -> 
         cv2.polylines(patch, polygons, True, edge, 1, cv2.LINE_AA, _SHIFT)
 
 
-def _background(rng: np.random.Generator, width: int, height: int) -> Image:
+def background(rng: np.random.Generator, width: int, height: int) -> Image:
     """Two colours mixed by clouds, stripes or a slope, with clouds of a second scale on top."""
     kind = rng.integers(3)
     mix: NDArray[np.floating]
@@ -248,7 +234,7 @@ def _slope(angle: float, width: int, height: int) -> Field:
     return y[:, None] + x
 
 
-def _clutter(rng: np.random.Generator, picture: Image) -> None:
+def clutter(rng: np.random.Generator, picture: Image) -> None:
     """Lines, arcs and specks: edges that belong to no class."""
     height, width = picture.shape[:2]
     for _ in range(rng.integers(0, 9)):

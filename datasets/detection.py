@@ -13,6 +13,7 @@ from datasets import coco, voc, yolo
 from datasets.annotations import DetectionData, hold_out
 from datasets.images import Image
 from datasets.spec import Split
+from datasets.splitting import choose_part
 from datasets.types import DetectionTarget
 
 
@@ -33,14 +34,9 @@ def open_detection(path: Path, split: Split) -> DetectionData:
         found = reader.find_splits(path)
         if not found:
             continue
-        if split == "all" and len(found) > 1:
-            raise ValueError(f"{path}: holds {' and '.join(found)}; choose one of them")
-        if split == "train" and split not in found:
-            raise ValueError(f"{path}: holds nothing to train on, only images to validate on")
-        lone = len(found) == 1 and "train" in found
-        name = next(iter(found)) if lone or split == "all" else split
-        part: DetectionData = reader.read(path, found[name])
-        return hold_out(part, split) if lone and split != "all" else part
+        chosen, lone = choose_part(path, split, found)
+        part: DetectionData = reader.read(path, chosen)
+        return hold_out(part, split) if lone else part
     raise ValueError(
         f"{path}: not recognised as a detection data set. It should hold either "
         "annotations/instances_train*.json (COCO), or Annotations/*.xml beside JPEGImages/ "

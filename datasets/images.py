@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -41,10 +42,24 @@ def read_image(path: Path | str, *, upright: bool) -> Image:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    return decode_image(data, path, upright=upright)
+
+
+def decode_image(data: bytes, path: Path | str, *, upright: bool) -> Image:
+    """Decode a picture file's bytes; as :func:`read_image`.
+
+    Args:
+        data: The file.
+        path: What messages call it.
+        upright: Turn the picture as its EXIF tag says.
+
+    Raises:
+        ValueError: If it is cut short, or no picture; it names ``path``.
+    """
     if data.startswith(_JPEG_START) and not data.rstrip(b"\0").endswith(_JPEG_END):
         # OpenCV would paint the missing part grey and say nothing. Some cameras append data
         # behind the end marker, so only a full decoding by Pillow tells a cut file.
-        return _read_with_pillow(path, upright)
+        return _decode_with_pillow(data, path, upright)
     flags = cv2.IMREAD_COLOR_RGB
     if not upright:
         flags |= cv2.IMREAD_IGNORE_ORIENTATION
@@ -53,14 +68,14 @@ def read_image(path: Path | str, *, upright: bool) -> Image:
     except cv2.error as error:  # A picture of over a gigapixel, for one.
         raise ValueError(f"{path}: cannot be decoded ({error.err or error})") from error
     if image is None:
-        return _read_with_pillow(path, upright)
+        return _decode_with_pillow(data, path, upright)
     return np.asarray(image, np.uint8)
 
 
-def _read_with_pillow(path: Path | str, upright: bool) -> Image:
+def _decode_with_pillow(data: bytes, path: Path | str, upright: bool) -> Image:
     """The slow way for what OpenCV does not know; also the source of a good message."""
     try:
-        with PilImage.open(path) as opened:
+        with PilImage.open(io.BytesIO(data)) as opened:
             picture = ImageOps.exif_transpose(opened) if upright else opened
             return np.array(picture.convert("RGB"), dtype=np.uint8)
     except UnidentifiedImageError as error:

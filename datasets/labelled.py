@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.images import Image, read_image
+from datasets.splitting import held_out, name_shares
 from datasets.types import ClassMap
 
 
@@ -55,3 +60,124 @@ class LabelledData:
         """The photos of a mask (N,); the classes stay."""
         boxes = None if self.boxes is None else self.boxes[keep]
         return replace(self, files=self.files[keep], labels=self.labels[keep], boxes=boxes)
+
+
+def assemble(
+    *,
+    format: str,
+    root: Path,
+    files: Sequence[str],
+    keys: Sequence[str],
+    order: Sequence[str],
+    classes: ClassMap,
+    where: Path,
+) -> LabelledData:
+    """Build the flat structure from one class key per photo.
+
+    Args:
+        format: Of the set.
+        root: Folder that the user named.
+        files: (N,) image paths.
+        keys: (N,) what the format calls each photo's class (a folder, a wnid, a name).
+        order: (C,) keys in the order of the columns: those of the training part.
+        classes: (C,) names and ids of the same.
+        where: File or folder of the keys, for messages.
+
+    Raises:
+        ValueError: If a key is not in ``order``; it names the place and the nearest key.
+    """
+    column = {key: k for k, key in enumerate(order)}
+    for key in keys:
+        if key not in column:
+            raise ValueError(
+                f"{where}: class {key!r} is not one of the set's{nearest(key, order)}"
+            )
+    return LabelledData(
+        format=format,
+        root=root,
+        files=np.array(files, dtype=np.str_),
+        labels=np.array([column[key] for key in keys], dtype=np.int64),
+        classes=classes,
+    )
+
+
+def name_classes(keys: Sequence[str], names: Mapping[str, str] | None = None) -> ClassMap:
+    """Names and ids for class keys in column order.
+
+    Ids are the numbers of WordNet ids (n02085620: 2085620) or of keys that are numbers, else
+    they run from 0. A name that two classes share ("crane" in ImageNet) gets its key behind it.
+
+    Args:
+        keys: Folder names, wnids or labels.
+        names: A better name of some keys.
+    """
+    called = [(names or {}).get(key, key) for key in keys]
+    seen = Counter(called)
+    unique = [f"{n} ({k})" if seen[n] > 1 else n for k, n in zip(keys, called, strict=True)]
+    numbers = [_number(key) for key in keys]
+    own = [number for number in numbers if number is not None]
+    ids = own if len(own) == len(set(own)) == len(keys) else list(range(len(keys)))
+    return ClassMap(tuple(ids), tuple(unique))
+
+
+def _number(key: str) -> int | None:
+    found = re.fullmatch(r"n(\d{8})(-.*)?|(\d{1,9})", key)
+    return int(found[1] or found[3]) if found else None
+
+
+def nearest(name: str, choices: Sequence[str]) -> str:
+    """The end of an error message: the most alike of many choices, or all of few."""
+    alike = difflib.get_close_matches(name, choices, n=1)
+    if alike:
+        return f"; the nearest is {alike[0]!r}"
+    return f"; they are {', '.join(choices[:12])}{', ...' if len(choices) > 12 else ''}"
+
+
+def choose_classes(data: LabelledData, wanted: Sequence[str]) -> LabelledData:
+    """Some classes of a set, in the order wanted.
+
+    Args:
+        data: Photos of all classes.
+        wanted: Ids, WordNet ids (n02085620) or names, looked up in this order.
+
+    Raises:
+        ValueError: If one is unknown (with the nearest name) or stands twice, or none is wanted.
+    """
+    columns: list[int] = []
+    for word in wanted:
+        number = _number(word)
+        if number in data.classes.ids:
+            column = data.classes.ids.index(number)
+        elif word in data.classes.names:
+            column = data.classes.names.index(word)
+        else:
+            hint = nearest(word, data.classes.names)
+            raise ValueError(f"{data.root}: no class has the id or name {word!r}{hint}")
+        if column in columns:
+            raise ValueError(f"{data.root}: class {word!r} is wanted twice")
+        columns.append(column)
+    if not columns:
+        raise ValueError(f"{data.root}: the list of wanted classes is empty")
+    new = np.full(len(data.classes), -1, dtype=np.int64)
+    new[columns] = np.arange(len(columns))
+    chosen = data.select(new[data.labels] >= 0)
+    ids, names = data.classes.ids, data.classes.names
+    classes = ClassMap(tuple(ids[k] for k in columns), tuple(names[k] for k in columns))
+    return replace(chosen, labels=new[chosen.labels], classes=classes)
+
+
+def hold_out(whole: LabelledData, split: str) -> LabelledData:
+    """Part a set by file name, a fifth of each class, so that a photo always falls on one side.
+
+    A class with one photo gives it to training.
+
+    Raises:
+        ValueError: If no class has two photos.
+    """
+    shares = name_shares(whole.files.tolist(), whole.root)
+    held = np.zeros(len(whole), dtype=np.bool_)
+    for rows in np.split(np.argsort(whole.labels, kind="stable"), np.cumsum(whole.counts)[:-1]):
+        held[rows] = held_out(shares[rows])
+    if not held.any():
+        raise ValueError(f"{whole.root}: no class has two photos, so none can be held out")
+    return whole.select(held if split == "val" else ~held)

@@ -8,8 +8,8 @@ resumed run starts inside the epoch at the batch after the last one trained.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -23,6 +23,16 @@ Draw = tuple[int, int]  # (epoch, index)
 # How long a loader outlives a SIGTERM.
 _GRACE_SECONDS = 10
 Batch = TypeVar("Batch")
+
+
+class DrawnSet(Protocol):
+    """A data set whose samples are functions of a draw."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def __getitem__(self, draw: Draw, /) -> Any:
+        """Sample of a draw (epoch, index)."""
 
 
 class EpochSampler(Sampler[Draw]):
@@ -67,10 +77,56 @@ class EpochSampler(Sampler[Draw]):
         return iter([(epoch, int(index)) for index in mine[start:]])
 
 
-class ResumableLoader(DataLoader[Batch]):
-    """A loader that remembers, in a checkpoint, how far into the epoch it was.
+class Resumable(Generic[Batch]):
+    """What a loader remembers, in a checkpoint, of how far into the epoch it was.
 
     Lightning saves and restores it by ``state_dict`` and ``load_state_dict``.
+    """
+
+    num_workers: int
+    _iterator: Any = None
+
+    def _remember(self, draws: EpochSampler, per_batch: int) -> None:
+        self._draws, self._per_batch = draws, per_batch
+        self._epoch = self._done = 0
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        raise NotImplementedError
+
+    def _hand_out(
+        self, batches: Callable[[], Iterable[Any]], finish: Callable[[Any], Batch]
+    ) -> Iterator[Batch]:
+        """Yield batches and count them."""
+        self._epoch, self._done = self._draws.epoch, self._draws.start // self._per_batch
+        try:
+            for batch in batches():
+                self._done += 1
+                yield finish(batch)
+        except ValueError as error:  # From a loader process it comes wrapped in a traceback.
+            raise ValueError(str(error).rsplit("ValueError: ", 1)[-1].strip()) from error
+
+    def close(self) -> None:
+        """End the loader processes now; a reference cycle may keep this object for long."""
+        iterator, self._iterator = self._iterator, None
+        if iterator is not None and self.num_workers:
+            iterator._shutdown_workers()  # torch has no public way
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch, and the batches of it that were handed out."""
+        return {"epoch": self._epoch, "batches": self._done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Start after the batches of a checkpoint; after a whole epoch, with the next."""
+        epoch, done = state["epoch"], state["batches"]
+        if done >= len(self):
+            epoch, done = epoch + 1, 0
+        self._draws.set_epoch(epoch)
+        self._draws.start = done * self._per_batch
+
+
+class ResumableLoader(Resumable[Batch], DataLoader[Batch]):
+    """A loader that goes on inside an epoch.
 
     Args:
         dataset: Takes draws (epoch, index).
@@ -84,7 +140,7 @@ class ResumableLoader(DataLoader[Batch]):
 
     def __init__(
         self,
-        dataset: DetectionSet,
+        dataset: DrawnSet,
         sampler: EpochSampler,
         *,
         batch_size: int,
@@ -93,50 +149,31 @@ class ResumableLoader(DataLoader[Batch]):
         workers: int,
         drop_last: bool,
     ) -> None:
-        super().__init__(
+        DataLoader.__init__(
+            self,
             cast("Any", dataset),  # Not a Dataset of batches, as the base class would have it.
             batch_size=batch_size,
             sampler=sampler,
             collate_fn=collate,
             num_workers=workers,
             persistent_workers=workers > 0,
-            worker_init_fn=_init_worker,
+            worker_init_fn=init_worker,
             pin_memory=torch.cuda.is_available(),
             drop_last=drop_last,
         )
-        self._draws, self._finish = sampler, finish
-        self._epoch = self._done = 0
+        self._remember(sampler, batch_size)
+        self._finish = finish
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return DataLoader.__len__(self)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Yield batches and count them."""
-        self._epoch, self._done = self._draws.epoch, self._draws.start // (self.batch_size or 1)
-        try:
-            for batch in super().__iter__():
-                self._done += 1
-                yield self._finish(batch)
-        except ValueError as error:  # From a loader process it comes wrapped in a traceback.
-            raise ValueError(str(error).rsplit("ValueError: ", 1)[-1].strip()) from error
-
-    def close(self) -> None:
-        """End the loader processes now; a reference cycle may keep this object for long."""
-        iterator, self._iterator = self._iterator, None
-        if iterator is not None and self.num_workers:
-            iterator._shutdown_workers()  # type: ignore[attr-defined]  # torch has no public way
-
-    def state_dict(self) -> dict[str, int]:
-        """Epoch, and the batches of it that were handed out."""
-        return {"epoch": self._epoch, "batches": self._done}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Start after the batches of a checkpoint; after a whole epoch, with the next."""
-        epoch, done = state["epoch"], state["batches"]
-        if done >= len(self):
-            epoch, done = epoch + 1, 0
-        self._draws.set_epoch(epoch)
-        self._draws.start = done * (self.batch_size or 1)
+        return self._hand_out(lambda: DataLoader.__iter__(self), self._finish)
 
 
-def _init_worker(_worker: int) -> None:
+def init_worker(_worker: int) -> None:
     """One thread per process: the processes are the parallelism.
 
     Ctrl-C, and a SIGTERM to the whole process group, is left to the trainer, which saves the run

@@ -21,6 +21,8 @@ from datasets.images import Image
 from datasets.spec import Augmentation
 from datasets.types import DetectionTarget
 
+__all__ = ["MIN_SIDE", "A", "DetectionTransform", "MinIouCrop", "fit_square", "resize_square"]
+
 # Shorter sides than this, in pixels of the network's input, teach nothing.
 MIN_SIDE = 1.0
 # Padding of a zoomed-out picture: about the mean colour of photos.

@@ -109,7 +109,7 @@ def read(root: Path, parts: list[Part]) -> DetectionData:
     """
     entries = [(part, stem) for part in parts for stem in part.stems]
     parsed = [
-        _parse(part.annotations / f"{stem}.xml", part.breeds.get(stem))
+        parse_xml(part.annotations / f"{stem}.xml", part.breeds.get(stem))
         for part, stem in tqdm(entries, "reading XML", unit="file", delay=2)
     ]
     classes = _classes(parts, [name for one in parsed for name in one.names])
@@ -132,14 +132,25 @@ def read(root: Path, parts: list[Part]) -> DetectionData:
 
 
 @dataclass(frozen=True)
-class _Parsed:
+class ParsedXml:
+    """One VOC XML file: (width, height), boxes (N, 4) x1 y1 x2 y2 from 0, names, flags."""
+
     size: tuple[int, int]
     boxes: NDArray[np.float64]
     names: list[str]
     difficult: list[bool]
 
 
-def _parse(file: Path, breed: tuple[int, str] | None) -> _Parsed:
+def parse_xml(file: Path, breed: tuple[int, str] | None) -> ParsedXml:
+    """Read one file.
+
+    Args:
+        file: XML, whatever its suffix.
+        breed: Class id and name that go before the file's own names.
+
+    Raises:
+        ValueError: If it is damaged or lacks a field; it names both.
+    """
     tree = _tree(file)
     boxes, names, difficult = [], [], []
     for number, thing in enumerate(tree.iter("object"), start=1):
@@ -153,7 +164,7 @@ def _parse(file: Path, breed: tuple[int, str] | None) -> _Parsed:
         difficult.append((thing.findtext("difficult") or "0").strip() == "1")
     size = tree.find("size")
     width, height = (int(float(_text(size, key) or 0)) for key in ("width", "height"))
-    return _Parsed(
+    return ParsedXml(
         (width, height), np.array(boxes, dtype=np.float64).reshape(-1, 4), names, difficult
     )
 
@@ -180,7 +191,7 @@ def _number(element: ElementTree.Element | None, key: str, where: str) -> float:
         raise ValueError(f"{where} has <{key}> {text!r}, which is no number") from None
 
 
-def _size(one: _Parsed, file: str) -> tuple[int, int]:
+def _size(one: ParsedXml, file: str) -> tuple[int, int]:
     """As annotated; some tools write 0, then the picture's header says."""
     if min(one.size) > 0:
         return one.size

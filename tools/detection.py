@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backbone.cost import Cost
+from configs.tools import Evaluate
 from datasets.annotations import DetectionData
 from datasets.check import describe, examine_or_refuse
 from datasets.coco import to_coco
@@ -21,12 +22,20 @@ from datasets.types import ClassMap, DetectionBatch
 from tasks.card import Card
 from tasks.detection.evaluator import CocoEvaluator, Score, Scorer, format_classes, format_metrics
 from tasks.detection.inference import detect
-from tasks.detection.litert import LiteRtDetector
-from tasks.detection.model import Detector, detector_anchors, detector_cost
+from tasks.detection.litert import LiteRtDetector, load_litert
+from tasks.detection.model import (
+    TASK,
+    Detector,
+    detector_anchors,
+    detector_cost,
+    load_detector,
+)
 from tasks.detection.report import ReportData, write_report
 from tasks.detection.spec import DetectorSpec
 from tasks.history import METRICS_NAME, read_metrics
+from tools import cli
 from tools.cli import say, shown_command
+from tools.running import evaluation_folder
 
 SCENES = Path("data")
 
@@ -191,3 +200,45 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
     metrics, classes = format_metrics(score["metrics"]), format_classes(score["per_class"])
     cost = f"  cost       {report['facts']['cost']} per image"
     return f"{metrics}\n{cost}\n\n{classes}\n\nreport: {folder / 'report.html'}"
+
+
+def evaluate_detector(args: Evaluate) -> tuple[dict[str, Any], str]:
+    """Score a detector, or TensorFlow's original file, and leave everything in a folder.
+
+    Returns:
+        The result for programs and for people.
+
+    Raises:
+        ValueError: If data, weights or flags do not fit.
+    """
+    device = cli.prepare(args.common)
+    args.refuse("classes", task=TASK)
+    original = args.weights.suffix == ".tflite"
+    model: Detector | LiteRtDetector
+    if original and args.proposals is not None:
+        raise ValueError(f"--proposals {args.proposals}: {args.weights} has no second stage")
+    if original:
+        model, card = load_litert(args.weights, post=args.post)
+    else:
+        model, card = load_detector(args.weights, post=args.post, proposals=args.proposals)
+    path = data_or_scenes(args.data, args.common.seed)
+    split = args.split or ("all" if path.suffix == ".json" else "val")
+    data = open_examined(path, split, model.spec, train=False)
+    validation = make_validation(
+        data,
+        card.classes,
+        spec=model.spec,
+        batch_size=args.batch_size,
+        workers=cli.choose_workers(args.workers),
+        scorer=args.scorer,
+    )
+    folder = evaluation_folder(args.common, args.weights, path)
+    score, report = score_and_report(
+        model,
+        card,
+        validation,
+        folder=folder,
+        device="cpu" if original else device,
+        title=f"{args.weights.name} on {path.name}",
+    )
+    return {"folder": str(folder), **report}, score_text(score, report, folder)

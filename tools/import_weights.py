@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Bring weights of another framework in: ``tools/import_weights.py ssd.tflite``."""
+"""Bring weights of another framework in: ``tools/import_weights.py mobilenet.tflite``."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from configs.tools import ImportWeights
 from tools import cli
@@ -13,58 +13,58 @@ from tools import cli
 if TYPE_CHECKING:
     from torch import Tensor
 
-_NOT_COMPARED = "not compared with the original: LiteRT (ai-edge-litert) is not installed"
+    Found = tuple[dict[str, Tensor], Any, str, dict[str, Any]]
+
+_NOT_COMPARED = "not compared with the original: {} is not installed here"
 
 
 def main() -> None:
     """Read, check, compare with the original runtime, and write a weights file."""
     args = cli.parse(ImportWeights)
-    if args.source.suffix != ".tflite":
-        raise ValueError(
-            f"{args.source}: unknown kind of weights {args.source.suffix!r}; only .tflite is read"
-        )
+    from backbone.formats.recognise import fetch_hub, is_tflite
     from backbone.tflite import read_tflite
     from tasks.card import save_weights
-    from tasks.classification.from_tflite import compare_body, import_body
-    from tasks.detection.from_tflite import import_ssd, is_detector
+    from tasks.detection.from_tflite import is_detector
 
     cli.prepare(args.common)
-    runtime = importlib.util.find_spec("ai_edge_litert") is not None
-    result: dict[str, object] = {}
-    if is_detector(read_tflite(args.source)):
-        from datasets.types import read_labels
-        from tasks.detection.litert import compare
-
-        model, card = import_ssd(args.source, read_labels(args.labels) if args.labels else None)
-        tensors = model.state_dict()
-        about = f"detector, {len(card.classes)} classes"
-        if runtime:
-            difference = compare(args.source, model, _scenes(model.spec.size))
-            result["largest_score_difference"] = difference
-            said = f"scores differ by {difference:.3f} at most (the original computes in 8 bits)"
-    else:
-        if args.labels is not None:
-            raise ValueError(f"--labels {args.labels}: only the body of a classifier is read")
-        body, card = import_body(args.source)
-        tensors = {f"body.{name}": value for name, value in body.state_dict().items()}
-        about = "body of a classifier: train_det.py --weights starts from it"
-        if runtime:
-            cosine = compare_body(args.source, body, _scenes(card.flavour.input.size))
-            result["smallest_feature_cosine"] = cosine
-            said = f"features have a cosine of {cosine:.3f} or more (the original is 8-bit)"
-    out = args.common.out or Path(args.source.name).with_suffix(".safetensors")
+    source, out = (fetch_hub(str(args.source)) if args.hub else args.source), args.target()
+    is_ssd = is_tflite(source) and is_detector(read_tflite(source))
+    tensors, card, about, facts = (_detector if is_ssd else _classifier)(args, source)
     save_weights(out, tensors, card)
-    lines = [
-        f"{len(tensors)} tensors, alpha {card.model['alpha']:g}, {about}",
-        f"against LiteRT on built-in scenes: {said}" if runtime else _NOT_COMPARED,
-        f"written to {out}",
-    ]
-    result |= {"weights": str(out), "tensors": len(tensors), **card.to_json()}
-    cli.result(args.common, result, "\n".join(lines))
+    facts |= {"weights": str(out), "tensors": len(tensors), **card.to_json()}
+    about = f"{len(tensors)} tensors, alpha {card.model['alpha']:g}, {about}\nwritten to {out}"
+    cli.result(args.common, facts, about)
 
 
-def _scenes(size: int) -> Tensor:
-    """Built-in scenes to compare on: (8, 3, size, size) uint8."""
+def _detector(args: ImportWeights, source: Path) -> Found:
+    from datasets.types import read_labels
+    from tasks.detection.from_tflite import import_ssd
+    from tasks.detection.litert import compare
+
+    args.refuse_for_detector()
+    model, card = import_ssd(source, read_labels(args.labels) if args.labels else None)
+    said, facts = _NOT_COMPARED.format("LiteRT"), {}
+    if importlib.util.find_spec("ai_edge_litert") is not None:
+        facts["largest_score_difference"] = worst = compare(source, model, _scenes(card))
+        said = f"against LiteRT on built-in scenes: scores differ by {worst:.3f} at most"
+    return model.state_dict(), card, f"detector, {len(card.classes)} classes\n{said}", facts
+
+
+def _classifier(args: ImportWeights, source: Path) -> Found:
+    from backbone.formats.recognise import read_network
+    from tasks.classification.imported import import_network
+    from tasks.classification.originals import compare, runtime_of
+
+    network = read_network(source, head=args.head, key_map=args.key_map)
+    imported = import_network(network, args.flavour, args.labels)
+    compared = compare(source, network, imported, _scenes(imported.card), args.head)
+    said = str(compared or _NOT_COMPARED.format(runtime_of(source, network)[0]))
+    facts = {"compared": compared and compared.to_json()}
+    return imported.state(), imported.card, f"{imported.about()}\n{said}", facts
+
+
+def _scenes(card: Any) -> Tensor:
+    """Built-in scenes to compare on, as large as the model takes them: (8, 3, S, S) uint8."""
     import numpy as np
     import torch
 
@@ -72,7 +72,7 @@ def _scenes(size: int) -> Tensor:
     from datasets.transforms import resize_square
 
     pictures = [draw_scene(np.random.default_rng(seed))[0] for seed in range(8)]
-    stacked = np.stack([resize_square(picture, size) for picture in pictures])
+    stacked = np.stack([resize_square(picture, card.flavour.input.size) for picture in pictures])
     return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,10 +16,13 @@ from tqdm import tqdm
 
 from configs.tools import Predict
 from datasets.images import SUFFIXES, Image, find_images, read_image, save_image
+from datasets.transforms import fit_square
 from datasets.types import ClassMap
 from tasks.detection.draw import draw_detections
 from tasks.detection.evaluator import ImageResult
 from tasks.detection.inference import Predictor
+from tasks.detection.model import load_detector
+from tools import cli
 
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 _DRAWN_AS = frozenset({".jpg", ".jpeg", ".png"})
@@ -121,19 +125,14 @@ def predict_photos(
     args: Predict, photos: list[Path], predictor: Predictor, found: Found, files: dict[Path, Path]
 ) -> None:
     """Read, detect, draw and write; reading and writing run in threads beside the network."""
-
-    def read(path: Path) -> Image | str:
-        try:
-            return read_image(path, upright=True)
-        except ValueError as error:
-            return str(error)
-
     with ThreadPoolExecutor() as readers, ThreadPoolExecutor() as writers:
-        images = zip(photos, ahead(readers, read, photos, 2 * args.batch_size), strict=True)
+        images = zip(
+            photos, ahead(readers, read_or_reason, photos, 2 * args.batch_size), strict=True
+        )
         bar = tqdm(images, "looking", len(photos), unit="photo", delay=1)
         readable = _readable(bar, found)
         writing: deque[Future[None]] = deque()
-        for batch in _batches(readable, args.batch_size):
+        for batch in batches(readable, args.batch_size):
             for (path, image), result in zip(
                 batch, predictor([image for _, image in batch]), strict=True
             ):
@@ -172,7 +171,7 @@ def predict_video(
 
     bar = tqdm(desc=video.name, total=total or None, unit="frame", delay=1)
     number = 0
-    for batch in _batches(frames(), args.batch_size):
+    for batch in batches(frames(), args.batch_size):
         for image, result in zip(batch, predictor(batch), strict=True):
             found.add(f"{video}#{number}", image, result, predictor.classes.ids)
             number += 1
@@ -195,6 +194,14 @@ def _open_writer(path: Path, rate: float, image: Image) -> cv2.VideoWriter:
     if not writer.isOpened():
         raise OSError(f"{path}: the video cannot be written")
     return writer
+
+
+def read_or_reason(path: Path) -> Image | str:
+    """A photo (H, W, 3) RGB as a person sees it, or why it cannot be read."""
+    try:
+        return read_image(path, upright=True)
+    except ValueError as error:
+        return str(error)
 
 
 def ahead(
@@ -220,7 +227,8 @@ def _readable(
             yield path, image
 
 
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of ``size`` items; the last may be shorter."""
     batch: list[Item] = []
     for item in items:
         batch.append(item)
@@ -262,3 +270,35 @@ def _drawn(image: Image, result: ImageResult, classes: ClassMap) -> Image:
 
 def _write(path: Path, image: Image, result: ImageResult, classes: ClassMap) -> None:
     save_image(path, _drawn(image, result, classes))
+
+
+def predict_objects(args: Predict) -> tuple[dict[str, Any], str]:
+    """Detect, draw boxes and write ``predictions.json``.
+
+    Returns:
+        The result for programs and for people.
+
+    Raises:
+        ValueError: If weights, flags or files do not fit.
+    """
+    device = cli.prepare(args.common)
+    photos, videos = find_media(args.paths)
+    folder = args.common.out or Path("predictions")
+    files = output_files([*photos, *videos], folder) if args.draw else {}
+    model, card = load_detector(args.weights, post=args.post, proposals=args.proposals)
+    spec = model.spec
+    fit = partial(fit_square, size=spec.size, keep_aspect=spec.keep_aspect)
+    predictor = Predictor(model, card.classes, device, fit)
+    folder.mkdir(parents=True, exist_ok=True)
+    found = Found()
+    predict_photos(args, photos, predictor, found, files)
+    for video in videos:
+        predict_video(args, video, predictor, found, files)
+    for failure in found.failures:
+        cli.say(f"warning: {failure}")
+    if not found.pictures:
+        raise ValueError("none of the files could be read")
+    coco = found.to_coco(card.classes)
+    cli.write_json(folder / "predictions.json", coco)
+    result = {"folder": str(folder), "unreadable": found.failures, **coco}
+    return result, found.describe(card.classes, folder)

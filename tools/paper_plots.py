@@ -89,7 +89,7 @@ def draw_figures(printed: Sequence[Point], measured: Sequence[Point]) -> tuple[F
                 linewidths=0,
             )
         _dress(axes, label)
-        _add_legend(axes, colours, has_measured=bool(measured))
+        _add_legend(axes, colours, printed=bool(printed), measured=bool(measured))
         figures.append(figure)
     return figures[0], figures[1]
 
@@ -114,10 +114,12 @@ def _dress(axes: Axes, label: str) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _add_legend(axes: Axes, colours: dict[int, str], *, has_measured: bool) -> None:
+def _add_legend(axes: Axes, colours: dict[int, str], *, printed: bool, measured: bool) -> None:
     """Beside the plot: which mark is whose figure, and which colour is which input size."""
-    handles = [_handle("o", _NEUTRAL, "printed in the paper, ImageNet", _FAINT)]
-    if has_measured:
+    handles = []
+    if printed:
+        handles.append(_handle("o", _NEUTRAL, "printed in the paper, ImageNet", _FAINT))
+    if measured:
         handles.append(_handle("D", _NEUTRAL, "measured here"))
     handles += [_handle("s", colour, f"{size} pixels") for size, colour in colours.items()]
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)

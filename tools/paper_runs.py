@@ -15,7 +15,7 @@ from tools import cli
 
 CLASSIFICATION = "classification"
 # What must agree.
-_CLASSIFIER_FIELDS = ("backbone", "alpha", "variant", "size")
+_CLASSIFIER_FIELDS = ("backbone", "alpha", "variant", "stem_stride", "size")
 _DETECTOR_FIELDS = ("framework", "backbone", "alpha", "size", "head", "proposals", "roi_pool")
 
 

@@ -15,6 +15,7 @@ from configs.io import from_json, to_json
 
 Config = TypeVar("Config")
 CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"  # As tasks.card has it, which needs torch.
 _CHANGEABLE = ("--resume", "--workers", "--threads", "--device", "--json")
 
 
@@ -77,3 +78,16 @@ def new_run_folder(common: Common, preset: str) -> Path:
 def is_first() -> bool:
     """Whether this is the process that writes files."""
     return int(os.environ.get("RANK", 0)) == 0
+
+
+def evaluation_folder(common: Common, weights: Path, data: Path) -> Path:
+    """``--out``, or ``evaluations/<weights>-<data>``.
+
+    Raises:
+        ValueError: If ``--out`` holds a run, whose own report would be lost.
+    """
+    of = weights.parent if weights.name == WEIGHTS_NAME else weights
+    folder = common.out or Path("evaluations") / f"{of.name}-{data.name}"
+    if (folder / CONFIG_NAME).exists():
+        raise ValueError(f"--out {folder}: holds a run, whose own report would be lost")
+    return folder

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from configs.detection import TrainDet
 from datasets.annotations import DetectionData
@@ -15,8 +14,7 @@ from datasets.detection import DetectionSet
 from datasets.loader import ResumableLoader, detection_loader
 from datasets.transforms import DetectionTransform
 from datasets.types import ClassMap, DetectionBatch
-from tasks.card import WEIGHTS_NAME, Card, load_weights, save_weights
-from tasks.checkpoint import LAST_NAME, InterruptedRun
+from tasks.card import WEIGHTS_NAME, Card, read_card
 from tasks.detection.model import (
     TASK,
     Detector,
@@ -27,7 +25,7 @@ from tasks.detection.model import (
     start_from,
 )
 from tasks.detection.task import DetectionTask
-from tasks.engine import fit, rank_and_world
+from tasks.engine import rank_and_world
 from tools import cli
 from tools.detection import (
     Validation,
@@ -37,6 +35,7 @@ from tools.detection import (
     score_and_report,
     score_text,
 )
+from tools.fitting import fit_and_keep
 from tools.running import is_first, new_run_folder, save_config
 
 # Batches that measure the statistics of weights whose batch norm came folded.
@@ -97,27 +96,15 @@ def _fit(
     loader = _train_loader(config, data, rank=rank, world=world)
     validation = _validation(config, val_data, card.classes, rank=rank, world=world)
     task = DetectionTask(model, config.fit, config.common.seed, validation.evaluator)
-
-    def write_best(state: dict[str, Tensor], metrics: dict[str, float]) -> None:
-        save_weights(folder / WEIGHTS_NAME, state, replace(card, metrics=metrics))
-
-    try:
-        fit(
-            task,
-            loader,
-            validation.loader,
-            folder=folder,
-            device=device,
-            resume=config.resume is not None,
-            write_best=write_best,
-        )
-    except InterruptedRun:
-        raise InterruptedRun(
-            f"stopped and saved to {folder / LAST_NAME}; go on with --resume {folder}"
-        ) from None
-    finally:
-        loader.close()
-        validation.loader.close()
+    fit_and_keep(
+        task,
+        loader,
+        validation.loader,
+        card,
+        folder=folder,
+        device=device,
+        resume=config.resume is not None,
+    )
 
 
 def _train_loader(
@@ -156,8 +143,9 @@ def _make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[Dete
     flavour = detector_flavour(config.model.backbone)
     folded, origin = False, "from scratch"
     if config.weights is not None:
-        start = load_weights(config.weights)[1]
-        whole = replace(start.flavour.input, crop=1.0)
+        start = read_card(config.weights)
+        # A detector takes the whole photo, and resizes it in one way.
+        whole = replace(start.flavour.input, crop=1.0, interpolation="bilinear")
         flavour, folded = replace(start.flavour, input=whole), start.folded
         origin = f"from {config.weights}"
     loss = config.two_stage if config.model.two_stage else config.loss

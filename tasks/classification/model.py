@@ -46,7 +46,11 @@ class Classifier(nn.Module):
         self.spec, self.num_classes = spec, num_classes
         self.normalize = Normalize(flavour.input)
         self.body = build_body(
-            spec.backbone, alpha=spec.alpha, variant=spec.variant, flavour=flavour
+            spec.backbone,
+            alpha=spec.alpha,
+            variant=spec.variant,
+            stem_stride=spec.stem_stride,
+            flavour=flavour,
         )
         if spec.size < self.body.min_size:
             raise ValueError(

@@ -20,6 +20,8 @@ class ClassifierSpec:
     variant: Variant = "standard"
     """Of MobileNet: shallow (table 5), full_conv (table 4), or where batch norm and activation
     stand in a block."""
+    stem_stride: int = 2
+    """Of MobileNet's first convolution; 1 keeps four times the pixels, for small pictures."""
     size: int = 224
     """Side of the square input in pixels, 32 or more: the paper's resolution multiplier."""
 
@@ -31,6 +33,8 @@ class ClassifierSpec:
         """
         if not self.alpha > 0:
             raise ValueError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
+        if self.stem_stride not in (1, 2):
+            raise ValueError(f"--stem-stride {self.stem_stride}: choose 1 or 2")
         if self.size < 32:
             raise ValueError(f"--size {self.size} is too small: 32 pixels or more")
         for name, choices in (

@@ -157,8 +157,13 @@ def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, li
                 f"choose --{'no-' if theirs is False else ''}{choice}"
             )
     flavour = model.body.flavour
-    size, crop = flavour.input.size, flavour.input.crop
-    theirs = replace(card.flavour, input=replace(card.flavour.input, size=size, crop=crop))
+    seen = flavour.input
+    theirs = replace(
+        card.flavour,
+        input=replace(
+            card.flavour.input, size=seen.size, crop=seen.crop, interpolation=seen.interpolation
+        ),
+    )
     if theirs != flavour:
         raise ValueError(f"{path}: the weights have {theirs}, the model to train {flavour}")
     fresh = model.state_dict()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -26,15 +25,14 @@ from tasks.detection.evaluator import (
 )
 from tasks.files import write_text
 from tasks.page import Page
+from tasks.plots import confusion_plot, history_plot
 
 # A person looks at confident boxes; mAP counts down to a score of a hundredth.
 SHOWN_SCORE = 0.5
 MATCH_IOU = 0.5
 _PICTURES = 12
 _CURVES = 12
-
-mpl.rcParams["svg.fonttype"] = "none"
-mpl.rcParams["font.size"] = 9
+_LOSSES = ("loss", "loss_rpn_class", "loss_rpn_box", "loss_class", "loss_box")
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,12 @@ def _write_numbers(page: Page, data: ReportData, confusion: NDArray[np.int64]) -
     page.table(("", ""), data.facts)
     if data.history:
         page.section("Training")
-        page.plots(_training_plots(data.history))
+        page.plots(
+            [
+                (history_plot(data.history, _LOSSES), "losses over steps (smoothed)"),
+                (history_plot(data.history, ("AP", "AP50")), "validation over steps"),
+            ]
+        )
     page.section("COCO's twelve numbers")
     rows = zip(METRICS, (metrics[m] for m in METRICS), MEANINGS, strict=True)
     page.table(("", "", ""), [(m, "-" if v == ABSENT else v, text) for m, v, text in rows])
@@ -134,7 +137,10 @@ def _write_numbers(page: Page, data: ReportData, confusion: NDArray[np.int64]) -
     page.plots(
         [
             (_precision_plot(data.score), "precision over recall, per class"),
-            (_confusion_plot(confusion, data.classes.names), "rows: true; columns: predicted"),
+            (
+                confusion_plot(confusion, [*data.classes.names, "background"]),
+                "rows: true; columns: predicted",
+            ),
         ]
     )
 
@@ -227,42 +233,6 @@ def _picture(data: ReportData, index: int, match: _Matched) -> tuple[Image, str]
     return image, caption
 
 
-def _training_plots(history: Sequence[tuple[int, str, float]]) -> list[tuple[Figure, str]]:
-    plots = []
-    for names, caption in (
-        (
-            ("loss", "loss_rpn_class", "loss_rpn_box", "loss_class", "loss_box"),
-            "losses over steps (smoothed)",
-        ),
-        (("AP", "AP50"), "validation over steps"),
-    ):
-        figure = Figure(figsize=(5, 3))
-        axes = figure.add_subplot()
-        for name in names:
-            rows = [(step, value) for step, n, value in history if n == name]
-            if not rows:
-                continue
-            steps, values = np.array(rows).T
-            if name.startswith("loss"):
-                values = _smooth(values)
-            axes.plot(steps, values, label=name, marker="" if len(rows) > 30 else ".")
-        if names[0] == "loss":
-            axes.set_yscale("log")
-        axes.set_xlabel("step")
-        axes.grid(alpha=0.3)
-        if axes.lines:
-            axes.legend()
-        plots.append((figure, caption))
-    return plots
-
-
-def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Running mean over a fiftieth of the run."""
-    width = max(1, len(values) // 50)
-    padded = np.pad(values, (width - 1, 0), mode="edge")
-    return np.convolve(padded, np.ones(width) / width, mode="valid")
-
-
 def _precision_plot(score: Score) -> Figure:
     figure = Figure(figsize=(5, 4))
     axes = figure.add_subplot()
@@ -280,26 +250,4 @@ def _precision_plot(score: Score) -> Figure:
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, loc="lower left")
-    return figure
-
-
-def _confusion_plot(table: NDArray[np.int64], names: Sequence[str]) -> Figure:
-    """Shares per true class; of many classes those with the most confusions."""
-    labels = [*names, "background"]
-    wrong = table.sum(1) + table.sum(0) - 2 * np.diag(table)
-    keep = np.sort(np.argsort(-wrong, kind="stable")[:20]) if len(labels) > 20 else slice(None)
-    chosen = table[keep][:, keep]
-    labels = np.array(labels)[keep].tolist()
-    share = chosen / np.maximum(chosen.sum(axis=1, keepdims=True), 1)
-    side = 2.2 + 0.32 * len(labels)
-    figure = Figure(figsize=(side, side))
-    axes = figure.add_subplot()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels, rotation=90)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set(xlabel="predicted", ylabel="true")
-    for row, column in zip(*np.nonzero(chosen), strict=True):
-        colour = "white" if share[row, column] > 0.5 else "black"
-        text = str(chosen[row, column])
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
     return figure

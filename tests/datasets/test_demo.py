@@ -38,8 +38,8 @@ def test_scenes_are_varied_and_boxes_inside() -> None:
 def test_the_box_fits_the_shape(shape: str, rng: np.random.Generator) -> None:
     for _ in range(10):
         grey = np.full((200, 200, 3), 128, np.uint8)
-        outlines = [points * 40 + (100, 90) for points in demo._outline(rng, shape)]
-        demo._paint(rng, grey, outlines)
+        outlines = [points * 40 + (100, 90) for points in demo.outline(rng, shape)]
+        demo.paint(rng, grey, outlines)
         strong = np.abs(grey.astype(int) - 128).max(axis=2) > 50  # Not the soft rim.
         rows, columns = np.nonzero(strong)
         painted = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)

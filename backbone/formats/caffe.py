@@ -1,0 +1,167 @@
+"""Caffe's MobileNet (.caffemodel, shicai's layer names), read without Caffe.
+
+OpenCV 5 has dropped its Caffe reader, but a caffemodel is one protocol-buffers message that holds
+names, parameters and values of all layers, so that the prototxt is not needed.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backbone.formats.network import HEAD_BIAS, HEAD_WEIGHT, Layout, Network, conv_names, fit
+from backbone.formats.partial import PartialFlavour
+from backbone.formats.wire import Value, as_bytes, as_int, as_text, read_fields, read_varint
+
+# Fields of Caffe's messages, by number.
+_LAYER, _OLD_LAYER = 100, 2
+_NAME, _TYPE, _BLOBS, _CONVOLUTION, _BATCH_NORM = 1, 2, 7, 106, 139
+_SHAPE, _DATA = 7, 5
+_PAD, _PAD_H, _PAD_W, _EPS = 3, 9, 10, 3
+# Subtracted from B, G, R in 0..255, and multiplied afterwards.
+_MEANS, _SCALE = (103.94, 116.78, 123.68), 0.017
+_STEPS = [
+    "conv2_1",
+    "conv2_2",
+    "conv3_1",
+    "conv3_2",
+    "conv4_1",
+    "conv4_2",
+    "conv5_1",
+    "conv5_2",
+    "conv5_3",
+    "conv5_4",
+    "conv5_5",
+    "conv5_6",
+    "conv6",
+]
+_CONVS = ["conv1", *(f"{step}/{part}" for step in _STEPS for part in ("dw", "sep"))]
+
+
+@dataclass
+class _Layer:
+    name: str = ""
+    kind: str = ""
+    blobs: list[Tensor] = field(default_factory=list)
+    pads: set[int] = field(default_factory=set)
+    eps: float = 1e-5
+
+
+def _layout() -> Layout:
+    names = conv_names(_CONVS, _CONVS, (".0", "/scale.0", "/scale.1", "/bn.0", "/bn.1"))
+    names |= {HEAD_WEIGHT: "fc7.0", HEAD_BIAS: "fc7.1"}
+    stated = PartialFlavour(padding="symmetric", activation="relu")
+    blue, green, red = _MEANS
+    std = 1 / (255 * _SCALE)
+    usual = PartialFlavour(
+        size=224,
+        mean=(blue / 255, green / 255, red / 255),
+        std=(std, std, std),
+        channels="bgr",
+        interpolation="bilinear",
+        crop=0.875,
+    )
+    return Layout("Caffe's MobileNet", names, stated, usual)
+
+
+LAYOUT = _layout()
+
+
+def read_caffe(path: Path) -> Network:
+    """Read a caffemodel.
+
+    Raises:
+        ValueError: If it is damaged or of Caffe's older format, or a tensor is missing, left over
+            or of a wrong shape, or a 3x3 layer does not pad by 1.
+    """
+    try:
+        layers, old = _read_layers(memoryview(path.read_bytes()))
+    except (IndexError, struct.error, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: damaged caffemodel ({error})") from error
+    if not layers:
+        why = "of Caffe's format before 2014: upgrade it with Caffe" if old else "no layers"
+        raise ValueError(f"{path}: {why}")
+    tensors, every_eps = {}, set()
+    for layer in layers:
+        blobs = layer.blobs
+        if layer.kind == "BatchNorm" and len(blobs) == 3:
+            # Caffe keeps sums and, as the third blob, by what to divide them.
+            factor = float(blobs[2].reshape(-1)[0])
+            blobs = [blob / factor if factor else blob for blob in blobs[:2]]
+            every_eps.add(layer.eps)
+        for number, blob in enumerate(blobs):
+            tensors[f"{layer.name}.{number}"] = blob
+        is_wide = layer.kind.endswith("Convolution") and blobs and blobs[0].shape[-1] == 3
+        if is_wide and layer.pads != {1}:
+            raise ValueError(f"{path}: {layer.name} pads by {layer.pads or 0}; a MobileNet by 1")
+    network = fit(str(path), tensors, LAYOUT)
+    if len(every_eps) != 1:
+        raise ValueError(f"{path}: batch-norm epsilons differ: {sorted(every_eps)}")
+    stated = PartialFlavour(padding="symmetric", bn_eps=every_eps.pop(), activation="relu")
+    return replace(network, stated=stated)
+
+
+def _read_layers(data: memoryview) -> tuple[list[_Layer], bool]:
+    """All layers, and whether there are some of the older format."""
+    layers, old = [], False
+    for number, value in read_fields(data):
+        old |= number == _OLD_LAYER
+        if number == _LAYER:
+            layers.append(_read_layer(as_bytes(value)))
+    return layers, old
+
+
+def _read_layer(data: memoryview) -> _Layer:
+    layer = _Layer()
+    for number, value in read_fields(data):
+        if number == _NAME:
+            layer.name = as_text(value)
+        elif number == _TYPE:
+            layer.kind = as_text(value)
+        elif number == _BLOBS:
+            layer.blobs.append(_read_blob(as_bytes(value)))
+        elif number == _CONVOLUTION:
+            for part, pad in read_fields(as_bytes(value)):
+                if part in (_PAD, _PAD_H, _PAD_W):
+                    layer.pads.update(_numbers(pad))
+        elif number == _BATCH_NORM:
+            for part, eps in read_fields(as_bytes(value)):
+                if part == _EPS:
+                    layer.eps = float(f"{struct.unpack('<f', as_bytes(eps))[0]:.6g}")
+    return layer
+
+
+def _numbers(value: Value) -> list[int]:
+    """A repeated integer: packed, or one of several fields."""
+    if isinstance(value, int):
+        return [value]
+    at, found = 0, []
+    while at < len(value):
+        number, at = read_varint(value, at)
+        found.append(number)
+    return found
+
+
+def _read_blob(data: memoryview) -> Tensor:
+    """Values of a blob, in its shape (a named one, or num, channels, height, width)."""
+    shape: list[int] = []
+    old_shape: dict[int, int] = {}
+    values = bytearray()
+    for number, value in read_fields(data):
+        if number == _SHAPE:
+            for part, dims in read_fields(as_bytes(value)):
+                shape += _numbers(dims) if part == 1 else []
+        elif number == _DATA:
+            values += as_bytes(value)
+        elif number in (1, 2, 3, 4):
+            old_shape[number] = as_int(value)
+    flat = np.frombuffer(bytes(values), "<f4").astype(np.float32)
+    if not shape and old_shape:
+        shape = [old_shape.get(k, 1) for k in (1, 2, 3, 4)]
+        shape = [flat.size] if shape[:3] == [1, 1, 1] else shape
+    return torch.from_numpy(flat).reshape(shape or [flat.size])

@@ -1,0 +1,183 @@
+"""A MobileNet v1 from a foreign file: every tensor found, none left over, all shapes right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from backbone.formats.partial import PartialFlavour
+from backbone.layers import scale_channels
+from backbone.mobilenet_v1 import BLOCKS, MobileNetV1
+
+# Our names of the body's convolutions, in order of execution.
+CONVS = (
+    "0",
+    *(f"{block}.{part}" for block in range(1, 14) for part in ("depthwise", "pointwise")),
+)
+# What follows a convolution's name in our state dict.
+CONV_PARTS = ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
+HEAD_WEIGHT, HEAD_BIAS = "head.2.weight", "head.2.bias"
+BODY = "body."
+_STEM, _LAST = f"{BODY}layers.0.conv.weight", f"{BODY}layers.13.pointwise.conv.weight"
+_COUNTER = "num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a framework names the tensors of a MobileNet v1.
+
+    Attributes:
+        kind: Of the source, in words.
+        names: Their name of each tensor of a classifier, by ours.
+        stated: What this layout says of the flavour.
+        usual: What else usually holds for such weights.
+    """
+
+    kind: str
+    names: Mapping[str, str]
+    stated: PartialFlavour = field(default_factory=PartialFlavour)
+    usual: PartialFlavour = field(default_factory=PartialFlavour)
+
+
+@dataclass(frozen=True)
+class Network:
+    """Weights in our names, checked.
+
+    Attributes:
+        name: Of the file.
+        kind: Of the source, in words.
+        state: Of a classifier: ``body.layers...``, ``head.2.weight``, ``head.2.bias``; without
+            the head's two if the file has none.
+        alpha: Width multiplier.
+        stated: What the file says of the flavour.
+        usual: What else usually holds for its kind.
+        folded: Batch norm carries only an offset.
+        only_even: Its padding equals SAME only where every map that is halved is even.
+    """
+
+    name: str
+    kind: str
+    state: dict[str, Tensor]
+    alpha: float
+    stated: PartialFlavour
+    usual: PartialFlavour
+    folded: bool = False
+    only_even: bool = False
+
+    @property
+    def columns(self) -> int:
+        """Of the head, background included; 0 without a head."""
+        return self.state[HEAD_WEIGHT].shape[0] if HEAD_WEIGHT in self.state else 0
+
+
+def conv_names(
+    convolutions: list[str], norms: list[str], parts: tuple[str, str, str, str, str]
+) -> dict[str, str]:
+    """Their name of each tensor of the body, by ours.
+
+    Args:
+        convolutions: Their names of the 27 convolutions in order, without the last part.
+        norms: Of the batch norms, likewise.
+        parts: Last part of kernel, scale, offset, mean and variance.
+    """
+    names = {}
+    for ours, conv, norm in zip(CONVS, convolutions, norms, strict=True):
+        for part, theirs in zip(CONV_PARTS, parts, strict=True):
+            prefix = conv if part == CONV_PARTS[0] else norm
+            names[f"{BODY}layers.{ours}.{part}"] = f"{prefix}{theirs}"
+    return names
+
+
+def fit(
+    name: str,
+    tensors: Mapping[str, Tensor],
+    layout: Layout,
+    is_ignored: Callable[[str], bool] = lambda _: False,
+) -> Network:
+    """Bring a file's tensors under our names.
+
+    Args:
+        name: Of the file, for errors.
+        tensors: In PyTorch's axis order, by their name.
+        layout: How they are named.
+        is_ignored: Whether a tensor that the layout does not name may be left out (an
+            optimiser's, say).
+
+    Raises:
+        ValueError: If a tensor is missing, left over, of a wrong shape or not finite, naming it.
+    """
+    names = dict(layout.names)
+    if not any(names.get(key) in tensors for key in (HEAD_WEIGHT, HEAD_BIAS)):
+        names.pop(HEAD_WEIGHT, None), names.pop(HEAD_BIAS, None)
+    for ours, theirs in names.items():
+        if theirs not in tensors:
+            raise ValueError(
+                f"{name}: read as {layout.kind}, but it lacks the tensor {theirs!r} (our {ours!r})"
+            )
+    extra = sorted(tensors.keys() - set(names.values()))
+    extra = [key for key in extra if not key.endswith(_COUNTER) and not is_ignored(key)]
+    if extra:
+        raise ValueError(
+            f"{name}: read as {layout.kind}, but it holds {extra[0]!r} besides "
+            f"({len(extra)} such): not a MobileNet v1 classifier, or one with more to it"
+        )
+    state = {ours: tensors[theirs].detach().float() for ours, theirs in names.items()}
+    if HEAD_WEIGHT in state:  # Some frameworks have a 1x1 convolution here.
+        state[HEAD_WEIGHT] = _squeezed(state[HEAD_WEIGHT])
+    alpha = find_alpha(name, state)
+    check_state(name, state, alpha, names)
+    for conv in CONVS:
+        state[f"{BODY}layers.{conv}.bn.{_COUNTER}"] = torch.tensor(0)
+    return Network(name, layout.kind, state, alpha, layout.stated, layout.usual)
+
+
+def _squeezed(weight: Tensor) -> Tensor:
+    is_pointwise = weight.ndim == 4 and weight.shape[2:] == (1, 1)
+    return weight[:, :, 0, 0] if is_pointwise else weight
+
+
+def find_alpha(name: str, state: Mapping[str, Tensor]) -> float:
+    """The width multiplier that gives the first and the last layer their widths.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    stem, last = state[_STEM].shape[0], state[_LAST].shape[0]
+    exact = last / BLOCKS[-1][1]
+    for alpha in (round(exact, 2), round(exact, 3), exact):
+        if alpha > 0 and (scale_channels(32, alpha), scale_channels(1024, alpha)) == (stem, last):
+            return alpha
+    raise ValueError(
+        f"{name}: first layer {stem} and last layer {last} channels wide: no width multiplier "
+        "gives a MobileNet v1 of these"
+    )
+
+
+def check_state(
+    name: str, state: Mapping[str, Tensor], alpha: float, names: Mapping[str, str]
+) -> None:
+    """Compare all shapes with the network's, and look for values that no network has.
+
+    Raises:
+        ValueError: Naming the tensor in their words.
+    """
+    with torch.device("meta"):
+        body = MobileNetV1(alpha)
+    wanted = {f"{BODY}{key}": tuple(value.shape) for key, value in body.state_dict().items()}
+    if HEAD_BIAS in state:
+        columns = state[HEAD_BIAS].numel()
+        wanted |= {HEAD_WEIGHT: (columns, body.channels[32]), HEAD_BIAS: (columns,)}
+    for ours, tensor in state.items():
+        theirs = names.get(ours, ours)
+        if tuple(tensor.shape) != wanted[ours]:
+            raise ValueError(
+                f"{name}: {theirs!r} is {tuple(tensor.shape)}, but {wanted[ours]} in a "
+                f"MobileNet v1 of alpha {alpha:g} (our {ours!r})"
+            )
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name}: {theirs!r} holds values that are not finite")
+        if ours.endswith("running_var") and tensor.min() < 0:
+            raise ValueError(f"{name}: {theirs!r} holds variances below 0")

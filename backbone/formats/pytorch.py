@@ -1,0 +1,204 @@
+"""PyTorch's weights: timm's and Hugging Face's names, any Sequential in order, or a key map."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeGuard, cast
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from backbone.formats.network import (
+    CONVS,
+    HEAD_BIAS,
+    HEAD_WEIGHT,
+    Layout,
+    Network,
+    conv_names,
+    fit,
+)
+from backbone.formats.partial import PLAIN, RGB, PartialFlavour
+
+_PARTS = (".weight", ".weight", ".bias", ".running_mean", ".running_var")
+_COUNTER = "num_batches_tracked"
+# What training scripts call the weights in their checkpoints.
+_STATES = ("state_dict", "model_state_dict", "model", "net", "weights")
+_PREFIXES = ("module.", "_orig_mod.")
+_SYMMETRIC = PartialFlavour(padding="symmetric", bn_eps=1e-5, activation="relu6")
+# Blocks of each of timm's stages.
+_STAGES = (1, 2, 2, 6, 2)
+
+
+def _timm() -> Layout:
+    convs, norms = ["conv_stem"], ["bn1"]
+    for stage, blocks in enumerate(_STAGES):
+        for block in range(blocks):
+            at = f"blocks.{stage}.{block}"
+            convs += [f"{at}.conv_dw", f"{at}.conv_pw"]
+            norms += [f"{at}.bn1", f"{at}.bn2"]
+    usual = PartialFlavour(
+        size=224,
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+        channels="rgb",
+        interpolation="bicubic",
+        crop=0.875,
+    )
+    names = conv_names(convs, norms, _PARTS)
+    names |= {HEAD_WEIGHT: "classifier.weight", HEAD_BIAS: "classifier.bias"}
+    return Layout("timm's mobilenetv1", names, _SYMMETRIC, usual)
+
+
+TIMM = _timm()
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state dict of a safetensors file or of a torch checkpoint, in its own order.
+
+    Prefixes that wrappers put before every name are taken off.
+
+    Raises:
+        ValueError: If the file is damaged, holds more than tensors and plain values, or holds
+            no weights.
+    """
+    content: Any
+    try:
+        if path.read_bytes()[8:9] == b"{":
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path}: holds more than tensors, which could run any program, so it is not read; "
+            "save its state_dict() alone (torch.save(model.state_dict(), FILE))"
+        ) from error
+    except Exception as error:  # A damaged pickle or archive raises kinds of its own.
+        raise ValueError(f"{path}: damaged weights file ({error})") from error
+    state = _find_state(path, content)
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _find_state(path: Path, content: object) -> dict[str, Tensor]:
+    found: list[Mapping[str, Tensor]] = []
+    if _is_state(content):
+        found = [content]
+    elif isinstance(content, Mapping):
+        inside = (content.get(name) for name in _STATES)
+        found = [state for state in inside if _is_state(state)]
+    if len(found) != 1:
+        what = "no weights" if not found else "more than one set of weights"
+        raise ValueError(
+            f"{path}: {what} in this file: a state dict is looked for, or one under "
+            f"{', '.join(_STATES)}"
+        )
+    return dict(found[0])
+
+
+def _is_state(value: object) -> TypeGuard[Mapping[str, Tensor]]:
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
+    )
+
+
+def read_pytorch(path: Path, key_map: Path | None = None) -> Network:
+    """Read PyTorch weights.
+
+    Args:
+        path: Safetensors file or torch checkpoint.
+        key_map: JSON object: our name of each tensor -> theirs.
+
+    Raises:
+        ValueError: If the layout is not known, or a tensor is missing, left over or of a wrong
+            shape.
+    """
+    state = read_state(path)
+    name = str(path)
+    if key_map is not None:
+        return fit(name, state, Layout(f"mapped by {key_map}", read_key_map(key_map), usual=PLAIN))
+    if "conv_stem.weight" in state and "blocks.0.0.conv_dw.weight" in state:
+        if "conv_head.weight" in state:
+            raise ValueError(
+                f"{path}: timm's mobilenetv1_100h: it has one more convolution (conv_head, bn2) "
+                "before its classifier, which the paper's network has not; mobilenetv1_100 and "
+                "mobilenetv1_125 are read"
+            )
+        return _with_config(fit(name, state, TIMM), path.with_name("config.json"))
+    is_ordered = path.read_bytes()[8:9] != b"{"
+    return fit(name, state, _by_order(name, state, is_ordered))
+
+
+def _with_config(network: Network, file: Path) -> Network:
+    """Timm's config.json beside the weights, if it is there, tells how photos are prepared."""
+    if not file.is_file():
+        return network
+    try:
+        config = json.loads(file.read_text())["pretrained_cfg"]
+        told = replace(
+            network.stated,
+            size=int(config["input_size"][1]),
+            mean=cast(RGB, tuple(map(float, config["mean"]))),
+            std=cast(RGB, tuple(map(float, config["std"]))),
+            interpolation=config["interpolation"],
+            crop=float(config["crop_pct"]),
+        )
+    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
+        raise ValueError(f"{file}: not the configuration of a timm model ({error!r})") from error
+    return replace(network, stated=told)
+
+
+def _by_order(name: str, state: Mapping[str, Tensor], is_ordered: bool) -> Layout:
+    """27 times convolution and batch norm, then a linear layer, whatever they are called.
+
+    Raises:
+        ValueError: If names or number of the tensors are not those of such a network.
+    """
+    names = [key for key in state if not key.endswith(_COUNTER)]
+    ours = list(TIMM.names)
+    kinds = [part.rpartition(".")[2] for part in TIMM.names.values()]
+    bare = len(CONVS) * len(_PARTS)
+    found = [key.rpartition(".")[2] for key in names]
+    if len(names) not in (bare, bare + 2) or found != kinds[: len(names)]:
+        if not is_ordered and sorted(found) in (sorted(kinds), sorted(kinds[:bare])):
+            raise ValueError(
+                f"{name}: names of no known layout, and a safetensors file keeps no order; give "
+                "--key-map FILE.json (our key -> their key)"
+            )
+        raise ValueError(
+            f"{name}: {len(names)} tensors in no known order; a MobileNet v1 has {bare} (27 times "
+            f"convolution and batch norm) and a linear layer's 2; the first are "
+            f"{', '.join(names[:3])}; give --key-map FILE.json (our key -> their key)"
+        )
+    return Layout("PyTorch layers in order", dict(zip(ours, names, strict=False)), usual=PLAIN)
+
+
+def read_key_map(file: Path) -> dict[str, str]:
+    """Our name of each tensor -> theirs.
+
+    Raises:
+        ValueError: If it is no JSON object of names, or lacks or adds one of ours, naming it.
+    """
+    try:
+        names = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--key-map {file}: cannot be read as JSON ({error})") from error
+    if not isinstance(names, dict) or not all(isinstance(v, str) for v in names.values()):
+        raise ValueError(f"--key-map {file}: must be one object of our key -> their key")
+    names = {key: theirs for key, theirs in names.items() if not key.endswith(_COUNTER)}
+    wanted = set(TIMM.names)
+    if HEAD_WEIGHT not in names:
+        wanted = {key for key in wanted if not key.startswith("head.")}
+    odd = sorted(wanted ^ names.keys())
+    if odd:
+        what = "lacks" if odd[0] in wanted else "has the unknown key"
+        raise ValueError(f"--key-map {file}: {what} {odd[0]!r} ({len(odd)} such)")
+    return names

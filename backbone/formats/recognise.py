@@ -1,0 +1,124 @@
+"""What kind of weights file something is, by its content, and how to read it."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+from backbone.formats.caffe import read_caffe
+from backbone.formats.keras import is_keras_zip, read_keras
+from backbone.formats.network import Network
+from backbone.formats.pytorch import read_pytorch
+from backbone.formats.slim import read_slim
+from backbone.formats.tf_bundle import find_bundle
+from backbone.tflite import read_tflite
+from backbone.weights import tflite_network
+
+HUB = "hf-hub:"
+_TORCH_ZIP, _PICKLE, _HDF5 = b"PK\x03\x04", b"\x80\x02", b"\x89HDF\r\n\x1a\n"
+_KINDS = (
+    "TensorFlow Lite (.tflite), TF-slim checkpoints (.index), Keras (.h5, .weights.h5, .keras), "
+    "Caffe (.caffemodel), PyTorch (.safetensors, .pth, .bin)"
+)
+
+
+def is_tflite(path: Path) -> bool:
+    """Whether a file is TensorFlow Lite's, or means to be."""
+    return path.suffix == ".tflite" or (path.is_file() and _start(path)[4:8] == b"TFL3")
+
+
+def read_network(path: Path, *, head: Path | None = None, key_map: Path | None = None) -> Network:
+    """Read a classifier or a body from any of the known kinds of file.
+
+    Args:
+        path: File; for a TensorFlow checkpoint its prefix, any of its files, or its folder; for
+            Hugging Face's models their folder.
+        head: TensorFlow Lite file with the last layer of a headless one.
+        key_map: For PyTorch weights of an unknown layout: JSON object, our key -> their key.
+
+    Raises:
+        ValueError: If the kind is unknown, the file damaged, or a tensor does not fit.
+    """
+    kind = _kind(path)
+    for flag, value, only in (("--head", head, "tflite"), ("--key-map", key_map, "pytorch")):
+        if value is not None and kind != only:
+            raise ValueError(f"{flag} {value}: {path} is no {only} file, which alone takes one")
+    if kind == "tflite":
+        return tflite_network(read_tflite(path), None if head is None else read_tflite(head))
+    if kind == "slim":
+        index = find_bundle(path)
+        assert index is not None
+        return read_slim(index)
+    if kind == "keras":
+        return read_keras(path)
+    if kind == "caffe":
+        return read_caffe(path)
+    return read_pytorch(_inside(path), key_map)
+
+
+def _kind(path: Path) -> str:
+    if is_tflite(path):
+        return "tflite"
+    if find_bundle(path) is not None:
+        return "slim"
+    path = _inside(path) if path.is_dir() else path
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    start = _start(path)
+    if start.startswith(_HDF5) or (start.startswith(_TORCH_ZIP) and is_keras_zip(path)):
+        return "keras"
+    if _is_safetensors(start, path.stat().st_size) or start.startswith((_TORCH_ZIP, _PICKLE)):
+        return "pytorch"
+    if path.suffix == ".caffemodel":  # Protocol buffers have no mark of their own.
+        return "caffe"
+    raise ValueError(
+        f"{path}: unknown kind of weights {path.suffix!r}; this tool reads {_KINDS}"
+        + (": a checkpoint's .index must lie beside it" if ".data-" in path.name else "")
+    )
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
+
+
+def _is_safetensors(start: bytes, size: int) -> bool:
+    return len(start) > 8 and start[8:9] == b"{" and struct.unpack("<Q", start[:8])[0] < size
+
+
+def _inside(path: Path) -> Path:
+    """The weights file of a folder as Hugging Face lays it out, or the file itself."""
+    if not path.is_dir():
+        return path
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (path / name).is_file():
+            return path / name
+    raise ValueError(
+        f"{path}: no weights in this folder: one checkpoint (.index), model.safetensors or "
+        "pytorch_model.bin is looked for"
+    )
+
+
+def fetch_hub(name: str) -> Path:
+    """The folder with a Hugging Face model's configuration and weights, from its cache or net.
+
+    Args:
+        name: Such as ``hf-hub:timm/mobilenetv1_100.ra4_e3600_r224_in1k``.
+
+    Raises:
+        ValueError: If huggingface_hub is not installed, or the model cannot be had.
+    """
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    except ImportError as error:
+        raise ValueError(f"{name}: --hub needs huggingface_hub: pip install it") from error
+    repository = name.removeprefix(HUB)
+    try:
+        hf_hub_download(repository, "config.json")
+        return Path(hf_hub_download(repository, "model.safetensors")).parent
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{name}: cannot be had from the hub{offline}: {reason}") from error

@@ -1,0 +1,176 @@
+"""TensorFlow checkpoints (.index and .data files) without TensorFlow.
+
+The index is a LevelDB table: blocks of sorted keys, each with a CRC-32C. The values are small
+messages that say where in the data files a tensor lies.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backbone.formats.wire import as_bytes, as_int, read_fields, read_varint
+
+_MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
+_FOOTER, _TRAILER = 48, 5
+# TensorFlow's numbers of the kinds of tensor that are read.
+_DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 19: np.dtype("<f2")}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a tensor lies, as BundleEntryProto says.
+
+    Attributes:
+        dtype: TensorFlow's number.
+        shape: Of the tensor.
+        shard: Number of the data file.
+        offset: In it, in bytes.
+        size: In bytes.
+        crc: Masked CRC-32C of the bytes.
+    """
+
+    dtype: int
+    shape: tuple[int, ...]
+    shard: int
+    offset: int
+    size: int
+    crc: int
+
+
+def find_bundle(path: Path) -> Path | None:
+    """The .index file that a user means by a prefix, one of the files, or a folder of one.
+
+    Raises:
+        ValueError: If a folder holds more than one checkpoint.
+    """
+    if path.is_dir():
+        found = sorted(path.glob("*.index"))
+        if len(found) > 1:
+            raise ValueError(f"{path}: {len(found)} checkpoints in this folder; name one of them")
+        return found[0] if found else None
+    stem = path.name.removesuffix(".meta").removesuffix(".index").partition(".data-")[0]
+    index = path.with_name(f"{stem}.index")
+    return index if index.is_file() and index.read_bytes().endswith(_MAGIC) else None
+
+
+def read_bundle(
+    index: Path, is_wanted: Callable[[str], bool]
+) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
+    """The wanted tensors of a checkpoint as float32, and the names of the others.
+
+    Raises:
+        ValueError: If a file is missing, cut short or damaged, or a kind of tensor is not known.
+    """
+    try:
+        messages = _read_index(index.read_bytes())
+        header = dict(read_fields(messages.pop("")))
+        shards, big_endian = as_int(header.get(1, 0)), as_int(header.get(2, 0))
+        entries = {name: _entry(message) for name, message in messages.items()}
+    except (IndexError, KeyError, struct.error, UnicodeDecodeError) as error:
+        raise ValueError(f"{index}: damaged checkpoint index ({error})") from error
+    if big_endian:
+        raise ValueError(f"{index}: written on a big-endian machine, which is not read")
+    tensors = {
+        name: _read_tensor(index, name, entry, shards)
+        for name, entry in entries.items()
+        if is_wanted(name)
+    }
+    return tensors, [name for name in entries if name not in tensors]
+
+
+def _read_index(data: bytes) -> dict[str, memoryview]:
+    if len(data) < _FOOTER or not data.endswith(_MAGIC):
+        raise IndexError("no LevelDB table")
+    view = memoryview(data)
+    _, at = read_varint(view, len(data) - _FOOTER)
+    _, at = read_varint(view, at)
+    entries: dict[str, memoryview] = {}
+    for _, handle in _entries(_block(view, view[at:])):
+        for key, value in _entries(_block(view, handle)):
+            entries[key.decode()] = value
+    return entries
+
+
+def _block(data: memoryview, handle: memoryview) -> memoryview:
+    """The block that a handle (offset, size) points to."""
+    offset, at = read_varint(handle, 0)
+    size, _ = read_varint(handle, at)
+    end = offset + size
+    kind, crc = struct.unpack_from("<BI", data, end)
+    if kind:
+        raise IndexError("compressed blocks are not read")
+    if _masked_crc(data[offset : end + 1]) != crc:
+        raise IndexError(f"the checksum of the block at {offset} is wrong")
+    return data[offset:end]
+
+
+def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Keys, of which each repeats a part of the one before, and values."""
+    restarts = struct.unpack_from("<I", block, len(block) - 4)[0]
+    end, at, key = len(block) - 4 * (1 + restarts), 0, b""
+    while at < end:
+        shared, at = read_varint(block, at)
+        rest, at = read_varint(block, at)
+        size, at = read_varint(block, at)
+        key = key[:shared] + bytes(block[at : at + rest])
+        at += rest
+        yield key, block[at : at + size]
+        at += size
+
+
+def _entry(message: memoryview) -> Entry:
+    found = dict(read_fields(message))
+    dims = [part for number, part in read_fields(as_bytes(found.get(2, memoryview(b""))))]
+    shape = tuple(as_int(dict(read_fields(as_bytes(dim))).get(1, 0)) for dim in dims)
+    dtype, shard, offset, size, crc = (as_int(found.get(n, 0)) for n in (1, 3, 4, 5, 6))
+    return Entry(dtype, shape, shard, offset, size, crc)
+
+
+def _read_tensor(index: Path, name: str, entry: Entry, shards: int) -> NDArray[np.float32]:
+    if entry.dtype not in _DTYPES:
+        raise ValueError(f"{index}: {name!r} is of TensorFlow's kind {entry.dtype}, no float")
+    kind = _DTYPES[entry.dtype]
+    if entry.size != kind.itemsize * int(np.prod(entry.shape, dtype=np.int64)):
+        raise ValueError(
+            f"{index}: {name!r} has {entry.size} bytes, too few or many for its shape"
+        )
+    file = index.with_name(f"{index.stem}.data-{entry.shard:05d}-of-{shards:05d}")
+    if not file.is_file():
+        raise ValueError(f"{index}: its data file {file.name} is not beside it")
+    if entry.offset + entry.size > file.stat().st_size:
+        raise ValueError(f"{file}: cut short: {name!r} ends behind the file")
+    with file.open("rb") as opened:
+        opened.seek(entry.offset)
+        raw = opened.read(entry.size)
+    if _masked_crc(memoryview(raw)) != entry.crc:
+        raise ValueError(f"{file}: damaged: the checksum of {name!r} is wrong")
+    values: NDArray[Any] = np.frombuffer(raw, dtype=kind)
+    return values.reshape(entry.shape).astype(np.float32)
+
+
+def _make_table() -> tuple[int, ...]:
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+        table.append(byte)
+    return tuple(table)
+
+
+_TABLE = _make_table()
+
+
+def _masked_crc(data: memoryview) -> int:
+    """CRC-32C as LevelDB stores it: rotated and offset."""
+    table, crc = _TABLE, 0xFFFFFFFF
+    for byte in data:
+        crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

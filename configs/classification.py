@@ -1,0 +1,159 @@
+"""Presets of the classifiers. Each docstring is its lab note: table, command, time, result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from configs.common import Common
+from datasets.spec import Interpolation, LabelAugmentation
+from tasks.classification.spec import ClassifierSpec, ClassLossSpec
+from tasks.spec import FitSpec
+
+ClsPreset = Literal["auto", "demo", "paper", "modern", "small", "finetune"]
+
+
+@dataclass(frozen=True)
+class TrainCls:
+    """Train and evaluate an image classifier.
+
+    Without --data it trains on built-in shapes. Everything it needs is in the run folder
+    afterwards: weights with their card, report.html, checkpoint, metrics, configuration. It is
+    --out, by default runs/<preset>/<time>. With --grid it is a folder of runs with one table.
+    """
+
+    preset: ClsPreset = "auto"
+    """Recipe: auto is demo without --data, finetune with --weights, else modern."""
+    data: Path | None = None
+    """Folder of photos: ImageNet, Tiny ImageNet, Stanford Dogs, Pets, or a folder per class; a
+    CSV list (path,label,split); or webdataset shards."""
+    classes: Path | None = None
+    """Text file with the names or ids of the classes to take, one per line; all by default."""
+    weights: Path | None = None
+    """Run folder or weights file to start from; classes of the same name keep their weights."""
+    resume: Path | None = None
+    """Run folder (or grid) to go on with after an interruption; its own configuration is used."""
+    grid: tuple[str, ...] = ()
+    """Train one run for each combination, as alpha=1,.5 size=64,48; a + begins another group
+    (alpha=1,.5 + size=48 trains three). Keys: alpha, size, variant, backbone, seed."""
+    command: tyro.conf.Suppress[str] = ""
+    """The command line that began the run."""
+    model: ClassifierSpec = field(default_factory=ClassifierSpec)
+    loss: ClassLossSpec = field(default_factory=ClassLossSpec)
+    fit: FitSpec = field(default_factory=FitSpec)
+    augment: LabelAugmentation = "modern"
+    """tf_slim: TensorFlow's for MobileNet; mild: the paper's, few small crops; modern: crops,
+    flip, RandAugment; small: for pictures of about the input's size; none."""
+    interpolation: Interpolation = "bilinear"
+    """How photos are resized, in training and after it."""
+    crop: float = 0.875
+    """Share of the resized short side that the central crop keeps in evaluation; 1 keeps all."""
+    cache: bool = True
+    """Keep decoded photos in memory if they take less than 1.5 GB."""
+    workers: int = -1
+    """Loader processes; -1 takes half the cores, at most 8; 0 loads in the trainer's own."""
+    common: Common = field(default_factory=Common)
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers.
+
+        Raises:
+            ValueError: Naming the flag.
+        """
+        if not 0 < self.crop <= 1:
+            raise ValueError(f"--crop {self.crop} is not in (0, 1]")
+
+
+PAPER_CLS = TrainCls(
+    preset="paper",
+    fit=FitSpec(
+        epochs=200,
+        batch_size=96,
+        optimizer="rmsprop",
+        lr=0.045,
+        schedule="exponential",
+        decay_rate=0.94,
+        decay_epochs=2.5,
+        warmup=0.0,
+        bn_momentum=0.0003,
+        ema_decay=0.9999,
+        clip_norm=0.0,
+        weight_decay=4e-5,
+        eval_every=5,
+    ),
+    augment="mild",
+)
+"""Tables 4 to 9: ImageNet top-1 70.6 at full width and 224 pixels.
+
+``tools/train_cls.py --preset paper --data IMAGENET``. The paper's section 3.2 and TF-slim's
+values: RMSprop with epsilon inside the root, no label smoothing, few small crops, no weight decay
+on depthwise filters, the same for every width and resolution. Not run to its end here: it takes
+days of a GPU.
+"""
+
+MODERN = TrainCls(
+    preset="modern",
+    loss=ClassLossSpec(label_smoothing=0.1, mixup=0.2, cutmix=0.0, dropout=0.1),
+    fit=FitSpec(
+        epochs=100,
+        batch_size=128,
+        optimizer="adamw",
+        lr=2e-3,
+        weight_decay=0.05,
+        warmup=0.05,
+        bn_momentum=0.05,
+        clip_norm=5.0,
+        ema_decay=0.9995,
+        eval_every=5,
+    ),
+    augment="modern",
+)
+"""Own data from scratch: mixup, RandAugment, label smoothing, averaged weights, cosine."""
+
+SMALL = replace(
+    MODERN,
+    preset="small",
+    model=ClassifierSpec(size=64),
+    fit=replace(MODERN.fit, epochs=60, batch_size=64, ema_decay=0.998),
+    augment="small",
+    crop=1.0,
+)
+"""Pictures of 32 to 64 pixels, from scratch."""
+
+DEMO_CLS = replace(
+    SMALL,
+    preset="demo",
+    model=ClassifierSpec(alpha=0.25, size=64),
+    loss=ClassLossSpec(),
+    fit=replace(SMALL.fit, epochs=12, lr=4e-3, ema_decay=0.99),
+)
+"""Built-in shapes, sized for two CPU cores: ``tools/train_cls.py``."""
+
+FINETUNE_CLS = replace(
+    MODERN,
+    preset="finetune",
+    loss=ClassLossSpec(label_smoothing=0.1, dropout=0.1),
+    fit=replace(MODERN.fit, epochs=15, batch_size=32, lr=3e-4, ema_decay=0.99, eval_every=3),
+    augment="mild",
+)
+"""Own classes from existing weights."""
+
+CLS_PRESETS: dict[str, TrainCls] = {
+    preset.preset: preset for preset in (PAPER_CLS, MODERN, SMALL, DEMO_CLS, FINETUNE_CLS)
+}
+
+
+def choose_cls_preset(name: str, *, has_data: bool, has_weights: bool) -> TrainCls:
+    """The defaults of a preset; ``auto`` goes by what was given.
+
+    Raises:
+        ValueError: On an unknown name, with the choices.
+    """
+    if name == "auto":
+        name = "finetune" if has_weights else ("modern" if has_data else "demo")
+    if name not in CLS_PRESETS:
+        raise ValueError(f"--preset {name}: choose one of auto, {', '.join(CLS_PRESETS)}")
+    return CLS_PRESETS[name]

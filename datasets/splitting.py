@@ -1,0 +1,57 @@
+"""Which part of a data set is read, and how a set without a validation part gives one up."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.spec import Split
+
+# Share of the images that is held out when a set has no validation part of its own.
+HOLD_OUT = 0.2
+Part = TypeVar("Part")
+
+
+def choose_part(path: Path, split: Split, found: Mapping[str, Part]) -> tuple[Part, bool]:
+    """The part that a split names, and whether it must be parted because it is all there is.
+
+    Args:
+        path: What the user named, for messages.
+        split: What is wanted.
+        found: Parts by ``train`` and ``val``; one of them at least.
+
+    Raises:
+        ValueError: If there is no such part, or ``all`` is asked for and there are two.
+    """
+    if split == "all" and len(found) > 1:
+        raise ValueError(f"{path}: holds {' and '.join(found)}; choose one of them")
+    if split == "train" and split not in found:
+        raise ValueError(f"{path}: holds nothing to train on, only images to validate on")
+    lone = len(found) == 1 and "train" in found
+    name = next(iter(found)) if lone or split == "all" else split
+    return found[name], lone and split != "all"
+
+
+def name_shares(files: Sequence[str], root: Path) -> NDArray[np.float64]:
+    """A number in 0..1 for each file (N,), which its name alone decides."""
+    names = [Path(file).name for file in files]
+    if len(set(names)) < len(names):  # The folder tells them apart.
+        names = [os.path.relpath(file, root) for file in files]
+    return np.array([zlib.crc32(name.encode()) / 2**32 for name in names], dtype=np.float64)
+
+
+def held_out(shares: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mask (N,) of what is held out for validation: about a fifth.
+
+    Both sides get one at least, if there are two.
+    """
+    held = shares < HOLD_OUT
+    if len(held):
+        held[shares.argmin()], held[shares.argmax()] = True, False
+    return held

@@ -1,0 +1,106 @@
+"""The most likely classes as bars under a picture, or beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+_GROUND, _TRACK, _TEXT = (24, 26, 30), (58, 62, 70), (238, 238, 238)
+_BAR, _RIGHT = (66, 145, 235), (70, 180, 95)
+# Pixels of a picture whose longer side is 640; larger ones scale with it.
+_UNIT = 640
+_FONT = 20
+_SMALLEST = 360
+
+
+def draw_answer(
+    image: Image, names: Sequence[str], probabilities: Sequence[float], true: str = ""
+) -> Image:
+    """The picture with a bar per class: under it, or beside it where it is upright.
+
+    Small pictures are enlarged to 360 pixels, so that the text can be read.
+
+    Args:
+        image: (H, W, 3) RGB.
+        names: Classes, best first.
+        probabilities: In 0..1.
+        true: The right class, drawn green; empty if it is not known.
+    """
+    height, width = image.shape[:2]
+    upright = height > 1.2 * width
+    grow = max(1.0, _SMALLEST / max(height, width))
+    if grow > 1:
+        size = (max(round(width * grow), 1), max(round(height * grow), 1))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+        height, width = image.shape[:2]
+    scale = max(0.8, max(height, width) / _UNIT)
+    if upright:
+        panel = _panel(round(340 * scale), names, probabilities, true, scale)
+        return _join([image, panel], axis=1)
+    return _join([image, _panel(width, names, probabilities, true, scale)], axis=0)
+
+
+def _join(parts: Sequence[Image], axis: int) -> Image:
+    """Set pictures side by side (axis 1) or below each other (0), filled up at the far end."""
+    across = 1 - axis
+    longest = max(part.shape[across] for part in parts)
+    filled = []
+    for part in parts:
+        shape = [*part.shape]
+        shape[across] = longest
+        canvas = np.empty(shape, dtype=np.uint8)
+        canvas[:] = _GROUND
+        canvas[: part.shape[0], : part.shape[1]] = part
+        filled.append(canvas)
+    return np.concatenate(filled, axis=axis)
+
+
+def _panel(
+    width: int, names: Sequence[str], probabilities: Sequence[float], true: str, scale: float
+) -> Image:
+    """A line of text over a bar for each class."""
+    pad, row = round(12 * scale), round(42 * scale)
+    font = _font(round(_FONT * scale))
+    canvas = PIL.Image.new("RGB", (width, row * len(names) + pad), _GROUND)
+    draw = PIL.ImageDraw.Draw(canvas)
+    inner = width - 2 * pad
+    for index, (name, probability) in enumerate(zip(names, probabilities, strict=True)):
+        top = pad // 2 + index * row
+        share = f"{probability:.1%}"
+        room = inner - draw.textlength(share, font) - pad
+        draw.text((pad, top), _cut(draw, name, font, room), _TEXT, font)
+        draw.text((width - pad, top), share, _TEXT, font, anchor="ra")
+        low, high = top + round(28 * scale), top + round(35 * scale)
+        draw.rectangle((pad, low, pad + inner, high), _TRACK)
+        if probability * inner >= 1:
+            colour = _RIGHT if name == true else _BAR
+            draw.rectangle((pad, low, pad + round(inner * min(probability, 1)), high), colour)
+    return np.array(canvas)
+
+
+def _cut(
+    draw: PIL.ImageDraw.ImageDraw, text: str, font: PIL.ImageFont.FreeTypeFont, room: float
+) -> str:
+    """As much of the text as there is room for."""
+    if draw.textlength(text, font) <= room:
+        return text
+    while text and draw.textlength(f"{text}…", font) > room:
+        text = text[:-1]
+    return f"{text}…"
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> PIL.ImageFont.FreeTypeFont:
+    # OpenCV's letters are ASCII alone; class names are not. matplotlib carries a font.
+    file = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return PIL.ImageFont.truetype(str(file), size)

@@ -1,0 +1,392 @@
+"""Accuracy and calibration of a classifier, fed batch by batch, on one process or many."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict
+
+import numpy as np
+import torch.distributed
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]
+from torch import Tensor
+
+from datasets.types import ClassMap
+from tasks.files import write_text
+
+PREDICTIONS_NAME = "predictions.csv"
+NUM_BINS = 15
+MEANINGS = {
+    "top1": "share of photos whose most likely class is right",
+    "top1_low": "lower end of its 95 % interval",
+    "top1_high": "upper end of its 95 % interval",
+    "top5": "share of photos whose class is among the five most likely",
+    "balanced": "mean over the classes of the share found of each",
+    "loss": "mean negative log likelihood of the right class",
+    "ece": f"expected calibration error, {NUM_BINS} bins",
+    "ece_scaled": "the same with logits divided by the temperature",
+    "temperature": "that fits these photos best: above 1, the model is too sure",
+}
+_TOP = 5
+# Letters of a class name in the terminal.
+_NAME = 40
+_RESAMPLES = 1000
+_SEED = 0
+_LOG_TEMPERATURES = (-3.0, 3.0)
+
+
+class ClassScore(NamedTuple):
+    """Figures of one class.
+
+    Attributes:
+        recall: Share of its photos that were found; None if there are none.
+        precision: Share of the photos given to it that are its own; None if none was.
+        photos: How many it has.
+    """
+
+    recall: float | None
+    precision: float | None
+    photos: int
+
+
+class Bin(NamedTuple):
+    """Photos whose prediction is about equally sure.
+
+    Attributes:
+        confidence: Mean probability of the predicted class; the bin's middle where it is empty.
+        accuracy: Share of them that is right; 0 where it is empty.
+        photos: How many they are.
+    """
+
+    confidence: float
+    accuracy: float
+    photos: int
+
+
+class Score(TypedDict):
+    """What :meth:`LabelEvaluator.compute` finds, over M photos and the data's C classes."""
+
+    metrics: dict[str, float]  # by the names in MEANINGS, shares in 0..1; top5 above 5 classes
+    per_class: dict[str, ClassScore]  # by name, in the order of the columns
+    confusion: NDArray[np.int64]  # (C, C) photos, rows true, columns predicted
+    reliability: list[Bin]  # by rising confidence
+    image_ids: NDArray[np.int64]  # (M,) rising
+    targets: NDArray[np.int64]  # (M,) true columns
+    predicted: NDArray[np.int64]  # (M,) columns
+    probabilities: NDArray[np.float32]  # (M, C)
+    unknown: tuple[str, ...]  # classes of the data that the model lacks: always wrong
+
+
+def columns_in(model: ClassMap, data: ClassMap) -> NDArray[np.int64] | None:
+    """The data's column of each of the model's, by name; None if both have the same classes.
+
+    Args:
+        model: Classes of the model.
+        data: Classes of the data.
+
+    Returns:
+        (C_model,) columns, -1 where the data lacks the class.
+
+    Raises:
+        ValueError: If they have no class in common; it names some of both.
+    """
+    if model.names == data.names:
+        return None
+    columns = model.labels_in(data)[1:] - 1
+    if (columns < 0).all():
+        ours, theirs = (", ".join(classes.names[:3]) for classes in (model, data))
+        raise ValueError(
+            f"the model and the data have no class in common: the model knows {len(model)} "
+            f"({ours}, ...), the data {len(data)} ({theirs}, ...)"
+        )
+    return columns
+
+
+class LabelEvaluator:
+    """Collects logits and scores them against the true classes.
+
+    Of two class lists that differ, the data's counts: the model chooses among the classes that
+    the data has, and photos of a class that the model lacks count as wrong in every figure but
+    the loss (which would be infinite) and the temperature.
+
+    Args:
+        targets: (N,) column of each photo, by image id.
+        classes: Of the data.
+        columns: (C_model,) the data's column of each of the model's, -1 for none, as
+            :func:`columns_in` gives them. None if both have the same classes.
+
+    Attributes:
+        rows: Logits (C,) float32 by image id, in the data's columns; minus infinity where the
+            model lacks the class.
+        known: (C,) whether the model has the class.
+    """
+
+    def __init__(
+        self,
+        targets: NDArray[np.int64],
+        classes: ClassMap,
+        columns: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.targets, self.classes, self.columns = targets, classes, columns
+        self.known = np.ones(len(classes), dtype=np.bool_)
+        if columns is not None:
+            self.known[:] = False
+            self.known[columns[columns >= 0]] = True
+        self.rows: dict[int, NDArray[np.float32]] = {}
+
+    def fresh(self) -> LabelEvaluator:
+        """An evaluator of the same photos that has seen nothing."""
+        return LabelEvaluator(self.targets, self.classes, self.columns)
+
+    def update(self, image_ids: Sequence[int], logits: Tensor) -> None:
+        """Add the answers to some photos; a photo that came before is passed over.
+
+        Args:
+            image_ids: Of the B photos: their index in the data set.
+            logits: (B, C_model).
+
+        Raises:
+            ValueError: If a logit is not a finite number.
+        """
+        given = logits.detach().float().cpu().numpy()
+        width = len(self.classes) if self.columns is None else len(self.columns)
+        assert given.shape == (len(image_ids), width), f"{given.shape}: {width} columns expected"
+        bad = np.flatnonzero(~np.isfinite(given).all(axis=1))
+        if len(bad):
+            raise ValueError(
+                f"the logits of image {image_ids[bad[0]]} are not finite numbers: the weights "
+                "are damaged, or the precision is too low for them"
+            )
+        if self.columns is not None:
+            answers = np.full((len(given), len(self.classes)), -np.inf, dtype=np.float32)
+            answers[:, self.columns[self.columns >= 0]] = given[:, self.columns >= 0]
+            given = answers
+        for image_id, row in zip(image_ids, given, strict=True):
+            self.rows.setdefault(int(image_id), row)
+
+    def gather(self) -> None:
+        """Bring the answers of all processes together on each."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            parts: list[Any] = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(parts, self._stacked())
+            self.rows = {}
+            for ids, logits in parts:
+                self.rows.update(zip(ids.tolist(), logits, strict=True))
+
+    def _stacked(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Image ids (M,), rising, and their logits (M, C)."""
+        ids = np.array(sorted(self.rows), dtype=np.int64)
+        logits = np.empty((len(ids), len(self.classes)), dtype=np.float32)
+        for row, image_id in enumerate(ids.tolist()):
+            logits[row] = self.rows[image_id]
+        return ids, logits
+
+    def compute(self) -> Score:
+        """Score what was collected.
+
+        Raises:
+            ValueError: If no photo of a class that the model knows was collected.
+        """
+        ids, logits = self._stacked()
+        targets = self.targets[ids]
+        known = self.known[targets]
+        if not known.any():
+            raise ValueError(f"none of {len(ids)} photos is of a class that the model knows")
+        rank = np.where(known, _rank(logits, targets), len(self.classes))
+        log_probabilities = log_softmax(logits, axis=1)
+        own = np.take_along_axis(log_probabilities, targets[:, None], axis=1)[known]
+        probabilities = np.exp(log_probabilities)
+        predicted = logits.argmax(axis=1)
+        confusion = _confusion(targets, predicted, len(self.classes))
+        per_class = _per_class(confusion, self.classes.names)
+        recalls = [row.recall for row in per_class.values() if row.recall is not None]
+        fitted = temperature(logits[known], targets[known])
+        scaled = softmax(logits / np.float32(fitted), axis=1).max(axis=1)
+        bins = reliability(probabilities.max(axis=1), rank == 0)
+        calibration = {
+            "balanced": float(np.mean(recalls)),
+            "loss": -float(own.mean(dtype=np.float64)),
+            "ece": calibration_error(bins),
+            "ece_scaled": calibration_error(reliability(scaled, rank == 0)),
+            "temperature": fitted,
+        }
+        return {
+            "metrics": _accuracies(rank, len(self.classes)) | calibration,
+            "per_class": per_class,
+            "confusion": confusion,
+            "reliability": bins,
+            "image_ids": ids,
+            "targets": targets,
+            "predicted": predicted,
+            "probabilities": probabilities,
+            "unknown": tuple(np.array(self.classes.names)[~self.known].tolist()),
+        }
+
+    def write(self, folder: Path, files: Sequence[str]) -> None:
+        """Write ``predictions.csv``: file, true, predicted, probability, top5.
+
+        Args:
+            folder: To write into.
+            files: Name of each photo, by image id.
+
+        Raises:
+            OSError: If it cannot be written; an older one stays as it was.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("file", "true", "predicted", "probability", "top5"))
+        names = self.classes.names
+        for image_id in sorted(self.rows):
+            row = self.rows[image_id]
+            best = [k for k in np.argsort(-row, kind="stable")[:_TOP].tolist() if row[k] > -np.inf]
+            probability = float(softmax(row)[best[0]])
+            five = "; ".join(names[k] for k in best)
+            true = names[self.targets[image_id]]
+            writer.writerow((files[image_id], true, names[best[0]], f"{probability:.6f}", five))
+        write_text(folder / PREDICTIONS_NAME, text.getvalue())
+
+
+def _rank(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(M,) classes before the true one; of equals the first comes first, as in argmax."""
+    own = np.take_along_axis(logits, targets[:, None], axis=1)
+    first = np.arange(logits.shape[1]) < targets[:, None]
+    return np.asarray(((logits > own) | ((logits == own) & first)).sum(axis=1))
+
+
+def _accuracies(rank: NDArray[np.int64], num_classes: int) -> dict[str, float]:
+    """Top-1 with its interval, and top-5 where that says something."""
+    low, high = interval(rank == 0)
+    metrics = {"top1": float((rank == 0).mean()), "top1_low": low, "top1_high": high}
+    return metrics | ({"top5": float((rank < _TOP).mean())} if num_classes > _TOP else {})
+
+
+def _confusion(
+    targets: NDArray[np.int64], predicted: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    cells = np.bincount(targets * count + predicted, minlength=count * count)
+    return cells.reshape(count, count).astype(np.int64)
+
+
+def _per_class(confusion: NDArray[np.int64], names: Sequence[str]) -> dict[str, ClassScore]:
+    rows = zip(
+        names, np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0), strict=True
+    )
+    return {
+        name: ClassScore(
+            float(hits / true) if true else None, float(hits / given) if given else None, int(true)
+        )
+        for name, hits, true, given in rows
+    }
+
+
+def reliability(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_]) -> list[Bin]:
+    """Accuracy over confidence, in bins of equal width.
+
+    Args:
+        confidence: (M,) probability of the predicted class, in (0, 1].
+        right: (M,) whether it is the true one.
+    """
+    # A bin holds its upper end, not its lower one, as in Guo et al., arXiv 1706.04599.
+    index = np.clip(np.ceil(confidence.astype(np.float64) * NUM_BINS) - 1, 0, NUM_BINS - 1)
+    bins = []
+    for k in range(NUM_BINS):
+        inside = index == k
+        count = int(inside.sum())
+        mean = float(confidence[inside].mean(dtype=np.float64)) if count else (k + 0.5) / NUM_BINS
+        bins.append(Bin(mean, float(right[inside].mean()) if count else 0.0, count))
+    return bins
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """How far confidence is from accuracy, mean over the photos (Guo et al., equation 3)."""
+    total = sum(row.photos for row in bins)
+    return sum(row.photos * abs(row.accuracy - row.confidence) for row in bins) / total
+
+
+def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
+    """Bootstrap interval of the accuracy, 95 %, always the same for the same photos.
+
+    Args:
+        right: (M,) whether each photo's answer is right.
+    """
+    # Drawing M photos with replacement and counting the right ones is one binomial draw.
+    rng = np.random.default_rng(_SEED)
+    shares = rng.binomial(len(right), right.mean(), _RESAMPLES) / len(right)
+    low, high = np.percentile(shares, (2.5, 97.5)).tolist()
+    return low, high
+
+
+def temperature(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
+    """What to divide logits by so that their mean negative log likelihood is least.
+
+    It changes no decision, only how sure the model is (Guo et al., section 4.2). Looked for
+    between 0.05 and 20; a model that makes no mistake ends at the lower end.
+
+    Args:
+        logits: (M, C), minus infinity where a class is not known.
+        targets: (M,) true columns, of known classes.
+    """
+    below = logits - logits.max(axis=1, keepdims=True)
+    own = np.take_along_axis(below, targets[:, None], axis=1)[:, 0]
+
+    def loss(log_temperature: float) -> float:
+        inverse = np.float32(np.exp(-log_temperature))
+        total = np.log(np.exp(below * inverse).sum(axis=1))
+        return float((total - own * inverse).mean(dtype=np.float64))
+
+    found = minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded")
+    return float(np.exp(found.x))
+
+
+def format_metrics(score: Score) -> str:
+    """The figures as a table for people, and what they leave out."""
+    lines = [
+        f"  {name:11s} {score['metrics'][name]:6.3f}   {meaning}"
+        for name, meaning in MEANINGS.items()
+        if name in score["metrics"]
+    ]
+    note = unknown_note(score)
+    return "\n".join([*lines, *([f"  {note}"] if note else [])])
+
+
+def unknown_note(score: Score) -> str:
+    """A sentence on the classes that the model lacks; empty if it knows all."""
+    unknown = score["unknown"]
+    if not unknown:
+        return ""
+    photos = sum(score["per_class"][name].photos for name in unknown)
+    named = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
+    return (
+        f"The model lacks {len(unknown)} of the data's {len(score['per_class'])} classes "
+        f"({named}): photos of these ({photos}) count as wrong, and not in the loss."
+    )
+
+
+def format_classes(score: Score, limit: int = 40) -> str:
+    """Recall, precision and photos per class, best first; of many classes the worst.
+
+    Args:
+        score: Of an evaluation.
+        limit: How many classes to show.
+    """
+    rows = by_recall(score)
+    width = max((min(len(name), _NAME) for name, _ in rows[-limit:]), default=5)
+    lines = [f"  {'class':{width}s}  recall  precision  photos"]
+    if len(rows) > limit:
+        lines.insert(0, f"  the {limit} of {len(rows)} classes with the lowest recall")
+    for name, row in rows[-limit:]:
+        precision = "-" if row.precision is None else f"{row.precision:.3f}"
+        lines.append(
+            f"  {name[:width]:{width}s}  {row.recall:6.3f}  {precision:>9s}  {row.photos:6d}"
+        )
+    return "\n".join(lines)
+
+
+def by_recall(score: Score) -> list[tuple[str, ClassScore]]:
+    """The classes that have photos, best first."""
+    rows = [(name, row) for name, row in score["per_class"].items() if row.photos]
+    return sorted(rows, key=lambda row: -(row[1].recall or 0.0))

@@ -1,0 +1,110 @@
+"""Classifiers from weights files: whole, or as the start of another one."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from backbone.flavour import Flavour
+from datasets.types import ClassMap
+from tasks.card import Card, load_into, load_weights
+from tasks.classification.model import Classifier, build_classifier
+from tasks.classification.spec import ClassifierSpec
+from tasks.spec import flag_of
+
+TASK = "classification"
+BODY_PREFIX = "body."
+# The rows of the last layer belong to the classes; the rest of a head does not.
+_ROWS = ("head.2.weight", "head.2.bias")
+
+
+def load_classifier(path: Path) -> tuple[Classifier, Card]:
+    """A classifier with the weights of a run folder or weights file, in evaluation mode.
+
+    Raises:
+        ValueError: If the file is missing, damaged, of another task, or does not fit itself.
+    """
+    state, card = load_weights(path)
+    if card.task != TASK:
+        raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
+    spec = _spec_of(card, path)
+    if card.flavour.input.size != spec.size:
+        raise ValueError(
+            f"{path}: the card says size {spec.size} in the model, but "
+            f"{card.flavour.input.size} in the flavour"
+        )
+    model = build_classifier(spec, len(card.classes), card.flavour)
+    load_into(model, state, str(path))
+    return model.eval(), card
+
+
+def _spec_of(card: Card, path: Path) -> ClassifierSpec:
+    """The architecture that a card tells, in full: nothing is filled in."""
+    known = {field.name for field in fields(ClassifierSpec)}
+    if card.model.keys() != known:
+        odd = ", ".join(sorted(card.model.keys() ^ known))
+        raise ValueError(f"{path}: the card's model cannot be built: missing or unknown: {odd}")
+    return ClassifierSpec(**card.model)
+
+
+def start_classifier(model: Classifier, classes: ClassMap, path: Path) -> tuple[Card, list[str]]:
+    """Fill a classifier with the weights of another model, for fine-tuning.
+
+    The body comes from weights of any task; resolution and stem stride may differ. From a
+    classifier the head comes too: classes of the same name keep their rows, whatever their
+    column; new classes keep their fresh ones.
+
+    Args:
+        model: To be filled.
+        classes: Its classes.
+        path: Run folder or weights file.
+
+    Returns:
+        The card of the weights, and the names of the classes that start anew.
+
+    Raises:
+        ValueError: If body, width, variant or flavour differ, naming both sides.
+    """
+    state, card = load_weights(path)
+    spec = model.spec.to_json()
+    for name, standard in (("backbone", None), ("alpha", 1.0), ("variant", "standard")):
+        ours, theirs = spec[name], card.model.get(name, standard)
+        if ours != theirs:
+            raise ValueError(
+                f"{path}: the weights have {name} {theirs}, the model to train {ours}; "
+                f"choose --{flag_of(name)} {theirs}"
+            )
+    _check_flavour(path, card.flavour, model.body.flavour)
+    fresh = model.state_dict()
+    if card.task != TASK:
+        body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
+        head = {key: value for key, value in fresh.items() if not key.startswith(BODY_PREFIX)}
+        load_into(model, {**head, **body}, str(path))
+        return card, list(classes.names)
+    columns = torch.from_numpy(classes.labels_in(card.classes)[1:]) - 1
+    for key in _ROWS:
+        if key not in state or len(state[key]) != len(card.classes):
+            raise ValueError(f"{path}: {key!r} has not one row for each of the card's classes")
+        state[key] = _choose_rows(state[key], fresh[key], columns)
+    load_into(model, state, str(path))
+    new = [n for n, c in zip(classes.names, columns.tolist(), strict=True) if c < 0]
+    return card, new
+
+
+def _check_flavour(path: Path, theirs: Flavour, ours: Flavour) -> None:
+    """Size and crop may change; whatever else the body has learnt to expect may not."""
+    same = replace(theirs.input, size=ours.input.size, crop=ours.input.crop)
+    if replace(theirs, input=same) != ours:
+        raise ValueError(f"{path}: the weights have {theirs}, the model to train {ours}")
+
+
+def _choose_rows(old: Tensor, fresh: Tensor, columns: Tensor) -> Tensor:
+    """Rows of ``old`` for known classes, else of ``fresh``; column -1 is unknown."""
+    chosen, known = fresh.clone(), columns >= 0
+    if old.shape[1:] == fresh.shape[1:]:  # Else the caller's check names both shapes.
+        chosen[known] = old[columns[known]]
+        return chosen
+    return old

@@ -1,0 +1,310 @@
+"""The page that a classification run leaves: figures, curves, confusions, telling pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from backbone.cost import Cost
+from datasets.types import ClassMap
+from tasks.classification.evaluator import (
+    MEANINGS,
+    NUM_BINS,
+    Bin,
+    Score,
+    by_recall,
+    unknown_note,
+)
+from tasks.files import write_text
+from tasks.page import Page
+from tasks.plots import confusion_plot, history_plot, most_confused
+
+Image = NDArray[np.uint8]
+_PICTURES = 12
+_PAIRS = 20
+_TABLE_ROWS = 100
+# Above this many classes, report.json holds the confusions of the most confused alone.
+_WHOLE_TABLE = 100
+_TILE = 256
+_GREY = 128
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What a report is drawn from.
+
+    Attributes:
+        title: Of the page.
+        command: That made it.
+        classes: Of the data.
+        score: Of the evaluation.
+        cost: Of the network for one image.
+        read: Gives the photo of an image id.
+        explain: Gives what the network saw of a photo, coloured where it speaks for a class
+            (the data's column). None where the network cannot be asked.
+        files: Name of each photo, by image id.
+        history: Rows (step, name, value) of the training; empty after a mere evaluation.
+        facts: Name and value pairs for the summary table.
+    """
+
+    title: str
+    command: str
+    classes: ClassMap
+    score: Score
+    cost: Cost
+    read: Callable[[int], Image]
+    explain: Callable[[Image, int], Image] | None
+    files: Sequence[str]
+    history: Sequence[tuple[int, str, float]]
+    facts: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One photo and the answer to it; columns are the data's."""
+
+    image_id: int
+    true: int
+    predicted: int
+    probability: float
+
+
+def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
+    """Write ``report.html`` and ``report.json``; return the latter.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    wrong, doubtful = _worst(data.score), _doubtful(data.score)
+    pairs = _pairs(data.score["confusion"])
+    page = Page(data.title, data.command)
+    _write_numbers(page, data)
+    _write_confusions(page, data, pairs)
+    note = _picture_note(data)
+    page.section("Worst mistakes", f"Wrong, and most sure of it, first. {note}")
+    if wrong:
+        page.pictures(_picture(data, case) for case in wrong)
+    else:
+        page.text("None: every answer is right.")
+    if doubtful:
+        page.section("Least sure, but right", note)
+        page.pictures(_picture(data, case) for case in doubtful)
+    page.write(folder / "report.html")
+    summary = _summary(data, wrong, doubtful, pairs)
+    write_text(folder / "report.json", json.dumps(summary, indent=1))
+    return summary
+
+
+def _write_numbers(page: Page, data: ReportData) -> None:
+    """Headline, facts, curves, metrics and the table of classes."""
+    score, metrics = data.score, data.score["metrics"]
+    low, high = metrics["top1_low"], metrics["top1_high"]
+    figures = [(f"{metrics['top1']:.3f}", f"top-1 (95 %: {low:.3f} to {high:.3f})")]
+    if "top5" in metrics:
+        figures.append((f"{metrics['top5']:.3f}", "top-5"))
+    page.headline(
+        [
+            *figures,
+            (f"{data.cost.mult_adds / 1e9:.3f} B", "mult-adds per image"),
+            (f"{data.cost.params / 1e6:.3f} M", "parameters"),
+            (str(len(score["image_ids"])), "images"),
+        ]
+    )
+    page.table(("", ""), data.facts)
+    if unknown_note(score):
+        page.section("Classes that the model lacks", unknown_note(score))
+    if data.history:
+        page.section("Training")
+        page.plots(
+            [
+                (history_plot(data.history, ("loss", "val_loss")), "loss over steps (smoothed)"),
+                (history_plot(data.history, ("top1", "top5")), "validation over steps"),
+            ]
+        )
+    page.section("Metrics")
+    rows = [(name, metrics[name], text) for name, text in MEANINGS.items() if name in metrics]
+    page.table(("", "", ""), rows)
+    _write_classes(page, score)
+
+
+def _write_classes(page: Page, score: Score) -> None:
+    """Recall and precision; of many classes the best and the worst."""
+    ranked = by_recall(score)
+    note = "Recall: the share of a class's photos that is found."
+    if len(ranked) > _TABLE_ROWS:
+        half = _TABLE_ROWS // 2
+        note += f" The {half} best and the {half} worst of {len(ranked)}; all in report.json."
+        ranked = ranked[:half] + ranked[-half:]
+    page.section("Per class", note)
+    head = ("class", "recall", "precision", "photos", "")
+    rows = [
+        (name, row.recall or 0.0, "-" if row.precision is None else row.precision, row.photos)
+        for name, row in ranked
+    ]
+    page.table(head, rows, bar=1)
+
+
+def _write_confusions(page: Page, data: ReportData, pairs: Sequence[tuple[int, int, int]]) -> None:
+    """Matrix, reliability and the pairs that are taken for each other."""
+    score, names = data.score, data.classes.names
+    metrics = score["metrics"]
+    note = f"Expected calibration error {metrics['ece']:.3f}; "
+    note += f"{metrics['ece_scaled']:.3f} at temperature {metrics['temperature']:.2f}, "
+    note += "fitted on these same photos."
+    page.section("Confusions and confidence", note)
+    shown = len(most_confused(score["confusion"]))
+    which = "" if shown == len(names) else f"; the {shown} most confused of {len(names)} classes"
+    page.plots(
+        [
+            (confusion_plot(score["confusion"], names), f"rows: true; columns: predicted{which}"),
+            (
+                _reliability_plot(score["reliability"]),
+                "above the diagonal: too modest; below: too sure",
+            ),
+        ]
+    )
+    if not pairs:
+        return
+    page.section("Most confused pairs")
+    totals = score["confusion"].sum(axis=1)
+    page.table(
+        ("true", "taken for", "photos", "share of the class"),
+        [(names[t], names[p], count, float(count / totals[t])) for t, p, count in pairs],
+    )
+
+
+def _reliability_plot(bins: Sequence[Bin]) -> Figure:
+    """Accuracy over confidence, above the number of photos at each confidence."""
+    figure = Figure(figsize=(5, 5))
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    width = 1 / NUM_BINS
+    middles = (np.arange(NUM_BINS) + 0.5) * width
+    counts = np.array([row.photos for row in bins])
+    above.bar(middles, [row.accuracy for row in bins], width * 0.94, color="#2a78d6")
+    filled = [row for row in bins if row.photos]
+    above.plot(
+        [row.confidence for row in filled],
+        [row.accuracy for row in filled],
+        "o",
+        color="#123a6b",
+        markersize=4,
+    )
+    above.plot((0, 1), (0, 1), "--", color="#888", linewidth=1)
+    above.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
+    below.bar(middles, counts / counts.sum(), width * 0.94, color="#999")
+    below.set(xlabel="probability of the answer", ylabel="share of photos")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+        axes.set_axisbelow(True)
+    return figure
+
+
+def _cases(score: Score, right: bool, surest_first: bool) -> list[_Case]:
+    """The first photos that were answered rightly or not, by the probability of the answer."""
+    targets, predicted = score["targets"], score["predicted"]
+    sure = np.take_along_axis(score["probabilities"], predicted[:, None], axis=1)[:, 0]
+    rows = np.flatnonzero((targets == predicted) == right)
+    order = np.argsort(-sure[rows] if surest_first else sure[rows], kind="stable")
+    ids = score["image_ids"]
+    return [
+        _Case(int(ids[k]), int(targets[k]), int(predicted[k]), float(sure[k]))
+        for k in rows[order[:_PICTURES]]
+    ]
+
+
+def _worst(score: Score) -> list[_Case]:
+    return _cases(score, right=False, surest_first=True)
+
+
+def _doubtful(score: Score) -> list[_Case]:
+    return _cases(score, right=True, surest_first=False)
+
+
+def _pairs(confusion: NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """(true, predicted, photos) of the most frequent confusions, most first."""
+    off = confusion.copy()
+    np.fill_diagonal(off, 0)
+    order = np.argsort(-off, axis=None, kind="stable")[:_PAIRS]
+    rows = [(int(cell // len(off)), int(cell % len(off)), int(off.flat[cell])) for cell in order]
+    return [row for row in rows if row[2]]
+
+
+def _picture_note(data: ReportData) -> str:
+    if data.explain is None:
+        return ""
+    return (
+        "Left: the photo. Right: what the network saw of it, coloured where it speaks for the "
+        "predicted class (Grad-CAM; red most)."
+    )
+
+
+def _picture(data: ReportData, case: _Case) -> tuple[Image, str]:
+    photo = data.read(case.image_id)
+    picture = _tile(photo)
+    if data.explain is not None:
+        picture = np.concatenate((picture, _tile(data.explain(photo, case.predicted))), axis=1)
+    names = data.classes.names
+    said = f"{names[case.predicted]} {case.probability:.1%}"
+    if case.true != case.predicted:
+        said += f"; true: {names[case.true]}"
+    return picture, f"{said} ({data.files[case.image_id]})"
+
+
+def _tile(image: Image) -> Image:
+    """The whole picture in the middle of a grey square."""
+    height, width = image.shape[:2]
+    scale = _TILE / max(height, width)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    resized = cv2.resize(image, size, interpolation=kind)
+    tile = np.full((_TILE, _TILE, 3), _GREY, dtype=np.uint8)
+    top, left = (_TILE - size[1]) // 2, (_TILE - size[0]) // 2
+    tile[top : top + size[1], left : left + size[0]] = resized
+    return tile
+
+
+def _summary(
+    data: ReportData,
+    wrong: Sequence[_Case],
+    doubtful: Sequence[_Case],
+    pairs: Sequence[tuple[int, int, int]],
+) -> dict[str, Any]:
+    """What report.json holds."""
+    score, names = data.score, data.classes.names
+    keep = most_confused(score["confusion"], _WHOLE_TABLE)
+    return {
+        "metrics": score["metrics"],
+        "images": len(score["image_ids"]),
+        "cost": {"mult_adds": data.cost.mult_adds, "params": data.cost.params},
+        "per_class": {name: row._asdict() for name, row in score["per_class"].items()},
+        "confusion": {
+            "classes": [names[k] for k in keep],
+            "rows_true_columns_predicted": score["confusion"][keep][:, keep].tolist(),
+        },
+        "confused_pairs": [
+            {"true": names[t], "predicted": names[p], "count": count} for t, p, count in pairs
+        ],
+        "reliability": [row._asdict() for row in score["reliability"]],
+        "unknown_classes": list(score["unknown"]),
+        "facts": dict(data.facts),
+        "worst": [_case_json(data, case) for case in wrong],
+        "least_sure": [_case_json(data, case) for case in doubtful],
+    }
+
+
+def _case_json(data: ReportData, case: _Case) -> dict[str, Any]:
+    names = data.classes.names
+    return {
+        "file": data.files[case.image_id],
+        "true": names[case.true],
+        "predicted": names[case.predicted],
+        "probability": case.probability,
+    }

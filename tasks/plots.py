@@ -1,0 +1,95 @@
+"""Plots that the reports of several tasks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+from numpy.typing import NDArray
+
+_SHOWN_CLASSES = 20
+_LABEL_LENGTH = 28
+
+mpl.rcParams["svg.fonttype"] = "none"
+mpl.rcParams["font.size"] = 9
+
+
+def history_plot(history: Sequence[tuple[int, str, float]], names: Sequence[str]) -> Figure:
+    """Values over steps; losses are smoothed, and drawn on a logarithmic axis.
+
+    Args:
+        history: Rows (step, name, value) of a training.
+        names: What to draw of it; names without rows are passed over. Losses carry ``loss`` in
+            their name and come alone.
+    """
+    figure = Figure(figsize=(5, 3))
+    axes = figure.add_subplot()
+    for name in names:
+        rows = [(step, value) for step, n, value in history if n == name]
+        if not rows:
+            continue
+        steps, values = np.array(rows).T
+        if "loss" in name:
+            values = _smooth(values)
+            axes.set_yscale("log")
+            for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                set_formatter(LogFormatter(minor_thresholds=(2, 0.4)))  # 3, not 3 x 10^0.
+        axes.plot(steps, values, label=name, marker="" if len(rows) > 30 else ".")
+    axes.set_xlabel("step")
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        axes.legend()
+    return figure
+
+
+def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Running mean over a fiftieth of the run."""
+    width = max(1, len(values) // 50)
+    padded = np.pad(values, (width - 1, 0), mode="edge")
+    return np.convolve(padded, np.ones(width) / width, mode="valid")
+
+
+def most_confused(table: NDArray[np.int64], limit: int = _SHOWN_CLASSES) -> NDArray[np.int64]:
+    """Of many classes those with the most confusions, in their own order; else all.
+
+    Args:
+        table: (C, C) counts, rows true, columns predicted.
+        limit: How many classes at most.
+    """
+    wrong = table.sum(1) + table.sum(0) - 2 * np.diag(table)
+    return np.sort(np.argsort(-wrong, kind="stable")[:limit])
+
+
+def confusion_plot(table: NDArray[np.int64], labels: Sequence[str]) -> Figure:
+    """Counts, coloured by their share of the true class; of many classes the most confused.
+
+    Args:
+        table: (C, C) counts, rows true, columns predicted.
+        labels: Names of the C rows.
+    """
+    keep = most_confused(table)
+    chosen = table[keep][:, keep]
+    shown = [_shorten(labels[index]) for index in keep]
+    # Of all that a class was taken for, also where those columns are not shown.
+    share = chosen / np.maximum(table[keep].sum(axis=1, keepdims=True), 1)
+    side = 2.2 + 0.32 * len(shown)
+    figure = Figure(figsize=(side, side))
+    axes = figure.add_subplot()
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(shown)), shown, rotation=90)
+    axes.set_yticks(range(len(shown)), shown)
+    axes.set(xlabel="predicted", ylabel="true")
+    for row, column in zip(*np.nonzero(chosen), strict=True):
+        colour = "white" if share[row, column] > 0.5 else "black"
+        text = str(chosen[row, column])
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
+    return figure
+
+
+def _shorten(label: str) -> str:
+    # matplotlib reads what stands between two dollars as a formula.
+    label = label if len(label) <= _LABEL_LENGTH else f"{label[: _LABEL_LENGTH - 1]}…"
+    return label.replace("$", r"\$")

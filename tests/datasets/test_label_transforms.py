@@ -1,0 +1,153 @@
+"""Label transforms: seeded, square, no more changed than said; evaluation is torchvision's."""
+
+import pickle
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as PilImage
+
+from datasets.images import Image, read_image
+from datasets.label_transforms import LabelTransform, centre_square, crop_to_box
+from datasets.spec import LabelAugmentation
+
+KINDS = get_args(LabelAugmentation)
+
+
+@pytest.fixture
+def photo(rng: np.random.Generator) -> Image:
+    coarse = rng.integers(0, 255, (9, 12, 3), dtype=np.uint8)
+    return np.asarray(PilImage.fromarray(coarse).resize((120, 90), PilImage.Resampling.BICUBIC))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(90, 120), (40, 30), (500, 20), (1, 1)])
+def test_squares_of_any_photo(kind: LabelAugmentation, shape: tuple[int, int]) -> None:
+    photo = np.full((*shape, 3), 90, np.uint8)
+    out = LabelTransform(48, kind, erase=0.5 if kind != "none" else 0)(photo, 3)
+    assert out.shape == (48, 48, 3)
+    assert out.dtype == np.uint8
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])
+def test_the_seed_decides(kind: LabelAugmentation, photo: Image) -> None:
+    transform = LabelTransform(48, kind, erase=0.3)
+    first = [transform(photo, seed) for seed in range(12)]
+    again = [pickle.loads(pickle.dumps(transform))(photo, seed) for seed in range(12)]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert len({image.tobytes() for image in first}) > 10
+    before = photo.copy()
+    transform(photo, 1)
+    assert np.array_equal(before, photo)
+
+
+def test_evaluation_knows_no_chance(photo: Image) -> None:
+    transform = LabelTransform(48, "none")
+    assert np.array_equal(transform(photo, 0), transform(photo, 1))
+
+
+def torchvisions(photo: Image, size: int, method: str) -> Image:
+    from torchvision.transforms import v2
+
+    steps = v2.Compose(
+        [v2.Resize(round(size / 0.875), v2.InterpolationMode(method)), v2.CenterCrop(size)]
+    )
+    return np.asarray(steps(PilImage.fromarray(photo)))
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("shape", [(90, 120), (121, 90), (77, 77), (64, 333), (30, 20)])
+def test_evaluation_is_torchvisions(
+    rng: np.random.Generator, method: Any, shape: tuple[int, int]
+) -> None:
+    photo = rng.integers(0, 255, (*shape, 3), dtype=np.uint8)
+    for size in (56, 49):
+        out = centre_square(photo, size, interpolation=method).astype(int)
+        assert np.abs(out - torchvisions(photo, size, method)).max() <= 1
+
+
+def test_evaluation_is_torchvisions_on_photos(real_data: Path) -> None:
+    for file in sorted((real_data / "imagenet").glob("val/*/*"))[:20]:
+        photo = read_image(file, upright=True)
+        out = LabelTransform(224, "none")(photo, 0).astype(int)
+        assert np.abs(out - torchvisions(photo, 224, "bilinear")).max() <= 1
+
+
+def share_kept(kind: LabelAugmentation) -> float:
+    """Smallest share of a photo's area that 300 windows show; its red channel is a ramp."""
+    ramp = np.zeros((100, 100, 3), np.uint8)
+    ramp[..., 0] = np.arange(100) * 2
+    ramp[..., 1] = np.arange(100)[:, None] * 2
+    transform = LabelTransform(100, kind)
+    outs = [transform(ramp, seed) for seed in range(300)]
+    spans = [[float(np.ptp(o[..., c])) / 198 for c in (0, 1)] for o in outs]
+    return min(x * y for x, y in spans)
+
+
+def test_mild_windows_are_larger() -> None:
+    assert share_kept("mild") > 0.3
+    assert share_kept("modern") < 0.2
+
+
+def test_small_shifts_by_an_eighth() -> None:
+    grey = np.full((32, 32, 3), 100, np.uint8)
+    grey[16, 16] = 255
+    places = [np.argwhere(LabelTransform(32, "small")(grey, s)[..., 0] > 200) for s in range(200)]
+    rows = np.concatenate(places)
+    assert rows[:, 0].min() == 12
+    assert rows[:, 0].max() == 20
+    assert len({tuple(row) for row in rows.tolist()}) > 40
+
+
+def test_tf_slim_changes_brightness_and_saturation() -> None:
+    photo = np.zeros((64, 64, 3), np.uint8)
+    photo[:] = (150, 100, 100)
+    outs = [LabelTransform(32, "tf_slim")(photo, seed)[0, 0].astype(int) for seed in range(200)]
+    spread = [int(out.max() - out.min()) for out in outs]
+    assert min(spread) < 32
+    assert max(spread) > 68
+    assert max(abs(int(out.mean()) - 116) for out in outs) in range(25, 45)
+    flat = LabelTransform(32, "mild")(photo, 1)
+    assert (flat == (150, 100, 100)).all()
+
+
+def test_magnitude_counts(photo: Image) -> None:
+    strong, weak = (
+        LabelTransform(48, "modern", magnitude=30),
+        LabelTransform(48, "modern", magnitude=0),
+    )
+    assert any(not np.array_equal(strong(photo, s), weak(photo, s)) for s in range(20))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"crop": 0}, "crop 0 is"), ({"erase": 2}, "erase 2"), ({"magnitude": 31}, "magnitude 31")],
+)
+def test_numbers_out_of_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LabelTransform(48, "modern", **options)
+
+
+corner = st.floats(-30, 150)
+
+
+@given(x=corner, y=corner, w=st.floats(1, 100), h=st.floats(1, 100), margin=st.floats(0, 0.5))
+def test_a_crop_holds_the_box(x: float, y: float, w: float, h: float, margin: float) -> None:
+    photo = np.zeros((80, 100, 3), np.uint8)
+    x1, y1 = round(max(x, 0)), round(max(y, 0))
+    x2, y2 = round(min(x + w, 100)), round(min(y + h, 80))
+    photo[y1 : max(y2, 0), x1 : max(x2, 0)] = 1
+    cut = crop_to_box(photo, np.array((x1, y1, x2, y2), dtype=float), margin)
+    assert cut.sum() == photo.sum()
+    assert cut.size
+    if photo.any():
+        assert cut.shape[0] <= (y2 - y1) * (1 + 2 * margin) + 2
+        assert cut.shape[1] <= (x2 - x1) * (1 + 2 * margin) + 2
+
+
+def test_no_box_crops_nothing(photo: Image) -> None:
+    assert crop_to_box(photo, np.full(4, np.nan)) is photo
+    assert crop_to_box(photo, np.array((300.0, 300, 400, 400))).shape == photo.shape

@@ -1,0 +1,268 @@
+"""The report of a classifier, where it looks, and its answers to pictures in memory."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from backbone.body import Body, Stage
+from backbone.cost import Cost
+from backbone.flavour import Flavour
+from backbone.spec import BackboneName
+from datasets.types import ClassMap, LabelBatch
+from tasks.classification.draw import draw_answer
+from tasks.classification.evaluator import LabelEvaluator
+from tasks.classification.gradcam import Explainer, grad_cam, overlay
+from tasks.classification.inference import LabelPredictor, classify
+from tasks.classification.model import Classifier, build_classifier
+from tasks.classification.report import ReportData, write_report
+from tasks.classification.spec import ClassifierSpec
+
+Image = NDArray[np.uint8]
+
+
+def small_classifier(num_classes: int = 3) -> Classifier:
+    torch.manual_seed(0)
+    return build_classifier(ClassifierSpec(alpha=0.25, size=64), num_classes).eval()
+
+
+def colour_classifier() -> Classifier:
+    """Says how red (column 0) and how green (column 1) a picture is, in squares of 16 pixels."""
+    model = small_classifier(2)
+    model.body = Body([Stage(nn.Sequential(nn.AvgPool2d(16), nn.ReLU()), 16, 3)], Flavour())
+    head = nn.Linear(3, 2)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[1.0, -1, 0], [-1, 1, 0]]))
+        head.bias.zero_()
+    model.head, model.last_stride = nn.Sequential(model.body.make_neck()[0], head), 16
+    return model.eval()
+
+
+def painted() -> torch.Tensor:
+    """Black, but red at the lower left and green at the upper right."""
+    image = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    image[0, 0, 48:, :16] = 255
+    image[0, 1, :16, 48:] = 200
+    return image
+
+
+def test_heat_lies_on_the_corner_that_decides() -> None:
+    model = colour_classifier()
+    red, green = (
+        grad_cam(model, painted(), torch.tensor([column]))[0].numpy() for column in (0, 1)
+    )
+    assert red.shape == (64, 64)
+    assert red[56:, :8].min() > 0.99
+    assert red[:32].max() == 0
+    assert red[:, 32:].max() == 0
+    assert green[:8, 56:].min() > 0.99
+    assert green[32:].max() == 0
+    # Red is the answer, so it is explained where nothing is asked.
+    assert grad_cam(model, painted())[0].numpy() == pytest.approx(red)
+
+
+def test_heat_takes_nothing_along() -> None:
+    """No gradients, no statistics; and inference mode around it does no harm."""
+    model = small_classifier()
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    heat = grad_cam(model, images)
+    with torch.inference_mode():
+        assert torch.equal(grad_cam(model, images), heat)
+    assert heat.shape == (2, 64, 64)
+    assert not heat.requires_grad
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", [n for n in get_args(BackboneName) if n != "mobilenet_v1"])
+def test_every_body_can_be_asked(name: BackboneName) -> None:
+    model = build_classifier(ClassifierSpec(backbone=name, size=96), 4).eval()
+    heat = grad_cam(model, torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8))
+    assert heat.shape == (1, 96, 96)
+    assert bool(heat.isfinite().all())
+    assert float(heat.amin()) >= 0
+    assert float(heat.amax()) <= 1
+
+
+def test_overlay_keeps_the_photo_where_it_is_cold() -> None:
+    image = np.full((30, 40, 3), 90, dtype=np.uint8)
+    heat = np.zeros((3, 4), dtype=np.float32)
+    heat[0, 0] = 1
+    drawn = overlay(image, heat)
+    assert drawn.shape == image.shape
+    assert (drawn[15:, 20:] == 90).all()
+    assert drawn[0, 0, 0] > drawn[0, 0, 2] + 30  # Red.
+    assert (image == 90).all()
+
+
+def test_explainer_speaks_the_datas_columns() -> None:
+    """The data's column 2 is the model's 0 (red), and 0 its 1 (green)."""
+    image = painted()[0].permute(1, 2, 0).numpy()
+    model = colour_classifier()
+    same = Explainer(model, "cpu", lambda picture: picture)
+    other = Explainer(model, "cpu", lambda picture: picture, np.array([2, 0]))
+    assert np.array_equal(other(image, 2), same(image, 0))
+    assert np.array_equal(other(image, 0), same(image, 1))
+    assert same(image, 0).shape == (224, 224, 3)
+
+
+def loader_of(images: torch.Tensor) -> list[LabelBatch]:
+    count = len(images)
+    return [
+        {
+            "images": images[start : start + 2],
+            "targets": torch.zeros(2, dtype=torch.int64),
+            "image_ids": list(range(start, min(start + 2, count))),
+            "files": ["x.jpg"] * 2,
+        }
+        for start in range(0, count, 2)
+    ]
+
+
+def test_classify_and_predictor_give_the_models_answer() -> None:
+    model = small_classifier()
+    images = torch.randint(0, 256, (5, 3, 64, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = model(images)
+    ids, parts = zip(*classify(model, loader_of(images), "cpu", "test"), strict=True)
+    assert [k for part in ids for k in part] == list(range(5))
+    assert torch.allclose(torch.cat(parts), expected, atol=1e-4)
+    classes = ClassMap.from_names(["cat", "dog", "fox"])
+    predictor = LabelPredictor(model, classes, "cpu", lambda picture: picture)
+    answers = predictor(list(images.permute(0, 2, 3, 1).numpy()), top=2)
+    for answer, row in zip(answers, expected.softmax(dim=1), strict=True):
+        best = row.argsort(descending=True)[:2]
+        assert answer.names == [classes.names[k] for k in best]
+        assert answer.probabilities == pytest.approx(row[best].tolist(), abs=1e-4)
+    assert predictor([]) == []
+    assert len(predictor([images[0].permute(1, 2, 0).numpy()])[0].names) == 3
+
+
+@pytest.mark.parametrize("size", [(8, 8), (33, 20), (20, 300), (300, 20), (480, 640), (1, 1)])
+def test_answers_can_be_drawn_on_any_picture(size: tuple[int, int]) -> None:
+    image = np.full((*size, 3), 200, dtype=np.uint8)
+    drawn = draw_answer(image, ["Käfer", "a very long name " * 9], [0.75, 0.0], true="Käfer")
+    height, width = drawn.shape[:2]
+    assert max(height, width) >= 360
+    assert height * width > size[0] * size[1]
+    green = (drawn[..., 1].astype(int) - drawn[..., 0] > 60) & (drawn[..., 1] > 150)
+    assert green.any()
+    assert (image == 200).all()
+
+
+def make_data(num_classes: int, **changes: Any) -> ReportData:
+    """A report over random answers to random photos, one file for each."""
+    rng = np.random.default_rng(3)
+    classes = ClassMap.from_names([f"<class {k}>" for k in range(num_classes)])
+    targets = rng.integers(0, num_classes, 60)
+    logits = rng.normal(0, 1, (60, num_classes))
+    logits[np.arange(60), targets] += 1.5
+    columns = changes.pop("columns", None)
+    evaluator = LabelEvaluator(targets, classes, columns)
+    evaluator.update(range(60), torch.tensor(logits if columns is None else logits[:, columns]))
+
+    def read(index: int) -> Image:
+        return np.full((40 + index, 70, 3), index, dtype=np.uint8)
+
+    data = ReportData(
+        title="Test & trial",
+        command="tools/x.py",
+        classes=classes,
+        score=evaluator.compute(),
+        cost=Cost(mult_adds=569_000_000, params=4_240_000, layers=()),
+        read=read,
+        explain=None,
+        files=[f"{k}.jpg" for k in range(60)],
+        history=(),
+        facts=[("data", "random")],
+    )
+    return replace(data, **changes)
+
+
+def test_report_holds_the_figures(tmp_path: Path) -> None:
+    history = [(step, "loss", 5 / step) for step in range(1, 90)] + [(89, "top1", 0.5)]
+    asked = []
+
+    def explain(photo: Image, column: int) -> Image:
+        asked.append((int(photo[0, 0, 0]), column))
+        return np.zeros((64, 64, 3), dtype=np.uint8)
+
+    data = make_data(8, history=history, explain=explain)
+    summary = write_report(tmp_path, data)
+    assert json.loads((tmp_path / "report.json").read_text()) == summary
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+    metrics = data.score["metrics"]
+    assert summary["metrics"] == metrics
+    assert summary["images"] == 60
+    assert summary["cost"] == {"mult_adds": 569_000_000, "params": 4_240_000}
+    assert np.array(summary["confusion"]["rows_true_columns_predicted"]).sum() == 60
+    page = (tmp_path / "report.html").read_text()
+    for text in (
+        "<title>Test &amp; trial</title>",
+        f"<b>{metrics['top1']:.3f}</b>top-1 (95 %: {metrics['top1_low']:.3f} to",
+        f"<b>{metrics['top5']:.3f}</b>top-5",
+        "<b>0.569 B</b>",
+        "&lt;class 3&gt;",
+        "Training",
+    ):
+        assert text in page
+    assert not re.search(r'(src|href)=(?!"data:)', page)
+    # Every picture is explained by the class that was predicted.
+    rows = dict(zip(data.score["image_ids"], data.score["predicted"], strict=True))
+    assert len(asked) == 24
+    assert all(rows[image] == column for image, column in asked)
+
+
+def test_worst_mistakes_come_sorted(tmp_path: Path) -> None:
+    data = make_data(8)
+    summary, score = write_report(tmp_path, data), data.score
+    sure = score["probabilities"].max(axis=1)
+    wrong = score["predicted"] != score["targets"]
+    worst = [row["probability"] for row in summary["worst"]]
+    assert worst == pytest.approx(sorted(sure[wrong].tolist(), reverse=True)[:12])
+    assert all(row["true"] != row["predicted"] for row in summary["worst"])
+    least = [row["probability"] for row in summary["least_sure"]]
+    assert least == pytest.approx(sorted(sure[~wrong].tolist())[:12])
+    assert all(row["true"] == row["predicted"] for row in summary["least_sure"])
+    for row in summary["worst"]:
+        index = int(row["file"].split(".")[0])
+        assert row["true"] == data.classes.names[score["targets"][index]]
+    counts = [row["count"] for row in summary["confused_pairs"]]
+    assert counts == sorted(counts, reverse=True)
+    first = summary["confused_pairs"][0]
+    of = data.classes.names.index
+    assert score["confusion"][of(first["true"]), of(first["predicted"])] == first["count"]
+
+
+def test_few_classes_have_no_top5_and_many_are_shortened(tmp_path: Path) -> None:
+    summary = write_report(tmp_path / "few", make_data(5))
+    assert "top5" not in summary["metrics"]
+    assert "top-5" not in (tmp_path / "few/report.html").read_text()
+    summary = write_report(tmp_path / "many", make_data(130))
+    assert len(summary["per_class"]) == 130
+    assert len(summary["confusion"]["classes"]) == 100
+    assert "the 20 most confused of 130 classes" in (tmp_path / "many/report.html").read_text()
+
+
+def test_classes_that_the_model_lacks_are_said(tmp_path: Path) -> None:
+    summary = write_report(tmp_path, make_data(8, columns=np.arange(6)))
+    assert summary["unknown_classes"] == ["<class 6>", "<class 7>"]
+    assert "The model lacks 2 of the data" in (tmp_path / "report.html").read_text()
+
+
+def test_a_perfect_model_has_a_report_too(tmp_path: Path) -> None:
+    data = make_data(3)
+    evaluator = LabelEvaluator(np.arange(3), data.classes)
+    evaluator.update(range(3), torch.eye(3) * 50)
+    summary = write_report(tmp_path, replace(data, score=evaluator.compute()))
+    assert summary["worst"] == summary["confused_pairs"] == []
+    assert summary["metrics"]["top1"] == 1
+    assert "every answer is right" in (tmp_path / "report.html").read_text()

@@ -1,0 +1,266 @@
+"""Classifiers from weights files: imported, equal to their originals, loaded, started from."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from backbone.flavour import Flavour
+from backbone.formats.partial import PartialFlavour
+from backbone.formats.recognise import read_network
+from backbone.layers import Normalize
+from datasets.types import ClassMap
+from tasks.card import Card, save_weights
+from tasks.classification.imported import Imported, import_network
+from tasks.classification.load import load_classifier, start_classifier
+from tasks.classification.model import Classifier, build_classifier
+from tasks.classification.originals import run_keras, run_timm
+from tasks.classification.spec import ClassifierSpec
+from tests.backbone import foreign
+
+FLAVOUR = Flavour(padding="symmetric", bn_eps=1e-5)
+
+
+def pictures(size: int) -> Tensor:
+    rng = torch.Generator().manual_seed(size)
+    return torch.randint(0, 256, (2, 3, size, size), generator=rng, dtype=torch.uint8)
+
+
+def distance(ours: Tensor, theirs: Tensor) -> float:
+    """Largest difference relative to the largest value."""
+    return float((ours - theirs).abs().max() / theirs.abs().max())
+
+
+def bring(source: Path, size: int) -> tuple[Imported, Any, Tensor]:
+    """Import a source and normalise pictures for it."""
+    network = read_network(source)
+    imported = import_network(network, PartialFlavour(size=size))
+    return imported, network, Normalize(imported.card.flavour.input)(pictures(size))
+
+
+@pytest.mark.parametrize("size", [224, 225])
+@pytest.mark.parametrize("alpha", [1.0, 1.25])
+def test_timm_answers_the_same(tmp_path: Path, alpha: float, size: int) -> None:
+    timm = pytest.importorskip("timm")
+    state = foreign.timm_names(foreign.random_state(10, alpha))
+    original = timm.create_model(f"mobilenetv1_{100 * alpha:.0f}", num_classes=10)
+    original.load_state_dict(state)
+    save_file(state, tmp_path / "m.safetensors")
+    imported, network, inputs = bring(tmp_path / "m.safetensors", size)
+    with torch.inference_mode():
+        theirs = original.eval()(inputs)
+        ours = imported.model(pictures(size))
+        assert distance(ours, theirs) < 1e-5
+        again = run_timm(tmp_path / "m.safetensors", network, inputs)
+    assert torch.equal(again, theirs.softmax(1))
+
+
+@pytest.mark.parametrize("kind", ["h5", "weights.h5", "keras"])
+@pytest.mark.parametrize("top", [True, False])
+def test_keras_answers_the_same(
+    tmp_path: Path, kind: str, top: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras")
+    pytest.importorskip("h5py")
+    size, shape = 224, (224, 224, 3)
+    end = {"classes": 10} if top else {"include_top": False, "pooling": "avg"}
+    model = keras.applications.MobileNet(weights=None, alpha=0.25, input_shape=shape, **end)
+    rng = torch.Generator().manual_seed(1)
+    for variable in model.weights:
+        value = torch.rand(tuple(variable.shape), generator=rng)
+        small = variable.name not in ("gamma", "moving_variance")
+        variable.assign((value - 0.5) * 0.4 if small else value + 0.5)
+    file = tmp_path / f"m.{kind}"
+    (model.save_weights if kind == "weights.h5" else model.save)(file)
+    imported, network, inputs = bring(file, size)
+    with torch.inference_mode():
+        theirs = run_keras(file, network, inputs)
+        if top:
+            ours = imported.model(pictures(size)).softmax(1)
+        else:
+            ours = imported.model(inputs)[32].mean((2, 3))
+    assert distance(ours, theirs) < 1e-5
+
+
+@pytest.mark.parametrize("top", [True, False])
+def test_older_keras_files_are_read(tmp_path: Path, top: bool) -> None:
+    h5py = pytest.importorskip("h5py")
+    state = foreign.random_state(6 * top)
+    with h5py.File(tmp_path / "mobilenet_5_0_128_tf.h5", "w") as file:
+        for name, value in foreign.keras_names(state).items():
+            file[name] = value
+    network = read_network(tmp_path / "mobilenet_5_0_128_tf.h5")
+    assert all(torch.equal(network.state[name], value) for name, value in state.items())
+    imported = import_network(network)
+    assert imported.card.flavour == replace(
+        Flavour(), input=replace(Flavour().input, size=128, crop=0.875)
+    )
+    with pytest.raises(ValueError, match="differs from SAME at --size 240; give a multiple of 32"):
+        import_network(network, PartialFlavour(size=240))
+
+
+# Class names.
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Callable[..., Imported]:
+    """Import a timm file with some columns and a list of names."""
+
+    def bring(columns: int, names: str) -> Imported:
+        save_file(foreign.timm_names(foreign.random_state(columns)), tmp_path / "m.safetensors")
+        (tmp_path / "names.txt").write_text(names)
+        network = read_network(tmp_path / "m.safetensors")
+        return import_network(network, labels=tmp_path / "names.txt" if names else None)
+
+    return bring
+
+
+def test_class_names(labelled: Callable[..., Imported]) -> None:
+    numbered = labelled(3, "")
+    assert numbered.card.classes.names == ("class 1", "class 2", "class 3")
+    assert not numbered.background
+    named = labelled(3, "a\nb\n\nc\n")
+    assert named.card.classes.names == ("a", "b", "c")
+    double = labelled(3, "crane\ndog\ncrane\n")
+    assert double.card.classes.names == ("crane (class 1)", "dog", "crane (class 3)")
+
+
+@pytest.mark.parametrize(("columns", "names"), [(1001, ""), (4, "background\na\nb\nc")])
+def test_the_background_column_is_dropped(
+    labelled: Callable[..., Imported], columns: int, names: str
+) -> None:
+    imported = labelled(columns, names)
+    assert imported.background
+    assert len(imported.card.classes) == columns - 1
+    rows = foreign.random_state(columns)
+    state = imported.state()
+    assert torch.equal(state["head.2.weight"], rows["head.2.weight"][1:])
+    assert torch.equal(state["head.2.bias"], rows["head.2.bias"][1:])
+
+
+@pytest.mark.parametrize(("columns", "count"), [(4, 3), (3, 4), (6, 2)])
+def test_too_few_or_too_many_names(
+    labelled: Callable[..., Imported], columns: int, count: int
+) -> None:
+    names = "\n".join("abcdef"[:count])
+    with pytest.raises(ValueError, match=f"{columns} class columns, but {count} class names in"):
+        labelled(columns, names)
+
+
+def test_a_body_has_no_names(labelled: Callable[..., Imported]) -> None:
+    with pytest.raises(ValueError, match="has no classifier, only a body"):
+        labelled(0, "a\nb")
+
+
+# Loading and starting.
+
+
+@pytest.fixture
+def saved(labelled: Callable[..., Imported], tmp_path: Path) -> Path:
+    imported = labelled(3, "cat\ndog\nfox")
+    save_weights(tmp_path / "c.safetensors", imported.state(), imported.card)
+    return tmp_path / "c.safetensors"
+
+
+def rewrite(path: Path, **change: Any) -> None:
+    from tasks.card import load_weights
+
+    state, card = load_weights(path)
+    save_weights(path, state, replace(card, **change))
+
+
+def card_model(path: Path) -> dict[str, Any]:
+    return load_classifier(path)[1].model
+
+
+def test_a_saved_classifier_answers_the_same(
+    labelled: Callable[..., Imported], saved: Path
+) -> None:
+    imported = labelled(3, "cat\ndog\nfox")
+    model, card = load_classifier(saved)
+    assert card.classes.names == ("cat", "dog", "fox")
+    assert card.model == ClassifierSpec(alpha=foreign.ALPHA, size=224).to_json()
+    with torch.inference_mode():
+        assert torch.equal(model(pictures(64)), imported.model(pictures(64)))
+
+
+def test_cards_that_do_not_fit_are_refused(saved: Path) -> None:
+    model = card_model(saved)
+    rewrite(saved, task="detection")
+    with pytest.raises(ValueError, match="weights are for detection, not for classification"):
+        load_classifier(saved)
+    rewrite(saved, task="classification", model={**model, "odd": 1})
+    with pytest.raises(ValueError, match=r"card's model cannot be built: missing or unknown: odd"):
+        load_classifier(saved)
+    rewrite(saved, model={**model, "size": 96})
+    with pytest.raises(ValueError, match="size 96 in the model, but 224 in the flavour"):
+        load_classifier(saved)
+    rewrite(saved, model=model, classes=ClassMap.from_names(["cat", "dog"]))
+    with pytest.raises(ValueError, match=r"'head\.2\.weight' is \(3, 51\) in the weights"):
+        load_classifier(saved)
+
+
+def fresh(classes: int = 4, **spec: Any) -> Classifier:
+    whole = ClassifierSpec(**{"alpha": foreign.ALPHA, "size": 96, **spec})
+    flavour = replace(FLAVOUR, input=replace(FLAVOUR.input, interpolation="bicubic"))
+    return build_classifier(whole, classes, flavour)
+
+
+def test_known_classes_keep_their_rows(saved: Path) -> None:
+    model, (old, _) = fresh(), load_classifier(saved)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    classes = ClassMap.from_names(["emu", "fox", "cat", "yak"])
+    card, new = start_classifier(model, classes, saved)
+    assert new == ["emu", "yak"]
+    assert card.classes.names == ("cat", "dog", "fox")
+    state, theirs = model.state_dict(), old.state_dict()
+    for name in ("head.2.weight", "head.2.bias"):
+        assert torch.equal(state[name][1], theirs[name][2])
+        assert torch.equal(state[name][2], theirs[name][0])
+        assert torch.equal(state[name][[0, 3]], before[name][[0, 3]])
+    body = [name for name in state if name.startswith("body.")]
+    assert all(torch.equal(state[name], theirs[name]) for name in body)
+
+
+def test_other_tasks_lend_their_body(saved: Path) -> None:
+    model, (old, card) = fresh(), load_classifier(saved)
+    state = {k: v for k, v in old.state_dict().items() if k.startswith("body.")}
+    state["box.weight"] = torch.zeros(3)
+    theirs = {"backbone": "mobilenet_v1", "alpha": foreign.ALPHA, "framework": "ssd300"}
+    lent = Card("detection", theirs, card.flavour, ClassMap.from_names(["cat"]))
+    save_weights(saved, state, lent)
+    head = model.state_dict()["head.2.weight"].clone()
+    _, new = start_classifier(model, ClassMap.from_names(["cat", "a", "b", "c"]), saved)
+    assert new == ["cat", "a", "b", "c"]
+    assert torch.equal(model.state_dict()["head.2.weight"], head)
+    assert torch.equal(model.body.layers[0].conv.weight, old.body.layers[0].conv.weight)
+
+
+@pytest.mark.parametrize(
+    ("spec", "part"),
+    [
+        ({"alpha": 0.25}, "have alpha 0.05, the model to train 0.25; choose --alpha 0.05"),
+        ({"variant": "shallow"}, "choose --variant standard"),
+        ({"backbone": "vgg16", "alpha": 1.0}, "choose --backbone mobilenet_v1"),
+    ],
+)
+def test_another_body_is_refused(saved: Path, spec: dict[str, Any], part: str) -> None:
+    if spec.get("backbone") == "vgg16":
+        with torch.device("meta"):
+            model = build_classifier(ClassifierSpec(**spec), 4)
+    else:
+        model = fresh(**spec)
+    with pytest.raises(ValueError, match=part):
+        start_classifier(model, ClassMap.from_names(list("abcd")), saved)
+
+
+def test_another_flavour_is_refused(saved: Path) -> None:
+    spec = ClassifierSpec(alpha=foreign.ALPHA, size=96)
+    with pytest.raises(ValueError, match=r"have Flavour\(padding='symmetric'.*padding='same'"):
+        start_classifier(build_classifier(spec, 4), ClassMap.from_names(list("abcd")), saved)

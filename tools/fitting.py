@@ -1,0 +1,53 @@
+"""Training in a run folder, whatever the task."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from datasets.loader import ResumableLoader
+from tasks.base import Task
+from tasks.card import WEIGHTS_NAME, Card, save_weights
+from tasks.checkpoint import LAST_NAME, InterruptedRun
+from tasks.engine import fit
+
+
+def fit_and_keep(
+    task: Task,
+    loader: ResumableLoader[Any],
+    val_loader: ResumableLoader[Any],
+    card: Card,
+    *,
+    folder: Path,
+    device: str,
+    resume: bool,
+) -> None:
+    """Train in a run folder, with the weights of the best evaluation in its weights file.
+
+    Raises:
+        InterruptedRun: If a signal stopped it, after saving; it says how to go on.
+    """
+
+    def write_best(state: dict[str, Tensor], metrics: dict[str, float]) -> None:
+        save_weights(folder / WEIGHTS_NAME, state, replace(card, metrics=metrics))
+
+    try:
+        fit(
+            task,
+            loader,
+            val_loader,
+            folder=folder,
+            device=device,
+            resume=resume,
+            write_best=write_best,
+        )
+    except InterruptedRun:
+        raise InterruptedRun(
+            f"stopped and saved to {folder / LAST_NAME}; go on with --resume {folder}"
+        ) from None
+    finally:
+        loader.close()
+        val_loader.close()

@@ -1,0 +1,59 @@
+#!/usr/bin/env python
+"""Train and evaluate a classifier: ``tools/train_cls.py`` alone works."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from configs.classification import TrainCls, choose_cls_preset
+from tasks.classification.spec import ClassifierSpec
+from tools import cli
+from tools.running import resumed
+
+
+def read_flags() -> TrainCls:
+    """The command line over the preset's defaults, or the configuration of a run to resume."""
+    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("preset", "data", "weights", "backbone"):
+        peek.add_argument(f"--{name}")
+    given, _ = peek.parse_known_args()
+    default = choose_cls_preset(
+        given.preset or "auto", has_data=bool(given.data), has_weights=bool(given.weights)
+    )
+    if given.weights and not {"-h", "--help"} & set(sys.argv):
+        default = replace(default, model=replace(default.model, **_architecture(given.weights)))
+    elif given.backbone not in (None, "mobilenet_v1"):  # Which alone has widths.
+        default = replace(default, model=ClassifierSpec(size=default.model.size))
+    config = cli.parse(TrainCls, default)
+    if config.resume is None:
+        return replace(config, preset=default.preset, command=cli.shown_command())
+    return resumed(config, config.resume)
+
+
+def _architecture(weights: str) -> dict[str, Any]:
+    """What the weights to start from tell of the model."""
+    from tasks.card import read_card
+
+    model = read_card(Path(weights)).model
+    return {name: model[name] for name in ClassifierSpec().to_json() if name in model}
+
+
+def main() -> None:
+    """Train, evaluate what was saved, report; once, or for each point of a grid."""
+    config = read_flags()
+    if config.grid:
+        from tools.grid import train_grid
+
+        train_grid(config)
+    else:
+        from tools.classifying import train_classifier
+
+        cli.result(config.common, *train_classifier(config))
+
+
+if __name__ == "__main__":
+    cli.run(main)
