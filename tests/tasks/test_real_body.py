@@ -1,0 +1,79 @@
+"""Faster R-CNN from real weights on real photos: TensorFlow's alpha 1.0 body, COCO."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datasets.annotations import DetectionData
+from datasets.coco import to_coco
+from datasets.detection import DetectionSet, open_detection
+from datasets.loader import detection_loader
+from datasets.transforms import DetectionTransform
+from tasks.card import read_card
+from tasks.detection.evaluator import CocoEvaluator, to_original
+from tasks.detection.model import build_detector, calibrate_batchnorm, start_from
+from tasks.detection.spec import DetectorSpec, TwoStageLossSpec
+from tasks.engine import has_native_bf16
+from tests.conftest import Tool
+
+STEPS, RATE = 80, 2e-3
+SOURCE = "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"
+
+
+def few_objects(data: DetectionData, photos: int) -> DetectionData:
+    """The first photos with one to five objects and no crowd."""
+    counts = np.diff(data.offsets)
+    crowded = np.bincount(data.owners[data.iscrowd], minlength=len(data)) > 0
+    chosen = np.flatnonzero((counts > 0) & (counts <= 5) & ~crowded)[:photos]
+    keep = np.isin(np.arange(len(data)), chosen)
+    return data.select(keep, np.ones(len(data.boxes), np.bool_))
+
+
+def test_the_loss_on_coco_falls_and_a_batch_is_learned_by_heart(
+    real_data: Path, tool: Tool, tmp_path: Path
+) -> None:
+    weights = tmp_path / "body.safetensors"
+    status, _, err = tool("import_weights", real_data / "weights" / SOURCE, "--out", weights)
+    assert status == 0, err
+    data = few_objects(open_detection(real_data / "coco", "train"), 3)
+    spec = DetectorSpec("faster_rcnn_300", roi_pool=True)
+    loader = detection_loader(
+        DetectionSet(data, DetectionTransform(spec.size, "none")),
+        batch_size=3,
+        train=False,
+        workers=0,
+    )
+    (batch,) = loader
+    torch.manual_seed(0)
+    flavour = read_card(weights).flavour
+    flavour = replace(flavour, input=replace(flavour.input, crop=1.0))
+    objective = TwoStageLossSpec(box_positive_share=0.5)
+    model = build_detector(spec, data.classes, flavour, loss=objective)
+    _, new = start_from(model, data.classes, weights)
+    assert len(new) == len(data.classes)
+    model.to(memory_format=torch.channels_last)
+    images = batch["images"].contiguous(memory_format=torch.channels_last)
+    calibrate_batchnorm(model, [images])
+    for layer in model.train().modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 0.3
+    optimizer = torch.optim.AdamW(model.parameters(), RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, STEPS, pct_start=0.1)
+    history = []
+    for _ in range(STEPS):
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_native_bf16("cpu")):
+            loss = torch.stack(list(model(images, batch["targets"]).values())).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 10)
+        optimizer.step()
+        schedule.step()
+        history.append(loss.item())
+    assert np.mean(history[-10:]) < 0.1 * np.mean(history[:10])
+    evaluator = CocoEvaluator(to_coco(data))
+    with torch.inference_mode():
+        found = model.eval()(images)
+    evaluator.update(to_original(found, batch["image_ids"], batch["sizes"]))
+    assert evaluator.compute()["metrics"]["AP"] > 0.85
