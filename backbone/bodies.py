@@ -21,6 +21,10 @@ _COMPARED: dict[BackboneName, tuple[Callable[[Flavour | None], Body], Flavour]] 
     "alexnet": (alexnet.AlexNet, alexnet.FLAVOUR),
     "resnet50": (resnet50.ResNet50, resnet50.FLAVOUR),
     "resnet50_separable": (partial(resnet50.ResNet50, separable=True), resnet50.FLAVOUR),
+    "resnet50_separable_params": (
+        partial(resnet50.ResNet50, separable=True, match="params"),
+        resnet50.FLAVOUR,
+    ),
 }
 
 

@@ -14,6 +14,7 @@ BackboneName = Literal[
     "alexnet",
     "resnet50",
     "resnet50_separable",
+    "resnet50_separable_params",
 ]
 Variant = Literal[
     "standard",

@@ -263,6 +263,10 @@ def choose_preset(
         raise ValueError(f"--preset {name}: {framework} has auto, {', '.join(presets)}")
     preset = presets[name]
     model = replace(preset.model, framework=framework, size=0)
+    fit = preset.fit
     if backbone != "mobilenet_v1":  # Which alone has widths; and VGG16 pools its crops anyway.
         model = replace(model, alpha=1.0, roi_pool=model.roi_pool and backbone != "vgg16")
-    return replace(preset, model=model)
+    if backbone == "vgg16":  # Without batch norm it takes the small rate of its own papers.
+        fit = replace(fit, optimizer="sgd", lr=1e-3, weight_decay=5e-4, schedule="cosine")
+        fit = replace(fit, warmup=0.05, clip_norm=10.0)
+    return replace(preset, model=model, fit=fit)

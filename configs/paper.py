@@ -45,7 +45,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Classifier:
+class ClassifierRow:
     """A body with one linear layer of ``outputs`` columns.
 
     Attributes:
@@ -60,7 +60,7 @@ class Classifier:
 
 
 @dataclass(frozen=True)
-class Detector:
+class DetectorRow:
     """A detector of table 13, with COCO's 90 classes and background."""
 
     spec: DetectorSpec
@@ -83,7 +83,7 @@ class LayerType:
     kind: str
 
 
-Model = Classifier | Detector | Block | LayerType
+Model = ClassifierRow | DetectorRow | Block | LayerType
 
 
 @dataclass(frozen=True)
@@ -180,18 +180,18 @@ def percent(text: str) -> Figure:
 
 def mobilenet(
     alpha: float, size: int, outputs: int = 1000, *, variant: Variant = "standard"
-) -> Classifier:
+) -> ClassifierRow:
     """MobileNet v1 on ``size`` pixels."""
-    return Classifier(ClassifierSpec(alpha=alpha, size=size, variant=variant), outputs)
+    return ClassifierRow(ClassifierSpec(alpha=alpha, size=size, variant=variant), outputs)
 
 
 def peer(
     backbone: BackboneName, size: int, outputs: int = 1000, *, true_5x5: bool = False
-) -> Classifier:
+) -> ClassifierRow:
     """A network that MobileNet is compared with, on ``size`` pixels."""
-    return Classifier(ClassifierSpec(backbone=backbone, size=size), outputs, true_5x5)
+    return ClassifierRow(ClassifierSpec(backbone=backbone, size=size), outputs, true_5x5)
 
 
-def detector(framework: Framework, backbone: DetectorBackbone) -> Detector:
+def detector(framework: Framework, backbone: DetectorBackbone) -> DetectorRow:
     """A detector with the framework's own input size."""
-    return Detector(DetectorSpec(framework=framework, backbone=backbone))
+    return DetectorRow(DetectorSpec(framework=framework, backbone=backbone))

@@ -11,7 +11,7 @@ import tyro
 from backbone.formats.partial import PartialFlavour
 from configs.common import Common
 from datasets.spec import Split
-from tasks.detection.spec import Framework, PostSpec
+from tasks.detection.spec import DetectorBackbone, Framework, PostSpec
 from tasks.spec import flag_of
 
 
@@ -124,6 +124,8 @@ class CheckData:
     """Part of the data."""
     framework: Framework = "ssd300"
     """Detector whose anchors the boxes are compared with."""
+    backbone: DetectorBackbone = "mobilenet_v1"
+    """Its body."""
     size: int = 0
     """Its input size in pixels; 0 is the framework's own, 300 or 600."""
     keep_aspect: bool = False

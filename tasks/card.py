@@ -17,9 +17,9 @@ from torch import Tensor
 from backbone.flavour import Flavour
 from datasets.types import ClassMap
 from tasks.files import replacing
+from tasks.spec import WEIGHTS_NAME
 
 FORMAT = 2
-WEIGHTS_NAME = "model.safetensors"
 _KEY = "card"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Precision = Literal["auto", "bf16", "fp32"]
+WEIGHTS_NAME = "model.safetensors"  # In a run folder.
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def main() -> None:
 
     cli.prepare(args.common)
     data = open_detection(args.data, args.split)
-    spec = DetectorSpec(framework=args.framework, size=args.size)
+    spec = DetectorSpec(framework=args.framework, backbone=args.backbone, size=args.size)
     anchors = detector_anchors(spec).numpy()
     checkup = examine(data, anchors, decode=args.decode, keep_aspect=args.keep_aspect)
     findings = [asdict(finding) for finding in checkup.findings]

@@ -23,7 +23,7 @@ from datasets.labels_check import describe_labels, examine_labels_or_refuse
 from datasets.loader import ResumableLoader
 from datasets.spec import Split
 from datasets.types import LabelBatch
-from tasks.card import WEIGHTS_NAME, Card, read_card
+from tasks.card import Card, read_card
 from tasks.classification.evaluator import (
     LabelEvaluator,
     Score,
@@ -40,6 +40,7 @@ from tasks.classification.spec import ClassifierSpec
 from tasks.classification.task import ClassificationTask
 from tasks.engine import rank_and_world
 from tasks.history import METRICS_NAME, read_metrics
+from tasks.spec import WEIGHTS_NAME
 from tools import cli
 from tools.fitting import fit_and_keep
 from tools.running import evaluation_folder, is_first, new_run_folder, save_config

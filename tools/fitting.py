@@ -10,9 +10,10 @@ from torch import Tensor
 
 from datasets.loader import ResumableLoader
 from tasks.base import Task
-from tasks.card import WEIGHTS_NAME, Card, save_weights
+from tasks.card import Card, save_weights
 from tasks.checkpoint import LAST_NAME, InterruptedRun
 from tasks.engine import fit
+from tasks.spec import WEIGHTS_NAME
 
 
 def fit_and_keep(

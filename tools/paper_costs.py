@@ -16,9 +16,9 @@ from backbone.layers import ConvBNAct, SeparableBlock
 from configs.paper import (
     CONVENTIONS,
     Block,
-    Classifier,
+    ClassifierRow,
     Counted,
-    Detector,
+    DetectorRow,
     Figure,
     LayerType,
     Model,
@@ -122,7 +122,7 @@ def cost_of(model: Model) -> Cost:
 
     A :class:`LayerType` has the cost of its whole network.
     """
-    if isinstance(model, Detector):
+    if isinstance(model, DetectorRow):
         return detector_cost(model.spec, model.classes)
     with torch.device("meta"):
         if isinstance(model, LayerType):
@@ -181,7 +181,7 @@ def _show(value: Decimal, unit: str) -> str:
 def _count(model: Model, counted: Counted, name: str) -> Decimal:
     """Mult-adds or parameters under a convention; percent for a layer type."""
     if counted == "imagenet_head":
-        assert isinstance(model, Classifier)
+        assert isinstance(model, ClassifierRow)
         model = replace(model, outputs=1000)
     cost = cost_of(model)
     if isinstance(model, LayerType):

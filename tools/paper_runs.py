@@ -8,15 +8,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.paper import Classifier, Detector, Model, Row, Table
-from tasks.card import WEIGHTS_NAME, Card, read_card
+from configs.paper import ClassifierRow, DetectorRow, Model, Row, Table
+from tasks.card import Card, read_card
 from tasks.classification.spec import ClassifierSpec
+from tasks.spec import WEIGHTS_NAME
 from tools import cli
 
 CLASSIFICATION = "classification"
 # What must agree.
 _CLASSIFIER_FIELDS = ("backbone", "alpha", "variant", "stem_stride", "size")
-_DETECTOR_FIELDS = ("framework", "backbone", "alpha", "size", "head", "proposals", "roi_pool")
+_DETECTOR_FIELDS = (
+    "framework",
+    "backbone",
+    "alpha",
+    "size",
+    "head",
+    "proposals",
+    "roi_pool",
+    "keep_aspect",
+)
 
 
 @dataclass(frozen=True)
@@ -85,14 +95,14 @@ def metrics_of(run: Run, names: Sequence[str]) -> tuple[float, ...]:
 
 def is_model(described: dict[str, Any], model: Model) -> bool:
     """Whether a card's model is the one of a row."""
-    if not isinstance(model, Classifier | Detector):
+    if not isinstance(model, ClassifierRow | DetectorRow):
         return False
-    names = _CLASSIFIER_FIELDS if isinstance(model, Classifier) else _DETECTOR_FIELDS
+    names = _CLASSIFIER_FIELDS if isinstance(model, ClassifierRow) else _DETECTOR_FIELDS
     spec = asdict(model.spec)
     return all(described.get(name) == spec[name] for name in names)
 
 
-def classifier_of(run: Run) -> Classifier | None:
+def classifier_of(run: Run) -> ClassifierRow | None:
     """The network of a classification run, with its own number of classes; None for others."""
     if run.card.task != CLASSIFICATION:
         return None
@@ -100,4 +110,4 @@ def classifier_of(run: Run) -> Classifier | None:
         spec = ClassifierSpec(**{name: run.card.model[name] for name in _CLASSIFIER_FIELDS})
     except (KeyError, TypeError, ValueError):  # A later version may know more bodies.
         return None
-    return Classifier(spec, len(run.card.classes))
+    return ClassifierRow(spec, len(run.card.classes))

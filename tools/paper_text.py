@@ -41,8 +41,8 @@ class FilledTable:
     @property
     def marks(self) -> list[bool]:
         """Whether each printed cost matches."""
-        found = [figure.match for row in self.rows for figure in row.figures.values()]
-        return [mark for mark in found if mark is not None]
+        found = [row.figures.get(name) for row in self.rows for name in (MULT_ADDS, PARAMS)]
+        return [one.match for one in found if one is not None and one.match is not None]
 
     def sources(self) -> Iterator[str]:
         """Per measured row: where the figure comes from and on what data it was measured."""

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from configs.common import Common
 from configs.io import from_json, to_json
+from tasks.spec import WEIGHTS_NAME
 
 Config = TypeVar("Config")
 CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"  # As tasks.card has it, which needs torch.
 _CHANGEABLE = ("--resume", "--workers", "--threads", "--device", "--json")
 
 

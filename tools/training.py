@@ -14,7 +14,7 @@ from datasets.detection import DetectionSet
 from datasets.loader import ResumableLoader, detection_loader
 from datasets.transforms import DetectionTransform
 from datasets.types import ClassMap, DetectionBatch
-from tasks.card import WEIGHTS_NAME, Card, read_card
+from tasks.card import Card, read_card
 from tasks.detection.model import (
     TASK,
     Detector,
@@ -26,6 +26,7 @@ from tasks.detection.model import (
 )
 from tasks.detection.task import DetectionTask
 from tasks.engine import rank_and_world
+from tasks.spec import WEIGHTS_NAME
 from tools import cli
 from tools.detection import (
     Validation,

@@ -51,12 +51,18 @@ def _shape(scale: float, ratio: float) -> Shape:
     return scale * math.sqrt(ratio), scale / math.sqrt(ratio)
 
 
-def make_anchors(map_sizes: Sequence[tuple[int, int]], shapes: Sequence[list[Shape]]) -> Tensor:
+def make_anchors(
+    map_sizes: Sequence[tuple[int, int]],
+    shapes: Sequence[list[Shape]],
+    extent: float | None = None,
+) -> Tensor:
     """All anchors of an image, map by map, row by row, cell by cell.
 
     Args:
         map_sizes: (height, width) of the feature maps, finest first.
         shapes: In each cell of these maps.
+        extent: How many cells would span the image, where that is no whole number: VGG16's
+            poolings cut a part of a cell off at the right and bottom. By default the maps' own.
 
     Returns:
         (A, 4) float32, cx cy w h, relative to the image: 1917 for SSD at 300.
@@ -64,8 +70,8 @@ def make_anchors(map_sizes: Sequence[tuple[int, int]], shapes: Sequence[list[Sha
     anchors = []
     for (height, width), level in zip(map_sizes, shapes, strict=True):
         sides = torch.tensor(level, dtype=torch.float64)
-        cy = (torch.arange(height, dtype=torch.float64) + 0.5) / height
-        cx = (torch.arange(width, dtype=torch.float64) + 0.5) / width
+        cy = (torch.arange(height, dtype=torch.float64) + 0.5) / (extent or height)
+        cx = (torch.arange(width, dtype=torch.float64) + 0.5) / (extent or width)
         grid = torch.stack(torch.meshgrid(cy, cx, indexing="ij"), dim=-1).flip(-1)
         centres = grid[:, :, None, :].expand(-1, -1, len(sides), -1)
         sizes = sides.expand(height, width, -1, -1)

@@ -81,13 +81,14 @@ def to_original(
     boxes, scores, labels = (part.cpu().double().numpy() for part in detections)
     results: list[ImageResult] = []
     for index, (image_id, (width, height)) in enumerate(zip(image_ids, sizes, strict=True)):
-        real = labels[index] > 0
         frame = [max(width, height)] * 4 if keep_aspect else [width, height] * 2
-        corners = np.minimum(boxes[index, real] * frame, [width, height] * 2)
+        corners = np.minimum(boxes[index] * frame, [width, height] * 2)
+        # A box in the fill alone has no area in the picture.
+        real = (labels[index] > 0) & (corners[:, 2:] > corners[:, :2]).all(axis=1)
         results.append(
             {
                 "image_id": image_id,
-                "boxes": corners,
+                "boxes": corners[real],
                 "scores": scores[index, real],
                 "labels": labels[index, real].astype(np.int64),
             }

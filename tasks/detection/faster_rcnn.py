@@ -78,7 +78,8 @@ class FasterRCNN(nn.Module):
             init_tf_slim(part, INIT_STD)
         # The two halves share the body's layers; a tuple is not registered a second time.
         self._halves = self.body.split(STRIDE)
-        anchors = make_anchors([map_size(spec)], [rpn_shapes(spec.size)])
+        self.extent = extent_of(spec)
+        anchors = make_anchors([map_size(spec)], [rpn_shapes(spec.size)], self.extent)
         self.register_buffer("anchors", anchors, persistent=False)
 
     def first_stage(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,7 +109,7 @@ class FasterRCNN(nn.Module):
         feature, *rest = self.first_stage(images)
         boxes = torch.zeros(len(images) * self.spec.proposals, 4, device=images.device)
         owners = torch.zeros(len(boxes), dtype=torch.int64, device=images.device)
-        return (*rest, *self.second_stage(crop(feature, boxes, owners, CROP)))
+        return (*rest, *self.second_stage(crop(feature, boxes, owners, CROP, self.extent)))
 
     def forward(
         self, images: Tensor, targets: list[dict[str, Tensor]] | None = None
@@ -141,7 +142,9 @@ class FasterRCNN(nn.Module):
         owners = torch.arange(len(regions), device=regions.device).repeat_interleave(count)
         boxes = regions.flatten(0, 1)
         parts = [
-            self.second_stage(crop(feature, boxes[k : k + _CHUNK], owners[k : k + _CHUNK], CROP))
+            self.second_stage(
+                crop(feature, boxes[k : k + _CHUNK], owners[k : k + _CHUNK], CROP, self.extent)
+            )
             for k in range(0, len(boxes), _CHUNK)
         ]
         logits, offsets = (torch.cat(part).float() for part in zip(*parts, strict=True))
@@ -158,7 +161,9 @@ class FasterRCNN(nn.Module):
         labels = torch.where(real, matches.labels, -1)
         chosen = sample(labels, spec.box_samples, spec.box_positive_share)
         images = chosen.nonzero()[:, 0]
-        logits, offsets = self.second_stage(crop(feature, regions[chosen], images, CROP))
+        logits, offsets = self.second_stage(
+            crop(feature, regions[chosen], images, CROP, self.extent)
+        )
         truth, wanted = labels[chosen], matches.offsets[chosen]
         objects = truth > 0
         found = offsets[objects].gather(1, (truth[objects] - 1)[:, None, None].expand(-1, 1, 4))[
@@ -184,3 +189,8 @@ def map_size(spec: DetectorSpec) -> tuple[int, int]:
     """(height, width) of the map of stride 16: VGG16's poolings round down."""
     side = spec.size // STRIDE if spec.backbone == "vgg16" else -(-spec.size // STRIDE)
     return side, side
+
+
+def extent_of(spec: DetectorSpec) -> float | None:
+    """How many cells of the map would span the image, where that is no whole number."""
+    return spec.size / STRIDE if spec.backbone == "vgg16" else None

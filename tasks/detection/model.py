@@ -14,7 +14,7 @@ from backbone.flavour import Flavour
 from datasets.types import ClassMap
 from tasks.card import Card, load_into, load_weights
 from tasks.detection.anchors import make_anchors, rpn_shapes
-from tasks.detection.faster_rcnn import FasterRCNN, map_size
+from tasks.detection.faster_rcnn import FasterRCNN, extent_of, map_size
 from tasks.detection.spec import (
     DetectorBackbone,
     DetectorSpec,
@@ -29,6 +29,8 @@ from tasks.spec import flag_of
 TASK = "detection"
 # Weights of other tasks lend their body alone.
 BODY_PREFIX = "body."
+# What stands before the last layer, in a detector's second stage and in a classifier.
+NECK_PREFIX, CLASSIFIER_NECK = "neck.", "head.0."
 Detector = SSD | FasterRCNN
 
 
@@ -75,7 +77,7 @@ def build_detector(
 def detector_anchors(spec: DetectorSpec) -> Tensor:
     """Anchors (A, 4) cx cy w h of a detector, without building it."""
     if spec.two_stage:
-        return make_anchors([map_size(spec)], [rpn_shapes(spec.size)])
+        return make_anchors([map_size(spec)], [rpn_shapes(spec.size)], extent_of(spec))
     return make_anchors(map_sizes(spec), layout_of(spec).shapes)
 
 
@@ -156,6 +158,12 @@ def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, li
                 f"{path}: the weights have {name} {theirs}, the model to train {ours}; "
                 f"choose --{'no-' if theirs is False else ''}{choice}"
             )
+    for name, usual in (("variant", "standard"), ("stem_stride", 2)):
+        if card.model.get(name, usual) != usual:
+            raise ValueError(
+                f"{path}: the weights have {name} {card.model[name]}; the body of a detector "
+                f"has {usual}"
+            )
     flavour = model.body.flavour
     seen = flavour.input
     theirs = replace(
@@ -168,8 +176,7 @@ def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, li
         raise ValueError(f"{path}: the weights have {theirs}, the model to train {flavour}")
     fresh = model.state_dict()
     if not whole:
-        body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
-        load_into(model, {**_without_body(fresh), **body}, str(path))
+        load_into(model, _with_body_of(fresh, state, model.spec.backbone), str(path))
         return card, list(classes.names)
     columns = torch.tensor([0, *classes.labels_in(card.classes)[1:].tolist()])
     for key, groups, background in model.class_rows():
@@ -180,8 +187,29 @@ def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, li
     return card, new
 
 
-def _without_body(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {key: value for key, value in state.items() if not key.startswith(BODY_PREFIX)}
+def _with_body_of(
+    fresh: dict[str, Tensor], state: dict[str, Tensor], backbone: DetectorBackbone
+) -> dict[str, Tensor]:
+    """A fresh detector's tensors, with the body of other weights in place of its own.
+
+    VGG16's fully connected layers are a part of SSD's body but not of the others', so those that
+    both have are taken; a classifier's two large ones serve Faster R-CNN's second stage.
+    """
+    body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
+    if backbone != "vgg16":
+        rest = {key: value for key, value in fresh.items() if not key.startswith(BODY_PREFIX)}
+        return rest | body
+    neck = {
+        NECK_PREFIX + key.removeprefix(CLASSIFIER_NECK): value
+        for key, value in state.items()
+        if key.startswith(CLASSIFIER_NECK)
+    }
+    shared = {
+        key: value
+        for key, value in (body | neck).items()
+        if key in fresh and fresh[key].shape == value.shape
+    }
+    return fresh | shared
 
 
 def _choose_rows(
@@ -222,7 +250,8 @@ def calibrate_batchnorm(model: nn.Module, batches: list[Tensor]) -> None:
     def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(module, nn.BatchNorm2d)
         x = inputs[0].double()
-        part = torch.stack((x.mean((0, 2, 3)), x.square().mean((0, 2, 3))))
+        count = torch.full_like(x[0, :, 0, 0], x[:, 0].numel())
+        part = torch.stack((x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), count))
         sums.setdefault(module, []).append(part)
 
     layers = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -234,7 +263,8 @@ def calibrate_batchnorm(model: nn.Module, batches: list[Tensor]) -> None:
         hook.remove()
     with torch.no_grad():
         for layer, parts in sums.items():
-            mean, square = torch.stack(parts).mean(0)
+            total, squares, count = torch.stack(parts).sum(0)
+            mean, square = total / count, squares / count
             var = (square - mean.square()).clamp(min=0)
             assert layer.running_mean is not None
             assert layer.running_var is not None

@@ -13,7 +13,6 @@ Head = Literal["ssd", "ssdlite"]
 Loss = Literal["hard_negative", "focal"]
 SIZES: dict[str, int] = {"ssd300": 300, "faster_rcnn_300": 300, "faster_rcnn_600": 600}
 PROPOSALS = 300
-# So many anchors enter the first stage's NMS; TensorFlow takes all, torchvision as many as this.
 MOST_PROPOSALS = 1000
 
 
@@ -60,8 +59,8 @@ class DetectorSpec:
             raise ValueError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
         if self.size < 32:
             raise ValueError(f"--size {self.size} is too small: 32 pixels or more")
-        if self.backbone == "vgg16" and not self.two_stage and self.size < 280:
-            raise ValueError(f"--size {self.size} is too small: SSD on VGG16 needs 280 or more")
+        if self.backbone == "vgg16" and not self.two_stage and self.size < 268:
+            raise ValueError(f"--size {self.size} is too small: SSD on VGG16 needs 268 or more")
         if not 1 <= self.proposals <= MOST_PROPOSALS:
             raise ValueError(f"--proposals {self.proposals} is not in 1..{MOST_PROPOSALS}")
         self._refuse_idle_flags()

@@ -18,7 +18,7 @@ from backbone.vgg16 import VGG16SSD
 from datasets.types import ClassMap
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
-from tasks.detection.model import build_detector
+from tasks.detection.model import build_detector, detector_cost
 from tasks.detection.spec import DetectorSpec
 
 COCO_90 = ClassMap.from_names([str(k) for k in range(90)])
@@ -240,3 +240,30 @@ def test_prints_as_the_paper_does() -> None:
     assert str(count_cost(MobileNetV1(1.0, Flavour()), (1, 3, 224, 224))) == (
         "0.568 B mult-adds, 3.207 M params"
     )
+
+
+# (framework, body, other fields): (mult-adds in billions, parameters in millions).
+TABLE_13: dict[tuple[str, str, tuple[tuple[str, object], ...]], tuple[float, float]] = {
+    ("ssd300", "inception_v2", ()): (3.783, 13.794),
+    ("ssd300", "vgg16", ()): (34.858, 35.642),
+    ("faster_rcnn_300", "mobilenet_v1", ()): (25.224, 6.066),
+    ("faster_rcnn_300", "mobilenet_v1", (("proposals", 100),)): (9.583, 6.066),
+    ("faster_rcnn_300", "mobilenet_v1", (("proposals", 50),)): (5.672, 6.066),
+    ("faster_rcnn_300", "mobilenet_v1", (("roi_pool", True),)): (9.516, 6.066),
+    ("faster_rcnn_600", "mobilenet_v1", ()): (30.494, 6.066),
+    ("faster_rcnn_300", "inception_v2", ()): (118.217, 13.317),
+    ("faster_rcnn_600", "inception_v2", ()): (129.566, 13.317),
+    ("faster_rcnn_300", "vgg16", ()): (64.304, 138.505),
+    ("faster_rcnn_600", "vgg16", ()): (149.540, 138.505),
+}
+
+
+@pytest.mark.parametrize(("framework", "backbone", "fields"), TABLE_13)
+def test_the_detectors_of_table_13(
+    framework: str, backbone: str, fields: tuple[tuple[str, object], ...]
+) -> None:
+    spec = DetectorSpec(framework, backbone, **dict(fields))
+    cost = detector_cost(spec, 90)
+    adds, params = TABLE_13[framework, backbone, fields]
+    assert round(cost.mult_adds / 1e9, 3) == adds
+    assert round(cost.params / 1e6, 3) == params

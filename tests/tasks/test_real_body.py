@@ -76,4 +76,4 @@ def test_the_loss_on_coco_falls_and_a_batch_is_learned_by_heart(
     with torch.inference_mode():
         found = model.eval()(images)
     evaluator.update(to_original(found, batch["image_ids"], batch["sizes"]))
-    assert evaluator.compute()["metrics"]["AP"] > 0.85
+    assert evaluator.compute()["metrics"]["AP"] > 0.9

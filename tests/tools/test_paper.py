@@ -13,9 +13,10 @@ import torch
 
 from backbone.flavour import Flavour
 from datasets.types import ClassMap
-from tasks.card import WEIGHTS_NAME, Card, save_weights
+from tasks.card import Card, save_weights
 from tasks.classification.spec import ClassifierSpec
 from tasks.detection.spec import DetectorSpec
+from tasks.spec import WEIGHTS_NAME
 from tests.conftest import Tool
 from tests.tools.runs import ROOT
 from tools.paper_costs import rounds_to
