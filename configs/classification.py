@@ -28,8 +28,8 @@ class TrainCls:
     preset: ClsPreset = "auto"
     """Recipe: auto is demo without --data, finetune with --weights, else modern."""
     data: Path | None = None
-    """Folder of photos: ImageNet, Tiny ImageNet, Stanford Dogs, Pets, or a folder per class; a
-    CSV list (path,label,split); or webdataset shards."""
+    """Folder of photos: ImageNet, Tiny ImageNet, Stanford Dogs, Pets, or a folder per class; or a
+    CSV list (path,label,split)."""
     classes: Path | None = None
     """Text file with the names or ids of the classes to take, one per line; all by default."""
     weights: Path | None = None

@@ -67,7 +67,8 @@ def test_files_are_short() -> None:
 
 
 @pytest.mark.parametrize(
-    "tool", ["train_det", "evaluate", "predict", "check_data", "import_weights"]
+    "tool",
+    ["train_det", "train_cls", "evaluate", "predict", "check_data", "import_weights", "paper"],
 )
 def test_help_comes_without_torch(tool: str) -> None:
     code = (

@@ -46,6 +46,7 @@ from tools.fitting import fit_and_keep
 from tools.running import evaluation_folder, is_first, new_run_folder, save_config
 
 SHAPES = Path("data")
+REPORT_NAME = "report.json"
 
 
 def classifier_cost(spec: ClassifierSpec, num_classes: int) -> Cost:
@@ -167,6 +168,7 @@ def train_classifier(config: TrainCls, folder: Path | None = None) -> tuple[dict
     score, report = score_and_report(best, card, photos, folder=folder, device=device, title=title)
     minutes = (time.perf_counter() - started) / 60
     report = {"folder": str(folder), "minutes": round(minutes, 2), **report}
+    cli.write_json(folder / REPORT_NAME, report)
     text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
     return report, f"{text}\ntook {minutes:.1f} minutes"
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from configs.classification import TrainCls
+from tasks.checkpoint import LAST_NAME
 from tasks.classification.spec import ClassifierSpec
 from tasks.files import write_text
 from tasks.page import Page
 from tools import cli
-from tools.classifying import train_classifier
+from tools.classifying import REPORT_NAME, train_classifier
 from tools.paper_plots import Point, draw_figures
 from tools.running import is_first, new_run_folder, save_config
 
@@ -32,7 +33,6 @@ _KEYS = {
 }
 _SAME = {"width": "alpha", "resolution": "size"}
 _NEXT_GROUP = "+"
-REPORT_NAME = "report.json"
 
 
 def expand(config: TrainCls) -> list[tuple[str, TrainCls]]:
@@ -119,7 +119,7 @@ def train_grid(config: TrainCls) -> None:
             done = json.loads(report.read_text())
         else:
             cli.say(f"run {number} of {len(runs)}: {name}")
-            begun = (inside / "last.ckpt").exists()
+            begun = (inside / LAST_NAME).exists()
             done, _ = train_classifier(replace(run, resume=inside if begun else None), inside)
         rows.append({"run": name, "model": run.model.to_json(), "seed": run.common.seed, **done})
     if not is_first():

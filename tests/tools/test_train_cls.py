@@ -1,0 +1,151 @@
+"""Training a classifier, many of them, and what the other tools do with one."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from datasets.demo_labels import draw_shapes
+from tasks.card import load_weights, read_card
+from tests.conftest import Tool
+
+SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sets") / "shapes"
+    return draw_shapes(root, num_train=6, num_val=3, size=32)
+
+
+@pytest.fixture
+def run(tool: Tool, shapes: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    status, out, err = tool("train_cls", "--data", shapes, "--out", folder, *SMALL)
+    assert status == 0, err
+    assert "top1" in out
+    assert "Traceback" not in err
+    return folder
+
+
+def test_a_run_leaves_weights_report_and_checkpoint(run: Path) -> None:
+    for name in ("config.json", "last.ckpt", "report.html", "predictions.csv", "metrics.csv"):
+        assert (run / name).exists(), name
+    card = read_card(run)
+    assert card.task == "classification"
+    assert card.flavour.input.size == 32
+    assert len(card.classes) == 8
+    report = json.loads((run / "report.json").read_text())
+    assert report["metrics"]["top1"] == pytest.approx(card.metrics["top1"])
+    assert report["cost"]["params"] < 300_000
+    assert not list(run.glob(".*")), "temporary files were left"
+
+
+def test_the_other_tools_take_it(run: Path, shapes: Path, tool: Tool, tmp_path: Path) -> None:
+    out = tmp_path / "evaluation"
+    status, text, err = tool("evaluate", run, "--data", shapes, "--out", out, "--json")
+    assert status == 0, err
+    ours = json.loads((run / "report.json").read_text())["metrics"]
+    assert json.loads(text)["metrics"]["top1"] == ours["top1"]
+    photo = next((shapes / "val").rglob("*.png"), None) or next((shapes / "val").rglob("*.jpg"))
+    status, text, err = tool("predict", run, photo, "--out", tmp_path / "seen")
+    assert status == 0, err
+    assert (tmp_path / "seen" / photo.name).exists()
+    rows = json.loads((tmp_path / "seen" / "predictions.json").read_text())["photos"]
+    assert len(rows[0]["classes"]) == 5
+    status, _, err = tool("evaluate", run, "--data", shapes, "--proposals", 5)
+    assert status == 2
+    assert "--proposals 5: the weights are for classification" in err
+
+
+def test_it_lends_its_body_to_a_detector(
+    run: Path, scenes: Path, tool: Tool, tmp_path: Path
+) -> None:
+    small = ("--size", 64, "--batch-size", 6, "--epochs", 1, "--workers", 0)
+    status, _, err = tool(
+        "train_det", "--data", scenes, "--weights", run, "--out", tmp_path / "det", *small
+    )
+    assert status == 0, err
+    assert "0 classes known, 8 start anew" in err
+    assert read_card(tmp_path / "det").model["alpha"] == 0.25
+
+
+def test_fine_tuning_keeps_known_classes(
+    run: Path, shapes: Path, tool: Tool, tmp_path: Path
+) -> None:
+    wanted = tmp_path / "wanted.txt"
+    wanted.write_text("star\ncross\n")
+    args = ("--classes", wanted, "--weights", run, "--epochs", 1, "--workers", 0)
+    status, _, err = tool(
+        "train_cls", "--data", shapes, "--out", tmp_path / "two", *args, "--batch-size", 6
+    )
+    assert status == 0, err
+    assert "2 classes known, 0 start anew" in err
+    assert read_card(tmp_path / "two").classes.names == ("star", "cross")
+
+
+def test_a_resumed_run_is_the_same(shapes: Path, tool: Tool, tmp_path: Path) -> None:
+    """Stopped after its first epoch by a longer plan that fails, it goes on bit for bit."""
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    assert tool("train_cls", "--data", shapes, "--out", straight, *SMALL)[0] == 0
+    from tasks.classification.task import ClassificationTask
+
+    inner = ClassificationTask.on_train_batch_start
+
+    def fail(self: ClassificationTask, batch: object, batch_idx: int) -> None:
+        if self.global_step == 4:
+            raise KeyboardInterrupt
+        inner(self, batch, batch_idx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClassificationTask, "on_train_batch_start", fail)
+        assert tool("train_cls", "--data", shapes, "--out", stopped, *SMALL)[0] == 1
+    status, _, err = tool("train_cls", "--resume", stopped)
+    assert status == 0, err
+    one, two = load_weights(straight)[0], load_weights(stopped)[0]
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+def test_a_grid_trains_each_once_and_goes_on(
+    shapes: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "grid"
+    grid = ("--grid", "width=.25,.1", "+", "resolution=48", "seed=0,1", "--epochs", 1)
+    args = ("--data", shapes, "--out", folder, *SMALL, *grid)
+    status, text, err = tool("train_cls", *args)
+    assert status == 0, err
+    names = {path.name for path in folder.iterdir() if path.is_dir()}
+    assert names == {
+        "mobilenet_v1-a0.25-32-seed0",
+        "mobilenet_v1-a0.1-32-seed0",
+        "mobilenet_v1-a0.25-48-seed0",
+        "mobilenet_v1-a0.25-48-seed1",
+    }
+    rows = json.loads((folder / "grid.json").read_text())
+    assert [row["seeds"] for row in rows] == [1, 1, 2]
+    assert rows[2]["spread"] is not None
+    assert (folder / "grid.html").exists()
+    monkeypatch.setattr("tools.grid.train_classifier", partial(pytest.fail, "trained again"))
+    status, again, err = tool("train_cls", "--resume", folder)
+    assert status == 0, err
+    assert again == text
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (["depth=1"], "--grid depth=1: write KEY=VALUE,VALUE with one of alpha, width"),
+        (["alpha=big"], "--grid alpha=big: could not convert"),
+        (["size=8"], "--size 8 is too small"),
+    ],
+)
+def test_impossible_grids(
+    shapes: Path, tool: Tool, tmp_path: Path, grid: list[str], message: str
+) -> None:
+    status, _, err = tool(
+        "train_cls", "--data", shapes, "--out", tmp_path / "x", *SMALL, "--grid", *grid
+    )
+    assert status == 2
+    assert message in err
