@@ -23,6 +23,7 @@ from datasets.labels_check import describe_labels, examine_labels_or_refuse
 from datasets.loader import ResumableLoader
 from datasets.spec import Split
 from datasets.types import LabelBatch
+from tasks.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
 from tasks.card import Card, read_card
 from tasks.classification.evaluator import (
     LabelEvaluator,
@@ -211,6 +212,11 @@ def make_model(config: TrainCls, data: LabelledData, path: Path) -> tuple[Classi
         folded = start.folded
         known = len(data.classes) - len(new)
         cli.say(f"weights of {config.weights}: {known} classes known, {len(new)} start anew")
+        if folded and not config.fit.freeze_bn:
+            cli.say("measuring batch-norm statistics, which the weights came without")
+            pairs = zip(range(CALIBRATION_BATCHES), _train_loader(config, data, 0), strict=False)
+            calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])
+            folded = False
     card = Card(
         task=TASK,
         model=config.model.to_json(),

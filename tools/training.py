@@ -14,12 +14,12 @@ from datasets.detection import DetectionSet
 from datasets.loader import ResumableLoader, detection_loader
 from datasets.transforms import DetectionTransform
 from datasets.types import ClassMap, DetectionBatch
+from tasks.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
 from tasks.card import Card, read_card
 from tasks.detection.model import (
     TASK,
     Detector,
     build_detector,
-    calibrate_batchnorm,
     detector_flavour,
     load_detector,
     start_from,
@@ -38,9 +38,6 @@ from tools.detection import (
 )
 from tools.fitting import fit_and_keep
 from tools.running import is_first, new_run_folder, save_config
-
-# Batches that measure the statistics of weights whose batch norm came folded.
-_CALIBRATION_BATCHES = 16
 
 
 def train_detector(config: TrainDet) -> None:
@@ -180,5 +177,5 @@ def _make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[Dete
 
 
 def _calibrate(config: TrainDet, model: Detector, data: DetectionData) -> None:
-    pairs = zip(range(_CALIBRATION_BATCHES), _train_loader(config, data, workers=0), strict=False)
+    pairs = zip(range(CALIBRATION_BATCHES), _train_loader(config, data, workers=0), strict=False)
     calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from backbone.bodies import default_flavour
 from backbone.cost import Cost, count_cost
@@ -231,46 +231,3 @@ def _choose_rows(
         known[0] = True
     after[:, known] = before[:, columns[known]]
     return after.reshape(fresh.shape)
-
-
-def calibrate_batchnorm(model: nn.Module, batches: list[Tensor]) -> None:
-    """Give folded batch norms real statistics without changing what the network answers.
-
-    A source that folded batch norm away leaves only an offset. Training in batch statistics
-    would change its answers at once; here each layer's mean and variance are measured and
-    gamma and beta set to undo them, so that training can go on from the same function.
-
-    Args:
-        model: In evaluation mode afterwards.
-        batches: Images as the model takes them.
-    """
-    model.eval()
-    sums: dict[nn.BatchNorm2d, list[Tensor]] = {}
-
-    def measure(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(module, nn.BatchNorm2d)
-        x = inputs[0].double()
-        count = torch.full_like(x[0, :, 0, 0], x[:, 0].numel())
-        part = torch.stack((x.sum((0, 2, 3)), x.square().sum((0, 2, 3)), count))
-        sums.setdefault(module, []).append(part)
-
-    layers = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
-    with torch.inference_mode():
-        for images in batches:
-            model(images)
-    for hook in hooks:
-        hook.remove()
-    with torch.no_grad():
-        for layer, parts in sums.items():
-            total, squares, count = torch.stack(parts).sum(0)
-            mean, square = total / count, squares / count
-            var = (square - mean.square()).clamp(min=0)
-            assert layer.running_mean is not None
-            assert layer.running_var is not None
-            scale = layer.weight / torch.sqrt(layer.running_var.double() + layer.eps)
-            offset = layer.bias - layer.running_mean * scale
-            layer.running_mean.copy_(mean)
-            layer.running_var.copy_(var)
-            layer.weight.copy_(scale * torch.sqrt(var + layer.eps))
-            layer.bias.copy_(offset + mean * scale)

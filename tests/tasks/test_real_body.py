@@ -11,9 +11,10 @@ from datasets.coco import to_coco
 from datasets.detection import DetectionSet, open_detection
 from datasets.loader import detection_loader
 from datasets.transforms import DetectionTransform
+from tasks.batchnorm import calibrate_batchnorm
 from tasks.card import read_card
 from tasks.detection.evaluator import CocoEvaluator, to_original
-from tasks.detection.model import build_detector, calibrate_batchnorm, start_from
+from tasks.detection.model import build_detector, start_from
 from tasks.detection.spec import DetectorSpec, TwoStageLossSpec
 from tasks.engine import has_native_bf16
 from tests.conftest import Tool

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from backbone.flavour import Flavour
 from datasets.types import COCO_CLASSES, ClassMap
+from tasks.batchnorm import calibrate_batchnorm
 from tasks.card import Card, load_weights, save_weights
 from tasks.detection.matching import Rule, match
 from tasks.detection.model import (
     build_detector,
-    calibrate_batchnorm,
     detector_flavour,
     load_detector,
     start_from,
