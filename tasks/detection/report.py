@@ -123,8 +123,7 @@ def _write_numbers(page: Page, data: ReportData, confusion: NDArray[np.int64]) -
             ]
         )
     page.section("COCO's twelve numbers")
-    rows = zip(METRICS, (metrics[m] for m in METRICS), MEANINGS, strict=True)
-    page.table(("", "", ""), [(m, "-" if v == ABSENT else v, text) for m, v, text in rows])
+    page.table(("", "", ""), _twelve(metrics))
     page.section("Per class")
     known = [(name, ap, ap50) for name, (ap, ap50) in per_class.items() if ap != ABSENT]
     page.table(
@@ -143,6 +142,12 @@ def _write_numbers(page: Page, data: ReportData, confusion: NDArray[np.int64]) -
             ),
         ]
     )
+
+
+def _twelve(metrics: dict[str, float]) -> list[tuple[str, str | float, str]]:
+    """COCO's figures with their meanings; a dash where there is nothing to measure."""
+    pairs = zip(METRICS, MEANINGS, strict=True)
+    return [(m, "-" if metrics[m] == ABSENT else metrics[m], text) for m, text in pairs]
 
 
 @dataclass(frozen=True)
