@@ -16,7 +16,7 @@ from tqdm import tqdm
 from datasets.images import Image
 from datasets.label_transforms import crop_to_box
 from datasets.labelled import LabelledData
-from datasets.loader import Draw, EpochSampler, ResumableLoader
+from datasets.loader import Draw, EpochSampler, ResumableLoader, make_loader
 from datasets.types import LabelBatch
 
 # Most memory that decoded photos may take: all of Tiny ImageNet is 1.23e9 bytes.
@@ -178,12 +178,4 @@ def label_loader(
 ) -> ResumableLoader[LabelBatch]:
     """Loader of a classifier: shuffled and in whole batches for training, else in order."""
     sampler = EpochSampler(len(dataset), shuffle=train, seed=seed, rank=rank, world=world)
-    return ResumableLoader(
-        dataset,
-        sampler,
-        batch_size=batch_size,
-        collate=collate_labels,
-        finish=finish_labels,
-        workers=min(workers, -(-len(sampler) // batch_size)),
-        drop_last=train and len(sampler) >= batch_size,
-    )
+    return make_loader(dataset, sampler, collate_labels, finish_labels, batch_size, workers)

@@ -222,12 +222,24 @@ def detection_loader(
 ) -> ResumableLoader[DetectionBatch]:
     """Loader of a detector: shuffled and in whole batches for training, else in order."""
     sampler = EpochSampler(len(dataset), shuffle=train, seed=seed, rank=rank, world=world)
+    return make_loader(dataset, sampler, collate_detection, finish_detection, batch_size, workers)
+
+
+def make_loader(
+    dataset: DrawnSet,
+    sampler: EpochSampler,
+    collate: Callable[[Sequence[Any]], Any],
+    finish: Callable[[Any], Batch],
+    batch_size: int,
+    workers: int,
+) -> ResumableLoader[Batch]:
+    """A loader with no more processes than batches; shuffled draws come in whole batches."""
     return ResumableLoader(
         dataset,
         sampler,
         batch_size=batch_size,
-        collate=collate_detection,
-        finish=finish_detection,
+        collate=collate,
+        finish=finish,
         workers=min(workers, -(-len(sampler) // batch_size)),
-        drop_last=train and len(sampler) >= batch_size,
+        drop_last=sampler.shuffle and len(sampler) >= batch_size,
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,6 +20,9 @@ from tasks.files import replacing
 from tasks.spec import WEIGHTS_NAME
 
 FORMAT = 2
+# Tensors of the body, in the weights of every task.
+BODY_PREFIX = "body."
+Spec = TypeVar("Spec")
 _KEY = "card"
 
 
@@ -167,6 +170,24 @@ def _card_of(opened: Any, file: Path) -> Card:
         return Card.from_json(json.loads(metadata[_KEY]))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
+
+
+def spec_of(card: Card, kind: type[Spec], path: Path) -> Spec:
+    """The architecture that a card tells, in full: nothing is filled in.
+
+    Args:
+        card: Of the weights.
+        kind: Dataclass of the task's architectures.
+        path: Of the weights, for the message.
+
+    Raises:
+        ValueError: If a field is missing or unknown, naming it.
+    """
+    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    if card.model.keys() != known:
+        odd = ", ".join(sorted(card.model.keys() ^ known))
+        raise ValueError(f"{path}: the card's model cannot be built: missing or unknown: {odd}")
+    return kind(**card.model)
 
 
 def load_into(model: torch.nn.Module, state: dict[str, Tensor], name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,13 +10,12 @@ from torch import Tensor
 
 from backbone.flavour import Flavour
 from datasets.types import ClassMap
-from tasks.card import Card, load_into, load_weights
+from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.spec import flag_of
 
 TASK = "classification"
-BODY_PREFIX = "body."
 # The rows of the last layer belong to the classes; the rest of a head does not.
 _ROWS = ("head.2.weight", "head.2.bias")
 
@@ -30,7 +29,7 @@ def load_classifier(path: Path) -> tuple[Classifier, Card]:
     state, card = load_weights(path)
     if card.task != TASK:
         raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
-    spec = _spec_of(card, path)
+    spec = spec_of(card, ClassifierSpec, path)
     if card.flavour.input.size != spec.size:
         raise ValueError(
             f"{path}: the card says size {spec.size} in the model, but "
@@ -39,15 +38,6 @@ def load_classifier(path: Path) -> tuple[Classifier, Card]:
     model = build_classifier(spec, len(card.classes), card.flavour)
     load_into(model, state, str(path))
     return model.eval(), card
-
-
-def _spec_of(card: Card, path: Path) -> ClassifierSpec:
-    """The architecture that a card tells, in full: nothing is filled in."""
-    known = {field.name for field in fields(ClassifierSpec)}
-    if card.model.keys() != known:
-        odd = ", ".join(sorted(card.model.keys() ^ known))
-        raise ValueError(f"{path}: the card's model cannot be built: missing or unknown: {odd}")
-    return ClassifierSpec(**card.model)
 
 
 def start_classifier(model: Classifier, classes: ClassMap, path: Path) -> tuple[Card, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from backbone.bodies import default_flavour
 from backbone.cost import Cost, count_cost
 from backbone.flavour import Flavour
 from datasets.types import ClassMap
-from tasks.card import Card, load_into, load_weights
+from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 from tasks.detection.anchors import make_anchors, rpn_shapes
 from tasks.detection.faster_rcnn import FasterRCNN, extent_of, map_size
 from tasks.detection.spec import (
@@ -27,8 +27,6 @@ from tasks.detection.ssd_layout import layout_of, map_sizes
 from tasks.spec import flag_of
 
 TASK = "detection"
-# Weights of other tasks lend their body alone.
-BODY_PREFIX = "body."
 # What stands before the last layer, in a detector's second stage and in a classifier.
 NECK_PREFIX, CLASSIFIER_NECK = "neck.", "head.0."
 Detector = SSD | FasterRCNN
@@ -110,22 +108,13 @@ def load_detector(
     state, card = load_weights(path)
     if card.task != TASK:
         raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
-    spec = _spec_of(card, path)
+    spec = spec_of(card, DetectorSpec, path)
     if proposals is not None:
         spec = replace(spec, proposals=proposals)
         card = replace(card, model=spec.to_json())
     model = build_detector(spec, card.classes, card.flavour, post=post)
     load_into(model, state, str(path))
     return model.eval(), card
-
-
-def _spec_of(card: Card, path: Path) -> DetectorSpec:
-    """The architecture that a card tells, in full: nothing is filled in."""
-    known = {field.name for field in fields(DetectorSpec)}
-    if card.model.keys() != known:
-        odd = ", ".join(sorted(card.model.keys() ^ known))
-        raise ValueError(f"{path}: the card's model cannot be built: missing or unknown: {odd}")
-    return DetectorSpec(**card.model)
 
 
 def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, list[str]]:
@@ -147,7 +136,7 @@ def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, li
     """
     state, card = load_weights(path)
     spec = model.spec.to_json()
-    stages = card.task == TASK and _spec_of(card, path).two_stage
+    stages = card.task == TASK and spec_of(card, DetectorSpec, path).two_stage
     whole = card.task == TASK and stages == model.spec.two_stage
     for name in ("backbone", "alpha", *(("head", "roi_pool") if whole else ())):
         ours, theirs = spec[name], card.model.get(name)
