@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from datasets.images import Image
 from datasets.spec import Interpolation, LabelAugmentation
-from datasets.transforms import A
+from datasets.transforms import A, seed_steps
 
-# Share of a fine-grained photo's box that is added on each side of it.
-BOX_MARGIN = 0.1
 # Fill of what turning and shifting uncovers: about the mean colour of photos.
 _FILL = (124, 116, 104)
 # RandAugment's scale has 30 steps.
@@ -84,7 +81,7 @@ class LabelTransform:
             return centre_square(
                 image, self.size, crop=self.crop, interpolation=self.interpolation
             )
-        self._pipeline.set_random_seed(seed)
+        seed_steps(self._pipeline, seed)
         return np.asarray(self._pipeline(image=image)["image"], np.uint8)
 
 
@@ -96,34 +93,15 @@ def centre_square(
     Pixel for pixel torchvision's ``Resize(round(size / crop))`` and ``CenterCrop(size)``.
     """
     height, width = image.shape[:2]
-    scale = round(size / crop) / min(height, width)
-    sides = np.array([int(width * scale), int(height * scale)])
+    short, wanted = min(height, width), round(size / crop)
+    sides = np.array([width * wanted // short, height * wanted // short])
     first = np.round((sides - size) / 2)
     # Resizing just the window gives the same pixels for less work.
     step = np.array([width, height]) / sides
-    window = np.concatenate((first * step, (first + size) * step)).tolist()
+    last = np.minimum((first + size) * step, (width, height))  # Not a rounding error beyond it.
+    window = np.concatenate((first * step, last)).tolist()
     picture = PilImage.fromarray(np.ascontiguousarray(image))
     return np.asarray(picture.resize((size, size), _PIL[interpolation], box=window), np.uint8)
-
-
-def crop_to_box(image: Image, box: NDArray[np.float64], margin: float = BOX_MARGIN) -> Image:
-    """Cut a photo to what it is about.
-
-    Args:
-        image: (H, W, 3).
-        box: (4,) x1 y1 x2 y2 in pixels; NaN stands for none.
-        margin: Share of the box's sides that is added on each side, as far as there is picture.
-
-    Returns:
-        A view of the picture; all of it if there is no box, or no picture in the box.
-    """
-    if not np.isfinite(box).all():
-        return image
-    height, width = image.shape[:2]
-    added = margin * (box[2:] - box[:2])
-    x1, y1 = np.floor(np.clip(box[:2] - added, 0, (width, height))).astype(int)
-    x2, y2 = np.ceil(np.clip(box[2:] + added, 0, (width, height))).astype(int)
-    return image[y1:y2, x1:x2] if x2 > x1 and y2 > y1 else image
 
 
 def _steps(
@@ -158,7 +136,7 @@ def _steps(
             A.ColorJitter((1, 1), (1, 1), (0.5, 1.5), (0, 0), p=1),
         ]
     if augmentation == "modern":
-        steps.append(A.SomeOf(_rand_augment(magnitude), n=2, replace=True))
+        steps.append(A.RandomOrder(_rand_augment(magnitude), n=2, replace=True))
     return steps
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.spec import Augmentation
-from datasets.transforms import DetectionTransform
+from datasets.transforms import A, DetectionTransform, seed_steps
 from datasets.types import DetectionTarget
 
 SIZE = 120
@@ -119,6 +119,18 @@ def test_flipping_happens_half_the_time() -> None:
     transform = DetectionTransform(SIZE, "flip")
     sides = [transform(*picture(), seed)[1]["boxes"][0, 0] < SIZE / 3 for seed in range(200)]
     assert 70 < sum(sides) < 130
+
+
+def test_steps_draw_one_after_another() -> None:
+    """Of two coins that are thrown for each picture, all four results come."""
+    flips = A.Compose([A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)])
+    corner = np.zeros((2, 2, 3), np.uint8)
+    corner[0, 0] = 255
+    places = []
+    for seed in range(200):
+        seed_steps(flips, seed)
+        places.append(int(flips(image=corner)["image"][..., 0].argmax()))
+    assert min(np.bincount(places, minlength=4)) > 30
 
 
 def test_crops_zoom_in_and_padding_zooms_out() -> None:
