@@ -1,0 +1,209 @@
+"""Teachers of a classifier from everywhere: our own weights, timm, torchvision, any Python."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backbone.flavour import InputSpec
+from backbone.formats.pytorch import read_state
+from backbone.imagenet_classes import WORDNET_IDS
+from backbone.layers import Normalize, fold_batchnorm
+from datasets.types import ClassMap
+from tasks.card import load_into
+from tasks.classification.load import load_classifier
+from tasks.distillation.spec import TIMM, TORCHVISION, DistillSpec
+from tasks.distillation.teacher import Teacher
+
+_PYTHON = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_IMAGENET = len(WORDNET_IDS)
+# What a hub's cache calls weights, best first.
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def open_teacher(spec: DistillSpec, classes: ClassMap) -> Teacher:
+    """The teacher that ``spec.teacher`` names, for the classes of some data.
+
+    Args:
+        spec: Names it.
+        classes: Of the data, in the order of the student's columns.
+
+    Raises:
+        ValueError: If it cannot be had, its package is not installed, or it lacks a class.
+    """
+    name = spec.teacher
+    assert name is not None
+    if name.startswith(TIMM):
+        return _open_timm(name, spec.teacher_weights, classes)
+    if name.startswith(TORCHVISION):
+        return _open_torchvision(name, spec.teacher_weights, classes)
+    if not Path(name).exists() and _PYTHON.fullmatch(name):
+        return Teacher(name, _import_callable(name))
+    if not Path(name).exists():
+        raise ValueError(
+            f"--teacher {name}: no such run folder or weights file; else write timm:NAME, "
+            "torchvision:NAME or MODULE:FUNCTION"
+        )
+    model, card = load_classifier(Path(name))
+    columns = torch.from_numpy(classes.labels_in(card.classes)[1:]) - 1
+    lacking = [n for n, c in zip(classes.names, columns.tolist(), strict=True) if c < 0]
+    if lacking:
+        raise ValueError(
+            f"--teacher {name}: lacks {len(lacking)} of the data's {len(classes)} classes "
+            f"({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}); it knows "
+            f"{', '.join(card.classes.names[:3])}, ..."
+        )
+    return Teacher(name, fold_batchnorm(model), size=model.spec.size, columns=columns)
+
+
+def _import_callable(name: str) -> Callable[[Tensor], Tensor]:
+    module, _, attribute = name.partition(":")
+    sys.path.insert(0, str(Path.cwd()))  # As ``python -m`` does.
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # Anything may happen in code that is not ours.
+        raise ValueError(
+            f"--teacher {name}: cannot be imported ({type(error).__name__}: {error})"
+        ) from error
+    finally:
+        sys.path.pop(0)
+    if not callable(found):
+        raise ValueError(f"--teacher {name}: is no function and no module, but {found!r:.40}")
+    return found  # type: ignore[no-any-return]
+
+
+def _open_timm(name: str, weights: Path | None, classes: ClassMap) -> Teacher:
+    if importlib.util.find_spec("timm") is None:
+        raise ValueError(f"--teacher {name}: timm is not installed; pip install timm")
+    timm: Any = importlib.import_module("timm")
+    short = name.removeprefix(TIMM)
+    if not timm.is_model(short):
+        raise ValueError(f"--teacher {name}: {_nearest(short, timm.list_models())}")
+
+    def build(columns: int) -> Any:
+        return timm.create_model(short, pretrained=False, num_classes=columns)
+
+    network = build(_IMAGENET)
+    config = timm.data.resolve_model_data_config(network)
+    seen = InputSpec(config["input_size"][1], config["mean"], config["std"])
+    file = weights or _cached_by_hub(name, network.pretrained_cfg)
+    return _filled(name, network, build, file, seen, classes)
+
+
+def _cached_by_hub(name: str, config: Any) -> Path:
+    repository = config.get("hf_hub_id")
+    if repository and importlib.util.find_spec("huggingface_hub") is not None:
+        from huggingface_hub import try_to_load_from_cache
+
+        for file in (config.get("hf_hub_filename"), *_HUB_FILES):
+            found = file and try_to_load_from_cache(repository, file)
+            if isinstance(found, str):
+                return Path(found)
+    raise ValueError(
+        f"--teacher {name}: its weights ({repository}) are not in the hub's cache, and nothing "
+        "is downloaded unasked; fetch them once with timm, or name a file by --teacher-weights"
+    )
+
+
+def _open_torchvision(name: str, weights: Path | None, classes: ClassMap) -> Teacher:
+    from torchvision import models
+
+    short = name.removeprefix(TORCHVISION)
+    known = models.list_models(module=models)
+    if short not in known:
+        raise ValueError(f"--teacher {name}: {_nearest(short, known)}")
+
+    def build(columns: int) -> Any:
+        network = models.get_model(short, weights=None, num_classes=columns)
+        if hasattr(network, "transform_input"):  # As with the weights that torchvision offers.
+            network.transform_input = True
+        return network
+
+    offered: Any = models.get_model_weights(short)
+    best = offered.DEFAULT
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    if weights is None:
+        cached = {one: cache / Path(one.url).name for one in (best, *offered)}
+        best = next((one for one, file in cached.items() if file.exists()), best)
+        weights = cached[best]
+        if not weights.exists():
+            raise ValueError(
+                f"--teacher {name}: {weights.name} is not in {cache}, and nothing is downloaded "
+                "unasked; fetch it there, or name a file by --teacher-weights"
+            )
+    how = best.transforms()
+    seen = InputSpec(how.crop_size[0], tuple(how.mean), tuple(how.std))
+    return _filled(name, build(_IMAGENET), build, weights, seen, classes)
+
+
+def _filled(
+    name: str,
+    network: nn.Module,
+    build: Callable[[int], nn.Module],
+    file: Path,
+    seen: InputSpec,
+    classes: ClassMap,
+) -> Teacher:
+    """A foreign network with its weights and preprocessing.
+
+    Args:
+        name: Of the teacher.
+        network: With ImageNet's thousand columns.
+        build: Makes one with another number of columns.
+        file: Its weights.
+        seen: How it wants its pictures.
+        classes: Of the data.
+    """
+    if not file.is_file():
+        raise ValueError(f"--teacher-weights {file}: no such file")
+    state = read_state(file)
+    rows = {
+        len(state[key])
+        for key, own in network.state_dict().items()
+        if own.ndim and len(own) == _IMAGENET and key in state and state[key].ndim
+    }
+    count = rows.pop() if len(rows) == 1 else _IMAGENET
+    columns = _columns(name, count, classes)
+    if count != _IMAGENET:
+        network = build(count)
+    load_into(network, state, str(file))
+    whole = nn.Sequential(Normalize(seen), network)
+    return Teacher(name, whole, size=seen.size, columns=columns)
+
+
+def _columns(name: str, count: int, classes: ClassMap) -> Tensor | None:
+    """The teacher's column of each class; None if it was trained on just these.
+
+    Raises:
+        ValueError: If the classes cannot be found among the teacher's.
+    """
+    if count == _IMAGENET:
+        places = {number: column for column, number in enumerate(WORDNET_IDS)}
+        odd = [n for i, n in zip(classes.ids, classes.names, strict=True) if i not in places]
+        if odd:
+            raise ValueError(
+                f"--teacher {name}: has ImageNet's {_IMAGENET} columns, and the class {odd[0]!r} "
+                f"has no WordNet id among them ({len(odd)} of {len(classes)} classes have none); "
+                "name class folders by WordNet id (n01440764), or take a teacher of these classes"
+            )
+        return torch.tensor([places[number] for number in classes.ids])
+    if count == len(classes):
+        return None
+    raise ValueError(
+        f"--teacher {name}: has {count} columns, which are neither ImageNet's {_IMAGENET} nor the "
+        f"data's {len(classes)} classes"
+    )
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    alike = difflib.get_close_matches(name, known, n=1)
+    return f"no such model{f'; the nearest is {alike[0]}' if alike else ''}"

@@ -1,0 +1,52 @@
+"""Losses of a student against its teacher's answers, for every kind of answer."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+
+def softmax_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """One class of many: divergence from the teacher's softened probabilities.
+
+    Temperature squared times KL(teacher || student), so that the gradient stays about as large
+    at any temperature (Hinton et al., arXiv 1503.02531, section 2). It has the gradient of
+    their cross-entropy, and is 0 where both agree.
+
+    Args:
+        logits: (B, C) of the student.
+        teacher: (B, C) logits or log probabilities of the teacher.
+        temperature: By which both are divided, above 0.
+
+    Returns:
+        Mean over the batch.
+    """
+    ours = functional.log_softmax(logits / temperature, dim=1)
+    theirs = functional.log_softmax(teacher / temperature, dim=1)
+    divergence = functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+    return divergence * temperature**2
+
+
+def sigmoid_loss(logits: Tensor, teacher: Tensor) -> Tensor:
+    """Attributes that do not exclude each other: cross-entropy with the teacher's outputs.
+
+    Mean over attributes and batch, as the paper's face attributes (section 4.5).
+
+    Args:
+        logits: (B, A) of the student.
+        teacher: (B, A) logits of the teacher.
+    """
+    return functional.binary_cross_entropy_with_logits(logits, teacher.sigmoid())
+
+
+def embedding_loss(embeddings: Tensor, teacher: Tensor) -> Tensor:
+    """Embeddings: squared distance from the teacher's, as the paper's FaceNet (section 4.7).
+
+    Args:
+        embeddings: (B, D) of the student.
+        teacher: (B, D) of the teacher.
+
+    Returns:
+        Sum over the dimensions, mean over the batch: 0 to 4 between vectors of length one.
+    """
+    return (embeddings - teacher).square().sum(dim=1).mean()

@@ -1,0 +1,65 @@
+"""What a network learns from another one. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from tasks.spec import flag_of
+
+TIMM, TORCHVISION = "timm:", "torchvision:"
+
+
+@dataclass(frozen=True)
+class DistillSpec:
+    """The teacher, and how much it counts."""
+
+    teacher: str | None = None
+    """Learn from a teacher: a run folder or weights file; timm:NAME or torchvision:NAME with
+    ImageNet's weights from the local cache; or MODULE:FUNCTION, Python that turns pictures
+    (B, 3, S, S) of 0..255 into logits (B, classes). It sees each picture as the student does."""
+    teacher_weights: Path | None = None
+    """File with the weights of a timm or torchvision teacher; nothing is downloaded."""
+    temperature: float = 4.0
+    """By which the logits of both are divided before they are compared."""
+    distill_weight: float = 0.9
+    """Share of the teacher's loss, the rest being the labels'; at 1 labels are not used."""
+    targets: Path | None = None
+    """Folder of the teacher's stored answers: filled before the first training, then read
+    instead of running the teacher, for any student with the same data, size, augmentation and
+    seed. Without --teacher a filled one is taken as it is."""
+    top_k: int = 50
+    """Answers to store per picture; what is left of the probability is spread evenly over the
+    other classes."""
+
+    def __post_init__(self) -> None:
+        """Refuse what teaches nothing.
+
+        Raises:
+            ValueError: Naming the flag and its value.
+        """
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"--temperature {self.temperature} must be above 0")
+        if not 0 < self.distill_weight <= 1:
+            raise ValueError(f"--distill-weight {self.distill_weight} is not in (0, 1]")
+        if self.top_k < 1:
+            raise ValueError(f"--top-k {self.top_k} must be 1 or more")
+        if self.teacher_weights is not None and not self._is_foreign():
+            raise ValueError(
+                f"--teacher-weights {self.teacher_weights} goes with --teacher timm:NAME or "
+                "torchvision:NAME"
+            )
+        for field in () if self.is_on else fields(self):
+            if getattr(self, field.name) != field.default:
+                raise ValueError(
+                    f"--{flag_of(field.name)} {getattr(self, field.name)} does nothing without "
+                    "--teacher or --targets"
+                )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anything to learn from."""
+        return self.teacher is not None or self.targets is not None
+
+    def _is_foreign(self) -> bool:
+        return self.teacher is not None and self.teacher.startswith((TIMM, TORCHVISION))

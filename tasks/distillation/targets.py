@@ -1,0 +1,256 @@
+"""A store of a teacher's answers to every picture of every epoch.
+
+Of classes that exclude each other it keeps the most likely ones; of attributes, or of an
+embedding, all that the teacher gave.
+
+A picture's augmentation is a function of (seed, epoch, index), so an answer that is stored under
+(epoch, index) belongs to exactly the picture that a student will see (as in Shen and Xing,
+arXiv 2112.01528). What the answers depend on stands in the store's header, and a run that differs
+in any of it is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from tasks.distillation.teacher import Fingerprint, is_same
+from tasks.files import replacing, write_text
+
+HEADER_NAME = "targets.json"
+# What a row holds: of classes that exclude each other the likeliest and the rest; or all as it is.
+Answers = Literal["classes", "values"]
+# Pictures of a file; storing goes on behind the last whole one.
+BLOCK = 65_536
+_FORMAT = 1
+_MOST_CLASSES = 2**16
+_LEAST = -65_000.0  # Half precision ends a little below.
+# What each field of a header is called in messages.
+_NAMES = {
+    "size": "--size",
+    "augment": "--augment",
+    "interpolation": "--interpolation",
+    "seed": "--seed",
+    "data": "training data",
+    "photos": "training photos",
+    "classes": "classes",
+    "top_k": "--top-k",
+    "answers": "kind of answer",
+}
+# Levels of 255 by which the same cells may differ between two machines' decoders.
+_LEVELS = 2.0
+
+
+@dataclass(frozen=True)
+class TargetHeader:
+    """All that stored answers depend on.
+
+    Attributes:
+        teacher: Its name, for people; None where a run has only the store.
+        fingerprint: Of the teacher; None with ``teacher``.
+        size: Side of the pictures in pixels.
+        augment: Augmentation of the pictures.
+        interpolation: Of their resize.
+        seed: Of the augmentation.
+        data: Digest of file names and labels.
+        photos: Number of them.
+        classes: Number of columns.
+        top_k: Answers stored of each picture.
+        looks: What :func:`look_of` finds in the first pictures of epoch 0: another version of
+            the augmentation, or of its library, draws others from the same seed.
+        answers: What is stored of an answer; ``values`` knows no ``top_k``.
+    """
+
+    teacher: str | None
+    fingerprint: Fingerprint | None
+    size: int
+    augment: str
+    interpolation: str
+    seed: int
+    data: str
+    photos: int
+    classes: int
+    top_k: int
+    looks: list[float]
+    answers: Answers = "classes"
+
+
+class TargetStore:
+    """A teacher's answers, by epoch and index of a photo.
+
+    Of classes, a row holds K columns and K + 1 log probabilities in half precision: the last one
+    is that of all other classes together. So any temperature can be applied later. Of values, it
+    holds them all. Half precision keeps a number to one part in 2000.
+
+    Args:
+        folder: Of the store; made by the first :meth:`write`.
+        header: Of the run that wants to read or write it.
+
+    Attributes:
+        header: With the store's own teacher where the run names none.
+
+    Raises:
+        ValueError: If the store was made otherwise, naming both sides; if there is none and the
+            run has no teacher to fill it; or if the folder holds something else.
+    """
+
+    def __init__(self, folder: Path, header: TargetHeader) -> None:
+        if header.classes > _MOST_CLASSES:
+            raise ValueError(f"{header.classes} classes: {_MOST_CLASSES} at most can be stored")
+        self.folder = folder
+        saved = _read_header(folder)
+        if saved is None and header.teacher is None:
+            raise ValueError(f"{folder}: no stored targets there; name the --teacher to fill it")
+        if saved is not None:
+            _check(folder, saved, header)
+        self.header = saved or header
+        self._kept = min(header.top_k, header.classes)
+        self._row = np.dtype(
+            [("column", np.uint16, (self._kept,)), ("log", np.float16, (self._kept + 1,))]
+            if header.answers == "classes"
+            else [("log", np.float16, (header.classes,))]
+        )
+        self._opened: dict[tuple[int, int], NDArray[Any]] = {}
+
+    def missing(self, epochs: int) -> list[tuple[int, int]]:
+        """(epoch, block) of the files that are still to be written for so many epochs."""
+        blocks = -(-self.header.photos // BLOCK)
+        wanted = ((epoch, block) for epoch in range(epochs) for block in range(blocks))
+        return [key for key in wanted if not self._file(*key).exists()]
+
+    def rows(self, logits: Tensor) -> NDArray[Any]:
+        """Rows of the store for a teacher's logits or values (B, C)."""
+        if self.header.answers == "values":
+            rows = np.empty(len(logits), self._row)
+            rows["log"] = logits.float().clamp(_LEAST, -_LEAST).cpu().numpy()
+            return rows
+        logs = logits.float().log_softmax(dim=1)
+        ranked, columns = logs.sort(dim=1, descending=True, stable=True)
+        rest = ranked[:, self._kept :].logsumexp(dim=1, keepdim=True)
+        rows = np.empty(len(logits), self._row)
+        rows["column"] = columns[:, : self._kept].cpu().numpy()
+        kept = torch.cat((ranked[:, : self._kept], rest), dim=1)
+        rows["log"] = kept.clamp(min=_LEAST).cpu().numpy()
+        return rows
+
+    def empty(self, block: int) -> NDArray[Any]:
+        """Rows of a block before anything is known of its photos."""
+        rows = np.empty(min(BLOCK, self.header.photos - block * BLOCK), self._row)
+        rows["log"] = np.nan
+        return rows
+
+    def write(self, epoch: int, block: int, rows: NDArray[Any]) -> None:
+        """Keep the answers of photos ``block * BLOCK`` and following.
+
+        Raises:
+            OSError: If they cannot be written; no half of them stays.
+        """
+        header = self.folder / HEADER_NAME
+        if not header.exists():
+            made = {"format": _FORMAT, **asdict(self.header)}
+            write_text(header, json.dumps(made, indent=1))
+        with replacing(self._file(epoch, block)) as temporary, temporary.open("wb") as file:
+            np.save(file, rows, allow_pickle=False)
+
+    def read(self, epoch: int, indices: Sequence[int]) -> Tensor:
+        """The teacher's log probabilities, or values, (B, C) float32 of an epoch's pictures.
+
+        Raises:
+            ValueError: If there are none, or the file is damaged, naming it.
+        """
+        wanted = np.asarray(indices, dtype=np.int64)
+        rows = np.empty(len(wanted), self._row)
+        for block in np.unique(wanted // BLOCK).tolist():
+            inside = wanted // BLOCK == block
+            rows[inside] = self._block(epoch, block)[wanted[inside] % BLOCK]
+        logs = torch.from_numpy(rows["log"].astype(np.float32))
+        unknown = logs[:, 0].isnan()
+        if unknown.any():
+            photo = int(wanted[unknown.numpy()][0])
+            raise ValueError(
+                f"{self._file(epoch, photo // BLOCK)}: holds no target of photo {photo}, which "
+                "could not be read when it was made; delete this file and name the --teacher"
+            )
+        if self.header.answers == "values":
+            return logs
+        others = self.header.classes - self._kept
+        spread = logs[:, -1:] - np.log(max(others, 1))
+        full: Tensor = spread.repeat(1, self.header.classes)
+        columns = torch.from_numpy(rows["column"].astype(np.int64))
+        return full.scatter_(1, columns, logs[:, :-1])
+
+    def _file(self, epoch: int, block: int) -> Path:
+        return self.folder / f"{epoch:05d}-{block:05d}.npy"
+
+    def _block(self, epoch: int, block: int) -> NDArray[Any]:
+        if any(key[0] != epoch for key in self._opened):
+            self._opened = {}
+        if (epoch, block) not in self._opened:
+            file = self._file(epoch, block)
+            try:
+                found = np.load(file, mmap_mode="r", allow_pickle=False)
+            except FileNotFoundError:
+                raise ValueError(f"{file}: missing; name the --teacher to store it anew") from None
+            except (ValueError, EOFError, OSError) as error:
+                raise ValueError(
+                    f"{file}: damaged ({error}); delete it and name the --teacher"
+                ) from error
+            if found.dtype != self._row or found.shape != self.empty(block).shape:
+                raise ValueError(f"{file}: not of this store; delete it and name the --teacher")
+            self._opened[epoch, block] = found
+        return self._opened[epoch, block]
+
+
+def _read_header(folder: Path) -> TargetHeader | None:
+    file = folder / HEADER_NAME
+    if not file.exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ValueError(f"--targets {folder}: holds something else; name a new folder")
+        return None
+    try:
+        found = json.loads(file.read_text())
+        if found.pop("format") != _FORMAT:
+            raise ValueError("another format")
+        return TargetHeader(**found)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file}: not the header of stored targets ({error})") from error
+
+
+def _check(folder: Path, saved: TargetHeader, now: TargetHeader) -> None:
+    """Refuse a run for which the stored answers are not those of its teacher to its pictures."""
+    start, end = f"--targets {folder}: stored", "name another folder, or train as the store says"
+    for name, called in _NAMES.items():
+        theirs, ours = getattr(saved, name), getattr(now, name)
+        if theirs != ours:
+            said = f"{theirs} there, {ours} in this run"
+            raise ValueError(f"{start} with another {called}: {said}; {end}")
+    if now.teacher is not None and not is_same(saved.fingerprint, now.fingerprint):
+        said = " there, ".join(f"{h.teacher} ({_short(h.fingerprint)})" for h in (saved, now))
+        raise ValueError(f"{start} with another teacher: {said} in this run; {end}")
+    if not np.allclose(saved.looks, now.looks, rtol=0, atol=_LEVELS):
+        raise ValueError(
+            f"{start} of other pictures: photos, augmentation or its library have changed since; "
+            "name another folder"
+        )
+
+
+def look_of(images: Tensor) -> list[float]:
+    """Mean colours of the quarters of the first 8 of some images (B, 3, S, S), in 0..255."""
+    quarters = functional.adaptive_avg_pool2d(images[:8].float(), 2)
+    return [round(value, 1) for value in quarters.flatten().tolist()]
+
+
+def _short(fingerprint: Fingerprint | None) -> str:
+    """The beginning of a fingerprint, for people."""
+    if isinstance(fingerprint, str):
+        return fingerprint[:12]
+    return f"answers {', '.join(f'{value:.3f}' for value in (fingerprint or [])[:3])}, ..."

@@ -1,0 +1,140 @@
+"""A teacher of any kind, frozen, and what tells it from another."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Digest of a network's tensors; of a plain function, its answers to fixed pictures.
+Fingerprint = str | list[float]
+_PROBES = 2
+_ANSWERS = 64
+# How far the same function's answers may be apart on two machines.
+_TOLERANCE = 1e-2
+
+
+class Teacher:
+    """Logits of the data's classes from a network that stays as it is.
+
+    It is no module, so that nothing of it gets into a student's weights, checkpoints, averages
+    or switches between training and evaluation.
+
+    Args:
+        name: For people.
+        network: From RGB images (B, 3, S, S), 0..255, uint8 or float, to logits (B, K). A module
+            is put into evaluation mode and frozen.
+        size: Side that the network wants its images to have; None takes them as they come.
+        columns: (C,) the network's column of each of the data's classes; None if K is C and the
+            order is the same.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: Callable[[Tensor], Tensor],
+        *,
+        size: int | None = None,
+        columns: Tensor | None = None,
+    ) -> None:
+        self.name, self.size, self.columns = name, size, columns
+        self.device = "cpu"
+        self._network = self._run = network
+        if isinstance(network, nn.Module):
+            network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits (B, C) float32 of images (B, 3, S, S) as a student sees them.
+
+        They are resized to the network's own side, with antialiasing.
+        """
+        logits = self._answers(images)
+        # A copy made outside of inference mode may stand in a loss.
+        return (logits if self.columns is None else logits[:, self.columns]).float().clone()
+
+    @torch.inference_mode()
+    def _answers(self, images: Tensor) -> Tensor:
+        """What the network says, in its own columns."""
+        if self.size is not None and images.shape[-1] != self.size:
+            images = functional.interpolate(
+                images.float(), size=self.size, mode="bilinear", antialias=True
+            )
+        return self._run(images)
+
+    def to(self, device: str) -> Teacher:
+        """Answer on another device; a plain function has to see to itself."""
+        self.device = device
+        if isinstance(self._network, nn.Module):
+            self._network.to(device)
+        if self.columns is not None:
+            self.columns = self.columns.to(device)
+        return self
+
+    def compile(self) -> None:
+        """Compile the network."""
+        self._run = torch.compile(self._network)
+
+    def check(self, num_classes: int, size: int) -> None:
+        """See whether it answers as it should.
+
+        Args:
+            num_classes: Of the data.
+            size: Side of the student's images.
+
+        Raises:
+            ValueError: If it does not give a finite logit for each class.
+        """
+        try:
+            answers: Any = self._answers(self._pictures(size))
+        except Exception as error:  # Anything may happen in code that is not ours.
+            kind = type(error).__name__
+            raise ValueError(
+                f"--teacher {self.name}: fails on pictures: {kind}: {error}"
+            ) from error
+        if not isinstance(answers, Tensor):
+            raise ValueError(f"--teacher {self.name}: gives {type(answers).__name__}, no tensor")
+        given, wanted = tuple(answers.shape), (_PROBES, num_classes)
+        if self.columns is None and given != wanted:
+            raise ValueError(
+                f"--teacher {self.name}: answers {given} to {_PROBES} pictures of {num_classes} "
+                f"classes; {wanted} is needed"
+            )
+        if not answers.isfinite().all():
+            raise ValueError(f"--teacher {self.name}: its logits are not finite numbers")
+
+    def fingerprint(self, size: int) -> Fingerprint:
+        """What tells it from another teacher, and from itself after further training.
+
+        Args:
+            size: Side of the student's images.
+        """
+        if not isinstance(self._network, nn.Module):
+            answers = self(self._pictures(size)).log_softmax(dim=1)
+            return [round(value, 4) for value in answers.flatten().tolist()[:_ANSWERS]]
+        columns = None if self.columns is None else self.columns.tolist()
+        digest = hashlib.sha256(repr((self.size, columns)).encode())
+        tensors = (*self._network.named_parameters(), *self._network.named_buffers())
+        for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
+            plain = tensor.detach().cpu().contiguous().view(-1)
+            digest.update(f"{name} {plain.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(plain.view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def _pictures(self, size: int) -> Tensor:
+        """Always the same pictures of noise (2, 3, size, size)."""
+        generator = torch.Generator().manual_seed(0)
+        shape = (_PROBES, 3, size, size)
+        pictures = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        return pictures.to(self.device)
+
+
+def is_same(one: Fingerprint | None, other: Fingerprint | None) -> bool:
+    """Whether two fingerprints are of one teacher."""
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return bool(np.allclose(one, other, rtol=_TOLERANCE, atol=_TOLERANCE))
+    return one == other

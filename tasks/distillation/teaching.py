@@ -1,0 +1,87 @@
+"""How a student's training asks its teacher: answers computed at once, or stored before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from tasks.distillation.losses import softmax_loss
+from tasks.distillation.spec import DistillSpec
+from tasks.distillation.targets import TargetStore
+from tasks.distillation.teacher import Fingerprint, Teacher
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a teacher says of one batch.
+
+    Attributes:
+        answers: From images (B, 3, S, S), as the student sees them, to logits (B, C).
+        spec: How much they count.
+    """
+
+    answers: Callable[[Tensor], Tensor]
+    spec: DistillSpec
+
+    def join(
+        self,
+        losses: dict[str, Tensor],
+        images: Tensor,
+        logits: Tensor,
+        compare: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """A student's losses with the teacher's beside them, each in its share.
+
+        Args:
+            losses: Against the labels.
+            images: As the student saw them.
+            logits: (B, C) of the student.
+            compare: Loss of these against the teacher's; by default that of classes.
+        """
+        share = self.spec.distill_weight
+        answers = self.answers(images)
+        if compare is None:
+            loss = softmax_loss(logits, answers, self.spec.temperature)
+        else:
+            loss = compare(logits, answers)
+        own = {name: (1 - share) * value for name, value in losses.items()} if share < 1 else {}
+        return {**own, "teacher": share * loss}
+
+
+class Teaching:
+    """A teacher, or its stored answers, for a whole training.
+
+    Args:
+        spec: How much it counts.
+        name: Of the teacher, for people.
+        fingerprint: Of the teacher.
+        source: What answers.
+    """
+
+    def __init__(
+        self, spec: DistillSpec, name: str, fingerprint: Fingerprint, source: Teacher | TargetStore
+    ) -> None:
+        self.spec, self.name, self.fingerprint, self._source = spec, name, fingerprint, source
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Teaching:
+        """The same one: a copy of a student, as weights are averaged in, has the same teacher."""
+        return self
+
+    def lesson(self, epoch: int, image_ids: Sequence[int]) -> Lesson:
+        """What is to be learnt from a batch.
+
+        Args:
+            epoch: From 0.
+            image_ids: Index in the training data of each image of the batch.
+        """
+        if isinstance(self._source, Teacher):
+            return Lesson(self._source, self.spec)
+        return Lesson(partial(_stored, self._source.read(epoch, image_ids)), self.spec)
+
+
+def _stored(answers: Tensor, images: Tensor) -> Tensor:
+    return answers.to(images.device)
