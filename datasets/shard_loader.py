@@ -167,6 +167,8 @@ class ShardLoader(Resumable[LabelBatch]):
         damaged: What was wrong with each photo that this epoch left out.
     """
 
+    batch_sampler = None  # Lightning looks at it wherever there is a sampler.
+
     def __init__(
         self,
         data: ShardedData,
@@ -198,13 +200,14 @@ class ShardLoader(Resumable[LabelBatch]):
     def __iter__(self) -> Iterator[LabelBatch]:
         """Yield batches and count them."""
         self.damaged = []
-        yield from self._hand_out(self._open, self._finish)
-        if self.damaged:
-            warnings.warn(
-                f"{self.data.root}: {len(self.damaged)} damaged photos were left out of epoch "
-                f"{self._epoch}; the first: {self.damaged[0]}",
-                stacklevel=2,
-            )
+        for batch in self._hand_out(self._open, self._finish):
+            if self.damaged and self._done == len(self):  # A trainer asks for no more than that.
+                warnings.warn(
+                    f"{self.data.root}: {len(self.damaged)} damaged photos were left out of epoch "
+                    f"{self._epoch}; the first: {self.damaged[0]}",
+                    stacklevel=2,
+                )
+            yield batch
 
     def _open(self) -> Iterator[Any]:
         stream = ShardStream(

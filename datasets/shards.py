@@ -24,8 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from datasets.folders import SPLIT_FOLDERS
 from datasets.images import SUFFIXES
 from datasets.labelled import LabelledData
+from datasets.spec import Split
+from datasets.splitting import choose_part
 from datasets.types import ClassMap
 
 # Counts of all shards of a folder, so that they are walked through once.
@@ -77,8 +80,8 @@ def open_shards(pattern: str | Path, classes: ClassMap | None = None) -> Sharded
 
     Args:
         pattern: ``folder/name-{000000..000123}.tar``, a folder of ``.tar`` files, or one.
-        classes: Names of the columns; else ``classes.json`` beside the shards (rows of ``id`` and
-            ``name``), else the numbers.
+        classes: Names of the columns; else ``classes.json`` beside the shards or in the folder
+            above (rows of ``id`` and ``name``), else the numbers.
 
     Raises:
         ValueError: If a shard is missing, none holds a record, or a label is no column.
@@ -88,9 +91,9 @@ def open_shards(pattern: str | Path, classes: ClassMap | None = None) -> Sharded
     counts, num_classes = _counts(root, shards)
     if not counts.sum():
         raise ValueError(f"{pattern}: no records of a picture (.jpg, ...) and a label (.cls)")
-    named = root / CLASS_FILE
-    if classes is None and named.is_file():
-        classes = ClassMap.from_json(json.loads(named.read_text()))
+    named = next((f / CLASS_FILE for f in (root, root.parent) if (f / CLASS_FILE).is_file()), None)
+    if classes is None and named is not None:
+        classes = _read_classes(named)
     if classes is None:
         classes = ClassMap.from_names([str(k) for k in range(num_classes)], first=0)
     if num_classes > len(classes):
@@ -99,6 +102,51 @@ def open_shards(pattern: str | Path, classes: ClassMap | None = None) -> Sharded
             "which are numbered from 0"
         )
     return ShardedData(root, shards, counts, classes)
+
+
+def _read_classes(file: Path) -> ClassMap:
+    try:
+        return ClassMap.from_json(json.loads(file.read_text()))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file}: not a list of classes with id and name ({error})") from error
+
+
+def holds_shards(path: Path) -> bool:
+    """Whether a path is a pattern of shards, one of them, or a folder of them or their parts."""
+    if path.suffix == ".tar":
+        return True
+    return path.is_dir() and (any(path.glob("*.tar")) or bool(_find_parts(path)))
+
+
+def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> ShardedData:
+    """Open a split of shards in ``train/`` and ``val/``, or shards that are not parted.
+
+    Args:
+        path: Folder of the two, or what :func:`open_shards` takes.
+        split: Part of it.
+        whole: Validate on all of it if there is no part for that.
+
+    Raises:
+        ValueError: If there is no such part, or the shards cannot be used.
+    """
+    parts = _find_parts(path)
+    part, lone = choose_part(path, split, parts) if parts else (path, True)
+    if lone and split == "val" and not whole:
+        raise ValueError(
+            f"{path}: has no shards to validate on; put them in train/ and val/, or name others "
+            "by --val"
+        )
+    return open_shards(part)
+
+
+def _find_parts(path: Path) -> dict[str, Path]:
+    """Folders of shards by split."""
+    found = {}
+    for split, names in SPLIT_FOLDERS.items():
+        folders = [path / name for name in names if any((path / name).glob("*.tar"))]
+        if folders:
+            found[split] = folders[0]
+    return found
 
 
 def _expand(pattern: str) -> tuple[Path, ...]:
