@@ -21,14 +21,14 @@ _NOT_COMPARED = "not compared with the original: {} is not installed here"
 def main() -> None:
     """Read, check, compare with the original runtime, and write a weights file."""
     args = cli.parse(ImportWeights)
-    from backbone.formats.recognise import fetch_hub, is_tflite
+    from backbone.formats import hub, recognise
     from backbone.tflite import read_tflite
     from tasks.card import save_weights
     from tasks.detection.from_tflite import is_detector
 
     cli.prepare(args.common)
-    source, out = (fetch_hub(str(args.source)) if args.hub else args.source), args.target()
-    is_ssd = is_tflite(source) and is_detector(read_tflite(source))
+    source, out = (hub.fetch_hub(str(args.source)) if args.hub else args.source), args.target()
+    is_ssd = recognise.is_tflite(source) and is_detector(read_tflite(source))
     tensors, card, about, facts = (_detector if is_ssd else _classifier)(args, source)
     save_weights(out, tensors, card)
     facts |= {"weights": str(out), "tensors": len(tensors), **card.to_json()}

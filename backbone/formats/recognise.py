@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from backbone.formats.tf_bundle import find_bundle
 from backbone.tflite import read_tflite
 from backbone.weights import tflite_network
 
-HUB = "hf-hub:"
 _TORCH_ZIP, _PICKLE, _HDF5 = b"PK\x03\x04", b"\x80\x02", b"\x89HDF\r\n\x1a\n"
 _KINDS = (
     "TensorFlow Lite (.tflite), TF-slim checkpoints (.index), Keras (.h5, .weights.h5, .keras), "
@@ -98,27 +96,3 @@ def _inside(path: Path) -> Path:
         f"{path}: no weights in this folder: one checkpoint (.index), model.safetensors or "
         "pytorch_model.bin is looked for"
     )
-
-
-def fetch_hub(name: str) -> Path:
-    """The folder with a Hugging Face model's configuration and weights, from its cache or net.
-
-    Args:
-        name: Such as ``hf-hub:timm/mobilenetv1_100.ra4_e3600_r224_in1k``.
-
-    Raises:
-        ValueError: If huggingface_hub is not installed, or the model cannot be had.
-    """
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-    except ImportError as error:
-        raise ValueError(f"{name}: --hub needs huggingface_hub: pip install it") from error
-    repository = name.removeprefix(HUB)
-    try:
-        hf_hub_download(repository, "config.json")
-        return Path(hf_hub_download(repository, "model.safetensors")).parent
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{name}: cannot be had from the hub{offline}: {reason}") from error

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from backbone.formats.hub import fetch_hub
 from backbone.formats.network import Network
 from backbone.formats.partial import PLAIN, TENSORFLOW, PartialFlavour, resolve
-from backbone.formats.recognise import fetch_hub, read_network
+from backbone.formats.recognise import read_network
 from backbone.formats.tf_bundle import read_bundle
 from tests.backbone import foreign
 

@@ -1,0 +1,183 @@
+"""Weights to and from the hub by its real client, against a hub on this machine."""
+
+import builtins
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from datasets.types import COCO_CLASSES, ClassMap
+from tasks.card import Card, load_weights, read_card, save_weights
+from tasks.classification.model import build_classifier
+from tasks.classification.spec import ClassifierSpec
+from tasks.detection.model import build_detector
+from tasks.detection.spec import DetectorSpec
+from tests.conftest import Tool
+from tests.datasets.label_fakes import save_photos
+from tests.tools.fake_hub import TOKEN, fake_hub
+from tests.tools.test_bad_input import expect
+
+constants = pytest.importorskip("huggingface_hub.constants")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A hub with its own cache, to which we are logged in."""
+    with fake_hub(tmp_path / "hub") as server:
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(
+            constants.ENDPOINT, server.address
+        )
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "ENDPOINT", server.address)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield server
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    model = build_classifier(ClassifierSpec(alpha=0.25, size=32), 2)
+    card = Card(
+        task="classification",
+        model=model.spec.to_json(),
+        flavour=model.body.flavour,
+        classes=ClassMap.from_names(["cat", "dog"], 0),
+        metrics={"top1": 0.75, "loss": 0.5},
+        source="trained from scratch on /home/somebody/pets",
+    )
+    save_weights(tmp_path / "w.safetensors", model.state_dict(), card)
+    return tmp_path / "w.safetensors"
+
+
+def test_there_and_back(hub: Any, weights: Path, tool: Tool, tmp_path: Path) -> None:
+    """What is sent is what is fetched, and the other tools take it."""
+    args = ("--out", tmp_path / "sent", "--licence", "apache-2.0", "--origin", "own photos")
+    status, text, err = tool("upload", weights, "me/pets", *args, "--json")
+    assert status == 0, err
+    said = json.loads(text)
+    assert said["page"] == f"{hub.address}/me/pets"
+    page = tmp_path / "hub/me/pets"
+    names = {file.name for file in page.iterdir()}
+    assert names == {"model.safetensors", "README.md", ".visibility"}
+    assert (page / ".visibility").read_text() == "private"
+    for name, size in said["files"].items():
+        assert (page / name).read_bytes() == (tmp_path / "sent" / name).read_bytes()
+        assert (page / name).stat().st_size == size
+    assert "/home/" not in (page / "README.md").read_text()
+    out = tmp_path / "back.safetensors"
+    status, _, err = tool("download", "me/pets", "--out", out)
+    assert status == 0, err
+    (state, card), (fetched, same) = load_weights(weights), load_weights(out)
+    assert all(torch.equal(value, fetched[name]) for name, value in state.items())
+    assert (same.source, same.classes, same.metrics) == ("own photos", card.classes, card.metrics)
+    save_photos(tmp_path / "photos", ["a.png"])
+    status, text, err = tool("predict", out, tmp_path / "photos", "--out", tmp_path / "seen")
+    assert status == 0, err
+
+
+def test_the_page_says_what_it_is(
+    weights: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, text, err = tool("upload", weights, "me/pets", "--dry-run", "--licence", "mit")
+    assert status == 0, err
+    assert "nothing was sent" in text
+    assert "/home/somebody/pets" in text  # What would be told is shown.
+    page = (tmp_path / "uploads/pets/README.md").read_text()
+    for part in (
+        "pipeline_tag: image-classification",
+        "license: mit",
+        "alpha 0.25",
+        "0.214 M params",
+        "32x32 pixels, RGB",
+        "| top1 | 0.750 | share of photos",
+        "## Classes (2)\n\ncat, dog",
+        "tools/download.py me/pets",
+        "tools/predict.py pets.safetensors photo.jpg",
+    ):
+        assert part in page, part
+    assert read_card(tmp_path / "uploads/pets") == read_card(weights)
+
+
+def test_nothing_is_sent_unasked(hub: Any, weights: Path, tool: Tool, tmp_path: Path) -> None:
+    args = ("--out", tmp_path / "sent", "--dry-run")
+    assert tool("upload", weights, "me/pets", *args)[0] == 0
+    expect(tool("download", "me"), "me: a model on the hub is named OWNER/NAME")
+    assert not hub.asked
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_public_page(weights: Path, tool: Tool, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "sent")
+    status, _, err = tool("upload", weights, "me/pets", "--public", *out)
+    assert status == 0, err
+    assert (tmp_path / "hub/me/pets/.visibility").read_text() == "public"
+
+
+def test_a_detector_and_a_body_have_pages_too(tool: Tool, tmp_path: Path) -> None:
+    model = build_detector(DetectorSpec(alpha=0.25), COCO_CLASSES)
+    boxes = Card(
+        task="detection",
+        model=model.spec.to_json(),
+        flavour=model.body.flavour,
+        classes=COCO_CLASSES,
+        metrics={"AP": 0.25, "AP_small": -1.0},
+    )
+    body = Card("body", {"alpha": 0.25}, boxes.flavour, ClassMap((), ()))
+    parts = ("pipeline_tag: object-detection", "0.109 B mult-adds", "| AP | 0.250 | average prec")
+    for card, said in ((boxes, parts), (body, ("tools/train_det.py --weights",))):
+        save_weights(tmp_path / "w.safetensors", model.state_dict(), card)
+        out = tmp_path / card.task
+        args = (tmp_path / "w.safetensors", "me/it", "--out", out, "--dry-run")
+        status, _, err = tool("upload", *args)
+        assert status == 0, err
+        page = (out / "README.md").read_text()
+        assert all(part in page for part in said), page
+        assert "AP_small" not in page
+
+
+@pytest.mark.usefixtures("hub")
+def test_what_the_hub_refuses(
+    weights: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = ("--out", tmp_path / "out")
+    expect(tool("download", "me/none", *out), "me/none: cannot be had from the hub", "404")
+    (tmp_path / "hub/me/other").mkdir(parents=True)
+    (tmp_path / "hub/me/other/model.safetensors").write_bytes(b"no weights")
+    expect(tool("download", "me/other", *out), "not a whole safetensors file")
+    monkeypatch.setenv("HF_TOKEN", "hf_of_nobody")
+    expect(tool("upload", weights, "me/pets", *out), "me/pets: cannot be sent", "401")
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: None)
+    expect(tool("upload", weights, "me/pets", *out), "nobody is logged in", "hf auth login")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    expect(tool("download", "me/pets", "--out", tmp_path / "no"), "me/pets: cannot be had")
+    assert not (tmp_path / "no").exists()
+
+
+def test_what_is_there_stays(hub: Any, weights: Path, tool: Tool) -> None:
+    before = weights.read_bytes()
+    expect(tool("download", "me/pets", "--out", weights), f"--out {weights}: is there already")
+    answer = tool("upload", weights, "me/pets", "--out", weights.parent)
+    expect(answer, "holds other files")
+    assert weights.read_bytes() == before
+    assert not hub.asked
+
+
+def test_without_the_client(
+    weights: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.startswith("huggingface_hub"):
+            raise ImportError(name)
+        return inner(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    out = ("--out", tmp_path / "out")
+    for answer in (tool("download", "me/x", *out), tool("upload", weights, "me/x", *out)):
+        expect(answer, "me/x: the hub needs huggingface_hub: pip install huggingface_hub")

@@ -1,0 +1,25 @@
+#!/usr/bin/env python
+"""Fetch weights from Hugging Face's hub: ``tools/download.py OWNER/NAME``."""
+
+from __future__ import annotations
+
+from configs.hub import Download
+from tasks.spec import WEIGHTS_NAME
+from tools import cli
+
+
+def main() -> None:
+    """Fetch, look at the card, and write a weights file."""
+    args = cli.parse(Download)
+    from backbone.formats.hub import fetch_hub
+    from tasks.card import load_weights, save_weights
+
+    out = args.target()
+    state, card = load_weights(fetch_hub(args.name, (WEIGHTS_NAME,)) / WEIGHTS_NAME)
+    save_weights(out, state, card)
+    text = f"{card.task}, {len(card.classes)} classes, {card.source}\nwritten to {out}"
+    cli.result(args.common, {"weights": str(out), **card.to_json()}, text)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,41 @@
+#!/usr/bin/env python
+"""Send weights to Hugging Face's hub: ``tools/upload.py RUN_OR_WEIGHTS OWNER/NAME``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from configs.hub import Upload
+from tasks.spec import WEIGHTS_NAME
+from tools import cli
+
+CARD_NAME = "README.md"
+
+
+def main() -> None:
+    """Write weights and model card to a folder, and send the two."""
+    args = cli.parse(Upload)
+    from backbone.formats.hub import send_hub
+    from tasks.card import load_weights, save_weights
+    from tasks.files import write_text
+    from tools.model_card import model_card
+
+    state, card = load_weights(args.weights)
+    if args.origin is not None:
+        card = replace(card, source=args.origin)
+    folder, files = args.folder(), (WEIGHTS_NAME, CARD_NAME)
+    others = [f.name for f in folder.iterdir() if f.name not in files] if folder.is_dir() else []
+    if others:
+        raise ValueError(f"--out {folder}: holds other files ({others[0]}); choose another folder")
+    save_weights(folder / WEIGHTS_NAME, state, card)
+    write_text(folder / CARD_NAME, model_card(card, args.weights, args.name, args.licence))
+    sizes = {file: (folder / file).stat().st_size for file in files}
+    page = None if args.dry_run else send_hub(folder, files, args.name, public=args.public)
+    lines = [f"  {folder / file}, {size:,} bytes" for file, size in sizes.items()]
+    said = f"sent to {page}" if page else f"nothing was sent; for {args.name} there would be"
+    data = {"folder": str(folder), "files": sizes, "page": page, **card.to_json()}
+    cli.result(args.common, data, "\n".join([f"{said}:", *lines, f"origin: {card.source}"]))
+
+
+if __name__ == "__main__":
+    cli.run(main)
