@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.folders import SPLIT_FOLDERS
 from datasets.labelled import LabelledData, assemble, name_classes, nearest
+from datasets.text import read_text
 from datasets.types import ClassMap
 
 _SUFFIXES = (".csv", ".tsv")
@@ -45,6 +48,8 @@ def find_splits(path: Path) -> dict[str, Part]:
         if path.suffix.lower() not in _SUFFIXES:
             return {}
         found = _read_list(path)
+        if not found:
+            raise ValueError(f"{path}: lists no photo below its header")
     else:
         lists = [f for f in sorted(path.glob("*.[ct]sv")) if _columns(f)]
         for split, names in SPLIT_FOLDERS.items():
@@ -87,26 +92,33 @@ _KINDS = (_PATH, _LABEL, _SPLIT)
 
 def _read_list(file: Path) -> dict[str, tuple[Path, list[tuple[str, str]]]]:
     """Rows by split; without a split column all are ``train``. ``test`` serves for ``val``."""
-    columns = _columns(file)
+    text, columns = read_text(file), _columns(file)
     if columns is None:
         raise ValueError(
             f"{file}: the first line must name the columns, path and label (and split): it is "
             f"{', '.join(_header(file)[1])!r}"
         )
     rows: dict[str, list[tuple[str, str]]] = {}
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.reader(lines, delimiter=_header(file)[0])
-        next(reader)
-        for fields in reader:
-            if not any(field.strip() for field in fields):
-                continue
-            where = f"{file}: line {reader.line_num}"
-            path, label, split = (_field(fields, k, where) for k in columns)
-            rows.setdefault(_split_name(split, where), []).append((path, label))
+    for number, fields in _lines(file, text):
+        where = f"{file}: line {number}"
+        path, label, split = (_field(fields, k, where) for k in columns)
+        rows.setdefault(_split_name(split, where), []).append((path, label))
     if "test" in rows:
         tested = rows.pop("test")
         rows.setdefault("val", tested)
     return {name: (file, rows[name]) for name in ("train", "val") if name in rows}
+
+
+def _lines(file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Number and fields of the lines below the header that hold something."""
+    reader = csv.reader(io.StringIO(text), delimiter=_header(file)[0])
+    try:
+        next(reader)
+        for fields in reader:
+            if any(field.strip() for field in fields):
+                yield reader.line_num, fields
+    except csv.Error as error:
+        raise ValueError(f"{file}: line {reader.line_num}: no list ({error})") from error
 
 
 def _field(fields: list[str], position: int | None, where: str) -> str:

@@ -16,6 +16,11 @@ from datasets.spec import Split
 from datasets.splitting import choose_part
 from datasets.types import DetectionTarget
 
+LAYOUTS = (
+    "annotations/instances_train*.json (COCO), or Annotations/*.xml beside JPEGImages/ (Pascal "
+    "VOC), or labels/*.txt beside images/ and data.yaml (YOLO)"
+)
+
 
 def open_detection(path: Path, split: Split) -> DetectionData:
     """Recognise a folder (or COCO JSON file) and read one split of it.
@@ -29,19 +34,22 @@ def open_detection(path: Path, split: Split) -> DetectionData:
     """
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder")
+    recognised = recognise_detection(path)
+    if recognised is None:
+        raise ValueError(
+            f"{path}: not recognised as a detection data set. It should hold either {LAYOUTS}"
+        )
+    reader, found = recognised
+    chosen, lone = choose_part(path, split, found)
+    part: DetectionData = reader.read(path, chosen)
+    return hold_out(part, split) if lone else part
+
+
+def recognise_detection(path: Path) -> tuple[Any, dict[str, Any]] | None:
+    """The reader of a format, and the parts that it finds; None if it is no detection set."""
     readers: tuple[Any, ...] = (coco, yolo, voc)  # The same two functions, each its own parts.
-    for reader in readers:
-        found = reader.find_splits(path)
-        if not found:
-            continue
-        chosen, lone = choose_part(path, split, found)
-        part: DetectionData = reader.read(path, chosen)
-        return hold_out(part, split) if lone else part
-    raise ValueError(
-        f"{path}: not recognised as a detection data set. It should hold either "
-        "annotations/instances_train*.json (COCO), or Annotations/*.xml beside JPEGImages/ "
-        "(Pascal VOC), or labels/*.txt beside images/ and data.yaml (YOLO)"
-    )
+    found = ((reader, reader.find_splits(path)) for reader in readers)
+    return next(((reader, parts) for reader, parts in found if parts), None)
 
 
 Transform = Callable[[Image, DetectionTarget, int], tuple[Image, DetectionTarget]]

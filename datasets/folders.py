@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from datasets.images import SUFFIXES
 from datasets.labelled import LabelledData, assemble, name_classes, nearest
+from datasets.text import read_text
 from datasets.types import ClassMap
 
 # Names of the folders of each split; the first that is there is taken.
@@ -107,7 +108,7 @@ def read_names(file: Path) -> dict[str, str]:
         ValueError: If a line has no name, or a key stands twice; it names file and line.
     """
     names: dict[str, str] = {}
-    for number, line in enumerate(file.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
         fields = line.split(maxsplit=1)
         if not fields:
             continue

@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.images import Image, read_image
+from datasets.images import Image, crop_to_box, read_image
 from datasets.splitting import held_out, name_shares
 from datasets.types import ClassMap
+
+# Share of a fine-grained photo's box that is added on each side of it.
+BOX_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class LabelledData:
         labels: (N,) int64 column of each photo's class, from 0.
         classes: Names and original ids, in the order of the columns.
         boxes: (N, 4) float64 x1 y1 x2 y2 in pixels of what each photo is about, or None.
+        box_margin: Photos are cut to the squares around their boxes, and this share of them more;
+            None leaves them whole.
         left_out: Photos that the data doctor dropped.
     """
 
@@ -38,6 +43,7 @@ class LabelledData:
     classes: ClassMap
     boxes: NDArray[np.float64] | None = None
     left_out: int = 0
+    box_margin: float | None = None
 
     def __len__(self) -> int:
         """Number of photos."""
@@ -54,7 +60,10 @@ class LabelledData:
         Raises:
             ValueError: If it cannot be read; it names the file.
         """
-        return read_image(str(self.files[index]), upright=True)
+        photo = read_image(str(self.files[index]), upright=True)
+        if self.box_margin is None or self.boxes is None:
+            return photo
+        return crop_to_box(photo, self.boxes[index], self.box_margin)
 
     def select(self, keep: NDArray[np.bool_]) -> LabelledData:
         """The photos of a mask (N,); the classes stay."""
@@ -166,6 +175,17 @@ def choose_classes(data: LabelledData, wanted: Sequence[str]) -> LabelledData:
     return replace(chosen, labels=new[chosen.labels], classes=classes)
 
 
+def cut_to_boxes(data: LabelledData, margin: float = BOX_MARGIN) -> LabelledData:
+    """A set whose photos are cut to their boxes, and to a share of the box's sides around them.
+
+    Raises:
+        ValueError: If the set has no boxes.
+    """
+    if data.boxes is None:
+        raise ValueError(f"--boxes: {data.root}: format {data.format} has no boxes to cut to")
+    return replace(data, box_margin=margin)
+
+
 def hold_out(whole: LabelledData, split: str) -> LabelledData:
     """Part a set by file name, a fifth of each class, so that a photo always falls on one side.
 
@@ -179,5 +199,8 @@ def hold_out(whole: LabelledData, split: str) -> LabelledData:
     for rows in np.split(np.argsort(whole.labels, kind="stable"), np.cumsum(whole.counts)[:-1]):
         held[rows] = held_out(shares[rows])
     if not held.any():
-        raise ValueError(f"{whole.root}: no class has two photos, so none can be held out")
+        raise ValueError(
+            f"{whole.root}: no class has two photos, so none can be held out to validate on; "
+            "part them into train/ and val/"
+        )
     return whole.select(held if split == "val" else ~held)

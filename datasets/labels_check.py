@@ -73,16 +73,20 @@ def _check_classes(data: LabelledData, mended: LabelledData, findings: list[Find
     if not len(data):
         findings.append(Finding("no photos", "refused", root, None, "the set lists none"))
         return
-    empty = [n for n, left in zip(data.classes.names, mended.counts, strict=True) if not left]
-    if empty:
-        shown = f"{', '.join(empty[:12])}{', ...' if len(empty) > 12 else ''}"
-        detail = f"{len(empty)} of {len(data.classes)} have no photo here: {shown}"
-        findings.append(Finding("empty classes", "kept", root, None, detail))
+    full = mended.counts[mended.counts > 0]
+    for kind, count, say in (
+        ("empty classes", 0, "no photo"),
+        ("classes of one photo", 1, "a single photo"),
+    ):
+        names = np.array(data.classes.names)[mended.counts == count].tolist()
+        if names and (count == 0 or full.max() > 1):  # Sets with one photo of each are no fault.
+            shown = f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+            detail = f"{len(names)} of {len(data.classes)} have {say} here: {shown}"
+            findings.append(Finding(kind, "kept", root, None, detail))
     if len(data.classes) < 2:
         names = ", ".join(data.classes.names)
         detail = f"{names}; a classifier needs two or more to choose from"
         findings.append(Finding("one class only", "refused", root, None, detail))
-    full = mended.counts[mended.counts > 0]
     if len(full) and full.max() > IMBALANCED * full.min():
         most = mended.classes.names[int(mended.counts.argmax())]
         detail = f"{most!r} has {full.max()} photos, the smallest class {full.min()}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.labelled import LabelledData, assemble
+from datasets.text import read_text
 from datasets.types import ClassMap
 
 _LISTS = {"train": "trainval.txt", "val": "test.txt"}
@@ -60,7 +61,7 @@ def _breed(stem: str) -> str:
 def _read_list(file: Path) -> list[tuple[str, int]]:
     """(name, class id) of each line."""
     rows = []
-    for number, line in enumerate(file.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
         fields = line.split()
         if not fields or fields[0].startswith("#"):
             continue

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy.io import loadmat  # type: ignore[import-untyped]
+from scipy.io.matlab import MatReadError  # type: ignore[import-untyped]
 from tqdm import tqdm
 
 from datasets.folders import class_folders, pictures_below
@@ -73,7 +74,7 @@ def find_splits(path: Path) -> dict[str, Part]:
 def _read_list(file: Path) -> tuple[str, ...]:
     try:
         content: dict[str, Any] = loadmat(str(file), squeeze_me=True, variable_names=["file_list"])
-    except (ValueError, TypeError, OSError, NotImplementedError) as error:
+    except (ValueError, TypeError, OSError, NotImplementedError, MatReadError) as error:
         raise ValueError(f"{file}: not a MATLAB file that can be read ({error})") from error
     if "file_list" not in content:
         raise ValueError(f"{file}: no 'file_list' in it")

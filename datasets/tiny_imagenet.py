@@ -7,6 +7,7 @@ from pathlib import Path
 
 from datasets.folders import pictures_below, read_names
 from datasets.labelled import LabelledData, assemble, name_classes
+from datasets.text import read_text
 from datasets.types import ClassMap
 
 _VAL_LIST = "val/val_annotations.txt"
@@ -40,7 +41,7 @@ def find_splits(path: Path) -> dict[str, Part]:
     listed = path / "wnids.txt"
     if not listed.is_file() or not (path / _VAL_LIST).is_file():
         return {}
-    order = tuple(listed.read_text().split())
+    order = tuple(read_text(listed).split())
     words = path / "words.txt"
     classes = name_classes(order, read_names(words) if words.is_file() else None)
     found = {}
@@ -59,7 +60,7 @@ def _training(folder: Path, order: tuple[str, ...]) -> tuple[tuple[str, ...], tu
 
 def _validation(file: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     files, keys = [], []
-    for number, line in enumerate(file.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
         fields = line.split()
         if not fields:
             continue

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from datasets.text import read_text
+
 
 @dataclass(frozen=True)
 class ClassMap:
@@ -35,8 +37,8 @@ class ClassMap:
         if len(self.ids) != len(self.names):
             raise ValueError(f"{len(self.ids)} class ids, but {len(self.names)} class names")
         for what, values in (("id", self.ids), ("name", self.names)):
-            twice = {value for value in values if values.count(value) > 1}
-            if twice:
+            if len(set(values)) < len(values):
+                twice = {value for value in values if values.count(value) > 1}
                 raise ValueError(f"class {what} {sorted(twice)[0]!r} occurs twice")
 
     def __len__(self) -> int:
@@ -91,9 +93,7 @@ def read_labels(file: Path) -> ClassMap:
     Raises:
         ValueError: If it cannot be read or a name occurs twice.
     """
-    if not file.is_file():
-        raise ValueError(f"{file}: no such file")
-    names = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    names = [line.strip() for line in read_text(file).splitlines() if line.strip()]
     if names and names[0] in (_UNUSED, "background"):
         names = names[1:]
     return number_unused(names)
@@ -124,3 +124,26 @@ class LabelBatch(TypedDict):
     targets: torch.Tensor  # (B,) int64 column of each image, from 0
     image_ids: list[int]  # index in the data set
     files: list[str]
+
+
+@dataclass(frozen=True)
+class FacePairs:
+    """Pairs of photos of which it is known whether they show the same person.
+
+    Attributes:
+        first: (P,) int64 index of a photo in its data set.
+        second: (P,) index of the other.
+        same: (P,) bool.
+        folds: (P,) int64 fold of each pair, from 0.
+        tested: Folds that figures are computed on, each with a threshold from all the others.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    same: NDArray[np.bool_]
+    folds: NDArray[np.int64]
+    tested: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self.same)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from datasets.annotations import DetectionData, assemble
 from datasets.images import SUFFIXES, probe_image
+from datasets.text import read_text
 from datasets.types import ClassMap
 
 _NAMES = """aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse
@@ -85,7 +86,7 @@ def _part(xmls: Path, images: Path, file: Path) -> Part | None:
     if not file.is_file():
         return None
     stems, breeds = [], {}
-    for line in file.read_text().splitlines():
+    for line in read_text(file).splitlines():
         fields = line.split()
         if not fields or fields[0].startswith("#"):
             continue

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from datasets.annotations import DetectionData, assemble
 from datasets.images import find_images, probe_image
+from datasets.text import read_text
 from datasets.types import ClassMap
 
 
@@ -125,7 +126,7 @@ def read(root: Path, part: Part) -> DetectionData:
 def _images(source: Path) -> list[Path]:
     if source.is_dir():
         return find_images(source)
-    lines = [line.strip() for line in source.read_text().splitlines()]
+    lines = [line.strip() for line in read_text(source).splitlines()]
     return [source.parent / line for line in lines if line]
 
 
@@ -152,7 +153,7 @@ def _rows(file: Path, label: dict[int, int]) -> NDArray[np.float64]:
     """(N, 5): label from 1, cx, cy, w, h. Polygons are reduced to their boxes."""
     rows: list[tuple[float, ...]] = []
     if file.exists():
-        for number, line in enumerate(file.read_text().splitlines(), start=1):
+        for number, line in enumerate(read_text(file).splitlines(), start=1):
             if not line.strip():
                 continue
             try:

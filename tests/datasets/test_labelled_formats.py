@@ -272,3 +272,14 @@ def test_subsets_of_tiny_imagenet(real_data: Path) -> None:
         assert len(chosen.classes) == count
         assert chosen.counts.tolist() == [500] * count
     assert "Chihuahua" in chosen.classes.names
+
+
+def test_a_set_that_is_kept_whole(tmp_path: Path) -> None:
+    """With another set to evaluate on, none of it is held out; its own parts stay parts."""
+    lone = write_folders(tmp_path / "lone", {"a": 5, "b": 5})
+    assert len(open_labelled(lone, "train")) == 8
+    for split in ("train", "val"):
+        assert len(open_labelled(lone, split, whole=True)) == 10
+    parted = write_folders(tmp_path / "parted", {"train/a": 4, "train/b": 3, "val/a": 2})
+    assert len(open_labelled(parted, "train", whole=True)) == 7
+    assert len(open_labelled(parted, "val", whole=True)) == 2
