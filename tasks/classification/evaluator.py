@@ -11,15 +11,20 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 import torch.distributed
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]
 from torch import Tensor
 
 from datasets.types import ClassMap
+from tasks.classification.calibration import (
+    NUM_BINS,
+    Bin,
+    calibration_error,
+    reliability,
+    temperature,
+)
 from tasks.files import write_text
 
 PREDICTIONS_NAME = "predictions.csv"
-NUM_BINS = 15
 MEANINGS = {
     "top1": "share of photos whose most likely class is right",
     "top1_low": "lower end of its 95 % interval",
@@ -36,7 +41,6 @@ _TOP = 5
 _NAME = 40
 _RESAMPLES = 1000
 _SEED = 0
-_LOG_TEMPERATURES = (-3.0, 3.0)
 
 
 class ClassScore(NamedTuple):
@@ -50,20 +54,6 @@ class ClassScore(NamedTuple):
 
     recall: float | None
     precision: float | None
-    photos: int
-
-
-class Bin(NamedTuple):
-    """Photos whose prediction is about equally sure.
-
-    Attributes:
-        confidence: Mean probability of the predicted class; the bin's middle where it is empty.
-        accuracy: Share of them that is right; 0 where it is empty.
-        photos: How many they are.
-    """
-
-    confidence: float
-    accuracy: float
     photos: int
 
 
@@ -98,10 +88,10 @@ def columns_in(model: ClassMap, data: ClassMap) -> NDArray[np.int64] | None:
         return None
     columns = model.labels_in(data)[1:] - 1
     if (columns < 0).all():
-        ours, theirs = (", ".join(classes.names[:3]) for classes in (model, data))
+        ours, theirs = (_some(classes.names) for classes in (model, data))
         raise ValueError(
             f"the model and the data have no class in common: the model knows {len(model)} "
-            f"({ours}, ...), the data {len(data)} ({theirs}, ...)"
+            f"({ours}), the data {len(data)} ({theirs})"
         )
     return columns
 
@@ -250,6 +240,10 @@ class LabelEvaluator:
         write_text(folder / PREDICTIONS_NAME, text.getvalue())
 
 
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
 def _rank(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.int64]:
     """(M,) classes before the true one; of equals the first comes first, as in argmax."""
     own = np.take_along_axis(logits, targets[:, None], axis=1)
@@ -283,30 +277,6 @@ def _per_class(confusion: NDArray[np.int64], names: Sequence[str]) -> dict[str, 
     }
 
 
-def reliability(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_]) -> list[Bin]:
-    """Accuracy over confidence, in bins of equal width.
-
-    Args:
-        confidence: (M,) probability of the predicted class, in (0, 1].
-        right: (M,) whether it is the true one.
-    """
-    # A bin holds its upper end, not its lower one, as in Guo et al., arXiv 1706.04599.
-    index = np.clip(np.ceil(confidence.astype(np.float64) * NUM_BINS) - 1, 0, NUM_BINS - 1)
-    bins = []
-    for k in range(NUM_BINS):
-        inside = index == k
-        count = int(inside.sum())
-        mean = float(confidence[inside].mean(dtype=np.float64)) if count else (k + 0.5) / NUM_BINS
-        bins.append(Bin(mean, float(right[inside].mean()) if count else 0.0, count))
-    return bins
-
-
-def calibration_error(bins: Sequence[Bin]) -> float:
-    """How far confidence is from accuracy, mean over the photos (Guo et al., equation 3)."""
-    total = sum(row.photos for row in bins)
-    return sum(row.photos * abs(row.accuracy - row.confidence) for row in bins) / total
-
-
 def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
     """Bootstrap interval of the accuracy, 95 %, always the same for the same photos.
 
@@ -318,28 +288,6 @@ def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
     shares = rng.binomial(len(right), right.mean(), _RESAMPLES) / len(right)
     low, high = np.percentile(shares, (2.5, 97.5)).tolist()
     return low, high
-
-
-def temperature(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
-    """What to divide logits by so that their mean negative log likelihood is least.
-
-    It changes no decision, only how sure the model is (Guo et al., section 4.2). Looked for
-    between 0.05 and 20; a model that makes no mistake ends at the lower end.
-
-    Args:
-        logits: (M, C), minus infinity where a class is not known.
-        targets: (M,) true columns, of known classes.
-    """
-    below = logits - logits.max(axis=1, keepdims=True)
-    own = np.take_along_axis(below, targets[:, None], axis=1)[:, 0]
-
-    def loss(log_temperature: float) -> float:
-        inverse = np.float32(np.exp(-log_temperature))
-        total = np.log(np.exp(below * inverse).sum(axis=1))
-        return float((total - own * inverse).mean(dtype=np.float64))
-
-    found = minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded")
-    return float(np.exp(found.x))
 
 
 def format_metrics(score: Score) -> str:
@@ -359,10 +307,9 @@ def unknown_note(score: Score) -> str:
     if not unknown:
         return ""
     photos = sum(score["per_class"][name].photos for name in unknown)
-    named = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
     return (
         f"The model lacks {len(unknown)} of the data's {len(score['per_class'])} classes "
-        f"({named}): photos of these ({photos}) count as wrong, and not in the loss."
+        f"({_some(unknown)}): photos of these ({photos}) count as wrong, and not in the loss."
     )
 
 

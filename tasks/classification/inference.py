@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from backbone.layers import fold_batchnorm
 from datasets.types import ClassMap, LabelBatch
 from tasks.classification.model import Classifier
+from tasks.inference import ready_batches
 
 
 class Answer(NamedTuple):
@@ -40,11 +40,10 @@ def classify(
         label: Of the progress bar.
     """
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    total = len(loader) if isinstance(loader, Sized) else None
-    with torch.inference_mode():
-        for batch in tqdm(loader, label, total, unit="batch", mininterval=0.5):
-            images = batch["images"].to(device).contiguous(memory_format=torch.channels_last)
-            yield batch["image_ids"], model.raw(images)
+    for batch, images in ready_batches(loader, device, label):
+        with torch.inference_mode():
+            logits = model.raw(images)
+        yield batch["image_ids"], logits
 
 
 class LabelPredictor:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from backbone.layers import fold_batchnorm
 from datasets.types import ClassMap, DetectionBatch
 from tasks.detection.evaluator import ImageResult, to_original
 from tasks.detection.litert import LiteRtDetector
 from tasks.detection.model import Detector
+from tasks.inference import ready_batches
 
 
 def detect(
@@ -29,13 +29,11 @@ def detect(
         label: Of the progress bar.
     """
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    total = len(loader) if isinstance(loader, Sized) else None
-    with torch.inference_mode():
-        for batch in tqdm(loader, label, total, unit="batch", mininterval=0.5):
-            images = batch["images"].to(device).contiguous(memory_format=torch.channels_last)
-            yield to_original(
-                model(images), batch["image_ids"], batch["sizes"], model.spec.keep_aspect
-            )
+    keep_aspect = model.spec.keep_aspect
+    for batch, images in ready_batches(loader, device, label):
+        with torch.inference_mode():
+            detections = model(images)
+        yield to_original(detections, batch["image_ids"], batch["sizes"], keep_aspect)
 
 
 class Predictor:

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from configs.detection import DEMO
@@ -20,25 +22,27 @@ from datasets.demo import draw_scenes
 from datasets.detection import DetectionSet, open_detection
 from datasets.loader import detection_loader
 from datasets.transforms import DetectionTransform
-from datasets.types import ClassMap, DetectionBatch
+from datasets.types import ClassMap
+from tasks.base import Task, compile_network
 from tasks.detection.model import build_detector
 from tasks.engine import has_native_bf16
 from tasks.optim import make_optimizer
+from tasks.spec import FitSpec
 from tests.benchmarks.timing import medians, pin_threads
 
 ROUNDS = 15
 
 
 def make_step(
-    batch: DetectionBatch, classes: ClassMap, alpha: float, *, plain: bool
+    model: nn.Module, batch: Any, fit: FitSpec, *, plain: bool, compiled: bool = False
 ) -> Callable[[], object]:
-    """One step on a model of its own."""
-    torch.manual_seed(0)
-    model = build_detector(replace(DEMO.model, alpha=alpha), classes, loss=DEMO.loss).train()
+    """One step on a model: as the suite trains on this chip, or in plain eager float32."""
+    task = Task(model, replace(fit, channels_last=not plain), seed=0).train()
+    compile_network(task, compiled)
+    optimizer = make_optimizer(model, fit)
+    averaging = get_ema_multi_avg_fn(fit.ema_decay)
+    average = AveragedModel(model, multi_avg_fn=averaging, use_buffers=True)
     layout = torch.contiguous_format if plain else torch.channels_last
-    model.to(memory_format=layout)  # type: ignore[call-overload]
-    optimizer = make_optimizer(model, DEMO.fit)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.99), use_buffers=True)
     images = batch["images"].contiguous(memory_format=layout)
     bf16 = not plain and has_native_bf16("cpu")
 
@@ -46,12 +50,18 @@ def make_step(
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             losses = model(images, batch["targets"])
         sum(losses.values()).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), DEMO.fit.clip_norm)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), fit.clip_norm)
         optimizer.step()
         optimizer.zero_grad()
         average.update_parameters(model)
 
     return step
+
+
+def make_detector(alpha: float, classes: ClassMap) -> nn.Module:
+    """The demo's detector at another width."""
+    torch.manual_seed(0)
+    return build_detector(replace(DEMO.model, alpha=alpha), classes, loss=DEMO.loss)
 
 
 def main() -> None:
@@ -65,10 +75,11 @@ def main() -> None:
     print(f"SSD300, batch 16, {threads} threads, median of {ROUNDS} interleaved rounds")
     for alpha in (1.0, 0.5, 0.25):
         sides = {
-            plain: make_step(batch, data.classes, alpha, plain=plain) for plain in (True, False)
+            name: make_step(make_detector(alpha, data.classes), batch, DEMO.fit, plain=plain)
+            for name, plain in (("plain", True), ("ours", False))
         }
-        found = medians({str(plain): step for plain, step in sides.items()}, ROUNDS)
-        eager, ours = found["True"] / 16 * 1e3, found["False"] / 16 * 1e3
+        found = medians(sides, ROUNDS)
+        eager, ours = found["plain"] / 16 * 1e3, found["ours"] / 16 * 1e3
         print(
             f"  alpha {alpha:4g}: plain float32 {eager:6.1f} ms per image, "
             f"{layout} {ours:6.1f}: {eager / ours:.2f} times as fast"

@@ -1,0 +1,28 @@
+"""What running a trained model over a loader takes, whatever its task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+Batch = TypeVar("Batch", bound=Mapping[str, object])
+
+
+def ready_batches(
+    loader: Iterable[Batch], device: str, label: str
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Yield each batch, and its images (B, 3, S, S) on the device, channels last.
+
+    Args:
+        loader: Of batches with ``images``.
+        device: To compute on.
+        label: Of the progress bar.
+    """
+    total = len(loader) if isinstance(loader, Sized) else None
+    for batch in tqdm(loader, label, total, unit="batch", mininterval=0.5):
+        images = cast("Tensor", batch["images"]).to(device)
+        yield batch, images.contiguous(memory_format=torch.channels_last)
