@@ -20,6 +20,8 @@ def to_json(config: object) -> dict[str, Any]:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
     return str(value) if isinstance(value, Path) else value
 
 
@@ -39,6 +41,9 @@ def from_json(cls: type[Config], data: dict[str, Any]) -> Config:
         kind = hints[key]
         if dataclasses.is_dataclass(kind):
             values[key] = from_json(typing.cast("type[Any]", kind), value)
+        elif typing.get_origin(kind) is tuple:
+            item = typing.get_args(kind)[0]
+            values[key] = tuple(Path(one) if item is Path else one for one in value)
         elif value is not None and Path in (kind, *typing.get_args(kind)):
             values[key] = Path(value)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,16 +12,18 @@ from backbone.formats.partial import PartialFlavour
 from configs.common import Common
 from datasets.spec import Split
 from tasks.detection.spec import DetectorBackbone, Framework, PostSpec
+from tasks.face_embedding.spec import FaceSpec
+from tasks.geolocation.spec import DecodeSpec
 from tasks.spec import flag_of
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Measure a model on labelled data: COCO's twelve numbers, or top-1 and calibration.
+    """Measure a model on labelled data: COCO's numbers, top-1, km, mean AP, or pairs of faces.
 
     Writes report.html and what was answered to --out, by default evaluations/<weights>-<data>:
     for a detector results.json and ground_truth.json (COCO's formats: anyone can score them
-    again), for a classifier predictions.csv.
+    again), for faces pairs.csv, for the others predictions.csv.
     """
 
     weights: Annotated[Path, tyro.conf.Positional]
@@ -30,6 +32,8 @@ class Evaluate:
     """Labelled data in a format that training reads; built-in pictures if left out."""
     classes: Path | None = None
     """Classifier: text file with the names or ids of the data's classes to take."""
+    boxes: bool = False
+    """Classifier: cut photos to their boxes first, as train_dogs.py --boxes does."""
     split: Split | None = None
     """Part of the data; by default val, or all of a single file."""
     scorer: Literal["faster", "pycocotools"] = "faster"
@@ -41,6 +45,8 @@ class Evaluate:
     workers: int = -1
     """Loader processes; -1 takes half the cores, at most 8."""
     post: PostSpec = field(default_factory=PostSpec)
+    places: DecodeSpec = field(default_factory=DecodeSpec)
+    faces: FaceSpec = field(default_factory=FaceSpec)
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
@@ -57,14 +63,14 @@ class Evaluate:
         Raises:
             ValueError: Naming the first that was given.
         """
-        _refuse(self, Evaluate(self.weights), names, task)
+        _refuse(self, Evaluate(self.weights), names, f"the weights are for {task}")
 
 
 @dataclass(frozen=True)
 class Predict:
-    """Find objects in photos, folders of photos, or a video; or classify photos.
+    """Find objects in photos, folders of photos, or a video; tell class, place, person.
 
-    Writes each picture with its boxes, or its five most likely classes, drawn, and
+    Writes each picture with its boxes, its most likely classes, a map or the nearest faces, and
     predictions.json (of a detector in COCO's structure, with scores), to --out, by default
     predictions/. A video becomes a video.
     """
@@ -73,6 +79,8 @@ class Predict:
     """Run folder or weights file."""
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Photos, folders or videos."""
+    gallery: Path | None = None
+    """Faces: folder of photos to find each photo's nearest in; by default the other photos."""
     proposals: int | None = None
     """Faster R-CNN: regions that its second stage looks at; by default as it was trained."""
     batch_size: int = 8
@@ -80,6 +88,8 @@ class Predict:
     draw: bool = True
     """Write pictures; --no-draw writes only the JSON."""
     post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=0.5))
+    places: DecodeSpec = field(default_factory=DecodeSpec)
+    faces: FaceSpec = field(default_factory=FaceSpec)
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
@@ -96,14 +106,18 @@ class Predict:
         Raises:
             ValueError: Naming the first that was given.
         """
-        _refuse(self, Predict(self.weights, self.paths), names, task)
+        default = Predict(self.weights, self.paths)
+        _refuse(self, default, names, f"the weights are for {task}")
 
 
-def _refuse(given: object, default: object, names: tuple[str, ...], task: str) -> None:
+def _refuse(given: object, default: object, names: tuple[str, ...], reason: str) -> None:
     for name in names:
-        value = getattr(given, name)
-        if value != getattr(default, name):
-            raise ValueError(f"--{flag_of(name)} {value}: the weights are for {task}")
+        value, unset = getattr(given, name), getattr(default, name)
+        if is_dataclass(value):
+            _refuse(value, unset, tuple(one.name for one in fields(value)), reason)
+        elif value != unset:
+            shown = "" if isinstance(value, bool) else f" {value}"
+            raise ValueError(f"--{flag_of(name)}{shown}: {reason}")
 
 
 def _check_batch_size(batch_size: int) -> None:
@@ -113,23 +127,32 @@ def _check_batch_size(batch_size: int) -> None:
 
 @dataclass(frozen=True)
 class CheckData:
-    """Examine a detection data set before training: what is wrong, where, and what is safe.
+    """Examine a data set before training: what is wrong, where, and what is safe.
 
-    Exit status 2 if training would refuse it. With --out the findings go to a JSON file.
+    A detection set (boxes) or a classification set (labelled photos), which is told by what lies
+    in its folder. Exit status 2 if training would refuse it. With --out the findings go to a
+    JSON file.
     """
 
     data: Annotated[Path, tyro.conf.Positional]
-    """COCO, Pascal VOC or YOLO folder, or a COCO JSON file."""
-    split: Split = "train"
-    """Part of the data."""
+    """COCO, Pascal VOC or YOLO folder, or a COCO JSON file; or any data that train_cls.py takes:
+    folders of photos, CSV lists, shards."""
+    task: Literal["auto", "detection", "classification"] = "auto"
+    """What to examine it for; auto takes detection where there are boxes, as in Oxford-IIIT Pets,
+    which can be read for both."""
+    split: Split | None = None
+    """Part of the data; by default train, or all of a set that is not parted."""
+    classes: Path | None = None
+    """Classification: text file with the names or ids of the classes to take."""
     framework: Framework = "ssd300"
-    """Detector whose anchors the boxes are compared with."""
+    """Detection: detector whose anchors the boxes are compared with."""
     backbone: DetectorBackbone = "mobilenet_v1"
-    """Its body."""
+    """Detection: its body."""
     size: int = 0
-    """Its input size in pixels; 0 is the framework's own, 300 or 600."""
+    """Detection: its input size in pixels; 0 is the framework's own, 300 or 600."""
     keep_aspect: bool = False
-    """Compare as for a detector that keeps a photo's shape instead of warping it to a square."""
+    """Detection: compare as for a detector that keeps a photo's shape instead of warping it to a
+    square."""
     decode: bool = False
     """Decode every picture to its end instead of reading its header."""
     lines: int = 20
@@ -146,6 +169,14 @@ class CheckData:
             raise ValueError(f"--size {self.size} is too small: 32 pixels or more")
         if self.common.out is not None and self.common.out == self.data:
             raise ValueError(f"--out {self.common.out}: would overwrite the data")
+
+    def refuse(self, *names: str, task: str) -> None:
+        """Refuse flags that would do nothing for a task.
+
+        Raises:
+            ValueError: Naming the first that was given.
+        """
+        _refuse(self, CheckData(self.data), names, f"{self.data} is examined for {task}")
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -20,6 +21,7 @@ from tools import cli
 from tools.media import ahead, batches, find_media, output_files, read_or_reason
 
 _SHOWN = 20
+Found = TypeVar("Found")
 
 
 def predict_labels(args: Predict) -> tuple[dict[str, Any], str]:
@@ -43,7 +45,7 @@ def predict_labels(args: Predict) -> tuple[dict[str, Any], str]:
     fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
     predictor = LabelPredictor(model, card.classes, device, partial(fit, seed=0))
     folder.mkdir(parents=True, exist_ok=True)
-    answers, failures = _answer(args, photos, predictor, files)
+    answers, failures = answer_photos(args, photos, predictor, files, _drawn)
     for failure in failures:
         cli.say(f"warning: {failure}")
     if not answers:
@@ -63,11 +65,26 @@ def predict_labels(args: Predict) -> tuple[dict[str, Any], str]:
     return {"folder": str(folder), "unreadable": failures, "photos": rows}, "\n".join(lines)
 
 
-def _answer(
-    args: Predict, photos: list[Path], predictor: LabelPredictor, files: dict[Path, Path]
-) -> tuple[list[tuple[Path, Answer]], list[str]]:
-    """Answers and failures; reading and writing run in threads beside the network."""
-    answers: list[tuple[Path, Answer]] = []
+def answer_photos(
+    args: Predict,
+    photos: list[Path],
+    predictor: Callable[[list[Image]], list[Found]],
+    files: dict[Path, Path],
+    draw: Callable[[Image, Found], Image],
+) -> tuple[list[tuple[Path, Found]], list[str]]:
+    """Answers and failures; reading and writing run in threads beside the network.
+
+    Args:
+        args: How many photos per pass, and whether to draw.
+        photos: To be read.
+        predictor: Answers for some (H, W, 3) RGB pictures.
+        files: Where each drawn picture goes.
+        draw: Draws an answer.
+
+    Returns:
+        Readable photos with their answers, and a message for each of the others.
+    """
+    answers: list[tuple[Path, Found]] = []
     failures: list[str] = []
     with ThreadPoolExecutor() as readers, ThreadPoolExecutor() as writers:
         images = ahead(readers, read_or_reason, photos, 2 * args.batch_size)
@@ -78,10 +95,10 @@ def _answer(
         writing: deque[Future[None]] = deque()
         for batch in batches(readable, args.batch_size):
             pictures = [image for _, image in batch if not isinstance(image, str)]
-            for (path, _), image, answer in zip(batch, pictures, predictor(pictures), strict=True):
-                answers.append((path, answer))
+            for (path, _), image, found in zip(batch, pictures, predictor(pictures), strict=True):
+                answers.append((path, found))
                 if args.draw:
-                    writing.append(writers.submit(_write, files[path], image, answer))
+                    writing.append(writers.submit(_write, files[path], image, found, draw))
             while len(writing) > args.batch_size:
                 writing.popleft().result()
         for job in writing:
@@ -96,5 +113,9 @@ def _is_image(image: Image | str, failures: list[str]) -> bool:
     return True
 
 
-def _write(path: Path, image: Image, answer: Answer) -> None:
-    save_image(path, draw_answer(image, answer.names, answer.probabilities))
+def _write(path: Path, image: Image, found: Found, draw: Callable[[Image, Found], Image]) -> None:
+    save_image(path, draw(image, found))
+
+
+def _drawn(image: Image, answer: Answer) -> Image:
+    return draw_answer(image, answer.names, answer.probabilities)

@@ -6,6 +6,7 @@ python -m tests.benchmarks.bench_s2
 from __future__ import annotations
 
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,9 +15,7 @@ from pathlib import Path
 import numpy as np
 import s2sphere
 
-from datasets.positions import read_positions
 from tasks.geolocation import s2
-from tasks.geolocation.partition import split_adaptively
 from tasks.geolocation.sphere import Floats
 from tests.benchmarks.timing import pin_threads
 
@@ -65,19 +64,18 @@ def compare(rng: np.random.Generator) -> int:
 
 
 def divide(rng: np.random.Generator) -> None:
-    """From a CSV to PlaNet's partition."""
+    """From a CSV to PlaNet's partition and its map, by the tool, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "positions.csv"
         write_list(file, rng)
-        started = time.process_time()
-        lat, lng = read_positions(file)
-        read = time.process_time() - started
-    started = time.process_time()
-    partition = split_adaptively(lat, lng, most=10_000, least=50)
-    seconds = time.process_time() - started
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{len(lat):,} positions of a CSV: {len(partition):,} cells")
-    print(f"  read in {read:.1f} s, divided in {seconds:.1f} s; {memory:.2f} GB at most")
+        planet = ("--split-above", "10000", "--drop-below", "50", "--out", folder)
+        command = [sys.executable, "tools/make_cells.py", str(file), *planet]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"{POSITIONS:,} positions of a CSV, divided by tools/make_cells.py:")
+    print("\n".join(f"  {line.strip()[:60]}" for line in done.stdout.splitlines()[:2]))
+    seconds, memory = used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6
+    print(f"  {seconds:.1f} s of one core in all, {memory:.2f} GB at most")
 
 
 def main() -> None:

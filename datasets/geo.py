@@ -1,0 +1,281 @@
+"""Photos with their positions: lists as MP-16, Im2GPS, YFCC4k and OSV-5M have them, and EXIF."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.images import SUFFIXES, Image, find_images, read_image
+from datasets.positions import (
+    LISTS,
+    Columns,
+    Floats,
+    find_columns,
+    is_position,
+    need_columns,
+    tags_of,
+)
+from datasets.spec import Split
+from datasets.splitting import choose_part, held_out
+
+# How the parts of a set may be called, as files (train.csv) or folders (train/).
+_PARTS = {"train": ("train", "training"), "val": ("val", "validation", "test", "testing")}
+# Flickr's name of a user. Im2GPS's list has the rest of the file's name in front of some.
+_FLICKR_USER = re.compile(r"\d+@N\d\d")
+_LOST, _NOWHERE, _UNREADABLE = "photo not found", "no position", "unreadable"
+
+
+@dataclass(frozen=True)
+class GeoData:
+    """Photos of one split in flat arrays.
+
+    Attributes:
+        format: ``csv`` or ``exif``.
+        root: What the user named.
+        files: (N,) paths.
+        lat: (N,) degrees north.
+        lng: (N,) degrees east.
+        authors: (N,) who took each; a photo of nobody known is its own author.
+        left_out: Why photos are missing, and how many.
+    """
+
+    format: str
+    root: Path
+    files: NDArray[np.str_]
+    lat: Floats
+    lng: Floats
+    authors: NDArray[np.str_]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of photos."""
+        return len(self.files)
+
+    def image(self, index: int) -> Image:
+        """Photo of an index, (H, W, 3) uint8 RGB, turned as its EXIF tag says.
+
+        Raises:
+            ValueError: If it cannot be read; it names the file.
+        """
+        return read_image(str(self.files[index]), upright=True)
+
+    def select(self, keep: NDArray[np.bool_], reason: str = "") -> GeoData:
+        """The photos of a mask (N,).
+
+        Args:
+            keep: Which.
+            reason: Why the others are left out, for ``left_out``; empty if they are elsewhere.
+        """
+        dropped = int((~keep).sum())
+        left_out = dict(self.left_out)
+        if reason and dropped:
+            left_out[reason] = left_out.get(reason, 0) + dropped
+        return replace(
+            self,
+            files=self.files[keep],
+            lat=self.lat[keep],
+            lng=self.lng[keep],
+            authors=self.authors[keep],
+            left_out=left_out,
+        )
+
+
+class _Row(NamedTuple):
+    """A photo as its list or its tags tell."""
+
+    file: str
+    lat: float
+    lng: float
+    author: str
+
+
+def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
+    """Open a list of photos, or a folder with one, or a folder of photos with GPS tags.
+
+    The photos of a list lie anywhere below its folder; names may lack their suffix, or have
+    underscores for the slashes of the path (``3f_2f_2747.jpg``), as MP-16's have. A set that is
+    not parted gives the photos of a fifth of its authors, chosen by their names, to ``val``.
+
+    Args:
+        path: CSV file or folder.
+        split: Part of it.
+        whole: Take all of a set that is not parted, for any split.
+
+    Raises:
+        ValueError: If there is no such part, or no photo with a position; it names the path.
+    """
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    part, lone = choose_part(path, split, _find_parts(path))
+    data = _read_list(path, part) if part.is_file() else _read_folder(path, part)
+    if not len(data):
+        why = ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
+        raise ValueError(f"{part}: no photo with a position ({why or 'it lists none'})")
+    return part_by_author(data, split) if lone and not whole else data
+
+
+def _find_parts(path: Path) -> dict[str, Path]:
+    """Lists or folders of the parts."""
+    if path.is_file():
+        need_columns(path)
+        return {"train": path}
+    lists = [f for f in sorted(path.iterdir()) if f.suffix.lower() in LISTS and find_columns(f)]
+    folders = [f for f in sorted(path.iterdir()) if f.is_dir()]
+    named = _named_parts(lists)
+    if len(lists) > max(1, len(named)):
+        shown = ", ".join(f.name for f in lists[:5])
+        raise ValueError(f"{path}: holds {len(lists)} lists of photos ({shown}): name one")
+    if lists:
+        return named or {"train": lists[0]}
+    return _named_parts(folders) or {"train": path}
+
+
+def _named_parts(paths: list[Path]) -> dict[str, Path]:
+    """Those of some files or folders that are called as parts are."""
+    return {
+        part: path
+        for part, names in _PARTS.items()
+        for path in reversed(paths)
+        if path.name.lower().partition(".")[0] in names
+    }
+
+
+def _read_list(root: Path, file: Path) -> GeoData:
+    """The photos of a list that are there and have a position."""
+    columns = need_columns(file)
+    if columns.photo is None:
+        raise ValueError(f"{file}: no column names the photos (IMG_ID, path, id, ...)")
+    index = _Pictures(file.parent)
+    rows: list[_Row] = []
+    left_out = {_LOST: 0, _NOWHERE: 0}
+    with file.open(encoding="utf-8-sig", newline="", errors="replace") as lines:
+        reader = csv.reader(lines, delimiter=columns.delimiter)
+        next(reader)
+        for number, fields in enumerate(reader, 2):
+            if not any(text.strip() for text in fields):
+                continue
+            row = _row(fields, columns, f"{file}: line {number}")
+            found = index.find(row.file)
+            if found is None or not is_position(np.array(row.lat), np.array(row.lng)):
+                left_out[_LOST if found is None else _NOWHERE] += 1
+            else:
+                rows.append(row._replace(file=found, author=row.author or found))
+    return _assemble("csv", root, rows, left_out)
+
+
+def _row(fields: list[str], columns: Columns, where: str) -> _Row:
+    assert columns.photo is not None
+    needed = max(columns.lat, columns.lng, columns.photo)
+    if len(fields) <= needed:
+        raise ValueError(f"{where}: {len(fields)} fields, where {needed + 1} are needed")
+    try:
+        lat, lng = (float(fields[k]) if fields[k].strip() else np.nan for k in _both(columns))
+    except ValueError as error:
+        raise ValueError(f"{where}: a position that is no number ({error})") from error
+    photo = fields[columns.photo].strip()
+    author = ""
+    if columns.author is not None and columns.author < len(fields):
+        author = fields[columns.author].strip()
+    user = _FLICKR_USER.findall(author or Path(photo).name)
+    return _Row(photo, lat, lng, user[-1] if user else author)
+
+
+def _both(columns: Columns) -> tuple[int, int]:
+    return columns.lat, columns.lng
+
+
+class _Pictures:
+    """The pictures below a folder, by what lists call them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = str(root)
+        self._by_name: dict[str, list[str]] = {}
+        for folder, folders, names in os.walk(root):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                stem, suffix = os.path.splitext(name)  # noqa: PTH122 (millions of names)
+                if suffix.lower() in SUFFIXES and not name.startswith("."):
+                    path = f"{folder}{os.sep}{name}"
+                    self._by_name.setdefault(name, []).append(path)
+                    self._by_name.setdefault(stem, []).append(path)
+
+    def find(self, name: str) -> str | None:
+        """The one picture that a name stands for; None if there is none, or several."""
+        for wanted in (name, name.replace("_", "/")):
+            found = self._by_name.get(wanted.rpartition("/")[2], [])
+            ends = (f"/{wanted.lstrip('/')}", f"/{wanted.lstrip('/')}.")
+            exact = [f for f in found if f.endswith(ends[0]) or ends[1] in f]
+            if len(exact) == 1:
+                return exact[0]
+        return None
+
+
+def _read_folder(root: Path, folder: Path) -> GeoData:
+    """The photos of a folder whose tags tell a position.
+
+    The author is the tag's artist, or the folder that a photo lies in, or nobody known.
+    """
+    files = find_images(folder)
+    rows: list[_Row] = []
+    left_out = {_NOWHERE: 0, _UNREADABLE: 0}
+    for file, tags in zip(files, tags_of([str(f) for f in files]), strict=True):
+        if tags is None or tags.position is None:
+            left_out[_UNREADABLE if tags is None else _NOWHERE] += 1
+            continue
+        lat, lng = tags.position
+        if not is_position(np.array(lat), np.array(lng)):
+            left_out[_NOWHERE] += 1
+            continue
+        inside = file.parent.relative_to(folder).as_posix()
+        author = tags.artist or (str(file) if inside == "." else inside)
+        rows.append(_Row(str(file), lat, lng, author))
+    return _assemble("exif", root, rows, left_out)
+
+
+def _assemble(kind: str, root: Path, rows: list[_Row], left_out: dict[str, int]) -> GeoData:
+    files, lat, lng, authors = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return GeoData(
+        format=kind,
+        root=root,
+        files=np.array(files, np.str_),
+        lat=np.array(lat, np.float64),
+        lng=np.array(lng, np.float64),
+        authors=np.array(authors, np.str_),
+        left_out={reason: count for reason, count in left_out.items() if count},
+    )
+
+
+def part_by_author(data: GeoData, split: Split) -> GeoData:
+    """The photos of a fifth of the authors for ``val``, the others' for ``train``.
+
+    One author's photos of one day look alike and lie together: parted by photo, a network would
+    be tested on what it has seen.
+
+    Raises:
+        ValueError: If all photos are of one author.
+    """
+    # A photo that is its own author is known by its place in the set, wherever the set lies.
+    base = data.root if data.root.is_dir() else data.root.parent
+    alone = data.authors == data.files
+    told = [
+        os.path.relpath(author, base) if own else author
+        for author, own in zip(data.authors.tolist(), alone.tolist(), strict=True)
+    ]
+    names, which = np.unique(np.array(told), return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(
+            f"{data.root}: all {len(data)} photos are of one author, so none can be held out to "
+            "validate on; name photos of others by --val"
+        )
+    shares = np.array([zlib.crc32(name.encode()) / 2**32 for name in names.tolist()])
+    held = held_out(shares)[which]
+    return data.select(held if split == "val" else ~held)

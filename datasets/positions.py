@@ -1,0 +1,155 @@
+"""Positions on Earth from any CSV with a header, or from the EXIF tags of a folder of photos."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from datasets.exif_gps import Tags, read_tags
+from datasets.images import find_images
+
+Floats = NDArray[np.float64]
+
+LISTS = (".csv", ".tsv", ".txt")
+# Names by which lists call their columns, the best first.
+_LAT, _LNG = ("lat", "latitude"), ("lon", "lng", "long", "longitude")
+_ID = (
+    *("img_id", "path", "file", "file_name", "filename", "image", "img_path"),
+    *("image_id", "photo_id", "photoid", "id"),
+)
+_AUTHOR = (
+    *("author", "artist", "owner", "user_nsid", "nsid", "user_id", "userid", "user"),
+    *("creator_id", "creator_username"),
+)
+_ROWS = 500_000
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a list holds what.
+
+    Attributes:
+        delimiter: Between its fields.
+        lat: Column of the latitude.
+        lng: Column of the longitude.
+        photo: Column of the photo's name, if there is one.
+        author: Column of who took it, if there is one.
+    """
+
+    delimiter: str
+    lat: int
+    lng: int
+    photo: int | None
+    author: int | None
+
+
+def find_columns(file: Path) -> Columns | None:
+    """Read the header of a list; None if it names no latitude and longitude."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            first = lines.readline()
+    except UnicodeDecodeError:
+        return None
+    delimiter = next((sign for sign in "\t;," if sign in first), ",")
+    names = [name.strip().lower() for name in next(csv.reader([first], delimiter=delimiter), [])]
+    lat, lng, photo, author = (
+        next((names.index(name) for name in known if name in names), None)
+        for known in (_LAT, _LNG, _ID, _AUTHOR)
+    )
+    return None if lat is None or lng is None else Columns(delimiter, lat, lng, photo, author)
+
+
+def need_columns(file: Path) -> Columns:
+    """As :func:`find_columns`.
+
+    Raises:
+        ValueError: If the header names no latitude and longitude.
+    """
+    columns = find_columns(file)
+    if columns is None:
+        raise ValueError(
+            f"{file}: the first line must name the columns of the positions: LAT and LON (or "
+            "latitude and longitude)"
+        )
+    return columns
+
+
+def read_positions(path: Path) -> tuple[Floats, Floats]:
+    """Positions of a CSV list, or of the photos of a folder; those that are none are left out.
+
+    A list of 10 million lines takes about 5 seconds.
+
+    Returns:
+        Latitudes and longitudes (N,) in degrees.
+
+    Raises:
+        ValueError: If it holds no position, or a line is damaged; it names the file.
+    """
+    if path.is_dir():
+        tags = [t.position for t in tags_of([str(f) for f in find_images(path)]) if t]
+        pairs = np.array([p for p in tags if p is not None], np.float64).reshape(-1, 2)
+    elif path.is_file():
+        pairs = _read_pairs(path)
+    else:
+        raise ValueError(f"{path}: no such file or folder")
+    pairs = pairs[is_position(*pairs.T)] if path.is_dir() else pairs
+    if not len(pairs):
+        raise ValueError(f"{path}: holds no position: no GPS tags, or no lines with numbers")
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _read_pairs(file: Path) -> Floats:
+    """Positions (N, 2) of a list, in blocks: lists are longer than memory is large."""
+    columns = need_columns(file)
+    blocks, count = [np.zeros((0, 2))], _ROWS
+    try:
+        with file.open(encoding="utf-8-sig") as lines, warnings.catch_warnings():
+            lines.readline()
+            warnings.simplefilter("ignore", UserWarning)  # "no data", at the end.
+            while count == _ROWS:
+                block = np.loadtxt(
+                    lines,
+                    delimiter=columns.delimiter,
+                    usecols=(columns.lat, columns.lng),
+                    quotechar='"',
+                    comments=None,
+                    max_rows=_ROWS,
+                    ndmin=2,
+                )
+                block = block.reshape(-1, 2)
+                count = len(block)
+                blocks.append(block[is_position(*block.T)])
+    except ValueError as error:
+        raise ValueError(f"{file}: a position that is no number ({error})") from error
+    return np.concatenate(blocks)
+
+
+def tags_of(files: Sequence[str]) -> list[Tags | None]:
+    """EXIF tags of photos; None where a photo cannot be read."""
+
+    def work(file: str) -> Tags | None:
+        try:
+            return read_tags(file)
+        except ValueError:
+            return None
+
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(work, files)
+        return list(tqdm(found, "reading GPS tags", len(files), unit="photo", delay=2))
+
+
+def is_position(lat: Floats, lng: Floats) -> NDArray[np.bool_]:
+    """Mask (N,) of what can be a photo's position, in degrees.
+
+    0, 0 is not: it is what cameras without a fix and forms left empty write.
+    """
+    there = (np.abs(lat) <= 90) & (np.abs(lng) <= 180)
+    return np.asarray(there & ((lat != 0) | (lng != 0)))

@@ -1,0 +1,114 @@
+"""The partitions that a model answers in, coarse to fine, as arrays and as a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.types import ClassMap
+from tasks.geolocation import s2
+from tasks.geolocation.partition import Partition
+from tasks.geolocation.s2 import Ints
+from tasks.geolocation.sphere import Floats
+
+# Columns of the tensor that travels with the weights.
+_LEVEL, _CELL, _MEAN, _COUNT, _WIDTH = range(5)
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """One partition or several, each cell of which lies in one cell of those before it.
+
+    Attributes:
+        partitions: Coarse to fine; the last one is what the model answers in.
+    """
+
+    partitions: tuple[Partition, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse partitions that are not nested.
+
+        Raises:
+            ValueError: If there is none, or a cell lies in no coarser one; it names it.
+        """
+        if not self.partitions:
+            raise ValueError("a model needs a partition")
+        for coarse, fine in pairwise(self.partitions):
+            outside = np.flatnonzero(coarse.columns_of(fine.ids) < 0)
+            if len(outside):
+                raise ValueError(
+                    f"cell {fine.tokens[outside[0]]} lies in no cell of the coarser partition: "
+                    "name the partitions coarse to fine, all of the same positions"
+                )
+
+    @property
+    def fine(self) -> Partition:
+        """The partition that the model answers in."""
+        return self.partitions[-1]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Cells of each partition: the columns of each head."""
+        return [len(partition) for partition in self.partitions]
+
+    @cached_property
+    def ancestors(self) -> list[Ints]:
+        """For each partition the column (C,) in it of each of the finest one's cells."""
+        return [partition.columns_of(self.fine.ids) for partition in self.partitions]
+
+    @property
+    def classes(self) -> ClassMap:
+        """The finest cells as classes: tokens as names, columns as ids."""
+        return ClassMap.from_names(self.fine.tokens, first=0)
+
+    def columns_at(self, lat: Floats, lng: Floats) -> Ints:
+        """Columns (N, partitions) of points (N,) in degrees; -1 where a partition has no cell."""
+        leaves = s2.cell_ids(lat, lng)
+        return np.stack([p.columns_of(leaves) for p in self.partitions], axis=1)
+
+    def to_tensor(self) -> Tensor:
+        """All of it as whole numbers, which keep every bit in every file and on every device.
+
+        Returns:
+            (cells, 4) int64: which partition, cell id, leaf cell of the mean position, photos.
+        """
+        rows = []
+        for level, partition in enumerate(self.partitions):
+            means = s2.cell_ids(partition.lat, partition.lng)
+            which = np.full(len(partition), level)
+            numbers = (partition.ids.view(np.int64), means.view(np.int64), partition.counts)
+            rows.append(np.stack((which, *numbers), axis=1))
+        return torch.from_numpy(np.concatenate(rows).astype(np.int64))
+
+
+def atlas_of(tensor: Tensor) -> Atlas:
+    """Read what :meth:`Atlas.to_tensor` wrote.
+
+    Raises:
+        ValueError: If it is no such tensor.
+    """
+    rows = tensor.cpu().numpy()
+    if rows.dtype != np.int64 or rows.ndim != 2 or rows.shape[1] != _WIDTH or not len(rows):
+        raise ValueError(f"the tensor of cells is {rows.dtype} {rows.shape}, not int64 (cells, 4)")
+    parts: Sequence[Ints] = [
+        rows[rows[:, _LEVEL] == level] for level in range(int(rows[:, _LEVEL].max()) + 1)
+    ]
+    for column in (_CELL, _MEAN):
+        if not s2.is_valid(rows[:, column].astype(np.uint64)).all():
+            raise ValueError("the tensor of cells holds numbers that are no S2 cells")
+    return Atlas(
+        tuple(
+            Partition(
+                part[:, _CELL].astype(np.uint64),
+                part[:, _COUNT],
+                *s2.centres(part[:, _MEAN].astype(np.uint64)),
+            )
+            for part in parts
+        )
+    )

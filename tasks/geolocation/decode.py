@@ -1,0 +1,99 @@
+"""From probabilities of cells to a position, a region, and how sure it is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax  # type: ignore[import-untyped]
+
+from tasks.geolocation import s2
+from tasks.geolocation.partition import Partition
+from tasks.geolocation.spec import DecodeSpec, Decoding
+from tasks.geolocation.sphere import EARTH_KM, Floats, degrees, unit_vectors
+
+Ints = NDArray[np.int64]
+
+
+class Places(NamedTuple):
+    """Answers for B photos.
+
+    Attributes:
+        lat: (B,) degrees.
+        lng: (B,) degrees.
+        confidence: (B,) probability of the cells near the answer, 0..1.
+        probabilities: (B, C) of the cells.
+        order: (B, C) columns, the most likely first.
+        region: (B,) how many of them are the smallest set with the wanted probability.
+        radius_km: (B,) how far from the answer the photos of these cells lie at most: the largest
+            distance to one's mean position.
+    """
+
+    lat: Floats
+    lng: Floats
+    confidence: Floats
+    probabilities: Floats
+    order: Ints
+    region: Ints
+    radius_km: Floats
+
+
+def decode(
+    logits: NDArray[np.float32], partition: Partition, spec: DecodeSpec, temperature: float = 1.0
+) -> Places:
+    """Positions of photos.
+
+    Args:
+        logits: (B, C) of the cells.
+        partition: The cells.
+        spec: How to decode.
+        temperature: To divide the logits by, so that the model is as sure as it should be.
+    """
+    probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    lat, lng = positions(probabilities, order, partition, spec.decoding, spec)
+    cosines = np.clip(unit_vectors(lat, lng) @ partition.units.T, -1, 1)
+    near = cosines >= np.cos(min(spec.near_km / EARTH_KM, np.pi))
+    falling = np.take_along_axis(probabilities, order, axis=1)
+    # The last place may be reached by rounding alone.
+    region = np.minimum(
+        (falling.cumsum(axis=1) < spec.region - 1e-12).sum(axis=1) + 1, len(partition)
+    )
+    inside = np.arange(len(partition)) < region[:, None]
+    farthest = np.where(inside, np.take_along_axis(cosines, order, axis=1), 1).min(axis=1)
+    return Places(
+        lat=lat,
+        lng=lng,
+        confidence=np.minimum((probabilities * near).sum(axis=1), 1.0),
+        probabilities=probabilities,
+        order=order,
+        region=region,
+        radius_km=EARTH_KM * np.arccos(farthest),
+    )
+
+
+def positions(
+    probabilities: Floats, order: Ints, partition: Partition, decoding: Decoding, spec: DecodeSpec
+) -> tuple[Floats, Floats]:
+    """Latitude and longitude (B,) in degrees by one way of decoding.
+
+    Args:
+        probabilities: (B, C).
+        order: (B, C) columns, the most likely first.
+        partition: The cells.
+        decoding: The way.
+        spec: Of ``local``: how many cells count, and how near they must be.
+    """
+    best = order[:, 0]
+    if decoding == "centre":
+        return s2.centres(partition.ids[best])
+    if decoding == "mean":
+        return partition.lat[best], partition.lng[best]
+    top = order[:, : spec.top_cells]
+    units = partition.units[top]
+    cosines = (units * units[:, :1]).sum(axis=2)
+    near = cosines >= np.cos(min(spec.near_km / EARTH_KM, np.pi))
+    near[:, 0] = True  # Itself, whatever the rounding.
+    weights = np.take_along_axis(probabilities, top, axis=1) * near
+    return degrees((weights[..., None] * units).sum(axis=1))

@@ -1,0 +1,108 @@
+"""Geolocators from weights files, whole or as the start of another one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from backbone.bodies import default_flavour
+from backbone.flavour import Flavour
+from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
+from tasks.classification.load import refuse_other_body
+from tasks.classification.spec import ClassifierSpec
+from tasks.geolocation.atlas import Atlas, atlas_of
+from tasks.geolocation.model import Geolocator
+from tasks.geolocation.spec import GeoLossSpec
+
+TASK = "geolocation"
+# Of the state dict: the cells, and the figure of the card by which logits are divided.
+CELLS_KEY, TEMPERATURE_KEY = "cells", "temperature"
+
+
+def build_geolocator(
+    spec: ClassifierSpec,
+    atlas: Atlas,
+    flavour: Flavour | None = None,
+    loss: GeoLossSpec | None = None,
+) -> Geolocator:
+    """A geolocator with fresh weights.
+
+    Args:
+        spec: Architecture.
+        atlas: Partitions that it answers in.
+        flavour: The body's default where None; its input size is replaced by the spec's.
+        loss: Training objective.
+
+    Raises:
+        ValueError: If the body cannot be built so.
+    """
+    flavour = flavour or default_flavour(spec.backbone)
+    flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
+    return Geolocator(spec, atlas, flavour, loss)
+
+
+def load_geolocator(path: Path) -> tuple[Geolocator, Atlas, Card]:
+    """A geolocator with the weights of a run folder or weights file, in evaluation mode.
+
+    Raises:
+        ValueError: If the file is missing, damaged, of another task, or does not fit itself.
+    """
+    state, card = load_weights(path)
+    if card.task != TASK:
+        raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
+    spec = spec_of(card, ClassifierSpec, path)
+    if card.flavour.input.size != spec.size:
+        raise ValueError(
+            f"{path}: the card says size {spec.size} in the model, but "
+            f"{card.flavour.input.size} in the flavour"
+        )
+    if CELLS_KEY not in state:
+        raise ValueError(f"{path}: the weights hold no cells")
+    try:
+        atlas = atlas_of(state[CELLS_KEY])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if atlas.classes != card.classes:
+        raise ValueError(
+            f"{path}: the card names {len(card.classes)} cells, which are not the "
+            f"{len(atlas.fine)} of the weights"
+        )
+    model = build_geolocator(spec, atlas, card.flavour)
+    load_into(model, state, str(path))
+    return model.eval(), atlas, card
+
+
+def start_geolocator(model: Geolocator, path: Path) -> tuple[Card, bool]:
+    """Fill a geolocator with the body of another model; of the same cells, with the head too.
+
+    Args:
+        model: To be filled.
+        path: Run folder or weights file, of any task.
+
+    Returns:
+        The card of the weights, and whether the head came too.
+
+    Raises:
+        ValueError: If body, width, variant or flavour differ, naming both sides.
+    """
+    state, card = load_weights(path)
+    refuse_other_body(model.spec, card, path)
+    ours, theirs = model.body.flavour, card.flavour
+    same = replace(theirs.input, size=ours.input.size, crop=ours.input.crop)
+    if replace(theirs, input=same) != ours:
+        raise ValueError(f"{path}: the weights have {theirs}, the model to train {ours}")
+    fresh = model.state_dict()
+    cells = state.get(CELLS_KEY)
+    whole = cells is not None and cells[:, :2].equal(fresh[CELLS_KEY][:, :2])
+    if not whole:
+        state = {
+            key: state.get(key, value) if key.startswith(BODY_PREFIX) else value
+            for key, value in fresh.items()
+        }
+    load_into(model, {**state, CELLS_KEY: fresh[CELLS_KEY]}, str(path))
+    return card, whole
+
+
+def temperature_of(card: Card) -> float:
+    """What to divide the logits by, as fitted on the validation photos; 1 if it never was."""
+    return float(card.metrics.get(TEMPERATURE_KEY, 1.0))

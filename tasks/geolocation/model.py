@@ -1,0 +1,105 @@
+"""The geolocator: a classifier whose columns are cells of one partition or several."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from backbone.flavour import Flavour
+from tasks.classification.model import Classifier
+from tasks.classification.spec import ClassifierSpec, ClassLossSpec
+from tasks.geolocation.atlas import Atlas
+from tasks.geolocation.leaks import nearest_cells
+from tasks.geolocation.losses import hard_loss, soft_loss
+from tasks.geolocation.spec import GeoLossSpec
+
+
+class GeoTargets(TypedDict):
+    """Where B photos were taken."""
+
+    columns: Tensor  # (B, partitions) int64 cell in each partition, -1 for none
+    units: Tensor  # (B, 3) float32 vectors of length one
+
+
+class Geolocator(Classifier):
+    """Body, one linear layer with the columns of all partitions, and the loss of each.
+
+    Args:
+        spec: Architecture.
+        atlas: Partitions, coarse to fine.
+        flavour: Of the body.
+        loss: Training objective.
+
+    Attributes:
+        cells: The atlas as a tensor, which travels with the weights.
+    """
+
+    cells: Tensor
+
+    def __init__(
+        self,
+        spec: ClassifierSpec,
+        atlas: Atlas,
+        flavour: Flavour,
+        loss: GeoLossSpec | None = None,
+    ) -> None:
+        geo_loss = loss or GeoLossSpec()
+        head = ClassLossSpec(dropout=geo_loss.dropout)
+        super().__init__(spec, sum(atlas.sizes), flavour, head)
+        self.geo_loss, self.sizes = geo_loss, atlas.sizes
+        self.register_buffer("cells", atlas.to_tensor())
+        for level, partition in enumerate(atlas.partitions):
+            # Not kept in files: all follow from the cells.
+            units = torch.from_numpy(partition.units).float()
+            self.register_buffer(f"units{level}", units, persistent=False)
+            nearest = nearest_cells(partition.units, geo_loss.neighbours)
+            self.register_buffer(f"nearest{level}", torch.from_numpy(nearest), persistent=False)
+            above = torch.from_numpy(atlas.ancestors[level])
+            self.register_buffer(f"above{level}", above, persistent=False)
+
+    def forward(  # type: ignore[override]
+        self, images: Tensor, targets: GeoTargets | None = None
+    ) -> dict[str, Tensor] | Tensor:
+        """Losses in training; in evaluation logits (B, cells of all partitions).
+
+        Args:
+            images: (B, 3, S, S) RGB 0..255.
+            targets: Needed in training.
+        """
+        logits = self.raw(images)
+        if not self.training:
+            return logits
+        assert targets is not None, "training needs targets"
+        heads = torch.split(logits.float(), self.sizes, dim=1)
+        count = len(heads)
+        losses = {}
+        for level, (head, columns) in enumerate(zip(heads, targets["columns"].T, strict=True)):
+            name = "cells" if count == 1 else f"cells{level}"
+            losses[name] = self._loss(level, head, columns, targets["units"]) / count
+        return losses
+
+    def combine(self, logits: Tensor) -> Tensor:
+        """One logit for each cell of the finest partition: (B, cells), float32.
+
+        With several heads each cell's log probability and those of the coarser cells that it lies
+        in are added (Mueller-Budack et al., ECCV 2018).
+
+        Args:
+            logits: (B, cells of all partitions).
+        """
+        heads = torch.split(logits.float(), self.sizes, dim=1)
+        if len(heads) == 1:
+            return heads[0]
+        logs = [functional.log_softmax(head, dim=1) for head in heads]
+        above = [self.get_buffer(f"above{level}") for level in range(len(logs))]
+        return torch.stack([log[:, k] for log, k in zip(logs, above, strict=True)]).sum(dim=0)
+
+    def _loss(self, level: int, logits: Tensor, columns: Tensor, units: Tensor) -> Tensor:
+        spec = self.geo_loss
+        if spec.labels == "hard":
+            return hard_loss(logits, columns)
+        cells, nearest = (self.get_buffer(f"{name}{level}") for name in ("units", "nearest"))
+        return soft_loss(logits, columns, units, cells, nearest, spec.tau)

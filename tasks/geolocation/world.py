@@ -1,0 +1,208 @@
+"""Maps: cells as polygons on a plain map of the world, longitude to the right, latitude up."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from tasks.geolocation import s2
+from tasks.geolocation.partition import Partition
+from tasks.geolocation.s2 import Ids, Ints
+from tasks.geolocation.sphere import EARTH_KM, Floats, degrees
+
+# Points on each edge: the edges of large cells are bent on a map.
+_FINE_SIDE, _COARSE_SIDE, _COARSE = 4, 24, 3
+_TICKS = (range(-180, 181, 60), range(-90, 91, 30))
+_DOTS = 100_000
+_DPI = 170
+_TOP = 4
+# Distances of answers, in km, and their colours, near to far.
+_STEPS = ((25, "#1a9850"), (200, "#91cf60"), (750, "#d9a404"), (2500, "#fc8d59"))
+_FARTHEST = "#d73027"
+
+
+def rings(ids: Ids) -> tuple[list[Floats], Ints]:
+    """Outlines of cells on a map.
+
+    A cell on the antimeridian is drawn at both ends of the map, and one at a pole reaches to the
+    map's edge: none is smeared over the whole width.
+
+    Args:
+        ids: (N,) cells.
+
+    Returns:
+        Polygons (K, 2) of longitude and latitude in degrees, whose longitudes may reach beyond
+        180, and the cell (an index from 0) that each belongs to.
+    """
+    found: list[Floats] = []
+    owners: list[int] = []
+    coarse = s2.levels(ids) < _COARSE
+    for chosen, per_side in ((coarse, _COARSE_SIDE), (~coarse, _FINE_SIDE)):
+        rows = np.flatnonzero(chosen)
+        lat, lng = degrees(s2.outlines(ids[rows], per_side))
+        for row, ring_lat, ring_lng in zip(rows.tolist(), lat, lng, strict=True):
+            ring = _unroll(ring_lat, ring_lng)
+            for shift in (-360.0, 0.0, 360.0):
+                moved = ring + np.array((shift, 0.0))
+                if moved[:, 0].max() > -180 and moved[:, 0].min() < 180:
+                    found.append(moved)
+                    owners.append(row)
+    return found, np.array(owners, np.int64)
+
+
+def _unroll(lat: Floats, lng: Floats) -> Floats:
+    """One outline whose longitudes go on beyond 180, and which keeps to a pole that it meets."""
+    pole = np.flatnonzero(np.abs(lat) > 90 - 1e-9)
+    if len(pole):
+        # Every longitude ends there: along the one it is reached by, to the one it is left by.
+        k = int(pole[0])
+        lat, lng = np.roll(lat, -k), np.roll(lng, -k)
+        turned = np.unwrap(lng[1:], period=360)
+        ends = np.array((turned[0], turned[-1]))
+        return np.column_stack(
+            (
+                np.concatenate((ends[:1], turned, ends[1:])),
+                np.concatenate((lat[:1], lat[1:], lat[:1])),
+            )
+        )
+    turned = np.unwrap(np.append(lng, lng[0]), period=360)
+    if abs(turned[-1] - turned[0]) < 180:
+        return np.column_stack((turned[:-1], lat))
+    # Around a pole: along it, then up to the map's edge and back.
+    edge = np.copysign(90.0, lat.mean())
+    sides = np.array(((turned[-1], edge), (turned[0], edge)))
+    return np.concatenate((np.column_stack((turned, np.append(lat, lat[0]))), sides))
+
+
+def _world_axes(figure: Figure) -> Axes:
+    axes = figure.add_subplot()
+    axes.set(xlim=(-180, 180), ylim=(-90, 90), aspect="equal")
+    axes.set_xticks(_TICKS[0], [f"{abs(x)}°{'W' if x < 0 else 'E' * (x > 0)}" for x in _TICKS[0]])
+    axes.set_yticks(_TICKS[1], [f"{abs(y)}°{'S' if y < 0 else 'N' * (y > 0)}" for y in _TICKS[1]])
+    axes.grid(alpha=0.25, linewidth=0.5)
+    axes.set_axisbelow(True)
+    # All that is drawn becomes one picture: thousands of polygons would make a page of megabytes.
+    axes.set_rasterization_zorder(_TOP)
+    return axes
+
+
+def partition_plot(partition: Partition, lat: Floats, lng: Floats) -> Figure:
+    """The cells, coloured by how densely photos lie in them, under the photos themselves.
+
+    Args:
+        partition: The cells.
+        lat: (N,) degrees of photos, which may be none; of many, some are drawn.
+        lng: (N,) the same.
+    """
+    figure = Figure(figsize=(11, 6), dpi=_DPI)
+    axes = _world_axes(figure)
+    polygons, owners = rings(partition.ids)
+    area = 4 * np.pi * EARTH_KM**2 / (s2.NUM_FACES * 4.0 ** s2.levels(partition.ids))
+    density = partition.counts / area * 1000
+    # Small cells last, lest their neighbours' edges cover them.
+    order = np.argsort(s2.levels(partition.ids)[owners], kind="stable")
+    cells = PolyCollection(
+        [polygons[k] for k in order],
+        array=density[owners][order],
+        norm=LogNorm(max(density.min(), 1e-6), max(density.max(), 2e-6)),
+        cmap="YlGnBu",
+        edgecolors="#0006",
+        linewidths=0.3,
+    )
+    axes.add_collection(cells)
+    step = max(1, -(-len(lat) // _DOTS))
+    axes.plot(lng[::step], lat[::step], ",", color="#b2182b", alpha=0.35, zorder=3)
+    figure.colorbar(cells, ax=axes, shrink=0.7, label="photos per 1000 km²")
+    return figure
+
+
+def answers_plot(
+    partition: Partition, truth: tuple[Floats, Floats], answers: tuple[Floats, Floats], km: Floats
+) -> Figure:
+    """A line from each photo's true position to its answer, coloured by its length.
+
+    Args:
+        partition: Cells of the model, drawn behind.
+        truth: Latitudes and longitudes (M,) in degrees.
+        answers: The same of the answers.
+        km: (M,) distances.
+    """
+    figure = Figure(figsize=(11, 6), dpi=_DPI)
+    axes = _world_axes(figure)
+    polygons, _ = rings(partition.ids)
+    axes.add_collection(
+        PolyCollection(
+            polygons,
+            facecolors="#2a78d614",
+            edgecolors="#2a78d655",
+            linewidths=0.3,
+        )
+    )
+    bounds = np.array([0, *(step for step, _ in _STEPS), np.inf])
+    for k, colour in reversed([*enumerate([*(c for _, c in _STEPS), _FARTHEST])]):
+        rows = (km > bounds[k]) & (km <= bounds[k + 1]) if k else km <= bounds[1]
+        end = "farther" if k == len(_STEPS) else f"within {_STEPS[k][0]} km"
+        lines = list(_short_ways(*(v[rows] for v in (*truth, *answers))))
+        axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.6, alpha=0.5))
+        axes.plot(
+            truth[1][rows], truth[0][rows], ".", color=colour, markersize=4, zorder=3 - k / 10,
+            label=f"{end}: {rows.sum()}",
+        )  # fmt: skip
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles[::-1], labels[::-1], loc="lower left", fontsize=8, framealpha=0.85)
+    return figure
+
+
+def _short_ways(lat: Floats, lng: Floats, to_lat: Floats, to_lng: Floats) -> Floats:
+    """Straight lines (K, 2, 2) on the map, by the antimeridian where that is shorter."""
+    ahead = lng + (to_lng - lng + 180) % 360 - 180
+    lines = np.stack((np.stack((lng, lat), 1), np.stack((ahead, to_lat), 1)), axis=1)
+    over = np.abs(ahead) > 180
+    back = (
+        lines[over] - np.stack((np.copysign(360, ahead[over]), np.zeros(over.sum())), 1)[:, None]
+    )
+    return np.concatenate((lines, back))
+
+
+def distance_plot(km: Floats, chance: dict[str, float]) -> Figure:
+    """Share of the answers within each distance, and chance at the usual ones.
+
+    Args:
+        km: (M,) distances.
+        chance: Share by ``km`` and radius.
+    """
+    figure = Figure(figsize=(5, 3))
+    axes = figure.add_subplot()
+    axes.step(np.sort(np.maximum(km, 0.1)), np.arange(1, len(km) + 1) / len(km), label="model")
+    radii = [float(name.removeprefix("km")) for name in chance]
+    axes.plot(radii, list(chance.values()), "o--", color="#888", markersize=3, label="by chance")
+    axes.set(xscale="log", xlabel="km", ylabel="share within", ylim=(0, 1.02), xlim=(0.5, 20040))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def confidence_plot(km: Floats, confidence: Floats, radii: tuple[int, ...]) -> Figure:
+    """Share within some radii among the surest answers, over how many of all these are.
+
+    Args:
+        km: (M,) distances.
+        confidence: (M,) of the answers.
+        radii: In km.
+    """
+    figure = Figure(figsize=(5, 3))
+    axes = figure.add_subplot()
+    order = np.argsort(-confidence, kind="stable")
+    count = np.arange(1, len(km) + 1)
+    start = min(len(km) - 1, 19)  # A share of fewer says nothing.
+    for radius in radii:
+        share = (km[order] <= radius).cumsum() / count
+        axes.plot((count / len(km))[start:], share[start:], label=f"within {radius} km")
+    axes.set(xlabel="share answered, surest first", ylabel="share of these", ylim=(0, 1.02))
+    axes.set_xlim(0, 1)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure

@@ -1,0 +1,229 @@
+"""The geolocator: its losses, heads and weights files; and the maps that are drawn of cells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.path import Path as Outline
+from torch.nn import functional
+
+from datasets.types import ClassMap
+from tasks.card import Card, save_weights
+from tasks.classification.model import build_classifier
+from tasks.classification.spec import ClassifierSpec
+from tasks.geolocation import s2
+from tasks.geolocation.atlas import Atlas
+from tasks.geolocation.draw import draw_place, place_name
+from tasks.geolocation.inference import GeoPredictor
+from tasks.geolocation.load import (
+    TASK,
+    build_geolocator,
+    load_geolocator,
+    start_geolocator,
+    temperature_of,
+)
+from tasks.geolocation.losses import hard_loss, soft_loss
+from tasks.geolocation.model import Geolocator
+from tasks.geolocation.partition import split_adaptively
+from tasks.geolocation.spec import DecodeSpec, GeoLossSpec, PartitionSpec
+from tasks.geolocation.sphere import Floats, distance_km, unit_vectors
+from tasks.geolocation.task import Truth
+from tasks.geolocation.world import rings
+
+SMALL = ClassifierSpec(alpha=0.25, size=32)
+LAST = "head.2.weight"
+
+
+@pytest.fixture(scope="module")
+def photos() -> tuple[Floats, Floats]:
+    rng = np.random.default_rng(3)
+    return rng.uniform(-60, 70, 400), rng.uniform(-180, 180, 400)
+
+
+@pytest.fixture(scope="module")
+def atlas(photos: tuple[Floats, Floats]) -> Atlas:
+    return Atlas(tuple(split_adaptively(*photos, most=most, least=5) for most in (100, 20)))
+
+
+@pytest.fixture
+def model(atlas: Atlas) -> Geolocator:
+    torch.manual_seed(0)
+    return build_geolocator(SMALL, atlas)
+
+
+def card_of(model: Geolocator, atlas: Atlas, metrics: dict[str, float] | None = None) -> Card:
+    return Card(
+        task=TASK,
+        model=model.spec.to_json(),
+        flavour=model.body.flavour,
+        classes=atlas.classes,
+        metrics=metrics or {},
+    )
+
+
+def test_hard_labels_are_cross_entropy() -> None:
+    logits = torch.randn(4, 7)
+    columns = torch.tensor([3, -1, 0, 6])
+    wanted = functional.cross_entropy(logits[[0, 2, 3]], columns[[0, 2, 3]])
+    assert hard_loss(logits, columns) == pytest.approx(wanted.item())
+    assert hard_loss(logits, torch.full((4,), -1)) == 0
+
+
+def test_soft_labels_by_hand() -> None:
+    """A photo at a cell's mean; others one and two degrees off: 1, e^-d/tau, e^-2d/tau."""
+    units = torch.from_numpy(unit_vectors(np.zeros(3), np.array([0.0, 1.0, 2.0]))).float()
+    nearest = torch.tensor([[0, 1, 2], [1, 0, 2], [2, 1, 0]])
+    logits = torch.randn(1, 3)
+    step = float(distance_km(*(np.array(v) for v in (0.0, 0.0, 0.0, 1.0))))
+    labels = np.exp(-np.array([0, step, 2 * step]) / 75)
+    wanted = -(labels / labels.sum()) @ functional.log_softmax(logits[0], 0).numpy()
+    found = soft_loss(logits, torch.tensor([0]), units[:1], units, nearest, 75)
+    assert found.item() == pytest.approx(wanted, rel=1e-4)
+    hard = soft_loss(logits, torch.tensor([0]), units[:1], units, nearest, 1e-3)
+    assert hard.item() == pytest.approx(hard_loss(logits, torch.tensor([0])).item(), rel=1e-4)
+    assert soft_loss(logits, torch.tensor([-1]), units[:1], units, nearest, 75) == 0
+
+
+def test_each_head_has_its_loss(
+    model: Geolocator, atlas: Atlas, photos: tuple[Floats, Floats]
+) -> None:
+    truth = Truth(atlas, *photos)
+    targets = truth.of([5, 6, 7, 8], torch.device("cpu"))
+    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    for labels in ("hard", "soft"):
+        model.geo_loss = GeoLossSpec(labels=labels)
+        losses = model.train()(images, targets)
+        assert losses.keys() == {"cells0", "cells1"}
+        sum(losses.values()).backward()
+        assert all(p.grad is not None for p in model.parameters())
+    with pytest.raises(AssertionError, match="training needs targets"):
+        model(images)
+
+
+def test_a_batch_is_learnt_by_heart(atlas: Atlas, photos: tuple[Floats, Floats]) -> None:
+    torch.manual_seed(0)
+    model = build_geolocator(SMALL, atlas, loss=GeoLossSpec(labels="hard"))
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    targets = Truth(atlas, *photos).of(list(range(8)), torch.device("cpu"))
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(40):
+        loss = sum(model.train()(images, targets).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.3
+
+
+def test_coarser_heads_are_added(model: Geolocator, atlas: Atlas) -> None:
+    logits = torch.randn(2, sum(atlas.sizes))
+    coarse, fine = (functional.log_softmax(p, 1) for p in logits.split(atlas.sizes, 1))
+    wanted = fine + coarse[:, torch.from_numpy(atlas.ancestors[0])]
+    torch.testing.assert_close(model.combine(logits), wanted)
+    alone = build_geolocator(SMALL, Atlas(atlas.partitions[1:]))
+    plain = torch.randn(2, atlas.sizes[1])
+    assert torch.equal(alone.combine(plain), plain)
+
+
+def test_a_weights_file_predicts_alone(model: Geolocator, atlas: Atlas, tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    save_weights(file, model.state_dict(), card_of(model, atlas, {"temperature": 1.7}))
+    again, places, card = load_geolocator(file)
+    assert places.sizes == atlas.sizes
+    assert temperature_of(card) == 1.7
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(again(images), model.eval()(images))
+    predictor = GeoPredictor(again, places, "cpu", lambda image: image, DecodeSpec(), 1.7)
+    picture = images[0].permute(1, 2, 0).numpy()
+    [found] = predictor([picture])
+    assert found.answered
+    assert sum(found.probabilities) >= 0.9 - 1e-6
+    assert sum(found.probabilities[:-1]) < 0.9
+    drawn = draw_place(picture, found, places.fine, (10.0, 20.0))
+    assert drawn.shape[1:] == (360, 3)
+    assert drawn.shape[0] > 360 + 180  # The photo, the cells, the map.
+    assert predictor([]) == []
+
+
+def test_weights_that_do_not_fit_themselves(
+    model: Geolocator, atlas: Atlas, tmp_path: Path
+) -> None:
+    file, card, state = tmp_path / "w.safetensors", card_of(model, atlas), model.state_dict()
+    save_weights(file, state, replace(card, task="classification"))
+    with pytest.raises(ValueError, match="are for classification, not for geolocation"):
+        load_geolocator(file)
+    save_weights(file, state, replace(card, classes=ClassMap.from_names(["1", "3"], 0)))
+    with pytest.raises(ValueError, match="the card names 2 cells, which are not the"):
+        load_geolocator(file)
+    save_weights(file, {k: v for k, v in state.items() if k != "cells"}, card)
+    with pytest.raises(ValueError, match="the weights hold no cells"):
+        load_geolocator(file)
+    save_weights(file, {**state, "cells": torch.zeros(3, 4, dtype=torch.int64)}, card)
+    with pytest.raises(ValueError, match="numbers that are no S2 cells"):
+        load_geolocator(file)
+
+
+def test_starting_from_other_weights(model: Geolocator, atlas: Atlas, tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    save_weights(file, model.state_dict(), card_of(model, atlas))
+    same, other = (build_geolocator(SMALL, a) for a in (atlas, Atlas(atlas.partitions[1:])))
+    assert start_geolocator(same, file)[1]
+    assert torch.equal(same.get_parameter(LAST), model.get_parameter(LAST))
+    before = other.get_parameter(LAST).clone()
+    assert not start_geolocator(other, file)[1]
+    assert torch.equal(other.get_parameter(LAST), before)
+    assert torch.equal(
+        other.body.state_dict()["layers.0.conv.weight"],
+        model.body.state_dict()["layers.0.conv.weight"],
+    )
+    classifier = build_classifier(SMALL, 3)
+    names = ClassMap.from_names(["a", "b", "c"])
+    card = Card("classification", SMALL.to_json(), classifier.body.flavour, names)
+    save_weights(file, classifier.state_dict(), card)
+    assert not start_geolocator(same, file)[1]
+    wide = build_geolocator(replace(SMALL, alpha=0.5), atlas)
+    with pytest.raises(ValueError, match=r"alpha 0.25, the model to train 0.5"):
+        start_geolocator(wide, file)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 4])
+def test_outlines_hold_their_points_alone(level: int) -> None:
+    """Near the poles and the antimeridian too, where outlines are cut or go along the edge."""
+    rng = np.random.default_rng(level)
+    lat = np.concatenate((np.degrees(np.arcsin(rng.uniform(-1, 1, 80))), [89.5, -89.5, 5, 5, 60]))
+    lng = np.concatenate((rng.uniform(-180, 180, 80), [-100, 170.3, 179.97, -179.97, -179.9]))
+    # Outlines are made of chords: points keep away from the edges by a part of their cell.
+    lat, lng = s2.centres(s2.parents(s2.cell_ids(lat, lng), level + 2))
+    if level < 3:
+        lat = np.append(lat, [89.9, -89.9] * 4)
+        lng = np.append(lng, [-170, -95, -5, 3, 88, 92, 177, 179.9])
+    own = s2.parents(s2.cell_ids(lat, lng), level)
+    ids = np.unique(own)
+    polygons, owners = rings(ids)
+    outlines = [Outline(polygon) for polygon in polygons]
+    for place, cell in zip(zip(lng, lat, strict=True), own.tolist(), strict=True):
+        holds = [outline.contains_point(place) for outline in outlines]
+        assert set(ids[owners[holds]].tolist()) == {cell}, place
+
+
+def test_places_as_people_write_them() -> None:
+    assert place_name(48.8584, 2.2945) == "48.86 N, 2.29 E"
+    assert place_name(-33.857, -151.2) == "33.86 S, 151.20 W"
+
+
+@pytest.mark.parametrize(
+    ("count", "spec", "wanted"),
+    [
+        (5_000_000, PartitionSpec(), ((10_000,), 50)),
+        (20_000, PartitionSpec(), ((200,), 10)),
+        (300, PartitionSpec(), ((50,), 5)),
+        (300, PartitionSpec((3,)), ((3,), 3)),
+        (9, PartitionSpec((5000, 2000, 1000), 50), ((5000, 2000, 1000), 50)),
+    ],
+)
+def test_thresholds(count: int, spec: PartitionSpec, wanted: tuple[tuple[int, ...], int]) -> None:
+    assert spec.resolve(count) == wanted

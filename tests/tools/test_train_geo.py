@@ -1,0 +1,249 @@
+"""Training a geolocator, and what the other tools do with one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from configs.common import Common
+from configs.geolocation import DEMO_GEO, TrainGeo
+from configs.io import from_json, to_json
+from datasets.demo_places import draw_places
+from datasets.geo import open_places
+from tasks.card import load_weights, read_card
+from tasks.geolocation.partition import CELLS_HEADER, read_cells
+from tasks.geolocation.spec import PartitionSpec
+from tasks.geolocation.task import GeolocationTask
+from tests.conftest import Tool
+from tools.geolocating import train_geolocator
+from tools.places import without_leaks
+
+SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
+CELLS = ("--split-above", 40, 12, "--drop-below", 2)
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sets") / "places"
+    return draw_places(root, num_photos=160, num_authors=40, size=32)
+
+
+@pytest.fixture(scope="module")
+def run(places: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two epochs, with a coarse and a fine head."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    config = replace(
+        DEMO_GEO,
+        data=places,
+        model=replace(DEMO_GEO.model, size=32),
+        partition=PartitionSpec((40, 12), 2),
+        fit=replace(DEMO_GEO.fit, epochs=2, batch_size=16),
+        workers=0,
+        common=Common(out=folder),
+    )
+    report, text = train_geolocator(config)
+    assert report["folder"] == str(folder)
+    assert "km200" in text
+    return folder
+
+
+def test_a_run_leaves_weights_cells_and_report(run: Path) -> None:
+    for name in ("config.json", "last.ckpt", "report.html", "predictions.csv", "metrics.csv"):
+        assert (run / name).exists(), name
+    card = read_card(run)
+    assert card.task == "geolocation"
+    fine = read_cells(run / "cells.csv", (run / "cells.csv").read_text())
+    coarse = read_cells(run / "cells_0.csv", (run / "cells_0.csv").read_text())
+    assert card.classes.names == tuple(fine.tokens)
+    assert len(coarse) < len(fine)
+    report = json.loads((run / "report.json").read_text())
+    assert report["metrics"]["geoscore"] == card.metrics["geoscore"]
+    assert report["facts"]["cells"] == f"{len(coarse)} + {len(fine)}"
+    assert "without their consent is misuse" in (run / "report.html").read_text()
+    assert not list(run.glob(".*")), "temporary files were left"
+
+
+def test_the_other_tools_take_it(run: Path, places: Path, tool: Tool, tmp_path: Path) -> None:
+    out = tmp_path / "evaluation"
+    status, text, err = tool("evaluate", run, "--data", places, "--out", out, "--json")
+    assert status == 0, err
+    ours = json.loads((run / "report.json").read_text())["metrics"]
+    theirs = json.loads(text)["metrics"]
+    assert theirs == pytest.approx(ours, rel=1e-4)
+    with (out / "predictions.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert np.median([float(row["km"]) for row in rows]) == pytest.approx(
+        theirs["median_km"], abs=0.01
+    )
+    status, text, err = tool(
+        "evaluate", run, "--data", places / "places.csv", "--out", out, "--json"
+    )
+    assert json.loads(text)["images"] == 160
+    flags = ("--decoding", "centre", "--abstain", 0.999)
+    status, _, err = tool("evaluate", run, "--data", places, *flags, "--out", tmp_path / "none")
+    assert status == 2
+    assert "--abstain 0.999: none of" in err
+    status, _, err = tool("evaluate", run, "--data", places, "--proposals", 5)
+    assert status == 2
+    assert "--proposals 5: the weights are for geolocation" in err
+
+
+def test_photos_are_located(run: Path, places: Path, tool: Tool, tmp_path: Path) -> None:
+    photos = sorted((places / "images").rglob("*.jpg"))[:3]
+    status, text, err = tool("predict", run, *photos, "--out", tmp_path / "seen")
+    assert status == 0, err
+    assert "without their consent is misuse" in err
+    rows = json.loads((tmp_path / "seen" / "predictions.json").read_text())["photos"]
+    for photo, row in zip(photos, rows, strict=True):
+        assert (tmp_path / "seen" / photo.name).exists()
+        assert -90 <= row["latitude"] <= 90
+        assert sum(row["region"]["probabilities"]) >= 0.9 - 1e-6
+        assert row["region"]["cells"]
+    status, text, err = tool("predict", run, photos[0], "--abstain", 1, "--out", tmp_path / "shy")
+    assert status == 0, err
+    assert "no answer (confidence" in text
+    row = json.loads((tmp_path / "shy" / "predictions.json").read_text())["photos"][0]
+    assert row["latitude"] is None
+
+
+def test_flags_of_places_are_refused_elsewhere(tool: Tool, places: Path, tmp_path: Path) -> None:
+    from datasets.demo_labels import draw_shapes
+
+    shapes = draw_shapes(tmp_path / "shapes", num_train=4, num_val=2, size=32)
+    folder = tmp_path / "cls"
+    flags = ("--preset", "demo", "--size", 32, "--epochs", 1, "--workers", 0, "--batch-size", 8)
+    assert tool("train_cls", "--data", shapes, "--out", folder, *flags)[0] == 0
+    for name in ("evaluate", "predict"):
+        paths = [shapes] if name == "predict" else []
+        status, _, err = tool(name, folder, *paths, "--abstain", 0.5)
+        assert status == 2
+        assert "--abstain 0.5: the weights are for classification" in err
+    # A classifier lends its body.
+    status, _, err = tool(
+        "train_geo", "--data", places, "--weights", folder, "--out", tmp_path / "geo",
+        "--epochs", 1, "--workers", 0, "--size", 32, "--split-above", 30,
+    )  # fmt: skip
+    assert status == 0, err
+    assert f"weights of {folder}: body, a new head" in err
+
+
+def test_a_resumed_run_is_the_same(places: Path, tool: Tool, tmp_path: Path) -> None:
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    args = ("--data", places, *SMALL, *CELLS)
+    assert tool("train_geo", *args, "--out", straight)[0] == 0
+    inner = GeolocationTask.on_train_batch_start
+
+    def fail(self: GeolocationTask, batch: Any, batch_idx: int) -> None:
+        if self.global_step == 9:
+            raise KeyboardInterrupt
+        inner(self, batch, batch_idx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GeolocationTask, "on_train_batch_start", fail)
+        assert tool("train_geo", *args, "--out", stopped)[0] == 1
+    status, _, err = tool("train_geo", "--resume", stopped)
+    assert status == 0, err
+    one, two = load_weights(straight)[0], load_weights(stopped)[0]
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+def test_cells_from_lists_and_positions(
+    run: Path, places: Path, tool: Tool, tmp_path: Path
+) -> None:
+    lists = (run / "cells_0.csv", run / "cells.csv")
+    status, _, err = tool(
+        "train_geo", "--data", places, "--cells", *lists, *SMALL, "--weights", run, "--alpha",
+        0.25, "--out", tmp_path / "again",
+    )  # fmt: skip
+    assert status == 0, err
+    assert "body and head" in err
+    status, _, err = tool("train_geo", "--data", places, "--cells", *lists[::-1], *SMALL)
+    assert status == 2
+    assert "lies in no cell of the coarser partition" in err
+    (tmp_path / "one.csv").write_text(f"{','.join(CELLS_HEADER)}\n0,1,9,0,0\n")
+    status, _, err = tool("train_geo", "--data", places, "--cells", tmp_path / "one.csv", *SMALL)
+    assert status == 2
+    assert "the partition has 1 cell: nothing to choose from" in err
+    status, text, err = tool(
+        "make_cells", places / "places.csv", "--split-above", 50, 20, "--out", tmp_path / "c"
+    )
+    assert status == 0, err
+    assert "of 160 photos in them" in text
+    assert (tmp_path / "c" / "report.html").exists()
+    made = read_cells(tmp_path / "c" / "cells.csv", (tmp_path / "c" / "cells.csv").read_text())
+    assert made.counts.max() <= 20
+
+
+def test_copies_and_near_photos_are_left_out(places: Path, tmp_path: Path) -> None:
+    """Copies of three validation photos, put under another author's name."""
+    root = tmp_path / "set"
+    shutil.copytree(places, root)
+    val = open_places(root, "val")
+    train = open_places(root, "train")
+    assert not np.intersect1d(train.authors, val.authors).size
+    rows = []
+    for k in range(3):
+        picture = cv2.imread(str(val.files[k]))
+        assert picture is not None
+        cv2.imwrite(str(root / f"copy{k}.jpg"), picture[:, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+        rows.append(f"copy{k}.jpg,{train.authors[0]},{val.lat[k] + 0.001},{val.lng[k]}\n")
+    with (root / "places.csv").open("a") as file:
+        file.writelines(rows)
+    leaky = open_places(root, "train")
+    assert len(leaky) == len(train) + 3
+    kept, notes = without_leaks(leaky, val, 10, 0.0)
+    assert not any("copy" in Path(str(file)).name for file in kept.files)
+    assert kept.left_out["copies of, or near, photos to evaluate on"] >= 3
+    assert "0 authors in both parts" in notes[0][1]
+    assert "within 1 km" in notes[0][1]
+    same, _ = without_leaks(leaky, val, -1, 0.0)
+    assert len(same) == len(leaky)
+    apart, _ = without_leaks(leaky, val, -1, 1.0)
+    assert not any("copy" in Path(str(file)).name for file in apart.files)
+    with pytest.raises(ValueError, match="every photo is a copy of, or near"):
+        without_leaks(leaky, val, -1, 25_000.0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--split-above", "10", "20"], "--split-above 10 20: the numbers must fall"),
+        (["--split-above", "10", "--drop-below", "11"], "--drop-below 11 is above 10"),
+        (["--split-above", "0"], "--split-above 0: 1 or more each"),
+        (["--tau", "0"], "--tau 0.0 must be above 0"),
+        (["--neighbours", "0"], "--neighbours 0 must be 1 or more"),
+        (["--decoding", "best"], "best"),
+        (["--region", "1"], "--region 1.0 is not in (0, 1)"),
+        (["--near-km", "-1"], "--near-km -1.0 must be above 0"),
+        (["--abstain", "2"], "--abstain 2.0 is not in [0, 1]"),
+        (["--top-cells", "0"], "--top-cells 0 must be 1 or more"),
+        (["--copy-bits", "32"], "--copy-bits 32 is not in -1..31"),
+        (["--gap-km", "-1"], "--gap-km -1.0 must be 0 or more"),
+        (["--split-above", "1000", "--drop-below", "1000"], "too few for cells of 1000 or more"),
+        (["--cells", "nowhere.csv"], "nowhere.csv: no such file or folder"),
+        (["--val", "nowhere"], "nowhere: no such file or folder"),
+        (["--preset", "small"], "--preset small: choose one of auto, paper, modern, demo"),
+    ],
+)
+def test_bad_flags(
+    places: Path, tool: Tool, tmp_path: Path, flags: list[str], message: str
+) -> None:
+    args = ("--data", places, "--workers", 0, "--out", tmp_path / "x", *flags)
+    status, _, err = tool("train_geo", *args)
+    assert status == 2, err
+    assert message in " ".join(err.split())
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_configuration_comes_back_from_its_file() -> None:
+    config = replace(DEMO_GEO, cells=(Path("a.csv"), Path("b.csv")), data=Path("d"))
+    assert from_json(TrainGeo, json.loads(json.dumps(to_json(config)))) == config

@@ -1,0 +1,20 @@
+#!/usr/bin/env python
+"""Train and evaluate a geolocator: ``tools/train_geo.py`` alone works."""
+
+from __future__ import annotations
+
+from configs.geolocation import TrainGeo, choose_geo_preset
+from tools import cli
+from tools.train_cls import read_flags
+
+
+def main() -> None:
+    """Train, evaluate what was saved, report."""
+    config = read_flags(TrainGeo, choose_geo_preset)
+    from tools.geolocating import train_geolocator
+
+    cli.result(config.common, *train_geolocator(config))
+
+
+if __name__ == "__main__":
+    cli.run(main)
