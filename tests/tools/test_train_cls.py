@@ -9,6 +9,8 @@ import torch
 
 from datasets.demo_labels import draw_shapes
 from tasks.card import load_weights, read_card
+from tasks.classification.model import Classifier
+from tasks.classification.task import resolution_at
 from tests.conftest import Tool
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
@@ -127,10 +129,53 @@ def test_a_grid_trains_each_once_and_goes_on(
     assert [row["seeds"] for row in rows] == [1, 1, 2]
     assert rows[2]["spread"] is not None
     assert (folder / "grid.html").exists()
-    monkeypatch.setattr("tools.grid.train_classifier", partial(pytest.fail, "trained again"))
+    monkeypatch.setattr(
+        "tools.classifying.train_classifier", partial(pytest.fail, "trained again")
+    )
     status, again, err = tool("train_cls", "--resume", folder)
     assert status == 0, err
     assert again == text
+
+
+def test_a_grid_varies_rate_and_length(shapes: Path, tool: Tool, tmp_path: Path) -> None:
+    folder = tmp_path / "grid"
+    grid = ("--grid", "lr=.01,.001", "epochs=1")
+    status, _, err = tool("train_cls", "--data", shapes, "--out", folder, *SMALL, *grid)
+    assert status == 0, err
+    for rate in (0.01, 0.001):
+        name = f"mobilenet_v1-a0.25-32-lr{rate:g}-epochs1-seed0"
+        fit = json.loads((folder / name / "config.json").read_text())["fit"]
+        assert (fit["lr"], fit["epochs"]) == (rate, 1)
+    rows = json.loads((folder / "grid.json").read_text())
+    assert [row["seeds"] for row in rows] == [1, 1], "other rates are other networks"
+
+
+def test_resolution_grows_in_training_alone(
+    shapes: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+    evaluated: list[int] = []
+    inner = Classifier.raw
+
+    def watch(self: Classifier, images: torch.Tensor) -> torch.Tensor:
+        (trained if self.training else evaluated).append(images.shape[-1])
+        return inner(self, images)
+
+    monkeypatch.setattr(Classifier, "raw", watch)
+    args = (*SMALL, "--size", 64, "--progressive", 0.5, "--epochs", 4)
+    status, _, err = tool("train_cls", "--data", shapes, "--out", tmp_path / "run", *args)
+    assert status == 0, err
+    assert trained == sorted(trained)
+    assert (trained[0], trained[-1]) == (32, 64)
+    assert set(trained) == {32, 40, 48, 56, 64}
+    assert set(evaluated) == {64}
+
+
+def test_resolution_by_hand() -> None:
+    at = partial(resolution_at, start=0.5, full=224, least=32)
+    assert [at(share) for share in (0, 0.375, 0.75, 1)] == [112, 168, 224, 224]
+    assert resolution_at(0, start=0.1, full=64, least=32) == 32
+    assert resolution_at(0, start=1, full=52, least=32) == 52
 
 
 @pytest.mark.parametrize(
