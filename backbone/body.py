@@ -77,6 +77,15 @@ class Body(nn.Module):
                 features[ends[index]] = x
         return features
 
+    def depths(self) -> dict[nn.Parameter, int]:
+        """How many layers below the head each parameter stands: 1 in the last, most in the stem.
+
+        Layers without parameters, such as pools, are not counted.
+        """
+        layers = [list(layer.parameters()) for layer in reversed(self.layers)]
+        learning = filter(None, layers)
+        return {p: depth for depth, layer in enumerate(learning, start=1) for p in layer}
+
     def split(self, stride: int) -> tuple[nn.Sequential, nn.Sequential]:
         """Cut the body after its last layer at ``stride``: (base, rest), sharing the weights.
 

@@ -1,9 +1,10 @@
-"""Built-in pictures with one label each: shapes in folders, animals as Stanford Dogs."""
+"""Built-in pictures with one label each: shapes, breeds as Stanford Dogs, and a noisy web."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,11 +15,14 @@ from tqdm import tqdm
 
 from datasets.breeds import BREEDS, draw_animal
 from datasets.demo import SHAPES, background, clutter, outline, paint
-from datasets.images import Image, save_image
+from datasets.images import Image, crop_to_box, save_image
 from datasets.stamp import make_once
 
-SHAPES_STAMP, BREEDS_STAMP = "shapes.json", "breeds.json"
+SHAPES_STAMP, BREEDS_STAMP, WEB_STAMP = "shapes.json", "breeds.json", "web.json"
 _PARTS = ("train", "val")
+_TRAIN, _TEST, _WEB, _STRAY = range(4)
+
+Key = tuple[int, int, int, int]  # Seed of a picture: the set's, kind, label, index.
 
 
 def draw_shapes(
@@ -41,14 +45,15 @@ def draw_shapes(
     """
 
     def fill(folder: Path) -> None:
-        def draw(key: tuple[int, ...]) -> None:
+        def draw(key: Key) -> None:
             _, part, label, index = key
             place = folder / _PARTS[part] / SHAPES[label]
             place.mkdir(parents=True, exist_ok=True)
             picture = draw_shape(np.random.default_rng(key), SHAPES[label], size)
             save_image(place / f"{index:04d}.png", picture)
 
-        _draw_all(draw, seed, (num_train, num_val), len(SHAPES), "drawing shapes")
+        keys = _keys(seed, {_TRAIN: num_train, _TEST: num_val}, len(SHAPES))
+        _draw_all(draw, keys, "drawing shapes")
 
     wanted = _wanted(num_train, num_val, size, seed)
     return make_once(root, SHAPES_STAMP, wanted, fill)
@@ -88,7 +93,7 @@ def draw_breeds(
     """
 
     def fill(folder: Path) -> None:
-        def draw(key: tuple[int, ...]) -> None:
+        def draw(key: Key) -> None:
             _, part, label, index = key
             name = _breed_file(label, part * num_train + index)
             picture, box = draw_animal(np.random.default_rng(key), BREEDS[label], size)
@@ -97,11 +102,81 @@ def draw_breeds(
             save_image(folder / "Images" / f"{name}.jpg", picture)
             (folder / "Annotation" / name).write_text(_xml(name, box, size))
 
-        _draw_all(draw, seed, (num_train, num_val), len(BREEDS), "drawing breeds")
+        keys = _keys(seed, {_TRAIN: num_train, _TEST: num_val}, len(BREEDS))
+        _draw_all(draw, keys, "drawing breeds")
         _write_list(folder / "train_list.mat", range(num_train))
         _write_list(folder / "test_list.mat", range(num_train, num_train + num_val))
 
     return make_once(root, BREEDS_STAMP, _wanted(num_train, num_val, size, seed), fill)
+
+
+def draw_web(
+    root: Path,
+    *,
+    num: int = 150,
+    wrong: float = 0.25,
+    copies: int = 3,
+    strays: int = 10,
+    size: int = 128,
+    seed: int = 0,
+) -> Path:
+    """Draw what a search of the web for each breed might bring, unless it is there.
+
+    Close-ups in folders that are named as people write (``alder hound``), a known share of them
+    of another breed; copies of test photos of :func:`draw_breeds` with the same size and seed,
+    smaller, recompressed, every other one mirrored (``seen_*.jpg``); and a folder that is no
+    breed.
+
+    Args:
+        root: Folder to fill.
+        num: Pictures of each breed, without copies.
+        wrong: Share of them that show another breed.
+        copies: Of test photos, of each breed.
+        strays: Pictures in the folder that is no breed.
+        size: Side in pixels that animals are drawn at; close-ups are smaller.
+        seed: Of the breeds whose web this is.
+
+    Returns:
+        ``root``.
+
+    Raises:
+        ValueError: If ``root`` holds something else.
+    """
+    counts = {_TEST: copies, _WEB: num}
+    keys = _keys(seed, counts, len(BREEDS))
+    keys += [(seed, _STRAY, index % len(BREEDS), index) for index in range(strays)]
+
+    def fill(folder: Path) -> None:
+        draw = partial(_draw_found, folder, size=size, wrong=round(wrong * num))
+        _draw_all(draw, keys, "drawing a web")
+
+    wanted = {"version": 1, "num": num, "wrong": wrong, "copies": copies, "strays": strays}
+    return make_once(root, WEB_STAMP, {**wanted, "size": size, "seed": seed}, fill)
+
+
+def _draw_found(folder: Path, key: Key, *, size: int, wrong: int) -> None:
+    """One picture of a web, the first ``wrong`` of a breed's showing another."""
+    _, kind, label, index = key
+    rng = np.random.default_rng((*key, 1))
+    if kind == _TEST:
+        picture, name = _copied(rng, key, size), f"seen_{index:03d}.jpg"
+    else:
+        other = kind == _STRAY or index < wrong
+        shown = (label + other * int(rng.integers(1, len(BREEDS)))) % len(BREEDS)
+        whole, box = draw_animal(np.random.default_rng(key), BREEDS[shown], size)
+        picture, name = crop_to_box(whole, box, rng.uniform(0, 0.25)), f"{index:04d}.jpg"
+    spoken = BREEDS[label].name.replace("_", " ").lower()
+    place = folder / ("mixed breeds" if kind == _STRAY else spoken)
+    place.mkdir(parents=True, exist_ok=True)
+    save_image(place / name, picture, quality=int(rng.integers(70, 95)))
+
+
+def _copied(rng: np.random.Generator, key: Key, size: int) -> Image:
+    """A test photo as it went round: smaller, and every other one mirrored."""
+    picture, _ = draw_animal(np.random.default_rng(key), BREEDS[key[2]], size)
+    side = round(size * rng.uniform(0.7, 0.9))
+    small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(small[:, ::-1] if key[3] % 2 else small, dtype=np.uint8)
 
 
 def _wanted(num_train: int, num_val: int, size: int, seed: int) -> dict[str, int]:
@@ -109,20 +184,17 @@ def _wanted(num_train: int, num_val: int, size: int, seed: int) -> dict[str, int
     return {"version": 1, **counts, "size": size, "seed": seed}
 
 
-def _draw_all(
-    draw: Callable[[tuple[int, ...]], None],
-    seed: int,
-    counts: tuple[int, int],
-    num_classes: int,
-    title: str,
-) -> None:
-    """Call ``draw`` with every (seed, part, label, index)."""
-    keys = [
-        (seed, part, label, index)
-        for part, count in enumerate(counts)
+def _keys(seed: int, counts: dict[int, int], num_classes: int) -> list[Key]:
+    """Of so many pictures of each kind and class."""
+    return [
+        (seed, kind, label, index)
+        for kind, count in counts.items()
         for label in range(num_classes)
         for index in range(count)
     ]
+
+
+def _draw_all(draw: Callable[[Key], None], keys: list[Key], title: str) -> None:
     with ThreadPoolExecutor() as pool:
         list(tqdm(pool.map(draw, keys), title, len(keys), unit="image"))
 

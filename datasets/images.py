@@ -21,8 +21,9 @@ _SIDEWAYS = frozenset({5, 6, 7, 8})
 _EXIF_ORIENTATION = 0x0112
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _ENDS = {"JPEG": _JPEG_END, "MPO": _JPEG_END, "PNG": b"IEND\xaeB`\x82"}
-# OpenCV's own limit; Pillow's lower one would call the photos of some phones an attack.
-PilImage.MAX_IMAGE_PIXELS = 2**30
+# Pillow refuses twice as many: so 2**30, OpenCV's own limit. By default it would call the photos
+# of some phones an attack.
+PilImage.MAX_IMAGE_PIXELS = 2**29
 
 
 def read_image(path: Path | str, *, upright: bool) -> Image:
@@ -115,6 +116,32 @@ def _ends_whole(path: Path | str, end: bytes) -> bool:
         file.seek(0, 2)
         file.seek(max(0, file.tell() - 64))
         return file.read().rstrip(b"\0").endswith(end)
+
+
+def crop_to_box(image: Image, box: NDArray[np.float64], margin: float) -> Image:
+    """Cut a photo to what it is about: the square around its box, as far as there is picture.
+
+    A network takes the central square of what it is given: of a long window it would lose head
+    and tail.
+
+    Args:
+        image: (H, W, 3).
+        box: (4,) x1 y1 x2 y2 in pixels; NaN stands for none.
+        margin: Share of the box's longer side that is added at both its ends.
+
+    Returns:
+        A view of the picture; all of it if there is no box, or no picture in the box.
+    """
+    size = np.array(image.shape[1::-1], dtype=np.float64)
+    corners = np.clip(box, 0, np.tile(size, 2))
+    extent = corners[2:] - corners[:2]
+    if not (extent > 0).all():  # Also if they are NaN.
+        return image
+    sides = np.minimum((1 + 2 * margin) * extent.max(), size)
+    first = np.clip((corners[:2] + corners[2:] - sides) / 2, 0, size - sides)
+    x1, y1 = np.floor(first).astype(int)
+    x2, y2 = np.ceil(first + sides).astype(int)
+    return image[y1:y2, x1:x2]
 
 
 def save_image(path: Path, image: Image, quality: int = 92) -> None:

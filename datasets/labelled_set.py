@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets.images import Image
-from datasets.label_transforms import crop_to_box
 from datasets.labelled import LabelledData
 from datasets.loader import Draw, EpochSampler, ResumableLoader, make_loader
 from datasets.types import LabelBatch
@@ -49,15 +48,12 @@ class LabelledSet:
         data: Photos and labels.
         transform: Applied to (photo, random seed).
         seed: Base of the augmentation's randomness.
-        box_margin: Cut photos to their boxes and this share of the box's sides around them
-            first; None takes whole photos.
         cache: Keep all photos decoded in memory, which loader processes share, if they take
             less than :data:`CACHE_BYTES`. It changes no result; reading and decoding is about
             half of the work on photos of 64 pixels.
 
     Raises:
-        ValueError: If a margin is given, but the set has no boxes; or the cache meets a photo
-            that cannot be read.
+        ValueError: If the cache meets a photo that cannot be read.
     """
 
     def __init__(
@@ -66,12 +62,9 @@ class LabelledSet:
         transform: Transform,
         seed: int = 0,
         *,
-        box_margin: float | None = None,
         cache: bool = False,
     ) -> None:
-        if box_margin is not None and data.boxes is None:
-            raise ValueError(f"{data.root}: format {data.format} has no boxes to crop photos to")
-        self.data, self.transform, self.seed, self.box_margin = data, transform, seed, box_margin
+        self.data, self.transform, self.seed = data, transform, seed
         self._cache = DecodedPhotos.fill(data) if cache else None
 
     def __len__(self) -> int:
@@ -82,8 +75,6 @@ class LabelledSet:
         """Sample of a draw (epoch, index), a function of (seed, epoch, index) alone."""
         epoch, index = draw
         photo = self.data.image(index) if self._cache is None else self._cache[index]
-        if self.box_margin is not None and self.data.boxes is not None:
-            photo = crop_to_box(photo, self.data.boxes[index], self.box_margin)
         return LabelSample(
             image=self.transform(photo, draw_seed(self.seed, epoch, index)),
             target=int(self.data.labels[index]),

@@ -8,3 +8,10 @@ Augmentation = Literal["ssd", "tf", "flip", "none"]
 LabelAugmentation = Literal["none", "tf_slim", "mild", "modern", "small"]
 Interpolation = Literal["bilinear", "bicubic"]
 Split = Literal["train", "val", "all"]
+# How faces stand in their pictures: anyhow; as LFW's funneled versions; or with eyes, nose and
+# corners of the mouth at fixed places.
+Alignment = Literal["none", "funneled", "five_points"]
+FaceAugmentation = Literal["none", "flip", "face"]
+
+# Bits of 64 in which the perceptual hashes of a photo and its copy may differ.
+COPY_BITS = 10

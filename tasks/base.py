@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from tasks.optim import make_optimizer, rate_factor
+from tasks.optim import body_of, make_optimizer, rate_factor
 from tasks.spec import FitSpec
 
 
@@ -35,17 +35,25 @@ class Task(pl.LightningModule):
         super().__init__()
         self.model, self.fit_spec, self.seed = model, fit, seed
         self.epoch_steps = 0
+        self._holds_body = False
         if fit.channels_last:
             model.to(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> Task:
         """Switch to training, but leave frozen batch norms in evaluation."""
         super().train(mode)
-        if self.fit_spec.freeze_bn:
-            for module in self.model.modules():
+        if self.fit_spec.freeze_bn or self._holds_body:
+            frozen = self.model if self.fit_spec.freeze_bn else body_of(self.model)
+            for module in frozen.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self
+
+    def hold_body(self, hold: bool) -> None:
+        """Keep the body's weights and statistics as they are, or let them learn."""
+        self._holds_body = hold
+        body_of(self.model).requires_grad_(not hold)
+        self.train()
 
     def on_fit_start(self) -> None:
         """Set how fast statistics forget: a short run must not end with those of its start."""
@@ -93,8 +101,20 @@ class Task(pl.LightningModule):
         return batch
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed whatever the network draws, by step: a resumed run then draws the same."""
+        """Seed whatever the network draws, by step: a resumed run then draws the same.
+
+        The body is held or let go here too: a run that resumes within an epoch is not told that
+        it starts.
+        """
+        hold = self.current_epoch < self.fit_spec.frozen_epochs
+        if hold != self._holds_body:
+            self.hold_body(hold)
         torch.manual_seed(hash((self.seed, self.global_step, self.global_rank)) % 2**63)
+
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """The model's losses on a batch, by name."""
+        losses: dict[str, Tensor] = self.model(batch["images"], batch["targets"])
+        return losses
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Sum of the model's losses.
@@ -102,7 +122,7 @@ class Task(pl.LightningModule):
         Raises:
             FloatingPointError: If it is not a number, naming the images of the batch.
         """
-        losses: dict[str, Tensor] = self.model(batch["images"], batch["targets"])
+        losses = self.losses(batch)
         loss = torch.stack(list(losses.values())).sum()
         if not loss.isfinite():
             raise FloatingPointError(

@@ -57,6 +57,11 @@ def choose_device(name: str) -> str:
     return name
 
 
+def local_device(device: str) -> str:
+    """The device of this process among those of its machine."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device
+
+
 def use_bf16(precision: Precision, device: str) -> bool:
     """Whether to train in bfloat16 (weights stay float32)."""
     return precision == "bf16" or (precision == "auto" and has_native_bf16(device))
@@ -99,8 +104,7 @@ def fit(
     compile_network(task, spec.compile)
     callbacks: list[pl.Callback] = [TotalProgress(f"training {folder}")]
     if spec.ema_decay > 0:
-        local = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device
-        callbacks.append(AveragedWeights(spec.ema_decay, local))
+        callbacks.append(AveragedWeights(spec.ema_decay, local_device(device)))
     callbacks.append(RunKeeper(folder, spec.save_minutes, write_best))
     trainer = make_trainer(
         spec,
@@ -120,7 +124,7 @@ def make_trainer(spec: FitSpec, device: str, **options: Any) -> pl.Trainer:
         accelerator=device,
         devices=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
         num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", 1)),
-        strategy="ddp" if world > 1 else "auto",
+        strategy=_strategy(spec, world),
         precision="bf16-mixed" if use_bf16(spec.precision, device) else "32-true",
         max_epochs=spec.epochs,
         check_val_every_n_epoch=spec.eval_every,
@@ -132,6 +136,13 @@ def make_trainer(spec: FitSpec, device: str, **options: Any) -> pl.Trainer:
         plugins=[AtomicCheckpointIO()],
         **options,
     )
+
+
+def _strategy(spec: FitSpec, world: int) -> str:
+    """How processes share their gradients; a body that is held for a while has none."""
+    if world == 1:
+        return "auto"
+    return "ddp_find_unused_parameters_true" if spec.frozen_epochs else "ddp"
 
 
 def _quieten() -> None:
@@ -148,5 +159,6 @@ def _quieten() -> None:
         "The `lr_scheduler.step",
         "Detected call of `lr_scheduler.step",
         "Precision bf16-mixed is not supported",
+        r"module\(s\) in eval mode",
     ):
         warnings.filterwarnings("ignore", f".*{text}.*")

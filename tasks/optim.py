@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from backbone.body import Body
 from tasks.spec import FitSpec
 
 
@@ -81,8 +82,13 @@ class RMSpropTF(Optimizer):
 
 
 def make_optimizer(model: nn.Module, spec: FitSpec) -> Optimizer:
-    """The optimiser that a spec names, with weight decay where the paper wants it."""
+    """The optimiser that a spec names, with weight decay where the paper wants it.
+
+    With a layer decay the layers of the model's ``body`` have rates of their own.
+    """
     groups = decay_groups(model, spec.weight_decay)
+    if spec.layer_decay != 1:
+        groups = rate_groups(groups, body_of(model).depths(), spec.lr, spec.layer_decay)
     if spec.optimizer == "sgd":
         return SGD(groups, spec.lr, momentum=spec.momentum)
     if spec.optimizer == "rmsprop":
@@ -107,6 +113,39 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         {"params": decayed, "weight_decay": weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
+
+
+def body_of(model: nn.Module) -> Body:
+    """The convolutional body that a model stands on."""
+    body = model.body
+    assert isinstance(body, Body)
+    return body
+
+
+def rate_groups(
+    groups: Iterable[dict[str, Any]], depths: Mapping[nn.Parameter, int], lr: float, decay: float
+) -> list[dict[str, Any]]:
+    """Part groups of parameters by how far they stand below the head: ``lr * decay ** depth``.
+
+    Discriminative rates (Howard and Ruder, arXiv 1801.06146, section 3.2): early layers, whose
+    features are general, change least.
+
+    Args:
+        groups: Parameters that share all options but the rate.
+        depths: How many layers below the head a parameter stands; 0 for those not in it.
+        lr: Rate of the head.
+        decay: Of the rate, per layer.
+    """
+    parted: list[dict[str, Any]] = []
+    for group in groups:
+        by_depth: dict[int, list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            by_depth.setdefault(depths.get(parameter, 0), []).append(parameter)
+        parted += [
+            {**group, "params": parameters, "lr": lr * decay**depth}
+            for depth, parameters in sorted(by_depth.items())
+        ]
+    return parted
 
 
 def rate_factor(spec: FitSpec, total_steps: int) -> Callable[[int], float]:

@@ -42,6 +42,12 @@ class FitSpec:
     so few steps that they would still show their start, more: 10 / steps."""
     freeze_bn: bool = False
     """Keep batch-norm statistics as they are: for fine-tuning on few images."""
+    frozen_epochs: int = 0
+    """Epochs at the start in which the body stays as it is and only the head learns: for
+    fine-tuning, where a fresh head would at first pull a good body about."""
+    layer_decay: float = 1.0
+    """Each layer of the body learns at the rate of the one above it times this, the last one at
+    the head's times this; 1 gives all the same rate. For fine-tuning .8 to .95."""
     precision: Precision = "auto"
     """bf16 where the chip computes it natively (auto), always, or never."""
     channels_last: bool = True
@@ -67,6 +73,10 @@ class FitSpec:
         for name in ("epochs", "batch_size", "eval_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
+        if not 0 <= self.frozen_epochs <= self.epochs:
+            raise ValueError(
+                f"--frozen-epochs {self.frozen_epochs} is not in 0..{self.epochs}, the epochs"
+            )
         for name in ("lr", "decay_epochs", "save_minutes"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be above 0")
@@ -76,7 +86,7 @@ class FitSpec:
         for name in ("momentum", "ema_decay", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1)")
-        for name in ("bn_momentum", "decay_rate"):
+        for name in ("bn_momentum", "decay_rate", "layer_decay"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"--{flag_of(name)} {getattr(self, name)} is not in (0, 1]")
 

@@ -59,14 +59,7 @@ def start_classifier(model: Classifier, classes: ClassMap, path: Path) -> tuple[
         ValueError: If body, width, variant or flavour differ, naming both sides.
     """
     state, card = load_weights(path)
-    spec = model.spec.to_json()
-    for name, standard in (("backbone", None), ("alpha", 1.0), ("variant", "standard")):
-        ours, theirs = spec[name], card.model.get(name, standard)
-        if ours != theirs:
-            raise ValueError(
-                f"{path}: the weights have {name} {theirs}, the model to train {ours}; "
-                f"choose --{flag_of(name)} {theirs}"
-            )
+    refuse_other_body(model.spec, card, path)
     _check_flavour(path, card.flavour, model.body.flavour)
     fresh = model.state_dict()
     if card.task != TASK:
@@ -82,6 +75,22 @@ def start_classifier(model: Classifier, classes: ClassMap, path: Path) -> tuple[
     load_into(model, state, str(path))
     new = [n for n, c in zip(classes.names, columns.tolist(), strict=True) if c < 0]
     return card, new
+
+
+def refuse_other_body(spec: ClassifierSpec, card: Card, path: Path) -> None:
+    """Check that a model's body is that of the weights it is to start from.
+
+    Raises:
+        ValueError: If body, width or variant differ, naming both sides.
+    """
+    wanted = spec.to_json()
+    for name, standard in (("backbone", None), ("alpha", 1.0), ("variant", "standard")):
+        ours, theirs = wanted[name], card.model.get(name, standard)
+        if ours != theirs:
+            raise ValueError(
+                f"{path}: the weights have {name} {theirs}, the model to train {ours}; "
+                f"choose --{flag_of(name)} {theirs}"
+            )
 
 
 def _check_flavour(path: Path, theirs: Flavour, ours: Flavour) -> None:

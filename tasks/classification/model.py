@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from backbone.bodies import build_body, default_flavour
 from backbone.flavour import Flavour
 from backbone.layers import Normalize
+from tasks.classification.losses import class_loss
 from tasks.classification.mix import mix
 from tasks.classification.spec import ClassifierSpec, ClassLossSpec
+from tasks.distillation.teaching import Lesson
 
 
 class Classifier(nn.Module):
@@ -65,22 +66,23 @@ class Classifier(nn.Module):
         logits: Tensor = self.head(self.body(self.normalize(images))[self.last_stride])
         return logits
 
-    def forward(self, images: Tensor, targets: Tensor | None = None) -> dict[str, Tensor] | Tensor:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, lesson: Lesson | None = None
+    ) -> dict[str, Tensor] | Tensor:
         """Losses in training, logits in evaluation.
 
         Args:
             images: (B, 3, S, S) RGB 0..255.
             targets: (B,) int64 column of each image, from 0. Needed in training.
+            lesson: What a teacher says of the images, which it sees mixed as this network does.
         """
         if not self.training:
             return self.raw(images)
         assert targets is not None, "training needs targets"
         images, shares = mix(images, targets, self.num_classes, self.loss)
-        return {
-            "class": functional.cross_entropy(
-                self.raw(images).float(), shares, label_smoothing=self.loss.label_smoothing
-            )
-        }
+        logits = self.raw(images).float()
+        losses = {"class": class_loss(logits, shares, self.loss)}
+        return losses if lesson is None else lesson.join(losses, images, logits)
 
 
 def build_classifier(

@@ -15,14 +15,8 @@ from numpy.typing import NDArray
 
 from backbone.cost import Cost
 from datasets.types import ClassMap
-from tasks.classification.evaluator import (
-    MEANINGS,
-    NUM_BINS,
-    Bin,
-    Score,
-    by_recall,
-    unknown_note,
-)
+from tasks.classification.calibration import NUM_BINS, Bin
+from tasks.classification.evaluator import MEANINGS, Score, by_recall, unknown_note
 from tasks.files import write_text
 from tasks.page import Page
 from tasks.plots import confusion_plot, history_plot, most_confused

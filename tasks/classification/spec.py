@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from backbone.spec import BackboneName, Variant
 from tasks.spec import flag_of
+
+Robust = Literal["none", "gce"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class ClassLossSpec:
 
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes; the paper uses none."""
+    robust: Robust = "none"
+    """Against wrong labels. gce: generalised cross-entropy, to which a photo counts less the more
+    unlike its label the network finds it."""
+    gce_q: float = 0.5
+    """How much less, in (0, 1]: towards 0 it is cross-entropy, at 1 it learns slowest."""
     mixup: float = 0.0
     """Beta(a, a) by which pairs of images are blended in training; 0 for none."""
     cutmix: float = 0.0
@@ -64,6 +71,9 @@ class ClassLossSpec:
     each batch takes one of them."""
     dropout: float = 0.001
     """Share of the features that are dropped before the last layer in training."""
+    progressive: float = 1.0
+    """Share of the resolution that training begins with; it grows to the whole over the first
+    three quarters of the run. At .5 a run takes a little more than half the time."""
 
     def __post_init__(self) -> None:
         """Refuse what teaches nothing.
@@ -74,6 +84,10 @@ class ClassLossSpec:
         for name in ("label_smoothing", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1)")
+        if not 0 < self.gce_q <= 1:
+            raise ValueError(f"--gce-q {self.gce_q} is not in (0, 1]")
+        if not 0 < self.progressive <= 1:
+            raise ValueError(f"--progressive {self.progressive} is not in (0, 1]")
         for name in ("mixup", "cutmix"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 0 or more")

@@ -1,0 +1,187 @@
+"""Fine-grained training: a noisy web first, without copies of test photos, then the data."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datasets.demo_labels import draw_breeds, draw_web
+from tasks.card import read_card
+from tasks.classification.task import ClassificationTask
+from tests.conftest import Tool
+from tests.tools.runs import assert_same_run
+from tools import photos
+
+FLAGS = (
+    "--preset demo --size 32 --batch-size 16 --epochs 2 --web-epochs 2 --copy-bits 2 --workers 0"
+)
+SMALL = FLAGS.split()
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sets")
+    draw_breeds(root / "breeds", num_train=4, num_val=2, size=64)
+    draw_web(root / "web", num=5, copies=1, strays=2, size=64)
+    return root
+
+
+@pytest.fixture(scope="module")
+def both(sets: Path) -> tuple[Any, ...]:
+    return ("--data", sets / "breeds", "--web", sets / "web", *SMALL)
+
+
+@pytest.fixture(scope="module")
+def run(both: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A straight run of both stages, as a program of its own would do it."""
+    folder = tmp_path_factory.mktemp("runs") / "straight"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["tools/train_dogs.py", *map(str, both), "--out", str(folder)])
+        from tools.train_dogs import main
+
+        main()
+    return folder
+
+
+def test_a_run_of_two_stages(run: Path) -> None:
+    for place in (run, run / "web"):
+        assert {"model.safetensors", "last.ckpt", "metrics.csv"} <= {
+            p.name for p in place.iterdir()
+        }
+    card, first = read_card(run), read_card(run / "web")
+    assert card.task == first.task == "classification"
+    assert card.classes == first.classes
+    assert len(card.classes) == 12
+    assert "photos cut to their boxes" in card.source
+    assert f"from {run / 'web'}" in card.source
+    assert "boxes" not in first.source
+    report = json.loads((run / "report.json").read_text())
+    assert f"top-1 {first.metrics['top1']:.3f}" in report["facts"]["first stage"]
+    assert "12 that look like test photos" in report["facts"]["web"]
+    record = json.loads((run / "web" / "stage.json").read_text())
+    assert record["unknown"] == ["mixed breeds"]
+    assert len(record["copies"]) == 12
+    assert all("seen_" in web and "Images" in test for web, test in record["copies"])
+
+
+def test_the_other_tools_take_it(run: Path, sets: Path, tool: Tool, tmp_path: Path) -> None:
+    args = (run, "--data", sets / "breeds", "--json", "--out", tmp_path / "e")
+    status, text, err = tool("evaluate", *args, "--boxes")
+    assert status == 0, err
+    ours = json.loads((run / "report.json").read_text())
+    found = json.loads(text)
+    assert found["metrics"]["loss"] == ours["metrics"]["loss"]
+    assert "cut to its box" in found["facts"]["data"]
+    status, text, err = tool("evaluate", *args)
+    assert status == 0, err
+    assert json.loads(text)["metrics"]["loss"] != ours["metrics"]["loss"]
+    photo = next((sets / "breeds/Images").rglob("*.jpg"))
+    status, _, err = tool("predict", run, photo, "--out", tmp_path / "seen")
+    assert status == 0, err
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_it_goes_on_in_the_stage_that_was_interrupted(
+    run: Path, both: tuple[Any, ...], tool: Tool, tmp_path: Path, stage: int
+) -> None:
+    folder = tmp_path / "stopped"
+    inner, begun = ClassificationTask.on_train_batch_start, []
+
+    def fail(self: ClassificationTask, batch: Any, batch_idx: int) -> None:
+        if self.global_step == 0:
+            begun.append(1)
+        if len(begun) == stage and self.global_step == 4:
+            raise KeyboardInterrupt
+        inner(self, batch, batch_idx)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClassificationTask, "on_train_batch_start", fail)
+        assert tool("train_dogs", *both, "--out", folder)[0] == 1
+    assert (folder / "web" / "stage.json").exists() == (stage == 2)
+    if stage == 2:
+        shutil.rmtree(folder / "web" / "tensorboard")  # Nothing of the first is done again.
+        (folder / "web" / "last.ckpt").unlink()
+    status, _, err = tool("train_dogs", "--resume", folder)
+    assert status == 0, err
+    assert_same_run(run, folder)
+    if stage == 1:
+        assert_same_run(run / "web", folder / "web")
+
+
+def test_a_report_is_of_all_photos_on_one_of_two_processes(
+    run: Path, sets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "rank_and_world", lambda: (0, 2))
+    data, card = photos.open_photos(sets / "breeds", "val", None), read_card(run)
+
+    def scored(alone: bool) -> list[int]:
+        split = photos.make_photos(data, card, batch_size=5, workers=0, alone=alone)
+        return [image_id for batch in split.loader for image_id in batch["image_ids"]]
+
+    assert scored(False) == list(range(0, 24, 2))
+    assert scored(True) == list(range(24))
+
+
+def test_without_a_web_there_is_one_stage(sets: Path, tool: Tool, tmp_path: Path) -> None:
+    args = ("--data", sets / "breeds", "--epochs", 1, "--frozen-epochs", 1)
+    status, _, err = tool("train_dogs", *SMALL, *args, "--out", tmp_path / "run")
+    assert status == 0, err
+    assert not (tmp_path / "run" / "web").exists()
+
+
+def test_a_stopped_first_stage_says_how_to_go_on(
+    both: tuple[Any, ...], tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = ClassificationTask.training_step
+
+    def signalled(self: ClassificationTask, batch: Any, batch_idx: int) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return inner(self, batch, batch_idx)
+
+    monkeypatch.setattr(ClassificationTask, "training_step", signalled)
+    status, _, err = tool("train_dogs", *both, "--out", tmp_path / "run")
+    assert status == 1
+    assert err.splitlines()[-1].endswith(f"go on with --resume {tmp_path / 'run'}")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--web", "nowhere"], "--web nowhere: no such folder"),
+        (["--web-epochs", "-1"], "--web-epochs -1 must be 0 or more"),
+        (["--web-lr", "0"], "--web-lr 0.0 must be above 0"),
+        (["--copy-bits", "32"], "--copy-bits 32 is not in 0..31"),
+        (["--gce-q", "0"], "--gce-q 0.0 is not in (0, 1]"),
+        (["--frozen-epochs", "3"], "--frozen-epochs 3 is not in 0..2, the epochs"),
+        (["--layer-decay", "1.5"], "--layer-decay 1.5 is not in (0, 1]"),
+        (["--preset", "small"], "--preset small: choose one of auto, paper"),
+    ],
+)
+def test_bad_flags(sets: Path, tool: Tool, tmp_path: Path, flags: list[str], message: str) -> None:
+    args = ("--data", sets / "breeds", *SMALL, "--out", tmp_path / "x", *flags)
+    status, _, err = tool("train_dogs", *args)
+    assert status == 2, err
+    assert message in err
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_web_of_other_things(sets: Path, tool: Tool, tmp_path: Path) -> None:
+    web = tmp_path / "web"
+    shutil.copytree(sets / "web" / "mixed breeds", web / "cats")
+    args = ("--data", sets / "breeds", "--web", web, *SMALL, "--out", tmp_path / "x")
+    status, _, err = tool("train_dogs", *args)
+    assert status == 2
+    assert "none of its 1 folders (cats) is named like a class of the data (Alder_hound" in err
+    assert not (tmp_path / "x").exists()
+
+
+def test_boxes_that_are_not_there(sets: Path, tool: Tool, tmp_path: Path) -> None:
+    args = ("--data", sets / "web", *SMALL, "--out", tmp_path / "x")
+    status, _, err = tool("train_dogs", *args)
+    assert status == 2
+    assert "--boxes" in err
+    assert "format folders has no boxes" in err

@@ -1,0 +1,20 @@
+#!/usr/bin/env python
+"""Train and evaluate a fine-grained classifier: ``tools/train_dogs.py`` alone works."""
+
+from __future__ import annotations
+
+from configs.fine_grained import TrainDogs, choose_dogs_preset
+from tools import cli
+from tools.train_cls import read_flags
+
+
+def main() -> None:
+    """Train on web photos, then on the data; evaluate what was saved, report."""
+    config = read_flags(TrainDogs, choose_dogs_preset)
+    from tools.dogs import train_dogs
+
+    cli.result(config.common, *train_dogs(config))
+
+
+if __name__ == "__main__":
+    cli.run(main)
