@@ -1,9 +1,10 @@
-"""What the classification tools share: from a path to examined photos, loaders, a report."""
+"""A classifier's training and evaluation, from the configuration to the report."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,40 +15,43 @@ from backbone.bodies import default_flavour
 from backbone.cost import Cost, count_cost
 from configs.classification import TrainCls
 from configs.tools import Evaluate
-from datasets.classification import open_labelled, read_wanted
-from datasets.demo_labels import draw_shapes
+from datasets.classification import is_sharded
 from datasets.label_transforms import LabelTransform
-from datasets.labelled import LabelledData, choose_classes
-from datasets.labelled_set import LabelledSet, label_loader
-from datasets.labels_check import describe_labels, examine_labels_or_refuse
-from datasets.loader import ResumableLoader
-from datasets.spec import Split
-from datasets.types import LabelBatch
+from datasets.labelled import LabelledData
 from tasks.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
 from tasks.card import Card, read_card
-from tasks.classification.evaluator import (
-    LabelEvaluator,
-    Score,
-    columns_in,
-    format_classes,
-    format_metrics,
-)
+from tasks.classification.evaluator import Score, columns_in, format_classes, format_metrics
 from tasks.classification.gradcam import Explainer
 from tasks.classification.inference import classify
-from tasks.classification.load import TASK, load_classifier, start_classifier
+from tasks.classification.load import (
+    TASK,
+    load_classifier,
+    refuse_other_body,
+    start_classifier,
+)
 from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.report import ReportData, write_report
 from tasks.classification.spec import ClassifierSpec
 from tasks.classification.task import ClassificationTask
-from tasks.engine import rank_and_world
+from tasks.distillation.teaching import Teaching
 from tasks.history import METRICS_NAME, read_metrics
 from tasks.spec import WEIGHTS_NAME
 from tools import cli
 from tools.fitting import fit_and_keep
+from tools.photos import (
+    Data,
+    Photos,
+    data_or_shapes,
+    make_photos,
+    open_both,
+    open_data,
+    training_loader,
+)
 from tools.running import evaluation_folder, is_first, new_run_folder, save_config
+from tools.teaching import open_teaching
 
-SHAPES = Path("data")
 REPORT_NAME = "report.json"
+_CUT = ", photos cut to their boxes,"
 
 
 def classifier_cost(spec: ClassifierSpec, num_classes: int) -> Cost:
@@ -55,73 +59,6 @@ def classifier_cost(spec: ClassifierSpec, num_classes: int) -> Cost:
     with torch.device("meta"):
         model = build_classifier(spec, num_classes)
     return count_cost(model, (1, 3, spec.size, spec.size), lambda m, x: m.raw(x))
-
-
-def data_or_shapes(path: Path | None, seed: int) -> Path:
-    """The user's data, or the built-in shapes, drawn where they are not there yet."""
-    if path is not None:
-        return path
-    shapes = SHAPES / f"shapes-{seed}"
-    cli.say(f"no --data given: using built-in shapes ({shapes})")
-    return draw_shapes(shapes, seed=seed)
-
-
-def open_photos(
-    path: Path, split: Split, wanted: Path | None, other: LabelledData | None = None
-) -> LabelledData:
-    """Read a split and have the data doctor look at it.
-
-    Args:
-        path: Data set.
-        split: Part of it.
-        wanted: File that names the classes to take, or None for all.
-        other: The other split, to tell photos that stand in both.
-
-    Raises:
-        ValueError: If the data cannot be used.
-    """
-    data = open_labelled(path, split)
-    if wanted is not None:
-        data = choose_classes(data, read_wanted(wanted))
-    try:
-        checkup = examine_labels_or_refuse(data, other)
-    except ValueError as error:
-        raise ValueError(f"{split} data: {error}") from error
-    if split == "train" or checkup.findings:
-        cli.say(f"{split} data: {describe_labels(checkup, lines=5)}")
-    return checkup.data
-
-
-@dataclass(frozen=True)
-class Photos:
-    """A labelled split, ready to be scored."""
-
-    data: LabelledData
-    loader: ResumableLoader[LabelBatch]
-    evaluator: LabelEvaluator
-
-
-def make_photos(
-    data: LabelledData, card: Card, *, batch_size: int, workers: int, cache: bool = False
-) -> Photos:
-    """Loader and evaluator of a split for a model, prepared as its card says.
-
-    Raises:
-        ValueError: If model and data have no class name in common.
-    """
-    rank, world = rank_and_world()
-    spec = card.flavour.input
-    transform = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-    loader = label_loader(
-        LabelledSet(data, transform, cache=cache),
-        batch_size=batch_size,
-        train=False,
-        workers=workers,
-        rank=rank,
-        world=world,
-    )
-    columns = columns_in(card.classes, data.classes)
-    return Photos(data, loader, LabelEvaluator(data.labels, data.classes, columns))
 
 
 def train_classifier(config: TrainCls, folder: Path | None = None) -> tuple[dict[str, Any], str]:
@@ -142,31 +79,81 @@ def train_classifier(config: TrainCls, folder: Path | None = None) -> tuple[dict
     device = cli.prepare(config.common)
     folder = folder or config.resume or new_run_folder(config.common, config.preset)
     path = data_or_shapes(config.data, config.common.seed)
-    train = open_photos(path, "train", config.classes)
-    val = open_photos(path, "val", config.classes, train)
-    model, card = make_model(config, train, path)
+    train, val = open_both(config, path)
+    teaching = open_teaching(config, train, device)
+    model, card = make_model(config, train, path, teaching)
     if is_first():
         save_config(config, folder)
+    fit_classifier(
+        config, model, card, train, val, folder=folder, device=device, teaching=teaching
+    )
+    return report_run(config, val, path, folder=folder, device=device, started=started)
+
+
+def fit_classifier(
+    config: TrainCls,
+    model: Classifier,
+    card: Card,
+    train: Data,
+    val: Data,
+    *,
+    folder: Path,
+    device: str,
+    teaching: Teaching | None = None,
+) -> None:
+    """Train a model on opened data in a folder, which keeps the best evaluation's weights.
+
+    Raises:
+        InterruptedRun: If a signal stopped it, after saving.
+    """
     workers = cli.choose_workers(config.workers)
     photos = make_photos(
         val, card, batch_size=config.fit.batch_size, workers=workers, cache=config.cache
     )
-    task = ClassificationTask(model, config.fit, config.common.seed, photos.evaluator)
     fit_and_keep(
-        task,
-        _train_loader(config, train, workers),
+        ClassificationTask(model, config.fit, config.common.seed, photos.evaluator, teaching),
+        training_loader(config, train, workers),
         photos.loader,
         card,
         folder=folder,
         device=device,
         resume=config.resume is not None,
     )
+
+
+def report_run(
+    config: TrainCls,
+    val: Data,
+    path: Path,
+    *,
+    folder: Path,
+    device: str,
+    started: float,
+    notes: Sequence[tuple[str, str]] = (),
+) -> tuple[dict[str, Any], str]:
+    """Evaluate the weights that a run kept and write its report.
+
+    Args:
+        config: Of the run.
+        val: To evaluate on.
+        path: Of the data, for the title.
+        folder: Of the run.
+        device: To compute on.
+        started: When, by ``time.perf_counter``.
+        notes: More facts, (name, value), for the report.
+
+    Returns:
+        As :func:`train_classifier`.
+    """
     if not is_first():
         return {}, ""
     best, card = load_classifier(folder)
-    photos = make_photos(val, card, batch_size=config.fit.batch_size, workers=workers)
+    workers = cli.choose_workers(config.workers)
+    photos = make_photos(val, card, batch_size=config.fit.batch_size, workers=workers, alone=True)
     title = f"{config.model.backbone} on {path.name}"
-    score, report = score_and_report(best, card, photos, folder=folder, device=device, title=title)
+    score, report = score_and_report(
+        best, card, photos, folder=folder, device=device, title=title, notes=notes
+    )
     minutes = (time.perf_counter() - started) / 60
     report = {"folder": str(folder), "minutes": round(minutes, 2), **report}
     cli.write_json(folder / REPORT_NAME, report)
@@ -174,30 +161,23 @@ def train_classifier(config: TrainCls, folder: Path | None = None) -> tuple[dict
     return report, f"{text}\ntook {minutes:.1f} minutes"
 
 
-def _train_loader(
-    config: TrainCls, data: LabelledData, workers: int
-) -> ResumableLoader[LabelBatch]:
-    rank, world = rank_and_world()
-    transform = LabelTransform(
-        config.model.size, config.augment, interpolation=config.interpolation
-    )
-    return label_loader(
-        LabelledSet(data, transform, config.common.seed, cache=config.cache),
-        batch_size=config.fit.batch_size,
-        train=True,
-        workers=workers,
-        seed=config.common.seed,
-        rank=rank,
-        world=world,
-    )
+def make_model(
+    config: TrainCls, data: Data, path: Path, teaching: Teaching | None = None
+) -> tuple[Classifier, Card]:
+    """The classifier to train, and the card of what it will be.
 
-
-def make_model(config: TrainCls, data: LabelledData, path: Path) -> tuple[Classifier, Card]:
-    """The classifier to train, and the card of what it will be."""
+    Args:
+        config: What to train.
+        data: Its training data.
+        path: Of the data.
+        teaching: What it learns from besides labels.
+    """
     torch.manual_seed(config.common.seed)
     flavour, origin = default_flavour(config.model.backbone), "from scratch"
     if config.weights is not None:
-        flavour, origin = read_card(config.weights).flavour, f"from {config.weights}"
+        told = read_card(config.weights)
+        refuse_other_body(config.model, told, config.weights)
+        flavour, origin = told.flavour, f"from {config.weights}"
     seen = replace(
         flavour.input,
         size=config.model.size,
@@ -212,17 +192,19 @@ def make_model(config: TrainCls, data: LabelledData, path: Path) -> tuple[Classi
         folded = start.folded
         known = len(data.classes) - len(new)
         cli.say(f"weights of {config.weights}: {known} classes known, {len(new)} start anew")
-        if folded and not config.fit.freeze_bn:
+        if folded:
             cli.say("measuring batch-norm statistics, which the weights came without")
-            pairs = zip(range(CALIBRATION_BATCHES), _train_loader(config, data, 0), strict=False)
+            pairs = zip(range(CALIBRATION_BATCHES), training_loader(config, data, 0), strict=False)
             calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])
             folded = False
+    if teaching is not None:
+        origin += f", taught by {teaching.name},"
     card = Card(
         task=TASK,
         model=config.model.to_json(),
         flavour=flavour,
         classes=data.classes,
-        source=f"trained {origin} on {path} by {config.command}",
+        source=f"trained {origin} on {path}{_CUT if config.boxes else ''} by {config.command}",
         folded=folded,
     )
     return model, card
@@ -236,8 +218,21 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
     )
 
 
+def data_text(data: LabelledData) -> str:
+    """What was evaluated on, for a report."""
+    cut = "" if data.box_margin is None else ", each cut to its box"
+    return f"{data.root}: {len(data)} photos ({data.format}){cut}"
+
+
 def score_and_report(
-    model: Classifier, card: Card, photos: Photos, *, folder: Path, device: str, title: str
+    model: Classifier,
+    card: Card,
+    photos: Photos,
+    *,
+    folder: Path,
+    device: str,
+    title: str,
+    notes: Sequence[tuple[str, str]] = (),
 ) -> tuple[Score, dict[str, Any]]:
     """Run a model over a split, score it, and leave predictions and report in a folder."""
     evaluator = photos.evaluator.fresh()
@@ -258,9 +253,10 @@ def score_and_report(
         ("cost", str(cost)),
         ("classes", str(len(card.classes))),
         ("weights", card.source),
-        ("data", f"{data.root}: {len(data)} photos ({data.format})"),
-        ("left out", f"{data.left_out} photos, unreadable"),
+        ("data", data_text(data)),
+        ("left out", f"{photos.left_out} photos, unreadable"),
         ("time", f"{seconds:.1f} s for {len(data)} photos on {device}"),
+        *notes,
     ]
     report = write_report(
         folder,
@@ -295,7 +291,9 @@ def evaluate_classifier(args: Evaluate) -> tuple[dict[str, Any], str]:
     args.refuse("scorer", "proposals", "post", task=TASK)
     model, card = load_classifier(args.weights)
     path = data_or_shapes(args.data, args.common.seed)
-    data = open_photos(path, args.split or "val", args.classes)
+    # Shards to evaluate on are what was named; a labelled set gives up a part of itself.
+    split, whole = args.split or "val", is_sharded(path)
+    data = open_data(path, split, args.classes, whole=whole, boxes=args.boxes)
     workers = cli.choose_workers(args.workers)
     photos = make_photos(data, card, batch_size=args.batch_size, workers=workers)
     folder = evaluation_folder(args.common, args.weights, path)

@@ -212,7 +212,7 @@ def evaluate_detector(args: Evaluate) -> tuple[dict[str, Any], str]:
         ValueError: If data, weights or flags do not fit.
     """
     device = cli.prepare(args.common)
-    args.refuse("classes", task=TASK)
+    args.refuse("classes", "boxes", task=TASK)
     original = args.weights.suffix == ".tflite"
     model: Detector | LiteRtDetector
     if original and args.proposals is not None:

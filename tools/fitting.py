@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from datasets.loader import ResumableLoader
+from datasets.loader import Resumable
 from tasks.base import Task
 from tasks.card import Card, save_weights
 from tasks.checkpoint import LAST_NAME, InterruptedRun
@@ -18,22 +18,38 @@ from tasks.spec import WEIGHTS_NAME
 
 def fit_and_keep(
     task: Task,
-    loader: ResumableLoader[Any],
-    val_loader: ResumableLoader[Any],
+    loader: Resumable[Any],
+    val_loader: Resumable[Any],
     card: Card,
     *,
     folder: Path,
     device: str,
     resume: bool,
+    training_only: str | None = None,
 ) -> None:
     """Train in a run folder, with the weights of the best evaluation in its weights file.
+
+    Args:
+        task: What to train.
+        loader: Of training batches.
+        val_loader: Of validation batches.
+        card: Of the weights; it gets their metrics.
+        folder: Of the run.
+        device: To compute on.
+        resume: Go on from the folder's checkpoint.
+        training_only: Beginning of the names of tensors that stay out of the weights file.
 
     Raises:
         InterruptedRun: If a signal stopped it, after saving; it says how to go on.
     """
 
     def write_best(state: dict[str, Tensor], metrics: dict[str, float]) -> None:
-        save_weights(folder / WEIGHTS_NAME, state, replace(card, metrics=metrics))
+        kept = {
+            name: tensor
+            for name, tensor in state.items()
+            if training_only is None or not name.startswith(training_only)
+        }
+        save_weights(folder / WEIGHTS_NAME, kept, replace(card, metrics=metrics))
 
     try:
         fit(

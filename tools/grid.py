@@ -5,20 +5,22 @@ from __future__ import annotations
 import itertools
 import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-from configs.classification import TrainCls
+from configs.training import StudentTraining
 from tasks.checkpoint import LAST_NAME
 from tasks.classification.spec import ClassifierSpec
 from tasks.files import write_text
 from tasks.page import Page
 from tools import cli
-from tools.classifying import REPORT_NAME, train_classifier
+from tools.classifying import REPORT_NAME
 from tools.paper_plots import Point, draw_figures
 from tools.running import is_first, new_run_folder, save_config
+
+Config = TypeVar("Config", bound=StudentTraining)
 
 # What a grid may vary, by the paper's words and by our flags, and how its values are read.
 _KEYS = {
@@ -30,23 +32,42 @@ _KEYS = {
     "backbone": str,
     "stem_stride": int,
     "seed": int,
+    "lr": float,
+    "epochs": int,
 }
+_OF_FIT = {"lr", "epochs"}
 _SAME = {"width": "alpha", "resolution": "size"}
 _NEXT_GROUP = "+"
 
 
-def expand(config: TrainCls) -> list[tuple[str, TrainCls]]:
+class Measure(NamedTuple):
+    """What the runs of a grid are compared by.
+
+    Attributes:
+        name: In a report's metrics, with ``_low`` and ``_high`` for the ends of its interval.
+        title: For people.
+    """
+
+    name: str
+    title: str
+
+
+TOP1 = Measure("top1", "top-1")
+
+
+def expand(config: Config) -> list[tuple[str, Config]]:
     """The runs of a grid: (folder name, configuration), each combination once.
 
     Raises:
         ValueError: On an unknown key or an impossible value, naming it.
     """
-    runs: dict[str, TrainCls] = {}
+    runs: dict[str, Config] = {}
     for group in _groups(config.grid):
         keys = [key for key, _ in group]
         for values in itertools.product(*(choices for _, choices in group)):
-            run = _apply(config, dict(zip(keys, values, strict=True)))
-            name = _name(run)
+            chosen = dict(zip(keys, values, strict=True))
+            run = _apply(config, dict(chosen))
+            name = _name(run, {key: chosen[key] for key in keys if key in _OF_FIT})
             runs.setdefault(name, run)
     return list(runs.items())
 
@@ -69,23 +90,29 @@ def _parse(word: str) -> tuple[str, list[Any]]:
         raise ValueError(f"--grid {word}: {error}") from error
 
 
-def _apply(config: TrainCls, values: dict[str, Any]) -> TrainCls:
+def _apply(config: Config, values: dict[str, Any]) -> Config:
     """A configuration with some values changed; other bodies have no width and no variants."""
     seed = values.pop("seed", config.common.seed)
+    fit = {key: values.pop(key) for key in list(values) if key in _OF_FIT}
     model = config.model
     if values.get("backbone", model.backbone) != "mobilenet_v1":
         model = ClassifierSpec(size=model.size)
+    model, distill = replace(model, **values), config.distill
+    if distill.targets is not None:  # Stored answers are to pictures of one size and seed.
+        distill = replace(distill, targets=distill.targets / f"{model.size}-seed{seed}")
     return replace(
         config,
         grid=(),
         resume=None,
-        model=replace(model, **values),
+        model=model,
+        distill=distill,
+        fit=replace(config.fit, **fit),
         common=replace(config.common, seed=seed),
     )
 
 
-def _name(run: TrainCls) -> str:
-    """Folder name: mobilenet_v1-a1-64-shallow-seed1."""
+def _name(run: StudentTraining, fit: dict[str, Any]) -> str:
+    """Folder name: mobilenet_v1-a1-64-shallow-lr0.01-seed1."""
     spec = run.model
     parts: list[str] = [spec.backbone]
     if spec.backbone == "mobilenet_v1":
@@ -95,13 +122,23 @@ def _name(run: TrainCls) -> str:
         parts.append(spec.variant)
     if spec.stem_stride != 2:
         parts.append(f"stem{spec.stem_stride}")
+    parts += [f"{key}{value:g}" for key, value in fit.items()]
     return "-".join([*parts, f"seed{run.common.seed}"])
 
 
-def train_grid(config: TrainCls) -> None:
+def train_grid(
+    config: Config,
+    train: Callable[[Config, Path], tuple[dict[str, Any], str]],
+    measure: Measure = TOP1,
+) -> None:
     """Train what a grid names, one run after another, and write a table and plots.
 
     Runs that are finished are not repeated; one that was interrupted goes on.
+
+    Args:
+        config: With the grid.
+        train: Trains one of its runs in a folder, and gives its report.
+        measure: What they are compared by.
 
     Raises:
         ValueError: If the grid, data or flags do not fit.
@@ -120,33 +157,34 @@ def train_grid(config: TrainCls) -> None:
         else:
             cli.say(f"run {number} of {len(runs)}: {name}")
             begun = (inside / LAST_NAME).exists()
-            done, _ = train_classifier(replace(run, resume=inside if begun else None), inside)
+            done, _ = train(replace(run, resume=inside if begun else None), inside)
         rows.append({"run": name, "model": run.model.to_json(), "seed": run.common.seed, **done})
     if not is_first():
         return
-    table = summarise(rows)
-    write_page(folder, table, config.command)
-    cli.result(config.common, {"folder": str(folder), "rows": table}, as_text(table, folder))
+    table = summarise(rows, measure)
+    write_page(folder, table, config.command, measure)
+    text = as_text(table, folder, measure)
+    cli.result(config.common, {"folder": str(folder), "rows": table}, text)
 
 
-def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarise(rows: Sequence[dict[str, Any]], measure: Measure) -> list[dict[str, Any]]:
     """One row per network, over its seeds: mean, standard deviation and number of runs."""
     networks: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        networks.setdefault(json.dumps(row["model"]), []).append(row)
+        networks.setdefault(row["run"].rpartition("-seed")[0], []).append(row)
     table = []
-    for same in networks.values():
-        first, top1 = same[0], [row["metrics"]["top1"] for row in same]
+    for name, same in networks.items():
+        first, values = same[0], [row["metrics"][measure.name] for row in same]
         table.append(
             {
-                "network": first["run"].rpartition("-seed")[0],
+                "network": name,
                 "model": first["model"],
                 "mult_adds": first["cost"]["mult_adds"],
                 "params": first["cost"]["params"],
-                "top1": statistics.mean(top1),
-                "spread": statistics.stdev(top1) if len(top1) > 1 else None,
-                "low": first["metrics"]["top1_low"],
-                "high": first["metrics"]["top1_high"],
+                measure.name: statistics.mean(values),
+                "spread": statistics.stdev(values) if len(values) > 1 else None,
+                "low": first["metrics"][f"{measure.name}_low"],
+                "high": first["metrics"][f"{measure.name}_high"],
                 "seeds": len(same),
                 "minutes": statistics.mean(row.get("minutes", 0.0) for row in same),
             }
@@ -154,21 +192,25 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return table
 
 
-def as_text(table: Sequence[dict[str, Any]], folder: Path) -> str:
+def as_text(table: Sequence[dict[str, Any]], folder: Path, measure: Measure) -> str:
     """The table for the terminal."""
     width = max(len(row["network"]) for row in table)
-    head = f"{'network':{width}}  mult-adds M  params M   top-1   +-   seeds  minutes"
+    title = f"{measure.title:>7}"
+    head = f"{'network':{width}}  mult-adds M  params M {title}   +-   seeds  minutes"
     lines = [head]
     for row in table:
         spread = "   -" if row["spread"] is None else f"{row['spread']:.3f}"
         lines.append(
             f"{row['network']:{width}}  {row['mult_adds'] / 1e6:11.2f}  {row['params'] / 1e6:8.3f}"
-            f"   {row['top1']:.3f}  {spread:5}  {row['seeds']:4d}  {row['minutes']:7.1f}"
+            f" {row[measure.name]:{len(title)}.3f}  {spread:5}  {row['seeds']:4d}  "
+            f"{row['minutes']:7.1f}"
         )
     return "\n".join([*lines, f"\nreport: {folder / 'grid.html'}"])
 
 
-def write_page(folder: Path, table: Sequence[dict[str, Any]], command: str) -> None:
+def write_page(
+    folder: Path, table: Sequence[dict[str, Any]], command: str, measure: Measure
+) -> None:
     """Write ``grid.json`` and ``grid.html``.
 
     Raises:
@@ -178,23 +220,25 @@ def write_page(folder: Path, table: Sequence[dict[str, Any]], command: str) -> N
     points = [
         Point(
             size=row["model"]["size"],
-            top1=100 * row["top1"],
+            percent=100 * row[measure.name],
             mult_adds=row["mult_adds"] / 1e6,
             params=row["params"] / 1e6,
         )
         for row in table
     ]
     page = Page("Accuracy against cost", command)
-    captions = ("top-1 over mult-adds", "top-1 over parameters")
-    page.plots(zip(draw_figures([], points), captions, strict=True))
+    captions = (f"{measure.title} over mult-adds", f"{measure.title} over parameters")
+    figures = draw_figures([], points, f"{measure.title}, %")
+    page.plots(zip(figures, captions, strict=True))
+    title = measure.title
     page.table(
-        ("network", "mult-adds M", "parameters M", "top-1", "standard deviation", "seeds", "min"),
+        ("network", "mult-adds M", "parameters M", title, "standard deviation", "seeds", "min"),
         [
             (
                 row["network"],
                 row["mult_adds"] / 1e6,
                 row["params"] / 1e6,
-                row["top1"],
+                row[measure.name],
                 "-" if row["spread"] is None else row["spread"],
                 row["seeds"],
                 row["minutes"],

@@ -32,13 +32,13 @@ class Point:
 
     Attributes:
         size: Side of its input in pixels.
-        top1: Percent.
+        percent: Top-1, or what else is compared.
         mult_adds: Millions.
         params: Millions.
     """
 
     size: int
-    top1: float
+    percent: float
     mult_adds: float
     params: float
 
@@ -71,8 +71,16 @@ def _point(model: ClassifierRow, top1: float) -> Point:
     return Point(model.spec.size, top1, cost.mult_adds / 1e6, cost.params / 1e6)
 
 
-def draw_figures(printed: Sequence[Point], measured: Sequence[Point]) -> tuple[Figure, Figure]:
-    """Figure 4 (over mult-adds) and figure 5 (over parameters), both with a logarithmic x."""
+def draw_figures(
+    printed: Sequence[Point], measured: Sequence[Point], percent: str = "top-1 accuracy, %"
+) -> tuple[Figure, Figure]:
+    """Figure 4 (over mult-adds) and figure 5 (over parameters), both with a logarithmic x.
+
+    Args:
+        printed: The paper's.
+        measured: Own.
+        percent: What their y is called.
+    """
     figures = []
     colours = _colours(point.size for point in (*printed, *measured))
     for attribute, label in (("mult_adds", "million mult-adds"), ("params", "million parameters")):
@@ -81,14 +89,14 @@ def draw_figures(printed: Sequence[Point], measured: Sequence[Point]) -> tuple[F
         for points, marker, alpha in ((printed, "o", _FAINT), (measured, "D", 1.0)):
             axes.scatter(
                 [getattr(point, attribute) for point in points],
-                [point.top1 for point in points],
+                [point.percent for point in points],
                 c=[colours[point.size] for point in points],
                 marker=marker,
                 alpha=alpha,
                 s=42,
                 linewidths=0,
             )
-        _dress(axes, label)
+        _dress(axes, label, percent)
         _add_legend(axes, colours, printed=bool(printed), measured=bool(measured))
         figures.append(figure)
     return figures[0], figures[1]
@@ -101,14 +109,14 @@ def _colours(sizes: Iterable[int]) -> dict[int, str]:
     return {size: _COLOURS.get(size) or next(more) for size in ordered}
 
 
-def _dress(axes: Axes, label: str) -> None:
+def _dress(axes: Axes, label: str, percent: str) -> None:
     axes.set_xscale("log")
     # A decade or two is all there is: powers of ten alone would leave the axis nearly bare.
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(f"{label} (logarithmic)")
-    axes.set_ylabel("top-1 accuracy, %")
+    axes.set_ylabel(percent)
     axes.grid(alpha=0.25, linewidth=0.6)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

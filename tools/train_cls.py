@@ -5,30 +5,39 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from configs.classification import TrainCls, choose_cls_preset
+from configs.training import PhotoTraining
 from tasks.classification.spec import ClassifierSpec
 from tools import cli
 from tools.running import resumed
 
+Config = TypeVar("Config", bound=PhotoTraining)
 
-def read_flags() -> TrainCls:
-    """The command line over the preset's defaults, or the configuration of a run to resume."""
+
+def read_flags(kind: type[Config], choose: Callable[..., Config]) -> Config:
+    """The command line over the preset's defaults, or the configuration of a run to resume.
+
+    Args:
+        kind: What is configured.
+        choose: Gives the defaults of a preset, as :func:`choose_cls_preset`.
+    """
     peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("preset", "data", "weights", "backbone"):
         peek.add_argument(f"--{name}")
     given, _ = peek.parse_known_args()
-    default = choose_cls_preset(
+    default = choose(
         given.preset or "auto", has_data=bool(given.data), has_weights=bool(given.weights)
     )
     if given.weights and not {"-h", "--help"} & set(sys.argv):
         default = replace(default, model=replace(default.model, **_architecture(given.weights)))
     elif given.backbone not in (None, "mobilenet_v1"):  # Which alone has widths.
         default = replace(default, model=ClassifierSpec(size=default.model.size))
-    config = cli.parse(TrainCls, default)
+    config = cli.parse(kind, default)
     if config.resume is None:
         return replace(config, preset=default.preset, command=cli.shown_command())
     return resumed(config, config.resume)
@@ -44,14 +53,14 @@ def _architecture(weights: str) -> dict[str, Any]:
 
 def main() -> None:
     """Train, evaluate what was saved, report; once, or for each point of a grid."""
-    config = read_flags()
+    config = read_flags(TrainCls, choose_cls_preset)
+    from tools.classifying import train_classifier
+
     if config.grid:
         from tools.grid import train_grid
 
-        train_grid(config)
+        train_grid(config, train_classifier)
     else:
-        from tools.classifying import train_classifier
-
         cli.result(config.common, *train_classifier(config))
 
 

@@ -86,7 +86,8 @@ def _predictors(source: TfliteModel) -> tuple[list[TfliteConv], list[TfliteConv]
     if (len(boxes), len(scores), len(source.convs)) != (_LEVELS, _LEVELS, expected):
         raise ValueError(
             f"{source.path}: not an SSD MobileNet v1 of six feature maps: {len(source.convs)} "
-            f"convolutions, {len(boxes)} box and {len(scores)} class predictors"
+            f"convolutions, {len(boxes)} box and {len(scores)} class predictors; a classifier is "
+            "imported first, by tools/import_weights.py"
         )
     return boxes, scores
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image as PilImage
 
-from datasets.images import find_images, probe_image, read_image, save_image
+from datasets.images import crop_to_box, find_images, probe_image, read_image, save_image
 
 WIDTH, HEIGHT = 64, 48
 
@@ -134,3 +136,33 @@ def test_writing_and_finding(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     assert find_images(tmp_path) == [tmp_path / "1.JPG", tmp_path / "b/2.png"]
     assert np.array_equal(read_image(tmp_path / "b/2.png", upright=True), image)
+
+
+corner = st.floats(-30, 150)
+
+
+@given(x=corner, y=corner, w=st.floats(1, 100), h=st.floats(1, 100), margin=st.floats(0, 0.5))
+def test_a_crop_holds_the_box(x: float, y: float, w: float, h: float, margin: float) -> None:
+    photo = np.zeros((80, 100, 3), np.uint8)
+    x1, y1 = round(max(x, 0)), round(max(y, 0))
+    x2, y2 = round(min(x + w, 100)), round(min(y + h, 80))
+    photo[y1 : max(y2, 0), x1 : max(x2, 0)] = 1
+    cut = crop_to_box(photo, np.array((x1, y1, x2, y2), dtype=float), margin)
+    assert cut.sum() == photo.sum()
+    assert cut.size
+    if photo.any():
+        side = max(x2 - x1, y2 - y1) * (1 + 2 * margin)
+        assert cut.shape[0] == pytest.approx(min(side, 80), abs=2)
+        assert cut.shape[1] == pytest.approx(min(side, 100), abs=2)
+
+
+def test_a_crop_at_the_edge_stays_square() -> None:
+    photo = np.zeros((100, 100, 3), np.uint8)
+    assert crop_to_box(photo, np.array((0.0, 40, 60, 60)), 0.0).shape == (60, 60, 3)
+    assert crop_to_box(photo, np.array((90.0, 90, 200, 100)), 0.5).shape == (20, 20, 3)
+
+
+def test_no_box_crops_nothing() -> None:
+    photo = np.zeros((30, 40, 3), np.uint8)
+    assert crop_to_box(photo, np.full(4, np.nan), 0.1) is photo
+    assert crop_to_box(photo, np.array((300.0, 300, 400, 400)), 0.1) is photo

@@ -12,6 +12,7 @@ from datasets import labelled_set
 from datasets.classification import open_labelled
 from datasets.demo_labels import draw_shapes
 from datasets.label_transforms import LabelTransform
+from datasets.labelled import cut_to_boxes
 from datasets.labelled_set import LabelledSet, label_loader
 from datasets.loader import ResumableLoader
 from tests.datasets.label_fakes import write_dogs
@@ -110,14 +111,14 @@ def test_photos_are_cut_to_their_boxes(tmp_path: Path, cache: bool) -> None:
     def same(photo: np.ndarray[Any, Any], _: int) -> np.ndarray[Any, Any]:
         return photo
 
-    cut = LabelledSet(data, same, box_margin=0.0, cache=cache)
-    assert [cut[0, k].image.shape for k in range(3)] == [(11, 18, 3), (20, 24, 3), (8, 8, 3)]
+    cut = LabelledSet(cut_to_boxes(data, margin=0.0), same, cache=cache)
+    assert [cut[0, k].image.shape for k in range(3)] == [(18, 18, 3), (20, 24, 3), (8, 8, 3)]
     assert LabelledSet(data, same, cache=cache)[0, 0].image.shape == (20, 24, 3)
 
 
 def test_boxes_that_are_not_there_cannot_be_cut_to(shapes: Path) -> None:
-    with pytest.raises(ValueError, match="format folders has no boxes"):
-        LabelledSet(open_labelled(shapes, "val"), LabelTransform(32, "none"), box_margin=0.1)
+    with pytest.raises(ValueError, match=r"--boxes: .*format folders has no boxes"):
+        cut_to_boxes(open_labelled(shapes, "val"))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -12,17 +12,19 @@ import torch.distributed
 from numpy.typing import NDArray
 
 from datasets.types import ClassMap
-from tasks.classification.evaluator import (
+from tasks.classification.calibration import (
     NUM_BINS,
+    calibration_error,
+    reliability,
+    temperature,
+)
+from tasks.classification.evaluator import (
     LabelEvaluator,
     Score,
-    calibration_error,
     columns_in,
     format_classes,
     format_metrics,
     interval,
-    reliability,
-    temperature,
 )
 
 THREE = ClassMap.from_names(["cat", "dog", "fox"])

@@ -276,3 +276,19 @@ def test_a_look_sees_a_flip() -> None:
     look = look_of(images)
     assert len(look) == 2 * 3 * 4
     assert not np.allclose(look, look_of(images.flip(3)), atol=2)
+
+
+def test_a_store_of_values_keeps_them_all(tmp_path: Path) -> None:
+    """Logits of attributes, or an embedding: nothing is normalised, nothing left out."""
+    header = replace(HEADER, answers="values", top_k=2)
+    store = TargetStore(tmp_path / "values", header)
+    given = torch.tensor([[0.5, -3.25, 100.0, -1e6]] * 10)
+    rows = store.empty(0)
+    rows[:] = store.rows(given)
+    store.write(0, 0, rows)
+    read = TargetStore(tmp_path / "values", header).read(0, [3, 9])
+    wanted = given[:2].clone()
+    wanted[:, 3] = -65_000
+    torch.testing.assert_close(read, wanted, atol=0, rtol=5e-4)
+    with pytest.raises(ValueError, match="another kind of answer: values there, classes in this"):
+        TargetStore(tmp_path / "values", replace(header, answers="classes"))

@@ -321,5 +321,5 @@ def test_configurations_come_back() -> None:
     from configs.io import from_json, to_json
 
     spec = DistillSpec(teacher="timm:x", teacher_weights=Path("w"), targets=Path("t"))
-    config = replace(DEMO_CLS, grid=[], data=Path("d"), val=Path("v"), distill=spec)
+    config = replace(DEMO_CLS, grid=(), data=Path("d"), val=Path("v"), distill=spec)
     assert from_json(TrainCls, json.loads(json.dumps(to_json(config)))) == config

@@ -287,14 +287,14 @@ def test_points_of_the_figures(tmp_path: Path) -> None:
 
     printed = printed_points(TABLES)
     assert len(printed) == 8  # Four widths, three more sizes, and 0.5-160.
-    assert max(point.top1 for point in printed) == 70.6
+    assert max(point.percent for point in printed) == 70.6
     for name, top1 in (("a", 0.2), ("b", 0.4)):
         finish(tmp_path / name, "classification", ClassifierSpec(), top1=top1)
     finish(tmp_path / "c", "classification", ClassifierSpec(variant="shallow"), top1=0.9)
     finish(tmp_path / "d", "classification", ClassifierSpec(backbone="alexnet"), top1=0.9)
     (point,) = measured_points(find_runs([tmp_path]))
     assert point.size == 224
-    assert point.top1 == pytest.approx(40)
+    assert point.percent == pytest.approx(40)
     assert point.params == pytest.approx(3.209, abs=0.001)  # Two classes.
 
 

@@ -1,0 +1,71 @@
+"""What the configurations of trainings on photos have in common, whatever their task."""
+
+from __future__ import annotations
+
+from dataclasses import Field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from configs.common import Common
+from datasets.spec import Interpolation, LabelAugmentation
+from tasks.classification.spec import ClassifierSpec
+from tasks.distillation.spec import DistillSpec
+from tasks.spec import FitSpec
+
+
+class PhotoTraining(Protocol):
+    """A frozen dataclass that tells how to train a network on photos."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def preset(self) -> str:
+        """Recipe."""
+
+    @property
+    def resume(self) -> Path | None:
+        """Run folder to go on with."""
+
+    @property
+    def command(self) -> str:
+        """The command line that began the run."""
+
+    @property
+    def model(self) -> ClassifierSpec:
+        """Architecture."""
+
+    @property
+    def fit(self) -> FitSpec:
+        """Optimiser, schedule and engine."""
+
+    @property
+    def augment(self) -> LabelAugmentation:
+        """Of the training photos."""
+
+    @property
+    def interpolation(self) -> Interpolation:
+        """Of their resize."""
+
+    @property
+    def cache(self) -> bool:
+        """Whether decoded photos are kept in memory."""
+
+    @property
+    def workers(self) -> int:
+        """Loader processes."""
+
+    @property
+    def common(self) -> Common:
+        """Flags of every tool."""
+
+
+class StudentTraining(PhotoTraining, Protocol):
+    """One that may have a teacher, and may stand for a grid of runs."""
+
+    @property
+    def distill(self) -> DistillSpec:
+        """The teacher."""
+
+    @property
+    def grid(self) -> tuple[str, ...]:
+        """What the runs of a grid differ in."""

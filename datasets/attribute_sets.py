@@ -1,0 +1,43 @@
+"""The folder recogniser of face attributes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datasets import celeba, lfwa
+from datasets.attributes import AttributeParts
+
+LAYOUTS = (
+    f"{celeba.IMAGES}/ and {celeba.ATTRIBUTE_LIST}.txt (CelebA), or {lfwa.ATTRIBUTE_FILE} beside "
+    "lfw/ (LFWA)"
+)
+
+
+def recognise_attributes(path: Path, *, whole: bool = False) -> AttributeParts | None:
+    """Read a folder; None if it is in neither layout.
+
+    Args:
+        path: Folder.
+        whole: Hold nothing out of a set without a validation part.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    return celeba.read(path, whole=whole) or lfwa.read(path, whole=whole)
+
+
+def open_attributes(path: Path, *, whole: bool = False) -> AttributeParts:
+    """As :func:`recognise_attributes`.
+
+    Raises:
+        ValueError: If the folder is missing, damaged or not recognised, saying what is needed.
+    """
+    if not path.exists():
+        raise ValueError(f"{path}: no such folder")
+    found = recognise_attributes(path, whole=whole)
+    if found is None:
+        raise ValueError(
+            f"{path}: not recognised as face attributes. It should hold {LAYOUTS}; "
+            "photos without labels can be trained on with a --teacher, where --val names others"
+        )
+    return found

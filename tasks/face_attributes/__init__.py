@@ -1,0 +1,1 @@
+"""Face attributes: many yes-or-no answers per photo."""

@@ -1,0 +1,245 @@
+"""Figures of a network of attributes, fed batch by batch, on one process or many."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit  # type: ignore[import-untyped]
+
+from datasets.types import ClassMap
+from tasks.classification.evaluator import PREDICTIONS_NAME, LabelEvaluator
+from tasks.face_attributes.precision import average_precision, fit_threshold, mean_interval
+from tasks.files import write_text
+
+MEANINGS = {
+    "mean_ap": "mean average precision over the attributes (the paper's table 12)",
+    "mean_ap_low": "lower end of its 95 % interval",
+    "mean_ap_high": "upper end of its 95 % interval",
+    "chance_ap": "the same of answers at random: the mean prevalence",
+    "balanced": "mean of the shares found of photos with an attribute and without; chance is .5",
+    "accuracy": "share of right answers",
+    "majority": "the same of always giving the more frequent answer",
+    "loss": "mean cross-entropy",
+}
+_NAME = 40
+
+
+class AttributeScore(NamedTuple):
+    """Figures of one attribute; None where all photos have the same answer.
+
+    Attributes:
+        ap: Average precision.
+        balanced: Balanced accuracy.
+        accuracy: Share of right answers.
+        majority: That of always giving the more frequent answer.
+        prevalence: Share of the photos with the attribute: also the average precision of chance.
+        threshold: Probability from which the answer was yes.
+        photos: Of which the attribute is known.
+    """
+
+    ap: float | None
+    balanced: float | None
+    accuracy: float
+    majority: float
+    prevalence: float
+    threshold: float
+    photos: int
+
+
+class Score(TypedDict):
+    """What :meth:`AttributeEvaluator.compute` finds, over M photos and the data's A attributes."""
+
+    metrics: dict[str, float]  # by the names in MEANINGS, means over the attributes that vary
+    per_attribute: dict[str, AttributeScore]  # by name, those with a photo and that the model has
+    image_ids: NDArray[np.int64]  # (M,) rising
+    values: NDArray[np.int8]  # (M, A) 1 yes, 0 no, -1 unknown
+    probabilities: NDArray[np.float32]  # (M, A) of yes, 0 where the model lacks the attribute
+    unknown: tuple[str, ...]  # attributes of the data that the model lacks: not scored
+    constant: tuple[str, ...]  # attributes that never vary in these photos: not in the means
+
+
+class AttributeEvaluator(LabelEvaluator):
+    """Collects logits and scores them, each attribute against what is known of it.
+
+    Of two lists of attributes that differ, those in both are scored.
+
+    Args:
+        values: (N, A) int8 by image id: 1 yes, 0 no, -1 unknown.
+        attributes: Of the data.
+        columns: (A_model,) the data's column of each of the model's, -1 for none. None if both
+            have the same attributes.
+        thresholds: (A_model,) probability from which the answer is yes; a half where None.
+    """
+
+    def __init__(
+        self,
+        values: NDArray[np.int8],
+        attributes: ClassMap,
+        columns: NDArray[np.int64] | None = None,
+        thresholds: NDArray[np.float32] | None = None,
+    ) -> None:
+        super().__init__(np.zeros(len(values), np.int64), attributes, columns)
+        self.values, self._given = values, thresholds
+        self.thresholds = np.full(len(attributes), 0.5, np.float32)
+        if thresholds is not None:
+            own = np.arange(len(attributes)) if columns is None else columns
+            self.thresholds[own[own >= 0]] = thresholds[own >= 0]
+
+    def fresh(self) -> AttributeEvaluator:
+        """An evaluator of the same photos that has seen nothing."""
+        return AttributeEvaluator(self.values, self.classes, self.columns, self._given)
+
+    def compute(self, *, interval: bool = False) -> Score:  # type: ignore[override]
+        """Score what was collected.
+
+        Args:
+            interval: Resample the photos for the interval of the mean average precision.
+
+        Raises:
+            ValueError: If no attribute varies in the photos that were collected.
+        """
+        ids, logits = self._stacked()
+        values = self.values[ids]
+        probabilities = expit(logits)
+        names = np.array(self.classes.names)
+        scored = self.known & (values >= 0).any(axis=0)
+        vary = scored & (values == 1).any(axis=0) & (values == 0).any(axis=0)
+        if not vary.any():
+            raise ValueError(
+                f"none of the attributes that the model has varies in these {len(ids)} photos"
+            )
+        per_attribute = {
+            str(names[k]): self._one(probabilities[:, k], values[:, k], k)
+            for k in np.flatnonzero(scored).tolist()
+        }
+        rows = [per_attribute[str(name)] for name in names[vary]]
+        metrics = {"mean_ap": float(np.mean([row.ap for row in rows if row.ap is not None]))}
+        if interval:
+            low, high = mean_interval(probabilities, values, np.flatnonzero(vary))
+            metrics |= {"mean_ap_low": low, "mean_ap_high": high}
+        return {
+            "metrics": metrics
+            | {
+                "chance_ap": float(np.mean([row.prevalence for row in rows])),
+                "balanced": float(
+                    np.mean([row.balanced for row in rows if row.balanced is not None])
+                ),
+                "accuracy": float(np.mean([row.accuracy for row in rows])),
+                "majority": float(np.mean([row.majority for row in rows])),
+                "loss": _cross_entropy(logits[:, scored], values[:, scored]),
+            },
+            "per_attribute": per_attribute,
+            "image_ids": ids,
+            "values": values,
+            "probabilities": probabilities,
+            "unknown": tuple(names[~self.known].tolist()),
+            "constant": tuple(names[scored & ~vary].tolist()),
+        }
+
+    def _one(
+        self, probabilities: NDArray[np.float32], values: NDArray[np.int8], column: int
+    ) -> AttributeScore:
+        """Figures of a column."""
+        known = values >= 0
+        truth, sure = values[known] == 1, probabilities[known]
+        threshold = self.thresholds[column]
+        right = (sure >= threshold) == truth
+        share = float(truth.mean())
+        varies = 0 < share < 1
+        return AttributeScore(
+            ap=average_precision(sure, truth) if varies else None,
+            balanced=float((right[truth].mean() + right[~truth].mean()) / 2) if varies else None,
+            accuracy=float(right.mean()),
+            majority=max(share, 1 - share),
+            prevalence=share,
+            threshold=float(threshold),
+            photos=int(known.sum()),
+        )
+
+    def fit_thresholds(self) -> NDArray[np.float32]:
+        """(A,) thresholds of the greatest balanced accuracy on what was collected.
+
+        An attribute that never varies, or that the model lacks, keeps a half.
+        """
+        ids, logits = self._stacked()
+        values, probabilities = self.values[ids], expit(logits)
+        fitted = np.full(len(self.classes), 0.5, np.float32)
+        for column in np.flatnonzero(self.known).tolist():
+            known = values[:, column] >= 0
+            truth = values[known, column] == 1
+            fitted[column] = fit_threshold(probabilities[known, column], truth)
+        return fitted
+
+    def write(self, folder: Path, files: Sequence[str]) -> None:
+        """Write ``predictions.csv``: file, and the probability of each attribute.
+
+        Args:
+            folder: To write into.
+            files: Name of each photo, by image id.
+
+        Raises:
+            OSError: If it cannot be written; an older one stays as it was.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("file", *np.array(self.classes.names)[self.known].tolist()))
+        for image_id in sorted(self.rows):
+            shares = expit(self.rows[image_id][self.known])
+            writer.writerow((files[image_id], *(f"{share:.6f}" for share in shares.tolist())))
+        write_text(folder / PREDICTIONS_NAME, text.getvalue())
+
+
+def _cross_entropy(logits: NDArray[np.float32], values: NDArray[np.int8]) -> float:
+    """Mean over the known entries of (M, A)."""
+    known = values >= 0
+    given = logits[known].astype(np.float64)
+    # Of a right yes log(1 + exp(-x)), of a right no log(1 + exp(x)).
+    return float(np.logaddexp(0, np.where(values[known] == 1, -given, given)).mean())
+
+
+def format_metrics(score: Score) -> str:
+    """The figures as a table for people, and what they leave out."""
+    lines = [
+        f"  {name:12s} {score['metrics'][name]:6.3f}   {meaning}"
+        for name, meaning in MEANINGS.items()
+        if name in score["metrics"]
+    ]
+    return "\n".join([*lines, *(f"  {note}" for note in notes_on(score))])
+
+
+def notes_on(score: Score) -> list[str]:
+    """Sentences on attributes that do not stand in the means."""
+    notes = []
+    if score["unknown"]:
+        notes.append(f"Not scored, as the model lacks them: {', '.join(score['unknown'])}.")
+    if score["constant"]:
+        notes.append(f"Not in the means, as they never vary here: {', '.join(score['constant'])}.")
+    return notes
+
+
+def format_attributes(score: Score) -> str:
+    """A line per attribute, the greatest average precision above chance first."""
+    rows = by_gain(score)
+    width = max(min(len(name), _NAME) for name, _ in rows)
+    head = f"  {'attribute':{width}s}  prevalence     AP  balanced  accuracy  majority  threshold"
+    lines = [head]
+    for name, row in rows:
+        ap, balanced = (
+            "     -" if value is None else f"{value:6.3f}" for value in (row.ap, row.balanced)
+        )
+        lines.append(
+            f"  {name[:width]:{width}s}  {row.prevalence:10.3f} {ap}    {balanced}    "
+            f"{row.accuracy:6.3f}    {row.majority:6.3f}     {row.threshold:6.3f}"
+        )
+    return "\n".join(lines)
+
+
+def by_gain(score: Score) -> list[tuple[str, AttributeScore]]:
+    """The attributes by balanced accuracy, best first; those that never vary last."""
+    return sorted(score["per_attribute"].items(), key=lambda row: -(row[1].balanced or 0.0))

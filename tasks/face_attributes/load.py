@@ -1,0 +1,80 @@
+"""Networks of attributes from weights files, whole or as the start of another one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from datasets.types import ClassMap
+from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
+from tasks.classification.load import refuse_other_body
+from tasks.classification.spec import ClassifierSpec
+from tasks.face_attributes.model import AttributeNet, build_attribute_net
+
+TASK = "face_attributes"
+# Tensors with a row for each attribute.
+_ROWS = ("head.2.weight", "head.2.bias", "thresholds")
+
+
+def load_attribute_net(path: Path) -> tuple[AttributeNet, Card]:
+    """A network with the weights of a run folder or weights file, in evaluation mode.
+
+    Raises:
+        ValueError: If the file is missing, damaged, of another task, or does not fit itself.
+    """
+    state, card = load_weights(path)
+    if card.task != TASK:
+        raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
+    spec = spec_of(card, ClassifierSpec, path)
+    if card.flavour.input.size != spec.size:
+        raise ValueError(
+            f"{path}: the card says size {spec.size} in the model, but "
+            f"{card.flavour.input.size} in the flavour"
+        )
+    model = build_attribute_net(spec, len(card.classes), card.flavour)
+    load_into(model, state, str(path))
+    return model.eval(), card
+
+
+def start_attribute_net(
+    model: AttributeNet, attributes: ClassMap, path: Path
+) -> tuple[Card, list[str]]:
+    """Fill a network with the weights of another model, for fine-tuning.
+
+    The body comes from weights of any task; from a network of attributes those of the same name
+    keep their rows of the head.
+
+    Args:
+        model: To be filled.
+        attributes: Its columns.
+        path: Run folder or weights file.
+
+    Returns:
+        The card of the weights, and the names of the attributes that start anew.
+
+    Raises:
+        ValueError: If body, width, variant or flavour differ, naming both sides.
+    """
+    state, card = load_weights(path)
+    refuse_other_body(model.spec, card, path)
+    ours, theirs = model.body.flavour, card.flavour
+    same = replace(theirs.input, size=ours.input.size, crop=ours.input.crop)
+    if replace(theirs, input=same) != ours:
+        raise ValueError(f"{path}: the weights have {theirs}, the model to train {ours}")
+    fresh = model.state_dict()
+    start = {
+        key: state.get(key, value) if key.startswith(BODY_PREFIX) else value
+        for key, value in fresh.items()
+    }
+    columns = torch.full((len(attributes),), -1)
+    if card.task == TASK:
+        columns = torch.from_numpy(attributes.labels_in(card.classes)[1:]) - 1
+        for key in _ROWS:
+            if key not in state or len(state[key]) != len(card.classes):
+                raise ValueError(f"{path}: {key!r} has not one row for each of the attributes")
+            start[key] = fresh[key].clone()
+            start[key][columns >= 0] = state[key][columns[columns >= 0]]
+    load_into(model, start, str(path))
+    return card, [n for n, c in zip(attributes.names, columns.tolist(), strict=True) if c < 0]

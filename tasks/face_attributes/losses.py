@@ -1,0 +1,34 @@
+"""The objective against labels; that against a teacher is in :mod:`tasks.distillation.losses`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def attribute_loss(
+    logits: Tensor, values: Tensor, yes: Tensor, no: Tensor, focal_gamma: float = 0.0
+) -> Tensor:
+    """Mean over the known attributes of a batch of their weighted cross-entropy.
+
+    With a gamma it is the focal loss (Lin et al., arXiv 1708.02002, equation 4): each entry times
+    (1 - p) ** gamma, p being the probability of what is right.
+
+    Args:
+        logits: (B, A) float32.
+        values: (B, A) 1 yes, 0 no, -1 unknown.
+        yes: (A,) weight of a photo with the attribute.
+        no: (A,) weight of one without it.
+        focal_gamma: 0 or more.
+
+    Returns:
+        0 if nothing is known.
+    """
+    known = values >= 0
+    truth = values.clamp(min=0).to(logits.dtype)
+    loss = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    if focal_gamma:
+        loss = loss * (-torch.expm1(-loss)) ** focal_gamma  # exp(-loss) is p.
+    weighted = loss * torch.where(values > 0, yes, no) * known
+    return weighted.sum() / known.sum().clamp(min=1)

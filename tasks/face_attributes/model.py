@@ -1,0 +1,113 @@
+"""The network of attributes: a classifier's body and head, with one sigmoid per attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from backbone.bodies import default_flavour
+from backbone.flavour import Flavour
+from tasks.classification.model import Classifier
+from tasks.classification.spec import ClassifierSpec, ClassLossSpec
+from tasks.distillation.losses import sigmoid_loss
+from tasks.distillation.teaching import Lesson
+from tasks.face_attributes.losses import attribute_loss
+from tasks.face_attributes.spec import AttributeLossSpec
+
+# The most that balancing multiplies the weight of a rare answer by.
+_MOST = 20.0
+
+
+class AttributeNet(Classifier):
+    """Body, one linear layer and a sigmoid for each attribute.
+
+    Args:
+        spec: Architecture.
+        num_attributes: Columns of the answer.
+        flavour: Of the body.
+        loss: Training objective.
+
+    Attributes:
+        thresholds: (A,) probability from which the answer is yes; it travels with the weights.
+    """
+
+    thresholds: Tensor
+    yes_weight: Tensor
+    no_weight: Tensor
+
+    def __init__(
+        self,
+        spec: ClassifierSpec,
+        num_attributes: int,
+        flavour: Flavour,
+        loss: AttributeLossSpec | None = None,
+    ) -> None:
+        attribute_spec = loss or AttributeLossSpec()
+        head = ClassLossSpec(dropout=attribute_spec.dropout)
+        super().__init__(spec, num_attributes, flavour, head)
+        self.attribute_spec = attribute_spec
+        self.register_buffer("thresholds", torch.full((num_attributes,), 0.5))
+        for name in ("yes_weight", "no_weight"):  # Of the training alone.
+            self.register_buffer(name, torch.ones(num_attributes), persistent=False)
+
+    def weigh(self, names: Sequence[str], prevalence: Tensor) -> None:
+        """Set what each attribute counts in the loss.
+
+        Args:
+            names: Of the attributes.
+            prevalence: (A,) share of the training photos with each, NaN where nothing is known.
+
+        Raises:
+            ValueError: If a weight is of no attribute.
+        """
+        weights = torch.tensor(self.attribute_spec.weights_of(names))
+        yes, no = torch.ones_like(weights), torch.ones_like(weights)
+        if self.attribute_spec.balance:
+            share = torch.nan_to_num(prevalence.float(), 0.5)
+            yes, no = (0.5 / side.clamp(min=0.5 / _MOST) for side in (share, 1 - share))
+        self.yes_weight.copy_(yes * weights)
+        self.no_weight.copy_(no * weights)
+
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, lesson: Lesson | None = None
+    ) -> dict[str, Tensor] | Tensor:
+        """Losses in training, logits (B, A) in evaluation.
+
+        Args:
+            images: (B, 3, S, S) RGB 0..255.
+            targets: (B, A) 1 yes, 0 no, -1 unknown. Needed in training.
+            lesson: What a teacher says of the images.
+        """
+        if not self.training:
+            return self.raw(images)
+        assert targets is not None, "training needs targets"
+        logits = self.raw(images).float()
+        gamma = self.attribute_spec.focal_gamma
+        loss = attribute_loss(logits, targets, self.yes_weight, self.no_weight, gamma)
+        losses = {"attributes": loss}
+        return losses if lesson is None else lesson.join(losses, images, logits, sigmoid_loss)
+
+
+def build_attribute_net(
+    spec: ClassifierSpec,
+    num_attributes: int,
+    flavour: Flavour | None = None,
+    loss: AttributeLossSpec | None = None,
+) -> AttributeNet:
+    """A network with fresh weights.
+
+    Args:
+        spec: Architecture.
+        num_attributes: Columns of the answer.
+        flavour: The body's default where None; its input size is replaced by the spec's.
+        loss: Training objective.
+
+    Raises:
+        ValueError: If the body cannot be built so.
+    """
+    flavour = flavour or default_flavour(spec.backbone)
+    flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
+    return AttributeNet(spec, num_attributes, flavour, loss)

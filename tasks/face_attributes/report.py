@@ -1,0 +1,219 @@
+"""The page that a run of face attributes leaves: figures, a bar per attribute, worst mistakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from backbone.cost import Cost
+from datasets.types import ClassMap
+from tasks.classification.draw import draw_answer
+from tasks.face_attributes.evaluator import MEANINGS, Score, by_gain, notes_on
+from tasks.files import write_text
+from tasks.page import Page
+from tasks.plots import history_plot
+
+Image = NDArray[np.uint8]
+_PICTURES = 12
+# Mistakes of one attribute that are shown at most.
+_OF_ONE = 2
+NOTE = (
+    "An answer says what a photo looks like to people who labelled such photos, and nothing about "
+    "a person. Do not infer sex, age, origin, attractiveness, health, character or orientation "
+    "from faces."
+)
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What a report is drawn from.
+
+    Attributes:
+        title: Of the page.
+        command: That made it.
+        attributes: Of the data.
+        score: Of the evaluation.
+        cost: Of the network for one image.
+        read: Gives the photo of an image id.
+        explain: Gives what the network saw of a photo, coloured where it speaks for an attribute
+            (the data's column).
+        files: Name of each photo, by image id.
+        history: Rows (step, name, value) of the training; empty after a mere evaluation.
+        facts: Name and value pairs for the summary table.
+    """
+
+    title: str
+    command: str
+    attributes: ClassMap
+    score: Score
+    cost: Cost
+    read: Callable[[int], Image]
+    explain: Callable[[Image, int], Image]
+    files: Sequence[str]
+    history: Sequence[tuple[int, str, float]]
+    facts: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One wrong answer."""
+
+    image_id: int
+    column: int
+    true: bool
+    probability: float
+
+
+def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
+    """Write ``report.html`` and ``report.json``; return the latter.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    worst = _worst(data.score, data.attributes)
+    page = Page(data.title, data.command)
+    _write_numbers(page, data)
+    _write_attributes(page, data)
+    page.section(
+        "Worst mistakes",
+        "Wrong, and most sure of it, first; coloured where the photo speaks for the attribute "
+        "(Grad-CAM; red most). Green: the attribute is there. Many are mistakes of the labels.",
+    )
+    if worst:
+        page.pictures(_picture(data, case) for case in worst)
+    else:
+        page.text("None: every answer is right.")
+    page.section("Use", NOTE)
+    page.write(folder / "report.html")
+    summary = _summary(data, worst)
+    write_text(folder / "report.json", json.dumps(summary, indent=1))
+    return summary
+
+
+def _write_numbers(page: Page, data: ReportData) -> None:
+    """Headline, facts, curves and metrics."""
+    score, metrics = data.score, data.score["metrics"]
+    span = f"{metrics['mean_ap_low']:.3f} to {metrics['mean_ap_high']:.3f}"
+    page.headline(
+        [
+            (f"{metrics['mean_ap']:.3f}", f"mean AP (95 %: {span})"),
+            (f"{metrics['balanced']:.3f}", "balanced accuracy"),
+            (f"{metrics['accuracy']:.3f}", f"accuracy (majority {metrics['majority']:.3f})"),
+            (f"{data.cost.mult_adds / 1e6:.1f} M", "mult-adds per image"),
+            (f"{data.cost.params / 1e6:.3f} M", "parameters"),
+            (str(len(score["image_ids"])), "images"),
+        ]
+    )
+    page.table(("", ""), data.facts)
+    if data.history:
+        page.section("Training")
+        page.plots(
+            [
+                (history_plot(data.history, ("loss", "val_loss")), "loss over steps (smoothed)"),
+                (history_plot(data.history, ("mean_ap", "balanced")), "validation over steps"),
+            ]
+        )
+    page.section("Metrics", " ".join(notes_on(score)))
+    rows = [(name, metrics[name], text) for name, text in MEANINGS.items() if name in metrics]
+    page.table(("", "", ""), rows)
+
+
+def _write_attributes(page: Page, data: ReportData) -> None:
+    """Plot and table of the attributes."""
+    ranked = by_gain(data.score)
+    page.section(
+        "Per attribute",
+        "Prevalence is the average precision of chance; majority is the accuracy of always giving "
+        "the more frequent answer. Only what exceeds them was learnt.",
+    )
+    page.plots([(_attribute_plot(data.score), "average precision; black: chance")])
+    head = ("attribute", "prevalence", "AP", "balanced", "accuracy", "majority", "threshold")
+    page.table(
+        (*head, "photos"),
+        [
+            (
+                name,
+                row.prevalence,
+                "-" if row.ap is None else row.ap,
+                "-" if row.balanced is None else row.balanced,
+                row.accuracy,
+                row.majority,
+                row.threshold,
+                row.photos,
+            )
+            for name, row in ranked
+        ],
+    )
+
+
+def _attribute_plot(score: Score) -> Figure:
+    """A bar for each attribute's average precision, with a mark where chance would be."""
+    rows = [(name, row) for name, row in by_gain(score) if row.ap is not None][::-1]
+    figure = Figure(figsize=(6, 0.8 + 0.22 * len(rows)))
+    axes = figure.add_subplot()
+    places = np.arange(len(rows))
+    axes.barh(places, [row.ap or 0.0 for _, row in rows], color="#2a78d6")
+    axes.plot([row.prevalence for _, row in rows], places, "k|", markersize=9)
+    axes.set_yticks(places, [name.replace("$", r"\$") for name, _ in rows])
+    axes.set(xlim=(0, 1), ylim=(-0.6, len(rows) - 0.4))
+    axes.grid(alpha=0.3, axis="x")
+    axes.set_axisbelow(True)
+    return figure
+
+
+def _worst(score: Score, attributes: ClassMap) -> list[_Case]:
+    """The surest wrong answers, few of each attribute."""
+    thresholds = np.full(len(attributes), np.nan, np.float32)  # NaN where nothing is scored.
+    for name, one in score["per_attribute"].items():
+        thresholds[attributes.names.index(name)] = one.threshold
+    shares, values = score["probabilities"], score["values"]
+    wrong = ((shares >= thresholds) != (values == 1)) & (values >= 0) & ~np.isnan(thresholds)
+    rows, columns = np.nonzero(wrong)
+    distance = np.abs(shares[rows, columns] - thresholds[columns])
+    cases: list[_Case] = []
+    taken = np.zeros(len(attributes), np.int64)
+    for k in np.argsort(-distance, kind="stable").tolist():
+        row, column = int(rows[k]), int(columns[k])
+        if taken[column] < _OF_ONE and len(cases) < _PICTURES:
+            taken[column] += 1
+            share, true = float(shares[row, column]), bool(values[row, column] == 1)
+            cases.append(_Case(int(score["image_ids"][row]), column, true, share))
+    return cases
+
+
+def _picture(data: ReportData, case: _Case) -> tuple[Image, str]:
+    name = data.attributes.names[case.column]
+    seen = data.explain(data.read(case.image_id), case.column)
+    picture = draw_answer(seen, [name], [case.probability], name if case.true else "")
+    said = f"{name}: {'yes' if case.true else 'no'} by its label"
+    return picture, f"{said}, {case.probability:.1%} by the network ({data.files[case.image_id]})"
+
+
+def _summary(data: ReportData, worst: Sequence[_Case]) -> dict[str, Any]:
+    """What report.json holds."""
+    score, names = data.score, data.attributes.names
+    return {
+        "metrics": score["metrics"],
+        "images": len(score["image_ids"]),
+        "cost": {"mult_adds": data.cost.mult_adds, "params": data.cost.params},
+        "per_attribute": {name: row._asdict() for name, row in score["per_attribute"].items()},
+        "unknown_attributes": list(score["unknown"]),
+        "constant_attributes": list(score["constant"]),
+        "facts": dict(data.facts),
+        "worst": [
+            {
+                "file": data.files[case.image_id],
+                "attribute": names[case.column],
+                "true": case.true,
+                "probability": case.probability,
+            }
+            for case in worst
+        ],
+    }

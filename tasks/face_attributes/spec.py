@@ -1,0 +1,61 @@
+"""What a network of attributes learns. Nothing heavy is imported: help is built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AttributeLossSpec:
+    """The training objective: cross-entropy of each attribute, averaged."""
+
+    balance: bool = False
+    """Let an attribute's photos with it and those without it count the same in all, however rare
+    it is."""
+    focal_gamma: float = 0.0
+    """Focal loss: by how much photos count less of which the network is sure already, 2 in its
+    paper; 0 is cross-entropy."""
+    attribute_weights: tuple[str, ...] = ()
+    """Weights of some attributes, as Eyeglasses=2 Smiling=.5; the others have 1."""
+    dropout: float = 0.001
+    """Share of the features that are dropped before the last layer in training."""
+
+    def __post_init__(self) -> None:
+        """Refuse what teaches nothing.
+
+        Raises:
+            ValueError: Naming the flag and its value.
+        """
+        if not 0 <= self.focal_gamma < float("inf"):
+            raise ValueError(f"--focal-gamma {self.focal_gamma} must be 0 or more")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"--dropout {self.dropout} is not in [0, 1)")
+        for word in self.attribute_weights:
+            _parse(word)
+
+    def weights_of(self, names: Sequence[str]) -> list[float]:
+        """Weight of each of some attributes.
+
+        Raises:
+            ValueError: If a weight is of none of them.
+        """
+        given = dict(_parse(word) for word in self.attribute_weights)
+        odd = [name for name in given if name not in names]
+        if odd:
+            raise ValueError(
+                f"--attribute-weights {odd[0]}={given[odd[0]]:g}: no such attribute; they are "
+                f"{', '.join(names)}"
+            )
+        return [given.get(name, 1.0) for name in names]
+
+
+def _parse(word: str) -> tuple[str, float]:
+    name, _, value = word.partition("=")
+    try:
+        weight = float(value)
+    except ValueError:
+        weight = -1.0
+    if not name or not 0 <= weight < float("inf"):
+        raise ValueError(f"--attribute-weights {word}: write NAME=WEIGHT, 0 or more")
+    return name, weight

@@ -1,0 +1,29 @@
+#!/usr/bin/env python
+"""Train and evaluate a network of face attributes: ``tools/train_attr.py`` alone works."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from configs.face_attributes import TrainAttr, choose_attr_preset
+from tools import cli
+from tools.train_cls import read_flags
+
+
+def main() -> None:
+    """Train, evaluate what was saved, report; once, or for each point of a grid."""
+    taught = any(word.partition("=")[0] == "--teacher" for word in sys.argv)
+    config = read_flags(TrainAttr, partial(choose_attr_preset, has_teacher=taught))
+    from tools.attributes import train_attributes
+
+    if config.grid:
+        from tools.grid import Measure, train_grid
+
+        train_grid(config, train_attributes, Measure("mean_ap", "mean AP"))
+    else:
+        cli.result(config.common, *train_attributes(config))
+
+
+if __name__ == "__main__":
+    cli.run(main)
