@@ -68,7 +68,22 @@ def test_files_are_short() -> None:
 
 @pytest.mark.parametrize(
     "tool",
-    ["train_det", "train_cls", "evaluate", "predict", "check_data", "import_weights", "paper"],
+    [
+        "train_det",
+        "train_cls",
+        "train_dogs",
+        "train_geo",
+        "make_cells",
+        "train_attr",
+        "train_embed",
+        "evaluate",
+        "predict",
+        "check_data",
+        "import_weights",
+        "paper",
+        "upload",
+        "download",
+    ],
 )
 def test_help_comes_without_torch(tool: str) -> None:
     code = (

@@ -13,7 +13,25 @@ def main() -> None:
     from tasks.card import read_card
 
     original = args.weights.suffix == ".tflite"
-    if not original and read_card(args.weights).task == "classification":
+    task = "detection" if original else read_card(args.weights).task
+    if task == "face_embedding":
+        from tools.embedding import evaluate_embedder
+
+        cli.result(args.common, *evaluate_embedder(args))
+        return
+    args.refuse("faces", task=task)
+    if task == "geolocation":
+        from tools.geolocating import evaluate_geolocator
+
+        cli.result(args.common, *evaluate_geolocator(args))
+        return
+    if task == "face_attributes":
+        from tools.attributes import evaluate_attributes
+
+        cli.result(args.common, *evaluate_attributes(args))
+        return
+    args.refuse("places", task=task)
+    if task == "classification":
         from tools.classifying import evaluate_classifier
 
         cli.result(args.common, *evaluate_classifier(args))

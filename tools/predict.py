@@ -12,7 +12,25 @@ def main() -> None:
     args = cli.parse(Predict)
     from tasks.card import read_card
 
-    if read_card(args.weights).task == "classification":
+    task = read_card(args.weights).task
+    if task == "face_embedding":
+        from tools.face_media import predict_faces
+
+        cli.result(args.common, *predict_faces(args))
+        return
+    args.refuse("faces", "gallery", task=task)
+    if task == "geolocation":
+        from tools.place_media import predict_places
+
+        cli.result(args.common, *predict_places(args))
+        return
+    if task == "face_attributes":
+        from tools.attribute_media import predict_attributes
+
+        cli.result(args.common, *predict_attributes(args))
+        return
+    args.refuse("places", task=task)
+    if task == "classification":
         from tools.label_media import predict_labels
 
         cli.result(args.common, *predict_labels(args))

@@ -1,0 +1,161 @@
+"""The recogniser of face data: folders of identities, LFW, archives, verification files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from datasets.face_alignment import PointDetector, read_points
+from datasets.face_bin import read_bin
+from datasets.folders import SPLIT_FOLDERS, class_folders
+from datasets.identities import FaceData, hold_out_identities, keep_identities
+from datasets.lfw import PAIRS_NAME, choose_fold, read_faces, read_lfw
+from datasets.recordio import read_records
+from datasets.spec import Alignment, Split
+
+LAYOUTS = (
+    "a folder of pictures per identity, as it is or in train/ and val/; LFW's (the same with "
+    "pairs.txt); a .rec file with its .idx beside it, or their folder; or a .bin file of pairs"
+)
+
+
+def open_faces(
+    path: Path, split: Split, *, fold: int | None = None, whole: bool = False
+) -> FaceData:
+    """Recognise face data and read a part of them.
+
+    ``val`` has the photos of ``pairs.txt`` and its pairs where there is one; else a fifth of the
+    identities, all compared with all. ``train`` has the identities that are not in ``val``.
+
+    Args:
+        path: Folder, archive or verification file.
+        split: Part of it; ``all`` is everything, without pairs.
+        fold: Of LFW's folds: that one is ``val``, with the one before it for the threshold, and
+            only their people are left out of ``train``. None takes all folds.
+        whole: Take all of a set that is not parted, for any split; of pairs, theirs.
+
+    Raises:
+        ValueError: If the path is missing or not recognised, saying what it could be; or its
+            pairs cannot be read.
+    """
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    if path.suffix == ".bin":
+        if split == "train":
+            raise ValueError(f"{path}: pairs to be evaluated on; it has no identities to train on")
+        return read_bin(path)
+    parts = {} if path.is_file() else _parts_of(path)
+    if parts:
+        return _open_parted(path, split, parts)
+    everything = _open_whole(path)
+    paired = path.is_dir() and (path / PAIRS_NAME).is_file()
+    if split == "all" or (whole and not (paired and split == "val")):
+        return everything
+    if not paired:
+        return hold_out_identities(everything, split)
+    val = read_lfw(path)
+    val = val if fold is None else choose_fold(val, fold)
+    return val if split == "val" else without_people(everything, val)
+
+
+def without_people(data: FaceData, other: FaceData) -> FaceData:
+    """The photos of people that have none in another set, as names tell.
+
+    Raises:
+        ValueError: If nobody is left.
+    """
+    theirs = {other.classes.names[label] for label in set(other.labels.tolist())}
+    names = set(data.classes.names) - theirs
+    if len(names) < 2:
+        raise ValueError(
+            f"{data.root}: of {len(data.classes)} identities all but {len(names)} are evaluated "
+            "on too; a network is measured on people that it has not seen. Name other data by "
+            "--val, or a --fold"
+        )
+    return keep_identities(data, names)
+
+
+def _parts_of(path: Path) -> dict[str, Path]:
+    """``train`` and ``val`` folders of a set that has both."""
+    found = {
+        split: path / name
+        for split, names in SPLIT_FOLDERS.items()
+        for name in reversed(names)
+        if class_folders(path / name)
+    }
+    return found if len(found) == 2 else {}
+
+
+def _open_parted(path: Path, split: Split, parts: dict[str, Path]) -> FaceData:
+    if split == "all":
+        raise ValueError(f"{path}: holds {' and '.join(parts)}; name the folder of one of them")
+    if split == "train":
+        return read_faces(parts["train"])
+    folder = parts["val"]
+    return read_lfw(folder) if (folder / PAIRS_NAME).is_file() else read_faces(folder)
+
+
+def _open_whole(path: Path) -> FaceData:
+    """All photos of a folder of identities or an archive."""
+    if path.suffix == ".rec":
+        return read_records(path)
+    archives = sorted(path.glob("*.rec")) if path.is_dir() else []
+    if archives:
+        named = [file for file in archives if file.stem == "train"] or archives
+        if len(named) > 1:
+            raise ValueError(f"{path}: holds {len(named)} .rec files; name one of them")
+        return read_records(named[0])
+    if path.is_dir() and class_folders(path):
+        return read_faces(path)
+    raise ValueError(f"{path}: not recognised as face data. It should be {LAYOUTS}")
+
+
+def place_faces(
+    data: FaceData,
+    *,
+    alignment: Alignment | None,
+    points: Path | None,
+    detector: Path | None,
+    side: int,
+) -> FaceData:
+    """Align the photos of a set, or note how its faces stand already.
+
+    Args:
+        data: As it was read.
+        alignment: What a user says of the photos; None believes the format.
+        points: List of points to align by.
+        detector: File of the detector that finds them.
+        side: Of aligned photos, in pixels.
+
+    Raises:
+        ValueError: If points cannot be had, or the photos are aligned already.
+    """
+    if points is None and detector is None:
+        return replace(data, alignment=alignment or data.alignment)
+    if data.alignment == "five_points":
+        flag = "--points" if points else "--detector"
+        raise ValueError(f"{flag}: the faces of {data.root} ({data.format}) are aligned already")
+    if points is not None:
+        names = [str(file).removeprefix(f"{data.root}/") for file in data.files]
+        found = read_points(points, names)
+        return replace(data, points=found, side=side, alignment="five_points")
+    assert detector is not None
+    return _detected(data, PointDetector(detector), side)
+
+
+def _detected(data: FaceData, detector: PointDetector, side: int) -> FaceData:
+    """Photos with the points that a detector finds; those without a face are left out."""
+    rows = [
+        detector(data.photo(index))
+        for index in tqdm(range(len(data)), "finding faces", unit="photo", delay=2)
+    ]
+    keep = np.array([row is not None for row in rows], dtype=np.bool_)
+    if not keep.any():
+        raise ValueError(f"--detector {detector.model}: finds no face in any photo of {data.root}")
+    points = np.array([row for row in rows if row is not None])
+    chosen = data.select(keep)  # A pair that loses a photo is an error.
+    left_out = data.left_out + int((~keep).sum())
+    return replace(chosen, points=points, side=side, alignment="five_points", left_out=left_out)

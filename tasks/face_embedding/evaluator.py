@@ -1,0 +1,145 @@
+"""Whether photos of one person are near each other: fed batch by batch, on one process or many."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch.distributed
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datasets.types import FacePairs
+from tasks.face_embedding.protocols import Score, measure_all, measure_pairs
+from tasks.files import write_text
+
+PAIRS_NAME = "pairs.csv"
+MEANINGS = {
+    "accuracy": "share of pairs that are right, each fold at the threshold of the others",
+    "accuracy_std": "its standard deviation over the folds",
+    "accuracy_error": "standard error of its mean",
+    "rank1": "share of photos whose nearest other photo shows the same person",
+    "auc": "area under the ROC: how often a pair of one person is nearer than one of two",
+    "eer": "equal error rate: as many of both kinds are wrong",
+    "val_1e-2": "share of pairs of one person found where 1 of 100 of two people is taken for one",
+    "val_1e-3": "the same at 1 of 1000",
+    "val_1e-4": "the same at 1 of 10000",
+    "threshold": "squared distance (0..4) up to which two photos are taken for one person",
+    "selection": "AUC of the pairs by which the weights are chosen",
+}
+
+
+class FaceEvaluator:
+    """Collects embeddings and compares them as a protocol says.
+
+    Args:
+        labels: (N,) identity of each photo, by its index.
+        pairs: To compare; None compares all photos with all.
+
+    Attributes:
+        rows: Embeddings (D,) float32 of length one, by index of the photo.
+    """
+
+    def __init__(self, labels: NDArray[np.int64], pairs: FacePairs | None = None) -> None:
+        self.labels, self.pairs = labels, pairs
+        self.rows: dict[int, NDArray[np.float32]] = {}
+
+    def fresh(self) -> FaceEvaluator:
+        """An evaluator of the same photos that has seen nothing."""
+        return FaceEvaluator(self.labels, self.pairs)
+
+    def update(self, image_ids: Sequence[int], embeddings: Tensor) -> None:
+        """Add some photos; one that came before is passed over.
+
+        Args:
+            image_ids: Of the B photos: their index in the data set.
+            embeddings: (B, D); they are brought to length one.
+
+        Raises:
+            ValueError: If an embedding is not of finite numbers, or is zero.
+        """
+        given = embeddings.detach().double().cpu().numpy()
+        lengths = np.linalg.norm(given, axis=1, keepdims=True)
+        bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+        if len(bad):
+            raise ValueError(
+                f"the embedding of image {image_ids[bad[0]]} has no direction: the weights are "
+                "damaged, or the precision is too low for them"
+            )
+        for image_id, row in zip(image_ids, given / lengths, strict=True):
+            self.rows.setdefault(int(image_id), row.astype(np.float32))
+
+    def gather(self) -> None:
+        """Bring the embeddings of all processes together on each."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            parts: list[Any] = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(parts, self.rows)
+            self.rows = {index: row for part in parts for index, row in part.items()}
+
+    def compute(self) -> Score:
+        """Compare what was collected.
+
+        Raises:
+            ValueError: If a photo of a pair has no embedding, or there is nothing to compare.
+        """
+        if self.pairs is None:
+            ids = np.array(sorted(self.rows), dtype=np.int64)
+            score = measure_all(self._stacked(ids), self.labels[ids])
+            worst = [
+                m._replace(first=int(ids[m.first]), second=int(ids[m.second]))
+                for m in score["worst"]
+            ]
+            return {**score, "worst": worst}
+        needed = np.union1d(self.pairs.first, self.pairs.second).tolist()
+        missing = [index for index in needed if index not in self.rows]
+        if missing:
+            raise ValueError(
+                f"{len(missing)} photos of the protocol's pairs have no embedding, the first is "
+                f"number {missing[0]}: without them the folds are not those of the protocol"
+            )
+        first, second = self._stacked(self.pairs.first), self._stacked(self.pairs.second)
+        return measure_pairs(first, second, self.pairs)
+
+    def _stacked(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        return np.stack([self.rows[index] for index in ids.tolist()])
+
+    def write(self, folder: Path, files: Sequence[str]) -> None:
+        """Write ``pairs.csv``: fold, first, second, same, distance; of all pairs nothing.
+
+        Args:
+            folder: To write into.
+            files: Name of each photo, by its index.
+
+        Raises:
+            OSError: If it cannot be written; an older one stays as it was.
+        """
+        if self.pairs is None:
+            return
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("fold", "first", "second", "same", "distance"))
+        columns = (self.pairs.folds, self.pairs.first, self.pairs.second, self.pairs.same)
+        for fold, one, two, same in zip(*(column.tolist() for column in columns), strict=True):
+            distance = float(np.square(self.rows[one] - self.rows[two]).sum(dtype=np.float64))
+            writer.writerow((fold + 1, files[one], files[two], int(same), f"{distance:.6f}"))
+        write_text(folder / PAIRS_NAME, text.getvalue())
+
+
+def format_metrics(score: Score) -> str:
+    """The figures as a table for people, with what they rest on."""
+    metrics = score["metrics"]
+    lines = [
+        f"  {name:14s} {metrics[name]:7.4f}   {meaning}"
+        for name, meaning in MEANINGS.items()
+        if name in metrics
+    ]
+    return "\n".join([*lines, *(f"  warning: {note}" for note in warnings_of(score))])
+
+
+def warnings_of(score: Score) -> list[str]:
+    """A sentence for each rate that rests on too few pairs."""
+    return [f"VAL at FAR {val.far:g} {val.warning}" for val in score["vals"] if val.warning]

@@ -1,0 +1,97 @@
+"""Running a trained embedding network, over a loader or over pictures in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from backbone.layers import fold_batchnorm
+from datasets.types import LabelBatch
+from tasks.face_embedding.model import FaceEmbedder, unit
+from tasks.inference import ready_batches
+
+Image = NDArray[np.uint8]
+
+
+def embed(
+    model: FaceEmbedder, loader: Iterable[LabelBatch], device: str, label: str
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield image ids and embeddings (B, D) of length one of each batch.
+
+    Args:
+        model: In evaluation mode.
+        loader: Of batches.
+        device: To compute on.
+        label: Of the progress bar.
+    """
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for batch, images in ready_batches(loader, device, label):
+        with torch.inference_mode():
+            embeddings = unit(model.raw(images))
+        yield batch["image_ids"], embeddings
+
+
+class FacePredictor:
+    """A network made ready for pictures of any size: folded, on its device.
+
+    Args:
+        model: To be copied.
+        device: To compute on.
+        fit: Brings a picture to the model's square input.
+    """
+
+    def __init__(self, model: FaceEmbedder, device: str, fit: Callable[[Image], Image]) -> None:
+        self.device, self.fit = device, fit
+        self._model = fold_batchnorm(model)
+        self._model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __call__(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
+        """Embeddings (D,) of length one of some (H, W, 3) RGB pictures."""
+        if not images:
+            return []
+        squares = np.stack([self.fit(image) for image in images])
+        batch = torch.from_numpy(squares).permute(0, 3, 1, 2).to(self.device)
+        with torch.inference_mode():
+            return list(unit(self._model.raw(batch)).cpu().numpy())
+
+
+class Neighbour(NamedTuple):
+    """A photo beside another one.
+
+    Attributes:
+        photo: Index in the gallery.
+        distance: Squared, 0..4.
+    """
+
+    photo: int
+    distance: float
+
+
+def nearest(
+    vectors: NDArray[np.float32],
+    gallery: NDArray[np.float32],
+    top: int,
+    *,
+    itself: bool,
+) -> list[list[Neighbour]]:
+    """The nearest photos of a gallery for each photo, nearest first.
+
+    Args:
+        vectors: (N, D) float32 of length one.
+        gallery: (M, D) float32 of length one.
+        top: How many; fewer where the gallery has fewer.
+        itself: The gallery are the same photos in the same order: pass over the photo itself.
+    """
+    distances = np.clip(2 - 2 * vectors @ gallery.T, 0, 4)
+    if itself:
+        np.fill_diagonal(distances, np.inf)
+    order = np.argsort(distances, axis=1, kind="stable")[:, : min(top, len(gallery) - itself)]
+    return [
+        [Neighbour(int(k), float(distances[row, k])) for k in found]
+        for row, found in enumerate(order)
+    ]

@@ -1,0 +1,130 @@
+"""The embedding network: photos of faces in, vectors of length one out, on any body."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from backbone.bodies import build_body, default_flavour
+from backbone.flavour import Flavour
+from backbone.layers import Normalize
+from tasks.distillation.losses import embedding_loss
+from tasks.distillation.teaching import Lesson
+from tasks.face_embedding.losses import MarginHead, triplet_loss
+from tasks.face_embedding.spec import EmbedderSpec, EmbedLossSpec
+
+
+class FaceEmbedder(nn.Module):
+    """Normalisation, body, a linear layer, and losses.
+
+    Args:
+        spec: Architecture.
+        flavour: Of the body; its input size is ``spec.size``.
+        loss: Training objective.
+        num_identities: Of the training set, where identities are learnt from by the margin loss;
+            0 else, and in use.
+
+    Attributes:
+        networks: Names of the methods that are network alone, which ``--compile`` compiles.
+
+    Raises:
+        ValueError: If the body cannot be built so.
+    """
+
+    networks = ("raw",)
+
+    def __init__(
+        self,
+        spec: EmbedderSpec,
+        flavour: Flavour,
+        loss: EmbedLossSpec | None = None,
+        num_identities: int = 0,
+    ) -> None:
+        super().__init__()
+        self.spec, self.loss = spec, loss or EmbedLossSpec()
+        self.normalize = Normalize(flavour.input)
+        self.body = build_body(
+            spec.backbone,
+            alpha=spec.alpha,
+            variant=spec.variant,
+            stem_stride=spec.stem_stride,
+            flavour=flavour,
+        )
+        if spec.size < self.body.min_size:
+            raise ValueError(
+                f"--size {spec.size} is too small for {spec.backbone}: {self.body.min_size} "
+                "pixels or more"
+            )
+        self.head = self.body.make_classifier(spec.dim, self.loss.dropout)
+        self.last_stride = max(self.body.channels)
+        self.margin_head: MarginHead | None = None
+        if num_identities and self.loss.objective == "margin":
+            margin, scale = self.loss.chosen_margin, self.loss.scale
+            self.margin_head = MarginHead(spec.dim, num_identities, margin=margin, scale=scale)
+
+    def raw(self, images: Tensor) -> Tensor:
+        """Vectors (B, dim) of any length, of RGB images (B, 3, H, W), 0..255 of any dtype."""
+        vectors: Tensor = self.head(self.body(self.normalize(images))[self.last_stride])
+        return vectors
+
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, lesson: Lesson | None = None
+    ) -> dict[str, Tensor] | Tensor:
+        """Losses in training, embeddings (B, dim) float32 of length one in evaluation.
+
+        Args:
+            images: (B, 3, S, S) RGB 0..255.
+            targets: (B,) int64 identity of each image, from 0. Needed in training.
+            lesson: What a teacher says of the images. Its embeddings are brought to length one.
+        """
+        embeddings = unit(self.raw(images))
+        if not self.training:
+            return embeddings
+        assert targets is not None, "training needs targets"
+        share = 0.0 if lesson is None else lesson.spec.distill_weight
+        losses: dict[str, Tensor] = {}
+        # In bfloat16 the cosines of two photos of a person could not be told apart.
+        with torch.autocast(images.device.type, enabled=False):
+            if lesson is not None:
+                theirs = unit(lesson.answers(images))
+                losses["teacher"] = share * embedding_loss(embeddings, theirs)
+            if share < 1:
+                losses[self.loss.objective] = (1 - share) * self._own_loss(embeddings, targets)
+        return losses
+
+    def _own_loss(self, embeddings: Tensor, targets: Tensor) -> Tensor:
+        if self.loss.objective == "triplet":
+            return triplet_loss(embeddings, targets, self.loss.chosen_margin)
+        assert self.margin_head is not None, "the margin loss needs the number of identities"
+        loss: Tensor = self.margin_head(embeddings, targets)
+        return loss
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors (B, D) brought to length one, in float32."""
+    return functional.normalize(vectors.float(), dim=1)
+
+
+def build_embedder(
+    spec: EmbedderSpec,
+    flavour: Flavour | None = None,
+    loss: EmbedLossSpec | None = None,
+    num_identities: int = 0,
+) -> FaceEmbedder:
+    """An embedding network with fresh weights.
+
+    Args:
+        spec: Architecture.
+        flavour: The body's default where None; its input size is replaced by the spec's.
+        loss: Training objective.
+        num_identities: As :class:`FaceEmbedder`.
+
+    Raises:
+        ValueError: If the body cannot be built so.
+    """
+    flavour = flavour or default_flavour(spec.backbone)
+    flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
+    return FaceEmbedder(spec, flavour, loss, num_identities)

@@ -1,0 +1,209 @@
+"""The page that an embedding network's run leaves: figures, ROC, folds, hardest pairs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from backbone.cost import Cost
+from tasks.face_embedding.draw import tile
+from tasks.face_embedding.evaluator import MEANINGS, warnings_of
+from tasks.face_embedding.protocols import Mistake, Score
+from tasks.face_embedding.roc import Roc, thin
+from tasks.files import write_text
+from tasks.page import Page
+from tasks.plots import history_plot
+
+Image = NDArray[np.uint8]
+# FARs that are shown from.
+_LEAST_FAR = 1e-4
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What a report is drawn from.
+
+    Attributes:
+        title: Of the page.
+        command: That made it.
+        score: Of the evaluation.
+        cost: Of the network for one photo.
+        read: Gives the photo of an index.
+        files: Name of each photo, by index.
+        history: Rows (step, name, value) of the training; empty after a mere evaluation.
+        facts: Name and value pairs for the summary table.
+    """
+
+    title: str
+    command: str
+    score: Score
+    cost: Cost
+    read: Callable[[int], Image]
+    files: Sequence[str]
+    history: Sequence[tuple[int, str, float]]
+    facts: Sequence[tuple[str, str]]
+
+
+def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
+    """Write ``report.html`` and ``report.json``; return the latter.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    page = Page(data.title, data.command)
+    page.headline(_headline(data))
+    page.table(("", ""), data.facts)
+    if data.history:
+        page.section("Training")
+        page.plots(
+            [
+                (history_plot(data.history, ("loss",)), "loss over steps (smoothed)"),
+                (history_plot(data.history, ("auc", "accuracy")), "evaluations over steps"),
+            ]
+        )
+    _write_numbers(page, data.score)
+    for same, title, note in (
+        (True, "One person, farthest apart", "Missed first where the threshold is low."),
+        (False, "Two people, nearest", "Mistaken first where the threshold is high."),
+    ):
+        page.section(title, note)
+        pairs = [mistake for mistake in data.score["worst"] if mistake.same == same]
+        page.pictures(_picture(data, pair) for pair in pairs)
+    page.write(folder / "report.html")
+    summary = _summary(data)
+    write_text(folder / "report.json", json.dumps(summary, indent=1))
+    return summary
+
+
+def _headline(data: ReportData) -> list[tuple[str, str]]:
+    metrics = data.score["metrics"]
+    figures = []
+    if "accuracy" in metrics:
+        spread = metrics.get("accuracy_std")
+        shown = "" if spread is None else f" +- {spread:.2%} over folds"
+        figures.append((f"{metrics['accuracy']:.2%}", f"accuracy{shown}"))
+    else:
+        figures.append((f"{metrics['rank1']:.2%}", "nearest photo is of the same person"))
+    return [
+        *figures,
+        (f"{metrics['auc']:.4f}", "area under the ROC"),
+        (f"{metrics['eer']:.2%}", "equal error rate"),
+        (f"{data.cost.mult_adds / 1e9:.3f} B", "mult-adds per photo"),
+        (f"{data.cost.params / 1e6:.3f} M", "parameters"),
+    ]
+
+
+def _write_numbers(page: Page, score: Score) -> None:
+    """Metrics, what they rest on, curves, folds."""
+    metrics, roc = score["metrics"], score["roc"]
+    page.section("Metrics")
+    page.table(
+        ("", "", ""), [(k, metrics[k], text) for k, text in MEANINGS.items() if k in metrics]
+    )
+    page.section(
+        "VAL at a FAR",
+        "Share of pairs of one person found, at the share of pairs of two people taken for one.",
+    )
+    page.table(
+        ("FAR", "VAL", "std over folds", "FAR found", "rests on pairs", ""),
+        [
+            (
+                f"{val.far:g}",
+                *("-" if value is None else value for value in (val.val, val.std)),
+                "-" if val.found is None else f"{val.found:.2g}",
+                f"{val.rests_on:.3g} of {val.negatives}",
+                val.warning,
+            )
+            for val in score["vals"]
+        ],
+    )
+    page.section("Curves")
+    page.plots(
+        [
+            (_roc_plot(roc), f"{roc.positives} pairs of one person, {roc.negatives} of two"),
+            (
+                _distance_plot(score["histogram"], metrics["threshold"]),
+                "pairs by distance; dashed: the threshold",
+            ),
+        ]
+    )
+    if score["folds"]:
+        page.section("Folds", "Each at the threshold that is best on the others.")
+        page.table(("fold", "accuracy", "threshold", "pairs"), score["folds"])
+
+
+def _roc_plot(roc: Roc) -> Figure:
+    """VAL over FAR, on a logarithmic axis from where it rests on a pair."""
+    shown = thin(roc)
+    figure = Figure(figsize=(5, 4))
+    axes = figure.add_subplot()
+    least = max(_LEAST_FAR, 1 / roc.negatives)
+    far = np.maximum(shown.far, least / 10)
+    axes.plot(far, shown.val, color="#2a78d6", drawstyle="steps-post")
+    axes.plot(*(np.geomspace(least, 1, 50),) * 2, "--", color="#888", linewidth=1)
+    axes.axvspan(least / 10, min(10 / roc.negatives, 1), color="#8883", linewidth=0)
+    axes.set_xscale("log")
+    axes.set(xlabel="FAR (grey: rests on fewer than 10 pairs)", ylabel="VAL")
+    axes.set(xlim=(least, 1), ylim=(0, 1.01))
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _distance_plot(histogram: NDArray[np.int64], threshold: float) -> Figure:
+    """Shares of both kinds of pairs by squared distance."""
+    figure = Figure(figsize=(5, 4))
+    axes = figure.add_subplot()
+    width = 4 / histogram.shape[1]
+    middles = (np.arange(histogram.shape[1]) + 0.5) * width
+    for counts, name, colour in zip(
+        histogram, ("two people", "one person"), ("#999999", "#2a78d6"), strict=True
+    ):
+        axes.bar(
+            middles, counts / max(counts.sum(), 1), width, color=colour, alpha=0.7, label=name
+        )
+    axes.axvline(threshold, color="black", linestyle="--", linewidth=1)
+    axes.set(xlabel="squared distance", ylabel="share of pairs")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def _picture(data: ReportData, pair: Mistake) -> tuple[Image, str]:
+    both = [tile(data.read(index)) for index in (pair.first, pair.second)]
+    names = " and ".join(Path(data.files[index]).name for index in (pair.first, pair.second))
+    return np.concatenate(both, axis=1), f"distance {pair.distance:.3f}: {names}"
+
+
+def _summary(data: ReportData) -> dict[str, Any]:
+    """What report.json holds."""
+    score = data.score
+    curve = thin(score["roc"])
+    return {
+        "metrics": score["metrics"],
+        "pairs": {"same": curve.positives, "different": curve.negatives},
+        "cost": {"mult_adds": data.cost.mult_adds, "params": data.cost.params},
+        "folds": [fold._asdict() for fold in score["folds"]],
+        "val_at_far": [
+            {**val._asdict(), "rests_on": val.rests_on, "warning": val.warning}
+            for val in score["vals"]
+        ],
+        "warnings": warnings_of(score),
+        "roc": {"far": curve.far.tolist(), "val": curve.val.tolist()},
+        "facts": dict(data.facts),
+        "worst": [
+            {
+                "first": data.files[pair.first],
+                "second": data.files[pair.second],
+                "same": pair.same,
+                "distance": pair.distance,
+            }
+            for pair in score["worst"]
+        ],
+    }

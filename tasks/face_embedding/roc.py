@@ -1,0 +1,155 @@
+"""Curves over thresholds of a distance: below it two photos are taken for one person.
+
+Distances are squared and between vectors of length one: 0 to 4. FAR is the share of pairs of two
+people that are taken for one, VAL (also TAR) the share of pairs of one person that are.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+Counts = NDArray[np.int64]
+# A rate that rests on fewer pairs than this says little.
+FEWEST = 10
+
+
+class Roc(NamedTuple):
+    """Shares at each distance that occurs, rising; the first row takes no pair for one.
+
+    Attributes:
+        thresholds: (T,) distances up to which pairs are taken for one person.
+        far: (T,) in 0..1.
+        val: (T,) in 0..1.
+        negatives: Pairs of two people.
+        positives: Pairs of one person.
+    """
+
+    thresholds: Values
+    far: Values
+    val: Values
+    negatives: int
+    positives: int
+
+
+class Val(NamedTuple):
+    """VAL at a FAR.
+
+    Attributes:
+        far: That was asked for.
+        val: None where it cannot be measured, because less than one pair may be wrong.
+        std: Of VAL over folds; None where there are none.
+        found: FAR on the tested pairs at these thresholds; None with ``val``.
+        negatives: Pairs of two people that the FAR is measured on.
+    """
+
+    far: float
+    val: float | None
+    std: float | None
+    found: float | None
+    negatives: int
+
+    @property
+    def rests_on(self) -> float:
+        """How many wrong pairs the FAR is."""
+        return self.far * self.negatives
+
+    @property
+    def warning(self) -> str:
+        """What is to be said of it; empty if it rests on enough pairs."""
+        if self.rests_on >= FEWEST * (1 - 1e-9):
+            return ""
+        if self.val is None:
+            return f"cannot be measured: {self.negatives} pairs of two people are too few"
+        return f"rests on {self.rests_on:.3g} of {self.negatives} pairs of two people: too few"
+
+
+def roc_curve(distances: Values, same: Counts, different: Counts) -> Roc:
+    """The curve of counted distances.
+
+    Args:
+        distances: (M,) in any order.
+        same: (M,) pairs of one person at each.
+        different: (M,) pairs of two people at each.
+
+    Raises:
+        ValueError: If one of the two kinds is missing.
+    """
+    positives, negatives = int(same.sum()), int(different.sum())
+    if not positives or not negatives:
+        kind = "one person" if not positives else "two people"
+        raise ValueError(f"there are no pairs of {kind}: nothing can be measured")
+    thresholds, places = np.unique(distances, return_inverse=True)
+    rows = [
+        np.concatenate(([0], np.cumsum(np.bincount(places, counts, len(thresholds)))))
+        for counts in (different, same)
+    ]
+    start = np.concatenate(([-np.inf], thresholds))
+    return Roc(start, rows[0] / negatives, rows[1] / positives, negatives, positives)
+
+
+def area(roc: Roc) -> float:
+    """Area under VAL over FAR: the share of (same, different) pairs of pairs in right order."""
+    return float(np.trapezoid(roc.val, roc.far))
+
+
+def equal_error(roc: Roc) -> tuple[float, float]:
+    """(rate, threshold) at which as large a share of both kinds is wrong, interpolated."""
+    gap = roc.far - (1 - roc.val)  # Rises from -1 to 1.
+    after = int(np.argmax(gap >= 0))
+    before = after - 1
+    share = -gap[before] / (gap[after] - gap[before])
+    rate = roc.far[before] + share * (roc.far[after] - roc.far[before])
+    low = roc.thresholds[before] if np.isfinite(roc.thresholds[before]) else 0.0
+    return float(rate), float(low + share * (roc.thresholds[after] - low))
+
+
+def threshold_at_far(negatives: Values, far: float) -> float | None:
+    """The distance below which a share of pairs of two people lies, interpolated.
+
+    Args:
+        negatives: (N,) their distances.
+        far: In (0, 1].
+
+    Returns:
+        None if the share is less than one pair.
+    """
+    count = far * len(negatives) * (1 + 1e-9)
+    if count < 1:
+        return None
+    ranks = np.arange(1, len(negatives) + 1)
+    return float(np.interp(count, ranks, np.sort(negatives)))
+
+
+def best_threshold(distances: Values, same: NDArray[np.bool_]) -> float:
+    """The threshold at which most pairs are right, half-way between two distances.
+
+    Of several that are equally good, the middle one is taken.
+
+    Args:
+        distances: (P,) of pairs.
+        same: (P,) whether they are of one person.
+    """
+    order = np.argsort(distances, kind="stable")
+    ranked, kind = distances[order], same[order]
+    # Right at a cut behind k pairs: those of one person before it, and the others behind.
+    right = np.concatenate(([0], np.cumsum(np.where(kind, 1, -1)))) + int((~same).sum())
+    edges = np.concatenate(([ranked[0] - 1e-6], (ranked[1:] + ranked[:-1]) / 2, ranked[-1:]))
+    # No cut can part equal distances.
+    cuts = np.concatenate(([True], ranked[1:] > ranked[:-1], [True]))
+    best = np.flatnonzero(cuts & (right == right[cuts].max()))
+    return float(edges[best[len(best) // 2]])
+
+
+def thin(roc: Roc, most: int = 400) -> Roc:
+    """As much of a curve as a plot shows: even steps of FAR, and of its logarithm."""
+    if len(roc.far) <= most:
+        return roc
+    least = 1 / roc.negatives
+    wanted = np.concatenate((np.linspace(0, 1, most // 2), np.geomspace(least, 1, most // 2)))
+    rows = np.unique(np.searchsorted(roc.far, wanted, side="right") - 1)
+    rows = np.union1d(rows, (0, len(roc.far) - 1)).astype(np.int64)
+    return Roc(roc.thresholds[rows], roc.far[rows], roc.val[rows], roc.negatives, roc.positives)

@@ -1,0 +1,75 @@
+"""Teachers of embeddings: own weights, or any Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from backbone.layers import fold_batchnorm
+from datasets.types import ClassMap
+from tasks.classification.teachers import open_teacher
+from tasks.distillation.spec import TIMM, TORCHVISION, DistillSpec
+from tasks.distillation.teacher import Teacher
+from tasks.face_embedding.load import load_embedder, refuse_other_alignment
+from tasks.face_embedding.model import unit
+
+_PROBES = 2
+
+
+def open_embedding_teacher(
+    spec: DistillSpec, *, dim: int, size: int, alignment: str, data: Path
+) -> Teacher:
+    """The teacher that ``spec.teacher`` names.
+
+    Args:
+        spec: Names it.
+        dim: Length of the student's embeddings.
+        size: Side of the student's pictures.
+        alignment: How the faces of the training data stand.
+        data: These, for messages.
+
+    Raises:
+        ValueError: If it cannot be had, faces stand otherwise for it, or its embeddings have
+            another length.
+    """
+    name = spec.teacher
+    assert name is not None
+    if name.startswith((TIMM, TORCHVISION)):
+        raise ValueError(
+            f"--teacher {name}: classifies; write MODULE:FUNCTION for a network whose answers "
+            "are embeddings"
+        )
+    if Path(name).exists():
+        model, card = load_embedder(Path(name))
+        refuse_other_alignment(card, Path(name), alignment, data)
+        teacher = Teacher(name, fold_batchnorm(model), size=model.spec.size)
+    else:
+        teacher = open_teacher(spec, ClassMap((), ()))
+    _check(teacher, dim, size)
+    return teacher
+
+
+def _check(teacher: Teacher, dim: int, size: int) -> None:
+    """See that it answers with embeddings of the student's length."""
+    pictures = torch.full((_PROBES, 3, size, size), 127, dtype=torch.uint8)
+    try:
+        answers = teacher(pictures)
+        given = tuple(answers.shape)
+    except Exception as error:  # Anything may happen in code that is not ours.
+        kind = type(error).__name__
+        raise ValueError(
+            f"--teacher {teacher.name}: fails on pictures: {kind}: {error}"
+        ) from error
+    if len(given) != 2 or given[0] != _PROBES:
+        raise ValueError(
+            f"--teacher {teacher.name}: answers {given} to {_PROBES} pictures; "
+            f"({_PROBES}, length of an embedding) is needed"
+        )
+    if given[1] != dim:
+        raise ValueError(
+            f"--teacher {teacher.name}: its embeddings have {given[1]} numbers, the student's "
+            f"{dim}; add --dim {given[1]}"
+        )
+    if not unit(answers).isfinite().all():
+        raise ValueError(f"--teacher {teacher.name}: its embeddings are not finite numbers")

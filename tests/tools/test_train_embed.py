@@ -1,0 +1,313 @@
+"""Training embeddings of faces, and what the other tools do with them."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from configs.face_embedding import DEMO_EMBED, EmbeddingDistillSpec
+from datasets.demo_identities import draw_identities
+from datasets.identities import FaceData
+from datasets.lfw import read_lfw
+from tasks.card import Card, load_weights, read_card, save_weights
+from tasks.face_embedding.evaluator import FaceEvaluator
+from tasks.face_embedding.load import NO_CLASSES, TASK, describe_model
+from tasks.face_embedding.model import build_embedder
+from tasks.face_embedding.spec import EmbedderSpec
+from tasks.face_embedding.task import FaceEmbeddingTask
+from tests.conftest import Tool
+from tests.tasks.ncnn import MobileFaceNet
+from tests.tools.runs import assert_same_run
+from tools.embedding import open_embedding_teaching
+from tools.face_data import open_both, training_loader
+
+SMALL = (
+    *("--preset", "demo", "--alpha", 0.1, "--size", 32, "--stem-stride", 2, "--dim", 8),
+    *("--batch-size", 24, "--epochs", 2, "--eval-every", 1, "--workers", 0, "--threads", 1),
+)
+Train = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sets") / "people"
+    return draw_identities(root, num_identities=67, per_identity=3, num_pairs=3, size=40)
+
+
+@pytest.fixture
+def train(tool: Tool, people: Path, tmp_path: Path) -> Train:
+    """Train on the people into a folder below ``tmp_path``."""
+    return lambda out, *args: tool(
+        "train_embed", "--data", people, "--out", tmp_path / out, *SMALL, *args
+    )
+
+
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take half of the time of so small a run."""
+    told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}}
+    monkeypatch.setattr(
+        "tools.embedding.write_report",
+        lambda _, data: {**told, "metrics": data.score["metrics"]},
+    )
+
+
+def test_a_run_and_what_the_other_tools_do_with_it(
+    train: Train, people: Path, tool: Tool, tmp_path: Path
+) -> None:
+    status, out, err = train("run")
+    assert status == 0, err
+    assert "accuracy" in out
+    assert "141 faces, 47 people" in err
+    run = tmp_path / "run"
+    for name in ("config.json", "last.ckpt", "report.html", "pairs.csv", "metrics.csv"):
+        assert (run / name).exists(), name
+    state, card = load_weights(run)
+    assert not [name for name in state if name.startswith("margin_head")]
+    assert not len(card.classes), "nobody's name travels with the weights"
+    assert card.model["alignment"] == "none"
+    report = json.loads((run / "report.json").read_text())
+    assert len(report["folds"]) == 10
+    assert report["pairs"] == {"same": 30, "different": 30}
+
+    status, text, err = tool(
+        "evaluate", run, "--data", people, "--out", tmp_path / "again", "--json"
+    )
+    assert status == 0, err
+    assert json.loads(text)["metrics"]["accuracy"] == report["metrics"]["accuracy"]
+    status, text, err = tool(
+        "evaluate", run, "--data", people / "train", "--split", "all", "--out", tmp_path / "all"
+    )
+    assert status == 0, err
+    assert "rank1" in text
+    _predict(tool, run, people, tmp_path)
+    status, _, err = tool(
+        "evaluate",
+        run,
+        "--data",
+        people,
+        "--points",
+        people / "points.csv",
+        "--out",
+        tmp_path / "x",
+    )
+    assert status == 2
+    assert "trained on faces of alignment 'none', but those of" in err
+
+
+def _predict(tool: Tool, run: Path, people: Path, tmp_path: Path) -> None:
+    person = sorted(p for p in (people / "val").iterdir() if p.is_dir())[0]
+    status, text, err = tool("predict", run, person, "--out", tmp_path / "seen")
+    assert status == 0, err
+    rows = json.loads((tmp_path / "seen" / "predictions.json").read_text())
+    assert rows["threshold"] == read_card(run).metrics["threshold"]
+    assert [len(row["nearest"]) for row in rows["photos"]] == [2, 2, 2]
+    assert len(list((tmp_path / "seen").glob("*.jpg"))) == 3
+    photo = next(person.glob("*.jpg"))
+    status, text, err = tool(
+        "predict", run, photo, "--gallery", people / "val", "--out", tmp_path / "found", "--json"
+    )
+    assert status == 0, err
+    nearest = json.loads(text)["photos"][0]["nearest"]
+    assert nearest[0]["file"] == str(photo)
+    assert nearest[0]["distance"] < 1e-4
+    assert len(nearest) == 5
+    status, _, err = tool("predict", run, photo, "--out", tmp_path / "found")
+    assert status == 2
+    assert "name two photos with a face or more, or a --gallery" in err
+    status, _, err = tool("predict", run, person, "--alignment", "five_points")
+    assert status == 2
+    assert "have 'five_points'" in err
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_stopped_run_goes_on_bit_for_bit(
+    train: Train, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order that brings photos of a person together."""
+    extra = ("--objective", "triplet", "--per-identity", 3)
+    assert train("straight", *extra)[0] == 0
+    step = FaceEmbeddingTask.training_step
+
+    def signalled(self: FaceEmbeddingTask, batch: object, batch_idx: int) -> Tensor:
+        if self.global_step == 7:
+            os.kill(os.getpid(), 15)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(FaceEmbeddingTask, "training_step", signalled)
+    status, _, err = train("stopped", *extra)
+    monkeypatch.setattr(FaceEmbeddingTask, "training_step", step)
+    assert status == 1, err
+    folder = tmp_path / "stopped"
+    assert 0 < torch.load(folder / "last.ckpt", weights_only=True)["global_step"] < 10
+    status, _, err = tool("train_embed", "--resume", folder, "--workers", 0, "--threads", 1)
+    assert status == 0, err
+    assert_same_run(tmp_path / "straight", folder)
+
+
+def test_stored_targets_are_those_of_the_live_teacher(people: Path, tmp_path: Path) -> None:
+    """For every picture of every epoch as the student sees it, to half precision."""
+    torch.manual_seed(3)
+    spec = EmbedderSpec(alpha=0.1, size=32, dim=8)
+    network = build_embedder(spec)
+    card = Card(TASK, describe_model(spec, "none"), network.body.flavour, NO_CLASSES)
+    teacher = tmp_path / "teacher.safetensors"
+    save_weights(teacher, network.state_dict(), card)
+    fit = replace(DEMO_EMBED.fit, epochs=2, batch_size=24, precision="fp32")
+    told = EmbeddingDistillSpec(teacher=str(teacher))
+    config = replace(DEMO_EMBED, data=people, model=spec, fit=fit, distill=told, workers=0)
+    data, _ = open_both(config, people)
+    live = open_embedding_teaching(config, data, "cpu")
+    stored = open_embedding_teaching(
+        replace(config, distill=replace(told, targets=tmp_path / "targets")), data, "cpu"
+    )
+    assert live is not None
+    assert stored is not None
+    loader = training_loader(config, data, 0)
+    for epoch in range(2):
+        loader.load_state_dict({"epoch": epoch, "batches": 0})
+        for batch in loader:
+            images, ids = batch["images"], batch["image_ids"]
+            one, two = (t.lesson(epoch, ids).answers(images) for t in (live, stored))
+            assert torch.allclose(one, two, atol=1e-3)
+
+
+@pytest.mark.usefixtures("no_report")
+def test_targets_of_another_run_are_refused(train: Train, tmp_path: Path) -> None:
+    assert train("teacher")[0] == 0
+    teacher, store = tmp_path / "teacher", tmp_path / "targets"
+    status, _, err = train("stored", "--teacher", teacher, "--targets", store)
+    assert status == 0, err
+    assert "storing targets of 2 epochs" in err
+    status, _, err = train("later", "--targets", store)
+    assert status == 0, err
+    assert "learning from 2 epochs of targets stored" in err
+    first, again = (load_weights(tmp_path / name)[0] for name in ("stored", "later"))
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
+    for flags, message in (
+        (("--seed", 1), "stored with another --seed"),
+        (("--crop", 0.9), "--crop 1, --alignment none there, face, --crop 0.9"),
+        (("--augment", "flip"), "stored with another --augment"),
+        (("--dim", 9), "stored with another"),
+        (("--teacher", tmp_path / "stored"), "stored with another teacher"),
+    ):
+        status, _, err = train("refused", "--targets", store, *flags)
+        assert status == 2
+        assert message in err
+
+
+def small_lfw(real_data: Path, root: Path, each: int) -> FaceData:
+    """The first pairs of each of LFW's folds, linked into a folder of their own."""
+    source = real_data / "lfw"
+    lines = (source / "pairs.txt").read_text().splitlines()
+    chosen = [f"10\t{each}"]
+    for fold in range(10):
+        for start in (1 + fold * 600, 1 + fold * 600 + 300):
+            chosen += lines[start : start + each]
+    root.mkdir()
+    (root / "pairs.txt").write_text("\n".join(chosen))
+    for line in chosen[1:]:
+        words = line.split()
+        for name in {words[0], words[-2] if len(words) == 4 else words[0]}:
+            if not (root / name).exists():
+                (root / name).symlink_to(source / name)
+    return read_lfw(root)
+
+
+def test_the_real_mobilefacenet_on_lfw(real_data: Path, tmp_path: Path) -> None:
+    """On all 6,000 pairs 98 %; here 10 of each fold, faces cut out of the middle 112 pixels."""
+    data = small_lfw(real_data, tmp_path / "lfw", 5)
+    assert data.pairs is not None
+    evaluator = FaceEvaluator(data.labels, data.pairs)
+    network = MobileFaceNet()
+    used = np.arange(len(data))
+    for ids in np.array_split(used, 8):
+        faces = np.stack([data.image(k)[16:128, 16:128] for k in ids.tolist()])
+        with torch.inference_mode():
+            embeddings = network(torch.from_numpy(faces).permute(0, 3, 1, 2))
+        evaluator.update(ids.tolist(), embeddings)
+    metrics = evaluator.compute()["metrics"]
+    assert metrics["accuracy"] >= 0.94
+    assert metrics["auc"] > 0.97
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_student_of_the_real_teacher(
+    real_data: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that the page names, on a few people; the tested fold's are left out."""
+    monkeypatch.setenv("MOBILENETS_DATA", str(real_data))
+    data = small_lfw(real_data, tmp_path / "lfw", 2)
+    assert data.pairs is not None
+    tested = np.isin(data.pairs.folds, (8, 9))
+    out = {data.classes.names[data.labels[k]] for k in data.pairs.first[tested].tolist()}
+    assert out
+    args = ("--epochs", 1, "--dim", 128, "--crop", 0.778, "--alignment", "funneled")
+    status, _, err = tool(
+        "train_embed",
+        *("--data", tmp_path / "lfw", "--out", tmp_path / "run", *SMALL, *args),
+        *("--teacher", "tests.tasks.ncnn:teacher"),
+    )
+    assert status == 0, err
+    card = read_card(tmp_path / "run")
+    assert card.model["alignment"] == "funneled"
+    assert card.flavour.input.crop == 0.778
+    assert "taught by tests.tasks.ncnn:teacher," in card.source
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--crop", 2), "--crop 2.0 is not in (0, 1]"),
+        (("--fold", 11, "--data", "PEOPLE/val"), "--fold 11: "),
+        (("--detector", "none.onnx"), "--detector none.onnx: no such file"),
+        (("--teacher", "timm:resnet18"), "timm:resnet18: classifies"),
+        (("--temperature", 3), "temperature"),
+        (("--data", "nowhere"), "nowhere: no such file or folder"),
+    ],
+)
+def test_bad_flags(
+    train: Train, people: Path, tmp_path: Path, flags: tuple[object, ...], message: str
+) -> None:
+    told = [str(flag).replace("PEOPLE", str(people)) for flag in flags]
+    status, _, err = train("x", *told)
+    assert status == 2
+    assert message in " ".join(err.replace("│", " ").split())
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.usefixtures("no_report")
+def test_other_formats(train: Train, people: Path, tool: Tool, tmp_path: Path) -> None:
+    """An archive to train on and a verification file to measure on, aligned as they are."""
+    import pickle
+
+    from datasets.recordio import write_records
+
+    photos = [sorted(p.glob("*.jpg")) for p in sorted((people / "train").iterdir())]
+    write_records(tmp_path / "train.rec", [[f.read_bytes() for f in own] for own in photos])
+    same = [True, False] * 20
+    files = [
+        file.read_bytes()
+        for k, one in enumerate(same)
+        for file in (photos[k % 40][0], photos[k % 40 if one else (k + 1) % 40][1])
+    ]
+    (tmp_path / "pairs.bin").write_bytes(pickle.dumps((files, same)))
+    data = ("--data", tmp_path / "train.rec")
+    status, _, err = train("run", *data, "--val", tmp_path / "pairs.bin")
+    assert status == 0, err
+    assert "does not tell who its people are" in err
+    assert read_card(tmp_path / "run").model["alignment"] == "five_points"
+    status, _, err = tool("evaluate", tmp_path / "run", "--data", people, "--out", tmp_path / "e")
+    assert status == 2
+    assert "align them by --points or --detector" in err
+    status, _, err = train("mixed", *data, "--val", people / "val")
+    assert status == 2
+    assert "faces stand as 'five_points', but those of" in err
+    shutil.rmtree(tmp_path / "run")
