@@ -85,11 +85,11 @@ class FaceEmbedder(nn.Module):
             return embeddings
         assert targets is not None, "training needs targets"
         share = 0.0 if lesson is None else lesson.spec.distill_weight
+        theirs = None if lesson is None else unit(lesson.answers(images))
         losses: dict[str, Tensor] = {}
         # In bfloat16 the cosines of two photos of a person could not be told apart.
         with torch.autocast(images.device.type, enabled=False):
-            if lesson is not None:
-                theirs = unit(lesson.answers(images))
+            if theirs is not None:
                 losses["teacher"] = share * embedding_loss(embeddings, theirs)
             if share < 1:
                 losses[self.loss.objective] = (1 - share) * self._own_loss(embeddings, targets)
