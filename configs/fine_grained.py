@@ -118,15 +118,18 @@ DEMO_DOGS = TrainDogs(
     preset="demo",
     model=ClassifierSpec(alpha=0.25, size=64),
     loss=ClassLossSpec(),
-    fit=replace(MODERN.fit, epochs=30, batch_size=32, lr=2e-3, ema_decay=0.99, eval_every=10),
+    fit=replace(MODERN.fit, epochs=35, batch_size=32, lr=3e-3, ema_decay=0.99, eval_every=10),
     augment="small",
     crop=1.0,
     boxes=True,
-    web_epochs=25,
+    web_epochs=40,
     web_lr=4e-3,
     copy_bits=4,
 )
 """Built-in breeds and web, sized for two CPU cores: ``tools/train_dogs.py``.
+
+Top-1 .683 on 360 photos of twelve breeds (chance .083), .483 after the first stage; 3 minutes of
+one core. With 25 and 30 epochs .525.
 
 Drawn animals look more alike than photos do, so copies must be nearer.
 """
