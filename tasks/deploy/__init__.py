@@ -1,0 +1,1 @@
+"""Deployment: exports, INT8, their runtime, and how fast they are."""
