@@ -44,7 +44,7 @@ class TrainEmbed:
     Without --data it trains on built-in faces. It is measured on people that it has not been
     trained on. Everything it needs is in the run folder afterwards: weights with their card,
     report.html, pairs.csv, checkpoint, metrics, configuration. It is --out, by default
-    runs/<preset>/<time>.
+    runs/<preset>/<time>. With --grid it is a folder of runs with one table.
     """
 
     preset: EmbedPreset = "auto"
@@ -60,7 +60,11 @@ class TrainEmbed:
     weights: Path | None = None
     """Run folder or weights file to start from, of any task with the same body."""
     resume: Path | None = None
-    """Run folder to go on with after an interruption; its own configuration is used."""
+    """Run folder (or grid) to go on with after an interruption; its own configuration is used."""
+    grid: tuple[str, ...] = ()
+    """Train one run for each combination, as alpha=1,.75 size=160,128; a + begins another group.
+    They are compared by accuracy on pairs, or by AUC where all photos are compared. Keys: alpha,
+    size, variant, backbone, stem_stride, seed, lr, epochs."""
     command: tyro.conf.Suppress[str] = ""
     """The command line that began the run."""
     model: EmbedderSpec = field(default_factory=EmbedderSpec)

@@ -35,7 +35,8 @@ class Evaluate:
     boxes: bool = False
     """Classifier: cut photos to their boxes first, as train_dogs.py --boxes does."""
     split: Split | None = None
-    """Part of the data; by default val, or all of a single file."""
+    """Part of the data; by default val, or all of a single file; of face attributes the part to
+    test on; of a list of places with a column split, or that the weights were trained on, val."""
     scorer: Literal["faster", "pycocotools"] = "faster"
     """Detector: faster-coco-eval computes the numbers, or pycocotools (slower, the same)."""
     proposals: int | None = None
@@ -129,19 +130,29 @@ def _check_batch_size(batch_size: int) -> None:
 class CheckData:
     """Examine a data set before training: what is wrong, where, and what is safe.
 
-    A detection set (boxes) or a classification set (labelled photos), which is told by what lies
-    in its folder. Exit status 2 if training would refuse it. With --out the findings go to a
-    JSON file.
+    Boxes, labelled photos, face attributes, faces by identity, or photos with positions, which is
+    told by what lies in its folder. Exit status 2 if training would refuse it. With --out the
+    findings go to a JSON file.
     """
 
     data: Annotated[Path, tyro.conf.Positional]
-    """COCO, Pascal VOC or YOLO folder, or a COCO JSON file; or any data that train_cls.py takes:
-    folders of photos, CSV lists, shards."""
-    task: Literal["auto", "detection", "classification"] = "auto"
-    """What to examine it for; auto takes detection where there are boxes, as in Oxford-IIIT Pets,
-    which can be read for both."""
+    """Any data that a training tool takes: COCO, Pascal VOC, YOLO; folders of photos, CSV lists,
+    shards; CelebA, LFWA; LFW, .rec and .bin archives of faces; lists with LAT and LON, photos with
+    GPS tags."""
+    task: Literal[
+        "auto",
+        "detection",
+        "classification",
+        "face_attributes",
+        "face_embedding",
+        "geolocation",
+    ] = "auto"
+    """What to examine it for; auto takes the most particular: detection where there are boxes, as
+    in Oxford-IIIT Pets, which can be read for classification too. Folders of photos are taken for
+    classes: say face_embedding if they are people, and geolocation if the photos have GPS tags."""
     split: Split | None = None
-    """Part of the data; by default train, or all of a set that is not parted."""
+    """Part of the data; by default train, or all of a set that is not parted. The other part is
+    looked at for copies, people and authors that stand in both."""
     classes: Path | None = None
     """Classification: text file with the names or ids of the classes to take."""
     framework: Framework = "ssd300"

@@ -1,4 +1,4 @@
-"""What the configurations of trainings on photos have in common, whatever their task."""
+"""What the configurations of trainings have in common, whatever their task."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tasks.distillation.spec import DistillSpec
 from tasks.spec import FitSpec
 
 
-class PhotoTraining(Protocol):
-    """A frozen dataclass that tells how to train a network on photos."""
+class Training(Protocol):
+    """A frozen dataclass that tells how to train a network."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -39,12 +39,24 @@ class PhotoTraining(Protocol):
         """Optimiser, schedule and engine."""
 
     @property
+    def common(self) -> Common:
+        """Flags of every tool."""
+
+
+class PhotoTraining(Training, Protocol):
+    """One of a network on photos."""
+
+    @property
     def augment(self) -> LabelAugmentation:
         """Of the training photos."""
 
     @property
     def interpolation(self) -> Interpolation:
         """Of their resize."""
+
+    @property
+    def crop(self) -> float:
+        """Share of the resized short side that the central crop keeps, where nothing augments."""
 
     @property
     def cache(self) -> bool:
@@ -54,12 +66,8 @@ class PhotoTraining(Protocol):
     def workers(self) -> int:
         """Loader processes."""
 
-    @property
-    def common(self) -> Common:
-        """Flags of every tool."""
 
-
-class StudentTraining(PhotoTraining, Protocol):
+class GridTraining(Training, Protocol):
     """One that may have a teacher, and may stand for a grid of runs."""
 
     @property
@@ -69,3 +77,7 @@ class StudentTraining(PhotoTraining, Protocol):
     @property
     def grid(self) -> tuple[str, ...]:
         """What the runs of a grid differ in."""
+
+
+class StudentTraining(PhotoTraining, GridTraining, Protocol):
+    """One of a network on photos that may have a teacher."""

@@ -26,6 +26,12 @@ def recognise_attributes(path: Path, *, whole: bool = False) -> AttributeParts |
     return celeba.read(path, whole=whole) or lfwa.read(path, whole=whole)
 
 
+def holds_attributes(path: Path) -> bool:
+    """Whether a folder is in one of the layouts, as the names of its lists tell."""
+    lists = (celeba.find_list(path, celeba.ATTRIBUTE_LIST), path / lfwa.ATTRIBUTE_FILE)
+    return any(file is not None and file.is_file() for file in lists)
+
+
 def open_attributes(path: Path, *, whole: bool = False) -> AttributeParts:
     """As :func:`recognise_attributes`.
 

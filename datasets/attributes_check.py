@@ -28,7 +28,7 @@ class AttributeCheckup(Examination):
 
 
 def examine_attributes(
-    data: AttributeData, other: AttributeData | None = None
+    data: AttributeData, other: AttributeData | None = None, *, decode: bool = False
 ) -> AttributeCheckup:
     """Examine a part of a set.
 
@@ -36,12 +36,16 @@ def examine_attributes(
         data: What the adapter read.
         other: Another part; photos and people that stand in both are told, because they make the
             figures look better than they are.
+        decode: Decode every photo instead of reading its header.
     """
     findings: list[Finding] = []
 
     def problem(index: int) -> str:
         try:
-            probe_image(str(data.files[index]))
+            if decode:
+                data.image(index)
+            else:
+                probe_image(str(data.files[index]))
         except ValueError as error:
             return str(error).removeprefix(f"{data.files[index]}: ")
         return ""

@@ -30,15 +30,15 @@ def read(path: Path, *, whole: bool = False) -> AttributeParts | None:
     Raises:
         ValueError: If a list is damaged, or two lists disagree; it names file and line.
     """
-    file = _find(path, ATTRIBUTE_LIST)
+    file = find_list(path, ATTRIBUTE_LIST)
     if file is None:
         return None
     images = next((path / name for name in _IMAGE_FOLDERS if (path / name).is_dir()), None)
     if images is None:
         raise ValueError(f"{path}: {file.name}, but no folder of photos ({IMAGES}/) there")
     names, attributes, values = _read_attributes(file)
-    partition = _find(path, PARTITION_LIST)
-    identities = _find(path, IDENTITY_LIST)
+    partition = find_list(path, PARTITION_LIST)
+    identities = find_list(path, IDENTITY_LIST)
     parts = None if partition is None else _read_numbers(partition, names)
     if parts is not None and not np.isin(parts, (0, 1, 2)).all():
         odd = names[int(np.argmax(~np.isin(parts, (0, 1, 2))))]
@@ -54,7 +54,8 @@ def read(path: Path, *, whole: bool = False) -> AttributeParts | None:
     return arrange(data, parts, whole=whole)
 
 
-def _find(path: Path, stem: str) -> Path | None:
+def find_list(path: Path, stem: str) -> Path | None:
+    """A list of the set, as text or CSV, where its archives put it; None if it is not there."""
     places = (path / folder / f"{stem}{s}" for folder in _LIST_FOLDERS for s in (".txt", ".csv"))
     return next((file for file in places if file.is_file()), None)
 

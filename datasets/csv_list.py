@@ -102,7 +102,7 @@ def _read_list(file: Path) -> dict[str, tuple[Path, list[tuple[str, str]]]]:
     for number, fields in _lines(file, text):
         where = f"{file}: line {number}"
         path, label, split = (_field(fields, k, where) for k in columns)
-        rows.setdefault(_split_name(split, where), []).append((path, label))
+        rows.setdefault(split_name(split, where), []).append((path, label))
     if "test" in rows:
         tested = rows.pop("test")
         rows.setdefault("val", tested)
@@ -130,7 +130,12 @@ def _field(fields: list[str], position: int | None, where: str) -> str:
     return text
 
 
-def _split_name(text: str, where: str) -> str:
+def split_name(text: str, where: str) -> str:
+    """``train``, ``val`` or ``test``, as a list's column of splits means it.
+
+    Raises:
+        ValueError: If it means none of them, naming ``where`` it stands.
+    """
     name = text.lower()
     if name in ("test", "testing"):
         return "test"

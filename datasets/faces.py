@@ -12,7 +12,14 @@ from datasets.face_alignment import PointDetector, read_points
 from datasets.face_bin import read_bin
 from datasets.folders import SPLIT_FOLDERS, class_folders
 from datasets.identities import FaceData, hold_out_identities, keep_identities
-from datasets.lfw import PAIRS_NAME, choose_fold, read_faces, read_lfw
+from datasets.lfw import (
+    PAIRS_NAME,
+    choose_fold,
+    missing_photos,
+    read_faces,
+    read_lfw,
+    read_pairs,
+)
 from datasets.recordio import read_records
 from datasets.spec import Alignment, Split
 
@@ -59,6 +66,53 @@ def open_faces(
     val = read_lfw(path)
     val = val if fold is None else choose_fold(val, fold)
     return val if split == "val" else without_people(everything, val)
+
+
+def find_face_parts(path: Path, *, plain: bool) -> tuple[str, ...] | None:
+    """Parts of face data, ``train`` and ``val`` or one of them; None if a path is none.
+
+    Args:
+        path: Folder, archive or verification file.
+        plain: Folders of pictures alone are identities; else they might be any classes, and only
+            archives and lists of pairs tell.
+    """
+    if path.is_file():
+        return {".rec": ("train",), ".bin": ("val",)}.get(path.suffix)
+    parts = _parts_of(path)
+    if parts and (plain or (parts["val"] / PAIRS_NAME).is_file()):
+        return tuple(parts)
+    if any(path.glob("*.rec")) or ((path / PAIRS_NAME).is_file() and class_folders(path)):
+        return ("train",)
+    return ("train",) if plain and class_folders(path) else None
+
+
+def open_with_pairs(
+    path: Path, split: Split
+) -> tuple[FaceData, list[tuple[int, str]], Path | None]:
+    """What :func:`open_faces` opens, for the data doctor: with pairs whose photos are missing.
+
+    Args:
+        path: Folder, archive or verification file.
+        split: Part of it; ``all`` is everything, with its pairs.
+
+    Returns:
+        The photos, with the pairs of their list unless it lacks photos; the (line, name) of
+        these; and the list, if there is one.
+
+    Raises:
+        ValueError: As :func:`open_faces`, but for missing photos.
+    """
+    folder = path
+    if split == "val" and path.is_dir():
+        folder = _parts_of(path).get("val", path)
+    file = folder / PAIRS_NAME
+    if split == "train" or not file.is_file():
+        return open_faces(path, split), [], None
+    data = read_faces(folder)
+    missing = missing_photos(file, data)
+    if not missing:
+        data = read_lfw(folder) if split == "val" else replace(data, pairs=read_pairs(file, data))
+    return replace(data, format="lfw"), missing, file
 
 
 def without_people(data: FaceData, other: FaceData) -> FaceData:

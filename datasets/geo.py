@@ -6,7 +6,8 @@ import csv
 import os
 import re
 import zlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.csv_list import split_name
 from datasets.images import SUFFIXES, Image, find_images, read_image
 from datasets.positions import (
     LISTS,
@@ -31,7 +33,9 @@ from datasets.splitting import choose_part, held_out
 _PARTS = {"train": ("train", "training"), "val": ("val", "validation", "test", "testing")}
 # Flickr's name of a user. Im2GPS's list has the rest of the file's name in front of some.
 _FLICKR_USER = re.compile(r"\d+@N\d\d")
-_LOST, _NOWHERE, _UNREADABLE = "photo not found", "no position", "unreadable"
+# Photos of a folder whose tags tell whether it is one of photos with positions.
+_LOOKED_AT = 20
+LOST, NOWHERE, UNREADABLE = "photo not found", "no position", "unreadable"
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,24 @@ class GeoData:
         )
 
 
+class LeftOut(NamedTuple):
+    """A photo that cannot be used.
+
+    Attributes:
+        reason: As :attr:`GeoData.left_out` counts it.
+        where: Its line of the list, or its file.
+        photo: What the list calls it.
+        lat: Degrees as written, NaN where nothing is.
+        lng: The same.
+    """
+
+    reason: str
+    where: str
+    photo: str
+    lat: float
+    lng: float
+
+
 class _Row(NamedTuple):
     """A photo as its list or its tags tell."""
 
@@ -98,12 +120,28 @@ class _Row(NamedTuple):
     author: str
 
 
+class Part(NamedTuple):
+    """Where the photos of a part are told.
+
+    Attributes:
+        path: List, or folder of photos.
+        rows: What the list's column of splits says of them; None takes all.
+    """
+
+    path: Path
+    rows: str | None = None
+
+
+_Note = Callable[[LeftOut], None]
+
+
 def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
     """Open a list of photos, or a folder with one, or a folder of photos with GPS tags.
 
     The photos of a list lie anywhere below its folder; names may lack their suffix, or have
-    underscores for the slashes of the path (``3f_2f_2747.jpg``), as MP-16's have. A set that is
-    not parted gives the photos of a fifth of its authors, chosen by their names, to ``val``.
+    underscores for the slashes of the path (``3f_2f_2747.jpg``), as MP-16's have. A list may have
+    a column ``split``. A set that is not parted gives the photos of a fifth of its authors, chosen
+    by their names, to ``val``.
 
     Args:
         path: CSV file or folder.
@@ -113,21 +151,53 @@ def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
     Raises:
         ValueError: If there is no such part, or no photo with a position; it names the path.
     """
-    if not path.exists():
-        raise ValueError(f"{path}: no such file or folder")
-    part, lone = choose_part(path, split, _find_parts(path))
-    data = _read_list(path, part) if part.is_file() else _read_folder(path, part)
+    data, lone = read_places(path, split)
     if not len(data):
         why = ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
-        raise ValueError(f"{part}: no photo with a position ({why or 'it lists none'})")
+        raise ValueError(f"{path}: no photo with a position ({why or 'it lists none'})")
     return part_by_author(data, split) if lone and not whole else data
 
 
-def _find_parts(path: Path) -> dict[str, Path]:
-    """Lists or folders of the parts."""
+def read_places(
+    path: Path, split: Split, left_out: list[LeftOut] | None = None
+) -> tuple[GeoData, bool]:
+    """What :func:`open_places` opens, before it is parted; there may be no photo in it.
+
+    Args:
+        path: CSV file or folder.
+        split: Part of it.
+        left_out: Gets each photo that cannot be used.
+
+    Returns:
+        The photos, and whether they must be parted because they are all there is.
+
+    Raises:
+        ValueError: If there is no such part, or a list is damaged; it names the path.
+    """
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    part, lone = choose_part(path, split, find_parts(path))
+    counts = Counter[str]()
+
+    def note(photo: LeftOut) -> None:
+        counts[photo.reason] += 1
+        if left_out is not None:
+            left_out.append(photo)
+
+    is_list = part.path.is_file()
+    rows = _read_list(part, note) if is_list else _read_folder(part.path, note)
+    return _assemble("csv" if is_list else "exif", path, rows, dict(counts)), lone
+
+
+def find_parts(path: Path) -> dict[str, Part]:
+    """Lists or folders of the parts of a set, by ``train`` and ``val``.
+
+    Raises:
+        ValueError: If a list names no positions, or a folder holds several lists; or a list's
+            column of splits names something else.
+    """
     if path.is_file():
-        need_columns(path)
-        return {"train": path}
+        return _parts_of_list(path)
     lists = [f for f in sorted(path.iterdir()) if f.suffix.lower() in LISTS and find_columns(f)]
     folders = [f for f in sorted(path.iterdir()) if f.is_dir()]
     named = _named_parts(lists)
@@ -135,41 +205,82 @@ def _find_parts(path: Path) -> dict[str, Path]:
         shown = ", ".join(f.name for f in lists[:5])
         raise ValueError(f"{path}: holds {len(lists)} lists of photos ({shown}): name one")
     if lists:
-        return named or {"train": lists[0]}
-    return _named_parts(folders) or {"train": path}
+        return named or _parts_of_list(lists[0])
+    return _named_parts(folders) or {"train": Part(path)}
 
 
-def _named_parts(paths: list[Path]) -> dict[str, Path]:
+def holds_places(path: Path) -> bool:
+    """Whether a path looks like photos with positions: a list, or GPS tags in a folder's photos.
+
+    Of a folder the photos in it are looked at, some of them, and none in folders below.
+    """
+    if path.is_file():
+        return path.suffix.lower() in LISTS and find_columns(path) is not None
+    files = sorted(file for file in path.iterdir() if file.is_file())
+    columns = [find_columns(file) for file in files if file.suffix.lower() in LISTS]
+    if any(found is not None and found.photo is not None for found in columns):
+        return True
+    photos = [str(file) for file in files if file.suffix.lower() in SUFFIXES][:_LOOKED_AT]
+    return any(tags is not None and tags.position is not None for tags in tags_of(photos))
+
+
+def _parts_of_list(file: Path) -> dict[str, Part]:
+    """By the list's own column of splits, if it has one; ``test`` serves for ``val``."""
+    columns = need_columns(file)
+    told: set[str] = set()
+    if columns.split is not None:
+        told = {_split_of(fields, columns, where) for where, fields in _lines(file, columns)}
+    if not told:
+        return {"train": Part(file)}
+    names = [("train", "train"), ("val", "val" if "val" in told else "test")]
+    return {part: Part(file, name) for part, name in names if name in told}
+
+
+def _split_of(fields: list[str], columns: Columns, where: str) -> str:
+    assert columns.split is not None
+    text = fields[columns.split].strip() if columns.split < len(fields) else ""
+    return split_name(text, where)
+
+
+def _named_parts(paths: list[Path]) -> dict[str, Part]:
     """Those of some files or folders that are called as parts are."""
     return {
-        part: path
+        part: Part(path)
         for part, names in _PARTS.items()
         for path in reversed(paths)
         if path.name.lower().partition(".")[0] in names
     }
 
 
-def _read_list(root: Path, file: Path) -> GeoData:
+def _read_list(part: Part, note: _Note) -> list[_Row]:
     """The photos of a list that are there and have a position."""
+    file = part.path
     columns = need_columns(file)
     if columns.photo is None:
         raise ValueError(f"{file}: no column names the photos (IMG_ID, path, id, ...)")
     index = _Pictures(file.parent)
     rows: list[_Row] = []
-    left_out = {_LOST: 0, _NOWHERE: 0}
+    for where, fields in _lines(file, columns):
+        if part.rows is not None and _split_of(fields, columns, where) != part.rows:
+            continue
+        row = _row(fields, columns, where)
+        found = index.find(row.file)
+        if found is None or not is_position(np.array(row.lat), np.array(row.lng)):
+            reason = LOST if found is None else NOWHERE
+            note(LeftOut(reason, where, row.file, row.lat, row.lng))
+        else:
+            rows.append(row._replace(file=found, author=row.author or found))
+    return rows
+
+
+def _lines(file: Path, columns: Columns) -> Iterator[tuple[str, list[str]]]:
+    """Name and fields of each line below the header that holds something."""
     with file.open(encoding="utf-8-sig", newline="", errors="replace") as lines:
         reader = csv.reader(lines, delimiter=columns.delimiter)
         next(reader)
         for number, fields in enumerate(reader, 2):
-            if not any(text.strip() for text in fields):
-                continue
-            row = _row(fields, columns, f"{file}: line {number}")
-            found = index.find(row.file)
-            if found is None or not is_position(np.array(row.lat), np.array(row.lng)):
-                left_out[_LOST if found is None else _NOWHERE] += 1
-            else:
-                rows.append(row._replace(file=found, author=row.author or found))
-    return _assemble("csv", root, rows, left_out)
+            if any(text.strip() for text in fields):
+                yield f"{file}: line {number}", fields
 
 
 def _row(fields: list[str], columns: Columns, where: str) -> _Row:
@@ -219,26 +330,24 @@ class _Pictures:
         return None
 
 
-def _read_folder(root: Path, folder: Path) -> GeoData:
+def _read_folder(folder: Path, note: _Note) -> list[_Row]:
     """The photos of a folder whose tags tell a position.
 
     The author is the tag's artist, or the folder that a photo lies in, or nobody known.
     """
     files = find_images(folder)
     rows: list[_Row] = []
-    left_out = {_NOWHERE: 0, _UNREADABLE: 0}
     for file, tags in zip(files, tags_of([str(f) for f in files]), strict=True):
-        if tags is None or tags.position is None:
-            left_out[_UNREADABLE if tags is None else _NOWHERE] += 1
-            continue
-        lat, lng = tags.position
-        if not is_position(np.array(lat), np.array(lng)):
-            left_out[_NOWHERE] += 1
+        place = None if tags is None else tags.position
+        lat, lng = place or (np.nan, np.nan)
+        if tags is None or not is_position(np.array(lat), np.array(lng)):
+            reason = UNREADABLE if tags is None else NOWHERE
+            note(LeftOut(reason, str(file), str(file), lat, lng))
             continue
         inside = file.parent.relative_to(folder).as_posix()
         author = tags.artist or (str(file) if inside == "." else inside)
         rows.append(_Row(str(file), lat, lng, author))
-    return _assemble("exif", root, rows, left_out)
+    return rows
 
 
 def _assemble(kind: str, root: Path, rows: list[_Row], left_out: dict[str, int]) -> GeoData:
@@ -250,7 +359,7 @@ def _assemble(kind: str, root: Path, rows: list[_Row], left_out: dict[str, int])
         lat=np.array(lat, np.float64),
         lng=np.array(lng, np.float64),
         authors=np.array(authors, np.str_),
-        left_out={reason: count for reason, count in left_out.items() if count},
+        left_out=left_out,
     )
 
 

@@ -175,6 +175,27 @@ def choose_classes(data: LabelledData, wanted: Sequence[str]) -> LabelledData:
     return replace(chosen, labels=new[chosen.labels], classes=classes)
 
 
+def mislabel(
+    data: LabelledData, share: float, seed: int
+) -> tuple[LabelledData, NDArray[np.bool_]]:
+    """Give some photos a wrong label on purpose, each that of any other class.
+
+    Args:
+        data: With two classes or more.
+        share: Of the photos.
+        seed: Chooses photos and labels.
+
+    Returns:
+        The set, and the mask (N,) of the photos whose labels are wrong.
+    """
+    rng = np.random.default_rng(seed)
+    wrong = np.zeros(len(data), dtype=np.bool_)
+    wrong[rng.permutation(len(data))[: round(share * len(data))]] = True
+    others = data.labels + rng.integers(1, len(data.classes), len(data))
+    labels = np.where(wrong, others % len(data.classes), data.labels)
+    return replace(data, labels=labels), wrong
+
+
 def cut_to_boxes(data: LabelledData, margin: float = BOX_MARGIN) -> LabelledData:
     """A set whose photos are cut to their boxes, and to a share of the box's sides around them.
 

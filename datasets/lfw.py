@@ -78,7 +78,7 @@ def read_pairs(file: Path, data: FaceData) -> FacePairs:
         raise ValueError(
             f"{file}: holds {len(rows) - 1} pairs, but its first line tells of {wanted}"
         )
-    places = {Path(name).stem: index for index, name in enumerate(data.files.tolist())}
+    places = _by_name(data)
     ends = [_photos(file, number, words, places) for number, words in rows[1:]]
     same = np.array([len(words) == 3 for _, words in rows[1:]], dtype=np.bool_)
     folds = np.repeat(np.arange(num_folds), 2 * each)
@@ -89,6 +89,26 @@ def read_pairs(file: Path, data: FaceData) -> FacePairs:
         folds = _dealt(same)
     first, second = np.array(ends, dtype=np.int64).T
     return FacePairs(first, second, same, folds, tuple(np.unique(folds).tolist()))
+
+
+def missing_photos(file: Path, data: FaceData) -> list[tuple[int, str]]:
+    """Photos that a list of pairs names and that are not there: (line, name), each line's.
+
+    Args:
+        file: The list.
+        data: Photos that the pairs are of.
+
+    Raises:
+        ValueError: If a line is no pair, naming list and line.
+    """
+    places = _by_name(data)
+    named = ((number, line.split()) for number, line in _lines(file)[1:])
+    return [
+        (number, stem)
+        for number, words in named
+        for stem in _stems(file, number, words)
+        if stem not in places
+    ]
 
 
 def choose_fold(data: FaceData, fold: int) -> FaceData:
@@ -124,21 +144,31 @@ def _lines(file: Path) -> list[tuple[int, str]]:
     return [(number, line) for number, line in lines if line.strip()]
 
 
+def _by_name(data: FaceData) -> dict[str, int]:
+    """Index of each photo by its file's name without suffix."""
+    return {Path(name).stem: index for index, name in enumerate(data.files.tolist())}
+
+
 def _photos(file: Path, number: int, words: list[str], places: dict[str, int]) -> tuple[int, int]:
     """Indices of the two photos of a line."""
-    if len(words) not in (3, 4) or not (words[1].isdigit() and words[-1].isdigit()):
-        raise ValueError(
-            f"{file}: line {number}: neither name, number, number nor name, number, name, number"
-        )
-    stems = [f"{words[0]}_{int(words[1]):04d}", f"{words[-2 if len(words) == 4 else 0]}_"]
-    stems[1] += f"{int(words[-1]):04d}"
-    for stem in stems:
+    first, second = _stems(file, number, words)
+    for stem in (first, second):
         if stem not in places:
             raise ValueError(
                 f"{file}: line {number}: its photo {stem} is not there; without it the folds are "
                 "not those of the protocol"
             )
-    return places[stems[0]], places[stems[1]]
+    return places[first], places[second]
+
+
+def _stems(file: Path, number: int, words: list[str]) -> tuple[str, str]:
+    """Names of the two photos of a line, without suffix."""
+    if len(words) not in (3, 4) or not (words[1].isdigit() and words[-1].isdigit()):
+        raise ValueError(
+            f"{file}: line {number}: neither name, number, number nor name, number, name, number"
+        )
+    other = words[-2 if len(words) == 4 else 0]
+    return f"{words[0]}_{int(words[1]):04d}", f"{other}_{int(words[-1]):04d}"
 
 
 def _dealt(same: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -29,6 +29,7 @@ _AUTHOR = (
     *("author", "artist", "owner", "user_nsid", "nsid", "user_id", "userid", "user"),
     *("creator_id", "creator_username"),
 )
+_SPLIT = ("split", "subset")
 _ROWS = 500_000
 
 
@@ -42,6 +43,7 @@ class Columns:
         lng: Column of the longitude.
         photo: Column of the photo's name, if there is one.
         author: Column of who took it, if there is one.
+        split: Column of the part that it belongs to, if there is one.
     """
 
     delimiter: str
@@ -49,6 +51,7 @@ class Columns:
     lng: int
     photo: int | None
     author: int | None
+    split: int | None
 
 
 def find_columns(file: Path) -> Columns | None:
@@ -60,11 +63,13 @@ def find_columns(file: Path) -> Columns | None:
         return None
     delimiter = next((sign for sign in "\t;," if sign in first), ",")
     names = [name.strip().lower() for name in next(csv.reader([first], delimiter=delimiter), [])]
-    lat, lng, photo, author = (
+    lat, lng, photo, author, split = (
         next((names.index(name) for name in known if name in names), None)
-        for known in (_LAT, _LNG, _ID, _AUTHOR)
+        for known in (_LAT, _LNG, _ID, _AUTHOR, _SPLIT)
     )
-    return None if lat is None or lng is None else Columns(delimiter, lat, lng, photo, author)
+    if lat is None or lng is None:
+        return None
+    return Columns(delimiter, lat, lng, photo, author, split)
 
 
 def need_columns(file: Path) -> Columns:

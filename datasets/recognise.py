@@ -1,21 +1,34 @@
-"""Whether a data set is for detection or for classification, by what lies in its folder."""
+"""What a data set is for, by what lies in its folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from datasets import classification, detection, folders
+from datasets import attribute_sets, classification, detection, faces, folders
+from datasets.attribute_sets import holds_attributes
 from datasets.classification import is_sharded, open_labelled, recognise_labelled
 from datasets.detection import recognise_detection
+from datasets.faces import find_face_parts
+from datasets.geo import find_parts, holds_places
 from datasets.labelled import LabelledData, choose_classes
 from datasets.shard_photos import list_photos
 from datasets.shards import open_shard_part
 from datasets.spec import Split
 
-Kind = Literal["detection", "classification"]
+# The most particular layout first: nearly every folder could be one of labelled photos.
+Kind = Literal["detection", "face_attributes", "face_embedding", "geolocation", "classification"]
+
+_NEEDS: dict[Kind, str] = {
+    "detection": f"A detection data set holds either {detection.LAYOUTS}.",
+    "face_attributes": f"One of face attributes holds {attribute_sets.LAYOUTS}.",
+    "face_embedding": f"One of faces by identity is {faces.LAYOUTS}.",
+    "geolocation": "One of places is a list with the columns LAT, LON and the photo's name, or "
+    "holds one, or photos with GPS tags.",
+    "classification": f"A classification data set holds either {classification.LAYOUTS}.",
+}
 
 
 @dataclass(frozen=True)
@@ -25,8 +38,8 @@ class Recognised:
     Attributes:
         kind: What it is for.
         parts: ``train``, ``val`` or both, as :func:`~datasets.splitting.choose_part` takes them;
-            none of shards.
-        both: Whether it can be read as the other kind too.
+            none of shards, and of face attributes, whose own lists tell.
+        both: Whether its labels could be read too.
     """
 
     kind: Kind
@@ -35,33 +48,57 @@ class Recognised:
 
 
 def recognise(path: Path, kind: Kind | None = None) -> Recognised:
-    """Tell what a data set is for: detection, if it can be read so.
+    """Tell what a data set is for: labelled photos, unless something more particular is there.
+
+    Folders of pictures are taken for classes; that they are identities has to be said.
 
     Args:
-        path: Folder, list or shards.
+        path: Folder, list, archive or shards.
         kind: What it has to be, where that is known.
 
     Raises:
-        ValueError: If it is neither, saying what each would hold.
+        ValueError: If it is none of them, saying what each would hold.
     """
     if not path.exists():
-        if is_sharded(path):  # A pattern of several.
+        if kind in (None, "classification") and is_sharded(path):  # A pattern of several.
             return Recognised("classification")
         raise ValueError(f"{path}: no such file or folder")
-    boxes = None if kind == "classification" else recognise_detection(path)
-    if boxes is not None:
-        return Recognised("detection", tuple(boxes[1]), kind is None and _has_labels(path))
-    labels = None if kind == "detection" else recognise_labelled(path)
-    if labels is not None:
-        return Recognised("classification", tuple(labels[1]))
-    if kind != "detection" and is_sharded(path):
-        return Recognised("classification")
-    needs = {
-        "detection": f"A detection data set holds either {detection.LAYOUTS}.",
-        "classification": f"A classification data set holds either {classification.LAYOUTS}.",
-    }
-    text = needs[kind] if kind else " ".join(needs.values())
+    for one in get_args(Kind) if kind is None else (kind,):
+        parts = _find_parts(path, one, said=kind is not None)
+        if parts is not None:
+            several = kind is None and one in ("detection", "geolocation") and _has_labels(path)
+            return Recognised(one, parts, several)
+    text = _NEEDS[kind] if kind else " ".join(_NEEDS.values())
     raise ValueError(f"{path}: not recognised. {text}")
+
+
+def _find_parts(path: Path, kind: Kind, *, said: bool) -> tuple[str, ...] | None:
+    """Parts of a set of a kind; None if it is none.
+
+    Args:
+        path: That is there.
+        kind: To look for.
+        said: The user says that it is one; what is no more than possible counts then.
+    """
+    if kind == "detection":
+        boxes = recognise_detection(path)
+        return None if boxes is None else tuple(boxes[1])
+    if kind == "face_attributes":
+        return () if path.is_dir() and holds_attributes(path) else None
+    if kind == "face_embedding":
+        return find_face_parts(path, plain=said)
+    if kind == "geolocation":
+        listed = holds_places(path) and (said or not _is_label_list(path))
+        return tuple(find_parts(path)) if listed or (said and path.is_dir()) else None
+    labels = recognise_labelled(path)
+    if labels is not None:
+        return tuple(labels[1])
+    return () if is_sharded(path) else None
+
+
+def _is_label_list(path: Path) -> bool:
+    """Whether a file is a list of labels, beside which positions are an addition."""
+    return path.is_file() and _has_labels(path)
 
 
 def open_photos(path: Path, split: Split, wanted: Sequence[str] | None = None) -> LabelledData:

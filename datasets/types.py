@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from datasets.text import read_text
+
+if TYPE_CHECKING:  # Exports are run where there is no torch.
+    import torch
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,13 @@ class LabelBatch(TypedDict):
     targets: torch.Tensor  # (B,) int64 column of each image, from 0
     image_ids: list[int]  # index in the data set
     files: list[str]
+
+
+class MixedBatch(TypedDict):
+    """What the loader of several tasks yields: a batch of each task that has part in the step."""
+
+    parts: dict[str, LabelBatch | DetectionBatch]
+    files: list[str]  # of all parts
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,16 @@ from typing import Any
 
 from configs.fine_grained import TrainDogs
 from datasets.demo_labels import draw_breeds, draw_web
-from datasets.labelled import LabelledData
+from datasets.labelled import LabelledData, mislabel
 from datasets.labels_check import describe_labels, examine_labels_or_refuse
 from datasets.web import Removed, match_folders, read_web, remove_copies
 from tasks.card import read_card
 from tasks.checkpoint import LAST_NAME, InterruptedRun
+from tasks.classification.inference import classify
+from tasks.classification.load import load_classifier
 from tools import cli
 from tools.classifying import fit_classifier, make_model, report_run
-from tools.photos import Data, open_both
+from tools.photos import Data, make_photos, open_both
 from tools.running import is_first, new_run_folder, save_config
 from tools.teaching import open_teaching
 
@@ -46,6 +48,9 @@ def train_dogs(config: TrainDogs) -> tuple[dict[str, Any], str]:
     folder = config.resume or new_run_folder(config.common, config.preset)
     path, web = data_and_web(config)
     train, val = open_both(config, path)
+    wrong = None
+    if config.noise:
+        train, wrong = with_wrong_labels(train, config)
     teaching = open_teaching(config, train, device)  # Now: what is wrong is said at once.
     notes: Notes = []
     last = config
@@ -58,7 +63,43 @@ def train_dogs(config: TrainDogs) -> tuple[dict[str, Any], str]:
     if is_first():
         save_config(config, folder)
     fit_classifier(last, model, card, train, val, folder=folder, device=device, teaching=teaching)
+    if wrong is not None and is_first():
+        notes.append(("wrong labels", _learnt_by_heart(config, wrong, len(train), folder, device)))
+        cli.say(f"wrong labels: {notes[-1][1]}")
     return report_run(last, val, path, folder=folder, device=device, started=started, notes=notes)
+
+
+def with_wrong_labels(train: Data, config: TrainDogs) -> tuple[LabelledData, LabelledData]:
+    """Training photos of which some have a wrong label, and these alone.
+
+    Raises:
+        ValueError: If the photos are no files.
+    """
+    if not isinstance(train, LabelledData):
+        raise ValueError(f"--noise {config.noise}: the labels of shards stay as they are")
+    noisy, mask = mislabel(train, config.noise, config.common.seed)
+    if not mask.any():
+        raise ValueError(f"--noise {config.noise}: of {len(train)} photos that is none")
+    cli.say(f"--noise {config.noise}: {mask.sum()} of {len(train)} labels are wrong on purpose")
+    return noisy, noisy.select(mask)
+
+
+def _learnt_by_heart(
+    config: TrainDogs, wrong: LabelledData, total: int, folder: Path, device: str
+) -> str:
+    """How often the weights that a run kept answer a mislabelled photo with its wrong label."""
+    model, card = load_classifier(folder)
+    workers = cli.choose_workers(config.workers)
+    photos = make_photos(
+        wrong, card, batch_size=config.fit.batch_size, workers=workers, alone=True
+    )
+    for image_ids, logits in classify(model, photos.loader, device, "looking at wrong labels"):
+        photos.evaluator.update(image_ids, logits)
+    photos.loader.close()
+    share = photos.evaluator.compute()["metrics"]["top1"]
+    return (
+        f"{len(wrong)} of {total} training photos, on purpose; {share:.1%} of them learnt by heart"
+    )
 
 
 def data_and_web(config: TrainDogs) -> tuple[Path, Path | None]:

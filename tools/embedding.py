@@ -43,6 +43,7 @@ from tasks.face_embedding.teachers import open_embedding_teacher
 from tasks.history import METRICS_NAME, read_metrics
 from tasks.spec import WEIGHTS_NAME
 from tools import cli
+from tools.classifying import REPORT_NAME
 from tools.face_data import (
     Measured,
     data_or_drawn,
@@ -56,8 +57,6 @@ from tools.fitting import fit_and_keep
 from tools.running import evaluation_folder, is_first, new_run_folder, save_config
 from tools.teaching import open_teaching
 
-REPORT_NAME = "report.json"
-
 
 def embedder_cost(spec: EmbedderSpec) -> Cost:
     """Mult-adds and parameters for one photo, counted without memory or arithmetic."""
@@ -66,8 +65,12 @@ def embedder_cost(spec: EmbedderSpec) -> Cost:
     return count_cost(model, (1, 3, spec.size, spec.size), lambda m, x: m.raw(x))
 
 
-def train_embedder(config: TrainEmbed) -> tuple[dict[str, Any], str]:
+def train_embedder(config: TrainEmbed, folder: Path | None = None) -> tuple[dict[str, Any], str]:
     """Train, then evaluate the saved weights, and leave a report in the run folder.
+
+    Args:
+        config: What to train, on what.
+        folder: Of the run; by default the resumed one, ``--out``, or a new one.
 
     Returns:
         What ``report.json`` holds, and the same for people; empty on all processes but the first.
@@ -78,11 +81,11 @@ def train_embedder(config: TrainEmbed) -> tuple[dict[str, Any], str]:
     """
     started = time.perf_counter()
     device = cli.prepare(config.common)
-    folder = config.resume or new_run_folder(config.common, config.preset)
+    folder = folder or config.resume or new_run_folder(config.common, config.preset)
     path = data_or_drawn(config.data, config.common.seed)
     train, val = open_both(config, path)
     teaching = open_embedding_teaching(config, train, device)
-    model, card = _make_model(config, train, path, teaching)
+    model, card = make_model(config, train, path, teaching)
     if is_first():
         save_config(config, folder)
     workers = cli.choose_workers(config.workers)
@@ -144,7 +147,7 @@ def open_embedding_teaching(config: TrainEmbed, data: FaceData, device: str) -> 
     )
 
 
-def _make_model(
+def make_model(
     config: TrainEmbed, data: FaceData, path: Path, teaching: Teaching | None
 ) -> tuple[FaceEmbedder, Card]:
     """The network to train, and the card of what it will be."""

@@ -48,6 +48,7 @@ from tools.places import (
     make_places,
     open_both,
     open_sound,
+    part_to_measure,
     training_loader,
 )
 from tools.running import evaluation_folder, is_first, new_run_folder, save_config
@@ -265,8 +266,10 @@ def evaluate_geolocator(args: Evaluate) -> tuple[dict[str, Any], str]:
     args.refuse("scorer", "proposals", "post", "classes", "boxes", task=TASK)
     model, atlas, card = load_geolocator(args.weights)
     path = data_or_drawn(args.data, args.common.seed)
-    # A list that is named alone is what was meant, all of it; the built-in set is parted.
-    whole = args.split is None and args.data is not None and path.is_file()
+    whole, part = False, f"--split {args.split} of {path}"
+    if args.split is None:
+        whole, part = part_to_measure(path, card)
+    cli.say(f"evaluating on {part}")
     data = open_sound(path, args.split or "val", whole=whole)
     places = make_places(
         data,
@@ -280,6 +283,13 @@ def evaluate_geolocator(args: Evaluate) -> tuple[dict[str, Any], str]:
     folder = evaluation_folder(args.common, args.weights, path)
     title = f"{args.weights.name} on {path.name}"
     score, report = score_and_report(
-        model, atlas, card, places, folder=folder, device=device, title=title, notes=[]
+        model,
+        atlas,
+        card,
+        places,
+        folder=folder,
+        device=device,
+        title=title,
+        notes=[("part", part)],
     )
     return {"folder": str(folder), **report}, score_text(score, report, folder)

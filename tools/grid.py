@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from configs.training import StudentTraining
+from configs.training import GridTraining
 from tasks.checkpoint import LAST_NAME
-from tasks.classification.spec import ClassifierSpec
 from tasks.files import write_text
 from tasks.page import Page
 from tools import cli
@@ -20,7 +19,7 @@ from tools.classifying import REPORT_NAME
 from tools.paper_plots import Point, draw_figures
 from tools.running import is_first, new_run_folder, save_config
 
-Config = TypeVar("Config", bound=StudentTraining)
+Config = TypeVar("Config", bound=GridTraining)
 
 # What a grid may vary, by the paper's words and by our flags, and how its values are read.
 _KEYS = {
@@ -44,7 +43,7 @@ class Measure(NamedTuple):
     """What the runs of a grid are compared by.
 
     Attributes:
-        name: In a report's metrics, with ``_low`` and ``_high`` for the ends of its interval.
+        name: In a report's metrics, where ``_low`` and ``_high`` may tell its interval.
         title: For people.
     """
 
@@ -96,7 +95,7 @@ def _apply(config: Config, values: dict[str, Any]) -> Config:
     fit = {key: values.pop(key) for key in list(values) if key in _OF_FIT}
     model = config.model
     if values.get("backbone", model.backbone) != "mobilenet_v1":
-        model = ClassifierSpec(size=model.size)
+        model = replace(model, alpha=1.0, variant="standard", stem_stride=2)
     model, distill = replace(model, **values), config.distill
     if distill.targets is not None:  # Stored answers are to pictures of one size and seed.
         distill = replace(distill, targets=distill.targets / f"{model.size}-seed{seed}")
@@ -111,7 +110,7 @@ def _apply(config: Config, values: dict[str, Any]) -> Config:
     )
 
 
-def _name(run: StudentTraining, fit: dict[str, Any]) -> str:
+def _name(run: GridTraining, fit: dict[str, Any]) -> str:
     """Folder name: mobilenet_v1-a1-64-shallow-lr0.01-seed1."""
     spec = run.model
     parts: list[str] = [spec.backbone]
@@ -129,7 +128,7 @@ def _name(run: StudentTraining, fit: dict[str, Any]) -> str:
 def train_grid(
     config: Config,
     train: Callable[[Config, Path], tuple[dict[str, Any], str]],
-    measure: Measure = TOP1,
+    measures: Sequence[Measure] = (TOP1,),
 ) -> None:
     """Train what a grid names, one run after another, and write a table and plots.
 
@@ -138,7 +137,7 @@ def train_grid(
     Args:
         config: With the grid.
         train: Trains one of its runs in a folder, and gives its report.
-        measure: What they are compared by.
+        measures: What they are compared by: the first that all of them have.
 
     Raises:
         ValueError: If the grid, data or flags do not fit.
@@ -161,6 +160,7 @@ def train_grid(
         rows.append({"run": name, "model": run.model.to_json(), "seed": run.common.seed, **done})
     if not is_first():
         return
+    measure = next(m for m in measures if all(m.name in row["metrics"] for row in rows))
     table = summarise(rows, measure)
     write_page(folder, table, config.command, measure)
     text = as_text(table, folder, measure)
@@ -183,8 +183,8 @@ def summarise(rows: Sequence[dict[str, Any]], measure: Measure) -> list[dict[str
                 "params": first["cost"]["params"],
                 measure.name: statistics.mean(values),
                 "spread": statistics.stdev(values) if len(values) > 1 else None,
-                "low": first["metrics"][f"{measure.name}_low"],
-                "high": first["metrics"][f"{measure.name}_high"],
+                "low": first["metrics"].get(f"{measure.name}_low"),
+                "high": first["metrics"].get(f"{measure.name}_high"),
                 "seeds": len(same),
                 "minutes": statistics.mean(row.get("minutes", 0.0) for row in same),
             }

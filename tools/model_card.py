@@ -7,7 +7,7 @@ from pathlib import Path
 
 from backbone.cost import Cost
 from backbone.flavour import InputSpec
-from tasks.card import Card, spec_of
+from tasks.card import Card, load_weights, spec_of
 from tasks.classification.evaluator import MEANINGS as LABEL_MEANINGS
 from tasks.classification.load import TASK as CLASSIFICATION
 from tasks.classification.spec import ClassifierSpec
@@ -16,15 +16,51 @@ from tasks.detection.evaluator import MEANINGS as BOX_MEANINGS
 from tasks.detection.model import TASK as DETECTION
 from tasks.detection.model import detector_cost
 from tasks.detection.spec import DetectorSpec
+from tasks.face_attributes.evaluator import MEANINGS as ATTRIBUTE_MEANINGS
+from tasks.face_attributes.load import TASK as FACE_ATTRIBUTES
+from tasks.face_attributes.report import NOTE as ATTRIBUTE_NOTE
+from tasks.face_embedding.evaluator import MEANINGS as PAIR_MEANINGS
+from tasks.face_embedding.load import TASK as FACE_EMBEDDING
+from tasks.face_embedding.load import alignment_of, embedder_spec
+from tasks.geolocation.evaluator import MEANINGS as PLACE_MEANINGS
+from tasks.geolocation.load import CELLS_KEY
+from tasks.geolocation.load import TASK as GEOLOCATION
+from tasks.geolocation.report import USE_NOTE
 from tools.classifying import classifier_cost
+from tools.embedding import embedder_cost
 
 # The hub's own names of tasks, by which it sorts models.
-_PIPELINES = {CLASSIFICATION: "image-classification", DETECTION: "object-detection"}
-_TRAINERS = {CLASSIFICATION: "train_cls", DETECTION: "train_det"}
+_PIPELINES = {
+    CLASSIFICATION: "image-classification",
+    DETECTION: "object-detection",
+    GEOLOCATION: "image-classification",
+    FACE_ATTRIBUTES: "image-classification",
+    FACE_EMBEDDING: "image-feature-extraction",
+}
+_TRAINERS = {
+    CLASSIFICATION: "train_cls",
+    DETECTION: "train_det",
+    GEOLOCATION: "train_geo",
+    FACE_ATTRIBUTES: "train_attr",
+    FACE_EMBEDDING: "train_embed",
+}
+# What a body is shown to be the start of; it may be that of all others.
+_OF_BODIES = (CLASSIFICATION, DETECTION)
 _MEANINGS = {
     CLASSIFICATION: LABEL_MEANINGS,
     DETECTION: dict(zip(METRICS, BOX_MEANINGS, strict=True)),
+    GEOLOCATION: PLACE_MEANINGS,
+    FACE_ATTRIBUTES: ATTRIBUTE_MEANINGS,
+    FACE_EMBEDDING: PAIR_MEANINGS,
 }
+_LIMITS = {
+    GEOLOCATION: USE_NOTE,
+    FACE_ATTRIBUTES: ATTRIBUTE_NOTE,
+    FACE_EMBEDDING: "Do not identify people who have not agreed to it: in many places that is "
+    "against the law.",
+}
+# Names of classes that are listed; of longer lists the first few are.
+_LISTED, _FEW = 100, 10
 
 
 def model_card(card: Card, weights: Path, name: str, licence: str | None = None) -> str:
@@ -32,7 +68,7 @@ def model_card(card: Card, weights: Path, name: str, licence: str | None = None)
 
     Args:
         card: Of the weights.
-        weights: File or run folder that the card was read from, for messages.
+        weights: File or run folder that the card was read from.
         name: ``OWNER/NAME``.
         licence: To name in the header.
 
@@ -53,12 +89,15 @@ def model_card(card: Card, weights: Path, name: str, licence: str | None = None)
     cost = _cost(card, weights)
     if cost is not None:
         rows.insert(2, ("cost of a photo", str(cost)))
+    if card.task == FACE_EMBEDDING:
+        rows.append(("faces stand", alignment_of(card, weights)))
     parts = [
         "\n".join(["---", *header, "---"]),
         f"# {name.partition('/')[2]}",
         _table(("", ""), rows),
         *_figures(card),
         *_classes(card),
+        *_limits(card),
         _usage(card, name),
     ]
     return "\n\n".join(parts) + "\n"
@@ -66,10 +105,15 @@ def model_card(card: Card, weights: Path, name: str, licence: str | None = None)
 
 def _cost(card: Card, weights: Path) -> Cost | None:
     """Of one photo; None of a body alone, whose input may have any size."""
-    if card.task == CLASSIFICATION:
+    if card.task in (CLASSIFICATION, FACE_ATTRIBUTES):
         return classifier_cost(spec_of(card, ClassifierSpec, weights), len(card.classes))
     if card.task == DETECTION:
         return detector_cost(spec_of(card, DetectorSpec, weights), len(card.classes))
+    if card.task == GEOLOCATION:  # A column for each cell of each partition.
+        cells = len(load_weights(weights)[0].get(CELLS_KEY, ()))
+        return classifier_cost(spec_of(card, ClassifierSpec, weights), cells)
+    if card.task == FACE_EMBEDDING:
+        return embedder_cost(embedder_spec(card, weights))
     return None
 
 
@@ -98,21 +142,35 @@ def _figures(card: Card) -> list[str]:
 
 
 def _classes(card: Card) -> list[str]:
-    names = ", ".join(card.classes.names)
-    return [f"## Classes ({len(card.classes)})", names] if names else []
+    """What it answers with; of cells, whose names are tokens, the number alone."""
+    names = card.classes.names
+    if not names:
+        return []
+    if card.task == GEOLOCATION:
+        return [f"## Cells ({len(names)})", "S2 cells; the weights carry them."]
+    listed = names if len(names) <= _LISTED else names[:_FEW]
+    more = len(names) - len(listed)
+    what = "Attributes" if card.task == FACE_ATTRIBUTES else "Classes"
+    text = ", ".join(listed) + (f", and {more} more, which the weights carry" if more else "")
+    return [f"## {what} ({len(names)})", text]
+
+
+def _limits(card: Card) -> list[str]:
+    return ["## What it is not for", _LIMITS[card.task]] if card.task in _LIMITS else []
 
 
 def _usage(card: Card, name: str) -> str:
     file = f"{name.partition('/')[2]}.safetensors"
     lines = [f"tools/download.py {name}"]
     if card.task in _TRAINERS:
+        others = " --gallery people/" if card.task == FACE_EMBEDDING else ""
         lines += [
-            f"tools/predict.py {file} photo.jpg",
+            f"tools/predict.py {file} photo.jpg{others}",
             f"tools/evaluate.py {file} --data PATH",
             f"tools/{_TRAINERS[card.task]}.py --weights {file} --data PATH",
         ]
     else:
-        lines += [f"tools/{tool}.py --weights {file} --data PATH" for tool in _TRAINERS.values()]
+        lines += [f"tools/{_TRAINERS[t]}.py --weights {file} --data PATH" for t in _OF_BODIES]
     return "\n".join(["## Use", "", "With the MobileNet suite:", "", *(f"    {x}" for x in lines)])
 
 

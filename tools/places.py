@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from configs.geolocation import TrainGeo
 from datasets.demo_places import draw_places
 from datasets.findings import MOST_BROKEN, Finding, drop_unusable
-from datasets.geo import GeoData, open_places
+from datasets.geo import GeoData, find_parts, open_places
 from datasets.images import probe_image
 from datasets.label_transforms import LabelTransform
 from datasets.labelled import LabelledData
@@ -92,6 +92,57 @@ def open_sound(path: Path, split: Split, *, whole: bool = False) -> GeoData:
     data = data.select(good, "unreadable")
     cli.say(f"{split} data: {describe(data)}")
     return data
+
+
+def part_to_measure(path: Path, card: Card) -> tuple[bool, str]:
+    """What is measured of data where no part of it was asked for.
+
+    Of a set that has a part to validate on, that part. Of a list without parts all, for it may be
+    a benchmark; but of one that the weights were trained on the authors that were held out, as of
+    a folder.
+
+    Args:
+        path: List or folder.
+        card: Of the weights, which tells what they were trained on.
+
+    Returns:
+        Whether all of a set that is not parted, and a sentence about it.
+
+    Raises:
+        ValueError: If the path is not there, or is none of these.
+    """
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    parts = find_parts(path)
+    if len(parts) == 2:
+        return False, f"the part of {path} to validate on; --split train takes the other"
+    trained, held_out = _trained_on(card)
+    used = trained.get("train")
+    if used is None or used not in [part.path.resolve() for part in parts.values()]:
+        if path.is_file():
+            return True, f"all of {path}; --split val takes a fifth of its authors"
+        return False, f"a fifth of the authors of {path}; --split all takes all of it"
+    if not held_out:
+        said = "on which the weights were trained: figures tell what was learnt by heart"
+        return True, f"all of {path}, {said}"
+    said = "the others have been trained on; --split all takes them too"
+    return False, f"the fifth of the authors of {path} that was held out; {said}"
+
+
+def _trained_on(card: Card) -> tuple[dict[str, Path], bool]:
+    """Lists or folders that weights were trained on, by part, and whether authors were held out.
+
+    Nothing where the data are not there any more.
+    """
+    told, _, command = card.source.partition(" by ")
+    _, on, name = told.rpartition(" on ")
+    path = Path(name)
+    try:
+        parts = find_parts(path) if on and path.exists() else {}
+    except ValueError:
+        parts = {}
+    held_out = len(parts) == 1 and "--val" not in command
+    return {name: part.path.resolve() for name, part in parts.items()}, held_out
 
 
 def describe(data: GeoData) -> str:

@@ -20,7 +20,7 @@ def main() -> None:
     if config.grid:
         from tools.grid import Measure, train_grid
 
-        train_grid(config, train_attributes, Measure("mean_ap", "mean AP"))
+        train_grid(config, train_attributes, [Measure("mean_ap", "mean AP")])
     else:
         cli.result(config.common, *train_attributes(config))
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from configs.classification import TrainCls, choose_cls_preset
-from configs.training import PhotoTraining
+from configs.training import Training
 from tasks.classification.spec import ClassifierSpec
 from tools import cli
 from tools.running import resumed
 
-Config = TypeVar("Config", bound=PhotoTraining)
+Config = TypeVar("Config", bound=Training)
 
 
 def read_flags(kind: type[Config], choose: Callable[..., Config]) -> Config:
@@ -34,21 +34,23 @@ def read_flags(kind: type[Config], choose: Callable[..., Config]) -> Config:
         given.preset or "auto", has_data=bool(given.data), has_weights=bool(given.weights)
     )
     if given.weights and not {"-h", "--help"} & set(sys.argv):
-        default = replace(default, model=replace(default.model, **_architecture(given.weights)))
+        told = _architecture(given.weights, default.model)
+        default = replace(default, model=replace(default.model, **told))
     elif given.backbone not in (None, "mobilenet_v1"):  # Which alone has widths.
-        default = replace(default, model=ClassifierSpec(size=default.model.size))
+        plain = replace(default.model, alpha=1.0, variant="standard", stem_stride=2)
+        default = replace(default, model=plain)
     config = cli.parse(kind, default)
     if config.resume is None:
         return replace(config, preset=default.preset, command=cli.shown_command())
     return resumed(config, config.resume)
 
 
-def _architecture(weights: str) -> dict[str, Any]:
-    """What the weights to start from tell of the model."""
+def _architecture(weights: str, spec: ClassifierSpec) -> dict[str, Any]:
+    """What the weights to start from tell of the model, as far as a spec has fields for it."""
     from tasks.card import read_card
 
     model = read_card(Path(weights)).model
-    return {name: model[name] for name in ClassifierSpec().to_json() if name in model}
+    return {name: model[name] for name in spec.to_json() if name in model}
 
 
 def main() -> None:

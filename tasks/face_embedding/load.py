@@ -63,6 +63,20 @@ def refuse_other_alignment(card: Card, path: Path, data: str, where: Path | str)
     )
 
 
+def embedder_spec(card: Card, path: Path) -> EmbedderSpec:
+    """The architecture that a card tells.
+
+    Args:
+        card: Of the network.
+        path: Of its weights.
+
+    Raises:
+        ValueError: If it cannot be built.
+    """
+    plain = {name: value for name, value in card.model.items() if name != _ALIGNMENT}
+    return spec_of(replace(card, model=plain), EmbedderSpec, path)
+
+
 def load_embedder(path: Path) -> tuple[FaceEmbedder, Card]:
     """A network with the weights of a run folder or weights file, in evaluation mode.
 
@@ -73,8 +87,7 @@ def load_embedder(path: Path) -> tuple[FaceEmbedder, Card]:
     if card.task != TASK:
         raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
     alignment_of(card, path)
-    plain = {name: value for name, value in card.model.items() if name != _ALIGNMENT}
-    spec = spec_of(replace(card, model=plain), EmbedderSpec, path)
+    spec = embedder_spec(card, path)
     if card.flavour.input.size != spec.size:
         raise ValueError(
             f"{path}: the card says size {spec.size} in the model, but "

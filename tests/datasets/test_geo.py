@@ -13,6 +13,7 @@ from datasets.demo_places import choose_photos, draw_place, draw_places
 from datasets.exif_gps import read_tags
 from datasets.geo import open_places, part_by_author
 from datasets.positions import find_columns, is_position, read_positions
+from datasets.spec import Split
 
 _GPS, _ARTIST = 0x8825, 0x013B
 
@@ -172,6 +173,29 @@ def test_parts_by_name_and_several_lists(tmp_path: Path) -> None:
     (tmp_path / "more.csv").write_text("id,latitude,longitude\ntest1,1,2\n")
     with pytest.raises(ValueError, match=r"holds 3 lists of photos \(more.csv"):
         open_places(tmp_path, "train")
+
+
+def test_a_list_may_have_a_column_of_splits(tmp_path: Path) -> None:
+    rows = {"a": "train", "b": "Test", "c": "val", "d": "training"}
+    for name in rows:
+        photo(tmp_path / f"{name}.jpg")
+    lines = [f"{name}.jpg,{split},1,2" for name, split in rows.items()]
+    file = tmp_path / "list.csv"
+
+    def read(split: Split, lines: list[str]) -> list[str]:
+        file.write_text("\n".join(["IMG_ID,split,LAT,LON", *lines, ""]))
+        return [Path(f).stem for f in open_places(file, split).files.tolist()]
+
+    assert read("train", lines) == ["a", "d"]
+    assert read("val", lines) == ["c"]
+    assert read("val", lines[:2]) == ["b"], "a part to test on serves where there is no other"
+    assert read("all", lines[:1]) == ["a"]
+    with pytest.raises(ValueError, match="holds train and val; choose one of them"):
+        read("all", lines)
+    with pytest.raises(ValueError, match="nothing to train on"):
+        read("train", lines[2:3])
+    with pytest.raises(ValueError, match=r"list.csv: line 3: split 'tset'; the nearest is 'test'"):
+        read("train", [lines[0], "b.jpg,tset,1,2"])
 
 
 def test_authors_fall_on_one_side(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from datasets import labelled_set
 from datasets.classification import open_labelled
 from datasets.demo_labels import draw_shapes
 from datasets.label_transforms import LabelTransform
-from datasets.labelled import cut_to_boxes
+from datasets.labelled import cut_to_boxes, mislabel
 from datasets.labelled_set import LabelledSet, label_loader
 from datasets.loader import ResumableLoader
 from tests.datasets.label_fakes import write_dogs
@@ -130,3 +130,14 @@ def test_a_damaged_photo_is_named(shapes: Path, tmp_path: Path, workers: int) ->
         list(loader(root, workers, train=False))
     with pytest.raises(ValueError, match=f"{broken}: the picture is damaged"):
         loader(root, cache=True)
+
+
+def test_labels_are_made_wrong_on_purpose(shapes: Path) -> None:
+    data = open_labelled(shapes, "train")
+    noisy, wrong = mislabel(data, 0.5, 1)
+    assert wrong.sum() == len(data) / 2
+    np.testing.assert_array_equal(noisy.labels != data.labels, wrong)
+    assert set(noisy.labels.tolist()) <= set(range(len(data.classes)))
+    np.testing.assert_array_equal(mislabel(data, 0.5, 1)[0].labels, noisy.labels)
+    assert (mislabel(data, 0.5, 2)[0].labels != noisy.labels).any()
+    assert not mislabel(data, 0, 1)[1].any()

@@ -15,8 +15,8 @@ SMALL = ("--preset", "demo", "--alpha", "0.25", "--size", "64", "--batch-size", 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def command(*args: object, processes: int = 1) -> list[str]:
-    """``tools/train_det.py`` with arguments, under torchrun if for several processes."""
+def command(*args: object, processes: int = 1, tool: str = "train_det") -> list[str]:
+    """A tool with arguments, under torchrun if for several processes."""
     launcher = [sys.executable]
     if processes > 1:
         launcher += [
@@ -25,13 +25,15 @@ def command(*args: object, processes: int = 1) -> list[str]:
             "--standalone",
             f"--nproc-per-node={processes}",
         ]
-    return [*launcher, str(ROOT / "tools/train_det.py"), *map(str, args)]
+    return [*launcher, str(ROOT / f"tools/{tool}.py"), *map(str, args)]
 
 
-def train(*args: object, processes: int = 1) -> subprocess.CompletedProcess[str]:
+def train(
+    *args: object, processes: int = 1, tool: str = "train_det"
+) -> subprocess.CompletedProcess[str]:
     """Run to the end."""
     return subprocess.run(
-        command(*args, "--device", "cpu", processes=processes),
+        command(*args, "--device", "cpu", processes=processes, tool=tool),
         capture_output=True,
         text=True,
         check=False,

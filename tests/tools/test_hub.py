@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,10 +16,20 @@ from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
+from tasks.face_attributes.model import build_attribute_net
+from tasks.face_embedding.load import NO_CLASSES, describe_model
+from tasks.face_embedding.load import TASK as EMBEDDING
+from tasks.face_embedding.model import build_embedder
+from tasks.face_embedding.spec import EmbedderSpec
+from tasks.geolocation.atlas import Atlas
+from tasks.geolocation.load import build_geolocator
+from tasks.geolocation.partition import split_adaptively
 from tests.conftest import Tool
 from tests.datasets.label_fakes import save_photos
 from tests.tools.fake_hub import TOKEN, fake_hub
 from tests.tools.test_bad_input import expect
+from tools.classifying import classifier_cost
+from tools.embedding import embedder_cost
 
 constants = pytest.importorskip("huggingface_hub.constants")
 
@@ -138,6 +149,79 @@ def test_a_detector_and_a_body_have_pages_too(tool: Tool, tmp_path: Path) -> Non
         page = (out / "README.md").read_text()
         assert all(part in page for part in said), page
         assert "AP_small" not in page
+
+
+def _page(tool: Tool, folder: Path, card: Card, state: dict[str, torch.Tensor]) -> str:
+    """What upload.py would send to people."""
+    folder.mkdir()
+    save_weights(folder / "w.safetensors", state, card)
+    args = (folder / "w.safetensors", "me/it", "--out", folder / "sent", "--dry-run")
+    status, _, err = tool("upload", *args)
+    assert status == 0, err
+    return (folder / "sent/README.md").read_text()
+
+
+def test_the_page_of_a_geolocator_counts_its_cells(tool: Tool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lat, lng = rng.uniform(-60, 60, 4000), rng.uniform(-180, 180, 4000)
+    parts = tuple(split_adaptively(lat, lng, most=most, least=1) for most in (400, 20))
+    atlas = Atlas(parts)
+    assert atlas.sizes[1] > 200
+    model = build_geolocator(ClassifierSpec(alpha=0.25, size=64), atlas)
+    metrics = {"km200": 0.5, "km200_low": 0.4, "geoscore": 3000.0}
+    card = Card("geolocation", model.spec.to_json(), model.body.flavour, atlas.classes, metrics)
+    page = _page(tool, tmp_path / "geo", card, model.state_dict())
+    assert f"## Cells ({len(atlas.fine)})" in page
+    assert atlas.fine.tokens[0] not in page
+    assert len(page) < 2500
+    cost = classifier_cost(model.spec, sum(atlas.sizes))
+    for part in (str(cost), "| km200 | 0.500 | within 200 km", "without their consent is misuse"):
+        assert part in page, part
+    assert "tools/train_geo.py --weights it.safetensors --data PATH" in page
+
+
+def test_the_pages_of_faces(tool: Tool, tmp_path: Path) -> None:
+    spec = ClassifierSpec(alpha=0.25, size=64)
+    net = build_attribute_net(spec, 2)
+    names = ClassMap.from_names(["Smiling", "Eyeglasses"], 0)
+    card = Card(
+        "face_attributes", spec.to_json(), net.body.flavour, names, {"mean_ap": 0.7, "loss": 0.5}
+    )
+    page = _page(tool, tmp_path / "attr", card, net.state_dict())
+    for part in (
+        "## Attributes (2)\n\nSmiling, Eyeglasses",
+        "| mean_ap | 0.700 | mean average precision",
+        f"| cost of a photo | {classifier_cost(spec, 2)} |",
+        "Do not infer sex",
+        "tools/train_attr.py --weights",
+    ):
+        assert part in page, part
+    faces = EmbedderSpec(alpha=0.25, size=64, dim=8)
+    embedder = build_embedder(faces)
+    told = describe_model(faces, "funneled")
+    card = Card(EMBEDDING, told, embedder.body.flavour, NO_CLASSES, {"accuracy": 0.9})
+    page = _page(tool, tmp_path / "embed", card, embedder.state_dict())
+    for part in (
+        "pipeline_tag: image-feature-extraction",
+        "| faces stand | funneled |",
+        "| accuracy | 0.900 | share of pairs",
+        f"| cost of a photo | {embedder_cost(faces)} |",
+        "Do not identify people who have not agreed",
+        "tools/predict.py it.safetensors photo.jpg --gallery people/",
+    ):
+        assert part in page, part
+    assert "## Classes" not in page
+
+
+def test_the_page_of_many_classes_names_a_few(tool: Tool, tmp_path: Path) -> None:
+    spec = ClassifierSpec(alpha=0.25, size=32)
+    model = build_classifier(spec, 120)
+    names = ClassMap.from_names([f"breed {k}" for k in range(120)], 0)
+    card = Card("classification", spec.to_json(), model.body.flavour, names)
+    page = _page(tool, tmp_path / "cls", card, model.state_dict())
+    assert "## Classes (120)\n\nbreed 0, breed 1," in page
+    assert "breed 9, and 110 more, which the weights carry" in page
+    assert "breed 10" not in page
 
 
 @pytest.mark.usefixtures("hub")

@@ -12,6 +12,7 @@ from tasks.card import load_weights, read_card
 from tasks.classification.model import Classifier
 from tasks.classification.task import resolution_at
 from tests.conftest import Tool
+from tests.tools.runs import train
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
 
@@ -148,6 +149,24 @@ def test_a_grid_varies_rate_and_length(shapes: Path, tool: Tool, tmp_path: Path)
         assert (fit["lr"], fit["epochs"]) == (rate, 1)
     rows = json.loads((folder / "grid.json").read_text())
     assert [row["seeds"] for row in rows] == [1, 1], "other rates are other networks"
+
+
+def test_a_grid_on_two_processes(tmp_path: Path) -> None:
+    """Under torchrun: one run after another, each on both; what is finished is passed over."""
+    shapes = draw_shapes(tmp_path / "shapes", num_train=2, num_val=1, size=32)
+    folder = tmp_path / "grid"
+    args = (*SMALL, "--alpha", 0.1, "--epochs", 1, "--batch-size", 4, "--grid", "seed=0,1")
+    done = train("--data", shapes, "--out", folder, *args, "--json", processes=2, tool="train_cls")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    assert row["seeds"] == 2
+    runs = [folder / f"mobilenet_v1-a0.1-32-seed{seed}" for seed in (0, 1)]
+    top1 = [json.loads((run / "report.json").read_text())["metrics"]["top1"] for run in runs]
+    assert row["top1"] == pytest.approx(sum(top1) / 2)
+    for run in runs:  # 16 photos, 4 on each of two processes in a step.
+        assert torch.load(run / "last.ckpt", weights_only=True)["global_step"] == 2
+    one, two = (load_weights(run)[0] for run in runs)
+    assert any(not torch.equal(value, two[name]) for name, value in one.items())
 
 
 def test_resolution_grows_in_training_alone(

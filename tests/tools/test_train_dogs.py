@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -133,6 +134,20 @@ def test_without_a_web_there_is_one_stage(sets: Path, tool: Tool, tmp_path: Path
     assert not (tmp_path / "run" / "web").exists()
 
 
+def test_wrong_labels_on_purpose(sets: Path, tool: Tool, tmp_path: Path) -> None:
+    args = ("--data", sets / "breeds", "--noise", 0.4, "--robust", "gce")
+    status, _, err = tool("train_dogs", *SMALL, *args, "--out", tmp_path / "run")
+    assert status == 0, err
+    assert "19 of 48 labels are wrong on purpose" in err
+    facts = json.loads((tmp_path / "run" / "report.json").read_text())["facts"]
+    told = re.fullmatch(
+        r"19 of 48 training photos, on purpose; ([\d.]+)% of them learnt by heart",
+        facts["wrong labels"],
+    )
+    assert told
+    assert float(told[1]) in {round(100 * k / 19, 1) for k in range(20)}
+
+
 def test_a_stopped_first_stage_says_how_to_go_on(
     both: tuple[Any, ...], tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +169,8 @@ def test_a_stopped_first_stage_says_how_to_go_on(
         (["--web", "nowhere"], "--web nowhere: no such folder"),
         (["--web-epochs", "-1"], "--web-epochs -1 must be 0 or more"),
         (["--web-lr", "0"], "--web-lr 0.0 must be above 0"),
+        (["--noise", "1"], "--noise 1.0 is not in [0, 1)"),
+        (["--noise", ".001"], "--noise 0.001: of 48 photos that is none"),
         (["--copy-bits", "32"], "--copy-bits 32 is not in 0..31"),
         (["--gce-q", "0"], "--gce-q 0.0 is not in (0, 1]"),
         (["--frozen-epochs", "3"], "--frozen-epochs 3 is not in 0..2, the epochs"),

@@ -152,6 +152,28 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert_same_run(tmp_path / "straight", folder)
 
 
+@pytest.mark.usefixtures("no_report")
+def test_a_grid_as_table_14(train: Train, people: Path, tool: Tool, tmp_path: Path) -> None:
+    grid = ("--grid", "alpha=.1,.15", "+", "resolution=48", "epochs=1", "--json")
+    status, text, err = train("grid", *grid)
+    assert status == 0, err
+    rows = json.loads(text)["rows"]
+    sides = [(row["model"]["alpha"], row["model"]["size"], row["model"]["dim"]) for row in rows]
+    assert sides == [(0.1, 32, 8), (0.15, 32, 8), (0.1, 48, 8)]
+    run = tmp_path / "grid" / "mobilenet_v1-a0.15-32-seed0"
+    assert (
+        rows[1]["accuracy"] == json.loads((run / "report.json").read_text())["metrics"]["accuracy"]
+    )
+    assert read_card(run).model["alignment"] == "none"
+    assert "accuracy over mult-adds" in (tmp_path / "grid" / "grid.html").read_text()
+    status, again, err = tool("train_embed", "--resume", tmp_path / "grid", "--json")
+    assert status == 0, err
+    assert json.loads(again)["rows"] == rows, "what is finished is not trained again"
+    status, text, err = train("all", "--data", people / "train", "--grid", "epochs=1", "--json")
+    assert status == 0, err
+    assert 0 < json.loads(text)["rows"][0]["auc"] <= 1, "all photos with all have no accuracy"
+
+
 def test_stored_targets_are_those_of_the_live_teacher(people: Path, tmp_path: Path) -> None:
     """For every picture of every epoch as the student sees it, to half precision."""
     torch.manual_seed(3)
@@ -271,6 +293,7 @@ def test_a_student_of_the_real_teacher(
         (("--teacher", "timm:resnet18"), "timm:resnet18: classifies"),
         (("--temperature", 3), "temperature"),
         (("--data", "nowhere"), "nowhere: no such file or folder"),
+        (("--grid", "dim=8"), "--grid dim=8: write KEY=VALUE,VALUE with one of alpha"),
     ],
 )
 def test_bad_flags(

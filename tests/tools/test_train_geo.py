@@ -25,7 +25,7 @@ from tasks.geolocation.spec import PartitionSpec
 from tasks.geolocation.task import GeolocationTask
 from tests.conftest import Tool
 from tools.geolocating import train_geolocator
-from tools.places import without_leaks
+from tools.places import part_to_measure, without_leaks
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
 CELLS = ("--split-above", 40, 12, "--drop-below", 2)
@@ -84,10 +84,6 @@ def test_the_other_tools_take_it(run: Path, places: Path, tool: Tool, tmp_path: 
     assert np.median([float(row["km"]) for row in rows]) == pytest.approx(
         theirs["median_km"], abs=0.01
     )
-    status, text, err = tool(
-        "evaluate", run, "--data", places / "places.csv", "--out", out, "--json"
-    )
-    assert json.loads(text)["images"] == 160
     flags = ("--decoding", "centre", "--abstain", 0.999)
     status, _, err = tool("evaluate", run, "--data", places, *flags, "--out", tmp_path / "none")
     assert status == 2
@@ -95,6 +91,61 @@ def test_the_other_tools_take_it(run: Path, places: Path, tool: Tool, tmp_path: 
     status, _, err = tool("evaluate", run, "--data", places, "--proposals", 5)
     assert status == 2
     assert "--proposals 5: the weights are for geolocation" in err
+
+
+def test_evaluation_says_what_of_a_list_it_takes(
+    run: Path, places: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a benchmark; what was held out of a list that was trained on; else a list's own."""
+    listed = (places / "places.csv").read_text().splitlines()
+    held_out = len(open_places(places, "val"))
+    monkeypatch.setattr("tools.geolocating.score_and_report", _only_counted)
+    monkeypatch.setattr("tools.geolocating.score_text", lambda *_: "")
+
+    def images(data: Path, *flags: object) -> tuple[int, str]:
+        out = ("--out", tmp_path / "e", "--json")
+        status, text, err = tool("evaluate", run, "--data", data, *flags, *out)
+        assert status == 0, err
+        return json.loads(text)["images"], json.loads(text)["part"]
+
+    for data in (places, places / "places.csv"):
+        count, said = images(data)
+        assert count == held_out
+        assert f"the fifth of the authors of {data} that was held out" in said
+    assert images(places / "places.csv", "--split", "all")[0] == 160
+    other = tmp_path / "other"
+    (other / "photos").mkdir(parents=True)
+    shutil.copytree(places / "images", other / "photos", dirs_exist_ok=True)
+    (other / "bench.csv").write_text("\n".join(listed))
+    assert images(other / "bench.csv") == (
+        160, f"all of {other / 'bench.csv'}; --split val takes a fifth of its authors"
+    )  # fmt: skip
+    assert images(other)[0] == held_out
+    marks = ["split", *("val" if k % 4 == 0 else "train" for k in range(160))]
+    rows = [f"{line},{mark}" for line, mark in zip(listed, marks, strict=True)]
+    (other / "bench.csv").write_text("\n".join(rows))
+    count, said = images(other / "bench.csv")
+    assert count == 40
+    assert said.startswith("the part of")
+    assert images(other / "bench.csv", "--split", "train")[0] == 120
+
+
+def test_a_list_that_was_trained_on_whole_is_no_benchmark(
+    run: Path, places: Path, tmp_path: Path
+) -> None:
+    card, file = read_card(run), places / "places.csv"
+    told = replace(card, source=f"trained from scratch on {places} by x.py --val im2gps.csv")
+    whole, said = part_to_measure(file, told)
+    assert whole
+    assert "learnt by heart" in said
+    for source in ("", "own photos", f"trained from scratch on {tmp_path / 'gone'} by x.py"):
+        assert part_to_measure(file, replace(card, source=source))[0]
+    with pytest.raises(ValueError, match="no such file"):
+        part_to_measure(tmp_path / "gone", card)
+
+
+def _only_counted(*args: Any, notes: list[tuple[str, str]], **_: Any) -> Any:
+    return {}, {"images": len(args[3].data), **dict(notes)}
 
 
 def test_photos_are_located(run: Path, places: Path, tool: Tool, tmp_path: Path) -> None:
