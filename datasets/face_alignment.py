@@ -75,13 +75,14 @@ def align_face(image: Image, points: Points, side: int = _TEMPLATE_SIDE) -> Imag
     Returns:
         (side, side, 3); black where the photo ends.
     """
-    matrix = similarity(points, TEMPLATE * (side / _TEMPLATE_SIDE))
+    target = TEMPLATE * (side / _TEMPLATE_SIDE)
+    matrix = similarity(points, target)
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if scale < 0.5:  # warpAffine looks at four pixels only: shrink large photos first.
         share = 2 * scale
         size = (max(round(image.shape[1] * share), 1), max(round(image.shape[0] * share), 1))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        return align_face(np.asarray(small, np.uint8), points * share, side)
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        matrix = similarity(points * share, target)
     warped = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR)
     return np.asarray(warped, np.uint8)
 

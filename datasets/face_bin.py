@@ -23,13 +23,17 @@ NUM_FOLDS = 10
 _KINDS = frozenset({"b1", "u1", "?", "|b1", "|u1", "bool", "uint8"})
 
 
+class _RefusedError(Exception):
+    """A pickle wants to use what is not plain data."""
+
+
 class _Kind:
     """Stands for a NumPy data type of single bytes."""
 
     def __init__(self, name: Any, *_: Any) -> None:
         name = name.decode("latin1") if isinstance(name, bytes) else name
         if name not in _KINDS:
-            raise pickle.UnpicklingError(f"an array of {name!r}")
+            raise _RefusedError(f"an array of {name!r}")
         self.dtype = np.dtype(name)
 
     def __setstate__(self, state: Any) -> None:
@@ -44,7 +48,7 @@ class _Array:
     def __setstate__(self, state: Any) -> None:
         data = state[4]
         if not isinstance(state[2], _Kind) or not isinstance(data, bytes):
-            raise pickle.UnpicklingError("an array of objects")
+            raise _RefusedError("an array of objects")
         self.data = data
 
 
@@ -55,7 +59,7 @@ def _scalar(_kind: _Kind, data: bytes) -> bool:
 def _latin1(text: str, coding: str) -> bytes:
     """What stands in a pickle of protocol 2 where Python 3 had bytes."""
     if coding != "latin1":
-        raise pickle.UnpicklingError(f"text in {coding!r}")
+        raise _RefusedError(f"text in {coding!r}")
     return text.encode("latin1")
 
 
@@ -83,7 +87,7 @@ class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Called for every name that a pickle wants to use."""
         if (module, name) not in self._ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name}")
+            raise _RefusedError(f"{module}.{name}")
         return self._ALLOWED[module, name]
 
 
@@ -149,7 +153,7 @@ def _load(path: Path) -> tuple[tuple[bytes, ...], list[bool]]:
             found = _PlainUnpickler(file, encoding="bytes").load()
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
-    except pickle.UnpicklingError as error:
+    except _RefusedError as error:
         raise ValueError(
             f"{path}: not a verification set: beside pictures and pairs it holds {error}, which "
             "is not loaded"

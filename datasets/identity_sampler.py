@@ -43,7 +43,8 @@ class IdentitySampler(EpochSampler):
         labels = self.labels[by_identity]
         first = np.searchsorted(labels, labels)  # Where each photo's identity begins.
         within = (np.arange(self.length) - first) // self.together
-        group = np.cumsum(np.diff(within, prepend=0) != 0 | (np.diff(labels, prepend=-1) != 0))
+        is_first = (np.diff(within, prepend=0) != 0) | (np.diff(labels, prepend=-1) != 0)
+        group = np.cumsum(is_first)
         places = rng.permutation(int(group.max()) + 1)
         return by_identity[np.argsort(places[group], kind="stable")]
 

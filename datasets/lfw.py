@@ -68,7 +68,7 @@ def read_pairs(file: Path, data: FaceData) -> FacePairs:
     Raises:
         ValueError: As :func:`read_lfw`.
     """
-    rows = [(number, line.split()) for number, line in _lines(file)]
+    rows = [(number, _words(line)) for number, line in _lines(file)]
     counts = [int(word) if word.isdigit() else 0 for word in rows[0][1]] if rows else []
     if len(counts) not in (1, 2) or min(counts) < 1:
         raise ValueError(f"{file}: line 1: no number of folds and pairs, as '10 300'")
@@ -102,7 +102,7 @@ def missing_photos(file: Path, data: FaceData) -> list[tuple[int, str]]:
         ValueError: If a line is no pair, naming list and line.
     """
     places = _by_name(data)
-    named = ((number, line.split()) for number, line in _lines(file)[1:])
+    named = ((number, _words(line)) for number, line in _lines(file)[1:])
     return [
         (number, stem)
         for number, words in named
@@ -142,6 +142,11 @@ def choose_fold(data: FaceData, fold: int) -> FaceData:
 def _lines(file: Path) -> list[tuple[int, str]]:
     lines = enumerate(read_text(file).splitlines(), start=1)
     return [(number, line) for number, line in lines if line.strip()]
+
+
+def _words(line: str) -> list[str]:
+    """Fields of a line; between tabs a name may have blanks."""
+    return [word.strip() for word in line.strip().split("\t")] if "\t" in line else line.split()
 
 
 def _by_name(data: FaceData) -> dict[str, int]:

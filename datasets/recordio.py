@@ -9,6 +9,7 @@ flag above 0 counts the labels that follow as floats. All is little-endian.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,11 +74,11 @@ class RecordFile:
             raise self._damaged(key, "is shorter than its header")
         count, label, _, _ = _IMAGE_HEAD.unpack_from(data)
         start = _IMAGE_HEAD.size
-        if not count:
-            return (label,), data[start:]
         if len(data) < start + 4 * count:
             raise self._damaged(key, f"has not the {count} labels that it tells of")
-        labels = struct.unpack_from(f"<{count}f", data, start)
+        labels = struct.unpack_from(f"<{count}f", data, start) if count else (label,)
+        if not all(map(math.isfinite, labels)):
+            raise self._damaged(key, f"has labels {labels}")
         return labels, data[start + 4 * count :]
 
     def picture(self, record: int) -> bytes:
@@ -88,7 +89,10 @@ class RecordFile:
         """The data of a record, its parts joined."""
         parts: list[bytes] = []
         with self.path.open("rb") as file:
-            file.seek(self.offsets[key])
+            try:
+                file.seek(self.offsets[key])
+            except (OSError, OverflowError, ValueError) as error:
+                raise self._damaged(key, f"is at no place in it ({error})") from error
             while True:
                 head = file.read(_HEAD.size)
                 magic, word = _HEAD.unpack(head) if len(head) == _HEAD.size else (0, 0)

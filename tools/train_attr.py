@@ -13,7 +13,7 @@ from tools.train_cls import read_flags
 
 def main() -> None:
     """Train, evaluate what was saved, report; once, or for each point of a grid."""
-    taught = any(word.partition("=")[0] == "--teacher" for word in sys.argv)
+    taught = any(word.partition("=")[0] in ("--teacher", "--targets") for word in sys.argv)
     config = read_flags(TrainAttr, partial(choose_attr_preset, has_teacher=taught))
     from tools.attributes import train_attributes
 

@@ -20,8 +20,8 @@ class ClassifierSpec:
     alpha: float = 1.0
     """Width multiplier of MobileNet, above 0; 1, .75, .5, .25 in the paper."""
     variant: Variant = "standard"
-    """Of MobileNet: shallow (table 5), full_conv (table 4), or where batch norm and activation
-    stand in a block."""
+    """Of MobileNet: shallow (table 5), full_conv (table 4), conv_head (one more 1x1 convolution at
+    the end, as timm's mobilenetv1_100h), or where batch norm and activation stand in a block."""
     stem_stride: int = 2
     """Of MobileNet's first convolution; 1 keeps four times the pixels, for small pictures."""
     size: int = 224
@@ -73,7 +73,7 @@ class ClassLossSpec:
     """Share of the features that are dropped before the last layer in training."""
     progressive: float = 1.0
     """Share of the resolution that training begins with; it grows to the whole over the first
-    three quarters of the run. At .5 a run takes a little more than half the time."""
+    three quarters of the run. At .5 a run computes about 70 %."""
 
     def __post_init__(self) -> None:
         """Refuse what teaches nothing.

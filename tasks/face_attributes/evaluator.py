@@ -224,7 +224,7 @@ def notes_on(score: Score) -> list[str]:
 
 
 def format_attributes(score: Score) -> str:
-    """A line per attribute, the greatest average precision above chance first."""
+    """A line per attribute, in the order of :func:`by_gain`."""
     rows = by_gain(score)
     width = max(min(len(name), _NAME) for name, _ in rows)
     head = f"  {'attribute':{width}s}  prevalence     AP  balanced  accuracy  majority  threshold"

@@ -66,6 +66,18 @@ def test_points_of_a_photo_come_to_the_template(scale: float) -> None:
     assert align_face(photo, points, 224).shape == (224, 224, 3)
 
 
+def test_large_faces_of_any_points(rng: np.random.Generator) -> None:
+    """After one shrink the scale may still round to below a half."""
+    photo = np.zeros((500, 500, 3), np.uint8)
+    hard = np.array([[241, 266], [410, 252], [328, 353], [267, 457], [409, 449]], np.float64)
+    faces = [
+        hard,
+        *(np.round(TEMPLATE * rng.uniform(2, 4) + rng.normal(0, 9, (5, 2))) for _ in range(500)),
+    ]
+    for points in faces:
+        assert align_face(photo, points, 32).shape == (32, 32, 3)
+
+
 def test_lists_of_points(tmp_path: Path) -> None:
     file = tmp_path / "points.txt"
     file.write_text(

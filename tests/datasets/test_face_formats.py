@@ -65,6 +65,15 @@ def test_pairs_in_file_order(people: Path) -> None:
     ]
     assert greys == [[1, 1, 22, 21, 43, 42], [2, 13, 23, 31, 41, 52]]
     assert len(data) == 11, "photos of no pair are not read"
+    write_pairs(people, "3\t1", *(line.replace(" ", "\t") for line in FOLDS))
+    (people / "A_Person").rename(people / "A Person")
+    for file in (people / "A Person").iterdir():
+        file.rename(file.with_name(file.name.replace("A_Person", "A Person")))
+    text = (people / "pairs.txt").read_text().replace("A_Person", "A Person")
+    (people / "pairs.txt").write_text(text)
+    with_blank = read_lfw(people).pairs
+    assert with_blank is not None
+    assert with_blank.same.tolist() == pairs.same.tolist()
 
 
 def test_a_fold_is_left_out_with_its_people(people: Path) -> None:
@@ -166,6 +175,16 @@ def test_damaged_records(tmp_path: Path) -> None:
     (tmp_path / "a.rec").write_bytes(whole[:90])
     with pytest.raises(ValueError, match=r"record 3 does not begin where the index says"):
         read_records(tmp_path / "a.rec")
+    index = (tmp_path / "a.idx").read_text()
+    (tmp_path / "a.idx").write_text(index.replace("0\t0\n", f"0\t{2**80}\n"))
+    with pytest.raises(ValueError, match=r"record 0 is at no place in it"):
+        read_records(tmp_path / "a.rec")
+    (tmp_path / "a.idx").write_text(index)
+    lead = whole.replace(struct.pack("<2f", 3, 5), struct.pack("<2f", np.nan, np.inf), 1)
+    assert lead != whole
+    (tmp_path / "a.rec").write_bytes(lead)
+    with pytest.raises(ValueError, match=r"record 0 has labels \(nan, inf\)"):
+        read_records(tmp_path / "a.rec")
     (tmp_path / "a.idx").unlink()
     with pytest.raises(ValueError, match=r"its index a.idx is not beside it"):
         read_records(tmp_path / "a.rec")
@@ -222,6 +241,10 @@ def test_what_is_not_loaded(
     (tmp_path / "a.bin").write_bytes(pickle.dumps(content))
     with pytest.raises(ValueError, match=message):
         read_bin(tmp_path / "a.bin")
+    (tmp_path / "a.bin").write_bytes(pickle.dumps(([b"1", b"2"], [True]))[:-4])
+    with pytest.raises(ValueError, match=r"not a verification set, or damaged \(") as damaged:
+        read_bin(tmp_path / "a.bin")
+    assert "not loaded" not in str(damaged.value)
     (tmp_path / "a.bin").write_bytes(b"no pickle")
     with pytest.raises(ValueError, match=r"not a verification set"):
         read_bin(tmp_path / "a.bin")
