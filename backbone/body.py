@@ -38,7 +38,10 @@ class Body(nn.Module):
         last_at: Index of the last layer at each stride.
         taps: Index of the layer whose output is handed out at each stride: the last one, unless
             a body says otherwise.
+        class_layer: Name, within its classifier, of the layer with a row for each class.
     """
+
+    class_layer = "2"
 
     def __init__(self, stages: Sequence[Stage], flavour: Flavour, min_size: int = 32) -> None:
         super().__init__()
@@ -56,7 +59,7 @@ class Body(nn.Module):
         """Features by stride: {s: (B, channels[s], about H / s, about W / s)}.
 
         MobileNet's maps have exactly ceil(H / s) rows; bodies whose convolutions do not pad
-        lose a few.
+        lose a few, and so does padding ``keras`` on sizes that are no multiple of 32.
 
         Args:
             x: Normalised images (B, C, H, W).

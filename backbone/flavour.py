@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-Padding = Literal["same", "symmetric"]
+Padding = Literal["same", "symmetric", "keras"]
 ChannelOrder = Literal["rgb", "bgr"]
 Interpolation = Literal["bilinear", "bicubic"]
+# Of an input, what may change between weights and a model that starts from them.
+_FREE = ("size", "crop", "interpolation")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ class Flavour:
     """The conventions that a set of weights was trained under.
 
     Attributes:
-        padding: ``same`` is TensorFlow's (asymmetric on even sizes), ``symmetric`` pads k//2.
+        padding: ``same`` is TensorFlow's (asymmetric on even sizes), ``symmetric`` pads k//2,
+            ``keras`` is SAME but for halving depthwise convolutions, which pad (0, 1) on odd
+            sizes too and so round the size down.
         bn_eps: Batch-norm epsilon: 1e-3 in TensorFlow and Keras, 1e-5 in PyTorch and Caffe.
         activation: ``relu6``, ``relu`` or ``leaky_relu:SLOPE``.
         input: How a photo becomes the input.
@@ -124,6 +128,27 @@ def parse_activation(name: str) -> tuple[str, float]:
     raise ValueError(
         f"unknown activation {name!r}: choose relu6, relu or leaky_relu:SLOPE (leaky_relu:0.1)"
     )
+
+
+def refuse_other_flavour(name: str, theirs: Flavour, ours: Flavour) -> None:
+    """Check that a model computes as the weights that it is to start from have learnt to.
+
+    Size, crop and interpolation may change: training adapts to these.
+
+    Args:
+        name: Of the weights, for the error.
+        theirs: Of the weights.
+        ours: Of the model.
+
+    Raises:
+        ValueError: Naming each field that differs, with both values.
+    """
+    there, here = ({**f.to_json(), **f.to_json()["input"]} for f in (theirs, ours))
+    odd = [field for field in there if field not in ("input", *_FREE)]
+    odd = [field for field in odd if there[field] != here[field]]
+    if odd:
+        have, lack = (", ".join(f"{f} {side[f]}" for f in odd) for side in (there, here))
+        raise ValueError(f"{name}: the weights have {have}, the model to train {lack}")
 
 
 def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:

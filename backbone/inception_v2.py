@@ -121,7 +121,7 @@ class _HalvingPool(nn.Module):
 
     def __init__(self, flavour: Flavour) -> None:
         super().__init__()
-        self.same = flavour.padding == "same"
+        self.same = flavour.padding != "symmetric"
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.same:

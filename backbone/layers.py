@@ -67,7 +67,8 @@ class ConvBNAct(nn.Module):
     ) -> None:
         super().__init__()
         # SAME padding of an odd kernel at stride 1 is symmetric for every size.
-        self.pads_itself = flavour.padding == "same" and stride > 1
+        self.pads_itself = flavour.padding != "symmetric" and stride > 1
+        self.pads_after = flavour.padding == "keras" and groups > 1
         self.conv = nn.Conv2d(
             in_channels,
             out_channels,
@@ -87,8 +88,11 @@ class ConvBNAct(nn.Module):
         """Apply the block."""
         if self.pads_itself:
             kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
-            top, bottom = same_padding(x.shape[-2], kernel, stride)
-            left, right = same_padding(x.shape[-1], kernel, stride)
+            if self.pads_after:
+                top, bottom = left, right = 0, kernel // 2
+            else:
+                top, bottom = same_padding(x.shape[-2], kernel, stride)
+                left, right = same_padding(x.shape[-1], kernel, stride)
             x = functional.pad(x, (left, right, top, bottom))
         activated: Tensor = self.act(self.bn(self._convolve(x)))
         return activated

@@ -27,11 +27,14 @@ BLOCKS = (
 )
 # Table 5 removes the five layers of 14x14x512.
 _SHALLOW = (*BLOCKS[:6], *BLOCKS[11:])
+# Of timm's mobilenetv1_100h, whatever the width.
+_CONV_HEAD = 1024
 # Which of (depthwise, pointwise) batch norm and activation follow.
 _BOTH, _FIRST, _SECOND = (True, True), (True, False), (False, True)
 _AFTER: dict[str, tuple[tuple[bool, bool], tuple[bool, bool]]] = {
     "standard": (_BOTH, _BOTH),
     "shallow": (_BOTH, _BOTH),
+    "conv_head": (_BOTH, _BOTH),
     "act_after_pointwise": (_BOTH, _SECOND),
     "act_after_depthwise": (_BOTH, _FIRST),
     "bn_act_after_pointwise": (_SECOND, _SECOND),
@@ -47,14 +50,15 @@ class MobileNetV1(Body):
         flavour: Padding, batch-norm epsilon and activation.
         in_channels: Channels of the input.
         variant: ``shallow`` leaves out the five 14x14x512 layers (table 5); ``full_conv`` has
-            full 3x3 convolutions in place of separable ones (table 4); ``act_after_*`` has
-            batch norm after both convolutions of a block but activates after one only;
-            ``bn_act_after_*`` has both after one only.
+            full 3x3 convolutions in place of separable ones (table 4); ``conv_head`` has one
+            more 1x1 convolution behind the last layer, as timm's mobilenetv1_100h;
+            ``act_after_*`` has batch norm after both convolutions of a block but activates
+            after one only; ``bn_act_after_*`` has both after one only.
         stem_stride: 2, or 1 for small pictures, whose maps then all have half the stride.
 
     Attributes:
         channels: Channels of the last feature map at each stride: {2, 4, 8, 16, 32}.
-        layers: conv0 (the stem) to conv13.
+        layers: conv0 (the stem) to conv13; conv14 of ``conv_head``.
 
     Raises:
         ValueError: If ``alpha`` is not above 0, or the variant unknown.
@@ -82,6 +86,9 @@ class MobileNetV1(Body):
             block = _make_block(width, out, step, flavour, variant)
             stages.append(Stage(block, step, out))
             width = out
+        if variant == "conv_head":
+            out = max(_CONV_HEAD, width)
+            stages.append(Stage(ConvBNAct(width, out, 1, flavour=flavour), 1, out))
         super().__init__(stages, flavour)
         self.alpha, self.variant = alpha, variant
         init_tf_slim(self)

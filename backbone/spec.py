@@ -20,6 +20,7 @@ Variant = Literal[
     "standard",
     "shallow",
     "full_conv",
+    "conv_head",
     "act_after_pointwise",
     "act_after_depthwise",
     "bn_act_after_pointwise",

@@ -25,6 +25,8 @@ class SqueezeNet(Body):
         channels: {2: 96, 4: 256, 8: 512, 16: 512}; there is no stride 32.
     """
 
+    class_layer = "1"
+
     def __init__(self, flavour: Flavour | None = None) -> None:
         flavour = keep_conventions(flavour, FLAVOUR, "squeezenet")
         layers = squeezenet1_0(weights=None).features

@@ -98,6 +98,7 @@ class TrainAttr:
             raise ValueError(f"--crop {self.crop} is not in (0, 1]")
         if self.val is not None and self.data is None:
             raise ValueError(f"--val {self.val}: goes with --data")
+        self.distill.refuse_unused(self.loss)
 
 
 PAPER_ATTR = TrainAttr(

@@ -95,6 +95,7 @@ class TrainEmbed:
             raise ValueError(f"--crop {self.crop} is not in (0, 1]")
         if self.val is not None and self.data is None:
             raise ValueError(f"--val {self.val}: goes with --data")
+        self.distill.refuse_unused(self.loss)
         if self.faces.fold is not None and self.val is not None:
             raise ValueError(f"--fold {self.faces.fold}: of --data's own pairs; leave out --val")
 

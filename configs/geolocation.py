@@ -12,6 +12,7 @@ from configs.classification import FINETUNE_CLS, MODERN, PAPER_CLS
 from configs.common import Common
 from datasets.spec import COPY_BITS, Interpolation, LabelAugmentation
 from tasks.classification.spec import ClassifierSpec
+from tasks.distillation.spec import DistillSpec
 from tasks.geolocation.spec import DecodeSpec, GeoLossSpec, PartitionSpec
 from tasks.spec import FitSpec
 
@@ -35,9 +36,10 @@ class TrainGeo:
     OSV-5M's), the photos below its folder; or a folder with such a list, or with one for each
     part; or a folder of photos with GPS tags."""
     val: Path | None = None
-    """Data to evaluate on, in any of these forms; all of --data is then trained on, unless it has
-    a part for training. By default --data's own part for it, or the photos of a fifth of its
-    authors."""
+    """Data to evaluate on, in any of these forms, once, at the end: weights and temperature are
+    then chosen on authors held out of --data (a fifth, or about 5000 photos), and the rest is
+    trained on, or the rest of its part for training. By default --data's own part for it, or the
+    photos of a fifth of its authors, which then choose the weights too."""
     weights: Path | None = None
     """Run folder or weights file to start from; its head comes too if the cells are the same."""
     resume: Path | None = None
@@ -51,6 +53,7 @@ class TrainGeo:
     partition: PartitionSpec = field(default_factory=PartitionSpec)
     model: ClassifierSpec = field(default_factory=ClassifierSpec)
     loss: GeoLossSpec = field(default_factory=GeoLossSpec)
+    distill: DistillSpec = field(default_factory=DistillSpec)
     decode: DecodeSpec = field(default_factory=DecodeSpec)
     fit: FitSpec = field(default_factory=FitSpec)
     augment: LabelAugmentation = "mild"
@@ -114,8 +117,9 @@ PAPER_GEO = TrainGeo(
 """Table 11: 11.4, 31.7, 45.2, 60.3, 79.3 % of Im2GPS's 237 photos within 1, 25, 200, 750, 2500 km.
 
 ``tools/train_geo.py --preset paper --data MP16 --val IM2GPS``. PlaNet's partition and hard labels,
-the paper's optimiser. The 91 million photos of the paper were never published; MP-16's 4.7 million
-are the public stand-in. Not run to its end here: it takes days of a GPU.
+the paper's optimiser. Weights are chosen on about 5,000 photos held out of MP-16, never on the
+237. The 91 million photos of the paper were never published; MP-16's 4.7 million are the public
+stand-in. Not run to its end here: it takes days of a GPU.
 """
 
 MODERN_GEO = TrainGeo(

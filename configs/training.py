@@ -43,20 +43,24 @@ class Training(Protocol):
         """Flags of every tool."""
 
 
-class PhotoTraining(Training, Protocol):
+class SquareTraining(Training, Protocol):
+    """One of a network that sees photos as squares."""
+
+    @property
+    def interpolation(self) -> Interpolation:
+        """Of the photos' resize."""
+
+    @property
+    def crop(self) -> float:
+        """Share of the resized short side that the central crop keeps, where nothing augments."""
+
+
+class PhotoTraining(SquareTraining, Protocol):
     """One of a network on photos."""
 
     @property
     def augment(self) -> LabelAugmentation:
         """Of the training photos."""
-
-    @property
-    def interpolation(self) -> Interpolation:
-        """Of their resize."""
-
-    @property
-    def crop(self) -> float:
-        """Share of the resized short side that the central crop keeps, where nothing augments."""
 
     @property
     def cache(self) -> bool:
@@ -67,17 +71,21 @@ class PhotoTraining(Training, Protocol):
         """Loader processes."""
 
 
-class GridTraining(Training, Protocol):
-    """One that may have a teacher, and may stand for a grid of runs."""
+class TaughtTraining(Training, Protocol):
+    """One that may have a teacher."""
 
     @property
     def distill(self) -> DistillSpec:
         """The teacher."""
+
+
+class GridTraining(TaughtTraining, Protocol):
+    """One that may have a teacher, and may stand for a grid of runs."""
 
     @property
     def grid(self) -> tuple[str, ...]:
         """What the runs of a grid differ in."""
 
 
-class StudentTraining(PhotoTraining, GridTraining, Protocol):
+class StudentTraining(PhotoTraining, TaughtTraining, Protocol):
     """One of a network on photos that may have a teacher."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.images import Image, read_image
-from datasets.splitting import held_out, name_shares
+from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap, DetectionTarget
 
 
@@ -138,7 +138,7 @@ def assemble(
 
 
 def hold_out(whole: DetectionData, split: str) -> DetectionData:
-    """Part a set by file name, so that the same image always falls on the same side.
+    """Part a set by path, so that the same image always falls on the same side.
 
     Both sides get an image at least.
 
@@ -147,5 +147,5 @@ def hold_out(whole: DetectionData, split: str) -> DetectionData:
     """
     if len(whole) < 2:
         raise ValueError(f"{whole.root}: {len(whole)} images cannot be parted into two sides")
-    held = held_out(name_shares(whole.files.tolist(), whole.root))
+    held = held_out(path_shares(whole.files.tolist(), whole.root))
     return whole.select(held if split == "val" else ~held, np.ones(len(whole.boxes), np.bool_))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from datasets.images import Image, find_images, read_image
 from datasets.labelled import LabelledData, nearest
-from datasets.splitting import held_out, name_shares
+from datasets.splitting import held_out, name_shares, path_shares
 from datasets.types import ClassMap
 
 Part = Literal["train", "val", "test"]
@@ -122,10 +122,10 @@ def arrange(
     rows = np.flatnonzero(parts == 0)
     if len(rows) and not whole and not (parts == 1).any():
         if data.people is None:
-            held = held_out(name_shares(data.files[rows].tolist(), data.root))
+            held = held_out(path_shares(data.files[rows].tolist(), data.root))
         else:
             people, owner = np.unique(data.people[rows], return_inverse=True)
-            held = held_out(name_shares([str(one) for one in people], data.root))[owner]
+            held = held_out(name_shares([str(one) for one in people]))[owner]
         parts[rows[held]] = 1
     return AttributeParts(data, parts)
 

@@ -40,25 +40,27 @@ def open_faces(
     Args:
         path: Folder, archive or verification file.
         split: Part of it; ``all`` is everything, without pairs.
-        fold: Of LFW's folds: that one is ``val``, with the one before it for the threshold, and
-            only their people are left out of ``train``. None takes all folds.
+        fold: Of pairs in folds: that one is ``val``, with the one before it for the threshold,
+            and only their people are left out of ``train``. None takes all folds.
         whole: Take all of a set that is not parted, for any split; of pairs, theirs.
 
     Raises:
         ValueError: If the path is missing or not recognised, saying what it could be; or its
-            pairs cannot be read.
+            pairs cannot be read; or a fold is named where there are no pairs of a list.
     """
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder")
+    parts = {} if path.is_file() else _parts_of(path)
+    if fold is not None:
+        _refuse_fold(path, split, fold, parts.get("val", path))
     if path.suffix == ".bin":
         if split == "train":
             raise ValueError(f"{path}: pairs to be evaluated on; it has no identities to train on")
         return read_bin(path)
-    parts = {} if path.is_file() else _parts_of(path)
     if parts:
-        return _open_parted(path, split, parts)
+        return _open_parted(path, split, parts, fold)
     everything = _open_whole(path)
-    paired = path.is_dir() and (path / PAIRS_NAME).is_file()
+    paired = shares_people(path)
     if split == "all" or (whole and not (paired and split == "val")):
         return everything
     if not paired:
@@ -66,6 +68,19 @@ def open_faces(
     val = read_lfw(path)
     val = val if fold is None else choose_fold(val, fold)
     return val if split == "val" else without_people(everything, val)
+
+
+def _refuse_fold(path: Path, split: Split, fold: int, folder: Path) -> None:
+    """See that a fold can be told apart, in the folder that would hold the list of pairs."""
+    if split == "all":
+        raise ValueError(f"--fold {fold}: of pairs; --split all compares all photos with all")
+    if not (folder.is_dir() and (folder / PAIRS_NAME).is_file()):
+        raise ValueError(f"--fold {fold}: {path} has no {PAIRS_NAME} with folds; leave it out")
+
+
+def shares_people(path: Path) -> bool:
+    """Whether the pairs of some data are of people to train on too, as LFW's: a fold is tested."""
+    return path.is_dir() and (path / PAIRS_NAME).is_file() and not _parts_of(path)
 
 
 def find_face_parts(path: Path, *, plain: bool) -> tuple[str, ...] | None:
@@ -143,13 +158,15 @@ def _parts_of(path: Path) -> dict[str, Path]:
     return found if len(found) == 2 else {}
 
 
-def _open_parted(path: Path, split: Split, parts: dict[str, Path]) -> FaceData:
+def _open_parted(path: Path, split: Split, parts: dict[str, Path], fold: int | None) -> FaceData:
     if split == "all":
         raise ValueError(f"{path}: holds {' and '.join(parts)}; name the folder of one of them")
     if split == "train":
         return read_faces(parts["train"])
     folder = parts["val"]
-    return read_lfw(folder) if (folder / PAIRS_NAME).is_file() else read_faces(folder)
+    if not (folder / PAIRS_NAME).is_file():
+        return read_faces(folder)
+    return read_lfw(folder) if fold is None else choose_fold(read_lfw(folder), fold)
 
 
 def _open_whole(path: Path) -> FaceData:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import os
-import re
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.csv_list import split_name
+from datasets.geo_rows import Pictures, Row, lines_of, row_of
 from datasets.images import SUFFIXES, Image, find_images, read_image
 from datasets.positions import (
     LISTS,
@@ -27,12 +25,10 @@ from datasets.positions import (
     tags_of,
 )
 from datasets.spec import Split
-from datasets.splitting import choose_part, held_out
+from datasets.splitting import HOLD_OUT, choose_part, held_out, name_shares
 
 # How the parts of a set may be called, as files (train.csv) or folders (train/).
 _PARTS = {"train": ("train", "training"), "val": ("val", "validation", "test", "testing")}
-# Flickr's name of a user. Im2GPS's list has the rest of the file's name in front of some.
-_FLICKR_USER = re.compile(r"\d+@N\d\d")
 # Photos of a folder whose tags tell whether it is one of photos with positions.
 _LOOKED_AT = 20
 LOST, NOWHERE, UNREADABLE = "photo not found", "no position", "unreadable"
@@ -109,15 +105,6 @@ class LeftOut(NamedTuple):
     photo: str
     lat: float
     lng: float
-
-
-class _Row(NamedTuple):
-    """A photo as its list or its tags tell."""
-
-    file: str
-    lat: float
-    lng: float
-    author: str
 
 
 class Part(NamedTuple):
@@ -229,7 +216,7 @@ def _parts_of_list(file: Path) -> dict[str, Part]:
     columns = need_columns(file)
     told: set[str] = set()
     if columns.split is not None:
-        told = {_split_of(fields, columns, where) for where, fields in _lines(file, columns)}
+        told = {_split_of(fields, columns, where) for where, fields in lines_of(file, columns)}
     if not told:
         return {"train": Part(file)}
     names = [("train", "train"), ("val", "val" if "val" in told else "test")]
@@ -252,18 +239,18 @@ def _named_parts(paths: list[Path]) -> dict[str, Part]:
     }
 
 
-def _read_list(part: Part, note: _Note) -> list[_Row]:
+def _read_list(part: Part, note: _Note) -> list[Row]:
     """The photos of a list that are there and have a position."""
     file = part.path
     columns = need_columns(file)
     if columns.photo is None:
         raise ValueError(f"{file}: no column names the photos (IMG_ID, path, id, ...)")
-    index = _Pictures(file.parent)
-    rows: list[_Row] = []
-    for where, fields in _lines(file, columns):
+    index = Pictures(file.parent)
+    rows: list[Row] = []
+    for where, fields in lines_of(file, columns):
         if part.rows is not None and _split_of(fields, columns, where) != part.rows:
             continue
-        row = _row(fields, columns, where)
+        row = row_of(fields, columns, where)
         found = index.find(row.file)
         if found is None or not is_position(np.array(row.lat), np.array(row.lng)):
             reason = LOST if found is None else NOWHERE
@@ -273,70 +260,13 @@ def _read_list(part: Part, note: _Note) -> list[_Row]:
     return rows
 
 
-def _lines(file: Path, columns: Columns) -> Iterator[tuple[str, list[str]]]:
-    """Name and fields of each line below the header that holds something."""
-    with file.open(encoding="utf-8-sig", newline="", errors="replace") as lines:
-        reader = csv.reader(lines, delimiter=columns.delimiter)
-        next(reader)
-        for number, fields in enumerate(reader, 2):
-            if any(text.strip() for text in fields):
-                yield f"{file}: line {number}", fields
-
-
-def _row(fields: list[str], columns: Columns, where: str) -> _Row:
-    assert columns.photo is not None
-    needed = max(columns.lat, columns.lng, columns.photo)
-    if len(fields) <= needed:
-        raise ValueError(f"{where}: {len(fields)} fields, where {needed + 1} are needed")
-    try:
-        lat, lng = (float(fields[k]) if fields[k].strip() else np.nan for k in _both(columns))
-    except ValueError as error:
-        raise ValueError(f"{where}: a position that is no number ({error})") from error
-    photo = fields[columns.photo].strip()
-    author = ""
-    if columns.author is not None and columns.author < len(fields):
-        author = fields[columns.author].strip()
-    user = _FLICKR_USER.findall(author or Path(photo).name)
-    return _Row(photo, lat, lng, user[-1] if user else author)
-
-
-def _both(columns: Columns) -> tuple[int, int]:
-    return columns.lat, columns.lng
-
-
-class _Pictures:
-    """The pictures below a folder, by what lists call them."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = str(root)
-        self._by_name: dict[str, list[str]] = {}
-        for folder, folders, names in os.walk(root):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                stem, suffix = os.path.splitext(name)  # noqa: PTH122 (millions of names)
-                if suffix.lower() in SUFFIXES and not name.startswith("."):
-                    path = f"{folder}{os.sep}{name}"
-                    self._by_name.setdefault(name, []).append(path)
-                    self._by_name.setdefault(stem, []).append(path)
-
-    def find(self, name: str) -> str | None:
-        """The one picture that a name stands for; None if there is none, or several."""
-        for wanted in (name, name.replace("_", "/")):
-            found = self._by_name.get(wanted.rpartition("/")[2], [])
-            ends = (f"/{wanted.lstrip('/')}", f"/{wanted.lstrip('/')}.")
-            exact = [f for f in found if f.endswith(ends[0]) or ends[1] in f]
-            if len(exact) == 1:
-                return exact[0]
-        return None
-
-
-def _read_folder(folder: Path, note: _Note) -> list[_Row]:
+def _read_folder(folder: Path, note: _Note) -> list[Row]:
     """The photos of a folder whose tags tell a position.
 
     The author is the tag's artist, or the folder that a photo lies in, or nobody known.
     """
     files = find_images(folder)
-    rows: list[_Row] = []
+    rows: list[Row] = []
     for file, tags in zip(files, tags_of([str(f) for f in files]), strict=True):
         place = None if tags is None else tags.position
         lat, lng = place or (np.nan, np.nan)
@@ -346,11 +276,11 @@ def _read_folder(folder: Path, note: _Note) -> list[_Row]:
             continue
         inside = file.parent.relative_to(folder).as_posix()
         author = tags.artist or (str(file) if inside == "." else inside)
-        rows.append(_Row(str(file), lat, lng, author))
+        rows.append(Row(str(file), lat, lng, author))
     return rows
 
 
-def _assemble(kind: str, root: Path, rows: list[_Row], left_out: dict[str, int]) -> GeoData:
+def _assemble(kind: str, root: Path, rows: list[Row], left_out: dict[str, int]) -> GeoData:
     files, lat, lng, authors = zip(*rows, strict=True) if rows else ((), (), (), ())
     return GeoData(
         format=kind,
@@ -363,11 +293,16 @@ def _assemble(kind: str, root: Path, rows: list[_Row], left_out: dict[str, int])
     )
 
 
-def part_by_author(data: GeoData, split: Split) -> GeoData:
-    """The photos of a fifth of the authors for ``val``, the others' for ``train``.
+def part_by_author(data: GeoData, split: Split, share: float = HOLD_OUT) -> GeoData:
+    """The photos of a share of the authors for ``val``, the others' for ``train``.
 
     One author's photos of one day look alike and lie together: parted by photo, a network would
     be tested on what it has seen.
+
+    Args:
+        data: To be parted.
+        split: Part of it.
+        share: Of the authors, in (0, 1); by default a fifth.
 
     Raises:
         ValueError: If all photos are of one author.
@@ -385,6 +320,5 @@ def part_by_author(data: GeoData, split: Split) -> GeoData:
             f"{data.root}: all {len(data)} photos are of one author, so none can be held out to "
             "validate on; name photos of others by --val"
         )
-    shares = np.array([zlib.crc32(name.encode()) / 2**32 for name in names.tolist()])
-    held = held_out(shares)[which]
+    held = held_out(name_shares(names.tolist()), share)[which]
     return data.select(held if split == "val" else ~held)

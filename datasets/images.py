@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,17 @@ SUFFIXES = frozenset(
 # EXIF orientations that swap width and height.
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 _EXIF_ORIENTATION = 0x0112
+# What brings stored pixels upright (EXIF 2.32, tag 274).
+_TURNS: dict[int, Callable[[Image], Image]] = {
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
+    8: lambda image: np.rot90(image),
+}
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _ENDS = {"JPEG": _JPEG_END, "MPO": _JPEG_END, "PNG": b"IEND\xaeB`\x82"}
 # Pillow refuses twice as many: so 2**30, OpenCV's own limit. By default it would call the photos
@@ -97,8 +109,7 @@ def probe_image(path: Path | str) -> tuple[int, int, bool]:
         with PilImage.open(path) as picture:
             # For a PNG without the tag up front Pillow would decode the whole picture.
             tagged = picture.format != "PNG" or "exif" in picture.info
-            turned = tagged and picture.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS
-            turned = turned and picture.format != "TIFF"  # Turned already, here and by OpenCV.
+            turned = tagged and _orientation(picture) in _SIDEWAYS
             width, height = picture.size
             if picture.format in _ENDS and not _ends_whole(path, _ENDS[picture.format]):
                 picture.load()  # Raises if the file is cut short.
@@ -109,6 +120,31 @@ def probe_image(path: Path | str) -> tuple[int, int, bool]:
     except (OSError, SyntaxError, PilImage.DecompressionBombError) as error:
         raise ValueError(f"{path}: the picture is damaged ({error})") from error
     return width, height, turned
+
+
+def read_orientation(path: Path | str) -> int:
+    """What a picture's EXIF tag says of its turning, 1 to 8; 1 is upright, and stands for none.
+
+    Raises:
+        ValueError: If the file is missing, or no picture.
+    """
+    try:
+        with PilImage.open(path) as picture:
+            return _orientation(picture)
+    except (OSError, SyntaxError, PilImage.DecompressionBombError) as error:
+        raise ValueError(f"{path}: cannot be read ({error})") from error
+
+
+def _orientation(picture: PilImage.Image) -> int:
+    if picture.format == "TIFF":  # Turned already, here and by OpenCV.
+        return 1
+    found = picture.getexif().get(_EXIF_ORIENTATION, 1)
+    return found if found in _TURNS else 1
+
+
+def turn_upright(image: Image, orientation: int) -> Image:
+    """Turn stored pixels (H, W, 3) as an EXIF orientation of 1 to 8 says; a copy, if at all."""
+    return np.ascontiguousarray(_TURNS[orientation](image))
 
 
 def _ends_whole(path: Path | str, end: bytes) -> bool:

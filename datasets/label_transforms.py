@@ -19,8 +19,8 @@ from datasets.transforms import A, seed_steps
 
 # Fill of what turning and shifting uncovers: about the mean colour of photos.
 _FILL = (124, 116, 104)
-# RandAugment's scale has 30 steps.
-_STEPS = 30
+# Of RandAugment's scale, whose 30 steps go from nothing to all; torchvision's default.
+_MAGNITUDE = 9 / 30
 _PIL = {
     "bilinear": PilImage.Resampling.BILINEAR,
     "bicubic": PilImage.Resampling.BICUBIC,
@@ -46,8 +46,6 @@ class LabelTransform:
             32 pixels) and flips, for pictures of about the input's own size.
         crop: Share of the resized short side that the centre keeps in evaluation.
         interpolation: Of every resize that enlarges, and of evaluation's.
-        erase: Probability that a training picture loses a rectangle ("random erasing").
-        magnitude: Of RandAugment's steps, 0 to 30.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -60,22 +58,13 @@ class LabelTransform:
         *,
         crop: float = 0.875,
         interpolation: Interpolation = "bilinear",
-        erase: float = 0.0,
-        magnitude: int = 9,
     ) -> None:
         if not 0 < crop <= 1:
             raise ValueError(f"crop {crop} is not in (0, 1]")
-        if not 0 <= erase <= 1:
-            raise ValueError(f"erase {erase} is not in [0, 1]")
-        if not 0 <= magnitude <= _STEPS:
-            raise ValueError(f"magnitude {magnitude} is not in [0, {_STEPS}]")
         self.size, self.crop, self.interpolation = size, crop, interpolation
         self._pipeline = None
         if augmentation != "none":
-            steps = _steps(augmentation, size, _CV2[interpolation], magnitude)
-            if erase:
-                steps.append(A.Erasing(fill="random_uniform", p=erase))
-            self._pipeline = A.Compose(steps)
+            self._pipeline = A.Compose(_steps(augmentation, size, _CV2[interpolation]))
 
     def __call__(self, image: Image, seed: int) -> Image:
         """Transform one picture (H, W, 3) RGB."""
@@ -114,7 +103,7 @@ def centre_square(
 
 
 def _steps(
-    augmentation: LabelAugmentation, size: int, interpolation: int, magnitude: int
+    augmentation: LabelAugmentation, size: int, interpolation: int
 ) -> list[A.BasicTransform]:
     """Augmentation as a list; the picture leaves it as a square."""
     flip = A.HorizontalFlip(p=0.5)
@@ -145,20 +134,20 @@ def _steps(
             A.ColorJitter((1, 1), (1, 1), (0.5, 1.5), (0, 0), p=1),
         ]
     if augmentation == "modern":
-        steps.append(A.RandomOrder(_rand_augment(magnitude), n=2, replace=True))
+        steps.append(A.RandomOrder(_rand_augment(), n=2, replace=True))
     return steps
 
 
-def _rand_augment(magnitude: int) -> list[A.BasicTransform]:
+def _rand_augment() -> list[A.BasicTransform]:
     """RandAugment's fourteen operations, as strong as torchvision's at the same step."""
-    part = magnitude / _STEPS
     frame = {"border_mode": cv2.BORDER_CONSTANT, "fill": _FILL, "p": 1}
-    angle, shear, shift = 30 * part, float(np.degrees(np.arctan(0.3 * part))), 0.45 * part
+    angle, shift = 30 * _MAGNITUDE, 0.45 * _MAGNITUDE
+    shear = float(np.degrees(np.arctan(0.3 * _MAGNITUDE)))
 
     def either(value: float) -> A.BasicTransform:
         return (-value, value)
 
-    strength = (1 - 0.9 * part, 1 + 0.9 * part)
+    strength = (1 - 0.9 * _MAGNITUDE, 1 + 0.9 * _MAGNITUDE)
     none = (1, 1)
     return [
         A.NoOp(p=1),
@@ -170,9 +159,9 @@ def _rand_augment(magnitude: int) -> list[A.BasicTransform]:
         A.ColorJitter(strength, none, none, (0, 0), p=1),
         A.ColorJitter(none, strength, none, (0, 0), p=1),
         A.ColorJitter(none, none, strength, (0, 0), p=1),
-        A.Sharpen(alpha=(0, max(0.9 * part, 1e-6)), p=1),
-        A.Posterize(num_bits=min(7, 8 - round(4 * part)), p=1),
-        A.Solarize(threshold_range=(1 - part, 1 - part), p=1),
+        A.Sharpen(alpha=(0, max(0.9 * _MAGNITUDE, 1e-6)), p=1),
+        A.Posterize(num_bits=min(7, 8 - round(4 * _MAGNITUDE)), p=1),
+        A.Solarize(threshold_range=(1 - _MAGNITUDE, 1 - _MAGNITUDE), p=1),
         A.AutoContrast(method="pil", p=1),
         A.Equalize(mode="pil", p=1),
     ]

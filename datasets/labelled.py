@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.images import Image, crop_to_box, read_image
-from datasets.splitting import held_out, name_shares
+from datasets.images import Image, crop_to_box, read_image, read_orientation, turn_upright
+from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap
 
 # Share of a fine-grained photo's box that is added on each side of it.
@@ -30,7 +30,8 @@ class LabelledData:
         files: (N,) image paths.
         labels: (N,) int64 column of each photo's class, from 0.
         classes: Names and original ids, in the order of the columns.
-        boxes: (N, 4) float64 x1 y1 x2 y2 in pixels of what each photo is about, or None.
+        boxes: (N, 4) float64 x1 y1 x2 y2 in stored pixels, before any turning, of what each
+            photo is about, or None.
         box_margin: Photos are cut to the squares around their boxes, and this share of them more;
             None leaves them whole.
         left_out: Photos that the data doctor dropped.
@@ -60,10 +61,12 @@ class LabelledData:
         Raises:
             ValueError: If it cannot be read; it names the file.
         """
-        photo = read_image(str(self.files[index]), upright=True)
+        file = str(self.files[index])
         if self.box_margin is None or self.boxes is None:
-            return photo
-        return crop_to_box(photo, self.boxes[index], self.box_margin)
+            return read_image(file, upright=True)
+        # Boxes are drawn on the stored pixels.
+        cut = crop_to_box(read_image(file, upright=False), self.boxes[index], self.box_margin)
+        return turn_upright(cut, read_orientation(file))
 
     def select(self, keep: NDArray[np.bool_]) -> LabelledData:
         """The photos of a mask (N,); the classes stay."""
@@ -142,26 +145,38 @@ def nearest(name: str, choices: Sequence[str]) -> str:
     return f"; they are {', '.join(choices[:12])}{', ...' if len(choices) > 12 else ''}"
 
 
+def _column(data: LabelledData, word: str) -> int:
+    """The class that a word names; as :func:`choose_classes`."""
+    ids, names = data.classes.ids, data.classes.names
+    number = _number(word)
+    by_id = ids.index(number) if number is not None and number in ids else None
+    by_name = names.index(word) if word in names else None
+    found = {column for column in (by_name, by_id) if column is not None}
+    if not found:
+        hint = nearest(word, names)
+        raise ValueError(f"{data.root}: no class has the id or name {word!r}{hint}")
+    if by_name is not None and by_id is not None and by_name != by_id:
+        raise ValueError(
+            f"{data.root}: {word!r} is the name of one class (id {ids[by_name]}) and the id of "
+            f"another ({names[by_id]!r}); rename one of them"
+        )
+    return found.pop()
+
+
 def choose_classes(data: LabelledData, wanted: Sequence[str]) -> LabelledData:
     """Some classes of a set, in the order wanted.
 
     Args:
         data: Photos of all classes.
-        wanted: Ids, WordNet ids (n02085620) or names, looked up in this order.
+        wanted: Names, ids or WordNet ids (n02085620), looked up in this order.
 
     Raises:
-        ValueError: If one is unknown (with the nearest name) or stands twice, or none is wanted.
+        ValueError: If one is unknown (with the nearest name), stands twice, or is the name of one
+            class and the id of another; or none is wanted.
     """
     columns: list[int] = []
     for word in wanted:
-        number = _number(word)
-        if number in data.classes.ids:
-            column = data.classes.ids.index(number)
-        elif word in data.classes.names:
-            column = data.classes.names.index(word)
-        else:
-            hint = nearest(word, data.classes.names)
-            raise ValueError(f"{data.root}: no class has the id or name {word!r}{hint}")
+        column = _column(data, word)
         if column in columns:
             raise ValueError(f"{data.root}: class {word!r} is wanted twice")
         columns.append(column)
@@ -208,14 +223,14 @@ def cut_to_boxes(data: LabelledData, margin: float = BOX_MARGIN) -> LabelledData
 
 
 def hold_out(whole: LabelledData, split: str) -> LabelledData:
-    """Part a set by file name, a fifth of each class, so that a photo always falls on one side.
+    """Part a set by path, a fifth of each class, so that a photo always falls on one side.
 
     A class with one photo gives it to training.
 
     Raises:
         ValueError: If no class has two photos.
     """
-    shares = name_shares(whole.files.tolist(), whole.root)
+    shares = path_shares(whole.files.tolist(), whole.root)
     held = np.zeros(len(whole), dtype=np.bool_)
     for rows in np.split(np.argsort(whole.labels, kind="stable"), np.cumsum(whole.counts)[:-1]):
         held[rows] = held_out(shares[rows])

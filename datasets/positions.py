@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,13 +56,18 @@ class Columns:
     split: int | None
 
 
+def open_list(file: Path) -> TextIO:
+    """A list as text in UTF-8; a byte that is none, as of Latin-1, becomes its number.
+
+    So authors of other alphabets stay apart, and no list is refused for their names.
+    """
+    return file.open(encoding="utf-8-sig", newline="", errors="backslashreplace")
+
+
 def find_columns(file: Path) -> Columns | None:
     """Read the header of a list; None if it names no latitude and longitude."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            first = lines.readline()
-    except UnicodeDecodeError:
-        return None
+    with open_list(file) as lines:
+        first = lines.readline()
     delimiter = next((sign for sign in "\t;," if sign in first), ",")
     names = [name.strip().lower() for name in next(csv.reader([first], delimiter=delimiter), [])]
     lat, lng, photo, author, split = (
@@ -96,7 +103,8 @@ def read_positions(path: Path) -> tuple[Floats, Floats]:
         Latitudes and longitudes (N,) in degrees.
 
     Raises:
-        ValueError: If it holds no position, or a line is damaged; it names the file.
+        ValueError: If it holds no position, a line is damaged, or a quote is never closed; it
+            names the file.
     """
     if path.is_dir():
         tags = [t.position for t in tags_of([str(f) for f in find_images(path)]) if t]
@@ -112,29 +120,66 @@ def read_positions(path: Path) -> tuple[Floats, Floats]:
 
 
 def _read_pairs(file: Path) -> Floats:
-    """Positions (N, 2) of a list, in blocks: lists are longer than memory is large."""
+    """Positions (N, 2) of a list; a line without one, or with half of one, is left out."""
     columns = need_columns(file)
-    blocks, count = [np.zeros((0, 2))], _ROWS
     try:
-        with file.open(encoding="utf-8-sig") as lines, warnings.catch_warnings():
-            lines.readline()
-            warnings.simplefilter("ignore", UserWarning)  # "no data", at the end.
-            while count == _ROWS:
-                block = np.loadtxt(
-                    lines,
-                    delimiter=columns.delimiter,
-                    usecols=(columns.lat, columns.lng),
-                    quotechar='"',
-                    comments=None,
-                    max_rows=_ROWS,
-                    ndmin=2,
-                )
-                block = block.reshape(-1, 2)
-                count = len(block)
-                blocks.append(block[is_position(*block.T)])
+        pairs, lines, closed = _read_blocks(file, columns, None)
+    except ValueError:
+        pairs, lines, closed = _read_slowly(file, columns)
+    if not closed:
+        raise ValueError(
+            f'{file}: about line {lines}: a quote (") is opened and never closed, which hides the '
+            "rest of the list; close or remove it"
+        )
+    return pairs
+
+
+def _read_slowly(file: Path, columns: Columns) -> tuple[Floats, int, bool]:
+    """As :func:`_read_blocks` of a list in which fields may be blank."""
+    both: dict[int | str, Callable[[str], float]] = {columns.lat: _number, columns.lng: _number}
+    try:
+        return _read_blocks(file, columns, both)
     except ValueError as error:
         raise ValueError(f"{file}: a position that is no number ({error})") from error
-    return np.concatenate(blocks)
+
+
+def _number(text: str) -> float:
+    return float(text) if text.strip() else np.nan
+
+
+def _read_blocks(
+    file: Path, columns: Columns, converters: Mapping[int | str, Callable[[str], float]] | None
+) -> tuple[Floats, int, bool]:
+    """Positions, lines, and whether the last line is the end: of lists longer than memory.
+
+    They are read in blocks.
+    """
+    blocks, total, count, closed = [np.zeros((0, 2))], 0, _ROWS, False
+    # The last line of all; where a quote is open it becomes a part of the last field.
+    end = columns.delimiter.join(["nan"] * (max(columns.lat, columns.lng) + 1))
+    with open_list(file) as lines, warnings.catch_warnings():
+        lines.readline()
+        warnings.simplefilter("ignore", UserWarning)  # "no data", at the end.
+        rows = chain(lines, (end,))
+        while count == _ROWS:
+            block = np.loadtxt(
+                rows,
+                delimiter=columns.delimiter,
+                usecols=(columns.lat, columns.lng),
+                converters=converters,
+                encoding=None,
+                quotechar='"',
+                comments=None,
+                max_rows=_ROWS,
+                ndmin=2,
+            )
+            block = block.reshape(-1, 2)
+            count = len(block)
+            total += count
+            if count:
+                closed = bool(np.isnan(block[-1]).all())
+            blocks.append(block[is_position(*block.T)])
+    return np.concatenate(blocks), total + 1, closed
 
 
 def tags_of(files: Sequence[str]) -> list[Tags | None]:

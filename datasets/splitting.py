@@ -38,20 +38,29 @@ def choose_part(path: Path, split: Split, found: Mapping[str, Part]) -> tuple[Pa
     return found[name], lone and split != "all"
 
 
-def name_shares(files: Sequence[str], root: Path) -> NDArray[np.float64]:
-    """A number in 0..1 for each file (N,), which its name alone decides."""
-    names = [Path(file).name for file in files]
-    if len(set(names)) < len(names):  # The folder tells them apart.
-        names = [os.path.relpath(file, root) for file in files]
+def path_shares(files: Sequence[str], root: Path) -> NDArray[np.float64]:
+    """A number in 0..1 for each file (N,), which its path below the root alone decides.
+
+    So no other file of the set, and no place where the set lies, has a say in it.
+    """
+    return name_shares([os.path.relpath(file, root) for file in files])
+
+
+def name_shares(names: Sequence[str]) -> NDArray[np.float64]:
+    """A number in 0..1 for each name (N,), which it alone decides."""
     return np.array([zlib.crc32(name.encode()) / 2**32 for name in names], dtype=np.float64)
 
 
-def held_out(shares: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Mask (N,) of what is held out for validation: about a fifth.
+def held_out(shares: NDArray[np.float64], share: float = HOLD_OUT) -> NDArray[np.bool_]:
+    """Mask (N,) of what is held out for validation.
 
     Both sides get one at least, if there are two.
+
+    Args:
+        shares: (N,) as of :func:`name_shares`.
+        share: About so much of all, in (0, 1); by default a fifth.
     """
-    held = shares < HOLD_OUT
+    held = shares < share
     if len(held):
         held[shares.argmin()], held[shares.argmax()] = True, False
     return held

@@ -14,6 +14,9 @@ from datasets.text import read_text
 if TYPE_CHECKING:  # Exports are run where there is no torch.
     import torch
 
+# Ids that mean the same in every data set: the numbers of WordNet ids (n01440764: 1440764).
+_WORDNET = range(1_000_000, 100_000_000)
+
 
 @dataclass(frozen=True)
 class ClassMap:
@@ -62,9 +65,21 @@ class ClassMap:
         return cls(tuple(int(row["id"]) for row in rows), tuple(str(row["name"]) for row in rows))
 
     def labels_in(self, other: ClassMap) -> NDArray[np.int64]:
-        """For each label 0..C of this map, the label of the same name in ``other``, else 0."""
-        known = {name: label for label, name in enumerate(other.names, start=1)}
-        return np.array([0, *(known.get(name, 0) for name in self.names)], dtype=np.int64)
+        """For each label 0..C of this map, the label of the same class in ``other``, else 0.
+
+        The same are classes of one WordNet id, however they are called; and classes of one name,
+        unless both have WordNet ids, which then differ (ImageNet has two cranes).
+        """
+        ids = {number: label for label, number in enumerate(other.ids, start=1)}
+        names = {name: label for label, name in enumerate(other.names, start=1)}
+        found = [ids.get(number, 0) if number in _WORDNET else 0 for number in self.ids]
+        taken = set(found)
+        for at, (number, name) in enumerate(zip(self.ids, self.names, strict=True)):
+            label = names.get(name, 0)
+            if label in taken or (number in _WORDNET and other.ids[label - 1] in _WORDNET):
+                continue
+            found[at] = found[at] or label
+        return np.array([0, *found], dtype=np.int64)
 
 
 _NAMES = """person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light,
@@ -133,6 +148,13 @@ class MixedBatch(TypedDict):
 
     parts: dict[str, LabelBatch | DetectionBatch]
     files: list[str]  # of all parts
+
+
+class PhotoBatch(TypedDict):
+    """Photos as they are, for models that resize by themselves."""
+
+    images: list[NDArray[np.uint8]]  # each (H, W, 3) RGB
+    image_ids: list[int]
 
 
 @dataclass(frozen=True)

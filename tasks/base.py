@@ -25,11 +25,12 @@ class Task(pl.LightningModule):
         seed: Of everything random.
 
     Attributes:
-        monitor: Metric by which the best weights are chosen; higher is better.
+        monitor: Metric by which the best weights are chosen, higher is better; None keeps those
+            of the last evaluation.
         epoch_steps: Batches per epoch and process, which the schedule needs.
     """
 
-    monitor: str
+    monitor: str | None
 
     def __init__(self, model: nn.Module, fit: FitSpec, seed: int) -> None:
         super().__init__()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tasks.base import Task
 from tasks.files import replacing
+from tasks.stopwatch import Stopwatch
 
 LAST_NAME = "last.ckpt"
 
@@ -77,6 +78,7 @@ class RunKeeper(Checkpoint):
         folder: The run's.
         save_minutes: Longest time between checkpoints within an epoch.
         write_best: Called with the state dict and metrics of each new best evaluation.
+        watch: Of the run.
     """
 
     def __init__(
@@ -84,11 +86,12 @@ class RunKeeper(Checkpoint):
         folder: Path,
         save_minutes: float,
         write_best: Callable[[dict[str, Tensor], dict[str, float]], None],
+        watch: Stopwatch,
     ) -> None:
         self.path, self.seconds = folder / LAST_NAME, save_minutes * 60
-        self.write_best = write_best
+        self.write_best, self.watch = write_best, watch
         self.best = float("-inf")
-        self._asked = False
+        self._asked = self._stopping = False
         self._saved_at = time.monotonic()
         self._handlers: dict[int, Any] = {}
         self._snapshot: dict[str, Tensor] = {}
@@ -123,6 +126,15 @@ class RunKeeper(Checkpoint):
         if trainer.max_epochs and trainer.current_epoch == trainer.max_epochs - 1:
             trainer.check_val_every_n_epoch = 1
 
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Stop if the step before saved to do so; it has been logged by now.
+
+        Raises:
+            InterruptedRun: If it did.
+        """
+        if self._stopping:
+            raise InterruptedRun
+
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,
@@ -131,25 +143,20 @@ class RunKeeper(Checkpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Save and stop if asked to; save if the last checkpoint is old.
+        """Save if asked to stop, which the next batch then does, or if the last save is old.
 
         Lightning's own way of stopping would first evaluate, for minutes maybe, while whoever
         sent the signal waits to kill. After an epoch's last batch it cannot save: the evaluation
         that follows would be left out on resume. So before that batch a checkpoint is written.
-
-        Raises:
-            InterruptedRun: After saving, if a signal asked for it.
         """
         left = int(trainer.num_training_batches) - 1 - batch_idx
         if left == 0:
             return
         evaluates = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
         old = time.monotonic() - self._saved_at > self.seconds
-        stop = self._all_agree(trainer, self._asked)
-        if stop or self._all_agree(trainer, old) or (left == 1 and evaluates):
+        self._stopping = self._all_agree(trainer, self._asked)
+        if self._stopping or self._all_agree(trainer, old) or (left == 1 and evaluates):
             self._save(trainer)
-        if stop:
-            raise InterruptedRun
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Stop if asked to: the checkpoint is of one training step before.
@@ -197,15 +204,18 @@ class RunKeeper(Checkpoint):
             return
         assert isinstance(pl_module, Task)
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if "loss" not in k}
-        if metrics[pl_module.monitor] >= self.best:
-            self.best = metrics[pl_module.monitor]
+        # Without a metric to choose by, the last evaluation is the best.
+        found = self.best if pl_module.monitor is None else metrics[pl_module.monitor]
+        if found >= self.best:
+            self.best = found
             self.write_best(self._snapshot, metrics)
         self._snapshot = {}
 
     def state_dict(self) -> dict[str, float]:
         """What a checkpoint keeps of this."""
-        return {"best": self.best}
+        return {"best": self.best, "seconds": self.watch.seconds}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        """Go on with the best of before."""
+        """Go on with the best, and the time, of before."""
         self.best = state_dict["best"]
+        self.watch.go_on_from(state_dict.get("seconds", 0.0))  # Older checkpoints tell none.

@@ -20,6 +20,7 @@ from tasks.ema import AveragedWeights
 from tasks.history import MetricsFile
 from tasks.progress import TotalProgress
 from tasks.spec import FitSpec, Precision
+from tasks.stopwatch import Stopwatch
 
 _LOG_EVERY = 10
 
@@ -76,6 +77,7 @@ def fit(
     device: str,
     resume: bool,
     write_best: Callable[[dict[str, Tensor], dict[str, float]], None],
+    watch: Stopwatch,
 ) -> None:
     """Train a task in a run folder; ``model.safetensors`` there is the best evaluation's.
 
@@ -87,6 +89,7 @@ def fit(
         device: ``cpu``, ``cuda`` or ``mps``.
         resume: Go on from the folder's checkpoint.
         write_best: Called with state dict and metrics of each new best evaluation.
+        watch: Of the run; what it shows travels with the checkpoint.
 
     Raises:
         InterruptedRun: If a signal stopped it, after saving.
@@ -105,7 +108,7 @@ def fit(
     callbacks: list[pl.Callback] = [TotalProgress(f"training {folder}")]
     if spec.ema_decay > 0:
         callbacks.append(AveragedWeights(spec.ema_decay, local_device(device)))
-    callbacks.append(RunKeeper(folder, spec.save_minutes, write_best))
+    callbacks.append(RunKeeper(folder, spec.save_minutes, write_best, watch))
     trainer = make_trainer(
         spec,
         device,

@@ -24,6 +24,8 @@ from tasks.classification.evaluator import columns_in
 from tasks.classification.gradcam import Explainer
 from tasks.classification.inference import classify
 from tasks.classification.load import refuse_other_body
+from tasks.classification.spec import ClassifierSpec
+from tasks.deploy.runtime import Exported, is_export
 from tasks.distillation.teaching import Teaching
 from tasks.face_attributes.evaluator import (
     AttributeEvaluator,
@@ -38,13 +40,18 @@ from tasks.face_attributes.task import AttributeTask
 from tasks.face_attributes.teachers import open_attribute_teacher
 from tasks.history import METRICS_NAME, read_metrics
 from tasks.spec import WEIGHTS_NAME
+from tasks.stopwatch import Stopwatch
 from tools import cli
 from tools.attribute_data import Faces, data_or_faces, examine, open_faces
-from tools.classifying import REPORT_NAME, classifier_cost
+from tools.classifying import classifier_cost
+from tools.exported import loader_for, open_export
 from tools.fitting import fit_and_keep
 from tools.photos import Photos, make_photos, training_loader
 from tools.running import evaluation_folder, is_first, new_run_folder, save_config
 from tools.teaching import open_teaching
+
+# A probability whose odds are still a number.
+_SURE = 1 - 1e-7
 
 
 def train_attributes(config: TrainAttr, folder: Path | None = None) -> tuple[dict[str, Any], str]:
@@ -61,7 +68,7 @@ def train_attributes(config: TrainAttr, folder: Path | None = None) -> tuple[dic
         ValueError: If data, weights or flags do not fit.
         InterruptedRun: If a signal stopped the training, after saving.
     """
-    started = time.perf_counter()
+    watch = Stopwatch()
     device = cli.prepare(config.common)
     folder = folder or config.resume or new_run_folder(config.common, config.preset)
     path = data_or_faces(config.data, config.common.seed)
@@ -72,7 +79,16 @@ def train_attributes(config: TrainAttr, folder: Path | None = None) -> tuple[dic
     model, card = make_model(config, faces.train, path, teaching)
     if is_first():
         save_config(config, folder)
-    _fit(config, model, card, faces, folder=folder, device=device, teaching=teaching)
+    _fit(
+        config,
+        model,
+        card,
+        faces,
+        folder=folder,
+        device=device,
+        watch=watch,
+        teaching=teaching,
+    )
     if not is_first():
         return {}, ""
     best, card = load_attribute_net(folder)
@@ -86,13 +102,18 @@ def train_attributes(config: TrainAttr, folder: Path | None = None) -> tuple[dic
     title = f"{config.model.backbone} on {path.name}, {faces.tested}"
     loaded = split(faces.test.photos, alone=True)
     score, report = score_and_report(
-        best, card, faces.test, loaded, folder=folder, device=device, title=title, notes=notes
+        best,
+        card,
+        faces.test,
+        loaded,
+        folder=folder,
+        device=device,
+        title=title,
+        notes=notes,
+        watch=watch,
     )
-    minutes = (time.perf_counter() - started) / 60
-    report = {"folder": str(folder), "minutes": round(minutes, 2), **report}
-    cli.write_json(folder / REPORT_NAME, report)
     text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    return report, f"{text}\ntook {minutes:.1f} minutes"
+    return report, f"{text}\ntook {report['minutes']:.1f} minutes"
 
 
 def make_model(
@@ -152,6 +173,7 @@ def _fit(
     *,
     folder: Path,
     device: str,
+    watch: Stopwatch,
     teaching: Teaching | None,
 ) -> None:
     workers = cli.choose_workers(config.workers)
@@ -173,21 +195,30 @@ def _fit(
         folder=folder,
         device=device,
         resume=config.resume is not None,
+        watch=watch,
     )
 
 
-def _evaluator(model: AttributeNet, card: Card, data: AttributeData) -> AttributeEvaluator:
+def _evaluator(
+    model: AttributeNet | Exported, card: Card, data: AttributeData
+) -> AttributeEvaluator:
     columns = columns_in(card.classes, data.attributes)
-    thresholds = model.thresholds.cpu().numpy()
+    if isinstance(model, Exported):
+        thresholds = np.array(model.facts["thresholds"], np.float32)
+    else:
+        thresholds = model.thresholds.cpu().numpy()
     return AttributeEvaluator(data.values, data.attributes, columns, thresholds)
 
 
 def _answered(
-    model: AttributeNet, card: Card, data: AttributeData, photos: Photos, device: str
+    model: AttributeNet | Exported, card: Card, data: AttributeData, photos: Photos, device: str
 ) -> AttributeEvaluator:
     """The evaluator of a split with all its answers."""
     evaluator = _evaluator(model, card, data)
-    for image_ids, logits in classify(model, photos.loader, device, "evaluating"):
+    loader = loader_for(model, photos.data, photos.loader, photos.loader.batch_size)
+    for image_ids, logits in classify(model, loader, device, "evaluating"):
+        if isinstance(model, Exported):  # Its are logarithms of probabilities.
+            logits = logits - torch.log1p(-logits.exp().clamp(max=_SURE))
         evaluator.update(image_ids, logits)
     photos.loader.close()
     return evaluator
@@ -213,7 +244,7 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
 
 
 def score_and_report(
-    model: AttributeNet,
+    model: AttributeNet | Exported,
     card: Card,
     data: AttributeData,
     photos: Photos,
@@ -222,6 +253,7 @@ def score_and_report(
     device: str,
     title: str,
     notes: Sequence[tuple[str, str]] = (),
+    watch: Stopwatch | None = None,
 ) -> tuple[Score, dict[str, Any]]:
     """Run a model over a split, score it, and leave predictions and report in a folder."""
     started = time.perf_counter()
@@ -231,9 +263,12 @@ def score_and_report(
     files = [str(file) for file in data.files]
     folder.mkdir(parents=True, exist_ok=True)
     evaluator.write(folder, files)
-    cost = classifier_cost(model.spec, len(card.classes))
-    spec = card.flavour.input
-    fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
+    cost = classifier_cost(ClassifierSpec(**card.model), len(card.classes))
+    explain = None
+    if not isinstance(model, Exported):  # Which cannot be asked for its gradients.
+        spec = card.flavour.input
+        fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
+        explain = Explainer(model, device, partial(fit, seed=0), evaluator.columns)
     facts = [
         ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
         ("cost", str(cost)),
@@ -253,10 +288,11 @@ def score_and_report(
             score=score,
             cost=cost,
             read=data.image,
-            explain=Explainer(model, device, partial(fit, seed=0), evaluator.columns),
+            explain=explain,
             files=[Path(file).name for file in files],
             history=read_metrics(folder / METRICS_NAME),
             facts=facts,
+            watch=watch,
         ),
     )
     return score, report
@@ -275,7 +311,12 @@ def evaluate_attributes(args: Evaluate) -> tuple[dict[str, Any], str]:
     """
     device = cli.prepare(args.common)
     args.refuse("scorer", "proposals", "post", "places", "classes", "boxes", task=TASK)
-    model, card = load_attribute_net(args.weights)
+    model: AttributeNet | Exported
+    if is_export(args.weights):
+        model = open_export(args.weights, args.common, TASK)
+        card = model.card
+    else:
+        model, card = load_attribute_net(args.weights)
     path = data_or_faces(args.data, args.common.seed)
     parts = open_attributes(path)
     name = args.split or ("test" if parts.has("test") else "val")
@@ -291,4 +332,4 @@ def evaluate_attributes(args: Evaluate) -> tuple[dict[str, Any], str]:
     score, report = score_and_report(
         model, card, data, photos, folder=folder, device=device, title=title
     )
-    return {"folder": str(folder), **report}, score_text(score, report, folder)
+    return report, score_text(score, report, folder)

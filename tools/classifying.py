@@ -33,10 +33,13 @@ from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.report import ReportData, write_report
 from tasks.classification.spec import ClassifierSpec
 from tasks.classification.task import ClassificationTask
+from tasks.deploy.runtime import Exported, is_export
 from tasks.distillation.teaching import Teaching
 from tasks.history import METRICS_NAME, read_metrics
 from tasks.spec import WEIGHTS_NAME
+from tasks.stopwatch import Stopwatch
 from tools import cli
+from tools.exported import loader_for, open_export
 from tools.fitting import fit_and_keep
 from tools.photos import (
     Data,
@@ -50,7 +53,6 @@ from tools.photos import (
 from tools.running import evaluation_folder, is_first, new_run_folder, save_config
 from tools.teaching import open_teaching
 
-REPORT_NAME = "report.json"
 _CUT = ", photos cut to their boxes,"
 
 
@@ -75,7 +77,7 @@ def train_classifier(config: TrainCls, folder: Path | None = None) -> tuple[dict
         ValueError: If data, weights or flags do not fit.
         InterruptedRun: If a signal stopped the training, after saving.
     """
-    started = time.perf_counter()
+    watch = Stopwatch()
     device = cli.prepare(config.common)
     folder = folder or config.resume or new_run_folder(config.common, config.preset)
     path = data_or_shapes(config.data, config.common.seed)
@@ -85,9 +87,17 @@ def train_classifier(config: TrainCls, folder: Path | None = None) -> tuple[dict
     if is_first():
         save_config(config, folder)
     fit_classifier(
-        config, model, card, train, val, folder=folder, device=device, teaching=teaching
+        config,
+        model,
+        card,
+        train,
+        val,
+        folder=folder,
+        device=device,
+        watch=watch,
+        teaching=teaching,
     )
-    return report_run(config, val, path, folder=folder, device=device, started=started)
+    return report_run(config, val, path, folder=folder, device=device, watch=watch)
 
 
 def fit_classifier(
@@ -99,6 +109,7 @@ def fit_classifier(
     *,
     folder: Path,
     device: str,
+    watch: Stopwatch,
     teaching: Teaching | None = None,
 ) -> None:
     """Train a model on opened data in a folder, which keeps the best evaluation's weights.
@@ -118,6 +129,7 @@ def fit_classifier(
         folder=folder,
         device=device,
         resume=config.resume is not None,
+        watch=watch,
     )
 
 
@@ -128,7 +140,7 @@ def report_run(
     *,
     folder: Path,
     device: str,
-    started: float,
+    watch: Stopwatch,
     notes: Sequence[tuple[str, str]] = (),
 ) -> tuple[dict[str, Any], str]:
     """Evaluate the weights that a run kept and write its report.
@@ -139,7 +151,7 @@ def report_run(
         path: Of the data, for the title.
         folder: Of the run.
         device: To compute on.
-        started: When, by ``time.perf_counter``.
+        watch: Of the run.
         notes: More facts, (name, value), for the report.
 
     Returns:
@@ -152,13 +164,17 @@ def report_run(
     photos = make_photos(val, card, batch_size=config.fit.batch_size, workers=workers, alone=True)
     title = f"{config.model.backbone} on {path.name}"
     score, report = score_and_report(
-        best, card, photos, folder=folder, device=device, title=title, notes=notes
+        best,
+        card,
+        photos,
+        folder=folder,
+        device=device,
+        title=title,
+        notes=notes,
+        watch=watch,
     )
-    minutes = (time.perf_counter() - started) / 60
-    report = {"folder": str(folder), "minutes": round(minutes, 2), **report}
-    cli.write_json(folder / REPORT_NAME, report)
     text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    return report, f"{text}\ntook {minutes:.1f} minutes"
+    return report, f"{text}\ntook {report['minutes']:.1f} minutes"
 
 
 def make_model(
@@ -225,7 +241,7 @@ def data_text(data: LabelledData) -> str:
 
 
 def score_and_report(
-    model: Classifier,
+    model: Classifier | Exported,
     card: Card,
     photos: Photos,
     *,
@@ -233,11 +249,13 @@ def score_and_report(
     device: str,
     title: str,
     notes: Sequence[tuple[str, str]] = (),
+    watch: Stopwatch | None = None,
 ) -> tuple[Score, dict[str, Any]]:
     """Run a model over a split, score it, and leave predictions and report in a folder."""
     evaluator = photos.evaluator.fresh()
     started = time.perf_counter()
-    for image_ids, logits in classify(model, photos.loader, device, "evaluating"):
+    loader = loader_for(model, photos.data, photos.loader, photos.loader.batch_size)
+    for image_ids, logits in classify(model, loader, device, "evaluating"):
         evaluator.update(image_ids, logits)
     photos.loader.close()
     seconds = time.perf_counter() - started
@@ -246,8 +264,12 @@ def score_and_report(
     files = [str(file) for file in data.files]
     folder.mkdir(parents=True, exist_ok=True)
     evaluator.write(folder, files)
-    cost = classifier_cost(model.spec, len(card.classes))
-    fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
+    cost = classifier_cost(ClassifierSpec(**card.model), len(card.classes))
+    explain = None
+    if not isinstance(model, Exported):  # Which cannot be asked for its gradients.
+        fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
+        columns = columns_in(card.classes, data.classes)
+        explain = Explainer(model, device, partial(fit, seed=0), columns)
     facts = [
         ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
         ("cost", str(cost)),
@@ -267,12 +289,11 @@ def score_and_report(
             score=score,
             cost=cost,
             read=data.image,
-            explain=Explainer(
-                model, device, partial(fit, seed=0), columns_in(card.classes, data.classes)
-            ),
+            explain=explain,
             files=[Path(file).name for file in files],
             history=read_metrics(folder / METRICS_NAME),
             facts=facts,
+            watch=watch,
         ),
     )
     return score, report
@@ -289,7 +310,12 @@ def evaluate_classifier(args: Evaluate) -> tuple[dict[str, Any], str]:
     """
     device = cli.prepare(args.common)
     args.refuse("scorer", "proposals", "post", task=TASK)
-    model, card = load_classifier(args.weights)
+    model: Classifier | Exported
+    if is_export(args.weights):
+        model = open_export(args.weights, args.common, TASK)
+        card = model.card
+    else:
+        model, card = load_classifier(args.weights)
     path = data_or_shapes(args.data, args.common.seed)
     # Shards to evaluate on are what was named; a labelled set gives up a part of itself.
     split, whole = args.split or "val", is_sharded(path)
@@ -301,4 +327,4 @@ def evaluate_classifier(args: Evaluate) -> tuple[dict[str, Any], str]:
     score, report = score_and_report(
         model, card, photos, folder=folder, device=device, title=title
     )
-    return {"folder": str(folder), **report}, score_text(score, report, folder)
+    return report, score_text(score, report, folder)

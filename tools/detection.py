@@ -20,8 +20,9 @@ from datasets.spec import Split
 from datasets.transforms import DetectionTransform
 from datasets.types import ClassMap, DetectionBatch
 from tasks.card import Card
+from tasks.deploy.runtime import is_export
 from tasks.detection.evaluator import CocoEvaluator, Score, Scorer, format_classes, format_metrics
-from tasks.detection.inference import detect
+from tasks.detection.inference import ExportedDetector, detect
 from tasks.detection.litert import LiteRtDetector, load_litert
 from tasks.detection.model import (
     TASK,
@@ -33,8 +34,10 @@ from tasks.detection.model import (
 from tasks.detection.report import ReportData, write_report
 from tasks.detection.spec import DetectorSpec
 from tasks.history import METRICS_NAME, read_metrics
+from tasks.stopwatch import Stopwatch
 from tools import cli
 from tools.cli import say, shown_command
+from tools.exported import loader_for, open_export
 from tools.running import evaluation_folder
 
 SCENES = Path("data")
@@ -139,13 +142,14 @@ def _some(names: tuple[str, ...] | list[str]) -> str:
 
 
 def score_and_report(
-    model: Detector | LiteRtDetector,
+    model: Detector | LiteRtDetector | ExportedDetector,
     card: Card,
     validation: Validation,
     *,
     folder: Path,
     device: str,
     title: str,
+    watch: Stopwatch | None = None,
 ) -> tuple[Score, dict[str, Any]]:
     """Run a model over a split, score it, and leave results and report in a folder.
 
@@ -154,7 +158,11 @@ def score_and_report(
     """
     evaluator = validation.evaluator.fresh()
     started = time.perf_counter()
-    for results in detect(model, validation.loader, device, "evaluating"):
+    exported = model.exported if isinstance(model, ExportedDetector) else None
+    loader, pictures = validation.loader, validation.data
+    ids = pictures.image_ids.tolist()
+    photos = loader_for(exported, pictures, loader, loader.batch_size, ids)
+    for results in detect(model, photos, device, "evaluating"):
         evaluator.update(results)
     validation.loader.close()
     seconds = time.perf_counter() - started
@@ -179,6 +187,7 @@ def score_and_report(
             files=[Path(file).name for file in data.files],
             history=read_metrics(folder / METRICS_NAME),
             facts=facts,
+            watch=watch,
         ),
     )
     return score, report
@@ -214,10 +223,16 @@ def evaluate_detector(args: Evaluate) -> tuple[dict[str, Any], str]:
     device = cli.prepare(args.common)
     args.refuse("classes", "boxes", task=TASK)
     original = args.weights.suffix == ".tflite"
-    model: Detector | LiteRtDetector
+    model: Detector | LiteRtDetector | ExportedDetector
+    exported = is_export(args.weights)
+    if exported:
+        args.refuse("proposals", task="an export, which has its own number")
     if original and args.proposals is not None:
         raise ValueError(f"--proposals {args.proposals}: {args.weights} has no second stage")
-    if original:
+    if exported:
+        model = ExportedDetector(open_export(args.weights, args.common, TASK), args.post)
+        card = model.exported.card
+    elif original:
         model, card = load_litert(args.weights, post=args.post)
     else:
         model, card = load_detector(args.weights, post=args.post, proposals=args.proposals)
@@ -238,7 +253,7 @@ def evaluate_detector(args: Evaluate) -> tuple[dict[str, Any], str]:
         card,
         validation,
         folder=folder,
-        device="cpu" if original else device,
+        device="cpu" if original or exported else device,
         title=f"{args.weights.name} on {path.name}",
     )
-    return {"folder": str(folder), **report}, score_text(score, report, folder)
+    return report, score_text(score, report, folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,13 @@ from configs.fine_grained import TrainDogs
 from datasets.demo_labels import draw_breeds, draw_web
 from datasets.labelled import LabelledData, mislabel
 from datasets.labels_check import describe_labels, examine_labels_or_refuse
+from datasets.types import ClassMap
 from datasets.web import Removed, match_folders, read_web, remove_copies
 from tasks.card import read_card
 from tasks.checkpoint import LAST_NAME, InterruptedRun
 from tasks.classification.inference import classify
 from tasks.classification.load import load_classifier
+from tasks.stopwatch import Stopwatch
 from tools import cli
 from tools.classifying import fit_classifier, make_model, report_run
 from tools.photos import Data, make_photos, open_both
@@ -43,7 +44,7 @@ def train_dogs(config: TrainDogs) -> tuple[dict[str, Any], str]:
         ValueError: If data, web, weights or flags do not fit.
         InterruptedRun: If a signal stopped the training, after saving.
     """
-    started = time.perf_counter()
+    watch = Stopwatch()
     device = cli.prepare(config.common)
     folder = config.resume or new_run_folder(config.common, config.preset)
     path, web = data_and_web(config)
@@ -55,18 +56,28 @@ def train_dogs(config: TrainDogs) -> tuple[dict[str, Any], str]:
     notes: Notes = []
     last = config
     if web is not None:
-        notes = train_on_web(config, web, val, folder=folder, device=device)
+        notes = train_on_web(config, web, train, val, folder=folder, device=device, watch=watch)
         last = replace(config, weights=folder / WEB_FOLDER)
     begun = config.resume is not None and (folder / LAST_NAME).exists()
     last = replace(last, resume=folder if begun else None)
     model, card = make_model(last, train, path, teaching)
     if is_first():
         save_config(config, folder)
-    fit_classifier(last, model, card, train, val, folder=folder, device=device, teaching=teaching)
+    fit_classifier(
+        last,
+        model,
+        card,
+        train,
+        val,
+        folder=folder,
+        device=device,
+        watch=watch,
+        teaching=teaching,
+    )
     if wrong is not None and is_first():
         notes.append(("wrong labels", _learnt_by_heart(config, wrong, len(train), folder, device)))
         cli.say(f"wrong labels: {notes[-1][1]}")
-    return report_run(last, val, path, folder=folder, device=device, started=started, notes=notes)
+    return report_run(last, val, path, folder=folder, device=device, watch=watch, notes=notes)
 
 
 def with_wrong_labels(train: Data, config: TrainDogs) -> tuple[LabelledData, LabelledData]:
@@ -114,15 +125,26 @@ def data_and_web(config: TrainDogs) -> tuple[Path, Path | None]:
     return path, web if config.web_epochs else None
 
 
-def train_on_web(config: TrainDogs, web: Path, val: Data, *, folder: Path, device: str) -> Notes:
+def train_on_web(
+    config: TrainDogs,
+    web: Path,
+    train: Data,
+    val: Data,
+    *,
+    folder: Path,
+    device: str,
+    watch: Stopwatch,
+) -> Notes:
     """Train the first stage in its folder, unless that was done before an interruption.
 
     Args:
         config: Of both stages.
         web: Folder of noisy photos.
+        train: What the second stage trains on, whose classes they are of.
         val: To evaluate on, and to keep unseen.
         folder: Of the run.
         device: To compute on.
+        watch: Of the run.
 
     Returns:
         Facts for the report.
@@ -130,8 +152,10 @@ def train_on_web(config: TrainDogs, web: Path, val: Data, *, folder: Path, devic
     inside = folder / WEB_FOLDER
     record = inside / RECORD_NAME
     if record.exists():
-        return [(name, text) for name, text in json.loads(record.read_text())["notes"]]
-    found = clean_web(web, val, config.copy_bits)
+        told = json.loads(record.read_text())
+        watch.go_on_from(told.get("seconds", 0.0))  # Older records tell none.
+        return [(name, text) for name, text in told["notes"]]
+    found = clean_web(web, train.classes, val, config.copy_bits)
     begun = config.resume is not None and (inside / LAST_NAME).exists()
     stage = replace(config.first_stage(), resume=inside if begun else None)
     cli.say(f"first stage: {len(found.data)} web photos, {stage.fit.epochs} epochs")
@@ -139,7 +163,9 @@ def train_on_web(config: TrainDogs, web: Path, val: Data, *, folder: Path, devic
     if is_first():
         save_config(config, folder)
     try:
-        fit_classifier(stage, model, card, found.data, val, folder=inside, device=device)
+        fit_classifier(
+            stage, model, card, found.data, val, folder=inside, device=device, watch=watch
+        )
     except InterruptedRun:
         raise InterruptedRun(
             f"stopped in the first stage and saved to {inside / LAST_NAME}; go on with --resume "
@@ -152,10 +178,8 @@ def train_on_web(config: TrainDogs, web: Path, val: Data, *, folder: Path, devic
     ]
     cli.say(f"first stage done: {notes[-1][1]}")
     if is_first():
-        cli.write_json(
-            record,
-            {"notes": notes, "top1": top1, "unknown": found.unknown, **asdict(found.removed)},
-        )
+        told = {"notes": notes, "top1": top1, "seconds": watch.seconds}
+        cli.write_json(record, {**told, "unknown": found.unknown, **asdict(found.removed)})
     return notes
 
 
@@ -183,8 +207,14 @@ class CleanWeb:
         )
 
 
-def clean_web(path: Path, val: Data, bits: int) -> CleanWeb:
+def clean_web(path: Path, classes: ClassMap, val: Data, bits: int) -> CleanWeb:
     """Open a web folder, and say what is left out of it and what is in it.
+
+    Args:
+        path: Web folder.
+        classes: Of the training data, which its folders are matched with.
+        val: Photos that none of it may be a copy of.
+        bits: Most bits by which the hashes of a photo and its copy differ.
 
     Raises:
         ValueError: If nothing in it can be used, or the test photos are no files.
@@ -194,8 +224,8 @@ def clean_web(path: Path, val: Data, bits: int) -> CleanWeb:
             f"--web {path}: copies of test photos cannot be looked for in shards; name the test "
             "photos as files by --val"
         )
-    folders = match_folders(path, val.classes)
-    web, removed = remove_copies(read_web(folders, val.classes), val, bits)
+    folders = match_folders(path, classes)
+    web, removed = remove_copies(read_web(folders, classes), val, bits)
     for what, names in (
         ("folders are no class of the data", folders.unknown),
         ("photos look like test photos", [f"{web} ({test})" for web, test in removed.copies]),

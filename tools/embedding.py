@@ -20,6 +20,7 @@ from datasets.types import ClassMap
 from tasks.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
 from tasks.card import Card, read_card
 from tasks.classification.load import refuse_other_body
+from tasks.deploy.runtime import Exported, is_export
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teacher import Teacher
 from tasks.distillation.teaching import Teaching
@@ -29,10 +30,14 @@ from tasks.face_embedding.load import (
     NO_CLASSES,
     TASK,
     TRAINING_ONLY,
+    TrainedOn,
+    architecture_of,
     describe_model,
+    digest_of,
     load_embedder,
     refuse_other_alignment,
     start_embedder,
+    trained_on,
 )
 from tasks.face_embedding.model import FaceEmbedder, build_embedder
 from tasks.face_embedding.protocols import Score
@@ -42,11 +47,13 @@ from tasks.face_embedding.task import FaceEmbeddingTask
 from tasks.face_embedding.teachers import open_embedding_teacher
 from tasks.history import METRICS_NAME, read_metrics
 from tasks.spec import WEIGHTS_NAME
+from tasks.stopwatch import Stopwatch
 from tools import cli
-from tools.classifying import REPORT_NAME
+from tools.exported import loader_for, open_export
 from tools.face_data import (
     Measured,
     data_or_drawn,
+    left_out_fold,
     make_measured,
     open_both,
     open_part,
@@ -56,6 +63,10 @@ from tools.face_data import (
 from tools.fitting import fit_and_keep
 from tools.running import evaluation_folder, is_first, new_run_folder, save_config
 from tools.teaching import open_teaching
+
+# Which of a training's weights are kept.
+_CHOSEN = "the weights of the evaluation that is best on the pairs of the fold before the tested"
+_LAST = "the weights of the last epoch: all pairs are tested, and none are left to choose by"
 
 
 def embedder_cost(spec: EmbedderSpec) -> Cost:
@@ -79,7 +90,7 @@ def train_embedder(config: TrainEmbed, folder: Path | None = None) -> tuple[dict
         ValueError: If data, weights or flags do not fit.
         InterruptedRun: If a signal stopped the training, after saving.
     """
-    started = time.perf_counter()
+    watch = Stopwatch()
     device = cli.prepare(config.common)
     folder = folder or config.resume or new_run_folder(config.common, config.preset)
     path = data_or_drawn(config.data, config.common.seed)
@@ -99,20 +110,26 @@ def train_embedder(config: TrainEmbed, folder: Path | None = None) -> tuple[dict
         folder=folder,
         device=device,
         resume=config.resume is not None,
+        watch=watch,
         training_only=TRAINING_ONLY,
     )
     if not is_first():
         return {}, ""
     best, card = load_embedder(folder)
     title = f"{config.model.backbone} on {path.name}"
+    notes = [("chosen", _CHOSEN if measured.evaluator.chooses else _LAST)]
     score, report = score_and_report(
-        best, card, ready(card, alone=True), folder=folder, device=device, title=title
+        best,
+        card,
+        ready(card, alone=True),
+        folder=folder,
+        device=device,
+        title=title,
+        notes=notes,
+        watch=watch,
     )
-    minutes = (time.perf_counter() - started) / 60
-    report = {"folder": str(folder), "minutes": round(minutes, 2), **report}
-    cli.write_json(folder / REPORT_NAME, report)
     text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    return report, f"{text}\ntook {minutes:.1f} minutes"
+    return report, f"{text}\ntook {report['minutes']:.1f} minutes"
 
 
 def open_embedding_teaching(config: TrainEmbed, data: FaceData, device: str) -> Teaching | None:
@@ -174,9 +191,10 @@ def make_model(
         calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])
     if teaching is not None:
         origin += f", taught by {teaching.name},"
+    seen_people = TrainedOn(str(path), left_out_fold(config, path), digest_of(data.classes.names))
     return model, Card(
         task=TASK,
-        model=describe_model(config.model, data.alignment),
+        model=describe_model(config.model, data.alignment, seen_people),
         flavour=flavour,
         classes=NO_CLASSES,
         source=f"trained {origin} on {path} by {config.command}",
@@ -192,7 +210,7 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
 
 
 def score_and_report(
-    model: FaceEmbedder,
+    model: FaceEmbedder | Exported,
     card: Card,
     measured: Measured,
     *,
@@ -200,11 +218,13 @@ def score_and_report(
     device: str,
     title: str,
     notes: Sequence[tuple[str, str]] = (),
+    watch: Stopwatch | None = None,
 ) -> tuple[Score, dict[str, Any]]:
     """Run a model over faces, compare them, and leave pairs and report in a folder."""
     evaluator = measured.evaluator.fresh()
     started = time.perf_counter()
-    for image_ids, embeddings in embed(model, measured.loader, device, "evaluating"):
+    loader = loader_for(model, measured.data, measured.loader, measured.loader.batch_size)
+    for image_ids, embeddings in embed(model, loader, device, "evaluating"):
         evaluator.update(image_ids, embeddings)
     measured.loader.close()
     seconds = time.perf_counter() - started
@@ -212,7 +232,7 @@ def score_and_report(
     files = [str(file) for file in data.files]
     folder.mkdir(parents=True, exist_ok=True)
     evaluator.write(folder, files)
-    cost = embedder_cost(model.spec)
+    cost = embedder_cost(architecture_of(card))
     compared = "all with all" if data.pairs is None else f"{len(data.pairs)} pairs"
     facts = [
         ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
@@ -236,6 +256,7 @@ def score_and_report(
             files=files,
             history=read_metrics(folder / METRICS_NAME),
             facts=facts,
+            watch=watch,
         ),
     )
     return score, report
@@ -252,16 +273,24 @@ def evaluate_embedder(args: Evaluate) -> tuple[dict[str, Any], str]:
     """
     device = cli.prepare(args.common)
     args.refuse("classes", "boxes", "scorer", "proposals", "post", "places", task=TASK)
-    model, card = load_embedder(args.weights)
+    model: FaceEmbedder | Exported
+    if is_export(args.weights):
+        model = open_export(args.weights, args.common, TASK)
+        card = model.card
+    else:
+        model, card = load_embedder(args.weights)
     path = data_or_drawn(args.data, args.common.seed)
-    data = open_part(path, args.split or "val", args.faces, model.spec.size)
+    size = card.flavour.input.size
+    data, warning = open_part(path, args.split, args.faces, size, trained_on(card))
     refuse_other_alignment(card, args.weights, data.alignment, path)
     measured = make_measured(
         data, card, batch_size=args.batch_size, workers=cli.choose_workers(args.workers)
     )
     folder = evaluation_folder(args.common, args.weights, path)
     title = f"{args.weights.name} on {path.name}"
+    notes = [("warning", warning)] if warning else []
     score, report = score_and_report(
-        model, card, measured, folder=folder, device=device, title=title
+        model, card, measured, folder=folder, device=device, title=title, notes=notes
     )
-    return {"folder": str(folder), **report}, score_text(score, report, folder)
+    told = f"warning: {warning}\n" if warning else ""
+    return report, told + score_text(score, report, folder)

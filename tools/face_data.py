@@ -8,7 +8,7 @@ from pathlib import Path
 from configs.face_embedding import TrainEmbed
 from datasets.demo_identities import draw_identities
 from datasets.face_transforms import FaceTransform
-from datasets.faces import open_faces, place_faces, without_people
+from datasets.faces import open_faces, place_faces, shares_people, without_people
 from datasets.identities import FaceData
 from datasets.identity_sampler import face_loader
 from datasets.labels_check import examine_labels_or_refuse
@@ -18,6 +18,7 @@ from datasets.types import LabelBatch
 from tasks.card import Card
 from tasks.engine import rank_and_world
 from tasks.face_embedding.evaluator import FaceEvaluator
+from tasks.face_embedding.load import TrainedOn, digest_of
 from tasks.face_embedding.spec import FaceSpec
 from tools import cli
 
@@ -43,7 +44,7 @@ def open_both(config: TrainEmbed, path: Path) -> tuple[FaceData, FaceData]:
     """
     faces, size = config.faces, config.model.size
     if config.val is None:
-        fold = faces.fold or _FOLD
+        fold = left_out_fold(config, path)
         train = open_faces(path, "train", fold=fold)
         val = open_faces(path, "val", fold=fold)
     else:
@@ -66,20 +67,72 @@ def open_both(config: TrainEmbed, path: Path) -> tuple[FaceData, FaceData]:
     return train, val
 
 
-def open_part(path: Path, split: Split, faces: FaceSpec, size: int) -> FaceData:
+def left_out_fold(config: TrainEmbed, path: Path) -> int | None:
+    """Fold of the pairs of ``--data`` that is tested: named, or the last of data such as LFW's."""
+    if config.val is not None:
+        return None
+    return config.faces.fold or (_FOLD if shares_people(path) else None)
+
+
+def open_part(
+    path: Path, split: Split | None, faces: FaceSpec, size: int, told: TrainedOn | None
+) -> tuple[FaceData, str]:
     """Open and examine what a model is to be measured on.
+
+    Without a split it is all that there is; but of the data that the model was trained on, the
+    part or fold that was left out.
 
     Args:
         path: Of the data.
         split: Part of it.
         faces: How its faces stand, and the fold.
         size: Of the model's input, in pixels.
+        told: Whom the model was trained on; None if that is not known.
+
+    Returns:
+        The data; and a warning, empty unless people are in them whom the model was trained on.
 
     Raises:
         ValueError: If it cannot be used.
     """
-    data = open_faces(path, split, fold=faces.fold, whole=True)
-    return _examine(split, _place(data, faces, size))
+    if split == "train" and faces.fold is not None:
+        raise ValueError(f"--fold {faces.fold}: of pairs to test on; --split train has none")
+    if told is None:
+        cli.say("note: the weights do not tell whom they were trained on; some may be measured")
+    trained, left_out = _trained_people(path, told)
+    fold = faces.fold
+    if told is not None and left_out and fold is None and split != "all":
+        fold = told.left_out_fold
+        which = "the part" if fold is None else f"fold {fold}"
+        if split != "train":
+            cli.say(f"the weights were trained on {path}: measuring {which} that was left out")
+    data = open_faces(path, split or "val", fold=fold, whole=split is None and not left_out)
+    measured = {data.classes.names[label] for label in set(data.labels.tolist())}
+    known = len(measured & trained)
+    warning = (
+        f"{known} of the {len(measured)} people are in the data that the weights were trained on, "
+        "so the figures are not those of strangers: measure "
+        + ("without --split and --fold, or " if left_out else "")
+        + "other people"
+    )
+    return _examine(split or "val", _place(data, faces, size)), warning if known else ""
+
+
+def _trained_people(path: Path, told: TrainedOn | None) -> tuple[set[str], bool]:
+    """People of some data that a model was trained on, and whether others were left out."""
+    names: set[str] = set()
+    if told is None:
+        return names, False
+    for whole in (False, True):
+        try:
+            fold = None if whole else told.left_out_fold
+            names = set(open_faces(path, "train", fold=fold, whole=whole).classes.names)
+        except ValueError:  # Not laid out as the training data: pairs alone, no such fold.
+            continue
+        if digest_of(names) == told.people:
+            return names, not whole
+    same = Path(told.trained_on).resolve() == path.resolve()  # With people of --val left out.
+    return (names if same else set()), False
 
 
 def _place(data: FaceData, faces: FaceSpec, size: int) -> FaceData:

@@ -14,6 +14,7 @@ from tasks.card import Card, save_weights
 from tasks.checkpoint import LAST_NAME, InterruptedRun
 from tasks.engine import fit
 from tasks.spec import WEIGHTS_NAME
+from tasks.stopwatch import Stopwatch
 
 
 def fit_and_keep(
@@ -25,7 +26,8 @@ def fit_and_keep(
     folder: Path,
     device: str,
     resume: bool,
-    training_only: str | None = None,
+    watch: Stopwatch,
+    training_only: str | tuple[str, ...] | None = None,
 ) -> None:
     """Train in a run folder, with the weights of the best evaluation in its weights file.
 
@@ -37,7 +39,9 @@ def fit_and_keep(
         folder: Of the run.
         device: To compute on.
         resume: Go on from the folder's checkpoint.
-        training_only: Beginning of the names of tensors that stay out of the weights file.
+        watch: Of the run; it goes on from what the checkpoint tells.
+        training_only: Beginning, or beginnings, of the names of tensors that stay out of the
+            weights file.
 
     Raises:
         InterruptedRun: If a signal stopped it, after saving; it says how to go on.
@@ -60,6 +64,7 @@ def fit_and_keep(
             device=device,
             resume=resume,
             write_best=write_best,
+            watch=watch,
         )
     except InterruptedRun:
         raise InterruptedRun(

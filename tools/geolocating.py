@@ -19,11 +19,15 @@ from tasks.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
 from tasks.card import Card, read_card, save_weights
 from tasks.classification.inference import classify
 from tasks.classification.load import refuse_other_body
-from tasks.geolocation.atlas import Atlas
+from tasks.classification.spec import ClassifierSpec
+from tasks.deploy.runtime import Exported, is_export
+from tasks.distillation.teaching import Teaching
+from tasks.geolocation.atlas import Atlas, atlas_of
 from tasks.geolocation.evaluator import Score, format_metrics
-from tasks.geolocation.inference import GeoPredictor
+from tasks.geolocation.inference import ExportedPlaces, GeoPredictor
 from tasks.geolocation.load import (
     TASK,
+    TEMPERATURE_KEY,
     build_geolocator,
     load_geolocator,
     start_geolocator,
@@ -32,28 +36,32 @@ from tasks.geolocation.load import (
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.report import ReportData, write_report
 from tasks.geolocation.task import GeolocationTask, Truth
+from tasks.geolocation.teachers import open_geo_teacher
 from tasks.history import METRICS_NAME, read_metrics
 from tasks.spec import WEIGHTS_NAME
+from tasks.stopwatch import Stopwatch
 from tools import cli
 from tools.cell_lists import write_all_cells
 from tools.classifying import classifier_cost
+from tools.exported import loader_for, open_export
 from tools.fitting import fit_and_keep
+from tools.place_parts import part_to_measure, trained_on
 from tools.places import (
     Notes,
+    Parts,
     Places,
+    as_labelled,
     data_or_drawn,
     describe,
     in_cells,
     make_atlas,
     make_places,
-    open_both,
+    open_parts,
     open_sound,
-    part_to_measure,
     training_loader,
 )
 from tools.running import evaluation_folder, is_first, new_run_folder, save_config
-
-REPORT_NAME = "report.json"
+from tools.teaching import open_teaching
 
 
 def train_geolocator(config: TrainGeo) -> tuple[dict[str, Any], str]:
@@ -66,25 +74,27 @@ def train_geolocator(config: TrainGeo) -> tuple[dict[str, Any], str]:
         ValueError: If data, weights or flags do not fit.
         InterruptedRun: If a signal stopped the training, after saving.
     """
-    started = time.perf_counter()
+    watch = Stopwatch()
     device = cli.prepare(config.common)
     folder = config.resume or new_run_folder(config.common, config.preset)
     path = data_or_drawn(config.data, config.common.seed)
-    train, val, notes = open_both(config, path)
-    atlas = make_atlas(config.cells, config.partition, train)
-    train = in_cells(train, atlas)
-    cli.say(f"cells: {' + '.join(map(str, atlas.sizes))}, to train on {describe(train)}")
-    model, card = make_model(config, atlas, train, path)
+    parts = open_parts(config, path)
+    atlas = make_atlas(config.cells, config.partition, parts.train)
+    parts = replace(parts, train=in_cells(parts.train, atlas))
+    said = describe(parts.train)
+    cli.say(f"cells: {' + '.join(map(str, atlas.sizes))}, to train on {said}")
+    teaching = _open_teaching(config, atlas, parts.train, device)
+    model, card = make_model(config, atlas, parts.train, path, teaching)
     if is_first():
         save_config(config, folder)
         write_all_cells(folder, atlas.partitions)
-    _fit(config, model, card, atlas, train, val, folder=folder, device=device)
+    _fit(config, model, card, atlas, parts, teaching, folder=folder, device=device, watch=watch)
     if not is_first():
         return {}, ""
     best, atlas, card = load_geolocator(folder)
     workers = cli.choose_workers(config.workers)
     places = make_places(
-        val,
+        parts.val,
         atlas,
         card,
         config.decode,
@@ -94,17 +104,38 @@ def train_geolocator(config: TrainGeo) -> tuple[dict[str, Any], str]:
         alone=True,
     )
     title = f"{config.model.backbone} on {path.name}"
-    notes = [("trained on", describe(train)), *notes]
+    notes = [("trained on", said), *parts.notes]
     score, report = score_and_report(
-        best, atlas, card, places, folder=folder, device=device, title=title, notes=notes
+        best,
+        atlas,
+        card,
+        places,
+        folder=folder,
+        device=device,
+        title=title,
+        notes=notes,
+        watch=watch,
     )
     kept = {name: value for name, value in score["metrics"].items() if name != "loss"}
+    kept[TEMPERATURE_KEY] = temperature_of(card)  # Not the one that fits what is reported.
     save_weights(folder / WEIGHTS_NAME, best.state_dict(), replace(card, metrics=kept))
-    minutes = (time.perf_counter() - started) / 60
-    report = {"folder": str(folder), "minutes": round(minutes, 2), **report}
-    cli.write_json(folder / REPORT_NAME, report)
     text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    return report, f"{text}\ntook {minutes:.1f} minutes"
+    return report, f"{text}\ntook {report['minutes']:.1f} minutes"
+
+
+def _open_teaching(config: TrainGeo, atlas: Atlas, data: GeoData, device: str) -> Teaching | None:
+    """What is learnt from besides positions.
+
+    Of one head a store keeps the likeliest cells; of several it keeps all, since the likeliest of
+    all columns would leave heads bare.
+    """
+    return open_teaching(
+        config,
+        as_labelled(data, atlas.columns),
+        device,
+        find=lambda spec, _: open_geo_teacher(spec, atlas),
+        answers="classes" if len(atlas.partitions) == 1 else "values",
+    )
 
 
 def _fit(
@@ -112,15 +143,16 @@ def _fit(
     model: Geolocator,
     card: Card,
     atlas: Atlas,
-    train: GeoData,
-    val: GeoData,
+    parts: Parts,
+    teaching: Teaching | None,
     *,
     folder: Path,
     device: str,
+    watch: Stopwatch,
 ) -> None:
     workers = cli.choose_workers(config.workers)
     places = make_places(
-        val,
+        parts.chosen,
         atlas,
         card,
         replace(config.decode, abstain=0.0),
@@ -129,20 +161,25 @@ def _fit(
         workers=workers,
         cache=config.cache,
     )
-    truth = Truth(atlas, train.lat, train.lng)
+    truth = Truth(atlas, parts.train.lat, parts.train.lng)
     fit_and_keep(
-        GeolocationTask(model, config.fit, config.common.seed, truth, places.evaluator),
-        training_loader(config, train, workers),
+        GeolocationTask(model, config.fit, config.common.seed, truth, places.evaluator, teaching),
+        training_loader(config, parts.train, workers),
         places.loader,
         card,
         folder=folder,
         device=device,
         resume=config.resume is not None,
+        watch=watch,
     )
 
 
 def make_model(
-    config: TrainGeo, atlas: Atlas, data: GeoData, path: Path
+    config: TrainGeo,
+    atlas: Atlas,
+    data: GeoData,
+    path: Path,
+    teaching: Teaching | None = None,
 ) -> tuple[Geolocator, Card]:
     """The geolocator to train, and the card of what it will be.
 
@@ -151,6 +188,7 @@ def make_model(
         atlas: Partitions to answer in.
         data: Training photos.
         path: Of the data.
+        teaching: What it learns from besides positions.
 
     Raises:
         ValueError: If the weights to start from do not fit.
@@ -177,12 +215,15 @@ def make_model(
             loader = training_loader(replace(config, cache=False), data, 0)
             pairs = zip(range(CALIBRATION_BATCHES), loader, strict=False)
             calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])
+    if teaching is not None:
+        origin += f", taught by {teaching.name},"
     card = Card(
         task=TASK,
         model=config.model.to_json(),
         flavour=flavour,
         classes=atlas.classes,
         source=f"trained {origin} on {path} by {config.command}",
+        trained_on=trained_on(path, whole=config.val is not None),
     )
     return model, card
 
@@ -196,7 +237,7 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
 
 
 def score_and_report(
-    model: Geolocator,
+    model: Geolocator | Exported,
     atlas: Atlas,
     card: Card,
     places: Places,
@@ -205,24 +246,33 @@ def score_and_report(
     device: str,
     title: str,
     notes: Notes,
+    watch: Stopwatch | None = None,
 ) -> tuple[Score, dict[str, Any]]:
     """Run a model over a split, measure it, and leave predictions and report in a folder."""
     evaluator, data = places.evaluator, places.data
     started = time.perf_counter()
-    for image_ids, logits in classify(model, places.loader, device, "evaluating"):
-        evaluator.update(image_ids, model.combine(logits))
+    loader = loader_for(model, data, places.loader, places.loader.batch_size)
+    for image_ids, logits in classify(model, loader, device, "evaluating"):
+        if isinstance(model, Exported):  # It has combined them, and divided by the temperature.
+            evaluator.update(image_ids, logits * evaluator.temperature)
+        else:
+            evaluator.update(image_ids, model.combine(logits))
     places.loader.close()
     seconds = time.perf_counter() - started
     score = evaluator.compute()
     files = [str(file) for file in data.files]
     folder.mkdir(parents=True, exist_ok=True)
     evaluator.write(folder, files, score)
-    cost = classifier_cost(model.spec, sum(atlas.sizes))
-    spec = card.flavour.input
-    fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-    locate = GeoPredictor(
-        model, atlas, device, partial(fit, seed=0), evaluator.spec, evaluator.temperature
-    )
+    cost = classifier_cost(ClassifierSpec(**card.model), sum(atlas.sizes))
+    locate: GeoPredictor | ExportedPlaces
+    if isinstance(model, Exported):
+        locate = ExportedPlaces(model, atlas, evaluator.spec)
+    else:
+        spec = card.flavour.input
+        fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
+        locate = GeoPredictor(
+            model, atlas, device, partial(fit, seed=0), evaluator.spec, evaluator.temperature
+        )
     facts = [
         ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
         ("cost", str(cost)),
@@ -248,6 +298,7 @@ def score_and_report(
             files=[Path(file).name for file in files],
             history=read_metrics(folder / METRICS_NAME),
             facts=facts,
+            watch=watch,
         ),
     )
     return score, report
@@ -264,7 +315,12 @@ def evaluate_geolocator(args: Evaluate) -> tuple[dict[str, Any], str]:
     """
     device = cli.prepare(args.common)
     args.refuse("scorer", "proposals", "post", "classes", "boxes", task=TASK)
-    model, atlas, card = load_geolocator(args.weights)
+    model: Geolocator | Exported
+    if is_export(args.weights):
+        model = open_export(args.weights, args.common, TASK)
+        atlas, card = atlas_of(torch.from_numpy(model.cells)), model.card
+    else:
+        model, atlas, card = load_geolocator(args.weights)
     path = data_or_drawn(args.data, args.common.seed)
     whole, part = False, f"--split {args.split} of {path}"
     if args.split is None:
@@ -292,4 +348,4 @@ def evaluate_geolocator(args: Evaluate) -> tuple[dict[str, Any], str]:
         title=title,
         notes=[("part", part)],
     )
-    return {"folder": str(folder), **report}, score_text(score, report, folder)
+    return report, score_text(score, report, folder)

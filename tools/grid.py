@@ -10,12 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import torch
+
 from configs.training import GridTraining
 from tasks.checkpoint import LAST_NAME
+from tasks.classification.model import build_classifier
+from tasks.classification.spec import ClassifierSpec
 from tasks.files import write_text
 from tasks.page import Page
+from tasks.stopwatch import REPORT_NAME
 from tools import cli
-from tools.classifying import REPORT_NAME
 from tools.paper_plots import Point, draw_figures
 from tools.running import is_first, new_run_folder, save_config
 
@@ -35,6 +39,7 @@ _KEYS = {
     "epochs": int,
 }
 _OF_FIT = {"lr", "epochs"}
+_OF_MOBILENET = {"alpha", "variant", "stem_stride"}
 _SAME = {"width": "alpha", "resolution": "size"}
 _NEXT_GROUP = "+"
 
@@ -58,17 +63,50 @@ def expand(config: Config) -> list[tuple[str, Config]]:
     """The runs of a grid: (folder name, configuration), each combination once.
 
     Raises:
-        ValueError: On an unknown key or an impossible value, naming it.
+        ValueError: On an unknown key or an impossible value, naming it; if a network cannot be
+            built; or if there is no run.
     """
     runs: dict[str, Config] = {}
     for group in _groups(config.grid):
         keys = [key for key, _ in group]
+        used: set[str] = set()
         for values in itertools.product(*(choices for _, choices in group)):
-            chosen = dict(zip(keys, values, strict=True))
+            chosen = _known(config.model, dict(zip(keys, values, strict=True)))
+            used |= chosen.keys()
             run = _apply(config, dict(chosen))
             name = _name(run, {key: chosen[key] for key in keys if key in _OF_FIT})
             runs.setdefault(name, run)
+        idle = [key for key in keys if key not in used]
+        if idle:
+            raise ValueError(f"--grid {idle[0]}=...: only mobilenet_v1 takes it, and none is here")
+    if not runs:
+        raise ValueError(
+            f"--grid {' '.join(config.grid)}: names no run; write KEY=VALUE,VALUE between the "
+            f"{_NEXT_GROUP}"
+        )
+    for name, run in runs.items():
+        _refuse_impossible(name, run)
     return list(runs.items())
+
+
+def _known(model: ClassifierSpec, values: dict[str, Any]) -> dict[str, Any]:
+    """Values without those that the body does not take: only MobileNet has widths."""
+    if values.get("backbone", model.backbone) == "mobilenet_v1":
+        return values
+    return {key: value for key, value in values.items() if key not in _OF_MOBILENET}
+
+
+def _refuse_impossible(name: str, run: GridTraining) -> None:
+    """Refuse a network that cannot be built, before hours go into those ahead of it.
+
+    Raises:
+        ValueError: If it cannot, naming the run and the reason.
+    """
+    try:
+        with torch.device("meta"):
+            build_classifier(run.model, 1)
+    except ValueError as error:
+        raise ValueError(f"--grid: {name}: {error}") from error
 
 
 def _groups(words: Sequence[str]) -> Iterator[list[tuple[str, list[Any]]]]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Found = tuple[dict[str, Tensor], Any, str, dict[str, Any]]
 
-_NOT_COMPARED = "not compared with the original: {} is not installed here"
+_NOT_COMPARED = "not compared with the original: LiteRT is not installed here"
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def _detector(args: ImportWeights, source: Path) -> Found:
 
     args.refuse_for_detector()
     model, card = import_ssd(source, read_labels(args.labels) if args.labels else None)
-    said, facts = _NOT_COMPARED.format("LiteRT"), {}
+    said, facts = _NOT_COMPARED, {}
     if importlib.util.find_spec("ai_edge_litert") is not None:
         facts["largest_score_difference"] = worst = compare(source, model, _scenes(card))
         said = f"against LiteRT on built-in scenes: scores differ by {worst:.3f} at most"
@@ -53,12 +53,12 @@ def _detector(args: ImportWeights, source: Path) -> Found:
 def _classifier(args: ImportWeights, source: Path) -> Found:
     from backbone.formats.recognise import read_network
     from tasks.classification.imported import import_network
-    from tasks.classification.originals import compare, runtime_of
+    from tasks.classification.originals import compare, why_not_compared
 
     network = read_network(source, head=args.head, key_map=args.key_map)
     imported = import_network(network, args.flavour, args.labels)
     compared = compare(source, network, imported, _scenes(imported.card), args.head)
-    said = str(compared or _NOT_COMPARED.format(runtime_of(source, network)[0]))
+    said = str(compared or why_not_compared(source, network))
     facts = {"compared": compared and compared.to_json()}
     return imported.state(), imported.card, f"{imported.about()}\n{said}", facts
 

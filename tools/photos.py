@@ -202,7 +202,12 @@ def view_loader(config: PhotoTraining, data: Data, workers: int, batch_size: int
 
 
 def _augmentation(config: PhotoTraining) -> LabelTransform:
-    return LabelTransform(config.model.size, config.augment, interpolation=config.interpolation)
+    return LabelTransform(
+        config.model.size,
+        config.augment,
+        crop=config.crop,
+        interpolation=config.interpolation,
+    )
 
 
 def _make_loader(

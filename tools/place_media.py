@@ -6,14 +6,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from configs.tools import Predict
 from datasets.label_transforms import LabelTransform
+from tasks.deploy.runtime import is_export
+from tasks.geolocation.atlas import atlas_of
 from tasks.geolocation.draw import draw_place, place_name
-from tasks.geolocation.inference import GeoPredictor, Located
+from tasks.geolocation.inference import ExportedPlaces, GeoPredictor, Located
 from tasks.geolocation.load import TASK, load_geolocator, temperature_of
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.report import USE_NOTE
 from tools import cli
+from tools.exported import open_export
 from tools.label_media import answer_photos
 from tools.media import find_media, output_files
 
@@ -37,26 +42,34 @@ def predict_places(args: Predict) -> tuple[dict[str, Any], str]:
     cli.say(USE_NOTE)
     folder = args.common.out or Path("predictions")
     files = output_files(photos, folder) if args.draw else {}
-    model, atlas, card = load_geolocator(args.weights)
-    spec = card.flavour.input
-    fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-    predictor = GeoPredictor(
-        model, atlas, device, partial(fit, seed=0), args.places, temperature_of(card)
-    )
+    predictor = _open(args, device)
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = partial(draw_place, partition=atlas.fine)
+    partition = predictor.partition
+    drawn = partial(draw_place, partition=partition)
     answers, failures = answer_photos(args, photos, predictor, files, drawn)
     for failure in failures:
         cli.say(f"warning: {failure}")
     if not answers:
         raise ValueError("none of the files could be read")
-    rows = [_row(path, found, atlas.fine, args.places.region) for path, found in answers]
+    rows = [_row(path, found, partition, args.places.region) for path, found in answers]
     cli.write_json(folder / "predictions.json", {"photos": rows})
     lines = [f"  {path}: {_said(found)}" for path, found in answers[:_SHOWN]]
     if len(answers) > _SHOWN:
         lines.append(f"  ... and {len(answers) - _SHOWN} more")
     lines.append(f"{len(answers)} photos: {folder}")
     return {"folder": str(folder), "unreadable": failures, "photos": rows}, "\n".join(lines)
+
+
+def _open(args: Predict, device: str) -> GeoPredictor | ExportedPlaces:
+    if is_export(args.weights):
+        exported = open_export(args.weights, args.common, TASK)
+        return ExportedPlaces(exported, atlas_of(torch.from_numpy(exported.cells)), args.places)
+    model, atlas, card = load_geolocator(args.weights)
+    spec = card.flavour.input
+    fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
+    return GeoPredictor(
+        model, atlas, device, partial(fit, seed=0), args.places, temperature_of(card)
+    )
 
 
 def _row(path: Path, found: Located, partition: Partition, region: float) -> dict[str, Any]:

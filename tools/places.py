@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.geolocation import TrainGeo
+from configs.training import PhotoTraining
 from datasets.demo_places import draw_places
-from datasets.findings import MOST_BROKEN, Finding, drop_unusable
-from datasets.geo import GeoData, find_parts, open_places
-from datasets.images import probe_image
+from datasets.geo import GeoData, LeftOut, part_by_author, read_places
+from datasets.geo_check import examine_places
 from datasets.label_transforms import LabelTransform
 from datasets.labelled import LabelledData
 from datasets.labelled_set import LabelledSet, label_loader
@@ -20,6 +20,7 @@ from datasets.loader import ResumableLoader
 from datasets.perceptual_hash import hash_files, near
 from datasets.positions import read_positions
 from datasets.spec import Split
+from datasets.splitting import HOLD_OUT
 from datasets.text import read_text
 from datasets.types import ClassMap, LabelBatch
 from tasks.card import Card
@@ -30,13 +31,17 @@ from tasks.geolocation.leaks import nearest_km
 from tasks.geolocation.partition import Partition, is_cells, read_cells, split_adaptively
 from tasks.geolocation.spec import DecodeSpec, PartitionSpec
 from tasks.geolocation.sphere import distance_km
-from tools import cli
+from tools import cli, photos
+from tools.photos import Loader
 
 PLACES = Path("data")
 # Photos that look alike and lie this near are taken for copies.
 COPY_KM = 1.0
 # Distances within which training photos near photos to evaluate on are counted.
 _TOLD_KM = (0.1, 1.0, 25.0)
+# Photos that are enough to choose weights on, with a standard error of a point or less.
+_TO_CHOOSE = 5000
+_NO_CLASSES = ClassMap((0,), ("photo",))
 Notes = list[tuple[str, str]]
 
 
@@ -49,8 +54,50 @@ def data_or_drawn(path: Path | None, seed: int) -> Path:
     return draw_places(places, seed=seed)
 
 
-def open_both(config: TrainGeo, path: Path) -> tuple[GeoData, GeoData, Notes]:
+@dataclass(frozen=True)
+class Parts:
+    """What a geolocator is trained and measured on.
+
+    Attributes:
+        train: To train on, without leaks.
+        chosen: That choose the weights and fit the temperature; ``val`` unless ``--val`` is given.
+        val: To evaluate on.
+        notes: Facts for the report.
+    """
+
+    train: GeoData
+    chosen: GeoData
+    val: GeoData
+    notes: Notes
+
+
+def open_parts(config: TrainGeo, path: Path) -> Parts:
     """Open what a configuration trains on and what it evaluates on, and look for leaks.
+
+    Raises:
+        ValueError: If the data cannot be used.
+    """
+    apart = config.val is not None
+    train = open_sound(path, "train", whole=apart)
+    val = open_sound(config.val or path, "val", whole=apart)
+    kept, notes = without_leaks(train, val, config.copy_bits, config.gap_km)
+    chosen, said = val, "the photos that are evaluated on: figures are a little too good"
+    if apart:
+        kept, chosen = hold_out(kept)
+        authors = len(np.unique(chosen.authors))
+        said = f"{len(chosen)} photos of {authors} authors held out of {path}, not on --val"
+    notes = [
+        ("weights chosen and temperature fitted on", said),
+        ("leaks by distance", leaks_by_distance(train, kept, val)),
+        *notes,
+    ]
+    for name, text in notes:
+        cli.say(f"{name}: {text}")
+    return Parts(kept, chosen, val, notes)
+
+
+def open_both(config: TrainGeo, path: Path) -> tuple[GeoData, GeoData, Notes]:
+    """As :func:`open_parts` where nothing is evaluated on but photos held out of the data.
 
     Returns:
         Training photos without leaks, validation photos, and facts for the report.
@@ -58,91 +105,49 @@ def open_both(config: TrainGeo, path: Path) -> tuple[GeoData, GeoData, Notes]:
     Raises:
         ValueError: If the data cannot be used.
     """
-    whole = config.val is not None
-    train = open_sound(path, "train", whole=whole)
-    val = open_sound(config.val or path, "val", whole=whole)
-    train, notes = without_leaks(train, val, config.copy_bits, config.gap_km)
-    for name, text in notes:
-        cli.say(f"{name}: {text}")
-    return train, val, notes
+    assert config.val is None, "--val needs photos apart to choose weights on"
+    parts = open_parts(config, path)
+    return parts.train, parts.val, parts.notes
+
+
+def hold_out(data: GeoData) -> tuple[GeoData, GeoData]:
+    """Photos to train on, and photos to choose weights on: nothing is chosen on a benchmark.
+
+    A fifth of the authors is held out, or so many that they have about 5,000 photos; of photos by
+    one author, as many photos.
+
+    Raises:
+        ValueError: If there is one photo.
+    """
+    alone = len(np.unique(data.authors)) == 1
+    known = replace(data, authors=data.files) if alone else data
+    share = min(HOLD_OUT, _TO_CHOOSE / len(data))
+    train, chosen = (part_by_author(known, part, share) for part in ("train", "val"))
+    if alone:
+        train, chosen = (
+            replace(part, authors=np.full(len(part), data.authors[0])) for part in (train, chosen)
+        )
+    return train, chosen
 
 
 def open_sound(path: Path, split: Split, *, whole: bool = False) -> GeoData:
-    """Open a split, leave out photos whose headers are damaged, and say what is in it.
+    """Open a split, have the data doctor look at it, and say what is in it.
 
     Raises:
-        ValueError: If the data cannot be used.
+        ValueError: If the data cannot be used, or the doctor refuses them.
     """
-    data = open_places(path, split, whole=whole)
-    findings: list[Finding] = []
-
-    def problem(index: int) -> str:
-        try:
-            probe_image(str(data.files[index]))
-        except ValueError as error:
-            return str(error).removeprefix(f"{data.files[index]}: ")
-        return ""
-
-    good = drop_unusable(data.files, problem, findings)
-    if len(findings) > MOST_BROKEN * len(data):
-        raise ValueError(
-            f"{split} data: {path}: {len(findings)} of {len(data)} photos are unreadable; the "
-            f"first is {findings[0].file} ({findings[0].detail})"
-        )
-    data = data.select(good, "unreadable")
-    cli.say(f"{split} data: {describe(data)}")
-    return data
-
-
-def part_to_measure(path: Path, card: Card) -> tuple[bool, str]:
-    """What is measured of data where no part of it was asked for.
-
-    Of a set that has a part to validate on, that part. Of a list without parts all, for it may be
-    a benchmark; but of one that the weights were trained on the authors that were held out, as of
-    a folder.
-
-    Args:
-        path: List or folder.
-        card: Of the weights, which tells what they were trained on.
-
-    Returns:
-        Whether all of a set that is not parted, and a sentence about it.
-
-    Raises:
-        ValueError: If the path is not there, or is none of these.
-    """
-    if not path.exists():
-        raise ValueError(f"{path}: no such file or folder")
-    parts = find_parts(path)
-    if len(parts) == 2:
-        return False, f"the part of {path} to validate on; --split train takes the other"
-    trained, held_out = _trained_on(card)
-    used = trained.get("train")
-    if used is None or used not in [part.path.resolve() for part in parts.values()]:
-        if path.is_file():
-            return True, f"all of {path}; --split val takes a fifth of its authors"
-        return False, f"a fifth of the authors of {path}; --split all takes all of it"
-    if not held_out:
-        said = "on which the weights were trained: figures tell what was learnt by heart"
-        return True, f"all of {path}, {said}"
-    said = "the others have been trained on; --split all takes them too"
-    return False, f"the fifth of the authors of {path} that was held out; {said}"
-
-
-def _trained_on(card: Card) -> tuple[dict[str, Path], bool]:
-    """Lists or folders that weights were trained on, by part, and whether authors were held out.
-
-    Nothing where the data are not there any more.
-    """
-    told, _, command = card.source.partition(" by ")
-    _, on, name = told.rpartition(" on ")
-    path = Path(name)
+    left_out: list[LeftOut] = []
+    data, lone = read_places(path, split, left_out)
+    if lone and len(data) and not whole:
+        data = part_by_author(data, split)
+    checkup = examine_places(data, left_out=left_out)
     try:
-        parts = find_parts(path) if on and path.exists() else {}
-    except ValueError:
-        parts = {}
-    held_out = len(parts) == 1 and "--val" not in command
-    return {name: part.path.resolve() for name, part in parts.items()}, held_out
+        checkup.raise_if_refused()
+    except ValueError as error:
+        raise ValueError(f"{split} data: {error}") from error
+    told = checkup.lines(5) if checkup.findings else []
+    cli.say("\n".join((f"{split} data: {describe(checkup.data)}", *told)))
+    return checkup.data
 
 
 def describe(data: GeoData) -> str:
@@ -168,11 +173,6 @@ def without_leaks(train: GeoData, val: GeoData, bits: int, gap_km: float) -> tup
         ValueError: If nothing is left.
     """
     notes: Notes = []
-    both = np.intersect1d(train.authors, val.authors)
-    away = nearest_km(val.lat, val.lng, train.lat, train.lng)
-    shares = ", ".join(f"{(away <= km).mean():.1%} within {km:g} km" for km in _TOLD_KM)
-    text = f"{len(both)} authors in both parts; of the photos to evaluate on {shares} of one"
-    notes.append(("leaks by distance", f"{text} to train on"))
     keep = np.ones(len(train), np.bool_)
     if bits >= 0:
         copies, text = _copies(train, val, bits)
@@ -185,6 +185,27 @@ def without_leaks(train: GeoData, val: GeoData, bits: int, gap_km: float) -> tup
     if not keep.any():
         raise ValueError(f"{train.root}: every photo is a copy of, or near, one to evaluate on")
     return train.select(keep, "copies of, or near, photos to evaluate on"), notes
+
+
+def leaks_by_distance(train: GeoData, kept: GeoData, val: GeoData) -> str:
+    """How many photos to evaluate on lie near one to train on, and authors of both parts.
+
+    Args:
+        train: All that could have been trained on.
+        kept: What is trained on.
+        val: To evaluate on.
+    """
+    both = np.intersect1d(kept.authors, val.authors)
+    text = f"{len(both)} authors in both parts; of the photos to evaluate on {_near(kept, val)}"
+    if len(kept) == len(train):
+        return f"{text} of one to train on"
+    return f"{text} of one that is trained on; before photos were left out {_near(train, val)}"
+
+
+def _near(train: GeoData, val: GeoData) -> str:
+    """Shares of the photos to evaluate on that lie near one to train on."""
+    away = nearest_km(val.lat, val.lng, train.lat, train.lng)
+    return ", ".join(f"{(away <= km).mean():.1%} within {km:g} km" for km in _TOLD_KM)
 
 
 def _copies(train: GeoData, val: GeoData, bits: int) -> tuple[NDArray[np.int64], str]:
@@ -253,14 +274,19 @@ def in_cells(data: GeoData, atlas: Atlas) -> GeoData:
     return data.select(inside, "in no cell")
 
 
-def _labelled(data: GeoData) -> LabelledData:
-    """As the loaders take photos; positions are looked up by index, so there are no labels."""
+def as_labelled(data: GeoData, classes: ClassMap = _NO_CLASSES) -> LabelledData:
+    """As loaders take photos; positions are looked up by index, so there are no labels.
+
+    Args:
+        data: Photos.
+        classes: What a teacher's answers are of, where they are stored.
+    """
     return LabelledData(
         format=data.format,
-        root=data.root,
+        root=data.root if data.root.is_dir() else data.root.parent,
         files=data.files,
         labels=np.zeros(len(data), np.int64),
-        classes=ClassMap((0,), ("photo",)),
+        classes=classes,
     )
 
 
@@ -308,7 +334,7 @@ def make_places(
     transform = LabelTransform(seen.size, "none", crop=seen.crop, interpolation=seen.interpolation)
     rank, world = (0, 1) if alone else rank_and_world()
     loader = label_loader(
-        LabelledSet(_labelled(data), transform, cache=cache),
+        LabelledSet(as_labelled(data), transform, cache=cache),
         batch_size=batch_size,
         train=False,
         workers=workers,
@@ -319,18 +345,6 @@ def make_places(
     return Places(data, loader, evaluator)
 
 
-def training_loader(config: TrainGeo, data: GeoData, workers: int) -> ResumableLoader[LabelBatch]:
+def training_loader(config: PhotoTraining, data: GeoData, workers: int) -> Loader:
     """This process's share of the augmented pictures of each epoch, in whole batches."""
-    transform = LabelTransform(
-        config.model.size, config.augment, interpolation=config.interpolation
-    )
-    rank, world = rank_and_world()
-    return label_loader(
-        LabelledSet(_labelled(data), transform, config.common.seed, cache=config.cache),
-        batch_size=config.fit.batch_size,
-        train=True,
-        workers=workers,
-        seed=config.common.seed,
-        rank=rank,
-        world=world,
-    )
+    return photos.training_loader(config, as_labelled(data), workers)

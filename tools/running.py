@@ -16,11 +16,16 @@ from tasks.spec import WEIGHTS_NAME
 
 Config = TypeVar("Config")
 CONFIG_NAME = "config.json"
-_CHANGEABLE = ("--resume", "--workers", "--threads", "--device", "--json")
+# Flags that a resumed run may be given anew: how it computes, and how this process prints.
+_COMPUTING = ("threads", "device")
+_CHANGEABLE = ("--resume", "--workers", "--json", *(f"--{name}" for name in _COMPUTING))
 
 
 def resumed(config: Config, folder: Path) -> Config:
-    """The configuration of the run in a folder, with what may change taken from the new flags.
+    """The configuration of the run in a folder, with the new flags that may be given.
+
+    What is not given stays as it was: another number of threads adds up in another order, and
+    another device rounds otherwise, so the run would not end bit for bit as it would have.
 
     Raises:
         ValueError: If it is no run folder, or another flag was given.
@@ -29,17 +34,18 @@ def resumed(config: Config, folder: Path) -> Config:
     if not file.exists():
         raise ValueError(f"--resume {folder}: no {CONFIG_NAME} there; is it a run folder?")
     saved = from_json(type(config), json.loads(file.read_text()))
-    changed = [
-        a for a in sys.argv[1:] if a.startswith("--") and a.split("=")[0] not in _CHANGEABLE
-    ]
+    given = [a.split("=")[0] for a in sys.argv[1:] if a.startswith("--")]
+    changed = [flag for flag in given if flag not in _CHANGEABLE]
     if changed:
         raise ValueError(
             f"{changed[0]} cannot be changed on resume: the run goes on as it was configured"
         )
     new: Any = config
     old: Any = saved
-    common = replace(new.common, seed=old.common.seed, out=folder)
-    return replace(old, resume=folder, workers=new.workers, common=common)  # type: ignore[no-any-return]
+    anew = {name: getattr(new.common, name) for name in _COMPUTING if f"--{name}" in given}
+    common = replace(old.common, **anew, out=folder, json=new.common.json)
+    workers = new.workers if "--workers" in given else old.workers
+    return replace(old, resume=folder, workers=workers, common=common)  # type: ignore[no-any-return]
 
 
 def save_config(config: Any, folder: Path) -> None:
@@ -59,8 +65,13 @@ def new_run_folder(common: Common, preset: str) -> Path:
     """``--out``, or ``runs/<preset>/<time>``.
 
     Raises:
-        ValueError: If ``--out`` holds a run already.
+        ValueError: If ``--out`` holds a run already, or is not given to one process of several.
     """
+    if common.out is None and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise ValueError(
+            "--out is needed with several processes, each of which would name a new folder by its "
+            "own clock: add --out FOLDER, or go on with a run by --resume FOLDER"
+        )
     if common.out is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         folder = Path("runs") / preset / stamp

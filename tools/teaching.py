@@ -66,16 +66,17 @@ def open_teaching(
         if config.fit.compile:
             teacher.compile()
         if spec.targets is None:
-            return Teaching(spec, teacher.name, teacher.fingerprint(size), teacher)
+            known = teacher.fingerprint(size, softmax=answers == "classes")
+            return Teaching(spec, teacher.name, known, teacher)
     assert spec.targets is not None
     store = TargetStore(
         spec.targets, _header(config, data, teacher, answers, view, augment or config.augment)
     )
     _fill(store, teacher, config, data, view)
-    known = store.header
-    assert known.teacher is not None
-    assert known.fingerprint is not None
-    return Teaching(spec, known.teacher, known.fingerprint, store)
+    header = store.header
+    assert header.teacher is not None
+    assert header.fingerprint is not None
+    return Teaching(spec, header.teacher, header.fingerprint, store)
 
 
 def _header(
@@ -87,10 +88,11 @@ def _header(
     augment: str,
 ) -> TargetHeader:
     size = config.model.size
+    softmax = answers == "classes"
     with_look = view(config, data, 0, _BATCH)
     return TargetHeader(
         teacher=None if teacher is None else teacher.name,
-        fingerprint=None if teacher is None else teacher.fingerprint(size),
+        fingerprint=None if teacher is None else teacher.fingerprint(size, softmax=softmax),
         size=size,
         augment=augment,
         interpolation=config.interpolation,

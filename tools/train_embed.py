@@ -8,7 +8,7 @@ from functools import partial
 
 from configs.face_embedding import TrainEmbed, choose_embed_preset
 from tools import cli
-from tools.train_cls import read_flags
+from tools.training_flags import read_flags
 
 
 def main() -> None:

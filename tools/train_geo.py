@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from configs.geolocation import TrainGeo, choose_geo_preset
 from tools import cli
-from tools.train_cls import read_flags
+from tools.training_flags import read_flags
 
 
 def main() -> None:

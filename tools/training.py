@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from tasks.detection.model import (
 from tasks.detection.task import DetectionTask
 from tasks.engine import rank_and_world
 from tasks.spec import WEIGHTS_NAME
+from tasks.stopwatch import Stopwatch
 from tools import cli
 from tools.detection import (
     Validation,
@@ -47,7 +47,7 @@ def train_detector(config: TrainDet) -> None:
         ValueError: If data, weights or flags do not fit.
         InterruptedRun: If a signal stopped the training, after saving.
     """
-    started = time.perf_counter()
+    watch = Stopwatch()
     device = cli.prepare(config.common)
     folder = config.resume or new_run_folder(config.common, config.preset)
     path = data_or_scenes(config.data, config.common.seed)
@@ -57,11 +57,11 @@ def train_detector(config: TrainDet) -> None:
             f"{path}: {len(train_data)} training images are too few; batch norm needs two or more "
             "per process"
         )
-    model, card = _make_model(config, train_data, path)
+    model, card = make_model(config, train_data, path)
     val_data = open_examined(path, "val", config.model, train=False)
     if is_first():
         save_config(config, folder)
-    _fit(config, model, card, train_data, val_data, folder=folder, device=device)
+    _fit(config, model, card, train_data, val_data, folder=folder, device=device, watch=watch)
     if not is_first():
         return
     best, card = load_detector(folder, post=config.post)
@@ -73,11 +73,10 @@ def train_detector(config: TrainDet) -> None:
         folder=folder,
         device=device,
         title=f"{card.model['framework']} run",
+        watch=watch,
     )
-    minutes = (time.perf_counter() - started) / 60
-    data = {"folder": str(folder), "minutes": round(minutes, 2), **report}
     text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    cli.result(config.common, data, f"{text}\ntook {minutes:.1f} minutes")
+    cli.result(config.common, report, f"{text}\ntook {report['minutes']:.1f} minutes")
 
 
 def _fit(
@@ -89,9 +88,10 @@ def _fit(
     *,
     folder: Path,
     device: str,
+    watch: Stopwatch,
 ) -> None:
     rank, world = rank_and_world()
-    loader = _train_loader(config, data, rank=rank, world=world)
+    loader = training_loader(config, data, rank=rank, world=world)
     validation = _validation(config, val_data, card.classes, rank=rank, world=world)
     task = DetectionTask(model, config.fit, config.common.seed, validation.evaluator)
     fit_and_keep(
@@ -102,12 +102,14 @@ def _fit(
         folder=folder,
         device=device,
         resume=config.resume is not None,
+        watch=watch,
     )
 
 
-def _train_loader(
+def training_loader(
     config: TrainDet, data: DetectionData, *, rank: int = 0, world: int = 1, workers: int = -1
 ) -> ResumableLoader[DetectionBatch]:
+    """A process's share of the augmented pictures of each epoch, in whole batches."""
     spec = config.model
     transform = DetectionTransform(spec.size, config.augment, keep_aspect=spec.keep_aspect)
     return detection_loader(
@@ -135,7 +137,7 @@ def _validation(
     )
 
 
-def _make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[Detector, Card]:
+def make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[Detector, Card]:
     """The detector to train, and the card of what it will be."""
     torch.manual_seed(config.common.seed)
     flavour = detector_flavour(config.model.backbone)
@@ -177,5 +179,5 @@ def _make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[Dete
 
 
 def _calibrate(config: TrainDet, model: Detector, data: DetectionData) -> None:
-    pairs = zip(range(CALIBRATION_BATCHES), _train_loader(config, data, workers=0), strict=False)
+    pairs = zip(range(CALIBRATION_BATCHES), training_loader(config, data, workers=0), strict=False)
     calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])

@@ -1,8 +1,7 @@
 """Keras' MobileNet in its three kinds of file: .h5, .weights.h5 and .keras.
 
-Keras pads every halving convolution by (0, 1) at the end, which is SAME where its input is even.
-So an imported network answers as the original does for sizes that are multiples of 32; for others
-(225 -> 7x7 maps there, 8x8 here) import is refused.
+Keras pads halving depthwise convolutions by (0, 1) at the end, which is SAME where their input is
+even: for sizes that are multiples of 32. At others its maps are smaller (225 -> 7x7, not 8x8).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from backbone.formats.network import HEAD_BIAS, HEAD_WEIGHT, Layout, Network, co
 from backbone.formats.partial import TENSORFLOW, PartialFlavour
 from backbone.formats.slim import size_from_name, to_torch
 
-_STATED = PartialFlavour(padding="same", bn_eps=1e-3, activation="relu6")
+_STATED = PartialFlavour(padding="keras", bn_eps=1e-3, activation="relu6")
 _PARTS = ("/kernel", "/gamma", "/beta", "/moving_mean", "/moving_variance")
 _VARS = ("/vars/0", "/vars/0", "/vars/1", "/vars/2", "/vars/3")
 _ZIPPED = "model.weights.h5"
@@ -86,7 +85,7 @@ def read_keras(path: Path) -> Network:
     size = _config_size(config)
     stated = replace(network.stated, size=size, bn_eps=_config_eps(config) or 1e-3)
     usual = replace(network.usual, size=size_from_name(path.name))
-    return replace(network, stated=stated, usual=usual, only_even=True)
+    return replace(network, stated=stated, usual=usual)
 
 
 def _read_arrays(h5py: Any, file: Any) -> dict[str, Tensor]:

@@ -11,17 +11,21 @@ from torch import Tensor
 from backbone.formats.partial import PartialFlavour
 from backbone.layers import scale_channels
 from backbone.mobilenet_v1 import BLOCKS, MobileNetV1
+from backbone.spec import Variant
 
 # Our names of the body's convolutions, in order of execution.
 CONVS = (
     "0",
     *(f"{block}.{part}" for block in range(1, 14) for part in ("depthwise", "pointwise")),
 )
+# Behind them, in the variant conv_head.
+CONV_HEAD = "14"
 # What follows a convolution's name in our state dict.
 CONV_PARTS = ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
 HEAD_WEIGHT, HEAD_BIAS = "head.2.weight", "head.2.bias"
 BODY = "body."
 _STEM, _LAST = f"{BODY}layers.0.conv.weight", f"{BODY}layers.13.pointwise.conv.weight"
+_HEAD_CONV = f"{BODY}layers.{CONV_HEAD}.conv.weight"
 _COUNTER = "num_batches_tracked"
 
 
@@ -55,7 +59,7 @@ class Network:
         stated: What the file says of the flavour.
         usual: What else usually holds for its kind.
         folded: Batch norm carries only an offset.
-        only_even: Its padding equals SAME only where every map that is halved is even.
+        variant: Of MobileNet: standard or conv_head.
     """
 
     name: str
@@ -65,7 +69,7 @@ class Network:
     stated: PartialFlavour
     usual: PartialFlavour
     folded: bool = False
-    only_even: bool = False
+    variant: Variant = "standard"
 
     @property
     def columns(self) -> int:
@@ -79,12 +83,14 @@ def conv_names(
     """Their name of each tensor of the body, by ours.
 
     Args:
-        convolutions: Their names of the 27 convolutions in order, without the last part.
+        convolutions: Their names of the 27 convolutions in order, without the last part; a 28th
+            is the variant conv_head's.
         norms: Of the batch norms, likewise.
         parts: Last part of kernel, scale, offset, mean and variance.
     """
     names = {}
-    for ours, conv, norm in zip(CONVS, convolutions, norms, strict=True):
+    every = (*CONVS, CONV_HEAD)[: max(len(convolutions), len(CONVS))]
+    for ours, conv, norm in zip(every, convolutions, norms, strict=True):
         for part, theirs in zip(CONV_PARTS, parts, strict=True):
             prefix = conv if part == CONV_PARTS[0] else norm
             names[f"{BODY}layers.{ours}.{part}"] = f"{prefix}{theirs}"
@@ -128,10 +134,11 @@ def fit(
     if HEAD_WEIGHT in state:  # Some frameworks have a 1x1 convolution here.
         state[HEAD_WEIGHT] = _squeezed(state[HEAD_WEIGHT])
     alpha = find_alpha(name, state)
-    check_state(name, state, alpha, names)
-    for conv in CONVS:
+    variant: Variant = "conv_head" if _HEAD_CONV in names else "standard"
+    check_state(name, state, alpha, names, variant)
+    for conv in (*CONVS, CONV_HEAD)[: len(CONVS) + (variant == "conv_head")]:
         state[f"{BODY}layers.{conv}.bn.{_COUNTER}"] = torch.tensor(0)
-    return Network(name, layout.kind, state, alpha, layout.stated, layout.usual)
+    return Network(name, layout.kind, state, alpha, layout.stated, layout.usual, variant=variant)
 
 
 def _squeezed(weight: Tensor) -> Tensor:
@@ -157,7 +164,11 @@ def find_alpha(name: str, state: Mapping[str, Tensor]) -> float:
 
 
 def check_state(
-    name: str, state: Mapping[str, Tensor], alpha: float, names: Mapping[str, str]
+    name: str,
+    state: Mapping[str, Tensor],
+    alpha: float,
+    names: Mapping[str, str],
+    variant: Variant = "standard",
 ) -> None:
     """Compare all shapes with the network's, and look for values that no network has.
 
@@ -165,7 +176,7 @@ def check_state(
         ValueError: Naming the tensor in their words.
     """
     with torch.device("meta"):
-        body = MobileNetV1(alpha)
+        body = MobileNetV1(alpha, variant=variant)
     wanted = {f"{BODY}{key}": tuple(value.shape) for key, value in body.state_dict().items()}
     if HEAD_BIAS in state:
         columns = state[HEAD_BIAS].numel()

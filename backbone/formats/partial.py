@@ -19,7 +19,7 @@ class PartialFlavour:
     """Conventions of the weights, for sources that do not tell them."""
 
     padding: Padding | None = None
-    """same (TensorFlow) or symmetric (PyTorch, Caffe)."""
+    """same (TensorFlow), symmetric (PyTorch, Caffe) or keras (as SAME but on odd sizes)."""
     bn_eps: float | None = None
     """Batch-norm epsilon: 1e-3 in TensorFlow and Keras, 1e-5 in PyTorch and Caffe."""
     activation: str | None = None
@@ -83,7 +83,7 @@ def resolve(
 
 
 _HINTS = {
-    "padding": "same|symmetric",
+    "padding": "same|symmetric|keras",
     "bn_eps": "1e-5 (1e-3 from TensorFlow)",
     "activation": "relu6|relu|leaky_relu:SLOPE",
     "size": "PIXELS",

@@ -34,13 +34,15 @@ _SYMMETRIC = PartialFlavour(padding="symmetric", bn_eps=1e-5, activation="relu6"
 _STAGES = (1, 2, 2, 6, 2)
 
 
-def _timm() -> Layout:
+def _timm(*, conv_head: bool) -> Layout:
     convs, norms = ["conv_stem"], ["bn1"]
     for stage, blocks in enumerate(_STAGES):
         for block in range(blocks):
             at = f"blocks.{stage}.{block}"
             convs += [f"{at}.conv_dw", f"{at}.conv_pw"]
             norms += [f"{at}.bn1", f"{at}.bn2"]
+    if conv_head:
+        convs, norms = [*convs, "conv_head"], [*norms, "bn2"]
     usual = PartialFlavour(
         size=224,
         mean=(0.5,) * 3,
@@ -54,7 +56,7 @@ def _timm() -> Layout:
     return Layout("timm's mobilenetv1", names, _SYMMETRIC, usual)
 
 
-TIMM = _timm()
+TIMM, TIMM_CONV_HEAD = _timm(conv_head=False), _timm(conv_head=True)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -126,13 +128,8 @@ def read_pytorch(path: Path, key_map: Path | None = None) -> Network:
     if key_map is not None:
         return fit(name, state, Layout(f"mapped by {key_map}", read_key_map(key_map), usual=PLAIN))
     if "conv_stem.weight" in state and "blocks.0.0.conv_dw.weight" in state:
-        if "conv_head.weight" in state:
-            raise ValueError(
-                f"{path}: timm's mobilenetv1_100h: it has one more convolution (conv_head, bn2) "
-                "before its classifier, which the paper's network has not; mobilenetv1_100 and "
-                "mobilenetv1_125 are read"
-            )
-        return _with_config(fit(name, state, TIMM), path.with_name("config.json"))
+        layout = TIMM_CONV_HEAD if "conv_head.weight" in state else TIMM
+        return _with_config(fit(name, state, layout), path.with_name("config.json"))
     is_ordered = path.read_bytes()[8:9] != b"{"
     return fit(name, state, _by_order(name, state, is_ordered))
 

@@ -72,7 +72,7 @@ class Score(TypedDict):
 
 
 def columns_in(model: ClassMap, data: ClassMap) -> NDArray[np.int64] | None:
-    """The data's column of each of the model's, by name; None if both have the same classes.
+    """The data's column of each of the model's, by name or WordNet id; None if they are the same.
 
     Args:
         model: Classes of the model.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from backbone.flavour import Flavour
 from backbone.formats.network import BODY, HEAD_BIAS, HEAD_WEIGHT, Network
 from backbone.formats.partial import PartialFlavour, resolve
+from backbone.imagenet_classes import WORDNET_IDS
 from backbone.mobilenet_v1 import MobileNetV1
 from datasets.types import ClassMap
 from tasks.card import Card, load_into
@@ -18,8 +20,12 @@ from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
 
 BODY_TASK = "body"
-# ImageNet's thousand classes and TensorFlow's background before them.
-_WITH_BACKGROUND = 1001
+# ImageNet's thousand classes, and TensorFlow's background before them.
+_IMAGENET = len(WORDNET_IDS)
+_WITH_BACKGROUND = _IMAGENET + 1
+# The first of them in every list of their names.
+_FIRST = "tench"
+_WNID = re.compile(r"n(\d{8})\b[\s:,]*(.*)")
 _BACKGROUND = ("background", "???", "dummy")
 _STRIDE = 32
 
@@ -59,22 +65,24 @@ def import_network(
     Args:
         network: As :func:`~backbone.formats.recognise.read_network` reads it.
         given: What the user says of its flavour.
-        labels: Text file with a class name per line, in the order of the columns; a first line
-            ``background`` stands for the background column. By default they are numbered.
+        labels: Text file with a class per line, in the order of the columns: a name, a WordNet id
+            (n01440764) or both; a first line ``background`` stands for the background column. By
+            default they are numbered, but for 1000 or 1001 columns: those are ImageNet's.
 
     Raises:
         ValueError: If the flavour is not known in full or contradicts the file, the class names
             are too few or too many, or a tensor does not fit.
     """
     flavour = resolve(network.name, network.stated, network.usual, given or PartialFlavour())
-    _check_size(network, flavour)
+    if flavour.padding == "keras" and flavour.input.size % _STRIDE == 0:
+        flavour = replace(flavour, padding="same")  # Equal there, and what every head is made for.
     source = f"imported from {Path(network.name).name} ({network.kind})"
     if not network.columns:
         if labels is not None:
             raise ValueError(f"--labels {labels}: {network.name} has no classifier, only a body")
         return _import_body(network, flavour, f"body {source}")
     classes, background = class_map(network, labels)
-    spec = ClassifierSpec(alpha=network.alpha, size=flavour.input.size)
+    spec = ClassifierSpec(alpha=network.alpha, variant=network.variant, size=flavour.input.size)
     model = build_classifier(spec, len(classes), flavour)
     state = dict(network.state)
     for key in (HEAD_WEIGHT, HEAD_BIAS) if background else ():
@@ -92,26 +100,22 @@ def import_network(
 
 
 def _import_body(network: Network, flavour: Flavour, source: str) -> Imported:
-    body = MobileNetV1(network.alpha, flavour)
+    body = MobileNetV1(network.alpha, flavour, variant=network.variant)
     state = {key.removeprefix(BODY): value for key, value in network.state.items()}
     load_into(body, state, network.name)
     card = Card(
         task=BODY_TASK,
-        model={"backbone": "mobilenet_v1", "alpha": network.alpha},
+        model={
+            "backbone": "mobilenet_v1",
+            "alpha": network.alpha,
+            "variant": network.variant,
+        },
         flavour=flavour,
         classes=ClassMap((), ()),
         source=source,
         folded=network.folded,
     )
     return Imported(body.eval(), card)
-
-
-def _check_size(network: Network, flavour: Flavour) -> None:
-    if network.only_even and flavour.input.size % _STRIDE:
-        raise ValueError(
-            f"{network.name}: {network.kind} pads (0, 1) where it halves a map, which differs "
-            f"from SAME at --size {flavour.input.size}; give a multiple of {_STRIDE}"
-        )
 
 
 def class_map(network: Network, labels: Path | None) -> tuple[ClassMap, bool]:
@@ -123,22 +127,26 @@ def class_map(network: Network, labels: Path | None) -> tuple[ClassMap, bool]:
     columns = network.columns
     if labels is None:
         background = columns == _WITH_BACKGROUND
-        names = [f"class {k}" for k in range(1, columns + (not background))]
-        return ClassMap.from_names(names), background
-    names, has_background = _read_names(labels)
-    extra = columns - len(names)
+        if columns in (_IMAGENET, _WITH_BACKGROUND):
+            return ClassMap(WORDNET_IDS, tuple(f"n{k:08d}" for k in WORDNET_IDS)), background
+        return ClassMap.from_names([f"class {k}" for k in range(1, columns + 1)]), False
+    classes, has_background = _read_classes(labels)
+    extra = columns - len(classes)
     if extra == 0:
-        return ClassMap.from_names(names), False
+        return classes, False
     if extra == 1 and (has_background or columns == _WITH_BACKGROUND):
-        return ClassMap.from_names(names), True
+        return classes, True
     raise ValueError(
-        f"{network.name}: {columns} class columns, but {len(names)} class names in {labels}"
+        f"{network.name}: {columns} class columns, but {len(classes)} class names in {labels}"
         + ("; if the first column is background, write that in the first line" * (extra == 1))
     )
 
 
-def _read_names(labels: Path) -> tuple[list[str], bool]:
-    """Names, each told from its double by its number, and whether background comes first."""
+def _read_classes(labels: Path) -> tuple[ClassMap, bool]:
+    """Classes, each told from its double by its number, and whether background comes first.
+
+    WordNet ids are those of the file; to a thousand names from the tench on, ImageNet's.
+    """
     try:
         lines = labels.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -146,7 +154,17 @@ def _read_names(labels: Path) -> tuple[list[str], bool]:
     names = [line.strip() for line in lines if line.strip()]
     has_background = bool(names) and names[0].lower() in _BACKGROUND
     names = names[1:] if has_background else names
+    ids, found = None, [match for name in names if (match := _WNID.fullmatch(name))]
+    if names and len(found) == len(names):
+        ids = tuple(int(match[1]) for match in found)
+        names = [match[2] or match[0] for match in found]
     # ImageNet's usual list has two cranes (bird and machine) and two maillots.
     twice = {name for name in names if names.count(name) > 1}
     shown = [f"{n} (class {k})" if n in twice else n for k, n in enumerate(names, start=1)]
-    return shown, has_background
+    if ids is None and len(shown) == _IMAGENET and shown[0].lower().startswith(_FIRST):
+        ids = WORDNET_IDS
+    try:
+        classes = ClassMap.from_names(shown) if ids is None else ClassMap(ids, tuple(shown))
+    except ValueError as error:
+        raise ValueError(f"--labels {labels}: {error}") from error
+    return classes, has_background

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backbone.layers import fold_batchnorm
-from datasets.types import ClassMap, LabelBatch
+from datasets.types import ClassMap, LabelBatch, PhotoBatch
 from tasks.classification.model import Classifier
-from tasks.inference import ready_batches
+from tasks.deploy.runtime import Exported
+from tasks.inference import exported_answers, ready_batches
+
+# The least probability that has a logarithm.
+_TINY = 1e-37
 
 
 class Answer(NamedTuple):
@@ -29,18 +33,27 @@ class Answer(NamedTuple):
 
 
 def classify(
-    model: Classifier, loader: Iterable[LabelBatch], device: str, label: str
+    model: Classifier | Exported,
+    loader: Iterable[LabelBatch] | Iterable[PhotoBatch],
+    device: str,
+    label: str,
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Yield image ids and logits (B, C) of each batch, the latter on the device.
 
     Args:
-        model: In evaluation mode.
-        loader: Of batches.
+        model: In evaluation mode; or an export, whose probabilities become logarithms.
+        loader: Of batches; for an export, of photos as they are.
         device: To compute on.
         label: Of the progress bar.
     """
+    if isinstance(model, Exported):
+        photos = cast("Iterable[PhotoBatch]", loader)
+        for image_ids, answers in exported_answers(model, photos, label):
+            shares = np.stack([answer["probabilities"] for answer in answers])
+            yield image_ids, torch.from_numpy(np.log(np.maximum(shares, _TINY)))
+        return
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for batch, images in ready_batches(loader, device, label):
+    for batch, images in ready_batches(cast("Iterable[LabelBatch]", loader), device, label):
         with torch.inference_mode():
             logits = model.raw(images)
         yield batch["image_ids"], logits
@@ -89,3 +102,24 @@ class LabelPredictor:
                 best.indices.tolist(), best.values.tolist(), strict=True
             )
         ]
+
+
+class ExportedLabels:
+    """An export in the place of a :class:`LabelPredictor`.
+
+    Args:
+        exported: Of a classifier.
+    """
+
+    def __init__(self, exported: Exported) -> None:
+        self.classes, self._exported = exported.card.classes, exported
+
+    def __call__(self, images: Sequence[NDArray[np.uint8]], top: int = 5) -> list[Answer]:
+        """As :meth:`LabelPredictor.__call__`."""
+        found = []
+        for answer in self._exported(images):
+            shares = answer["probabilities"]
+            best = np.argsort(-shares, kind="stable")[:top].tolist()
+            names = [self.classes.names[column] for column in best]
+            found.append(Answer(names, shares[best].tolist()))
+        return found

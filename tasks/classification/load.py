@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from backbone.flavour import Flavour
+from backbone.body import Body
+from backbone.flavour import refuse_other_flavour
 from datasets.types import ClassMap
 from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 from tasks.classification.model import Classifier, build_classifier
@@ -16,8 +16,6 @@ from tasks.classification.spec import ClassifierSpec
 from tasks.spec import flag_of
 
 TASK = "classification"
-# The rows of the last layer belong to the classes; the rest of a head does not.
-_ROWS = ("head.2.weight", "head.2.bias")
 
 
 def load_classifier(path: Path) -> tuple[Classifier, Card]:
@@ -44,7 +42,7 @@ def start_classifier(model: Classifier, classes: ClassMap, path: Path) -> tuple[
     """Fill a classifier with the weights of another model, for fine-tuning.
 
     The body comes from weights of any task; resolution and stem stride may differ. From a
-    classifier the head comes too: classes of the same name keep their rows, whatever their
+    classifier the head comes too: the same classes keep their rows, whatever their
     column; new classes keep their fresh ones.
 
     Args:
@@ -60,7 +58,7 @@ def start_classifier(model: Classifier, classes: ClassMap, path: Path) -> tuple[
     """
     state, card = load_weights(path)
     refuse_other_body(model.spec, card, path)
-    _check_flavour(path, card.flavour, model.body.flavour)
+    refuse_other_flavour(str(path), card.flavour, model.body.flavour)
     fresh = model.state_dict()
     if card.task != TASK:
         body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
@@ -68,13 +66,18 @@ def start_classifier(model: Classifier, classes: ClassMap, path: Path) -> tuple[
         load_into(model, {**head, **body}, str(path))
         return card, list(classes.names)
     columns = torch.from_numpy(classes.labels_in(card.classes)[1:]) - 1
-    for key in _ROWS:
+    for key in class_rows(model.body):
         if key not in state or len(state[key]) != len(card.classes):
             raise ValueError(f"{path}: {key!r} has not one row for each of the card's classes")
         state[key] = _choose_rows(state[key], fresh[key], columns)
     load_into(model, state, str(path))
     new = [n for n, c in zip(classes.names, columns.tolist(), strict=True) if c < 0]
     return card, new
+
+
+def class_rows(body: Body) -> tuple[str, str]:
+    """Names of a model's tensors with a row for each class; the rest of a head has none."""
+    return f"head.{body.class_layer}.weight", f"head.{body.class_layer}.bias"
 
 
 def refuse_other_body(spec: ClassifierSpec, card: Card, path: Path) -> None:
@@ -91,13 +94,6 @@ def refuse_other_body(spec: ClassifierSpec, card: Card, path: Path) -> None:
                 f"{path}: the weights have {name} {theirs}, the model to train {ours}; "
                 f"choose --{flag_of(name)} {theirs}"
             )
-
-
-def _check_flavour(path: Path, theirs: Flavour, ours: Flavour) -> None:
-    """Size and crop may change; whatever else the body has learnt to expect may not."""
-    same = replace(theirs.input, size=ours.input.size, crop=ours.input.crop)
-    if replace(theirs, input=same) != ours:
-        raise ValueError(f"{path}: the weights have {theirs}, the model to train {ours}")
 
 
 def _choose_rows(old: Tensor, fresh: Tensor, columns: Tensor) -> Tensor:

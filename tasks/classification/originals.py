@@ -18,11 +18,12 @@ from backbone.formats.network import Network
 from backbone.formats.pytorch import TIMM, read_state
 from backbone.formats.recognise import is_tflite
 from backbone.layers import Normalize
+from backbone.spec import Variant
 from backbone.tflite import read_tflite
 from tasks.classification.imported import BODY_TASK, Imported
 
 _POOLED = "AvgPool"
-_TIMM_ALPHAS = (1.0, 1.25)
+_TIMM_ALPHAS: dict[Variant, tuple[float, ...]] = {"standard": (1.0, 1.25), "conv_head": (1.0,)}
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,22 @@ class Comparison:
 
 
 def runtime_of(source: Path, network: Network) -> tuple[str, str]:
-    """The runtime for a source and its module, installed or not; no module if there is none."""
+    """The runtime for a source and its module, or two empty names."""
     if is_tflite(source):
         return "LiteRT", "ai_edge_litert"
-    if network.kind == TIMM.kind and network.alpha in _TIMM_ALPHAS:
+    if network.kind == TIMM.kind and network.alpha in _TIMM_ALPHAS[network.variant]:
         return "timm", "timm"
     if network.kind == BY_NAME.kind:
         return "Keras", "keras"
-    return f"a runtime for {network.kind}", ""
+    return "", ""
+
+
+def why_not_compared(source: Path, network: Network) -> str:
+    """Why :func:`compare` gave nothing, in a sentence."""
+    runtime, _ = runtime_of(source, network)
+    if runtime:
+        return f"not compared with the original: {runtime} is not installed here"
+    return f"not compared with the original: no runtime of {network.kind} is supported"
 
 
 def compare(
@@ -75,7 +84,7 @@ def compare(
     images: Tensor,
     head: Path | None = None,
 ) -> Comparison | None:
-    """Run both; None where the original's runtime is not installed or does not exist.
+    """Run both; None where the original's runtime is not installed or not supported.
 
     Args:
         source: The original file.
@@ -149,7 +158,8 @@ def run_timm(source: Path, network: Network, inputs: Tensor) -> Tensor:
     """Timm's probabilities, or its pooled features where there is no classifier."""
     import timm
 
-    name = f"mobilenetv1_{round(100 * network.alpha):03d}"
+    ending = "h" if network.variant == "conv_head" else ""
+    name = f"mobilenetv1_{round(100 * network.alpha):03d}{ending}"
     model = timm.create_model(name, pretrained=False, num_classes=network.columns)
     file = source / "model.safetensors" if source.is_dir() else source
     model.load_state_dict(read_state(file))

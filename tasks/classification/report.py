@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ from backbone.cost import Cost
 from datasets.types import ClassMap
 from tasks.classification.calibration import NUM_BINS, Bin
 from tasks.classification.evaluator import MEANINGS, Score, by_recall, unknown_note
-from tasks.files import write_text
 from tasks.page import Page
 from tasks.plots import confusion_plot, history_plot, most_confused
+from tasks.stopwatch import Stopwatch, write_summary
 
 Image = NDArray[np.uint8]
 _PICTURES = 12
@@ -47,6 +46,7 @@ class ReportData:
         files: Name of each photo, by image id.
         history: Rows (step, name, value) of the training; empty after a mere evaluation.
         facts: Name and value pairs for the summary table.
+        watch: Of the run, for its minutes; None after a mere evaluation.
     """
 
     title: str
@@ -59,6 +59,7 @@ class ReportData:
     files: Sequence[str]
     history: Sequence[tuple[int, str, float]]
     facts: Sequence[tuple[str, str]]
+    watch: Stopwatch | None = None
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,7 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
         page.pictures(_picture(data, case) for case in doubtful)
     page.write(folder / "report.html")
     summary = _summary(data, wrong, doubtful, pairs)
-    write_text(folder / "report.json", json.dumps(summary, indent=1))
-    return summary
+    return write_summary(folder, summary, data.watch)
 
 
 def _write_numbers(page: Page, data: ReportData) -> None:

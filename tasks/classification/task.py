@@ -12,7 +12,6 @@ from datasets.types import LabelBatch
 from tasks.base import Task
 from tasks.classification.evaluator import LabelEvaluator, Score
 from tasks.classification.model import Classifier
-from tasks.distillation.teacher import is_same
 from tasks.distillation.teaching import Teaching
 from tasks.spec import FitSpec
 
@@ -83,11 +82,8 @@ class ClassificationTask(Task):
             ValueError: If it is another now: the run would not be the same.
         """
         super().on_load_checkpoint(checkpoint)
-        if self._teaching and not is_same(checkpoint.get("teacher"), self._teaching.fingerprint):
-            raise ValueError(
-                f"--teacher {self._teaching.name} has other weights than when the run began; go "
-                "on with the same ones"
-            )
+        if self._teaching is not None:
+            self._teaching.refuse_other(checkpoint.get("teacher"))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the answers of the evaluation before."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -37,6 +40,25 @@ def sigmoid_loss(logits: Tensor, teacher: Tensor) -> Tensor:
         teacher: (B, A) logits of the teacher.
     """
     return functional.binary_cross_entropy_with_logits(logits, teacher.sigmoid())
+
+
+def cells_loss(
+    logits: Tensor, teacher: Tensor, sizes: Sequence[int], temperature: float
+) -> Tensor:
+    """Cells of the globe in one partition or several: :func:`softmax_loss` of each head.
+
+    Args:
+        logits: (B, C) of the student, the cells of all partitions one after the other.
+        teacher: (B, C) logits of the teacher, or log probabilities, of the same cells.
+        sizes: Cells of each partition; they add up to C.
+        temperature: By which both are divided, above 0.
+
+    Returns:
+        Mean over heads and batch, as the losses against the labels are.
+    """
+    pairs = zip(*(torch.split(one, list(sizes), dim=1) for one in (logits, teacher)), strict=True)
+    losses = [softmax_loss(ours, theirs, temperature) for ours, theirs in pairs]
+    return torch.stack(losses).mean()
 
 
 def embedding_loss(embeddings: Tensor, teacher: Tensor) -> Tensor:

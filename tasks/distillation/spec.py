@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from tasks.spec import flag_of
 
@@ -61,5 +62,29 @@ class DistillSpec:
         """Whether there is anything to learn from."""
         return self.teacher is not None or self.targets is not None
 
+    def refuse_unused(self, loss: Any) -> None:
+        """Refuse flags of a loss against labels where labels are not used.
+
+        Args:
+            loss: Dataclass of the flags; its ``dropout`` serves any loss.
+
+        Raises:
+            ValueError: Naming the first that was given.
+        """
+        if not self.is_on or self.distill_weight < 1:
+            return
+        for field in fields(loss):
+            value = getattr(loss, field.name)
+            if field.name != "dropout" and value != field.default:
+                raise ValueError(
+                    f"--{flag_of(field.name)} {_shown(value)} does nothing beside a teacher that "
+                    "tells all: leave it out, or learn from labels as well by --distill-weight .5"
+                )
+
     def _is_foreign(self) -> bool:
         return self.teacher is not None and self.teacher.startswith((TIMM, TORCHVISION))
+
+
+def _shown(value: Any) -> str:
+    """A flag's value as it is typed."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

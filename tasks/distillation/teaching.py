@@ -12,7 +12,7 @@ from torch import Tensor
 from tasks.distillation.losses import softmax_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.targets import TargetStore
-from tasks.distillation.teacher import Fingerprint, Teacher
+from tasks.distillation.teacher import Fingerprint, Teacher, is_same
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,21 @@ class Teaching:
     def __deepcopy__(self, _memo: dict[int, Any]) -> Teaching:
         """The same one: a copy of a student, as weights are averaged in, has the same teacher."""
         return self
+
+    def refuse_other(self, fingerprint: Fingerprint | None) -> None:
+        """See whether a checkpoint was made with this teacher.
+
+        Args:
+            fingerprint: That the checkpoint tells.
+
+        Raises:
+            ValueError: If it was another: the run would not be the same.
+        """
+        if not is_same(fingerprint, self.fingerprint):
+            raise ValueError(
+                f"--teacher {self.name} has other weights than when the run began; go on with "
+                "the same ones"
+            )
 
     def lesson(self, epoch: int, image_ids: Sequence[int]) -> Lesson:
         """What is to be learnt from a batch.

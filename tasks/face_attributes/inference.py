@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from backbone.layers import fold_batchnorm
 from datasets.types import ClassMap
+from tasks.deploy.runtime import Exported
 from tasks.face_attributes.model import AttributeNet
 
 
@@ -59,10 +60,30 @@ class AttributePredictor:
         batch = torch.from_numpy(squares).permute(0, 3, 1, 2).to(self.device)
         with torch.inference_mode():
             shares = self._model.raw(batch).float().sigmoid().cpu().numpy()
-        found = []
-        for row in shares:
-            order = np.argsort(-row, kind="stable")
-            names = [self.attributes.names[column] for column in order.tolist()]
-            present = (row >= self._thresholds)[order].tolist()
-            found.append(Traits(names, row[order].tolist(), present))
-        return found
+        return [_traits(row, row >= self._thresholds, self.attributes) for row in shares]
+
+
+def _traits(
+    shares: NDArray[np.float32], present: NDArray[np.bool_], attributes: ClassMap
+) -> Traits:
+    order = np.argsort(-shares, kind="stable")
+    names = [attributes.names[column] for column in order.tolist()]
+    return Traits(names, shares[order].tolist(), present[order].tolist())
+
+
+class ExportedAttributes:
+    """An export in the place of an :class:`AttributePredictor`.
+
+    Args:
+        exported: Of a network of attributes.
+    """
+
+    def __init__(self, exported: Exported) -> None:
+        self.attributes, self._exported = exported.card.classes, exported
+
+    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Traits]:
+        """Attributes of some (H, W, 3) RGB pictures."""
+        return [
+            _traits(answer["probabilities"], answer["present"], self.attributes)
+            for answer in self._exported(images)
+        ]

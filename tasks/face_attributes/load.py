@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from backbone.flavour import refuse_other_flavour
 from datasets.types import ClassMap
 from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
-from tasks.classification.load import refuse_other_body
+from tasks.classification.load import class_rows, refuse_other_body
 from tasks.classification.spec import ClassifierSpec
 from tasks.face_attributes.model import AttributeNet, build_attribute_net
 
 TASK = "face_attributes"
-# Tensors with a row for each attribute.
-_ROWS = ("head.2.weight", "head.2.bias", "thresholds")
 
 
 def load_attribute_net(path: Path) -> tuple[AttributeNet, Card]:
@@ -59,10 +57,7 @@ def start_attribute_net(
     """
     state, card = load_weights(path)
     refuse_other_body(model.spec, card, path)
-    ours, theirs = model.body.flavour, card.flavour
-    same = replace(theirs.input, size=ours.input.size, crop=ours.input.crop)
-    if replace(theirs, input=same) != ours:
-        raise ValueError(f"{path}: the weights have {theirs}, the model to train {ours}")
+    refuse_other_flavour(str(path), card.flavour, model.body.flavour)
     fresh = model.state_dict()
     start = {
         key: state.get(key, value) if key.startswith(BODY_PREFIX) else value
@@ -71,7 +66,7 @@ def start_attribute_net(
     columns = torch.full((len(attributes),), -1)
     if card.task == TASK:
         columns = torch.from_numpy(attributes.labels_in(card.classes)[1:]) - 1
-        for key in _ROWS:
+        for key in (*class_rows(model.body), "thresholds"):
             if key not in state or len(state[key]) != len(card.classes):
                 raise ValueError(f"{path}: {key!r} has not one row for each of the attributes")
             start[key] = fresh[key].clone()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ from backbone.cost import Cost
 from datasets.types import ClassMap
 from tasks.classification.draw import draw_answer
 from tasks.face_attributes.evaluator import MEANINGS, Score, by_gain, notes_on
-from tasks.files import write_text
 from tasks.page import Page
 from tasks.plots import history_plot
+from tasks.stopwatch import Stopwatch, write_summary
 
 Image = NDArray[np.uint8]
 _PICTURES = 12
@@ -43,10 +42,11 @@ class ReportData:
         cost: Of the network for one image.
         read: Gives the photo of an image id.
         explain: Gives what the network saw of a photo, coloured where it speaks for an attribute
-            (the data's column).
+            (the data's column); None shows photos as they are.
         files: Name of each photo, by image id.
         history: Rows (step, name, value) of the training; empty after a mere evaluation.
         facts: Name and value pairs for the summary table.
+        watch: Of the run, for its minutes; None after a mere evaluation.
     """
 
     title: str
@@ -55,10 +55,11 @@ class ReportData:
     score: Score
     cost: Cost
     read: Callable[[int], Image]
-    explain: Callable[[Image, int], Image]
+    explain: Callable[[Image, int], Image] | None
     files: Sequence[str]
     history: Sequence[tuple[int, str, float]]
     facts: Sequence[tuple[str, str]]
+    watch: Stopwatch | None = None
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,15 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
     page = Page(data.title, data.command)
     _write_numbers(page, data)
     _write_attributes(page, data)
+    coloured = (
+        "Coloured where the photo speaks for the attribute (Grad-CAM; red most). "
+        if data.explain is not None
+        else ""
+    )
     page.section(
         "Worst mistakes",
-        "Wrong, and most sure of it, first; coloured where the photo speaks for the attribute "
-        "(Grad-CAM; red most). Green: the attribute is there. Many are mistakes of the labels.",
+        f"Wrong, and most sure of it, first. {coloured}Green: the attribute is there. Many are "
+        "mistakes of the labels.",
     )
     if worst:
         page.pictures(_picture(data, case) for case in worst)
@@ -93,8 +99,7 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
     page.section("Use", NOTE)
     page.write(folder / "report.html")
     summary = _summary(data, worst)
-    write_text(folder / "report.json", json.dumps(summary, indent=1))
-    return summary
+    return write_summary(folder, summary, data.watch)
 
 
 def _write_numbers(page: Page, data: ReportData) -> None:
@@ -190,7 +195,8 @@ def _worst(score: Score, attributes: ClassMap) -> list[_Case]:
 
 def _picture(data: ReportData, case: _Case) -> tuple[Image, str]:
     name = data.attributes.names[case.column]
-    seen = data.explain(data.read(case.image_id), case.column)
+    photo = data.read(case.image_id)
+    seen = photo if data.explain is None else data.explain(photo, case.column)
     picture = draw_answer(seen, [name], [case.probability], name if case.true else "")
     said = f"{name}: {'yes' if case.true else 'no'} by its label"
     return picture, f"{said}, {case.probability:.1%} by the network ({data.files[case.image_id]})"

@@ -29,7 +29,7 @@ MEANINGS = {
     "val_1e-3": "the same at 1 of 1000",
     "val_1e-4": "the same at 1 of 10000",
     "threshold": "squared distance (0..4) up to which two photos are taken for one person",
-    "selection": "AUC of the pairs by which the weights are chosen",
+    "selection": "AUC of the pairs that choose the weights; where all are tested, auc again",
 }
 
 
@@ -47,6 +47,11 @@ class FaceEvaluator:
     def __init__(self, labels: NDArray[np.int64], pairs: FacePairs | None = None) -> None:
         self.labels, self.pairs = labels, pairs
         self.rows: dict[int, NDArray[np.float32]] = {}
+
+    @property
+    def chooses(self) -> bool:
+        """Whether there are pairs to choose weights by, beside those that are tested."""
+        return self.pairs is not None and not np.isin(self.pairs.folds, self.pairs.tested).all()
 
     def fresh(self) -> FaceEvaluator:
         """An evaluator of the same photos that has seen nothing."""

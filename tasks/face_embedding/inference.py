@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -11,26 +11,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from backbone.layers import fold_batchnorm
-from datasets.types import LabelBatch
+from datasets.types import LabelBatch, PhotoBatch
+from tasks.deploy.runtime import Exported
 from tasks.face_embedding.model import FaceEmbedder, unit
-from tasks.inference import ready_batches
+from tasks.inference import exported_answers, ready_batches
 
 Image = NDArray[np.uint8]
 
 
 def embed(
-    model: FaceEmbedder, loader: Iterable[LabelBatch], device: str, label: str
+    model: FaceEmbedder | Exported,
+    loader: Iterable[LabelBatch] | Iterable[PhotoBatch],
+    device: str,
+    label: str,
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Yield image ids and embeddings (B, D) of length one of each batch.
 
     Args:
         model: In evaluation mode.
-        loader: Of batches.
+        loader: Of batches; for an export, of photos as they are.
         device: To compute on.
         label: Of the progress bar.
     """
+    if isinstance(model, Exported):
+        photos = cast("Iterable[PhotoBatch]", loader)
+        for image_ids, answers in exported_answers(model, photos, label):
+            yield image_ids, torch.from_numpy(np.stack([a["embedding"] for a in answers]))
+        return
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for batch, images in ready_batches(loader, device, label):
+    for batch, images in ready_batches(cast("Iterable[LabelBatch]", loader), device, label):
         with torch.inference_mode():
             embeddings = unit(model.raw(images))
         yield batch["image_ids"], embeddings
@@ -58,6 +67,21 @@ class FacePredictor:
         batch = torch.from_numpy(squares).permute(0, 3, 1, 2).to(self.device)
         with torch.inference_mode():
             return list(unit(self._model.raw(batch)).cpu().numpy())
+
+
+class ExportedFaces:
+    """An export in the place of a :class:`FacePredictor`.
+
+    Args:
+        exported: Of an embedding network.
+    """
+
+    def __init__(self, exported: Exported) -> None:
+        self._exported = exported
+
+    def __call__(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
+        """Embeddings (D,) of length one of some (H, W, 3) RGB pictures."""
+        return [answer["embedding"] for answer in self._exported(images)]
 
 
 class Neighbour(NamedTuple):

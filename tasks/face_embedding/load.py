@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
+from backbone.flavour import refuse_other_flavour
 from datasets.types import ClassMap
 from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 from tasks.classification.load import refuse_other_body
@@ -19,9 +23,53 @@ NO_CLASSES = ClassMap((), ())
 _ALIGNMENT = "alignment"
 
 
-def describe_model(spec: EmbedderSpec, alignment: str) -> dict[str, object]:
-    """What a card says of a network: its architecture, and how faces must stand for it."""
-    return {**spec.to_json(), _ALIGNMENT: alignment}
+@dataclass(frozen=True)
+class TrainedOn:
+    """People that a network has seen, so that it is not measured on them unknowingly.
+
+    Attributes:
+        trained_on: Path of the data.
+        left_out_fold: Of the data's pairs, whose people and those of the fold before it were left
+            out; None where there was none.
+        people: :func:`digest_of` the names, of which none can be told from it.
+    """
+
+    trained_on: str
+    left_out_fold: int | None
+    people: str
+
+
+_FACTS = (_ALIGNMENT, *(one.name for one in fields(TrainedOn)))
+
+
+def digest_of(names: Iterable[str]) -> str:
+    """Sixteen digits that tell a set of people from another, in any order."""
+    return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
+
+
+def describe_model(
+    spec: EmbedderSpec, alignment: str, trained: TrainedOn | None = None
+) -> dict[str, object]:
+    """What a card says of a network: architecture, how faces must stand, who it was trained on."""
+    return {**spec.to_json(), _ALIGNMENT: alignment, **(asdict(trained) if trained else {})}
+
+
+def architecture_of(card: Card) -> EmbedderSpec:
+    """The first part of what :func:`describe_model` wrote."""
+    return EmbedderSpec(**_architecture(card))
+
+
+def _architecture(card: Card) -> dict[str, Any]:
+    return {name: value for name, value in card.model.items() if name not in _FACTS}
+
+
+def trained_on(card: Card) -> TrainedOn | None:
+    """Who a network was trained on; None where the card does not tell, as older ones."""
+    told = {one.name: card.model.get(one.name) for one in fields(TrainedOn)}
+    data, fold, people = told.values()
+    if not isinstance(data, str) or not isinstance(people, str):
+        return None
+    return TrainedOn(data, fold if isinstance(fold, int) else None, people)
 
 
 def alignment_of(card: Card, path: Path) -> str:
@@ -73,8 +121,7 @@ def embedder_spec(card: Card, path: Path) -> EmbedderSpec:
     Raises:
         ValueError: If it cannot be built.
     """
-    plain = {name: value for name, value in card.model.items() if name != _ALIGNMENT}
-    return spec_of(replace(card, model=plain), EmbedderSpec, path)
+    return spec_of(replace(card, model=_architecture(card)), EmbedderSpec, path)
 
 
 def load_embedder(path: Path) -> tuple[FaceEmbedder, Card]:
@@ -115,9 +162,8 @@ def start_embedder(model: FaceEmbedder, path: Path) -> Card:
     """
     state, card = load_weights(path)
     refuse_other_body(model.spec, card, path)
-    theirs, ours = card.flavour, model.body.flavour
-    if replace(theirs, input=ours.input) != ours:
-        raise ValueError(f"{path}: the weights have {theirs}, the model to train {ours}")
+    ours = model.body.flavour  # Faces may be prepared in another way than photos were.
+    refuse_other_flavour(str(path), replace(card.flavour, input=ours.input), ours)
     keeps_head = card.task == TASK and card.model.get("dim") == model.spec.dim
     taken = {
         key: value for key, value in state.items() if keeps_head or key.startswith(BODY_PREFIX)

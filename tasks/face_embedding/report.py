@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ from tasks.face_embedding.draw import tile
 from tasks.face_embedding.evaluator import MEANINGS, warnings_of
 from tasks.face_embedding.protocols import Mistake, Score
 from tasks.face_embedding.roc import Roc, thin
-from tasks.files import write_text
 from tasks.page import Page
 from tasks.plots import history_plot
+from tasks.stopwatch import Stopwatch, write_summary
 
 Image = NDArray[np.uint8]
 # FARs that are shown from.
@@ -39,6 +38,7 @@ class ReportData:
         files: Name of each photo, by index.
         history: Rows (step, name, value) of the training; empty after a mere evaluation.
         facts: Name and value pairs for the summary table.
+        watch: Of the run, for its minutes; None after a mere evaluation.
     """
 
     title: str
@@ -49,6 +49,7 @@ class ReportData:
     files: Sequence[str]
     history: Sequence[tuple[int, str, float]]
     facts: Sequence[tuple[str, str]]
+    watch: Stopwatch | None = None
 
 
 def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
@@ -78,8 +79,7 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
         page.pictures(_picture(data, pair) for pair in pairs)
     page.write(folder / "report.html")
     summary = _summary(data)
-    write_text(folder / "report.json", json.dumps(summary, indent=1))
-    return summary
+    return write_summary(folder, summary, data.watch)
 
 
 def _headline(data: ReportData) -> list[tuple[str, str]]:

@@ -85,8 +85,9 @@ class FaceSpec:
     detector: Path | None = None
     """Find these points by OpenCV's YuNet: its file, face_detection_yunet_2023mar.onnx."""
     fold: int | None = None
-    """LFW: test this fold, 1 to 10, with the threshold of the one before it. Training on LFW
-    itself leaves out the people of both; 10 by default. An evaluation takes all folds."""
+    """Data with pairs.txt: test this fold, 1 to 10, with the threshold of the one before it.
+    Training on LFW itself leaves out the people of both; 10 by default. An evaluation takes all
+    folds, or of the data that the weights were trained on the one that was left out."""
 
     def __post_init__(self) -> None:
         """Refuse what does not go together.

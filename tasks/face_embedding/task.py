@@ -20,6 +20,8 @@ from tasks.spec import FitSpec
 class FaceEmbeddingTask(Task):
     """Embedding network; its measure is the area under the ROC of pairs that choose the weights.
 
+    Where all pairs are tested none may choose, and the weights of the last epoch are kept.
+
     Args:
         model: ``model(images, targets, lesson)`` gives losses, ``model(images)`` embeddings.
         fit: How to train it.
@@ -30,8 +32,6 @@ class FaceEmbeddingTask(Task):
     Attributes:
         score: The last evaluation.
     """
-
-    monitor = "selection"
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class FaceEmbeddingTask(Task):
         super().__init__(model, fit, seed)
         self._teaching = teaching
         self._evaluator = evaluator.fresh()
+        self.monitor = "selection" if evaluator.chooses else None
         self.score: Score | None = None
 
     def losses(self, batch: LabelBatch) -> dict[str, Tensor]:

@@ -67,6 +67,13 @@ class Atlas:
         """The finest cells as classes: tokens as names, columns as ids."""
         return ClassMap.from_names(self.fine.tokens, first=0)
 
+    @property
+    def columns(self) -> ClassMap:
+        """The columns of all heads as classes: which partition, and token."""
+        return ClassMap.from_names(
+            [f"{level}/{t}" for level, part in enumerate(self.partitions) for t in part.tokens]
+        )
+
     def columns_at(self, lat: Floats, lng: Floats) -> Ints:
         """Columns (N, partitions) of points (N,) in degrees; -1 where a partition has no cell."""
         leaves = s2.cell_ids(lat, lng)

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from backbone.layers import fold_batchnorm
+from tasks.deploy.runtime import Exported
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.decode import decode
 from tasks.geolocation.model import Geolocator
+from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import DecodeSpec
 
 
@@ -68,24 +70,57 @@ class GeoPredictor:
         """Positions of some (H, W, 3) RGB pictures."""
         if not images:
             return []
+        logits = self.logits(images)
+        return locate(logits, self.partition, self.spec, self.temperature)
+
+    def logits(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """(B, C) of the finest partition's cells, before the temperature."""
         squares = np.stack([self.fit(image) for image in images])
         # Stored channels last, which is the layout that the network wants.
         batch = torch.from_numpy(squares).permute(0, 3, 1, 2).to(self.device)
         with torch.inference_mode():
-            logits = self._model.combine(self._model.raw(batch)).cpu().numpy()
-        places = decode(logits, self.partition, self.spec, self.temperature)
-        found = []
-        for k, count in enumerate(places.region.tolist()):
-            cells = places.order[k, :count]
-            found.append(
-                Located(
-                    lat=float(places.lat[k]),
-                    lng=float(places.lng[k]),
-                    confidence=float(places.confidence[k]),
-                    answered=bool(places.confidence[k] >= self.spec.abstain),
-                    cells=cells.tolist(),
-                    probabilities=places.probabilities[k, cells].tolist(),
-                    radius_km=float(places.radius_km[k]),
-                )
+            combined = self._model.combine(self._model.raw(batch)).cpu().numpy()
+        return np.asarray(combined, np.float32)
+
+
+def locate(
+    logits: NDArray[np.float32], partition: Partition, spec: DecodeSpec, temperature: float = 1.0
+) -> list[Located]:
+    """Answers from logits; as :func:`~tasks.geolocation.decode.decode`."""
+    places = decode(logits, partition, spec, temperature)
+    found = []
+    for k, count in enumerate(places.region.tolist()):
+        cells = places.order[k, :count]
+        found.append(
+            Located(
+                lat=float(places.lat[k]),
+                lng=float(places.lng[k]),
+                confidence=float(places.confidence[k]),
+                answered=bool(places.confidence[k] >= spec.abstain),
+                cells=cells.tolist(),
+                probabilities=places.probabilities[k, cells].tolist(),
+                radius_km=float(places.radius_km[k]),
             )
-        return found
+        )
+    return found
+
+
+class ExportedPlaces:
+    """An export in the place of a :class:`GeoPredictor`.
+
+    Args:
+        exported: Of a geolocator; its logits are divided by their temperature already.
+        atlas: Its partitions.
+        spec: How it answers.
+    """
+
+    def __init__(self, exported: Exported, atlas: Atlas, spec: DecodeSpec) -> None:
+        self.partition, self.spec, self._exported = atlas.fine, spec, exported
+
+    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Located]:
+        """Positions of some (H, W, 3) RGB pictures."""
+        if not images:
+            return []
+        shares = np.stack([answer["probabilities"] for answer in self._exported(images)])
+        with np.errstate(divide="ignore"):
+            return locate(np.log(shares), self.partition, self.spec)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 from tasks.geolocation.sphere import Floats, arc_km, unit_vectors
@@ -14,15 +13,3 @@ def nearest_km(lat: Floats, lng: Floats, other_lat: Floats, other_lng: Floats) -
     tree = cKDTree(unit_vectors(other_lat, other_lng))
     chords, _ = tree.query(unit_vectors(lat, lng))
     return arc_km(np.asarray(chords, np.float64))
-
-
-def nearest_cells(units: Floats, count: int) -> NDArray[np.int64]:
-    """The cells nearest to each cell, itself first: (C, count) columns.
-
-    Args:
-        units: (C, 3) their positions, vectors of length one.
-        count: How many; fewer where there are fewer cells.
-    """
-    count = min(count, len(units))
-    _, columns = cKDTree(units).query(units, k=count)
-    return np.asarray(columns, np.int64).reshape(len(units), count)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from backbone.bodies import default_flavour
-from backbone.flavour import Flavour
+from backbone.flavour import Flavour, refuse_other_flavour
 from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 from tasks.classification.load import refuse_other_body
 from tasks.classification.spec import ClassifierSpec
@@ -87,10 +87,7 @@ def start_geolocator(model: Geolocator, path: Path) -> tuple[Card, bool]:
     """
     state, card = load_weights(path)
     refuse_other_body(model.spec, card, path)
-    ours, theirs = model.body.flavour, card.flavour
-    same = replace(theirs.input, size=ours.input.size, crop=ours.input.crop)
-    if replace(theirs, input=same) != ours:
-        raise ValueError(f"{path}: the weights have {theirs}, the model to train {ours}")
+    refuse_other_flavour(str(path), card.flavour, model.body.flavour)
     fresh = model.state_dict()
     cells = state.get(CELLS_KEY)
     whole = cells is not None and cells[:, :2].equal(fresh[CELLS_KEY][:, :2])

@@ -23,33 +23,28 @@ def hard_loss(logits: Tensor, columns: Tensor) -> Tensor:
     return total / (columns >= 0).sum().clamp(min=1)
 
 
-def soft_loss(
-    logits: Tensor, columns: Tensor, units: Tensor, cells: Tensor, nearest: Tensor, tau: float
-) -> Tensor:
+def soft_loss(logits: Tensor, columns: Tensor, units: Tensor, cells: Tensor, tau: float) -> Tensor:
     """Cross-entropy with labels that fall off with the distance from the photo.
 
     Label of a cell: exp(-(d - least d) / tau), d being the great-circle distance from the photo
     to the cell's mean photo position, divided by their sum (Haas et al., PIGEON,
-    arXiv 2307.05845). Only cells near the photo's own get one: beyond ten tau
-    nothing is left of it.
+    arXiv 2307.05845). Every cell gets one, however far it lies: where cells are small, hundreds
+    of them share what lies within a few tau.
 
     Args:
         logits: (B, C).
         columns: (B,) int64 cell of each photo, or -1.
         units: (B, 3) float32 positions of the photos, vectors of length one.
         cells: (C, 3) float32 mean positions of the cells.
-        nearest: (C, K) int64 cells around each cell.
         tau: In km.
 
     Returns:
         Mean over the photos that have a cell; 0 if none has.
     """
     known = columns >= 0
-    around = nearest[columns.clamp(min=0)]
     # Differences keep metres in float32, which products of unit vectors would not.
-    chords = torch.linalg.vector_norm(cells[around] - units[:, None], dim=2)
+    chords = torch.cdist(units, cells, compute_mode="donot_use_mm_for_euclid_dist")
     distances = 2 * EARTH_KM * torch.asin((chords / 2).clamp(max=1))
     labels = torch.softmax(-distances / tau, dim=1)
-    logs = functional.log_softmax(logits, dim=1).gather(1, around)
-    each = -(labels * logs).sum(dim=1)
+    each = -(labels * functional.log_softmax(logits, dim=1)).sum(dim=1)
     return (each * known).sum() / known.sum().clamp(min=1)

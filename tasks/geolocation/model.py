@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TypedDict
 
 import torch
@@ -11,8 +12,9 @@ from torch.nn import functional
 from backbone.flavour import Flavour
 from tasks.classification.model import Classifier
 from tasks.classification.spec import ClassifierSpec, ClassLossSpec
+from tasks.distillation.losses import cells_loss
+from tasks.distillation.teaching import Lesson
 from tasks.geolocation.atlas import Atlas
-from tasks.geolocation.leaks import nearest_cells
 from tasks.geolocation.losses import hard_loss, soft_loss
 from tasks.geolocation.spec import GeoLossSpec
 
@@ -55,31 +57,37 @@ class Geolocator(Classifier):
             # Not kept in files: all follow from the cells.
             units = torch.from_numpy(partition.units).float()
             self.register_buffer(f"units{level}", units, persistent=False)
-            nearest = nearest_cells(partition.units, geo_loss.neighbours)
-            self.register_buffer(f"nearest{level}", torch.from_numpy(nearest), persistent=False)
             above = torch.from_numpy(atlas.ancestors[level])
             self.register_buffer(f"above{level}", above, persistent=False)
 
     def forward(  # type: ignore[override]
-        self, images: Tensor, targets: GeoTargets | None = None
+        self,
+        images: Tensor,
+        targets: GeoTargets | None = None,
+        lesson: Lesson | None = None,
     ) -> dict[str, Tensor] | Tensor:
         """Losses in training; in evaluation logits (B, cells of all partitions).
 
         Args:
             images: (B, 3, S, S) RGB 0..255.
             targets: Needed in training.
+            lesson: What a teacher of the same cells says of the images.
         """
         logits = self.raw(images)
         if not self.training:
             return logits
         assert targets is not None, "training needs targets"
-        heads = torch.split(logits.float(), self.sizes, dim=1)
+        logits = logits.float()
+        heads = torch.split(logits, self.sizes, dim=1)
         count = len(heads)
         losses = {}
         for level, (head, columns) in enumerate(zip(heads, targets["columns"].T, strict=True)):
             name = "cells" if count == 1 else f"cells{level}"
             losses[name] = self._loss(level, head, columns, targets["units"]) / count
-        return losses
+        if lesson is None:
+            return losses
+        compare = partial(cells_loss, sizes=self.sizes, temperature=lesson.spec.temperature)
+        return lesson.join(losses, images, logits, compare)
 
     def combine(self, logits: Tensor) -> Tensor:
         """One logit for each cell of the finest partition: (B, cells), float32.
@@ -101,5 +109,4 @@ class Geolocator(Classifier):
         spec = self.geo_loss
         if spec.labels == "hard":
             return hard_loss(logits, columns)
-        cells, nearest = (self.get_buffer(f"{name}{level}") for name in ("units", "nearest"))
-        return soft_loss(logits, columns, units, cells, nearest, spec.tau)
+        return soft_loss(logits, columns, units, self.get_buffer(f"units{level}"), spec.tau)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbone.cost import Cost
-from tasks.files import write_text
 from tasks.geolocation.draw import draw_place, place_name
 from tasks.geolocation.evaluator import MEANINGS, RADII_KM, Score, few_note
 from tasks.geolocation.inference import Located
@@ -26,6 +24,7 @@ from tasks.geolocation.world import (
 )
 from tasks.page import Page
 from tasks.plots import history_plot
+from tasks.stopwatch import Stopwatch, write_summary
 
 Image = NDArray[np.uint8]
 _PICTURES = 9
@@ -54,6 +53,7 @@ class ReportData:
         files: Name of each photo, by image id.
         history: Rows (step, name, value) of the training; empty after a mere evaluation.
         facts: Name and value pairs for the summary table.
+        watch: Of the run, for its minutes; None after a mere evaluation.
     """
 
     title: str
@@ -68,6 +68,7 @@ class ReportData:
     files: Sequence[str]
     history: Sequence[tuple[int, str, float]]
     facts: Sequence[tuple[str, str]]
+    watch: Stopwatch | None = None
 
 
 def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
@@ -93,8 +94,7 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
     page.section("Use", USE_NOTE)
     page.write(folder / "report.html")
     summary = _summary(data, sure_and_far[:_PICTURES])
-    write_text(folder / "report.json", json.dumps(summary, indent=1))
-    return summary
+    return write_summary(folder, summary, data.watch)
 
 
 def _write_numbers(page: Page, data: ReportData) -> None:

@@ -55,8 +55,6 @@ class GeoLossSpec:
     the less the farther their photos lie: exp(-(distance - least) / tau)."""
     tau: float = 75.0
     """Of soft labels, in km: with the distance beyond the nearest cell a label falls to 1/e."""
-    neighbours: int = 32
-    """Of soft labels: so many cells around the photo's own have a share in them."""
     dropout: float = 0.001
     """Share of the features that are dropped before the last layer in training."""
 
@@ -68,8 +66,6 @@ class GeoLossSpec:
         """
         if not 0 < self.tau < float("inf"):
             raise ValueError(f"--tau {self.tau} must be above 0")
-        if self.neighbours < 1:
-            raise ValueError(f"--neighbours {self.neighbours} must be 1 or more")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"--dropout {self.dropout} is not in [0, 1)")
 

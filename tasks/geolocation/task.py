@@ -11,6 +11,7 @@ from torch import Tensor
 
 from datasets.types import LabelBatch
 from tasks.base import Task
+from tasks.distillation.teaching import Teaching
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.evaluator import GeoEvaluator, Score
 from tasks.geolocation.model import Geolocator, GeoTargets
@@ -48,7 +49,8 @@ class GeolocationTask(Task):
         fit: How to train it.
         seed: Of everything random.
         truth: Of the training photos.
-        evaluator: Fresh evaluator of the validation split for each evaluation.
+        evaluator: Fresh evaluator of the photos that choose the weights for each evaluation.
+        teaching: What it learns from besides positions.
 
     Attributes:
         score: The last evaluation.
@@ -57,17 +59,42 @@ class GeolocationTask(Task):
     monitor = "geoscore"
 
     def __init__(
-        self, model: Geolocator, fit: FitSpec, seed: int, truth: Truth, evaluator: GeoEvaluator
+        self,
+        model: Geolocator,
+        fit: FitSpec,
+        seed: int,
+        truth: Truth,
+        evaluator: GeoEvaluator,
+        teaching: Teaching | None = None,
     ) -> None:
         super().__init__(model, fit, seed)
-        self._truth, self._evaluator = truth, evaluator
+        self._truth, self._evaluator, self._teaching = truth, evaluator, teaching
         self.score: Score | None = None
 
     def losses(self, batch: LabelBatch) -> dict[str, Tensor]:
-        """The model's losses on a batch."""
+        """The model's losses on a batch, with the teacher's if there is one."""
         targets = self._truth.of(batch["image_ids"], batch["images"].device)
-        losses: dict[str, Tensor] = self.model(batch["images"], targets)
-        return losses
+        if self._teaching is None:
+            losses: dict[str, Tensor] = self.model(batch["images"], targets)
+            return losses
+        lesson = self._teaching.lesson(self.current_epoch, batch["image_ids"])
+        taught: dict[str, Tensor] = self.model(batch["images"], targets, lesson)
+        return taught
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep who the teacher is, but nothing of it."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["teacher"] = self._teaching and self._teaching.fingerprint
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Compare the teacher.
+
+        Raises:
+            ValueError: If it is another now: the run would not be the same.
+        """
+        super().on_load_checkpoint(checkpoint)
+        if self._teaching is not None:
+            self._teaching.refuse_other(checkpoint.get("teacher"))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the answers of the evaluation before."""

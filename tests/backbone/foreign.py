@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backbone.formats.network import CONVS
+from backbone.formats.network import CONV_HEAD, CONVS
 from backbone.mobilenet_v1 import MobileNetV1
+from backbone.spec import Variant
 
 # Small, so that tests are fast: 8 to 51 channels.
 ALPHA = 0.05
@@ -22,11 +23,16 @@ Array = NDArray[np.float32]
 
 
 def random_state(
-    columns: int = 6, alpha: float = ALPHA, seed: int = 0, *, counters: bool = True
+    columns: int = 6,
+    alpha: float = ALPHA,
+    seed: int = 0,
+    *,
+    counters: bool = True,
+    variant: Variant = "standard",
 ) -> dict[str, Tensor]:
     """A classifier's state dict in our names, with statistics as training leaves them."""
     rng = torch.Generator().manual_seed(seed)
-    body = MobileNetV1(alpha)
+    body = MobileNetV1(alpha, variant=variant)
     state: dict[str, Tensor] = {}
     for name, value in body.state_dict().items():
         noise = torch.randn(value.shape, generator=rng)
@@ -69,7 +75,10 @@ def timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             convs += [f"blocks.{stage}.{block}.conv_dw", f"blocks.{stage}.{block}.conv_pw"]
             norms += [f"blocks.{stage}.{block}.bn1", f"blocks.{stage}.{block}.bn2"]
     found = {}
-    for ours, conv, norm in zip(CONVS, convs, norms, strict=True):
+    if f"body.layers.{CONV_HEAD}.conv.weight" in state:
+        convs, norms = [*convs, "conv_head"], [*norms, "bn2"]
+    every = (*CONVS, CONV_HEAD)[: len(convs)]
+    for ours, conv, norm in zip(every, convs, norms, strict=True):
         for name, value in state.items():
             if name.startswith(f"body.layers.{ours}.conv"):
                 found[f"{conv}.weight"] = value

@@ -191,13 +191,19 @@ def test_a_folder_with_timms_configuration(tmp_path: Path) -> None:
         read_network(tmp_path)
 
 
-def test_timms_head_convolution_is_refused(tmp_path: Path) -> None:
-    theirs = foreign.timm_names(foreign.random_state()) | {"conv_head.weight": torch.zeros(3)}
-    save_file(theirs, tmp_path / "h.safetensors")
+def test_timms_head_convolution_is_read(tmp_path: Path) -> None:
+    state = foreign.random_state(variant="conv_head")
+    theirs, file = foreign.timm_names(state), tmp_path / "h.safetensors"
+    save_file(theirs, file)
+    network = read_network(file)
+    expect_equal(network, state)
+    assert network.variant == "conv_head"
+    assert network.state["head.2.weight"].shape == (6, 1024)
+    save_file(theirs | {"conv_head.weight": torch.zeros(8, 51, 1, 1)}, file)
     with pytest.raises(
-        ValueError, match=r"h\.safetensors: timm's mobilenetv1_100h: it has one more"
+        ValueError, match=r"'conv_head\.weight' is \(8, 51, 1, 1\), but \(1024, 51"
     ):
-        read_network(tmp_path / "h.safetensors")
+        read_network(file)
 
 
 @pytest.mark.parametrize("counters", [True, False])

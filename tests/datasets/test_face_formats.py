@@ -91,6 +91,32 @@ def test_a_fold_is_left_out_with_its_people(people: Path) -> None:
         without_people(read_faces(people), read_lfw(people))
 
 
+def test_a_fold_counts_or_is_refused(people: Path, tmp_path: Path) -> None:
+    for path, split in ((people, "train"), (people, "val")):
+        with pytest.raises(ValueError, match=r"--fold 2: .*people has no pairs.txt with folds"):
+            open_faces(path, split, fold=2)  # type: ignore[arg-type]
+    write_pairs(people, "3 1", *FOLDS)
+    with pytest.raises(ValueError, match=r"--fold 2: of pairs; --split all compares all"):
+        open_faces(people, "all", fold=2)
+    (tmp_path / "parted" / "train").mkdir(parents=True)
+    people.rename(tmp_path / "parted" / "val")
+    other = tmp_path / "parted" / "train" / "Z_Person"
+    other.mkdir()
+    (other / "Z_Person_0001.png").write_bytes(picture(99))
+    val = open_faces(tmp_path / "parted", "val", fold=2)
+    assert val.pairs is not None
+    assert val.pairs.tested == (1,)
+    assert set(val.pairs.folds.tolist()) == {0, 1}
+    assert open_faces(tmp_path / "parted", "train", fold=2).classes.names == ("Z_Person",)
+    with pytest.raises(ValueError, match=r"--fold 9: .* has folds 1 to 3"):
+        open_faces(tmp_path / "parted", "val", fold=9)
+    write_records(tmp_path / "a.rec", [[picture(1)], [picture(2)]])
+    (tmp_path / "a.bin").write_bytes(b"")
+    for name in ("a.rec", "a.bin"):
+        with pytest.raises(ValueError, match=rf"--fold 2: .*{name} has no pairs.txt"):
+            open_faces(tmp_path / name, "val", fold=2)
+
+
 @pytest.mark.parametrize(
     ("head", "lines", "message"),
     [

@@ -154,6 +154,8 @@ def test_two_photos_of_one_name_need_their_folders(tmp_path: Path) -> None:
         ("LAT,LON\n1,2\n", "no column names the photos"),
         ("IMG_ID,LAT,LON\na.jpg,north,2\n", "line 2: a position that is no number"),
         ("IMG_ID,LAT,LON\na.jpg,1\n", "line 2: 2 fields, where 3 are needed"),
+        ('LAT,LON,IMG_ID,WHO\n1,2,a.jpg,"x\n1,2,b.jpg,y\n', "line 2: a quote .* never closed"),
+        (f'LAT,LON,IMG_ID,WHO\n1,2,a.jpg,"x{"z" * 140_000}\n', "line 2: cannot be split"),
         ("IMG_ID,LAT,LON\nb.jpg,1,2\n", r"no photo with a position \(1 photo not found\)"),
     ],
 )
@@ -224,6 +226,22 @@ def test_positions_of_a_long_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         read_positions(file)
     file.write_text("LAT,LON\n")
     with pytest.raises(ValueError, match="holds no position"):
+        read_positions(file)
+
+
+def test_lists_as_people_leave_them(tmp_path: Path) -> None:
+    """Blank positions are left out; names in Latin-1 stay apart; an open quote hides no rows."""
+    file = tmp_path / "p.csv"
+    rows = ("a.jpg,Jos\xe9,1,2", "a.jpg,Jos\xe8,,", "a.jpg,x, ,5", "a.jpg,Jos\xe8,3,4")
+    file.write_bytes("\r\n".join(("IMG_ID,AUTHOR,LAT,LON", *rows)).encode("latin-1"))
+    lat, lng = read_positions(file)
+    assert (lat.tolist(), lng.tolist()) == ([1, 3], [2, 4])
+    photo(tmp_path / "a.jpg")
+    data = open_places(file, "all")
+    assert data.left_out == {"no position": 2}
+    assert len(set(data.authors.tolist())) == 2
+    file.write_text('LAT,LON,WHO\n1,2,x\n3,4,"y\n5,6,z\n')
+    with pytest.raises(ValueError, match=r"p.csv: about line 3: a quote .* never closed"):
         read_positions(file)
 
 

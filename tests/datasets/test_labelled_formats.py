@@ -1,5 +1,6 @@
 """Classification sets: recognised, read, parted, and wrong ones named."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image as PilImage
 from scipy.io import savemat  # type: ignore[import-untyped]
 
 from datasets.classification import open_labelled, read_wanted
-from datasets.labelled import LabelledData, choose_classes, hold_out, name_classes
+from datasets.images import read_image, read_orientation, turn_upright
+from datasets.labelled import (
+    LabelledData,
+    choose_classes,
+    cut_to_boxes,
+    hold_out,
+    name_classes,
+)
 from datasets.types import ClassMap
 from tests.datasets.label_fakes import (
     save_photos,
@@ -213,6 +222,52 @@ def test_holding_out_parts_each_class_and_is_stable(counts: dict[str, int]) -> N
 def test_about_a_fifth_is_held_out() -> None:
     counts = hold_out(fake_set({"a": 1000, "b": 1000}), "val").counts
     assert ((counts > 160) & (counts < 240)).all()
+
+
+def test_one_more_photo_moves_no_other() -> None:
+    """Nor does one whose name stands in another folder already."""
+    files = [f"/set/{name}/{name}{k}.jpg" for name in "ab" for k in range(100)]
+    labels, classes = np.repeat([0, 1], 100), name_classes(["a", "b"])
+    before = LabelledData("folders", Path("/set"), np.array(files), labels, classes)
+    more = np.array([*files, "/set/b/a0.jpg"])
+    after = replace(before, files=more, labels=np.append(labels, 1))
+    held = set(hold_out(after, "val").files) - {"/set/b/a0.jpg"}
+    assert held == set(hold_out(before, "val").files)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_boxes_are_of_the_stored_pixels(tmp_path: Path, orientation: int) -> None:
+    """A photo that EXIF turns is cut first, and then turned."""
+    stored = np.zeros((40, 60, 3), np.uint8)
+    stored[4:20, 6:22] = (0, 250, 0)
+    stored[4:12, 6:22] = (250, 0, 0)
+    file, exif = tmp_path / "photo.jpg", PilImage.Exif()
+    exif[0x0112] = orientation
+    PilImage.fromarray(stored).save(file, quality=100, subsampling=0, exif=exif)
+    pixels = read_image(file, upright=False)
+    upright = read_image(file, upright=True)
+    assert np.array_equal(turn_upright(pixels, read_orientation(file)), upright)
+    box = np.array([[6.0, 4.0, 22.0, 20.0]])
+    labels = np.zeros(1, np.int64)
+    whole = LabelledData(
+        "x", tmp_path, np.array([str(file)]), labels, name_classes(["a"]), boxes=box
+    )
+    cut = cut_to_boxes(whole, margin=0).image(0)
+    assert cut.shape == (16, 16, 3)
+    assert cut.max(axis=2).min() > 200, "something beside the box is in it"
+    half = {1: cut[:7], 2: cut[:7], 3: cut[9:], 4: cut[9:]}
+    half |= {5: cut[:, :7], 6: cut[:, 9:], 7: cut[:, 9:], 8: cut[:, :7]}
+    assert half[orientation][..., 0].min() > 200, "it is not turned"
+
+
+def test_a_name_goes_before_an_id() -> None:
+    """Folders 1, 2 and cat get the ids 0 to 2: 1 is a name here and an id there."""
+    data = fake_set({"1": 2, "2": 2, "cat": 2})
+    assert data.classes.ids == (0, 1, 2)
+    with pytest.raises(ValueError, match=r"'1' is the name of one class \(id 0\) and the id of"):
+        choose_classes(data, ["cat", "1"])
+    assert choose_classes(data, ["cat", "0"]).classes.names == ("cat", "1")
+    assert choose_classes(fake_set({"7": 1, "3": 1}), ["3", "7"]).classes.names == ("3", "7")
 
 
 def test_chosen_classes_come_in_the_order_wanted(tmp_path: Path) -> None:

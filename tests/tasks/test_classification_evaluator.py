@@ -156,6 +156,23 @@ def test_class_lists_that_differ_are_matched_by_name() -> None:
     assert "lacks 1 of the data's 3 classes (fox): photos of these (1)" in format_metrics(score)
 
 
+def test_wordnet_ids_tell_more_than_names() -> None:
+    """The two cranes change places; what one side has no id of goes by its name."""
+    model = ClassMap(
+        (2012849, 3126707, 1440764, 4), ("crane", "lifting crane", "n01440764", "dog")
+    )
+    data = ClassMap((3126707, 2012849, 1440764, 2084071), ("crane", "crane bird", "tench", "dog"))
+    assert model.labels_in(data).tolist() == [0, 2, 1, 3, 4]
+    assert data.labels_in(model).tolist() == [0, 2, 1, 3, 4]
+    columns = columns_in(model, data)
+    assert columns is not None
+    assert columns.tolist() == [1, 0, 2, 3]
+    other = ClassMap((3126707, 5), ("crane", "emu"))
+    assert model.labels_in(other).tolist() == [0, 0, 1, 0, 0]
+    small = ClassMap.from_names(["crane", "emu"])
+    assert small.labels_in(ClassMap((2, 1), ("crane", "x"))).tolist() == [0, 1, 0]
+
+
 def test_a_missing_class_is_not_among_the_five_either() -> None:
     columns = np.array([0, 1, 2])  # Of eight; the others are minus infinity.
     _, score = score_of([0, 4], [[1, 0, 0], [1, 0, 0]], EIGHT, columns)

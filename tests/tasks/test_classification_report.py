@@ -198,6 +198,7 @@ def test_report_holds_the_figures(tmp_path: Path) -> None:
     data = make_data(8, history=history, explain=explain)
     summary = write_report(tmp_path, data)
     assert json.loads((tmp_path / "report.json").read_text()) == summary
+    assert "minutes" not in summary
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
     metrics = data.score["metrics"]
     assert summary["metrics"] == metrics

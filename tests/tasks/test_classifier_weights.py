@@ -3,27 +3,37 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from backbone.flavour import Flavour
 from backbone.formats.partial import PartialFlavour
 from backbone.formats.recognise import read_network
+from backbone.imagenet_classes import WORDNET_IDS
 from backbone.layers import Normalize
+from backbone.spec import BackboneName, Variant
 from datasets.types import ClassMap
 from tasks.card import Card, save_weights
+from tasks.classification import load
+from tasks.classification.evaluator import columns_in
 from tasks.classification.imported import Imported, import_network
-from tasks.classification.load import load_classifier, start_classifier
+from tasks.classification.load import class_rows, load_classifier, start_classifier
 from tasks.classification.model import Classifier, build_classifier
-from tasks.classification.originals import run_keras, run_timm
+from tasks.classification.originals import run_keras, run_timm, runtime_of, why_not_compared
 from tasks.classification.spec import ClassifierSpec
+from tasks.detection.model import build_detector
+from tasks.detection.spec import DetectorSpec
 from tests.backbone import foreign
 
 FLAVOUR = Flavour(padding="symmetric", bn_eps=1e-5)
+
+
+def whole(flavour: Flavour) -> Flavour:
+    return replace(flavour, input=replace(flavour.input, crop=1.0))
 
 
 def pictures(size: int) -> Tensor:
@@ -44,14 +54,21 @@ def bring(source: Path, size: int) -> tuple[Imported, Any, Tensor]:
 
 
 @pytest.mark.parametrize("size", [224, 225])
-@pytest.mark.parametrize("alpha", [1.0, 1.25])
-def test_timm_answers_the_same(tmp_path: Path, alpha: float, size: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "alpha", "variant"),
+    [("100", 1.0, "standard"), ("100h", 1.0, "conv_head"), ("125", 1.25, "standard")],
+)
+def test_timm_answers_the_same(
+    tmp_path: Path, name: str, alpha: float, variant: Variant, size: int
+) -> None:
     timm = pytest.importorskip("timm")
-    state = foreign.timm_names(foreign.random_state(10, alpha))
-    original = timm.create_model(f"mobilenetv1_{100 * alpha:.0f}", num_classes=10)
+    state = foreign.timm_names(foreign.random_state(10, alpha, variant=variant))
+    original = timm.create_model(f"mobilenetv1_{name}", num_classes=10)
     original.load_state_dict(state)
     save_file(state, tmp_path / "m.safetensors")
     imported, network, inputs = bring(tmp_path / "m.safetensors", size)
+    assert imported.card.model["variant"] == variant
+    assert runtime_of(tmp_path / "m.safetensors", network) == ("timm", "timm")
     with torch.inference_mode():
         theirs = original.eval()(inputs)
         ours = imported.model(pictures(size))
@@ -60,15 +77,24 @@ def test_timm_answers_the_same(tmp_path: Path, alpha: float, size: int) -> None:
     assert torch.equal(again, theirs.softmax(1))
 
 
-@pytest.mark.parametrize("kind", ["h5", "weights.h5", "keras"])
-@pytest.mark.parametrize("top", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "top", "size"),
+    [
+        ("h5", True, 224),
+        ("weights.h5", False, 224),
+        ("keras", True, 193),
+        ("weights.h5", True, 193),
+        ("h5", False, 193),
+        ("keras", False, 240),
+    ],
+)
 def test_keras_answers_the_same(
-    tmp_path: Path, kind: str, top: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kind: str, top: bool, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     keras = pytest.importorskip("keras")
     pytest.importorskip("h5py")
-    size, shape = 224, (224, 224, 3)
+    shape = (size, size, 3)
     end = {"classes": 10} if top else {"include_top": False, "pooling": "avg"}
     model = keras.applications.MobileNet(weights=None, alpha=0.25, input_shape=shape, **end)
     rng = torch.Generator().manual_seed(1)
@@ -85,7 +111,15 @@ def test_keras_answers_the_same(
             ours = imported.model(pictures(size)).softmax(1)
         else:
             ours = imported.model(inputs)[32].mean((2, 3))
+    assert imported.card.flavour.padding == ("same" if size == 224 else "keras")
     assert distance(ours, theirs) < 1e-5
+
+
+def test_what_has_no_runtime_says_so(tmp_path: Path) -> None:
+    source = foreign.write_bundle(tmp_path / "x", foreign.slim_names(foreign.random_state()))
+    said = why_not_compared(source, read_network(source))
+    assert said.startswith("not compared with the original: no runtime of TF-slim")
+    assert said.endswith("is supported")
 
 
 @pytest.mark.parametrize("top", [True, False])
@@ -101,8 +135,10 @@ def test_older_keras_files_are_read(tmp_path: Path, top: bool) -> None:
     assert imported.card.flavour == replace(
         Flavour(), input=replace(Flavour().input, size=128, crop=0.875)
     )
-    with pytest.raises(ValueError, match="differs from SAME at --size 240; give a multiple of 32"):
-        import_network(network, PartialFlavour(size=240))
+    odd = import_network(network, PartialFlavour(size=240)).card.flavour
+    assert odd.padding == "keras"
+    with pytest.raises(ValueError, match=r"padding keras: .* multiple of 32"):
+        build_detector(DetectorSpec(), ClassMap.from_names(["cat"]), whole(odd))
 
 
 # Class names.
@@ -151,6 +187,29 @@ def test_too_few_or_too_many_names(
     names = "\n".join("abcdef"[:count])
     with pytest.raises(ValueError, match=f"{columns} class columns, but {count} class names in"):
         labelled(columns, names)
+
+
+def test_imagenets_columns_have_wordnet_ids(labelled: Callable[..., Imported]) -> None:
+    """Whatever they are called, data of WordNet ids find them."""
+    lines = [f"n{number:08d} name {k}" for k, number in enumerate(WORDNET_IDS)]
+    some = [2, 998, 0]
+    data = ClassMap(tuple(WORDNET_IDS[k] for k in some), ("great_white_shark", "ear", "tench"))
+    plain = ["background", "tench, Tinca tinca", *(f"crane {k // 2}" for k in range(999))]
+    for columns, names in ((1000, ""), (1001, ""), (1000, lines), (1001, lines), (1001, plain)):
+        classes = labelled(columns, "\n".join(names)).card.classes
+        assert classes.ids == WORDNET_IDS
+        found = columns_in(classes, data)
+        assert found is not None
+        assert [found.tolist().index(k) for k in range(3)] == some
+        assert (found >= 0).sum() == 3
+    assert labelled(1000, "").card.classes.names[0] == "n01440764"
+    assert labelled(2, "n01440764\nn01443537 goldfish").card.classes == ClassMap(
+        (1440764, 1443537), ("n01440764", "goldfish")
+    )
+    own = labelled(1000, "\n".join(f"mine {k}" for k in range(1000))).card.classes
+    assert own.ids == tuple(range(1, 1001))
+    with pytest.raises(ValueError, match=r"names\.txt: class id 1440764 occurs twice"):
+        labelled(2, "n01440764 a\nn01440764 b")
 
 
 def test_a_body_has_no_names(labelled: Callable[..., Imported]) -> None:
@@ -228,6 +287,43 @@ def test_known_classes_keep_their_rows(saved: Path) -> None:
     assert all(torch.equal(state[name], theirs[name]) for name in body)
 
 
+@pytest.mark.parametrize("backbone", get_args(BackboneName))
+def test_rows_go_with_their_classes_on_any_body(
+    monkeypatch: pytest.MonkeyPatch, backbone: BackboneName
+) -> None:
+    """Of other bodies only the last layer is real: they are large."""
+    size = 299 if backbone == "inception_v3" else 224
+    spec, names = ClassifierSpec(backbone=backbone, size=size), ClassMap.from_names(list("abc"))
+    with torch.device("meta"):
+        old, new = build_classifier(spec, 3), build_classifier(spec, 4)
+    keys = class_rows(old.body)
+    for model in (old, new):
+        last = model.get_submodule(keys[0].rpartition(".")[0]).to_empty(device="cpu")
+        for number, parameter in enumerate(last.parameters()):
+            nn.init.uniform_(parameter, number, number + 1)
+    state, before = old.state_dict(), [new.get_parameter(key).clone() for key in keys]
+    card = Card("classification", spec.to_json(), old.body.flavour, names)
+    monkeypatch.setattr(load, "load_weights", lambda _: (dict(state), card))
+    _, fresh = start_classifier(new, ClassMap.from_names(list("cxay")), Path("w"))
+    assert fresh == ["x", "y"]
+    for key, value in zip(keys, before, strict=True):
+        assert torch.equal(new.get_parameter(key)[[0, 2]], state[key][[2, 0]])
+        assert torch.equal(new.get_parameter(key)[[1, 3]], value[[1, 3]])
+
+
+def test_squeezenet_comes_back_whole(tmp_path: Path) -> None:
+    classes, file = ClassMap.from_names(list("abc")), tmp_path / "s.safetensors"
+    old = build_classifier(ClassifierSpec(backbone="squeezenet", size=64), 3).eval()
+    card = Card("classification", old.spec.to_json(), old.body.flavour, classes)
+    save_weights(file, old.state_dict(), card)
+    new = build_classifier(old.spec, 3).eval()
+    assert start_classifier(new, classes, file)[1] == []
+    with torch.inference_mode():
+        answers = [model(pictures(64)) for model in (old, new, load_classifier(file)[0])]
+    assert torch.equal(answers[0], answers[1])
+    assert torch.equal(answers[0], answers[2])
+
+
 def test_other_tasks_lend_their_body(saved: Path) -> None:
     model, (old, card) = fresh(), load_classifier(saved)
     state = {k: v for k, v in old.state_dict().items() if k.startswith("body.")}
@@ -262,5 +358,6 @@ def test_another_body_is_refused(saved: Path, spec: dict[str, Any], part: str) -
 
 def test_another_flavour_is_refused(saved: Path) -> None:
     spec = ClassifierSpec(alpha=foreign.ALPHA, size=96)
-    with pytest.raises(ValueError, match=r"have Flavour\(padding='symmetric'.*padding='same'"):
+    told = "have padding symmetric, bn_eps 1e-05, the model to train padding same, bn_eps 0.001$"
+    with pytest.raises(ValueError, match=told):
         start_classifier(build_classifier(spec, 4), ClassMap.from_names(list("abcd")), saved)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from torch.nn import functional
 from tasks.distillation.losses import embedding_loss, sigmoid_loss, softmax_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.targets import BLOCK, HEADER_NAME, TargetHeader, TargetStore, look_of
-from tasks.distillation.teacher import Teacher, is_same
+from tasks.distillation.teacher import Fingerprint, Teacher, is_same
 from tasks.distillation.teaching import Lesson, Teaching
+from tasks.face_attributes.spec import AttributeLossSpec
+from tasks.face_embedding.spec import EmbedLossSpec
 
 HEADER = TargetHeader(
     teacher="runs/teacher",
@@ -148,6 +151,58 @@ def test_fingerprints_tell_teachers_apart() -> None:
     assert is_same(plain, Teacher("g", lambda x: x.sum((2, 3)) / 64).fingerprint(8))
     assert not is_same(plain, Teacher("f", lambda x: 2 * x.float().mean((2, 3))).fingerprint(8))
     assert not is_same(plain, one)
+
+
+def test_a_changed_function_is_another_teacher() -> None:
+    """By the whole of its answers; rounding to half precision makes no other."""
+    mix = torch.randn(3 * 64, 40, generator=torch.Generator().manual_seed(5)) / 200
+
+    def answer(images: Tensor) -> Tensor:
+        return (images.float() - 127).flatten(1) @ mix
+
+    def of(change: Callable[[Tensor], Tensor], *, softmax: bool = False) -> Fingerprint:
+        teacher = Teacher("f", lambda images: change(answer(images)))
+        return teacher.fingerprint(8, softmax=softmax)
+
+    def second(answers: Tensor) -> Tensor:
+        return answers + torch.tensor([[0.0], [0.5]])
+
+    def turned(answers: Tensor) -> Tensor:
+        """Embeddings with a cosine of .98 to what they were."""
+        ours = functional.normalize(answers)
+        aside = functional.normalize(
+            ours.roll(1, 1) - (ours.roll(1, 1) * ours).sum(1, True) * ours
+        )
+        return 0.98 * ours + 0.199 * aside
+
+    old = of(lambda a: a)
+    assert is_same(old, of(lambda a: a.bfloat16()))
+    assert is_same(old, of(lambda a: a + 1e-3))
+    for change in (lambda a: a + 3, second, lambda a: a * 1.1, lambda a: a.roll(1, 1)):
+        assert not is_same(old, of(change))
+    ours = of(functional.normalize)
+    assert is_same(ours, of(lambda a: functional.normalize(a).bfloat16()))
+    assert not is_same(ours, of(turned))
+    logits = of(lambda a: a, softmax=True)
+    assert is_same(logits, of(lambda a: a + 3, softmax=True)), "the same probabilities"
+    assert is_same(logits, of(lambda a: a.log_softmax(1), softmax=True))
+    assert not is_same(logits, of(lambda a: a * 1.1, softmax=True))
+
+
+def test_flags_of_labels_are_refused_without_labels() -> None:
+    alone, both = (DistillSpec(teacher="t", distill_weight=w) for w in (1, 0.5))
+    for loss, flag in (
+        (AttributeLossSpec(balance=True), "--balance True"),
+        (AttributeLossSpec(focal_gamma=2), "--focal-gamma 2"),
+        (AttributeLossSpec(attribute_weights=("Bald=2",)), "--attribute-weights Bald=2"),
+        (EmbedLossSpec(objective="triplet"), "--objective triplet"),
+        (EmbedLossSpec(margin=0.3), "--margin 0.3"),
+    ):
+        with pytest.raises(ValueError, match=f"{flag} does nothing .* --distill-weight .5"):
+            alone.refuse_unused(loss)
+        both.refuse_unused(loss)
+        DistillSpec().refuse_unused(loss)
+    alone.refuse_unused(AttributeLossSpec(dropout=0.2))
 
 
 @pytest.mark.parametrize(

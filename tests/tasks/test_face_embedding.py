@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,24 +11,33 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from datasets.types import ClassMap
+from datasets.types import ClassMap, FacePairs
 from tasks.card import Card, save_weights
+from tasks.checkpoint import RunKeeper
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teaching import Lesson
 from tasks.face_embedding.draw import draw_neighbours
+from tasks.face_embedding.evaluator import FaceEvaluator
 from tasks.face_embedding.inference import nearest
 from tasks.face_embedding.load import (
     NO_CLASSES,
     TASK,
+    TrainedOn,
+    architecture_of,
     describe_model,
+    digest_of,
     load_embedder,
     refuse_other_alignment,
     start_embedder,
+    trained_on,
 )
 from tasks.face_embedding.losses import MarginHead, squared_distances, triplet_loss
 from tasks.face_embedding.model import build_embedder, unit
 from tasks.face_embedding.spec import EmbedderSpec, EmbedLossSpec, FaceSpec
+from tasks.face_embedding.task import FaceEmbeddingTask
 from tasks.face_embedding.teachers import open_embedding_teacher
+from tasks.spec import FitSpec
+from tasks.stopwatch import Stopwatch
 
 SMALL = EmbedderSpec(alpha=0.1, size=32, dim=6)
 
@@ -153,6 +164,40 @@ def test_weights_come_back_with_their_alignment(tmp_path: Path) -> None:
     save_weights(path, model.state_dict(), plain)
     with pytest.raises(ValueError, match=r"does not tell how faces must stand"):
         load_embedder(path)
+
+
+def test_a_card_tells_whom_it_was_trained_on(tmp_path: Path) -> None:
+    path = save(tmp_path / "w.safetensors", "none")
+    model, older = load_embedder(path)
+    assert trained_on(older) is None, "as cards were that tell nothing of it"
+    told = TrainedOn("LFW", 10, digest_of(["b", "a"]))
+    assert told.people == digest_of(["a", "b"]) != digest_of(["a", "c"])
+    card = replace(older, model=describe_model(SMALL, "none", told))
+    save_weights(path, model.state_dict(), card)
+    _, read = load_embedder(path)
+    assert trained_on(read) == told
+    assert architecture_of(read) == architecture_of(older) == SMALL
+
+
+@pytest.mark.parametrize("chooses", [True, False])
+def test_tested_pairs_choose_no_weights(tmp_path: Path, chooses: bool) -> None:
+    """The pairs of another fold may; without them the last evaluation is kept."""
+    ends = np.arange(4)
+    tested = (1,) if chooses else (0, 1)
+    pairs = FacePairs(ends, ends, np.array([1, 0, 1, 0], bool), np.array([0, 0, 1, 1]), tested)
+    evaluator = FaceEvaluator(np.arange(4), pairs)
+    assert evaluator.chooses == chooses
+    assert not FaceEvaluator(np.arange(4)).chooses, "all are compared with all, and tested"
+    task = FaceEmbeddingTask(build_embedder(SMALL), FitSpec(), 0, evaluator)
+    kept: list[float] = []
+    keeper = RunKeeper(tmp_path, 1, lambda _, m: kept.append(m["selection"]), Stopwatch())
+    for value in (0.7, 0.9, 0.8):
+        found = {"selection": torch.tensor(value)}
+        trainer: Any = SimpleNamespace(
+            sanity_checking=False, is_global_zero=True, callback_metrics=found
+        )
+        keeper.on_validation_end(trainer, task)
+    assert kept == pytest.approx([0.7, 0.9] if chooses else [0.7, 0.9, 0.8])
 
 
 def test_fine_tuning_takes_the_head_of_equal_length(tmp_path: Path) -> None:

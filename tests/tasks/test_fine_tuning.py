@@ -1,5 +1,7 @@
 """Fine-tuning: rates that fall with depth, a body that is held for some epochs, frozen norms."""
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from datasets.classification import open_labelled
 from datasets.demo_labels import draw_shapes
 from datasets.label_transforms import LabelTransform
 from datasets.labelled_set import LabelledSet, label_loader
+from tasks.checkpoint import InterruptedRun, RunKeeper
 from tasks.classification.evaluator import LabelEvaluator
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
@@ -20,6 +23,7 @@ from tasks.classification.task import ClassificationTask
 from tasks.engine import fit
 from tasks.optim import decay_groups, make_optimizer, rate_factor, rate_groups
 from tasks.spec import FitSpec
+from tasks.stopwatch import Stopwatch
 from tests.tools.runs import assert_equal
 
 SMALL = ClassifierSpec(alpha=0.25, size=32)
@@ -118,7 +122,13 @@ class Watched(ClassificationTask):
 
 
 def train(
-    shapes: Path, folder: Path, spec: FitSpec, *, resume: bool = False, stop_at: int | None = None
+    shapes: Path,
+    folder: Path,
+    spec: FitSpec,
+    *,
+    resume: bool = False,
+    stop_at: int | None = None,
+    watch: Stopwatch | None = None,
 ) -> Watched:
     data, val = open_labelled(shapes, "train"), open_labelled(shapes, "val")
     torch.manual_seed(0)
@@ -132,7 +142,15 @@ def train(
     loaders = [
         label_loader(part, batch_size=8, train=k == 0, workers=0) for k, part in enumerate(sets)
     ]
-    fit(task, *loaders, folder=folder, device="cpu", resume=resume, write_best=lambda *_: None)
+    fit(
+        task,
+        *loaders,
+        folder=folder,
+        device="cpu",
+        resume=resume,
+        write_best=lambda *_: None,
+        watch=watch or Stopwatch(),
+    )
     return task
 
 
@@ -166,6 +184,43 @@ def test_resuming_is_exact(shapes: Path, tmp_path: Path, stop_at: int) -> None:
     ]
     for part in ("optimizer_states", "current_model_state"):
         assert_equal(states[0][part], states[1][part], part)
+
+
+def test_a_stop_on_a_logging_step_keeps_its_row(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.engine._LOG_EVERY", 2)
+    train(shapes, tmp_path / "one", FIT)
+    step = Watched.training_step
+
+    def signalled(self: Watched, batch: Any, batch_idx: int) -> Tensor:
+        if self.global_step == 3:  # The fourth, which is logged.
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Watched, "training_step", signalled)
+        with pytest.raises(InterruptedRun):
+            train(shapes, tmp_path / "two", FIT)
+    train(shapes, tmp_path / "two", FIT, resume=True)
+    one, two = ((tmp_path / name / "metrics.csv").read_text() for name in ("one", "two"))
+    assert "\n3,loss," in one
+    assert one == two
+
+
+def test_time_is_counted_over_all_processes(shapes: Path, tmp_path: Path) -> None:
+    """Also from a checkpoint of before it was kept, which tells nothing of it."""
+    spec = replace(FIT, epochs=2, save_minutes=1e-6)
+    hour, later = Stopwatch(), Stopwatch()
+    hour.go_on_from(3600)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train(shapes, tmp_path, spec, stop_at=4, watch=hour)
+    train(shapes, tmp_path, spec, resume=True, watch=later)
+    assert 3600 < later.seconds < 7200
+    assert later.minutes >= 60
+    fresh = Stopwatch()
+    RunKeeper(tmp_path, 1, lambda *_: None, fresh).load_state_dict({"best": 0.5})
+    assert fresh.seconds < 3600
 
 
 def test_frozen_norms_stay_frozen_when_the_body_is_let_go(shapes: Path, tmp_path: Path) -> None:

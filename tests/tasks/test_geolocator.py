@@ -15,6 +15,9 @@ from datasets.types import ClassMap
 from tasks.card import Card, save_weights
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
+from tasks.distillation.losses import cells_loss
+from tasks.distillation.spec import DistillSpec
+from tasks.distillation.teaching import Teaching
 from tasks.geolocation import s2
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.draw import draw_place, place_name
@@ -28,10 +31,11 @@ from tasks.geolocation.load import (
 )
 from tasks.geolocation.losses import hard_loss, soft_loss
 from tasks.geolocation.model import Geolocator
-from tasks.geolocation.partition import split_adaptively
+from tasks.geolocation.partition import Partition, split_adaptively
 from tasks.geolocation.spec import DecodeSpec, GeoLossSpec, PartitionSpec
 from tasks.geolocation.sphere import Floats, distance_km, unit_vectors
 from tasks.geolocation.task import Truth
+from tasks.geolocation.teachers import open_geo_teacher
 from tasks.geolocation.world import rings
 
 SMALL = ClassifierSpec(alpha=0.25, size=32)
@@ -76,16 +80,103 @@ def test_hard_labels_are_cross_entropy() -> None:
 def test_soft_labels_by_hand() -> None:
     """A photo at a cell's mean; others one and two degrees off: 1, e^-d/tau, e^-2d/tau."""
     units = torch.from_numpy(unit_vectors(np.zeros(3), np.array([0.0, 1.0, 2.0]))).float()
-    nearest = torch.tensor([[0, 1, 2], [1, 0, 2], [2, 1, 0]])
     logits = torch.randn(1, 3)
     step = float(distance_km(*(np.array(v) for v in (0.0, 0.0, 0.0, 1.0))))
     labels = np.exp(-np.array([0, step, 2 * step]) / 75)
     wanted = -(labels / labels.sum()) @ functional.log_softmax(logits[0], 0).numpy()
-    found = soft_loss(logits, torch.tensor([0]), units[:1], units, nearest, 75)
+    found = soft_loss(logits, torch.tensor([0]), units[:1], units, 75)
     assert found.item() == pytest.approx(wanted, rel=1e-4)
-    hard = soft_loss(logits, torch.tensor([0]), units[:1], units, nearest, 1e-3)
+    hard = soft_loss(logits, torch.tensor([0]), units[:1], units, 1e-3)
     assert hard.item() == pytest.approx(hard_loss(logits, torch.tensor([0])).item(), rel=1e-4)
-    assert soft_loss(logits, torch.tensor([-1]), units[:1], units, nearest, 75) == 0
+    assert soft_loss(logits, torch.tensor([-1]), units[:1], units, 75) == 0
+
+
+def test_soft_labels_leave_nothing_out() -> None:
+    """A thousand small cells side by side: the nearest few dozen hold a small part of the mass."""
+    rng = np.random.default_rng(0)
+    lat, lng = rng.uniform(45, 50, 3000), rng.uniform(0, 8, 3000)
+    atlas = Atlas((split_adaptively(lat, lng, most=4, least=1),))
+    assert len(atlas.fine) > 900
+    model = build_geolocator(SMALL, atlas, loss=GeoLossSpec(labels="soft"))
+    cells = atlas.fine
+    km = distance_km(lat[:8, None], lng[:8, None], cells.lat, cells.lng)
+    labels = np.exp(-(km - km.min(axis=1, keepdims=True)) / 75)
+    labels /= labels.sum(axis=1, keepdims=True)
+    assert np.sort(labels, axis=1)[:, -32:].sum(axis=1).max() < 0.6
+    targets = Truth(atlas, lat, lng).of(list(range(8)), torch.device("cpu"))
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    torch.manual_seed(0)
+    logits = 5 * torch.randn(8, len(cells))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "raw", lambda _: logits)
+        found = model.train()(images, targets)["cells"]
+    logs = functional.log_softmax(logits.double(), dim=1).numpy()
+    assert found.item() == pytest.approx(-(labels * logs).sum(axis=1).mean(), rel=1e-4)
+
+
+def test_a_student_learns_from_a_geolocator_alone(
+    atlas: Atlas, photos: tuple[Floats, Floats], tmp_path: Path
+) -> None:
+    """Its loss is that of each head by itself, its cells are found by token, and it falls."""
+    torch.manual_seed(0)
+    teacher = build_geolocator(SMALL, atlas)
+    torch.nn.init.normal_(teacher.get_parameter(LAST), std=0.5)
+    save_weights(tmp_path / "t.safetensors", teacher.state_dict(), card_of(teacher, atlas))
+    spec = DistillSpec(str(tmp_path / "t.safetensors"), temperature=2.0, distill_weight=1.0)
+    # Other counts, and a cell less: the rest is matched by token.
+    fine = atlas.fine
+    fewer = Partition(fine.ids[1:], fine.counts[1:], fine.lat[1:], fine.lng[1:])
+    known = Atlas((atlas.partitions[0], fewer))
+    opened = open_geo_teacher(spec, known)
+    images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
+    coarse, own = (part.detach() for part in teacher.eval()(images).split(atlas.sizes, dim=1))
+    torch.testing.assert_close(
+        opened(images), torch.cat((coarse, own[:, 1:]), dim=1), rtol=1e-3, atol=1e-3
+    )
+    student = build_geolocator(SMALL, known)
+    lesson = Teaching(spec, opened.name, "", opened).lesson(0, list(range(8)))
+    targets = Truth(known, *photos).of(list(range(8)), torch.device("cpu"))
+    optimizer = torch.optim.Adam(student.parameters(), 3e-3)
+    falling = []
+    for _ in range(15):
+        losses = student.train()(images, targets, lesson)
+        assert losses.keys() == {"teacher"}, "labels do not count at --distill-weight 1"
+        falling.append(losses["teacher"].item())
+        optimizer.zero_grad()
+        losses["teacher"].backward()
+        optimizer.step()
+    assert falling[-1] < 0.5 * falling[0]
+    both = student(images, targets, replace(lesson, spec=replace(spec, distill_weight=0.5)))
+    assert both.keys() == {"cells0", "cells1", "teacher"}
+
+
+def test_the_loss_of_cells_by_hand() -> None:
+    ours, theirs = torch.randn(3, 7), torch.randn(3, 7)
+    each = [
+        4 * functional.kl_div((a / 2).log_softmax(1), (b / 2).softmax(1), reduction="batchmean")
+        for a, b in zip(ours.split((2, 5), 1), theirs.split((2, 5), 1), strict=True)
+    ]
+    found = cells_loss(ours, theirs, (2, 5), 2.0)
+    assert found.item() == pytest.approx(sum(each).item() / 2, rel=1e-5)  # type: ignore[union-attr]
+    # What a teacher says of one head has no say in the other.
+    shifted = theirs + torch.tensor([9.0] * 2 + [0.0] * 5)
+    torch.testing.assert_close(cells_loss(ours, shifted, (2, 5), 2.0), found)
+
+
+def test_teachers_that_do_not_know_the_cells(
+    model: Geolocator, atlas: Atlas, tmp_path: Path
+) -> None:
+    file = tmp_path / "t.safetensors"
+    save_weights(file, model.state_dict(), card_of(model, atlas))
+    rng = np.random.default_rng(9)
+    other = split_adaptively(rng.uniform(-60, 70, 300), rng.uniform(-9, 9, 300), most=9, least=3)
+    with pytest.raises(ValueError, match=r"is of another partition: it lacks \d+ of .* --cells"):
+        open_geo_teacher(DistillSpec(str(file)), Atlas((other,)))
+    with pytest.raises(ValueError, match="timm:resnet18: no such run folder or weights file"):
+        open_geo_teacher(DistillSpec("timm:resnet18"), atlas)
+    save_weights(file, model.state_dict(), replace(card_of(model, atlas), task="classification"))
+    with pytest.raises(ValueError, match="are for classification, not for geolocation"):
+        open_geo_teacher(DistillSpec(str(file)), atlas)
 
 
 def test_each_head_has_its_loss(

@@ -41,7 +41,7 @@ def test_import(real_data: Path, tool: Tool, tmp_path: Path) -> None:
     assert status == 0, err
     state, card = load_weights(out)
     assert card.task == "body"
-    assert card.model == {"backbone": "mobilenet_v1", "alpha": 1}
+    assert card.model == {"backbone": "mobilenet_v1", "alpha": 1, "variant": "standard"}
     assert card.flavour.input.size == 224
     assert card.folded
     assert all(key.startswith("body.") for key in state)

@@ -3,16 +3,21 @@
 import json
 import os
 import signal
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from configs.classification import TrainCls
+from configs.common import Common
 from datasets.demo import draw_scenes
 from tasks.detection.task import DetectionTask
 from tests.conftest import Tool
 from tests.tools.runs import SMALL, assert_same_run, start, train, wait_for
+from tools.running import new_run_folder, resumed, save_config
 
 
 def straight(folder: Path, scenes: Path, *args: object, processes: int = 1) -> None:
@@ -82,7 +87,7 @@ def test_signals_where_an_epoch_ends(
     assert status == 1
     assert f"go on with --resume {two}" in err
     assert torch.load(two / "last.ckpt", weights_only=True)["global_step"] == 7
-    again = train("--resume", two, "--workers", 0, "--threads", 1)
+    again = train("--resume", two, "--workers", 0)
     assert again.returncode == 0, again.stderr
     assert_same_run(one, two)
 
@@ -110,6 +115,30 @@ def test_two_processes(scenes: Path, tmp_path: Path) -> None:
     resumed = train("--resume", folder, processes=2)
     assert resumed.returncode == 0, resumed.stderr
     assert_same_run(tmp_path / "straight", folder)
+
+
+def test_what_is_not_given_anew_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other threads add up in another order: a resume without --threads keeps the run's."""
+    common = Common(threads=1, device="cpu", seed=3, out=tmp_path)
+    save_config(replace(TrainCls(), workers=0, common=common), tmp_path)
+
+    def again(*flags: str, config: TrainCls) -> TrainCls:
+        monkeypatch.setattr(sys, "argv", ["tools/train_cls.py", f"--resume={tmp_path}", *flags])
+        return resumed(config, tmp_path)
+
+    found = again(config=TrainCls())
+    assert (found.common, found.workers) == (common, 0)
+    new = replace(TrainCls(), workers=2, common=Common(threads=2, json=True))
+    found = again("--threads", "2", "--workers=2", "--json", config=new)
+    assert (found.common, found.workers) == (replace(common, threads=2, json=True), 2)
+
+
+def test_several_processes_need_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would name one by the second in which it came here."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="--out is needed with several processes"):
+        new_run_folder(Common(), "demo")
+    assert new_run_folder(Common(out=tmp_path), "demo") == tmp_path
 
 
 def test_a_resume_takes_no_other_recipe(scenes: Path, tmp_path: Path) -> None:

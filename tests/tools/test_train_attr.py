@@ -205,6 +205,10 @@ def test_fine_tuning_and_losses(run: Path, train: Train) -> None:
         (("--attribute-weights", "Bald=2"), "--attribute-weights Bald=2: no such attribute"),
         (("--teacher", "runs/nothing"), "--teacher runs/nothing: no such run folder"),
         (("--distill-weight", 0.5), "--distill-weight 0.5 does nothing without --teacher"),
+        (
+            ("--teacher", "x:y", "--focal-gamma", 2),
+            "--focal-gamma 2.0 does nothing beside a teach",
+        ),
         (("--focal-gamma", -1), "--focal-gamma -1.0 must be 0 or more"),
         (("--grid", "colour=1"), "--grid colour=1: write KEY=VALUE"),
     ],
@@ -212,6 +216,21 @@ def test_fine_tuning_and_losses(run: Path, train: Train) -> None:
 def test_mistakes_are_named(train: Train, args: tuple[object, ...], message: str) -> None:
     status, _, err = train("bad", *args)
     assert (status, message in err) == (2, True), err
+
+
+@pytest.mark.parametrize("flags", [("--targets", "t"), ("--targets=t",), ("--teacher", "t")])
+def test_answers_alone_take_the_preset_for_them(
+    tool: Tool, faces: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
+) -> None:
+    taken: list[str] = []
+
+    def note(config: TrainAttr) -> tuple[dict[str, str], str]:
+        taken.append(config.preset)
+        return {}, ""
+
+    monkeypatch.setattr("tools.attributes.train_attributes", note)
+    status, _, err = tool("train_attr", "--data", faces, *flags)
+    assert (status, taken) == (0, ["distill"]), err
 
 
 def test_presets() -> None:

@@ -1,18 +1,21 @@
 """Training a classifier, many of them, and what the other tools do with one."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from configs.classification import TrainCls
 from datasets.demo_labels import draw_shapes
 from tasks.card import load_weights, read_card
 from tasks.classification.model import Classifier
 from tasks.classification.task import resolution_at
 from tests.conftest import Tool
 from tests.tools.runs import train
+from tools.grid import expand
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
 
@@ -43,6 +46,7 @@ def test_a_run_leaves_weights_report_and_checkpoint(run: Path) -> None:
     report = json.loads((run / "report.json").read_text())
     assert report["metrics"]["top1"] == pytest.approx(card.metrics["top1"])
     assert report["cost"]["params"] < 300_000
+    assert report["minutes"] > 0
     assert not list(run.glob(".*")), "temporary files were left"
 
 
@@ -136,6 +140,32 @@ def test_a_grid_trains_each_once_and_goes_on(
     status, again, err = tool("train_cls", "--resume", folder)
     assert status == 0, err
     assert again == text
+
+
+def test_other_bodies_stand_once_in_a_grid_of_widths() -> None:
+    grid = ("backbone=mobilenet_v1,vgg16", "alpha=.5,1", "size=64")
+    runs = dict(expand(replace(TrainCls(), grid=grid)))
+    assert list(runs) == [
+        "mobilenet_v1-a0.5-64-seed0",
+        "mobilenet_v1-a1-64-seed0",
+        "vgg16-64-seed0",
+    ]
+    assert runs["vgg16-64-seed0"].model.alpha == 1
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (("seed=0", "+", "backbone=inception_v3", "size=64"), "inception_v3-64-seed0: --size 64"),
+        (("backbone=vgg16", "alpha=.5"), "--grid alpha=...: only mobilenet_v1 takes it"),
+        (("+",), r"--grid \+: names no run"),
+    ],
+)
+def test_an_impossible_grid_is_refused_before_it_begins(
+    grid: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        expand(replace(TrainCls(), grid=grid))
 
 
 def test_a_grid_varies_rate_and_length(shapes: Path, tool: Tool, tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ def test_leaves_everything_in_the_run_folder(finished: Finished) -> None:
     assert {"loss", "loss_class", "loss_box", "AP", "AP50"} <= names
     config = json.loads((finished.folder / "config.json").read_text())
     assert config["model"]["alpha"] == 0.25
+    report = json.loads((finished.folder / "report.json").read_text())
+    assert report == finished.result, "what is printed is what is kept, the minutes too"
+    assert report["minutes"] > 0
     assert config["command"].startswith("tools/train_det.py --framework ssd300")
     assert not list(finished.folder.glob(".*")), "temporary files were left"
 

@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
+from datasets.classification import open_labelled
 from datasets.demo_labels import draw_breeds, draw_web
+from datasets.labelled import choose_classes
 from tasks.card import read_card
 from tasks.classification.task import ClassificationTask
 from tests.conftest import Tool
+from tests.datasets.label_fakes import write_folders
 from tests.tools.runs import assert_same_run
 from tools import photos
+from tools.dogs import clean_web
 
 FLAGS = (
     "--preset demo --size 32 --batch-size 16 --epochs 2 --web-epochs 2 --copy-bits 2 --workers 0"
@@ -125,6 +129,19 @@ def test_a_report_is_of_all_photos_on_one_of_two_processes(
 
     assert scored(False) == list(range(0, 24, 2))
     assert scored(True) == list(range(24))
+
+
+def test_web_folders_are_matched_with_the_classes_that_are_trained(tmp_path: Path) -> None:
+    """The photos to evaluate on may be of fewer, or stand in another order."""
+    counts = {"train/pug": 2, "train/ant": 2, "train/cat": 2, "val/pug": 1}
+    train = open_labelled(write_folders(tmp_path / "set", counts), "train")
+    val = open_labelled(tmp_path / "set", "val")
+    fewer = choose_classes(val, ["pug"])
+    web = write_folders(tmp_path / "web", {"cat": 3, "pug": 3})
+    found = clean_web(web, train.classes, fewer, 0)
+    assert found.data.classes == train.classes
+    assert found.data.counts.tolist() == [0, 3, 3]
+    assert found.unknown == ()
 
 
 def test_without_a_web_there_is_one_stage(sets: Path, tool: Tool, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from configs.face_embedding import DEMO_EMBED, EmbeddingDistillSpec
+from configs.face_embedding import DEMO_EMBED, EmbeddingDistillSpec, TrainEmbed
 from datasets.demo_identities import draw_identities
 from datasets.identities import FaceData
 from datasets.lfw import read_lfw
@@ -22,6 +22,7 @@ from tasks.face_embedding.load import NO_CLASSES, TASK, describe_model
 from tasks.face_embedding.model import build_embedder
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.face_embedding.task import FaceEmbeddingTask
+from tasks.stopwatch import write_summary
 from tests.conftest import Tool
 from tests.tasks.ncnn import MobileFaceNet
 from tests.tools.runs import assert_same_run
@@ -55,7 +56,9 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}}
     monkeypatch.setattr(
         "tools.embedding.write_report",
-        lambda _, data: {**told, "metrics": data.score["metrics"]},
+        lambda folder, data: write_summary(
+            folder, {**told, "metrics": data.score["metrics"]}, data.watch
+        ),
     )
 
 
@@ -82,11 +85,16 @@ def test_a_run_and_what_the_other_tools_do_with_it(
     )
     assert status == 0, err
     assert json.loads(text)["metrics"]["accuracy"] == report["metrics"]["accuracy"]
+    assert "warning" not in json.loads(text)["facts"], "the people of val/ are strangers to it"
+    assert "the last epoch" in report["facts"]["chosen"]
     status, text, err = tool(
         "evaluate", run, "--data", people / "train", "--split", "all", "--out", tmp_path / "all"
     )
     assert status == 0, err
     assert "rank1" in text
+    warning = "47 of the 47 people are in the data that the weights were trained on"
+    assert text.startswith(f"warning: {warning}")
+    assert warning in (tmp_path / "all" / "report.html").read_text()
     _predict(tool, run, people, tmp_path)
     status, _, err = tool(
         "evaluate",
@@ -147,7 +155,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert status == 1, err
     folder = tmp_path / "stopped"
     assert 0 < torch.load(folder / "last.ckpt", weights_only=True)["global_step"] < 10
-    status, _, err = tool("train_embed", "--resume", folder, "--workers", 0, "--threads", 1)
+    status, _, err = tool("train_embed", "--resume", folder, "--workers", 0)
     assert status == 0, err
     assert_same_run(tmp_path / "straight", folder)
 
@@ -287,6 +295,11 @@ def test_a_student_of_the_real_teacher(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (
+            ("--teacher", "m:f", "--objective", "triplet"),
+            "--objective triplet does nothing beside",
+        ),
+        (("--data", "PEOPLE/train", "--fold", 3), "--fold 3: "),
         (("--crop", 2), "--crop 2.0 is not in (0, 1]"),
         (("--fold", 11, "--data", "PEOPLE/val"), "--fold 11: "),
         (("--detector", "none.onnx"), "--detector none.onnx: no such file"),
@@ -304,6 +317,21 @@ def test_bad_flags(
     assert status == 2
     assert message in " ".join(err.replace("│", " ").split())
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("flags", [("--targets", "t"), ("--targets=t",), ("--teacher", "t")])
+def test_answers_alone_take_the_preset_for_them(
+    tool: Tool, people: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
+) -> None:
+    taken: list[str] = []
+
+    def note(config: TrainEmbed) -> tuple[dict[str, str], str]:
+        taken.append(config.preset)
+        return {}, ""
+
+    monkeypatch.setattr("tools.embedding.train_embedder", note)
+    status, _, err = tool("train_embed", "--data", people, *flags)
+    assert (status, taken) == (0, ["distill"]), err
 
 
 @pytest.mark.usefixtures("no_report")

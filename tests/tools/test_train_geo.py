@@ -19,13 +19,21 @@ from configs.geolocation import DEMO_GEO, TrainGeo
 from configs.io import from_json, to_json
 from datasets.demo_places import draw_places
 from datasets.geo import open_places
-from tasks.card import load_weights, read_card
+from tasks.card import Card, load_weights, read_card
 from tasks.geolocation.partition import CELLS_HEADER, read_cells
 from tasks.geolocation.spec import PartitionSpec
 from tasks.geolocation.task import GeolocationTask
 from tests.conftest import Tool
+from tests.datasets.test_geo import gps, photo
+from tests.tools.test_geo_teacher import stop_at
 from tools.geolocating import train_geolocator
-from tools.places import part_to_measure, without_leaks
+from tools.place_parts import part_to_measure, trained_on
+from tools.places import (
+    hold_out,
+    leaks_by_distance,
+    open_parts,
+    without_leaks,
+)
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
 CELLS = ("--split-above", 40, 12, "--drop-below", 2)
@@ -117,6 +125,10 @@ def test_evaluation_says_what_of_a_list_it_takes(
     (other / "photos").mkdir(parents=True)
     shutil.copytree(places / "images", other / "photos", dirs_exist_ok=True)
     (other / "bench.csv").write_text("\n".join(listed))
+    count, said = images(other / "bench.csv")
+    assert count == held_out, "a copy of what was trained on is no benchmark"
+    assert "that was held out" in said
+    (other / "bench.csv").write_text("\n".join((listed[0], *listed[:0:-1])))
     assert images(other / "bench.csv") == (
         160, f"all of {other / 'bench.csv'}; --split val takes a fifth of its authors"
     )  # fmt: skip
@@ -131,17 +143,101 @@ def test_evaluation_says_what_of_a_list_it_takes(
 
 
 def test_a_list_that_was_trained_on_whole_is_no_benchmark(
-    run: Path, places: Path, tmp_path: Path
+    run: Path, places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Wherever it is read from, however it is called, and from a copy."""
     card, file = read_card(run), places / "places.csv"
-    told = replace(card, source=f"trained from scratch on {places} by x.py --val im2gps.csv")
-    whole, said = part_to_measure(file, told)
+    assert card.trained_on["held_out"]
+    odd = tmp_path / "taken by me on foot"
+    shutil.copytree(places, odd)
+    monkeypatch.chdir(tmp_path)
+    told = replace(card, trained_on=trained_on(Path(odd.name), whole=True))
+    monkeypatch.chdir(Path(__file__).parent)
+    for path in (odd, odd / "places.csv", file):
+        whole, said = part_to_measure(path, told)
+        assert whole
+        assert "learnt by heart" in said
+    other = tmp_path / "other.csv"
+    other.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    assert "learnt by heart" not in part_to_measure(other, told)[1]
+    whole, said = part_to_measure(file, replace(card, trained_on={}))
     assert whole
-    assert "learnt by heart" in said
-    for source in ("", "own photos", f"trained from scratch on {tmp_path / 'gone'} by x.py"):
-        assert part_to_measure(file, replace(card, source=source))[0]
+    assert "the weights do not tell what they were trained on" in said
     with pytest.raises(ValueError, match="no such file"):
         part_to_measure(tmp_path / "gone", card)
+    folder = tmp_path / "tagged"
+    photo(folder / "a" / "1.jpg", gps(1, 2))
+    photo(folder / "b" / "2.jpg", gps(3, 4))
+    shutil.copytree(folder, tmp_path / "again")
+    told = replace(card, trained_on=trained_on(folder, whole=False))
+    assert "that was held out" in part_to_measure(tmp_path / "again", told)[1]
+    assert Card.from_json(told.to_json()).trained_on == told.trained_on
+
+
+def test_swapped_columns_are_refused(places: Path, tool: Tool, tmp_path: Path) -> None:
+    """As the data doctor does: half of the world would be left out, the other half turned."""
+    root = tmp_path / "set"
+    shutil.copytree(places, root)
+    text = (root / "places.csv").read_text()
+    (root / "places.csv").write_text(text.replace("LAT,LON", "LON,LAT", 1))
+    status, _, err = tool("train_geo", "--data", root, *SMALL, "--out", tmp_path / "x")
+    assert status == 2
+    assert "train data: " in err
+    assert "latitude and longitude swapped" in err
+    assert not (tmp_path / "x").exists()
+
+
+def test_nothing_is_chosen_on_a_benchmark(places: Path, tmp_path: Path) -> None:
+    """With --val weights and temperature are chosen on authors who are not trained on."""
+    bench = draw_places(tmp_path / "bench", num_photos=24, num_authors=8, size=32, seed=5)
+    parts = open_parts(replace(DEMO_GEO, data=places, val=bench), places)
+    assert len(parts.train) + len(parts.chosen) == 160
+    assert 0 < len(parts.chosen) < 80
+    assert not set(parts.train.authors) & set(parts.chosen.authors)
+    assert len(parts.val) == 24
+    told = dict(parts.notes)["weights chosen and temperature fitted on"]
+    assert f"{len(parts.chosen)} photos of" in told
+    assert "not on --val" in told
+    same = open_parts(replace(DEMO_GEO, data=places), places)
+    assert same.chosen is same.val
+    assert "a little too good" in same.notes[0][1]
+    one = parts.train.select(parts.train.authors == parts.train.authors[0])
+    train, chosen = hold_out(one)
+    assert min(len(train), len(chosen)) >= 1
+    assert len(train) + len(chosen) == len(one)
+    assert set(train.authors) == set(chosen.authors) == set(one.authors)
+
+
+def test_the_temperature_is_not_the_benchmarks(places: Path, tmp_path: Path) -> None:
+    bench = draw_places(tmp_path / "bench", num_photos=24, num_authors=8, size=32, seed=5)
+    seen: list[int] = []
+    inner = GeolocationTask.on_validation_epoch_end
+
+    def count(self: GeolocationTask) -> None:
+        inner(self)
+        assert self.score is not None
+        seen.append(len(self.score["image_ids"]))
+
+    config = replace(
+        DEMO_GEO,
+        data=places,
+        val=bench,
+        model=replace(DEMO_GEO.model, size=32),
+        partition=PartitionSpec((40,), 2),
+        fit=replace(DEMO_GEO.fit, epochs=1, batch_size=16),
+        workers=0,
+        common=Common(out=tmp_path / "run"),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GeolocationTask, "on_validation_epoch_end", count)
+        report, _ = train_geolocator(config)
+    chosen = len(open_parts(config, places).chosen)
+    assert set(seen) == {chosen}
+    card = read_card(tmp_path / "run")
+    assert report["images"] == 24
+    assert card.metrics["temperature"] != report["metrics"]["temperature"]
+    assert "not on --val" in report["facts"]["weights chosen and temperature fitted on"]
+    assert not card.trained_on["held_out"]
 
 
 def _only_counted(*args: Any, notes: list[tuple[str, str]], **_: Any) -> Any:
@@ -149,17 +245,19 @@ def _only_counted(*args: Any, notes: list[tuple[str, str]], **_: Any) -> Any:
 
 
 def test_photos_are_located(run: Path, places: Path, tool: Tool, tmp_path: Path) -> None:
-    photos = sorted((places / "images").rglob("*.jpg"))[:3]
-    status, text, err = tool("predict", run, *photos, "--out", tmp_path / "seen")
+    pictures = sorted((places / "images").rglob("*.jpg"))[:3]
+    status, text, err = tool("predict", run, *pictures, "--out", tmp_path / "seen")
     assert status == 0, err
     assert "without their consent is misuse" in err
     rows = json.loads((tmp_path / "seen" / "predictions.json").read_text())["photos"]
-    for photo, row in zip(photos, rows, strict=True):
-        assert (tmp_path / "seen" / photo.name).exists()
+    for picture, row in zip(pictures, rows, strict=True):
+        assert (tmp_path / "seen" / picture.name).exists()
         assert -90 <= row["latitude"] <= 90
         assert sum(row["region"]["probabilities"]) >= 0.9 - 1e-6
         assert row["region"]["cells"]
-    status, text, err = tool("predict", run, photos[0], "--abstain", 1, "--out", tmp_path / "shy")
+    status, text, err = tool(
+        "predict", run, pictures[0], "--abstain", 1, "--out", tmp_path / "shy"
+    )
     assert status == 0, err
     assert "no answer (confidence" in text
     row = json.loads((tmp_path / "shy" / "predictions.json").read_text())["photos"][0]
@@ -191,15 +289,8 @@ def test_a_resumed_run_is_the_same(places: Path, tool: Tool, tmp_path: Path) -> 
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     args = ("--data", places, *SMALL, *CELLS)
     assert tool("train_geo", *args, "--out", straight)[0] == 0
-    inner = GeolocationTask.on_train_batch_start
-
-    def fail(self: GeolocationTask, batch: Any, batch_idx: int) -> None:
-        if self.global_step == 9:
-            raise KeyboardInterrupt
-        inner(self, batch, batch_idx)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GeolocationTask, "on_train_batch_start", fail)
+        stop_at(9, patch)
         assert tool("train_geo", *args, "--out", stopped)[0] == 1
     status, _, err = tool("train_geo", "--resume", stopped)
     assert status == 0, err
@@ -254,12 +345,17 @@ def test_copies_and_near_photos_are_left_out(places: Path, tmp_path: Path) -> No
     kept, notes = without_leaks(leaky, val, 10, 0.0)
     assert not any("copy" in Path(str(file)).name for file in kept.files)
     assert kept.left_out["copies of, or near, photos to evaluate on"] >= 3
-    assert "0 authors in both parts" in notes[0][1]
-    assert "within 1 km" in notes[0][1]
+    assert "look like one to evaluate on" in notes[0][1]
+    told = leaks_by_distance(leaky, kept, val)
+    assert "0 authors in both parts" in told
+    after, before = told.split("; before photos were left out ")
+    near = [float(part.split("% within 1 km")[0].split(", ")[-1]) for part in (after, before)]
+    assert near[0] < near[1], "the figure is of what is trained on"
     same, _ = without_leaks(leaky, val, -1, 0.0)
     assert len(same) == len(leaky)
     apart, _ = without_leaks(leaky, val, -1, 1.0)
     assert not any("copy" in Path(str(file)).name for file in apart.files)
+    assert "0.0% within 1 km" in leaks_by_distance(leaky, apart, val).split("; before")[0]
     with pytest.raises(ValueError, match="every photo is a copy of, or near"):
         without_leaks(leaky, val, -1, 25_000.0)
 
@@ -271,7 +367,8 @@ def test_copies_and_near_photos_are_left_out(places: Path, tmp_path: Path) -> No
         (["--split-above", "10", "--drop-below", "11"], "--drop-below 11 is above 10"),
         (["--split-above", "0"], "--split-above 0: 1 or more each"),
         (["--tau", "0"], "--tau 0.0 must be above 0"),
-        (["--neighbours", "0"], "--neighbours 0 must be 1 or more"),
+        (["--temperature", "2"], "--temperature 2.0 does nothing without --teacher"),
+        (["--teacher", "nowhere"], "--teacher nowhere: no such run folder or weights file"),
         (["--decoding", "best"], "best"),
         (["--region", "1"], "--region 1.0 is not in (0, 1)"),
         (["--near-km", "-1"], "--near-km -1.0 must be above 0"),

@@ -144,7 +144,7 @@ def test_killed_and_resumed(two_stage: Finished, scenes: Path, tool: Tool, tmp_p
     assert process.returncode == -signal.SIGKILL
     state = torch.load(folder / "last.ckpt", weights_only=True)
     assert state["global_step"] < EPOCHS * 4, "the run was over before it was killed"
-    status, _, err = tool("train_det", "--resume", folder, "--device", "cpu", "--threads", 1)
+    status, _, err = tool("train_det", "--resume", folder)
     assert status == 0, err
     assert_same_run(two_stage.folder, folder)
 

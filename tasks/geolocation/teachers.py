@@ -1,0 +1,62 @@
+"""Teachers of a geolocator: other geolocators that know its cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from backbone.layers import fold_batchnorm
+from tasks.distillation.spec import DistillSpec
+from tasks.distillation.teacher import Teacher
+from tasks.geolocation.atlas import Atlas
+from tasks.geolocation.load import load_geolocator
+from tasks.geolocation.partition import Partition
+
+
+def open_geo_teacher(spec: DistillSpec, atlas: Atlas) -> Teacher:
+    """The geolocator that ``spec.teacher`` names, with its columns in the student's order.
+
+    Cells are matched by token: each of the student's partitions must lie in one of the teacher's,
+    which may know more cells.
+
+    Args:
+        spec: Names it: a run folder or weights file of a geolocator.
+        atlas: Partitions of the student.
+
+    Raises:
+        ValueError: If it is no geolocator of this suite, or lacks a cell.
+    """
+    name = spec.teacher
+    assert name is not None
+    if not Path(name).exists():
+        raise ValueError(
+            f"--teacher {name}: no such run folder or weights file; places are learnt from "
+            "geolocators of this suite alone: others do not know the cells"
+        )
+    model, known, _ = load_geolocator(Path(name))
+    columns = [k for part in atlas.partitions for k in _columns(name, part, known)]
+    return Teacher(
+        name, fold_batchnorm(model), size=model.spec.size, columns=torch.tensor(columns)
+    )
+
+
+def _columns(name: str, partition: Partition, known: Atlas) -> list[int]:
+    """The teacher's columns of a partition's cells, all of one of its own partitions."""
+    fewest: list[str] | None = None
+    before = 0
+    for theirs in known.partitions:
+        places = {token: before + k for k, token in enumerate(theirs.tokens)}
+        before += len(theirs)
+        lacking = [token for token in partition.tokens if token not in places]
+        if not lacking:
+            return [places[token] for token in partition.tokens]
+        if fewest is None or len(lacking) < len(fewest):
+            fewest = lacking
+    assert fewest is not None
+    shown = ", ".join(fewest[:3]) + (", ..." if len(fewest) > 3 else "")
+    raise ValueError(
+        f"--teacher {name}: is of another partition: it lacks {len(fewest)} of {len(partition)} "
+        f"cells ({shown}); take its own by --cells and the cells.csv of its run folder (with "
+        "several heads cells_0.csv and so on before it)"
+    )

@@ -1,0 +1,90 @@
+"""What the weights to start from tell of a training's flags."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import save_file
+
+from backbone.formats.recognise import read_network
+from configs.classification import TrainCls, choose_cls_preset
+from configs.face_attributes import TrainAttr, choose_attr_preset
+from configs.face_embedding import TrainEmbed, choose_embed_preset
+from configs.fine_grained import TrainDogs, choose_dogs_preset
+from configs.geolocation import TrainGeo, choose_geo_preset
+from datasets.types import ClassMap
+from tasks.card import save_weights
+from tasks.classification.imported import import_network
+from tasks.classification.load import start_classifier
+from tasks.classification.model import build_classifier
+from tests.backbone import foreign
+from tools.training_flags import read_flags
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Imported from timm, where photos are resized bicubically."""
+    source = tmp_path / "timm" / "model.safetensors"
+    source.parent.mkdir()
+    save_file(foreign.timm_names(foreign.random_state()), source)
+    (source.parent / "config.json").write_text(foreign.timm_config())
+    imported = import_network(read_network(source))
+    save_weights(tmp_path / "w.safetensors", imported.state(), imported.card)
+    return tmp_path / "w.safetensors"
+
+
+Read = Callable[..., Any]
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Read:
+    def flags(kind: type[Any], choose: Callable[..., Any], *given: object) -> Any:
+        monkeypatch.setattr(sys, "argv", ["train", *map(str, given)])
+        return read_flags(kind, choose)
+
+    return flags
+
+
+@pytest.mark.parametrize(
+    ("kind", "choose", "crop"),
+    [
+        (TrainCls, choose_cls_preset, 0.9),
+        (TrainDogs, choose_dogs_preset, 0.9),
+        (TrainGeo, choose_geo_preset, 0.9),
+        (TrainAttr, partial(choose_attr_preset, has_teacher=False), 1.0),  # Faces are whole.
+        (TrainEmbed, partial(choose_embed_preset, has_teacher=False), 1.0),
+    ],
+)
+def test_weights_tell_how_photos_were_seen(
+    weights: Path, read: Read, kind: type[Any], choose: Callable[..., Any], crop: float
+) -> None:
+    config = read(kind, choose, "--weights", weights)
+    assert (config.interpolation, config.crop) == ("bicubic", crop)
+    assert config.model.alpha == foreign.ALPHA
+
+
+def test_given_flags_win_and_say_so(
+    weights: Path, read: Read, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--weights", weights, "--interpolation", "bilinear", "--crop", 1)
+    config = read(TrainCls, choose_cls_preset, *given)
+    assert (config.interpolation, config.crop) == ("bilinear", 1.0)
+    said = "note: --interpolation bilinear: the weights have seen bicubic"
+    assert said in capsys.readouterr().err
+    read(TrainCls, choose_cls_preset, "--weights", weights)
+    assert "note" not in capsys.readouterr().err
+
+
+def test_either_resize_starts_from_them(weights: Path) -> None:
+    classes = ClassMap.from_names(["class 2", "new"])
+    card = import_network(read_network(weights.parent / "timm")).card
+    for kind in ("bilinear", "bicubic"):
+        seen = replace(card.flavour.input, interpolation=kind, crop=1.0)
+        flavour = replace(card.flavour, input=seen)
+        spec = replace(choose_cls_preset("demo", has_data=False, has_weights=True).model)
+        spec = replace(spec, alpha=foreign.ALPHA, stem_stride=2)
+        assert start_classifier(build_classifier(spec, 2, flavour), classes, weights)[1] == ["new"]

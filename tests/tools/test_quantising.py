@@ -1,0 +1,166 @@
+"""INT8 from a float export to a file: its gate, its report, and bad input."""
+
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from configs.common import Common
+from configs.deploy import Export
+from datasets.images import save_image
+from tasks.deploy import remedies
+from tasks.deploy.runtime import Exported
+from tasks.detection.model import build_detector
+from tasks.detection.spec import DetectorSpec
+from tests.tasks.onnx_net import CLASSES, SIZE, card_of, classifier, network_of, pictures, to_onnx
+from tools import quantising
+from tools.quantising import calibration_pictures, write_int8
+from tools.scoring import Scorer, open_scorer
+from tools.sources import Source
+
+PHOTOS = 16
+
+
+@pytest.fixture(scope="module")
+def source() -> Source:
+    model = classifier()
+    return Source(model, card_of(model), Path("ants.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def float_file(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("float") / "float.onnx"
+    onnx.save(to_onnx(source.model), file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def photos(float_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder per class: twelve photos where the float export puts them, four elsewhere."""
+    folder, exported = tmp_path_factory.mktemp("photos"), Exported.open(float_file, 1)
+    for name in CLASSES.names:
+        (folder / name).mkdir()
+    for number, picture in enumerate(pictures(PHOTOS)):
+        photo = (127.5 * (picture[0].transpose(1, 2, 0) + 1)).astype(np.uint8)
+        (answer,) = exported([photo])
+        likely = np.argsort(-answer["probabilities"])
+        name = CLASSES.names[likely[int(number >= PHOTOS - 4)]]
+        save_image(folder / name / f"{number:02d}.png", photo)
+    return folder
+
+
+def flags(folder: Path, calibrate: Path, **more: object) -> Export:
+    common = Common(out=folder / "ants.int8.onnx", threads=1)
+    return Export(folder, int8=True, calibrate=calibrate, common=common, **more)
+
+
+def test_the_file_answers_as_the_float_one(
+    source: Source, float_file: Path, photos: Path, tmp_path: Path
+) -> None:
+    args = flags(tmp_path, photos, labelled=photos, max_drop=10.0)
+    result, text = write_int8(args, source, float_file)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["ants.int8.json", "ants.int8.onnx"]
+    report = json.loads((tmp_path / "ants.int8.json").read_text())
+    assert report == json.loads(json.dumps(result))
+    assert report["bytes"] == (tmp_path / "ants.int8.onnx").stat().st_size < report["float_bytes"]
+    assert report["photos"] == {"measured": 12, "compared": 4}
+    assert report["scores"]["original"] == 75
+    assert report["scores"]["drop"] == 75 - report["scores"]["ours"] <= 10
+    names = [step["name"] for step in report["remedies"]]
+    assert [name.startswith("naive") for name in names[:3]] == [True, True, False]
+    alone = [row["alone"] for row in report["layers"]]
+    assert alone == sorted(alone)
+    for told in ("naive: a scale per tensor", "top-1: float 75.0", report["layers"][0]["name"]):
+        assert told in text
+    ours, theirs = Exported.open(tmp_path / "ants.int8.onnx", 1), Exported.open(float_file, 1)
+    assert ours.precision == "int8"
+    assert ours.card == theirs.card
+    assert ours.facts["int8"]["scores"]["ours"] == report["scores"]["ours"]
+    photo = np.full((2 * SIZE, SIZE, 3), 90, np.uint8)[:SIZE]
+    one, other = ours([photo])[0]["probabilities"], theirs([photo])[0]["probabilities"]
+    assert 0 < np.abs(one - other).max() < 0.1
+
+
+def test_a_loss_above_the_limit_writes_nothing(
+    source: Source,
+    float_file: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def score(file: Path) -> float:
+        return 90.0 if Exported.open(file, 1).precision == "float32" else 71.5
+
+    monkeypatch.setattr(quantising, "open_scorer", lambda *_: Scorer("top-1", score))
+    quick = functools.partial(remedies.fine_tune, steps=1)
+    monkeypatch.setattr(remedies, "fine_tune", quick)
+    args = flags(tmp_path, photos, labelled=photos, max_drop=2.0)
+    with pytest.raises(ValueError, match="not written") as caught:
+        write_int8(args, source, float_file)
+    told = str(caught.value)
+    assert "falls from 90.0 to 71.5, by 18.5 points; --max-drop allows 2" in told
+    for remedy in ("mse ranges", "equalisation", "bias correction", "in float", "fine-tuning"):
+        assert remedy in told
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_labels_nothing_is_claimed(
+    source: Source, float_file: Path, photos: Path, tmp_path: Path
+) -> None:
+    result, text = write_int8(flags(tmp_path, photos), source, float_file)
+    assert result["scores"] is None
+    assert "not measured on labelled photos" in text
+
+
+def test_bad_photos(source: Source, float_file: Path, tmp_path: Path) -> None:
+    def refused(folder: Path) -> str:
+        with pytest.raises(ValueError, match="--calibrate") as caught:
+            write_int8(flags(tmp_path / "out", folder), source, float_file)
+        return str(caught.value)
+
+    assert "no such folder" in refused(tmp_path / "nowhere")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "0 photos there; 8 or more are needed" in refused(empty)
+    for number in range(10):
+        (empty / f"{number}.jpg").write_text("not a photo")
+    told = refused(empty)
+    assert "0 photos can be read" in told
+    assert ".jpg: not a picture" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_photos_are_left_out(
+    source: Source,
+    float_file: Path,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for file in photos.rglob("*.png"):
+        (mixed / file.name).write_bytes(file.read_bytes())
+    (mixed / "cut.png").write_bytes((mixed / "00.png").read_bytes()[:-40])
+    args, model = flags(tmp_path / "out", mixed), onnx.load(str(float_file))
+    found = calibration_pictures(args, model, network_of(source.model))
+    assert (len(found.fit), len(found.held)) == (12, 4)
+    assert "cut.png" in capsys.readouterr().err
+
+
+def test_two_stages_are_refused(photos: Path, tmp_path: Path, float_file: Path) -> None:
+    spec = DetectorSpec(framework="faster_rcnn_300", alpha=0.1)
+    model = build_detector(spec, CLASSES)
+    source = Source(model, card_of(classifier()), Path("r.safetensors"))
+    with pytest.raises(ValueError, match="one stage"):
+        write_int8(flags(tmp_path, photos), source, float_file)
+
+
+def test_labels_are_for_what_has_one_metric(source: Source, photos: Path, tmp_path: Path) -> None:
+    card = card_of(classifier())
+    faces = Source(source.model, type(card)(**{**vars(card), "task": "face_embedding"}), Path("f"))
+    with pytest.raises(ValueError, match="is for classification and detection"):
+        open_scorer(flags(tmp_path, photos, labelled=photos), faces)
