@@ -1,0 +1,310 @@
+"""Presets of one trunk with several heads. Each docstring is its lab note."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from configs.classification import FINETUNE_CLS, MODERN, TrainCls
+from configs.common import Common
+from configs.detection import TrainDet
+from configs.face_attributes import TrainAttr
+from configs.face_embedding import TrainEmbed
+from configs.geolocation import TrainGeo
+from datasets.spec import Augmentation, FaceAugmentation, Interpolation, LabelAugmentation
+from tasks.classification.spec import ClassifierSpec, ClassLossSpec
+from tasks.detection.spec import DetectorSpec, LossSpec
+from tasks.face_embedding.spec import EmbedderSpec, FaceSpec
+from tasks.geolocation.spec import GeoLossSpec, PartitionSpec
+from tasks.multitask.spec import HEADS, BalanceBy, BatchNorm
+from tasks.spec import FitSpec
+
+MultiPreset = Literal["auto", "demo", "modern", "finetune"]
+# Heads that the built-in sets are for where none is named: all that share one input.
+DEMO_HEADS = HEADS[:-1]
+_BY_CLASS = ("classes", "breeds")
+
+
+@dataclass(frozen=True)
+class TrainMulti:
+    """Train and evaluate one trunk with a head for each of several tasks.
+
+    Each task has data of its own, labelled for it alone. Alone it trains five heads on built-in
+    pictures. Everything it needs is in the run folder afterwards: weights of all with their
+    cards, heads/NAME.safetensors for each, reports, checkpoint, metrics, configuration. It is
+    --out, by default runs/<preset>/<time>.
+    """
+
+    preset: MultiPreset = "auto"
+    """Recipe: auto is demo where no data is named, finetune with --weights, else modern."""
+    tasks: tuple[str, ...] = ()
+    """Heads to train, as classes=PHOTOS attributes=CELEBA boxes=COCO: NAME=DATA, or NAME for
+    built-in pictures. Names: classes, breeds, attributes, places, embedding, boxes; data as the
+    tool of each task takes it. By default all but boxes, built-in. Heads that --weights holds go
+    on from there."""
+    add: tuple[str, ...] = ()
+    """Heads that --weights has not, likewise; or NAME=FILE, a head's own file, which is attached
+    as it is if it was trained on this very trunk."""
+    drop: tuple[str, ...] = ()
+    """Names of heads of --weights to leave out."""
+    only: tuple[str, ...] = ()
+    """Files that name the classes to take, as classes=FILE breeds=FILE; all by default."""
+    weights: Path | None = None
+    """Run folder or weights file to start from: of this tool, or any whose body is taken."""
+    resume: Path | None = None
+    """Run folder to go on with after an interruption; its own configuration is used."""
+    command: tyro.conf.Suppress[str] = ""
+    """The command line that began the run."""
+    bn: BatchNorm = "shared"
+    """shared: all tasks learn one batch norm. per-task: each has its own on common convolutions,
+    and needs a pass of its own. frozen-trunk: the trunk of --weights stays as it is to the last
+    bit, so heads cannot disturb each other."""
+    heads_per_step: int = 0
+    """Tasks that have a batch in a step: 0 is all; else so many are drawn by the square root of
+    their sets' sizes."""
+    balance: BalanceBy = "first"
+    """Each task's loss is divided by its first one. uncertainty learns weights besides (Kendall
+    et al.)."""
+    task_weights: tuple[str, ...] = ()
+    """Fixed weights of some tasks' losses, as boxes=2 classes=.5; the others have 1."""
+    compare: bool = False
+    """Train each head on a trunk of its own too, from the same start, in as many steps, and put
+    both in one table."""
+    model: ClassifierSpec = field(default_factory=ClassifierSpec)
+    box_size: int = 0
+    """Side of the input for boxes; 0 is SSD's own, 300. The other heads share --size."""
+    dim: int = 128
+    """Length of the embedding."""
+    partition: PartitionSpec = field(default_factory=PartitionSpec)
+    faces: FaceSpec = field(default_factory=FaceSpec)
+    label_smoothing: float = 0.0
+    """Of classes and breeds: share of the target that is spread over all classes."""
+    fit: FitSpec = field(default_factory=FitSpec)
+    augment: LabelAugmentation = "mild"
+    """Of classes, breeds and places: tf_slim, mild (the paper's), modern, small (pictures of about
+    the input's size) or none. Attributes always take small, which suits aligned faces."""
+    face_augment: FaceAugmentation = "face"
+    """Of the embedding: face, flip or none."""
+    box_augment: Augmentation = "ssd"
+    """Of boxes: ssd, tf, flip or none."""
+    interpolation: Interpolation = "bilinear"
+    """How photos are resized, in training and after it."""
+    crop: float = 1.0
+    """Share of the resized short side that the central crop keeps in evaluation, of all heads but
+    boxes, which see whole photos. Aligned faces need 1."""
+    cache: bool = True
+    """Keep each set's decoded photos in memory if they take less than 1.5 GB."""
+    workers: int = -1
+    """Loader processes of each task; -1 shares half the cores among them; 0 loads in the
+    trainer's own."""
+    common: Common = field(default_factory=Common)
+
+    def __post_init__(self) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            ValueError: Naming the flag and its value.
+        """
+        named = [*self.parse("tasks"), *self.parse("add"), *self.drop]
+        for name in named:
+            if named.count(name) > 1:
+                raise ValueError(f"{name}: named twice by --tasks, --add or --drop")
+        for flag in ("add", "drop"):
+            if getattr(self, flag) and self.weights is None:
+                raise ValueError(f"--{flag} {' '.join(getattr(self, flag))}: goes with --weights")
+        odd = [name for name in self.parse("only") if name not in _BY_CLASS]
+        if odd:
+            raise ValueError(f"--only {odd[0]}: for {' and '.join(_BY_CLASS)}")
+        if self.bn == "frozen-trunk" and self.weights is None:
+            raise ValueError("--bn frozen-trunk: a trunk that nobody trained: give --weights")
+        if self.heads_per_step < 0:
+            raise ValueError(f"--heads-per-step {self.heads_per_step} must be 0 or more")
+        if not 0 < self.crop <= 1:
+            raise ValueError(f"--crop {self.crop} is not in (0, 1]")
+        if self.fit.compile:
+            raise ValueError("--compile: not for several heads on one trunk")
+        if "boxes" in named and (self.model.stem_stride, self.model.variant) != (2, "standard"):
+            raise ValueError(
+                f"--stem-stride {self.model.stem_stride}, --variant {self.model.variant}: boxes "
+                "need 2 and standard"
+            )
+        self.loss_weights(HEADS)
+
+    def parse(self, flag: Literal["tasks", "add", "only"]) -> dict[str, Path | None]:
+        """Names and paths of a flag's NAME=PATH; None where there is a name alone.
+
+        Raises:
+            ValueError: If a name is of no head, or stands there twice.
+        """
+        found: dict[str, Path | None] = {}
+        for word in getattr(self, flag):
+            name, given, path = word.partition("=")
+            if name not in HEADS or (given and not path) or (flag == "only" and not given):
+                raise ValueError(
+                    f"--{flag} {word}: write NAME=PATH, NAME being one of {', '.join(HEADS)}"
+                )
+            if name in found:
+                raise ValueError(f"--{flag} {word}: {name} is named twice")
+            found[name] = Path(path) if path else None
+        return found
+
+    def loss_weights(self, names: tuple[str, ...]) -> dict[str, float]:
+        """The fixed weight of each of some tasks.
+
+        Raises:
+            ValueError: If one is of no task, or no number above 0.
+        """
+        weights = dict.fromkeys(names, 1.0)
+        for word in self.task_weights:
+            name, _, value = word.partition("=")
+            try:
+                weight = float(value)
+            except ValueError:
+                weight = -1.0
+            if name not in HEADS or not 0 < weight < float("inf"):
+                raise ValueError(f"--task-weights {word}: write NAME=WEIGHT, above 0")
+            if name in weights:
+                weights[name] = weight
+        return weights
+
+    @property
+    def schedule(self) -> FitSpec:
+        """How to train: with a frozen trunk the body is held from the first epoch to the last."""
+        held = self.fit.epochs if self.bn == "frozen-trunk" else self.fit.frozen_epochs
+        return replace(self.fit, frozen_epochs=held)
+
+    def classifier(self, name: str, path: Path | None) -> TrainCls:
+        """As its own tool would train a head of classes; the built-in breeds come with boxes."""
+        return TrainCls(
+            data=path,
+            classes=self.parse("only").get(name),
+            weights=self.weights,
+            command=self.command,
+            model=self.model,
+            loss=ClassLossSpec(label_smoothing=self.label_smoothing),
+            fit=self.fit,
+            augment=self.augment,
+            boxes=name == "breeds" and path is None,
+            interpolation=self.interpolation,
+            crop=self.crop,
+            cache=self.cache,
+            workers=self.workers,
+            common=self.common,
+        )
+
+    def attributes(self, path: Path | None) -> TrainAttr:
+        """As its own tool would train the head of attributes."""
+        return TrainAttr(
+            data=path,
+            weights=self.weights,
+            command=self.command,
+            model=self.model,
+            fit=self.fit,
+            augment="small",
+            interpolation=self.interpolation,
+            crop=self.crop,
+            cache=self.cache,
+            workers=self.workers,
+            common=self.common,
+        )
+
+    def places(self, path: Path | None) -> TrainGeo:
+        """As its own tool would train the head of places."""
+        return TrainGeo(
+            data=path,
+            weights=self.weights,
+            command=self.command,
+            partition=self.partition,
+            model=self.model,
+            loss=GeoLossSpec(labels="soft"),
+            fit=self.fit,
+            augment=self.augment,
+            interpolation=self.interpolation,
+            crop=self.crop,
+            cache=self.cache,
+            workers=self.workers,
+            common=self.common,
+        )
+
+    def embedding(self, path: Path | None) -> TrainEmbed:
+        """As its own tool would train the head of embeddings, from identities."""
+        return TrainEmbed(
+            data=path,
+            weights=self.weights,
+            command=self.command,
+            model=EmbedderSpec(**self.model.to_json(), dim=self.dim),
+            faces=self.faces,
+            fit=self.fit,
+            augment=self.face_augment,
+            interpolation=self.interpolation,
+            crop=self.crop,
+            cache=self.cache,
+            workers=self.workers,
+            common=self.common,
+        )
+
+    def boxes(self, path: Path | None) -> TrainDet:
+        """As its own tool would train the head of boxes."""
+        if self.model.backbone not in ("mobilenet_v1", "inception_v2", "vgg16"):
+            raise ValueError(f"--backbone {self.model.backbone}: has no boxes")
+        return TrainDet(
+            data=path,
+            weights=self.weights,
+            command=self.command,
+            model=DetectorSpec(
+                backbone=self.model.backbone, alpha=self.model.alpha, size=self.box_size
+            ),
+            loss=LossSpec(min_negatives=8),
+            fit=self.fit,
+            augment=self.box_augment,
+            workers=self.workers,
+            common=self.common,
+        )
+
+
+MODERN_MULTI = TrainMulti(
+    preset="modern",
+    model=ClassifierSpec(size=128),
+    fit=replace(MODERN.fit, epochs=60, batch_size=32, ema_decay=0.998, eval_every=10),
+    label_smoothing=0.1,
+)
+"""Own data from scratch."""
+
+FINETUNE_MULTI = replace(
+    MODERN_MULTI,
+    preset="finetune",
+    fit=replace(FINETUNE_CLS.fit, epochs=15, eval_every=5),
+)
+"""Own data from existing weights."""
+
+DEMO_MULTI = replace(
+    MODERN_MULTI,
+    preset="demo",
+    model=ClassifierSpec(alpha=0.25, size=64),
+    dim=64,
+    partition=PartitionSpec(split_above=(60,), drop_below=8),
+    label_smoothing=0.0,
+    fit=replace(MODERN.fit, epochs=20, batch_size=64, lr=4e-3, ema_decay=0.99, eval_every=10),
+    augment="small",
+)
+"""Built-in pictures, five heads, sized for two CPU cores: ``tools/train_multi.py``."""
+
+MULTI_PRESETS: dict[str, TrainMulti] = {
+    preset.preset: preset for preset in (MODERN_MULTI, FINETUNE_MULTI, DEMO_MULTI)
+}
+
+
+def choose_multi_preset(name: str, *, has_data: bool, has_weights: bool) -> TrainMulti:
+    """The defaults of a preset; ``auto`` goes by what was given.
+
+    Raises:
+        ValueError: On an unknown name, with the choices.
+    """
+    if name == "auto":
+        name = "finetune" if has_weights else ("modern" if has_data else "demo")
+    if name not in MULTI_PRESETS:
+        raise ValueError(f"--preset {name}: choose one of auto, {', '.join(MULTI_PRESETS)}")
+    return MULTI_PRESETS[name]

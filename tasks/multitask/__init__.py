@@ -1,0 +1,1 @@
+"""One trunk with a head for each of several tasks."""

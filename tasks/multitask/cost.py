@@ -1,0 +1,115 @@
+"""What several answers cost in one pass, against a network for each."""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from backbone.cost import count_cost
+from backbone.layers import fold_batchnorm
+from tasks.multitask.model import HeadModel, MultiTaskNet
+
+Model = TypeVar("Model", bound=nn.Module)
+_ROUNDS, _WARMUP = 60, 3
+
+
+@dataclass(frozen=True)
+class PassCost:
+    """The heads of one input size.
+
+    Attributes:
+        size: Of the input, in pixels.
+        heads: That take it.
+        together: Mult-adds of one pass that answers all.
+        separate: Of networks of their own, all of them.
+        one: Of the first head's network alone.
+        ms: Milliseconds of the same three, medians, one photo on the CPU; empty if not measured.
+    """
+
+    size: int
+    heads: tuple[str, ...]
+    together: int
+    separate: int
+    one: int
+    ms: dict[str, float]
+
+    @property
+    def ratio(self) -> float:
+        """Mult-adds of all answers as a multiple of the first head's network."""
+        return self.together / self.one
+
+
+def pass_costs(net: MultiTaskNet, *, measure: bool = True) -> list[PassCost]:
+    """Costs for one photo, input size by input size.
+
+    Args:
+        net: On any device; it stays as it is.
+        measure: Time it too, on the CPU, with as many threads as torch has.
+    """
+    found = []
+    for size, names in net.sizes.items():
+        shape = (1, 3, size, size)
+        alone = [count_cost(net.head(name), shape, _raw).mult_adds for name in names]
+        found.append(
+            PassCost(
+                size=size,
+                heads=tuple(names),
+                together=count_cost(net, shape, lambda m, x: m.answers(x)).mult_adds,
+                separate=sum(alone),
+                one=alone[0],
+                ms=_measure(net, size, names) if measure else {},
+            )
+        )
+    return found
+
+
+def count_params(net: MultiTaskNet) -> tuple[int, int]:
+    """Parameters of trunk and heads, and of networks of their own."""
+    heads = [net.head(name) for name in net.heads]
+    together = {p: p.numel() for model in heads for p in model.parameters()}
+    return sum(together.values()), sum(p.numel() for model in heads for p in model.parameters())
+
+
+def _raw(model: HeadModel, images: Tensor) -> object:
+    return model.raw(images)
+
+
+def _measure(net: MultiTaskNet, size: int, names: list[str]) -> dict[str, float]:
+    """Milliseconds for one photo; in each round each once, so that all meet the same noise."""
+    together = _ready(net)
+    # Copies with weights of their own: what another has just read would come from the cache.
+    separate = [_ready(net.head(name)) for name in names]
+    one = _ready(net.head(names[0]))
+    photo = torch.randint(0, 256, (1, 3, size, size), dtype=torch.uint8)
+    candidates: dict[str, Callable[[], object]] = {
+        "together": lambda: together.answers(photo),
+        "separate": lambda: [model.raw(photo) for model in separate],
+        "one": lambda: one.raw(photo),
+    }
+    with torch.inference_mode():
+        return _medians(candidates)
+
+
+def _ready(model: Model) -> Model:
+    """A copy for inference on the CPU."""
+    folded = fold_batchnorm(copy.deepcopy(model).to("cpu"))
+    return folded.to(memory_format=torch.channels_last)
+
+
+def _medians(candidates: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for number in range(_WARMUP + _ROUNDS):
+        turn = number % len(candidates)  # Who comes after whom matters: caches.
+        for name in (*candidates, *candidates)[turn : turn + len(candidates)]:
+            started = time.perf_counter()
+            candidates[name]()
+            if number >= _WARMUP:
+                times[name].append(time.perf_counter() - started)
+    return {name: 1000 * statistics.median(values) for name, values in times.items()}

@@ -1,0 +1,80 @@
+"""Several heads as one graph from photos to all their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from backbone.layers import fold_batchnorm
+from tasks.card import Card
+from tasks.deploy.graph import PhotoGraph, make_graph
+from tasks.deploy.resize import Antialias
+from tasks.detection.ssd import SSD
+from tasks.geolocation.load import temperature_of
+from tasks.geolocation.model import Geolocator
+from tasks.multitask.model import MultiTaskNet
+
+
+class MultiGraph(nn.Module):
+    """Every head's answers to photos, with one trunk and one pass for all that share an input.
+
+    Boxes have a pass of their own: they see the whole photo, warped, and the others its centre.
+
+    Args:
+        net: Trunk and heads; a copy of it, with batch norm folded into the convolutions, is kept.
+        cards: Of the heads, by name.
+        antialias: How the resize is written (see :mod:`tasks.deploy.resize`).
+
+    Attributes:
+        outputs: Names of what :meth:`forward` gives: ``HEAD_OUTPUT``, the latter as of the graph
+            of the head's task alone.
+
+    Raises:
+        ValueError: If heads other than boxes see photos differently.
+    """
+
+    def __init__(
+        self, net: MultiTaskNet, cards: Mapping[str, Card], *, antialias: Antialias = "operator"
+    ) -> None:
+        super().__init__()
+        self.net = fold_batchnorm(net).cpu()
+        self.squares = [name for name in net.heads if not isinstance(net.head(name), SSD)]
+        seen = {name: cards[name].flavour.input for name in self.squares}
+        if len(set(seen.values())) > 1:
+            told = "; ".join(f"{name}: {spec}" for name, spec in seen.items())
+            raise ValueError(f"heads of one graph must see photos alike, but they do not: {told}")
+        parts: dict[str, PhotoGraph] = {}
+        for name in net.heads:
+            model = net.head(name)
+            warm = temperature_of(cards[name]) if isinstance(model, Geolocator) else 1.0
+            part = make_graph(
+                model, cards[name].flavour.input, antialias=antialias, temperature=warm
+            )
+            part.model = self.net.head(name)  # On the common trunk, not on a copy.
+            parts[name] = part
+        self.parts = nn.ModuleDict(parts)
+        self.outputs = tuple(
+            f"{name}_{out}" for name, part in parts.items() for out in part.outputs
+        )
+        for layer in self.net.modules():
+            if isinstance(layer, nn.ReLU | nn.ReLU6 | nn.LeakyReLU):
+                layer.inplace = False  # Nothing is in place in a graph: exporters take long.
+        self.eval()
+
+    def part(self, name: str) -> PhotoGraph:
+        """A head's own graph on the common trunk."""
+        part = self.parts[name]
+        assert isinstance(part, PhotoGraph)
+        return part
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Answers for photos (N, H, W, 3) uint8 RGB, in the order of ``outputs``."""
+        raws = {}
+        if self.squares:
+            raws = self.net.answers(self.part(self.squares[0]).fit(images), self.squares)
+        found: list[Tensor] = []
+        for name in self.parts:
+            part = self.part(name)
+            found += part.decode(raws[name]) if name in raws else part(images)
+        return tuple(found)

@@ -1,0 +1,145 @@
+"""One trunk under the models of several tasks: one pass through it answers all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from backbone.body import Body
+from tasks.classification.model import Classifier
+from tasks.detection.ssd import SSD
+from tasks.face_embedding.model import FaceEmbedder
+from tasks.multitask.balance import Balance
+
+# Networks of attributes and geolocators are classifiers, too.
+HeadModel = Classifier | FaceEmbedder | SSD
+
+
+class MultiTaskNet(nn.Module):
+    """A trunk, and the model of each task standing on it instead of on a body of its own.
+
+    Each head is the whole model that its task knows: whatever loads, trains, evaluates, folds or
+    exports such a model takes it from here. With batch norm per task a head has a body of its own
+    whose convolutions are the trunk's and whose norms are not.
+
+    Args:
+        body: The trunk. Its norms are used by the heads that have none of their own.
+        heads: Models by name, of the trunk's architecture; their bodies are replaced.
+        own_norms: Names of the heads that keep the norms of their bodies.
+        balance: Of the losses; only training needs it.
+
+    Attributes:
+        networks: What ``--compile`` compiles: nothing.
+    """
+
+    networks: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        body: Body,
+        heads: Mapping[str, HeadModel],
+        own_norms: Collection[str] = (),
+        balance: Balance | None = None,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.own_norms = frozenset(own_norms)
+        for name, model in heads.items():
+            if name in self.own_norms:
+                share_convolutions(model.body, body)
+            else:
+                model.body = body
+        self.heads = nn.ModuleDict(dict(heads))
+        self.balance = balance
+        if self.own_norms >= heads.keys():  # Nobody uses those of the trunk.
+            for module in body.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.requires_grad_(False)
+
+    def head(self, name: str) -> HeadModel:
+        """The model of a task."""
+        return cast("HeadModel", self.heads[name])
+
+    @property
+    def sizes(self) -> dict[int, list[str]]:
+        """Side of the input in pixels, and the heads that take it, in their order."""
+        found: dict[int, list[str]] = {}
+        for name in self.heads:
+            found.setdefault(self.head(name).spec.size, []).append(name)
+        return found
+
+    def answers(self, images: Tensor, heads: Sequence[str] | None = None) -> dict[str, Any]:
+        """What every head of this input size says, with one pass through the trunk.
+
+        Heads with norms of their own need a pass each.
+
+        Args:
+            images: (B, 3, S, S) RGB 0..255 of any dtype.
+            heads: To ask; by default all that take images of this size.
+
+        Returns:
+            By head what its model's ``raw`` gives: (B, columns), or two tensors for boxes.
+
+        Raises:
+            ValueError: If no head takes images of this size.
+        """
+        size = images.shape[-1]
+        if size not in self.sizes:
+            taken = ", ".join(f"{side} ({', '.join(who)})" for side, who in self.sizes.items())
+            raise ValueError(f"images of {size} pixels: the heads take {taken}")
+        found: dict[str, Any] = {}
+        shared: dict[int, Tensor] | None = None
+        for name in heads or self.sizes[size]:
+            model = self.head(name)
+            if name in self.own_norms:
+                features = model.body(model.normalize(images))
+            else:
+                if shared is None:
+                    shared = self.body(model.normalize(images))
+                features = shared
+            found[name] = answer(model, features)
+        return found
+
+    def forward(self, images: Tensor) -> dict[str, Any]:
+        """The same as :meth:`answers`."""
+        return self.answers(images)
+
+    def left_out(self) -> tuple[str, ...]:
+        """Beginnings of the names in the state dict that are of training alone, or twice there."""
+        names = ["balance."]
+        shared = [f"{name}." for name in shared_modules(self.body)]
+        for head in self.heads:
+            inside = f"heads.{head}."
+            names.append(f"{inside}margin_head.")
+            twice = shared if head in self.own_norms else [""]
+            names += [f"{inside}body.layers.{name}" for name in twice]
+        return tuple(names)
+
+
+def answer(model: HeadModel, features: dict[int, Tensor]) -> Any:  # Tensors, as its raw() gives.
+    """What a model's ``raw`` gives, from features by stride that its body would have made."""
+    if isinstance(model, SSD):
+        return model.predict(features)
+    return model.head(features[model.last_stride])
+
+
+def shared_modules(body: Body) -> list[str]:
+    """Names, below ``layers``, of the modules that hold weights and are no batch norm."""
+    return [
+        name
+        for name, module in body.layers.named_modules()
+        if list(module.parameters(recurse=False)) and not isinstance(module, nn.BatchNorm2d)
+    ]
+
+
+def share_convolutions(body: Body, trunk: Body) -> None:
+    """Put a trunk's convolutions in place of a body's; the body keeps its norms.
+
+    Args:
+        body: Of the trunk's architecture.
+        trunk: It stays as it is.
+    """
+    for name in shared_modules(trunk):
+        body.layers.set_submodule(name, trunk.layers.get_submodule(name))

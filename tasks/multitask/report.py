@@ -1,0 +1,173 @@
+"""The page that a run of several heads leaves: each head's figure, alone beside it, and costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.files import write_text
+from tasks.multitask.cost import PassCost
+from tasks.page import Page
+from tasks.plots import history_plot
+
+MEANINGS = {
+    "top1": "share of photos whose most likely class is right",
+    "mean_ap": "mean average precision of the attributes",
+    "geoscore": "mean of 5000 exp(-km / 1492.7)",
+    "selection": "area under the ROC of pairs of faces",
+    "AP": "COCO's average precision, IoU .5 to .95",
+}
+_COST_NOTE = (
+    "One photo; times are medians on the CPU, all measured in turn in one process. The first "
+    "head's network is the measure: what one answer costs."
+)
+
+
+@dataclass(frozen=True)
+class HeadRow:
+    """A head's result.
+
+    Attributes:
+        name: Of the head.
+        data: What it was trained on.
+        metric: That it is measured by.
+        value: In the common trunk.
+        alone: On a trunk of its own; None if that was not trained.
+    """
+
+    name: str
+    data: str
+    metric: str
+    value: float
+    alone: float | None = None
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What a report is drawn from.
+
+    Attributes:
+        title: Of the page.
+        command: That made it.
+        rows: Heads that were trained.
+        kept: Names of those that stayed as they were.
+        costs: By input size.
+        params: Of trunk and heads, and of networks of their own.
+        history: Rows (step, name, value) of the training.
+        facts: Name and value pairs for the summary table.
+    """
+
+    title: str
+    command: str
+    rows: Sequence[HeadRow]
+    kept: Sequence[str]
+    costs: Sequence[PassCost]
+    params: tuple[int, int]
+    history: Sequence[tuple[int, str, float]]
+    facts: Sequence[tuple[str, str]]
+
+
+def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
+    """Write ``report.html`` and ``report.json``; return the latter.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    page = Page(data.title, data.command)
+    page.headline([(f"{row.value:.3f}", f"{row.name}, {row.metric}") for row in data.rows])
+    page.table(("", ""), data.facts)
+    page.section("Heads", "Each in the common trunk, and where it was trained, alone.")
+    head = ("head", "measure", "common trunk", "alone", "data", "its report")
+    page.table(
+        head,
+        [
+            (
+                row.name,
+                f"{row.metric}: {MEANINGS[row.metric]}",
+                row.value,
+                "-" if row.alone is None else row.alone,
+                row.data,
+                f"reports/{row.name}/report.html",
+            )
+            for row in data.rows
+        ],
+    )
+    page.section("Cost", _COST_NOTE)
+    page.table(
+        ("input", "heads", "", "one pass for all", "networks apart", "first head's", "ratio"),
+        [row for cost in data.costs for row in _cost_rows(cost)],
+    )
+    losses = [f"loss_{row.name}" for row in data.rows]
+    measures = [f"{row.name}/{row.metric}" for row in data.rows if row.metric != "geoscore"]
+    page.section("Training", "Balanced losses begin at 1 each.")
+    page.plots(
+        [
+            (history_plot(data.history, losses), "loss over steps (smoothed)"),
+            (history_plot(data.history, measures), "validation over steps"),
+        ]
+    )
+    page.write(folder / "report.html")
+    summary = _summary(data)
+    write_text(folder / "report.json", json.dumps(summary, indent=1))
+    return summary
+
+
+def _cost_rows(cost: PassCost) -> list[tuple[str | float, ...]]:
+    size, heads = f"{cost.size} pixels", ", ".join(cost.heads)
+    adds = [f"{value / 1e6:.2f}" for value in (cost.together, cost.separate, cost.one)]
+    rows: list[tuple[str | float, ...]] = [(size, heads, "M mult-adds", *adds, cost.ratio)]
+    if cost.ms:
+        times = [f"{cost.ms[name]:.2f}" for name in ("together", "separate", "one")]
+        ratio = cost.ms["together"] / cost.ms["one"]
+        rows.append((size, heads, "ms", *times, ratio))
+    return rows
+
+
+def _summary(data: ReportData) -> dict[str, Any]:
+    """What report.json holds."""
+    return {
+        "heads": {
+            row.name: {"metric": row.metric, "value": row.value, "alone": row.alone}
+            for row in data.rows
+        },
+        "kept": list(data.kept),
+        "costs": [
+            {
+                "size": cost.size,
+                "heads": list(cost.heads),
+                "mult_adds": {
+                    "together": cost.together,
+                    "separate": cost.separate,
+                    "one": cost.one,
+                },
+                "ms": cost.ms,
+            }
+            for cost in data.costs
+        ],
+        "params": {"together": data.params[0], "separate": data.params[1]},
+        "facts": dict(data.facts),
+    }
+
+
+def format_report(data: ReportData) -> str:
+    """The same for people, as lines."""
+    lines = ["  head        measure     common trunk   alone"]
+    for row in data.rows:
+        alone = "-" if row.alone is None else f"{row.alone:.3f}"
+        lines.append(f"  {row.name:<11} {row.metric:<11} {row.value:>12.3f} {alone:>7}")
+    for name in data.kept:
+        lines.append(f"  {name:<11} as it was")
+    lines.append("")
+    for cost in data.costs:
+        lines.append(f"  {cost.size} pixels: {', '.join(cost.heads)}")
+        for _, _, unit, together, separate, one, ratio in _cost_rows(cost):
+            lines.append(
+                f"    {unit:<12} one pass for all {together}, networks apart {separate}, "
+                f"{cost.heads[0]} alone {one}: {ratio:.2f} times"
+            )
+    together, separate = (f"{number / 1e6:.3f}" for number in data.params)
+    lines.append(f"  M parameters: {together} together, {separate} apart")
+    return "\n".join(lines)

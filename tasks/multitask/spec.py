@@ -1,0 +1,10 @@
+"""Which heads a trunk can carry, and how they share it. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+HeadName = Literal["classes", "breeds", "attributes", "places", "embedding", "boxes"]
+HEADS: tuple[str, ...] = get_args(HeadName)
+BatchNorm = Literal["shared", "per-task", "frozen-trunk"]
+BalanceBy = Literal["first", "uncertainty"]

@@ -1,0 +1,194 @@
+"""Weights files of several heads on one trunk, and of single heads.
+
+A file holds the trunk as every weights file holds its body, so any model can start from it, and
+each head's own tensors below ``heads.NAME.``; its card holds the card that each head would have
+in a file of its own. Files of single heads lie in a folder beside it (see :mod:`tasks.trunk`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from datasets.types import ClassMap
+from tasks.card import BODY_PREFIX, Card, load_tensors, save_weights
+from tasks.multitask.spec import HEADS
+from tasks.trunk import HEADS_FOLDER, refuse_other_trunk, trunk_digest
+
+TASK = "multitask"
+_PREFIX = "heads."
+_NO_CLASSES = ClassMap((), ())
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class StoredHead:
+    """A head as files hold it.
+
+    Attributes:
+        state: Its tensors without the trunk's; norms of its own begin with ``body.``.
+        card: As in a file of its own.
+    """
+
+    state: State
+    card: Card
+
+    @property
+    def owns_norms(self) -> bool:
+        """Whether it has batch norms of its own."""
+        return any(name.startswith(BODY_PREFIX) for name in self.state)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file of several heads in memory.
+
+    Attributes:
+        path: Where it was read, for messages.
+        card: Of the file.
+        body: Tensors of the trunk, with the prefix of a body.
+        heads: By name.
+    """
+
+    path: Path
+    card: Card
+    body: State
+    heads: dict[str, StoredHead]
+
+    def head(self, name: str) -> StoredHead:
+        """A head by its name.
+
+        Raises:
+            ValueError: If there is none, with those that there are.
+        """
+        if name not in self.heads:
+            there = ", ".join(self.heads) or "none"
+            raise ValueError(f"{self.path}: has no head {name!r}; it has {there}")
+        return self.heads[name]
+
+    def single(self, name: str) -> tuple[State, Card]:
+        """Weights and card of a head with its trunk, as a file of its task alone has them.
+
+        Raises:
+            ValueError: If there is no such head.
+        """
+        head = self.head(name)
+        return {**self.body, **head.state}, head.card
+
+    def with_heads(self, heads: Mapping[str, StoredHead]) -> Stored:
+        """The same trunk under other heads, in the suite's order."""
+        order = [*HEADS, *(name for name in heads if name not in HEADS)]
+        return replace(self, heads={name: heads[name] for name in order if name in heads})
+
+    def fingerprint(self, name: str) -> str:
+        """Digest of what a head uses of the trunk."""
+        return trunk_digest(self.body, self.head(name).state)
+
+    def save(self, path: Path) -> None:
+        """Write everything to one file.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        state = dict(self.body)
+        for name, head in self.heads.items():
+            state |= {f"{_PREFIX}{name}.{key}": tensor for key, tensor in head.state.items()}
+        cards = {name: head.card.to_json() for name, head in self.heads.items()}
+        save_weights(path, state, replace(self.card, model={**self.card.model, "heads": cards}))
+
+    def save_heads(self, folder: Path) -> None:
+        """Write each head to a file of its own, ``NAME.safetensors``.
+
+        Raises:
+            OSError: If one cannot be written.
+        """
+        for name, head in self.heads.items():
+            card = replace(head.card, trunk=self.fingerprint(name))
+            save_weights(folder / f"{name}.safetensors", head.state, card)
+
+    def attach(self, name: str, path: Path) -> Stored:
+        """Add a head from a file of its own, wherever it lies.
+
+        Raises:
+            ValueError: If it is no such file, or was trained on another trunk.
+        """
+        state, card = load_tensors(path)
+        if not card.trunk:
+            raise ValueError(
+                f"{path}: is no head's file: these lie in the folder {HEADS_FOLDER}/ of a run of "
+                "train_multi.py"
+            )
+        refuse_other_trunk(self.body, state, card, head=path, trunk=self.path)
+        head = StoredHead(state, replace(card, trunk=""))
+        return self.with_heads({**self.heads, name: head})
+
+    def finished(self, metrics: Mapping[str, float]) -> Stored:
+        """The file of a run that is over: figures go to the heads' cards.
+
+        Where all heads have norms of their own, the trunk takes the first one's, so that other
+        models can start from it.
+
+        Args:
+            metrics: Of the run, as ``head/metric``; other names stay with the file.
+        """
+        heads = {}
+        for name, head in self.heads.items():
+            found = {
+                metric.removeprefix(f"{name}/"): value
+                for metric, value in metrics.items()
+                if metric.startswith(f"{name}/")
+            }
+            heads[name] = replace(
+                head, card=replace(head.card, metrics=found or head.card.metrics)
+            )
+        body = self.body
+        if heads and all(head.owns_norms for head in heads.values()):
+            first = next(iter(heads.values())).state
+            body = {key: first.get(key, tensor).clone() for key, tensor in body.items()}
+        return replace(self, heads=heads, body=body)
+
+
+def multi_card(spec: Mapping[str, Any], cards: Mapping[str, Card], *, card: Card) -> Card:
+    """The card of a file of several heads.
+
+    Args:
+        spec: Of the trunk, as a classifier's card tells it.
+        cards: Of the heads.
+        card: Gives flavour and source.
+    """
+    told = {name: one.to_json() for name, one in cards.items()}
+    return Card(
+        task=TASK,
+        model={**spec, "heads": told},
+        flavour=card.flavour,
+        classes=_NO_CLASSES,
+        source=card.source,
+    )
+
+
+def read_stored(path: Path) -> Stored:
+    """Read a file of several heads.
+
+    Args:
+        path: Run folder or weights file.
+
+    Raises:
+        ValueError: If it is missing, damaged, or of another kind.
+    """
+    state, card = load_tensors(path)
+    if card.task != TASK:
+        raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
+    told = card.model.get("heads")
+    if not isinstance(told, dict):
+        raise ValueError(f"{path}: the card names no heads")
+    body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
+    heads = {}
+    for name, data in told.items():
+        inside = f"{_PREFIX}{name}."
+        own = {k.removeprefix(inside): v for k, v in state.items() if k.startswith(inside)}
+        heads[name] = StoredHead(own, Card.from_json(data))
+    return Stored(path, card, body, heads)

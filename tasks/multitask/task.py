@@ -1,0 +1,87 @@
+"""Training and evaluation steps of a trunk with several heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from datasets.types import MixedBatch
+from tasks.base import Task
+from tasks.multitask.branch import Branch
+from tasks.multitask.model import MultiTaskNet
+from tasks.spec import FitSpec
+
+
+class MultiTask(Task):
+    """Heads on one trunk; the measure is the mean of the heads' own, as shares of the best.
+
+    A step has a micro-batch of one task or of several. Each goes through the trunk by itself, so
+    that batch norm never mixes pictures of two tasks, and the gradients of all are added up.
+
+    Args:
+        model: Trunk, heads and the balance of their losses.
+        fit: How to train it.
+        seed: Of everything random.
+        branches: Of the heads that are trained, by name.
+    """
+
+    monitor = "mean"
+
+    def __init__(
+        self, model: MultiTaskNet, fit: FitSpec, seed: int, branches: Mapping[str, Branch]
+    ) -> None:
+        super().__init__(model, fit, seed)
+        self._branches = dict(branches)
+        self._evaluators: dict[str, Any] = {}
+
+    @property
+    def net(self) -> MultiTaskNet:
+        """The model, by its kind."""
+        return cast("MultiTaskNet", self.model)
+
+    def on_after_batch_transfer(self, batch: MixedBatch, dataloader_idx: int) -> MixedBatch:
+        """Give the images of each part the memory layout of the network."""
+        for part in batch["parts"].values():
+            super().on_after_batch_transfer(part, dataloader_idx)
+        return batch
+
+    def losses(self, batch: MixedBatch) -> dict[str, Tensor]:
+        """The balanced loss of each task in a step, by name."""
+        found = {}
+        for name, part in batch["parts"].items():
+            targets = self._branches[name].targets(part)
+            losses = self.net.head(name)(part["images"], targets)
+            found[name] = torch.stack(list(losses.values())).sum()
+        assert self.net.balance is not None, "training needs a balance"
+        balanced: dict[str, Tensor] = self.net.balance(found)
+        return balanced
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the answers of the evaluation before."""
+        self._evaluators = {name: b.evaluator.fresh() for name, b in self._branches.items()}
+
+    def validation_step(self, batch: MixedBatch, batch_idx: int) -> None:
+        """Collect a head's answers, in float32: the figures are those of the file."""
+        for name, part in batch["parts"].items():
+            with torch.autocast(self.device.type, enabled=False):
+                answers = self._branches[name].examine(self.net.head(name), part)
+            self._evaluators[name].update(*answers)
+
+    def on_validation_epoch_end(self) -> None:
+        """Score what all processes collected, and log it as ``head/metric``."""
+        for evaluator in self._evaluators.values():
+            evaluator.gather()
+        metrics: Any = self._measured() if self.trainer.is_global_zero else None
+        self.log_dict(self.trainer.strategy.broadcast(metrics), rank_zero_only=True)
+
+    def _measured(self) -> dict[str, float]:
+        shares, metrics = [], {}
+        for name, evaluator in self._evaluators.items():
+            branch, score = self._branches[name], evaluator.compute()["metrics"]
+            shares.append(score[branch.monitor] / branch.best)
+            for metric, value in score.items():
+                metrics[f"{name}/{'val_loss' if metric == 'loss' else metric}"] = value
+        return {self.monitor: sum(shares) / len(shares), **metrics}
