@@ -1,0 +1,1 @@
+"""Class-conditional DCGAN: pictures of the data's classes, to train classifiers on."""

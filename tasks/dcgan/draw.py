@@ -1,0 +1,71 @@
+"""Sheets of generated pictures: a row per class, its name beside it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+from numpy.typing import NDArray
+
+from tasks.files import replacing
+
+Picture = NDArray[np.uint8]
+ROWS, COLUMNS = 12, 10
+_GROUND, _TEXT = (24, 26, 30), (238, 238, 238)
+_LEAST_SIDE, _GAP, _MARGIN, _FONT = 64, 2, 150, 13
+_NAME = 20
+
+
+def shown_classes(num_classes: int) -> NDArray[np.int64]:
+    """(R,) columns of the classes on a sheet: all, or so many evenly chosen."""
+    count = min(num_classes, ROWS)
+    return np.linspace(0, num_classes - 1, count).round().astype(np.int64)
+
+
+def draw_sheet(pictures: Picture, names: Sequence[str]) -> Picture:
+    """A sheet, (H, W, 3) RGB; small pictures are enlarged, pixel by pixel.
+
+    Args:
+        pictures: (R, C, S, S, 3) RGB.
+        names: (R,) of the classes.
+    """
+    grow = max(1, _LEAST_SIDE // pictures.shape[2])
+    tiles = pictures.repeat(grow, axis=2).repeat(grow, axis=3)
+    step = tiles.shape[2] + _GAP
+    rows, columns = tiles.shape[:2]
+    canvas = PIL.Image.new("RGB", (_MARGIN + columns * step, rows * step + _GAP), _GROUND)
+    draw = PIL.ImageDraw.Draw(canvas)
+    for row, name in enumerate(names):
+        top = row * step + _GAP
+        shown = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+        draw.text((_GAP * 3, top + step // 2), shown, _TEXT, _font(), anchor="lm")
+        for column in range(columns):
+            tile = PIL.Image.fromarray(tiles[row, column])
+            canvas.paste(tile, (_MARGIN + column * step, top))
+    return np.array(canvas)
+
+
+def save_png(path: Path, picture: Picture) -> None:
+    """Write (H, W, 3) RGB in one piece.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    data = io.BytesIO()
+    PIL.Image.fromarray(picture).save(data, "PNG")
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.getvalue())
+
+
+@lru_cache(maxsize=1)
+def _font() -> PIL.ImageFont.FreeTypeFont:
+    # Class names are not always ASCII. matplotlib carries a font.
+    file = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return PIL.ImageFont.truetype(str(file), _FONT)

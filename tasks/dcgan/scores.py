@@ -1,0 +1,155 @@
+"""How near generated pictures are to real ones, from their features alone.
+
+The formulas are those of FID, KID, improved precision and recall, density and coverage; the
+features are not Inception's but those of a classifier of the user's, so the figures compare with
+each other only, and bear no published name.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
+
+Features = NDArray[np.floating]
+Matrix = NDArray[np.float64]
+
+# Of density and coverage's authors.
+NEIGHBOURS = 5
+
+MEANINGS = {
+    "frechet": "Frechet distance of the Gaussians fitted to both; 0 at best",
+    "kid": "kernel distance (cubic), unbiased: about 0 for pictures of one kind",
+    "kid_error": "standard error of the kernel distance",
+    "precision": "share of generated pictures that lie among the photos",
+    "recall": "share of photos that lie among the generated pictures",
+    "density": "photos that a generated picture lies close to, of those expected; may exceed 1",
+    "coverage": "share of photos that have a generated picture close by",
+}
+
+
+def score(real: Features, fake: Features, neighbours: int = NEIGHBOURS) -> dict[str, float]:
+    """Every figure of :data:`MEANINGS`.
+
+    Args:
+        real: (N, D) features of photos.
+        fake: (M, D) features of generated pictures.
+        neighbours: How far "close" is: as far as so many photos.
+
+    Raises:
+        ValueError: If there are too few pictures.
+    """
+    if min(len(real), len(fake)) <= max(neighbours, 2):
+        raise ValueError(
+            f"{len(real)} photos and {len(fake)} generated pictures are too few to be scored: "
+            f"{max(neighbours, 2) + 1} of each are needed"
+        )
+    kid, error = kernel_distance(real, fake)
+    return {
+        "frechet": frechet_distance(real, fake),
+        "kid": kid,
+        "kid_error": error,
+        **neighbourhoods(real, fake, neighbours),
+    }
+
+
+def frechet_distance(real: Features, fake: Features) -> float:
+    """Squared Frechet distance of the Gaussians fitted to two sets (Heusel et al., 1706.08500).
+
+    |m - n|^2 + tr(A + B - 2 (A B)^1/2) for means m, n and covariances A, B.
+
+    Args:
+        real: (N, D).
+        fake: (M, D).
+    """
+    one, two = real.astype(np.float64), fake.astype(np.float64)
+    first, second = np.atleast_2d(np.cov(one.T)), np.atleast_2d(np.cov(two.T))
+    root = _root(first)
+    # A^1/2 B A^1/2 has the eigenvalues of A B, and is symmetric: none comes out complex.
+    values = np.linalg.eigvalsh(root @ second @ root)
+    cross = float(np.sqrt(values.clip(min=0)).sum())
+    apart = float(np.square(one.mean(axis=0) - two.mean(axis=0)).sum())
+    return max(0.0, apart + float(np.trace(first) + np.trace(second)) - 2 * cross)
+
+
+def _root(matrix: Matrix) -> Matrix:
+    """Square root of a symmetric matrix without negative eigenvalues."""
+    values, vectors = np.linalg.eigh(matrix)
+    return np.asarray((vectors * np.sqrt(values.clip(min=0))) @ vectors.T)
+
+
+def kernel_distance(real: Features, fake: Features) -> tuple[float, float]:
+    """Squared maximum mean discrepancy by (x.y / D + 1)^3 (Binkowski et al., 1801.01401).
+
+    The estimate is unbiased, so it may be below 0.
+
+    Args:
+        real: (N, D), N above 2.
+        fake: (M, D), M above 2.
+
+    Returns:
+        The distance, and its standard error by the jackknife over all pictures.
+    """
+    one, two = real.astype(np.float64), fake.astype(np.float64)
+    n, m = len(one), len(two)
+    across = _kernel(one, two)
+    # Sums of each row without the picture itself.
+    rows = [k.sum(axis=1) - np.diag(k) for k in (_kernel(one, one), _kernel(two, two))]
+    sums = [float(row.sum()) for row in rows]
+    total = float(across.sum())
+    value = sums[0] / (n * (n - 1)) + sums[1] / (m * (m - 1)) - 2 * total / (n * m)
+    without_one = (
+        (sums[0] - 2 * rows[0]) / ((n - 1) * (n - 2))
+        + sums[1] / (m * (m - 1))
+        - 2 * (total - across.sum(axis=1)) / ((n - 1) * m)
+    )
+    without_two = (
+        (sums[1] - 2 * rows[1]) / ((m - 1) * (m - 2))
+        + sums[0] / (n * (n - 1))
+        - 2 * (total - across.sum(axis=0)) / (n * (m - 1))
+    )
+    variance = sum(
+        (len(left) - 1) / len(left) * float(np.square(left - left.mean()).sum())
+        for left in (without_one, without_two)
+    )
+    return value, float(np.sqrt(variance))
+
+
+def _kernel(one: Matrix, two: Matrix) -> Matrix:
+    return np.asarray((one @ two.T / one.shape[1] + 1) ** 3)
+
+
+def neighbourhoods(real: Features, fake: Features, neighbours: int) -> dict[str, float]:
+    """Precision and recall (1904.06991), density and coverage (Naeem et al., 2002.09797).
+
+    A point's ball reaches to its k-th nearest neighbour in its own set.
+
+    Args:
+        real: (N, D), N above ``neighbours``.
+        fake: (M, D), M above ``neighbours``.
+        neighbours: k.
+
+    Returns:
+        ``precision``, the share of fakes in some ball of a real; ``recall``, of reals in some ball
+        of a fake; ``density``, the balls of reals that a fake lies in, over k; ``coverage``, the
+        share of balls of reals with a fake in it.
+    """
+    one, two = real.astype(np.float64), fake.astype(np.float64)
+    across = cdist(one, two)
+    # A point is its own nearest: the k-th neighbour comes k places later.
+    radii = [
+        np.partition(cdist(own, own), neighbours, axis=1)[:, neighbours] for own in (one, two)
+    ]
+    in_real = across < radii[0][:, None]
+    in_fake = across < radii[1][None, :]
+    return {
+        "precision": float(in_real.any(axis=0).mean()),
+        "recall": float(in_fake.any(axis=1).mean()),
+        "density": float(in_real.sum(axis=0).mean() / neighbours),
+        "coverage": float(in_real.any(axis=1).mean()),
+    }
+
+
+def nearest(real: Features, fake: Features) -> NDArray[np.int64]:
+    """(M,) row of the photo whose features are nearest to each fake's."""
+    return np.asarray(cdist(fake, real).argmin(axis=1), dtype=np.int64)

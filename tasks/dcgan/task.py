@@ -1,0 +1,175 @@
+"""Training and evaluation steps of a GAN: two optimisers by hand, and a watch over the game."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tasks.base import Task
+from tasks.dcgan.draw import COLUMNS, draw_sheet, save_png, shown_classes
+from tasks.dcgan.features import Judge
+from tasks.dcgan.model import Gan, undecided_loss
+from tasks.dcgan.networks import from_bytes
+from tasks.dcgan.sampling import draw_some, generate
+from tasks.dcgan.spec import GanFitSpec
+from tasks.dcgan.watch import Watch, Window, variety
+
+SAMPLES_FOLDER = "samples"
+# Steps whose mean is one point of the curves; Lightning writes what is logged then.
+WINDOW = 10
+
+
+class GanTask(Task):
+    """Trains generator and discriminator in turn.
+
+    Args:
+        model: Both networks with their losses.
+        fit: How to train them.
+        seed: Of everything random.
+        names: Of the classes.
+        judge: Scores pictures during the training.
+        folder: Of the run; sample sheets go to ``samples/`` there.
+
+    Attributes:
+        stopped: Why the training stopped before its end; empty if it did not.
+    """
+
+    monitor = "minus_frechet"
+
+    def __init__(
+        self,
+        model: Gan,
+        fit: GanFitSpec,
+        seed: int,
+        *,
+        names: Sequence[str],
+        judge: Judge,
+        folder: Path,
+    ) -> None:
+        super().__init__(model, fit.engine(), seed)
+        self.automatic_optimization = False
+        self._fit, self._names, self._judge, self._folder = fit, names, judge, folder
+        self._watch = Watch(fit.patience, undecided_loss(model.loss.objective))
+        self._sums, self._counted = torch.zeros(4, dtype=torch.float64), 0
+        self._features: list[NDArray[np.float32]] = []
+        self.stopped = ""
+
+    @property
+    def gan(self) -> Gan:
+        """Both networks."""
+        return cast("Gan", self.model)
+
+    def configure_optimizers(self) -> Any:
+        """An Adam for each network, at its own rate."""
+        betas, spec = (self._fit.beta1, self._fit.beta2), self._fit
+        return [
+            torch.optim.Adam(self.gan.generator.parameters(), spec.lr_generator, betas),
+            torch.optim.Adam(self.gan.discriminator.parameters(), spec.lr_discriminator, betas),
+        ]
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Give photos the memory layout of the networks; there are none in an evaluation."""
+        return super().on_after_batch_transfer(batch, dataloader_idx) if self.training else batch
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """A step of the discriminator, then one of the generator on the same pictures.
+
+        Raises:
+            FloatingPointError: If a loss is not a number.
+        """
+        gan, labels = self.gan, batch["targets"]
+        # The second optimiser is taken bare: Lightning would count its steps as steps of the run.
+        generators = cast("Any", self.optimizers())[0]
+        discriminators = cast("Any", self.optimizers(use_pl_optimizer=False))[1]
+        photos = from_bytes(batch["images"])
+        latents = torch.randn(len(labels), gan.generator.spec.latent, device=photos.device)
+        fakes = gan.generator(latents, labels)
+
+        gan.discriminator.requires_grad_(True)
+        loss_d, real, fake = gan.judge(photos, fakes, labels)
+        total = loss_d
+        if gan.loss.r1 and self.global_step % gan.loss.r1_every == 0:
+            total = loss_d + gan.slope_penalty(photos, labels)
+        discriminators.zero_grad(set_to_none=True)
+        self.manual_backward(total)
+        discriminators.step()
+
+        gan.discriminator.requires_grad_(False)
+        loss_g = gan.persuade(fakes, labels)
+        generators.zero_grad(set_to_none=True)
+        self.manual_backward(loss_g)
+        generators.step()
+        gan.discriminator.requires_grad_(True)
+
+        if not (total.isfinite() and loss_g.isfinite()):
+            raise FloatingPointError(
+                f"a loss is not a number any more at step {self.global_step} (discriminator "
+                f"{total.item():g}, generator {loss_g.item():g}); lower --lr-discriminator and "
+                "--lr-generator, or take --precision fp32"
+            )
+        self._note(torch.stack((real.sigmoid().mean(), fake.sigmoid().mean(), loss_d, loss_g)))
+        if self.global_step % WINDOW == 0:
+            self._close_window(fakes, photos, labels)
+        return loss_g.detach()
+
+    def _note(self, values: Tensor) -> None:
+        self._sums += values.detach().double().cpu()
+        self._counted += 1
+
+    def _close_window(self, fakes: Tensor, photos: Tensor, labels: Tensor) -> None:
+        """Log the means of the last steps, and stop if the game is over."""
+        means = (self._sums / self._counted).tolist()
+        differ = variety(fakes, photos, labels, self.gan.generator.num_classes)
+        window = Window(means[0], means[1], means[2], means[3], float(differ))
+        steps, self._counted = self._counted, 0
+        self._sums.zero_()
+        named = {**window._asdict(), "loss": window.loss_d}
+        for name, value in named.items():
+            self.log(name, value, prog_bar=name == "loss", batch_size=len(labels))
+        why = self._watch.look(window, steps)
+        if why:
+            self.stopped = f"stopped at step {self.global_step} of {self.total_steps}: {why}"
+            self.trainer.should_stop = True
+            self.trainer.check_val_every_n_epoch = 1  # What there is is looked at once more.
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the open window and the watch."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["window"] = {"sums": self._sums.clone(), "counted": self._counted}
+        checkpoint["watch"] = self._watch.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with both."""
+        super().on_load_checkpoint(checkpoint)
+        self._sums = checkpoint["window"]["sums"].clone()
+        self._counted = checkpoint["window"]["counted"]
+        self._watch.load_state_dict(checkpoint["watch"])
+
+    def on_validation_epoch_start(self) -> None:
+        """Draw the sheet of this step: always the same random numbers, by the averaged weights."""
+        self._features = []
+        columns = shown_classes(len(self._names))
+        labels = columns.repeat(COLUMNS)
+        made = generate(self.gan.generator, labels, self.seed, str(self.device))
+        rows = made.reshape(len(columns), COLUMNS, *made.shape[1:])
+        file = self._folder / SAMPLES_FOLDER / f"step-{self.global_step:06d}.png"
+        save_png(file, draw_sheet(rows, [self._names[column] for column in columns]))
+
+    def validation_step(self, batch: dict[str, NDArray[np.int64]], batch_idx: int) -> None:
+        """Generate what a batch names, and collect its features."""
+        made = draw_some(
+            self.gan.generator, batch["labels"], batch["numbers"], self.seed, self.device
+        )
+        self._features.append(self._judge.net(made))
+
+    def on_validation_epoch_end(self) -> None:
+        """Score what was generated, and log it."""
+        figures = self._judge.score(np.concatenate(self._features))
+        self._features = []
+        self.log_dict({**figures, self.monitor: -figures["frechet"]})
