@@ -28,6 +28,8 @@ class Evaluate:
 
     weights: Annotated[Path, tyro.conf.Positional]
     """Run folder or weights file."""
+    head: str | None = None
+    """Head to measure, of a run of train_multi.py."""
     data: Path | None = None
     """Labelled data in a format that training reads; built-in pictures if left out."""
     classes: Path | None = None
@@ -36,7 +38,8 @@ class Evaluate:
     """Classifier: cut photos to their boxes first, as train_dogs.py --boxes does."""
     split: Split | None = None
     """Part of the data; by default val, or all of a single file; of face attributes the part to
-    test on; of a list of places with a column split, or that the weights were trained on, val."""
+    test on; of a list of places with a column split, or that the weights were trained on, val; of
+    faces all that there is, or what was left out of the training on them."""
     scorer: Literal["faster", "pycocotools"] = "faster"
     """Detector: faster-coco-eval computes the numbers, or pycocotools (slower, the same)."""
     proposals: int | None = None
@@ -80,6 +83,8 @@ class Predict:
     """Run folder or weights file."""
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Photos, folders or videos."""
+    head: str | None = None
+    """Head to ask, of a run of train_multi.py."""
     gallery: Path | None = None
     """Faces: folder of photos to find each photo's nearest in; by default the other photos."""
     proposals: int | None = None

@@ -1,4 +1,7 @@
-"""Weights with their card: a safetensors file that says what it is and how to use it."""
+"""Weights with their card: a safetensors file that says what it is and how to use it.
+
+Cards are read where there is no torch, too; so it is imported by the functions that need it.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
-
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from backbone.flavour import Flavour
 from datasets.types import ClassMap
 from tasks.files import replacing
 from tasks.spec import WEIGHTS_NAME
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 FORMAT = 2
 # Tensors of the body, in the weights of every task.
@@ -39,6 +41,10 @@ class Card:
         source: Where the weights come from, in a sentence.
         folded: Batch norm carries only an offset, because the source had folded it away: its
             statistics were never measured.
+        trunk: Of a head's file the digest of the trunk that it was trained on (see
+            :mod:`tasks.trunk`); else empty.
+        trained_on: What the weights were trained on, where their task must know it again; a
+            geolocator's is :class:`~tasks.geolocation.provenance.TrainedOn`. Else empty.
     """
 
     task: str
@@ -48,6 +54,8 @@ class Card:
     metrics: dict[str, float] = field(default_factory=dict)
     source: str = ""
     folded: bool = False
+    trunk: str = ""
+    trained_on: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict."""
@@ -60,6 +68,8 @@ class Card:
             "metrics": self.metrics,
             "source": self.source,
             "folded": self.folded,
+            **({"trunk": self.trunk} if self.trunk else {}),
+            **({"trained_on": self.trained_on} if self.trained_on else {}),
         }
 
     @classmethod
@@ -86,6 +96,8 @@ class Card:
                 metrics=data["metrics"],
                 source=data["source"],
                 folded=data["folded"],
+                trunk=data.get("trunk", ""),
+                trained_on=dict(data.get("trained_on", {})),
             )
         except KeyError as error:
             raise ValueError(f"the card lacks {error}") from error
@@ -99,6 +111,9 @@ def save_weights(path: Path, state: dict[str, Tensor], card: Card) -> None:
     Raises:
         OSError: If the file cannot be written; an older one stays as it was.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
     # safetensors takes plain layouts only, and no two names for one tensor.
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with replacing(path) as temporary:
@@ -127,6 +142,23 @@ def find_weights(path: Path) -> Path:
 def load_weights(path: Path) -> tuple[dict[str, Tensor], Card]:
     """Read weights and card of a run folder or a file, without pickle.
 
+    To a head's file its trunk is added, so that it is like any other file of its task.
+
+    Raises:
+        ValueError: If the file is missing, damaged, or was not written by this suite; or a head's
+            trunk is not there, or is another one.
+    """
+    state, card = load_tensors(path)
+    if card.trunk:
+        from tasks.trunk import with_trunk
+
+        state = with_trunk(state, card, path)
+    return state, card
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
+    """The same of what the file itself holds: a head comes without its trunk.
+
     Raises:
         ValueError: If the file is missing, damaged, or was not written by this suite.
     """
@@ -137,11 +169,15 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], Card]:
 
 
 def read_card(path: Path) -> Card:
-    """Read the card of a run folder or a file alone, which takes no time.
+    """Read the card of a run folder or a file alone, which takes no time; or of an export.
 
     Raises:
         ValueError: If the file is missing, damaged, or was not written by this suite.
     """
+    from tasks.deploy.runtime import Exported, is_export
+
+    if is_export(path):
+        return Exported.open(path).card
     file = find_weights(path)
     with _opened(file) as opened:
         return _card_of(opened, file)
@@ -149,6 +185,8 @@ def read_card(path: Path) -> Card:
 
 @contextlib.contextmanager
 def _opened(file: Path) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(file, framework="pt") as opened:
             yield opened

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from datasets.types import PhotoBatch
+from tasks.deploy.runtime import Answer, Exported
+
 Batch = TypeVar("Batch", bound=Mapping[str, object])
 
 
@@ -26,3 +29,18 @@ def ready_batches(
     for batch in tqdm(loader, label, total, unit="batch", mininterval=0.5):
         images = cast("Tensor", batch["images"]).to(device)
         yield batch, images.contiguous(memory_format=torch.channels_last)
+
+
+def exported_answers(
+    exported: Exported, loader: Iterable[PhotoBatch], label: str
+) -> Iterator[tuple[list[int], list[Answer]]]:
+    """Yield image ids of each batch of photos and an export's answers.
+
+    Args:
+        exported: The export.
+        loader: Of photos as they are.
+        label: Of the progress bar.
+    """
+    total = len(loader) if isinstance(loader, Sized) else None
+    for batch in tqdm(loader, label, total, unit="batch", mininterval=0.5):
+        yield batch["image_ids"], exported(batch["images"])

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from datasets.demo import draw_scenes
+from tests.exports import Exports
 
 torch.set_num_threads(1)
 cv2.setNumThreads(0)
@@ -38,6 +39,12 @@ def real_data() -> Path:
 def ssd_tflite(real_data: Path) -> Path:
     """TensorFlow's own SSD300 MobileNet v1."""
     return real_data / "weights" / "ssd_mobilenet_v1_0.75_300_coco_quant_detect.tflite"
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
+    """Small models of every task and their exports, made when they are asked for."""
+    return Exports(tmp_path_factory.mktemp("exports"))
 
 
 @pytest.fixture

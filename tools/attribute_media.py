@@ -10,10 +10,12 @@ from configs.tools import Predict
 from datasets.images import Image
 from datasets.label_transforms import LabelTransform
 from tasks.classification.draw import draw_answer
-from tasks.face_attributes.inference import AttributePredictor, Traits
+from tasks.deploy.runtime import is_export
+from tasks.face_attributes.inference import AttributePredictor, ExportedAttributes, Traits
 from tasks.face_attributes.load import TASK, load_attribute_net
 from tasks.face_attributes.report import NOTE
 from tools import cli
+from tools.exported import open_export
 from tools.label_media import answer_photos
 from tools.media import find_media, output_files
 
@@ -39,10 +41,7 @@ def predict_attributes(args: Predict) -> tuple[dict[str, Any], str]:
     cli.say(NOTE)
     folder = args.common.out or Path("predictions")
     files = output_files(photos, folder) if args.draw else {}
-    model, card = load_attribute_net(args.weights)
-    spec = card.flavour.input
-    fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-    predictor = AttributePredictor(model, card.classes, device, partial(fit, seed=0))
+    predictor = _open(args, device)
     folder.mkdir(parents=True, exist_ok=True)
     answers, failures = answer_photos(args, photos, predictor, files, _drawn)
     for failure in failures:
@@ -65,6 +64,15 @@ def predict_attributes(args: Predict) -> tuple[dict[str, Any], str]:
         lines.append(f"  ... and {len(answers) - _SHOWN} more")
     lines.append(f"{len(answers)} photos: {folder}")
     return {"folder": str(folder), "unreadable": failures, "photos": rows}, "\n".join(lines)
+
+
+def _open(args: Predict, device: str) -> AttributePredictor | ExportedAttributes:
+    if is_export(args.weights):
+        return ExportedAttributes(open_export(args.weights, args.common, TASK))
+    model, card = load_attribute_net(args.weights)
+    spec = card.flavour.input
+    fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
+    return AttributePredictor(model, card.classes, device, partial(fit, seed=0))
 
 
 def _present(found: Traits) -> list[str]:

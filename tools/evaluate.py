@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from configs.tools import Evaluate
 from tools import cli
 
@@ -11,7 +13,9 @@ def main() -> None:
     """Score a model and leave results and report in a folder."""
     args = cli.parse(Evaluate)
     from tasks.card import read_card
+    from tools.heads import head_file
 
+    args = replace(args, weights=head_file(args.weights, args.head))
     original = args.weights.suffix == ".tflite"
     task = "detection" if original else read_card(args.weights).task
     if task == "face_embedding":

@@ -16,10 +16,12 @@ from datasets.face_alignment import PointDetector, Points, align_face, read_poin
 from datasets.face_transforms import FaceTransform
 from datasets.images import Image, read_image, save_image
 from tasks.card import Card
+from tasks.deploy.runtime import is_export
 from tasks.face_embedding.draw import draw_neighbours
-from tasks.face_embedding.inference import FacePredictor, Neighbour, nearest
+from tasks.face_embedding.inference import ExportedFaces, FacePredictor, Neighbour, nearest
 from tasks.face_embedding.load import TASK, load_embedder, refuse_other_alignment
 from tools import cli
+from tools.exported import open_export
 from tools.label_media import answer_photos
 from tools.media import batches, find_media, output_files
 
@@ -49,11 +51,8 @@ def predict_faces(args: Predict) -> tuple[dict[str, Any], str]:
     gallery = _photos((args.gallery,)) if args.gallery else photos
     folder = args.common.out or Path("predictions")
     files = output_files(photos, folder) if args.draw else {}
-    model, card = load_embedder(args.weights)
+    predictor, card = _open(args, device)
     aligner = _Aligner(args, card, [*photos, *gallery])
-    spec = card.flavour.input
-    fit = FaceTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-    predictor = FacePredictor(model, device, partial(fit, seed=0))
     found, failures = _embed(args, photos, predictor, aligner)
     theirs = found
     if args.gallery:
@@ -85,6 +84,16 @@ def _photos(paths: tuple[Path, ...]) -> list[Path]:
     return photos
 
 
+def _open(args: Predict, device: str) -> tuple[FacePredictor | ExportedFaces, Card]:
+    if is_export(args.weights):
+        exported = open_export(args.weights, args.common, TASK)
+        return ExportedFaces(exported), exported.card
+    model, card = load_embedder(args.weights)
+    spec = card.flavour.input
+    fit = FaceTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
+    return FacePredictor(model, device, partial(fit, seed=0)), card
+
+
 class _Aligner:
     """Brings the faces of photos to stand as a network has learnt them."""
 
@@ -111,7 +120,7 @@ class _Aligner:
 
 
 def _embed(
-    args: Predict, photos: list[Path], predictor: FacePredictor, aligner: _Aligner
+    args: Predict, photos: list[Path], predictor: FacePredictor | ExportedFaces, aligner: _Aligner
 ) -> tuple[list[tuple[Path, Vector]], list[str]]:
     """Embeddings of the photos that show a face, and what is wrong with the others."""
     found: list[tuple[Path, Vector]] = []

@@ -15,9 +15,11 @@ from configs.tools import Predict
 from datasets.images import Image, save_image
 from datasets.label_transforms import LabelTransform
 from tasks.classification.draw import draw_answer
-from tasks.classification.inference import Answer, LabelPredictor
+from tasks.classification.inference import Answer, ExportedLabels, LabelPredictor
 from tasks.classification.load import TASK, load_classifier
+from tasks.deploy.runtime import is_export
 from tools import cli
+from tools.exported import open_export
 from tools.media import ahead, batches, find_media, output_files, read_or_reason
 
 _SHOWN = 20
@@ -40,10 +42,7 @@ def predict_labels(args: Predict) -> tuple[dict[str, Any], str]:
         raise ValueError(f"{videos[0]}: videos are for detectors; name photos or folders")
     folder = args.common.out or Path("predictions")
     files = output_files(photos, folder) if args.draw else {}
-    model, card = load_classifier(args.weights)
-    spec = card.flavour.input
-    fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-    predictor = LabelPredictor(model, card.classes, device, partial(fit, seed=0))
+    predictor = _open(args, device)
     folder.mkdir(parents=True, exist_ok=True)
     answers, failures = answer_photos(args, photos, predictor, files, _drawn)
     for failure in failures:
@@ -63,6 +62,15 @@ def predict_labels(args: Predict) -> tuple[dict[str, Any], str]:
         lines.append(f"  ... and {len(answers) - _SHOWN} more")
     lines.append(f"{len(answers)} photos: {folder}")
     return {"folder": str(folder), "unreadable": failures, "photos": rows}, "\n".join(lines)
+
+
+def _open(args: Predict, device: str) -> LabelPredictor | ExportedLabels:
+    if is_export(args.weights):
+        return ExportedLabels(open_export(args.weights, args.common, TASK))
+    model, card = load_classifier(args.weights)
+    spec = card.flavour.input
+    fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
+    return LabelPredictor(model, card.classes, device, partial(fit, seed=0))
 
 
 def answer_photos(

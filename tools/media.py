@@ -18,11 +18,13 @@ from configs.tools import Predict
 from datasets.images import SUFFIXES, Image, find_images, read_image, save_image
 from datasets.transforms import fit_square
 from datasets.types import ClassMap
+from tasks.deploy.runtime import is_export
 from tasks.detection.draw import draw_detections
 from tasks.detection.evaluator import ImageResult
-from tasks.detection.inference import Predictor
-from tasks.detection.model import load_detector
+from tasks.detection.inference import ExportedDetector, Predictor
+from tasks.detection.model import TASK, load_detector
 from tools import cli
+from tools.exported import open_export
 
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 _DRAWN_AS = frozenset({".jpg", ".jpeg", ".png"})
@@ -122,7 +124,11 @@ class Found:
 
 
 def predict_photos(
-    args: Predict, photos: list[Path], predictor: Predictor, found: Found, files: dict[Path, Path]
+    args: Predict,
+    photos: list[Path],
+    predictor: Predictor | ExportedDetector,
+    found: Found,
+    files: dict[Path, Path],
 ) -> None:
     """Read, detect, draw and write; reading and writing run in threads beside the network."""
     with ThreadPoolExecutor() as readers, ThreadPoolExecutor() as writers:
@@ -147,7 +153,11 @@ def predict_photos(
 
 
 def predict_video(
-    args: Predict, video: Path, predictor: Predictor, found: Found, files: dict[Path, Path]
+    args: Predict,
+    video: Path,
+    predictor: Predictor | ExportedDetector,
+    found: Found,
+    files: dict[Path, Path],
 ) -> None:
     """Detect in every frame; write a video with boxes.
 
@@ -272,6 +282,16 @@ def _write(path: Path, image: Image, result: ImageResult, classes: ClassMap) -> 
     save_image(path, _drawn(image, result, classes))
 
 
+def _open(args: Predict, device: str) -> Predictor | ExportedDetector:
+    if is_export(args.weights):
+        args.refuse("proposals", task="an export, which has its own number")
+        return ExportedDetector(open_export(args.weights, args.common, TASK), args.post)
+    model, card = load_detector(args.weights, post=args.post, proposals=args.proposals)
+    spec = model.spec
+    fit = partial(fit_square, size=spec.size, keep_aspect=spec.keep_aspect)
+    return Predictor(model, card.classes, device, fit)
+
+
 def predict_objects(args: Predict) -> tuple[dict[str, Any], str]:
     """Detect, draw boxes and write ``predictions.json``.
 
@@ -285,10 +305,7 @@ def predict_objects(args: Predict) -> tuple[dict[str, Any], str]:
     photos, videos = find_media(args.paths)
     folder = args.common.out or Path("predictions")
     files = output_files([*photos, *videos], folder) if args.draw else {}
-    model, card = load_detector(args.weights, post=args.post, proposals=args.proposals)
-    spec = model.spec
-    fit = partial(fit_square, size=spec.size, keep_aspect=spec.keep_aspect)
-    predictor = Predictor(model, card.classes, device, fit)
+    predictor = _open(args, device)
     folder.mkdir(parents=True, exist_ok=True)
     found = Found()
     predict_photos(args, photos, predictor, found, files)
@@ -298,7 +315,7 @@ def predict_objects(args: Predict) -> tuple[dict[str, Any], str]:
         cli.say(f"warning: {failure}")
     if not found.pictures:
         raise ValueError("none of the files could be read")
-    coco = found.to_coco(card.classes)
+    coco = found.to_coco(predictor.classes)
     cli.write_json(folder / "predictions.json", coco)
     result = {"folder": str(folder), "unreadable": found.failures, **coco}
-    return result, found.describe(card.classes, folder)
+    return result, found.describe(predictor.classes, folder)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from configs.tools import Predict
 from tools import cli
 
@@ -11,7 +13,9 @@ def main() -> None:
     """Draw what was found and write predictions.json."""
     args = cli.parse(Predict)
     from tasks.card import read_card
+    from tools.heads import head_file
 
+    args = replace(args, weights=head_file(args.weights, args.head))
     task = read_card(args.weights).task
     if task == "face_embedding":
         from tools.face_media import predict_faces

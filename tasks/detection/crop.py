@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchvision.ops import roi_align
 
 
 def crop(
@@ -27,6 +28,11 @@ def crop(
     Returns:
         (K, C, size, size), channels last in memory, in float32.
     """
+    if torch.compiler.is_exporting():  # ONNX has an operator for the other one.
+        side = torch.tensor([extent or one for one in feature.shape[:1:-1]] * 2)
+        placed = torch.cat((images[:, None].to(boxes.dtype), boxes * side), dim=1)
+        cut: Tensor = roi_align(feature.float(), placed, size, sampling_ratio=1, aligned=True)
+        return cut
     count, channels, height, width = feature.shape
     left, across = _places(boxes[:, 0], boxes[:, 2], size, width, extent)
     top, down = _places(boxes[:, 1], boxes[:, 3], size, height, extent)

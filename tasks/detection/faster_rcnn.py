@@ -139,13 +139,19 @@ class FasterRCNN(nn.Module):
             real: (B, P), False where a region is only padding.
         """
         count = regions.shape[1]
-        owners = torch.arange(len(regions), device=regions.device).repeat_interleave(count)
+        number = torch.arange(regions.shape[0], device=regions.device)
+        owners = number[:, None].expand(-1, count).flatten()
         boxes = regions.flatten(0, 1)
+        # A graph that is exported for any number of images cannot be cut into so many parts.
+        whole = torch.compiler.is_exporting()
+        spans = (
+            [slice(None)]
+            if whole
+            else [slice(k, k + _CHUNK) for k in range(0, len(boxes), _CHUNK)]
+        )
         parts = [
-            self.second_stage(
-                crop(feature, boxes[k : k + _CHUNK], owners[k : k + _CHUNK], CROP, self.extent)
-            )
-            for k in range(0, len(boxes), _CHUNK)
+            self.second_stage(crop(feature, boxes[span], owners[span], CROP, self.extent))
+            for span in spans
         ]
         logits, offsets = (torch.cat(part).float() for part in zip(*parts, strict=True))
         scores = logits.softmax(-1)[:, 1:].view(*real.shape, -1) * real[..., None]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from backbone.bodies import default_flavour
 from backbone.cost import Cost, count_cost
-from backbone.flavour import Flavour
+from backbone.flavour import Flavour, refuse_other_flavour
 from datasets.types import ClassMap
 from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 from tasks.detection.anchors import make_anchors, rpn_shapes
@@ -65,6 +65,11 @@ def build_detector(
             "takes whole photos, resized bilinearly"
         )
     flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
+    if flavour.padding == "keras":
+        raise ValueError(
+            "padding keras: a detector's maps round odd sizes up; import the weights anew at a "
+            "--size that is a multiple of 32, where same is equal to it"
+        )
     if spec.two_stage:
         assert loss is None or isinstance(loss, TwoStageLossSpec)
         return FasterRCNN(spec, len(classes), flavour, loss=loss, post=post)
@@ -153,16 +158,7 @@ def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, li
                 f"{path}: the weights have {name} {card.model[name]}; the body of a detector "
                 f"has {usual}"
             )
-    flavour = model.body.flavour
-    seen = flavour.input
-    theirs = replace(
-        card.flavour,
-        input=replace(
-            card.flavour.input, size=seen.size, crop=seen.crop, interpolation=seen.interpolation
-        ),
-    )
-    if theirs != flavour:
-        raise ValueError(f"{path}: the weights have {theirs}, the model to train {flavour}")
+    refuse_other_flavour(str(path), card.flavour, model.body.flavour)
     fresh = model.state_dict()
     if not whole:
         load_into(model, _with_body_of(fresh, state, model.spec.backbone), str(path))

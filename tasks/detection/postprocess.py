@@ -83,6 +83,8 @@ def _select(
     )
 
 
+# An operator of its own, because exporters cannot follow its loop: they write ONNX's for it.
+@torch.library.custom_op("mobilenets::suppress", mutates_args=())
 def suppress(boxes: Tensor, scores: Tensor, above: float, max_iou: float) -> Tensor:
     """Mask (B, K) of the boxes that survive NMS.
 
@@ -100,3 +102,8 @@ def suppress(boxes: Tensor, scores: Tensor, above: float, max_iou: float) -> Ten
         mask[nms(box[:number], score[:number], max_iou)] = True
         masks.append(mask)
     return torch.stack(masks)
+
+
+@suppress.register_fake
+def _suppress_shape(_boxes: Tensor, scores: Tensor, _above: float, _max_iou: float) -> Tensor:
+    return scores.new_empty(scores.shape, dtype=torch.bool)

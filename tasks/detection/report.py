@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,9 @@ from tasks.detection.evaluator import (
     Score,
     format_value,
 )
-from tasks.files import write_text
 from tasks.page import Page
 from tasks.plots import confusion_plot, history_plot
+from tasks.stopwatch import Stopwatch, write_summary
 
 # A person looks at confident boxes; mAP counts down to a score of a hundredth.
 SHOWN_SCORE = 0.5
@@ -51,6 +50,7 @@ class ReportData:
         files: Names of the images.
         history: Rows (step, name, value) of the training; empty after a mere evaluation.
         facts: Name and value pairs for the summary table.
+        watch: Of the run, for its minutes; None after a mere evaluation.
     """
 
     title: str
@@ -64,6 +64,7 @@ class ReportData:
     files: Sequence[str]
     history: Sequence[tuple[int, str, float]]
     facts: Sequence[tuple[str, str]]
+    watch: Stopwatch | None = None
 
 
 def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
@@ -96,8 +97,7 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
         "facts": dict(data.facts),
         "worst": [data.files[index] for index in order[:_PICTURES]],
     }
-    write_text(folder / "report.json", json.dumps(summary, indent=1))
-    return summary
+    return write_summary(folder, summary, data.watch)
 
 
 def _write_numbers(page: Page, data: ReportData, confusion: NDArray[np.int64]) -> None:

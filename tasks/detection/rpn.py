@@ -44,8 +44,8 @@ class RegionProposals(nn.Module):
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, A) of being an object, and offsets (B, A, 4), of a map (B, C, H, W)."""
         spread = self.act(self.conv(feature))
-        both = self.objectness(spread).permute(0, 2, 3, 1).reshape(len(feature), -1, 2)
-        offsets = self.offsets(spread).permute(0, 2, 3, 1).reshape(len(feature), -1, 4)
+        both = self.objectness(spread).permute(0, 2, 3, 1).reshape(feature.shape[0], -1, 2)
+        offsets = self.offsets(spread).permute(0, 2, 3, 1).reshape(feature.shape[0], -1, 4)
         return both[..., 1] - both[..., 0], offsets
 
 

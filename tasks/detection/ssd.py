@@ -90,7 +90,10 @@ class SSD(nn.Module):
             Class logits (B, A, 1 + C) and box offsets (B, A, 4).
         """
         check_size(images, self.spec)
-        features = self.body(self.normalize(images))
+        return self.predict(self.body(self.normalize(images)))
+
+    def predict(self, features: dict[int, Tensor]) -> tuple[Tensor, Tensor]:
+        """The same, from the body's features by stride."""
         first, last = (features[stride] for stride in layout_of(self.spec).taps)
         maps = [self.finest(first), last]
         for extra in self.extras:

@@ -28,12 +28,17 @@ def command(*args: object, processes: int = 1, tool: str = "train_det") -> list[
     return [*launcher, str(ROOT / f"tools/{tool}.py"), *map(str, args)]
 
 
+def _device(args: tuple[object, ...]) -> tuple[str, ...]:
+    """A resumed run knows its own."""
+    return () if "--resume" in args else ("--device", "cpu")
+
+
 def train(
     *args: object, processes: int = 1, tool: str = "train_det"
 ) -> subprocess.CompletedProcess[str]:
     """Run to the end."""
     return subprocess.run(
-        command(*args, "--device", "cpu", processes=processes, tool=tool),
+        command(*args, *_device(args), processes=processes, tool=tool),
         capture_output=True,
         text=True,
         check=False,
@@ -45,7 +50,7 @@ def train(
 def start(*args: object, processes: int = 1) -> subprocess.Popen[str]:
     """Start and return at once; its process group is its own."""
     return subprocess.Popen(
-        command(*args, "--device", "cpu", processes=processes),
+        command(*args, *_device(args), processes=processes),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

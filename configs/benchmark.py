@@ -1,0 +1,64 @@
+"""Flags of ``tools/benchmark.py``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from configs.common import Common
+from tasks.spec import flag_of
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Time models from the photo's file to the answer, stage by stage, beside the chip's limit.
+
+    All models, the peers and a large matrix product take turns, so that a noisy moment hits all
+    alike; times are medians, with the tenth and the ninetieth percentile. The floor of a network
+    is the time that its mult-adds would take at the rate of the matrix product.
+
+    Stages: decode (file to pixels), preprocess (resize, normalisation of its kind), network,
+    post-process (softmax, NMS). An export is one graph; its stages are told by ONNX Runtime's own
+    profile, and add up to the graph's time as measured without it.
+    """
+
+    models: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run folders, weights files and exports (.onnx, .xml), of any task."""
+    photos: Path | None = None
+    """Photo or folder to use; by default one of 640x480 pixels is drawn."""
+    peers: bool = False
+    """Beside torchvision's and timm's networks of the same kind where they are installed, with
+    random weights: mobilenet_v3_large and mobilenetv1_100, or ssdlite320."""
+    batch_sizes: tuple[int, ...] = (1, 8)
+    """Photos at once, for the throughput."""
+    memory: bool = True
+    """Measure the peak of memory, each model in a process of its own."""
+    rounds: int = 30
+    """Turns in which each model is timed once."""
+    warmup: int = 5
+    """Turns before those, which do not count."""
+    common: Common = field(default_factory=Common)
+
+    def __post_init__(self) -> None:
+        """Refuse what measures nothing.
+
+        Raises:
+            ValueError: Naming the flag and its value.
+        """
+        if not self.models:
+            raise ValueError("name a run folder, a weights file or an export to measure")
+        for name in ("rounds", "warmup"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} {getattr(self, name)} must be 1 or more")
+        for size in self.batch_sizes:
+            if size < 1:
+                raise ValueError(f"--{flag_of('batch_sizes')} {size} must be 1 or more")
+        if self.common.device not in ("auto", "cpu"):
+            raise ValueError(f"--device {self.common.device}: benchmark.py measures on the CPU")
+        if self.photos is not None and not self.photos.exists():
+            raise ValueError(f"--photos {self.photos}: no such file or folder")
+        if self.common.out is not None and self.common.out.is_dir():
+            raise ValueError(f"--out {self.common.out}: is a folder; name a file for the JSON")

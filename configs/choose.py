@@ -1,0 +1,122 @@
+"""Flags of ``tools/choose.py``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from configs.common import Common
+from tasks.detection.spec import SIZES, Framework
+from tasks.spec import flag_of
+
+Task = Literal["classification", "detection", "geolocation", "face_attributes", "face_embedding"]
+Runtime = Literal["onnxruntime", "pytorch"]
+Number = Literal["float32", "int8"]
+By = Literal["auto", "paper", "tensorflow", "runs"]
+ALPHAS = (1.0, 0.75, 0.5, 0.25)
+SMALLEST = 32
+# What is measured unless --resolution says otherwise: where the paper has figures, and below.
+RESOLUTIONS: dict[str, tuple[int, ...]] = {
+    "classification": (224, 192, 160, 128),
+    "detection": (300, 240, 180),
+    "geolocation": (224, 192, 160, 128),
+    "face_attributes": (224, 128),
+    "face_embedding": (160, 128),
+}
+
+
+@dataclass(frozen=True)
+class Choose:
+    """Find the MobileNet that is most accurate within a budget of time and size.
+
+    Measures a grid of widths and resolutions on this machine, each from a decoded photo of
+    640x480 pixels to its answer, one after another in turns; joins what is known of their
+    accuracy: the paper's tables, TensorFlow's published figures, own runs. Each accuracy tells
+    where it comes from, and only those of one source are compared. Networks whose accuracy nobody
+    has told are measured all the same.
+
+    Writes choose.html, front.png, choose.json and measured.json to --out, by default
+    choices/<task>. What measured.json holds for this chip, runtime and number of threads is not
+    measured again.
+    """
+
+    task: Task = "classification"
+    """What the model is for."""
+    latency_ms: float | None = None
+    """Longest time for a photo, in milliseconds."""
+    size_mb: float | None = None
+    """Largest file, in millions of bytes."""
+    by: By = "auto"
+    """Whose accuracies to choose by: the paper's, those published with TensorFlow's weights, or
+    those of own runs. auto: own runs if there are any, else whoever tells of most networks."""
+    runs: tuple[Path, ...] = ()
+    """Folders to search for own runs of this task; all on one set of classes. They are measured
+    with their own weights."""
+    runtime: Runtime = "onnxruntime"
+    """What computes: an export in ONNX Runtime, or PyTorch as predict.py uses it."""
+    precision: tuple[Number, ...] = ("float32", "int8")
+    """Numbers to compute with; PyTorch has float32 alone."""
+    alpha: tuple[float, ...] = ALPHAS
+    """Width multipliers of the grid."""
+    resolution: tuple[int, ...] = ()
+    """Input sides of the grid, in pixels; by default those that the paper uses for the task."""
+    framework: Framework = "ssd300"
+    """Detector on top of the body; its --resolution is by default its own, and for SSD two
+    smaller ones."""
+    rounds: int = 30
+    """Turns in which each network is timed once; the median counts."""
+    again: bool = False
+    """Measure anew what is known already."""
+    common: Common = field(default_factory=Common)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be met or measured.
+
+        Raises:
+            ValueError: Naming the flag, its value and the choices.
+        """
+        for name in ("latency_ms", "size_mb"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"--{flag_of(name)} {value} must be above 0")
+        for name in ("precision", "alpha"):
+            if not getattr(self, name):
+                raise ValueError(f"--{name}: name one or more")
+        for alpha in self.alpha:
+            if not 0 < alpha < float("inf"):
+                raise ValueError(f"--alpha {alpha} must be above 0 (1 is full width)")
+        for size in self.resolution:
+            if size < SMALLEST:
+                raise ValueError(f"--resolution {size} is too small: {SMALLEST} pixels or more")
+        if self.runtime == "pytorch" and "int8" in self.precision:
+            if self.precision != ("float32", "int8"):
+                raise ValueError("--precision int8: goes with --runtime onnxruntime")
+            object.__setattr__(self, "precision", ("float32",))
+        if self.framework != "ssd300" and self.task != "detection":
+            raise ValueError(f"--framework {self.framework}: is for --task detection")
+        if self.rounds < 1:
+            raise ValueError(f"--rounds {self.rounds} must be 1 or more")
+        if self.common.device not in ("auto", "cpu"):
+            raise ValueError(f"--device {self.common.device}: choose.py measures on the CPU")
+        if self.by == "runs" and not self.runs:
+            raise ValueError("--by runs: name their folders with --runs")
+        for folder in self.runs:
+            if not folder.is_dir():
+                raise ValueError(f"--runs {folder}: no such folder")
+        if self.common.out is not None and self.common.out.is_file():
+            raise ValueError(f"--out {self.common.out}: is a file; name a folder")
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Input sides of the grid."""
+        if self.resolution:
+            return self.resolution
+        if self.framework != "ssd300":
+            return (SIZES[self.framework],)
+        return RESOLUTIONS[self.task]
+
+    @property
+    def folder(self) -> Path:
+        """To write to."""
+        return self.common.out or Path("choices") / self.task

@@ -1,0 +1,108 @@
+"""Flags of the page. Nothing heavy is imported: help is built from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from configs.common import Common
+from tasks.detection.spec import PostSpec
+from tasks.face_embedding.spec import Standing
+from tasks.geolocation.spec import DecodeSpec
+from tasks.spec import flag_of
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class LimitSpec:
+    """What one visitor may ask for, so that nobody can fill the memory or stop the others."""
+
+    megabytes: float = 20.0
+    """Largest request, in millions of bytes; a comparison of two photos is one request."""
+    megapixels: float = 50.0
+    """Largest photo, told from its header before anything is decoded."""
+    concurrent: int = 2
+    """Answers that are computed at once."""
+    queue: int = 8
+    """Requests that may wait for one; those beyond are told to come again (503)."""
+    read_seconds: float = 20.0
+    """Longest time for a request to arrive, or an answer to be taken."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that let nothing through, or everything.
+
+        Raises:
+            ValueError: Naming the flag and its value.
+        """
+        for name in ("megabytes", "megapixels", "read_seconds"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be above 0")
+        if self.concurrent < 1:
+            raise ValueError(f"--concurrent {self.concurrent} must be 1 or more")
+        if self.queue < 0:
+            raise ValueError(f"--queue {self.queue} must be 0 or more")
+
+    @property
+    def bytes(self) -> int:
+        """Of the largest request."""
+        return int(self.megabytes * 1e6)
+
+    @property
+    def pixels(self) -> int:
+        """Of the largest photo."""
+        return int(self.megapixels * 1e6)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Serve one page on this machine: drop a photo, see the drawn answer, numbers, milliseconds.
+
+    Open the address that is printed; Ctrl-C ends it. Photos are held in memory while they are
+    looked at, and neither stored nor logged. The page loads nothing from anywhere else.
+    """
+
+    models: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Run folders, folders of runs, weights files or exports; by default all below runs/."""
+    host: str = LOOPBACK
+    """Address to listen at. Beyond the default anyone who reaches this machine may use the page:
+    it has no password and no encryption."""
+    port: int = 8000
+    """Port to listen at; 0 takes a free one."""
+    gallery: Path | None = None
+    """Faces: folder of photos to find the nearest in; by default two photos are compared."""
+    alignment: Standing = "auto"
+    """Faces: how they stand in the photos: none (anyhow), funneled, or five_points (aligned
+    already); a network that was trained on others refuses them. auto is none."""
+    detector: Path | None = None
+    """Faces: find and align them by OpenCV's YuNet: its file,
+    face_detection_yunet_2023mar.onnx."""
+    limits: LimitSpec = field(default_factory=LimitSpec)
+    post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=0.5))
+    places: DecodeSpec = field(default_factory=DecodeSpec)
+    common: Common = field(default_factory=Common)
+
+    def __post_init__(self) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            ValueError: Naming the flag and its value.
+        """
+        if not 0 <= self.port < 2**16:
+            raise ValueError(f"--port {self.port} is not in 0..65535")
+        if self.common.out is not None:
+            raise ValueError(f"--out {self.common.out}: the page writes nothing; leave it out")
+        if self.gallery is not None and not self.gallery.is_dir():
+            raise ValueError(f"--gallery {self.gallery}: no such folder")
+        if self.detector is not None and self.alignment not in ("auto", "five_points"):
+            raise ValueError(f"--alignment {self.alignment}: --detector aligns by five points")
+
+    @property
+    def standing(self) -> str:
+        """How faces stand when the network sees them."""
+        if self.detector is not None:
+            return "five_points"
+        return "none" if self.alignment == "auto" else self.alignment

@@ -1,0 +1,94 @@
+"""Flags of the tools that bring models out of the lab."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from configs.common import Common
+from tasks.detection.spec import PostSpec
+from tasks.spec import WEIGHTS_NAME, flag_of
+
+Target = Literal["onnx", "openvino"]
+Batch = Literal["dynamic", "1"]
+SUFFIXES: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """Turn a trained model into one file that other runtimes run, from photo to answer.
+
+    The file takes photos of any size, 8-bit RGB, and does all the rest itself: crop, resize,
+    normalisation, network, decoding (softmax, sigmoid, NMS). It is run on sample photos before
+    it gets its name, and refused if it answers otherwise than the model. Its card tells classes,
+    input and figures; predict.py and evaluate.py take it like a run folder.
+
+    --out is by default model.onnx in a run folder, or the weights file's name with .onnx beside
+    it (.int8.onnx with --int8; for OpenVINO .xml, and a .bin beside it).
+    """
+
+    weights: Annotated[Path, tyro.conf.Positional]
+    """Run folder or weights file, of any task."""
+    target: Target = "onnx"
+    """onnx: ONNX Runtime and whatever else reads ONNX. openvino: Intel's runtime, as .xml and
+    .bin (pip install openvino)."""
+    samples: Path | None = None
+    """Photo or folder to check the file with, two or more; by default some are drawn."""
+    batch: Batch = "dynamic"
+    """dynamic: any number of photos of one size per call. 1: one photo, for runtimes that want
+    it fixed."""
+    int8: bool = False
+    """Compute with 8-bit integers: a file of a quarter of the size, about twice as fast."""
+    calibrate: Path | None = None
+    """INT8: folder of photos like those that the model will see, 100 to 500 of them, from which
+    the ranges of its layers are measured."""
+    labelled: Path | None = None
+    """INT8: labelled data to measure what it costs; by default only the answers on the photos of
+    --calibrate are compared."""
+    max_drop: float = 1.0
+    """INT8: points of top-1 (or AP) that it may lose on --labelled; with a larger loss the
+    remedies are tried, and then nothing is written."""
+    post: PostSpec = field(default_factory=PostSpec)
+    common: Common = field(default_factory=Common)
+
+    def __post_init__(self) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            ValueError: Naming the flag.
+        """
+        if self.int8 and self.calibrate is None:
+            raise ValueError("--int8 needs --calibrate: a folder of photos to measure ranges on")
+        if self.int8 and self.target != "onnx":
+            raise ValueError(f"--int8: goes with --target onnx, not {self.target}")
+        for name in ("calibrate", "labelled"):
+            if not self.int8 and getattr(self, name) is not None:
+                flag = f"--{flag_of(name)} {getattr(self, name)}"
+                raise ValueError(f"{flag}: is for --int8, which was not given")
+        if not 0 <= self.max_drop <= 100:
+            raise ValueError(f"--max-drop {self.max_drop} is not in 0..100 points")
+        out, suffix = self.common.out, SUFFIXES[self.target]
+        if out is not None and out.suffix != suffix:
+            raise ValueError(f"--out {out}: a file for {self.target} ends in {suffix}")
+
+    def refuse_post(self, task: str) -> None:
+        """Refuse flags of detection for another task.
+
+        Raises:
+            ValueError: Naming the first that was given.
+        """
+        default = PostSpec()
+        for name, value in vars(self.post).items():
+            if value != getattr(default, name):
+                raise ValueError(f"--{flag_of(name)} {value}: the weights are for {task}")
+
+    def out_file(self) -> Path:
+        """The file to write."""
+        if self.common.out is not None:
+            return self.common.out
+        file = self.weights / WEIGHTS_NAME if self.weights.is_dir() else self.weights
+        kind = ".int8" if self.int8 else ""
+        return file.with_name(f"{file.stem}{kind}{SUFFIXES[self.target]}")

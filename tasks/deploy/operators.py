@@ -1,0 +1,95 @@
+"""Operators that torch has no name for, or none that an exporter understands.
+
+Each runs in torch too, so that what is exported can be tried without a runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from onnxscript import ir, opset18
+from torch import Tensor
+from torch.nn import functional
+
+from tasks.detection import postprocess
+
+OPSET = 18
+op: Any = opset18  # Its types are those of runs, where values have kinds.
+# The least score of NMS that is a number: only what is minus infinity takes no part.
+_LOWEST = torch.finfo(torch.float32).min
+_MODES = {"bilinear": "linear", "bicubic": "cubic"}
+
+
+@torch.library.custom_op("mobilenets::resize", mutates_args=())
+def resize(images: Tensor, height: int, width: int, interpolation: str) -> Tensor:
+    """Antialiased resize of photos (N, H, W, 3) uint8 to (N, height, width, 3), as Pillow's."""
+    planes = images.permute(0, 3, 1, 2)
+    done = functional.interpolate(
+        planes, size=(height, width), mode=interpolation, antialias=True, align_corners=False
+    )
+    return done.permute(0, 2, 3, 1).contiguous()
+
+
+@resize.register_fake
+def _resize_shape(images: Tensor, height: int, width: int, _interpolation: str) -> Tensor:
+    return images.new_empty((images.shape[0], height, width, 3))
+
+
+def _resize_onnx(images: Any, height: Any, width: Any, interpolation: str) -> Any:
+    sizes = op.Concat(
+        op.Shape(images, start=0, end=1),
+        op.Reshape(height, op.Constant(value_ints=[1])),
+        op.Reshape(width, op.Constant(value_ints=[1])),
+        op.Constant(value_ints=[3]),
+        axis=0,
+    )
+    return op.Resize(
+        images,
+        None,
+        None,
+        sizes,
+        mode=_MODES[interpolation],
+        antialias=1,
+        coordinate_transformation_mode="half_pixel",
+        cubic_coeff_a=-0.5,
+        exclude_outside=1 if interpolation == "bicubic" else 0,
+    )
+
+
+def _suppress_onnx(boxes: Any, scores: Any, above: float, max_iou: float) -> Any:
+    """NMS keeps a list of survivors; a mask of a known shape goes on through any graph."""
+    chosen = op.NonMaxSuppression(
+        boxes,
+        op.Unsqueeze(scores, op.Constant(value_ints=[1])),
+        op.Shape(scores, start=1, end=2),
+        op.Constant(value_float=max_iou),
+        op.Constant(value_float=max(above, _LOWEST)),
+    )
+    places = op.Gather(chosen, op.Constant(value_ints=[0, 2]), axis=1)
+    ones = op.Expand(op.Constant(value_int=1), op.Shape(chosen, start=0, end=1))
+    zeros = op.Expand(op.Constant(value_int=0), op.Shape(scores))
+    return op.Cast(op.ScatterND(zeros, places, ones), to=ir.DataType.BOOL)
+
+
+def _sort_onnx(
+    values: Any,
+    stable: bool,  # noqa: ARG001
+    dim: int = -1,
+    descending: bool = False,
+) -> Any:
+    """A stable sort: of equal values ONNX's TopK gives the first one first, whatever the order."""
+    length = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
+    numbers = op.Cast(values, to=ir.DataType.FLOAT)
+    ranked, order = op.TopK(numbers, length, axis=dim, largest=int(descending), sorted=1)
+    return op.CastLike(ranked, values), order
+
+
+def translations() -> dict[Any, Callable[..., Any]]:
+    """What the exporter writes for the operators of this suite."""
+    return {
+        torch.ops.aten.sort.stable: _sort_onnx,
+        resize._opoverload: _resize_onnx,
+        postprocess.suppress._opoverload: _suppress_onnx,
+    }

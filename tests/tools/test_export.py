@@ -1,0 +1,231 @@
+"""``tools/export.py``, and exports where the other tools take weights."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from datasets.demo_faces import draw_faces
+from datasets.demo_identities import draw_identities
+from datasets.demo_places import draw_places
+from datasets.images import save_image
+from tasks.card import load_weights, save_weights
+from tasks.deploy.runtime import Exported
+from tests.conftest import Tool
+from tests.datasets.label_fakes import write_folders
+from tests.exports import CLASSES, KINDS, Exports, photos
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("album")
+    for number, photo in enumerate(photos()):
+        save_image(folder / f"{number}.png", photo)
+    (folder / "4.jpg").write_text("no picture")
+    return folder
+
+
+def test_an_export_is_checked_and_written(
+    exports: Exports, tool: Tool, tmp_path: Path, album: Path
+) -> None:
+    shutil.copy(exports.source("ssdlite").file, tmp_path / "model.safetensors")
+    flags = ("--score-threshold", 0.05, "--batch", 1, "--json", "--seed", 3)
+    status, text, err = tool("export", tmp_path, *flags)
+    assert status == 0, err
+    result = json.loads(text)
+    assert result["file"] == str(tmp_path / "model.onnx")
+    assert result["checked"]["photos"] >= 4
+    assert result["checked"]["differences"].keys() == {"boxes", "scores", "labels"}
+    assert max(result["checked"]["differences"].values()) < 1e-3
+    assert {file.name for file in tmp_path.iterdir()} == {"model.safetensors", "model.onnx"}
+    exported = Exported.open(tmp_path / "model.onnx")
+    assert exported.single
+    assert exported.facts["checked"] == result["checked"]
+    assert exported.facts["post"]["score_threshold"] == 0.05
+    out = ("--out", tmp_path / "found", "--no-draw", "--json")
+    status, text, err = tool("predict", exported.path, album, "--score-threshold", 0.2, *out)
+    assert status == 0, err
+    scores = [row["score"] for row in json.loads(text)["annotations"]]
+    assert scores
+    assert min(scores) >= 0.2
+
+
+def test_a_file_that_answers_otherwise_is_refused(
+    exports: Exports, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the exporter wrote is of other weights; an older export stays."""
+    state, card = load_weights(exports.source("classifier").file)
+    state["head.2.bias"][1] += 0.5
+    save_weights(tmp_path / "other.safetensors", state, card)
+    monkeypatch.setattr(
+        "tools.exporting.write_onnx",
+        lambda _graph, _card, _facts, file, **_: shutil.copy(exports.file("classifier"), file),
+    )
+    out = tmp_path / "out" / "model.onnx"
+    status, _, err = tool("export", tmp_path / "other.safetensors", "--out", out)
+    assert status == 2
+    shown = " ".join(err.split())
+    assert re.search(r"model\.onnx: not written: photo 1 .* probabilities differ by 0", shown)
+    assert not list(out.parent.iterdir())
+    out.write_bytes(b"older")
+    assert tool("export", tmp_path / "other.safetensors", "--out", out)[0] == 2
+    assert out.read_bytes() == b"older"
+    assert [file.name for file in out.parent.iterdir()] == ["model.onnx"]
+
+
+def test_openvino(exports: Exports, tmp_path: Path, tool: Tool, album: Path) -> None:
+    """Converted, checked, used; and nobody is told."""
+    pytest.importorskip("openvino", reason="OpenVINO is an extra")
+    source, out = exports.source("classifier"), tmp_path / "model.xml"
+    home = tmp_path / "home"
+    home.mkdir()
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "tools" / "export.py"),
+            str(source.file),
+            *("--target", "openvino", "--out", str(out), "--threads", "1", "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HOME": str(home), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["target"] == "openvino"
+    assert {file.name for file in tmp_path.iterdir()} == {"model.xml", "model.bin", "home"}
+    assert not (home / "intel").exists()
+    exported = Exported.open(out, 1)
+    assert exported.card == source.card
+    images = photos(2)
+    for one, other in zip(source.predict()(images), exported(images), strict=True):
+        np.testing.assert_allclose(one["probabilities"], other["probabilities"], atol=5e-3)
+    (tmp_path / "voc.xml").write_text("<annotation><filename>a.jpg</filename></annotation>")
+    status, _, err = tool("predict", tmp_path / "voc.xml", album)
+    assert status == 2
+    assert "not a file that OpenVINO reads" in err
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_predictions_are_the_same(
+    exports: Exports, tool: Tool, tmp_path: Path, album: Path, kind: str
+) -> None:
+    told = []
+    for weights in (exports.source(kind).file, exports.file(kind)):
+        post = ("--score-threshold", 0.3) if "ssd" in kind or "rcnn" in kind else ()
+        out = tmp_path / weights.suffix[1:]
+        status, _, err = tool("predict", weights, album, "--out", out, *post)
+        assert status == 0, err
+        assert "4.jpg" in err
+        told.append(json.loads((out / "predictions.json").read_text()))
+    assert {f.name for f in (tmp_path / "onnx").iterdir()} == {
+        f.name for f in (tmp_path / "safetensors").iterdir()
+    }
+    numbers = [_numbers(one) for one in told]
+    if "annotations" not in told[0]:
+        assert numbers[0] == pytest.approx(numbers[1], abs=0.02)
+        return
+    best = [sorted((row["score"] for row in one["annotations"]), reverse=True) for one in told]
+    assert best[0]
+    assert best[0][:9] == pytest.approx(best[1][:9], abs=1e-3)
+
+
+def _numbers(found: object) -> list[float]:
+    """All numbers of a result, in order."""
+    if isinstance(found, dict):
+        return [n for key in sorted(found) if key != "region" for n in _numbers(found[key])]
+    if isinstance(found, list):
+        return [n for item in found for n in _numbers(item)]
+    return [float(found)] if isinstance(found, int | float) else []
+
+
+def test_a_video(exports: Exports, tool: Tool, tmp_path: Path) -> None:
+    film = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (96, 64))
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        writer.write(rng.integers(0, 255, (64, 96, 3), dtype=np.uint8))
+    writer.release()
+    out = ("--out", tmp_path / "out", "--score-threshold", 0.05, "--batch-size", 2)
+    status, _, err = tool("predict", exports.file("ssd"), film, *out)
+    assert status == 0, err
+    assert (tmp_path / "out" / "film.mp4").exists()
+    found = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert len(found["images"]) == 5
+
+
+def test_the_file_itself_is_measured(
+    exports: Exports, tool: Tool, scenes: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Every task on its own data: the figures of an export are those of its model."""
+    root = tmp_path_factory.mktemp("measured")
+    data = {
+        "classifier": write_folders(root / "photos", {f"val/{n}": 4 for n in CLASSES.names}),
+        "attributes": draw_faces(root / "faces", num_identities=12, per_identity=2, size=40),
+        "faces": draw_identities(
+            root / "people", num_identities=67, per_identity=2, num_pairs=2, size=40
+        ),
+        "places": draw_places(root / "places", num_photos=60, num_authors=20, size=40),
+        "ssd": scenes,
+    }
+    for kind, path in data.items():
+        figures = []
+        for weights in (exports.source(kind).file, exports.file(kind)):
+            out = ("--out", root / kind / weights.suffix[1:], "--workers", 0, "--json")
+            status, text, err = tool("evaluate", weights, "--data", path, *out)
+            assert status == 0, err
+            figures.append(json.loads(text)["metrics"])
+        assert figures[0].keys() == figures[1].keys()
+        for name, value in figures[0].items():
+            assert figures[1][name] == pytest.approx(value, rel=0.05, abs=0.02), (kind, name)
+
+
+def test_bad_flags(exports: Exports, tool: Tool, tmp_path: Path, album: Path) -> None:
+    weights, file = exports.source("classifier").file, exports.file("classifier")
+    (tmp_path / "text.onnx").write_text("no model")
+    (tmp_path / "empty").mkdir()
+    out = ("--out", tmp_path / "x.onnx")
+    for args, message in (
+        (("export", weights, "--int8"), "--int8 needs --calibrate"),
+        (("export", weights, "--calibrate", album), "is for --int8, which was not given"),
+        (("export", weights, "--max-drop", -1), "--max-drop -1.0 is not in 0..100"),
+        (("export", weights, "--out", "x.pt"), "--out x.pt: a file for onnx ends in .onnx"),
+        (("export", weights, "--nms-iou", 0.5, *out), "--nms-iou 0.5: the weights are for class"),
+        (("export", weights, "--samples", "nowhere", *out), "--samples nowhere: no such file"),
+        (("export", weights, "--samples", tmp_path / "empty", *out), "no pictures there"),
+        (("export", tmp_path / "gone", *out), "gone: no such weights file or run folder"),
+        (("export", file, *out), "is an export already"),
+        (("predict", tmp_path / "text.onnx", album), "not an ONNX file that runs here"),
+        (("evaluate", tmp_path / "text.onnx"), "not an ONNX file that runs here"),
+        (("predict", file, album, "--proposals", 5), "--proposals 5: the weights are for"),
+        (("predict", exports.file("ssd"), album, "--proposals", 5), "--proposals 5"),
+        (("predict", exports.file("ssd"), album, "--nms-iou", 0.3), "export it again with --nms"),
+        (("predict", file, album, "--device", "cuda"), "--device cuda"),
+    ):
+        status, _, err = tool(*args)
+        assert status == 2, (args, err)
+        assert message in " ".join(re.sub(r"[│\s]+", " ", err).split()), err
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_real_weights(ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: Path) -> None:
+    """TensorFlow's SSD on real photos, of sizes that fit nothing."""
+    weights = tmp_path / "ssd.safetensors"
+    assert tool("import_weights", ssd_tflite, "--out", weights)[0] == 0
+    status, text, err = tool("export", weights, "--samples", real_data / "photos", "--json")
+    assert status == 0, err
+    assert max(json.loads(text)["checked"]["differences"].values()) < 1e-4
+    args = (weights.with_suffix(".onnx"), real_data / "photos", "--out", tmp_path / "out")
+    status, text, err = tool("predict", *args)
+    assert status == 0, err
+    assert "cat" in text
+    assert "hot dog" in text

@@ -1,0 +1,22 @@
+#!/usr/bin/env python
+"""Time models stage by stage, beside peers and the chip's limit: ``tools/benchmark.py MODEL``."""
+
+from __future__ import annotations
+
+from configs.benchmark import Benchmark
+from tools import cli
+
+
+def main() -> None:
+    """Measure and print; with ``--out`` also as JSON to a file."""
+    args = cli.parse(Benchmark)
+    from tools.benchmarking import benchmark
+
+    result, text = benchmark(args)
+    cli.result(args.common, result, text)
+    if args.common.out is not None:
+        cli.write_json(args.common.out, result)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,118 @@
+"""The choice itself: which of measured networks is most accurate within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+Limit = tuple[str, float, Callable[["Option"], float]]
+
+
+@dataclass(frozen=True)
+class Option:
+    """A network that was measured.
+
+    Attributes:
+        name: For people.
+        ms: Time for a photo.
+        mb: Millions of bytes of its file.
+        mult_adds: For a photo.
+        percent: Accuracy, by the one origin that is compared; None where it tells nothing.
+    """
+
+    name: str
+    ms: float
+    mb: float
+    mult_adds: int
+    percent: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a budget leads to.
+
+    Attributes:
+        best: The most accurate of those that keep to it.
+        nearest: If none of known accuracy does, the one that exceeds it least.
+        untold: If none of known accuracy does, the one of most mult-adds that does.
+        reasons: If none of known accuracy does, why, a sentence for each limit in the way.
+    """
+
+    best: Option | None
+    nearest: Option | None = None
+    untold: Option | None = None
+    reasons: tuple[str, ...] = ()
+
+
+def front(options: Sequence[Option], cost: Callable[[Option], float]) -> list[Option]:
+    """The Pareto front: those that no other beats in accuracy at the same cost or less.
+
+    Args:
+        options: Of known and unknown accuracy; the latter are passed over.
+        cost: What is paid.
+
+    Returns:
+        By rising cost and rising accuracy.
+    """
+    kept: list[Option] = []
+    for option in sorted(_told(options), key=lambda o: (cost(o), -_percent(o))):
+        if not kept or _percent(option) > _percent(kept[-1]):
+            kept.append(option)
+    return kept
+
+
+def decide(options: Sequence[Option], ms: float | None, mb: float | None) -> Verdict:
+    """The best network for a budget, or what stands in the way and comes nearest.
+
+    Args:
+        options: One or more.
+        ms: Longest time; None for any.
+        mb: Largest file; None for any.
+    """
+    limits: list[Limit] = []
+    if ms is not None:
+        limits.append((f"--latency-ms {ms:g}", ms, lambda o: o.ms))
+    if mb is not None:
+        limits.append((f"--size-mb {mb:g}", mb, lambda o: o.mb))
+    told = _told(options)
+    fitting = [o for o in options if all(value(o) <= most for _, most, value in limits)]
+    best = max(_told(fitting), key=lambda o: (_percent(o), -o.ms), default=None)
+    if best is not None:
+        return Verdict(best)
+
+    def excess(option: Option) -> float:
+        """By which factor a network exceeds the limit that it exceeds most."""
+        return max(value(option) / most for _, most, value in limits)
+
+    nearest = min(told, key=excess, default=None)
+    untold = max(fitting, key=lambda o: o.mult_adds, default=None)
+    return Verdict(None, nearest, untold, _reasons(told, limits))
+
+
+def _reasons(told: Sequence[Option], limits: Sequence[Limit]) -> tuple[str, ...]:
+    if not told:
+        return ("nothing is known of the accuracy of these networks",)
+    alone = []
+    for (flag, most, value), unit in zip(limits, _units(limits), strict=True):
+        least = min(told, key=value)
+        if value(least) > most:
+            alone.append(
+                f"{flag} cannot be met: the least is {value(least):.2f} {unit}, {least.name}"
+            )
+    if alone:
+        return tuple(alone)
+    flags = " and ".join(flag for flag, _, _ in limits)
+    return (f"{flags} can each be met, but not by one network",)
+
+
+def _units(limits: Sequence[Limit]) -> list[str]:
+    return ["ms" if flag.startswith("--latency") else "MB" for flag, _, _ in limits]
+
+
+def _told(options: Sequence[Option]) -> list[Option]:
+    return [option for option in options if option.percent is not None]
+
+
+def _percent(option: Option) -> float:
+    assert option.percent is not None
+    return option.percent

@@ -1,0 +1,19 @@
+#!/usr/bin/env python
+"""The best network for a budget: ``tools/choose.py --task detection --latency-ms 20``."""
+
+from __future__ import annotations
+
+from configs.choose import Choose
+from tools import cli
+
+
+def main() -> None:
+    """Measure, compare, decide and print; the page goes to ``--out``."""
+    args = cli.parse(Choose)
+    from tools.choosing import choose
+
+    cli.result(args.common, *choose(args))
+
+
+if __name__ == "__main__":
+    cli.run(main)

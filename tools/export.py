@@ -1,0 +1,29 @@
+#!/usr/bin/env python
+"""Turn a model into a file for other runtimes: ``tools/export.py RUN_OR_WEIGHTS``."""
+
+from __future__ import annotations
+
+from configs.deploy import Export
+from tools import cli
+
+
+def main() -> None:
+    """Write an export, check it against the model, and say what it is."""
+    args = cli.parse(Export)
+    if not args.int8:
+        from tools.exporting import export_model
+
+        cli.result(args.common, *export_model(args))
+        return
+    from tools.exporting import write_float
+    from tools.quantising import write_int8
+    from tools.sources import open_source
+
+    # The float export is checked already; write_int8 writes args.out_file() and nothing else.
+    source = open_source(args)
+    with write_float(args, source) as float_file:
+        cli.result(args.common, *write_int8(args, source, float_file))
+
+
+if __name__ == "__main__":
+    cli.run(main)
