@@ -38,6 +38,10 @@ from tasks.geolocation.model import Geolocator
 from tasks.geolocation.spec import DecodeSpec
 from tools import cli
 
+# The limit for probabilities and embeddings where a resize may round otherwise: a wrong one
+# changes them by several times as much.
+_RESIZED = 0.05
+
 
 @dataclass(frozen=True)
 class Source:
@@ -63,11 +67,21 @@ class Source:
         """Of a geolocator; 1 for the others."""
         return temperature_of(self.card) if isinstance(self.model, Geolocator) else 1.0
 
-    def limits(self) -> Limits:
-        """What an export may differ by."""
+    @property
+    def short_side(self) -> int | None:
+        """Of photos that are not resized, only cut, in pixels; None for detectors."""
+        seen = self.card.flavour.input
+        return None if isinstance(self.model, Detector) else round(seen.size / seen.crop)
+
+    def limits(self, *, resized: bool) -> Limits:
+        """What an export may differ by.
+
+        Args:
+            resized: The photos are not of :attr:`short_side`. Of an antialiased resize a few
+                pixels differ by one level of 255, which some networks notice.
+        """
         if not isinstance(self.model, Detector):
-            # A few pixels of an antialiased resize differ by one level of 255.
-            return Limits(value=5e-3)
+            return Limits(value=_RESIZED) if resized else Limits()
         post = self.model.post
         return Limits(least=post.score_threshold, most=post.detections)
 

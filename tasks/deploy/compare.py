@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks.deploy.runtime import Answer, Image
 
 # So that nothing is divided by zero.
 _TINY = 1e-12
+# What probabilities that are the same differ by.
+_EQUAL = 1e-5
 Predict = Callable[[Sequence[Image]], list[Answer]]
 
 
@@ -58,7 +59,7 @@ def compare(
         if "boxes" in one:
             differences = _compare_boxes(one, other, max(image.shape[:2]), limits, where)
         else:
-            differences = {name: _difference(one[name], other[name]) for name in one}
+            differences = {name: _difference(one, other, name) for name in one}
         for name, value in differences.items():
             limit = limits.box if name == "boxes" else limits.value
             if not value <= limit:
@@ -67,10 +68,13 @@ def compare(
     return largest
 
 
-def _difference(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
-    if one.shape != other.shape:
+def _difference(one: Answer, other: Answer, name: str) -> float:
+    if one[name].shape != other[name].shape:
         return float("inf")
-    mine, theirs = one.astype(np.float64), other.astype(np.float64)
+    mine, theirs = (answer[name].astype(np.float64) for answer in (one, other))
+    if name == "present":  # Where probabilities differ, a threshold may lie between them.
+        apart = np.abs(one["probabilities"] - other["probabilities"])
+        theirs = np.where(apart > _EQUAL, mine, theirs)
     apart = float(np.abs(mine - theirs).max(initial=0.0))
     return apart / float(np.abs(mine).max(initial=_TINY))
 

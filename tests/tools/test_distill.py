@@ -55,7 +55,7 @@ def train(tool: Tool, shapes: Path, tmp_path: Path) -> Train:
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take half of the time of so small a run."""
-    told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}}
+    told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}, "minutes": 0.0}
     monkeypatch.setattr(
         "tools.classifying.write_report",
         lambda _, data: {**told, "metrics": data.score["metrics"]},
