@@ -235,6 +235,7 @@ ABLATIONS: dict[Variant, tuple[int, int]] = {
     "act_after_depthwise": (27, 14),
     "bn_act_after_pointwise": (14, 14),
     "bn_act_after_depthwise": (14, 14),
+    "conv_head": (28, 28),
 }
 
 

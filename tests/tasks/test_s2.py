@@ -94,7 +94,12 @@ def test_outlines_pass_through_the_vertices(points: tuple[Floats, Floats]) -> No
     assert apart.max() < 1e-6
 
 
-@given(st.floats(-90, 90), st.floats(-180, 180), st.integers(0, 30))
+# Without subnormal numbers: runtimes of exports, loaded before, round them to zero.
+@given(
+    st.floats(-90, 90, allow_subnormal=False),
+    st.floats(-180, 180, allow_subnormal=False),
+    st.integers(0, 30),
+)
 def test_a_point_lies_in_its_cells(lat: float, lng: float, level: int) -> None:
     leaf = s2.cell_ids(np.array([lat]), np.array([lng]))
     cell = s2.parents(leaf, level)
