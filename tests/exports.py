@@ -26,7 +26,7 @@ from tasks.geolocation.partition import split_adaptively
 from tools.sources import Source
 
 KINDS = ("classifier", "places", "attributes", "faces", "ssd", "ssdlite", "faster_rcnn")
-SMALL = ClassifierSpec(alpha=0.25, size=48)
+SMALL = ClassifierSpec(alpha=0.25, size=48, variant="shallow")
 CLASSES = ClassMap.from_names(["ant", "bee", "cat", "dog", "eel", "fox"])
 TRAITS = ClassMap.from_names(["Bangs", "Big_Nose", "Black_Hair", "Brown_Hair", "Eyeglasses"])
 SHAPES = ClassMap.from_names(["star", "ring", "heart"])
@@ -101,7 +101,7 @@ def _build(kind: str) -> tuple[Model, Card]:
         card = Card("geolocation", spec, flavour, atlas.classes, {"temperature": 1.7})
         return build_geolocator(SMALL, atlas, flavour), card
     if kind == "faces":
-        faces = EmbedderSpec(alpha=0.25, size=48, dim=16)
+        faces = EmbedderSpec(alpha=0.25, size=48, dim=16, variant="shallow")
         described = describe_model(faces, "none")
         return build_embedder(faces, flavour), Card(
             "face_embedding", described, flavour, NO_CLASSES

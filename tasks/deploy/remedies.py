@@ -23,7 +23,7 @@ from tasks.deploy.simulate import correct_biases, decibels, fine_tune, lone_erro
 
 METHODS: tuple[Method, ...] = ("min-max", "percentile", "mse")
 # A remedy must be worth this much, in dB, to be kept.
-_WORTH = 0.05
+_WORTH = 0.2
 # Photos that biases are corrected on, all in one pass.
 _BIAS_PHOTOS = 32
 # At most this share of the layers stays in float.
@@ -177,15 +177,16 @@ class Search:
                 self.truth = equal
 
     def leave_in_float(self) -> bool:
-        """Leave the layers that suffer most in float, one to an eighth of all, if it helps."""
+        """Leave some of the layers that suffer most in float, where that helps."""
         state, helped = self.state, False
         errors = lone_errors(state.network, state.layers, state.ranges, self.pictures.held)
         worst = sorted(errors, key=lambda name: errors[name])
-        for count in range(1, max(1, len(worst) // _FLOAT_SHARE) + 1):
-            floats = tuple(worst[:count])
-            if not self._judge(f"in float: {', '.join(floats)}", replace(state, floats=floats)):
-                break
-            helped = True
+        most = max(1, len(worst) // _FLOAT_SHARE)
+        for name in worst[: 2 * most]:
+            if len(self.state.floats) < most:
+                floats = (*self.state.floats, name)
+                better = replace(self.state, floats=floats)
+                helped |= self._judge(f"in float: {', '.join(floats)}", better)
         return helped
 
     def tune(self, seed: int) -> bool:

@@ -70,7 +70,7 @@ def test_what_a_file_holds(exports: Exports) -> None:
     model = onnx.load(str(file))
     kinds = [node.op_type for node in model.graph.node]
     assert "BatchNormalization" not in kinds
-    assert kinds.count("Conv") == 27
+    assert kinds.count("Conv") == 17
     dims = [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     assert dims == ["photos", "height", "width", 3]
     assert [output.name for output in model.graph.output] == ["probabilities"]

@@ -58,7 +58,7 @@ def run(tool: Tool, faces: Path) -> Path:
 @pytest.fixture
 def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take half of the time of so small a run."""
-    told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}}
+    told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}, "minutes": 0.0}
     monkeypatch.setattr(
         "tools.attributes.write_report",
         lambda _, data: {**told, "metrics": data.score["metrics"]},

@@ -51,7 +51,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tasks' own pages have tests of their own, and take most of so small a run."""
     for tool in ("classifying", "attributes", "geolocating", "embedding", "detection"):
-        told = {"facts": {"cost": ""}}
+        told = {"facts": {"cost": ""}, "minutes": 0.0}
         monkeypatch.setattr(
             f"tools.{tool}.write_report",
             lambda _, data, told=told: {**told, "metrics": data.score["metrics"]},
