@@ -31,7 +31,8 @@ class Export:
     """
 
     weights: Annotated[Path, tyro.conf.Positional]
-    """Run folder or weights file, of any task."""
+    """Run folder or weights file, of any task; a run of train_multi.py becomes one graph with the
+    answers of all its heads."""
     target: Target = "onnx"
     """onnx: ONNX Runtime and whatever else reads ONNX. openvino: Intel's runtime, as .xml and
     .bin (pip install openvino)."""

@@ -29,7 +29,7 @@ class Evaluate:
     weights: Annotated[Path, tyro.conf.Positional]
     """Run folder or weights file."""
     head: str | None = None
-    """Head to measure, of a run of train_multi.py."""
+    """Head to measure, of a run of train_multi.py or its export."""
     data: Path | None = None
     """Labelled data in a format that training reads; built-in pictures if left out."""
     classes: Path | None = None
@@ -84,7 +84,7 @@ class Predict:
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Photos, folders or videos."""
     head: str | None = None
-    """Head to ask, of a run of train_multi.py."""
+    """Head to ask, of a run of train_multi.py or its export."""
     gallery: Path | None = None
     """Faces: folder of photos to find each photo's nearest in; by default the other photos."""
     proposals: int | None = None

@@ -1,6 +1,7 @@
 """Shared fixtures. Threads are pinned: two OpenMP teams on two cores fight."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.exports import Exports
 
 torch.set_num_threads(1)
 cv2.setNumThreads(0)
+# Programs in the background of a script are started with Ctrl-C ignored; some tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -44,19 +44,20 @@ from tools.exports import (
 _DRAWN, _CELLS = 8, 20
 
 
-def open_model(path: Path, config: Demo, device: str) -> Answerer:
+def open_model(path: Path, config: Demo, device: str, head: str | None = None) -> Answerer:
     """Make a model ready.
 
     Args:
         path: Run folder, weights file or export.
         config: How each task answers.
         device: To compute on; exports compute on the CPU.
+        head: Of an export of several heads the one to ask.
 
     Raises:
         ValueError: If the weights do not fit themselves, or are of no task that answers photos.
     """
     if is_export(path):
-        return _open_export(Exported.open(path, config.common.threads or None), config)
+        return _open_export(Exported.open(path, config.common.threads or None, head), config)
     task = read_card(path).task
     if task == "classification":
         return _open_classifier(path, device)

@@ -68,7 +68,7 @@ def predict_attributes(args: Predict) -> tuple[dict[str, Any], str]:
 
 def _open(args: Predict, device: str) -> AttributePredictor | ExportedAttributes:
     if is_export(args.weights):
-        return ExportedAttributes(open_export(args.weights, args.common, TASK))
+        return ExportedAttributes(open_export(args, TASK))
     model, card = load_attribute_net(args.weights)
     spec = card.flavour.input
     fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)

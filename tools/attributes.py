@@ -313,7 +313,7 @@ def evaluate_attributes(args: Evaluate) -> tuple[dict[str, Any], str]:
     args.refuse("scorer", "proposals", "post", "places", "classes", "boxes", task=TASK)
     model: AttributeNet | Exported
     if is_export(args.weights):
-        model = open_export(args.weights, args.common, TASK)
+        model = open_export(args, TASK)
         card = model.card
     else:
         model, card = load_attribute_net(args.weights)

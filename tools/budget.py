@@ -34,7 +34,8 @@ class Verdict:
     Attributes:
         best: The most accurate of those that keep to it.
         nearest: If none of known accuracy does, the one that exceeds it least.
-        untold: If none of known accuracy does, the one of most mult-adds that does.
+        untold: If none of known accuracy does, the one of most mult-adds that does, of
+            equals the largest file.
         reasons: If none of known accuracy does, why, a sentence for each limit in the way.
     """
 
@@ -85,7 +86,8 @@ def decide(options: Sequence[Option], ms: float | None, mb: float | None) -> Ver
         return max(value(option) / most for _, most, value in limits)
 
     nearest = min(told, key=excess, default=None)
-    untold = max(fitting, key=lambda o: o.mult_adds, default=None)
+    # Of one network in two precisions, the exact one.
+    untold = max(fitting, key=lambda o: (o.mult_adds, o.mb), default=None)
     return Verdict(None, nearest, untold, _reasons(told, limits))
 
 

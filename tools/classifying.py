@@ -312,7 +312,7 @@ def evaluate_classifier(args: Evaluate) -> tuple[dict[str, Any], str]:
     args.refuse("scorer", "proposals", "post", task=TASK)
     model: Classifier | Exported
     if is_export(args.weights):
-        model = open_export(args.weights, args.common, TASK)
+        model = open_export(args, TASK)
         card = model.card
     else:
         model, card = load_classifier(args.weights)

@@ -230,7 +230,7 @@ def evaluate_detector(args: Evaluate) -> tuple[dict[str, Any], str]:
     if original and args.proposals is not None:
         raise ValueError(f"--proposals {args.proposals}: {args.weights} has no second stage")
     if exported:
-        model = ExportedDetector(open_export(args.weights, args.common, TASK), args.post)
+        model = ExportedDetector(open_export(args, TASK), args.post)
         card = model.exported.card
     elif original:
         model, card = load_litert(args.weights, post=args.post)

@@ -275,7 +275,7 @@ def evaluate_embedder(args: Evaluate) -> tuple[dict[str, Any], str]:
     args.refuse("classes", "boxes", "scorer", "proposals", "post", "places", task=TASK)
     model: FaceEmbedder | Exported
     if is_export(args.weights):
-        model = open_export(args.weights, args.common, TASK)
+        model = open_export(args, TASK)
         card = model.card
     else:
         model, card = load_embedder(args.weights)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from configs.tools import Evaluate
 from tools import cli
 
@@ -12,12 +10,11 @@ from tools import cli
 def main() -> None:
     """Score a model and leave results and report in a folder."""
     args = cli.parse(Evaluate)
-    from tasks.card import read_card
-    from tools.heads import head_file
+    from tools.heads import choose_head
 
-    args = replace(args, weights=head_file(args.weights, args.head))
-    original = args.weights.suffix == ".tflite"
-    task = "detection" if original else read_card(args.weights).task
+    task = "detection"
+    if args.weights.suffix != ".tflite" or args.head is not None:
+        args, task = choose_head(args)
     if task == "face_embedding":
         from tools.embedding import evaluate_embedder
 

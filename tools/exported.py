@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol, TypeVar
 
-from configs.common import Common
+from configs.tools import Evaluate, Predict
 from datasets.images import Image
 from datasets.originals import OriginalPhotos
 from tasks.deploy.runtime import Exported
@@ -46,15 +45,15 @@ def loader_for(
     return OriginalPhotos(data.image, ids, batch_size or 1)
 
 
-def open_export(path: Path, common: Common, task: str) -> Exported:
-    """An export of a task, on the threads that were asked for.
+def open_export(args: Evaluate | Predict, task: str) -> Exported:
+    """An export of a task, or that head of several, on the threads that were asked for.
 
     Raises:
         ValueError: If it is none, of another task, or another device was asked for.
     """
-    if common.device not in ("auto", "cpu"):
-        raise ValueError(f"--device {common.device}: exports are run on the CPU")
-    exported = Exported.open(path, common.threads or None)
+    if args.common.device not in ("auto", "cpu"):
+        raise ValueError(f"--device {args.common.device}: exports are run on the CPU")
+    exported = Exported.open(args.weights, args.common.threads or None, args.head)
     if exported.task != task:
-        raise ValueError(f"{path}: this export is for {exported.task}, not for {task}")
+        raise ValueError(f"{args.weights}: this export is for {exported.task}, not for {task}")
     return exported

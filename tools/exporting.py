@@ -16,13 +16,12 @@ import numpy as np
 from configs.deploy import Export
 from datasets.demo import draw_scene
 from datasets.images import Image, find_images, read_image
-from tasks.deploy.compare import compare
-from tasks.deploy.graph import make_graph
 from tasks.deploy.onnx_file import write_facts, write_onnx
 from tasks.deploy.openvino_file import OpenVinoSession, write_openvino
 from tasks.deploy.runtime import CARD_KEY, FACTS_KEY, Exported, OnnxSession
 from tasks.files import replacing
-from tools.sources import Source, open_source
+from tools.multi_source import MultiSource, open_any_source
+from tools.sources import Source
 
 # Photos to compare on at most; parts (height, width) of drawn ones: tall, wide, small. Neighbours
 # of one size go through at once.
@@ -40,7 +39,7 @@ def export_model(args: Export) -> tuple[dict[str, Any], str]:
         ValueError: If weights or photos cannot be used, or the export answers otherwise.
     """
     started = time.perf_counter()
-    source = open_source(args)
+    source = open_any_source(args)
     out = args.out_file()
     facts = write_export(args, source, out)
     files = [out] if args.target == "onnx" else [out, out.with_suffix(".bin")]
@@ -87,7 +86,7 @@ def write_float(args: Export, source: Source) -> Iterator[Path]:
         yield file
 
 
-def write_export(args: Export, source: Source, out: Path) -> dict[str, Any]:
+def write_export(args: Export, source: Source | MultiSource, out: Path) -> dict[str, Any]:
     """Write an export under a temporary name, check it, and only then give it its own.
 
     Returns:
@@ -102,12 +101,7 @@ def write_export(args: Export, source: Source, out: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         file = Path(folder) / f"{out.stem}.onnx"
         openvino = args.target == "openvino"
-        graph = make_graph(
-            source.model,
-            source.card.flavour.input,
-            antialias="products" if openvino else "operator",
-            temperature=source.temperature,
-        )
+        graph = source.graph("products" if openvino else "operator")
         write_onnx(graph, source.card, facts, file, dynamic=args.batch == "dynamic")
         threads = args.common.threads or None
         if openvino:
@@ -127,7 +121,9 @@ def write_export(args: Export, source: Source, out: Path) -> dict[str, Any]:
     return facts
 
 
-def check(source: Source, exported: Exported, photos: Sequence[Image]) -> dict[str, Any]:
+def check(
+    source: Source | MultiSource, exported: Exported, photos: Sequence[Image]
+) -> dict[str, Any]:
     """Compare an export with its model.
 
     Where an antialiased resize comes first, the photos are compared a second time, made so small
@@ -140,14 +136,12 @@ def check(source: Source, exported: Exported, photos: Sequence[Image]) -> dict[s
     Raises:
         ValueError: If one is too large, naming output, photo and difference.
     """
-    predict, short = source.predict(), source.short_side
+    short = source.short_side
     try:
-        limits = source.limits(resized=True)
-        result = {"differences": compare(photos, predict(photos), exported(photos), limits)}
+        result = {"differences": source.differences(photos, exported(photos), resized=True)}
         if short is not None:
             small = [_with_short_side(photo, short) for photo in photos]
-            limits = source.limits(resized=False)
-            result["small"] = compare(small, predict(small), exported(small), limits)
+            result["small"] = source.differences(small, exported(small), resized=False)
     except ValueError as error:
         raise ValueError(f"{exported.path}: not written: {error}") from error
     return {"photos": len(photos), **result}
@@ -178,7 +172,7 @@ def sample_photos(path: Path | None, seed: int) -> list[Image]:
     return [read_image(file, upright=True) for file in files[::step][:_SAMPLES]]
 
 
-def _notes(source: Source, facts: dict[str, Any]) -> dict[str, str]:
+def _notes(source: Source | MultiSource, facts: dict[str, Any]) -> dict[str, str]:
     return {CARD_KEY: json.dumps(source.card.to_json()), FACTS_KEY: json.dumps(facts)}
 
 

@@ -86,7 +86,7 @@ def _photos(paths: tuple[Path, ...]) -> list[Path]:
 
 def _open(args: Predict, device: str) -> tuple[FacePredictor | ExportedFaces, Card]:
     if is_export(args.weights):
-        exported = open_export(args.weights, args.common, TASK)
+        exported = open_export(args, TASK)
         return ExportedFaces(exported), exported.card
     model, card = load_embedder(args.weights)
     spec = card.flavour.input

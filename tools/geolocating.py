@@ -317,7 +317,7 @@ def evaluate_geolocator(args: Evaluate) -> tuple[dict[str, Any], str]:
     args.refuse("scorer", "proposals", "post", "classes", "boxes", task=TASK)
     model: Geolocator | Exported
     if is_export(args.weights):
-        model = open_export(args.weights, args.common, TASK)
+        model = open_export(args, TASK)
         atlas, card = atlas_of(torch.from_numpy(model.cells)), model.card
     else:
         model, atlas, card = load_geolocator(args.weights)

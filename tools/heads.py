@@ -1,36 +1,57 @@
-"""Which file is meant where a run holds several heads."""
+"""Which model is meant where a run or an export holds several heads."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
+from configs.tools import Evaluate, Predict
 from tasks.card import read_card
+from tasks.deploy.runtime import is_export
+from tasks.multitask.spec import TASK
 from tasks.spec import WEIGHTS_NAME
 from tasks.trunk import HEADS_FOLDER
 
+Args = TypeVar("Args", Evaluate, Predict)
 
-def head_file(weights: Path, head: str | None) -> Path:
-    """The file of a head, which is like any weights file of its task; other weights as they are.
+
+def choose_head(args: Args) -> tuple[Args, str]:
+    """What is asked, and of which task it is.
 
     Args:
-        weights: Run folder or weights file.
-        head: Name of a head of a run of train_multi.py; None for other weights.
+        args: Flags. Of a run of train_multi.py its file of the head takes the place of the run,
+            which is like any weights file of its task; an export stays.
 
     Raises:
         ValueError: If the weights hold several heads and none is chosen, or not that one, or no
             heads at all.
     """
-    if head is None and not weights.is_dir() and weights.suffix != ".safetensors":
-        return weights
+    weights, head = args.weights, args.head
     card = read_card(weights)
-    if card.task != "multitask":
+    if card.task != TASK:
         if head is not None:
             raise ValueError(f"--head {head}: {weights} is for {card.task} alone")
-        return weights
-    there = list(card.model["heads"])
-    if head not in there:
+        return args, card.task
+    there = card.model["heads"]
+    if head is None or head not in there:
         what = "has several heads" if head is None else f"has no head {head!r}"
         raise ValueError(f"{weights}: {what}; choose one by --head: {', '.join(there)}")
+    if not is_export(weights):
+        args = replace(args, weights=head_file(weights, head))
+    return args, there[head]["task"]
+
+
+def head_file(weights: Path, head: str) -> Path:
+    """The file of a head.
+
+    Args:
+        weights: Run folder or weights file.
+        head: Its name.
+
+    Raises:
+        ValueError: If it is not there.
+    """
     folder = weights if weights.is_dir() else weights.parent
     file = folder / HEADS_FOLDER / f"{head}.safetensors"
     if not file.exists():

@@ -1,4 +1,4 @@
-"""Classifiers around a GAN: trained in folders of its run, and the one that scores pictures."""
+"""Classifiers of an experiment, trained in folders of its run; and the judge of a GAN."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tools import cli
 from tools.classifying import fit_classifier, make_model, report_run
 from tools.gan_data import Pictures
 from tools.running import save_config
+from tools.teaching import open_teaching
 
 FEATURES_FOLDER = "features"
 
@@ -55,10 +56,21 @@ def train_once(
     watch = Stopwatch()
     begun = (folder / LAST_NAME).exists()
     run = replace(run, resume=folder if begun else None)
-    model, card = make_model(run, train, path)
+    teaching = open_teaching(run, train, device)
+    model, card = make_model(run, train, path, teaching)
     save_config(run, folder)
     try:
-        fit_classifier(run, model, card, train, val, folder=folder, device=device, watch=watch)
+        fit_classifier(
+            run,
+            model,
+            card,
+            train,
+            val,
+            folder=folder,
+            device=device,
+            watch=watch,
+            teaching=teaching,
+        )
     except InterruptedRun:
         raise InterruptedRun(
             f"stopped and saved to {folder / LAST_NAME}; go on with --resume {outer}"

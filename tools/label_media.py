@@ -66,7 +66,7 @@ def predict_labels(args: Predict) -> tuple[dict[str, Any], str]:
 
 def _open(args: Predict, device: str) -> LabelPredictor | ExportedLabels:
     if is_export(args.weights):
-        return ExportedLabels(open_export(args.weights, args.common, TASK))
+        return ExportedLabels(open_export(args, TASK))
     model, card = load_classifier(args.weights)
     spec = card.flavour.input
     fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)

@@ -285,7 +285,7 @@ def _write(path: Path, image: Image, result: ImageResult, classes: ClassMap) -> 
 def _open(args: Predict, device: str) -> Predictor | ExportedDetector:
     if is_export(args.weights):
         args.refuse("proposals", task="an export, which has its own number")
-        return ExportedDetector(open_export(args.weights, args.common, TASK), args.post)
+        return ExportedDetector(open_export(args, TASK), args.post)
     model, card = load_detector(args.weights, post=args.post, proposals=args.proposals)
     spec = model.spec
     fit = partial(fit_square, size=spec.size, keep_aspect=spec.keep_aspect)

@@ -18,8 +18,8 @@ from tasks.multitask.cost import count_params, pass_costs
 from tasks.multitask.load import build_stored, load_multi
 from tasks.multitask.model import HeadModel, MultiTaskNet
 from tasks.multitask.report import HeadRow, ReportData, format_report, write_report
-from tasks.multitask.spec import HEADS
-from tasks.multitask.stored import TASK, Stored, multi_card, read_stored
+from tasks.multitask.spec import HEADS, TASK
+from tasks.multitask.stored import Stored, multi_card, read_stored
 from tasks.multitask.task import MultiTask
 from tasks.spec import WEIGHTS_NAME
 from tasks.stopwatch import REPORT_NAME, Stopwatch

@@ -62,7 +62,7 @@ def predict_places(args: Predict) -> tuple[dict[str, Any], str]:
 
 def _open(args: Predict, device: str) -> GeoPredictor | ExportedPlaces:
     if is_export(args.weights):
-        exported = open_export(args.weights, args.common, TASK)
+        exported = open_export(args, TASK)
         return ExportedPlaces(exported, atlas_of(torch.from_numpy(exported.cells)), args.places)
     model, atlas, card = load_geolocator(args.weights)
     spec = card.flavour.input

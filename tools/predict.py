@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from configs.tools import Predict
 from tools import cli
 
@@ -12,11 +10,9 @@ from tools import cli
 def main() -> None:
     """Draw what was found and write predictions.json."""
     args = cli.parse(Predict)
-    from tasks.card import read_card
-    from tools.heads import head_file
+    from tools.heads import choose_head
 
-    args = replace(args, weights=head_file(args.weights, args.head))
-    task = read_card(args.weights).task
+    args, task = choose_head(args)
     if task == "face_embedding":
         from tools.face_media import predict_faces
 

@@ -6,20 +6,22 @@ import contextlib
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from configs.demo import Demo
 from tasks.card import Card, read_card
-from tasks.deploy.runtime import Exported, is_export
+from tasks.deploy.runtime import is_export
 from tasks.face_attributes.report import NOTE
 from tasks.geolocation.report import USE_NOTE
+from tasks.multitask.spec import TASK as MULTITASK
 from tasks.spec import WEIGHTS_NAME
 from tools import cli
 from tools.answerer import Answerer
 from tools.answering import open_model
 from tools.comparing import CONSENT_NOTE
+from tools.heads import head_file
 from tools.refusal import Refusal
 
 RUNS = Path("runs")
@@ -37,6 +39,25 @@ _NOTES = {
     "face_embedding": CONSENT_NOTE,
     "geolocation": USE_NOTE,
 }
+
+
+class Offer(NamedTuple):
+    """A model that the page can ask.
+
+    Attributes:
+        path: Run folder, weights file or export.
+        card: Of what answers.
+        head: Of an export of several heads the one that answers.
+    """
+
+    path: Path
+    card: Card
+    head: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As the page lists it."""
+        return str(self.path) if self.head is None else f"{self.path}, {self.head}"
 
 
 class Shelf:
@@ -68,18 +89,18 @@ class Shelf:
         """What the page needs to know of each."""
         return [
             {
-                "name": str(path),
-                "task": _TITLES[card.task],
-                "about": _about(card),
-                "note": _NOTES.get(card.task, ""),
+                "name": offer.name,
+                "task": _TITLES[offer.card.task],
+                "about": _about(offer.card),
+                "note": _NOTES.get(offer.card.task, ""),
                 "photos": self.photos_for(number),
             }
-            for number, (path, card) in enumerate(self._models)
+            for number, offer in enumerate(self._models)
         ]
 
     def photos_for(self, number: int) -> int:
         """How many photos a model answers for: two where faces are compared."""
-        compares = self._models[number][1].task == "face_embedding"
+        compares = self._models[number].card.task == "face_embedding"
         return 2 if compares and self._config.gallery is None else 1
 
     def open(self, number: int) -> Answerer:
@@ -90,8 +111,8 @@ class Shelf:
         """
         with self._lock:
             if number not in self._open:
-                path, _ = self._models[number]
-                answerer = open_model(path, self._config, self._device)
+                path, _, head = self._models[number]
+                answerer = open_model(path, self._config, self._device, head)
                 blank = np.zeros((64, 64, 3), np.uint8)
                 with contextlib.suppress(Refusal):  # It shows no face.
                     answerer.look([blank] * self.photos_for(number))  # The first time is slow.
@@ -102,29 +123,40 @@ class Shelf:
             return self._open[number]
 
 
-def _named(paths: tuple[Path, ...]) -> list[tuple[Path, Card]]:
+def _named(paths: tuple[Path, ...]) -> list[Offer]:
     """What was named; a folder without weights stands for all runs below it."""
-    found = []
+    found: list[Offer] = []
     for path in paths:
         inside = _runs_below(path) if path.is_dir() else []
         files = [path] if (path / WEIGHTS_NAME).exists() or not inside else inside
-        found += [(file, _card_of(file)) for file in files]
+        found += [offer for file in files for offer in _offers(file)]
     return found
 
 
-def _card_of(path: Path) -> Card:
-    card = Exported.open(path).card if is_export(path) else read_card(path)
+def _offers(path: Path) -> list[Offer]:
+    """What a run folder, weights file or export answers with: itself, or each of its heads.
+
+    Raises:
+        ValueError: If it cannot be used.
+    """
+    card = read_card(path)
+    if card.task == MULTITASK:
+        heads = card.model["heads"]
+        if is_export(path):
+            return [Offer(path, Card.from_json(heads[name]), name) for name in heads]
+        files = [head_file(path, name) for name in heads]
+        return [Offer(file, read_card(file)) for file in files]
     if card.task not in _TITLES:
         raise ValueError(f"{path}: weights for {card.task} answer no photos")
-    return card
+    return [Offer(path, card)]
 
 
-def _found(folder: Path) -> list[tuple[Path, Card]]:
+def _found(folder: Path) -> list[Offer]:
     """All usable runs below a folder, the newest first."""
-    found = []
+    found: list[Offer] = []
     for path in _runs_below(folder):
         try:
-            found.append((path, _card_of(path)))
+            found += _offers(path)
         except ValueError as error:
             cli.say(f"warning: left out: {error}")
     if not found:

@@ -20,8 +20,9 @@ from datasets.transforms import fit_square
 from tasks.card import Card, read_card
 from tasks.classification.inference import LabelPredictor
 from tasks.classification.load import load_classifier
-from tasks.deploy.compare import Limits, Predict
-from tasks.deploy.graph import Model
+from tasks.deploy.compare import Limits, Predict, compare
+from tasks.deploy.graph import Model, PhotoGraph, make_graph
+from tasks.deploy.resize import Antialias
 from tasks.deploy.runtime import FORMAT, Answer, is_export
 from tasks.detection.inference import Predictor
 from tasks.detection.model import Detector, load_detector
@@ -36,6 +37,8 @@ from tasks.geolocation.inference import GeoPredictor
 from tasks.geolocation.load import load_geolocator, temperature_of
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.spec import DecodeSpec
+from tasks.multitask.spec import TASK as MULTITASK
+from tasks.trunk import HEADS_FOLDER
 from tools import cli
 
 # The limit for probabilities and embeddings where a resize may round otherwise: a wrong one
@@ -105,6 +108,30 @@ class Source:
         """The suite's own way from photos to answers."""
         return _predictor(self.model, self.card, self.temperature)
 
+    def graph(self, antialias: Antialias) -> PhotoGraph:
+        """The model as one graph.
+
+        Args:
+            antialias: How the resize is written (see :mod:`tasks.deploy.resize`).
+        """
+        seen = self.card.flavour.input
+        return make_graph(self.model, seen, antialias=antialias, temperature=self.temperature)
+
+    def differences(
+        self, photos: Sequence[Image], found: Sequence[Answer], *, resized: bool
+    ) -> dict[str, float]:
+        """How far an export's answers are from the model's, by output.
+
+        Args:
+            photos: That were asked about.
+            found: The export's answers.
+            resized: As of :meth:`limits`.
+
+        Raises:
+            ValueError: If one is too far, naming output, photo and difference.
+        """
+        return compare(photos, self.predict()(photos), found, self.limits(resized=resized))
+
 
 def open_source(args: Export) -> Source:
     """Load what is to be exported.
@@ -113,9 +140,12 @@ def open_source(args: Export) -> Source:
         ValueError: If it is no model that can be.
     """
     cli.prepare(args.common)
-    if is_export(args.weights):
-        raise ValueError(f"{args.weights}: is an export already; name the weights it came from")
-    task = read_card(args.weights).task
+    task = task_to_export(args.weights)
+    if task == MULTITASK:
+        raise ValueError(
+            f"{args.weights}: has several heads, and one is wanted here: name its file, "
+            f"{HEADS_FOLDER}/NAME.safetensors of the run"
+        )
     if task != "detection":
         args.refuse_post(task)
     model: Model
@@ -132,6 +162,17 @@ def open_source(args: Export) -> Source:
     else:
         raise ValueError(f"{args.weights}: weights for {task} cannot be exported")
     return Source(model, card, args.weights)
+
+
+def task_to_export(weights: Path) -> str:
+    """Of a run folder or weights file.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if is_export(weights):
+        raise ValueError(f"{weights}: is an export already; name the weights it came from")
+    return read_card(weights).task
 
 
 def _predictor(model: Model, card: Card, temperature: float) -> Predict:

@@ -125,7 +125,7 @@ def export_subject(path: Path, threads: int) -> Subject:
         task=exported.task,
         run=run,
         answer=exported,
-        mult_adds=cost_of_export(exported).mult_adds,
+        mult_adds=cost_of_export(exported),
         most=1 if exported.single else 0,
         inside="stages by the runtime's profile" if onnx else "the graph as one",
         file=path if onnx else None,
@@ -193,12 +193,16 @@ def cost_of(model: Model) -> Cost:
     return count_cost(model, shape, lambda m, x: m.raw(x))
 
 
-def cost_of_export(exported: Exported) -> Cost:
-    """The same of an export, by its card."""
+def cost_of_export(exported: Exported) -> int:
+    """Mult-adds of an export for one photo, by its card; of several heads as it tells itself."""
     card: Card = exported.card
+    if exported.heads:
+        return int(exported.facts["mult_adds"])
     if card.task == "detection":
-        return detector_cost(spec_of(card, DetectorSpec, exported.path), len(card.classes))
-    if card.task == FACE_EMBEDDING:
-        return embedder_cost(embedder_spec(card, exported.path))
-    outputs = len(exported.cells) if card.task == GEOLOCATION else len(card.classes)
-    return classifier_cost(spec_of(card, ClassifierSpec, exported.path), outputs)
+        cost = detector_cost(spec_of(card, DetectorSpec, exported.path), len(card.classes))
+    elif card.task == FACE_EMBEDDING:
+        cost = embedder_cost(embedder_spec(card, exported.path))
+    else:
+        outputs = len(exported.cells) if card.task == GEOLOCATION else len(card.classes)
+        cost = classifier_cost(spec_of(card, ClassifierSpec, exported.path), outputs)
+    return cost.mult_adds

@@ -11,6 +11,9 @@ face_embedding      ``embedding`` (N, D) of length one
 detection           ``boxes`` (N, K, 4) x1 y1 x2 y2 in pixels of the photo, ``scores`` (N, K),
                     ``labels`` (N, K) int64 from 1, best first; a label of 0 is padding
 ==================  ======================================================================
+
+Of several heads on one trunk (:class:`tasks.multitask.graph.MultiGraph`) each has these, its name
+before them: ``classes_probabilities``.
 """
 
 from __future__ import annotations
@@ -33,15 +36,22 @@ Model = Classifier | Detector | FaceEmbedder
 IMAGES = "images"
 
 
-class PhotoGraph(nn.Module):
-    """What every graph shares.
+class AnswerGraph(nn.Module):
+    """From photos (N, H, W, 3) uint8 RGB to answers.
+
+    Attributes:
+        outputs: Names of what :meth:`forward` gives.
+    """
+
+    outputs: tuple[str, ...]
+
+
+class PhotoGraph(AnswerGraph):
+    """What the graphs of all tasks share.
 
     Args:
         fit: From photos to the network's squares.
         model: The network; a copy of it, with batch norm folded into the convolutions, is kept.
-
-    Attributes:
-        outputs: Names of what :meth:`forward` gives.
     """
 
     outputs: tuple[str, ...] = ("probabilities",)

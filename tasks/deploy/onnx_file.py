@@ -12,7 +12,7 @@ import torch
 
 from tasks.card import Card
 from tasks.deploy import operators
-from tasks.deploy.graph import IMAGES, PhotoGraph
+from tasks.deploy.graph import IMAGES, AnswerGraph
 from tasks.deploy.runtime import CARD_KEY, FACTS_KEY
 
 # Photos that the graph is traced with: numbers that differ and stand for any.
@@ -21,7 +21,7 @@ _AXES = ("photos", "height", "width")
 
 
 def write_onnx(
-    graph: PhotoGraph, card: Card, facts: dict[str, Any], file: Path, *, dynamic: bool = True
+    graph: AnswerGraph, card: Card, facts: dict[str, Any], file: Path, *, dynamic: bool = True
 ) -> None:
     """Write a graph with its card.
 

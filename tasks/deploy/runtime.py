@@ -7,6 +7,9 @@ Needs onnxruntime and numpy (for an OpenVINO export, openvino and numpy), nothin
     exported = Exported.open(Path("model.onnx"))
     for found in exported([photo]):  # (H, W, 3) uint8 RGB
         print(found["boxes"], found["scores"], found["labels"])
+
+Of several heads on one trunk one call gives all answers (``found["boxes_scores"]``), and
+``exported.head("boxes")`` is that head alone.
 """
 
 from __future__ import annotations
@@ -89,6 +92,27 @@ class OnnxSession:
         return found
 
 
+class HeadSession:
+    """One head of a graph of several, as a graph of its task alone; all are computed.
+
+    Args:
+        session: Of all heads.
+        name: Of the head.
+        notes: Its own.
+    """
+
+    def __init__(self, session: Session, name: str, notes: dict[str, str]) -> None:
+        self._session, self.single, self.notes = session, session.single, notes
+        before = f"{name}_"
+        self._mine = [k for k, one in enumerate(session.outputs) if one.startswith(before)]
+        self.outputs = [session.outputs[k].removeprefix(before) for k in self._mine]
+
+    def run(self, images: Image) -> list[NDArray[Any]]:
+        """The head's outputs for photos (N, H, W, 3)."""
+        found = self._session.run(images)
+        return [found[k] for k in self._mine]
+
+
 class Exported:
     """An export, ready to answer.
 
@@ -125,15 +149,17 @@ class Exported:
             )
 
     @classmethod
-    def open(cls, path: Path, threads: int | None = None) -> Exported:
+    def open(cls, path: Path, threads: int | None = None, head: str | None = None) -> Exported:
         """Load an export.
 
         Args:
             path: File ending in .onnx, or in .xml (OpenVINO's).
             threads: CPU threads to compute with; None takes one per core.
+            head: The one of several heads that is to answer.
 
         Raises:
-            ValueError: If it is missing, damaged, or was not written by this suite.
+            ValueError: If it is missing, damaged, was not written by this suite, or has no such
+                head.
         """
         path = Path(path)
         if path.suffix not in SUFFIXES:
@@ -141,15 +167,39 @@ class Exported:
         if not path.is_file():
             raise ValueError(f"{path}: no such file")
         if path.suffix == ".onnx":
-            return cls(OnnxSession(path, threads), path)
-        from tasks.deploy.openvino_file import OpenVinoSession
+            session: Session = OnnxSession(path, threads)
+        else:
+            from tasks.deploy.openvino_file import OpenVinoSession
 
-        return cls(OpenVinoSession(path, threads), path)
+            session = OpenVinoSession(path, threads)
+        exported = cls(session, path)
+        return exported if head is None else exported.head(head)
 
     @property
     def task(self) -> str:
         """Of the model: ``classification``, ``detection``, ..."""
         return self.card.task
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the heads, where there are several on one trunk; else empty."""
+        return tuple(self.facts.get("heads", ()))
+
+    def head(self, name: str) -> Exported:
+        """One of several heads, like an export of its task alone.
+
+        Runtimes compute the whole graph whatever is asked of it: for all answers call this
+        export, and for one head alone, often, export its own file.
+
+        Raises:
+            ValueError: If there is none of this name.
+        """
+        if name not in self.heads:
+            there = ", ".join(self.heads) or "none"
+            raise ValueError(f"{self.path}: has no head {name!r}; it has {there}")
+        card, facts = self.card.model["heads"].get(name), self.facts["heads"][name]
+        notes = {CARD_KEY: json.dumps(card), FACTS_KEY: json.dumps(facts)}
+        return Exported(HeadSession(self._session, name, notes), self.path)
 
     @property
     def precision(self) -> str:
@@ -178,7 +228,8 @@ class Exported:
         Returns:
             For each photo, by output: ``probabilities`` (C,); of faces also ``present`` (A,);
             or ``embedding`` (D,); or ``boxes`` (K, 4) x1 y1 x2 y2 in its own pixels, ``scores``
-            (K,) and ``labels`` (K,) from 1, best first, as many as were found.
+            (K,) and ``labels`` (K,) from 1, best first, as many as were found. Of several heads
+            all of these, each with the head's name before it: ``classes_probabilities``.
 
         Raises:
             ValueError: If a photo is of another kind, or cannot be computed.
@@ -215,12 +266,17 @@ class Exported:
             {name: output[k] for name, output in zip(names, outputs, strict=True)}
             for k in range(len(images))
         ]
-        return [_without_padding(row) if "labels" in row else row for row in rows]
+        return [_without_padding(row) for row in rows]
 
 
 def _without_padding(row: Answer) -> Answer:
-    real = row["labels"] > 0
-    return {name: values[real] for name, values in row.items()}
+    """Of detections those that are some; other answers as they are."""
+    for labels in [name for name in row if name.endswith("labels")]:
+        head = labels.removesuffix("labels")
+        real = row[labels] > 0
+        for part in ("boxes", "scores", "labels"):
+            row[head + part] = row[head + part][real]
+    return row
 
 
 def is_export(path: Path) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from backbone.layers import fold_batchnorm
 from tasks.card import Card
-from tasks.deploy.graph import PhotoGraph, make_graph
+from tasks.deploy.graph import AnswerGraph, PhotoGraph, make_graph
 from tasks.deploy.resize import Antialias
 from tasks.detection.ssd import SSD
 from tasks.geolocation.load import temperature_of
@@ -16,7 +16,7 @@ from tasks.geolocation.model import Geolocator
 from tasks.multitask.model import MultiTaskNet
 
 
-class MultiGraph(nn.Module):
+class MultiGraph(AnswerGraph):
     """Every head's answers to photos, with one trunk and one pass for all that share an input.
 
     Boxes have a pass of their own: they see the whole photo, warped, and the others its centre.

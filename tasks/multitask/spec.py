@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+TASK = "multitask"
 HeadName = Literal["classes", "breeds", "attributes", "places", "embedding", "boxes"]
 HEADS: tuple[str, ...] = get_args(HeadName)
 BatchNorm = Literal["shared", "per-task", "frozen-trunk"]

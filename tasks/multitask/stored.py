@@ -16,10 +16,9 @@ from torch import Tensor
 
 from datasets.types import ClassMap
 from tasks.card import BODY_PREFIX, Card, load_tensors, save_weights
-from tasks.multitask.spec import HEADS
+from tasks.multitask.spec import HEADS, TASK
 from tasks.trunk import HEADS_FOLDER, refuse_other_trunk, trunk_digest
 
-TASK = "multitask"
 _PREFIX = "heads."
 _NO_CLASSES = ClassMap((), ())
 State = dict[str, Tensor]

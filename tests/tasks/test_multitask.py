@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
 
@@ -22,8 +21,6 @@ from tasks.classification.load import load_classifier, start_classifier
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.deploy.graph import make_graph
-from tasks.deploy.onnx_file import write_onnx
-from tasks.deploy.runtime import OnnxSession
 from tasks.detection.model import build_detector, detector_flavour, load_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.face_attributes.load import load_attribute_net
@@ -339,7 +336,6 @@ def test_costs() -> None:
 def test_one_graph_gives_what_the_graphs_of_each_head_give(
     own: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """In torch, and through ONNX; the file holds one trunk."""
     net = make_net(own)
     stored = save(net, tmp_path / "model.safetensors")
     cards = {name: head.card for name, head in stored.heads.items()}
@@ -353,15 +349,3 @@ def test_one_graph_gives_what_the_graphs_of_each_head_give(
             single = make_graph(net.head(name), card.flavour.input)
             for output, value in zip(single.outputs, single(photos), strict=True):
                 torch.testing.assert_close(found[f"{name}_{output}"], value)
-    if own:
-        return
-    pair = {name: net.head(name) for name in ("classes", "attributes")}
-    graph = MultiGraph(MultiTaskNet(net.body, pair), cards)
-    file = tmp_path / "model.onnx"
-    write_onnx(graph, stored.card, {}, file)
-    session = OnnxSession(file, 1)
-    assert tuple(session.outputs) == graph.outputs == wanted_names
-    for name, value in zip(session.outputs, session.run(photos.numpy()), strict=True):
-        np.testing.assert_allclose(value, found[name].numpy(), atol=5e-3)
-    convolutions = [node for node in onnx.load(file).graph.node if node.op_type == "Conv"]
-    assert len(convolutions) == 27, "one trunk, passed once"

@@ -1,6 +1,7 @@
 """Exports in use: without torch, at any size, and clear about files that are none."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ from tests.exports import CLASSES, POST, Exports, photos
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_no_torch(exports: Exports) -> None:
+def test_no_torch_and_nothing_told(exports: Exports, tmp_path: Path) -> None:
+    """Without torch; and the runtime keeps no notes at home to send to its makers."""
     files = [str(exports.file(kind)) for kind in ("classifier", "ssd", "faces", "places")]
     code = (
         "import sys, json; from pathlib import Path; import numpy as np\n"
@@ -35,8 +37,10 @@ def test_no_torch(exports: Exports) -> None:
         text=True,
         check=False,
         cwd=ROOT,
+        env={**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
     )
     assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.iterdir())
     assert "('detection', ['boxes', 'labels', 'scores'])" in done.stdout
     assert "('geolocation', ['probabilities'])" in done.stdout
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +27,11 @@ from tasks.face_embedding.spec import EmbedderSpec
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import build_geolocator
 from tasks.geolocation.partition import split_adaptively
+from tasks.multitask.model import MultiTaskNet
+from tasks.multitask.spec import HEADS
+from tasks.multitask.stored import multi_card, read_stored
 from tasks.spec import WEIGHTS_NAME
+from tasks.trunk import HEADS_FOLDER
 
 SMALL = ClassifierSpec(alpha=0.1, size=32)
 TASKS = ("classification", "detection", "face_attributes", "face_embedding", "geolocation")
@@ -41,6 +47,33 @@ def make_models(folder: Path, tasks: tuple[str, ...] = TASKS) -> list[Path]:
         _see_something(model, card.flavour.input.size)
         save_weights(folder / task / WEIGHTS_NAME, model.state_dict(), card)
     return [folder / task for task in tasks]
+
+
+def make_multi(folder: Path, odd: str = "") -> Path:
+    """A run folder with a head of each kind on one trunk.
+
+    Args:
+        folder: To write.
+        odd: Name of a head that sees photos otherwise than the rest.
+    """
+    makers = (_classifier, _classifier, _attributes, _geo, _embedder, _detector)
+    torch.manual_seed(5)
+    made = {name: make() for name, make in zip(HEADS, makers, strict=True)}
+    if odd:
+        model, card = made[odd]
+        seen = replace(card.flavour.input, crop=0.5)
+        made[odd] = model, replace(card, flavour=replace(card.flavour, input=seen))
+    cards = {name: card for name, (_, card) in made.items()}
+    heads: dict[str, Any] = {name: model for name, (model, _) in made.items()}
+    net = MultiTaskNet(build_classifier(SMALL, 1).body, heads)
+    for name in net.heads:
+        _see_something(net.head(name), net.head(name).spec.size)
+    out = net.left_out()
+    state = {key: value for key, value in net.state_dict().items() if not key.startswith(out)}
+    card = multi_card(SMALL.to_json(), cards, card=cards["classes"])
+    save_weights(folder / WEIGHTS_NAME, state, card)
+    read_stored(folder).save_heads(folder / HEADS_FOLDER)
+    return folder
 
 
 def _see_something(model: nn.Module, size: int) -> None:

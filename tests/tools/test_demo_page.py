@@ -179,20 +179,17 @@ def test_bad_files_are_explained(watched: Watched, name: str, data: bytes, word:
 def test_keys_are_enough(watched: Watched) -> None:
     page = watched.page
     page.get_by_role("combobox", name="Task").focus()
-    reached = []
-    for _ in range(3):
+    for reached in ("#model", "input[type=file]", "#webcam"):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("document.activeElement.id || document.activeElement.type"))
-    assert reached == ["model", "file", "webcam"]
+        expect(page.locator(reached)).to_be_focused(timeout=WAIT)
     page.keyboard.press("Shift+Tab")
-    outline = "field => getComputedStyle(field).outlineStyle"
-    assert page.locator(".drop").evaluate(outline) == "solid"  # Seen to be there.
-    with page.expect_file_chooser() as chooser:
+    expect(page.locator(".drop")).to_have_css("outline-style", "solid", timeout=WAIT)  # It shows.
+    with page.expect_file_chooser(timeout=WAIT) as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files({"name": "k.jpg", "mimeType": "image/jpeg", "buffer": photo()})
     watched.wait("answered")
     page.locator(".scroll").focus()
-    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Numbers"
+    expect(page.get_by_role("region", name="Numbers")).to_be_focused(timeout=WAIT)
 
 
 def test_the_webcam_is_watched_until_it_is_stopped(watched: Watched) -> None:

@@ -1,0 +1,68 @@
+"""A trained classifier narrowed to a smaller alpha: body, head and card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from backbone.mobilenet_v1 import MobileNetV1
+from backbone.prune import prune_body
+from tasks.card import Card
+from tasks.classification.load import class_rows, load_classifier
+from tasks.classification.model import Classifier, build_classifier
+from tasks.deploy.runtime import is_export
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A narrowed classifier.
+
+    Attributes:
+        model: In evaluation mode.
+        card: Of what it is; it has no metrics, for nobody has measured it.
+        shares: Of each layer's energy, the share that its kept channels have, stem first.
+    """
+
+    model: Classifier
+    card: Card
+    shares: tuple[float, ...]
+
+
+def prune_classifier(path: Path, alpha: float, command: str) -> Pruned:
+    """Narrow the classifier of a run folder or weights file to the widths of ``alpha``.
+
+    Args:
+        path: Of the weights.
+        alpha: Width multiplier, not above theirs.
+        command: That asked for it, for the card.
+
+    Raises:
+        ValueError: If they are no weights of a classifier on MobileNet v1, batch norm tells
+            nothing of its channels, or ``alpha`` is wider.
+    """
+    if is_export(path):
+        raise ValueError(f"{path}: is an export; name the weights it came from")
+    wide, card = load_classifier(path)
+    if not isinstance(wide.body, MobileNetV1):
+        raise ValueError(f"{path}: {wide.spec.backbone} has no widths; only mobilenet_v1 has")
+    if card.folded:
+        raise ValueError(
+            f"{path}: its source had folded batch norm away, by which channels are judged; "
+            "fine-tune it first (tools/train_cls.py --weights), which measures it anew"
+        )
+    rows, bias = (wide.get_parameter(name) for name in class_rows(wide.body))
+    try:
+        pruned = prune_body(wide.body, alpha, rows)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    model = build_classifier(replace(wide.spec, alpha=alpha), wide.num_classes, card.flavour)
+    model.body = pruned.body
+    with torch.no_grad():
+        weight, offset = (model.get_parameter(name) for name in class_rows(model.body))
+        weight.copy_(rows[:, pruned.kept])
+        offset.copy_(bias + (rows.double() @ pruned.lost).float())
+    source = f"{card.source or path}; pruned from alpha {wide.spec.alpha:g} by {command}"
+    card = replace(card, model=model.spec.to_json(), metrics={}, source=source, trunk="")
+    return Pruned(model.eval(), card, pruned.shares)

@@ -1,0 +1,35 @@
+#!/usr/bin/env python
+"""Narrow a trained MobileNet: ``tools/prune.py RUN_OR_WEIGHTS --alpha .5``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from configs.prune import Prune
+from tools import cli
+from tools.running import resumed
+
+
+def read_flags() -> Prune:
+    """The command line, or the configuration of an experiment to resume."""
+    config = cli.parse(Prune)
+    if config.resume is not None:
+        return resumed(config, config.resume)
+    return replace(config, command=cli.shown_command())
+
+
+def main() -> None:
+    """Write pruned weights, or make the experiment."""
+    config = read_flags()
+    if config.experiment:
+        from tools.prune_experiment import run_experiment
+
+        cli.result(config.common, *run_experiment(config))
+        return
+    from tools.pruning import prune_to_file
+
+    cli.result(config.common, *prune_to_file(config))
+
+
+if __name__ == "__main__":
+    cli.run(main)
