@@ -19,7 +19,7 @@ demo: env ## Train and evaluate SSD300 on built-in scenes
 	$(BIN)/python tools/train_det.py --framework ssd300
 
 test: check ## The whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: env ## Style and types
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ channels count nothing, whether nothing goes in or nobody reads them. No photo i
 norm says how its outputs are distributed.
 
 What a dropped channel gave on average is not lost but moves into the next batch norm, as in the
-bias correction of Nagel et al. (1906.04721, section 4.2.1), and the expected variance follows.
+bias correction of Nagel et al. (1906.04721), and the expected variance follows.
 """
 
 from __future__ import annotations
@@ -162,14 +162,15 @@ def _gains(mixer: ConvBNAct) -> Tensor:
     assert norm.running_var is not None
     scale = norm.weight.detach().double().square() / (norm.running_var.double() + norm.eps)
     weight = mixer.conv.weight.detach().double().square().sum((2, 3))
-    return (weight * scale[:, None]).sum(0)
+    gains: Tensor = (weight * scale[:, None]).sum(0)
+    return gains
 
 
 def _strength(mixer: ConvBNAct) -> Tensor:
     """(C,) gamma times filter norm of each output."""
     assert isinstance(mixer.bn, nn.BatchNorm2d)
-    norms = mixer.conv.weight.detach().double().flatten(1).norm(dim=1)
-    return mixer.bn.weight.detach().double().abs() * norms
+    norms: Tensor = mixer.conv.weight.detach().double().flatten(1).norm(dim=1)
+    return norms * mixer.bn.weight.detach().double().abs()
 
 
 def _strongest(worth: Tensor, count: int) -> Tensor:
@@ -204,7 +205,10 @@ def _copy(old: ConvBNAct, new: ConvBNAct, rows: Tensor, columns: Tensor | None) 
 def _make_up(
     old: ConvBNAct, new: ConvBNAct, rows: Tensor, columns: Tensor, signal: _Signal
 ) -> None:
-    """Bring batch-norm statistics to what is left of the input."""
+    """Bring batch-norm statistics to what is left of the input, its channels taken as independent.
+
+    Where a 3x3 convolution reads (``full_conv``), its padding is not counted.
+    """
     assert isinstance(new.bn, nn.BatchNorm2d)
     assert new.bn.running_mean is not None
     assert new.bn.running_var is not None

@@ -56,7 +56,7 @@ def measure_batchnorm(model: nn.Module, batches: list[Tensor]) -> None:
     """Give batch norms the statistics of what reaches them now, in the mean of some batches.
 
     The answers change: a network that was cut gets closer to what it was (Li et al., arXiv
-    2007.02491, section 3.3).
+    2007.02491).
 
     Args:
         model: In evaluation mode afterwards.

@@ -78,6 +78,7 @@ def test_files_are_short() -> None:
         "train_embed",
         "train_gan",
         "train_multi",
+        "prune",
         "evaluate",
         "predict",
         "export",

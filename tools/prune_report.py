@@ -104,7 +104,8 @@ class Network:
 
 def _shares(answers: Sequence[Answers]) -> NDArray[np.float64]:
     """(P,) share of the trainings that are right, photo by photo."""
-    return np.mean([one.right for one in answers], axis=0, dtype=np.float64)
+    shares: NDArray[np.float64] = np.array([one.right for one in answers], np.float64).mean(axis=0)
+    return shares
 
 
 def _figures(answers: Sequence[Answers]) -> dict[str, Any]:
@@ -213,5 +214,5 @@ def draw_rows(rows: Sequence[dict[str, Any]]) -> Figure:
     axes.invert_yaxis()
     axes.set_xlabel("top-1 on held-out photos")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower left")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
     return figure

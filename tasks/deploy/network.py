@@ -14,6 +14,8 @@ from onnx import ModelProto, NodeProto, numpy_helper
 from onnx.utils import Extractor
 from torch import nn
 
+from tasks.deploy.chip import keep_sums_right
+
 Floats = NDArray[np.float32]
 _WEIGHTED = ("Conv", "Gemm")
 # What the quantiser merges into the rounding of a layer's output: no step of its own.
@@ -202,23 +204,10 @@ class Runner:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        # Without effect where the chip has VNNI; elsewhere 8-bit products could overflow.
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        keep_sums_right(options)
         self.outputs, self.source = tuple(outputs), opened.graph.input[0].name
         self._others = {
             value.name: np.zeros([one.dim_value or 1 for one in _axes(value)], np.uint8)
-            for value in opened.graph.input[1:]
-        }
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        # Without effect where the chip has VNNI; elsewhere 8-bit products could overflow.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-        self.outputs, self.source = tuple(outputs), opened.graph.input[0].name
-        self._others = {
-            value.name: np.zeros(
-                [d.dim_value or 1 for d in value.type.tensor_type.shape.dim], "u1"
-            )
             for value in opened.graph.input[1:]
         }
         self._session = onnxruntime.InferenceSession(

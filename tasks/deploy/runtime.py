@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.card import Card
+from tasks.deploy.chip import keep_sums_right
 
 Image = NDArray[np.uint8]
 Answer = dict[str, NDArray[Any]]
@@ -70,8 +71,7 @@ class OnnxSession:
         options.log_severity_level = 3
         # Numbers next to zero, which training leaves behind, take a hundred times as long.
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
-        # Nothing where the chip has VNNI; elsewhere sums of two 8-bit products would overflow.
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        keep_sums_right(options)
         try:
             self._session = onnxruntime.InferenceSession(
                 path.read_bytes(), options, providers=["CPUExecutionProvider"]
