@@ -63,7 +63,7 @@ def tool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     """Run a tool's real main in this process: (exit status, standard output, standard error)."""
     import importlib
 
-    from tools import cli
+    from tools.shared import cli
 
     def run(name: str, *args: object) -> tuple[int, str, str]:
         module = importlib.import_module(f"tools.{name}")

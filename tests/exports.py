@@ -23,7 +23,7 @@ from tasks.face_embedding.spec import EmbedderSpec
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import build_geolocator
 from tasks.geolocation.partition import split_adaptively
-from tools.sources import Source
+from tools.deploy.sources import Source
 
 KINDS = ("classifier", "places", "attributes", "faces", "ssd", "ssdlite", "faster_rcnn")
 SMALL = ClassifierSpec(alpha=0.25, size=48, variant="shallow")

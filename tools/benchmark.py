@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from configs.benchmark import Benchmark
-from tools import cli
+from tools.shared import cli
 
 
 def main() -> None:
     """Measure and print; with ``--out`` also as JSON to a file."""
     args = cli.parse(Benchmark)
-    from tools.benchmarking import benchmark
+    from tools.speed.benchmarking import benchmark
 
     result, text = benchmark(args)
     cli.result(args.common, result, text)

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from configs.choose import Choose
-from tools import cli
+from tools.shared import cli
 
 
 def main() -> None:
     """Measure, compare, decide and print; the page goes to ``--out``."""
     args = cli.parse(Choose)
-    from tools.choosing import choose
+    from tools.speed.choosing import choose
 
     cli.result(args.common, *choose(args))
 

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from configs.demo import Demo
-from tools import cli
+from tools.shared import cli
 
 
 def main() -> None:
     """Open models, serve until Ctrl-C or SIGTERM, and close."""
     config = cli.parse(Demo)
-    from tools.showing import open_page
+    from tools.page.showing import open_page
 
     server, shelf = open_page(config, cli.prepare(config.common))
     names = [row["name"] for row in shelf.describe()]

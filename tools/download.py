@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from configs.hub import Download
 from tasks.spec import WEIGHTS_NAME
-from tools import cli
+from tools.shared import cli
 
 
 def main() -> None:

@@ -4,40 +4,40 @@
 from __future__ import annotations
 
 from configs.tools import Evaluate
-from tools import cli
+from tools.shared import cli
 
 
 def main() -> None:
     """Score a model and leave results and report in a folder."""
     args = cli.parse(Evaluate)
-    from tools.heads import choose_head
+    from tools.shared.heads import choose_head
 
     task = "detection"
     if args.weights.suffix != ".tflite" or args.head is not None:
         args, task = choose_head(args)
     if task == "face_embedding":
-        from tools.embedding import evaluate_embedder
+        from tools.face_embedding.embedding import evaluate_embedder
 
         cli.result(args.common, *evaluate_embedder(args))
         return
     args.refuse("faces", task=task)
     if task == "geolocation":
-        from tools.geolocating import evaluate_geolocator
+        from tools.geolocation.geolocating import evaluate_geolocator
 
         cli.result(args.common, *evaluate_geolocator(args))
         return
     if task == "face_attributes":
-        from tools.attributes import evaluate_attributes
+        from tools.face_attributes.attributes import evaluate_attributes
 
         cli.result(args.common, *evaluate_attributes(args))
         return
     args.refuse("places", task=task)
     if task == "classification":
-        from tools.classifying import evaluate_classifier
+        from tools.classification.classifying import evaluate_classifier
 
         cli.result(args.common, *evaluate_classifier(args))
     else:
-        from tools.detection import evaluate_detector
+        from tools.detection.evaluation import evaluate_detector
 
         cli.result(args.common, *evaluate_detector(args))
 

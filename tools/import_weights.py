@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.tools import ImportWeights
-from tools import cli
+from tools.shared import cli
 
 if TYPE_CHECKING:
     from torch import Tensor

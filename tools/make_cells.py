@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from configs.geolocation import MakeCells
-from tools import cli
+from tools.shared import cli
 
 
 def main() -> None:
     """Write the cells and a report with maps."""
     args = cli.parse(MakeCells)
-    from tools.cell_lists import make_cells
+    from tools.geolocation.cell_lists import make_cells
 
     cli.result(args.common, *make_cells(args))
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.paper_tool import Paper
-from tools import cli
+from tools.shared import cli
 
 if TYPE_CHECKING:
-    from tools.paper_runs import Run
-    from tools.paper_text import FilledTable
+    from tools.paper_tables.runs import Run
+    from tools.paper_tables.text import FilledTable
 
 _RUNS = Path("runs")
 
@@ -21,9 +21,9 @@ def main() -> None:
     """Count, compare, print; draw if asked for."""
     args = cli.parse(Paper)
     from configs.paper_tables import TABLES
-    from tools.paper_costs import check_table
-    from tools.paper_runs import find_runs, measure
-    from tools.paper_text import FilledTable, as_json, as_markdown, as_text
+    from tools.paper_tables.costs import check_table
+    from tools.paper_tables.runs import find_runs, measure
+    from tools.paper_tables.text import FilledTable, as_json, as_markdown, as_text
 
     cli.prepare(args.common)
     runs = find_runs(args.runs or ([_RUNS] if _RUNS.is_dir() else []))
@@ -48,8 +48,8 @@ def write_page(folder: Path, tables: Sequence[FilledTable], runs: Sequence[Run])
     from configs.paper_tables import TABLES
     from tasks.files import replacing
     from tasks.page import Page
-    from tools.paper_plots import draw_figures, measured_points, printed_points
-    from tools.paper_text import add_to_page, summary
+    from tools.paper_tables.plots import draw_figures, measured_points, printed_points
+    from tools.paper_tables.text import add_to_page, summary
 
     measured = measured_points(runs)
     if not measured:

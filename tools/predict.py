@@ -4,38 +4,38 @@
 from __future__ import annotations
 
 from configs.tools import Predict
-from tools import cli
+from tools.shared import cli
 
 
 def main() -> None:
     """Draw what was found and write predictions.json."""
     args = cli.parse(Predict)
-    from tools.heads import choose_head
+    from tools.shared.heads import choose_head
 
     args, task = choose_head(args)
     if task == "face_embedding":
-        from tools.face_media import predict_faces
+        from tools.face_embedding.media import predict_faces
 
         cli.result(args.common, *predict_faces(args))
         return
     args.refuse("faces", "gallery", task=task)
     if task == "geolocation":
-        from tools.place_media import predict_places
+        from tools.geolocation.media import predict_places
 
         cli.result(args.common, *predict_places(args))
         return
     if task == "face_attributes":
-        from tools.attribute_media import predict_attributes
+        from tools.face_attributes.media import predict_attributes
 
         cli.result(args.common, *predict_attributes(args))
         return
     args.refuse("places", task=task)
     if task == "classification":
-        from tools.label_media import predict_labels
+        from tools.classification.media import predict_labels
 
         cli.result(args.common, *predict_labels(args))
     else:
-        from tools.media import predict_objects
+        from tools.detection.media import predict_objects
 
         cli.result(args.common, *predict_objects(args))
 

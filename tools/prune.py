@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from configs.prune import Prune
-from tools import cli
-from tools.running import resumed
+from tools.shared import cli
+from tools.shared.running import resumed
 
 
 def read_flags() -> Prune:
@@ -22,11 +22,11 @@ def main() -> None:
     """Write pruned weights, or make the experiment."""
     config = read_flags()
     if config.experiment:
-        from tools.prune_experiment import run_experiment
+        from tools.pruning.experiment import run_experiment
 
         cli.result(config.common, *run_experiment(config))
         return
-    from tools.pruning import prune_to_file
+    from tools.pruning.narrowing import prune_to_file
 
     cli.result(config.common, *prune_to_file(config))
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from configs.detection import TrainDet, choose_preset
 from tasks.detection.spec import DetectorSpec
-from tools import cli
-from tools.running import resumed
+from tools.shared import cli
+from tools.shared.running import resumed
 
 
 def read_flags() -> TrainDet:
@@ -58,7 +58,7 @@ def _architecture(weights: str | None) -> dict[str, Any]:
 def main() -> None:
     """Train, evaluate what was saved, report."""
     config = read_flags()
-    from tools.training import train_detector
+    from tools.detection.training import train_detector
 
     train_detector(config)
 

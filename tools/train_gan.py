@@ -7,8 +7,8 @@ import argparse
 from dataclasses import replace
 
 from configs.gan import TrainGan, choose_gan_preset
-from tools import cli
-from tools.running import resumed
+from tools.shared import cli
+from tools.shared.running import resumed
 
 
 def read_flags() -> TrainGan:
@@ -28,11 +28,11 @@ def main() -> None:
     """Sample, or train and score, and make the experiment if it is asked for."""
     config = read_flags()
     if config.sample:
-        from tools.sampling import sample_to_folder
+        from tools.dcgan.sampling import sample_to_folder
 
         cli.result(config.common, *sample_to_folder(config))
         return
-    from tools.generating import train_and_compare
+    from tools.dcgan.generating import train_and_compare
 
     cli.result(config.common, *train_and_compare(config))
 

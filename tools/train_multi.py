@@ -7,8 +7,8 @@ import sys
 
 from configs.multitask import TrainMulti, choose_multi_preset
 from tasks.multitask.spec import HEADS
-from tools import cli
-from tools.training_flags import read_flags
+from tools.shared import cli
+from tools.shared.training_flags import read_flags
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
         return choose_multi_preset(name, has_data=has_data or given, has_weights=has_weights)
 
     config = read_flags(TrainMulti, choose)
-    from tools.multitask import train_multi
+    from tools.multitask.training import train_multi
 
     cli.result(config.common, *train_multi(config))
 

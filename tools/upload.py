@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from configs.hub import Upload
 from tasks.spec import WEIGHTS_NAME
-from tools import cli
+from tools.shared import cli
 
 CARD_NAME = "README.md"
 
@@ -18,7 +18,7 @@ def main() -> None:
     from backbone.formats.hub import send_hub
     from tasks.card import load_weights, save_weights
     from tasks.files import write_text
-    from tools.model_card import model_card
+    from tools.shared.model_card import model_card
 
     state, card = load_weights(args.weights)
     if args.origin is not None:

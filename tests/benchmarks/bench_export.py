@@ -35,12 +35,12 @@ from tasks.deploy.quantize import quantise, rounded_name
 from tasks.deploy.ranges import choose_ranges, measure
 from tasks.detection.from_tflite import import_ssd
 from tests.benchmarks.timing import medians, pin_threads
-from tools.benchmarking import run_turns, sample_files
-from tools.measuring import write_int8
-from tools.peers import open_peer, peer_names
-from tools.random_models import random_source
-from tools.sources import Source
-from tools.subjects import DECODE, cost_of, export_subject, source_subject
+from tools.deploy.sources import Source
+from tools.speed.benchmarking import run_turns, sample_files
+from tools.speed.measuring import write_int8
+from tools.speed.peers import open_peer, peer_names
+from tools.speed.random_models import random_source
+from tools.speed.subjects import DECODE, cost_of, export_subject, source_subject
 
 ROUNDS = 40
 SIZE = 224

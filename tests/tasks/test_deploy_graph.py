@@ -18,7 +18,7 @@ from tasks.deploy.compare import Limits, compare
 from tasks.deploy.resize import Antialias, CentreSquare, WarpedSquare
 from tasks.deploy.runtime import Exported
 from tests.exports import KINDS, POST, Exports, photos
-from tools.exporting import check
+from tools.deploy.exporting import check
 
 SIDES = st.integers(1, 400)
 

@@ -276,7 +276,7 @@ def test_bad_flags(make: object, message: str) -> None:
 
 def test_costs_of_table_14() -> None:
     """286, 185, 166 and 108 million mult-adds; the second row from below is printed at 128."""
-    from tools.embedding import embedder_cost
+    from tools.face_embedding.embedding import embedder_cost
 
     for alpha, size, mult_adds in (
         (1, 160, 286),

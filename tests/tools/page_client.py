@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 
 from configs.demo import LimitSpec
-from tools.serving import PageServer
+from tools.page.serving import PageServer
 
 BINARY = "application/octet-stream"
 LIMITS = LimitSpec(megabytes=1, megapixels=2, concurrent=1, queue=2)

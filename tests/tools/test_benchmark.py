@@ -15,10 +15,10 @@ from tasks.deploy.latency import GEMM_SIDE, WHOLE, Spread, gemm, spreads, take_t
 from tasks.deploy.onnx_file import write_onnx
 from tasks.deploy.profile import stage_shares, stages_of, sum_by_stage
 from tests.conftest import Tool
-from tools.benchmarking import Peak, split_graph
-from tools.peak_memory import peak_memory
-from tools.random_models import random_source
-from tools.subjects import GRAPH, cost_of
+from tools.speed.benchmarking import Peak, split_graph
+from tools.speed.peak_memory import peak_memory
+from tools.speed.random_models import random_source
+from tools.speed.subjects import GRAPH, cost_of
 
 FAST = ("--rounds", "2", "--warmup", "1", "--threads", "1", "--batch-sizes", "1", "2", "--json")
 STAGES = ["decode", "preprocess", "network", "post-process", "whole"]

@@ -14,8 +14,8 @@ from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.spec import WEIGHTS_NAME
 from tests.conftest import Tool
-from tools.accuracies import Shape, known_accuracies, own_runs
-from tools.budget import Option, decide, front
+from tools.speed.accuracies import Shape, known_accuracies, own_runs
+from tools.speed.budget import Option, decide, front
 
 TINY = ("--alpha", ".25", "--rounds", "2", "--threads", "1", "--json")
 FAST = (*TINY, "--runtime", "pytorch", "--resolution", "128", "32")

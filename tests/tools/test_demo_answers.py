@@ -16,8 +16,8 @@ from configs.demo import Demo
 from tests.conftest import Tool
 from tests.tools.page_client import LIMITS, ask, picture_of, request, serving
 from tests.tools.page_models import CLASSES, TASKS, make_models, photo
-from tools.serving import PageServer
-from tools.showing import open_page
+from tools.page.serving import PageServer
+from tools.page.showing import open_page
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,13 @@ from tasks.deploy.runtime import CARD_KEY, FACTS_KEY, FORMAT, Exported
 from tasks.geolocation.load import load_geolocator
 from tasks.geolocation.spec import DecodeSpec
 from tests.tools.page_models import CLASSES, TASKS, make_models, photo
-from tools.exports import object_predictor, place_predictor, trait_predictor, vector_predictor
-from tools.shelf import Shelf
+from tools.page.predictors import (
+    object_predictor,
+    place_predictor,
+    trait_predictor,
+    vector_predictor,
+)
+from tools.page.shelf import Shelf
 
 FACTS: dict[str, Any] = {"format": FORMAT, "precision": "float32"}
 

@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, 
 from configs.demo import Demo, LimitSpec
 from tests.tools.page_models import CLASSES, TASKS, make_models, photo
 from tests.tools.runs import ROOT
-from tools.serving import PageServer
-from tools.showing import open_page
+from tools.page.serving import PageServer
+from tools.page.showing import open_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")

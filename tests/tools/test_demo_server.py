@@ -12,8 +12,8 @@ import pytest
 
 from configs.demo import LimitSpec
 from tests.tools.page_client import BINARY, POST, ask, raw, request, serving, simple
-from tools.refusal import Refusal
-from tools.serving import PageServer
+from tools.page.refusal import Refusal
+from tools.page.serving import PageServer
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from tests.conftest import Tool
 from tests.tools.page_client import POST, request, serving
 from tests.tools.page_models import make_models
 from tests.tools.runs import ENVIRONMENT, ROOT
-from tools.showing import open_page
+from tools.page.showing import open_page
 
 TOO_MANY = 1000
 TASKS = ("classification", "detection", "face_embedding")

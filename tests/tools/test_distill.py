@@ -30,8 +30,8 @@ from tasks.distillation.teacher import Teacher
 from tasks.distillation.teaching import Lesson
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
-from tools.photos import open_data, training_loader
-from tools.teaching import open_teaching
+from tools.classification.photos import open_data, training_loader
+from tools.classification.teaching import open_teaching
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
 Train = Callable[..., tuple[int, str, str]]
@@ -57,7 +57,7 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take half of the time of so small a run."""
     told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}, "minutes": 0.0}
     monkeypatch.setattr(
-        "tools.classifying.write_report",
+        "tools.classification.classifying.write_report",
         lambda _, data: {**told, "metrics": data.score["metrics"]},
     )
 
@@ -218,7 +218,7 @@ def test_storing_goes_on(
         assert train("run", *args)[0] == 1
     names = ["00000-00000.npy", "targets.json"]
     assert sorted(p.name for p in (tmp_path / "t").iterdir()) == names
-    monkeypatch.setattr("tools.teaching.rank_and_world", lambda: (0, 2))
+    monkeypatch.setattr("tools.classification.teaching.rank_and_world", lambda: (0, 2))
     status, _, err = train("run", *args)
     assert status == 2
     assert "targets are stored by one process" in err

@@ -12,7 +12,7 @@ from configs.face_embedding import TrainEmbed
 from datasets.spec import Split
 from tasks.face_embedding.load import TrainedOn, digest_of
 from tasks.face_embedding.spec import FaceSpec
-from tools.face_data import left_out_fold, open_both, open_part
+from tools.face_embedding.data import left_out_fold, open_both, open_part
 
 FOLDS = 5
 

@@ -22,7 +22,7 @@ from tasks.classification.imported import import_network
 from tasks.classification.load import start_classifier
 from tasks.classification.model import build_classifier
 from tests.backbone import foreign
-from tools.training_flags import read_flags
+from tools.shared.training_flags import read_flags
 
 
 @pytest.fixture

@@ -24,10 +24,10 @@ from tasks.geolocation.task import GeolocationTask
 from tasks.geolocation.teachers import open_geo_teacher
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
-from tools.cell_lists import write_all_cells
-from tools.geolocating import train_geolocator
-from tools.places import as_labelled, in_cells, make_atlas, open_parts, training_loader
-from tools.teaching import open_teaching
+from tools.classification.teaching import open_teaching
+from tools.geolocation.cell_lists import write_all_cells
+from tools.geolocation.geolocating import train_geolocator
+from tools.geolocation.places import as_labelled, in_cells, make_atlas, open_parts, training_loader
 
 LAST = "head.2.weight"
 
@@ -43,7 +43,7 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Maps take most of the time of so small a run."""
     told = {"facts": {"cost": ""}, "minutes": 0.0}
     monkeypatch.setattr(
-        "tools.geolocating.write_report",
+        "tools.geolocation.geolocating.write_report",
         lambda _, data: {**told, "metrics": data.score["metrics"]},
     )
 

@@ -28,8 +28,8 @@ from tests.conftest import Tool
 from tests.datasets.label_fakes import save_photos
 from tests.tools.fake_hub import TOKEN, fake_hub
 from tests.tools.test_bad_input import expect
-from tools.classifying import classifier_cost
-from tools.embedding import embedder_cost
+from tools.classification.classifying import classifier_cost
+from tools.face_embedding.embedding import embedder_cost
 
 constants = pytest.importorskip("huggingface_hub.constants")
 

@@ -25,8 +25,8 @@ from tasks.multitask.stored import read_stored
 from tests.conftest import Tool
 from tests.exports import photos
 from tests.tools.page_models import make_multi
-from tools.shelf import Shelf
-from tools.sources import Source, open_source
+from tools.deploy.sources import Source, open_source
+from tools.page.shelf import Shelf
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUTS = {
@@ -194,7 +194,8 @@ def test_refusals(
         status, _, err = tool(*args)
         assert (status, message in _shown(err)) == (2, True), (args, err)
     monkeypatch.setattr(
-        "tools.exporting.write_onnx", lambda _graph, _card, _facts, to, **_: shutil.copy(file, to)
+        "tools.deploy.exporting.write_onnx",
+        lambda _graph, _card, _facts, to, **_: shutil.copy(file, to),
     )
     status, _, err = tool("export", tmp_path / "other.safetensors", *out)
     assert status == 2

@@ -19,7 +19,7 @@ from tasks.detection.spec import DetectorSpec
 from tasks.spec import WEIGHTS_NAME
 from tests.conftest import Tool
 from tests.tools.runs import ROOT
-from tools.paper_costs import rounds_to
+from tools.paper_tables.costs import rounds_to
 
 # (table, row): printed mult-adds, printed params; "" where the paper's figure is not ours, "-"
 # where it prints none. Rows of one label in a table are told apart by their position.
@@ -91,8 +91,8 @@ def finish(folder: Path, task: str, spec: ClassifierSpec | DetectorSpec, **metri
 def tables() -> dict[int, Any]:
     """All tables without any run, read once."""
     from configs.paper_tables import TABLES
-    from tools.paper_costs import check_table
-    from tools.paper_text import FilledTable, as_json
+    from tools.paper_tables.costs import check_table
+    from tools.paper_tables.text import FilledTable, as_json
 
     checked = [(table, check_table(table)) for table in TABLES]
     filled = [FilledTable(table, rows, [None] * len(rows)) for table, rows in checked]
@@ -282,8 +282,8 @@ def test_page_and_figures(tool: Tool, tmp_path: Path) -> None:
 
 def test_points_of_the_figures(tmp_path: Path) -> None:
     from configs.paper_tables import TABLES
-    from tools.paper_plots import measured_points, printed_points
-    from tools.paper_runs import find_runs
+    from tools.paper_tables.plots import measured_points, printed_points
+    from tools.paper_tables.runs import find_runs
 
     printed = printed_points(TABLES)
     assert len(printed) == 8  # Four widths, three more sizes, and 0.5-160.

@@ -26,10 +26,10 @@ from tasks.classification.task import ClassificationTask
 from tasks.distillation.spec import DistillSpec
 from tests.conftest import Tool
 from tests.exports import Exports
-from tools.exporting import write_export
-from tools.prune_experiment import ARMS, arm_run, calibration_photos
-from tools.quantising import write_int8
-from tools.sources import Source
+from tools.deploy.exporting import write_export
+from tools.deploy.quantising import write_int8
+from tools.deploy.sources import Source
+from tools.pruning.experiment import ARMS, arm_run, calibration_photos
 
 NARROW = 0.125
 FLAGS = "--preset demo --variant shallow --alpha .25 --size 32 --batch-size 8 --epochs 1"
@@ -192,9 +192,9 @@ def quick_int8(args: Export, source: Source, float_file: Path) -> Any:
 def test_the_experiment_goes_on_with_what_is_finished(
     wide: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tools.prune_experiment.write_export", quick_export)
-    monkeypatch.setattr("tools.prune_experiment.write_int8", quick_int8)
-    monkeypatch.setattr("tools.prune_experiment._CALIBRATION", 10)
+    monkeypatch.setattr("tools.pruning.experiment.write_export", quick_export)
+    monkeypatch.setattr("tools.pruning.experiment.write_int8", quick_int8)
+    monkeypatch.setattr("tools.pruning.experiment._CALIBRATION", 10)
     folder = tmp_path / "experiment"
     inner = ClassificationTask.on_train_batch_start
 

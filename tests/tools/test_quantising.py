@@ -16,10 +16,10 @@ from tasks.deploy.runtime import Exported
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
 from tests.tasks.onnx_net import CLASSES, SIZE, card_of, classifier, network_of, pictures, to_onnx
-from tools import quantising
-from tools.quantising import calibration_pictures, write_int8
-from tools.scoring import Scorer, open_scorer
-from tools.sources import Source
+from tools.deploy import quantising
+from tools.deploy.quantising import calibration_pictures, write_int8
+from tools.deploy.scoring import Scorer, open_scorer
+from tools.deploy.sources import Source
 
 PHOTOS = 16
 

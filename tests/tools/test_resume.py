@@ -17,7 +17,7 @@ from datasets.demo import draw_scenes
 from tasks.detection.task import DetectionTask
 from tests.conftest import Tool
 from tests.tools.runs import SMALL, assert_same_run, start, train, wait_for
-from tools.running import new_run_folder, resumed, save_config
+from tools.shared.running import new_run_folder, resumed, save_config
 
 
 def straight(folder: Path, scenes: Path, *args: object, processes: int = 1) -> None:

@@ -20,7 +20,7 @@ from datasets.drawn_faces import ATTRIBUTES
 from tasks.card import load_weights, read_card
 from tasks.face_attributes.teachers import open_attribute_teacher
 from tests.conftest import Tool
-from tools.photos import view_loader
+from tools.classification.photos import view_loader
 
 NET = ("--alpha", 0.1, "--size", 32, "--stem-stride", 2)
 FIT = ("--preset", "demo", "--batch-size", 8, "--epochs", 2, "--eval-every", 2, "--workers", 0)
@@ -60,7 +60,7 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take half of the time of so small a run."""
     told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}, "minutes": 0.0}
     monkeypatch.setattr(
-        "tools.attributes.write_report",
+        "tools.face_attributes.attributes.write_report",
         lambda _, data: {**told, "metrics": data.score["metrics"]},
     )
 
@@ -228,7 +228,7 @@ def test_answers_alone_take_the_preset_for_them(
         taken.append(config.preset)
         return {}, ""
 
-    monkeypatch.setattr("tools.attributes.train_attributes", note)
+    monkeypatch.setattr("tools.face_attributes.attributes.train_attributes", note)
     status, _, err = tool("train_attr", "--data", faces, *flags)
     assert (status, taken) == (0, ["distill"]), err
 

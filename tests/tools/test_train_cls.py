@@ -15,7 +15,7 @@ from tasks.classification.model import Classifier
 from tasks.classification.task import resolution_at
 from tests.conftest import Tool
 from tests.tools.runs import train
-from tools.grid import expand
+from tools.shared.grid import expand
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
 
@@ -135,7 +135,7 @@ def test_a_grid_trains_each_once_and_goes_on(
     assert rows[2]["spread"] is not None
     assert (folder / "grid.html").exists()
     monkeypatch.setattr(
-        "tools.classifying.train_classifier", partial(pytest.fail, "trained again")
+        "tools.classification.classifying.train_classifier", partial(pytest.fail, "trained again")
     )
     status, again, err = tool("train_cls", "--resume", folder)
     assert status == 0, err

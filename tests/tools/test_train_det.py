@@ -107,7 +107,7 @@ def test_without_data_it_draws_scenes_and_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     few = partial(draw_scenes, num_train=8, num_val=4)
-    monkeypatch.setattr("tools.detection.draw_scenes", few)
+    monkeypatch.setattr("tools.detection.evaluation.draw_scenes", few)
     status, _, err = tool("train_det", "--framework", "ssd300", *SMALL[2:], "--epochs", 1)
     assert status == 0, err
     assert "no --data given: using built-in scenes" in err

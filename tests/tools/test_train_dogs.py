@@ -18,8 +18,8 @@ from tasks.classification.task import ClassificationTask
 from tests.conftest import Tool
 from tests.datasets.label_fakes import write_folders
 from tests.tools.runs import assert_same_run
-from tools import photos
-from tools.dogs import clean_web
+from tools.classification import photos
+from tools.classification.dogs import clean_web
 
 FLAGS = (
     "--preset demo --size 32 --batch-size 16 --epochs 2 --web-epochs 2 --copy-bits 2 --workers 0"

@@ -26,8 +26,8 @@ from tasks.stopwatch import write_summary
 from tests.conftest import Tool
 from tests.tasks.ncnn import MobileFaceNet
 from tests.tools.runs import assert_same_run
-from tools.embedding import open_embedding_teaching
-from tools.face_data import open_both, training_loader
+from tools.face_embedding.data import open_both, training_loader
+from tools.face_embedding.embedding import open_embedding_teaching
 
 SMALL = (
     *("--preset", "demo", "--alpha", 0.1, "--size", 32, "--stem-stride", 2, "--dim", 8),
@@ -55,7 +55,7 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take half of the time of so small a run."""
     told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}}
     monkeypatch.setattr(
-        "tools.embedding.write_report",
+        "tools.face_embedding.embedding.write_report",
         lambda folder, data: write_summary(
             folder, {**told, "metrics": data.score["metrics"]}, data.watch
         ),
@@ -329,7 +329,7 @@ def test_answers_alone_take_the_preset_for_them(
         taken.append(config.preset)
         return {}, ""
 
-    monkeypatch.setattr("tools.embedding.train_embedder", note)
+    monkeypatch.setattr("tools.face_embedding.embedding.train_embedder", note)
     status, _, err = tool("train_embed", "--data", people, *flags)
     assert (status, taken) == (0, ["distill"]), err
 

@@ -24,8 +24,8 @@ from tasks.dcgan.task import GanTask
 from tasks.history import read_metrics
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
-from tools.gan_experiment import arm_data, joined
-from tools.photos import training_loader
+from tools.classification.photos import training_loader
+from tools.dcgan.experiment import arm_data, joined
 
 FLAGS = (
     "--preset demo --size 32 --width 4 --latent 8 --batch-size 8 --epochs 6 --eval-every 3 "
@@ -209,7 +209,9 @@ def test_the_experiment(
     assert "gains over 'real'" in text
     assert (folder / "experiment.html").exists()
     assert (folder / "experiment.png").exists()
-    monkeypatch.setattr("tools.judging.make_model", partial(pytest.fail, "trained again"))
+    monkeypatch.setattr(
+        "tools.classification.judging.make_model", partial(pytest.fail, "trained again")
+    )
     status, again, err = tool("train_gan", "--resume", folder)
     assert status == 0, err
     assert again == text

@@ -26,9 +26,9 @@ from tasks.geolocation.task import GeolocationTask
 from tests.conftest import Tool
 from tests.datasets.test_geo import gps, photo
 from tests.tools.test_geo_teacher import stop_at
-from tools.geolocating import train_geolocator
-from tools.place_parts import part_to_measure, trained_on
-from tools.places import (
+from tools.geolocation.geolocating import train_geolocator
+from tools.geolocation.parts import part_to_measure, trained_on
+from tools.geolocation.places import (
     hold_out,
     leaks_by_distance,
     open_parts,
@@ -107,8 +107,8 @@ def test_evaluation_says_what_of_a_list_it_takes(
     """All of a benchmark; what was held out of a list that was trained on; else a list's own."""
     listed = (places / "places.csv").read_text().splitlines()
     held_out = len(open_places(places, "val"))
-    monkeypatch.setattr("tools.geolocating.score_and_report", _only_counted)
-    monkeypatch.setattr("tools.geolocating.score_text", lambda *_: "")
+    monkeypatch.setattr("tools.geolocation.geolocating.score_and_report", _only_counted)
+    monkeypatch.setattr("tools.geolocation.geolocating.score_text", lambda *_: "")
 
     def images(data: Path, *flags: object) -> tuple[int, str]:
         out = ("--out", tmp_path / "e", "--json")

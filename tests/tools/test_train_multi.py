@@ -50,13 +50,19 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tasks' own pages have tests of their own, and take most of so small a run."""
-    for tool in ("classifying", "attributes", "geolocating", "embedding", "detection"):
+    for module in (
+        "classification.classifying",
+        "face_attributes.attributes",
+        "geolocation.geolocating",
+        "face_embedding.embedding",
+        "detection.evaluation",
+    ):
         told = {"facts": {"cost": ""}, "minutes": 0.0}
         monkeypatch.setattr(
-            f"tools.{tool}.write_report",
+            f"tools.{module}.write_report",
             lambda _, data, told=told: {**told, "metrics": data.score["metrics"]},
         )
-    monkeypatch.setattr("tools.multitask.pass_costs", partial(pass_costs, measure=False))
+    monkeypatch.setattr("tools.multitask.training.pass_costs", partial(pass_costs, measure=False))
 
 
 @pytest.fixture

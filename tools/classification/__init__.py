@@ -1,0 +1,1 @@
+"""Classifiers from the command line to the report; fine-grained runs, teachers."""

@@ -1,0 +1,160 @@
+"""A GAN's data: photos made small once and held in memory, and what an evaluation generates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from configs.gan import TrainGan
+from datasets.classification import is_sharded
+from datasets.demo_labels import draw_breeds
+from datasets.images import Image
+from datasets.label_transforms import centre_square
+from datasets.labelled import LabelledData, cut_to_boxes
+from datasets.labelled_set import CACHE_BYTES, LabelSample, collate_labels, finish_labels
+from datasets.loader import Draw, EpochSampler, ResumableLoader, make_loader
+from datasets.types import LabelBatch
+from tasks.dcgan.sampling import numbers_of
+from tools.classification.photos import open_photos
+from tools.shared import cli
+
+_DRAWN = Path("data")
+_BATCH = 128
+
+
+class Wanted(TypedDict):
+    """What to generate: (B,) int64 column of each picture, and which of its class it is."""
+
+    labels: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+
+
+def data_or_breeds(config: TrainGan) -> Path:
+    """The user's data, or the built-in breeds, drawn where they are not there yet."""
+    if config.data is not None:
+        return config.data
+    path = _DRAWN / f"breeds-{config.common.seed}"
+    cli.say(f"no --data given: using built-in breeds ({path})")
+    return draw_breeds(path, seed=config.common.seed)
+
+
+def open_parts(config: TrainGan, path: Path) -> tuple[LabelledData, LabelledData]:
+    """Open what the GAN trains on, and what it never sees.
+
+    Raises:
+        ValueError: If the data cannot be used.
+    """
+    if is_sharded(path):
+        raise ValueError(f"--data {path}: shards are streamed, and a GAN takes photos as files")
+    train = open_photos(path, "train", config.classes)
+    val = open_photos(path, "val", config.classes, train)
+    if config.boxes:
+        train, val = cut_to_boxes(train), cut_to_boxes(val)
+    return train, val
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Photos at the generator's size, a data set for loaders.
+
+    Attributes:
+        data: The photos.
+        pixels: (N, S, S, 3) uint8 RGB: the central square of each.
+    """
+
+    data: LabelledData
+    pixels: NDArray[np.uint8]
+
+    @classmethod
+    def read(cls, data: LabelledData, size: int) -> Pictures:
+        """Read and resize all photos.
+
+        Raises:
+            ValueError: If one cannot be read, or they take too much memory.
+        """
+        if (total := len(data) * size * size * 3) > CACHE_BYTES:
+            raise ValueError(
+                f"{data.root}: {len(data)} photos at {size} pixels take {total / 1e9:.1f} GB, "
+                f"more than {CACHE_BYTES / 1e9:.1f}: take fewer classes (--classes), or a smaller "
+                "--size"
+            )
+
+        def make(index: int) -> Image:
+            return centre_square(data.image(index), size, crop=1.0)
+
+        with ThreadPoolExecutor() as pool:
+            work = pool.map(make, range(len(data)))
+            made = list(tqdm(work, "reading photos", len(data), unit="photo", delay=2))
+        return cls(data, np.stack(made))
+
+    def __len__(self) -> int:
+        """Number of photos."""
+        return len(self.pixels)
+
+    def __getitem__(self, draw: Draw) -> LabelSample:
+        """Sample of a draw (epoch, index); it is the same in each epoch."""
+        _, index = draw
+        return LabelSample(
+            image=self.pixels[index],
+            target=int(self.data.labels[index]),
+            image_id=index,
+            file=str(self.data.files[index]),
+        )
+
+    def some(self, limit: int) -> Pictures:
+        """At most so many of them, evenly chosen, so that each class keeps its share."""
+        if len(self) <= limit:
+            return self
+        rows = np.linspace(0, len(self) - 1, limit).round().astype(np.int64)
+        keep = np.zeros(len(self), dtype=np.bool_)
+        keep[rows] = True
+        return Pictures(self.data.select(keep), self.pixels[keep])
+
+
+def picture_loader(pictures: Pictures, batch_size: int, seed: int) -> ResumableLoader[LabelBatch]:
+    """Loader of shuffled whole batches; nothing is read or decoded, so it needs no process."""
+    draws = EpochSampler(len(pictures), shuffle=True, seed=seed)
+    return make_loader(pictures, draws, collate_labels, finish_labels, batch_size, 0)
+
+
+@dataclass(frozen=True)
+class WantedSet:
+    """What an evaluation generates, as a data set for loaders.
+
+    Attributes:
+        labels: (N,) column of each picture.
+        numbers: (N,) which of its class it is.
+    """
+
+    labels: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.labels)
+
+    def __getitem__(self, draw: Draw) -> tuple[int, int]:
+        """Column and number of a draw (epoch, index)."""
+        return int(self.labels[draw[1]]), int(self.numbers[draw[1]])
+
+
+def wanted_loader(labels: NDArray[np.int64]) -> ResumableLoader[Wanted]:
+    """Loader of what to generate: as many pictures of each class as there are labels."""
+    wanted = WantedSet(labels, numbers_of(labels))
+    draws = EpochSampler(len(wanted), shuffle=False)
+    return make_loader(wanted, draws, _collate, _finish, _BATCH, 0)
+
+
+def _collate(samples: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    return np.array(samples, dtype=np.int64)
+
+
+def _finish(rows: NDArray[np.int64]) -> Wanted:
+    return {"labels": rows[:, 0].copy(), "numbers": rows[:, 1].copy()}

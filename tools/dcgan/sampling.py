@@ -1,0 +1,81 @@
+"""Pictures of a trained generator, in a folder per class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs.gan import TrainGan
+from datasets.images import save_image
+from tasks.dcgan.load import load_generator
+from tasks.dcgan.networks import Generator
+from tasks.dcgan.sampling import generate
+from tools.shared import cli
+
+
+def sample_to_folder(config: TrainGan) -> tuple[dict[str, Any], str]:
+    """Write ``--sample`` pictures of each class below ``--out``.
+
+    Returns:
+        The result for programs and for people.
+
+    Raises:
+        ValueError: If weights or flags do not fit, or the folder holds something.
+    """
+    device = cli.prepare(config.common)
+    assert config.weights is not None
+    folder = config.common.out or Path("samples")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"--out {folder}: holds something already; choose another folder")
+    generator, card = load_generator(config.weights)
+    names = card.classes.names
+    write_classes(
+        generator, names, [config.sample] * len(names), folder, config.common.seed, device
+    )
+    total = config.sample * len(names)
+    size = generator.spec.size
+    text = f"{total} pictures of {size} pixels, {config.sample} of each class: {folder}"
+    return {"folder": str(folder), "pictures": total, "classes": list(names)}, text
+
+
+def write_classes(
+    generator: Generator,
+    names: tuple[str, ...],
+    counts: list[int],
+    folder: Path,
+    seed: int,
+    device: str,
+) -> list[list[Path]]:
+    """Write so many pictures of each class as PNG files, in a folder of its name.
+
+    Args:
+        generator: In evaluation mode.
+        names: Of its classes.
+        counts: Pictures of each.
+        folder: For all of them.
+        seed: Of the pictures: more of them begin with the same ones.
+        device: To compute on.
+
+    Returns:
+        The files, per class.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    files: list[list[Path]] = []
+    for label, (name, count) in enumerate(zip(names, counts, strict=True)):
+        place = folder / class_folder(name)
+        place.mkdir(parents=True, exist_ok=True)
+        labels = np.full(count, label, dtype=np.int64)
+        pictures = generate(generator, labels, seed, device, f"generating {name}")
+        files.append([place / f"{number:05d}.png" for number in range(count)])
+        for file, picture in zip(files[-1], pictures, strict=True):
+            save_image(file, picture)
+    return files
+
+
+def class_folder(name: str) -> str:
+    """A class's name as a folder's: that of tools that read a folder per class."""
+    return name.replace("/", "-").lstrip(".") or "class"

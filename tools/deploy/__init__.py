@@ -1,0 +1,1 @@
+"""Exports, in float and 8 bits: made, compared, scored."""

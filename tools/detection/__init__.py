@@ -1,0 +1,1 @@
+"""Detectors from the command line to the report."""

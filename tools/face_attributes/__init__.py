@@ -1,0 +1,1 @@
+"""Networks of face attributes from the command line to the report."""

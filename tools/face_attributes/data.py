@@ -1,0 +1,107 @@
+"""The face-attribute tools' data: from a path to examined photos of each part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.face_attributes import TrainAttr
+from datasets.attribute_sets import open_attributes, recognise_attributes
+from datasets.attributes import AttributeData, choose_attributes, read_photos
+from datasets.attributes_check import describe_attributes, examine_attributes
+from datasets.demo_faces import draw_faces
+from tools.shared import cli
+
+FACES = Path("data")
+
+
+@dataclass(frozen=True)
+class Faces:
+    """What a run uses, examined.
+
+    Attributes:
+        train: To train on.
+        val: To choose weights by, and to fit thresholds on.
+        test: To report on; the same as ``val`` where the set has no such part.
+        tested: What that part is called.
+    """
+
+    train: AttributeData
+    val: AttributeData
+    test: AttributeData
+    tested: str
+
+
+def data_or_faces(path: Path | None, seed: int) -> Path:
+    """The user's data, or the built-in faces, drawn where they are not there yet."""
+    if path is not None:
+        return path
+    faces = FACES / f"faces-{seed}"
+    cli.say(f"no --data given: using built-in faces ({faces})")
+    return draw_faces(faces, seed=seed)
+
+
+def open_faces(config: TrainAttr, path: Path) -> Faces:
+    """Open what a configuration trains, validates and tests on.
+
+    Raises:
+        ValueError: If the data cannot be used.
+    """
+    if config.val is None:
+        tested = open_attributes(path)
+        train = _chosen(tested.part("train"), config)
+    else:
+        tested = open_attributes(config.val, whole=True)
+        found = recognise_attributes(path, whole=True)
+        if found is None:
+            _refuse_labels(config, path)
+            names = _chosen(tested.data, config).attributes
+            train = read_photos(path, names)
+        else:
+            train = _chosen(found.part("train"), config)
+    train = examine("train", train)
+    if config.val is None or tested.has("val"):
+        val = _chosen(tested.part("val"), config)
+    else:  # Not parted, or without a part of its own to validate on: what there is.
+        val = _chosen(tested.part("test" if tested.has("test") else "train"), config)
+    val = examine("val", val, train)
+    if not (tested.has("test") and tested.has("val")):
+        return Faces(train, val, val, "val")
+    return Faces(train, val, examine("test", _chosen(tested.part("test"), config), train), "test")
+
+
+def _refuse_labels(config: TrainAttr, path: Path) -> None:
+    """See that photos without labels have a teacher that says all.
+
+    Raises:
+        ValueError: If they have not.
+    """
+    if not config.distill.is_on or config.distill.distill_weight < 1:
+        raise ValueError(
+            f"--data {path}: photos without labels: they need a --teacher, and --distill-weight 1"
+        )
+
+
+def _chosen(data: AttributeData, config: TrainAttr) -> AttributeData:
+    return choose_attributes(data, config.attributes) if config.attributes else data
+
+
+def examine(part: str, data: AttributeData, other: AttributeData | None = None) -> AttributeData:
+    """Have the data doctor look at a part, and say what is in it and what is wrong with it.
+
+    Args:
+        part: What it is called.
+        data: As it was read.
+        other: What is trained on, to tell photos and people that stand in both.
+
+    Raises:
+        ValueError: If it cannot be used.
+    """
+    checkup = examine_attributes(data, other)
+    try:
+        checkup.raise_if_refused()
+    except ValueError as error:
+        raise ValueError(f"{part} data: {error}") from error
+    if part == "train" or checkup.findings:
+        cli.say(f"{part} data: {describe_attributes(checkup, lines=5)}")
+    return checkup.data

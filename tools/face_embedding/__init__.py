@@ -1,0 +1,1 @@
+"""Networks of face embeddings from the command line to the report."""

@@ -1,0 +1,263 @@
+"""The face tools' data: from a path to examined faces of people to train on and to measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.face_embedding import TrainEmbed
+from datasets.demo_identities import draw_identities
+from datasets.face_transforms import FaceTransform
+from datasets.faces import open_faces, place_faces, shares_people, without_people
+from datasets.identities import FaceData
+from datasets.identity_sampler import face_loader
+from datasets.labels_check import examine_labels_or_refuse
+from datasets.loader import ResumableLoader
+from datasets.spec import Split
+from datasets.types import LabelBatch
+from tasks.card import Card
+from tasks.engine import rank_and_world
+from tasks.face_embedding.evaluator import FaceEvaluator
+from tasks.face_embedding.load import TrainedOn, digest_of
+from tasks.face_embedding.spec import FaceSpec
+from tools.shared import cli
+
+IDENTITIES = Path("data")
+_FOLD = 10
+_ALIGNED = 112
+
+
+def data_or_drawn(path: Path | None, seed: int) -> Path:
+    """The user's data, or the built-in people, drawn where they are not there yet."""
+    if path is not None:
+        return path
+    people = IDENTITIES / f"identities-{seed}"
+    cli.say(f"no --data given: using built-in faces of people ({people})")
+    return draw_identities(people, seed=seed)
+
+
+def open_both(config: TrainEmbed, path: Path) -> tuple[FaceData, FaceData]:
+    """Open what a configuration trains on and what it evaluates on; they share no people.
+
+    Raises:
+        ValueError: If the data cannot be used, or faces stand differently in them.
+    """
+    faces, size = config.faces, config.model.size
+    if config.val is None:
+        fold = left_out_fold(config, path)
+        train = open_faces(path, "train", fold=fold)
+        val = open_faces(path, "val", fold=fold)
+    else:
+        val = open_faces(config.val, "val", whole=True)
+        everyone = open_faces(path, "train", whole=True)
+        train = everyone if val.format == "bin" else without_people(everyone, val)
+        left = len(everyone.classes) - len(train.classes)
+        if val.format == "bin":
+            cli.say(f"note: {config.val} does not tell who its people are; some may be in {path}")
+        elif left:
+            cli.say(f"left out of {path}: {left} people of {config.val}")
+    train = _examine("train", _place(train, faces, size))
+    val = _examine("val", _place(val, faces, size), train)
+    if train.alignment != val.alignment:
+        raise ValueError(
+            f"{train.root}: faces stand as {train.alignment!r}, but those of {val.root} as "
+            f"{val.alignment!r}: a network cannot learn one from the other. Align both, or say "
+            "--alignment if they do stand alike"
+        )
+    return train, val
+
+
+def left_out_fold(config: TrainEmbed, path: Path) -> int | None:
+    """Fold of the pairs of ``--data`` that is tested: named, or the last of data such as LFW's."""
+    if config.val is not None:
+        return None
+    return config.faces.fold or (_FOLD if shares_people(path) else None)
+
+
+def open_part(
+    path: Path, split: Split | None, faces: FaceSpec, size: int, told: TrainedOn | None
+) -> tuple[FaceData, str]:
+    """Open and examine what a model is to be measured on.
+
+    Without a split it is all that there is; but of the data that the model was trained on, the
+    part or fold that was left out.
+
+    Args:
+        path: Of the data.
+        split: Part of it.
+        faces: How its faces stand, and the fold.
+        size: Of the model's input, in pixels.
+        told: Whom the model was trained on; None if that is not known.
+
+    Returns:
+        The data; and a warning, empty unless people are in them whom the model was trained on.
+
+    Raises:
+        ValueError: If it cannot be used.
+    """
+    if split == "train" and faces.fold is not None:
+        raise ValueError(f"--fold {faces.fold}: of pairs to test on; --split train has none")
+    if told is None:
+        cli.say("note: the weights do not tell whom they were trained on; some may be measured")
+    trained, left_out = _trained_people(path, told)
+    fold = faces.fold
+    if told is not None and left_out and fold is None and split != "all":
+        fold = told.left_out_fold
+        which = "the part" if fold is None else f"fold {fold}"
+        if split != "train":
+            cli.say(f"the weights were trained on {path}: measuring {which} that was left out")
+    data = open_faces(path, split or "val", fold=fold, whole=split is None and not left_out)
+    measured = {data.classes.names[label] for label in set(data.labels.tolist())}
+    known = len(measured & trained)
+    warning = (
+        f"{known} of the {len(measured)} people are in the data that the weights were trained on, "
+        "so the figures are not those of strangers: measure "
+        + ("without --split and --fold, or " if left_out else "")
+        + "other people"
+    )
+    return _examine(split or "val", _place(data, faces, size)), warning if known else ""
+
+
+def _trained_people(path: Path, told: TrainedOn | None) -> tuple[set[str], bool]:
+    """People of some data that a model was trained on, and whether others were left out."""
+    names: set[str] = set()
+    if told is None:
+        return names, False
+    for whole in (False, True):
+        try:
+            fold = None if whole else told.left_out_fold
+            names = set(open_faces(path, "train", fold=fold, whole=whole).classes.names)
+        except ValueError:  # Not laid out as the training data: pairs alone, no such fold.
+            continue
+        if digest_of(names) == told.people:
+            return names, not whole
+    same = Path(told.trained_on).resolve() == path.resolve()  # With people of --val left out.
+    return (names if same else set()), False
+
+
+def _place(data: FaceData, faces: FaceSpec, size: int) -> FaceData:
+    return place_faces(
+        data,
+        alignment=None if faces.alignment == "auto" else faces.alignment,
+        points=faces.points,
+        detector=faces.detector,
+        side=max(size, _ALIGNED),
+    )
+
+
+def _examine(part: str, data: FaceData, other: FaceData | None = None) -> FaceData:
+    """Have the data doctor look at a part, and say what is in it and what is wrong with it."""
+    people = f"{int((data.counts > 0).sum())} people"
+    what = people if data.pairs is None else f"{len(data.pairs)} pairs"
+    cli.say(f"{part} data: {len(data)} faces, {what}, {data.format}, alignment {data.alignment}")
+    if data.pairs is None and (len(data.classes) < 2 or data.counts.max(initial=0) < 2):
+        raise ValueError(
+            f"{part} data: {data.root}: {people}; two or more are needed, and two photos of one"
+        )
+    if data.archive is not None:  # A damaged picture is told when it is met.
+        return data
+    try:
+        checkup = examine_labels_or_refuse(data, other)
+    except ValueError as error:
+        raise ValueError(f"{part} data: {error}") from error
+    told = [finding for finding in checkup.findings if "classes" not in finding.kind]
+    for finding in told[:5]:
+        cli.say(f"  {finding}")
+    if len(told) > 5:
+        cli.say(f"  ... and {len(told) - 5} more")
+    mended = checkup.data
+    assert isinstance(mended, FaceData)
+    return mended
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Faces that are ready to be compared.
+
+    Attributes:
+        data: What a report looks up of a photo.
+        loader: Of all of it, in order.
+        evaluator: That knows the pairs.
+    """
+
+    data: FaceData
+    loader: ResumableLoader[LabelBatch]
+    evaluator: FaceEvaluator
+
+
+def make_measured(
+    data: FaceData,
+    card: Card,
+    *,
+    batch_size: int,
+    workers: int,
+    cache: bool = False,
+    alone: bool = False,
+) -> Measured:
+    """Loader and evaluator of faces for a model, prepared as its card says.
+
+    Args:
+        data: Faces that stand as the model wants them.
+        card: Of the model.
+        batch_size: Photos per pass.
+        workers: Loader processes.
+        cache: Keep decoded photos in memory.
+        alone: This process measures all of it, whatever others do; else it takes its share.
+    """
+    spec = card.flavour.input
+    transform = FaceTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
+    rank, world = (0, 1) if alone else rank_and_world()
+    loader = face_loader(
+        data,
+        transform,
+        batch_size=batch_size,
+        train=False,
+        workers=workers,
+        cache=cache,
+        rank=rank,
+        world=world,
+    )
+    return Measured(data, loader, FaceEvaluator(data.labels, data.pairs))
+
+
+def training_loader(
+    config: TrainEmbed, data: FaceData, workers: int
+) -> ResumableLoader[LabelBatch]:
+    """This process's share of the augmented faces of each epoch, in whole batches."""
+    rank, world = rank_and_world()
+    triplets = config.uses_labels and config.loss.objective == "triplet"
+    return face_loader(
+        data,
+        _augmentation(config),
+        batch_size=config.fit.batch_size,
+        train=True,
+        workers=workers,
+        together=config.loss.per_identity if triplets else 1,
+        seed=config.common.seed,
+        cache=config.cache,
+        rank=rank,
+        world=world,
+    )
+
+
+def view_loader(
+    config: TrainEmbed, data: FaceData, workers: int, batch_size: int
+) -> ResumableLoader[LabelBatch]:
+    """The faces of :func:`training_loader`, in the order of the data, all on each process."""
+    return face_loader(
+        data,
+        _augmentation(config),
+        batch_size=batch_size,
+        train=False,
+        workers=workers,
+        seed=config.common.seed,
+    )
+
+
+def _augmentation(config: TrainEmbed) -> FaceTransform:
+    return FaceTransform(
+        config.model.size,
+        config.augment,
+        crop=config.crop,
+        interpolation=config.interpolation,
+    )

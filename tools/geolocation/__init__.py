@@ -1,0 +1,1 @@
+"""Geolocators from the command line to the report."""

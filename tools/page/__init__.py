@@ -1,0 +1,1 @@
+"""The local page: its server, its models, its files."""

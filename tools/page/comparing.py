@@ -1,0 +1,159 @@
+"""Embeddings of faces made ready for the page: two photos compared, or a gallery searched."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.demo import Demo
+from datasets.face_alignment import PointDetector, align_face
+from datasets.face_transforms import FaceTransform
+from datasets.images import Image, find_images, read_image
+from tasks.card import Card
+from tasks.face_embedding.draw import draw_neighbours
+from tasks.face_embedding.inference import FacePredictor, nearest
+from tasks.face_embedding.load import load_embedder, refuse_other_alignment
+from tools.detection.media import read_or_reason
+from tools.page.answerer import Answerer, Column, Reply
+from tools.page.refusal import Refusal
+from tools.shared import cli
+
+CONSENT_NOTE = (
+    "Do not identify people who have not agreed to it: in many places that is against the law."
+)
+_NEAREST = 5
+_ALIGNED = 112
+_NO_FACE = 422
+
+Vector = NDArray[np.float32]
+
+
+def open_faces(path: Path, config: Demo, device: str) -> Answerer:
+    """Make an embedding network ready.
+
+    Raises:
+        ValueError: If the weights do not fit themselves, and as :func:`compare_faces`.
+    """
+    model, card = load_embedder(path)
+    spec = card.flavour.input
+    fit = FaceTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
+    predictor = FacePredictor(model, device, partial(fit, seed=0))
+    return compare_faces(predictor, card, path, config)
+
+
+def compare_faces(
+    predictor: Callable[[Sequence[Image]], list[Vector]], card: Card, path: Path, config: Demo
+) -> Answerer:
+    """Compare two photos, or search the gallery.
+
+    Args:
+        predictor: From faces to embeddings of length one.
+        card: Of the weights.
+        path: Of the weights or the export, for messages.
+        config: How faces stand, and the gallery.
+
+    Raises:
+        ValueError: If faces stand otherwise than the network has learnt them, or the gallery
+            shows none.
+    """
+    refuse_other_alignment(card, path, config.standing, "the page")
+    align = _aligner(config.detector, max(card.flavour.input.size, _ALIGNED))
+    # Without one nothing is taken for the same person.
+    threshold = float(card.metrics.get("threshold", 0.0))
+
+    def look(images: list[Image]) -> list[Vector]:
+        return predictor([align(image) for image in images])
+
+    if config.gallery is None:
+        return Answerer(look, partial(_tell_pair, threshold=threshold))
+    photos, vectors = _read_gallery(config.gallery, look)
+    tell = partial(_tell_nearest, photos=photos, gallery=vectors, threshold=threshold)
+    return Answerer(look, tell)
+
+
+def _aligner(model: Path | None, side: int) -> Callable[[Image], Image]:
+    """Brings a face to stand as the network has learnt it; without a detector it stands so."""
+    if model is None:
+        return lambda image: image
+    detector, one_at_a_time = PointDetector(model), threading.Lock()
+
+    def align(image: Image) -> Image:
+        with one_at_a_time:  # OpenCV's detector keeps the size of its picture.
+            points = detector(image)
+        if points is None:
+            raise Refusal(_NO_FACE, "no face was found in the photo")
+        return align_face(image, points, side)
+
+    return align
+
+
+def _read_gallery(
+    folder: Path, look: Callable[[list[Image]], list[Vector]]
+) -> tuple[list[Path], Vector]:
+    """The photos of a folder that show a face, and their embeddings (M, D)."""
+    photos: list[Path] = []
+    vectors: list[Vector] = []
+    for path in find_images(folder):
+        image = read_or_reason(path)
+        try:
+            if isinstance(image, str):
+                raise Refusal(_NO_FACE, image)
+            vectors += look([image])
+            photos.append(path)
+        except Refusal as error:
+            cli.say(f"warning: --gallery: {path.name} is left out: {error}")
+    if not photos:
+        raise ValueError(f"--gallery {folder}: no face there")
+    return photos, np.stack(vectors)
+
+
+def _verdict(distance: float, threshold: float) -> str:
+    return "Same person" if distance <= threshold else "Another person"
+
+
+def _tell_pair(images: list[Image], found: list[Vector], *, threshold: float) -> Reply:
+    distance = float(np.clip(2 - 2 * found[0] @ found[1], 0, 4))
+    verdict = _verdict(distance, threshold)
+    return Reply(
+        draw_neighbours(images[0], [(images[1], verdict, distance)], threshold),
+        verdict,
+        f"at a distance of {distance:.2f}; up to {threshold:.2f} counts as one person",
+        (Column("measure"), Column("value", "number")),
+        [
+            ("squared distance, 0 to 4", distance),
+            ("cosine similarity, -1 to 1", 1 - distance / 2),
+            ("threshold of the distance", threshold),
+        ],
+    )
+
+
+def _tell_nearest(
+    images: list[Image],
+    found: list[Vector],
+    *,
+    photos: list[Path],
+    gallery: Vector,
+    threshold: float,
+) -> Reply:
+    row = nearest(np.stack(found[:1]), gallery, _NEAREST, itself=False)[0]
+    names = [photos[k].name for k, _ in row]
+    neighbours = [
+        (read_image(photos[k], upright=True), name, distance)
+        for (k, distance), name in zip(row, names, strict=True)
+    ]
+    same = [name for name, (_, d) in zip(names, row, strict=True) if d <= threshold]
+    return Reply(
+        draw_neighbours(images[0], neighbours, threshold),
+        ", ".join(same) or "Nobody",
+        f"of {len(photos)} photos lies within {threshold:.2f}",
+        (Column("photo"), Column("squared distance", "number"), Column("verdict")),
+        [
+            (name, distance, _verdict(distance, threshold))
+            for name, (_, distance) in zip(names, row, strict=True)
+        ],
+    )

@@ -1,0 +1,194 @@
+"""The models that a page offers: found, described, opened when first asked, a few kept open."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from configs.demo import Demo
+from tasks.card import Card, read_card
+from tasks.deploy.runtime import is_export
+from tasks.face_attributes.report import NOTE
+from tasks.geolocation.report import USE_NOTE
+from tasks.multitask.spec import TASK as MULTITASK
+from tasks.spec import WEIGHTS_NAME
+from tools.page.answerer import Answerer
+from tools.page.answering import open_model
+from tools.page.comparing import CONSENT_NOTE
+from tools.page.refusal import Refusal
+from tools.shared import cli
+from tools.shared.heads import head_file
+
+RUNS = Path("runs")
+# Models in memory at once.
+_KEPT = 8
+_TITLES = {
+    "classification": "Classes",
+    "detection": "Objects",
+    "face_attributes": "Face attributes",
+    "face_embedding": "Faces",
+    "geolocation": "Places",
+}
+_NOTES = {
+    "face_attributes": NOTE,
+    "face_embedding": CONSENT_NOTE,
+    "geolocation": USE_NOTE,
+}
+
+
+class Offer(NamedTuple):
+    """A model that the page can ask.
+
+    Attributes:
+        path: Run folder, weights file or export.
+        card: Of what answers.
+        head: Of an export of several heads the one that answers.
+    """
+
+    path: Path
+    card: Card
+    head: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As the page lists it."""
+        return str(self.path) if self.head is None else f"{self.path}, {self.head}"
+
+
+class Shelf:
+    """Models by number, in the order that the page lists them.
+
+    Args:
+        config: Which, and how they answer.
+        device: To compute on.
+
+    Raises:
+        ValueError: If there is none, or one that was named cannot be used.
+    """
+
+    def __init__(self, config: Demo, device: str) -> None:
+        self._config, self._device = config, device
+        self._models = _named(config.models) if config.models else _found(RUNS)
+        self._open: OrderedDict[int, Answerer] = OrderedDict()
+        self._lock = threading.Lock()
+        # The first answer should not wait, and a mistake in what was named shows at once.
+        wanted = len(self._models) if config.models else 1
+        for number in range(min(wanted, _KEPT)):
+            self.open(number)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._models)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """What the page needs to know of each."""
+        return [
+            {
+                "name": offer.name,
+                "task": _TITLES[offer.card.task],
+                "about": _about(offer.card),
+                "note": _NOTES.get(offer.card.task, ""),
+                "photos": self.photos_for(number),
+            }
+            for number, offer in enumerate(self._models)
+        ]
+
+    def photos_for(self, number: int) -> int:
+        """How many photos a model answers for: two where faces are compared."""
+        compares = self._models[number].card.task == "face_embedding"
+        return 2 if compares and self._config.gallery is None else 1
+
+    def open(self, number: int) -> Answerer:
+        """A model ready to answer.
+
+        Raises:
+            ValueError: If it cannot be used.
+        """
+        with self._lock:
+            if number not in self._open:
+                path, _, head = self._models[number]
+                answerer = open_model(path, self._config, self._device, head)
+                blank = np.zeros((64, 64, 3), np.uint8)
+                with contextlib.suppress(Refusal):  # It shows no face.
+                    answerer.look([blank] * self.photos_for(number))  # The first time is slow.
+                self._open[number] = answerer
+                if len(self._open) > _KEPT:
+                    self._open.popitem(last=False)
+            self._open.move_to_end(number)
+            return self._open[number]
+
+
+def _named(paths: tuple[Path, ...]) -> list[Offer]:
+    """What was named; a folder without weights stands for all runs below it."""
+    found: list[Offer] = []
+    for path in paths:
+        inside = _runs_below(path) if path.is_dir() else []
+        files = [path] if (path / WEIGHTS_NAME).exists() or not inside else inside
+        found += [offer for file in files for offer in _offers(file)]
+    return found
+
+
+def _offers(path: Path) -> list[Offer]:
+    """What a run folder, weights file or export answers with: itself, or each of its heads.
+
+    Raises:
+        ValueError: If it cannot be used.
+    """
+    card = read_card(path)
+    if card.task == MULTITASK:
+        heads = card.model["heads"]
+        if is_export(path):
+            return [Offer(path, Card.from_json(heads[name]), name) for name in heads]
+        files = [head_file(path, name) for name in heads]
+        return [Offer(file, read_card(file)) for file in files]
+    if card.task not in _TITLES:
+        raise ValueError(f"{path}: weights for {card.task} answer no photos")
+    return [Offer(path, card)]
+
+
+def _found(folder: Path) -> list[Offer]:
+    """All usable runs below a folder, the newest first."""
+    found: list[Offer] = []
+    for path in _runs_below(folder):
+        try:
+            found += _offers(path)
+        except ValueError as error:
+            cli.say(f"warning: left out: {error}")
+    if not found:
+        raise ValueError(
+            f"no model named, and none below {folder}/: train one on built-in pictures with "
+            "tools/train_det.py (6 minutes on two cores), tools/train_geo.py or "
+            "tools/train_embed.py (2 minutes), or name a run folder or weights file"
+        )
+    return found
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    """Run folders and exports, the newest first."""
+    files = [*folder.rglob(WEIGHTS_NAME), *(f for f in folder.rglob("*") if _may_be_export(f))]
+    files.sort(key=lambda f: (-f.stat().st_mtime, str(f)))
+    return [file.parent if file.name == WEIGHTS_NAME else file for file in files]
+
+
+def _may_be_export(file: Path) -> bool:
+    """Annotations are .xml too; beside OpenVINO's lies a .bin."""
+    return is_export(file) and (file.suffix == ".onnx" or file.with_suffix(".bin").exists())
+
+
+def _about(card: Card) -> str:
+    """Width, input and number of answers, as far as the card tells them."""
+    model = card.model
+    body = model.get("backbone", "mobilenet_v1")
+    parts = [body if body != "mobilenet_v1" else f"MobileNet {model.get('alpha', 1):g}"]
+    if model.get("framework"):
+        parts.insert(0, {"ssd300": "SSD"}.get(model["framework"], "Faster R-CNN"))
+    parts.append(f"{card.flavour.input.size} pixels")
+    if len(card.classes):
+        kind = {"face_attributes": "attributes", "geolocation": "cells"}
+        parts.append(f"{len(card.classes)} {kind.get(card.task, 'classes')}")
+    return ", ".join(parts)

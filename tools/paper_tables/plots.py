@@ -1,0 +1,137 @@
+"""Figures 4 and 5 of the MobileNets paper: accuracy over mult-adds and over parameters."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from configs.paper import ClassifierRow, Table
+from tasks.classification.spec import ClassifierSpec
+from tools.paper_tables.costs import cost_of
+from tools.paper_tables.runs import CLASSIFICATION, Run, classifier_of, metrics_of
+
+mpl.rcParams["svg.fonttype"] = "none"
+mpl.rcParams["font.size"] = 9
+# The paper's four sizes; other ones are drawn in tones of the rest.
+_COLOURS = {224: "#2a78d6", 192: "#d9822b", 160: "#2e9d6b", 128: "#a64ca6"}
+_MORE = ("#8c564b", "#c23b5a", "#17a2b8", "#7a7a21", "#555555")
+_NEUTRAL = "#555555"
+_FAINT = 0.35
+
+
+@dataclass(frozen=True)
+class Point:
+    """A MobileNet classifier of standard variant.
+
+    Attributes:
+        size: Side of its input in pixels.
+        percent: Top-1, or what else is compared.
+        mult_adds: Millions.
+        params: Millions.
+    """
+
+    size: int
+    percent: float
+    mult_adds: float
+    params: float
+
+
+def printed_points(tables: Iterable[Table]) -> list[Point]:
+    """Every ImageNet accuracy that the paper prints for such a classifier, once."""
+    points = {}
+    for row in (row for table in tables if table.task == CLASSIFICATION for row in table.rows):
+        if isinstance(row.model, ClassifierRow) and _is_standard(row.model.spec):
+            points[row.model.spec] = _point(row.model, float(row.accuracy[0]))
+    return list(points.values())
+
+
+def measured_points(runs: Sequence[Run]) -> list[Point]:
+    """The best run of each width and size, with the costs of its own number of classes."""
+    best: dict[ClassifierRow, float] = {}
+    for run in runs:
+        model, top1 = classifier_of(run), metrics_of(run, ("top1",))
+        if model is not None and top1 and _is_standard(model.spec):
+            best[model] = max(top1[0], best.get(model, 0))
+    return [_point(model, top1) for model, top1 in best.items()]
+
+
+def _is_standard(spec: ClassifierSpec) -> bool:
+    return spec.backbone == "mobilenet_v1" and spec.variant == "standard"
+
+
+def _point(model: ClassifierRow, top1: float) -> Point:
+    cost = cost_of(model)
+    return Point(model.spec.size, top1, cost.mult_adds / 1e6, cost.params / 1e6)
+
+
+def draw_figures(
+    printed: Sequence[Point], measured: Sequence[Point], percent: str = "top-1 accuracy, %"
+) -> tuple[Figure, Figure]:
+    """Figure 4 (over mult-adds) and figure 5 (over parameters), both with a logarithmic x.
+
+    Args:
+        printed: The paper's.
+        measured: Own.
+        percent: What their y is called.
+    """
+    figures = []
+    colours = _colours(point.size for point in (*printed, *measured))
+    for attribute, label in (("mult_adds", "million mult-adds"), ("params", "million parameters")):
+        figure = Figure(figsize=(7.2, 4.2))
+        axes = figure.add_subplot()
+        for points, marker, alpha in ((printed, "o", _FAINT), (measured, "D", 1.0)):
+            axes.scatter(
+                [getattr(point, attribute) for point in points],
+                [point.percent for point in points],
+                c=[colours[point.size] for point in points],
+                marker=marker,
+                alpha=alpha,
+                s=42,
+                linewidths=0,
+            )
+        _dress(axes, label, percent)
+        _add_legend(axes, colours, printed=bool(printed), measured=bool(measured))
+        figures.append(figure)
+    return figures[0], figures[1]
+
+
+def _colours(sizes: Iterable[int]) -> dict[int, str]:
+    """A colour per input size, largest first."""
+    ordered = sorted(set(sizes), reverse=True)
+    more = itertools.cycle(_MORE)
+    return {size: _COLOURS.get(size) or next(more) for size in ordered}
+
+
+def _dress(axes: Axes, label: str, percent: str) -> None:
+    axes.set_xscale("log")
+    # A decade or two is all there is: powers of ten alone would leave the axis nearly bare.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(f"{label} (logarithmic)")
+    axes.set_ylabel(percent)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _add_legend(axes: Axes, colours: dict[int, str], *, printed: bool, measured: bool) -> None:
+    """Beside the plot: which mark is whose figure, and which colour is which input size."""
+    handles = []
+    if printed:
+        handles.append(_handle("o", _NEUTRAL, "printed in the paper, ImageNet", _FAINT))
+    if measured:
+        handles.append(_handle("D", _NEUTRAL, "measured here"))
+    handles += [_handle("s", colour, f"{size} pixels") for size, colour in colours.items()]
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
+
+
+def _handle(marker: str, colour: str, label: str, alpha: float = 1.0) -> Line2D:
+    return Line2D([], [], marker=marker, color=colour, alpha=alpha, linestyle="", label=label)

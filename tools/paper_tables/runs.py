@@ -1,0 +1,113 @@
+"""Finished runs, and which row of the paper's tables each of them measures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from configs.paper import ClassifierRow, DetectorRow, Model, Row, Table
+from tasks.card import Card, read_card
+from tasks.classification.spec import ClassifierSpec
+from tasks.spec import WEIGHTS_NAME
+from tools.shared import cli
+
+CLASSIFICATION = "classification"
+# What must agree.
+_CLASSIFIER_FIELDS = ("backbone", "alpha", "variant", "stem_stride", "size")
+_DETECTOR_FIELDS = (
+    "framework",
+    "backbone",
+    "alpha",
+    "size",
+    "head",
+    "proposals",
+    "roi_pool",
+    "keep_aspect",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder with weights, and their card."""
+
+    folder: Path
+    card: Card
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What runs say about a row.
+
+    Attributes:
+        values: Percent, one per metric of the table, of the best run.
+        run: The best one, by the table's first metric.
+        num_runs: How many measured this row.
+    """
+
+    values: tuple[float, ...]
+    run: Run
+    num_runs: int
+
+    def __str__(self) -> str:
+        """As the paper prints accuracies, without the percent sign."""
+        return " ".join(f"{value:.1f}" for value in self.values)
+
+
+def find_runs(folders: Sequence[Path]) -> list[Run]:
+    """All runs in these folders and below; what cannot be read is warned about and left out.
+
+    Only the header of a weights file is read.
+    """
+    files = {file.resolve(): file for folder in folders for file in folder.rglob(WEIGHTS_NAME)}
+    runs = []
+    for file in sorted(files.values()):
+        try:
+            runs.append(Run(file.parent, read_card(file)))
+        except ValueError as error:
+            cli.say(f"warning: left out: {error}")
+    return runs
+
+
+def measure(table: Table, row: Row, runs: Sequence[Run]) -> Measured | None:
+    """The best of the runs that trained this row's network for this table's task."""
+    if row.model is None or not table.metrics:
+        return None
+    fitting = []
+    for run in runs:
+        values = metrics_of(run, table.metrics)
+        if run.card.task == table.task and values and is_model(run.card.model, row.model):
+            fitting.append((values, run))
+    if not fitting:
+        return None
+    values, best = max(fitting, key=lambda pair: pair[0])
+    return Measured(values, best, len(fitting))
+
+
+def metrics_of(run: Run, names: Sequence[str]) -> tuple[float, ...]:
+    """Metrics in percent (cards hold shares of 1); empty if one is missing or was not measured."""
+    found = [run.card.metrics.get(name) for name in names]
+    known = [100 * v for v in found if isinstance(v, int | float) and 0 <= v < math.inf]
+    return tuple(known) if len(known) == len(names) else ()
+
+
+def is_model(described: dict[str, Any], model: Model) -> bool:
+    """Whether a card's model is the one of a row."""
+    if not isinstance(model, ClassifierRow | DetectorRow):
+        return False
+    names = _CLASSIFIER_FIELDS if isinstance(model, ClassifierRow) else _DETECTOR_FIELDS
+    spec = asdict(model.spec)
+    return all(described.get(name) == spec[name] for name in names)
+
+
+def classifier_of(run: Run) -> ClassifierRow | None:
+    """The network of a classification run, with its own number of classes; None for others."""
+    if run.card.task != CLASSIFICATION:
+        return None
+    try:
+        spec = ClassifierSpec(**{name: run.card.model[name] for name in _CLASSIFIER_FIELDS})
+    except (KeyError, TypeError, ValueError):  # A later version may know more bodies.
+        return None
+    return ClassifierRow(spec, len(run.card.classes))

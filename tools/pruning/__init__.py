@@ -1,0 +1,1 @@
+"""Narrowing a trained network, and the experiment whether it is worth it."""

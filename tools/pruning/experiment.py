@@ -1,0 +1,232 @@
+"""Is pruning worth it? A narrow network from scratch, taught, from pruned weights, or both."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from configs.classification import TrainCls
+from configs.deploy import Export
+from configs.io import from_json
+from configs.prune import Prune
+from datasets.labelled import LabelledData
+from tasks.card import read_card, save_weights
+from tasks.classification.inference import classify
+from tasks.classification.prune import prune_classifier
+from tasks.deploy.runtime import Exported
+from tasks.distillation.spec import DistillSpec
+from tasks.spec import WEIGHTS_NAME
+from tools.classification.judging import train_once
+from tools.classification.photos import data_or_shapes, make_photos, open_both
+from tools.deploy.exporting import write_export
+from tools.deploy.quantising import write_int8
+from tools.deploy.sources import open_source
+from tools.pruning.narrowing import measure
+from tools.pruning.report import Answers, Network, write_experiment
+from tools.shared import cli
+from tools.shared.exported import loader_for
+from tools.shared.running import CONFIG_NAME, new_run_folder, save_config
+
+FLOAT_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
+_DONE = "answers.json"
+# Training photos that ranges of 8 bits are measured on.
+_CALIBRATION = 256
+
+
+class Arm(NamedTuple):
+    """A way to a narrow network.
+
+    Attributes:
+        name: Of its folders, too.
+        is_pruned: It begins with the pruned weights.
+        is_taught: The wide network is its teacher.
+    """
+
+    name: str
+    is_pruned: bool
+    is_taught: bool
+
+
+ARMS = (
+    Arm("scratch", is_pruned=False, is_taught=False),
+    Arm("distilled", is_pruned=False, is_taught=True),
+    Arm("pruned", is_pruned=True, is_taught=False),
+    Arm("pruned+distilled", is_pruned=True, is_taught=True),
+)
+_WIDE, _CUT = "wide", "pruned-untrained"
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """Exports networks in float and in 8 bits, and has both answer the held-out photos.
+
+    Attributes:
+        val: Held-out photos, which choose nothing.
+        calibration: Folder of training photos.
+        batch_size: Photos per pass.
+        threads: To compute with; 0 leaves it to the runtime.
+    """
+
+    val: LabelledData
+    calibration: Path
+    batch_size: int
+    threads: int
+
+    def judge(self, weights: Path, inside: Path) -> tuple[Answers, Answers]:
+        """What a network answers in float and in 8 bits; computed once.
+
+        Args:
+            weights: Of the network.
+            inside: Folder for its exports.
+        """
+        done = inside / _DONE
+        if not done.exists():
+            common = replace(Prune(weights).common, threads=self.threads, out=inside / INT8_FILE)
+            args = Export(
+                weights,
+                samples=self.calibration,
+                int8=True,
+                calibrate=self.calibration,
+                common=common,
+            )
+            source = open_source(args)
+            write_export(args, source, inside / FLOAT_FILE)
+            write_int8(args, source, inside / FLOAT_FILE)
+            both = [self._answers(inside / name) for name in (FLOAT_FILE, INT8_FILE)]
+            cli.write_json(done, {"files": [asdict(one) for one in both]})
+        plain, int8 = (Answers(**one) for one in json.loads(done.read_text())["files"])
+        return plain, int8
+
+    def _answers(self, file: Path) -> Answers:
+        exported = Exported.open(file, self.threads or None)
+        photos = make_photos(
+            self.val, exported.card, batch_size=self.batch_size, workers=0, alone=True
+        )
+        evaluator = photos.evaluator.fresh()
+        loader = loader_for(exported, self.val, photos.loader, self.batch_size)
+        for image_ids, logits in classify(exported, loader, "cpu", file.name):
+            evaluator.update(image_ids, logits)
+        score = evaluator.compute()
+        right = score["predicted"] == score["targets"]
+        return Answers(file.stat().st_size, [int(one) for one in right])
+
+
+def run_experiment(config: Prune) -> tuple[dict[str, Any], str]:
+    """Train each arm with each seed, in float and in 8 bits; what is done is not done again.
+
+    Returns:
+        What ``report.json`` holds, and the same for people.
+
+    Raises:
+        ValueError: If run, data or flags do not fit.
+        InterruptedRun: If a signal stopped it, after saving.
+    """
+    assert config.weights is not None
+    device = cli.prepare(config.common)
+    recipe = read_recipe(config)
+    folder = config.resume or new_run_folder(config.common, "prune")
+    pruned = prune_classifier(config.weights, config.alpha, config.command)
+    path = data_or_shapes(recipe.data, recipe.common.seed)
+    train, val = open_both(recipe, path)
+    if not isinstance(train, LabelledData) or not isinstance(val, LabelledData):
+        raise ValueError(f"--data {path}: the experiment needs photos in files, not in shards")
+    save_config(config, folder)
+    cut = folder / _CUT
+    if not (cut / WEIGHTS_NAME).exists():
+        measure(pruned, train, config.common.seed)
+        save_weights(cut / WEIGHTS_NAME, pruned.model.state_dict(), pruned.card)
+    networks = {
+        _WIDE: Network(_WIDE, read_card(config.weights)),
+        _CUT: Network(_CUT, pruned.card),
+        **{arm.name: Network(arm.name, pruned.card) for arm in ARMS},
+    }
+    with calibration_photos(train) as photos:
+        bench = _Bench(val, photos, recipe.fit.batch_size, config.common.threads)
+        networks[_WIDE].add(*bench.judge(config.weights, folder / _WIDE))
+        networks[_CUT].add(*bench.judge(cut, cut))
+        for number in range(config.seeds * len(ARMS)):
+            seed, arm = config.common.seed + number // len(ARMS), ARMS[number % len(ARMS)]
+            name = f"{arm.name}-seed{seed}"
+            cli.say(f"training {number + 1} of {config.seeds * len(ARMS)}: {name}")
+            run = arm_run(config, recipe, arm, seed, folder)
+            report = train_once(
+                run, train, val, path, folder=folder / name, outer=folder, device=device
+            )
+            networks[arm.name].add(*bench.judge(folder / name, folder / name), report["minutes"])
+    return write_experiment(config, list(networks.values()), folder, photos=len(val))
+
+
+def read_recipe(config: Prune) -> TrainCls:
+    """How the wide network was trained, on the data that the experiment is to use.
+
+    Raises:
+        ValueError: If the weights are not in a run folder of ``train_cls.py``.
+    """
+    assert config.weights is not None
+    file = config.weights / CONFIG_NAME
+    if not file.exists():
+        raise ValueError(
+            f"{config.weights}: --experiment takes data and recipe from the run of the wide "
+            f"network; name a run folder of tools/train_cls.py (there is no {CONFIG_NAME})"
+        )
+    try:
+        recipe = from_json(TrainCls, json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file}: not of tools/train_cls.py ({error})") from error
+    return replace(
+        recipe,
+        data=config.data or recipe.data,
+        val=None if config.data else recipe.val,
+        classes=config.classes or (None if config.data else recipe.classes),
+    )
+
+
+def arm_run(config: Prune, recipe: TrainCls, arm: Arm, seed: int, folder: Path) -> TrainCls:
+    """One training: the wide network's recipe at the narrow width, for ``--epochs``.
+
+    Only the last epoch is evaluated, so no arm is chosen by the photos it is measured on. All
+    layers learn at one rate, also where the wide network was fine-tuned otherwise. The teacher's
+    answers are stored for both arms that it teaches, where the recipe leaves pictures whole.
+    """
+    loss = recipe.loss
+    whole = (loss.mixup, loss.cutmix, loss.progressive) == (0, 0, 1)
+    store = folder / f"targets-seed{seed}" if whole else None
+    taught = DistillSpec(str(config.weights), targets=store)
+    return replace(
+        recipe,
+        weights=folder / _CUT if arm.is_pruned else None,
+        resume=None,
+        grid=(),
+        command=config.command,
+        model=replace(recipe.model, alpha=config.alpha),
+        distill=taught if arm.is_taught else DistillSpec(),
+        fit=replace(
+            recipe.fit,
+            epochs=config.epochs,
+            eval_every=config.epochs,
+            frozen_epochs=0,
+            layer_decay=1.0,
+        ),
+        workers=config.workers,
+        common=replace(config.common, seed=seed),
+    )
+
+
+@contextmanager
+def calibration_photos(train: LabelledData) -> Iterator[Path]:
+    """Some training photos of all classes, in a folder that goes when the block ends."""
+    picked = np.linspace(0, len(train) - 1, min(_CALIBRATION, len(train))).round().astype(int)
+    with tempfile.TemporaryDirectory() as folder:
+        for index in picked.tolist():
+            file = Path(folder) / f"{index:07d}.png"
+            if not cv2.imwrite(str(file), train.image(index)[..., ::-1]):
+                raise OSError(f"{file}: cannot be written")
+        yield Path(folder)

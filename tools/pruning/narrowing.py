@@ -1,0 +1,90 @@
+"""Pruning a classifier to a file: from the flags to what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from configs.classification import TrainCls
+from configs.prune import Prune
+from tasks.batchnorm import CALIBRATION_BATCHES, measure_batchnorm
+from tasks.card import read_card, save_weights
+from tasks.classification.prune import Pruned, prune_classifier
+from tasks.classification.spec import ClassifierSpec
+from tools.classification.classifying import classifier_cost
+from tools.classification.photos import Data, open_data, training_loader
+from tools.shared import cli
+
+# Of the batches that batch norm is measured on.
+_BATCH = 64
+
+
+def prune_to_file(config: Prune) -> tuple[dict[str, Any], str]:
+    """Prune to a weights file.
+
+    Returns:
+        The result for programs and for people.
+
+    Raises:
+        ValueError: If weights, data or flags do not fit.
+    """
+    assert config.weights is not None
+    cli.prepare(config.common)
+    out = config.out_file()
+    pruned = prune_classifier(config.weights, config.alpha, config.command)
+    if config.data is not None:
+        measure(pruned, open_data(config.data, "train", config.classes), config.common.seed)
+    save_weights(out, pruned.model.state_dict(), pruned.card)
+    return told(config.weights, pruned, out)
+
+
+def measure(pruned: Pruned, data: Data, seed: int) -> None:
+    """Measure batch norm of a pruned classifier anew, on some training photos as they are.
+
+    Args:
+        pruned: Whose model is changed.
+        data: To train on; its classes do not matter.
+        seed: Which photos are taken.
+    """
+    seen, base = pruned.card.flavour.input, TrainCls()
+    looks = replace(
+        base,
+        model=pruned.model.spec,
+        augment="none",
+        crop=seen.crop,
+        interpolation=seen.interpolation,
+        fit=replace(base.fit, batch_size=min(_BATCH, len(data))),
+        cache=False,
+        common=replace(base.common, seed=seed),
+    )
+    loader = training_loader(looks, data, workers=0)
+    pairs = zip(range(CALIBRATION_BATCHES), loader, strict=False)
+    measure_batchnorm(pruned.model, [batch["images"] for _, batch in pairs])
+    loader.close()
+
+
+def told(weights: Path, pruned: Pruned, out: Path) -> tuple[dict[str, Any], str]:
+    """What was cut and what is left, for programs and for people."""
+    card = read_card(weights)
+    classes = len(card.classes)
+    wide, narrow = ClassifierSpec(**card.model), pruned.model.spec
+    before, after = classifier_cost(wide, classes), classifier_cost(narrow, classes)
+    layers = [f"conv{index}" for index in range(len(pruned.shares))]
+    worst = min(range(len(layers)), key=lambda index: pruned.shares[index])
+    data = {
+        "file": str(out),
+        "bytes": out.stat().st_size,
+        "model": narrow.to_json(),
+        "before": {"mult_adds": before.mult_adds, "params": before.params},
+        "after": {"mult_adds": after.mult_adds, "params": after.params},
+        "energy_kept": dict(zip(layers, pruned.shares, strict=True)),
+    }
+    text = (
+        f"{out}: alpha {narrow.alpha:g}, {out.stat().st_size / 1e6:.2f} MB\n"
+        f"  before  {before}\n  after   {after}\n"
+        f"  of what a layer brings to the next, {100 * pruned.shares[worst]:.0f} % "
+        f"({layers[worst]}) to {100 * max(pruned.shares):.0f} % stays\n"
+        f"fine-tune it: tools/train_cls.py --data PATH --weights {out} --teacher {weights}"
+    )
+    return data, text

@@ -1,0 +1,1 @@
+"""What every tool shares: flags, run folders, grids, cards, the data doctor's rounds."""

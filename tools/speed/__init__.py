@@ -1,0 +1,1 @@
+"""Times and sizes on this machine: benchmarks, and the choice for a budget."""

@@ -1,0 +1,143 @@
+"""What is known of a network's accuracy, and who says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from configs.paper import ClassifierRow, DetectorRow, Model
+from configs.paper_tables import TABLES
+from configs.published import TF_SLIM, TF_ZOO
+from tools.paper_tables.runs import Run, find_runs, metrics_of
+
+Origin = Literal["paper", "tensorflow", "runs"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What the networks of a task are compared by.
+
+    Attributes:
+        name: In cards and in the paper's tables.
+        title: For people, in percent.
+    """
+
+    name: str
+    title: str
+
+
+METRICS: dict[str, Metric] = {
+    "classification": Metric("top1", "top-1 %"),
+    "detection": Metric("AP", "COCO AP %"),
+    "geolocation": Metric("km200", "% within 200 km"),
+    "face_attributes": Metric("mean_ap", "mean AP %"),
+    "face_embedding": Metric("accuracy", "accuracy %"),
+}
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """One figure, which is compared with others of its origin alone.
+
+    Attributes:
+        percent: The figure.
+        origin: Who says so.
+        told: The same in words.
+    """
+
+    percent: float
+    origin: Origin
+    told: str
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A network of the grid.
+
+    Attributes:
+        task: What for.
+        framework: Of a detector, else empty.
+        alpha: Width multiplier.
+        size: Side of its input in pixels.
+    """
+
+    task: str
+    framework: str
+    alpha: float
+    size: int
+
+    @property
+    def name(self) -> str:
+        """For people: ``ssd300 0.75-240``, as the paper writes it."""
+        return f"{self.framework or 'MobileNet'} {self.alpha:g}-{self.size}"
+
+
+def known_accuracies(shape: Shape, precision: str) -> list[Accuracy]:
+    """What was printed of a network; of the paper's, which are float, nothing for 8 bits."""
+    found = [_printed(shape)] if precision == "float32" else []
+    found.append(_tensorflow(shape, precision))
+    return [accuracy for accuracy in found if accuracy is not None]
+
+
+def _printed(shape: Shape) -> Accuracy | None:
+    """The first row of the paper's tables that is this network."""
+    metric = METRICS[shape.task].name
+    for table in TABLES:
+        if table.task != shape.task or metric not in table.metrics:
+            continue
+        column = table.metrics.index(metric)
+        for row in table.rows:
+            if row.accuracy and _is_shape(row.model, shape):
+                told = f"printed in the paper, table {table.number}"
+                return Accuracy(float(row.accuracy[column]), "paper", told)
+    return None
+
+
+def _is_shape(model: Model | None, shape: Shape) -> bool:
+    if not isinstance(model, ClassifierRow | DetectorRow):
+        return False
+    spec = model.spec
+    if spec.backbone != "mobilenet_v1" or (spec.alpha, spec.size) != (shape.alpha, shape.size):
+        return False
+    if isinstance(model, DetectorRow):
+        return model.spec.framework == shape.framework
+    return model.spec.variant == "standard"
+
+
+def _tensorflow(shape: Shape, precision: str) -> Accuracy | None:
+    if shape.task == "classification":
+        table, told = TF_SLIM, "published with TF-slim's weights"
+    elif shape.framework == "ssd300":
+        table, told = TF_ZOO, "published in TensorFlow's detection zoo"
+    else:
+        return None
+    pair = table.get((shape.alpha, shape.size))
+    if pair is None:
+        return None
+    return Accuracy(pair[precision == "int8"], "tensorflow", told)
+
+
+def own_runs(folders: Sequence[Path], task: str) -> list[tuple[Run, Accuracy]]:
+    """Finished runs of a task that were measured, with their accuracies.
+
+    Raises:
+        ValueError: If they tell apart different classes, so that their figures are no match.
+    """
+    metric = METRICS[task]
+    found: list[tuple[Run, Accuracy]] = []
+    for run in find_runs(folders):
+        values = metrics_of(run, (metric.name,))
+        if run.card.task == task and values:
+            told = f"measured in {run.folder}"
+            found.append((run, Accuracy(values[0], "runs", told)))
+    for run, _ in found[1:]:
+        first = found[0][0]
+        if set(run.card.classes.names) != set(first.card.classes.names):
+            raise ValueError(
+                f"--runs: {first.folder} has {len(first.card.classes)} classes and {run.folder} "
+                f"{len(run.card.classes)} others: their accuracies cannot be compared; name "
+                "folders of runs on one data set"
+            )
+    return found

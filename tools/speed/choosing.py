@@ -1,0 +1,214 @@
+"""A grid of networks measured on this machine, and joined with what is known of their accuracy."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import product
+from typing import Any
+
+from configs.choose import By, Choose
+from tasks.deploy.latency import chip
+from tasks.spec import WEIGHTS_NAME
+from tools.paper_tables.runs import Run
+from tools.shared import cli
+from tools.speed.accuracies import METRICS, Accuracy, Origin, Shape, known_accuracies, own_runs
+from tools.speed.budget import Option, Verdict, decide, front
+from tools.speed.choice_page import as_text, draw_front, write_page
+from tools.speed.measuring import Measurement, Network, measure_networks
+from tools.speed.random_models import random_source
+from tools.speed.subjects import load_source
+
+MEASURED_NAME, RESULT_NAME = "measured.json", "choose.json"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network in one precision, measured.
+
+    Attributes:
+        name: For people.
+        size: Side of its input in pixels.
+        precision: ``float32`` or ``int8``.
+        measured: Time, size and cost.
+        accuracies: All that is known, each with its origin.
+        command: How to come by it.
+    """
+
+    name: str
+    size: int
+    precision: str
+    measured: Measurement
+    accuracies: tuple[Accuracy, ...]
+    command: str
+
+    def by(self, origin: Origin) -> Accuracy | None:
+        """What one origin says."""
+        return next((one for one in self.accuracies if one.origin == origin), None)
+
+    def option(self, origin: Origin) -> Option:
+        """For the choice, by the accuracies of one origin."""
+        told = self.by(origin)
+        found = self.measured
+        return Option(
+            self.name, found.ms, found.mb, found.mult_adds, told.percent if told else None
+        )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Everything that was found.
+
+    Attributes:
+        rows: Networks, by rising time.
+        origin: Whose accuracies were compared.
+        verdict: What the budget leads to.
+        front: Names on the Pareto front of accuracy over time.
+        where: Chip, runtime and threads.
+    """
+
+    rows: tuple[Row, ...]
+    origin: Origin
+    verdict: Verdict
+    front: tuple[str, ...]
+    where: str
+
+    def row(self, option: Option | None) -> Row | None:
+        """The row of an option."""
+        return next((row for row in self.rows if option and row.name == option.name), None)
+
+
+def choose(args: Choose) -> tuple[dict[str, Any], str]:
+    """Measure, compare, decide, and write the page.
+
+    Returns:
+        The result for programs and for people.
+
+    Raises:
+        ValueError: If runs or the file of what was measured cannot be used.
+    """
+    cli.prepare(args.common)
+    threads = args.common.threads or os.cpu_count() or 1
+    own = own_runs(args.runs, args.task)
+    networks = [*_grid(args), *(_own_network(run, args) for run, _ in own)]
+    where, measured = measure_networks(args, networks, args.folder / MEASURED_NAME, threads)
+    told = {_own_network(run, args).key: accuracy for run, accuracy in own}
+    rows = sorted(
+        (
+            _row(network, precision, found, told.get(network.key))
+            for network in networks
+            for precision in args.precision
+            if (found := measured.get((network.key, precision))) is not None
+        ),
+        key=lambda row: row.measured.ms,
+    )
+    if not rows:
+        raise ValueError("none of these networks can be measured")
+    origin = choose_origin(args.by, rows)
+    options = [row.option(origin) for row in rows]
+    verdict = decide(options, args.latency_ms, args.size_mb)
+    best = tuple(option.name for option in front(options, lambda o: o.ms))
+    choice = Choice(tuple(rows), origin, verdict, best, f"{chip()}, {where}")
+    result = as_json(args, choice)
+    figures = draw_front(args, choice)
+    write_page(args, choice, figures)
+    cli.write_json(args.folder / RESULT_NAME, result)
+    return result, as_text(args, choice)
+
+
+def choose_origin(by: By, rows: Sequence[Row]) -> Origin:
+    """Whose accuracies to compare: as asked; own runs; else who tells of most networks."""
+    if by != "auto":
+        return by
+    counts = Counter(one.origin for row in rows for one in row.accuracies)
+    if counts["runs"]:
+        return "runs"
+    return "tensorflow" if counts["tensorflow"] > counts["paper"] else "paper"
+
+
+def _grid(args: Choose) -> list[Network]:
+    """The networks of the grid."""
+    framework = args.framework if args.task == "detection" else ""
+    found = []
+    for alpha, size in product(args.alpha, args.resolutions):
+        shape = Shape(args.task, framework, alpha, size)
+        open_it = partial(
+            random_source, args.task, alpha, size, framework=args.framework, seed=args.common.seed
+        )
+        key = f"{args.task} {shape.name}"
+        found.append(Network(key, shape.name, size, open_it, _train_command(shape), shape))
+    return found
+
+
+def _own_network(run: Run, args: Choose) -> Network:
+    """A finished run, known again by its folder and when its weights were written."""
+    weights = run.folder / WEIGHTS_NAME
+    key = f"run {run.folder.resolve()} {weights.stat().st_mtime_ns}"
+    open_it = partial(load_source, run.folder, args.common)
+    size = int(run.card.flavour.input.size)
+    return Network(key, str(run.folder), size, open_it, f"tools/export.py {run.folder}")
+
+
+def _train_command(shape: Shape) -> str:
+    tools = {
+        "classification": "train_cls",
+        "detection": f"train_det.py --framework {shape.framework}",
+        "geolocation": "train_geo",
+        "face_attributes": "train_attr",
+        "face_embedding": "train_embed",
+    }
+    tool = tools[shape.task]
+    tool = tool if ".py" in tool else f"{tool}.py"
+    return f"tools/{tool} --data PATH --alpha {shape.alpha:g} --size {shape.size}"
+
+
+def _row(network: Network, precision: str, found: Measurement, own: Accuracy | None) -> Row:
+    told = known_accuracies(network.shape, precision) if network.shape else []
+    if own is not None and precision == "float32":  # A run's card holds no figure for 8 bits.
+        told = [own]
+    command = network.command
+    if precision == "int8":
+        start = "tools/export.py RUN" if network.shape else command
+        export = f"{start} --int8 --calibrate PHOTOS"
+        command = f"{command}, then {export}" if network.shape else export
+    name = f"{network.name} {precision}"
+    return Row(name, network.size, precision, found, tuple(told), command)
+
+
+def as_json(args: Choose, choice: Choice) -> dict[str, Any]:
+    """The result for programs."""
+    verdict = choice.verdict
+    named = {
+        name: row.name if (row := choice.row(option)) else None
+        for name, option in (
+            ("best", verdict.best),
+            ("nearest", verdict.nearest),
+            ("largest_of_unknown_accuracy", verdict.untold),
+        )
+    }
+    return {
+        "task": args.task,
+        "where": choice.where,
+        "budget": {"latency_ms": args.latency_ms, "size_mb": args.size_mb},
+        "metric": METRICS[args.task].title,
+        "by": choice.origin,
+        **named,
+        "reasons": list(verdict.reasons),
+        "front": list(choice.front),
+        "networks": [
+            {
+                "name": row.name,
+                "precision": row.precision,
+                "resolution": row.size,
+                **asdict(row.measured),
+                "mb": row.measured.mb,
+                "accuracies": [asdict(one) for one in row.accuracies],
+                "command": row.command,
+            }
+            for row in choice.rows
+        ],
+        "folder": str(args.folder),
+    }

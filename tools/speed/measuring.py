@@ -1,0 +1,241 @@
+"""Times and sizes of networks on this machine, kept so that they are measured once."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from tqdm import tqdm
+
+from backbone.layers import fold_batchnorm
+from configs.choose import Choose
+from datasets.images import Image
+from tasks.deploy.graph import make_graph
+from tasks.deploy.latency import WHOLE, Timed, chip, spreads, whole
+from tasks.deploy.network import cut_network, find_layers
+from tasks.deploy.onnx_file import write_facts, write_onnx
+from tasks.deploy.quantize import quantise
+from tasks.deploy.ranges import choose_ranges, measure
+from tasks.deploy.runtime import Exported
+from tools.deploy.sources import Source
+from tools.shared import cli
+from tools.speed.accuracies import Shape
+from tools.speed.benchmarking import drawn_photo, run_turns
+from tools.speed.subjects import cost_of
+
+_WARMUP = 3
+_RANGE_PICTURES = 2
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a network takes.
+
+    Attributes:
+        ms: Median time from a decoded photo to its answer, milliseconds.
+        p10: Tenth percentile.
+        p90: Ninetieth percentile.
+        bytes: Of its file.
+        mult_adds: For a photo.
+        rounds: That it was timed in.
+    """
+
+    ms: float
+    p10: float
+    p90: float
+    bytes: int
+    mult_adds: int
+    rounds: int
+
+    @property
+    def mb(self) -> float:
+        """Millions of bytes of its file."""
+        return self.bytes / 1e6
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is to be measured.
+
+    Attributes:
+        key: It is known again by.
+        name: For people.
+        size: Side of its input in pixels.
+        open: Builds or loads it.
+        command: How to come by it.
+        shape: Of the grid; None for an own run.
+    """
+
+    key: str
+    name: str
+    size: int
+    open: Callable[[], Source]
+    command: str
+    shape: Shape | None = None
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A network in one precision, ready to be timed."""
+
+    call: Timed
+    bytes: int
+    mult_adds: int
+
+
+Found = dict[tuple[str, str], Measurement]
+
+
+def measure_networks(
+    args: Choose, networks: Sequence[Network], file: Path, threads: int
+) -> tuple[str, Found]:
+    """Measure what is not known yet, and keep it.
+
+    Args:
+        args: Runtime, precisions, rounds, and whether to measure all anew.
+        networks: To be measured.
+        file: Where measurements are kept, by chip, runtime and threads.
+        threads: To compute with.
+
+    Returns:
+        Runtime and threads in words; measurements by network and precision, without what cannot
+        be computed in 8 bits.
+
+    Raises:
+        ValueError: If the file was not written by this tool, or a network cannot be built.
+    """
+    where = f"{_version(args.runtime)}, {threads} thread{'s' * (threads > 1)}"
+    known = _read(file)
+    here = known.setdefault(f"{chip()}, {where}", {})
+    missing = [
+        (network, wanted)
+        for network in networks
+        if (
+            wanted := [p for p in args.precision if args.again or f"{network.key} {p}" not in here]
+        )
+    ]
+    if missing:
+        for (key, precision), one in _measure(args, missing, threads).items():
+            here[f"{key} {precision}"] = asdict(one)
+        cli.write_json(file, known)
+    found: Found = {
+        (network.key, precision): _measurement(here[name], file)
+        for network in networks
+        for precision in args.precision
+        if (name := f"{network.key} {precision}") in here
+    }
+    return where, found
+
+
+def _version(runtime: str) -> str:
+    if runtime == "onnxruntime":
+        import onnxruntime
+
+        return f"ONNX Runtime {onnxruntime.__version__}"
+    import torch
+
+    return f"PyTorch {torch.__version__}"
+
+
+def _read(file: Path) -> dict[str, dict[str, Any]]:
+    if not file.exists():
+        return {}
+    try:
+        known = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file}: not what choose.py keeps there ({error}); delete it") from error
+    if not isinstance(known, dict) or not all(isinstance(row, dict) for row in known.values()):
+        raise ValueError(f"{file}: not what choose.py keeps there; delete it")
+    return known
+
+
+def _measurement(row: Any, file: Path) -> Measurement:
+    if not isinstance(row, dict) or row.keys() != {one.name for one in fields(Measurement)}:
+        raise ValueError(f"{file}: of another version; delete it")
+    return Measurement(**row)
+
+
+def _measure(
+    args: Choose, missing: Sequence[tuple[Network, Sequence[str]]], threads: int
+) -> Found:
+    """Make all ready, then time them in turn."""
+    photo = drawn_photo(args.common.seed)
+    prepare = _ready_export if args.runtime == "onnxruntime" else _ready_model
+    ready: dict[tuple[str, str], _Ready] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for network, wanted in tqdm(missing, "making ready", unit="network"):
+            for precision, one in prepare(network, wanted, photo, Path(folder), threads):
+                ready[network.key, precision] = one
+    names = {str(number): pair for number, pair in enumerate(ready)}
+    calls = {name: ready[pair].call for name, pair in names.items()}
+    found: Found = {}
+    for name, rows in run_turns(calls, args.rounds, _WARMUP, "timing").items():
+        time, one = spreads(rows)[WHOLE], ready[names[name]]
+        ms, p10, p90 = (round(value, 4) for value in (time.ms, time.p10, time.p90))
+        found[names[name]] = Measurement(ms, p10, p90, one.bytes, one.mult_adds, args.rounds)
+    return found
+
+
+def _ready_model(
+    network: Network, _wanted: Sequence[str], photo: Image, _folder: Path, _threads: int
+) -> list[tuple[str, _Ready]]:
+    """PyTorch, as predict.py uses it; its file is that of the weights."""
+    source = network.open()
+    predict = source.predict()
+    size = sum(value.nbytes for value in source.model.state_dict().values())
+    call = whole(lambda: predict([photo]))
+    return [("float32", _Ready(call, size, cost_of(source.model).mult_adds))]
+
+
+def _ready_export(
+    network: Network, wanted: Sequence[str], photo: Image, folder: Path, threads: int
+) -> list[tuple[str, _Ready]]:
+    """ONNX Runtime; 8 bits with ranges that mean nothing, which takes the same time."""
+    source = network.open()
+    graph = make_graph(source.model, source.card.flavour.input, temperature=source.temperature)
+    mult_adds = cost_of(source.model).mult_adds
+    file = folder / "float32.onnx"
+    write_onnx(graph, source.card, source.facts(), file, dynamic=False)
+    found = []
+    for precision in wanted:
+        chosen = file
+        if precision == "int8":
+            chosen = folder / "int8.onnx"
+            try:
+                write_int8(source, file, chosen)
+            except ValueError as error:
+                cli.say(f"warning: {network.name} in 8 bits is left out: {error}")
+                continue
+        exported = Exported.open(chosen, threads)
+        call = whole(lambda exported=exported: exported([photo]))  # type: ignore[misc]
+        found.append((precision, _Ready(call, chosen.stat().st_size, mult_adds)))
+    return found
+
+
+def write_int8(source: Source, file: Path, to: Path) -> None:
+    """The plainest 8-bit network, to be timed: ranges of noise, a scale per channel.
+
+    Args:
+        source: The model.
+        file: Its float export.
+        to: To write.
+
+    Raises:
+        ValueError: If the export does not hold the model's layers.
+    """
+    model = onnx.load(str(file))
+    layers = find_layers(model, fold_batchnorm(source.model))
+    size = source.model.spec.size
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(-1, 1, (_RANGE_PICTURES, 1, 3, size, size)).astype(np.float32)
+    ranges = choose_ranges(
+        measure(cut_network(model, layers), layers, list(noise)), layers, "min-max"
+    )
+    onnx.save(quantise(model, layers, ranges), str(to))
+    write_facts(to, {**source.facts(), "precision": "int8"})

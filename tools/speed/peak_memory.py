@@ -1,0 +1,72 @@
+"""The peak of memory of one model answering one photo, in a process of its own.
+
+    python -m tools.speed.peak_memory RUN_OR_WEIGHTS_OR_EXPORT_OR_PEER THREADS
+
+prints the most that the process ever held in memory, in bytes: interpreter, libraries and model.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from configs.common import Common
+from tasks.deploy.runtime import Exported, Image, is_export
+
+_ROOT = Path(__file__).resolve().parent.parent
+_PHOTO = (480, 640, 3)
+
+
+def peak_memory(name: str, threads: int) -> int | None:
+    """Bytes; None where the system does not tell, or the model cannot be run.
+
+    Args:
+        name: Run folder, weights file, export, or name of a peer.
+        threads: To compute with.
+    """
+    command = [sys.executable, "-m", "tools.speed.peak_memory", name, str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_ROOT)
+    last = done.stdout.split()[-1:]
+    return int(last[0]) if done.returncode == 0 and last else None
+
+
+def main() -> None:
+    """Answer one photo, and print what it took."""
+    name, threads = sys.argv[1], int(sys.argv[2])
+    photo = np.random.default_rng(0).integers(256, size=_PHOTO, dtype=np.uint8)
+    if is_export(Path(name)):
+        Exported.open(Path(name), threads)([photo])
+    else:
+        _answer_with_torch(name, threads, photo)
+    print(own_peak())
+
+
+def _answer_with_torch(name: str, threads: int, photo: Image) -> None:
+    from tools.shared import cli
+    from tools.speed.peers import is_peer, open_peer
+    from tools.speed.subjects import load_source
+
+    common = Common(threads=threads, device="cpu")
+    cli.prepare(common)
+    if is_peer(name):
+        open_peer(name).answer([photo])
+    else:
+        load_source(Path(name), common).predict()([photo])
+
+
+def own_peak() -> int:
+    """The most that this process has held in memory, in bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux: unlike getrusage's, not inherited from the parent.
+        rows = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        return int(rows["VmHWM"].split()[0]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+if __name__ == "__main__":
+    main()
