@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+import tyro
 
 from backbone.spec import BackboneName, Variant
 from tasks.spec import flag_of
@@ -17,14 +19,14 @@ class ClassifierSpec:
 
     backbone: BackboneName = "mobilenet_v1"
     """Body of the network."""
-    alpha: float = 1.0
+    alpha: Annotated[float, tyro.conf.arg(aliases=("--width",))] = 1.0
     """Width multiplier of MobileNet, above 0; 1, .75, .5, .25 in the paper."""
     variant: Variant = "standard"
     """Of MobileNet: shallow (table 5), full_conv (table 4), conv_head (one more 1x1 convolution at
     the end, as timm's mobilenetv1_100h), or where batch norm and activation stand in a block."""
     stem_stride: int = 2
     """Of MobileNet's first convolution; 1 keeps four times the pixels, for small pictures."""
-    size: int = 224
+    size: Annotated[int, tyro.conf.arg(aliases=("--resolution",))] = 224
     """Side of the square input in pixels, 32 or more: the paper's resolution multiplier."""
 
     def __post_init__(self) -> None:

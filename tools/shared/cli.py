@@ -22,7 +22,7 @@ from configs.common import Common
 
 Config = TypeVar("Config")
 DONE, FAULT, BAD_INPUT = 0, 1, 2
-_OURS = Path(__file__).resolve().parent.parent
+_OURS = Path(__file__).resolve().parents[2]
 
 
 def parse(cls: type[Config], default: Config | None = None) -> Config:

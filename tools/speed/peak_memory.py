@@ -17,7 +17,7 @@ import numpy as np
 from configs.common import Common
 from tasks.deploy.runtime import Exported, Image, is_export
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 _PHOTO = (480, 640, 3)
 
 
