@@ -176,6 +176,17 @@ class Search:
             if self._judge(name, replace(equal, method=method)):
                 self.truth = equal
 
+    def take_naive(self, channel: State) -> None:
+        """Go back to a scale per channel without remedies.
+
+        Args:
+            channel: As :meth:`naive` gave it.
+        """
+        self.state = self.chosen = channel
+        self.truth, self.correct = self.original, False
+        self.steps = [replace(step, kept=False) for step in self.steps]
+        self.best = next(step.sqnr for step in self.steps if "scale per channel" in step.name)
+
     def leave_in_float(self) -> bool:
         """Leave some of the layers that suffer most in float, where that helps."""
         state, helped = self.state, False

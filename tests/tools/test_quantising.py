@@ -107,6 +107,26 @@ def test_a_loss_above_the_limit_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_naive_network_that_keeps_to_the_limit_is_taken(
+    source: Source,
+    float_file: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the one with remedies, though closer in its answers, does not."""
+    told = iter((90.0, 60.0, 89.5, 80.0))  # Float, per tensor, per channel, with remedies.
+    monkeypatch.setattr(
+        quantising, "open_scorer", lambda *_: Scorer("top-1", lambda _: next(told))
+    )
+    args = flags(tmp_path, photos, labelled=photos, max_drop=1.0)
+    result, text = write_int8(args, source, float_file)
+    assert result["scores"]["ours"] == 89.5
+    assert not any(step["kept"] for step in result["remedies"])
+    assert "float 90.0, int8 89.5" in text
+    assert Exported.open(tmp_path / "ants.int8.onnx", 1).facts["int8"]["remedies"] == []
+
+
 def test_without_labels_nothing_is_claimed(
     source: Source, float_file: Path, photos: Path, tmp_path: Path
 ) -> None:
