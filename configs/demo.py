@@ -19,7 +19,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class LimitSpec:
-    """What one visitor may ask for, so that nobody can fill the memory or stop the others."""
+    """What one visitor may ask for, so that nobody can fill the memory or hold it for long."""
 
     megabytes: float = 20.0
     """Largest request, in millions of bytes; a comparison of two photos is one request."""

@@ -43,8 +43,8 @@ class TrainMulti:
     tasks: tuple[str, ...] = ()
     """Heads to train, as classes=PHOTOS attributes=CELEBA boxes=COCO: NAME=DATA, or NAME for
     built-in pictures. Names: classes, breeds, attributes, places, embedding, boxes; data as the
-    tool of each task takes it. By default all but boxes, built-in. Heads that --weights holds go
-    on from there."""
+    tool of each task takes it. By default all but boxes, built-in. Named heads that --weights
+    holds go on from there."""
     add: tuple[str, ...] = ()
     """Heads that --weights has not, likewise; or NAME=FILE, a head's own file, which is attached
     as it is if it was trained on this very trunk."""

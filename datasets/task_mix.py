@@ -25,7 +25,7 @@ class TaskMix(Resumable[MixedBatch]):
     Args:
         loaders: Of training batches, by task.
         per_step: Tasks of a step: 0 is all; else so many are drawn for each step, a set of four
-            times the size twice as likely.
+            times the size twice as likely to be drawn first; none comes twice in a step.
         seed: Of these draws.
         steps: Of an epoch; 0 takes as many as show as many photos as all sets hold together.
 

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 from configs.multitask import TrainMulti, choose_multi_preset
-from tasks.multitask.spec import HEADS
 from tools.shared import cli
 from tools.shared.training_flags import read_flags
 
 
 def main() -> None:
     """Train, evaluate what was saved, report."""
-    given = any(word.partition("=")[0] in HEADS for word in sys.argv if "=" in word)
+    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    peek.add_argument("--tasks", nargs="*", default=[])
+    peek.add_argument("--add", nargs="*", default=[])
+    named, _ = peek.parse_known_args()
+    given = any("=" in word for word in (*named.tasks, *named.add))
 
     def choose(name: str, *, has_data: bool, has_weights: bool) -> TrainMulti:
         return choose_multi_preset(name, has_data=has_data or given, has_weights=has_weights)

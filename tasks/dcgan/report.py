@@ -84,8 +84,8 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
     _write_game(page, folder, data)
     page.section(
         "Nearest photos",
-        "Left: generated. Right: the training photo nearest to it by features. Twins are learned "
-        "by heart.",
+        "Left: generated. Right: the nearest by features of the training photos that were scored. "
+        "Twins are learned by heart.",
     )
     page.pictures(data.neighbours)
     page.write(folder / "report.html")

@@ -41,7 +41,8 @@ class OpenVinoSession:
 
     def run(self, images: Image) -> list[NDArray[Any]]:
         """Outputs for photos (N, H, W, 3)."""
-        found = self._model([images])
+        # A request of its own: what the model keeps of the last one is another thread's too.
+        found = self._model.create_infer_request().infer([images])
         return [found[k].copy() for k in range(len(self.outputs))]
 
 

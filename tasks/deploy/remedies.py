@@ -1,7 +1,7 @@
 """The search for an 8-bit network that answers as the float one: naive first, then remedies.
 
 Each remedy is kept if the answers on photos that nothing was measured on come closer to the float
-network's. Labelled photos, where there are any, do not choose: they judge what was chosen.
+network's. Labelled photos, where there are any, judge what was chosen, and may send back to naive.
 """
 
 from __future__ import annotations

@@ -36,21 +36,29 @@ def tile(image: Image, side: int = TILE) -> Image:
 
 
 def draw_neighbours(
-    image: Image, neighbours: Sequence[tuple[Image, str, float]], threshold: float
+    image: Image, neighbours: Sequence[tuple[Image, str, float]], threshold: float | None
 ) -> Image:
     """A photo, and its nearest with name and distance; green where taken for the same person.
+
+    Where that is not known all frames are alike.
 
     Args:
         image: (H, W, 3) RGB.
         neighbours: Photo, name and squared distance of each, nearest first.
-        threshold: Distance up to which two photos are taken for one person.
+        threshold: Distance up to which two photos are taken for one person; None if unknown.
     """
     cells = [_cell(image, "", None, _ASKED)]
     cells += [
-        _cell(photo, name, distance, _SAME if distance <= threshold else _OTHER)
+        _cell(photo, name, distance, _frame_of(distance, threshold))
         for photo, name, distance in neighbours
     ]
     return np.concatenate(cells, axis=1)
+
+
+def _frame_of(distance: float, threshold: float | None) -> tuple[int, int, int]:
+    if threshold is None:
+        return _ASKED
+    return _SAME if distance <= threshold else _OTHER
 
 
 def _cell(image: Image, name: str, distance: float | None, colour: tuple[int, int, int]) -> Image:

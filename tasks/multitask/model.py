@@ -53,7 +53,7 @@ class MultiTaskNet(nn.Module):
                 model.body = body
         self.heads = nn.ModuleDict(dict(heads))
         self.balance = balance
-        if self.own_norms >= heads.keys():  # Nobody uses those of the trunk.
+        if heads and self.own_norms >= heads.keys():  # Nobody uses those of the trunk.
             for module in body.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.requires_grad_(False)

@@ -109,6 +109,15 @@ def test_one_pass_answers_as_each_model_does(own: tuple[str, ...]) -> None:
         net.answers(photo(48))
 
 
+def test_a_trunk_without_heads_learns_its_norms() -> None:
+    """Its norms are held only where heads have others; none that come later would."""
+    for own, held in (((), False), (tuple(models()), True)):
+        body = make_net(own).body
+        assert body.layers[1].depthwise.bn.weight.requires_grad is not held
+    bare = MultiTaskNet(models()["classes"].body, {})
+    assert all(parameter.requires_grad for parameter in bare.body.parameters())
+
+
 def test_own_norms_on_common_convolutions() -> None:
     """Nobody's norms are another's, and no parameter is handed to the optimiser twice."""
     net = make_net(("classes", "attributes"))

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from tasks.card import Card, read_card
 from tasks.deploy.onnx_file import write_facts
+from tasks.deploy.openvino_file import OpenVinoSession, write_openvino
 from tasks.deploy.runtime import CARD_KEY, FACTS_KEY, Exported
 from tests.exports import CLASSES, POST, Exports, photos
 
@@ -151,3 +153,26 @@ def test_foreign_and_damaged_cards(exports: Exports, tmp_path: Path) -> None:
     again = Exported.open(file, 1)
     assert again.precision == "int8"
     assert again.card == exports.source("classifier").card
+
+
+def test_openvino_answers_threads_apart(tmp_path: Path) -> None:
+    """The page asks one model from several threads at once."""
+    pytest.importorskip("openvino")
+    x = onnx.helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, [None, None, None, 3])
+    y = onnx.helper.make_tensor_value_info("sum", onnx.TensorProto.FLOAT, None)
+    nodes = [
+        onnx.helper.make_node("Cast", ["images"], ["f"], to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node("ReduceMean", ["f"], ["sum"], keepdims=0),
+    ]
+    graph = onnx.helper.make_graph(nodes, "mean", [x], [y])
+    opset = onnx.helper.make_opsetid("", 18)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset]), str(tmp_path / "mean.onnx"))
+    write_openvino(tmp_path / "mean.onnx", {}, tmp_path / "mean.xml")
+    session = OpenVinoSession(tmp_path / "mean.xml", 1)
+
+    def ask(value: int) -> float:
+        return float(session.run(np.full((1, 300, 300, 3), value, np.uint8))[0])
+
+    values = list(range(1, 121))
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(ask, values)) == pytest.approx(values, abs=0.01)

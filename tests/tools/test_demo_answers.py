@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -18,6 +19,7 @@ from tests.tools.page_client import LIMITS, ask, picture_of, request, serving
 from tests.tools.page_models import CLASSES, TASKS, make_models, photo
 from tools.page.serving import PageServer
 from tools.page.showing import open_page
+from tools.page.uploads import decode_upload
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +164,16 @@ BAD = {
     "text_bomb": (png(9, 9, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(9**8)))), 422, "damag"),
     "scans": (scanned(500), 422, "501 scans"),
 }
+
+
+def test_bytes_that_look_like_scans_by_chance_are_no_attack() -> None:
+    """Two bytes are met by chance in any large file that is compressed."""
+    noise = np.random.default_rng(0).integers(0, 256, (2400, 1800, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG", compress_level=1)
+    data = file.getvalue()
+    assert data.count(b"\xff\xda") > 100
+    assert decode_upload(data, 10**7).shape == noise.shape
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -177,6 +177,11 @@ def test_heads_on_a_frozen_trunk_do_not_disturb_each_other(
     wrong = ("--weights", tmp_path / "three", "--tasks", f"classes={sets / 'embedding' / 'train'}")
     status, _, err = train("odd", *wrong, *frozen)
     assert (status, "has other classes than the head of" in err) == (2, True), err
+    status, _, err = train("odd", "--weights", run)
+    assert (status, "nothing to do; --tasks NAME=DATA trains" in err) == (2, True), err
+    faces = ("--tasks", f"embedding={sets / 'embedding'}", *frozen)
+    status, _, err = train("odd", "--weights", run, *faces, "--dim", 24)
+    assert (status, "--dim 24: the head embedding of" in err) == (2, True), err
     status, _, err = train("odd", "--weights", run, "--add", f"boxes={sets / 'boxes'}")
     assert (status, "has it; --tasks trains it further" in err) == (2, True), err
 

@@ -68,7 +68,7 @@ def predict_faces(args: Predict) -> tuple[dict[str, Any], str]:
         _NEAREST,
         itself=not args.gallery,
     )
-    threshold = float(card.metrics.get("threshold", 0.0))
+    threshold = card.metrics.get("threshold")
     names = [path for path, _ in theirs]
     folder.mkdir(parents=True, exist_ok=True)
     if args.draw:
@@ -144,7 +144,7 @@ def _nothing(image: Image, _found: Image) -> Image:
 
 
 def _draw(
-    file: Path, path: Path, row: list[Neighbour], names: list[Path], threshold: float
+    file: Path, path: Path, row: list[Neighbour], names: list[Path], threshold: float | None
 ) -> None:
     neighbours = [
         (read_image(names[k], upright=True), names[k].name, distance) for k, distance in row
@@ -157,7 +157,7 @@ def _result(
     photos: list[Path],
     rows: list[list[Neighbour]],
     names: list[Path],
-    threshold: float,
+    threshold: float | None,
     failures: list[str],
 ) -> tuple[dict[str, Any], str]:
     found = [
@@ -167,7 +167,7 @@ def _result(
                 {
                     "file": str(names[k]),
                     "distance": round(distance, 5),
-                    "same": distance <= threshold,
+                    "same": None if threshold is None else distance <= threshold,
                 }
                 for k, distance in row
             ],
@@ -178,9 +178,18 @@ def _result(
     cli.write_json(folder / "predictions.json", data)
     lines = []
     for path, row in list(zip(photos, rows, strict=True))[:_SHOWN]:
-        told = (f"{names[k].name} {d:.2f}{' (same)' * (d <= threshold)}" for k, d in row)
+        same = [threshold is not None and d <= threshold for _, d in row]
+        told = (
+            f"{names[k].name} {d:.2f}{' (same)' * yes}"
+            for (k, d), yes in zip(row, same, strict=True)
+        )
         lines.append(f"  {path}: {', '.join(told)}")
     if len(photos) > _SHOWN:
         lines.append(f"  ... and {len(photos) - _SHOWN} more")
-    lines.append(f"{len(photos)} photos, one person up to a distance of {threshold:.2f}: {folder}")
+    known = (
+        "no threshold was measured for this network"
+        if threshold is None
+        else f"one person up to a distance of {threshold:.2f}"
+    )
+    lines.append(f"{len(photos)} photos, {known}: {folder}")
     return {"folder": str(folder), "unreadable": failures, **data}, "\n".join(lines)

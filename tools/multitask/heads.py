@@ -99,6 +99,13 @@ def open_head(
             f"--tasks {name}={path}: has other classes than the head of {config.weights}; "
             f"--drop {name} first, then --add it in another run"
         )
+    for key, flag in (("dim", "--dim"), ("size", "--box-size" if name == "boxes" else "--size")):
+        theirs, ours = stored.card.model.get(key), head.card.model.get(key)
+        if theirs != ours:
+            raise ValueError(
+                f"{flag} {ours}: the head {name} of {config.weights} was trained with {theirs}; "
+                f"give {flag} {theirs}"
+            )
     fresh = head.model.state_dict()
     # Norms of its own stay behind where it gives them up; shapes are checked by torch.
     own = {key: value for key, value in stored.state.items() if key in fresh}

@@ -86,7 +86,20 @@ def make_plan(config: TrainMulti) -> Plan:
             stored = stored.attach(name, path)
         else:
             wanted[name] = path
+    if not (wanted or config.add or config.drop):
+        raise ValueError(
+            f"--weights {config.weights}: nothing to do; --tasks NAME=DATA trains its heads "
+            f"further ({', '.join(stored.heads)}), --add and --drop change which there are"
+        )
     plan = Plan(stored, {name: wanted[name] for name in HEADS if name in wanted})
+    norms = [
+        name for name in plan.wanted if name in stored.heads and stored.heads[name].owns_norms
+    ]
+    if norms and config.bn != "per-task":
+        cli.say(
+            f"note: --bn {config.bn}: {', '.join(norms)} had batch norm of their own in "
+            f"{config.weights} and give it up; --bn per-task keeps it"
+        )
     if wanted and plan.kept and config.bn != "frozen-trunk":
         name = plan.kept[0]
         raise ValueError(
@@ -207,6 +220,7 @@ def make_net(
     if plan.stored is not None:
         start = build_stored(plan.stored)
         trunk = start.body
+        trunk.requires_grad_(True)  # Norms that nobody used were held; now somebody may.
         for name in plan.kept:
             models[name], cards[name] = start.head(name), plan.stored.heads[name].card
             models[name].requires_grad_(False)

@@ -26,6 +26,7 @@ from tools.shared import cli
 CONSENT_NOTE = (
     "Do not identify people who have not agreed to it: in many places that is against the law."
 )
+_SAME = "Same person"
 _NEAREST = 5
 _ALIGNED = 112
 _NO_FACE = 422
@@ -63,8 +64,7 @@ def compare_faces(
     """
     refuse_other_alignment(card, path, config.standing, "the page")
     align = _aligner(config.detector, max(card.flavour.input.size, _ALIGNED))
-    # Without one nothing is taken for the same person.
-    threshold = float(card.metrics.get("threshold", 0.0))
+    threshold = card.metrics.get("threshold")
 
     def look(images: list[Image]) -> list[Vector]:
         return predictor([align(image) for image in images])
@@ -112,22 +112,30 @@ def _read_gallery(
     return photos, np.stack(vectors)
 
 
-def _verdict(distance: float, threshold: float) -> str:
-    return "Same person" if distance <= threshold else "Another person"
+def _verdict(distance: float, threshold: float | None) -> str:
+    if threshold is None:
+        return "Not known"
+    return _SAME if distance <= threshold else "Another person"
 
 
-def _tell_pair(images: list[Image], found: list[Vector], *, threshold: float) -> Reply:
+def _meaning(threshold: float | None) -> str:
+    if threshold is None:
+        return "no threshold was measured for this network (train_embed.py does, on pairs)"
+    return f"up to {threshold:.2f} counts as one person"
+
+
+def _tell_pair(images: list[Image], found: list[Vector], *, threshold: float | None) -> Reply:
     distance = float(np.clip(2 - 2 * found[0] @ found[1], 0, 4))
     verdict = _verdict(distance, threshold)
     return Reply(
         draw_neighbours(images[0], [(images[1], verdict, distance)], threshold),
         verdict,
-        f"at a distance of {distance:.2f}; up to {threshold:.2f} counts as one person",
+        f"at a distance of {distance:.2f}; {_meaning(threshold)}",
         (Column("measure"), Column("value", "number")),
         [
             ("squared distance, 0 to 4", distance),
             ("cosine similarity, -1 to 1", 1 - distance / 2),
-            ("threshold of the distance", threshold),
+            *([] if threshold is None else [("threshold of the distance", threshold)]),
         ],
     )
 
@@ -138,7 +146,7 @@ def _tell_nearest(
     *,
     photos: list[Path],
     gallery: Vector,
-    threshold: float,
+    threshold: float | None,
 ) -> Reply:
     row = nearest(np.stack(found[:1]), gallery, _NEAREST, itself=False)[0]
     names = [photos[k].name for k, _ in row]
@@ -146,14 +154,15 @@ def _tell_nearest(
         (read_image(photos[k], upright=True), name, distance)
         for (k, distance), name in zip(row, names, strict=True)
     ]
-    same = [name for name, (_, d) in zip(names, row, strict=True) if d <= threshold]
+    told = [_verdict(distance, threshold) for _, distance in row]
+    same = [name for name, verdict in zip(names, told, strict=True) if verdict == _SAME]
     return Reply(
         draw_neighbours(images[0], neighbours, threshold),
-        ", ".join(same) or "Nobody",
-        f"of {len(photos)} photos lies within {threshold:.2f}",
+        ", ".join(same) or ("Nobody" if threshold is not None else "Not known"),
+        f"of {len(photos)} photos; {_meaning(threshold)}",
         (Column("photo"), Column("squared distance", "number"), Column("verdict")),
         [
-            (name, distance, _verdict(distance, threshold))
-            for name, (_, distance) in zip(names, row, strict=True)
+            (name, distance, verdict)
+            for name, (_, distance), verdict in zip(names, row, told, strict=True)
         ],
     )

@@ -23,6 +23,7 @@ function setState(state, text) {
 function fail(text) {
   get("error").textContent = text;
   get("error").hidden = false;
+  get("answer").hidden = true; // It was of another photo.
   setState("failed", "");
 }
 
@@ -114,11 +115,14 @@ async function startCamera() {
     return;
   }
   get("error").hidden = true;
+  get("webcam").disabled = true; // Until it is allowed: a second one would never be stopped.
   try {
     camera = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch (error) {
     fail(`The webcam cannot be used: ${error.message}`);
     return;
+  } finally {
+    get("webcam").disabled = false;
   }
   get("webcam").textContent = "Stop the webcam";
   get("webcam").setAttribute("aria-pressed", "true");

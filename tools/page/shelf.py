@@ -77,13 +77,28 @@ class Shelf:
         self._open: OrderedDict[int, Answerer] = OrderedDict()
         self._lock = threading.Lock()
         # The first answer should not wait, and a mistake in what was named shows at once.
-        wanted = len(self._models) if config.models else 1
-        for number in range(min(wanted, _KEPT)):
-            self.open(number)
+        if config.models:
+            for number in range(min(len(self._models), _KEPT)):
+                self.open(number)
+        else:
+            self._open_newest()
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self._models)
+
+    def _open_newest(self) -> None:
+        """Open the first of those that were found; what cannot be opened is left out."""
+        while True:
+            try:
+                self.open(0)
+            except ValueError as error:
+                cli.say(f"warning: left out: {error}")
+                if len(self._models) == 1:
+                    raise
+                del self._models[0]
+            else:
+                return
 
     def describe(self) -> list[dict[str, Any]]:
         """What the page needs to know of each."""

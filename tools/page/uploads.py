@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
@@ -14,7 +15,8 @@ from tools.page.refusal import Refusal
 _KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _KNOWN = "JPEG, PNG, WebP, GIF or BMP"
 # A JPEG may ask to be gone over again thousands of times. Cameras and editors write 1 to 20 scans.
-_SCAN, _MOST_SCANS = b"\xff\xda", 100
+# Length and number of components tell a scan's head from two bytes that stand there by chance.
+_SCAN, _MOST_SCANS = re.compile(rb"\xff\xda\x00[\x08\x0a\x0c\x0e][\x01-\x04]"), 100
 # Names of the container that HEIC and AVIF share.
 _APPLE = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc", b"ftypavif")
 
@@ -41,10 +43,9 @@ def decode_upload(data: bytes, most_pixels: int) -> Image:
             f"the photo has {width} x {height} pixels, {width * height / 1e6:.0f} millions; at "
             f"most {most_pixels / 1e6:g} are taken (--megapixels)",
         )
-    if data.count(_SCAN) > _MOST_SCANS:
-        raise Refusal(
-            DAMAGED, f"the photo has {data.count(_SCAN)} scans, as no camera writes them"
-        )
+    scans = len(_SCAN.findall(data))
+    if scans > _MOST_SCANS:
+        raise Refusal(DAMAGED, f"the photo has {scans} scans, as no camera writes them")
     try:
         image = decode_image(data, "the photo", upright=True)
     except ValueError as error:

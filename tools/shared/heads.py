@@ -55,5 +55,8 @@ def head_file(weights: Path, head: str) -> Path:
     folder = weights if weights.is_dir() else weights.parent
     file = folder / HEADS_FOLDER / f"{head}.safetensors"
     if not file.exists():
-        raise ValueError(f"{file}: not there; {WEIGHTS_NAME} and {HEADS_FOLDER}/ belong together")
+        raise ValueError(
+            f"{file}: not there: an unfinished run (train_multi.py --resume) has no "
+            f"{HEADS_FOLDER}/ yet, and a finished one's belongs beside {WEIGHTS_NAME}"
+        )
     return file

@@ -113,14 +113,20 @@ def measure_networks(
     where = f"{_version(args.runtime)}, {threads} thread{'s' * (threads > 1)}"
     known = _read(file)
     here = known.setdefault(f"{chip()}, {where}", {})
+
+    def is_known(name: str) -> bool:
+        return not args.again and name in here and here[name]["rounds"] >= args.rounds
+
     missing = [
         (network, wanted)
         for network in networks
-        if (
-            wanted := [p for p in args.precision if args.again or f"{network.key} {p}" not in here]
-        )
+        if (wanted := [p for p in args.precision if not is_known(f"{network.key} {p}")])
     ]
     if missing:
+        if sum(len(wanted) for _, wanted in missing) < len(networks) * len(args.precision):
+            cli.say(
+                f"note: some times are of an earlier run ({file}); --again measures all in turns"
+            )
         for (key, precision), one in _measure(args, missing, threads).items():
             here[f"{key} {precision}"] = asdict(one)
         cli.write_json(file, known)
