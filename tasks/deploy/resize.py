@@ -29,8 +29,8 @@ class CentreSquare(nn.Module):
     """Pillow's antialiased resize of the short side, and its centre cut out.
 
     The same as ``datasets.label_transforms.centre_square``: the horizontal pass first, each
-    rounded to whole levels; a level differs by one where Pillow's fixed-point sum rounds
-    otherwise, which is rare.
+    rounded to whole levels. A sum that ends in a half is rounded either way by Pillow's fixed
+    point: that is rare, but for sides in a simple ratio (2 to 3) one pixel in four is a level off.
 
     Args:
         size: Side of the result in pixels.

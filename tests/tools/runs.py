@@ -1,6 +1,7 @@
 """Small training runs as real processes."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -59,12 +60,14 @@ def start(*args: object, processes: int = 1) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(file: Path, process: subprocess.Popen[str], seconds: float = 120) -> None:
-    """Wait until a running process has written a file."""
+def wait_for(file: Path, process: subprocess.Popen[str], seconds: float = 300) -> None:
+    """Wait until a running process has written a file; one that does not is killed."""
     end = time.monotonic() + seconds
     while not file.exists():
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, f"{file} did not come"
+        if time.monotonic() > end:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise AssertionError(f"{file} did not come: {process.communicate()}")
         time.sleep(0.02)
 
 
