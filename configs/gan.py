@@ -76,7 +76,8 @@ class TrainGan:
     """Run folder or weights file of the classifier in whose features pictures are scored; by
     default one is trained on the real photos first."""
     weights: Path | None = None
-    """Run folder or weights file of a trained generator, to --sample or --experiment with."""
+    """Run folder or weights file of a trained generator, to --sample or --experiment with, or to
+    score in the --features of another classifier."""
     sample: int = 0
     """Write so many pictures of each class to --out, a folder per class, and do nothing else;
     needs --weights."""
@@ -123,8 +124,10 @@ class TrainGan:
             raise ValueError(f"--arms {' '.join(self.arms)}: name each once, and one at least")
         if self.sample and self.weights is None:
             raise ValueError(f"--sample {self.sample}: needs --weights RUN, a trained generator")
-        if self.weights is not None and not (self.sample or self.experiment):
-            raise ValueError(f"--weights {self.weights}: goes with --sample N or --experiment")
+        if self.weights is not None and not (self.sample or self.experiment or self.features):
+            raise ValueError(
+                f"--weights {self.weights}: goes with --sample N, --experiment or --features"
+            )
 
     def train_cls(self, augment: LabelAugmentation, *, epochs: int, seed: int) -> TrainCls:
         """One of the classifiers: --cls-preset without mixing, its last weights kept.

@@ -53,7 +53,8 @@ class TrainMulti:
     only: tuple[str, ...] = ()
     """Files that name the classes to take, as classes=FILE breeds=FILE; all by default."""
     weights: Path | None = None
-    """Run folder or weights file to start from: of this tool, or any whose body is taken."""
+    """Run folder or weights file to start from: of this tool, or any whose body is taken. With
+    --add the network of a single task is a trunk whose head stays as it is."""
     resume: Path | None = None
     """Run folder to go on with after an interruption; its own configuration is used."""
     command: tyro.conf.Suppress[str] = ""

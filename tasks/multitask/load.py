@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from backbone.bodies import build_body
-from tasks.card import BODY_PREFIX, Card, load_into, spec_of
+from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 from tasks.classification.load import TASK as CLASSIFICATION
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
@@ -23,7 +23,16 @@ from tasks.geolocation.atlas import atlas_of
 from tasks.geolocation.load import CELLS_KEY, build_geolocator
 from tasks.geolocation.load import TASK as GEOLOCATION
 from tasks.multitask.model import HeadModel, MultiTaskNet
-from tasks.multitask.stored import State, Stored, read_stored
+from tasks.multitask.stored import State, Stored, StoredHead, multi_card, read_stored
+
+# What a network of one task is called as a head.
+_NAMES = {
+    CLASSIFICATION: "classes",
+    FACE_ATTRIBUTES: "attributes",
+    GEOLOCATION: "places",
+    FACE_EMBEDDING: "embedding",
+    DETECTION: "boxes",
+}
 
 
 def load_multi(path: Path) -> tuple[MultiTaskNet, dict[str, Card]]:
@@ -40,6 +49,29 @@ def load_multi(path: Path) -> tuple[MultiTaskNet, dict[str, Card]]:
     """
     stored = read_stored(path)
     return build_stored(stored), {name: head.card for name, head in stored.heads.items()}
+
+
+def as_stored(path: Path) -> Stored:
+    """A network of one task, seen as a trunk with one head.
+
+    Args:
+        path: Run folder or weights file.
+
+    Raises:
+        ValueError: If the file is missing or damaged, or is of a kind that is no trunk and head.
+    """
+    state, card = load_weights(path)
+    if card.task not in _NAMES or card.model.get("framework", "ssd300") != "ssd300":
+        kind = card.model.get("framework", card.task)
+        raise ValueError(f"{path}: {kind} is no trunk with a head; those are {', '.join(_NAMES)}")
+    body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
+    head = StoredHead(
+        {key: value for key, value in state.items() if key not in body}, replace(card, trunk="")
+    )
+    plain = ClassifierSpec(card.model["backbone"]).to_json()  # Not every task has all of it.
+    spec = {**plain, **{key: card.model[key] for key in plain if key in card.model}}
+    name = _NAMES[card.task]
+    return Stored(path, multi_card(spec, {name: card}, card=card), body, {name: head})
 
 
 def build_stored(stored: Stored) -> MultiTaskNet:

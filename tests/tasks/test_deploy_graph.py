@@ -109,7 +109,7 @@ def test_the_centre_is_pillows(
 def _near(found: NDArray[np.generic], wanted: NDArray[np.uint8]) -> None:
     """Sums that end in a half are rounded either way: by a level in each of two passes.
 
-    Of 4,000 random sizes 1 % are over .05 on average, those in a ratio such as 2 to 3; .26 at most.
+    Of 4,000 random sizes 1 % are over .05 on average, .26 at most: sides in ratios as 2 to 3.
     """
     apart = np.abs(found.astype(int) - wanted.astype(int))
     assert apart.max() <= 2

@@ -183,6 +183,21 @@ def test_samples_are_a_folder_per_class(run: Path, tool: Tool, tmp_path: Path) -
     assert np.abs(first.astype(int) - again).max() <= 1
 
 
+def test_scores_in_another_classifiers_features(
+    run: Path, data: tuple[Any, ...], tool: Tool, tmp_path: Path
+) -> None:
+    """In its own classifier's the figures are those of the run, whatever else the flags say."""
+    again = ("--weights", run, "--features", run / "features", "--out", tmp_path, "--json")
+    status, text, err = tool("train_gan", *data, *again)
+    assert status == 0, err
+    scores = json.loads((run / "report.json").read_text())["scores"]
+    for found, wanted in zip(json.loads(text)["scores"], scores, strict=True):
+        assert found == pytest.approx(wanted)
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "config.json", "report.html", "report.json"
+    }  # fmt: skip
+
+
 def test_the_experiment(
     run: Path, data: tuple[Any, ...], tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,7 +264,7 @@ def test_arms_are_of_one_length(breeds: Path) -> None:
     ("flags", "message"),
     [
         (("--sample", 5), "--sample 5: needs --weights RUN"),
-        (("--weights", "x"), "--weights x: goes with --sample N or --experiment"),
+        (("--weights", "x"), "--weights x: goes with --sample N"),
         (("--size", 50), "--size 50: choose one of 32, 64, 128"),
         (("--arms", "real", "real"), "--arms real real: name each once"),
         (("--features", "nowhere"), "nowhere: no such weights file or run folder"),

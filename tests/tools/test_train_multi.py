@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from datasets.demo_faces import draw_faces
 from datasets.demo_identities import draw_identities
 from datasets.demo_labels import draw_shapes
 from datasets.demo_places import draw_places
-from tasks.card import load_weights, read_card
+from tasks.card import load_weights, read_card, save_weights
 from tasks.multitask.cost import pass_costs
 from tasks.multitask.load import load_multi
 from tasks.multitask.stored import read_stored
@@ -184,6 +185,32 @@ def test_heads_on_a_frozen_trunk_do_not_disturb_each_other(
     assert (status, "--dim 24: the head embedding of" in err) == (2, True), err
     status, _, err = train("odd", "--weights", run, "--add", f"boxes={sets / 'boxes'}")
     assert (status, "has it; --tasks trains it further" in err) == (2, True), err
+
+
+def test_heads_join_the_network_of_a_single_task(
+    run: Path, sets: Path, train: Train, tmp_path: Path
+) -> None:
+    """A detector that somebody has answers as before, and for classes too."""
+    state, card = load_weights(run / "heads" / "boxes.safetensors")
+    alone = tmp_path / "detector.safetensors"
+    save_weights(alone, state, replace(card, trunk=""))
+    more = ("--weights", alone, "--add", f"classes={sets / 'classes'}")
+    frozen = ("--bn", "frozen-trunk", "--precision", "fp32")
+    status, _, err = train("both", *more, *frozen)
+    assert status == 0, err
+    both = read_stored(tmp_path / "both")
+    assert list(both.heads) == ["classes", "boxes"]
+    assert same(run, tmp_path / "both", "boxes")
+    assert both.fingerprint("boxes") == read_stored(run).fingerprint("boxes")
+    status, _, err = train("odd", *more)
+    assert (status, "the trunk would change under head 'boxes'" in err) == (2, True), err
+    save_weights(alone, state, replace(card, trunk="", folded=True))
+    status, _, err = train("odd", *more)
+    assert (status, "was folded away by its source" in err) == (2, True), err
+    other = {**card.model, "framework": "faster_rcnn_300"}
+    save_weights(alone, state, replace(card, trunk="", model=other))
+    status, _, err = train("odd", *more, *frozen)
+    assert (status, "faster_rcnn_300 is no trunk with a head" in err) == (2, True), err
 
 
 def test_a_stopped_run_goes_on_bit_for_bit(

@@ -13,7 +13,7 @@ import torch
 from backbone.cost import count_cost
 from configs.gan import TrainGan
 from datasets.labelled import LabelledData
-from tasks.card import Card, load_weights, save_weights
+from tasks.card import Card, find_weights, load_weights, read_card, save_weights
 from tasks.checkpoint import LAST_NAME, InterruptedRun
 from tasks.dcgan.draw import ROWS
 from tasks.dcgan.features import Judge
@@ -70,6 +70,8 @@ def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
     text = ""
     if card is None:
         data, text = train_generator(config, train, val, path, folder=folder, device=device)
+    elif config.features is not None:
+        data, text = score_generator(config, train, val, path, folder=folder, device=device)
     if config.experiment:
         generator, _ = load_generator(config.weights or folder)
         data["experiment"], more = run_experiment(
@@ -135,10 +137,10 @@ def train_generator(
         config, pictures, judge, path, folder=folder, device=device, watch=watch
     )
     held_out = Pictures.read(val, config.model.size).some(config.scored)
-    rows = score_rows(config, judge, held_out, folder=folder, device=device)
+    rows = score_rows(config, judge, held_out, weights=folder, device=device)
     state, card = load_weights(folder)
-    card = replace(card, metrics=rows[0].figures)
-    save_weights(folder / WEIGHTS_NAME, state, card)
+    save_weights(folder / WEIGHTS_NAME, state, replace(card, metrics=rows[0].figures))
+    near = neighbours(folder, judge, scored, config.common.seed, device)
     report = write_report(
         folder,
         ReportData(
@@ -149,22 +151,68 @@ def train_generator(
             features=judge.title,
             rows=rows,
             history=read_metrics(folder / METRICS_NAME),
-            neighbours=neighbours(folder, judge, scored, config.common.seed, device),
-            facts=[
-                ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
-                ("cost", generator_cost(config.model, len(card.classes))),
-                ("features", features),
-                ("trained on", data_text(train)),
-                ("held out", data_text(val)),
-                ("weights", card.source),
-            ],
+            neighbours=near,
+            facts=facts(card, config.model, train, val, features),
         ),
     )
-    text = result_text(report, rows, folder)
+    text = result_text(report, rows, folder, folder)
     if stopped:
         cli.say(text)
         raise InterruptedRun(stopped)
     return report, text
+
+
+def score_generator(
+    config: TrainGan,
+    train: LabelledData,
+    val: LabelledData,
+    path: Path,
+    *,
+    folder: Path,
+    device: str,
+) -> tuple[dict[str, Any], str]:
+    """Score a trained generator in the features of another classifier.
+
+    The arguments and the result are those of :func:`train_generator`; nothing is trained.
+
+    Raises:
+        ValueError: If data or flags do not fit.
+    """
+    assert config.weights is not None
+    watch = Stopwatch()
+    scored = Pictures.read(train, config.model.size).some(config.scored)
+    judge, features = make_judge(config, train, val, path, scored, folder=folder, device=device)
+    held_out = Pictures.read(val, config.model.size).some(config.scored)
+    rows = score_rows(config, judge, held_out, weights=config.weights, device=device)
+    report = write_report(
+        folder,
+        ReportData(
+            title=f"{config.weights.name}, scored on {path.name}",
+            command=config.command,
+            minutes=watch.minutes,
+            stopped="",
+            features=judge.title,
+            rows=rows,
+            history=(),
+            neighbours=neighbours(config.weights, judge, scored, config.common.seed, device),
+            facts=facts(read_card(config.weights), config.model, train, val, features),
+        ),
+    )
+    return report, result_text(report, rows, folder, config.weights)
+
+
+def facts(
+    card: Card, model: GanSpec, train: LabelledData, val: LabelledData, features: str
+) -> list[tuple[str, str]]:
+    """Rows of a report's summary."""
+    return [
+        ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
+        ("cost", generator_cost(model, len(card.classes))),
+        ("features", features),
+        ("photos", data_text(train)),
+        ("held out", data_text(val)),
+        ("weights", card.source),
+    ]
 
 
 def told_again(folder: Path) -> tuple[dict[str, Any], str]:
@@ -174,14 +222,14 @@ def told_again(folder: Path) -> tuple[dict[str, Any], str]:
     for kept in report["scores"]:
         figures = {name: kept[name] for name in MEANINGS}
         rows.append(ScoreRow(kept["name"], kept["pictures"], figures))
-    return report, result_text(report, rows, folder)
+    return report, result_text(report, rows, folder, folder)
 
 
-def result_text(report: dict[str, Any], rows: list[ScoreRow], folder: Path) -> str:
+def result_text(report: dict[str, Any], rows: list[ScoreRow], folder: Path, weights: Path) -> str:
     """The scores for people."""
     return (
         f"{report['measure']}\n{scores_text(rows)}\n\nreport: {folder / 'report.html'}\n"
-        f"weights: {folder / WEIGHTS_NAME}\ntook {report['minutes']:.1f} minutes"
+        f"weights: {find_weights(weights)}\ntook {report['minutes']:.1f} minutes"
     )
 
 
@@ -238,16 +286,16 @@ def fresh_gan(config: TrainGan, num_classes: int) -> Gan:
 
 
 def score_rows(
-    config: TrainGan, judge: Judge, held_out: Pictures, *, folder: Path, device: str
+    config: TrainGan, judge: Judge, held_out: Pictures, *, weights: Path, device: str
 ) -> list[ScoreRow]:
-    """Figures of the kept generator, of an untrained one, and of photos that no one has seen.
+    """Figures of a generator, of an untrained one, and of photos that no one has seen.
 
     The random numbers are others than those by which the kept weights were chosen. A Frechet
     distance depends on the number of pictures, so the generator is also scored on as many as
     there are held-out photos.
     """
     seed, labels = config.common.seed + 1, judge.labels
-    generator, _ = load_generator(folder)
+    generator, _ = load_generator(weights)
     untrained = fresh_gan(config, len(held_out.data.classes)).generator.eval()
     kept = judge.net.of_all(generate(generator, labels, seed, device, "scoring"))
     raw = judge.net.of_all(generate(untrained, labels, seed, device))
@@ -264,10 +312,10 @@ def score_rows(
 
 
 def neighbours(
-    folder: Path, judge: Judge, pictures: Pictures, seed: int, device: str
+    weights: Path, judge: Judge, pictures: Pictures, seed: int, device: str
 ) -> list[tuple[Picture, str]]:
     """Generated pictures of some classes, each beside the training photo nearest to it."""
-    generator, card = load_generator(folder)
+    generator, card = load_generator(weights)
     labels = np.arange(min(len(card.classes), ROWS), dtype=np.int64)
     made = generate(generator, labels, seed + 1, device)
     rows = nearest(judge.real, judge.net.of_all(made))

@@ -15,7 +15,7 @@ from tasks.engine import rank_and_world
 from tasks.history import METRICS_NAME, read_metrics
 from tasks.multitask.balance import Balance
 from tasks.multitask.cost import count_params, pass_costs
-from tasks.multitask.load import build_stored, load_multi
+from tasks.multitask.load import as_stored, build_stored, load_multi
 from tasks.multitask.model import HeadModel, MultiTaskNet
 from tasks.multitask.report import HeadRow, ReportData, format_report, write_report
 from tasks.multitask.spec import HEADS, TASK
@@ -59,22 +59,38 @@ class Plan:
         return Plan(stored, {name: self.wanted[name]})
 
 
+def _start(config: TrainMulti) -> Stored | None:
+    """Trunk and heads to start from; None where only a body is, or nothing."""
+    if config.weights is None:
+        return None
+    card = read_card(config.weights)
+    if card.task == TASK:
+        return read_stored(config.weights)
+    if config.drop:
+        raise ValueError(
+            f"--drop {config.drop[0]}: {config.weights} has no heads of train_multi.py; --tasks "
+            "names what to train on its body"
+        )
+    if not config.add:
+        return None
+    if card.folded and config.bn != "frozen-trunk":
+        raise ValueError(
+            f"--bn {config.bn}: the batch norm of {config.weights} was folded away by its source, "
+            "so the trunk cannot be trained under its head: --bn frozen-trunk holds it; --tasks "
+            "without --add takes the body alone"
+        )
+    return as_stored(config.weights)
+
+
 def make_plan(config: TrainMulti) -> Plan:
     """What the flags ask for.
 
     Raises:
         ValueError: If they do not fit the weights.
     """
-    several = config.weights is not None and read_card(config.weights).task == TASK
-    stored = read_stored(config.weights) if config.weights is not None and several else None
+    stored = _start(config)
     wanted = config.parse("tasks")
     if stored is None:
-        for flag in ("add", "drop"):
-            if getattr(config, flag):
-                raise ValueError(
-                    f"--{flag} {getattr(config, flag)[0]}: {config.weights} has no heads of "
-                    "train_multi.py; --tasks names what to train on its body"
-                )
         return Plan(None, wanted or dict.fromkeys(DEMO_HEADS))
     for name in config.drop:
         stored.head(name)
