@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_COUNTED = (nn.Conv2d, nn.Linear)
+_COUNTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class LayerCost:
 
     Attributes:
         name: Dotted name in the module.
-        kind: ``conv 3x3``, ``depthwise 3x3``, ``conv 1x1``, ``linear`` or ``batch norm``.
+        kind: ``conv 3x3``, ``depthwise 3x3``, ``conv 1x1``, ``transposed conv 4x4``, ``linear`` or
+            ``batch norm``.
         mult_adds: Multiply-accumulates over all its calls.
         params: Its own parameters.
         output: Shape of its last output, without the batch axis.
@@ -83,9 +84,11 @@ def count_cost(
     names = {module: name for name, module in meta.named_modules()}
     rows: dict[str, LayerCost] = {}
 
-    def record(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         name = names[module]
-        adds = _mult_adds(module, output) + (rows[name].mult_adds if name in rows else 0)
+        adds = _mult_adds(module, inputs[0], output) + (
+            rows[name].mult_adds if name in rows else 0
+        )
         params = sum(p.numel() for p in module.parameters())
         rows[name] = LayerCost(name, _kind(module), adds, params, tuple(output.shape[1:]))
 
@@ -102,12 +105,17 @@ def count_cost(
     )
 
 
-def _mult_adds(module: nn.Module, output: Tensor) -> int:
-    """Every output value takes one multiply-accumulate per weight of its channel."""
+def _mult_adds(module: nn.Module, images: Tensor, output: Tensor) -> int:
+    """Every output value takes one multiply-accumulate per weight of its channel.
+
+    Transposed, every input value does, those whose products fall off the border included.
+    """
     if isinstance(module, nn.Linear):
         return output.numel() * module.in_features
     if isinstance(module, nn.Conv2d):
         return output.numel() * module.weight[0].numel()
+    if isinstance(module, nn.ConvTranspose2d):
+        return images.numel() * module.weight[0].numel()
     return 0
 
 
@@ -116,7 +124,9 @@ def _kind(module: nn.Module) -> str:
         return "linear"
     if isinstance(module, nn.BatchNorm2d):
         return "batch norm"
-    assert isinstance(module, nn.Conv2d)
+    assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
     height, width = module.kernel_size
+    if isinstance(module, nn.ConvTranspose2d):
+        return f"transposed conv {height}x{width}"
     depthwise = module.groups > 1 and module.groups == module.in_channels
     return f"{'depthwise' if depthwise else 'conv'} {height}x{width}"

@@ -226,6 +226,14 @@ def test_agrees_with_torchs_own_counter() -> None:
     assert counter.get_total_flops() == 2 * ours.mult_adds
 
 
+def test_a_transposed_convolution_by_hand() -> None:
+    """Each of 3 x 5 x 5 input values is multiplied by 2 x 4 x 4 weights."""
+    cost = count_cost(nn.ConvTranspose2d(3, 2, 4, stride=2, padding=1), (1, 3, 5, 5))
+    assert (cost.mult_adds, cost.params) == (75 * 32, 3 * 32 + 2)
+    assert cost.layers[0].kind == "transposed conv 4x4"
+    assert cost.layers[0].output == (2, 10, 10)
+
+
 def test_counts_every_call_and_leaves_the_model_alone() -> None:
     conv = nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False)
     twice = count_cost(conv, (1, 4, 10, 10), lambda m, x: m(m(x)))

@@ -239,7 +239,7 @@ def generator_cost(spec: GanSpec, num_classes: int) -> str:
         model = Generator(spec, num_classes)
         labels = torch.zeros(1, dtype=torch.int64)
     cost = count_cost(model.eval(), (1, spec.latent), lambda m, x: m(x, labels))
-    return f"{cost} per picture"
+    return f"{cost.mult_adds / 1e6:.1f} M mult-adds, {cost.params / 1e6:.3f} M params per picture"
 
 
 def fit_generator(
