@@ -138,10 +138,12 @@ def test_writing_and_finding(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "b/2.png", upright=True), image)
 
 
-corner = st.floats(-30, 150)
+# An export that ran in this process has set its thread to take subnormal numbers for zero.
+corner = st.floats(-30, 150, allow_subnormal=False)
+margin = st.floats(0, 0.5, allow_subnormal=False)
 
 
-@given(x=corner, y=corner, w=st.floats(1, 100), h=st.floats(1, 100), margin=st.floats(0, 0.5))
+@given(x=corner, y=corner, w=st.floats(1, 100), h=st.floats(1, 100), margin=margin)
 def test_a_crop_holds_the_box(x: float, y: float, w: float, h: float, margin: float) -> None:
     photo = np.zeros((80, 100, 3), np.uint8)
     x1, y1 = round(max(x, 0)), round(max(y, 0))
