@@ -47,6 +47,10 @@ class SquareTraining(Training, Protocol):
     """One of a network that sees photos as squares."""
 
     @property
+    def weights(self) -> Path | None:
+        """Run folder or weights file to start from."""
+
+    @property
     def interpolation(self) -> Interpolation:
         """Of the photos' resize."""
 

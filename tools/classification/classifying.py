@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from backbone.bodies import default_flavour
 from backbone.cost import Cost, count_cost
 from configs.classification import TrainCls
 from configs.tools import Evaluate
 from datasets.classification import is_sharded
-from datasets.label_transforms import LabelTransform
 from datasets.labelled import LabelledData
-from tasks.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
-from tasks.card import Card, read_card
+from tasks.card import Card
 from tasks.classification.evaluator import Score, columns_in, format_classes, format_metrics
 from tasks.classification.gradcam import Explainer
 from tasks.classification.inference import classify
 from tasks.classification.load import (
     TASK,
     load_classifier,
-    refuse_other_body,
     start_classifier,
 )
 from tasks.classification.model import Classifier, build_classifier
@@ -51,7 +45,9 @@ from tools.classification.teaching import open_teaching
 from tools.shared import cli
 from tools.shared.exported import loader_for, open_export
 from tools.shared.fitting import fit_and_keep
+from tools.shared.reporting import centre_of, facts, time_text
 from tools.shared.running import evaluation_folder, is_first, new_run_folder, save_config
+from tools.shared.starting import measure_norms, starting_flavour
 
 _CUT = ", photos cut to their boxes,"
 
@@ -189,30 +185,14 @@ def make_model(
         teaching: What it learns from besides labels.
     """
     torch.manual_seed(config.common.seed)
-    flavour, origin = default_flavour(config.model.backbone), "from scratch"
-    if config.weights is not None:
-        told = read_card(config.weights)
-        refuse_other_body(config.model, told, config.weights)
-        flavour, origin = told.flavour, f"from {config.weights}"
-    seen = replace(
-        flavour.input,
-        size=config.model.size,
-        crop=config.crop,
-        interpolation=config.interpolation,
-    )
-    flavour = replace(flavour, input=seen)
+    flavour, origin = starting_flavour(config)
     model = build_classifier(config.model, len(data.classes), flavour, config.loss)
-    folded = False
     if config.weights is not None:
         start, new = start_classifier(model, data.classes, config.weights)
-        folded = start.folded
         known = len(data.classes) - len(new)
         cli.say(f"weights of {config.weights}: {known} classes known, {len(new)} start anew")
-        if folded:
-            cli.say("measuring batch-norm statistics, which the weights came without")
-            pairs = zip(range(CALIBRATION_BATCHES), training_loader(config, data, 0), strict=False)
-            calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])
-            folded = False
+        if start.folded:
+            measure_norms(model, training_loader(config, data, 0))
     if teaching is not None:
         origin += f", taught by {teaching.name},"
     card = Card(
@@ -221,7 +201,6 @@ def make_model(
         flavour=flavour,
         classes=data.classes,
         source=f"trained {origin} on {path}{_CUT if config.boxes else ''} by {config.command}",
-        folded=folded,
     )
     return model, card
 
@@ -259,25 +238,20 @@ def score_and_report(
         evaluator.update(image_ids, logits)
     photos.loader.close()
     seconds = time.perf_counter() - started
-    score = evaluator.compute()
-    data, spec = photos.data, card.flavour.input
+    score, data = evaluator.compute(), photos.data
     files = [str(file) for file in data.files]
     folder.mkdir(parents=True, exist_ok=True)
     evaluator.write(folder, files)
     cost = classifier_cost(ClassifierSpec(**card.model), len(card.classes))
     explain = None
     if not isinstance(model, Exported):  # Which cannot be asked for its gradients.
-        fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
         columns = columns_in(card.classes, data.classes)
-        explain = Explainer(model, device, partial(fit, seed=0), columns)
-    facts = [
-        ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
-        ("cost", str(cost)),
+        explain = Explainer(model, device, centre_of(card), columns)
+    own = [
         ("classes", str(len(card.classes))),
-        ("weights", card.source),
         ("data", data_text(data)),
         ("left out", f"{photos.left_out} photos, unreadable"),
-        ("time", f"{seconds:.1f} s for {len(data)} photos on {device}"),
+        ("time", time_text(seconds, len(data), device)),
         *notes,
     ]
     report = write_report(
@@ -292,7 +266,7 @@ def score_and_report(
             explain=explain,
             files=[Path(file).name for file in files],
             history=read_metrics(folder / METRICS_NAME),
-            facts=facts,
+            facts=facts(card, cost, own),
             watch=watch,
         ),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +12,6 @@ from tqdm import tqdm
 
 from configs.tools import Predict
 from datasets.images import Image, save_image
-from datasets.label_transforms import LabelTransform
 from tasks.classification.draw import draw_answer
 from tasks.classification.inference import Answer, ExportedLabels, LabelPredictor
 from tasks.classification.load import TASK, load_classifier
@@ -21,6 +19,7 @@ from tasks.deploy.runtime import is_export
 from tools.detection.media import ahead, batches, find_media, output_files, read_or_reason
 from tools.shared import cli
 from tools.shared.exported import open_export
+from tools.shared.reporting import centre_of
 
 _SHOWN = 20
 Found = TypeVar("Found")
@@ -68,9 +67,7 @@ def _open(args: Predict, device: str) -> LabelPredictor | ExportedLabels:
     if is_export(args.weights):
         return ExportedLabels(open_export(args, TASK))
     model, card = load_classifier(args.weights)
-    spec = card.flavour.input
-    fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-    return LabelPredictor(model, card.classes, device, partial(fit, seed=0))
+    return LabelPredictor(model, card.classes, device, centre_of(card))
 
 
 def answer_photos(

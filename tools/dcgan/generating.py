@@ -35,6 +35,7 @@ from tools.dcgan.data import Pictures, data_or_breeds, open_parts, picture_loade
 from tools.dcgan.experiment import run_experiment
 from tools.shared import cli
 from tools.shared.fitting import fit_and_keep
+from tools.shared.reporting import model_text
 from tools.shared.running import new_run_folder, save_config
 
 _TILE = 128
@@ -206,7 +207,7 @@ def facts(
 ) -> list[tuple[str, str]]:
     """Rows of a report's summary."""
     return [
-        ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
+        ("model", model_text(card)),
         ("cost", generator_cost(model, len(card.classes))),
         ("features", features),
         ("photos", data_text(train)),

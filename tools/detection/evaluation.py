@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backbone.cost import Cost
 from configs.tools import Evaluate
 from datasets.annotations import DetectionData
 from datasets.check import describe, examine_or_refuse
@@ -38,6 +37,7 @@ from tasks.stopwatch import Stopwatch
 from tools.shared import cli
 from tools.shared.cli import say, shown_command
 from tools.shared.exported import loader_for, open_export
+from tools.shared.reporting import facts, time_text
 from tools.shared.running import evaluation_folder
 
 SCENES = Path("data")
@@ -171,8 +171,12 @@ def score_and_report(
     evaluator.write(folder)
     data = validation.data
     cost = detector_cost(model.spec, len(card.classes))
-    facts = _facts(cost, card, data)
-    facts.append(("time", f"{seconds:.1f} s for {len(data)} images on {device}"))
+    own = [
+        ("classes", str(len(card.classes))),
+        ("data", f"{data.root}: {len(data)} images, {len(data.boxes)} boxes ({data.format})"),
+        ("left out", f"{data.left_out} images, missing or unreadable"),
+        ("time", time_text(seconds, len(data), device)),
+    ]
     report = write_report(
         folder,
         ReportData(
@@ -186,22 +190,11 @@ def score_and_report(
             read=data.image,
             files=[Path(file).name for file in data.files],
             history=read_metrics(folder / METRICS_NAME),
-            facts=facts,
+            facts=facts(card, cost, own),
             watch=watch,
         ),
     )
     return score, report
-
-
-def _facts(cost: Cost, card: Card, data: DetectionData) -> list[tuple[str, str]]:
-    return [
-        ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
-        ("cost", str(cost)),
-        ("classes", str(len(card.classes))),
-        ("weights", card.source),
-        ("data", f"{data.root}: {len(data)} images, {len(data.boxes)} boxes ({data.format})"),
-        ("left out", f"{data.left_out} images, missing or unreadable"),
-    ]
 
 
 def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from backbone.bodies import default_flavour
 from configs.face_attributes import TrainAttr
 from configs.tools import Evaluate
 from datasets.attribute_sets import open_attributes
 from datasets.attributes import AttributeData
-from datasets.label_transforms import LabelTransform
-from tasks.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
-from tasks.card import Card, read_card, save_weights
+from tasks.card import Card, save_weights
 from tasks.classification.evaluator import columns_in
 from tasks.classification.gradcam import Explainer
 from tasks.classification.inference import classify
-from tasks.classification.load import refuse_other_body
 from tasks.classification.spec import ClassifierSpec
 from tasks.deploy.runtime import Exported, is_export
 from tasks.distillation.teaching import Teaching
@@ -48,7 +43,9 @@ from tools.face_attributes.data import Faces, data_or_faces, examine, open_faces
 from tools.shared import cli
 from tools.shared.exported import loader_for, open_export
 from tools.shared.fitting import fit_and_keep
+from tools.shared.reporting import centre_of, facts, time_text
 from tools.shared.running import evaluation_folder, is_first, new_run_folder, save_config
+from tools.shared.starting import measure_norms, starting_flavour
 
 # A probability whose odds are still a number.
 _SURE = 1 - 1e-7
@@ -131,18 +128,7 @@ def make_model(
         ValueError: If the weights to start from do not fit.
     """
     torch.manual_seed(config.common.seed)
-    flavour, origin = default_flavour(config.model.backbone), "from scratch"
-    if config.weights is not None:
-        told = read_card(config.weights)
-        refuse_other_body(config.model, told, config.weights)
-        flavour, origin = told.flavour, f"from {config.weights}"
-    seen = replace(
-        flavour.input,
-        size=config.model.size,
-        crop=config.crop,
-        interpolation=config.interpolation,
-    )
-    flavour = replace(flavour, input=seen)
+    flavour, origin = starting_flavour(config)
     model = build_attribute_net(config.model, len(data.attributes), flavour, config.loss)
     model.weigh(data.attributes.names, torch.from_numpy(data.prevalence))
     if config.weights is not None:
@@ -150,10 +136,7 @@ def make_model(
         known = len(data.attributes) - len(new)
         cli.say(f"weights of {config.weights}: {known} attributes known, {len(new)} start anew")
         if start.folded:
-            cli.say("measuring batch-norm statistics, which the weights came without")
-            loader = training_loader(config, data.photos, 0)
-            pairs = zip(range(CALIBRATION_BATCHES), loader, strict=False)
-            calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])
+            measure_norms(model, training_loader(config, data.photos, 0))
     if teaching is not None:
         origin += f", taught by {teaching.name},"
     return model, Card(
@@ -266,17 +249,12 @@ def score_and_report(
     cost = classifier_cost(ClassifierSpec(**card.model), len(card.classes))
     explain = None
     if not isinstance(model, Exported):  # Which cannot be asked for its gradients.
-        spec = card.flavour.input
-        fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-        explain = Explainer(model, device, partial(fit, seed=0), evaluator.columns)
-    facts = [
-        ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
-        ("cost", str(cost)),
+        explain = Explainer(model, device, centre_of(card), evaluator.columns)
+    own = [
         ("attributes", str(len(card.classes))),
-        ("weights", card.source),
         ("data", f"{data.root}: {len(data)} photos ({data.format})"),
         ("left out", f"{data.left_out} photos, unreadable"),
-        ("time", f"{seconds:.1f} s for {len(data)} photos on {device}"),
+        ("time", time_text(seconds, len(data), device)),
         *notes,
     ]
     report = write_report(
@@ -291,7 +269,7 @@ def score_and_report(
             explain=explain,
             files=[Path(file).name for file in files],
             history=read_metrics(folder / METRICS_NAME),
-            facts=facts,
+            facts=facts(card, cost, own),
             watch=watch,
         ),
     )

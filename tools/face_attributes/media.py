@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from configs.tools import Predict
 from datasets.images import Image
-from datasets.label_transforms import LabelTransform
 from tasks.classification.draw import draw_answer
 from tasks.deploy.runtime import is_export
 from tasks.face_attributes.inference import AttributePredictor, ExportedAttributes, Traits
@@ -18,6 +16,7 @@ from tools.classification.media import answer_photos
 from tools.detection.media import find_media, output_files
 from tools.shared import cli
 from tools.shared.exported import open_export
+from tools.shared.reporting import centre_of
 
 _SHOWN = 20
 # Bars under a picture.
@@ -70,9 +69,7 @@ def _open(args: Predict, device: str) -> AttributePredictor | ExportedAttributes
     if is_export(args.weights):
         return ExportedAttributes(open_export(args, TASK))
     model, card = load_attribute_net(args.weights)
-    spec = card.flavour.input
-    fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-    return AttributePredictor(model, card.classes, device, partial(fit, seed=0))
+    return AttributePredictor(model, card.classes, device, centre_of(card))
 
 
 def _present(found: Traits) -> list[str]:

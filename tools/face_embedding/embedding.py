@@ -11,15 +11,12 @@ from typing import Any, cast
 
 import torch
 
-from backbone.bodies import default_flavour
 from backbone.cost import Cost, count_cost
 from configs.face_embedding import TrainEmbed
 from configs.tools import Evaluate
 from datasets.identities import FaceData
 from datasets.types import ClassMap
-from tasks.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
 from tasks.card import Card, read_card
-from tasks.classification.load import refuse_other_body
 from tasks.deploy.runtime import Exported, is_export
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teacher import Teacher
@@ -62,7 +59,9 @@ from tools.face_embedding.data import (
 from tools.shared import cli
 from tools.shared.exported import loader_for, open_export
 from tools.shared.fitting import fit_and_keep
+from tools.shared.reporting import facts, time_text
 from tools.shared.running import evaluation_folder, is_first, new_run_folder, save_config
+from tools.shared.starting import measure_norms, starting_flavour
 
 # Which of a training's weights are kept.
 _CHOSEN = "the weights of the evaluation that is best on the pairs of the fold before the tested"
@@ -169,26 +168,13 @@ def make_model(
 ) -> tuple[FaceEmbedder, Card]:
     """The network to train, and the card of what it will be."""
     torch.manual_seed(config.common.seed)
-    flavour, origin = default_flavour(config.model.backbone), "from scratch"
-    if config.weights is not None:
-        told = read_card(config.weights)
-        refuse_other_body(config.model, told, config.weights)
-        if told.task == TASK:
-            refuse_other_alignment(told, config.weights, data.alignment, path)
-        flavour, origin = told.flavour, f"from {config.weights}"
-    seen = replace(
-        flavour.input,
-        size=config.model.size,
-        crop=config.crop,
-        interpolation=config.interpolation,
-    )
-    flavour = replace(flavour, input=seen)
+    flavour, origin = starting_flavour(config)
+    if config.weights is not None and (told := read_card(config.weights)).task == TASK:
+        refuse_other_alignment(told, config.weights, data.alignment, path)
     people = len(data.classes) if config.uses_labels else 0
     model = build_embedder(config.model, flavour, config.loss, people)
     if config.weights is not None and start_embedder(model, config.weights).folded:
-        cli.say("measuring batch-norm statistics, which the weights came without")
-        pairs = zip(range(CALIBRATION_BATCHES), training_loader(config, data, 0), strict=False)
-        calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])
+        measure_norms(model, training_loader(config, data, 0))
     if teaching is not None:
         origin += f", taught by {teaching.name},"
     seen_people = TrainedOn(str(path), left_out_fold(config, path), digest_of(data.classes.names))
@@ -234,17 +220,14 @@ def score_and_report(
     evaluator.write(folder, files)
     cost = embedder_cost(architecture_of(card))
     compared = "all with all" if data.pairs is None else f"{len(data.pairs)} pairs"
-    facts = [
-        ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
-        ("cost", str(cost)),
-        ("weights", card.source),
+    own = [
         ("data", f"{data.root}: {len(data)} faces ({data.format}), {compared}"),
         ("left out", f"{data.left_out} photos, unreadable or without a face"),
-        ("time", f"{seconds:.1f} s for {len(data)} photos on {device}"),
+        ("time", time_text(seconds, len(data), device)),
         *notes,
     ]
     if data.pairs is not None and len(data.pairs.tested) == 1:
-        facts.append(("tested", f"fold {data.pairs.tested[0] + 1}; the other for the threshold"))
+        own.append(("tested", f"fold {data.pairs.tested[0] + 1}; the other for the threshold"))
     report = write_report(
         folder,
         ReportData(
@@ -255,7 +238,7 @@ def score_and_report(
             read=data.image,
             files=files,
             history=read_metrics(folder / METRICS_NAME),
-            facts=facts,
+            facts=facts(card, cost, own),
             watch=watch,
         ),
     )

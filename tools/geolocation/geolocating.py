@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from backbone.bodies import default_flavour
 from configs.geolocation import TrainGeo
 from configs.tools import Evaluate
 from datasets.geo import GeoData
-from datasets.label_transforms import LabelTransform
-from tasks.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
-from tasks.card import Card, read_card, save_weights
+from tasks.card import Card, save_weights
 from tasks.classification.inference import classify
-from tasks.classification.load import refuse_other_body
 from tasks.classification.spec import ClassifierSpec
 from tasks.deploy.runtime import Exported, is_export
 from tasks.distillation.teaching import Teaching
@@ -61,7 +56,9 @@ from tools.geolocation.places import (
 from tools.shared import cli
 from tools.shared.exported import loader_for, open_export
 from tools.shared.fitting import fit_and_keep
+from tools.shared.reporting import centre_of, facts, time_text
 from tools.shared.running import evaluation_folder, is_first, new_run_folder, save_config
+from tools.shared.starting import measure_norms, starting_flavour
 
 
 def train_geolocator(config: TrainGeo) -> tuple[dict[str, Any], str]:
@@ -194,27 +191,13 @@ def make_model(
         ValueError: If the weights to start from do not fit.
     """
     torch.manual_seed(config.common.seed)
-    flavour, origin = default_flavour(config.model.backbone), "from scratch"
-    if config.weights is not None:
-        told = read_card(config.weights)
-        refuse_other_body(config.model, told, config.weights)
-        flavour, origin = told.flavour, f"from {config.weights}"
-    seen = replace(
-        flavour.input,
-        size=config.model.size,
-        crop=config.crop,
-        interpolation=config.interpolation,
-    )
-    flavour = replace(flavour, input=seen)
+    flavour, origin = starting_flavour(config)
     model = build_geolocator(config.model, atlas, flavour, config.loss)
     if config.weights is not None:
         start, whole = start_geolocator(model, config.weights)
         cli.say(f"weights of {config.weights}: body{' and head' if whole else ', a new head'}")
         if start.folded:
-            cli.say("measuring batch-norm statistics, which the weights came without")
-            loader = training_loader(replace(config, cache=False), data, 0)
-            pairs = zip(range(CALIBRATION_BATCHES), loader, strict=False)
-            calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])
+            measure_norms(model, training_loader(replace(config, cache=False), data, 0))
     if teaching is not None:
         origin += f", taught by {teaching.name},"
     card = Card(
@@ -268,19 +251,14 @@ def score_and_report(
     if isinstance(model, Exported):
         locate = ExportedPlaces(model, atlas, evaluator.spec)
     else:
-        spec = card.flavour.input
-        fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
         locate = GeoPredictor(
-            model, atlas, device, partial(fit, seed=0), evaluator.spec, evaluator.temperature
+            model, atlas, device, centre_of(card), evaluator.spec, evaluator.temperature
         )
-    facts = [
-        ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
-        ("cost", str(cost)),
+    own = [
         ("cells", " + ".join(map(str, atlas.sizes))),
-        ("weights", card.source),
         ("evaluated on", describe(data)),
         ("answers", ", ".join(f"{k} {v}" for k, v in vars(evaluator.spec).items())),
-        ("time", f"{seconds:.1f} s for {len(data)} photos on {device}"),
+        ("time", time_text(seconds, len(data), device)),
         *notes,
     ]
     report = write_report(
@@ -297,7 +275,7 @@ def score_and_report(
             locate=locate,
             files=[Path(file).name for file in files],
             history=read_metrics(folder / METRICS_NAME),
-            facts=facts,
+            facts=facts(card, cost, own),
             watch=watch,
         ),
     )

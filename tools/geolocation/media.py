@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from configs.tools import Predict
-from datasets.label_transforms import LabelTransform
 from tasks.deploy.runtime import is_export
 from tasks.geolocation.atlas import atlas_of
 from tasks.geolocation.draw import draw_place, place_name
@@ -21,6 +20,7 @@ from tools.classification.media import answer_photos
 from tools.detection.media import find_media, output_files
 from tools.shared import cli
 from tools.shared.exported import open_export
+from tools.shared.reporting import centre_of
 
 _SHOWN = 20
 
@@ -65,11 +65,7 @@ def _open(args: Predict, device: str) -> GeoPredictor | ExportedPlaces:
         exported = open_export(args, TASK)
         return ExportedPlaces(exported, atlas_of(torch.from_numpy(exported.cells)), args.places)
     model, atlas, card = load_geolocator(args.weights)
-    spec = card.flavour.input
-    fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-    return GeoPredictor(
-        model, atlas, device, partial(fit, seed=0), args.places, temperature_of(card)
-    )
+    return GeoPredictor(model, atlas, device, centre_of(card), args.places, temperature_of(card))
 
 
 def _row(path: Path, found: Located, partition: Partition, region: float) -> dict[str, Any]:

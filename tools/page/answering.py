@@ -11,7 +11,6 @@ import numpy as np
 
 from configs.demo import Demo
 from datasets.images import Image
-from datasets.label_transforms import LabelTransform
 from datasets.transforms import fit_square
 from tasks.card import Card, read_card
 from tasks.classification.draw import draw_answer
@@ -39,6 +38,7 @@ from tools.page.predictors import (
     trait_predictor,
     vector_predictor,
 )
+from tools.shared.reporting import centre_of
 
 # Bars under a picture of a face, and rows of a table of cells.
 _DRAWN, _CELLS = 8, 20
@@ -87,16 +87,9 @@ def _open_export(exported: Exported, config: Demo) -> Answerer:
     return Answerer(predictor, _places_teller(atlas, config.places.region))
 
 
-def _centre(card: Card) -> partial[Image]:
-    """The centre of a photo, as the network was evaluated on it."""
-    spec = card.flavour.input
-    fit = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-    return partial(fit, seed=0)
-
-
 def _open_classifier(path: Path, device: str) -> Answerer:
     model, card = load_classifier(path)
-    return Answerer(LabelPredictor(model, card.classes, device, _centre(card)), _tell_classes)
+    return Answerer(LabelPredictor(model, card.classes, device, centre_of(card)), _tell_classes)
 
 
 def _tell_classes(images: list[Image], found: list[Answer]) -> Reply:
@@ -146,7 +139,7 @@ def _tell_objects(
 
 def _open_attributes(path: Path, device: str) -> Answerer:
     model, card = load_attribute_net(path)
-    return Answerer(AttributePredictor(model, card.classes, device, _centre(card)), _tell_traits)
+    return Answerer(AttributePredictor(model, card.classes, device, centre_of(card)), _tell_traits)
 
 
 def _tell_traits(images: list[Image], found: list[Traits]) -> Reply:
@@ -164,7 +157,7 @@ def _tell_traits(images: list[Image], found: list[Traits]) -> Reply:
 
 def _open_geolocator(path: Path, spec: DecodeSpec, device: str) -> Answerer:
     model, atlas, card = load_geolocator(path)
-    predictor = GeoPredictor(model, atlas, device, _centre(card), spec, temperature_of(card))
+    predictor = GeoPredictor(model, atlas, device, centre_of(card), spec, temperature_of(card))
     return Answerer(predictor, _places_teller(atlas, spec.region))
 
 

@@ -28,6 +28,7 @@ from tasks.geolocation.load import TASK as GEOLOCATION
 from tasks.geolocation.report import USE_NOTE
 from tools.classification.classifying import classifier_cost
 from tools.face_embedding.embedding import embedder_cost
+from tools.shared.reporting import model_text
 
 # The hub's own names of tasks, by which it sorts models.
 _PIPELINES = {
@@ -82,7 +83,7 @@ def model_card(card: Card, weights: Path, name: str, licence: str | None = None)
         header.append(f"license: {licence}")
     rows = [
         ("task", card.task),
-        ("model", ", ".join(f"{key} {value}" for key, value in card.model.items())),
+        ("model", model_text(card)),
         ("input", _input_text(card.flavour.input)),
         ("origin", card.source),
     ]
