@@ -10,6 +10,7 @@ from backbone.body import Body
 from backbone.flavour import Flavour
 from backbone.mobilenet_v1 import MobileNetV1
 from backbone.spec import BackboneName, Variant
+from datasets.errors import InputError
 
 # What builds a body from a flavour or None, and its default flavour.
 _COMPARED: dict[BackboneName, tuple[Callable[[Flavour | None], Body], Flavour]] = {
@@ -46,7 +47,7 @@ def build_body(
         flavour: Conventions; the body's default where None.
 
     Raises:
-        ValueError: If the body is unknown, has no width multiplier or variants, or cannot
+        InputError: If the body is unknown, has no width multiplier or variants, or cannot
             follow the flavour.
     """
     if name == "mobilenet_v1":
@@ -58,7 +59,7 @@ def build_body(
         ("--stem-stride", stem_stride, 2),
     ):
         if value != only:
-            raise ValueError(f"{flag} {value} is for mobilenet_v1: {name} takes {only} only")
+            raise InputError(f"{flag} {value} is for mobilenet_v1: {name} takes {only} only")
     build, _ = _COMPARED[name]
     return build(flavour)
 
@@ -67,7 +68,7 @@ def default_flavour(name: BackboneName) -> Flavour:
     """The conventions under which a body's weights are usually trained.
 
     Raises:
-        ValueError: If the body is unknown.
+        InputError: If the body is unknown.
     """
     if name == "mobilenet_v1":
         return Flavour()
@@ -78,4 +79,4 @@ def default_flavour(name: BackboneName) -> Flavour:
 def _check_name(name: BackboneName) -> None:
     if name not in _COMPARED:
         choices = ", ".join(("mobilenet_v1", *_COMPARED))
-        raise ValueError(f"unknown backbone {name!r}: choose one of {choices}")
+        raise InputError(f"unknown backbone {name!r}: choose one of {choices}")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from backbone.flavour import Flavour
+from datasets.errors import InputError
 
 
 class Stage(NamedTuple):
@@ -65,10 +66,10 @@ class Body(nn.Module):
             x: Normalised images (B, C, H, W).
 
         Raises:
-            ValueError: If the images are smaller than ``min_size`` pixels.
+            InputError: If the images are smaller than ``min_size`` pixels.
         """
         if min(x.shape[-2:]) < self.min_size:
-            raise ValueError(
+            raise InputError(
                 f"images of {x.shape[-1]}x{x.shape[-2]} are too small: the body needs "
                 f"{self.min_size} pixels a side or more"
             )
@@ -95,10 +96,10 @@ class Body(nn.Module):
         Faster R-CNN keeps conv0..conv11 (stride 16) as base and conv12..conv13 as box head.
 
         Raises:
-            ValueError: If the body has no such stride.
+            InputError: If the body has no such stride.
         """
         if stride not in self.last_at:
-            raise ValueError(f"cannot split at stride {stride}: choose one of {[*self.last_at]}")
+            raise InputError(f"cannot split at stride {stride}: choose one of {[*self.last_at]}")
         cut = self.last_at[stride] + 1
         return nn.Sequential(*self.layers[:cut]), nn.Sequential(*self.layers[cut:])
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
+from datasets.errors import InputError
+
 Padding = Literal["same", "symmetric", "keras"]
 ChannelOrder = Literal["rgb", "bgr"]
 Interpolation = Literal["bilinear", "bicubic"]
@@ -42,17 +44,17 @@ class InputSpec:
         """Refuse values that no network could have been trained with.
 
         Raises:
-            ValueError: On a size under 32, a non-positive std, a crop outside (0, 1], or an
+            InputError: On a size under 32, a non-positive std, a crop outside (0, 1], or an
                 unknown name.
         """
         if self.size < 32:
-            raise ValueError(f"input size {self.size} is too small: the body needs 32 or more")
+            raise InputError(f"input size {self.size} is too small: the body needs 32 or more")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise ValueError(
+            raise InputError(
                 f"mean {self.mean} and std {self.std} need 3 values each, std above 0"
             )
         if not 0 < self.crop <= 1:
-            raise ValueError(f"crop {self.crop} is not in (0, 1]")
+            raise InputError(f"crop {self.crop} is not in (0, 1]")
         _check_choice("channels", self.channels, get_args(ChannelOrder))
         _check_choice("interpolation", self.interpolation, get_args(Interpolation))
 
@@ -79,11 +81,11 @@ class Flavour:
         """Refuse unknown conventions.
 
         Raises:
-            ValueError: Naming the value and the choices.
+            InputError: Naming the value and the choices.
         """
         _check_choice("padding", self.padding, get_args(Padding))
         if not self.bn_eps > 0:
-            raise ValueError(f"bn_eps {self.bn_eps} must be above 0")
+            raise InputError(f"bn_eps {self.bn_eps} must be above 0")
         parse_activation(self.activation)
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +97,7 @@ class Flavour:
         """Rebuild a flavour from a card.
 
         Raises:
-            ValueError: If a field is missing or unknown, naming it.
+            InputError: If a field is missing or unknown, naming it.
         """
         _check_fields(data, cls)
         spec = {**data["input"]}
@@ -108,14 +110,14 @@ def _check_fields(data: dict[str, Any], kind: type[Flavour] | type[InputSpec]) -
     """Nothing is filled in: a card tells all, and no more."""
     odd = data.keys() ^ {field.name for field in fields(kind)}
     if odd:
-        raise ValueError(f"not a flavour: missing or unknown: {', '.join(sorted(odd))}")
+        raise InputError(f"not a flavour: missing or unknown: {', '.join(sorted(odd))}")
 
 
 def parse_activation(name: str) -> tuple[str, float]:
     """Split ``leaky_relu:0.1`` into its kind and its negative slope (0 for the others).
 
     Raises:
-        ValueError: On an unknown activation.
+        InputError: On an unknown activation.
     """
     kind, _, slope = name.partition(":")
     if kind in ("relu6", "relu") and not slope:
@@ -125,7 +127,7 @@ def parse_activation(name: str) -> tuple[str, float]:
             return kind, float(slope)
         except ValueError:
             pass
-    raise ValueError(
+    raise InputError(
         f"unknown activation {name!r}: choose relu6, relu or leaky_relu:SLOPE (leaky_relu:0.1)"
     )
 
@@ -141,16 +143,16 @@ def refuse_other_flavour(name: str, theirs: Flavour, ours: Flavour) -> None:
         ours: Of the model.
 
     Raises:
-        ValueError: Naming each field that differs, with both values.
+        InputError: Naming each field that differs, with both values.
     """
     there, here = ({**f.to_json(), **f.to_json()["input"]} for f in (theirs, ours))
     odd = [field for field in there if field not in ("input", *_FREE)]
     odd = [field for field in odd if there[field] != here[field]]
     if odd:
         have, lack = (", ".join(f"{f} {side[f]}" for f in odd) for side in (there, here))
-        raise ValueError(f"{name}: the weights have {have}, the model to train {lack}")
+        raise InputError(f"{name}: the weights have {have}, the model to train {lack}")
 
 
 def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"unknown {what} {value!r}: choose one of {', '.join(choices)}")
+        raise InputError(f"unknown {what} {value!r}: choose one of {', '.join(choices)}")

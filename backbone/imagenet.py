@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backbone.flavour import Flavour, InputSpec
+from datasets.errors import InputError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -26,14 +27,14 @@ def keep_conventions(given: Flavour | None, own: Flavour, name: str) -> Flavour:
         name: Of the body, for the error.
 
     Raises:
-        ValueError: If padding, batch-norm epsilon or activation differ, naming both sides.
+        InputError: If padding, batch-norm epsilon or activation differ, naming both sides.
     """
     if given is None:
         return own
     for field in ("padding", "bn_eps", "activation"):
         asked, fixed = getattr(given, field), getattr(own, field)
         if asked != fixed:
-            raise ValueError(
+            raise InputError(
                 f"{name} is built with {field} {fixed} and cannot take a flavour with {asked}"
             )
     return given

@@ -10,6 +10,7 @@ from backbone.body import Body, Stage
 from backbone.flavour import Flavour
 from backbone.layers import ConvBNAct, SeparableBlock, init_tf_slim, scale_channels
 from backbone.spec import Variant
+from datasets.errors import InputError
 
 STEM_CHANNELS = 32
 # (stride, output channels) of conv1..conv13. The paper's table 1 prints stride 2 for the last
@@ -61,7 +62,7 @@ class MobileNetV1(Body):
         layers: conv0 (the stem) to conv13; conv14 of ``conv_head``.
 
     Raises:
-        ValueError: If ``alpha`` is not above 0, or the variant unknown.
+        InputError: If ``alpha`` is not above 0, or the variant unknown.
     """
 
     def __init__(
@@ -73,10 +74,10 @@ class MobileNetV1(Body):
         stem_stride: int = 2,
     ) -> None:
         if not alpha > 0:
-            raise ValueError(f"width multiplier alpha={alpha} must be above 0 (1 is full width)")
+            raise InputError(f"width multiplier alpha={alpha} must be above 0 (1 is full width)")
         if variant not in get_args(Variant):
             choices = ", ".join(get_args(Variant))
-            raise ValueError(f"unknown variant {variant!r}: choose one of {choices}")
+            raise InputError(f"unknown variant {variant!r}: choose one of {choices}")
         flavour = flavour or Flavour()
         width = scale_channels(STEM_CHANNELS, alpha)
         stem = ConvBNAct(in_channels, width, 3, stride=stem_stride, flavour=flavour)

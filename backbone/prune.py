@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from backbone.layers import ConvBNAct, SeparableBlock
 from backbone.mobilenet_v1 import MobileNetV1
+from datasets.errors import InputError
 
 # Points of a normal distribution, at equal probability, that moments are taken over.
 _POINTS = 512
@@ -69,7 +70,7 @@ def prune_body(body: MobileNetV1, alpha: float, reader: Tensor) -> PrunedBody:
         reader: (O, C) weights by which the pooled last map is read.
 
     Raises:
-        ValueError: If ``alpha`` is not above 0 or wider than the body, or the body has
+        InputError: If ``alpha`` is not above 0 or wider than the body, or the body has
             convolutions without batch norm, which alone tells what channels bring.
     """
     _refuse(body, alpha)
@@ -94,14 +95,14 @@ def prune_body(body: MobileNetV1, alpha: float, reader: Tensor) -> PrunedBody:
 
 def _refuse(body: MobileNetV1, alpha: float) -> None:
     if not alpha > 0:
-        raise ValueError(f"--alpha {alpha} must be above 0 (1 is full width)")
+        raise InputError(f"--alpha {alpha} must be above 0 (1 is full width)")
     if alpha > body.alpha:
-        raise ValueError(
+        raise InputError(
             f"--alpha {alpha:g}: wider than the network to prune, which has {body.alpha:g}; "
             "choose a smaller one"
         )
     if not all(isinstance(one.bn, nn.BatchNorm2d) for one in _blocks(body)):
-        raise ValueError(
+        raise InputError(
             f"variant {body.variant} cannot be pruned: it has convolutions without batch norm, by "
             "which channels are judged"
         )

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datasets.errors import InputError
+
 _DTYPES = {
     tflite.TensorType.FLOAT32: np.float32,
     tflite.TensorType.INT32: np.int32,
@@ -90,21 +92,19 @@ def read_tflite(path: Path) -> TfliteModel:
     """Read a file.
 
     Raises:
-        ValueError: If it is missing, damaged, or uses a tensor type that is not understood.
+        InputError: If it is missing, damaged, or uses a tensor type that is not understood.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file")
     data = path.read_bytes()
     if data[4:8] != b"TFL3":
-        raise ValueError(f"{path}: not a TensorFlow Lite file")
+        raise InputError(f"{path}: not a TensorFlow Lite file")
     try:
         return _Reader(path, data).read()
-    except (IndexError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path}: damaged TensorFlow Lite file ({error})") from error
+    except InputError:
+        raise
     except Exception as error:  # flatbuffers and struct raise kinds of their own.
-        if isinstance(error, ValueError) and str(error).startswith(str(path)):
-            raise
-        raise ValueError(f"{path}: damaged TensorFlow Lite file ({error})") from error
+        raise InputError(f"{path}: damaged TensorFlow Lite file ({error})") from error
 
 
 class _Reader:
@@ -171,7 +171,7 @@ class _Reader:
             options.Init(table.Bytes, table.Pos)
             stride, same = options.StrideH(), options.Padding() == tflite.Padding.SAME
             if stride != options.StrideW():
-                raise ValueError(f"{self.path}: {name}: strides differ between the axes")
+                raise InputError(f"{self.path}: {name}: strides differ between the axes")
         # Stored as (1, kh, kw, channels) if depthwise, else (out, kh, kw, in).
         order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
         return TfliteConv(
@@ -200,7 +200,7 @@ class _Reader:
         """A constant tensor, dequantised along its own axis if it has a scale per channel."""
         tensor, name = self.graph.Tensors(index), self._name(index)
         if tensor.Type() not in _DTYPES:
-            raise ValueError(f"{self.path}: {name}: tensor type {tensor.Type()} is not known")
+            raise InputError(f"{self.path}: {name}: tensor type {tensor.Type()} is not known")
         raw = self.model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes()
         shape = tensor.ShapeAsNumpy() if tensor.ShapeLength() else ()
         values = np.frombuffer(raw, _DTYPES[tensor.Type()]).reshape(shape).astype(np.float64)

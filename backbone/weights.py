@@ -12,6 +12,7 @@ from backbone.formats.network import BODY, HEAD_BIAS, HEAD_WEIGHT, Network, chec
 from backbone.formats.partial import PLAIN, PartialFlavour
 from backbone.mobilenet_v1 import BLOCKS, STEM_CHANNELS
 from backbone.tflite import TfliteConv, TfliteModel
+from datasets.errors import InputError
 
 # Convolutions of the body: the stem, then a depthwise and a pointwise one per block.
 BODY_CONVS = 1 + 2 * len(BLOCKS)
@@ -36,11 +37,11 @@ def tflite_flavour(model: TfliteModel, convs: int = BODY_CONVS) -> Flavour:
         convs: How many of its first convolutions carry an activation.
 
     Raises:
-        ValueError: If one of these layers pads or activates otherwise, or images are not bytes.
+        InputError: If one of these layers pads or activates otherwise, or images are not bytes.
     """
     activation = _activation(model, convs)
     if model.input_type != "uint8":
-        raise ValueError(
+        raise InputError(
             f"{model.path}: takes {model.input_type} images; uint8 ones are understood"
         )
     mean, std = _scaling(model)
@@ -57,7 +58,7 @@ def _activation(model: TfliteModel, convs: int) -> str:
     activation = model.convs[0].activation
     for conv in model.convs[:convs]:
         if not conv.same or conv.activation != activation or activation == "none":
-            raise ValueError(
+            raise InputError(
                 f"{model.path}: {conv.name} has {'SAME' if conv.same else 'VALID'} padding and "
                 f"activation {conv.activation}; a MobileNet v1 has SAME and {activation}"
             )
@@ -78,13 +79,13 @@ def tflite_network(model: TfliteModel, head: TfliteModel | None = None) -> Netwo
         head: Another file that takes up where this one ends, if it has no classifier.
 
     Raises:
-        ValueError: If the layers are not those of a MobileNet v1, or the two do not fit together.
+        InputError: If the layers are not those of a MobileNet v1, or the two do not fit together.
     """
     alpha = tflite_alpha(model)
     if model.input_size[0] != model.input_size[1]:
-        raise ValueError(f"{model.path}: takes images of {model.input_size}; square ones are read")
+        raise InputError(f"{model.path}: takes images of {model.input_size}; square ones are read")
     if [conv.stride for conv in model.convs[:BODY_CONVS]] != _STRIDES:
-        raise ValueError(f"{model.path}: not a MobileNet v1: other strides")
+        raise InputError(f"{model.path}: not a MobileNet v1: other strides")
     activation = _activation(model, BODY_CONVS)
     bytes_in = model.input_type == "uint8"
     mean, std = _scaling(model) if bytes_in else (None, None)
@@ -110,18 +111,18 @@ def _last_layer(model: TfliteModel, head: TfliteModel | None) -> TfliteConv | No
     convs = model.convs[BODY_CONVS:]
     if head is not None:
         if convs:
-            raise ValueError(f"--head {head.path}: {model.path} has a classifier already")
+            raise InputError(f"--head {head.path}: {model.path} has a classifier already")
         convs = head.convs
         if not convs:
-            raise ValueError(f"--head {head.path}: no layer in this file")
+            raise InputError(f"--head {head.path}: no layer in this file")
     path = model.path if head is None else head.path
     odd = sorted((model.others | (head.others if head else frozenset())) - _HARMLESS)
     if odd:
-        raise ValueError(f"{path}: not a MobileNet v1 classifier: it has {odd[0]}")
+        raise InputError(f"{path}: not a MobileNet v1 classifier: it has {odd[0]}")
     if not convs:
         return None
     if len(convs) > 1 or convs[0].weight.shape[2:] != (1, 1) or convs[0].activation != "none":
-        raise ValueError(
+        raise InputError(
             f"{path}: not a MobileNet v1 classifier: {len(convs)} layers after the body, the "
             f"first {tuple(convs[0].weight.shape)} with activation {convs[0].activation}; one "
             "linear layer is expected"
@@ -133,14 +134,14 @@ def tflite_alpha(model: TfliteModel) -> float:
     """Width multiplier, read off the last layer of the body.
 
     Raises:
-        ValueError: If the layers are not those of a MobileNet v1.
+        InputError: If the layers are not those of a MobileNet v1.
     """
     kinds = [conv.depthwise for conv in model.convs[:BODY_CONVS]]
     if kinds != [False, *(True, False) * len(BLOCKS)]:
-        raise ValueError(f"{model.path}: not a MobileNet v1: the layers alternate otherwise")
+        raise InputError(f"{model.path}: not a MobileNet v1: the layers alternate otherwise")
     alpha = float(model.convs[BODY_CONVS - 1].weight.shape[0] / BLOCKS[-1][1])
     if abs(model.convs[0].weight.shape[0] - max(STEM_CHANNELS * alpha, 8)) >= 1:
-        raise ValueError(f"{model.path}: not a MobileNet v1: first and last width do not agree")
+        raise InputError(f"{model.path}: not a MobileNet v1: first and last width do not agree")
     return alpha
 
 

@@ -9,7 +9,8 @@ from typing import Annotated
 import tyro
 
 from configs.common import Common
-from tasks.spec import flag_of
+from datasets.errors import InputError
+from tasks.fitting.spec import flag_of
 
 
 @dataclass(frozen=True)
@@ -46,19 +47,19 @@ class Benchmark:
         """Refuse what measures nothing.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         if not self.models:
-            raise ValueError("name a run folder, a weights file or an export to measure")
+            raise InputError("name a run folder, a weights file or an export to measure")
         for name in ("rounds", "warmup"):
             if getattr(self, name) < 1:
-                raise ValueError(f"--{name} {getattr(self, name)} must be 1 or more")
+                raise InputError(f"--{name} {getattr(self, name)} must be 1 or more")
         for size in self.batch_sizes:
             if size < 1:
-                raise ValueError(f"--{flag_of('batch_sizes')} {size} must be 1 or more")
+                raise InputError(f"--{flag_of('batch_sizes')} {size} must be 1 or more")
         if self.common.device not in ("auto", "cpu"):
-            raise ValueError(f"--device {self.common.device}: benchmark.py measures on the CPU")
+            raise InputError(f"--device {self.common.device}: benchmark.py measures on the CPU")
         if self.photos is not None and not self.photos.exists():
-            raise ValueError(f"--photos {self.photos}: no such file or folder")
+            raise InputError(f"--photos {self.photos}: no such file or folder")
         if self.common.out is not None and self.common.out.is_dir():
-            raise ValueError(f"--out {self.common.out}: is a folder; name a file for the JSON")
+            raise InputError(f"--out {self.common.out}: is a folder; name a file for the JSON")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from configs.common import Common
+from datasets.errors import InputError
 from tasks.detection.spec import SIZES, Framework
-from tasks.spec import flag_of
+from tasks.fitting.spec import flag_of
 
 Task = Literal["classification", "detection", "geolocation", "face_attributes", "face_embedding"]
 Runtime = Literal["onnxruntime", "pytorch"]
@@ -74,38 +75,38 @@ class Choose:
         """Refuse what cannot be met or measured.
 
         Raises:
-            ValueError: Naming the flag, its value and the choices.
+            InputError: Naming the flag, its value and the choices.
         """
         for name in ("latency_ms", "size_mb"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"--{flag_of(name)} {value} must be above 0")
+                raise InputError(f"--{flag_of(name)} {value} must be above 0")
         for name in ("precision", "alpha"):
             if not getattr(self, name):
-                raise ValueError(f"--{name}: name one or more")
+                raise InputError(f"--{name}: name one or more")
         for alpha in self.alpha:
             if not 0 < alpha < float("inf"):
-                raise ValueError(f"--alpha {alpha} must be above 0 (1 is full width)")
+                raise InputError(f"--alpha {alpha} must be above 0 (1 is full width)")
         for size in self.resolution:
             if size < SMALLEST:
-                raise ValueError(f"--resolution {size} is too small: {SMALLEST} pixels or more")
+                raise InputError(f"--resolution {size} is too small: {SMALLEST} pixels or more")
         if self.runtime == "pytorch" and "int8" in self.precision:
             if self.precision != ("float32", "int8"):
-                raise ValueError("--precision int8: goes with --runtime onnxruntime")
+                raise InputError("--precision int8: goes with --runtime onnxruntime")
             object.__setattr__(self, "precision", ("float32",))
         if self.framework != "ssd300" and self.task != "detection":
-            raise ValueError(f"--framework {self.framework}: is for --task detection")
+            raise InputError(f"--framework {self.framework}: is for --task detection")
         if self.rounds < 1:
-            raise ValueError(f"--rounds {self.rounds} must be 1 or more")
+            raise InputError(f"--rounds {self.rounds} must be 1 or more")
         if self.common.device not in ("auto", "cpu"):
-            raise ValueError(f"--device {self.common.device}: choose.py measures on the CPU")
+            raise InputError(f"--device {self.common.device}: choose.py measures on the CPU")
         if self.by == "runs" and not self.runs:
-            raise ValueError("--by runs: name their folders with --runs")
+            raise InputError("--by runs: name their folders with --runs")
         for folder in self.runs:
             if not folder.is_dir():
-                raise ValueError(f"--runs {folder}: no such folder")
+                raise InputError(f"--runs {folder}: no such folder")
         if self.common.out is not None and self.common.out.is_file():
-            raise ValueError(f"--out {self.common.out}: is a file; name a folder")
+            raise InputError(f"--out {self.common.out}: is a file; name a folder")
 
     @property
     def resolutions(self) -> tuple[int, ...]:

@@ -9,10 +9,11 @@ from typing import Literal
 import tyro
 
 from configs.common import Common
+from datasets.errors import InputError
 from datasets.spec import Interpolation, LabelAugmentation
 from tasks.classification.spec import ClassifierSpec, ClassLossSpec
 from tasks.distillation.spec import DistillSpec
-from tasks.spec import FitSpec
+from tasks.fitting.spec import FitSpec
 
 ClsPreset = Literal["auto", "demo", "paper", "modern", "small", "finetune"]
 
@@ -71,17 +72,17 @@ class TrainCls:
         """Refuse impossible numbers.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         if not 0 < self.crop <= 1:
-            raise ValueError(f"--crop {self.crop} is not in (0, 1]")
+            raise InputError(f"--crop {self.crop} is not in (0, 1]")
         if self.val is not None and self.data is None:
-            raise ValueError(f"--val {self.val}: goes with --data")
+            raise InputError(f"--val {self.val}: goes with --data")
         if self.distill.targets is None:
             return
         for name, off in (("mixup", 0), ("cutmix", 0), ("progressive", 1)):
             if getattr(self.loss, name) != off:
-                raise ValueError(
+                raise InputError(
                     f"--targets {self.distill.targets}: stored answers are to whole pictures, "
                     f"and --{name} {getattr(self.loss, name)} changes them; add --{name} {off}, "
                     "or leave --targets out: a live teacher sees what the student sees"
@@ -190,10 +191,10 @@ def choose_cls_preset(name: str, *, has_data: bool, has_weights: bool) -> TrainC
     """The defaults of a preset; ``auto`` goes by what was given.
 
     Raises:
-        ValueError: On an unknown name, with the choices.
+        InputError: On an unknown name, with the choices.
     """
     if name == "auto":
         name = "finetune" if has_weights else ("modern" if has_data else "demo")
     if name not in CLS_PRESETS:
-        raise ValueError(f"--preset {name}: choose one of auto, {', '.join(CLS_PRESETS)}")
+        raise InputError(f"--preset {name}: choose one of auto, {', '.join(CLS_PRESETS)}")
     return CLS_PRESETS[name]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from datasets.errors import InputError
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
@@ -28,9 +30,9 @@ class Common:
         """Refuse impossible numbers.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         if self.threads < 0:
-            raise ValueError(f"--threads {self.threads} must be 0 or more")
+            raise InputError(f"--threads {self.threads} must be 0 or more")
         if self.seed < 0:
-            raise ValueError(f"--seed {self.seed} must be 0 or more")
+            raise InputError(f"--seed {self.seed} must be 0 or more")

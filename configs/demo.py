@@ -9,10 +9,11 @@ from typing import Annotated
 import tyro
 
 from configs.common import Common
+from datasets.errors import InputError
 from tasks.detection.spec import PostSpec
 from tasks.face_embedding.spec import Standing
+from tasks.fitting.spec import flag_of
 from tasks.geolocation.spec import DecodeSpec
-from tasks.spec import flag_of
 
 LOOPBACK = "127.0.0.1"
 
@@ -36,15 +37,15 @@ class LimitSpec:
         """Refuse limits that let nothing through, or everything.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         for name in ("megabytes", "megapixels", "read_seconds"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be above 0")
+                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be above 0")
         if self.concurrent < 1:
-            raise ValueError(f"--concurrent {self.concurrent} must be 1 or more")
+            raise InputError(f"--concurrent {self.concurrent} must be 1 or more")
         if self.queue < 0:
-            raise ValueError(f"--queue {self.queue} must be 0 or more")
+            raise InputError(f"--queue {self.queue} must be 0 or more")
 
     @property
     def bytes(self) -> int:
@@ -89,16 +90,16 @@ class Demo:
         """Refuse what does not go together.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         if not 0 <= self.port < 2**16:
-            raise ValueError(f"--port {self.port} is not in 0..65535")
+            raise InputError(f"--port {self.port} is not in 0..65535")
         if self.common.out is not None:
-            raise ValueError(f"--out {self.common.out}: the page writes nothing; leave it out")
+            raise InputError(f"--out {self.common.out}: the page writes nothing; leave it out")
         if self.gallery is not None and not self.gallery.is_dir():
-            raise ValueError(f"--gallery {self.gallery}: no such folder")
+            raise InputError(f"--gallery {self.gallery}: no such folder")
         if self.detector is not None and self.alignment not in ("auto", "five_points"):
-            raise ValueError(f"--alignment {self.alignment}: --detector aligns by five points")
+            raise InputError(f"--alignment {self.alignment}: --detector aligns by five points")
 
     @property
     def standing(self) -> str:

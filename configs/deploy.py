@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 import tyro
 
 from configs.common import Common
+from datasets.errors import InputError
 from tasks.detection.spec import PostSpec
-from tasks.spec import WEIGHTS_NAME, flag_of
+from tasks.fitting.spec import WEIGHTS_NAME, flag_of
 
 Target = Literal["onnx", "openvino"]
 Batch = Literal["dynamic", "1"]
@@ -59,32 +60,32 @@ class Export:
         """Refuse what does not go together.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         if self.int8 and self.calibrate is None:
-            raise ValueError("--int8 needs --calibrate: a folder of photos to measure ranges on")
+            raise InputError("--int8 needs --calibrate: a folder of photos to measure ranges on")
         if self.int8 and self.target != "onnx":
-            raise ValueError(f"--int8: goes with --target onnx, not {self.target}")
+            raise InputError(f"--int8: goes with --target onnx, not {self.target}")
         for name in ("calibrate", "labelled"):
             if not self.int8 and getattr(self, name) is not None:
                 flag = f"--{flag_of(name)} {getattr(self, name)}"
-                raise ValueError(f"{flag}: is for --int8, which was not given")
+                raise InputError(f"{flag}: is for --int8, which was not given")
         if not 0 <= self.max_drop <= 100:
-            raise ValueError(f"--max-drop {self.max_drop} is not in 0..100 points")
+            raise InputError(f"--max-drop {self.max_drop} is not in 0..100 points")
         out, suffix = self.common.out, SUFFIXES[self.target]
         if out is not None and out.suffix != suffix:
-            raise ValueError(f"--out {out}: a file for {self.target} ends in {suffix}")
+            raise InputError(f"--out {out}: a file for {self.target} ends in {suffix}")
 
     def refuse_post(self, task: str) -> None:
         """Refuse flags of detection for another task.
 
         Raises:
-            ValueError: Naming the first that was given.
+            InputError: Naming the first that was given.
         """
         default = PostSpec()
         for name, value in vars(self.post).items():
             if value != getattr(default, name):
-                raise ValueError(f"--{flag_of(name)} {value}: the weights are for {task}")
+                raise InputError(f"--{flag_of(name)} {value}: the weights are for {task}")
 
     def out_file(self) -> Path:
         """The file to write."""

@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from configs.common import Common
+from datasets.errors import InputError
 from datasets.spec import Augmentation
 from tasks.detection.spec import (
     SIZES,
@@ -18,7 +19,7 @@ from tasks.detection.spec import (
     PostSpec,
     TwoStageLossSpec,
 )
-from tasks.spec import FitSpec, flag_of
+from tasks.fitting.spec import FitSpec, flag_of
 
 Preset = Literal["auto", "demo", "paper", "focal", "finetune", "adapt"]
 
@@ -58,12 +59,12 @@ class TrainDet:
         """Refuse flags of the other framework, which would do nothing.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         idle = self.loss if self.model.two_stage else self.two_stage
         for one in fields(idle):
             if getattr(idle, one.name) != one.default:
-                raise ValueError(
+                raise InputError(
                     f"--{flag_of(one.name)} {getattr(idle, one.name)}: "
                     f"{self.model.framework} has no such loss"
                 )
@@ -253,15 +254,15 @@ def choose_preset(
     """The defaults of a preset for a framework and a body; ``auto`` goes by what was given.
 
     Raises:
-        ValueError: On an unknown name, with the choices.
+        InputError: On an unknown name, with the choices.
     """
     if framework not in SIZES:
-        raise ValueError(f"--framework {framework}: choose one of {', '.join(SIZES)}")
+        raise InputError(f"--framework {framework}: choose one of {', '.join(SIZES)}")
     if name == "auto":
         name = "finetune" if has_weights else ("paper" if has_data else "demo")
     presets = SSD_PRESETS if framework == "ssd300" else RCNN_PRESETS
     if name not in presets:
-        raise ValueError(f"--preset {name}: {framework} has auto, {', '.join(presets)}")
+        raise InputError(f"--preset {name}: {framework} has auto, {', '.join(presets)}")
     preset = presets[name]
     model = replace(preset.model, framework=framework, size=0)
     fit = preset.fit

@@ -10,11 +10,12 @@ import tyro
 
 from configs.classification import FINETUNE_CLS, MODERN, PAPER_CLS
 from configs.common import Common
+from datasets.errors import InputError
 from datasets.spec import Interpolation, LabelAugmentation
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
 from tasks.face_attributes.spec import AttributeLossSpec
-from tasks.spec import FitSpec
+from tasks.fitting.spec import FitSpec
 
 AttrPreset = Literal["auto", "demo", "paper", "labels", "distill", "finetune"]
 
@@ -92,12 +93,12 @@ class TrainAttr:
         """Refuse impossible numbers.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         if not 0 < self.crop <= 1:
-            raise ValueError(f"--crop {self.crop} is not in (0, 1]")
+            raise InputError(f"--crop {self.crop} is not in (0, 1]")
         if self.val is not None and self.data is None:
-            raise ValueError(f"--val {self.val}: goes with --data")
+            raise InputError(f"--val {self.val}: goes with --data")
         self.distill.refuse_unused(self.loss)
 
 
@@ -168,11 +169,11 @@ def choose_attr_preset(
     """The defaults of a preset; ``auto`` goes by what was given.
 
     Raises:
-        ValueError: On an unknown name, with the choices.
+        InputError: On an unknown name, with the choices.
     """
     if name == "auto":
         with_data = "distill" if has_teacher else "finetune" if has_weights else "labels"
         name = with_data if has_data or has_weights else "demo"
     if name not in ATTR_PRESETS:
-        raise ValueError(f"--preset {name}: choose one of auto, {', '.join(ATTR_PRESETS)}")
+        raise InputError(f"--preset {name}: choose one of auto, {', '.join(ATTR_PRESETS)}")
     return ATTR_PRESETS[name]

@@ -10,10 +10,11 @@ import tyro
 
 from configs.classification import MODERN, PAPER_CLS
 from configs.common import Common
+from datasets.errors import InputError
 from datasets.spec import FaceAugmentation, Interpolation
 from tasks.distillation.spec import DistillSpec
 from tasks.face_embedding.spec import EmbedderSpec, EmbedLossSpec, FaceSpec
-from tasks.spec import FitSpec
+from tasks.fitting.spec import FitSpec
 
 EmbedPreset = Literal["auto", "demo", "paper", "labels", "distill", "finetune"]
 
@@ -89,15 +90,15 @@ class TrainEmbed:
         """Refuse impossible numbers.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         if not 0 < self.crop <= 1:
-            raise ValueError(f"--crop {self.crop} is not in (0, 1]")
+            raise InputError(f"--crop {self.crop} is not in (0, 1]")
         if self.val is not None and self.data is None:
-            raise ValueError(f"--val {self.val}: goes with --data")
+            raise InputError(f"--val {self.val}: goes with --data")
         self.distill.refuse_unused(self.loss)
         if self.faces.fold is not None and self.val is not None:
-            raise ValueError(f"--fold {self.faces.fold}: of --data's own pairs; leave out --val")
+            raise InputError(f"--fold {self.faces.fold}: of --data's own pairs; leave out --val")
 
     @property
     def uses_labels(self) -> bool:
@@ -163,11 +164,11 @@ def choose_embed_preset(
     """The defaults of a preset; ``auto`` goes by what was given.
 
     Raises:
-        ValueError: On an unknown name, with the choices.
+        InputError: On an unknown name, with the choices.
     """
     if name == "auto":
         with_data = "distill" if has_teacher else "finetune" if has_weights else "labels"
         name = with_data if has_data or has_weights else "demo"
     if name not in EMBED_PRESETS:
-        raise ValueError(f"--preset {name}: choose one of auto, {', '.join(EMBED_PRESETS)}")
+        raise InputError(f"--preset {name}: choose one of auto, {', '.join(EMBED_PRESETS)}")
     return EMBED_PRESETS[name]

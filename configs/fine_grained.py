@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from configs.classification import FINETUNE_CLS, MODERN, PAPER_CLS, TrainCls
+from datasets.errors import InputError
 from datasets.spec import COPY_BITS
 from tasks.classification.spec import ClassifierSpec, ClassLossSpec, Robust
 from tasks.distillation.spec import DistillSpec
@@ -52,17 +53,17 @@ class TrainDogs(TrainCls):
         """Refuse impossible numbers.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         super().__post_init__()
         if self.web_epochs < 0:
-            raise ValueError(f"--web-epochs {self.web_epochs} must be 0 or more")
+            raise InputError(f"--web-epochs {self.web_epochs} must be 0 or more")
         if not 0 < self.web_lr < float("inf"):
-            raise ValueError(f"--web-lr {self.web_lr} must be above 0")
+            raise InputError(f"--web-lr {self.web_lr} must be above 0")
         if not 0 <= self.noise < 1:
-            raise ValueError(f"--noise {self.noise} is not in [0, 1)")
+            raise InputError(f"--noise {self.noise} is not in [0, 1)")
         if not 0 <= self.copy_bits < 32:
-            raise ValueError(
+            raise InputError(
                 f"--copy-bits {self.copy_bits} is not in 0..31: different photos differ in 32 of "
                 "64 bits on average"
             )
@@ -149,10 +150,10 @@ def choose_dogs_preset(name: str, *, has_data: bool, has_weights: bool) -> Train
     """The defaults of a preset; ``auto`` goes by what was given.
 
     Raises:
-        ValueError: On an unknown name, with the choices.
+        InputError: On an unknown name, with the choices.
     """
     if name == "auto":
         name = "finetune" if has_weights else ("modern" if has_data else "demo")
     if name not in DOGS_PRESETS:
-        raise ValueError(f"--preset {name}: choose one of auto, {', '.join(DOGS_PRESETS)}")
+        raise InputError(f"--preset {name}: choose one of auto, {', '.join(DOGS_PRESETS)}")
     return DOGS_PRESETS[name]

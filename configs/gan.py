@@ -10,10 +10,11 @@ import tyro
 
 from configs.classification import CLS_PRESETS, TrainCls
 from configs.common import Common
+from datasets.errors import InputError
 from datasets.spec import LabelAugmentation
 from tasks.classification.spec import ClassifierSpec
 from tasks.dcgan.spec import GanFitSpec, GanLossSpec, GanSpec
-from tasks.spec import flag_of
+from tasks.fitting.spec import flag_of
 
 GanPreset = Literal["auto", "demo", "photos"]
 Arm = Literal["real", "synthetic", "real+synthetic", "real+standard", "all"]
@@ -43,15 +44,15 @@ class ClassifierRecipe:
         """Refuse impossible numbers.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         for name, least in (("cls_epochs", 1), ("cls_batch_size", 2)):
             if getattr(self, name) < least:
-                raise ValueError(
+                raise InputError(
                     f"--{flag_of(name)} {getattr(self, name)} must be {least} or more"
                 )
         if not self.cls_alpha > 0:
-            raise ValueError(f"--cls-alpha {self.cls_alpha} must be above 0 (1 is full width)")
+            raise InputError(f"--cls-alpha {self.cls_alpha} must be above 0 (1 is full width)")
 
 
 @dataclass(frozen=True)
@@ -113,19 +114,19 @@ class TrainGan:
         """Refuse what does not go together.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         for name, least in (("seeds", 1), ("synthetic", 1), ("scored", 10), ("sample", 0)):
             if getattr(self, name) < least:
-                raise ValueError(
+                raise InputError(
                     f"--{flag_of(name)} {getattr(self, name)} must be {least} or more"
                 )
         if not self.arms or len(set(self.arms)) < len(self.arms):
-            raise ValueError(f"--arms {' '.join(self.arms)}: name each once, and one at least")
+            raise InputError(f"--arms {' '.join(self.arms)}: name each once, and one at least")
         if self.sample and self.weights is None:
-            raise ValueError(f"--sample {self.sample}: needs --weights RUN, a trained generator")
+            raise InputError(f"--sample {self.sample}: needs --weights RUN, a trained generator")
         if self.weights is not None and not (self.sample or self.experiment or self.features):
-            raise ValueError(
+            raise InputError(
                 f"--weights {self.weights}: goes with --sample N, --experiment or --features"
             )
 
@@ -195,10 +196,10 @@ def choose_gan_preset(name: str, *, has_data: bool) -> TrainGan:
     """The defaults of a preset; ``auto`` goes by what was given.
 
     Raises:
-        ValueError: On an unknown name, with the choices.
+        InputError: On an unknown name, with the choices.
     """
     if name == "auto":
         name = "photos" if has_data else "demo"
     if name not in GAN_PRESETS:
-        raise ValueError(f"--preset {name}: choose one of auto, {', '.join(GAN_PRESETS)}")
+        raise InputError(f"--preset {name}: choose one of auto, {', '.join(GAN_PRESETS)}")
     return GAN_PRESETS[name]

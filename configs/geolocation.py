@@ -10,11 +10,12 @@ import tyro
 
 from configs.classification import FINETUNE_CLS, MODERN, PAPER_CLS
 from configs.common import Common
+from datasets.errors import InputError
 from datasets.spec import COPY_BITS, Interpolation, LabelAugmentation
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
+from tasks.fitting.spec import FitSpec
 from tasks.geolocation.spec import DecodeSpec, GeoLossSpec, PartitionSpec
-from tasks.spec import FitSpec
 
 GeoPreset = Literal["auto", "demo", "paper", "modern", "finetune"]
 
@@ -79,16 +80,16 @@ class TrainGeo:
         """Refuse impossible numbers.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         if not 0 < self.crop <= 1:
-            raise ValueError(f"--crop {self.crop} is not in (0, 1]")
+            raise InputError(f"--crop {self.crop} is not in (0, 1]")
         if not -1 <= self.copy_bits < 32:
-            raise ValueError(f"--copy-bits {self.copy_bits} is not in -1..31")
+            raise InputError(f"--copy-bits {self.copy_bits} is not in -1..31")
         if not 0 <= self.gap_km < float("inf"):
-            raise ValueError(f"--gap-km {self.gap_km} must be 0 or more")
+            raise InputError(f"--gap-km {self.gap_km} must be 0 or more")
         if self.val is not None and self.data is None:
-            raise ValueError(f"--val {self.val}: goes with --data")
+            raise InputError(f"--val {self.val}: goes with --data")
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,10 @@ def choose_geo_preset(name: str, *, has_data: bool, has_weights: bool) -> TrainG
     """The defaults of a preset; ``auto`` goes by what was given.
 
     Raises:
-        ValueError: On an unknown name, with the choices.
+        InputError: On an unknown name, with the choices.
     """
     if name == "auto":
         name = "finetune" if has_weights else ("modern" if has_data else "demo")
     if name not in GEO_PRESETS:
-        raise ValueError(f"--preset {name}: choose one of auto, {', '.join(GEO_PRESETS)}")
+        raise InputError(f"--preset {name}: choose one of auto, {', '.join(GEO_PRESETS)}")
     return GEO_PRESETS[name]

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from configs.common import Common
+from datasets.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Upload:
         """Refuse what is no model's name.
 
         Raises:
-            ValueError: Naming it.
+            InputError: Naming it.
         """
         _check_name(self.name)
 
@@ -64,7 +65,7 @@ class Download:
         """Refuse what is no model's name.
 
         Raises:
-            ValueError: Naming it.
+            InputError: Naming it.
         """
         _check_name(self.name)
 
@@ -72,15 +73,15 @@ class Download:
         """The file to write.
 
         Raises:
-            ValueError: If it is there already.
+            InputError: If it is there already.
         """
         out = self.common.out or Path(f"{self.name.partition('/')[2]}.safetensors")
         if out.exists():
-            raise ValueError(f"--out {out}: is there already; choose another name")
+            raise InputError(f"--out {out}: is there already; choose another name")
         return out
 
 
 def _check_name(name: str) -> None:
     owner, slash, model = name.partition("/")
     if not (owner and slash and model) or "/" in model:
-        raise ValueError(f"{name}: a model on the hub is named OWNER/NAME")
+        raise InputError(f"{name}: a model on the hub is named OWNER/NAME")

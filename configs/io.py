@@ -7,6 +7,8 @@ import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
+from datasets.errors import InputError
+
 Config = TypeVar("Config")
 
 
@@ -29,13 +31,13 @@ def from_json(cls: type[Config], data: dict[str, Any]) -> Config:
     """Rebuild a dataclass; fields that the file lacks keep their defaults.
 
     Raises:
-        ValueError: If the file has a field that the class does not know.
+        InputError: If the file has a field that the class does not know.
     """
     assert dataclasses.is_dataclass(cls)
     hints = typing.get_type_hints(cls)
     unknown = data.keys() - hints.keys()
     if unknown:
-        raise ValueError(f"unknown setting {sorted(unknown)[0]!r}: written by another version?")
+        raise InputError(f"unknown setting {sorted(unknown)[0]!r}: written by another version?")
     values: dict[str, Any] = {}
     for key, value in data.items():
         kind = hints[key]

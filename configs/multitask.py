@@ -14,13 +14,14 @@ from configs.detection import TrainDet
 from configs.face_attributes import TrainAttr
 from configs.face_embedding import TrainEmbed
 from configs.geolocation import TrainGeo
+from datasets.errors import InputError
 from datasets.spec import Augmentation, FaceAugmentation, Interpolation, LabelAugmentation
 from tasks.classification.spec import ClassifierSpec, ClassLossSpec
 from tasks.detection.spec import DetectorSpec, LossSpec
 from tasks.face_embedding.spec import EmbedderSpec, FaceSpec
+from tasks.fitting.spec import FitSpec
 from tasks.geolocation.spec import GeoLossSpec, PartitionSpec
 from tasks.multitask.spec import HEADS, BalanceBy, BatchNorm
-from tasks.spec import FitSpec
 
 MultiPreset = Literal["auto", "demo", "modern", "finetune"]
 # Heads that the built-in sets are for where none is named: all that share one input.
@@ -107,28 +108,28 @@ class TrainMulti:
         """Refuse what does not go together.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         named = [*self.parse("tasks"), *self.parse("add"), *self.drop]
         for name in named:
             if named.count(name) > 1:
-                raise ValueError(f"{name}: named twice by --tasks, --add or --drop")
+                raise InputError(f"{name}: named twice by --tasks, --add or --drop")
         for flag in ("add", "drop"):
             if getattr(self, flag) and self.weights is None:
-                raise ValueError(f"--{flag} {' '.join(getattr(self, flag))}: goes with --weights")
+                raise InputError(f"--{flag} {' '.join(getattr(self, flag))}: goes with --weights")
         odd = [name for name in self.parse("only") if name not in _BY_CLASS]
         if odd:
-            raise ValueError(f"--only {odd[0]}: for {' and '.join(_BY_CLASS)}")
+            raise InputError(f"--only {odd[0]}: for {' and '.join(_BY_CLASS)}")
         if self.bn == "frozen-trunk" and self.weights is None:
-            raise ValueError("--bn frozen-trunk: a trunk that nobody trained: give --weights")
+            raise InputError("--bn frozen-trunk: a trunk that nobody trained: give --weights")
         if self.heads_per_step < 0:
-            raise ValueError(f"--heads-per-step {self.heads_per_step} must be 0 or more")
+            raise InputError(f"--heads-per-step {self.heads_per_step} must be 0 or more")
         if not 0 < self.crop <= 1:
-            raise ValueError(f"--crop {self.crop} is not in (0, 1]")
+            raise InputError(f"--crop {self.crop} is not in (0, 1]")
         if self.fit.compile:
-            raise ValueError("--compile: not for several heads on one trunk")
+            raise InputError("--compile: not for several heads on one trunk")
         if "boxes" in named and (self.model.stem_stride, self.model.variant) != (2, "standard"):
-            raise ValueError(
+            raise InputError(
                 f"--stem-stride {self.model.stem_stride}, --variant {self.model.variant}: boxes "
                 "need 2 and standard"
             )
@@ -138,17 +139,17 @@ class TrainMulti:
         """Names and paths of a flag's NAME=PATH; None where there is a name alone.
 
         Raises:
-            ValueError: If a name is of no head, or stands there twice.
+            InputError: If a name is of no head, or stands there twice.
         """
         found: dict[str, Path | None] = {}
         for word in getattr(self, flag):
             name, given, path = word.partition("=")
             if name not in HEADS or (given and not path) or (flag == "only" and not given):
-                raise ValueError(
+                raise InputError(
                     f"--{flag} {word}: write NAME=PATH, NAME being one of {', '.join(HEADS)}"
                 )
             if name in found:
-                raise ValueError(f"--{flag} {word}: {name} is named twice")
+                raise InputError(f"--{flag} {word}: {name} is named twice")
             found[name] = Path(path) if path else None
         return found
 
@@ -156,7 +157,7 @@ class TrainMulti:
         """The fixed weight of each of some tasks.
 
         Raises:
-            ValueError: If one is of no task, or no number above 0.
+            InputError: If one is of no task, or no number above 0.
         """
         weights = dict.fromkeys(names, 1.0)
         for word in self.task_weights:
@@ -166,7 +167,7 @@ class TrainMulti:
             except ValueError:
                 weight = -1.0
             if name not in HEADS or not 0 < weight < float("inf"):
-                raise ValueError(f"--task-weights {word}: write NAME=WEIGHT, above 0")
+                raise InputError(f"--task-weights {word}: write NAME=WEIGHT, above 0")
             if name in weights:
                 weights[name] = weight
         return weights
@@ -250,7 +251,7 @@ class TrainMulti:
     def boxes(self, path: Path | None) -> TrainDet:
         """As its own tool would train the head of boxes."""
         if self.model.backbone not in ("mobilenet_v1", "inception_v2", "vgg16"):
-            raise ValueError(f"--backbone {self.model.backbone}: has no boxes")
+            raise InputError(f"--backbone {self.model.backbone}: has no boxes")
         return TrainDet(
             data=path,
             weights=self.weights,
@@ -302,10 +303,10 @@ def choose_multi_preset(name: str, *, has_data: bool, has_weights: bool) -> Trai
     """The defaults of a preset; ``auto`` goes by what was given.
 
     Raises:
-        ValueError: On an unknown name, with the choices.
+        InputError: On an unknown name, with the choices.
     """
     if name == "auto":
         name = "finetune" if has_weights else ("modern" if has_data else "demo")
     if name not in MULTI_PRESETS:
-        raise ValueError(f"--preset {name}: choose one of auto, {', '.join(MULTI_PRESETS)}")
+        raise InputError(f"--preset {name}: choose one of auto, {', '.join(MULTI_PRESETS)}")
     return MULTI_PRESETS[name]

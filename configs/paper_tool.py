@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from configs.common import Common
+from datasets.errors import InputError
 
 NUM_TABLES = 14
 
@@ -31,15 +32,15 @@ class Paper:
         """Refuse what is not in the paper.
 
         Raises:
-            ValueError: Naming the flag, its value and the choices.
+            InputError: Naming the flag, its value and the choices.
         """
         for number in self.table:
             if not 1 <= number <= NUM_TABLES:
-                raise ValueError(f"--table {number}: choose from 1 to {NUM_TABLES}")
+                raise InputError(f"--table {number}: choose from 1 to {NUM_TABLES}")
         if self.markdown and self.common.json:
-            raise ValueError("--markdown and --json: choose one of them")
+            raise InputError("--markdown and --json: choose one of them")
         for folder in self.runs:
             if not folder.is_dir():
-                raise ValueError(f"--runs {folder}: no such folder")
+                raise InputError(f"--runs {folder}: no such folder")
         if self.common.out is not None and self.common.out.is_file():
-            raise ValueError(f"--out {self.common.out}: is a file; name a folder")
+            raise InputError(f"--out {self.common.out}: is a file; name a folder")

@@ -9,7 +9,8 @@ from typing import Annotated
 import tyro
 
 from configs.common import Common
-from tasks.spec import WEIGHTS_NAME, flag_of
+from datasets.errors import InputError
+from tasks.fitting.spec import WEIGHTS_NAME, flag_of
 
 # What means nothing without --experiment.
 _OF_EXPERIMENT = ("epochs", "seeds", "workers")
@@ -61,37 +62,37 @@ class Prune:
         """Refuse what does not go together.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         if not self.alpha > 0:
-            raise ValueError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
+            raise InputError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
         for name in ("epochs", "seeds"):
             if getattr(self, name) < 1:
-                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
+                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
         if self.resume is not None:
             return
         if self.weights is None:
-            raise ValueError("nothing to prune: name a run folder or a weights file")
+            raise InputError("nothing to prune: name a run folder or a weights file")
         for name in () if self.experiment else _OF_EXPERIMENT:
             if getattr(self, name) != getattr(Prune, name):
-                raise ValueError(
+                raise InputError(
                     f"--{flag_of(name)} {getattr(self, name)}: is for --experiment, which was not "
                     "given"
                 )
         if self.classes is not None and not (self.data or self.experiment):
-            raise ValueError(f"--classes {self.classes}: goes with --data")
+            raise InputError(f"--classes {self.classes}: goes with --data")
 
     def out_file(self) -> Path:
         """The weights file to write.
 
         Raises:
-            ValueError: If it would be the source, or would not end as a weights file does.
+            InputError: If it would be the source, or would not end as a weights file does.
         """
         assert self.weights is not None
         file = self.weights / WEIGHTS_NAME if self.weights.is_dir() else self.weights
         out = self.common.out or file.with_name(f"{file.stem}-a{self.alpha:g}{file.suffix}")
         if out.suffix != file.suffix:
-            raise ValueError(f"--out {out}: a weights file ends in {file.suffix}")
+            raise InputError(f"--out {out}: a weights file ends in {file.suffix}")
         if out.resolve() == file.resolve():
-            raise ValueError(f"--out {out}: would overwrite the source")
+            raise InputError(f"--out {out}: would overwrite the source")
         return out

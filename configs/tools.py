@@ -10,11 +10,12 @@ import tyro
 
 from backbone.formats.partial import PartialFlavour
 from configs.common import Common
+from datasets.errors import InputError
 from datasets.spec import Split
 from tasks.detection.spec import DetectorBackbone, Framework, PostSpec
 from tasks.face_embedding.spec import FaceSpec
+from tasks.fitting.spec import flag_of
 from tasks.geolocation.spec import DecodeSpec
-from tasks.spec import flag_of
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Evaluate:
         """Refuse impossible numbers.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         _check_batch_size(self.batch_size)
 
@@ -65,7 +66,7 @@ class Evaluate:
         """Refuse flags that would do nothing for a task.
 
         Raises:
-            ValueError: Naming the first that was given.
+            InputError: Naming the first that was given.
         """
         _refuse(self, Evaluate(self.weights), names, f"the weights are for {task}")
 
@@ -102,7 +103,7 @@ class Predict:
         """Refuse impossible numbers.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         _check_batch_size(self.batch_size)
 
@@ -110,7 +111,7 @@ class Predict:
         """Refuse flags that would do nothing for a task.
 
         Raises:
-            ValueError: Naming the first that was given.
+            InputError: Naming the first that was given.
         """
         default = Predict(self.weights, self.paths)
         _refuse(self, default, names, f"the weights are for {task}")
@@ -123,12 +124,12 @@ def _refuse(given: object, default: object, names: tuple[str, ...], reason: str)
             _refuse(value, unset, tuple(one.name for one in fields(value)), reason)
         elif value != unset:
             shown = "" if isinstance(value, bool) else f" {value}"
-            raise ValueError(f"--{flag_of(name)}{shown}: {reason}")
+            raise InputError(f"--{flag_of(name)}{shown}: {reason}")
 
 
 def _check_batch_size(batch_size: int) -> None:
     if batch_size < 1:
-        raise ValueError(f"--batch-size {batch_size} must be 1 or more")
+        raise InputError(f"--batch-size {batch_size} must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -179,18 +180,18 @@ class CheckData:
         """Refuse impossible numbers.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         if self.size and self.size < 32:
-            raise ValueError(f"--size {self.size} is too small: 32 pixels or more")
+            raise InputError(f"--size {self.size} is too small: 32 pixels or more")
         if self.common.out is not None and self.common.out == self.data:
-            raise ValueError(f"--out {self.common.out}: would overwrite the data")
+            raise InputError(f"--out {self.common.out}: would overwrite the data")
 
     def refuse(self, *names: str, task: str) -> None:
         """Refuse flags that would do nothing for a task.
 
         Raises:
-            ValueError: Naming the first that was given.
+            InputError: Naming the first that was given.
         """
         _refuse(self, CheckData(self.data), names, f"{self.data} is examined for {task}")
 
@@ -227,33 +228,33 @@ class ImportWeights:
         """Refuse to write over a source, or to take a name for a file.
 
         Raises:
-            ValueError: Naming the file.
+            InputError: Naming the file.
         """
         for given in (self.source, self.labels, self.head, self.key_map):
             if given is not None and given == self.common.out:
-                raise ValueError(f"--out {given}: would overwrite the source")
+                raise InputError(f"--out {given}: would overwrite the source")
         if self.hub != str(self.source).startswith("hf-hub:"):
             fix = "names start with hf-hub:" if self.hub else "give --hub to fetch it"
-            raise ValueError(f"{self.source}: {fix}")
+            raise InputError(f"{self.source}: {fix}")
 
     def target(self) -> Path:
         """The file to write.
 
         Raises:
-            ValueError: If by default that would be the source.
+            InputError: If by default that would be the source.
         """
         out = self.common.out or Path(self.source.name).with_suffix(".safetensors")
         if out.resolve() == self.source.resolve():
-            raise ValueError(f"{self.source}: would be overwritten; give a name with --out")
+            raise InputError(f"{self.source}: would be overwritten; give a name with --out")
         return out
 
     def refuse_for_detector(self) -> None:
         """Refuse flags that mean nothing for a detector, whose file tells everything.
 
         Raises:
-            ValueError: Naming the flag.
+            InputError: Naming the flag.
         """
         given = {"head": self.head, "key_map": self.key_map, **self.flavour.values()}
         for name, value in given.items():
             if value is not None:
-                raise ValueError(f"--{flag_of(name)} {value}: {self.source} is a detector")
+                raise InputError(f"--{flag_of(name)} {value}: {self.source} is a detector")

@@ -10,7 +10,7 @@ from configs.common import Common
 from datasets.spec import Interpolation, LabelAugmentation
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
-from tasks.spec import FitSpec
+from tasks.fitting.spec import FitSpec
 
 
 class Training(Protocol):

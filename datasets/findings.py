@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from datasets.errors import InputError
+
 Action = Literal["dropped", "clipped", "kept", "refused"]
 
 # Above this share of unusable images or boxes the folder or the format is wrong, not the file.
@@ -64,11 +66,11 @@ class Examination:
         """Stop before training on data that cannot be right.
 
         Raises:
-            ValueError: With the refusals, if there are any.
+            InputError: With the refusals, if there are any.
         """
         refused = [f for f in self.findings if f.action == "refused"]
         if refused:
-            raise ValueError("; ".join(f"{f.file}: {f.kind}: {f.detail}" for f in refused))
+            raise InputError("; ".join(f"{f.file}: {f.kind}: {f.detail}" for f in refused))
 
     def lines(self, most: int) -> list[str]:
         """Counts of findings, and the first ``most`` one by one."""

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 from PIL import ImageOps, UnidentifiedImageError
 
+from datasets.errors import InputError
+
 Image = NDArray[np.uint8]
 
 SUFFIXES = frozenset(
@@ -49,12 +51,12 @@ def read_image(path: Path | str, *, upright: bool) -> Image:
             stored pixels (False); what a person looks at is turned (True).
 
     Raises:
-        ValueError: If the file is missing, cut short, or no picture; it names the file.
+        InputError: If the file is missing, cut short, or no picture; it names the file.
     """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     return decode_image(data, path, upright=upright)
 
 
@@ -67,7 +69,7 @@ def decode_image(data: bytes, path: Path | str, *, upright: bool) -> Image:
         upright: Turn the picture as its EXIF tag says.
 
     Raises:
-        ValueError: If it is cut short, or no picture; it names ``path``.
+        InputError: If it is cut short, or no picture; it names ``path``.
     """
     if data.startswith(_JPEG_START) and not data.rstrip(b"\0").endswith(_JPEG_END):
         # OpenCV would paint the missing part grey and say nothing. Some cameras append data
@@ -79,7 +81,7 @@ def decode_image(data: bytes, path: Path | str, *, upright: bool) -> Image:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error as error:  # A picture of over a gigapixel, for one.
-        raise ValueError(f"{path}: cannot be decoded ({error.err or error})") from error
+        raise InputError(f"{path}: cannot be decoded ({error.err or error})") from error
     if image is None:
         return _decode_with_pillow(data, path, upright)
     return np.asarray(image, np.uint8)
@@ -92,9 +94,9 @@ def _decode_with_pillow(data: bytes, path: Path | str, upright: bool) -> Image:
             picture = ImageOps.exif_transpose(opened) if upright else opened
             return np.array(picture.convert("RGB"), dtype=np.uint8)
     except UnidentifiedImageError as error:
-        raise ValueError(f"{path}: not a picture that can be read") from error
+        raise InputError(f"{path}: not a picture that can be read") from error
     except (OSError, SyntaxError, PilImage.DecompressionBombError) as error:
-        raise ValueError(f"{path}: the picture is damaged ({error})") from error
+        raise InputError(f"{path}: the picture is damaged ({error})") from error
 
 
 def probe_image(path: Path | str) -> tuple[int, int, bool]:
@@ -103,7 +105,7 @@ def probe_image(path: Path | str) -> tuple[int, int, bool]:
     The size is that of the stored pixels, before any turning.
 
     Raises:
-        ValueError: If the file is missing, cut short, or no picture.
+        InputError: If the file is missing, cut short, or no picture.
     """
     try:
         with PilImage.open(path) as picture:
@@ -114,11 +116,11 @@ def probe_image(path: Path | str) -> tuple[int, int, bool]:
             if picture.format in _ENDS and not _ends_whole(path, _ENDS[picture.format]):
                 picture.load()  # Raises if the file is cut short.
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: the file is missing") from error
+        raise InputError(f"{path}: the file is missing") from error
     except UnidentifiedImageError as error:
-        raise ValueError(f"{path}: not a picture that can be read") from error
+        raise InputError(f"{path}: not a picture that can be read") from error
     except (OSError, SyntaxError, PilImage.DecompressionBombError) as error:
-        raise ValueError(f"{path}: the picture is damaged ({error})") from error
+        raise InputError(f"{path}: the picture is damaged ({error})") from error
     return width, height, turned
 
 
@@ -126,13 +128,13 @@ def read_orientation(path: Path | str) -> int:
     """What a picture's EXIF tag says of its turning, 1 to 8; 1 is upright, and stands for none.
 
     Raises:
-        ValueError: If the file is missing, or no picture.
+        InputError: If the file is missing, or no picture.
     """
     try:
         with PilImage.open(path) as picture:
             return _orientation(picture)
     except (OSError, SyntaxError, PilImage.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot be read ({error})") from error
+        raise InputError(f"{path}: cannot be read ({error})") from error
 
 
 def _orientation(picture: PilImage.Image) -> int:

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from datasets.detection import DetectionSample, DetectionSet
+from datasets.boxes.opening import DetectionSample, DetectionSet
+from datasets.errors import InputError
 from datasets.types import DetectionBatch
 
 Draw = tuple[int, int]  # (epoch, index)
@@ -103,8 +104,8 @@ class Resumable(Generic[Batch]):
             for batch in batches():
                 self._done += 1
                 yield finish(batch)
-        except ValueError as error:  # From a loader process it comes wrapped in a traceback.
-            raise ValueError(str(error).rsplit("ValueError: ", 1)[-1].strip()) from error
+        except InputError as error:  # From a loader process it comes wrapped in a traceback.
+            raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from error
 
     def close(self) -> None:
         """End the loader processes now; a reference cycle may keep this object for long."""

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.errors import InputError
 from datasets.spec import Split
 
 # Share of the images that is held out when a set has no validation part of its own.
@@ -27,12 +28,12 @@ def choose_part(path: Path, split: Split, found: Mapping[str, Part]) -> tuple[Pa
         found: Parts by ``train`` and ``val``; one of them at least.
 
     Raises:
-        ValueError: If there is no such part, or ``all`` is asked for and there are two.
+        InputError: If there is no such part, or ``all`` is asked for and there are two.
     """
     if split == "all" and len(found) > 1:
-        raise ValueError(f"{path}: holds {' and '.join(found)}; choose one of them")
+        raise InputError(f"{path}: holds {' and '.join(found)}; choose one of them")
     if split == "train" and split not in found:
-        raise ValueError(f"{path}: holds nothing to train on, only images to validate on")
+        raise InputError(f"{path}: holds nothing to train on, only images to validate on")
     lone = len(found) == 1 and "train" in found
     name = next(iter(found)) if lone or split == "all" else split
     return found[name], lone and split != "all"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from datasets.errors import InputError
 from datasets.loader import EpochSampler, Resumable
 from datasets.types import MixedBatch
 
@@ -33,7 +34,7 @@ class TaskMix(Resumable[MixedBatch]):
         sampler: Holds the epoch; the trainer sets it.
 
     Raises:
-        ValueError: If a set has too few photos for a batch, or there are fewer tasks than drawn.
+        InputError: If a set has too few photos for a batch, or there are fewer tasks than drawn.
     """
 
     num_workers = 0
@@ -49,10 +50,10 @@ class TaskMix(Resumable[MixedBatch]):
     ) -> None:
         self.names = list(loaders)
         if per_step > len(self.names):
-            raise ValueError(f"--heads-per-step {per_step}: there are {len(self.names)} to train")
+            raise InputError(f"--heads-per-step {per_step}: there are {len(self.names)} to train")
         for name, loader in loaders.items():
             if not len(loader):
-                raise ValueError(f"{name}: too few photos for a batch: lower --batch-size")
+                raise InputError(f"{name}: too few photos for a batch: lower --batch-size")
         self._loaders = dict(loaders)
         self.per_step, self.seed = per_step or len(self.names), seed
         sizes = np.array([len(loader) for loader in loaders.values()], dtype=np.float64)

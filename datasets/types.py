@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.errors import InputError
 from datasets.text import read_text
 
 if TYPE_CHECKING:  # Exports are run where there is no torch.
@@ -37,14 +38,14 @@ class ClassMap:
         """Refuse lists that cannot tell classes apart.
 
         Raises:
-            ValueError: If lengths differ, or an id or a name occurs twice.
+            InputError: If lengths differ, or an id or a name occurs twice.
         """
         if len(self.ids) != len(self.names):
-            raise ValueError(f"{len(self.ids)} class ids, but {len(self.names)} class names")
+            raise InputError(f"{len(self.ids)} class ids, but {len(self.names)} class names")
         for what, values in (("id", self.ids), ("name", self.names)):
             if len(set(values)) < len(values):
                 twice = {value for value in values if values.count(value) > 1}
-                raise ValueError(f"class {what} {sorted(twice)[0]!r} occurs twice")
+                raise InputError(f"class {what} {sorted(twice)[0]!r} occurs twice")
 
     def __len__(self) -> int:
         """Number of classes, without background."""
@@ -108,7 +109,7 @@ def read_labels(file: Path) -> ClassMap:
     """A text file of class names, one per line; a first line of ??? stands for background.
 
     Raises:
-        ValueError: If it cannot be read or a name occurs twice.
+        InputError: If it cannot be read or a name occurs twice.
     """
     names = [line.strip() for line in read_text(file).splitlines() if line.strip()]
     if names and names[0] in (_UNUSED, "background"):

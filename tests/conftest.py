@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.demo import draw_scenes
+from datasets.builtin.scenes import draw_scenes
 from tests.exports import Exports
 
 torch.set_num_threads(1)
@@ -63,7 +63,7 @@ def tool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     """Run a tool's real main in this process: (exit status, standard output, standard error)."""
     import importlib
 
-    from tools.shared import cli
+    from tools import cli
 
     def run(name: str, *args: object) -> tuple[int, str, str]:
         module = importlib.import_module(f"tools.{name}")

@@ -9,13 +9,11 @@ from torch import nn
 
 from backbone.bodies import default_flavour
 from datasets.types import ClassMap
-from tasks.card import Card, save_weights
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
-from tasks.deploy.graph import Model, make_graph
-from tasks.deploy.onnx_file import write_onnx
 from tasks.detection.model import build_detector, detector_flavour
 from tasks.detection.spec import DetectorSpec, PostSpec
+from tasks.export.onnx_file import write_onnx
 from tasks.face_attributes.model import build_attribute_net
 from tasks.face_embedding.load import NO_CLASSES, describe_model
 from tasks.face_embedding.model import build_embedder
@@ -23,7 +21,9 @@ from tasks.face_embedding.spec import EmbedderSpec
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import build_geolocator
 from tasks.geolocation.partition import split_adaptively
-from tools.deploy.sources import Source
+from tasks.photo_graph import Model, make_graph
+from tasks.weights.card import Card, save_weights
+from tools.flows.source import Source
 
 KINDS = ("classifier", "places", "attributes", "faces", "ssd", "ssdlite", "faster_rcnn")
 SMALL = ClassifierSpec(alpha=0.25, size=48, variant="shallow")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from configs.benchmark import Benchmark
-from tools.shared import cli
+from tools import cli
 
 
 def main() -> None:

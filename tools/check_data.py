@@ -7,14 +7,14 @@ import sys
 from dataclasses import asdict
 
 from configs.tools import CheckData
-from tools.shared import cli
+from tools import cli
 
 
 def main() -> None:
     """Print what is wrong with the data; exit status 2 if training would refuse it."""
     args = cli.parse(CheckData)
-    from datasets.recognise import recognise
-    from tools.shared.checking import examine_any
+    from datasets.kinds import recognise
+    from tools.flows.examining import examine_any
 
     cli.prepare(args.common)
     found = recognise(args.data, None if args.task == "auto" else args.task)

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from configs.hub import Download
-from tasks.spec import WEIGHTS_NAME
-from tools.shared import cli
+from tasks.fitting.spec import WEIGHTS_NAME
+from tools import cli
 
 
 def main() -> None:
     """Fetch, look at the card, and write a weights file."""
     args = cli.parse(Download)
     from backbone.formats.hub import fetch_hub
-    from tasks.card import load_weights, save_weights
+    from tasks.weights.card import load_weights, save_weights
 
     out = args.target()
     state, card = load_weights(fetch_hub(args.name, (WEIGHTS_NAME,)) / WEIGHTS_NAME)

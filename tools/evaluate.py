@@ -4,40 +4,40 @@
 from __future__ import annotations
 
 from configs.tools import Evaluate
-from tools.shared import cli
+from tools import cli
 
 
 def main() -> None:
     """Score a model and leave results and report in a folder."""
     args = cli.parse(Evaluate)
-    from tools.shared.heads import choose_head
+    from tools.flows.choose_head import choose_head
 
     task = "detection"
     if args.weights.suffix != ".tflite" or args.head is not None:
         args, task = choose_head(args)
     if task == "face_embedding":
-        from tools.face_embedding.embedding import evaluate_embedder
+        from tools.face_embedding.recipe import evaluate_embedder
 
         cli.result(args.common, *evaluate_embedder(args))
         return
     args.refuse("faces", task=task)
     if task == "geolocation":
-        from tools.geolocation.geolocating import evaluate_geolocator
+        from tools.geolocation.recipe import evaluate_geolocator
 
         cli.result(args.common, *evaluate_geolocator(args))
         return
     if task == "face_attributes":
-        from tools.face_attributes.attributes import evaluate_attributes
+        from tools.face_attributes.recipe import evaluate_attributes
 
         cli.result(args.common, *evaluate_attributes(args))
         return
     args.refuse("places", task=task)
     if task == "classification":
-        from tools.classification.classifying import evaluate_classifier
+        from tools.classification.recipe import evaluate_classifier
 
         cli.result(args.common, *evaluate_classifier(args))
     else:
-        from tools.detection.evaluation import evaluate_detector
+        from tools.detection.data import evaluate_detector
 
         cli.result(args.common, *evaluate_detector(args))
 

@@ -4,20 +4,20 @@
 from __future__ import annotations
 
 from configs.deploy import Export
-from tools.shared import cli
+from tools import cli
 
 
 def main() -> None:
     """Write an export, check it against the model, and say what it is."""
     args = cli.parse(Export)
     if not args.int8:
-        from tools.deploy.exporting import export_model
+        from tools.flows.exporting import export_model
 
         cli.result(args.common, *export_model(args))
         return
-    from tools.deploy.exporting import write_float
-    from tools.deploy.quantising import write_int8
-    from tools.deploy.sources import open_source
+    from tools.flows.exporting import write_float
+    from tools.flows.quantising import write_int8
+    from tools.flows.source import open_source
 
     # The float export is checked already; write_int8 writes args.out_file() and nothing else.
     source = open_source(args)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.tools import ImportWeights
-from tools.shared import cli
+from tools import cli
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,8 +23,8 @@ def main() -> None:
     args = cli.parse(ImportWeights)
     from backbone.formats import hub, recognise
     from backbone.tflite import read_tflite
-    from tasks.card import save_weights
     from tasks.detection.from_tflite import is_detector
+    from tasks.weights.card import save_weights
 
     cli.prepare(args.common)
     source, out = (hub.fetch_hub(str(args.source)) if args.hub else args.source), args.target()
@@ -39,7 +39,7 @@ def main() -> None:
 def _detector(args: ImportWeights, source: Path) -> Found:
     from datasets.types import read_labels
     from tasks.detection.from_tflite import import_ssd
-    from tasks.detection.litert import compare
+    from tasks.detection.reference_runtime import compare
 
     args.refuse_for_detector()
     model, card = import_ssd(source, read_labels(args.labels) if args.labels else None)
@@ -52,8 +52,8 @@ def _detector(args: ImportWeights, source: Path) -> Found:
 
 def _classifier(args: ImportWeights, source: Path) -> Found:
     from backbone.formats.recognise import read_network
-    from tasks.classification.imported import import_network
-    from tasks.classification.originals import compare, why_not_compared
+    from tasks.classification.import_weights import import_network
+    from tasks.classification.reference_runtimes import compare, why_not_compared
 
     network = read_network(source, head=args.head, key_map=args.key_map)
     imported = import_network(network, args.flavour, args.labels)
@@ -68,8 +68,8 @@ def _scenes(card: Any) -> Tensor:
     import numpy as np
     import torch
 
-    from datasets.demo import draw_scene
-    from datasets.transforms import resize_square
+    from datasets.boxes.augmentation import resize_square
+    from datasets.builtin.scenes import draw_scene
 
     pictures = [draw_scene(np.random.default_rng(seed))[0] for seed in range(8)]
     stacked = np.stack([resize_square(picture, card.flavour.input.size) for picture in pictures])

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from configs.geolocation import MakeCells
-from tools.shared import cli
+from tools import cli
 
 
 def main() -> None:

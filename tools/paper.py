@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from configs.paper_tool import Paper
-from tools.shared import cli
+from tools import cli
 
 if TYPE_CHECKING:
     from tools.paper_tables.runs import Run
@@ -46,8 +46,8 @@ def write_page(folder: Path, tables: Sequence[FilledTable], runs: Sequence[Run])
         OSError: If a file cannot be written.
     """
     from configs.paper_tables import TABLES
-    from tasks.files import replacing
-    from tasks.page import Page
+    from tasks.reporting.html_page import Page
+    from tasks.weights.atomic_write import replacing
     from tools.paper_tables.plots import draw_figures, measured_points, printed_points
     from tools.paper_tables.text import add_to_page, summary
 

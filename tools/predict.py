@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from configs.tools import Predict
-from tools.shared import cli
+from tools import cli
 
 
 def main() -> None:
     """Draw what was found and write predictions.json."""
     args = cli.parse(Predict)
-    from tools.shared.heads import choose_head
+    from tools.flows.choose_head import choose_head
 
     args, task = choose_head(args)
     if task == "face_embedding":

@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from configs.prune import Prune
-from tools.shared import cli
-from tools.shared.running import resumed
+from tools import cli
+from tools.flows.run_folder import resumed
 
 
 def read_flags() -> Prune:

@@ -7,18 +7,18 @@ import sys
 from functools import partial
 
 from configs.face_attributes import TrainAttr, choose_attr_preset
-from tools.shared import cli
-from tools.shared.training_flags import read_flags
+from tools import cli
+from tools.flows.flags import read_flags
 
 
 def main() -> None:
     """Train, evaluate what was saved, report; once, or for each point of a grid."""
     taught = any(word.partition("=")[0] in ("--teacher", "--targets") for word in sys.argv)
     config = read_flags(TrainAttr, partial(choose_attr_preset, has_teacher=taught))
-    from tools.face_attributes.attributes import train_attributes
+    from tools.face_attributes.recipe import train_attributes
 
     if config.grid:
-        from tools.shared.grid import Measure, train_grid
+        from tools.flows.grid import Measure, train_grid
 
         train_grid(config, train_attributes, [Measure("mean_ap", "mean AP")])
     else:

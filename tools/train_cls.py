@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 from configs.classification import TrainCls, choose_cls_preset
-from tools.shared import cli
-from tools.shared.training_flags import read_flags
+from tools import cli
+from tools.flows.flags import read_flags
 
 
 def main() -> None:
     """Train, evaluate what was saved, report; once, or for each point of a grid."""
     config = read_flags(TrainCls, choose_cls_preset)
-    from tools.classification.classifying import train_classifier
+    from tools.classification.recipe import train_classifier
 
     if config.grid:
-        from tools.shared.grid import train_grid
+        from tools.flows.grid import train_grid
 
         train_grid(config, train_classifier)
     else:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from configs.detection import TrainDet, choose_preset
+from datasets.errors import InputError
 from tasks.detection.spec import DetectorSpec
-from tools.shared import cli
-from tools.shared.running import resumed
+from tools import cli
+from tools.flows.run_folder import resumed
 
 
 def read_flags() -> TrainDet:
@@ -24,7 +25,7 @@ def read_flags() -> TrainDet:
     source = {} if {"-h", "--help"} & set(sys.argv) else _architecture(given.weights)
     backbone = source.get("backbone", given.backbone or "mobilenet_v1")
     if given.backbone not in (None, backbone):
-        raise ValueError(f"--backbone {given.backbone}: {given.weights} has {backbone}")
+        raise InputError(f"--backbone {given.backbone}: {given.weights} has {backbone}")
     default = choose_preset(
         given.preset or "auto",
         given.framework or source.get("framework", "ssd300"),
@@ -48,7 +49,7 @@ def _architecture(weights: str | None) -> dict[str, Any]:
     """What the weights to start from tell of the model: all of it, or the body only."""
     if weights is None:
         return {}
-    from tasks.card import read_card
+    from tasks.weights.card import read_card
 
     model = read_card(Path(weights)).model
     names = DetectorSpec().to_json() if "framework" in model else ("backbone", "alpha")
@@ -58,7 +59,7 @@ def _architecture(weights: str | None) -> dict[str, Any]:
 def main() -> None:
     """Train, evaluate what was saved, report."""
     config = read_flags()
-    from tools.detection.training import train_detector
+    from tools.detection.recipe import train_detector
 
     train_detector(config)
 

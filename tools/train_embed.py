@@ -7,18 +7,18 @@ import sys
 from functools import partial
 
 from configs.face_embedding import TrainEmbed, choose_embed_preset
-from tools.shared import cli
-from tools.shared.training_flags import read_flags
+from tools import cli
+from tools.flows.flags import read_flags
 
 
 def main() -> None:
     """Train, evaluate what was saved, report; once, or for each point of a grid."""
     taught = any(word.partition("=")[0] in ("--teacher", "--targets") for word in sys.argv)
     config = read_flags(TrainEmbed, partial(choose_embed_preset, has_teacher=taught))
-    from tools.face_embedding.embedding import train_embedder
+    from tools.face_embedding.recipe import train_embedder
 
     if config.grid:
-        from tools.shared.grid import Measure, train_grid
+        from tools.flows.grid import Measure, train_grid
 
         # Only pairs in folds have an accuracy.
         measures = (Measure("accuracy", "accuracy"), Measure("auc", "AUC"))

@@ -7,8 +7,8 @@ import argparse
 from dataclasses import replace
 
 from configs.gan import TrainGan, choose_gan_preset
-from tools.shared import cli
-from tools.shared.running import resumed
+from tools import cli
+from tools.flows.run_folder import resumed
 
 
 def read_flags() -> TrainGan:
@@ -32,7 +32,7 @@ def main() -> None:
 
         cli.result(config.common, *sample_to_folder(config))
         return
-    from tools.dcgan.generating import train_and_compare
+    from tools.dcgan.recipe import train_and_compare
 
     cli.result(config.common, *train_and_compare(config))
 

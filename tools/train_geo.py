@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from configs.geolocation import TrainGeo, choose_geo_preset
-from tools.shared import cli
-from tools.shared.training_flags import read_flags
+from tools import cli
+from tools.flows.flags import read_flags
 
 
 def main() -> None:
     """Train, evaluate what was saved, report."""
     config = read_flags(TrainGeo, choose_geo_preset)
-    from tools.geolocation.geolocating import train_geolocator
+    from tools.geolocation.recipe import train_geolocator
 
     cli.result(config.common, *train_geolocator(config))
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import argparse
 
 from configs.multitask import TrainMulti, choose_multi_preset
-from tools.shared import cli
-from tools.shared.training_flags import read_flags
+from tools import cli
+from tools.flows.flags import read_flags
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
         return choose_multi_preset(name, has_data=has_data or given, has_weights=has_weights)
 
     config = read_flags(TrainMulti, choose)
-    from tools.multitask.training import train_multi
+    from tools.multitask.recipe import train_multi
 
     cli.result(config.common, *train_multi(config))
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from configs.hub import Upload
-from tasks.spec import WEIGHTS_NAME
-from tools.shared import cli
+from datasets.errors import InputError
+from tasks.fitting.spec import WEIGHTS_NAME
+from tools import cli
 
 CARD_NAME = "README.md"
 
@@ -16,9 +17,9 @@ def main() -> None:
     """Write weights and model card to a folder, and send the two."""
     args = cli.parse(Upload)
     from backbone.formats.hub import send_hub
-    from tasks.card import load_weights, save_weights
-    from tasks.files import write_text
-    from tools.shared.model_card import model_card
+    from tasks.weights.atomic_write import write_text
+    from tasks.weights.card import load_weights, save_weights
+    from tools.flows.model_card import model_card
 
     state, card = load_weights(args.weights)
     if args.origin is not None:
@@ -26,7 +27,7 @@ def main() -> None:
     folder, files = args.folder(), (WEIGHTS_NAME, CARD_NAME)
     others = [f.name for f in folder.iterdir() if f.name not in files] if folder.is_dir() else []
     if others:
-        raise ValueError(f"--out {folder}: holds other files ({others[0]}); choose another folder")
+        raise InputError(f"--out {folder}: holds other files ({others[0]}); choose another folder")
     save_weights(folder / WEIGHTS_NAME, state, card)
     write_text(folder / CARD_NAME, model_card(card, args.weights, args.name, args.licence))
     sizes = {file: (folder / file).stat().st_size for file in files}

@@ -17,6 +17,7 @@ from torch import Tensor
 from backbone.formats.network import HEAD_BIAS, HEAD_WEIGHT, Layout, Network, conv_names, fit
 from backbone.formats.partial import PartialFlavour
 from backbone.formats.wire import Value, as_bytes, as_int, as_text, read_fields, read_varint
+from datasets.errors import InputError
 
 # Fields of Caffe's messages, by number.
 _LAYER, _OLD_LAYER = 100, 2
@@ -76,16 +77,16 @@ def read_caffe(path: Path) -> Network:
     """Read a caffemodel.
 
     Raises:
-        ValueError: If it is damaged or of Caffe's older format, or a tensor is missing, left over
+        InputError: If it is damaged or of Caffe's older format, or a tensor is missing, left over
             or of a wrong shape, or a 3x3 layer does not pad by 1.
     """
     try:
         layers, old = _read_layers(memoryview(path.read_bytes()))
     except (IndexError, struct.error, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path}: damaged caffemodel ({error})") from error
+        raise InputError(f"{path}: damaged caffemodel ({error})") from error
     if not layers:
         why = "of Caffe's format before 2014: upgrade it with Caffe" if old else "no layers"
-        raise ValueError(f"{path}: {why}")
+        raise InputError(f"{path}: {why}")
     tensors, every_eps = {}, set()
     for layer in layers:
         blobs = layer.blobs
@@ -98,10 +99,10 @@ def read_caffe(path: Path) -> Network:
             tensors[f"{layer.name}.{number}"] = blob
         is_wide = layer.kind.endswith("Convolution") and blobs and blobs[0].shape[-1] == 3
         if is_wide and layer.pads != {1}:
-            raise ValueError(f"{path}: {layer.name} pads by {layer.pads or 0}; a MobileNet by 1")
+            raise InputError(f"{path}: {layer.name} pads by {layer.pads or 0}; a MobileNet by 1")
     network = fit(str(path), tensors, LAYOUT)
     if len(every_eps) != 1:
-        raise ValueError(f"{path}: batch-norm epsilons differ: {sorted(every_eps)}")
+        raise InputError(f"{path}: batch-norm epsilons differ: {sorted(every_eps)}")
     stated = PartialFlavour(padding="symmetric", bn_eps=every_eps.pop(), activation="relu")
     return replace(network, stated=stated)
 

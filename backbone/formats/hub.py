@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from datasets.errors import InputError
+
 HUB = "hf-hub:"
 
 
@@ -23,7 +25,7 @@ def fetch_hub(name: str, files: Sequence[str] = ("config.json", "model.safetenso
         The client's own copy, which nobody should write to.
 
     Raises:
-        ValueError: If huggingface_hub is not installed, or a file cannot be had.
+        InputError: If huggingface_hub is not installed, or a file cannot be had.
     """
     with _client(name, "cannot be had from the hub") as hub:
         found = [hub.hf_hub_download(name.removeprefix(HUB), file) for file in files]
@@ -43,11 +45,11 @@ def send_hub(folder: Path, files: Sequence[str], name: str, *, public: bool) -> 
         Address of the page.
 
     Raises:
-        ValueError: If huggingface_hub is not installed, nobody is logged in, or the hub refuses.
+        InputError: If huggingface_hub is not installed, nobody is logged in, or the hub refuses.
     """
     with _client(name, "cannot be sent to the hub") as hub:
         if hub.get_token() is None:
-            raise ValueError(f"{name}: nobody is logged in to the hub: run `hf auth login` first")
+            raise InputError(f"{name}: nobody is logged in to the hub: run `hf auth login` first")
         api = hub.HfApi()
         page = api.create_repo(name, private=not public, exist_ok=True)
         api.upload_folder(
@@ -71,7 +73,7 @@ def _client(name: str, failure: str) -> Iterator[Any]:
             HTTPError,
         )
     except ImportError as error:
-        raise ValueError(
+        raise InputError(
             f"{name}: the hub needs huggingface_hub: pip install huggingface_hub"
         ) from error
     try:
@@ -79,4 +81,4 @@ def _client(name: str, failure: str) -> Iterator[Any]:
     except (HTTPError, HFValidationError, OSError) as error:
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"{name}: {failure}{offline}: {reason}") from error
+        raise InputError(f"{name}: {failure}{offline}: {reason}") from error

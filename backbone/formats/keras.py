@@ -19,6 +19,7 @@ from torch import Tensor
 from backbone.formats.network import HEAD_BIAS, HEAD_WEIGHT, Layout, Network, conv_names, fit
 from backbone.formats.partial import TENSORFLOW, PartialFlavour
 from backbone.formats.slim import size_from_name, to_torch
+from datasets.errors import InputError
 
 _STATED = PartialFlavour(padding="keras", bn_eps=1e-3, activation="relu6")
 _PARTS = ("/kernel", "/gamma", "/beta", "/moving_mean", "/moving_variance")
@@ -60,13 +61,13 @@ def read_keras(path: Path) -> Network:
     """Read a Keras file.
 
     Raises:
-        ValueError: If h5py is not installed, the file is damaged, or a tensor is missing, left
+        InputError: If h5py is not installed, the file is damaged, or a tensor is missing, left
             over or of a wrong shape.
     """
     try:
         import h5py
     except ImportError as error:
-        raise ValueError(f"{path}: reading Keras' files needs h5py: pip install h5py") from error
+        raise InputError(f"{path}: reading Keras' files needs h5py: pip install h5py") from error
     config: dict[str, Any] = {}
     try:
         source: Any = path
@@ -79,7 +80,7 @@ def read_keras(path: Path) -> Network:
                 config = json.loads(file.attrs["model_config"])
             arrays = _read_arrays(h5py, file)
     except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: damaged Keras file ({error})") from error
+        raise InputError(f"{path}: damaged Keras file ({error})") from error
     layout = BY_ORDER if "conv2d/vars/0" in arrays else BY_NAME
     network = fit(str(path), arrays, layout)
     size = _config_size(config)

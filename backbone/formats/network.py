@@ -12,6 +12,7 @@ from backbone.formats.partial import PartialFlavour
 from backbone.layers import scale_channels
 from backbone.mobilenet_v1 import BLOCKS, MobileNetV1
 from backbone.spec import Variant
+from datasets.errors import InputError
 
 # Our names of the body's convolutions, in order of execution.
 CONVS = (
@@ -113,20 +114,20 @@ def fit(
             optimiser's, say).
 
     Raises:
-        ValueError: If a tensor is missing, left over, of a wrong shape or not finite, naming it.
+        InputError: If a tensor is missing, left over, of a wrong shape or not finite, naming it.
     """
     names = dict(layout.names)
     if not any(names.get(key) in tensors for key in (HEAD_WEIGHT, HEAD_BIAS)):
         names.pop(HEAD_WEIGHT, None), names.pop(HEAD_BIAS, None)
     for ours, theirs in names.items():
         if theirs not in tensors:
-            raise ValueError(
+            raise InputError(
                 f"{name}: read as {layout.kind}, but it lacks the tensor {theirs!r} (our {ours!r})"
             )
     extra = sorted(tensors.keys() - set(names.values()))
     extra = [key for key in extra if not key.endswith(_COUNTER) and not is_ignored(key)]
     if extra:
-        raise ValueError(
+        raise InputError(
             f"{name}: read as {layout.kind}, but it holds {extra[0]!r} besides "
             f"({len(extra)} such): not a MobileNet v1 classifier, or one with more to it"
         )
@@ -150,14 +151,14 @@ def find_alpha(name: str, state: Mapping[str, Tensor]) -> float:
     """The width multiplier that gives the first and the last layer their widths.
 
     Raises:
-        ValueError: If there is none.
+        InputError: If there is none.
     """
     stem, last = state[_STEM].shape[0], state[_LAST].shape[0]
     exact = last / BLOCKS[-1][1]
     for alpha in (round(exact, 2), round(exact, 3), exact):
         if alpha > 0 and (scale_channels(32, alpha), scale_channels(1024, alpha)) == (stem, last):
             return alpha
-    raise ValueError(
+    raise InputError(
         f"{name}: first layer {stem} and last layer {last} channels wide: no width multiplier "
         "gives a MobileNet v1 of these"
     )
@@ -173,7 +174,7 @@ def check_state(
     """Compare all shapes with the network's, and look for values that no network has.
 
     Raises:
-        ValueError: Naming the tensor in their words.
+        InputError: Naming the tensor in their words.
     """
     with torch.device("meta"):
         body = MobileNetV1(alpha, variant=variant)
@@ -184,11 +185,11 @@ def check_state(
     for ours, tensor in state.items():
         theirs = names.get(ours, ours)
         if tuple(tensor.shape) != wanted[ours]:
-            raise ValueError(
+            raise InputError(
                 f"{name}: {theirs!r} is {tuple(tensor.shape)}, but {wanted[ours]} in a "
                 f"MobileNet v1 of alpha {alpha:g} (our {ours!r})"
             )
         if not tensor.isfinite().all():
-            raise ValueError(f"{name}: {theirs!r} holds values that are not finite")
+            raise InputError(f"{name}: {theirs!r} holds values that are not finite")
         if ours.endswith("running_var") and tensor.min() < 0:
-            raise ValueError(f"{name}: {theirs!r} holds variances below 0")
+            raise InputError(f"{name}: {theirs!r} holds variances below 0")

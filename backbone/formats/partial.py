@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from backbone.flavour import ChannelOrder, Flavour, InputSpec, Interpolation, Padding
+from datasets.errors import InputError
 
 RGB = tuple[float, float, float]
 # What a weights file or its layout implies; an input can be prepared anew, these cannot.
@@ -63,13 +64,13 @@ def resolve(
         given: What the user says.
 
     Raises:
-        ValueError: If the user contradicts the file, naming both; or if something is still
+        InputError: If the user contradicts the file, naming both; or if something is still
             unknown, naming the flags to give.
     """
     said, asked = stated.values(), given.values()
     for field, value in asked.items():
         if field in said and said[field] != value:
-            raise ValueError(
+            raise InputError(
                 f"{name}: {_flag(field)} {_shown(value)} contradicts the file, which has "
                 f"{_shown(said[field])}: leave the flag out"
             )
@@ -77,7 +78,7 @@ def resolve(
     missing = [field.name for field in fields(PartialFlavour) if field.name not in known]
     if missing:
         flags = ", ".join(f"{_flag(field)} {_HINTS[field]}" for field in missing)
-        raise ValueError(f"{name}: nothing in this file tells its conventions; give {flags}")
+        raise InputError(f"{name}: nothing in this file tells its conventions; give {flags}")
     network = {field: known.pop(field) for field in _OF_NETWORK}
     return Flavour(**network, input=InputSpec(**known))  # type: ignore[arg-type]
 

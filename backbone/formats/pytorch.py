@@ -23,6 +23,7 @@ from backbone.formats.network import (
     fit,
 )
 from backbone.formats.partial import PLAIN, RGB, PartialFlavour
+from datasets.errors import InputError
 
 _PARTS = (".weight", ".weight", ".bias", ".running_mean", ".running_var")
 _COUNTER = "num_batches_tracked"
@@ -65,7 +66,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Prefixes that wrappers put before every name are taken off.
 
     Raises:
-        ValueError: If the file is damaged, holds more than tensors and plain values, or holds
+        InputError: If the file is damaged, holds more than tensors and plain values, or holds
             no weights.
     """
     content: Any
@@ -75,12 +76,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(
+        raise InputError(
             f"{path}: holds more than tensors, which could run any program, so it is not read; "
             "save its state_dict() alone (torch.save(model.state_dict(), FILE))"
         ) from error
     except Exception as error:  # A damaged pickle or archive raises kinds of its own.
-        raise ValueError(f"{path}: damaged weights file ({error})") from error
+        raise InputError(f"{path}: damaged weights file ({error})") from error
     state = _find_state(path, content)
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in state):
@@ -97,7 +98,7 @@ def _find_state(path: Path, content: object) -> dict[str, Tensor]:
         found = [state for state in inside if _is_state(state)]
     if len(found) != 1:
         what = "no weights" if not found else "more than one set of weights"
-        raise ValueError(
+        raise InputError(
             f"{path}: {what} in this file: a state dict is looked for, or one under "
             f"{', '.join(_STATES)}"
         )
@@ -120,7 +121,7 @@ def read_pytorch(path: Path, key_map: Path | None = None) -> Network:
         key_map: JSON object: our name of each tensor -> theirs.
 
     Raises:
-        ValueError: If the layout is not known, or a tensor is missing, left over or of a wrong
+        InputError: If the layout is not known, or a tensor is missing, left over or of a wrong
             shape.
     """
     state = read_state(path)
@@ -149,7 +150,7 @@ def _with_config(network: Network, file: Path) -> Network:
             crop=float(config["crop_pct"]),
         )
     except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
-        raise ValueError(f"{file}: not the configuration of a timm model ({error!r})") from error
+        raise InputError(f"{file}: not the configuration of a timm model ({error!r})") from error
     return replace(network, stated=told)
 
 
@@ -157,7 +158,7 @@ def _by_order(name: str, state: Mapping[str, Tensor], is_ordered: bool) -> Layou
     """27 times convolution and batch norm, then a linear layer, whatever they are called.
 
     Raises:
-        ValueError: If names or number of the tensors are not those of such a network.
+        InputError: If names or number of the tensors are not those of such a network.
     """
     names = [key for key in state if not key.endswith(_COUNTER)]
     ours = list(TIMM.names)
@@ -166,11 +167,11 @@ def _by_order(name: str, state: Mapping[str, Tensor], is_ordered: bool) -> Layou
     found = [key.rpartition(".")[2] for key in names]
     if len(names) not in (bare, bare + 2) or found != kinds[: len(names)]:
         if not is_ordered and sorted(found) in (sorted(kinds), sorted(kinds[:bare])):
-            raise ValueError(
+            raise InputError(
                 f"{name}: names of no known layout, and a safetensors file keeps no order; give "
                 "--key-map FILE.json (our key -> their key)"
             )
-        raise ValueError(
+        raise InputError(
             f"{name}: {len(names)} tensors in no known order; a MobileNet v1 has {bare} (27 times "
             f"convolution and batch norm) and a linear layer's 2; the first are "
             f"{', '.join(names[:3])}; give --key-map FILE.json (our key -> their key)"
@@ -182,14 +183,14 @@ def read_key_map(file: Path) -> dict[str, str]:
     """Our name of each tensor -> theirs.
 
     Raises:
-        ValueError: If it is no JSON object of names, or lacks or adds one of ours, naming it.
+        InputError: If it is no JSON object of names, or lacks or adds one of ours, naming it.
     """
     try:
         names = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise ValueError(f"--key-map {file}: cannot be read as JSON ({error})") from error
+        raise InputError(f"--key-map {file}: cannot be read as JSON ({error})") from error
     if not isinstance(names, dict) or not all(isinstance(v, str) for v in names.values()):
-        raise ValueError(f"--key-map {file}: must be one object of our key -> their key")
+        raise InputError(f"--key-map {file}: must be one object of our key -> their key")
     names = {key: theirs for key, theirs in names.items() if not key.endswith(_COUNTER)}
     wanted = set(TIMM.names)
     if HEAD_WEIGHT not in names:
@@ -197,5 +198,5 @@ def read_key_map(file: Path) -> dict[str, str]:
     odd = sorted(wanted ^ names.keys())
     if odd:
         what = "lacks" if odd[0] in wanted else "has the unknown key"
-        raise ValueError(f"--key-map {file}: {what} {odd[0]!r} ({len(odd)} such)")
+        raise InputError(f"--key-map {file}: {what} {odd[0]!r} ({len(odd)} such)")
     return names

@@ -13,6 +13,7 @@ from backbone.formats.slim import read_slim
 from backbone.formats.tf_bundle import find_bundle
 from backbone.tflite import read_tflite
 from backbone.weights import tflite_network
+from datasets.errors import InputError
 
 _TORCH_ZIP, _PICKLE, _HDF5 = b"PK\x03\x04", b"\x80\x02", b"\x89HDF\r\n\x1a\n"
 _KINDS = (
@@ -36,12 +37,12 @@ def read_network(path: Path, *, head: Path | None = None, key_map: Path | None =
         key_map: For PyTorch weights of an unknown layout: JSON object, our key -> their key.
 
     Raises:
-        ValueError: If the kind is unknown, the file damaged, or a tensor does not fit.
+        InputError: If the kind is unknown, the file damaged, or a tensor does not fit.
     """
     kind = _kind(path)
     for flag, value, only in (("--head", head, "tflite"), ("--key-map", key_map, "pytorch")):
         if value is not None and kind != only:
-            raise ValueError(f"{flag} {value}: {path} is no {only} file, which alone takes one")
+            raise InputError(f"{flag} {value}: {path} is no {only} file, which alone takes one")
     if kind == "tflite":
         return tflite_network(read_tflite(path), None if head is None else read_tflite(head))
     if kind == "slim":
@@ -62,7 +63,7 @@ def _kind(path: Path) -> str:
         return "slim"
     path = _inside(path) if path.is_dir() else path
     if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file")
     start = _start(path)
     if start.startswith(_HDF5) or (start.startswith(_TORCH_ZIP) and is_keras_zip(path)):
         return "keras"
@@ -70,7 +71,7 @@ def _kind(path: Path) -> str:
         return "pytorch"
     if path.suffix == ".caffemodel":  # Protocol buffers have no mark of their own.
         return "caffe"
-    raise ValueError(
+    raise InputError(
         f"{path}: unknown kind of weights {path.suffix!r}; this tool reads {_KINDS}"
         + (": a checkpoint's .index must lie beside it" if ".data-" in path.name else "")
     )
@@ -92,7 +93,7 @@ def _inside(path: Path) -> Path:
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (path / name).is_file():
             return path / name
-    raise ValueError(
+    raise InputError(
         f"{path}: no weights in this folder: one checkpoint (.index), model.safetensors or "
         "pytorch_model.bin is looked for"
     )

@@ -51,7 +51,7 @@ def read_slim(index: Path) -> Network:
     An optimiser's slots, averages and counters are left out.
 
     Raises:
-        ValueError: If files are damaged, or a tensor is missing, left over or of a wrong shape.
+        InputError: If files are damaged, or a tensor is missing, left over or of a wrong shape.
     """
     wanted = set(LAYOUT.names.values())
     values, others = read_bundle(index, wanted.__contains__)

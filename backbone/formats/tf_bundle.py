@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbone.formats.wire import as_bytes, as_int, read_fields, read_varint
+from datasets.errors import InputError
 
 _MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 _FOOTER, _TRAILER = 48, 5
@@ -48,12 +49,12 @@ def find_bundle(path: Path) -> Path | None:
     """The .index file that a user means by a prefix, one of the files, or a folder of one.
 
     Raises:
-        ValueError: If a folder holds more than one checkpoint.
+        InputError: If a folder holds more than one checkpoint.
     """
     if path.is_dir():
         found = sorted(path.glob("*.index"))
         if len(found) > 1:
-            raise ValueError(f"{path}: {len(found)} checkpoints in this folder; name one of them")
+            raise InputError(f"{path}: {len(found)} checkpoints in this folder; name one of them")
         return found[0] if found else None
     stem = path.name.removesuffix(".meta").removesuffix(".index").partition(".data-")[0]
     index = path.with_name(f"{stem}.index")
@@ -66,7 +67,7 @@ def read_bundle(
     """The wanted tensors of a checkpoint as float32, and the names of the others.
 
     Raises:
-        ValueError: If a file is missing, cut short or damaged, or a kind of tensor is not known.
+        InputError: If a file is missing, cut short or damaged, or a kind of tensor is not known.
     """
     try:
         messages = _read_index(index.read_bytes())
@@ -74,9 +75,9 @@ def read_bundle(
         shards, big_endian = as_int(header.get(1, 0)), as_int(header.get(2, 0))
         entries = {name: _entry(message) for name, message in messages.items()}
     except (IndexError, KeyError, struct.error, UnicodeDecodeError) as error:
-        raise ValueError(f"{index}: damaged checkpoint index ({error})") from error
+        raise InputError(f"{index}: damaged checkpoint index ({error})") from error
     if big_endian:
-        raise ValueError(f"{index}: written on a big-endian machine, which is not read")
+        raise InputError(f"{index}: written on a big-endian machine, which is not read")
     tensors = {
         name: _read_tensor(index, name, entry, shards)
         for name, entry in entries.items()
@@ -135,22 +136,22 @@ def _entry(message: memoryview) -> Entry:
 
 def _read_tensor(index: Path, name: str, entry: Entry, shards: int) -> NDArray[np.float32]:
     if entry.dtype not in _DTYPES:
-        raise ValueError(f"{index}: {name!r} is of TensorFlow's kind {entry.dtype}, no float")
+        raise InputError(f"{index}: {name!r} is of TensorFlow's kind {entry.dtype}, no float")
     kind = _DTYPES[entry.dtype]
     if entry.size != kind.itemsize * int(np.prod(entry.shape, dtype=np.int64)):
-        raise ValueError(
+        raise InputError(
             f"{index}: {name!r} has {entry.size} bytes, too few or many for its shape"
         )
     file = index.with_name(f"{index.stem}.data-{entry.shard:05d}-of-{shards:05d}")
     if not file.is_file():
-        raise ValueError(f"{index}: its data file {file.name} is not beside it")
+        raise InputError(f"{index}: its data file {file.name} is not beside it")
     if entry.offset + entry.size > file.stat().st_size:
-        raise ValueError(f"{file}: cut short: {name!r} ends behind the file")
+        raise InputError(f"{file}: cut short: {name!r} ends behind the file")
     with file.open("rb") as opened:
         opened.seek(entry.offset)
         raw = opened.read(entry.size)
     if _masked_crc(memoryview(raw)) != entry.crc:
-        raise ValueError(f"{file}: damaged: the checksum of {name!r} is wrong")
+        raise InputError(f"{file}: damaged: the checksum of {name!r} is wrong")
     values: NDArray[Any] = np.frombuffer(raw, dtype=kind)
     return values.reshape(entry.shape).astype(np.float32)
 

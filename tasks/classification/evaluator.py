@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]
 from torch import Tensor
 
+from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.classification.calibration import (
     NUM_BINS,
@@ -22,7 +23,7 @@ from tasks.classification.calibration import (
     reliability,
     temperature,
 )
-from tasks.files import write_text
+from tasks.weights.atomic_write import write_text
 
 PREDICTIONS_NAME = "predictions.csv"
 MEANINGS = {
@@ -82,14 +83,14 @@ def columns_in(model: ClassMap, data: ClassMap) -> NDArray[np.int64] | None:
         (C_model,) columns, -1 where the data lacks the class.
 
     Raises:
-        ValueError: If they have no class in common; it names some of both.
+        InputError: If they have no class in common; it names some of both.
     """
     if model.names == data.names:
         return None
     columns = model.labels_in(data)[1:] - 1
     if (columns < 0).all():
         ours, theirs = (_some(classes.names) for classes in (model, data))
-        raise ValueError(
+        raise InputError(
             f"the model and the data have no class in common: the model knows {len(model)} "
             f"({ours}), the data {len(data)} ({theirs})"
         )
@@ -140,14 +141,14 @@ class LabelEvaluator:
             logits: (B, C_model).
 
         Raises:
-            ValueError: If a logit is not a finite number.
+            InputError: If a logit is not a finite number.
         """
         given = logits.detach().float().cpu().numpy()
         width = len(self.classes) if self.columns is None else len(self.columns)
         assert given.shape == (len(image_ids), width), f"{given.shape}: {width} columns expected"
         bad = np.flatnonzero(~np.isfinite(given).all(axis=1))
         if len(bad):
-            raise ValueError(
+            raise InputError(
                 f"the logits of image {image_ids[bad[0]]} are not finite numbers: the weights "
                 "are damaged, or the precision is too low for them"
             )
@@ -179,13 +180,13 @@ class LabelEvaluator:
         """Score what was collected.
 
         Raises:
-            ValueError: If no photo of a class that the model knows was collected.
+            InputError: If no photo of a class that the model knows was collected.
         """
         ids, logits = self._stacked()
         targets = self.targets[ids]
         known = self.known[targets]
         if not known.any():
-            raise ValueError(f"none of {len(ids)} photos is of a class that the model knows")
+            raise InputError(f"none of {len(ids)} photos is of a class that the model knows")
         rank = np.where(known, _rank(logits, targets), len(self.classes))
         log_probabilities = log_softmax(logits, axis=1)
         own = np.take_along_axis(log_probabilities, targets[:, None], axis=1)[known]

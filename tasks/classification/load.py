@@ -9,11 +9,12 @@ from torch import Tensor
 
 from backbone.body import Body
 from backbone.flavour import refuse_other_flavour
+from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.spec import ClassifierSpec
-from tasks.spec import flag_of
+from tasks.fitting.spec import flag_of
+from tasks.weights.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 
 TASK = "classification"
 
@@ -22,14 +23,14 @@ def load_classifier(path: Path) -> tuple[Classifier, Card]:
     """A classifier with the weights of a run folder or weights file, in evaluation mode.
 
     Raises:
-        ValueError: If the file is missing, damaged, of another task, or does not fit itself.
+        InputError: If the file is missing, damaged, of another task, or does not fit itself.
     """
     state, card = load_weights(path)
     if card.task != TASK:
-        raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
+        raise InputError(f"{path}: these weights are for {card.task}, not for {TASK}")
     spec = spec_of(card, ClassifierSpec, path)
     if card.flavour.input.size != spec.size:
-        raise ValueError(
+        raise InputError(
             f"{path}: the card says size {spec.size} in the model, but "
             f"{card.flavour.input.size} in the flavour"
         )
@@ -54,7 +55,7 @@ def start_classifier(model: Classifier, classes: ClassMap, path: Path) -> tuple[
         The card of the weights, and the names of the classes that start anew.
 
     Raises:
-        ValueError: If body, width, variant or flavour differ, naming both sides.
+        InputError: If body, width, variant or flavour differ, naming both sides.
     """
     state, card = load_weights(path)
     refuse_other_body(model.spec, card, path)
@@ -68,7 +69,7 @@ def start_classifier(model: Classifier, classes: ClassMap, path: Path) -> tuple[
     columns = torch.from_numpy(classes.labels_in(card.classes)[1:]) - 1
     for key in class_rows(model.body):
         if key not in state or len(state[key]) != len(card.classes):
-            raise ValueError(f"{path}: {key!r} has not one row for each of the card's classes")
+            raise InputError(f"{path}: {key!r} has not one row for each of the card's classes")
         state[key] = _choose_rows(state[key], fresh[key], columns)
     load_into(model, state, str(path))
     new = [n for n, c in zip(classes.names, columns.tolist(), strict=True) if c < 0]
@@ -84,13 +85,13 @@ def refuse_other_body(spec: ClassifierSpec, card: Card, path: Path) -> None:
     """Check that a model's body is that of the weights it is to start from.
 
     Raises:
-        ValueError: If body, width or variant differ, naming both sides.
+        InputError: If body, width or variant differ, naming both sides.
     """
     wanted = spec.to_json()
     for name, standard in (("backbone", None), ("alpha", 1.0), ("variant", "standard")):
         ours, theirs = wanted[name], card.model.get(name, standard)
         if ours != theirs:
-            raise ValueError(
+            raise InputError(
                 f"{path}: the weights have {name} {theirs}, the model to train {ours}; "
                 f"choose --{flag_of(name)} {theirs}"
             )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from backbone.bodies import build_body, default_flavour
 from backbone.flavour import Flavour
 from backbone.layers import Normalize
+from datasets.errors import InputError
 from tasks.classification.losses import class_loss
 from tasks.classification.mix import mix
 from tasks.classification.spec import ClassifierSpec, ClassLossSpec
@@ -28,7 +29,7 @@ class Classifier(nn.Module):
         networks: Names of the methods that are network alone, which ``--compile`` compiles.
 
     Raises:
-        ValueError: If there is no class, or the body cannot be built so.
+        InputError: If there is no class, or the body cannot be built so.
     """
 
     networks = ("raw",)
@@ -43,7 +44,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.loss = loss or ClassLossSpec()
         if num_classes < 1:
-            raise ValueError(f"{num_classes} classes: a classifier needs at least one")
+            raise InputError(f"{num_classes} classes: a classifier needs at least one")
         self.spec, self.num_classes = spec, num_classes
         self.normalize = Normalize(flavour.input)
         self.body = build_body(
@@ -54,7 +55,7 @@ class Classifier(nn.Module):
             flavour=flavour,
         )
         if spec.size < self.body.min_size:
-            raise ValueError(
+            raise InputError(
                 f"--size {spec.size} is too small for {spec.backbone}: {self.body.min_size} "
                 "pixels or more"
             )
@@ -100,7 +101,7 @@ def build_classifier(
         loss: Training objective.
 
     Raises:
-        ValueError: If there is no class, or the body cannot be built so.
+        InputError: If there is no class, or the body cannot be built so.
     """
     flavour = flavour or default_flavour(spec.backbone)
     flavour = replace(flavour, input=replace(flavour.input, size=spec.size))

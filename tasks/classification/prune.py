@@ -9,10 +9,11 @@ import torch
 
 from backbone.mobilenet_v1 import MobileNetV1
 from backbone.prune import prune_body
-from tasks.card import Card
+from datasets.errors import InputError
 from tasks.classification.load import class_rows, load_classifier
 from tasks.classification.model import Classifier, build_classifier
-from tasks.deploy.runtime import is_export
+from tasks.runtime.exported import is_export
+from tasks.weights.card import Card
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,16 @@ def prune_classifier(path: Path, alpha: float, command: str) -> Pruned:
         command: That asked for it, for the card.
 
     Raises:
-        ValueError: If they are no weights of a classifier on MobileNet v1, batch norm tells
+        InputError: If they are no weights of a classifier on MobileNet v1, batch norm tells
             nothing of its channels, or ``alpha`` is wider.
     """
     if is_export(path):
-        raise ValueError(f"{path}: is an export; name the weights it came from")
+        raise InputError(f"{path}: is an export; name the weights it came from")
     wide, card = load_classifier(path)
     if not isinstance(wide.body, MobileNetV1):
-        raise ValueError(f"{path}: {wide.spec.backbone} has no widths; only mobilenet_v1 has")
+        raise InputError(f"{path}: {wide.spec.backbone} has no widths; only mobilenet_v1 has")
     if card.folded:
-        raise ValueError(
+        raise InputError(
             f"{path}: its source had folded batch norm away, by which channels are judged; "
             "fine-tune it first (tools/train_cls.py --weights), which measures it anew"
         )
@@ -56,7 +57,7 @@ def prune_classifier(path: Path, alpha: float, command: str) -> Pruned:
     try:
         pruned = prune_body(wide.body, alpha, rows)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}") from error
     model = build_classifier(replace(wide.spec, alpha=alpha), wide.num_classes, card.flavour)
     model.body = pruned.body
     with torch.no_grad():

@@ -16,9 +16,9 @@ from backbone.cost import Cost
 from datasets.types import ClassMap
 from tasks.classification.calibration import NUM_BINS, Bin
 from tasks.classification.evaluator import MEANINGS, Score, by_recall, unknown_note
-from tasks.page import Page
-from tasks.plots import confusion_plot, history_plot, most_confused
-from tasks.stopwatch import Stopwatch, write_summary
+from tasks.fitting.stopwatch import Stopwatch, write_summary
+from tasks.reporting.html_page import Page
+from tasks.reporting.plots import confusion_plot, history_plot, most_confused
 
 Image = NDArray[np.uint8]
 _PICTURES = 12

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 
 from backbone.spec import BackboneName, Variant
-from tasks.spec import flag_of
+from datasets.errors import InputError
+from tasks.fitting.spec import flag_of
 
 Robust = Literal["none", "gce"]
 
@@ -33,20 +34,20 @@ class ClassifierSpec:
         """Refuse what cannot be built.
 
         Raises:
-            ValueError: Naming the field, the value and the choices.
+            InputError: Naming the field, the value and the choices.
         """
         if not self.alpha > 0:
-            raise ValueError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
+            raise InputError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
         if self.stem_stride not in (1, 2):
-            raise ValueError(f"--stem-stride {self.stem_stride}: choose 1 or 2")
+            raise InputError(f"--stem-stride {self.stem_stride}: choose 1 or 2")
         if self.size < 32:
-            raise ValueError(f"--size {self.size} is too small: 32 pixels or more")
+            raise InputError(f"--size {self.size} is too small: 32 pixels or more")
         for name, choices in (
             ("backbone", get_args(BackboneName)),
             ("variant", get_args(Variant)),
         ):
             if getattr(self, name) not in choices:
-                raise ValueError(
+                raise InputError(
                     f"unknown {name} {getattr(self, name)!r}: choose one of {', '.join(choices)}"
                 )
 
@@ -81,15 +82,15 @@ class ClassLossSpec:
         """Refuse what teaches nothing.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         for name in ("label_smoothing", "dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1)")
+                raise InputError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1)")
         if not 0 < self.gce_q <= 1:
-            raise ValueError(f"--gce-q {self.gce_q} is not in (0, 1]")
+            raise InputError(f"--gce-q {self.gce_q} is not in (0, 1]")
         if not 0 < self.progressive <= 1:
-            raise ValueError(f"--progressive {self.progressive} is not in (0, 1]")
+            raise InputError(f"--progressive {self.progressive} is not in (0, 1]")
         for name in ("mixup", "cutmix"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 0 or more")
+                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be 0 or more")

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from datasets.types import LabelBatch
-from tasks.base import Task
 from tasks.classification.evaluator import LabelEvaluator, Score
 from tasks.classification.model import Classifier
 from tasks.distillation.teaching import Teaching
-from tasks.spec import FitSpec
+from tasks.fitting.base import Task
+from tasks.fitting.spec import FitSpec
 
 
 class ClassificationTask(Task):
@@ -79,7 +79,7 @@ class ClassificationTask(Task):
         """Compare the teacher.
 
         Raises:
-            ValueError: If it is another now: the run would not be the same.
+            InputError: If it is another now: the run would not be the same.
         """
         super().on_load_checkpoint(checkpoint)
         if self._teaching is not None:

@@ -18,11 +18,12 @@ from backbone.flavour import InputSpec
 from backbone.formats.pytorch import read_state
 from backbone.imagenet_classes import WORDNET_IDS
 from backbone.layers import Normalize, fold_batchnorm
+from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.card import load_into
 from tasks.classification.load import load_classifier
 from tasks.distillation.spec import TIMM, TORCHVISION, DistillSpec
 from tasks.distillation.teacher import Teacher
+from tasks.weights.card import load_into
 
 _PYTHON = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _IMAGENET = len(WORDNET_IDS)
@@ -38,7 +39,7 @@ def open_teacher(spec: DistillSpec, classes: ClassMap) -> Teacher:
         classes: Of the data, in the order of the student's columns.
 
     Raises:
-        ValueError: If it cannot be had, its package is not installed, or it lacks a class.
+        InputError: If it cannot be had, its package is not installed, or it lacks a class.
     """
     name = spec.teacher
     assert name is not None
@@ -49,7 +50,7 @@ def open_teacher(spec: DistillSpec, classes: ClassMap) -> Teacher:
     if not Path(name).exists() and _PYTHON.fullmatch(name):
         return Teacher(name, _import_callable(name))
     if not Path(name).exists():
-        raise ValueError(
+        raise InputError(
             f"--teacher {name}: no such run folder or weights file; else write timm:NAME, "
             "torchvision:NAME or MODULE:FUNCTION"
         )
@@ -57,7 +58,7 @@ def open_teacher(spec: DistillSpec, classes: ClassMap) -> Teacher:
     columns = torch.from_numpy(classes.labels_in(card.classes)[1:]) - 1
     lacking = [n for n, c in zip(classes.names, columns.tolist(), strict=True) if c < 0]
     if lacking:
-        raise ValueError(
+        raise InputError(
             f"--teacher {name}: lacks {len(lacking)} of the data's {len(classes)} classes "
             f"({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}); it knows "
             f"{', '.join(card.classes.names[:3])}, ..."
@@ -71,23 +72,23 @@ def _import_callable(name: str) -> Callable[[Tensor], Tensor]:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # Anything may happen in code that is not ours.
-        raise ValueError(
+        raise InputError(
             f"--teacher {name}: cannot be imported ({type(error).__name__}: {error})"
         ) from error
     finally:
         sys.path.pop(0)
     if not callable(found):
-        raise ValueError(f"--teacher {name}: is no function and no module, but {found!r:.40}")
+        raise InputError(f"--teacher {name}: is no function and no module, but {found!r:.40}")
     return found  # type: ignore[no-any-return]
 
 
 def _open_timm(name: str, weights: Path | None, classes: ClassMap) -> Teacher:
     if importlib.util.find_spec("timm") is None:
-        raise ValueError(f"--teacher {name}: timm is not installed; pip install timm")
+        raise InputError(f"--teacher {name}: timm is not installed; pip install timm")
     timm: Any = importlib.import_module("timm")
     short = name.removeprefix(TIMM)
     if not timm.is_model(short):
-        raise ValueError(f"--teacher {name}: {_nearest(short, timm.list_models())}")
+        raise InputError(f"--teacher {name}: {_nearest(short, timm.list_models())}")
 
     def build(columns: int) -> Any:
         return timm.create_model(short, pretrained=False, num_classes=columns)
@@ -108,7 +109,7 @@ def _cached_by_hub(name: str, config: Any) -> Path:
             found = file and try_to_load_from_cache(repository, file)
             if isinstance(found, str):
                 return Path(found)
-    raise ValueError(
+    raise InputError(
         f"--teacher {name}: its weights ({repository}) are not in the hub's cache, and nothing "
         "is downloaded unasked; fetch them once with timm, or name a file by --teacher-weights"
     )
@@ -120,7 +121,7 @@ def _open_torchvision(name: str, weights: Path | None, classes: ClassMap) -> Tea
     short = name.removeprefix(TORCHVISION)
     known = models.list_models(module=models)
     if short not in known:
-        raise ValueError(f"--teacher {name}: {_nearest(short, known)}")
+        raise InputError(f"--teacher {name}: {_nearest(short, known)}")
 
     def build(columns: int) -> Any:
         network = models.get_model(short, weights=None, num_classes=columns)
@@ -136,7 +137,7 @@ def _open_torchvision(name: str, weights: Path | None, classes: ClassMap) -> Tea
         best = next((one for one, file in cached.items() if file.exists()), best)
         weights = cached[best]
         if not weights.exists():
-            raise ValueError(
+            raise InputError(
                 f"--teacher {name}: {weights.name} is not in {cache}, and nothing is downloaded "
                 "unasked; fetch it there, or name a file by --teacher-weights"
             )
@@ -164,7 +165,7 @@ def _filled(
         classes: Of the data.
     """
     if not file.is_file():
-        raise ValueError(f"--teacher-weights {file}: no such file")
+        raise InputError(f"--teacher-weights {file}: no such file")
     state = read_state(file)
     rows = {
         len(state[key])
@@ -184,13 +185,13 @@ def _columns(name: str, count: int, classes: ClassMap) -> Tensor | None:
     """The teacher's column of each class; None if it was trained on just these.
 
     Raises:
-        ValueError: If the classes cannot be found among the teacher's.
+        InputError: If the classes cannot be found among the teacher's.
     """
     if count == _IMAGENET:
         places = {number: column for column, number in enumerate(WORDNET_IDS)}
         odd = [n for i, n in zip(classes.ids, classes.names, strict=True) if i not in places]
         if odd:
-            raise ValueError(
+            raise InputError(
                 f"--teacher {name}: has ImageNet's {_IMAGENET} columns, and the class {odd[0]!r} "
                 f"has no WordNet id among them ({len(odd)} of {len(classes)} classes have none); "
                 "name class folders by WordNet id (n01440764), or take a teacher of these classes"
@@ -198,7 +199,7 @@ def _columns(name: str, count: int, classes: ClassMap) -> Tensor | None:
         return torch.tensor([places[number] for number in classes.ids])
     if count == len(classes):
         return None
-    raise ValueError(
+    raise InputError(
         f"--teacher {name}: has {count} columns, which are neither ImageNet's {_IMAGENET} nor the "
         f"data's {len(classes)} classes"
     )

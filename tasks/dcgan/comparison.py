@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student  # type: ignore[import-untyped]
 
+from datasets.errors import InputError
+
 Right = NDArray[np.bool_]
 _LEVEL = 0.95
 _RESAMPLES = 2000
@@ -49,13 +51,13 @@ def compare(answers: Mapping[str, Right]) -> list[Row]:
         answers: For each arm, (seeds, photos) whether an answer is right.
 
     Raises:
-        ValueError: If the arms differ in seeds or photos.
+        InputError: If the arms differ in seeds or photos.
     """
     base = next(iter(answers.values()))
     rows = []
     for arm, right in answers.items():
         if right.shape != base.shape:
-            raise ValueError(
+            raise InputError(
                 f"arm {arm!r} has {right.shape[0]} runs on {right.shape[1]} photos, the first arm "
                 f"{base.shape[0]} on {base.shape[1]}: they cannot be compared"
             )

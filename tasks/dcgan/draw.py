@@ -14,7 +14,7 @@ import PIL.ImageDraw
 import PIL.ImageFont
 from numpy.typing import NDArray
 
-from tasks.files import replacing
+from tasks.weights.atomic_write import replacing
 
 Picture = NDArray[np.uint8]
 ROWS, COLUMNS = 12, 10

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from tasks.dcgan.scores import MEANINGS
 from tasks.dcgan.task import SAMPLES_FOLDER, WINDOW
-from tasks.files import replacing, write_text
-from tasks.page import Page
-from tasks.plots import history_plot
+from tasks.reporting.html_page import Page
+from tasks.reporting.plots import history_plot
+from tasks.weights.atomic_write import replacing, write_text
 
 Picture = NDArray[np.uint8]
 GAME_NAME = "game.png"

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
 
+from datasets.errors import InputError
+
 Features = NDArray[np.floating]
 Matrix = NDArray[np.float64]
 
@@ -37,10 +39,10 @@ def score(real: Features, fake: Features, neighbours: int = NEIGHBOURS) -> dict[
         neighbours: How far "close" is: as far as so many photos.
 
     Raises:
-        ValueError: If there are too few pictures.
+        InputError: If there are too few pictures.
     """
     if min(len(real), len(fake)) <= max(neighbours, 2):
-        raise ValueError(
+        raise InputError(
             f"{len(real)} photos and {len(fake)} generated pictures are too few to be scored: "
             f"{max(neighbours, 2) + 1} of each are needed"
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from tasks.spec import FitSpec, Precision, flag_of
+from datasets.errors import InputError
+from tasks.fitting.spec import FitSpec, Precision, flag_of
 
 Policy = Literal["translation", "cutout", "colour"]
 Objective = Literal["hinge", "logistic"]
@@ -28,13 +29,13 @@ class GanSpec:
         """Refuse what cannot be built.
 
         Raises:
-            ValueError: Naming the flag, the value and the choices.
+            InputError: Naming the flag, the value and the choices.
         """
         if self.size not in SIZES:
-            raise ValueError(f"--size {self.size}: choose one of {', '.join(map(str, SIZES))}")
+            raise InputError(f"--size {self.size}: choose one of {', '.join(map(str, SIZES))}")
         for name in ("latent", "width"):
             if getattr(self, name) < 1:
-                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
+                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -70,12 +71,12 @@ class GanLossSpec:
         """Refuse impossible numbers.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         if not 0 <= self.r1 < float("inf"):
-            raise ValueError(f"--r1 {self.r1} must be 0 or more")
+            raise InputError(f"--r1 {self.r1} must be 0 or more")
         if self.r1_every < 1:
-            raise ValueError(f"--r1-every {self.r1_every} must be 1 or more")
+            raise InputError(f"--r1-every {self.r1_every} must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -112,25 +113,25 @@ class GanFitSpec:
         """Refuse values that cannot train.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         if self.batch_size < 2:
-            raise ValueError(f"--batch-size {self.batch_size} must be 2 or more")
+            raise InputError(f"--batch-size {self.batch_size} must be 2 or more")
         if self.patience < 0:
-            raise ValueError(f"--patience {self.patience} must be 0 or more")
+            raise InputError(f"--patience {self.patience} must be 0 or more")
         for name in ("lr_generator", "lr_discriminator"):
             if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be above 0")
+                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be above 0")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1)")
+                raise InputError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1)")
         self.engine()
 
     def engine(self) -> FitSpec:
         """What the suite's engine has to know of it.
 
         Raises:
-            ValueError: Naming a flag and its value.
+            InputError: Naming a flag and its value.
         """
         return FitSpec(
             epochs=self.epochs,

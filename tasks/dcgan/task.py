@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.base import Task
 from tasks.dcgan.draw import COLUMNS, draw_sheet, save_png, shown_classes
 from tasks.dcgan.features import Judge
 from tasks.dcgan.model import Gan, undecided_loss
@@ -19,6 +18,7 @@ from tasks.dcgan.networks import from_bytes
 from tasks.dcgan.sampling import draw_some, generate
 from tasks.dcgan.spec import GanFitSpec
 from tasks.dcgan.watch import Watch, Window, variety
+from tasks.fitting.base import Task
 
 SAMPLES_FOLDER = "samples"
 # Steps whose mean is one point of the curves; Lightning writes what is logged then.

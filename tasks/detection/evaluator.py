@@ -18,7 +18,7 @@ import torch.distributed
 from numpy.typing import NDArray
 
 from tasks.detection.postprocess import Detections
-from tasks.files import write_text
+from tasks.weights.atomic_write import write_text
 
 Scorer = Literal["faster", "pycocotools"]
 METRICS = (

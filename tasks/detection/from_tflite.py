@@ -11,13 +11,14 @@ from torch import Tensor
 
 from backbone.tflite import TfliteConv, TfliteModel, read_tflite
 from backbone.weights import BODY_CONVS, conv_bn, tflite_alpha, tflite_body, tflite_flavour
+from datasets.errors import InputError
 from datasets.types import COCO_CLASSES, ClassMap
-from tasks.card import Card, load_into
 from tasks.detection.boxes import CODER_WEIGHTS
 from tasks.detection.model import TASK, build_detector
 from tasks.detection.spec import DetectorSpec, PostSpec
 from tasks.detection.ssd import SSD
 from tasks.detection.ssd_layout import MOBILENET
+from tasks.weights.card import Card, load_into
 
 # TensorFlow's box encodings are ty tx th tw; ours are dx dy dw dh.
 BOX_ORDER = (1, 0, 3, 2)
@@ -35,7 +36,7 @@ def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
             COCO's where there are 90, else they are only numbered.
 
     Raises:
-        ValueError: If the file is not that network, or a tensor of it does not fit.
+        InputError: If the file is not that network, or a tensor of it does not fit.
     """
     source = read_tflite(path)
     boxes, scores = _predictors(source)
@@ -45,7 +46,7 @@ def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
         classes = COCO_CLASSES
     classes = classes or ClassMap.from_names([f"class {k}" for k in range(1, columns)])
     if len(classes) != columns - 1:
-        raise ValueError(
+        raise InputError(
             f"{path}: {columns - 1} class columns, but {len(classes)} class names were given"
         )
     flavour = tflite_flavour(source, BODY_CONVS + len(extras))
@@ -84,7 +85,7 @@ def _predictors(source: TfliteModel) -> tuple[list[TfliteConv], list[TfliteConv]
     scores = [conv for conv in source.convs if "ClassPredictor" in conv.name]
     expected = BODY_CONVS + _EXTRAS + 2 * _LEVELS
     if (len(boxes), len(scores), len(source.convs)) != (_LEVELS, _LEVELS, expected):
-        raise ValueError(
+        raise InputError(
             f"{source.path}: not an SSD MobileNet v1 of six feature maps: {len(source.convs)} "
             f"convolutions, {len(boxes)} box and {len(scores)} class predictors; a classifier is "
             "imported first, by tools/import_weights.py"
@@ -113,14 +114,14 @@ def _post(source: TfliteModel) -> PostSpec:
     """The file's own NMS overlap; its ten detections and its score of 1e-8 are for phones.
 
     Raises:
-        ValueError: If its box coder is another one, or it tells no overlap.
+        InputError: If its box coder is another one, or it tells no overlap.
     """
     names = ("x_scale", "y_scale", "w_scale", "h_scale")
     found = tuple(float(source.options.get(name, 0)) for name in names)
     if found != CODER_WEIGHTS:
-        raise ValueError(f"{source.path}: box coder {found}; ours is {CODER_WEIGHTS}")
+        raise InputError(f"{source.path}: box coder {found}; ours is {CODER_WEIGHTS}")
     if "nms_iou_threshold" not in source.options:
-        raise ValueError(f"{source.path}: its post-processing tells no nms_iou_threshold")
+        raise InputError(f"{source.path}: its post-processing tells no nms_iou_threshold")
     return PostSpec(nms_iou=round(float(source.options["nms_iou_threshold"]), 6))
 
 
@@ -128,13 +129,13 @@ def _check_anchors(source: TfliteModel, ours: Tensor) -> None:
     """Compare the file's anchors (cy cx h w, quantised) with ours (cx cy w h).
 
     Raises:
-        ValueError: If they are not the same to within their quantisation.
+        InputError: If they are not the same to within their quantisation.
     """
     theirs = source.constants.get("anchors")
     if theirs is None or theirs.shape != tuple(ours.shape):
         shape = None if theirs is None else theirs.shape
-        raise ValueError(f"{source.path}: anchors {shape}; ours are {tuple(ours.shape)}")
+        raise InputError(f"{source.path}: anchors {shape}; ours are {tuple(ours.shape)}")
     difference = float(np.abs(theirs[:, BOX_ORDER] - ours.numpy()).max())
     step = float(np.diff(np.unique(theirs)).min())
     if difference > step:
-        raise ValueError(f"{source.path}: anchors differ from ours by {difference:.3f}")
+        raise InputError(f"{source.path}: anchors differ from ours by {difference:.3f}")

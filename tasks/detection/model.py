@@ -11,8 +11,8 @@ from torch import Tensor
 from backbone.bodies import default_flavour
 from backbone.cost import Cost, count_cost
 from backbone.flavour import Flavour, refuse_other_flavour
+from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 from tasks.detection.anchors import make_anchors, rpn_shapes
 from tasks.detection.faster_rcnn import FasterRCNN, extent_of, map_size
 from tasks.detection.spec import (
@@ -24,7 +24,8 @@ from tasks.detection.spec import (
 )
 from tasks.detection.ssd import SSD
 from tasks.detection.ssd_layout import layout_of, map_sizes
-from tasks.spec import flag_of
+from tasks.fitting.spec import flag_of
+from tasks.weights.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 
 TASK = "detection"
 # What stands before the last layer, in a detector's second stage and in a classifier.
@@ -56,17 +57,17 @@ def build_detector(
         post: From raw outputs to detections.
 
     Raises:
-        ValueError: If the flavour prepares photos in a way that detectors do not.
+        InputError: If the flavour prepares photos in a way that detectors do not.
     """
     flavour = flavour or detector_flavour(spec.backbone)
     if flavour.input.interpolation != "bilinear" or flavour.input.crop != 1:
-        raise ValueError(
+        raise InputError(
             f"interpolation {flavour.input.interpolation}, crop {flavour.input.crop}: a detector "
             "takes whole photos, resized bilinearly"
         )
     flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
     if flavour.padding == "keras":
-        raise ValueError(
+        raise InputError(
             "padding keras: a detector's maps round odd sizes up; import the weights anew at a "
             "--size that is a multiple of 32, where same is equal to it"
         )
@@ -108,11 +109,11 @@ def load_detector(
         proposals: Another number for Faster R-CNN's second stage than it was trained with.
 
     Raises:
-        ValueError: If the file is missing, damaged, of another task, or does not fit itself.
+        InputError: If the file is missing, damaged, of another task, or does not fit itself.
     """
     state, card = load_weights(path)
     if card.task != TASK:
-        raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
+        raise InputError(f"{path}: these weights are for {card.task}, not for {TASK}")
     spec = spec_of(card, DetectorSpec, path)
     if proposals is not None:
         spec = replace(spec, proposals=proposals)
@@ -137,7 +138,7 @@ def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, li
         The card of the weights, and the names of the classes that start anew.
 
     Raises:
-        ValueError: If body, width, head or flavour differ, naming both sides.
+        InputError: If body, width, head or flavour differ, naming both sides.
     """
     state, card = load_weights(path)
     spec = model.spec.to_json()
@@ -148,13 +149,13 @@ def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, li
         if ours != theirs:
             flag = flag_of(name)
             choice = f"{flag} {theirs}" if not isinstance(ours, bool) else flag
-            raise ValueError(
+            raise InputError(
                 f"{path}: the weights have {name} {theirs}, the model to train {ours}; "
                 f"choose --{'no-' if theirs is False else ''}{choice}"
             )
     for name, usual in (("variant", "standard"), ("stem_stride", 2)):
         if card.model.get(name, usual) != usual:
-            raise ValueError(
+            raise InputError(
                 f"{path}: the weights have {name} {card.model[name]}; the body of a detector "
                 f"has {usual}"
             )

@@ -22,9 +22,9 @@ from tasks.detection.evaluator import (
     Score,
     format_value,
 )
-from tasks.page import Page
-from tasks.plots import confusion_plot, history_plot
-from tasks.stopwatch import Stopwatch, write_summary
+from tasks.fitting.stopwatch import Stopwatch, write_summary
+from tasks.reporting.html_page import Page
+from tasks.reporting.plots import confusion_plot, history_plot
 
 # A person looks at confident boxes; mAP counts down to a score of a hundredth.
 SHOWN_SCORE = 0.5

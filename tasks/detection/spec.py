@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from tasks.spec import flag_of
+from datasets.errors import InputError
+from tasks.fitting.spec import flag_of
 
 Framework = Literal["ssd300", "faster_rcnn_300", "faster_rcnn_600"]
 DetectorBackbone = Literal["mobilenet_v1", "vgg16", "inception_v2"]
@@ -44,39 +45,39 @@ class DetectorSpec:
         """Fill in the framework's size, and refuse what cannot be built.
 
         Raises:
-            ValueError: Naming the field, the value and the choices.
+            InputError: Naming the field, the value and the choices.
         """
         choices = {"framework": Framework, "backbone": DetectorBackbone, "head": Head}
         for name, kind in choices.items():
             if getattr(self, name) not in get_args(kind):
-                raise ValueError(
+                raise InputError(
                     f"unknown {name} {getattr(self, name)!r}: choose one of "
                     f"{', '.join(get_args(kind))}"
                 )
         if not self.size:
             object.__setattr__(self, "size", SIZES[self.framework])
         if not self.alpha > 0:
-            raise ValueError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
+            raise InputError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
         if self.size < 32:
-            raise ValueError(f"--size {self.size} is too small: 32 pixels or more")
+            raise InputError(f"--size {self.size} is too small: 32 pixels or more")
         if self.backbone == "vgg16" and not self.two_stage and self.size < 268:
-            raise ValueError(f"--size {self.size} is too small: SSD on VGG16 needs 268 or more")
+            raise InputError(f"--size {self.size} is too small: SSD on VGG16 needs 268 or more")
         if not 1 <= self.proposals <= MOST_PROPOSALS:
-            raise ValueError(f"--proposals {self.proposals} is not in 1..{MOST_PROPOSALS}")
+            raise InputError(f"--proposals {self.proposals} is not in 1..{MOST_PROPOSALS}")
         self._refuse_idle_flags()
 
     def _refuse_idle_flags(self) -> None:
         """A flag that would do nothing is a misunderstanding."""
         mobilenet = self.backbone == "mobilenet_v1"
         if self.alpha != 1 and not mobilenet:
-            raise ValueError(f"--alpha {self.alpha}: {self.backbone} has one width only")
+            raise InputError(f"--alpha {self.alpha}: {self.backbone} has one width only")
         if self.head != "ssd" and (self.two_stage or not mobilenet):
-            raise ValueError(f"--head {self.head}: only SSD on mobilenet_v1 has it")
+            raise InputError(f"--head {self.head}: only SSD on mobilenet_v1 has it")
         if not self.two_stage and (self.proposals != PROPOSALS or self.roi_pool):
             flag = "--roi-pool" if self.roi_pool else f"--proposals {self.proposals}"
-            raise ValueError(f"{flag}: SSD has no second stage; it is for faster_rcnn_300 or 600")
+            raise InputError(f"{flag}: SSD has no second stage; it is for faster_rcnn_300 or 600")
         if self.roi_pool and self.backbone == "vgg16":
-            raise ValueError("--roi-pool: the second stage of VGG16 pools its crops anyway")
+            raise InputError("--roi-pool: the second stage of VGG16 pools its crops anyway")
 
     @property
     def two_stage(self) -> bool:
@@ -112,7 +113,7 @@ class LossSpec:
         """Refuse what teaches nothing.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         for name in ("match_iou", "focal_alpha"):
             _check_share(name, getattr(self, name))
@@ -147,12 +148,12 @@ class TwoStageLossSpec:
         """Refuse what teaches nothing.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         for name in ("rpn_positive_iou", "rpn_negative_iou", "box_positive_share", "box_iou"):
             _check_share(name, getattr(self, name))
         if self.rpn_negative_iou > self.rpn_positive_iou:
-            raise ValueError(
+            raise InputError(
                 f"--rpn-negative-iou {self.rpn_negative_iou} must not be above "
                 f"--rpn-positive-iou {self.rpn_positive_iou}"
             )
@@ -160,7 +161,7 @@ class TwoStageLossSpec:
             _check_not_negative(name, getattr(self, name))
         for name in ("rpn_samples", "box_samples"):
             if getattr(self, name) < 2:
-                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 2 or more")
+                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be 2 or more")
 
 
 @dataclass(frozen=True)
@@ -180,21 +181,21 @@ class PostSpec:
         """Refuse values outside their ranges.
 
         Raises:
-            ValueError: Naming the field and the value.
+            InputError: Naming the field and the value.
         """
         for name in ("score_threshold", "nms_iou"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1]")
+                raise InputError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1]")
         for name in ("candidates", "detections"):
             if getattr(self, name) < 1:
-                raise ValueError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
+                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
 
 
 def _check_share(name: str, value: float) -> None:
     if not 0 < value < 1:
-        raise ValueError(f"--{flag_of(name)} {value} is not between 0 and 1")
+        raise InputError(f"--{flag_of(name)} {value} is not between 0 and 1")
 
 
 def _check_not_negative(name: str, value: float) -> None:
     if not 0 <= value < float("inf"):
-        raise ValueError(f"--{flag_of(name)} {value} must be 0 or more")
+        raise InputError(f"--{flag_of(name)} {value} must be 0 or more")

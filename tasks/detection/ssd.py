@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from backbone.flavour import Flavour
 from backbone.layers import Normalize, init_tf_slim
+from datasets.errors import InputError
 from tasks.detection.anchors import make_anchors
 from tasks.detection.losses import ssd_loss
 from tasks.detection.matching import Rule, match
@@ -136,10 +137,10 @@ def check_size(images: Tensor, spec: DetectorSpec) -> None:
     """Refuse images of another size than the detector's.
 
     Raises:
-        ValueError: Naming both.
+        InputError: Naming both.
     """
     if images.shape[-2:] != (spec.size, spec.size):
-        raise ValueError(
+        raise InputError(
             f"images of {images.shape[-1]}x{images.shape[-2]} do not fit this detector: "
             f"it takes {spec.size}x{spec.size}"
         )

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from datasets.types import DetectionBatch
-from tasks.base import Task
 from tasks.detection.evaluator import CocoEvaluator, Score, to_original
 from tasks.detection.model import Detector
-from tasks.spec import FitSpec
+from tasks.fitting.base import Task
+from tasks.fitting.spec import FitSpec
 
 
 class DetectionTask(Task):

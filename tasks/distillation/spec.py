@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from tasks.spec import flag_of
+from datasets.errors import InputError
+from tasks.fitting.spec import flag_of
 
 TIMM, TORCHVISION = "timm:", "torchvision:"
 
@@ -37,22 +38,22 @@ class DistillSpec:
         """Refuse what teaches nothing.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"--temperature {self.temperature} must be above 0")
+            raise InputError(f"--temperature {self.temperature} must be above 0")
         if not 0 < self.distill_weight <= 1:
-            raise ValueError(f"--distill-weight {self.distill_weight} is not in (0, 1]")
+            raise InputError(f"--distill-weight {self.distill_weight} is not in (0, 1]")
         if self.top_k < 1:
-            raise ValueError(f"--top-k {self.top_k} must be 1 or more")
+            raise InputError(f"--top-k {self.top_k} must be 1 or more")
         if self.teacher_weights is not None and not self._is_foreign():
-            raise ValueError(
+            raise InputError(
                 f"--teacher-weights {self.teacher_weights} goes with --teacher timm:NAME or "
                 "torchvision:NAME"
             )
         for field in () if self.is_on else fields(self):
             if getattr(self, field.name) != field.default:
-                raise ValueError(
+                raise InputError(
                     f"--{flag_of(field.name)} {getattr(self, field.name)} does nothing without "
                     "--teacher or --targets"
                 )
@@ -69,14 +70,14 @@ class DistillSpec:
             loss: Dataclass of the flags; its ``dropout`` serves any loss.
 
         Raises:
-            ValueError: Naming the first that was given.
+            InputError: Naming the first that was given.
         """
         if not self.is_on or self.distill_weight < 1:
             return
         for field in fields(loss):
             value = getattr(loss, field.name)
             if field.name != "dropout" and value != field.default:
-                raise ValueError(
+                raise InputError(
                     f"--{flag_of(field.name)} {_shown(value)} does nothing beside a teacher that "
                     "tells all: leave it out, or learn from labels as well by --distill-weight .5"
                 )

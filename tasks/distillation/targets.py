@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from datasets.errors import InputError
 from tasks.distillation.teacher import Fingerprint, is_same
-from tasks.files import replacing, write_text
+from tasks.weights.atomic_write import replacing, write_text
 
 HEADER_NAME = "targets.json"
 # What a row holds: of classes that exclude each other the likeliest and the rest; or all as it is.
@@ -99,17 +100,17 @@ class TargetStore:
         header: With the store's own teacher where the run names none.
 
     Raises:
-        ValueError: If the store was made otherwise, naming both sides; if there is none and the
+        InputError: If the store was made otherwise, naming both sides; if there is none and the
             run has no teacher to fill it; or if the folder holds something else.
     """
 
     def __init__(self, folder: Path, header: TargetHeader) -> None:
         if header.classes > _MOST_CLASSES:
-            raise ValueError(f"{header.classes} classes: {_MOST_CLASSES} at most can be stored")
+            raise InputError(f"{header.classes} classes: {_MOST_CLASSES} at most can be stored")
         self.folder = folder
         saved = _read_header(folder)
         if saved is None and header.teacher is None:
-            raise ValueError(f"{folder}: no stored targets there; name the --teacher to fill it")
+            raise InputError(f"{folder}: no stored targets there; name the --teacher to fill it")
         if saved is not None:
             _check(folder, saved, header)
         self.header = saved or header
@@ -165,7 +166,7 @@ class TargetStore:
         """The teacher's log probabilities, or values, (B, C) float32 of an epoch's pictures.
 
         Raises:
-            ValueError: If there are none, or the file is damaged, naming it.
+            InputError: If there are none, or the file is damaged, naming it.
         """
         wanted = np.asarray(indices, dtype=np.int64)
         rows = np.empty(len(wanted), self._row)
@@ -176,7 +177,7 @@ class TargetStore:
         unknown = logs[:, 0].isnan()
         if unknown.any():
             photo = int(wanted[unknown.numpy()][0])
-            raise ValueError(
+            raise InputError(
                 f"{self._file(epoch, photo // BLOCK)}: holds no target of photo {photo}, which "
                 "could not be read when it was made; delete this file and name the --teacher"
             )
@@ -199,13 +200,13 @@ class TargetStore:
             try:
                 found = np.load(file, mmap_mode="r", allow_pickle=False)
             except FileNotFoundError:
-                raise ValueError(f"{file}: missing; name the --teacher to store it anew") from None
+                raise InputError(f"{file}: missing; name the --teacher to store it anew") from None
             except (ValueError, EOFError, OSError) as error:
-                raise ValueError(
+                raise InputError(
                     f"{file}: damaged ({error}); delete it and name the --teacher"
                 ) from error
             if found.dtype != self._row or found.shape != self.empty(block).shape:
-                raise ValueError(f"{file}: not of this store; delete it and name the --teacher")
+                raise InputError(f"{file}: not of this store; delete it and name the --teacher")
             self._opened[epoch, block] = found
         return self._opened[epoch, block]
 
@@ -214,15 +215,15 @@ def _read_header(folder: Path) -> TargetHeader | None:
     file = folder / HEADER_NAME
     if not file.exists():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(f"--targets {folder}: holds something else; name a new folder")
+            raise InputError(f"--targets {folder}: holds something else; name a new folder")
         return None
     try:
         found = json.loads(file.read_text())
         if found.pop("format") != _FORMAT:
-            raise ValueError("another format")
+            raise InputError("another format")
         return TargetHeader(**found)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file}: not the header of stored targets ({error})") from error
+        raise InputError(f"{file}: not the header of stored targets ({error})") from error
 
 
 def _check(folder: Path, saved: TargetHeader, now: TargetHeader) -> None:
@@ -232,12 +233,12 @@ def _check(folder: Path, saved: TargetHeader, now: TargetHeader) -> None:
         theirs, ours = getattr(saved, name), getattr(now, name)
         if theirs != ours:
             said = f"{theirs} there, {ours} in this run"
-            raise ValueError(f"{start} with another {called}: {said}; {end}")
+            raise InputError(f"{start} with another {called}: {said}; {end}")
     if now.teacher is not None and not is_same(saved.fingerprint, now.fingerprint):
         said = " there, ".join(f"{h.teacher} ({_short(h.fingerprint)})" for h in (saved, now))
-        raise ValueError(f"{start} with another teacher: {said} in this run; {end}")
+        raise InputError(f"{start} with another teacher: {said} in this run; {end}")
     if not np.allclose(saved.looks, now.looks, rtol=0, atol=_LEVELS):
-        raise ValueError(
+        raise InputError(
             f"{start} of other pictures: photos, augmentation or its library have changed since; "
             "name another folder"
         )

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from datasets.errors import InputError
+
 # Digest of a network's tensors; of a plain function, its answers to fixed pictures.
 Fingerprint = str | list[float]
 _PROBES = 2
@@ -88,25 +90,25 @@ class Teacher:
             size: Side of the student's images.
 
         Raises:
-            ValueError: If it does not give a finite logit for each class.
+            InputError: If it does not give a finite logit for each class.
         """
         try:
             answers: Any = self._answers(self._pictures(size))
         except Exception as error:  # Anything may happen in code that is not ours.
             kind = type(error).__name__
-            raise ValueError(
+            raise InputError(
                 f"--teacher {self.name}: fails on pictures: {kind}: {error}"
             ) from error
         if not isinstance(answers, Tensor):
-            raise ValueError(f"--teacher {self.name}: gives {type(answers).__name__}, no tensor")
+            raise InputError(f"--teacher {self.name}: gives {type(answers).__name__}, no tensor")
         given, wanted = tuple(answers.shape), (_PROBES, num_classes)
         if self.columns is None and given != wanted:
-            raise ValueError(
+            raise InputError(
                 f"--teacher {self.name}: answers {given} to {_PROBES} pictures of {num_classes} "
                 f"classes; {wanted} is needed"
             )
         if not answers.isfinite().all():
-            raise ValueError(f"--teacher {self.name}: its logits are not finite numbers")
+            raise InputError(f"--teacher {self.name}: its logits are not finite numbers")
 
     def fingerprint(self, size: int, *, softmax: bool = True) -> Fingerprint:
         """What tells it from another teacher, and from itself after further training.

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from datasets.errors import InputError
 from tasks.distillation.losses import softmax_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.targets import TargetStore
@@ -78,10 +79,10 @@ class Teaching:
             fingerprint: That the checkpoint tells.
 
         Raises:
-            ValueError: If it was another: the run would not be the same.
+            InputError: If it was another: the run would not be the same.
         """
         if not is_same(fingerprint, self.fingerprint):
-            raise ValueError(
+            raise InputError(
                 f"--teacher {self.name} has other weights than when the run began; go on with "
                 "the same ones"
             )

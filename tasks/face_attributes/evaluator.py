@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit  # type: ignore[import-untyped]
 
+from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.classification.evaluator import PREDICTIONS_NAME, LabelEvaluator
 from tasks.face_attributes.precision import average_precision, fit_threshold, mean_interval
-from tasks.files import write_text
+from tasks.weights.atomic_write import write_text
 
 MEANINGS = {
     "mean_ap": "mean average precision over the attributes (the paper's table 12)",
@@ -102,7 +103,7 @@ class AttributeEvaluator(LabelEvaluator):
             interval: Resample the photos for the interval of the mean average precision.
 
         Raises:
-            ValueError: If no attribute varies in the photos that were collected.
+            InputError: If no attribute varies in the photos that were collected.
         """
         ids, logits = self._stacked()
         values = self.values[ids]
@@ -111,7 +112,7 @@ class AttributeEvaluator(LabelEvaluator):
         scored = self.known & (values >= 0).any(axis=0)
         vary = scored & (values == 1).any(axis=0) & (values == 0).any(axis=0)
         if not vary.any():
-            raise ValueError(
+            raise InputError(
                 f"none of the attributes that the model has varies in these {len(ids)} photos"
             )
         per_attribute = {

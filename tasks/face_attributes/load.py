@@ -7,11 +7,12 @@ from pathlib import Path
 import torch
 
 from backbone.flavour import refuse_other_flavour
+from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 from tasks.classification.load import class_rows, refuse_other_body
 from tasks.classification.spec import ClassifierSpec
 from tasks.face_attributes.model import AttributeNet, build_attribute_net
+from tasks.weights.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 
 TASK = "face_attributes"
 
@@ -20,14 +21,14 @@ def load_attribute_net(path: Path) -> tuple[AttributeNet, Card]:
     """A network with the weights of a run folder or weights file, in evaluation mode.
 
     Raises:
-        ValueError: If the file is missing, damaged, of another task, or does not fit itself.
+        InputError: If the file is missing, damaged, of another task, or does not fit itself.
     """
     state, card = load_weights(path)
     if card.task != TASK:
-        raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
+        raise InputError(f"{path}: these weights are for {card.task}, not for {TASK}")
     spec = spec_of(card, ClassifierSpec, path)
     if card.flavour.input.size != spec.size:
-        raise ValueError(
+        raise InputError(
             f"{path}: the card says size {spec.size} in the model, but "
             f"{card.flavour.input.size} in the flavour"
         )
@@ -53,7 +54,7 @@ def start_attribute_net(
         The card of the weights, and the names of the attributes that start anew.
 
     Raises:
-        ValueError: If body, width, variant or flavour differ, naming both sides.
+        InputError: If body, width, variant or flavour differ, naming both sides.
     """
     state, card = load_weights(path)
     refuse_other_body(model.spec, card, path)
@@ -68,7 +69,7 @@ def start_attribute_net(
         columns = torch.from_numpy(attributes.labels_in(card.classes)[1:]) - 1
         for key in (*class_rows(model.body), "thresholds"):
             if key not in state or len(state[key]) != len(card.classes):
-                raise ValueError(f"{path}: {key!r} has not one row for each of the attributes")
+                raise InputError(f"{path}: {key!r} has not one row for each of the attributes")
             start[key] = fresh[key].clone()
             start[key][columns >= 0] = state[key][columns[columns >= 0]]
     load_into(model, start, str(path))

@@ -61,7 +61,7 @@ class AttributeNet(Classifier):
             prevalence: (A,) share of the training photos with each, NaN where nothing is known.
 
         Raises:
-            ValueError: If a weight is of no attribute.
+            InputError: If a weight is of no attribute.
         """
         weights = torch.tensor(self.attribute_spec.weights_of(names))
         yes, no = torch.ones_like(weights), torch.ones_like(weights)
@@ -106,7 +106,7 @@ def build_attribute_net(
         loss: Training objective.
 
     Raises:
-        ValueError: If the body cannot be built so.
+        InputError: If the body cannot be built so.
     """
     flavour = flavour or default_flavour(spec.backbone)
     flavour = replace(flavour, input=replace(flavour.input, size=spec.size))

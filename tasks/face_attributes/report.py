@@ -15,9 +15,9 @@ from backbone.cost import Cost
 from datasets.types import ClassMap
 from tasks.classification.draw import draw_answer
 from tasks.face_attributes.evaluator import MEANINGS, Score, by_gain, notes_on
-from tasks.page import Page
-from tasks.plots import history_plot
-from tasks.stopwatch import Stopwatch, write_summary
+from tasks.fitting.stopwatch import Stopwatch, write_summary
+from tasks.reporting.html_page import Page
+from tasks.reporting.plots import history_plot
 
 Image = NDArray[np.uint8]
 _PICTURES = 12

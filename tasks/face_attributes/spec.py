@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from datasets.errors import InputError
+
 
 @dataclass(frozen=True)
 class AttributeLossSpec:
@@ -25,12 +27,12 @@ class AttributeLossSpec:
         """Refuse what teaches nothing.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         if not 0 <= self.focal_gamma < float("inf"):
-            raise ValueError(f"--focal-gamma {self.focal_gamma} must be 0 or more")
+            raise InputError(f"--focal-gamma {self.focal_gamma} must be 0 or more")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"--dropout {self.dropout} is not in [0, 1)")
+            raise InputError(f"--dropout {self.dropout} is not in [0, 1)")
         for word in self.attribute_weights:
             _parse(word)
 
@@ -38,12 +40,12 @@ class AttributeLossSpec:
         """Weight of each of some attributes.
 
         Raises:
-            ValueError: If a weight is of none of them.
+            InputError: If a weight is of none of them.
         """
         given = dict(_parse(word) for word in self.attribute_weights)
         odd = [name for name in given if name not in names]
         if odd:
-            raise ValueError(
+            raise InputError(
                 f"--attribute-weights {odd[0]}={given[odd[0]]:g}: no such attribute; they are "
                 f"{', '.join(names)}"
             )
@@ -57,5 +59,5 @@ def _parse(word: str) -> tuple[str, float]:
     except ValueError:
         weight = -1.0
     if not name or not 0 <= weight < float("inf"):
-        raise ValueError(f"--attribute-weights {word}: write NAME=WEIGHT, 0 or more")
+        raise InputError(f"--attribute-weights {word}: write NAME=WEIGHT, 0 or more")
     return name, weight

@@ -12,7 +12,7 @@ from tasks.classification.task import ClassificationTask
 from tasks.distillation.teaching import Teaching
 from tasks.face_attributes.evaluator import AttributeEvaluator
 from tasks.face_attributes.model import AttributeNet
-from tasks.spec import FitSpec
+from tasks.fitting.spec import FitSpec
 
 
 class AttributeTask(ClassificationTask):

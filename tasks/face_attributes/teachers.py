@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from backbone.layers import fold_batchnorm
+from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import DistillSpec
@@ -24,7 +25,7 @@ def open_attribute_teacher(spec: DistillSpec, attributes: ClassMap) -> Teacher:
         attributes: Of the data, in the order of the student's columns.
 
     Raises:
-        ValueError: If it cannot be had, or lacks an attribute.
+        InputError: If it cannot be had, or lacks an attribute.
     """
     name = spec.teacher
     assert name is not None
@@ -34,7 +35,7 @@ def open_attribute_teacher(spec: DistillSpec, attributes: ClassMap) -> Teacher:
     columns = torch.from_numpy(attributes.labels_in(card.classes)[1:]) - 1
     lacking = [n for n, c in zip(attributes.names, columns.tolist(), strict=True) if c < 0]
     if lacking:
-        raise ValueError(
+        raise InputError(
             f"--teacher {name}: lacks {len(lacking)} of the data's {len(attributes)} attributes "
             f"({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}); it knows "
             f"{', '.join(card.classes.names)}; take those by --attributes"

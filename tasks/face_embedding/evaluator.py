@@ -13,9 +13,10 @@ import torch.distributed
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datasets.errors import InputError
 from datasets.types import FacePairs
 from tasks.face_embedding.protocols import Score, measure_all, measure_pairs
-from tasks.files import write_text
+from tasks.weights.atomic_write import write_text
 
 PAIRS_NAME = "pairs.csv"
 MEANINGS = {
@@ -65,13 +66,13 @@ class FaceEvaluator:
             embeddings: (B, D); they are brought to length one.
 
         Raises:
-            ValueError: If an embedding is not of finite numbers, or is zero.
+            InputError: If an embedding is not of finite numbers, or is zero.
         """
         given = embeddings.detach().double().cpu().numpy()
         lengths = np.linalg.norm(given, axis=1, keepdims=True)
         bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
         if len(bad):
-            raise ValueError(
+            raise InputError(
                 f"the embedding of image {image_ids[bad[0]]} has no direction: the weights are "
                 "damaged, or the precision is too low for them"
             )
@@ -89,7 +90,7 @@ class FaceEvaluator:
         """Compare what was collected.
 
         Raises:
-            ValueError: If a photo of a pair has no embedding, or there is nothing to compare.
+            InputError: If a photo of a pair has no embedding, or there is nothing to compare.
         """
         if self.pairs is None:
             ids = np.array(sorted(self.rows), dtype=np.int64)
@@ -102,7 +103,7 @@ class FaceEvaluator:
         needed = np.union1d(self.pairs.first, self.pairs.second).tolist()
         missing = [index for index in needed if index not in self.rows]
         if missing:
-            raise ValueError(
+            raise InputError(
                 f"{len(missing)} photos of the protocol's pairs have no embedding, the first is "
                 f"number {missing[0]}: without them the folds are not those of the protocol"
             )

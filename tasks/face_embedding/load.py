@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from backbone.flavour import refuse_other_flavour
+from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 from tasks.classification.load import refuse_other_body
 from tasks.face_embedding.model import FaceEmbedder, build_embedder
 from tasks.face_embedding.spec import EmbedderSpec
+from tasks.weights.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 
 TASK = "face_embedding"
 # Tensors that serve training alone; they would tell of the people in the training set.
@@ -76,11 +77,11 @@ def alignment_of(card: Card, path: Path) -> str:
     """How faces must stand for a network.
 
     Raises:
-        ValueError: If the card does not tell.
+        InputError: If the card does not tell.
     """
     found = card.model.get(_ALIGNMENT)
     if not isinstance(found, str):
-        raise ValueError(f"{path}: the card does not tell how faces must stand for these weights")
+        raise InputError(f"{path}: the card does not tell how faces must stand for these weights")
     return found
 
 
@@ -94,7 +95,7 @@ def refuse_other_alignment(card: Card, path: Path, data: str, where: Path | str)
         where: The data.
 
     Raises:
-        ValueError: If they stand otherwise, naming both sides.
+        InputError: If they stand otherwise, naming both sides.
     """
     wanted = alignment_of(card, path)
     if wanted == data:
@@ -105,7 +106,7 @@ def refuse_other_alignment(card: Card, path: Path, data: str, where: Path | str)
         "funneled": "say --alignment funneled if they are",
         "none": "name photos that are not aligned",
     }
-    raise ValueError(
+    raise InputError(
         f"{path}: trained on faces of alignment {wanted!r}, but those of {where} have {data!r}; "
         f"{how.get(wanted, 'name others')}"
     )
@@ -119,7 +120,7 @@ def embedder_spec(card: Card, path: Path) -> EmbedderSpec:
         path: Of its weights.
 
     Raises:
-        ValueError: If it cannot be built.
+        InputError: If it cannot be built.
     """
     return spec_of(replace(card, model=_architecture(card)), EmbedderSpec, path)
 
@@ -128,15 +129,15 @@ def load_embedder(path: Path) -> tuple[FaceEmbedder, Card]:
     """A network with the weights of a run folder or weights file, in evaluation mode.
 
     Raises:
-        ValueError: If the file is missing, damaged, of another task, or does not fit itself.
+        InputError: If the file is missing, damaged, of another task, or does not fit itself.
     """
     state, card = load_weights(path)
     if card.task != TASK:
-        raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
+        raise InputError(f"{path}: these weights are for {card.task}, not for {TASK}")
     alignment_of(card, path)
     spec = embedder_spec(card, path)
     if card.flavour.input.size != spec.size:
-        raise ValueError(
+        raise InputError(
             f"{path}: the card says size {spec.size} in the model, but "
             f"{card.flavour.input.size} in the flavour"
         )
@@ -158,7 +159,7 @@ def start_embedder(model: FaceEmbedder, path: Path) -> Card:
         The card of the weights.
 
     Raises:
-        ValueError: If body, width, variant or flavour differ, naming both sides.
+        InputError: If body, width, variant or flavour differ, naming both sides.
     """
     state, card = load_weights(path)
     refuse_other_body(model.spec, card, path)

@@ -11,6 +11,7 @@ from torch.nn import functional
 from backbone.bodies import build_body, default_flavour
 from backbone.flavour import Flavour
 from backbone.layers import Normalize
+from datasets.errors import InputError
 from tasks.distillation.losses import embedding_loss
 from tasks.distillation.teaching import Lesson
 from tasks.face_embedding.losses import MarginHead, triplet_loss
@@ -31,7 +32,7 @@ class FaceEmbedder(nn.Module):
         networks: Names of the methods that are network alone, which ``--compile`` compiles.
 
     Raises:
-        ValueError: If the body cannot be built so.
+        InputError: If the body cannot be built so.
     """
 
     networks = ("raw",)
@@ -54,7 +55,7 @@ class FaceEmbedder(nn.Module):
             flavour=flavour,
         )
         if spec.size < self.body.min_size:
-            raise ValueError(
+            raise InputError(
                 f"--size {spec.size} is too small for {spec.backbone}: {self.body.min_size} "
                 "pixels or more"
             )
@@ -123,7 +124,7 @@ def build_embedder(
         num_identities: As :class:`FaceEmbedder`.
 
     Raises:
-        ValueError: If the body cannot be built so.
+        InputError: If the body cannot be built so.
     """
     flavour = flavour or default_flavour(spec.backbone)
     flavour = replace(flavour, input=replace(flavour.input, size=spec.size))

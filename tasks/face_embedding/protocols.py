@@ -7,6 +7,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.errors import InputError
 from datasets.types import FacePairs
 from tasks.face_embedding.roc import (
     Roc,
@@ -83,7 +84,7 @@ def measure_pairs(first: Vectors, second: Vectors, pairs: FacePairs) -> Score:
         pairs: Which are of one person, and their folds.
 
     Raises:
-        ValueError: If there are no pairs of a kind, or no fold for the threshold.
+        InputError: If there are no pairs of a kind, or no fold for the threshold.
     """
     difference = first.astype(np.float64) - second.astype(np.float64)
     distances = np.square(difference).sum(axis=1)
@@ -119,7 +120,7 @@ def _others(pairs: FacePairs, fold: int) -> tuple[NDArray[np.bool_], NDArray[np.
     """Masks (P,) of a fold, and of the pairs that its threshold comes from."""
     inside = pairs.folds == fold
     if inside.all():
-        raise ValueError("there is one fold only: no others to take the threshold from")
+        raise InputError("there is one fold only: no others to take the threshold from")
     return inside, ~inside
 
 
@@ -182,7 +183,7 @@ def measure_all(vectors: Vectors, labels: NDArray[np.int64]) -> Score:
         labels: (N,) identities.
 
     Raises:
-        ValueError: If there are no pairs of one of the two kinds.
+        InputError: If there are no pairs of one of the two kinds.
     """
     counts = np.zeros((2, STEPS), dtype=np.int64)
     nearest = np.empty(len(labels), dtype=np.int64)

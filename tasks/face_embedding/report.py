@@ -16,9 +16,9 @@ from tasks.face_embedding.draw import tile
 from tasks.face_embedding.evaluator import MEANINGS, warnings_of
 from tasks.face_embedding.protocols import Mistake, Score
 from tasks.face_embedding.roc import Roc, thin
-from tasks.page import Page
-from tasks.plots import history_plot
-from tasks.stopwatch import Stopwatch, write_summary
+from tasks.fitting.stopwatch import Stopwatch, write_summary
+from tasks.reporting.html_page import Page
+from tasks.reporting.plots import history_plot
 
 Image = NDArray[np.uint8]
 # FARs that are shown from.

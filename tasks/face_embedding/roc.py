@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.errors import InputError
+
 Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
 # A rate that rests on fewer pairs than this says little.
@@ -76,12 +78,12 @@ def roc_curve(distances: Values, same: Counts, different: Counts) -> Roc:
         different: (M,) pairs of two people at each.
 
     Raises:
-        ValueError: If one of the two kinds is missing.
+        InputError: If one of the two kinds is missing.
     """
     positives, negatives = int(same.sum()), int(different.sum())
     if not positives or not negatives:
         kind = "one person" if not positives else "two people"
-        raise ValueError(f"there are no pairs of {kind}: nothing can be measured")
+        raise InputError(f"there are no pairs of {kind}: nothing can be measured")
     thresholds, places = np.unique(distances, return_inverse=True)
     rows = [
         np.concatenate(([0], np.cumsum(np.bincount(places, counts, len(thresholds)))))

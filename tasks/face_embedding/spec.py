@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from datasets.errors import InputError
 from tasks.classification.spec import ClassifierSpec
 
 Objective = Literal["margin", "triplet"]
@@ -25,11 +26,11 @@ class EmbedderSpec(ClassifierSpec):
         """Refuse what cannot be built.
 
         Raises:
-            ValueError: Naming the field, the value and the choices.
+            InputError: Naming the field, the value and the choices.
         """
         super().__post_init__()
         if self.dim < 2:
-            raise ValueError(f"--dim {self.dim} is too small: 2 or more")
+            raise InputError(f"--dim {self.dim} is too small: 2 or more")
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,16 @@ class EmbedLossSpec:
         """Refuse what teaches nothing.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         if self.margin is not None and not 0 <= self.margin < 2:
-            raise ValueError(f"--margin {self.margin} is not in [0, 2)")
+            raise InputError(f"--margin {self.margin} is not in [0, 2)")
         if not 0 < self.scale < float("inf"):
-            raise ValueError(f"--scale {self.scale} must be above 0")
+            raise InputError(f"--scale {self.scale} must be above 0")
         if self.per_identity < 2:
-            raise ValueError(f"--per-identity {self.per_identity}: a pair needs 2 or more")
+            raise InputError(f"--per-identity {self.per_identity}: a pair needs 2 or more")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"--dropout {self.dropout} is not in [0, 1)")
+            raise InputError(f"--dropout {self.dropout} is not in [0, 1)")
 
     @property
     def chosen_margin(self) -> float:
@@ -93,14 +94,14 @@ class FaceSpec:
         """Refuse what does not go together.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         if self.points is not None and self.detector is not None:
-            raise ValueError(f"--points {self.points}: goes without --detector")
+            raise InputError(f"--points {self.points}: goes without --detector")
         aligns = self.points is not None or self.detector is not None
         if aligns and self.alignment not in ("auto", "five_points"):
-            raise ValueError(
+            raise InputError(
                 f"--alignment {self.alignment}: --points and --detector align by five points"
             )
         if self.fold is not None and self.fold < 1:
-            raise ValueError(f"--fold {self.fold}: they are counted from 1")
+            raise InputError(f"--fold {self.fold}: they are counted from 1")

@@ -7,14 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from datasets.errors import InputError
 from datasets.types import LabelBatch
-from tasks.base import Task
 from tasks.distillation.teacher import is_same
 from tasks.distillation.teaching import Teaching
 from tasks.face_embedding.evaluator import FaceEvaluator
 from tasks.face_embedding.model import FaceEmbedder
 from tasks.face_embedding.protocols import Score
-from tasks.spec import FitSpec
+from tasks.fitting.base import Task
+from tasks.fitting.spec import FitSpec
 
 
 class FaceEmbeddingTask(Task):
@@ -64,11 +65,11 @@ class FaceEmbeddingTask(Task):
         """Compare the teacher.
 
         Raises:
-            ValueError: If it is another now: the run would not be the same.
+            InputError: If it is another now: the run would not be the same.
         """
         super().on_load_checkpoint(checkpoint)
         if self._teaching and not is_same(checkpoint.get("teacher"), self._teaching.fingerprint):
-            raise ValueError(
+            raise InputError(
                 f"--teacher {self._teaching.name} has other weights than when the run began; go "
                 "on with the same ones"
             )

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from backbone.layers import fold_batchnorm
+from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import TIMM, TORCHVISION, DistillSpec
@@ -30,13 +31,13 @@ def open_embedding_teacher(
         data: These, for messages.
 
     Raises:
-        ValueError: If it cannot be had, faces stand otherwise for it, or its embeddings have
+        InputError: If it cannot be had, faces stand otherwise for it, or its embeddings have
             another length.
     """
     name = spec.teacher
     assert name is not None
     if name.startswith((TIMM, TORCHVISION)):
-        raise ValueError(
+        raise InputError(
             f"--teacher {name}: classifies; write MODULE:FUNCTION for a network whose answers "
             "are embeddings"
         )
@@ -58,18 +59,18 @@ def _check(teacher: Teacher, dim: int, size: int) -> None:
         given = tuple(answers.shape)
     except Exception as error:  # Anything may happen in code that is not ours.
         kind = type(error).__name__
-        raise ValueError(
+        raise InputError(
             f"--teacher {teacher.name}: fails on pictures: {kind}: {error}"
         ) from error
     if len(given) != 2 or given[0] != _PROBES:
-        raise ValueError(
+        raise InputError(
             f"--teacher {teacher.name}: answers {given} to {_PROBES} pictures; "
             f"({_PROBES}, length of an embedding) is needed"
         )
     if given[1] != dim:
-        raise ValueError(
+        raise InputError(
             f"--teacher {teacher.name}: its embeddings have {given[1]} numbers, the student's "
             f"{dim}; add --dim {given[1]}"
         )
     if not unit(answers).isfinite().all():
-        raise ValueError(f"--teacher {teacher.name}: its embeddings are not finite numbers")
+        raise InputError(f"--teacher {teacher.name}: its embeddings are not finite numbers")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.geolocation import s2
 from tasks.geolocation.partition import Partition
@@ -35,14 +36,14 @@ class Atlas:
         """Refuse partitions that are not nested.
 
         Raises:
-            ValueError: If there is none, or a cell lies in no coarser one; it names it.
+            InputError: If there is none, or a cell lies in no coarser one; it names it.
         """
         if not self.partitions:
-            raise ValueError("a model needs a partition")
+            raise InputError("a model needs a partition")
         for coarse, fine in pairwise(self.partitions):
             outside = np.flatnonzero(coarse.columns_of(fine.ids) < 0)
             if len(outside):
-                raise ValueError(
+                raise InputError(
                     f"cell {fine.tokens[outside[0]]} lies in no cell of the coarser partition: "
                     "name the partitions coarse to fine, all of the same positions"
                 )
@@ -98,17 +99,17 @@ def atlas_of(tensor: Tensor) -> Atlas:
     """Read what :meth:`Atlas.to_tensor` wrote.
 
     Raises:
-        ValueError: If it is no such tensor.
+        InputError: If it is no such tensor.
     """
     rows = tensor.cpu().numpy()
     if rows.dtype != np.int64 or rows.ndim != 2 or rows.shape[1] != _WIDTH or not len(rows):
-        raise ValueError(f"the tensor of cells is {rows.dtype} {rows.shape}, not int64 (cells, 4)")
+        raise InputError(f"the tensor of cells is {rows.dtype} {rows.shape}, not int64 (cells, 4)")
     parts: Sequence[Ints] = [
         rows[rows[:, _LEVEL] == level] for level in range(int(rows[:, _LEVEL].max()) + 1)
     ]
     for column in (_CELL, _MEAN):
         if not s2.is_valid(rows[:, column].astype(np.uint64)).all():
-            raise ValueError("the tensor of cells holds numbers that are no S2 cells")
+            raise InputError("the tensor of cells holds numbers that are no S2 cells")
     return Atlas(
         tuple(
             Partition(

@@ -10,7 +10,7 @@ import numpy as np
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.sphere import Floats
 from tasks.geolocation.world import partition_plot
-from tasks.page import Page
+from tasks.reporting.html_page import Page
 
 
 def write_partition_report(

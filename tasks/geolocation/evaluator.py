@@ -13,13 +13,14 @@ import torch.distributed
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datasets.errors import InputError
 from tasks.classification.calibration import temperature as fit_temperature
 from tasks.classification.evaluator import PREDICTIONS_NAME, interval
-from tasks.files import write_text
 from tasks.geolocation.decode import decode, positions
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import DecodeSpec, Decoding
 from tasks.geolocation.sphere import EARTH_KM, Floats, distance_km, unit_vectors
+from tasks.weights.atomic_write import write_text
 
 # Street, city, region, country, continent (Hays and Efros, Im2GPS; the paper's table 11).
 RADII_KM = (1, 25, 200, 750, 2500)
@@ -117,13 +118,13 @@ class GeoEvaluator:
             logits: (B, C) of the partition's cells.
 
         Raises:
-            ValueError: If a logit is not a finite number.
+            InputError: If a logit is not a finite number.
         """
         given = logits.detach().float().cpu().numpy()
         assert given.shape == (len(image_ids), len(self.partition)), given.shape
         bad = np.flatnonzero(~np.isfinite(given).all(axis=1))
         if len(bad):
-            raise ValueError(
+            raise InputError(
                 f"the logits of image {image_ids[bad[0]]} are not finite numbers: the weights "
                 "are damaged, or the precision is too low for them"
             )
@@ -167,13 +168,13 @@ class GeoEvaluator:
         """Measure what was collected.
 
         Raises:
-            ValueError: If no photo was answered.
+            InputError: If no photo was answered.
         """
         ids = np.array(sorted(self.rows), np.int64)
         rows = np.array([self.rows[k] for k in ids.tolist()], _ROW)
         answered = rows["confidence"] >= self.spec.abstain
         if not answered.any():
-            raise ValueError(
+            raise InputError(
                 f"--abstain {self.spec.abstain}: none of {len(ids)} photos was answered; the "
                 f"surest has confidence {rows['confidence'].max(initial=0):.3f}"
             )

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from backbone.bodies import default_flavour
 from backbone.flavour import Flavour, refuse_other_flavour
-from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
+from datasets.errors import InputError
 from tasks.classification.load import refuse_other_body
 from tasks.classification.spec import ClassifierSpec
 from tasks.geolocation.atlas import Atlas, atlas_of
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.spec import GeoLossSpec
+from tasks.weights.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 
 TASK = "geolocation"
 # Of the state dict: the cells, and the figure of the card by which logits are divided.
@@ -34,7 +35,7 @@ def build_geolocator(
         loss: Training objective.
 
     Raises:
-        ValueError: If the body cannot be built so.
+        InputError: If the body cannot be built so.
     """
     flavour = flavour or default_flavour(spec.backbone)
     flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
@@ -45,25 +46,25 @@ def load_geolocator(path: Path) -> tuple[Geolocator, Atlas, Card]:
     """A geolocator with the weights of a run folder or weights file, in evaluation mode.
 
     Raises:
-        ValueError: If the file is missing, damaged, of another task, or does not fit itself.
+        InputError: If the file is missing, damaged, of another task, or does not fit itself.
     """
     state, card = load_weights(path)
     if card.task != TASK:
-        raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
+        raise InputError(f"{path}: these weights are for {card.task}, not for {TASK}")
     spec = spec_of(card, ClassifierSpec, path)
     if card.flavour.input.size != spec.size:
-        raise ValueError(
+        raise InputError(
             f"{path}: the card says size {spec.size} in the model, but "
             f"{card.flavour.input.size} in the flavour"
         )
     if CELLS_KEY not in state:
-        raise ValueError(f"{path}: the weights hold no cells")
+        raise InputError(f"{path}: the weights hold no cells")
     try:
         atlas = atlas_of(state[CELLS_KEY])
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}") from error
     if atlas.classes != card.classes:
-        raise ValueError(
+        raise InputError(
             f"{path}: the card names {len(card.classes)} cells, which are not the "
             f"{len(atlas.fine)} of the weights"
         )
@@ -83,7 +84,7 @@ def start_geolocator(model: Geolocator, path: Path) -> tuple[Card, bool]:
         The card of the weights, and whether the head came too.
 
     Raises:
-        ValueError: If body, width, variant or flavour differ, naming both sides.
+        InputError: If body, width, variant or flavour differ, naming both sides.
     """
     state, card = load_weights(path)
     refuse_other_body(model.spec, card, path)

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.files import write_text
+from datasets.errors import InputError
 from tasks.geolocation import s2
 from tasks.geolocation.s2 import Ids, Ints
 from tasks.geolocation.sphere import Floats, degrees, unit_vectors
+from tasks.weights.atomic_write import write_text
 
 # The columns of the public lists of cells.
 CELLS_HEADER = ("class_label", "hex_id", "imgs_per_cell", "latitude_mean", "longitude_mean")
@@ -46,15 +47,15 @@ class Partition:
         """Refuse cells that overlap.
 
         Raises:
-            ValueError: If there is no cell, or one lies in another; it names both.
+            InputError: If there is no cell, or one lies in another; it names both.
         """
         if not len(self.ids):
-            raise ValueError("a partition needs at least one cell")
+            raise InputError("a partition needs at least one cell")
         first, last = (ends[self._order] for ends in s2.range_of(self.ids))
         inside = np.flatnonzero(first[1:] <= last[:-1])
         if len(inside):
             one, other = s2.tokens(self.ids[self._order][inside[0] : inside[0] + 2])
-            raise ValueError(f"cells {one} and {other} overlap: a photo would be in both")
+            raise InputError(f"cells {one} and {other} overlap: a photo would be in both")
 
     def __len__(self) -> int:
         """Number of cells."""
@@ -103,12 +104,12 @@ def split_adaptively(
         Its cells in the order of their ids.
 
     Raises:
-        ValueError: If a position is not on Earth, or no cell holds enough photos.
+        InputError: If a position is not on Earth, or no cell holds enough photos.
     """
     leaves = s2.cell_ids(lat, lng)
     ids, counts = _split(np.sort(leaves), most, least)
     if not len(ids):
-        raise ValueError(
+        raise InputError(
             f"{len(leaves)} positions are too few for cells of {least} or more photos: lower "
             "--drop-below, or name more positions"
         )
@@ -179,7 +180,7 @@ def read_cells(path: Path, text: str) -> Partition:
         text: Content of the file.
 
     Raises:
-        ValueError: If a line is no cell, or labels or cells clash; it names the file.
+        InputError: If a line is no cell, or labels or cells clash; it names the file.
     """
     lines = text.splitlines()
     start = next(k for k, line in enumerate(lines) if line.startswith("class_label,hex_id"))
@@ -190,14 +191,14 @@ def read_cells(path: Path, text: str) -> Partition:
             label, token, count, lat, lng = (row[name] for name in CELLS_HEADER)
             found.append((int(label), token, int(count), float(lat), float(lng)))
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: line {number}: no cell ({error})") from error
+            raise InputError(f"{path}: line {number}: no cell ({error})") from error
     found.sort()
     if [row[0] for row in found] != list(range(len(found))):
-        raise ValueError(f"{path}: class_label does not run from 0 to {len(found) - 1}")
+        raise InputError(f"{path}: class_label does not run from 0 to {len(found) - 1}")
     try:
         ids = s2.from_tokens([row[1] for row in found])
         counts = np.array([row[2] for row in found], np.int64)
         lat, lng = np.array([row[3:] for row in found], np.float64).reshape(-1, 2).T
         return Partition(ids, counts, lat, lng)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}") from error

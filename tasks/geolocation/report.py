@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbone.cost import Cost
+from tasks.fitting.stopwatch import Stopwatch, write_summary
+from tasks.geolocation.answer import Located
 from tasks.geolocation.draw import draw_place, place_name
 from tasks.geolocation.evaluator import MEANINGS, RADII_KM, Score, few_note
-from tasks.geolocation.inference import Located
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.sphere import Floats
 from tasks.geolocation.world import (
@@ -22,9 +23,8 @@ from tasks.geolocation.world import (
     distance_plot,
     partition_plot,
 )
-from tasks.page import Page
-from tasks.plots import history_plot
-from tasks.stopwatch import Stopwatch, write_summary
+from tasks.reporting.html_page import Page
+from tasks.reporting.plots import history_plot
 
 Image = NDArray[np.uint8]
 _PICTURES = 9

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.errors import InputError
 from tasks.geolocation.sphere import Floats, degrees, unit_vectors
 
 Ids = NDArray[np.uint64]
@@ -46,7 +47,7 @@ def cell_ids(lat: Floats, lng: Floats) -> Ids:
         (N,) ids.
 
     Raises:
-        ValueError: If a number is not finite, or a latitude beyond the poles.
+        InputError: If a number is not finite, or a latitude beyond the poles.
     """
     lat, lng = np.asarray(lat, np.float64), np.asarray(lng, np.float64)
     ids = np.empty(lat.shape, np.uint64)
@@ -55,7 +56,7 @@ def cell_ids(lat: Floats, lng: Floats) -> Ids:
         if not (np.abs(lat[part]) <= 90).all() or not np.isfinite(lng[part]).all():
             wrong = ~((np.abs(lat[part]) <= 90) & np.isfinite(lng[part]))
             k = start + int(wrong.argmax())
-            raise ValueError(f"position {lat[k]}, {lng[k]} is not on Earth: -90..90, any number")
+            raise InputError(f"position {lat[k]}, {lng[k]} is not on Earth: -90..90, any number")
         face, s, t = _project(unit_vectors(lat[part], lng[part]))
         ids[part] = _encode(face, _grid(s), _grid(t))
     return ids
@@ -198,17 +199,17 @@ def from_tokens(texts: list[str]) -> Ids:
     """Read tokens.
 
     Raises:
-        ValueError: If one is no cell; it names it.
+        InputError: If one is no cell; it names it.
     """
     numbers = np.zeros(len(texts), np.uint64)
     for k, text in enumerate(texts):
         try:
             numbers[k] = int(text.ljust(16, "0"), 16)
         except (ValueError, OverflowError):
-            raise ValueError(f"{text!r} is not the token of an S2 cell") from None
+            raise InputError(f"{text!r} is not the token of an S2 cell") from None
     wrong = np.flatnonzero(~is_valid(numbers))
     if len(wrong):
-        raise ValueError(f"{texts[wrong[0]]!r} is not the token of an S2 cell")
+        raise InputError(f"{texts[wrong[0]]!r} is not the token of an S2 cell")
     return numbers
 
 

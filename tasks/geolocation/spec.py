@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from datasets.errors import InputError
+
 Labels = Literal["hard", "soft"]
 Decoding = Literal["local", "mean", "centre"]
 
@@ -25,17 +27,17 @@ class PartitionSpec:
         """Refuse numbers that divide nothing.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         values = " ".join(map(str, self.split_above))
         if self.split_above and min(self.split_above) < 1:
-            raise ValueError(f"--split-above {values}: 1 or more each")
+            raise InputError(f"--split-above {values}: 1 or more each")
         if sorted(set(self.split_above), reverse=True) != list(self.split_above):
-            raise ValueError(f"--split-above {values}: the numbers must fall, coarse to fine")
+            raise InputError(f"--split-above {values}: the numbers must fall, coarse to fine")
         if self.drop_below < 0:
-            raise ValueError(f"--drop-below {self.drop_below} must be 0 or more")
+            raise InputError(f"--drop-below {self.drop_below} must be 0 or more")
         if self.split_above and self.drop_below > min(self.split_above):
-            raise ValueError(
+            raise InputError(
                 f"--drop-below {self.drop_below} is above {min(self.split_above)}, the least of "
                 "--split-above"
             )
@@ -62,12 +64,12 @@ class GeoLossSpec:
         """Refuse what teaches nothing.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         if not 0 < self.tau < float("inf"):
-            raise ValueError(f"--tau {self.tau} must be above 0")
+            raise InputError(f"--tau {self.tau} must be above 0")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"--dropout {self.dropout} is not in [0, 1)")
+            raise InputError(f"--dropout {self.dropout} is not in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -92,16 +94,16 @@ class DecodeSpec:
         """Refuse impossible numbers.
 
         Raises:
-            ValueError: Naming the flag and its value.
+            InputError: Naming the flag and its value.
         """
         if self.decoding not in get_args(Decoding):
             choices = ", ".join(get_args(Decoding))
-            raise ValueError(f"--decoding {self.decoding}: choose one of {choices}")
+            raise InputError(f"--decoding {self.decoding}: choose one of {choices}")
         if self.top_cells < 1:
-            raise ValueError(f"--top-cells {self.top_cells} must be 1 or more")
+            raise InputError(f"--top-cells {self.top_cells} must be 1 or more")
         if not 0 < self.near_km < float("inf"):
-            raise ValueError(f"--near-km {self.near_km} must be above 0")
+            raise InputError(f"--near-km {self.near_km} must be above 0")
         if not 0 < self.region < 1:
-            raise ValueError(f"--region {self.region} is not in (0, 1)")
+            raise InputError(f"--region {self.region} is not in (0, 1)")
         if not 0 <= self.abstain <= 1:
-            raise ValueError(f"--abstain {self.abstain} is not in [0, 1]")
+            raise InputError(f"--abstain {self.abstain} is not in [0, 1]")

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.types import LabelBatch
-from tasks.base import Task
 from tasks.distillation.teaching import Teaching
+from tasks.fitting.base import Task
+from tasks.fitting.spec import FitSpec
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.evaluator import GeoEvaluator, Score
 from tasks.geolocation.model import Geolocator, GeoTargets
 from tasks.geolocation.sphere import unit_vectors
-from tasks.spec import FitSpec
 
 
 class Truth:
@@ -90,7 +90,7 @@ class GeolocationTask(Task):
         """Compare the teacher.
 
         Raises:
-            ValueError: If it is another now: the run would not be the same.
+            InputError: If it is another now: the run would not be the same.
         """
         super().on_load_checkpoint(checkpoint)
         if self._teaching is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from backbone.layers import fold_batchnorm
+from datasets.errors import InputError
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teacher import Teacher
 from tasks.geolocation.atlas import Atlas
@@ -25,12 +26,12 @@ def open_geo_teacher(spec: DistillSpec, atlas: Atlas) -> Teacher:
         atlas: Partitions of the student.
 
     Raises:
-        ValueError: If it is no geolocator of this suite, or lacks a cell.
+        InputError: If it is no geolocator of this suite, or lacks a cell.
     """
     name = spec.teacher
     assert name is not None
     if not Path(name).exists():
-        raise ValueError(
+        raise InputError(
             f"--teacher {name}: no such run folder or weights file; places are learnt from "
             "geolocators of this suite alone: others do not know the cells"
         )
@@ -55,7 +56,7 @@ def _columns(name: str, partition: Partition, known: Atlas) -> list[int]:
             fewest = lacking
     assert fewest is not None
     shown = ", ".join(fewest[:3]) + (", ..." if len(fewest) > 3 else "")
-    raise ValueError(
+    raise InputError(
         f"--teacher {name}: is of another partition: it lacks {len(fewest)} of {len(partition)} "
         f"cells ({shown}); take its own by --cells and the cells.csv of its run folder (with "
         "several heads cells_0.csv and so on before it)"

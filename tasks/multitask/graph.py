@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from backbone.layers import fold_batchnorm
-from tasks.card import Card
-from tasks.deploy.graph import AnswerGraph, PhotoGraph, make_graph
-from tasks.deploy.resize import Antialias
+from datasets.errors import InputError
 from tasks.detection.ssd import SSD
+from tasks.export.resize import Antialias
 from tasks.geolocation.load import temperature_of
 from tasks.geolocation.model import Geolocator
 from tasks.multitask.model import MultiTaskNet
+from tasks.photo_graph import AnswerGraph, PhotoGraph, make_graph
+from tasks.weights.card import Card
 
 
 class MultiGraph(AnswerGraph):
@@ -24,14 +25,14 @@ class MultiGraph(AnswerGraph):
     Args:
         net: Trunk and heads; a copy of it, with batch norm folded into the convolutions, is kept.
         cards: Of the heads, by name.
-        antialias: How the resize is written (see :mod:`tasks.deploy.resize`).
+        antialias: How the resize is written (see :mod:`tasks.export.resize`).
 
     Attributes:
         outputs: Names of what :meth:`forward` gives: ``HEAD_OUTPUT``, the latter as of the graph
             of the head's task alone.
 
     Raises:
-        ValueError: If heads other than boxes see photos differently.
+        InputError: If heads other than boxes see photos differently.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class MultiGraph(AnswerGraph):
         seen = {name: cards[name].flavour.input for name in self.squares}
         if len(set(seen.values())) > 1:
             told = "; ".join(f"{name}: {spec}" for name, spec in seen.items())
-            raise ValueError(f"heads of one graph must see photos alike, but they do not: {told}")
+            raise InputError(f"heads of one graph must see photos alike, but they do not: {told}")
         parts: dict[str, PhotoGraph] = {}
         for name in net.heads:
             model = net.head(name)

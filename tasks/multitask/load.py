@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from backbone.bodies import build_body
-from tasks.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
+from datasets.errors import InputError
 from tasks.classification.load import TASK as CLASSIFICATION
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
@@ -24,6 +24,7 @@ from tasks.geolocation.load import CELLS_KEY, build_geolocator
 from tasks.geolocation.load import TASK as GEOLOCATION
 from tasks.multitask.model import HeadModel, MultiTaskNet
 from tasks.multitask.stored import State, Stored, StoredHead, multi_card, read_stored
+from tasks.weights.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
 
 # What a network of one task is called as a head.
 _NAMES = {
@@ -45,7 +46,7 @@ def load_multi(path: Path) -> tuple[MultiTaskNet, dict[str, Card]]:
         path: Run folder or weights file.
 
     Raises:
-        ValueError: If the file is missing, damaged, of another kind, or does not fit itself.
+        InputError: If the file is missing, damaged, of another kind, or does not fit itself.
     """
     stored = read_stored(path)
     return build_stored(stored), {name: head.card for name, head in stored.heads.items()}
@@ -58,12 +59,12 @@ def as_stored(path: Path) -> Stored:
         path: Run folder or weights file.
 
     Raises:
-        ValueError: If the file is missing or damaged, or is of a kind that is no trunk and head.
+        InputError: If the file is missing or damaged, or is of a kind that is no trunk and head.
     """
     state, card = load_weights(path)
     if card.task not in _NAMES or card.model.get("framework", "ssd300") != "ssd300":
         kind = card.model.get("framework", card.task)
-        raise ValueError(f"{path}: {kind} is no trunk with a head; those are {', '.join(_NAMES)}")
+        raise InputError(f"{path}: {kind} is no trunk with a head; those are {', '.join(_NAMES)}")
     body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
     head = StoredHead(
         {key: value for key, value in state.items() if key not in body}, replace(card, trunk="")
@@ -78,7 +79,7 @@ def build_stored(stored: Stored) -> MultiTaskNet:
     """The network of a file in memory, in evaluation mode.
 
     Raises:
-        ValueError: If it does not fit itself.
+        InputError: If it does not fit itself.
     """
     told = {name: value for name, value in stored.card.model.items() if name != "heads"}
     spec = spec_of(replace(stored.card, model=told), ClassifierSpec, stored.path)
@@ -100,7 +101,7 @@ def build_head(state: State, card: Card, path: Path) -> HeadModel:
     """The model of one task from weights and card as in a file of its own.
 
     Raises:
-        ValueError: If the card is of no task that a trunk can carry, or the weights do not fit.
+        InputError: If the card is of no task that a trunk can carry, or the weights do not fit.
     """
     model: HeadModel
     if card.task == DETECTION:
@@ -118,6 +119,6 @@ def build_head(state: State, card: Card, path: Path) -> HeadModel:
         else:
             model = build_geolocator(spec, atlas_of(state[CELLS_KEY]), card.flavour)
     else:
-        raise ValueError(f"{path}: a head for {card.task} is not known")
+        raise InputError(f"{path}: a head for {card.task} is not known")
     load_into(model, state, str(path))
     return model.eval()

@@ -8,6 +8,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from backbone.body import Body
+from datasets.errors import InputError
 from tasks.classification.model import Classifier
 from tasks.detection.ssd import SSD
 from tasks.face_embedding.model import FaceEmbedder
@@ -83,12 +84,12 @@ class MultiTaskNet(nn.Module):
             By head what its model's ``raw`` gives: (B, columns), or two tensors for boxes.
 
         Raises:
-            ValueError: If no head takes images of this size.
+            InputError: If no head takes images of this size.
         """
         size = images.shape[-1]
         if size not in self.sizes:
             taken = ", ".join(f"{side} ({', '.join(who)})" for side, who in self.sizes.items())
-            raise ValueError(f"images of {size} pixels: the heads take {taken}")
+            raise InputError(f"images of {size} pixels: the heads take {taken}")
         found: dict[str, Any] = {}
         shared: dict[int, Tensor] | None = None
         for name in heads or self.sizes[size]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.files import write_text
 from tasks.multitask.cost import PassCost
-from tasks.page import Page
-from tasks.plots import history_plot
+from tasks.reporting.html_page import Page
+from tasks.reporting.plots import history_plot
+from tasks.weights.atomic_write import write_text
 
 MEANINGS = {
     "top1": "share of photos whose most likely class is right",

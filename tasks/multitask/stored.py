@@ -2,7 +2,8 @@
 
 A file holds the trunk as every weights file holds its body, so any model can start from it, and
 each head's own tensors below ``heads.NAME.``; its card holds the card that each head would have
-in a file of its own. Files of single heads lie in a folder beside it (see :mod:`tasks.trunk`).
+in a file of its own. Files of single heads lie in a folder beside it (see
+:mod:`tasks.weights.head_files`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any
 
 from torch import Tensor
 
+from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.card import BODY_PREFIX, Card, load_tensors, save_weights
 from tasks.multitask.spec import HEADS, TASK
-from tasks.trunk import HEADS_FOLDER, refuse_other_trunk, trunk_digest
+from tasks.weights.card import BODY_PREFIX, Card, load_tensors, save_weights
+from tasks.weights.head_files import HEADS_FOLDER, refuse_other_trunk, trunk_digest
 
 _PREFIX = "heads."
 _NO_CLASSES = ClassMap((), ())
@@ -62,18 +64,18 @@ class Stored:
         """A head by its name.
 
         Raises:
-            ValueError: If there is none, with those that there are.
+            InputError: If there is none, with those that there are.
         """
         if name not in self.heads:
             there = ", ".join(self.heads) or "none"
-            raise ValueError(f"{self.path}: has no head {name!r}; it has {there}")
+            raise InputError(f"{self.path}: has no head {name!r}; it has {there}")
         return self.heads[name]
 
     def single(self, name: str) -> tuple[State, Card]:
         """Weights and card of a head with its trunk, as a file of its task alone has them.
 
         Raises:
-            ValueError: If there is no such head.
+            InputError: If there is no such head.
         """
         head = self.head(name)
         return {**self.body, **head.state}, head.card
@@ -113,11 +115,11 @@ class Stored:
         """Add a head from a file of its own, wherever it lies.
 
         Raises:
-            ValueError: If it is no such file, or was trained on another trunk.
+            InputError: If it is no such file, or was trained on another trunk.
         """
         state, card = load_tensors(path)
         if not card.trunk:
-            raise ValueError(
+            raise InputError(
                 f"{path}: is no head's file: these lie in the folder {HEADS_FOLDER}/ of a run of "
                 "train_multi.py"
             )
@@ -176,14 +178,14 @@ def read_stored(path: Path) -> Stored:
         path: Run folder or weights file.
 
     Raises:
-        ValueError: If it is missing, damaged, or of another kind.
+        InputError: If it is missing, damaged, or of another kind.
     """
     state, card = load_tensors(path)
     if card.task != TASK:
-        raise ValueError(f"{path}: these weights are for {card.task}, not for {TASK}")
+        raise InputError(f"{path}: these weights are for {card.task}, not for {TASK}")
     told = card.model.get("heads")
     if not isinstance(told, dict):
-        raise ValueError(f"{path}: the card names no heads")
+        raise InputError(f"{path}: the card names no heads")
     body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
     heads = {}
     for name, data in told.items():

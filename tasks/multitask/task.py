@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from datasets.types import MixedBatch
-from tasks.base import Task
+from tasks.fitting.base import Task
+from tasks.fitting.spec import FitSpec
 from tasks.multitask.branch import Branch
 from tasks.multitask.model import MultiTaskNet
-from tasks.spec import FitSpec
 
 
 class MultiTask(Task):

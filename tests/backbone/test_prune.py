@@ -9,7 +9,7 @@ from backbone.layers import ConvBNAct, SeparableBlock
 from backbone.mobilenet_v1 import MobileNetV1
 from backbone.prune import PrunedBody, prune_body
 from backbone.spec import Variant
-from tasks.batchnorm import measure_batchnorm
+from tasks.fitting.batchnorm import measure_batchnorm
 
 WIDE, NARROW, CLASSES = 0.5, 0.25, 5
 PRUNABLE: tuple[Variant, ...] = (

@@ -26,16 +26,16 @@ import torch
 from backbone.layers import fold_batchnorm
 from datasets.images import decode_image
 from tasks.classification.model import Classifier
-from tasks.deploy.graph import make_graph
-from tasks.deploy.latency import GEMM_SIDE, Spread, Stages, Timed, chip, gemm, whole
-from tasks.deploy.network import Runner, cut_network, final_outputs, find_layers
-from tasks.deploy.onnx_file import write_onnx
-from tasks.deploy.profile import POST, stage_shares
-from tasks.deploy.quantize import quantise, rounded_name
-from tasks.deploy.ranges import choose_ranges, measure
 from tasks.detection.from_tflite import import_ssd
+from tasks.export.onnx_file import write_onnx
+from tasks.int8.network import Runner, cut_network, final_outputs, find_layers
+from tasks.int8.quantize import quantise, rounded_name
+from tasks.int8.ranges import choose_ranges, measure
+from tasks.photo_graph import make_graph
+from tasks.timing.latency import GEMM_SIDE, Spread, Stages, Timed, chip, gemm, whole
+from tasks.timing.profile import POST, stage_shares
 from tests.benchmarks.timing import medians, pin_threads
-from tools.deploy.sources import Source
+from tools.flows.source import Source
 from tools.speed.benchmarking import run_turns, sample_files
 from tools.speed.measuring import write_int8
 from tools.speed.peers import open_peer, peer_names

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from datasets.face_transforms import FaceTransform
-from datasets.identity_sampler import face_loader
-from datasets.lfw import read_lfw
+from datasets.identities.augmentation import FaceTransform
+from datasets.identities.lfw import read_lfw
+from datasets.identities.sampler import face_loader
 from tasks.face_embedding.evaluator import FaceEvaluator, format_metrics
-from tasks.inference import ready_batches
+from tasks.predictor import ready_batches
 from tests.tasks.ncnn import MobileFaceNet
 
 # The middle 112 of the 144 pixels that LFW's photos are cut to.

@@ -13,9 +13,9 @@ from backbone.formats.partial import PartialFlavour
 from backbone.formats.recognise import read_network
 from backbone.layers import fold_batchnorm
 from datasets.images import find_images, read_image
-from datasets.label_transforms import centre_square
-from tasks.classification.imported import import_network
-from tasks.classification.originals import run_litert
+from datasets.labels.augmentation import centre_square
+from tasks.classification.import_weights import import_network
+from tasks.classification.reference_runtimes import run_litert
 
 # Files, and the second half of the one that comes in two.
 FILES = {

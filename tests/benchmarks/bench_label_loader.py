@@ -21,10 +21,10 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from datasets.classification import open_labelled
-from datasets.demo_labels import draw_shapes
-from datasets.label_transforms import LabelTransform
-from datasets.labelled_set import LabelledSet, label_loader
+from datasets.builtin.shapes_and_breeds import draw_shapes
+from datasets.labels.augmentation import LabelTransform
+from datasets.labels.opening import open_labelled
+from datasets.labels.torch_set import LabelledSet, label_loader
 from datasets.spec import LabelAugmentation
 from tests.benchmarks.timing import medians, pin_threads
 

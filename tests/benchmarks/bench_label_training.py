@@ -14,7 +14,7 @@ from torch import nn
 from configs.classification import MODERN
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
-from tasks.engine import has_native_bf16
+from tasks.fitting.engine import has_native_bf16
 from tests.benchmarks.bench_training import make_step
 from tests.benchmarks.timing import medians, pin_threads
 

@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from datasets.demo import draw_scenes
-from datasets.detection import DetectionSet, open_detection
+from datasets.boxes.augmentation import DetectionTransform
+from datasets.boxes.opening import DetectionSet, open_detection
+from datasets.builtin.scenes import draw_scenes
 from datasets.loader import detection_loader
 from datasets.spec import Augmentation
-from datasets.transforms import DetectionTransform
 from tests.benchmarks.timing import medians, pin_threads
 
 ROUNDS = 7

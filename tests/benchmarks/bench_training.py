@@ -18,16 +18,16 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from configs.detection import DEMO
-from datasets.demo import draw_scenes
-from datasets.detection import DetectionSet, open_detection
+from datasets.boxes.augmentation import DetectionTransform
+from datasets.boxes.opening import DetectionSet, open_detection
+from datasets.builtin.scenes import draw_scenes
 from datasets.loader import detection_loader
-from datasets.transforms import DetectionTransform
 from datasets.types import ClassMap
-from tasks.base import Task, compile_network
 from tasks.detection.model import build_detector
-from tasks.engine import has_native_bf16
-from tasks.optim import make_optimizer
-from tasks.spec import FitSpec
+from tasks.fitting.base import Task, compile_network
+from tasks.fitting.engine import has_native_bf16
+from tasks.fitting.optim import make_optimizer
+from tasks.fitting.spec import FitSpec
 from tests.benchmarks.timing import medians, pin_threads
 
 ROUNDS = 15

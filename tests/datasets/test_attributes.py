@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.attribute_sets import open_attributes
-from datasets.attributes import UNKNOWN, choose_attributes, read_photos
-from datasets.attributes_check import describe_attributes, examine_attributes
+from datasets.attributes.checking import describe_attributes, examine_attributes
+from datasets.attributes.opening import open_attributes
+from datasets.attributes.structure import UNKNOWN, choose_attributes, read_photos
 from datasets.types import ClassMap
 from tests.datasets.attribute_fakes import (
     LFWA_LABELS,

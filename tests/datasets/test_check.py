@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets.annotations import DetectionData
-from datasets.check import Checkup, describe, examine, examine_or_refuse
-from datasets.detection import open_detection
+from datasets.boxes.checking import Checkup, describe, examine, examine_or_refuse
+from datasets.boxes.opening import open_detection
+from datasets.boxes.structure import DetectionData
 from tasks.detection.model import detector_anchors
 from tasks.detection.spec import DetectorSpec
 from tests.datasets.fakes import GOOD_BOXES, save_pictures, write_coco, write_yolo

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import demo
-from datasets.check import examine
-from datasets.demo import SHAPES, draw_scene, draw_scenes
-from datasets.detection import open_detection
+from datasets.boxes.checking import examine
+from datasets.boxes.opening import open_detection
+from datasets.builtin import scenes as demo
+from datasets.builtin.scenes import SHAPES, draw_scene, draw_scenes
 
 
 def test_a_scene_is_a_function_of_its_seed() -> None:

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.attribute_sets import open_attributes
-from datasets.demo_faces import LANDMARK_LIST, draw_faces
-from datasets.drawn_faces import (
+from datasets.attributes.opening import open_attributes
+from datasets.builtin.face_drawing import (
     ATTRIBUTES,
     attributes_of,
     choose_look,
     choose_person,
     draw_face,
 )
+from datasets.builtin.faces import LANDMARK_LIST, draw_faces
 
 
 def test_the_set_is_celebas_and_the_same_again(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import breeds
-from datasets.breeds import BREEDS, draw_animal
-from datasets.classification import open_labelled
-from datasets.demo import SHAPES
-from datasets.demo_labels import draw_breeds, draw_shape, draw_shapes
-from datasets.labels_check import examine_labels
+from datasets.builtin import breed_drawing as breeds
+from datasets.builtin.breed_drawing import BREEDS, draw_animal
+from datasets.builtin.scenes import SHAPES
+from datasets.builtin.shapes_and_breeds import draw_breeds, draw_shape, draw_shapes
+from datasets.labels.checking import examine_labels
+from datasets.labels.opening import open_labelled
 
 TRAITS = ("ears", "muzzle", "coat", "tail")
 

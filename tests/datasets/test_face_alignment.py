@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.face_alignment import (
+from datasets.identities.alignment import (
     TEMPLATE,
     PointDetector,
     align_face,
     read_points,
     similarity,
 )
-from datasets.face_transforms import FaceTransform
-from datasets.identity_sampler import IdentitySampler
+from datasets.identities.augmentation import FaceTransform
+from datasets.identities.sampler import IdentitySampler
 
 
 def transform(

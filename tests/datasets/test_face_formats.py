@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from datasets import demo_identities
-from datasets.demo_identities import draw_identities
-from datasets.face_bin import read_bin
-from datasets.faces import open_faces, place_faces, without_people
-from datasets.lfw import choose_fold, read_faces, read_lfw
-from datasets.recordio import RecordFile, read_records, write_records
+from datasets.builtin import identities as demo_identities
+from datasets.builtin.identities import draw_identities
+from datasets.identities.lfw import choose_fold, read_faces, read_lfw
+from datasets.identities.opening import open_faces, place_faces, without_people
+from datasets.identities.recordio import RecordFile, read_records, write_records
+from datasets.identities.verification_bin import read_bin
 
 _MAGIC = struct.pack("<I", 0xCED7230A)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.faces import find_face_parts, open_faces
-from datasets.faces_check import FaceCheckup, describe_faces, examine_faces, open_examined
-from datasets.recordio import write_records
+from datasets.identities.checking import FaceCheckup, describe_faces, examine_faces, open_examined
+from datasets.identities.opening import find_face_parts, open_faces
+from datasets.identities.recordio import write_records
 from tests.datasets.test_face_formats import FOLDS, picture, write_pairs
 
 

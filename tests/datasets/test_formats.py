@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from datasets.coco import to_coco
-from datasets.detection import open_detection
+from datasets.boxes.coco import to_coco
+from datasets.boxes.opening import open_detection
 from datasets.types import ClassMap, read_labels
 from tests.datasets.fakes import (  # fmt: skip
     GOOD_BOXES,

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image as PilImage
 from PIL.TiffImagePlugin import IFDRational
 
-from datasets.demo_places import choose_photos, draw_place, draw_places
-from datasets.exif_gps import read_tags
-from datasets.geo import open_places, part_by_author
-from datasets.positions import find_columns, is_position, read_positions
+from datasets.builtin.places import choose_photos, draw_place, draw_places
+from datasets.positions.columns import find_columns, is_position, read_positions
+from datasets.positions.exif_gps import read_tags
+from datasets.positions.opening import open_places, part_by_author
 from datasets.spec import Split
 
 _GPS, _ARTIST = 0x8825, 0x013B
@@ -213,7 +213,7 @@ def test_authors_fall_on_one_side(tmp_path: Path) -> None:
 
 
 def test_positions_of_a_long_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.positions._ROWS", 7)
+    monkeypatch.setattr("datasets.positions.columns._ROWS", 7)
     for count in (1, 6, 7, 8, 14, 30):
         rows = [f'"a, {k}",{k / 4},x,{-k}' for k in range(1, count + 1)]
         file = tmp_path / "p.csv"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.geo import LeftOut, open_places, read_places
-from datasets.geo_check import GeoCheckup, describe_places, examine_places
+from datasets.positions.checking import GeoCheckup, describe_places, examine_places
+from datasets.positions.opening import LeftOut, open_places, read_places
 from tests.datasets.test_geo import gps, photo
 
 

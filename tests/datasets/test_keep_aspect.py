@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets.boxes.augmentation import DetectionTransform, fit_square
 from datasets.spec import Augmentation
-from datasets.transforms import DetectionTransform, fit_square
 from datasets.types import DetectionTarget
 from tasks.detection.evaluator import to_original
 from tasks.detection.postprocess import Detections

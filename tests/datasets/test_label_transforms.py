@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as PilImage
 
 from datasets.images import Image, read_image
-from datasets.label_transforms import LabelTransform, centre_square
+from datasets.labels.augmentation import LabelTransform, centre_square
 from datasets.spec import LabelAugmentation
 
 KINDS = get_args(LabelAugmentation)

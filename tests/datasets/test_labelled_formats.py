@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image as PilImage
 from scipy.io import savemat  # type: ignore[import-untyped]
 
-from datasets.classification import open_labelled, read_wanted
 from datasets.images import read_image, read_orientation, turn_upright
-from datasets.labelled import (
+from datasets.labels.opening import open_labelled, read_wanted
+from datasets.labels.structure import (
     LabelledData,
     choose_classes,
     cut_to_boxes,

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from datasets import labelled_set
-from datasets.classification import open_labelled
-from datasets.demo_labels import draw_shapes
-from datasets.label_transforms import LabelTransform
-from datasets.labelled import cut_to_boxes, mislabel
-from datasets.labelled_set import LabelledSet, label_loader
+from datasets.builtin.shapes_and_breeds import draw_shapes
+from datasets.labels import torch_set as labelled_set
+from datasets.labels.augmentation import LabelTransform
+from datasets.labels.opening import open_labelled
+from datasets.labels.structure import cut_to_boxes, mislabel
+from datasets.labels.torch_set import LabelledSet, label_loader
 from datasets.loader import ResumableLoader
 from tests.datasets.label_fakes import write_dogs
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.classification import open_labelled
-from datasets.labels_check import describe_labels, examine_labels, examine_labels_or_refuse
+from datasets.labels.checking import describe_labels, examine_labels, examine_labels_or_refuse
+from datasets.labels.opening import open_labelled
 from tests.datasets.label_fakes import write_folders
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.detection import DetectionSet, open_detection
+from datasets.boxes.augmentation import DetectionTransform
+from datasets.boxes.opening import DetectionSet, open_detection
 from datasets.loader import EpochSampler, ResumableLoader, detection_loader
-from datasets.transforms import DetectionTransform
 
 
 def loader(scenes: Path, workers: int = 0, **options: Any) -> ResumableLoader[Any]:

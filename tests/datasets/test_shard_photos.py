@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.classification import is_sharded, open_labelled
-from datasets.shard_photos import list_photos
-from datasets.shards import CLASS_FILE, open_shard_part, open_shards, write_shards
+from datasets.labels.opening import is_sharded, open_labelled
+from datasets.shards.photos import list_photos
+from datasets.shards.tar import CLASS_FILE, open_shard_part, open_shards, write_shards
 from tests.datasets.label_fakes import save_photos, write_folders
 
 

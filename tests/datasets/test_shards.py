@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.classification import open_labelled
-from datasets.label_transforms import LabelTransform
-from datasets.shard_loader import ShardLoader, shuffle_within
-from datasets.shards import COUNT_FILE, ShardedData, open_shards, walk, write_shards
+from datasets.labels.augmentation import LabelTransform
+from datasets.labels.opening import open_labelled
+from datasets.shards.loader import ShardLoader, shuffle_within
+from datasets.shards.tar import COUNT_FILE, ShardedData, open_shards, walk, write_shards
 from datasets.types import ClassMap
 from tests.datasets.label_fakes import write_folders
 
@@ -86,7 +86,7 @@ def test_counts_are_remembered_and_renewed(shards: Path, monkeypatch: pytest.Mon
     open_shards(shards)
     known = json.loads((shards / COUNT_FILE).read_text())
     assert known["000004.tar"]["records"] == 3
-    monkeypatch.setattr("datasets.shards.walk", lambda _: pytest.fail("walked again"))
+    monkeypatch.setattr("datasets.shards.tar.walk", lambda _: pytest.fail("walked again"))
     assert len(open_shards(shards)) == NUM
     monkeypatch.undo()
     (shards / "000004.tar").unlink()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets.boxes.augmentation import A, DetectionTransform, seed_steps
 from datasets.spec import Augmentation
-from datasets.transforms import A, DetectionTransform, seed_steps
 from datasets.types import DetectionTarget
 
 SIZE = 120

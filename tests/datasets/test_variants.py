@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.check import examine
-from datasets.detection import open_detection
+from datasets.boxes.checking import examine
+from datasets.boxes.opening import open_detection
 from tests.datasets.fakes import (
     GOOD_BOXES,
     coco_content,

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets import demo_labels
-from datasets.breeds import BREEDS, Breed
-from datasets.classification import open_labelled
-from datasets.demo_labels import draw_breeds, draw_web
+from datasets.builtin import shapes_and_breeds as demo_labels
+from datasets.builtin.breed_drawing import BREEDS, Breed
+from datasets.builtin.shapes_and_breeds import draw_breeds, draw_web
 from datasets.images import read_image, save_image
-from datasets.labelled import LabelledData, name_classes
+from datasets.labels.opening import open_labelled
+from datasets.labels.structure import LabelledData, name_classes
+from datasets.labels.web_photos import match_folders, read_web, remove_copies
 from datasets.types import ClassMap
-from datasets.web import match_folders, read_web, remove_copies
 from tests.datasets.label_fakes import write_folders
 
 DOGS = ("n02085620-Chihuahua", "n02085782-Japanese_spaniel", "n02097474-Tibetan_terrier")

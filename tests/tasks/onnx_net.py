@@ -12,11 +12,11 @@ from torch import nn
 from backbone.flavour import Flavour, InputSpec, parse_activation
 from backbone.layers import ConvBNAct, fold_batchnorm, same_padding
 from datasets.types import ClassMap
-from tasks.card import Card
 from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.spec import ClassifierSpec
-from tasks.deploy.network import Floats
-from tasks.deploy.runtime import CARD_KEY, FACTS_KEY, FORMAT
+from tasks.int8.network import Floats
+from tasks.runtime.exported import CARD_KEY, FACTS_KEY, FORMAT
+from tasks.weights.card import Card
 
 SIZE = 32
 CLASSES = ClassMap(tuple(range(5)), ("ant", "bee", "cow", "dog", "emu"))

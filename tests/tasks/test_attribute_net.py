@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torchvision.ops import sigmoid_focal_loss
 
 from datasets.types import ClassMap
-from tasks.card import Card, save_weights
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.losses import sigmoid_loss
@@ -22,6 +21,7 @@ from tasks.face_attributes.losses import attribute_loss
 from tasks.face_attributes.model import AttributeNet, build_attribute_net
 from tasks.face_attributes.spec import AttributeLossSpec
 from tasks.face_attributes.teachers import open_attribute_teacher
+from tasks.weights.card import Card, save_weights
 
 NAMES = ["Eyeglasses", "Smiling", "Wearing_Hat"]
 SPEC = ClassifierSpec(alpha=0.1, size=32)

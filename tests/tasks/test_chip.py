@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.deploy.chip import has_vnni
+from tasks.runtime.chip import has_vnni
 
 FLAGS = "processor\t: 0\nflags\t\t: fpu avx2 avx512f {}\nflags\t\t: fpu\n"
 

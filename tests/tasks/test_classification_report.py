@@ -17,10 +17,10 @@ from backbone.cost import Cost
 from backbone.flavour import Flavour
 from backbone.spec import BackboneName
 from datasets.types import ClassMap, LabelBatch
+from tasks.classification.answer import LabelPredictor, classify
 from tasks.classification.draw import draw_answer
 from tasks.classification.evaluator import LabelEvaluator
 from tasks.classification.gradcam import Explainer, grad_cam, overlay
-from tasks.classification.inference import LabelPredictor, classify
 from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.report import ReportData, write_report
 from tasks.classification.spec import ClassifierSpec

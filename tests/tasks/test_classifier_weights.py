@@ -17,16 +17,21 @@ from backbone.imagenet_classes import WORDNET_IDS
 from backbone.layers import Normalize
 from backbone.spec import BackboneName, Variant
 from datasets.types import ClassMap
-from tasks.card import Card, save_weights
 from tasks.classification import load
 from tasks.classification.evaluator import columns_in
-from tasks.classification.imported import Imported, import_network
+from tasks.classification.import_weights import Imported, import_network
 from tasks.classification.load import class_rows, load_classifier, start_classifier
 from tasks.classification.model import Classifier, build_classifier
-from tasks.classification.originals import run_keras, run_timm, runtime_of, why_not_compared
+from tasks.classification.reference_runtimes import (
+    run_keras,
+    run_timm,
+    runtime_of,
+    why_not_compared,
+)
 from tasks.classification.spec import ClassifierSpec
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
+from tasks.weights.card import Card, save_weights
 from tests.backbone import foreign
 
 FLAVOUR = Flavour(padding="symmetric", bn_eps=1e-5)
@@ -228,7 +233,7 @@ def saved(labelled: Callable[..., Imported], tmp_path: Path) -> Path:
 
 
 def rewrite(path: Path, **change: Any) -> None:
-    from tasks.card import load_weights
+    from tasks.weights.card import load_weights
 
     state, card = load_weights(path)
     save_weights(path, state, replace(card, **change))

@@ -9,7 +9,6 @@ from scipy.linalg import sqrtm  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from datasets.types import ClassMap
-from tasks.card import Card, save_weights
 from tasks.dcgan.augment import augment, mirror_some
 from tasks.dcgan.comparison import compare
 from tasks.dcgan.load import load_generator, make_card
@@ -19,6 +18,7 @@ from tasks.dcgan.sampling import generate, make_latents, numbers_of
 from tasks.dcgan.scores import frechet_distance, kernel_distance, nearest, neighbourhoods, score
 from tasks.dcgan.spec import GanFitSpec, GanLossSpec, GanSpec
 from tasks.dcgan.watch import Watch, Window, variety
+from tasks.weights.card import Card, save_weights
 
 SMALL = GanSpec(size=32, latent=8, width=4)
 

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from datasets.label_transforms import centre_square
-from datasets.transforms import fit_square
-from tasks.deploy import operators
-from tasks.deploy.compare import Limits, compare
-from tasks.deploy.resize import Antialias, CentreSquare, WarpedSquare
-from tasks.deploy.runtime import Exported
+from datasets.boxes.augmentation import fit_square
+from datasets.labels.augmentation import centre_square
+from tasks.export import operators
+from tasks.export.compare import Limits, compare
+from tasks.export.resize import Antialias, CentreSquare, WarpedSquare
+from tasks.runtime.exported import Exported
 from tests.exports import KINDS, POST, Exports, photos
-from tools.deploy.exporting import check
+from tools.flows.exporting import check
 
 SIDES = st.integers(1, 400)
 

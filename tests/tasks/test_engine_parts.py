@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from backbone.mobilenet_v1 import MobileNetV1
-from tasks.card import Card, load_weights, save_weights
-from tasks.checkpoint import AtomicCheckpointIO
-from tasks.ema import AveragedWeights
-from tasks.files import replacing, write_text
-from tasks.history import MetricsFile, read_metrics
-from tasks.optim import RMSpropTF, decay_groups, rate_factor
-from tasks.spec import FitSpec
+from tasks.fitting.checkpoint import AtomicCheckpointIO
+from tasks.fitting.ema import AveragedWeights
+from tasks.fitting.history import MetricsFile, read_metrics
+from tasks.fitting.optim import RMSpropTF, decay_groups, rate_factor
+from tasks.fitting.spec import FitSpec
+from tasks.weights.atomic_write import replacing, write_text
+from tasks.weights.card import Card, load_weights, save_weights
 
 
 def test_rmsprop_is_tensorflows() -> None:

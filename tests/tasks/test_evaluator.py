@@ -12,8 +12,8 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from datasets.coco import to_coco
-from datasets.detection import open_detection
+from datasets.boxes.coco import to_coco
+from datasets.boxes.opening import open_detection
 from tasks.detection.evaluator import (
     METRICS,
     CocoEvaluator,

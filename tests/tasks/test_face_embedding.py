@@ -12,13 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from datasets.types import ClassMap, FacePairs
-from tasks.card import Card, save_weights
-from tasks.checkpoint import RunKeeper
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teaching import Lesson
+from tasks.face_embedding.answer import nearest
 from tasks.face_embedding.draw import draw_neighbours
 from tasks.face_embedding.evaluator import FaceEvaluator
-from tasks.face_embedding.inference import nearest
 from tasks.face_embedding.load import (
     NO_CLASSES,
     TASK,
@@ -36,8 +34,10 @@ from tasks.face_embedding.model import build_embedder, unit
 from tasks.face_embedding.spec import EmbedderSpec, EmbedLossSpec, FaceSpec
 from tasks.face_embedding.task import FaceEmbeddingTask
 from tasks.face_embedding.teachers import open_embedding_teacher
-from tasks.spec import FitSpec
-from tasks.stopwatch import Stopwatch
+from tasks.fitting.checkpoint import RunKeeper
+from tasks.fitting.spec import FitSpec
+from tasks.fitting.stopwatch import Stopwatch
+from tasks.weights.card import Card, save_weights
 
 SMALL = EmbedderSpec(alpha=0.1, size=32, dim=6)
 
@@ -276,7 +276,7 @@ def test_bad_flags(make: object, message: str) -> None:
 
 def test_costs_of_table_14() -> None:
     """286, 185, 166 and 108 million mult-adds; the second row from below is printed at 128."""
-    from tools.face_embedding.embedding import embedder_cost
+    from tools.face_embedding.recipe import embedder_cost
 
     for alpha, size, mult_adds in (
         (1, 160, 286),

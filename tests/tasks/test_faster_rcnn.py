@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from datasets.types import ClassMap
-from tasks.card import Card, save_weights
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.detection.faster_rcnn import FasterRCNN
@@ -16,6 +15,7 @@ from tasks.detection.matching import Rule, match
 from tasks.detection.model import build_detector, detector_flavour, load_detector, start_from
 from tasks.detection.rpn import propose
 from tasks.detection.spec import DetectorSpec, TwoStageLossSpec
+from tasks.weights.card import Card, save_weights
 from tests.tasks.two_stage import SPEC, THREE, build, spread, targets_of
 
 

@@ -11,19 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from backbone.bodies import build_body
-from datasets.classification import open_labelled
-from datasets.demo_labels import draw_shapes
-from datasets.label_transforms import LabelTransform
-from datasets.labelled_set import LabelledSet, label_loader
-from tasks.checkpoint import InterruptedRun, RunKeeper
+from datasets.builtin.shapes_and_breeds import draw_shapes
+from datasets.labels.augmentation import LabelTransform
+from datasets.labels.opening import open_labelled
+from datasets.labels.torch_set import LabelledSet, label_loader
 from tasks.classification.evaluator import LabelEvaluator
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.classification.task import ClassificationTask
-from tasks.engine import fit
-from tasks.optim import decay_groups, make_optimizer, rate_factor, rate_groups
-from tasks.spec import FitSpec
-from tasks.stopwatch import Stopwatch
+from tasks.fitting.checkpoint import InterruptedRun, RunKeeper
+from tasks.fitting.engine import fit
+from tasks.fitting.optim import decay_groups, make_optimizer, rate_factor, rate_groups
+from tasks.fitting.spec import FitSpec
+from tasks.fitting.stopwatch import Stopwatch
 from tests.tools.runs import assert_equal
 
 SMALL = ClassifierSpec(alpha=0.25, size=32)
@@ -189,7 +189,7 @@ def test_resuming_is_exact(shapes: Path, tmp_path: Path, stop_at: int) -> None:
 def test_a_stop_on_a_logging_step_keeps_its_row(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.engine._LOG_EVERY", 2)
+    monkeypatch.setattr("tasks.fitting.engine._LOG_EVERY", 2)
     train(shapes, tmp_path / "one", FIT)
     step = Watched.training_step
 

@@ -12,16 +12,15 @@ from matplotlib.path import Path as Outline
 from torch.nn import functional
 
 from datasets.types import ClassMap
-from tasks.card import Card, save_weights
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.losses import cells_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teaching import Teaching
 from tasks.geolocation import s2
+from tasks.geolocation.answer import GeoPredictor
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.draw import draw_place, place_name
-from tasks.geolocation.inference import GeoPredictor
 from tasks.geolocation.load import (
     TASK,
     build_geolocator,
@@ -37,6 +36,7 @@ from tasks.geolocation.sphere import Floats, distance_km, unit_vectors
 from tasks.geolocation.task import Truth
 from tasks.geolocation.teachers import open_geo_teacher
 from tasks.geolocation.world import rings
+from tasks.weights.card import Card, save_weights
 
 SMALL = ClassifierSpec(alpha=0.25, size=32)
 LAST = "head.2.weight"

@@ -16,11 +16,9 @@ import torch
 from datasets.loader import EpochSampler, ResumableLoader
 from datasets.task_mix import InTurn, TaskMix
 from datasets.types import ClassMap
-from tasks.card import Card, load_weights, read_card, save_weights
 from tasks.classification.load import load_classifier, start_classifier
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
-from tasks.deploy.graph import make_graph
 from tasks.detection.model import build_detector, detector_flavour, load_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.face_attributes.load import load_attribute_net
@@ -28,13 +26,15 @@ from tasks.face_attributes.model import build_attribute_net
 from tasks.face_embedding.load import describe_model
 from tasks.face_embedding.model import build_embedder
 from tasks.face_embedding.spec import EmbedderSpec
+from tasks.fitting.optim import decay_groups
 from tasks.multitask.balance import Balance
 from tasks.multitask.cost import count_params, pass_costs
 from tasks.multitask.graph import MultiGraph
 from tasks.multitask.load import build_stored, load_multi
 from tasks.multitask.model import HeadModel, MultiTaskNet
 from tasks.multitask.stored import Stored, multi_card, read_stored
-from tasks.optim import decay_groups
+from tasks.photo_graph import make_graph
+from tasks.weights.card import Card, load_weights, read_card, save_weights
 
 SPEC = ClassifierSpec(alpha=0.1, size=32)
 NAMES = ClassMap.from_names(["cat", "dog", "bee"])

@@ -8,10 +8,10 @@ import pytest
 import s2sphere
 import torch
 
-from datasets.positions import read_positions
+from datasets.positions.columns import read_positions
 from tasks.geolocation import s2
 from tasks.geolocation.atlas import Atlas, atlas_of
-from tasks.geolocation.leaks import nearest_km
+from tasks.geolocation.nearest import nearest_km
 from tasks.geolocation.partition import (
     Partition,
     is_cells,

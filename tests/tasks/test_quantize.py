@@ -15,13 +15,13 @@ from torch import nn
 
 from backbone.layers import ConvBNAct
 from tasks.classification.model import Classifier
-from tasks.deploy.equalise import Ceilings, choose_gains, equalise, find_links
-from tasks.deploy.layer_report import describe_layers, layer_errors
-from tasks.deploy.network import Floats, Runner, cut_network, final_outputs, find_layers
-from tasks.deploy.quantize import rounded_name
-from tasks.deploy.ranges import Measured, Method, choose_ranges
-from tasks.deploy.remedies import Pictures, Search, State
-from tasks.deploy.simulate import correct_biases, decibels, fine_tune, lone_errors, simulated
+from tasks.int8.equalise import Ceilings, choose_gains, equalise, find_links
+from tasks.int8.layer_report import describe_layers, layer_errors
+from tasks.int8.network import Floats, Runner, cut_network, final_outputs, find_layers
+from tasks.int8.quantize import rounded_name
+from tasks.int8.ranges import Measured, Method, choose_ranges
+from tasks.int8.remedies import Pictures, Search, State
+from tasks.int8.simulate import correct_biases, decibels, fine_tune, lone_errors, simulated
 from tests.tasks.onnx_net import classifier, network_of, pictures, to_onnx
 
 

@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.annotations import DetectionData
-from datasets.coco import to_coco
-from datasets.detection import DetectionSet, open_detection
+from datasets.boxes.augmentation import DetectionTransform
+from datasets.boxes.coco import to_coco
+from datasets.boxes.opening import DetectionSet, open_detection
+from datasets.boxes.structure import DetectionData
 from datasets.loader import detection_loader
-from datasets.transforms import DetectionTransform
-from tasks.batchnorm import calibrate_batchnorm
-from tasks.card import read_card
 from tasks.detection.evaluator import CocoEvaluator, to_original
 from tasks.detection.model import build_detector, start_from
 from tasks.detection.spec import DetectorSpec, TwoStageLossSpec
-from tasks.engine import has_native_bf16
+from tasks.fitting.batchnorm import calibrate_batchnorm
+from tasks.fitting.engine import has_native_bf16
+from tasks.weights.card import read_card
 from tests.conftest import Tool
 
 STEPS, RATE = 80, 2e-3

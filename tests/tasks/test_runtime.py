@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 import pytest
 
-from tasks.card import Card, read_card
-from tasks.deploy.onnx_file import write_facts
-from tasks.deploy.openvino_file import OpenVinoSession, write_openvino
-from tasks.deploy.runtime import CARD_KEY, FACTS_KEY, Exported
+from tasks.export.onnx_file import write_facts
+from tasks.runtime.exported import CARD_KEY, FACTS_KEY, Exported
+from tasks.runtime.openvino_session import OpenVinoSession, write_openvino
+from tasks.weights.card import Card, read_card
 from tests.exports import CLASSES, POST, Exports, photos
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +25,7 @@ def test_no_torch_and_nothing_told(exports: Exports, tmp_path: Path) -> None:
     files = [str(exports.file(kind)) for kind in ("classifier", "ssd", "faces", "places")]
     code = (
         "import sys, json; from pathlib import Path; import numpy as np\n"
-        "from tasks.deploy.runtime import Exported\n"
+        "from tasks.runtime.exported import Exported\n"
         "photo = np.arange(50 * 40 * 3, dtype=np.uint8).reshape(50, 40, 3)\n"
         "opened = [Exported.open(Path(file), 1) for file in sys.argv[1:]]\n"
         "print([(one.task, sorted(one([photo])[0])) for one in opened])\n"

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from backbone.flavour import Flavour
 from datasets.types import COCO_CLASSES, ClassMap
-from tasks.batchnorm import calibrate_batchnorm
-from tasks.card import Card, load_weights, save_weights
 from tasks.detection.matching import Rule, match
 from tasks.detection.model import (
     build_detector,
@@ -22,6 +20,8 @@ from tasks.detection.model import (
 from tasks.detection.postprocess import postprocess
 from tasks.detection.spec import DetectorSpec, LossSpec, PostSpec
 from tasks.detection.ssd import SSD
+from tasks.fitting.batchnorm import calibrate_batchnorm
+from tasks.weights.card import Card, load_weights, save_weights
 
 DETECTOR_FLAVOUR = detector_flavour("mobilenet_v1")
 THREE = ClassMap((3, 7, 90), ("cup", "cat", "kite"))

@@ -12,12 +12,12 @@ from torchvision import models
 
 from backbone.imagenet_classes import WORDNET_IDS
 from datasets.types import ClassMap
-from tasks.card import Card, save_weights
 from tasks.classification.load import TASK
 from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import DistillSpec
+from tasks.weights.card import Card, save_weights
 
 TENCH_AND_GOLDFISH = ClassMap((1443537, 1440764), ("goldfish", "tench"))
 TWO = ClassMap.from_names(["a", "b"])

@@ -255,7 +255,7 @@ def test_a_full_disk(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(run / "last.ckpt"))
 
-    monkeypatch.setattr("tasks.checkpoint.torch.save", full)
+    monkeypatch.setattr("tasks.fitting.checkpoint.torch.save", full)
     answer = tool("train_det", "--resume", run, "--workers", 0)
     expect(answer, "last.ckpt: No space left on device", status=1)
     assert (run / "last.ckpt").read_bytes() == before

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image as PilImage
 
 from datasets.types import ClassMap
-from tasks.card import Card, save_weights
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
+from tasks.weights.card import Card, save_weights
 from tests.conftest import Tool
 from tests.datasets.label_fakes import (
     save_photos,

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.check import examine
-from datasets.detection import open_detection
+from datasets.boxes.checking import examine
+from datasets.boxes.opening import open_detection
 from tasks.detection.model import detector_anchors
 from tasks.detection.spec import DetectorSpec
 from tests.conftest import Tool

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from datasets.demo_places import draw_places
-from datasets.recordio import write_records
+from datasets.builtin.places import draw_places
+from datasets.identities.recordio import write_records
 from tests.conftest import Tool
 from tests.datasets.attribute_fakes import write_celeba, write_lfwa
 from tests.datasets.label_fakes import save_photos

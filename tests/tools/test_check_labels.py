@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.classification import open_labelled
-from datasets.shards import write_shards
+from datasets.labels.opening import open_labelled
+from datasets.shards.tar import write_shards
 from tests.conftest import Tool
 from tests.datasets.fakes import GOOD_BOXES, write_coco
 from tests.datasets.label_fakes import write_dogs, write_folders, write_tiny

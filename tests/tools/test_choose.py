@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from datasets.types import ClassMap
-from tasks.card import Card, save_weights
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
-from tasks.spec import WEIGHTS_NAME
+from tasks.fitting.spec import WEIGHTS_NAME
+from tasks.weights.card import Card, save_weights
 from tests.conftest import Tool
 from tools.speed.accuracies import Shape, known_accuracies, own_runs
 from tools.speed.budget import Option, decide, front

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from configs.demo import Demo
 from datasets.images import Image, decode_image
-from tasks.card import read_card
-from tasks.deploy.runtime import CARD_KEY, FACTS_KEY, FORMAT, Exported
 from tasks.geolocation.load import load_geolocator
 from tasks.geolocation.spec import DecodeSpec
+from tasks.runtime.exported import CARD_KEY, FACTS_KEY, FORMAT, Exported
+from tasks.weights.card import read_card
 from tests.tools.page_models import CLASSES, TASKS, make_models, photo
 from tools.page.predictors import (
     object_predictor,

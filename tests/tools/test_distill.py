@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from configs.classification import DEMO_CLS, TrainCls
-from datasets.classification import open_labelled
-from datasets.demo_labels import draw_shapes
-from datasets.label_transforms import LabelTransform
-from datasets.shards import write_shards
-from tasks.card import Card, load_weights, read_card, save_weights
+from datasets.builtin.shapes_and_breeds import draw_shapes
+from datasets.labels.augmentation import LabelTransform
+from datasets.labels.opening import open_labelled
+from datasets.shards.tar import write_shards
 from tasks.classification.load import TASK, load_classifier
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
@@ -28,10 +27,11 @@ from tasks.distillation.spec import DistillSpec
 from tasks.distillation.targets import TargetStore
 from tasks.distillation.teacher import Teacher
 from tasks.distillation.teaching import Lesson
+from tasks.weights.card import Card, load_weights, read_card, save_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
-from tools.classification.photos import open_data, training_loader
-from tools.classification.teaching import open_teaching
+from tools.classification.data import open_data, training_loader
+from tools.flows.teacher_targets import open_teaching
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
 Train = Callable[..., tuple[int, str, str]]
@@ -57,7 +57,7 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take half of the time of so small a run."""
     told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}, "minutes": 0.0}
     monkeypatch.setattr(
-        "tools.classification.classifying.write_report",
+        "tools.classification.recipe.write_report",
         lambda _, data: {**told, "metrics": data.score["metrics"]},
     )
 
@@ -218,7 +218,7 @@ def test_storing_goes_on(
         assert train("run", *args)[0] == 1
     names = ["00000-00000.npy", "targets.json"]
     assert sorted(p.name for p in (tmp_path / "t").iterdir()) == names
-    monkeypatch.setattr("tools.classification.teaching.rank_and_world", lambda: (0, 2))
+    monkeypatch.setattr("tools.flows.teacher_targets.rank_and_world", lambda: (0, 2))
     status, _, err = train("run", *args)
     assert status == 2
     assert "targets are stored by one process" in err
@@ -248,7 +248,7 @@ def test_what_changed_is_refused(train: Train, teacher: Path, tmp_path: Path) ->
         assert status == 2
         assert message in " ".join(err.replace("│", " ").split())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.labelled_set.draw_seed", lambda *draw: sum(draw) + 9)
+        patch.setattr("datasets.labels.torch_set.draw_seed", lambda *draw: sum(draw) + 9)
         status, _, err = train("two", *store, "--epochs", 1)
     assert status == 2
     assert "stored of other pictures: photos, augmentation or its library have changed" in err

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.demo_faces import draw_faces
-from datasets.demo_identities import draw_identities
-from datasets.demo_places import draw_places
+from datasets.builtin.faces import draw_faces
+from datasets.builtin.identities import draw_identities
+from datasets.builtin.places import draw_places
 from datasets.images import save_image
-from tasks.card import load_weights, save_weights
-from tasks.deploy.runtime import Exported
-from tasks.spec import flag_of
+from tasks.fitting.spec import flag_of
+from tasks.runtime.exported import Exported
+from tasks.weights.card import load_weights, save_weights
 from tests.conftest import Tool
 from tests.datasets.label_fakes import write_folders
 from tests.exports import CLASSES, KINDS, POST, Exports, photos
@@ -69,7 +69,7 @@ def test_a_file_that_answers_otherwise_is_refused(
     state["head.2.bias"][1] += 0.5
     save_weights(tmp_path / "other.safetensors", state, card)
     monkeypatch.setattr(
-        "tools.deploy.exporting.write_onnx",
+        "tools.flows.exporting.write_onnx",
         lambda _graph, _card, _facts, file, **_: shutil.copy(exports.file("classifier"), file),
     )
     out = tmp_path / "out" / "model.onnx"

@@ -17,12 +17,12 @@ from configs.face_embedding import TrainEmbed, choose_embed_preset
 from configs.fine_grained import TrainDogs, choose_dogs_preset
 from configs.geolocation import TrainGeo, choose_geo_preset
 from datasets.types import ClassMap
-from tasks.card import save_weights
-from tasks.classification.imported import import_network
+from tasks.classification.import_weights import import_network
 from tasks.classification.load import start_classifier
 from tasks.classification.model import build_classifier
+from tasks.weights.card import save_weights
 from tests.backbone import foreign
-from tools.shared.training_flags import read_flags
+from tools.flows.flags import read_flags
 
 
 @pytest.fixture

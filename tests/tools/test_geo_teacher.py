@@ -12,8 +12,7 @@ import torch
 
 from configs.common import Common
 from configs.geolocation import DEMO_GEO, TrainGeo
-from datasets.demo_places import draw_places
-from tasks.card import Card, load_weights, read_card, save_weights
+from datasets.builtin.places import draw_places
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
 from tasks.geolocation.atlas import Atlas
@@ -22,12 +21,13 @@ from tasks.geolocation.partition import split_adaptively
 from tasks.geolocation.spec import PartitionSpec
 from tasks.geolocation.task import GeolocationTask
 from tasks.geolocation.teachers import open_geo_teacher
+from tasks.weights.card import Card, load_weights, read_card, save_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
-from tools.classification.teaching import open_teaching
+from tools.flows.teacher_targets import open_teaching
 from tools.geolocation.cell_lists import write_all_cells
-from tools.geolocation.geolocating import train_geolocator
-from tools.geolocation.places import as_labelled, in_cells, make_atlas, open_parts, training_loader
+from tools.geolocation.data import as_labelled, in_cells, make_atlas, open_parts, training_loader
+from tools.geolocation.recipe import train_geolocator
 
 LAST = "head.2.weight"
 
@@ -43,7 +43,7 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Maps take most of the time of so small a run."""
     told = {"facts": {"cost": ""}, "minutes": 0.0}
     monkeypatch.setattr(
-        "tools.geolocation.geolocating.write_report",
+        "tools.geolocation.recipe.write_report",
         lambda _, data: {**told, "metrics": data.score["metrics"]},
     )
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from datasets.types import COCO_CLASSES, ClassMap
-from tasks.card import Card, load_weights, read_card, save_weights
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.detection.model import build_detector
@@ -24,12 +23,13 @@ from tasks.face_embedding.spec import EmbedderSpec
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import build_geolocator
 from tasks.geolocation.partition import split_adaptively
+from tasks.weights.card import Card, load_weights, read_card, save_weights
 from tests.conftest import Tool
 from tests.datasets.label_fakes import save_photos
 from tests.tools.fake_hub import TOKEN, fake_hub
 from tests.tools.test_bad_input import expect
-from tools.classification.classifying import classifier_cost
-from tools.face_embedding.embedding import embedder_cost
+from tools.classification.recipe import classifier_cost
+from tools.face_embedding.recipe import embedder_cost
 
 constants = pytest.importorskip("huggingface_hub.constants")
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import tools.detection.training
+import tools.detection.recipe
 from backbone.formats.recognise import read_network
-from tasks.card import load_weights, save_weights
-from tasks.classification.imported import import_network
+from tasks.classification.import_weights import import_network
+from tasks.weights.card import load_weights, save_weights
 from tests.backbone import foreign
 from tests.conftest import Tool
 from tests.tools.test_bad_input import expect
@@ -63,13 +63,13 @@ def test_a_detector_starts_from_it(
 ) -> None:
     """Width from the card, convolutions from the file, everything else anew."""
     begun: dict[str, torch.Tensor] = {}
-    real = tools.detection.training._fit
+    real = tools.detection.recipe._fit
 
     def spy(config: Any, model: Any, *args: Any, **options: Any) -> None:
         begun.update({name: value.clone() for name, value in model.state_dict().items()})
         real(config, model, *args, **options)
 
-    monkeypatch.setattr(tools.detection.training, "_fit", spy)
+    monkeypatch.setattr(tools.detection.recipe, "_fit", spy)
     args = ("--weights", body, "--framework", framework, "--data", scenes, "--size", 96)
     few = ("--epochs", 1, "--workers", 0, "--batch-size", 6, "--out", tmp_path / "run")
     status, out, err = tool("train_det", *args, *few)

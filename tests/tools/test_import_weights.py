@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from backbone.formats.partial import PartialFlavour
 from backbone.formats.recognise import read_network
-from tasks.classification.imported import import_network
+from tasks.classification.import_weights import import_network
 from tasks.classification.load import load_classifier
-from tasks.classification.originals import run_litert
+from tasks.classification.reference_runtimes import run_litert
 from tests.backbone import foreign
 from tests.conftest import Tool
 from tests.tools.test_bad_input import expect

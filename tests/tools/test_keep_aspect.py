@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets.demo import draw_scenes
+from datasets.builtin.scenes import draw_scenes
 from datasets.images import read_image, save_image
-from tasks.card import load_weights
+from tasks.weights.card import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import SMALL
 

@@ -15,17 +15,17 @@ import pytest
 
 from configs.demo import Demo
 from configs.deploy import Export
-from datasets.demo_identities import draw_identities
+from datasets.builtin.identities import draw_identities
 from datasets.images import save_image
-from tasks.card import load_weights, save_weights
-from tasks.deploy.runtime import Exported
 from tasks.detection.spec import PostSpec
 from tasks.multitask.spec import HEADS
 from tasks.multitask.stored import read_stored
+from tasks.runtime.exported import Exported
+from tasks.weights.card import load_weights, save_weights
 from tests.conftest import Tool
 from tests.exports import photos
 from tests.tools.page_models import make_multi
-from tools.deploy.sources import Source, open_source
+from tools.flows.source import Source, open_source
 from tools.page.shelf import Shelf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,7 +109,7 @@ def test_it_is_used_without_torch(file: Path) -> None:
     code = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
-        "from tasks.deploy.runtime import Exported\n"
+        "from tasks.runtime.exported import Exported\n"
         "exported = Exported.open(Path(sys.argv[1]), 1)\n"
         "(row,) = exported([np.zeros((40, 50, 3), np.uint8)])\n"
         "assert len(row['embedding_embedding']) == 8\n"
@@ -194,7 +194,7 @@ def test_refusals(
         status, _, err = tool(*args)
         assert (status, message in _shown(err)) == (2, True), (args, err)
     monkeypatch.setattr(
-        "tools.deploy.exporting.write_onnx",
+        "tools.flows.exporting.write_onnx",
         lambda _graph, _card, _facts, to, **_: shutil.copy(file, to),
     )
     status, _, err = tool("export", tmp_path / "other.safetensors", *out)

@@ -13,10 +13,10 @@ import torch
 
 from backbone.flavour import Flavour
 from datasets.types import ClassMap
-from tasks.card import Card, save_weights
 from tasks.classification.spec import ClassifierSpec
 from tasks.detection.spec import DetectorSpec
-from tasks.spec import WEIGHTS_NAME
+from tasks.fitting.spec import WEIGHTS_NAME
+from tasks.weights.card import Card, save_weights
 from tests.conftest import Tool
 from tests.tools.runs import ROOT
 from tools.paper_tables.costs import rounds_to

@@ -15,20 +15,20 @@ import torch
 from configs.classification import SMALL, TrainCls
 from configs.deploy import Export
 from configs.prune import Prune
-from datasets.classification import open_labelled
-from datasets.demo_labels import draw_shapes
+from datasets.builtin.shapes_and_breeds import draw_shapes
 from datasets.images import find_images
-from tasks.card import load_weights, read_card, save_weights
+from datasets.labels.opening import open_labelled
 from tasks.classification.load import load_classifier
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.classification.task import ClassificationTask
 from tasks.distillation.spec import DistillSpec
+from tasks.weights.card import load_weights, read_card, save_weights
 from tests.conftest import Tool
 from tests.exports import Exports
-from tools.deploy.exporting import write_export
-from tools.deploy.quantising import write_int8
-from tools.deploy.sources import Source
+from tools.flows.exporting import write_export
+from tools.flows.quantising import write_int8
+from tools.flows.source import Source
 from tools.pruning.experiment import ARMS, arm_run, calibration_photos
 
 NARROW = 0.125

@@ -11,15 +11,15 @@ import pytest
 from configs.common import Common
 from configs.deploy import Export
 from datasets.images import save_image
-from tasks.deploy import remedies
-from tasks.deploy.runtime import Exported
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
+from tasks.int8 import remedies
+from tasks.runtime.exported import Exported
 from tests.tasks.onnx_net import CLASSES, SIZE, card_of, classifier, network_of, pictures, to_onnx
-from tools.deploy import quantising
-from tools.deploy.quantising import calibration_pictures, write_int8
-from tools.deploy.scoring import Scorer, open_scorer
-from tools.deploy.sources import Source
+from tools.flows import quantising
+from tools.flows.quantising import calibration_pictures, write_int8
+from tools.flows.scoring import Scorer, open_scorer
+from tools.flows.source import Source
 
 PHOTOS = 16
 

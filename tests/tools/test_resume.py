@@ -13,11 +13,11 @@ import torch
 
 from configs.classification import TrainCls
 from configs.common import Common
-from datasets.demo import draw_scenes
+from datasets.builtin.scenes import draw_scenes
 from tasks.detection.task import DetectionTask
 from tests.conftest import Tool
 from tests.tools.runs import SMALL, assert_same_run, start, train, wait_for
-from tools.shared.running import new_run_folder, resumed, save_config
+from tools.flows.run_folder import new_run_folder, resumed, save_config
 
 
 def straight(folder: Path, scenes: Path, *args: object, processes: int = 1) -> None:

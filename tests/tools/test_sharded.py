@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from datasets.classification import open_labelled
-from datasets.demo_labels import draw_shapes
-from datasets.shard_loader import ShardLoader
-from datasets.shards import walk, write_shards
-from tasks.card import read_card
+from datasets.builtin.shapes_and_breeds import draw_shapes
+from datasets.labels.opening import open_labelled
+from datasets.shards.loader import ShardLoader
+from datasets.shards.tar import walk, write_shards
 from tasks.classification.task import ClassificationTask
+from tasks.weights.card import read_card
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
 

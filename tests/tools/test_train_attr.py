@@ -13,14 +13,14 @@ import torch
 
 from configs.face_attributes import ATTR_PRESETS, TrainAttr, choose_attr_preset
 from configs.io import from_json
-from datasets.attribute_sets import open_attributes
-from datasets.attributes import choose_attributes
-from datasets.demo_faces import draw_faces
-from datasets.drawn_faces import ATTRIBUTES
-from tasks.card import load_weights, read_card
+from datasets.attributes.opening import open_attributes
+from datasets.attributes.structure import choose_attributes
+from datasets.builtin.face_drawing import ATTRIBUTES
+from datasets.builtin.faces import draw_faces
 from tasks.face_attributes.teachers import open_attribute_teacher
+from tasks.weights.card import load_weights, read_card
 from tests.conftest import Tool
-from tools.classification.photos import view_loader
+from tools.classification.data import view_loader
 
 NET = ("--alpha", 0.1, "--size", 32, "--stem-stride", 2)
 FIT = ("--preset", "demo", "--batch-size", 8, "--epochs", 2, "--eval-every", 2, "--workers", 0)
@@ -60,7 +60,7 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take half of the time of so small a run."""
     told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}, "minutes": 0.0}
     monkeypatch.setattr(
-        "tools.face_attributes.attributes.write_report",
+        "tools.face_attributes.recipe.write_report",
         lambda _, data: {**told, "metrics": data.score["metrics"]},
     )
 
@@ -228,7 +228,7 @@ def test_answers_alone_take_the_preset_for_them(
         taken.append(config.preset)
         return {}, ""
 
-    monkeypatch.setattr("tools.face_attributes.attributes.train_attributes", note)
+    monkeypatch.setattr("tools.face_attributes.recipe.train_attributes", note)
     status, _, err = tool("train_attr", "--data", faces, *flags)
     assert (status, taken) == (0, ["distill"]), err
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from configs.classification import TrainCls
-from datasets.demo_labels import draw_shapes
-from tasks.card import load_weights, read_card
+from datasets.builtin.shapes_and_breeds import draw_shapes
 from tasks.classification.model import Classifier
 from tasks.classification.task import resolution_at
+from tasks.weights.card import load_weights, read_card
 from tests.conftest import Tool
 from tests.tools.runs import train
-from tools.shared.grid import expand
+from tools.flows.grid import expand
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
 
@@ -135,7 +135,7 @@ def test_a_grid_trains_each_once_and_goes_on(
     assert rows[2]["spread"] is not None
     assert (folder / "grid.html").exists()
     monkeypatch.setattr(
-        "tools.classification.classifying.train_classifier", partial(pytest.fail, "trained again")
+        "tools.classification.recipe.train_classifier", partial(pytest.fail, "trained again")
     )
     status, again, err = tool("train_cls", "--resume", folder)
     assert status == 0, err

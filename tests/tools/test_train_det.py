@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from datasets.demo import draw_scenes
+from datasets.builtin.scenes import draw_scenes
 from tasks.detection.evaluator import METRICS
 from tests.conftest import Tool
 from tests.tools.conftest import Finished
@@ -107,7 +107,7 @@ def test_without_data_it_draws_scenes_and_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     few = partial(draw_scenes, num_train=8, num_val=4)
-    monkeypatch.setattr("tools.detection.evaluation.draw_scenes", few)
+    monkeypatch.setattr("tools.detection.data.draw_scenes", few)
     status, _, err = tool("train_det", "--framework", "ssd300", *SMALL[2:], "--epochs", 1)
     assert status == 0, err
     assert "no --data given: using built-in scenes" in err

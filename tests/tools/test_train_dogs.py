@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from datasets.classification import open_labelled
-from datasets.demo_labels import draw_breeds, draw_web
-from datasets.labelled import choose_classes
-from tasks.card import read_card
+from datasets.builtin.shapes_and_breeds import draw_breeds, draw_web
+from datasets.labels.opening import open_labelled
+from datasets.labels.structure import choose_classes
 from tasks.classification.task import ClassificationTask
+from tasks.weights.card import read_card
 from tests.conftest import Tool
 from tests.datasets.label_fakes import write_folders
 from tests.tools.runs import assert_same_run
-from tools.classification import photos
-from tools.classification.dogs import clean_web
+from tools.classification import data as photos
+from tools.fine_grained.recipe import clean_web
 
 FLAGS = (
     "--preset demo --size 32 --batch-size 16 --epochs 2 --web-epochs 2 --copy-bits 2 --workers 0"

@@ -13,21 +13,21 @@ import torch
 from torch import Tensor
 
 from configs.face_embedding import DEMO_EMBED, EmbeddingDistillSpec, TrainEmbed
-from datasets.demo_identities import draw_identities
-from datasets.identities import FaceData
-from datasets.lfw import read_lfw
-from tasks.card import Card, load_weights, read_card, save_weights
+from datasets.builtin.identities import draw_identities
+from datasets.identities.lfw import read_lfw
+from datasets.identities.structure import FaceData
 from tasks.face_embedding.evaluator import FaceEvaluator
 from tasks.face_embedding.load import NO_CLASSES, TASK, describe_model
 from tasks.face_embedding.model import build_embedder
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.face_embedding.task import FaceEmbeddingTask
-from tasks.stopwatch import write_summary
+from tasks.fitting.stopwatch import write_summary
+from tasks.weights.card import Card, load_weights, read_card, save_weights
 from tests.conftest import Tool
 from tests.tasks.ncnn import MobileFaceNet
 from tests.tools.runs import assert_same_run
 from tools.face_embedding.data import open_both, training_loader
-from tools.face_embedding.embedding import open_embedding_teaching
+from tools.face_embedding.recipe import open_embedding_teaching
 
 SMALL = (
     *("--preset", "demo", "--alpha", 0.1, "--size", 32, "--stem-stride", 2, "--dim", 8),
@@ -55,7 +55,7 @@ def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take half of the time of so small a run."""
     told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}}
     monkeypatch.setattr(
-        "tools.face_embedding.embedding.write_report",
+        "tools.face_embedding.recipe.write_report",
         lambda folder, data: write_summary(
             folder, {**told, "metrics": data.score["metrics"]}, data.watch
         ),
@@ -329,7 +329,7 @@ def test_answers_alone_take_the_preset_for_them(
         taken.append(config.preset)
         return {}, ""
 
-    monkeypatch.setattr("tools.face_embedding.embedding.train_embedder", note)
+    monkeypatch.setattr("tools.face_embedding.recipe.train_embedder", note)
     status, _, err = tool("train_embed", "--data", people, *flags)
     assert (status, taken) == (0, ["distill"]), err
 
@@ -339,7 +339,7 @@ def test_other_formats(train: Train, people: Path, tool: Tool, tmp_path: Path) -
     """An archive to train on and a verification file to measure on, aligned as they are."""
     import pickle
 
-    from datasets.recordio import write_records
+    from datasets.identities.recordio import write_records
 
     photos = [sorted(p.glob("*.jpg")) for p in sorted((people / "train").iterdir())]
     write_records(tmp_path / "train.rec", [[f.read_bytes() for f in own] for own in photos])

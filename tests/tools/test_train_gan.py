@@ -15,16 +15,16 @@ import pytest
 import torch
 
 from configs.gan import DEMO_GAN
-from datasets.classification import open_labelled
-from datasets.demo_labels import draw_breeds
+from datasets.builtin.shapes_and_breeds import draw_breeds
 from datasets.images import read_image
-from datasets.label_transforms import centre_square
-from tasks.card import read_card
+from datasets.labels.augmentation import centre_square
+from datasets.labels.opening import open_labelled
 from tasks.dcgan.task import GanTask
-from tasks.history import read_metrics
+from tasks.fitting.history import read_metrics
+from tasks.weights.card import read_card
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
-from tools.classification.photos import training_loader
+from tools.classification.data import training_loader
 from tools.dcgan.experiment import arm_data, joined
 
 FLAGS = (
@@ -224,9 +224,7 @@ def test_the_experiment(
     assert "gains over 'real'" in text
     assert (folder / "experiment.html").exists()
     assert (folder / "experiment.png").exists()
-    monkeypatch.setattr(
-        "tools.classification.judging.make_model", partial(pytest.fail, "trained again")
-    )
+    monkeypatch.setattr("tools.dcgan.judge.make_model", partial(pytest.fail, "trained again"))
     status, again, err = tool("train_gan", "--resume", folder)
     assert status == 0, err
     assert again == text

@@ -17,23 +17,23 @@ import torch
 from configs.common import Common
 from configs.geolocation import DEMO_GEO, TrainGeo
 from configs.io import from_json, to_json
-from datasets.demo_places import draw_places
-from datasets.geo import open_places
-from tasks.card import Card, load_weights, read_card
+from datasets.builtin.places import draw_places
+from datasets.positions.opening import open_places
 from tasks.geolocation.partition import CELLS_HEADER, read_cells
 from tasks.geolocation.spec import PartitionSpec
 from tasks.geolocation.task import GeolocationTask
+from tasks.weights.card import Card, load_weights, read_card
 from tests.conftest import Tool
 from tests.datasets.test_geo import gps, photo
 from tests.tools.test_geo_teacher import stop_at
-from tools.geolocation.geolocating import train_geolocator
-from tools.geolocation.parts import part_to_measure, trained_on
-from tools.geolocation.places import (
+from tools.geolocation.data import (
     hold_out,
     leaks_by_distance,
     open_parts,
     without_leaks,
 )
+from tools.geolocation.measured_part import part_to_measure, trained_on
+from tools.geolocation.recipe import train_geolocator
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
 CELLS = ("--split-above", 40, 12, "--drop-below", 2)
@@ -107,8 +107,8 @@ def test_evaluation_says_what_of_a_list_it_takes(
     """All of a benchmark; what was held out of a list that was trained on; else a list's own."""
     listed = (places / "places.csv").read_text().splitlines()
     held_out = len(open_places(places, "val"))
-    monkeypatch.setattr("tools.geolocation.geolocating.score_and_report", _only_counted)
-    monkeypatch.setattr("tools.geolocation.geolocating.score_text", lambda *_: "")
+    monkeypatch.setattr("tools.geolocation.recipe.score_and_report", _only_counted)
+    monkeypatch.setattr("tools.geolocation.recipe.score_text", lambda *_: "")
 
     def images(data: Path, *flags: object) -> tuple[int, str]:
         out = ("--out", tmp_path / "e", "--json")
@@ -265,7 +265,7 @@ def test_photos_are_located(run: Path, places: Path, tool: Tool, tmp_path: Path)
 
 
 def test_flags_of_places_are_refused_elsewhere(tool: Tool, places: Path, tmp_path: Path) -> None:
-    from datasets.demo_labels import draw_shapes
+    from datasets.builtin.shapes_and_breeds import draw_shapes
 
     shapes = draw_shapes(tmp_path / "shapes", num_train=4, num_val=2, size=32)
     folder = tmp_path / "cls"

@@ -16,16 +16,16 @@ from torch import Tensor
 
 from configs.io import from_json
 from configs.multitask import TrainMulti, choose_multi_preset
-from datasets.demo import draw_scenes
-from datasets.demo_faces import draw_faces
-from datasets.demo_identities import draw_identities
-from datasets.demo_labels import draw_shapes
-from datasets.demo_places import draw_places
-from tasks.card import load_weights, read_card, save_weights
+from datasets.builtin.faces import draw_faces
+from datasets.builtin.identities import draw_identities
+from datasets.builtin.places import draw_places
+from datasets.builtin.scenes import draw_scenes
+from datasets.builtin.shapes_and_breeds import draw_shapes
 from tasks.multitask.cost import pass_costs
 from tasks.multitask.load import load_multi
 from tasks.multitask.stored import read_stored
 from tasks.multitask.task import MultiTask
+from tasks.weights.card import load_weights, read_card, save_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
 
@@ -63,7 +63,7 @@ def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
             f"tools.{module}.write_report",
             lambda _, data, told=told: {**told, "metrics": data.score["metrics"]},
         )
-    monkeypatch.setattr("tools.multitask.training.pass_costs", partial(pass_costs, measure=False))
+    monkeypatch.setattr("tools.multitask.recipe.pass_costs", partial(pass_costs, measure=False))
 
 
 @pytest.fixture

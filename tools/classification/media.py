@@ -11,15 +11,16 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from configs.tools import Predict
+from datasets.errors import InputError
 from datasets.images import Image, save_image
+from tasks.classification.answer import Answer, ExportedLabels, LabelPredictor
 from tasks.classification.draw import draw_answer
-from tasks.classification.inference import Answer, ExportedLabels, LabelPredictor
 from tasks.classification.load import TASK, load_classifier
-from tasks.deploy.runtime import is_export
+from tasks.runtime.exported import is_export
+from tools import cli
 from tools.detection.media import ahead, batches, find_media, output_files, read_or_reason
-from tools.shared import cli
-from tools.shared.exported import open_export
-from tools.shared.reporting import centre_of
+from tools.flows.exported import open_export
+from tools.flows.report_facts import centre_of
 
 _SHOWN = 20
 Found = TypeVar("Found")
@@ -32,13 +33,13 @@ def predict_labels(args: Predict) -> tuple[dict[str, Any], str]:
         The result for programs and for people.
 
     Raises:
-        ValueError: If weights, flags or files do not fit.
+        InputError: If weights, flags or files do not fit.
     """
     device = cli.prepare(args.common)
     args.refuse("proposals", "post", task=TASK)
     photos, videos = find_media(args.paths)
     if videos:
-        raise ValueError(f"{videos[0]}: videos are for detectors; name photos or folders")
+        raise InputError(f"{videos[0]}: videos are for detectors; name photos or folders")
     folder = args.common.out or Path("predictions")
     files = output_files(photos, folder) if args.draw else {}
     predictor = _open(args, device)
@@ -47,7 +48,7 @@ def predict_labels(args: Predict) -> tuple[dict[str, Any], str]:
     for failure in failures:
         cli.say(f"warning: {failure}")
     if not answers:
-        raise ValueError("none of the files could be read")
+        raise InputError("none of the files could be read")
     rows = [
         {"file": str(path), "classes": answer.names, "probabilities": answer.probabilities}
         for path, answer in answers

@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from configs.gan import TrainGan
-from datasets.classification import is_sharded
-from datasets.demo_labels import draw_breeds
+from datasets.builtin.shapes_and_breeds import draw_breeds
+from datasets.errors import InputError
 from datasets.images import Image
-from datasets.label_transforms import centre_square
-from datasets.labelled import LabelledData, cut_to_boxes
-from datasets.labelled_set import CACHE_BYTES, LabelSample, collate_labels, finish_labels
+from datasets.labels.augmentation import centre_square
+from datasets.labels.opening import is_sharded
+from datasets.labels.structure import LabelledData, cut_to_boxes
+from datasets.labels.torch_set import CACHE_BYTES, LabelSample, collate_labels, finish_labels
 from datasets.loader import Draw, EpochSampler, ResumableLoader, make_loader
 from datasets.types import LabelBatch
 from tasks.dcgan.sampling import numbers_of
-from tools.classification.photos import open_photos
-from tools.shared import cli
+from tools import cli
+from tools.classification.data import open_photos
 
 _DRAWN = Path("data")
 _BATCH = 128
@@ -49,10 +50,10 @@ def open_parts(config: TrainGan, path: Path) -> tuple[LabelledData, LabelledData
     """Open what the GAN trains on, and what it never sees.
 
     Raises:
-        ValueError: If the data cannot be used.
+        InputError: If the data cannot be used.
     """
     if is_sharded(path):
-        raise ValueError(f"--data {path}: shards are streamed, and a GAN takes photos as files")
+        raise InputError(f"--data {path}: shards are streamed, and a GAN takes photos as files")
     train = open_photos(path, "train", config.classes)
     val = open_photos(path, "val", config.classes, train)
     if config.boxes:
@@ -77,10 +78,10 @@ class Pictures:
         """Read and resize all photos.
 
         Raises:
-            ValueError: If one cannot be read, or they take too much memory.
+            InputError: If one cannot be read, or they take too much memory.
         """
         if (total := len(data) * size * size * 3) > CACHE_BYTES:
-            raise ValueError(
+            raise InputError(
                 f"{data.root}: {len(data)} photos at {size} pixels take {total / 1e9:.1f} GB, "
                 f"more than {CACHE_BYTES / 1e9:.1f}: take fewer classes (--classes), or a smaller "
                 "--size"

@@ -13,17 +13,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from configs.gan import Arm, TrainGan
-from datasets.labelled import LabelledData
+from datasets.builtin.make_once import make_once
+from datasets.labels.structure import LabelledData
 from datasets.spec import LabelAugmentation
-from datasets.stamp import make_once
 from tasks.classification.evaluator import PREDICTIONS_NAME
 from tasks.dcgan.comparison import Row, Span, compare
 from tasks.dcgan.networks import Generator
-from tasks.files import replacing
-from tasks.page import Page
-from tools.classification.judging import train_once
+from tasks.reporting.html_page import Page
+from tasks.weights.atomic_write import replacing
+from tools import cli
+from tools.dcgan.judge import train_once
 from tools.dcgan.sampling import class_folder, write_classes
-from tools.shared import cli
 
 FOLDER, STAMP = "experiment", "generated.json"
 # Seeds of its pictures lie far from those of the scores.

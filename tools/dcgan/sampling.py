@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from configs.gan import TrainGan
+from datasets.errors import InputError
 from datasets.images import save_image
 from tasks.dcgan.load import load_generator
 from tasks.dcgan.networks import Generator
 from tasks.dcgan.sampling import generate
-from tools.shared import cli
+from tools import cli
 
 
 def sample_to_folder(config: TrainGan) -> tuple[dict[str, Any], str]:
@@ -22,13 +23,13 @@ def sample_to_folder(config: TrainGan) -> tuple[dict[str, Any], str]:
         The result for programs and for people.
 
     Raises:
-        ValueError: If weights or flags do not fit, or the folder holds something.
+        InputError: If weights or flags do not fit, or the folder holds something.
     """
     device = cli.prepare(config.common)
     assert config.weights is not None
     folder = config.common.out or Path("samples")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"--out {folder}: holds something already; choose another folder")
+        raise InputError(f"--out {folder}: holds something already; choose another folder")
     generator, card = load_generator(config.weights)
     names = card.classes.names
     write_classes(

@@ -15,16 +15,17 @@ import numpy as np
 from tqdm import tqdm
 
 from configs.tools import Predict
+from datasets.boxes.augmentation import fit_square
+from datasets.errors import InputError
 from datasets.images import SUFFIXES, Image, find_images, read_image, save_image
-from datasets.transforms import fit_square
 from datasets.types import ClassMap
-from tasks.deploy.runtime import is_export
+from tasks.detection.answer import ExportedDetector, Predictor
 from tasks.detection.draw import draw_detections
 from tasks.detection.evaluator import ImageResult
-from tasks.detection.inference import ExportedDetector, Predictor
 from tasks.detection.model import TASK, load_detector
-from tools.shared import cli
-from tools.shared.exported import open_export
+from tasks.runtime.exported import is_export
+from tools import cli
+from tools.flows.exported import open_export
 
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 _DRAWN_AS = frozenset({".jpg", ".jpeg", ".png"})
@@ -37,7 +38,7 @@ def find_media(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Photos and videos named, folders searched through.
 
     Raises:
-        ValueError: If a path is missing, or there is nothing to look at.
+        InputError: If a path is missing, or there is nothing to look at.
     """
     photos: list[Path] = []
     videos: list[Path] = []
@@ -46,16 +47,16 @@ def find_media(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
             photos += find_images(path)
             videos += sorted(f for f in path.rglob("*") if f.suffix.lower() in VIDEOS)
         elif not path.exists():
-            raise ValueError(f"{path}: no such file or folder")
+            raise InputError(f"{path}: no such file or folder")
         elif path.suffix.lower() in VIDEOS:
             videos.append(path)
         else:
             photos.append(path)
     if not paths:
-        raise ValueError("no PATH given: name photos, folders or videos")
+        raise InputError("no PATH given: name photos, folders or videos")
     if not photos and not videos:
         known = ", ".join(sorted(SUFFIXES))
-        raise ValueError(f"{', '.join(map(str, paths))}: no pictures there (looked for {known})")
+        raise InputError(f"{', '.join(map(str, paths))}: no pictures there (looked for {known})")
     return photos, videos
 
 
@@ -253,7 +254,7 @@ def output_files(inputs: Iterable[Path], folder: Path) -> dict[Path, Path]:
     """Where each drawn picture or video goes; a number parts those of the same name.
 
     Raises:
-        ValueError: If an original would be overwritten.
+        InputError: If an original would be overwritten.
     """
     taken: set[str] = set()
     files: dict[Path, Path] = {}
@@ -269,7 +270,7 @@ def output_files(inputs: Iterable[Path], folder: Path) -> dict[Path, Path]:
     originals = {path.resolve() for path in files}
     for file in files.values():
         if file.resolve() in originals:
-            raise ValueError(f"--out {folder}: would overwrite {file}; choose another folder")
+            raise InputError(f"--out {folder}: would overwrite {file}; choose another folder")
     return files
 
 
@@ -299,7 +300,7 @@ def predict_objects(args: Predict) -> tuple[dict[str, Any], str]:
         The result for programs and for people.
 
     Raises:
-        ValueError: If weights, flags or files do not fit.
+        InputError: If weights, flags or files do not fit.
     """
     device = cli.prepare(args.common)
     photos, videos = find_media(args.paths)
@@ -314,7 +315,7 @@ def predict_objects(args: Predict) -> tuple[dict[str, Any], str]:
     for failure in found.failures:
         cli.say(f"warning: {failure}")
     if not found.pictures:
-        raise ValueError("none of the files could be read")
+        raise InputError("none of the files could be read")
     coco = found.to_coco(predictor.classes)
     cli.write_json(folder / "predictions.json", coco)
     result = {"folder": str(folder), "unreadable": found.failures, **coco}

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.face_attributes import TrainAttr
-from datasets.attribute_sets import open_attributes, recognise_attributes
-from datasets.attributes import AttributeData, choose_attributes, read_photos
-from datasets.attributes_check import describe_attributes, examine_attributes
-from datasets.demo_faces import draw_faces
-from tools.shared import cli
+from datasets.attributes.checking import describe_attributes, examine_attributes
+from datasets.attributes.opening import open_attributes, recognise_attributes
+from datasets.attributes.structure import AttributeData, choose_attributes, read_photos
+from datasets.builtin.faces import draw_faces
+from datasets.errors import InputError
+from tools import cli
 
 FACES = Path("data")
 
@@ -45,7 +46,7 @@ def open_faces(config: TrainAttr, path: Path) -> Faces:
     """Open what a configuration trains, validates and tests on.
 
     Raises:
-        ValueError: If the data cannot be used.
+        InputError: If the data cannot be used.
     """
     if config.val is None:
         tested = open_attributes(path)
@@ -74,10 +75,10 @@ def _refuse_labels(config: TrainAttr, path: Path) -> None:
     """See that photos without labels have a teacher that says all.
 
     Raises:
-        ValueError: If they have not.
+        InputError: If they have not.
     """
     if not config.distill.is_on or config.distill.distill_weight < 1:
-        raise ValueError(
+        raise InputError(
             f"--data {path}: photos without labels: they need a --teacher, and --distill-weight 1"
         )
 
@@ -95,13 +96,13 @@ def examine(part: str, data: AttributeData, other: AttributeData | None = None) 
         other: What is trained on, to tell photos and people that stand in both.
 
     Raises:
-        ValueError: If it cannot be used.
+        InputError: If it cannot be used.
     """
     checkup = examine_attributes(data, other)
     try:
         checkup.raise_if_refused()
     except ValueError as error:
-        raise ValueError(f"{part} data: {error}") from error
+        raise InputError(f"{part} data: {error}") from error
     if part == "train" or checkup.findings:
         cli.say(f"{part} data: {describe_attributes(checkup, lines=5)}")
     return checkup.data

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from configs.tools import Predict
+from datasets.errors import InputError
 from datasets.images import Image
 from tasks.classification.draw import draw_answer
-from tasks.deploy.runtime import is_export
-from tasks.face_attributes.inference import AttributePredictor, ExportedAttributes, Traits
+from tasks.face_attributes.answer import AttributePredictor, ExportedAttributes, Traits
 from tasks.face_attributes.load import TASK, load_attribute_net
 from tasks.face_attributes.report import NOTE
+from tasks.runtime.exported import is_export
+from tools import cli
 from tools.classification.media import answer_photos
 from tools.detection.media import find_media, output_files
-from tools.shared import cli
-from tools.shared.exported import open_export
-from tools.shared.reporting import centre_of
+from tools.flows.exported import open_export
+from tools.flows.report_facts import centre_of
 
 _SHOWN = 20
 # Bars under a picture.
@@ -30,13 +31,13 @@ def predict_attributes(args: Predict) -> tuple[dict[str, Any], str]:
         The result for programs and for people.
 
     Raises:
-        ValueError: If weights, flags or files do not fit.
+        InputError: If weights, flags or files do not fit.
     """
     device = cli.prepare(args.common)
     args.refuse("proposals", "post", "places", task=TASK)
     photos, videos = find_media(args.paths)
     if videos:
-        raise ValueError(f"{videos[0]}: videos are for detectors; name photos or folders")
+        raise InputError(f"{videos[0]}: videos are for detectors; name photos or folders")
     cli.say(NOTE)
     folder = args.common.out or Path("predictions")
     files = output_files(photos, folder) if args.draw else {}
@@ -46,7 +47,7 @@ def predict_attributes(args: Predict) -> tuple[dict[str, Any], str]:
     for failure in failures:
         cli.say(f"warning: {failure}")
     if not answers:
-        raise ValueError("none of the files could be read")
+        raise InputError("none of the files could be read")
     rows = [
         {
             "file": str(path),

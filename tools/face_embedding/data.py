@@ -6,21 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.face_embedding import TrainEmbed
-from datasets.demo_identities import draw_identities
-from datasets.face_transforms import FaceTransform
-from datasets.faces import open_faces, place_faces, shares_people, without_people
-from datasets.identities import FaceData
-from datasets.identity_sampler import face_loader
-from datasets.labels_check import examine_labels_or_refuse
+from datasets.builtin.identities import draw_identities
+from datasets.errors import InputError
+from datasets.identities.augmentation import FaceTransform
+from datasets.identities.opening import open_faces, place_faces, shares_people, without_people
+from datasets.identities.sampler import face_loader
+from datasets.identities.structure import FaceData
+from datasets.labels.checking import examine_labels_or_refuse
 from datasets.loader import ResumableLoader
 from datasets.spec import Split
 from datasets.types import LabelBatch
-from tasks.card import Card
-from tasks.engine import rank_and_world
 from tasks.face_embedding.evaluator import FaceEvaluator
 from tasks.face_embedding.load import TrainedOn, digest_of
 from tasks.face_embedding.spec import FaceSpec
-from tools.shared import cli
+from tasks.fitting.engine import rank_and_world
+from tasks.weights.card import Card
+from tools import cli
 
 IDENTITIES = Path("data")
 _FOLD = 10
@@ -40,7 +41,7 @@ def open_both(config: TrainEmbed, path: Path) -> tuple[FaceData, FaceData]:
     """Open what a configuration trains on and what it evaluates on; they share no people.
 
     Raises:
-        ValueError: If the data cannot be used, or faces stand differently in them.
+        InputError: If the data cannot be used, or faces stand differently in them.
     """
     faces, size = config.faces, config.model.size
     if config.val is None:
@@ -59,7 +60,7 @@ def open_both(config: TrainEmbed, path: Path) -> tuple[FaceData, FaceData]:
     train = _examine("train", _place(train, faces, size))
     val = _examine("val", _place(val, faces, size), train)
     if train.alignment != val.alignment:
-        raise ValueError(
+        raise InputError(
             f"{train.root}: faces stand as {train.alignment!r}, but those of {val.root} as "
             f"{val.alignment!r}: a network cannot learn one from the other. Align both, or say "
             "--alignment if they do stand alike"
@@ -93,10 +94,10 @@ def open_part(
         The data; and a warning, empty unless people are in them whom the model was trained on.
 
     Raises:
-        ValueError: If it cannot be used.
+        InputError: If it cannot be used.
     """
     if split == "train" and faces.fold is not None:
-        raise ValueError(f"--fold {faces.fold}: of pairs to test on; --split train has none")
+        raise InputError(f"--fold {faces.fold}: of pairs to test on; --split train has none")
     if told is None:
         cli.say("note: the weights do not tell whom they were trained on; some may be measured")
     trained, left_out = _trained_people(path, told)
@@ -151,7 +152,7 @@ def _examine(part: str, data: FaceData, other: FaceData | None = None) -> FaceDa
     what = people if data.pairs is None else f"{len(data.pairs)} pairs"
     cli.say(f"{part} data: {len(data)} faces, {what}, {data.format}, alignment {data.alignment}")
     if data.pairs is None and (len(data.classes) < 2 or data.counts.max(initial=0) < 2):
-        raise ValueError(
+        raise InputError(
             f"{part} data: {data.root}: {people}; two or more are needed, and two photos of one"
         )
     if data.archive is not None:  # A damaged picture is told when it is met.
@@ -159,7 +160,7 @@ def _examine(part: str, data: FaceData, other: FaceData | None = None) -> FaceDa
     try:
         checkup = examine_labels_or_refuse(data, other)
     except ValueError as error:
-        raise ValueError(f"{part} data: {error}") from error
+        raise InputError(f"{part} data: {error}") from error
     told = [finding for finding in checkup.findings if "classes" not in finding.kind]
     for finding in told[:5]:
         cli.say(f"  {finding}")

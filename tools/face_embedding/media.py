@@ -12,18 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.tools import Predict
-from datasets.face_alignment import PointDetector, Points, align_face, read_points
-from datasets.face_transforms import FaceTransform
+from datasets.errors import InputError
+from datasets.identities.alignment import PointDetector, Points, align_face, read_points
+from datasets.identities.augmentation import FaceTransform
 from datasets.images import Image, read_image, save_image
-from tasks.card import Card
-from tasks.deploy.runtime import is_export
+from tasks.face_embedding.answer import ExportedFaces, FacePredictor, Neighbour, nearest
 from tasks.face_embedding.draw import draw_neighbours
-from tasks.face_embedding.inference import ExportedFaces, FacePredictor, Neighbour, nearest
 from tasks.face_embedding.load import TASK, load_embedder, refuse_other_alignment
+from tasks.runtime.exported import is_export
+from tasks.weights.card import Card
+from tools import cli
 from tools.classification.media import answer_photos
 from tools.detection.media import batches, find_media, output_files
-from tools.shared import cli
-from tools.shared.exported import open_export
+from tools.flows.exported import open_export
 
 _SHOWN = 20
 _NEAREST = 5
@@ -43,7 +44,7 @@ def predict_faces(args: Predict) -> tuple[dict[str, Any], str]:
         The result for programs and for people.
 
     Raises:
-        ValueError: If weights, flags or files do not fit.
+        InputError: If weights, flags or files do not fit.
     """
     device = cli.prepare(args.common)
     args.refuse("proposals", "post", "places", task=TASK)
@@ -61,7 +62,7 @@ def predict_faces(args: Predict) -> tuple[dict[str, Any], str]:
     for failure in failures:
         cli.say(f"warning: {failure}")
     if not found or len(theirs) <= (not args.gallery):
-        raise ValueError("nothing to compare: name two photos with a face or more, or a --gallery")
+        raise InputError("nothing to compare: name two photos with a face or more, or a --gallery")
     rows = nearest(
         np.stack([vector for _, vector in found]),
         np.stack([vector for _, vector in theirs]),
@@ -80,7 +81,7 @@ def predict_faces(args: Predict) -> tuple[dict[str, Any], str]:
 def _photos(paths: tuple[Path, ...]) -> list[Path]:
     photos, videos = find_media(paths)
     if videos:
-        raise ValueError(f"{videos[0]}: videos are for detectors; name photos or folders")
+        raise InputError(f"{videos[0]}: videos are for detectors; name photos or folders")
     return photos
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from configs.geolocation import MakeCells
-from datasets.positions import read_positions
+from datasets.positions.columns import read_positions
 from tasks.geolocation.cells_report import write_partition_report
 from tasks.geolocation.partition import Partition, split_adaptively, write_cells
-from tools.shared import cli
+from tools import cli
 
 CELLS_NAME = "cells.csv"
 
@@ -23,7 +23,7 @@ def make_cells(args: MakeCells) -> tuple[dict[str, Any], str]:
         The result for programs and for people.
 
     Raises:
-        ValueError: If there are no positions, or too few.
+        InputError: If there are no positions, or too few.
     """
     started = time.perf_counter()
     lat, lng = read_positions(args.positions)

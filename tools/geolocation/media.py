@@ -9,18 +9,19 @@ from typing import Any
 import torch
 
 from configs.tools import Predict
-from tasks.deploy.runtime import is_export
+from datasets.errors import InputError
+from tasks.geolocation.answer import ExportedPlaces, GeoPredictor, Located
 from tasks.geolocation.atlas import atlas_of
 from tasks.geolocation.draw import draw_place, place_name
-from tasks.geolocation.inference import ExportedPlaces, GeoPredictor, Located
 from tasks.geolocation.load import TASK, load_geolocator, temperature_of
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.report import USE_NOTE
+from tasks.runtime.exported import is_export
+from tools import cli
 from tools.classification.media import answer_photos
 from tools.detection.media import find_media, output_files
-from tools.shared import cli
-from tools.shared.exported import open_export
-from tools.shared.reporting import centre_of
+from tools.flows.exported import open_export
+from tools.flows.report_facts import centre_of
 
 _SHOWN = 20
 
@@ -32,13 +33,13 @@ def predict_places(args: Predict) -> tuple[dict[str, Any], str]:
         The result for programs and for people.
 
     Raises:
-        ValueError: If weights, flags or files do not fit.
+        InputError: If weights, flags or files do not fit.
     """
     device = cli.prepare(args.common)
     args.refuse("proposals", "post", task=TASK)
     photos, videos = find_media(args.paths)
     if videos:
-        raise ValueError(f"{videos[0]}: videos are for detectors; name photos or folders")
+        raise InputError(f"{videos[0]}: videos are for detectors; name photos or folders")
     cli.say(USE_NOTE)
     folder = args.common.out or Path("predictions")
     files = output_files(photos, folder) if args.draw else {}
@@ -50,7 +51,7 @@ def predict_places(args: Predict) -> tuple[dict[str, Any], str]:
     for failure in failures:
         cli.say(f"warning: {failure}")
     if not answers:
-        raise ValueError("none of the files could be read")
+        raise InputError("none of the files could be read")
     rows = [_row(path, found, partition, args.places.region) for path, found in answers]
     cli.write_json(folder / "predictions.json", {"photos": rows})
     lines = [f"  {path}: {_said(found)}" for path, found in answers[:_SHOWN]]

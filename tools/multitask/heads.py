@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from configs.multitask import TrainMulti
-from datasets.demo_labels import draw_breeds
+from datasets.builtin.shapes_and_breeds import draw_breeds
+from datasets.errors import InputError
 from datasets.loader import Resumable
-from tasks.card import Card
 from tasks.detection.ssd import SSD
-from tasks.engine import rank_and_world
 from tasks.face_attributes.evaluator import AttributeEvaluator
+from tasks.fitting.engine import rank_and_world
 from tasks.geolocation.atlas import atlas_of
 from tasks.geolocation.load import CELLS_KEY, temperature_of
 from tasks.geolocation.task import Truth
@@ -30,15 +30,18 @@ from tasks.multitask.branch import (
 )
 from tasks.multitask.model import HeadModel
 from tasks.multitask.stored import StoredHead
-from tools.classification import classifying, photos
-from tools.detection import evaluation as detection
-from tools.detection import training
-from tools.face_attributes import attributes
+from tasks.weights.card import Card
+from tools import cli
+from tools.classification import data as photos
+from tools.classification import recipe as classifying
+from tools.detection import data as detection
+from tools.detection import recipe as training
 from tools.face_attributes import data as attribute_data
+from tools.face_attributes import recipe as attributes
 from tools.face_embedding import data as face_data
-from tools.face_embedding import embedding
-from tools.geolocation import geolocating, places
-from tools.shared import cli
+from tools.face_embedding import recipe as embedding
+from tools.geolocation import data as places
+from tools.geolocation import recipe as geolocating
 
 _DRAWN = Path("data")
 Metrics = Mapping[str, float]
@@ -80,7 +83,7 @@ def open_head(
         stored: What it is to go on from, if anything.
 
     Raises:
-        ValueError: If data or weights do not fit.
+        InputError: If data or weights do not fit.
     """
     cli.say(f"-- {name}")
     openers: dict[str, Callable[..., OpenedHead]] = {
@@ -95,14 +98,14 @@ def open_head(
     if stored is None:
         return head
     if (stored.card.classes, stored.card.task) != (head.card.classes, head.card.task):
-        raise ValueError(
+        raise InputError(
             f"--tasks {name}={path}: has other classes than the head of {config.weights}; "
             f"--drop {name} first, then --add it in another run"
         )
     for key, flag in (("dim", "--dim"), ("size", "--box-size" if name == "boxes" else "--size")):
         theirs, ours = stored.card.model.get(key), head.card.model.get(key)
         if theirs != ours:
-            raise ValueError(
+            raise InputError(
                 f"{flag} {ours}: the head {name} of {config.weights} was trained with {theirs}; "
                 f"give {flag} {theirs}"
             )

@@ -10,25 +10,27 @@ from pathlib import Path
 import numpy as np
 
 from configs.demo import Demo
+from datasets.boxes.augmentation import fit_square
+from datasets.errors import InputError
 from datasets.images import Image
-from datasets.transforms import fit_square
-from tasks.card import Card, read_card
+from tasks.classification.answer import Answer, LabelPredictor
 from tasks.classification.draw import draw_answer
-from tasks.classification.inference import Answer, LabelPredictor
 from tasks.classification.load import load_classifier
-from tasks.deploy.runtime import Exported, is_export
+from tasks.detection.answer import Predictor
 from tasks.detection.draw import draw_detections
 from tasks.detection.evaluator import ImageResult
-from tasks.detection.inference import Predictor
 from tasks.detection.model import load_detector
 from tasks.detection.spec import PostSpec
-from tasks.face_attributes.inference import AttributePredictor, Traits
+from tasks.face_attributes.answer import AttributePredictor, Traits
 from tasks.face_attributes.load import load_attribute_net
+from tasks.geolocation.answer import GeoPredictor, Located
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.draw import draw_place, place_name
-from tasks.geolocation.inference import GeoPredictor, Located
 from tasks.geolocation.load import load_geolocator, temperature_of
 from tasks.geolocation.spec import DecodeSpec
+from tasks.runtime.exported import Exported, is_export
+from tasks.weights.card import Card, read_card
+from tools.flows.report_facts import centre_of
 from tools.page.answerer import Answerer, Column, Reply, for_screen
 from tools.page.comparing import compare_faces, open_faces
 from tools.page.predictors import (
@@ -38,7 +40,6 @@ from tools.page.predictors import (
     trait_predictor,
     vector_predictor,
 )
-from tools.shared.reporting import centre_of
 
 # Bars under a picture of a face, and rows of a table of cells.
 _DRAWN, _CELLS = 8, 20
@@ -54,7 +55,7 @@ def open_model(path: Path, config: Demo, device: str, head: str | None = None) -
         head: Of an export of several heads the one to ask.
 
     Raises:
-        ValueError: If the weights do not fit themselves, or are of no task that answers photos.
+        InputError: If the weights do not fit themselves, or are of no task that answers photos.
     """
     if is_export(path):
         return _open_export(Exported.open(path, config.common.threads or None, head), config)
@@ -69,7 +70,7 @@ def open_model(path: Path, config: Demo, device: str, head: str | None = None) -
         return open_faces(path, config, device)
     if task == "geolocation":
         return _open_geolocator(path, config.places, device)
-    raise ValueError(f"{path}: weights for {task} answer no photos")
+    raise InputError(f"{path}: weights for {task} answer no photos")
 
 
 def _open_export(exported: Exported, config: Demo) -> Answerer:

@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.demo import Demo
-from datasets.face_alignment import PointDetector, align_face
-from datasets.face_transforms import FaceTransform
+from datasets.errors import InputError
+from datasets.identities.alignment import PointDetector, align_face
+from datasets.identities.augmentation import FaceTransform
 from datasets.images import Image, find_images, read_image
-from tasks.card import Card
+from tasks.face_embedding.answer import FacePredictor, nearest
 from tasks.face_embedding.draw import draw_neighbours
-from tasks.face_embedding.inference import FacePredictor, nearest
 from tasks.face_embedding.load import load_embedder, refuse_other_alignment
+from tasks.weights.card import Card
+from tools import cli
 from tools.detection.media import read_or_reason
 from tools.page.answerer import Answerer, Column, Reply
 from tools.page.refusal import Refusal
-from tools.shared import cli
 
 CONSENT_NOTE = (
     "Do not identify people who have not agreed to it: in many places that is against the law."
@@ -38,7 +39,7 @@ def open_faces(path: Path, config: Demo, device: str) -> Answerer:
     """Make an embedding network ready.
 
     Raises:
-        ValueError: If the weights do not fit themselves, and as :func:`compare_faces`.
+        InputError: If the weights do not fit themselves, and as :func:`compare_faces`.
     """
     model, card = load_embedder(path)
     spec = card.flavour.input
@@ -59,7 +60,7 @@ def compare_faces(
         config: How faces stand, and the gallery.
 
     Raises:
-        ValueError: If faces stand otherwise than the network has learnt them, or the gallery
+        InputError: If faces stand otherwise than the network has learnt them, or the gallery
             shows none.
     """
     refuse_other_alignment(card, path, config.standing, "the page")
@@ -108,7 +109,7 @@ def _read_gallery(
         except Refusal as error:
             cli.say(f"warning: --gallery: {path.name} is left out: {error}")
     if not photos:
-        raise ValueError(f"--gallery {folder}: no face there")
+        raise InputError(f"--gallery {folder}: no face there")
     return photos, np.stack(vectors)
 
 

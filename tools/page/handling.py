@@ -12,8 +12,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
+from tools.cli import explain
 from tools.page.refusal import Refusal
-from tools.shared.cli import explain
 
 if TYPE_CHECKING:
     from tools.page.serving import PageServer

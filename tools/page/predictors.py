@@ -9,20 +9,20 @@ import torch
 from numpy.typing import NDArray
 
 from datasets.images import Image
-from tasks.classification.inference import Answer
-from tasks.deploy.runtime import Exported
+from tasks.classification.answer import Answer
 from tasks.detection.evaluator import ImageResult
-from tasks.face_attributes.inference import Traits
+from tasks.face_attributes.answer import Traits
+from tasks.geolocation.answer import Located, locate
 from tasks.geolocation.atlas import Atlas, atlas_of
-from tasks.geolocation.inference import Located, locate
 from tasks.geolocation.spec import DecodeSpec
+from tasks.runtime.exported import Exported
 
 # Of a probability that was rounded to zero, for its logarithm.
 _TINY = 1e-30
 
 
 def class_predictor(exported: Exported, top: int = 5) -> Callable[[Sequence[Image]], list[Answer]]:
-    """As :class:`tasks.classification.inference.LabelPredictor`.
+    """As :class:`tasks.classification.answer.LabelPredictor`.
 
     Args:
         exported: Of a classifier.
@@ -42,7 +42,7 @@ def class_predictor(exported: Exported, top: int = 5) -> Callable[[Sequence[Imag
 
 
 def trait_predictor(exported: Exported) -> Callable[[Sequence[Image]], list[Traits]]:
-    """As :class:`tasks.face_attributes.inference.AttributePredictor`."""
+    """As :class:`tasks.face_attributes.answer.AttributePredictor`."""
     names = exported.card.classes.names
 
     def predict(images: Sequence[Image]) -> list[Traits]:
@@ -61,7 +61,7 @@ def trait_predictor(exported: Exported) -> Callable[[Sequence[Image]], list[Trai
 def object_predictor(
     exported: Exported, least: float
 ) -> Callable[[Sequence[Image]], list[ImageResult]]:
-    """As :class:`tasks.detection.inference.Predictor`.
+    """As :class:`tasks.detection.answer.Predictor`.
 
     Args:
         exported: Of a detector.
@@ -88,14 +88,14 @@ def object_predictor(
 def vector_predictor(
     exported: Exported,
 ) -> Callable[[Sequence[Image]], list[NDArray[np.float32]]]:
-    """As :class:`tasks.face_embedding.inference.FacePredictor`."""
+    """As :class:`tasks.face_embedding.answer.FacePredictor`."""
     return lambda images: [row["embedding"] for row in exported(images)]
 
 
 def place_predictor(
     exported: Exported, spec: DecodeSpec
 ) -> tuple[Callable[[Sequence[Image]], list[Located]], Atlas]:
-    """As :class:`tasks.geolocation.inference.GeoPredictor`, and the cells.
+    """As :class:`tasks.geolocation.answer.GeoPredictor`, and the cells.
 
     Args:
         exported: Of a geolocator; its probabilities come after the temperature.

@@ -11,18 +11,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from configs.demo import Demo
-from tasks.card import Card, read_card
-from tasks.deploy.runtime import is_export
+from datasets.errors import InputError
 from tasks.face_attributes.report import NOTE
+from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.geolocation.report import USE_NOTE
 from tasks.multitask.spec import TASK as MULTITASK
-from tasks.spec import WEIGHTS_NAME
+from tasks.runtime.exported import is_export
+from tasks.weights.card import Card, read_card
+from tools import cli
+from tools.flows.choose_head import head_file
 from tools.page.answerer import Answerer
 from tools.page.answering import open_model
 from tools.page.comparing import CONSENT_NOTE
 from tools.page.refusal import Refusal
-from tools.shared import cli
-from tools.shared.heads import head_file
 
 RUNS = Path("runs")
 # Models in memory at once.
@@ -68,7 +69,7 @@ class Shelf:
         device: To compute on.
 
     Raises:
-        ValueError: If there is none, or one that was named cannot be used.
+        InputError: If there is none, or one that was named cannot be used.
     """
 
     def __init__(self, config: Demo, device: str) -> None:
@@ -122,7 +123,7 @@ class Shelf:
         """A model ready to answer.
 
         Raises:
-            ValueError: If it cannot be used.
+            InputError: If it cannot be used.
         """
         with self._lock:
             if number not in self._open:
@@ -152,7 +153,7 @@ def _offers(path: Path) -> list[Offer]:
     """What a run folder, weights file or export answers with: itself, or each of its heads.
 
     Raises:
-        ValueError: If it cannot be used.
+        InputError: If it cannot be used.
     """
     card = read_card(path)
     if card.task == MULTITASK:
@@ -162,7 +163,7 @@ def _offers(path: Path) -> list[Offer]:
         files = [head_file(path, name) for name in heads]
         return [Offer(file, read_card(file)) for file in files]
     if card.task not in _TITLES:
-        raise ValueError(f"{path}: weights for {card.task} answer no photos")
+        raise InputError(f"{path}: weights for {card.task} answer no photos")
     return [Offer(path, card)]
 
 
@@ -175,7 +176,7 @@ def _found(folder: Path) -> list[Offer]:
         except ValueError as error:
             cli.say(f"warning: left out: {error}")
     if not found:
-        raise ValueError(
+        raise InputError(
             f"no model named, and none below {folder}/: train one on built-in pictures with "
             "tools/train_det.py (6 minutes on two cores), tools/train_geo.py or "
             "tools/train_embed.py (2 minutes), or name a run folder or weights file"

@@ -12,12 +12,13 @@ from typing import Any
 import cv2
 
 from configs.demo import Demo
+from datasets.errors import InputError
 from datasets.images import Image
+from tools import cli
 from tools.page.refusal import Refusal
 from tools.page.serving import PageServer
 from tools.page.shelf import Shelf
 from tools.page.uploads import decode_upload
-from tools.shared import cli
 
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -38,7 +39,7 @@ def open_page(config: Demo, device: str) -> tuple[PageServer, Shelf]:
         device: To compute on.
 
     Raises:
-        ValueError: If there is no model, one cannot be used, or the address is not free.
+        InputError: If there is no model, one cannot be used, or the address is not free.
     """
     _warn_of_others(config.host)
     shelf = Shelf(config, device)
@@ -53,7 +54,7 @@ def open_page(config: Demo, device: str) -> tuple[PageServer, Shelf]:
     try:
         server = PageServer((config.host, config.port), config.limits, pages, answer)
     except OSError as error:
-        raise ValueError(
+        raise InputError(
             f"--host {config.host} --port {config.port}: {error.strerror or error}; choose "
             "another, or --port 0 for a free one"
         ) from error

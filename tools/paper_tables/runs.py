@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from configs.paper import ClassifierRow, DetectorRow, Model, Row, Table
-from tasks.card import Card, read_card
 from tasks.classification.spec import ClassifierSpec
-from tasks.spec import WEIGHTS_NAME
-from tools.shared import cli
+from tasks.fitting.spec import WEIGHTS_NAME
+from tasks.weights.card import Card, read_card
+from tools import cli
 
 CLASSIFICATION = "classification"
 # What must agree.

@@ -12,7 +12,7 @@ from tools.paper_tables.costs import LAYER, MULT_ADDS, PARAMS, CheckedRow
 from tools.paper_tables.runs import Measured
 
 if TYPE_CHECKING:
-    from tasks.page import Page
+    from tasks.reporting.html_page import Page
 
 _WIDTH = 100
 _INDENT = " " * 4

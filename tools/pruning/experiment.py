@@ -17,23 +17,24 @@ from configs.classification import TrainCls
 from configs.deploy import Export
 from configs.io import from_json
 from configs.prune import Prune
-from datasets.labelled import LabelledData
-from tasks.card import read_card, save_weights
-from tasks.classification.inference import classify
+from datasets.errors import InputError
+from datasets.labels.structure import LabelledData
+from tasks.classification.answer import classify
 from tasks.classification.prune import prune_classifier
-from tasks.deploy.runtime import Exported
 from tasks.distillation.spec import DistillSpec
-from tasks.spec import WEIGHTS_NAME
-from tools.classification.judging import train_once
-from tools.classification.photos import data_or_shapes, make_photos, open_both
-from tools.deploy.exporting import write_export
-from tools.deploy.quantising import write_int8
-from tools.deploy.sources import open_source
+from tasks.fitting.spec import WEIGHTS_NAME
+from tasks.runtime.exported import Exported
+from tasks.weights.card import read_card, save_weights
+from tools import cli
+from tools.classification.data import data_or_shapes, make_photos, open_both
+from tools.dcgan.judge import train_once
+from tools.flows.exported import loader_for
+from tools.flows.exporting import write_export
+from tools.flows.quantising import write_int8
+from tools.flows.run_folder import CONFIG_NAME, new_run_folder, save_config
+from tools.flows.source import open_source
 from tools.pruning.narrowing import measure
 from tools.pruning.report import Answers, Network, write_experiment
-from tools.shared import cli
-from tools.shared.exported import loader_for
-from tools.shared.running import CONFIG_NAME, new_run_folder, save_config
 
 FLOAT_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 _DONE = "answers.json"
@@ -126,7 +127,7 @@ def run_experiment(config: Prune) -> tuple[dict[str, Any], str]:
         What ``report.json`` holds, and the same for people.
 
     Raises:
-        ValueError: If run, data or flags do not fit.
+        InputError: If run, data or flags do not fit.
         InterruptedRun: If a signal stopped it, after saving.
     """
     assert config.weights is not None
@@ -137,7 +138,7 @@ def run_experiment(config: Prune) -> tuple[dict[str, Any], str]:
     path = data_or_shapes(recipe.data, recipe.common.seed)
     train, val = open_both(recipe, path)
     if not isinstance(train, LabelledData) or not isinstance(val, LabelledData):
-        raise ValueError(f"--data {path}: the experiment needs photos in files, not in shards")
+        raise InputError(f"--data {path}: the experiment needs photos in files, not in shards")
     save_config(config, folder)
     cut = folder / _CUT
     if not (cut / WEIGHTS_NAME).exists():
@@ -168,19 +169,19 @@ def read_recipe(config: Prune) -> TrainCls:
     """How the wide network was trained, on the data that the experiment is to use.
 
     Raises:
-        ValueError: If the weights are not in a run folder of ``train_cls.py``.
+        InputError: If the weights are not in a run folder of ``train_cls.py``.
     """
     assert config.weights is not None
     file = config.weights / CONFIG_NAME
     if not file.exists():
-        raise ValueError(
+        raise InputError(
             f"{config.weights}: --experiment takes data and recipe from the run of the wide "
             f"network; name a run folder of tools/train_cls.py (there is no {CONFIG_NAME})"
         )
     try:
         recipe = from_json(TrainCls, json.loads(file.read_text()))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{file}: not of tools/train_cls.py ({error})") from error
+        raise InputError(f"{file}: not of tools/train_cls.py ({error})") from error
     return replace(
         recipe,
         data=config.data or recipe.data,

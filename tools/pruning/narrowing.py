@@ -8,13 +8,13 @@ from typing import Any
 
 from configs.classification import TrainCls
 from configs.prune import Prune
-from tasks.batchnorm import CALIBRATION_BATCHES, measure_batchnorm
-from tasks.card import read_card, save_weights
 from tasks.classification.prune import Pruned, prune_classifier
 from tasks.classification.spec import ClassifierSpec
-from tools.classification.classifying import classifier_cost
-from tools.classification.photos import Data, open_data, training_loader
-from tools.shared import cli
+from tasks.fitting.batchnorm import CALIBRATION_BATCHES, measure_batchnorm
+from tasks.weights.card import read_card, save_weights
+from tools import cli
+from tools.classification.data import Data, open_data, training_loader
+from tools.classification.recipe import classifier_cost
 
 # Of the batches that batch norm is measured on.
 _BATCH = 64
@@ -27,7 +27,7 @@ def prune_to_file(config: Prune) -> tuple[dict[str, Any], str]:
         The result for programs and for people.
 
     Raises:
-        ValueError: If weights, data or flags do not fit.
+        InputError: If weights, data or flags do not fit.
     """
     assert config.weights is not None
     cli.prepare(config.common)

@@ -13,14 +13,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from configs.prune import Prune
-from tasks.card import Card
 from tasks.classification.spec import ClassifierSpec
 from tasks.dcgan.comparison import Span, over_photos
-from tasks.files import replacing
-from tasks.page import Page
-from tasks.stopwatch import REPORT_NAME
-from tools.classification.classifying import classifier_cost
-from tools.shared import cli
+from tasks.fitting.stopwatch import REPORT_NAME
+from tasks.reporting.html_page import Page
+from tasks.weights.atomic_write import replacing
+from tasks.weights.card import Card
+from tools import cli
+from tools.classification.recipe import classifier_cost
 
 # The network by which the others are measured.
 BASE = "scratch"

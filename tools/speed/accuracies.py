@@ -10,6 +10,7 @@ from typing import Literal
 from configs.paper import ClassifierRow, DetectorRow, Model
 from configs.paper_tables import TABLES
 from configs.published import TF_SLIM, TF_ZOO
+from datasets.errors import InputError
 from tools.paper_tables.runs import Run, find_runs, metrics_of
 
 Origin = Literal["paper", "tensorflow", "runs"]
@@ -123,7 +124,7 @@ def own_runs(folders: Sequence[Path], task: str) -> list[tuple[Run, Accuracy]]:
     """Finished runs of a task that were measured, with their accuracies.
 
     Raises:
-        ValueError: If they tell apart different classes, so that their figures are no match.
+        InputError: If they tell apart different classes, so that their figures are no match.
     """
     metric = METRICS[task]
     found: list[tuple[Run, Accuracy]] = []
@@ -135,7 +136,7 @@ def own_runs(folders: Sequence[Path], task: str) -> list[tuple[Run, Accuracy]]:
     for run, _ in found[1:]:
         first = found[0][0]
         if set(run.card.classes.names) != set(first.card.classes.names):
-            raise ValueError(
+            raise InputError(
                 f"--runs: {first.folder} has {len(first.card.classes)} classes and {run.folder} "
                 f"{len(run.card.classes)} others: their accuracies cannot be compared; name "
                 "folders of runs on one data set"

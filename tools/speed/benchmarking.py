@@ -14,9 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from configs.benchmark import Benchmark
-from datasets.demo import draw_scene
+from datasets.builtin.scenes import draw_scene
+from datasets.errors import InputError
 from datasets.images import Image, decode_image, find_images
-from tasks.deploy.latency import (
+from tasks.timing.latency import (
     GEMM_SIDE,
     WHOLE,
     Spread,
@@ -28,8 +29,8 @@ from tasks.deploy.latency import (
     take_turns,
     whole,
 )
-from tasks.deploy.profile import NETWORK, stage_shares
-from tools.shared import cli
+from tasks.timing.profile import NETWORK, stage_shares
+from tools import cli
 from tools.speed.peak_memory import peak_memory
 from tools.speed.peers import open_peer, peer_names
 from tools.speed.subjects import GRAPH, Subject, open_subject
@@ -62,7 +63,7 @@ def benchmark(args: Benchmark) -> tuple[dict[str, Any], str]:
         The result for programs and for people.
 
     Raises:
-        ValueError: If a model or photo cannot be used.
+        InputError: If a model or photo cannot be used.
     """
     threads = args.common.threads or os.cpu_count() or 1
     cli.prepare(args.common)
@@ -113,7 +114,7 @@ def sample_files(path: Path | None, seed: int) -> list[bytes]:
     """Files of photos: those of a folder, one, or a drawn one.
 
     Raises:
-        ValueError: If there is none, or one cannot be read.
+        InputError: If there is none, or one cannot be read.
     """
     if path is None:
         done, encoded = cv2.imencode(".jpg", drawn_photo(seed)[..., ::-1])
@@ -121,7 +122,7 @@ def sample_files(path: Path | None, seed: int) -> list[bytes]:
         return [encoded.tobytes()]
     files = find_images(path) if path.is_dir() else [path]
     if not files:
-        raise ValueError(f"--photos {path}: no pictures there")
+        raise InputError(f"--photos {path}: no pictures there")
     found = []
     for file in files[:50]:
         data = file.read_bytes()

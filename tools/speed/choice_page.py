@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from configs.choose import Choose
-from tasks.files import replacing
-from tasks.page import Page
-from tools.shared import cli
+from tasks.reporting.html_page import Page
+from tasks.weights.atomic_write import replacing
+from tools import cli
 from tools.speed.accuracies import METRICS, Origin
 from tools.speed.budget import Option, front
 

@@ -11,10 +11,11 @@ from itertools import product
 from typing import Any
 
 from configs.choose import By, Choose
-from tasks.deploy.latency import chip
-from tasks.spec import WEIGHTS_NAME
+from datasets.errors import InputError
+from tasks.fitting.spec import WEIGHTS_NAME
+from tasks.timing.latency import chip
+from tools import cli
 from tools.paper_tables.runs import Run
-from tools.shared import cli
 from tools.speed.accuracies import METRICS, Accuracy, Origin, Shape, known_accuracies, own_runs
 from tools.speed.budget import Option, Verdict, decide, front
 from tools.speed.choice_page import as_text, draw_front, write_page
@@ -88,7 +89,7 @@ def choose(args: Choose) -> tuple[dict[str, Any], str]:
         The result for programs and for people.
 
     Raises:
-        ValueError: If runs or the file of what was measured cannot be used.
+        InputError: If runs or the file of what was measured cannot be used.
     """
     cli.prepare(args.common)
     threads = args.common.threads or os.cpu_count() or 1
@@ -106,7 +107,7 @@ def choose(args: Choose) -> tuple[dict[str, Any], str]:
         key=lambda row: row.measured.ms,
     )
     if not rows:
-        raise ValueError("none of these networks can be measured")
+        raise InputError("none of these networks can be measured")
     origin = choose_origin(args.by, rows)
     options = [row.option(origin) for row in rows]
     verdict = decide(options, args.latency_ms, args.size_mb)

@@ -15,16 +15,17 @@ from tqdm import tqdm
 
 from backbone.layers import fold_batchnorm
 from configs.choose import Choose
+from datasets.errors import InputError
 from datasets.images import Image
-from tasks.deploy.graph import make_graph
-from tasks.deploy.latency import WHOLE, Timed, chip, spreads, whole
-from tasks.deploy.network import cut_network, find_layers
-from tasks.deploy.onnx_file import write_facts, write_onnx
-from tasks.deploy.quantize import quantise
-from tasks.deploy.ranges import choose_ranges, measure
-from tasks.deploy.runtime import Exported
-from tools.deploy.sources import Source
-from tools.shared import cli
+from tasks.export.onnx_file import write_facts, write_onnx
+from tasks.int8.network import cut_network, find_layers
+from tasks.int8.quantize import quantise
+from tasks.int8.ranges import choose_ranges, measure
+from tasks.photo_graph import make_graph
+from tasks.runtime.exported import Exported
+from tasks.timing.latency import WHOLE, Timed, chip, spreads, whole
+from tools import cli
+from tools.flows.source import Source
 from tools.speed.accuracies import Shape
 from tools.speed.benchmarking import drawn_photo, run_turns
 from tools.speed.subjects import cost_of
@@ -108,7 +109,7 @@ def measure_networks(
         be computed in 8 bits.
 
     Raises:
-        ValueError: If the file was not written by this tool, or a network cannot be built.
+        InputError: If the file was not written by this tool, or a network cannot be built.
     """
     where = f"{_version(args.runtime)}, {threads} thread{'s' * (threads > 1)}"
     known = _read(file)
@@ -155,15 +156,15 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
     try:
         known = json.loads(file.read_text())
     except ValueError as error:
-        raise ValueError(f"{file}: not what choose.py keeps there ({error}); delete it") from error
+        raise InputError(f"{file}: not what choose.py keeps there ({error}); delete it") from error
     if not isinstance(known, dict) or not all(isinstance(row, dict) for row in known.values()):
-        raise ValueError(f"{file}: not what choose.py keeps there; delete it")
+        raise InputError(f"{file}: not what choose.py keeps there; delete it")
     return known
 
 
 def _measurement(row: Any, file: Path) -> Measurement:
     if not isinstance(row, dict) or row.keys() != {one.name for one in fields(Measurement)}:
-        raise ValueError(f"{file}: of another version; delete it")
+        raise InputError(f"{file}: of another version; delete it")
     return Measurement(**row)
 
 
@@ -233,7 +234,7 @@ def write_int8(source: Source, file: Path, to: Path) -> None:
         to: To write.
 
     Raises:
-        ValueError: If the export does not hold the model's layers.
+        InputError: If the export does not hold the model's layers.
     """
     model = onnx.load(str(file))
     layers = find_layers(model, fold_batchnorm(source.model))

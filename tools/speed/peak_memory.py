@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from configs.common import Common
-from tasks.deploy.runtime import Exported, Image, is_export
+from tasks.runtime.exported import Exported, Image, is_export
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PHOTO = (480, 640, 3)
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _answer_with_torch(name: str, threads: int, photo: Image) -> None:
-    from tools.shared import cli
+    from tools import cli
     from tools.speed.peers import is_peer, open_peer
     from tools.speed.subjects import load_source
 

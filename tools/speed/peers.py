@@ -13,8 +13,8 @@ from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 
 from backbone.cost import count_cost
 from datasets.images import Image, decode_image
-from tasks.deploy.latency import Stages
-from tasks.deploy.profile import NETWORK, POST, PREPROCESS
+from tasks.timing.latency import Stages
+from tasks.timing.profile import NETWORK, POST, PREPROCESS
 from tools.speed.subjects import DECODE, Subject, Watch
 
 DETECTION = "detection"

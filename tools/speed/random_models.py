@@ -11,10 +11,8 @@ import torch
 
 from backbone.flavour import Flavour
 from datasets.types import COCO_CLASSES, ClassMap
-from tasks.card import Card
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
-from tasks.deploy.graph import Model
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec, Framework
 from tasks.face_attributes.model import build_attribute_net
@@ -25,7 +23,9 @@ from tasks.geolocation import s2
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import build_geolocator
 from tasks.geolocation.partition import Partition
-from tools.deploy.sources import Source
+from tasks.photo_graph import Model
+from tasks.weights.card import Card
+from tools.flows.source import Source
 
 # Outputs of the paper's networks: ImageNet's classes, CelebA's attributes, PlaNet's cells (of
 # table 11, as its printed parameters tell).
@@ -46,7 +46,7 @@ def random_source(
         seed: Of the weights.
 
     Raises:
-        ValueError: If it cannot be built so.
+        InputError: If it cannot be built so.
     """
     torch.manual_seed(seed)
     model, facts, classes = _build(task, alpha, size, framework)

@@ -17,15 +17,10 @@ from backbone.cost import Cost, count_cost
 from backbone.layers import fold_batchnorm
 from configs.common import Common
 from configs.deploy import Export
+from datasets.boxes.augmentation import fit_square
 from datasets.images import Image, decode_image
-from datasets.label_transforms import centre_square
-from datasets.transforms import fit_square
-from tasks.card import Card, spec_of
+from datasets.labels.augmentation import centre_square
 from tasks.classification.spec import ClassifierSpec
-from tasks.deploy.graph import Model, make_graph
-from tasks.deploy.latency import Stages
-from tasks.deploy.profile import NETWORK, POST, PREPROCESS
-from tasks.deploy.runtime import Exported, is_export
 from tasks.detection.faster_rcnn import FasterRCNN
 from tasks.detection.model import Detector, detector_cost
 from tasks.detection.postprocess import postprocess
@@ -34,9 +29,14 @@ from tasks.detection.ssd import SSD
 from tasks.face_embedding.load import TASK as FACE_EMBEDDING
 from tasks.face_embedding.load import embedder_spec
 from tasks.geolocation.load import TASK as GEOLOCATION
-from tools.classification.classifying import classifier_cost
-from tools.deploy.sources import Source, open_source
-from tools.face_embedding.embedding import embedder_cost
+from tasks.photo_graph import Model, make_graph
+from tasks.runtime.exported import Exported, is_export
+from tasks.timing.latency import Stages
+from tasks.timing.profile import NETWORK, POST, PREPROCESS
+from tasks.weights.card import Card, spec_of
+from tools.classification.recipe import classifier_cost
+from tools.face_embedding.recipe import embedder_cost
+from tools.flows.source import Source, open_source
 
 DECODE, GRAPH = "decode", "graph"
 _BY_HAND = "stages timed one by one"
@@ -89,7 +89,7 @@ def open_subject(path: Path, common: Common, threads: int) -> Subject:
     """A run folder, weights file or export, ready to be timed.
 
     Raises:
-        ValueError: If it cannot be used.
+        InputError: If it cannot be used.
     """
     if is_export(path):
         return export_subject(path, threads)
@@ -100,7 +100,7 @@ def load_source(path: Path, common: Common) -> Source:
     """A model of a run folder or weights file, as it would be exported.
 
     Raises:
-        ValueError: If it cannot be used.
+        InputError: If it cannot be used.
     """
     return open_source(Export(weights=path, common=replace(common, out=None)))
 

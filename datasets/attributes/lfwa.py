@@ -1,0 +1,132 @@
+"""LFWA: LFW's photos with CelebA's forty attributes in MATLAB files."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat  # type: ignore[import-untyped]
+from scipy.io.matlab import MatReadError  # type: ignore[import-untyped]
+
+from datasets.attributes.structure import (
+    NO,
+    YES,
+    AttributeData,
+    AttributeParts,
+    arrange,
+    name_attributes,
+)
+from datasets.errors import InputError
+
+ATTRIBUTE_FILE, PARTITION_FILE = "lfw_att_40.mat", "indices_train_test.mat"
+_NAMES, _LABELS, _FILES = "AttrName", "label", "name"
+_TRAIN, _TEST = "indices_img_train", "indices_img_test"
+# Folders of the photos, in any of which a folder per person lies.
+_IMAGE_FOLDERS = ("lfw", "lfw-deepfunneled", "lfw_funneled", "lfw-funneled", ".")
+
+
+def read(path: Path, *, whole: bool = False) -> AttributeParts | None:
+    """Read the set; None if a folder is not in LFWA's layout.
+
+    The test list is the part to test on; a fifth of the other people validate.
+
+    Args:
+        path: Folder.
+        whole: Hold nobody out to validate on.
+
+    Raises:
+        InputError: If a file is damaged, lacks a variable, or is in MATLAB's format 7.3 and h5py
+            is not installed; or if the photos are not there.
+    """
+    file = path / ATTRIBUTE_FILE
+    if not file.is_file():
+        return None
+    content = _read_mat(file, (_NAMES, _LABELS, _FILES))
+    # Written on Windows: Aaron_Eckhart\Aaron_Eckhart_0001.jpg.
+    names = [name.replace("\\", "/") for name in content[_FILES]]
+    labels = np.asarray(content[_LABELS])
+    if labels.shape != (len(names), len(content[_NAMES])):
+        raise InputError(
+            f"{file}: {_LABELS} is {labels.shape}, for {len(names)} photos and "
+            f"{len(content[_NAMES])} attributes"
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise InputError(f"{file}: {_LABELS} holds numbers that are neither 0 nor 1")
+    images = next(
+        (path / f for f in _IMAGE_FOLDERS if names and (path / f / names[0]).exists()), None
+    )
+    if images is None:
+        raise InputError(f"{path}: no photo {names[0] if names else ''}, in lfw/ or as it is")
+    _, people = np.unique([name.partition("/")[0] for name in names], return_inverse=True)
+    data = AttributeData(
+        format="lfwa",
+        root=path,
+        files=np.array([str(images / name) for name in names], dtype=np.str_),
+        values=np.where(labels == 1, YES, NO).astype(np.int8),
+        attributes=name_attributes([name.strip() for name in content[_NAMES]], file),
+        people=people.astype(np.int64),
+    )
+    return _part(data, path / PARTITION_FILE, whole)
+
+
+def _part(data: AttributeData, file: Path, whole: bool) -> AttributeParts:
+    if not file.is_file():
+        return arrange(data, None, whole=whole)
+    content = _read_mat(file, (_TRAIN, _TEST))
+    parts = np.full(len(data), -1, np.int64)
+    for name, part in ((_TRAIN, 0), (_TEST, 2)):
+        rows = np.asarray(content[name]).astype(np.int64).reshape(-1) - 1  # MATLAB counts from 1.
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(data):
+            raise InputError(f"{file}: {name} goes beyond the {len(data)} photos")
+        parts[rows] = part
+    inside = parts >= 0
+    return arrange(data.select(inside), parts[inside], whole=whole)
+
+
+def _read_mat(file: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    """Variables of a file: numbers as arrays, cells of text as lists."""
+    try:
+        content = loadmat(str(file), squeeze_me=True, variable_names=names)
+    except NotImplementedError:  # Format 7.3, in which LFWA was published.
+        content = _read_hdf5(file, names)
+    except (ValueError, TypeError, OSError, MatReadError) as error:
+        raise InputError(f"{file}: not a MATLAB file that can be read ({error})") from error
+    for name in names:
+        if name not in content:
+            raise InputError(f"{file}: no {name!r} in it")
+    text = {
+        name: [str(one) for one in np.atleast_1d(content[name])]
+        for name in (_NAMES, _FILES)
+        if name in names
+    }
+    return {**content, **text}
+
+
+def _read_hdf5(file: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    """Of a file in MATLAB's format 7.3, which is HDF5 with its axes turned round."""
+    if importlib.util.find_spec("h5py") is None:
+        raise InputError(f"{file}: is in MATLAB's format 7.3; to read it, pip install h5py")
+    import h5py
+
+    found: dict[str, Any] = {}
+    try:
+        with h5py.File(file, "r") as opened:
+            for name in names:
+                if name not in opened:
+                    continue
+                value = np.asarray(opened[name][()])
+                if value.dtype == object:  # References to texts, each an array of UTF-16.
+                    found[name] = [_text(opened[one]) for one in value.reshape(-1)]
+                else:
+                    found[name] = value.T
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{file}: not a MATLAB file that can be read ({error})") from error
+    return found
+
+
+def _text(characters: Any) -> str:
+    codes: NDArray[np.int64] = np.asarray(characters[()]).astype(np.int64).reshape(-1)
+    return "".join(map(chr, codes.tolist()))

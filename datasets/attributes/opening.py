@@ -1,0 +1,50 @@
+"""The folder recogniser of face attributes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datasets.attributes import celeba, lfwa
+from datasets.attributes.structure import AttributeParts
+from datasets.errors import InputError
+
+LAYOUTS = (
+    f"{celeba.IMAGES}/ and {celeba.ATTRIBUTE_LIST}.txt (CelebA), or {lfwa.ATTRIBUTE_FILE} beside "
+    "lfw/ (LFWA)"
+)
+
+
+def recognise_attributes(path: Path, *, whole: bool = False) -> AttributeParts | None:
+    """Read a folder; None if it is in neither layout.
+
+    Args:
+        path: Folder.
+        whole: Hold nothing out of a set without a validation part.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    return celeba.read(path, whole=whole) or lfwa.read(path, whole=whole)
+
+
+def holds_attributes(path: Path) -> bool:
+    """Whether a folder is in one of the layouts, as the names of its lists tell."""
+    lists = (celeba.find_list(path, celeba.ATTRIBUTE_LIST), path / lfwa.ATTRIBUTE_FILE)
+    return any(file is not None and file.is_file() for file in lists)
+
+
+def open_attributes(path: Path, *, whole: bool = False) -> AttributeParts:
+    """As :func:`recognise_attributes`.
+
+    Raises:
+        InputError: If the folder is missing, damaged or not recognised, saying what is needed.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such folder")
+    found = recognise_attributes(path, whole=whole)
+    if found is None:
+        raise InputError(
+            f"{path}: not recognised as face attributes. It should hold {LAYOUTS}; "
+            "photos without labels can be trained on with a --teacher, where --val names others"
+        )
+    return found

@@ -1,0 +1,12 @@
+"""The one error that means: the user can mend it."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """Something that a user gave cannot be used: a file, a folder, a flag, or a mix of them.
+
+    The message names the file or flag, the value and the fix. Commands print it without a
+    traceback and end with exit status 2. A library's own ``ValueError`` is not one of these: where
+    it can only come from the user's file, it is caught there and raised anew as this.
+    """

@@ -1,0 +1,1 @@
+"""Faces by person: LFW, folders, .rec and .bin archives."""

@@ -1,0 +1,270 @@
+"""The data doctor of faces by identity: what spoils an embedding's training or its protocol."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.findings import Examination, Finding, drop_unusable, refuse_broken
+from datasets.identities.opening import open_with_pairs
+from datasets.identities.structure import FaceData
+from datasets.images import decode_image, probe_image
+from datasets.labels.checking import same_content
+from datasets.spec import Split
+from datasets.types import FacePairs
+
+_SHOWN = 12
+# Of a file of pairs nobody tells who its people are: each photo is an identity of its own.
+_NAMELESS = "bin"
+
+
+@dataclass(frozen=True)
+class FaceCheckup(Examination):
+    """Result of an examination.
+
+    Attributes:
+        data: The set without the photos that cannot be used; without pairs, if they need one.
+    """
+
+    data: FaceData
+
+
+def open_examined(path: Path, split: Split, other: Split | None, *, decode: bool) -> FaceCheckup:
+    """Open a part of face data and examine it, with each photo that its pairs lack.
+
+    Args:
+        path: Folder, archive or verification file.
+        split: Part of it.
+        other: Part that it is compared with, if there is another.
+        decode: Decode every photo instead of reading its header.
+
+    Raises:
+        InputError: If it cannot be read at all.
+    """
+    data, missing, file = open_with_pairs(path, split)
+    beside = None if other is None else open_with_pairs(path, other)[0]
+    lacking = [
+        Finding("pair without its photo", "refused", f"{file}: line {line}", None, f"no {name}")
+        for line, name in missing
+    ]
+    return examine_faces(data, beside, lacking=lacking, decode=decode)
+
+
+def examine_faces(
+    data: FaceData,
+    other: FaceData | None = None,
+    *,
+    lacking: Sequence[Finding] = (),
+    decode: bool = False,
+) -> FaceCheckup:
+    """Examine a part of a set.
+
+    Args:
+        data: What the adapter read.
+        other: Another part; photos and people that stand in both are told, because they make the
+            figures look better than they are.
+        lacking: What was found before, about its list of pairs.
+        decode: Decode every photo instead of reading its header; in archives all are decoded.
+    """
+    findings = list(lacking)
+    good, groups = _check_photos(data, other, decode, findings)
+    if len(data):
+        refuse_broken(data.root, good, findings)
+    _check_pairs(data, groups, findings)
+    pairs = _whole_pairs(data, good, findings)
+    mended = replace(data, pairs=None).select(good)
+    mended = replace(mended, pairs=pairs, left_out=int((~good).sum()))
+    copies = _check_copies(data, other, groups, findings)
+    _check_identities(mended, findings, compared=pairs is not None or bool(lacking))
+    both = _check_people(mended, other, findings)
+    summary = {**_summary(mended), "copies": copies, "people_in_both_splits": both}
+    return FaceCheckup(findings=tuple(findings), summary=summary, data=mended)
+
+
+def _check_photos(
+    data: FaceData, other: FaceData | None, decode: bool, findings: list[Finding]
+) -> tuple[NDArray[np.bool_], list[list[int]]]:
+    """Mask (N,) of the photos that are fine, and groups of indices with the same content.
+
+    Indices from N on are those of the other part, whose photos are files.
+    """
+    digests = [b""] * len(data)
+
+    def problem(index: int) -> str:
+        name = str(data.files[index])
+        try:
+            if data.archive is not None and data.records is not None:
+                content = data.archive.picture(int(data.records[index]))
+                digests[index] = hashlib.blake2b(content, digest_size=16).digest()
+                decode_image(content, name, upright=True)
+            elif decode:
+                data.photo(index)
+            else:
+                probe_image(name)
+        except ValueError as error:
+            return str(error).removeprefix(f"{name}: ")
+        return ""
+
+    good = drop_unusable(data.files, problem, findings)
+    if data.archive is None:
+        theirs = [] if other is None else other.files.tolist()
+        return good, same_content([*data.files.tolist(), *theirs])
+    alike: dict[bytes, list[int]] = {}
+    for index in np.flatnonzero(good).tolist():
+        alike.setdefault(digests[index], []).append(index)
+    return good, [group for group in alike.values() if len(group) > 1]
+
+
+def _check_pairs(data: FaceData, groups: list[list[int]], findings: list[Finding]) -> None:
+    """Note pairs that teach nothing or say two things, by what their photos hold."""
+    pairs = data.pairs
+    if pairs is None:
+        return
+    one = np.arange(len(data))  # The first of the photos with the same content.
+    for group in groups:
+        mine = [k for k in group if k < len(data)]
+        one[mine] = mine[0]
+    ends = np.sort(np.stack((one[pairs.first], one[pairs.second])), axis=0).T.tolist()
+    seen: dict[tuple[int, int], int] = {}
+    for number, (low, high) in enumerate(ends):
+        file = str(data.files[pairs.first[number]])
+        before = seen.setdefault((low, high), number)
+        kind, detail = "", f"pair {number + 1}, with {data.files[pairs.second[number]]}"
+        if low == high:
+            kind = "pair of one photo"
+        elif before != number:
+            same = pairs.same[before] == pairs.same[number]
+            kind = "pair listed twice" if same else "pair of one person and of two"
+            detail += f", is pair {before + 1}"
+        if kind:
+            findings.append(Finding(kind, "kept", file, None, detail))
+
+
+def _whole_pairs(
+    data: FaceData, good: NDArray[np.bool_], findings: list[Finding]
+) -> FacePairs | None:
+    """The pairs by the indices of the good photos; None if there are none, or one lacks a photo.
+
+    Without a pair the folds are not those of the protocol, so that is refused.
+    """
+    pairs = data.pairs
+    if pairs is None:
+        return None
+    lost = ~(good[pairs.first] & good[pairs.second])
+    if lost.any():
+        first = next(k for k in (pairs.first[lost][0], pairs.second[lost][0]) if not good[k])
+        detail = f"{lost.sum()} of {len(pairs)} pairs; mend or replace the photo"
+        findings.append(
+            Finding(
+                "pairs need an unusable photo", "refused", str(data.files[first]), None, detail
+            )
+        )
+        return None
+    places = np.cumsum(good) - 1
+    return replace(pairs, first=places[pairs.first], second=places[pairs.second])
+
+
+def _check_copies(
+    data: FaceData, other: FaceData | None, groups: list[list[int]], findings: list[Finding]
+) -> int:
+    """Note photos with the same content; returns how many repeat one of this part.
+
+    In a file of pairs a photo stands as often as it is compared.
+    """
+    copies = 0
+    for group in groups if data.format != _NAMELESS else []:
+        mine = [k for k in group if k < len(data)]
+        theirs = [k - len(data) for k in group if k >= len(data)]
+        copies += max(0, len(mine) - 1)
+        for k in mine[1:]:
+            alike = data.labels[k] == data.labels[mine[0]]
+            kind = "copy of a photo" if alike else "copy in two identities"
+            file, detail = str(data.files[k]), f"of {data.files[mine[0]]}"
+            findings.append(Finding(kind, "kept", file, None, detail))
+        for k in mine if theirs and other is not None else []:
+            assert other is not None
+            file, detail = str(data.files[k]), f"the same as {other.files[theirs[0]]}"
+            findings.append(Finding("copy in both splits", "kept", file, None, detail))
+    return copies
+
+
+def _check_identities(data: FaceData, findings: list[Finding], *, compared: bool) -> None:
+    """Note people with too few photos; refuse a set in which nobody can be compared."""
+    root, names = str(data.root), np.array(data.classes.names)
+    if data.format == _NAMELESS:
+        return
+    for kind, count, say in (
+        ("identities without a photo", 0, "none that can be used"),
+        ("identities of one photo", 1, "a single one: they are told from others, never known"),
+    ):
+        chosen = names[data.counts == count].tolist()
+        if chosen:
+            shown = f"{', '.join(chosen[:_SHOWN])}{', ...' if len(chosen) > _SHOWN else ''}"
+            detail = f"{len(chosen)} of {len(names)} have {say}: {shown}"
+            findings.append(Finding(kind, "kept", root, None, detail))
+    people = int((data.counts > 0).sum())
+    if not compared and (people < 2 or data.counts.max(initial=0) < 2):
+        detail = f"{people} people; two or more are needed, and two photos of one"
+        findings.append(Finding("nobody to compare", "refused", root, None, detail))
+
+
+def _check_people(data: FaceData, other: FaceData | None, findings: list[Finding]) -> int:
+    """Note people of both parts, as names tell; returns how many there are."""
+    if other is None:
+        return 0
+    ours, theirs = ({d.classes.names[k] for k in set(d.labels.tolist())} for d in (data, other))
+    both = sorted(ours & theirs)
+    if both:
+        detail = f"{len(both)} of {len(ours)}; the first is {both[0]}"
+        findings.append(Finding("people in both splits", "kept", str(data.root), None, detail))
+    return len(both)
+
+
+def _summary(data: FaceData) -> dict[str, Any]:
+    full, pairs = data.counts[data.counts > 0], data.pairs
+    return {
+        "format": data.format,
+        "images": len(data),
+        "left_out": data.left_out,
+        "alignment": data.alignment,
+        "people": None if data.format == _NAMELESS else len(full),
+        "fewest_photos": int(full.min()) if len(full) else 0,
+        "median_photos": float(np.median(full)) if len(full) else 0.0,
+        "most_photos": int(full.max()) if len(full) else 0,
+        "pairs": None
+        if pairs is None
+        else {
+            "same": int(pairs.same.sum()),
+            "different": int((~pairs.same).sum()),
+            "folds": len(pairs.tested),
+        },
+    }
+
+
+def describe_faces(checkup: FaceCheckup, lines: int = 20) -> str:
+    """The examination as text: a summary, counts of findings, and the first of them.
+
+    Args:
+        checkup: Result of :func:`examine_faces`.
+        lines: Findings to name one by one.
+    """
+    s = checkup.summary
+    who = "" if s["people"] is None else f" of {s['people']} people"
+    out = [f"{s['images']} faces{who}, format {s['format']}, alignment {s['alignment']}"]
+    if s["people"] is not None:
+        out.append(
+            f"photos per person: {s['fewest_photos']} to {s['most_photos']}, median "
+            f"{s['median_photos']:g}"
+        )
+    if s["pairs"] is not None:
+        p = s["pairs"]
+        out.append(
+            f"{p['same']} pairs of one person and {p['different']} of two, in {p['folds']} folds"
+        )
+    return "\n".join(out + checkup.lines(lines))

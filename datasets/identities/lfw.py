@@ -1,0 +1,186 @@
+"""Labeled Faces in the Wild: a folder per person, and the pairs of its protocol."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import InputError
+from datasets.identities.structure import FaceData, assemble_faces
+from datasets.labels.folders import class_folders, pictures_below
+from datasets.text import read_text
+from datasets.types import FacePairs
+
+PAIRS_NAME = "pairs.txt"
+# A list of one fold is dealt into so many.
+_DEALT = 10
+
+
+def read_faces(root: Path) -> FaceData:
+    """All photos of a folder of folders; each folder is an identity.
+
+    Raises:
+        InputError: If there is no picture in any folder.
+    """
+    files: list[str] = []
+    names: list[str] = []
+    for name in class_folders(root):
+        found = pictures_below(root / name)
+        files += found
+        names += [name] * len(found)
+    if not files:
+        raise InputError(f"{root}: no folders with pictures, one per identity")
+    return assemble_faces(format="identities", root=root, files=files, identities=names)
+
+
+def read_lfw(root: Path, pairs: Path | None = None) -> FaceData:
+    """The photos that a protocol compares, and its pairs.
+
+    Args:
+        root: Folder of ``NAME/NAME_0001.jpg`` and so on, with ``pairs.txt`` in it.
+        pairs: Another list of pairs (``pairsDevTest.txt``).
+
+    Raises:
+        InputError: If a photo of a pair is missing, naming list, line and photo; or the list
+            does not hold what its first line says.
+    """
+    data = replace(read_faces(root), format="lfw")
+    listed = read_pairs(pairs or root / PAIRS_NAME, data)
+    used = np.zeros(len(data), dtype=np.bool_)
+    used[listed.first] = used[listed.second] = True
+    return replace(data, pairs=listed).select(used)
+
+
+def read_pairs(file: Path, data: FaceData) -> FacePairs:
+    """Read LFW's list of pairs.
+
+    Its first line is the number of folds and of pairs of each kind in a fold (``10 300``); in a
+    fold stand the pairs of one person (name, number, number), then those of two (name, number,
+    name, number). A first line of one number (``500``) is a single fold, which is dealt into
+    ten, pair by pair, since a threshold has to come from other pairs.
+
+    Args:
+        file: The list.
+        data: Photos that the pairs are of.
+
+    Raises:
+        InputError: As :func:`read_lfw`.
+    """
+    rows = [(number, _words(line)) for number, line in _lines(file)]
+    counts = [int(word) if word.isdigit() else 0 for word in rows[0][1]] if rows else []
+    if len(counts) not in (1, 2) or min(counts) < 1:
+        raise InputError(f"{file}: line 1: no number of folds and pairs, as '10 300'")
+    num_folds, each = (1, *counts)[-2:]
+    wanted = 2 * each * num_folds
+    if len(rows) - 1 != wanted:
+        raise InputError(
+            f"{file}: holds {len(rows) - 1} pairs, but its first line tells of {wanted}"
+        )
+    places = _by_name(data)
+    ends = [_photos(file, number, words, places) for number, words in rows[1:]]
+    same = np.array([len(words) == 3 for _, words in rows[1:]], dtype=np.bool_)
+    folds = np.repeat(np.arange(num_folds), 2 * each)
+    for fold in range(num_folds):
+        if int(same[folds == fold].sum()) != each:
+            raise InputError(f"{file}: fold {fold + 1} has not {each} pairs of one person")
+    if num_folds == 1:
+        folds = _dealt(same)
+    first, second = np.array(ends, dtype=np.int64).T
+    return FacePairs(first, second, same, folds, tuple(np.unique(folds).tolist()))
+
+
+def missing_photos(file: Path, data: FaceData) -> list[tuple[int, str]]:
+    """Photos that a list of pairs names and that are not there: (line, name), each line's.
+
+    Args:
+        file: The list.
+        data: Photos that the pairs are of.
+
+    Raises:
+        InputError: If a line is no pair, naming list and line.
+    """
+    places = _by_name(data)
+    named = ((number, _words(line)) for number, line in _lines(file)[1:])
+    return [
+        (number, stem)
+        for number, words in named
+        for stem in _stems(file, number, words)
+        if stem not in places
+    ]
+
+
+def choose_fold(data: FaceData, fold: int) -> FaceData:
+    """A fold to test on, and the one before it, from which the threshold comes.
+
+    The protocol takes the threshold from nine folds. A network that was trained on the people of
+    eight of them knows these too well for that; the two that are left it has not seen.
+
+    Args:
+        data: With pairs.
+        fold: From 1.
+
+    Raises:
+        InputError: If there is no such fold.
+    """
+    assert data.pairs is not None
+    count = int(data.pairs.folds.max()) + 1
+    if not 1 <= fold <= count or count < 3:
+        raise InputError(f"--fold {fold}: {data.root} has folds 1 to {count}; three are needed")
+    tested = fold - 1
+    keep = np.isin(data.pairs.folds, (tested, (tested - 1) % count))
+    old = data.pairs
+    pairs = FacePairs(
+        old.first[keep], old.second[keep], old.same[keep], old.folds[keep], (tested,)
+    )
+    used = np.zeros(len(data), dtype=np.bool_)
+    used[pairs.first] = used[pairs.second] = True
+    return replace(data, pairs=pairs).select(used)
+
+
+def _lines(file: Path) -> list[tuple[int, str]]:
+    lines = enumerate(read_text(file).splitlines(), start=1)
+    return [(number, line) for number, line in lines if line.strip()]
+
+
+def _words(line: str) -> list[str]:
+    """Fields of a line; between tabs a name may have blanks."""
+    return [word.strip() for word in line.strip().split("\t")] if "\t" in line else line.split()
+
+
+def _by_name(data: FaceData) -> dict[str, int]:
+    """Index of each photo by its file's name without suffix."""
+    return {Path(name).stem: index for index, name in enumerate(data.files.tolist())}
+
+
+def _photos(file: Path, number: int, words: list[str], places: dict[str, int]) -> tuple[int, int]:
+    """Indices of the two photos of a line."""
+    first, second = _stems(file, number, words)
+    for stem in (first, second):
+        if stem not in places:
+            raise InputError(
+                f"{file}: line {number}: its photo {stem} is not there; without it the folds are "
+                "not those of the protocol"
+            )
+    return places[first], places[second]
+
+
+def _stems(file: Path, number: int, words: list[str]) -> tuple[str, str]:
+    """Names of the two photos of a line, without suffix."""
+    if len(words) not in (3, 4) or not (words[1].isdigit() and words[-1].isdigit()):
+        raise InputError(
+            f"{file}: line {number}: neither name, number, number nor name, number, name, number"
+        )
+    other = words[-2 if len(words) == 4 else 0]
+    return f"{words[0]}_{int(words[1]):04d}", f"{other}_{int(words[-1]):04d}"
+
+
+def _dealt(same: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Folds of pairs, each kind dealt in turn."""
+    folds = np.empty(len(same), dtype=np.int64)
+    for kind in (True, False):
+        rows = np.flatnonzero(same == kind)
+        folds[rows] = np.arange(len(rows)) % _DEALT
+    return folds

@@ -1,0 +1,208 @@
+"""RecordIO archives of faces (``train.rec`` with ``train.idx``), as MXNet packs them; no mxnet.
+
+A ``.rec`` is a chain of records: a magic number, a word whose upper three bits say whether the
+record is whole (0) or the first (1), a middle (2) or the last (3) part of one, its lower 29 the
+length, the data, and zeros up to a multiple of four bytes. A record is parted where its data held
+the magic number, which is left out there. Data begin with a header: flag, label, two numbers; a
+flag above 0 counts the labels that follow as floats. All is little-endian.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from datasets.errors import InputError
+from datasets.identities.structure import FaceData, assemble_faces
+from datasets.text import read_text
+
+_MAGIC = 0xCED7230A
+_MAGIC_BYTES = struct.pack("<I", _MAGIC)
+_HEAD = struct.Struct("<II")
+_IMAGE_HEAD = struct.Struct("<IfQQ")
+_LENGTH_BITS = 29
+_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """Records of a ``.rec`` by their number in its index.
+
+    Attributes:
+        path: The ``.rec``.
+        offsets: Where each record begins, by its key in the ``.idx``.
+    """
+
+    path: Path
+    offsets: dict[int, int]
+
+    @classmethod
+    def open(cls, path: Path) -> RecordFile:
+        """Read the index beside a ``.rec``.
+
+        Raises:
+            InputError: If file or index are not there, or the index is none.
+        """
+        index = path.with_suffix(".idx")
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+        if not index.is_file():
+            raise InputError(f"{path}: its index {index.name} is not beside it")
+        offsets = {}
+        for number, line in enumerate(read_text(index).splitlines(), start=1):
+            fields = line.split()
+            if len(fields) != 2 or not all(field.isdigit() for field in fields):
+                raise InputError(f"{index}: line {number}: no key and offset: {line[:40]!r}")
+            offsets[int(fields[0])] = int(fields[1])
+        if not offsets:
+            raise InputError(f"{index}: lists no record")
+        return cls(path, offsets)
+
+    def read(self, key: int) -> tuple[tuple[float, ...], bytes]:
+        """Labels of a record, and what follows them.
+
+        Raises:
+            InputError: If there is no whole record, naming file and key.
+        """
+        data = self._chain(key)
+        if len(data) < _IMAGE_HEAD.size:
+            raise self._damaged(key, "is shorter than its header")
+        count, label, _, _ = _IMAGE_HEAD.unpack_from(data)
+        start = _IMAGE_HEAD.size
+        if len(data) < start + 4 * count:
+            raise self._damaged(key, f"has not the {count} labels that it tells of")
+        labels = struct.unpack_from(f"<{count}f", data, start) if count else (label,)
+        if not all(map(math.isfinite, labels)):
+            raise self._damaged(key, f"has labels {labels}")
+        return labels, data[start + 4 * count :]
+
+    def picture(self, record: int) -> bytes:
+        """The picture file of a record, by its key."""
+        return self.read(record)[1]
+
+    def _chain(self, key: int) -> bytes:
+        """The data of a record, its parts joined."""
+        parts: list[bytes] = []
+        with self.path.open("rb") as file:
+            try:
+                file.seek(self.offsets[key])
+            except (OSError, OverflowError, ValueError) as error:
+                raise self._damaged(key, f"is at no place in it ({error})") from error
+            while True:
+                head = file.read(_HEAD.size)
+                magic, word = _HEAD.unpack(head) if len(head) == _HEAD.size else (0, 0)
+                if magic != _MAGIC:
+                    raise self._damaged(key, "does not begin where the index says")
+                kind, length = word >> _LENGTH_BITS, word & ((1 << _LENGTH_BITS) - 1)
+                if (kind in (_WHOLE, _FIRST)) != (not parts):
+                    raise self._damaged(key, "has parts in a wrong order")
+                data = file.read(length)
+                if len(data) < length:
+                    raise self._damaged(key, "is cut short")
+                file.seek(-length % 4, 1)
+                parts.append(data)
+                if kind in (_WHOLE, _LAST):
+                    return _MAGIC_BYTES.join(parts)
+
+    def _damaged(self, key: int, what: str) -> InputError:
+        return InputError(f"{self.path}: record {key} {what}; the archive is damaged")
+
+
+def read_records(path: Path) -> FaceData:
+    """List the faces of an archive; identities are its labels.
+
+    Record 0 of a face archive has no picture, but two labels: the keys from which and before
+    which identities stand. Their records have two labels too: the keys from which and before
+    which their pictures stand. Without it every record is a picture, and its label the identity.
+
+    Raises:
+        InputError: If archive or index cannot be read.
+    """
+    archive = RecordFile.open(path)
+    keys, names = _by_ranges(archive)
+    if not keys:
+        keys = sorted(archive.offsets)
+        numbers = (archive.read(k)[0][0] for k in tqdm(keys, "listing", unit="face", delay=2))
+        names = [f"{int(number):07d}" for number in numbers]
+    return assemble_faces(
+        format="recordio",
+        root=path,
+        files=[f"{path}#{key}" for key in keys],
+        identities=names,
+        alignment="five_points",
+        archive=archive,
+        records=keys,
+    )
+
+
+def _by_ranges(archive: RecordFile) -> tuple[list[int], list[str]]:
+    """Keys and identities of all pictures, without reading these; none if nothing leads.
+
+    Raises:
+        InputError: If an identity's record is not there.
+    """
+    lead, rest = archive.read(0) if 0 in archive.offsets else ((), b"picture")
+    keys: list[int] = []
+    names: list[str] = []
+    if rest or len(lead) < 2:
+        return keys, names
+    for number, key in enumerate(range(int(lead[0]), int(lead[1]))):
+        if key not in archive.offsets:
+            raise InputError(f"{archive.path}: identity record {key} is not in its index")
+        span = archive.read(key)[0]
+        found = [k for k in range(int(span[0]), int(span[-1])) if k in archive.offsets]
+        keys += found
+        names += [f"{number:07d}"] * len(found)
+    return keys, names
+
+
+def write_records(path: Path, faces: Sequence[Sequence[bytes]]) -> None:
+    """Write an archive with its index, as face archives are made.
+
+    Args:
+        path: The ``.rec``; the ``.idx`` goes beside it.
+        faces: Picture files of each identity.
+    """
+    pictures: list[bytes] = []
+    spans: list[bytes] = []
+    for who, files in enumerate(faces):
+        spans.append(_labelled(len(pictures) + 1, len(pictures) + 1 + len(files)))
+        pictures += [
+            _IMAGE_HEAD.pack(0, who, len(pictures) + k, 0) + file
+            for k, file in enumerate(files, 1)
+        ]
+    lead = _labelled(len(pictures) + 1, len(pictures) + 1 + len(faces))
+    lines = []
+    with path.open("wb") as file:
+        for key, record in enumerate([lead, *pictures, *spans]):
+            lines.append(f"{key}\t{file.tell()}\n")
+            for head, part in _parts(record):
+                file.write(head + part + b"\0" * (-len(part) % 4))
+    path.with_suffix(".idx").write_text("".join(lines))
+
+
+def _labelled(*labels: float) -> bytes:
+    """A record of labels alone."""
+    return _IMAGE_HEAD.pack(len(labels), 0, 0, 0) + struct.pack(f"<{len(labels)}f", *labels)
+
+
+def _parts(record: bytes) -> list[tuple[bytes, bytes]]:
+    """A record cut where the magic number stands at a multiple of four bytes, with the heads."""
+    words = np.frombuffer(record[: len(record) // 4 * 4], dtype="<u4")
+    cuts = np.flatnonzero(words == _MAGIC) * 4
+    starts, ends = [0, *(cuts + 4).tolist()], [*cuts.tolist(), len(record)]
+    parts = [record[a:b] for a, b in zip(starts, ends, strict=True)]
+    last = len(parts) - 1
+    kinds = [_FIRST if k == 0 else _LAST if k == last else _MIDDLE for k in range(len(parts))]
+    if last == 0:
+        kinds = [_WHOLE]
+    return [
+        (_HEAD.pack(_MAGIC, kind << _LENGTH_BITS | len(part)), part)
+        for kind, part in zip(kinds, parts, strict=True)
+    ]

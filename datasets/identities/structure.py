@@ -1,0 +1,163 @@
+"""One structure for the faces of every format: photos by identity, and pairs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import InputError
+from datasets.identities.alignment import align_face
+from datasets.images import Image, decode_image
+from datasets.labels.structure import LabelledData, name_classes
+from datasets.spec import Alignment
+from datasets.splitting import held_out, name_shares
+from datasets.types import FacePairs
+
+
+class Archive(Protocol):
+    """A file that holds many pictures."""
+
+    def picture(self, record: int) -> bytes:
+        """The picture file of a record.
+
+        Raises:
+            InputError: If it cannot be read, naming file and record.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceData(LabelledData):
+    """Photos of faces; a class is an identity.
+
+    Attributes:
+        alignment: How the faces stand in what :meth:`image` gives.
+        pairs: What the photos are compared by; None compares all with all.
+        archive: Holds the photos; None if each is a file.
+        records: (N,) int64 record of each photo in the archive.
+        points: (N, 5, 2) float64 x, y in pixels of the upright photo: both eyes, nose, both
+            corners of the mouth, those at the left of the picture first. Photos are aligned by
+            them; None leaves photos as they are.
+        side: Of aligned photos, in pixels.
+    """
+
+    alignment: Alignment = "none"
+    pairs: FacePairs | None = None
+    archive: Archive | None = None
+    records: NDArray[np.int64] | None = None
+    points: NDArray[np.float64] | None = None
+    side: int = 112
+
+    def image(self, index: int) -> Image:
+        """Photo of an index, (H, W, 3) uint8 RGB, aligned if there are points.
+
+        Raises:
+            InputError: If it cannot be read; it names the file.
+        """
+        photo = self.photo(index)
+        return photo if self.points is None else align_face(photo, self.points[index], self.side)
+
+    def photo(self, index: int) -> Image:
+        """Photo of an index as it lies, upright."""
+        if self.archive is None or self.records is None:
+            return super().image(index)
+        data = self.archive.picture(int(self.records[index]))
+        return decode_image(data, str(self.files[index]), upright=True)
+
+    def select(self, keep: NDArray[np.bool_]) -> FaceData:
+        """The photos of a mask (N,); the identities stay.
+
+        Raises:
+            InputError: If a pair would lose a photo, naming it: the folds would not be those of
+                the protocol any more.
+        """
+        fewer = replace(
+            self,
+            files=self.files[keep],
+            labels=self.labels[keep],
+            records=None if self.records is None else self.records[keep],
+            points=None if self.points is None else self.points[keep],
+            pairs=None,
+        )
+        if self.pairs is None:
+            return fewer
+        places = np.cumsum(keep) - 1
+        for side in (self.pairs.first, self.pairs.second):
+            lost = np.flatnonzero(~keep[side])
+            if len(lost):
+                raise InputError(
+                    f"{self.files[side[lost[0]]]}: cannot be used, but a pair of the protocol "
+                    f"needs it ({len(lost)} pairs in all): mend or replace the photo"
+                )
+        first, second = places[self.pairs.first], places[self.pairs.second]
+        return replace(fewer, pairs=replace(self.pairs, first=first, second=second))
+
+
+def assemble_faces(
+    *,
+    format: str,
+    root: Path,
+    files: Sequence[str],
+    identities: Sequence[str],
+    alignment: Alignment = "none",
+    archive: Archive | None = None,
+    records: Sequence[int] | None = None,
+) -> FaceData:
+    """Build the flat structure from one identity per photo; columns by sorted name.
+
+    Args:
+        format: Of the set.
+        root: Folder or file that the user named.
+        files: (N,) paths, or names within an archive.
+        identities: (N,) what the set calls the person.
+        alignment: Of the photos.
+        archive: That holds the photos.
+        records: (N,) their records in it.
+    """
+    order, columns = np.unique(np.array(identities, dtype=np.str_), return_inverse=True)
+    return FaceData(
+        format=format,
+        root=root,
+        files=np.array(files, dtype=np.str_),
+        labels=columns.astype(np.int64),
+        classes=name_classes(order.tolist()),
+        alignment=alignment,
+        archive=archive,
+        records=None if records is None else np.array(records, dtype=np.int64),
+    )
+
+
+def keep_identities(data: FaceData, names: set[str]) -> FaceData:
+    """The photos of some identities, which alone stay as classes."""
+    chosen = np.array([name in names for name in data.classes.names], dtype=np.bool_)
+    fewer = data.select(chosen[data.labels])
+    ids = tuple(i for i, keep in zip(data.classes.ids, chosen, strict=True) if keep)
+    kept = tuple(n for n, keep in zip(data.classes.names, chosen, strict=True) if keep)
+    columns = np.cumsum(chosen) - 1
+    classes = replace(data.classes, ids=ids, names=kept)
+    return replace(fewer, labels=columns[fewer.labels], classes=classes)
+
+
+def hold_out_identities(data: FaceData, split: str) -> FaceData:
+    """Part a set by identity, a fifth of those with two photos or more, chosen by name.
+
+    A network that tells faces apart is measured on people that it has not seen.
+
+    Raises:
+        InputError: If fewer than four identities have two photos.
+    """
+    several = np.array(data.classes.names)[data.counts >= 2].tolist()
+    if len(several) < 4:
+        raise InputError(
+            f"{data.root}: {len(several)} identities have two photos or more; at least 4 are "
+            "needed to train on some and measure others"
+        )
+    held = held_out(name_shares(several))
+    if held.sum() < 2:  # A single person cannot be told from another.
+        held[np.argsort(name_shares(several))[:2]] = True
+    out = {name for name, gone in zip(several, held, strict=True) if gone}
+    return keep_identities(data, out if split == "val" else set(data.classes.names) - out)

@@ -1,0 +1,178 @@
+"""Face verification sets in one file (``lfw.bin``, ``cfp_fp.bin``, ...), read without trust.
+
+Such a file is a pickle of two lists: picture files, two for each pair, and whether each pair is of
+one person. A pickle can run any code when it is loaded; here it gets lists, tuples, bytes, numbers
+and plain arrays, made by the few functions below in the place of NumPy's, and everything else in
+it is refused by name.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.errors import InputError
+from datasets.identities.structure import FaceData, assemble_faces
+from datasets.types import FacePairs
+
+NUM_FOLDS = 10
+_KINDS = frozenset({"b1", "u1", "?", "|b1", "|u1", "bool", "uint8"})
+
+
+class _RefusedError(Exception):
+    """A pickle wants to use what is not plain data."""
+
+
+class _Kind:
+    """Stands for a NumPy data type of single bytes."""
+
+    def __init__(self, name: Any, *_: Any) -> None:
+        name = name.decode("latin1") if isinstance(name, bytes) else name
+        if name not in _KINDS:
+            raise _RefusedError(f"an array of {name!r}")
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state: Any) -> None:
+        """Byte order and layout, which single bytes do not have."""
+
+
+class _Array:
+    """Stands for a NumPy array: one row of bytes."""
+
+    data: bytes = b""
+
+    def __setstate__(self, state: Any) -> None:
+        data = state[4]
+        if not isinstance(state[2], _Kind) or not isinstance(data, bytes):
+            raise _RefusedError("an array of objects")
+        self.data = data
+
+
+def _scalar(_kind: _Kind, data: bytes) -> bool:
+    return any(data)
+
+
+def _latin1(text: str, coding: str) -> bytes:
+    """What stands in a pickle of protocol 2 where Python 3 had bytes."""
+    if coding != "latin1":
+        raise _RefusedError(f"text in {coding!r}")
+    return text.encode("latin1")
+
+
+def _new_array(*_: Any) -> _Array:
+    return _Array()
+
+
+def _allowed() -> dict[tuple[str, str], Callable[..., Any]]:
+    made: dict[tuple[str, str], Callable[..., Any]] = {
+        ("_codecs", "encode"): _latin1,
+        ("numpy", "dtype"): _Kind,
+        ("numpy", "ndarray"): _Array,
+    }
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        made[module, "_reconstruct"] = _new_array
+        made[module, "scalar"] = _scalar
+    return made
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Makes nothing but plain data."""
+
+    _ALLOWED = _allowed()
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Called for every name that a pickle wants to use."""
+        if (module, name) not in self._ALLOWED:
+            raise _RefusedError(f"{module}.{name}")
+        return self._ALLOWED[module, name]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Picture files in memory.
+
+    Attributes:
+        path: Where they come from.
+        files: Of each picture.
+    """
+
+    path: Path
+    files: tuple[bytes, ...]
+
+    def picture(self, record: int) -> bytes:
+        """The picture file of a record."""
+        return self.files[record]
+
+
+def read_bin(path: Path) -> FaceData:
+    """The pairs of a verification file, in ten folds in their order.
+
+    Who the people are it does not tell, so the two photos of a pair are each an identity of its
+    own here; the pairs say which are one.
+
+    Raises:
+        InputError: If it is no such file, or wants anything but plain data.
+    """
+    files, same = _load(path)
+    if not same or len(files) != 2 * len(same):
+        raise InputError(
+            f"{path}: {len(files)} pictures for {len(same)} pairs; two for each are needed"
+        )
+    pairs = np.arange(len(same), dtype=np.int64)
+    folds = np.empty(len(same), dtype=np.int64)
+    for fold, rows in enumerate(np.array_split(pairs, NUM_FOLDS)):
+        folds[rows] = fold
+    data = assemble_faces(
+        format="bin",
+        root=path,
+        files=[f"{path}#{k}" for k in range(len(files))],
+        identities=[f"{k:07d}" for k in range(len(files))],
+        alignment="five_points",
+        archive=Pictures(path, files),
+        records=range(len(files)),
+    )
+    listed = FacePairs(
+        first=pairs * 2,
+        second=pairs * 2 + 1,
+        same=np.array(same, dtype=np.bool_),
+        folds=folds,
+        tested=tuple(np.unique(folds).tolist()),
+    )
+    return replace(data, pairs=listed)
+
+
+def _load(path: Path) -> tuple[tuple[bytes, ...], list[bool]]:
+    """Picture files, and whether each pair is of one person."""
+    try:
+        with path.open("rb") as file:
+            # Files of Python 2 hold bytes where Python 3 would see text.
+            found = _PlainUnpickler(file, encoding="bytes").load()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except _RefusedError as error:
+        raise InputError(
+            f"{path}: not a verification set: beside pictures and pairs it holds {error}, which "
+            "is not loaded"
+        ) from error
+    except Exception as error:  # A damaged pickle may raise anything.
+        raise InputError(
+            f"{path}: not a verification set, or damaged ({type(error).__name__}: {error})"
+        ) from error
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise InputError(f"{path}: not a verification set: not two lists, pictures and pairs")
+    pictures, same = found
+    if not isinstance(pictures, tuple | list) or not isinstance(same, tuple | list):
+        raise InputError(f"{path}: not a verification set: not two lists, pictures and pairs")
+    files = tuple(p.data if isinstance(p, _Array) else p for p in pictures)
+    for number, one in enumerate(files):
+        if not isinstance(one, bytes):
+            raise InputError(f"{path}: picture {number} is {type(one).__name__}, not bytes")
+    odd = next((one for one in same if not isinstance(one, bool | int)), None)
+    if odd is not None:
+        raise InputError(f"{path}: says of a pair {odd!r:.40} instead of true or false")
+    return files, [bool(one) for one in same]

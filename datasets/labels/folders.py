@@ -1,0 +1,140 @@
+"""A folder per class: ImageNet's layout, and any folder of folders."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from datasets.errors import InputError
+from datasets.images import SUFFIXES
+from datasets.labels.structure import LabelledData, assemble, name_classes, nearest
+from datasets.text import read_text
+from datasets.types import ClassMap
+
+# Names of the folders of each split; the first that is there is taken.
+SPLIT_FOLDERS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "test", "testing"),
+}
+# Lists of all classes, "n01440764 tench" per line in column order.
+_LISTS = ("synsets.txt", "LOC_synset_mapping.txt")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split: a folder of class folders.
+
+    Attributes:
+        folder: Holds the class folders.
+        order: Folder names of all classes, in the order of the columns.
+        classes: Their names and ids.
+    """
+
+    folder: Path
+    order: tuple[str, ...]
+    classes: ClassMap
+
+
+def find_splits(path: Path) -> dict[str, Part]:
+    """Splits of a folder; empty if its folders hold no pictures.
+
+    The columns are those of ``synsets.txt`` where it lies in the folder (all its classes, even
+    if folders lack some), else the sorted folder names of the training part.
+
+    Raises:
+        InputError: If a class folder is in no list, or in the validation part alone.
+    """
+    if not path.is_dir():
+        return {}
+    found = {}
+    for split, names in SPLIT_FOLDERS.items():
+        folders = [path / name for name in names if class_folders(path / name)]
+        if folders:
+            found[split] = folders[0]
+    if not found and class_folders(path):
+        found = {"train": path}
+    if not found:
+        return {}
+    listed = next((path / name for name in _LISTS if (path / name).is_file()), None)
+    if listed:
+        named = read_names(listed)
+        order, classes = tuple(named), name_classes(list(named), named)
+    else:
+        order = tuple(class_folders(next(iter(found.values()))))
+        classes = name_classes(order)
+    for folder in found.values():
+        for name in class_folders(folder):
+            if name not in order:
+                where = listed.name if listed else f"{next(iter(found.values())).name}/"
+                hint = nearest(name, order)
+                raise InputError(f"{folder}: class folder {name!r} is not in {where}{hint}")
+    return {split: Part(folder, order, classes) for split, folder in found.items()}
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Sorted names of the folders in a folder, if any of them holds a picture; else empty."""
+    if not folder.is_dir():
+        return []
+    names = sorted(e.name for e in os.scandir(folder) if e.is_dir() and e.name[0] != ".")
+    return names if any(pictures_below(folder / name, first=True) for name in names) else []
+
+
+def pictures_below(folder: Path, *, first: bool = False) -> list[str]:
+    """Sorted paths of the pictures below a folder, or the first found; hidden ones not.
+
+    :func:`datasets.images.find_images` takes three times as long, which a million files notice.
+    """
+    found: list[str] = []
+    for base, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "."]
+        found += [
+            f"{base}{os.sep}{name}"
+            for name in files
+            if os.path.splitext(name)[1].lower() in SUFFIXES and name[0] != "."  # noqa: PTH122
+        ]
+        if found and first:
+            break
+    return sorted(found)
+
+
+def read_names(file: Path) -> dict[str, str]:
+    """Names by key of a text file with a key and a name per line, in the file's order.
+
+    Of several names ("goldfish, Carassius auratus") the first is taken.
+
+    Raises:
+        InputError: If a line has no name, or a key stands twice; it names file and line.
+    """
+    names: dict[str, str] = {}
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
+        fields = line.split(maxsplit=1)
+        if not fields:
+            continue
+        if len(fields) < 2:
+            raise InputError(f"{file}: line {number}: no name behind {line.strip()!r}")
+        if fields[0] in names:
+            raise InputError(f"{file}: line {number}: {fields[0]} stands there twice")
+        names[fields[0]] = fields[1].split(",")[0].strip()
+    return names
+
+
+def read(root: Path, part: Part) -> LabelledData:
+    """List the pictures of a split, class by class."""
+    files: list[str] = []
+    keys: list[str] = []
+    for name in tqdm(class_folders(part.folder), "listing", unit="class", delay=2):
+        found = pictures_below(part.folder / name)
+        files += found
+        keys += [name] * len(found)
+    return assemble(
+        format="folders",
+        root=root,
+        files=files,
+        keys=keys,
+        order=part.order,
+        classes=part.classes,
+        where=part.folder,
+    )

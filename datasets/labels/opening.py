@@ -1,0 +1,74 @@
+"""The folder recogniser of classification and fine-grained recognition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datasets.errors import InputError
+from datasets.labels import csv_list, folders, pets, stanford_dogs, tiny_imagenet
+from datasets.labels.structure import LabelledData, hold_out
+from datasets.shards.tar import holds_shards
+from datasets.spec import Split
+from datasets.splitting import choose_part
+from datasets.text import read_text
+
+LAYOUTS = (
+    "a folder of pictures per class, in train/ and val/ or as it is; or wnids.txt and "
+    "val/val_annotations.txt (Tiny ImageNet); or Images/ beside train_list.mat or Annotation/ "
+    "(Stanford Dogs); or images/ and annotations/trainval.txt (Oxford-IIIT Pets); or be a "
+    ".csv file with the columns path and label; or shards, as .tar files"
+)
+
+
+def is_sharded(path: Path) -> bool:
+    """Whether a path is shards, and not a folder in which an archive lies about."""
+    return holds_shards(path) and (path.suffix == ".tar" or recognise_labelled(path) is None)
+
+
+def open_labelled(path: Path, split: Split, *, whole: bool = False) -> LabelledData:
+    """Recognise a folder (or CSV file) and read one split of it.
+
+    A set that has a training part only gives a fifth of each class, chosen by file name, to
+    ``val``, and the others to ``train``; ``all`` is the whole of it. A ``test`` part serves for
+    ``val`` where there is no other.
+
+    Args:
+        path: Folder or CSV file.
+        split: Part of it.
+        whole: Take all of a set that is not parted, for any split.
+
+    Raises:
+        InputError: If the path is missing, has no such split, a class of the validation part is
+            not in the training part, or it looks like none of the formats, saying what each
+            would need.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    recognised = recognise_labelled(path)
+    if recognised is not None:
+        reader, found = recognised
+        chosen, lone = choose_part(path, split, found)
+        part: LabelledData = reader.read(path, chosen)
+        return hold_out(part, split) if lone and not whole else part
+    raise InputError(
+        f"{path}: not recognised as a classification data set. It should hold either {LAYOUTS}"
+    )
+
+
+def recognise_labelled(path: Path) -> tuple[Any, dict[str, Any]] | None:
+    """The reader of a format, and the parts that it finds; None if it is none of them."""
+    # The same two functions each, its own parts; the most particular layout first.
+    readers: tuple[Any, ...] = (stanford_dogs, pets, tiny_imagenet, csv_list, folders)
+    found = ((reader, reader.find_splits(path)) for reader in readers)
+    return next(((reader, parts) for reader, parts in found if parts), None)
+
+
+def read_wanted(file: Path) -> list[str]:
+    """A list of classes for :func:`choose_classes`: one per line, # comments.
+
+    Raises:
+        InputError: If the file is missing or no text.
+    """
+    lines = (line.partition("#")[0].strip() for line in read_text(file).splitlines())
+    return [line for line in lines if line]

@@ -1,0 +1,91 @@
+"""Oxford-IIIT Pets as breeds: ``images/`` and ``annotations/{trainval,test}.txt``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.errors import InputError
+from datasets.labels.structure import LabelledData, assemble
+from datasets.text import read_text
+from datasets.types import ClassMap
+
+_LISTS = {"train": "trainval.txt", "val": "test.txt"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split.
+
+    Attributes:
+        list: The file.
+        stems: Picture names without suffix.
+        breeds: Breed of each: the name's part before the number.
+        classes: All breeds of both lists with the ids that the lists give them.
+    """
+
+    list: Path
+    stems: tuple[str, ...]
+    breeds: tuple[str, ...]
+    classes: ClassMap
+
+
+def find_splits(path: Path) -> dict[str, Part]:
+    """Splits of a folder; empty if it is not the Pets layout.
+
+    Raises:
+        InputError: If a line has not the four fields, or a breed has two ids.
+    """
+    rows = {}
+    for split, name in _LISTS.items():
+        file = path / "annotations" / name
+        if file.is_file() and (path / "images").is_dir():
+            rows[split] = (file, _read_list(file))
+    numbers: dict[str, int] = {}
+    for file, lines in rows.values():
+        for stem, number in lines:
+            if numbers.setdefault(_breed(stem), number) != number:
+                first = numbers[_breed(stem)]
+                raise InputError(f"{file}: {stem} has class {number}, but others {first}")
+    ordered = sorted(numbers, key=lambda name: numbers[name])
+    classes = ClassMap(tuple(numbers[name] for name in ordered), tuple(ordered))
+    return {
+        split: Part(file, tuple(s for s, _ in lines), tuple(_breed(s) for s, _ in lines), classes)
+        for split, (file, lines) in rows.items()
+    }
+
+
+def _breed(stem: str) -> str:
+    return stem.rpartition("_")[0] or stem
+
+
+def _read_list(file: Path) -> list[tuple[str, int]]:
+    """(name, class id) of each line."""
+    rows = []
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
+        fields = line.split()
+        if not fields or fields[0].startswith("#"):
+            continue
+        if len(fields) != 4 or not fields[1].isdecimal():
+            raise InputError(
+                f"{file}: line {number}: {line!r}; name, class, species and breed are needed"
+            )
+        rows.append((fields[0], int(fields[1])))
+    return rows
+
+
+def read(root: Path, part: Part) -> LabelledData:
+    """Put the names of a split into the flat structure.
+
+    The XML boxes are of heads, not of animals, so they are no boxes to crop to.
+    """
+    folder = root / "images"
+    return assemble(
+        format="pets",
+        root=root,
+        files=[str(folder / f"{stem}.jpg") for stem in part.stems],
+        keys=part.breeds,
+        order=part.classes.names,
+        classes=part.classes,
+        where=part.list,
+    )

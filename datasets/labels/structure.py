@@ -1,0 +1,243 @@
+"""One structure for the photos and labels of every classification format."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import InputError
+from datasets.images import Image, crop_to_box, read_image, read_orientation, turn_upright
+from datasets.splitting import held_out, path_shares
+from datasets.types import ClassMap
+
+# Share of a fine-grained photo's box that is added on each side of it.
+BOX_MARGIN = 0.1
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """All photos of one split in flat arrays, which loader processes share.
+
+    Attributes:
+        format: ``folders``, ``tiny_imagenet``, ``csv``, ``stanford_dogs``, ...
+        root: Folder that the user named.
+        files: (N,) image paths.
+        labels: (N,) int64 column of each photo's class, from 0.
+        classes: Names and original ids, in the order of the columns.
+        boxes: (N, 4) float64 x1 y1 x2 y2 in stored pixels, before any turning, of what each
+            photo is about, or None.
+        box_margin: Photos are cut to the squares around their boxes, and this share of them more;
+            None leaves them whole.
+        left_out: Photos that the data doctor dropped.
+    """
+
+    format: str
+    root: Path
+    files: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    classes: ClassMap
+    boxes: NDArray[np.float64] | None = None
+    left_out: int = 0
+    box_margin: float | None = None
+
+    def __len__(self) -> int:
+        """Number of photos."""
+        return len(self.files)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """(C,) photos per class."""
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+    def image(self, index: int) -> Image:
+        """Photo of an index, (H, W, 3) uint8 RGB, turned as its EXIF tag says.
+
+        Raises:
+            InputError: If it cannot be read; it names the file.
+        """
+        file = str(self.files[index])
+        if self.box_margin is None or self.boxes is None:
+            return read_image(file, upright=True)
+        # Boxes are drawn on the stored pixels.
+        cut = crop_to_box(read_image(file, upright=False), self.boxes[index], self.box_margin)
+        return turn_upright(cut, read_orientation(file))
+
+    def select(self, keep: NDArray[np.bool_]) -> LabelledData:
+        """The photos of a mask (N,); the classes stay."""
+        boxes = None if self.boxes is None else self.boxes[keep]
+        return replace(self, files=self.files[keep], labels=self.labels[keep], boxes=boxes)
+
+
+def assemble(
+    *,
+    format: str,
+    root: Path,
+    files: Sequence[str],
+    keys: Sequence[str],
+    order: Sequence[str],
+    classes: ClassMap,
+    where: Path,
+) -> LabelledData:
+    """Build the flat structure from one class key per photo.
+
+    Args:
+        format: Of the set.
+        root: Folder that the user named.
+        files: (N,) image paths.
+        keys: (N,) what the format calls each photo's class (a folder, a wnid, a name).
+        order: (C,) keys in the order of the columns: those of the training part.
+        classes: (C,) names and ids of the same.
+        where: File or folder of the keys, for messages.
+
+    Raises:
+        InputError: If a key is not in ``order``; it names the place and the nearest key.
+    """
+    column = {key: k for k, key in enumerate(order)}
+    for key in keys:
+        if key not in column:
+            raise InputError(
+                f"{where}: class {key!r} is not one of the set's{nearest(key, order)}"
+            )
+    return LabelledData(
+        format=format,
+        root=root,
+        files=np.array(files, dtype=np.str_),
+        labels=np.array([column[key] for key in keys], dtype=np.int64),
+        classes=classes,
+    )
+
+
+def name_classes(keys: Sequence[str], names: Mapping[str, str] | None = None) -> ClassMap:
+    """Names and ids for class keys in column order.
+
+    Ids are the numbers of WordNet ids (n02085620: 2085620) or of keys that are numbers, else
+    they run from 0. A name that two classes share ("crane" in ImageNet) gets its key behind it.
+
+    Args:
+        keys: Folder names, wnids or labels.
+        names: A better name of some keys.
+    """
+    called = [(names or {}).get(key, key) for key in keys]
+    seen = Counter(called)
+    unique = [f"{n} ({k})" if seen[n] > 1 else n for k, n in zip(keys, called, strict=True)]
+    numbers = [_number(key) for key in keys]
+    own = [number for number in numbers if number is not None]
+    ids = own if len(own) == len(set(own)) == len(keys) else list(range(len(keys)))
+    return ClassMap(tuple(ids), tuple(unique))
+
+
+def _number(key: str) -> int | None:
+    found = re.fullmatch(r"n(\d{8})(-.*)?|(\d{1,9})", key)
+    return int(found[1] or found[3]) if found else None
+
+
+def nearest(name: str, choices: Sequence[str]) -> str:
+    """The end of an error message: the most alike of many choices, or all of few."""
+    alike = difflib.get_close_matches(name, choices, n=1)
+    if alike:
+        return f"; the nearest is {alike[0]!r}"
+    return f"; they are {', '.join(choices[:12])}{', ...' if len(choices) > 12 else ''}"
+
+
+def _column(data: LabelledData, word: str) -> int:
+    """The class that a word names; as :func:`choose_classes`."""
+    ids, names = data.classes.ids, data.classes.names
+    number = _number(word)
+    by_id = ids.index(number) if number is not None and number in ids else None
+    by_name = names.index(word) if word in names else None
+    found = {column for column in (by_name, by_id) if column is not None}
+    if not found:
+        hint = nearest(word, names)
+        raise InputError(f"{data.root}: no class has the id or name {word!r}{hint}")
+    if by_name is not None and by_id is not None and by_name != by_id:
+        raise InputError(
+            f"{data.root}: {word!r} is the name of one class (id {ids[by_name]}) and the id of "
+            f"another ({names[by_id]!r}); rename one of them"
+        )
+    return found.pop()
+
+
+def choose_classes(data: LabelledData, wanted: Sequence[str]) -> LabelledData:
+    """Some classes of a set, in the order wanted.
+
+    Args:
+        data: Photos of all classes.
+        wanted: Names, ids or WordNet ids (n02085620), looked up in this order.
+
+    Raises:
+        InputError: If one is unknown (with the nearest name), stands twice, or is the name of one
+            class and the id of another; or none is wanted.
+    """
+    columns: list[int] = []
+    for word in wanted:
+        column = _column(data, word)
+        if column in columns:
+            raise InputError(f"{data.root}: class {word!r} is wanted twice")
+        columns.append(column)
+    if not columns:
+        raise InputError(f"{data.root}: the list of wanted classes is empty")
+    new = np.full(len(data.classes), -1, dtype=np.int64)
+    new[columns] = np.arange(len(columns))
+    chosen = data.select(new[data.labels] >= 0)
+    ids, names = data.classes.ids, data.classes.names
+    classes = ClassMap(tuple(ids[k] for k in columns), tuple(names[k] for k in columns))
+    return replace(chosen, labels=new[chosen.labels], classes=classes)
+
+
+def mislabel(
+    data: LabelledData, share: float, seed: int
+) -> tuple[LabelledData, NDArray[np.bool_]]:
+    """Give some photos a wrong label on purpose, each that of any other class.
+
+    Args:
+        data: With two classes or more.
+        share: Of the photos.
+        seed: Chooses photos and labels.
+
+    Returns:
+        The set, and the mask (N,) of the photos whose labels are wrong.
+    """
+    rng = np.random.default_rng(seed)
+    wrong = np.zeros(len(data), dtype=np.bool_)
+    wrong[rng.permutation(len(data))[: round(share * len(data))]] = True
+    others = data.labels + rng.integers(1, len(data.classes), len(data))
+    labels = np.where(wrong, others % len(data.classes), data.labels)
+    return replace(data, labels=labels), wrong
+
+
+def cut_to_boxes(data: LabelledData, margin: float = BOX_MARGIN) -> LabelledData:
+    """A set whose photos are cut to their boxes, and to a share of the box's sides around them.
+
+    Raises:
+        InputError: If the set has no boxes.
+    """
+    if data.boxes is None:
+        raise InputError(f"--boxes: {data.root}: format {data.format} has no boxes to cut to")
+    return replace(data, box_margin=margin)
+
+
+def hold_out(whole: LabelledData, split: str) -> LabelledData:
+    """Part a set by path, a fifth of each class, so that a photo always falls on one side.
+
+    A class with one photo gives it to training.
+
+    Raises:
+        InputError: If no class has two photos.
+    """
+    shares = path_shares(whole.files.tolist(), whole.root)
+    held = np.zeros(len(whole), dtype=np.bool_)
+    for rows in np.split(np.argsort(whole.labels, kind="stable"), np.cumsum(whole.counts)[:-1]):
+        held[rows] = held_out(shares[rows])
+    if not held.any():
+        raise InputError(
+            f"{whole.root}: no class has two photos, so none can be held out to validate on; "
+            "part them into train/ and val/"
+        )
+    return whole.select(held if split == "val" else ~held)

@@ -1,0 +1,220 @@
+"""The data doctor of photos with positions: what spoils a geolocator's training or its figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.findings import (
+    MOST_BROKEN,
+    Examination,
+    Finding,
+    drop_unusable,
+    refuse_broken,
+)
+from datasets.images import probe_image
+from datasets.labels.checking import same_content
+from datasets.positions.opening import NOWHERE, UNREADABLE, GeoData, LeftOut
+
+# Copies whose positions differ by more degrees were not taken at one place: about a kilometre.
+_ONE_PLACE = 0.01
+# So many latitudes out of range, and no longitude beyond 90, are a swap and no slips.
+_FEW_SLIPS = 10
+
+
+@dataclass(frozen=True)
+class GeoCheckup(Examination):
+    """Result of an examination.
+
+    Attributes:
+        data: The set without the photos that cannot be used.
+    """
+
+    data: GeoData
+
+
+def examine_places(
+    data: GeoData,
+    other: GeoData | None = None,
+    *,
+    left_out: Sequence[LeftOut] = (),
+    decode: bool = False,
+) -> GeoCheckup:
+    """Examine a part of a set.
+
+    Args:
+        data: What the adapter read.
+        other: Another part; photos and authors that stand in both are told, because they make the
+            figures look better than they are.
+        left_out: What the adapter could not use.
+        decode: Decode every photo instead of reading its header.
+    """
+    findings = [_explain(photo) for photo in left_out]
+    good = _check_photos(data, decode, findings)
+    mended = data.select(good, UNREADABLE)
+    if len(data):
+        refuse_broken(data.root, good, findings)
+    else:
+        detail = "no photo that is there has one"
+        findings.append(Finding("no positions", "refused", str(data.root), None, detail))
+    _check_swap(data, left_out, findings)
+    _check_listed_twice(mended, findings)
+    copies = _check_copies(mended, other, findings)
+    both = _check_authors(mended, other, findings)
+    summary = {**_summary(mended), "copies": copies, "authors_in_both_splits": both}
+    return GeoCheckup(findings=tuple(findings), summary=summary, data=mended)
+
+
+def _explain(photo: LeftOut) -> Finding:
+    """A finding about a photo that the adapter could not use."""
+    kind, detail = photo.reason, photo.photo
+    if photo.reason == NOWHERE and not np.isnan((photo.lat, photo.lng)).any():
+        detail = f"latitude {photo.lat:g}, longitude {photo.lng:g}"
+        if photo.lat == photo.lng == 0:
+            kind, detail = "position at 0, 0", "what cameras without a fix write"
+        else:
+            kind = "position out of range"
+            detail += "; are they swapped?" if _is_swapped(photo.lat, photo.lng) else ""
+    elif photo.reason == NOWHERE:
+        of_list = photo.where != photo.photo
+        detail = "no latitude or no longitude" if of_list else "no GPS tags that tell one"
+    elif photo.reason == UNREADABLE:
+        detail = "not a picture whose tags can be read"
+    return Finding(kind, "dropped", photo.where, None, detail)
+
+
+def _is_swapped(lat: float, lng: float) -> bool:
+    """Whether a position that cannot be could be one the other way round."""
+    return 90 < abs(lat) <= 180 and abs(lng) <= 90
+
+
+def _check_photos(data: GeoData, decode: bool, findings: list[Finding]) -> NDArray[np.bool_]:
+    def problem(index: int) -> str:
+        try:
+            if decode:
+                data.image(index)
+            else:
+                probe_image(str(data.files[index]))
+        except ValueError as error:
+            return str(error).removeprefix(f"{data.files[index]}: ")
+        return ""
+
+    return drop_unusable(data.files, problem, findings)
+
+
+def _check_swap(data: GeoData, left_out: Sequence[LeftOut], findings: list[Finding]) -> None:
+    """Refuse a set whose columns are the wrong way round.
+
+    Where all positions can be read both ways, as Europe's, nothing tells.
+    """
+    swapped = [photo for photo in left_out if _is_swapped(photo.lat, photo.lng)]
+    total = len(data) + len(left_out)
+    never_east = not (np.abs(data.lng) > 90).any()
+    if len(swapped) > MOST_BROKEN * total or (len(swapped) >= _FEW_SLIPS and never_east):
+        first = swapped[0]
+        detail = (
+            f"{len(swapped)} of {total} positions are none, but would be the other way round: "
+            f"latitude {first.lat:g}, longitude {first.lng:g} in {first.where}. Rename the columns"
+        )
+        root = str(data.root)
+        findings.append(Finding("latitude and longitude swapped", "refused", root, None, detail))
+
+
+def _check_listed_twice(data: GeoData, findings: list[Finding]) -> None:
+    order = np.argsort(data.files, kind="stable")
+    names = data.files[order]
+    for k in np.flatnonzero(names[1:] == names[:-1]).tolist():
+        before, row = int(order[k]), int(order[k + 1])
+        near = _are_near(data, before, data, row)
+        kind = "photo listed twice" if near else "photo listed at two places"
+        detail = _place(data, row) if near else f"{_place(data, before)} and {_place(data, row)}"
+        findings.append(Finding(kind, "kept", str(names[k]), None, detail))
+
+
+def _are_near(one: GeoData, first: int, other: GeoData, second: int) -> bool:
+    north = abs(one.lat[first] - other.lat[second])
+    east = abs(one.lng[first] - other.lng[second])
+    return bool(north <= _ONE_PLACE and min(east, 360 - east) <= _ONE_PLACE)
+
+
+def _place(data: GeoData, row: int) -> str:
+    return f"{data.lat[row]:g}, {data.lng[row]:g}"
+
+
+def _check_copies(data: GeoData, other: GeoData | None, findings: list[Finding]) -> int:
+    """Note files of the same content; returns how many repeat one of this part."""
+    mine, first = np.unique(data.files, return_index=True)
+    theirs = np.zeros(0, np.str_) if other is None else np.unique(other.files)
+    copies = 0
+    for group in same_content([*mine.tolist(), *theirs.tolist()]):
+        rows = [int(first[k]) for k in group if k < len(mine)]
+        seen = [str(theirs[k - len(mine)]) for k in group if k >= len(mine)]
+        copies += max(0, len(rows) - 1)
+        for row in rows[1:]:
+            near = _are_near(data, rows[0], data, row)
+            kind = "copy of a photo" if near else "copy at another place"
+            places = "" if near else f", at {_place(data, row)} instead of {_place(data, rows[0])}"
+            detail = f"of {data.files[rows[0]]}{places}"
+            findings.append(Finding(kind, "kept", str(data.files[row]), None, detail))
+        for row in rows if seen else []:
+            file, detail = str(data.files[row]), f"the same as {seen[0]}"
+            findings.append(Finding("copy in both splits", "kept", file, None, detail))
+    return copies
+
+
+def _check_authors(data: GeoData, other: GeoData | None, findings: list[Finding]) -> int:
+    """Note authors of both parts, or that there is one alone; returns how many are in both."""
+    authors, root = np.unique(data.authors), str(data.root)
+    if other is None and len(authors) == 1 and len(data) > 1:
+        detail = f"{authors[0]}: photos of others are needed to validate on (--val)"
+        findings.append(Finding("one author only", "kept", root, None, detail))
+    both = [] if other is None else np.intersect1d(authors, other.authors).tolist()
+    if both:
+        detail = f"{len(both)} of {len(authors)}; the first is {both[0]}"
+        findings.append(Finding("authors in both splits", "kept", root, None, detail))
+    return len(both)
+
+
+def _summary(data: GeoData) -> dict[str, Any]:
+    most = Counter(data.authors.tolist()).most_common(1)
+    places = np.unique(np.stack((data.lat, data.lng)), axis=1).shape[1] if len(data) else 0
+
+    def span(values: NDArray[np.float64]) -> list[float] | None:
+        return [float(values.min()), float(values.max())] if len(values) else None
+
+    return {
+        "format": data.format,
+        "images": len(data),
+        "left_out": dict(data.left_out),
+        "authors": len(np.unique(data.authors)),
+        "most_by_one_author": most[0][1] if most else 0,
+        "positions": places,
+        "latitudes": span(data.lat),
+        "longitudes": span(data.lng),
+    }
+
+
+def describe_places(checkup: GeoCheckup, lines: int = 20) -> str:
+    """The examination as text: a summary, counts of findings, and the first of them.
+
+    Args:
+        checkup: Result of :func:`examine_places`.
+        lines: Findings to name one by one.
+    """
+    s = checkup.summary
+    out = [
+        f"{s['images']} photos of {s['authors']} authors at {s['positions']} positions, format "
+        f"{s['format']}"
+    ]
+    if s["latitudes"] and s["longitudes"]:
+        (south, north), (west, east) = s["latitudes"], s["longitudes"]
+        out.append(
+            f"latitudes {south:g} to {north:g}, longitudes {west:g} to {east:g}; at most "
+            f"{s['most_by_one_author']} photos of one author"
+        )
+    return "\n".join(out + checkup.lines(lines))

@@ -1,0 +1,68 @@
+"""Where a photo was taken, and by whom, as its own EXIF tags say."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image as PilImage
+from PIL import UnidentifiedImageError
+
+from datasets.errors import InputError
+
+_GPS = 0x8825
+_ARTIST = 0x013B
+_LAT_REF, _LAT, _LNG_REF, _LNG = 1, 2, 3, 4
+
+
+class Tags(NamedTuple):
+    """What the tags of a photo say.
+
+    Attributes:
+        position: Latitude and longitude in degrees; None where the camera wrote none.
+        artist: Who took it; empty if it does not say.
+    """
+
+    position: tuple[float, float] | None
+    artist: str
+
+
+def read_tags(file: Path | str) -> Tags:
+    """The position and the artist in a photo's EXIF tags, without decoding the photo.
+
+    Raises:
+        InputError: If it is no picture, or its tags are damaged; it names the file.
+    """
+    try:
+        with PilImage.open(file) as picture:
+            exif = picture.getexif()
+            gps, artist = exif.get_ifd(_GPS), exif.get(_ARTIST, "")
+    except UnidentifiedImageError as error:
+        raise InputError(f"{file}: not a picture that can be read") from error
+    except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
+        raise InputError(f"{file}: its tags cannot be read ({error})") from error
+    return Tags(_position(gps), str(artist).strip(" \0"))
+
+
+def _position(gps: dict[int, Any]) -> tuple[float, float] | None:
+    lat = _angle(gps.get(_LAT), gps.get(_LAT_REF), "NS", 90)
+    lng = _angle(gps.get(_LNG), gps.get(_LNG_REF), "EW", 180)
+    return None if lat is None or lng is None else (lat, lng)
+
+
+def _angle(parts: Any, reference: Any, signs: str, most: float) -> float | None:
+    """Degrees, minutes and seconds to degrees; None if they are not that."""
+    if isinstance(reference, bytes):
+        reference = reference.decode("ascii", "replace")
+    sign = str(reference or "").strip(" \0").upper()[:1]
+    if not sign or sign not in signs:
+        return None
+    try:
+        values = [float(part) for part in parts]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    if not 1 <= len(values) <= 3 or not all(math.isfinite(v) and v >= 0 for v in values):
+        return None
+    angle = sum(value / 60**k for k, value in enumerate(values))
+    return None if angle > most else (angle if sign == signs[0] else -angle)

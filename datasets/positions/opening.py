@@ -1,0 +1,325 @@
+"""Photos with their positions: lists as MP-16, Im2GPS, YFCC4k and OSV-5M have them, and EXIF."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import InputError
+from datasets.images import SUFFIXES, Image, find_images, read_image
+from datasets.labels.csv_list import split_name
+from datasets.positions.columns import (
+    LISTS,
+    Columns,
+    Floats,
+    find_columns,
+    is_position,
+    need_columns,
+    tags_of,
+)
+from datasets.positions.rows import Pictures, Row, lines_of, row_of
+from datasets.spec import Split
+from datasets.splitting import HOLD_OUT, choose_part, held_out, name_shares
+
+# How the parts of a set may be called, as files (train.csv) or folders (train/).
+_PARTS = {"train": ("train", "training"), "val": ("val", "validation", "test", "testing")}
+# Photos of a folder whose tags tell whether it is one of photos with positions.
+_LOOKED_AT = 20
+LOST, NOWHERE, UNREADABLE = "photo not found", "no position", "unreadable"
+
+
+@dataclass(frozen=True)
+class GeoData:
+    """Photos of one split in flat arrays.
+
+    Attributes:
+        format: ``csv`` or ``exif``.
+        root: What the user named.
+        files: (N,) paths.
+        lat: (N,) degrees north.
+        lng: (N,) degrees east.
+        authors: (N,) who took each; a photo of nobody known is its own author.
+        left_out: Why photos are missing, and how many.
+    """
+
+    format: str
+    root: Path
+    files: NDArray[np.str_]
+    lat: Floats
+    lng: Floats
+    authors: NDArray[np.str_]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of photos."""
+        return len(self.files)
+
+    def image(self, index: int) -> Image:
+        """Photo of an index, (H, W, 3) uint8 RGB, turned as its EXIF tag says.
+
+        Raises:
+            InputError: If it cannot be read; it names the file.
+        """
+        return read_image(str(self.files[index]), upright=True)
+
+    def select(self, keep: NDArray[np.bool_], reason: str = "") -> GeoData:
+        """The photos of a mask (N,).
+
+        Args:
+            keep: Which.
+            reason: Why the others are left out, for ``left_out``; empty if they are elsewhere.
+        """
+        dropped = int((~keep).sum())
+        left_out = dict(self.left_out)
+        if reason and dropped:
+            left_out[reason] = left_out.get(reason, 0) + dropped
+        return replace(
+            self,
+            files=self.files[keep],
+            lat=self.lat[keep],
+            lng=self.lng[keep],
+            authors=self.authors[keep],
+            left_out=left_out,
+        )
+
+
+class LeftOut(NamedTuple):
+    """A photo that cannot be used.
+
+    Attributes:
+        reason: As :attr:`GeoData.left_out` counts it.
+        where: Its line of the list, or its file.
+        photo: What the list calls it.
+        lat: Degrees as written, NaN where nothing is.
+        lng: The same.
+    """
+
+    reason: str
+    where: str
+    photo: str
+    lat: float
+    lng: float
+
+
+class Part(NamedTuple):
+    """Where the photos of a part are told.
+
+    Attributes:
+        path: List, or folder of photos.
+        rows: What the list's column of splits says of them; None takes all.
+    """
+
+    path: Path
+    rows: str | None = None
+
+
+_Note = Callable[[LeftOut], None]
+
+
+def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
+    """Open a list of photos, or a folder with one, or a folder of photos with GPS tags.
+
+    The photos of a list lie anywhere below its folder; names may lack their suffix, or have
+    underscores for the slashes of the path (``3f_2f_2747.jpg``), as MP-16's have. A list may have
+    a column ``split``. A set that is not parted gives the photos of a fifth of its authors, chosen
+    by their names, to ``val``.
+
+    Args:
+        path: CSV file or folder.
+        split: Part of it.
+        whole: Take all of a set that is not parted, for any split.
+
+    Raises:
+        InputError: If there is no such part, or no photo with a position; it names the path.
+    """
+    data, lone = read_places(path, split)
+    if not len(data):
+        why = ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
+        raise InputError(f"{path}: no photo with a position ({why or 'it lists none'})")
+    return part_by_author(data, split) if lone and not whole else data
+
+
+def read_places(
+    path: Path, split: Split, left_out: list[LeftOut] | None = None
+) -> tuple[GeoData, bool]:
+    """What :func:`open_places` opens, before it is parted; there may be no photo in it.
+
+    Args:
+        path: CSV file or folder.
+        split: Part of it.
+        left_out: Gets each photo that cannot be used.
+
+    Returns:
+        The photos, and whether they must be parted because they are all there is.
+
+    Raises:
+        InputError: If there is no such part, or a list is damaged; it names the path.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    part, lone = choose_part(path, split, find_parts(path))
+    counts = Counter[str]()
+
+    def note(photo: LeftOut) -> None:
+        counts[photo.reason] += 1
+        if left_out is not None:
+            left_out.append(photo)
+
+    is_list = part.path.is_file()
+    rows = _read_list(part, note) if is_list else _read_folder(part.path, note)
+    return _assemble("csv" if is_list else "exif", path, rows, dict(counts)), lone
+
+
+def find_parts(path: Path) -> dict[str, Part]:
+    """Lists or folders of the parts of a set, by ``train`` and ``val``.
+
+    Raises:
+        InputError: If a list names no positions, or a folder holds several lists; or a list's
+            column of splits names something else.
+    """
+    if path.is_file():
+        return _parts_of_list(path)
+    lists = [f for f in sorted(path.iterdir()) if f.suffix.lower() in LISTS and find_columns(f)]
+    folders = [f for f in sorted(path.iterdir()) if f.is_dir()]
+    named = _named_parts(lists)
+    if len(lists) > max(1, len(named)):
+        shown = ", ".join(f.name for f in lists[:5])
+        raise InputError(f"{path}: holds {len(lists)} lists of photos ({shown}): name one")
+    if lists:
+        return named or _parts_of_list(lists[0])
+    return _named_parts(folders) or {"train": Part(path)}
+
+
+def holds_places(path: Path) -> bool:
+    """Whether a path looks like photos with positions: a list, or GPS tags in a folder's photos.
+
+    Of a folder the photos in it are looked at, some of them, and none in folders below.
+    """
+    if path.is_file():
+        return path.suffix.lower() in LISTS and find_columns(path) is not None
+    files = sorted(file for file in path.iterdir() if file.is_file())
+    columns = [find_columns(file) for file in files if file.suffix.lower() in LISTS]
+    if any(found is not None and found.photo is not None for found in columns):
+        return True
+    photos = [str(file) for file in files if file.suffix.lower() in SUFFIXES][:_LOOKED_AT]
+    return any(tags is not None and tags.position is not None for tags in tags_of(photos))
+
+
+def _parts_of_list(file: Path) -> dict[str, Part]:
+    """By the list's own column of splits, if it has one; ``test`` serves for ``val``."""
+    columns = need_columns(file)
+    told: set[str] = set()
+    if columns.split is not None:
+        told = {_split_of(fields, columns, where) for where, fields in lines_of(file, columns)}
+    if not told:
+        return {"train": Part(file)}
+    names = [("train", "train"), ("val", "val" if "val" in told else "test")]
+    return {part: Part(file, name) for part, name in names if name in told}
+
+
+def _split_of(fields: list[str], columns: Columns, where: str) -> str:
+    assert columns.split is not None
+    text = fields[columns.split].strip() if columns.split < len(fields) else ""
+    return split_name(text, where)
+
+
+def _named_parts(paths: list[Path]) -> dict[str, Part]:
+    """Those of some files or folders that are called as parts are."""
+    return {
+        part: Part(path)
+        for part, names in _PARTS.items()
+        for path in reversed(paths)
+        if path.name.lower().partition(".")[0] in names
+    }
+
+
+def _read_list(part: Part, note: _Note) -> list[Row]:
+    """The photos of a list that are there and have a position."""
+    file = part.path
+    columns = need_columns(file)
+    if columns.photo is None:
+        raise InputError(f"{file}: no column names the photos (IMG_ID, path, id, ...)")
+    index = Pictures(file.parent)
+    rows: list[Row] = []
+    for where, fields in lines_of(file, columns):
+        if part.rows is not None and _split_of(fields, columns, where) != part.rows:
+            continue
+        row = row_of(fields, columns, where)
+        found = index.find(row.file)
+        if found is None or not is_position(np.array(row.lat), np.array(row.lng)):
+            reason = LOST if found is None else NOWHERE
+            note(LeftOut(reason, where, row.file, row.lat, row.lng))
+        else:
+            rows.append(row._replace(file=found, author=row.author or found))
+    return rows
+
+
+def _read_folder(folder: Path, note: _Note) -> list[Row]:
+    """The photos of a folder whose tags tell a position.
+
+    The author is the tag's artist, or the folder that a photo lies in, or nobody known.
+    """
+    files = find_images(folder)
+    rows: list[Row] = []
+    for file, tags in zip(files, tags_of([str(f) for f in files]), strict=True):
+        place = None if tags is None else tags.position
+        lat, lng = place or (np.nan, np.nan)
+        if tags is None or not is_position(np.array(lat), np.array(lng)):
+            reason = UNREADABLE if tags is None else NOWHERE
+            note(LeftOut(reason, str(file), str(file), lat, lng))
+            continue
+        inside = file.parent.relative_to(folder).as_posix()
+        author = tags.artist or (str(file) if inside == "." else inside)
+        rows.append(Row(str(file), lat, lng, author))
+    return rows
+
+
+def _assemble(kind: str, root: Path, rows: list[Row], left_out: dict[str, int]) -> GeoData:
+    files, lat, lng, authors = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return GeoData(
+        format=kind,
+        root=root,
+        files=np.array(files, np.str_),
+        lat=np.array(lat, np.float64),
+        lng=np.array(lng, np.float64),
+        authors=np.array(authors, np.str_),
+        left_out=left_out,
+    )
+
+
+def part_by_author(data: GeoData, split: Split, share: float = HOLD_OUT) -> GeoData:
+    """The photos of a share of the authors for ``val``, the others' for ``train``.
+
+    One author's photos of one day look alike and lie together: parted by photo, a network would
+    be tested on what it has seen.
+
+    Args:
+        data: To be parted.
+        split: Part of it.
+        share: Of the authors, in (0, 1); by default a fifth.
+
+    Raises:
+        InputError: If all photos are of one author.
+    """
+    # A photo that is its own author is known by its place in the set, wherever the set lies.
+    base = data.root if data.root.is_dir() else data.root.parent
+    alone = data.authors == data.files
+    told = [
+        os.path.relpath(author, base) if own else author
+        for author, own in zip(data.authors.tolist(), alone.tolist(), strict=True)
+    ]
+    names, which = np.unique(np.array(told), return_inverse=True)
+    if len(names) < 2:
+        raise InputError(
+            f"{data.root}: all {len(data)} photos are of one author, so none can be held out to "
+            "validate on; name photos of others by --val"
+        )
+    held = held_out(name_shares(names.tolist()), share)[which]
+    return data.select(held if split == "val" else ~held)

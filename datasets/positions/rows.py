@@ -1,0 +1,121 @@
+"""Rows of a list of photos with positions, and the pictures that they name."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from datasets.errors import InputError
+from datasets.images import SUFFIXES
+from datasets.positions.columns import Columns, open_list
+
+# Flickr's name of a user. Im2GPS's list has the rest of the file's name in front of some.
+_FLICKR_USER = re.compile(r"\d+@N\d\d")
+# Put behind the last line: where a quote is open it becomes a part of the last field.
+_END = "\x1eend"
+
+
+class Row(NamedTuple):
+    """A photo as its list or its tags tell.
+
+    Attributes:
+        file: What the list calls it, or its path.
+        lat: Degrees as written, NaN where nothing is.
+        lng: The same.
+        author: Who took it; empty where nobody is told.
+    """
+
+    file: str
+    lat: float
+    lng: float
+    author: str
+
+
+def lines_of(file: Path, columns: Columns) -> Iterator[tuple[str, list[str]]]:
+    """Name and fields of each line below the header that holds something.
+
+    Raises:
+        InputError: If a quote is opened and never closed; it names the line.
+    """
+    with open_list(file) as lines:
+        reader = csv.reader(chain(lines, ("\n", _END)), delimiter=columns.delimiter)
+        begun = 1
+        try:
+            for fields in reader:
+                if fields == [_END]:
+                    return
+                if fields and fields[-1].endswith(_END):
+                    break
+                if begun > 1 and any(text.strip() for text in fields):
+                    yield f"{file}: line {begun}", fields
+                begun = reader.line_num + 1
+        except csv.Error as error:
+            raise InputError(
+                f'{file}: line {begun}: cannot be split into fields ({error}); is a quote (") '
+                "opened there and never closed?"
+            ) from error
+    raise InputError(
+        f'{file}: line {begun}: a quote (") is opened and never closed, which hides the rest of '
+        "the list; close or remove it"
+    )
+
+
+def row_of(fields: list[str], columns: Columns, where: str) -> Row:
+    """A line's photo, position and author.
+
+    Args:
+        fields: Of the line.
+        columns: Of the list; one names the photos.
+        where: The line, for messages.
+
+    Raises:
+        InputError: If there are too few fields, or a position is no number.
+    """
+    assert columns.photo is not None
+    needed = max(columns.lat, columns.lng, columns.photo)
+    if len(fields) <= needed:
+        raise InputError(f"{where}: {len(fields)} fields, where {needed + 1} are needed")
+    both = fields[columns.lat], fields[columns.lng]
+    try:
+        lat, lng = (float(text) if text.strip() else np.nan for text in both)
+    except ValueError as error:
+        raise InputError(f"{where}: a position that is no number ({error})") from error
+    photo = fields[columns.photo].strip()
+    author = ""
+    if columns.author is not None and columns.author < len(fields):
+        author = fields[columns.author].strip()
+    user = _FLICKR_USER.findall(author or Path(photo).name)
+    return Row(photo, lat, lng, user[-1] if user else author)
+
+
+class Pictures:
+    """The pictures below a folder, by what lists call them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = str(root)
+        self._by_name: dict[str, list[str]] = {}
+        for folder, folders, names in os.walk(root):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(names):
+                stem, suffix = os.path.splitext(name)  # noqa: PTH122 (millions of names)
+                if suffix.lower() in SUFFIXES and not name.startswith("."):
+                    path = f"{folder}{os.sep}{name}"
+                    self._by_name.setdefault(name, []).append(path)
+                    self._by_name.setdefault(stem, []).append(path)
+
+    def find(self, name: str) -> str | None:
+        """The one picture that a name stands for; None if there is none, or several."""
+        for wanted in (name, name.replace("_", "/")):
+            found = self._by_name.get(wanted.rpartition("/")[2], [])
+            ends = (f"/{wanted.lstrip('/')}", f"/{wanted.lstrip('/')}.")
+            exact = [f for f in found if f.endswith(ends[0]) or ends[1] in f]
+            if len(exact) == 1:
+                return exact[0]
+        return None

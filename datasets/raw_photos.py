@@ -1,0 +1,46 @@
+"""Photos as they are, for models that resize by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from datasets.images import Image
+from datasets.types import PhotoBatch
+
+
+class OriginalPhotos:
+    """Batches of photos in order; the next one is read while one is used.
+
+    Args:
+        read: Gives the photo of an index.
+        image_ids: What evaluators call the photos, by index.
+        batch_size: Photos per batch.
+    """
+
+    def __init__(
+        self, read: Callable[[int], Image], image_ids: Sequence[int], batch_size: int
+    ) -> None:
+        self.read, self.image_ids, self.batch_size = read, image_ids, batch_size
+
+    def __len__(self) -> int:
+        """Batches."""
+        return -(-len(self.image_ids) // self.batch_size)
+
+    def __iter__(self) -> Iterator[PhotoBatch]:
+        """Yield batches.
+
+        Raises:
+            InputError: If a photo cannot be read; it names the file.
+        """
+        starts = range(0, len(self.image_ids), self.batch_size)
+        spans = [range(k, min(k + self.batch_size, len(self.image_ids))) for k in starts]
+        with ThreadPoolExecutor() as pool:
+            coming = [pool.submit(self.read, k) for k in spans[0]] if spans else []
+            for span, after in zip(spans, [*spans[1:], range(0)], strict=True):
+                photos = [job.result() for job in coming]
+                coming = [pool.submit(self.read, k) for k in after]
+                yield {"images": photos, "image_ids": [int(self.image_ids[k]) for k in span]}
+
+    def close(self) -> None:
+        """Nothing is left open; loaders with processes of their own end them here."""

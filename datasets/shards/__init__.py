@@ -1,0 +1,1 @@
+"""Photos in tar archives, streamed."""

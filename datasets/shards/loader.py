@@ -1,0 +1,235 @@
+"""Batches from shards: streamed, shared out to ranks and processes, resumable inside an epoch.
+
+Every process of a rank walks through the headers of the rank's shards in the same order, and
+reads and decodes the batches that are its own. So the batches are a function of (seed, epoch,
+rank) for any number of processes, and a resumed run passes over what it has seen unread.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from datasets.errors import InputError
+from datasets.images import Image, decode_image
+from datasets.labels.torch_set import LabelSample, collate_labels, draw_seed, finish_labels
+from datasets.loader import EpochSampler, Resumable, init_worker
+from datasets.shards.tar import (
+    COUNT_FILE,
+    Record,
+    ShardedData,
+    read_bytes,
+    read_label,
+    walk,
+)
+from datasets.types import LabelBatch
+
+Item = TypeVar("Item")
+Transform = Callable[[Image, int], Image]
+# Records among which the next one is drawn.
+WINDOW = 4096
+
+
+class ShardStream(IterableDataset[dict[str, Any]]):
+    """Batches of one rank for one epoch, before :func:`finish_labels`.
+
+    Args:
+        data: Shards.
+        transform: Applied to (photo, random seed).
+        draws: Epoch, first draw, seed, and the rank's share.
+        batch_size: Records of a batch.
+        num_batches: Batches of an epoch.
+        window: Records among which the next one is drawn.
+    """
+
+    def __init__(
+        self,
+        data: ShardedData,
+        transform: Transform,
+        draws: EpochSampler,
+        *,
+        batch_size: int,
+        num_batches: int,
+        window: int,
+    ) -> None:
+        self.data, self.transform, self.draws = data, transform, draws
+        self.batch_size, self.num_batches, self.window = batch_size, num_batches, window
+        self.epoch, self.start = draws.epoch, draws.start // batch_size
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield this process's share of the batches."""
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        records = iter(self._order())
+        for number in range(self.num_batches):
+            batch = list(islice(records, self.batch_size))
+            if number >= self.start and (number - self.start) % workers == worker:
+                yield self._load(batch)
+
+    def _order(self) -> Iterable[Record]:
+        """Records of the rank in the epoch's order."""
+        order = np.arange(len(self.data.shards))
+        if not self.draws.shuffle:
+            return self._records(order)
+        seeds = (self.draws.seed, self.epoch)
+        order = np.random.default_rng(seeds).permutation(order)
+        rng = np.random.default_rng((*seeds, self.draws.rank))
+        return shuffle_within(self._records(order), rng, self.window)
+
+    def _records(self, order: np.ndarray[Any, Any]) -> Iterator[Record]:
+        """The rank's stretch of all records: stretches are of one length and do not overlap.
+
+        If the records do not divide, the first ones of the epoch are drawn again.
+        """
+        wanted, total = len(self.draws), len(self.data)
+        first = self.draws.rank * wanted
+        while wanted:
+            first %= total
+            here = min(wanted, total - first)
+            yield from self._stretch(order, first, first + here)
+            first, wanted = first + here, wanted - here
+
+    def _stretch(self, order: np.ndarray[Any, Any], first: int, end: int) -> Iterator[Record]:
+        start = 0
+        for shard in order.tolist():
+            count = int(self.data.counts[shard])
+            low, high = max(first - start, 0), min(end - start, count)
+            start += count
+            if low >= high:
+                continue
+            file, seen = self.data.shards[shard], 0
+            for record in islice(walk(file, shard), low, high):
+                seen += 1
+                yield record
+            if seen < high - low:
+                raise InputError(
+                    f"{file}: holds fewer than the {count} records that were counted; delete "
+                    f"{file.parent / COUNT_FILE}"
+                )
+
+    def _load(self, records: list[Record]) -> dict[str, Any]:
+        """Read, decode and transform; damaged photos are left out and named."""
+        samples, damaged = [], []
+        firsts = np.cumsum(self.data.counts) - self.data.counts
+        for record in records:
+            shard = self.data.shards[record.shard]
+            name, index = f"{shard}:{record.name}", int(firsts[record.shard]) + record.position
+            label = read_label(shard, record)
+            try:
+                photo = decode_image(read_bytes(shard, record.picture), name, upright=True)
+            except ValueError as error:
+                damaged.append(str(error))
+                continue
+            image = self.transform(photo, draw_seed(self.draws.seed, self.epoch, index))
+            samples.append(LabelSample(image, label, index, name))
+        if not samples:
+            raise InputError(f"{damaged[0]}; so are all {len(damaged)} photos of this batch")
+        return {"batch": collate_labels(samples), "damaged": damaged}
+
+
+def shuffle_within(items: Iterable[Item], rng: np.random.Generator, window: int) -> Iterator[Item]:
+    """Draw each next item among ``window`` of them."""
+    held: list[Item] = []
+    for item in items:
+        if len(held) < window:
+            held.append(item)
+            continue
+        place = int(rng.integers(window))
+        yield held[place]
+        held[place] = item
+    for place in rng.permutation(len(held)).tolist():
+        yield held[place]
+
+
+class ShardLoader(Resumable[LabelBatch]):
+    """Loader of shards, for a trainer as :func:`~datasets.labels.torch_set.label_loader`'s.
+
+    A damaged photo makes its batch one smaller; after each epoch a warning tells how many were.
+
+    Args:
+        data: Shards.
+        transform: Applied to (photo, random seed).
+        batch_size: Records per batch and rank.
+        train: Shuffled and in whole batches, else in order.
+        workers: Loader processes; 0 loads in the trainer's own.
+        seed: Of order and augmentation.
+        rank: This process among ``world``.
+        world: Number of processes.
+        window: Records among which the next one is drawn.
+
+    Attributes:
+        sampler: Holds the epoch; the trainer sets it.
+        damaged: What was wrong with each photo that this epoch left out.
+    """
+
+    batch_sampler = None  # Lightning looks at it wherever there is a sampler.
+
+    def __init__(
+        self,
+        data: ShardedData,
+        transform: Transform,
+        *,
+        batch_size: int,
+        train: bool,
+        workers: int,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        window: int = WINDOW,
+    ) -> None:
+        self.data, self.transform, self.window = data, transform, window
+        self.batch_size = batch_size
+        self.sampler = EpochSampler(len(data), shuffle=train, seed=seed, rank=rank, world=world)
+        drop = train and len(self.sampler) >= batch_size
+        self._batches = (
+            len(self.sampler) // batch_size if drop else -(-len(self.sampler) // batch_size)
+        )
+        self.num_workers = min(workers, self._batches)
+        self.damaged: list[str] = []
+        self._remember(self.sampler, batch_size)
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return self._batches
+
+    def __iter__(self) -> Iterator[LabelBatch]:
+        """Yield batches and count them."""
+        self.damaged = []
+        for batch in self._hand_out(self._open, self._finish):
+            if self.damaged and self._done == len(self):  # A trainer asks for no more than that.
+                warnings.warn(
+                    f"{self.data.root}: {len(self.damaged)} damaged photos were left out of epoch "
+                    f"{self._epoch}; the first: {self.damaged[0]}",
+                    stacklevel=2,
+                )
+            yield batch
+
+    def _open(self) -> Iterator[Any]:
+        stream = ShardStream(
+            self.data,
+            self.transform,
+            self.sampler,
+            batch_size=self.batch_size,
+            num_batches=self._batches,
+            window=self.window,
+        )
+        self.sampler.start = 0
+        loader: DataLoader[Any] = DataLoader(
+            stream,
+            batch_size=None,
+            num_workers=self.num_workers,
+            worker_init_fn=init_worker,
+            pin_memory=torch.cuda.is_available(),
+        )
+        self._iterator = iter(loader)
+        return self._iterator  # type: ignore[no-any-return]
+
+    def _finish(self, loaded: dict[str, Any]) -> LabelBatch:
+        self.damaged += loaded["damaged"]
+        return finish_labels(loaded["batch"])

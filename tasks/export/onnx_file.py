@@ -1,0 +1,72 @@
+"""A graph as an ONNX file that carries its card."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from tasks.export import operators
+from tasks.photo_graph import IMAGES, AnswerGraph
+from tasks.runtime.exported import CARD_KEY, FACTS_KEY
+from tasks.weights.card import Card
+
+# Photos that the graph is traced with: numbers that differ and stand for any.
+_TRACED = (2, 70, 90)
+_AXES = ("photos", "height", "width")
+
+
+def write_onnx(
+    graph: AnswerGraph, card: Card, facts: dict[str, Any], file: Path, *, dynamic: bool = True
+) -> None:
+    """Write a graph with its card.
+
+    Args:
+        graph: From photos to answers.
+        card: Of the model.
+        facts: Of the export.
+        file: To write.
+        dynamic: Take any number of photos per call, else one.
+    """
+    traced = _TRACED if dynamic else (1, *_TRACED[1:])
+    axes = {axis: name for axis, name in enumerate(_AXES) if dynamic or axis}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of deprecations inside the exporter.
+        program = torch.onnx.export(
+            graph,
+            (torch.zeros((*traced, 3), dtype=torch.uint8),),
+            input_names=[IMAGES],
+            output_names=list(graph.outputs),
+            dynamic_shapes=(axes,),
+            opset_version=operators.OPSET,
+            custom_translation_table=operators.translations(),
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(file), external_data=False)
+    model = onnx.load(str(file))
+    _drop_traces(model)
+    notes = {CARD_KEY: json.dumps(card.to_json()), FACTS_KEY: json.dumps(facts)}
+    onnx.helper.set_model_props(model, notes)
+    onnx.save(model, str(file))
+
+
+def write_facts(file: Path, facts: dict[str, Any]) -> None:
+    """Replace the facts that a file carries; its card stays."""
+    model = onnx.load(str(file))
+    notes = {row.key: row.value for row in model.metadata_props}
+    onnx.helper.set_model_props(model, {**notes, FACTS_KEY: json.dumps(facts)})
+    onnx.save(model, str(file))
+
+
+def _drop_traces(model: onnx.ModelProto) -> None:
+    """The exporter notes at each node which lines of which files it comes from."""
+    graph = model.graph
+    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, graph):
+        del part.metadata_props[:]
+        part.doc_string = ""

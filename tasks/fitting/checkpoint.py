@@ -1,0 +1,222 @@
+"""Checkpoints that survive a kill, a signal and a full disk."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import CheckpointIO
+from torch import Tensor
+
+from datasets.errors import InputError
+from tasks.fitting.base import Task
+from tasks.fitting.stopwatch import Stopwatch
+from tasks.weights.atomic_write import replacing
+
+LAST_NAME = "last.ckpt"
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes a checkpoint beside the old one and renames it; reads without pickled code."""
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | Path,
+        storage_options: Any | None = None,
+    ) -> None:
+        """Write in one piece; on a full disk the old file stays.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        try:
+            with replacing(Path(path)) as temporary:
+                torch.save(checkpoint, temporary)
+        except RuntimeError as error:  # torch's own writer hides the OSError of a full disk.
+            raise OSError(f"{path}: the checkpoint cannot be written ({error})") from error
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Any | None = None,
+        weights_only: bool | None = True,
+    ) -> dict[str, Any]:
+        """Read a checkpoint.
+
+        Raises:
+            InputError: If it is damaged, naming the file.
+        """
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch.load raises a dozen kinds for a cut file.
+            raise InputError(
+                f"{path}: damaged checkpoint ({type(error).__name__}); the weights of the run "
+                "so far are in model.safetensors beside it"
+            ) from error
+        return state
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Delete a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+class InterruptedRun(Exception):  # noqa: N818
+    """The run was asked to stop, and did so after saving a checkpoint."""
+
+
+class RunKeeper(Checkpoint):
+    """Saves the run: each epoch, every few minutes, on Ctrl-C and SIGTERM, and the best weights.
+
+    Args:
+        folder: The run's.
+        save_minutes: Longest time between checkpoints within an epoch.
+        write_best: Called with the state dict and metrics of each new best evaluation.
+        watch: Of the run.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        save_minutes: float,
+        write_best: Callable[[dict[str, Tensor], dict[str, float]], None],
+        watch: Stopwatch,
+    ) -> None:
+        self.path, self.seconds = folder / LAST_NAME, save_minutes * 60
+        self.write_best, self.watch = write_best, watch
+        self.best = float("-inf")
+        self._asked = self._stopping = False
+        self._saved_at = time.monotonic()
+        self._handlers: dict[int, Any] = {}
+        self._snapshot: dict[str, Tensor] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take over Ctrl-C and SIGTERM for the time of the training."""
+        # A run that resumes within its last epoch is not told that the epoch starts.
+        self.on_train_epoch_start(trainer, pl_module)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        """First time: stop after this step. Second time: at once."""
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give the signals back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Give the signals back."""
+        self.on_train_end(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Evaluate the last epoch whatever the interval is."""
+        if trainer.max_epochs and trainer.current_epoch == trainer.max_epochs - 1:
+            trainer.check_val_every_n_epoch = 1
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Stop if the step before saved to do so; it has been logged by now.
+
+        Raises:
+            InterruptedRun: If it did.
+        """
+        if self._stopping:
+            raise InterruptedRun
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save if asked to stop, which the next batch then does, or if the last save is old.
+
+        Lightning's own way of stopping would first evaluate, for minutes maybe, while whoever
+        sent the signal waits to kill. After an epoch's last batch it cannot save: the evaluation
+        that follows would be left out on resume. So before that batch a checkpoint is written.
+        """
+        left = int(trainer.num_training_batches) - 1 - batch_idx
+        if left == 0:
+            return
+        evaluates = (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        old = time.monotonic() - self._saved_at > self.seconds
+        self._stopping = self._all_agree(trainer, self._asked)
+        if self._stopping or self._all_agree(trainer, old) or (left == 1 and evaluates):
+            self._save(trainer)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Stop if asked to: the checkpoint is of one training step before.
+
+        Raises:
+            InterruptedRun: If a signal asked for it.
+        """
+        if self._all_agree(trainer, self._asked):
+            raise InterruptedRun
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save, and stop if asked to.
+
+        Raises:
+            InterruptedRun: After saving, if a signal asked for it.
+        """
+        self._save(trainer)
+        if self._all_agree(trainer, self._asked):
+            raise InterruptedRun
+
+    @staticmethod
+    def _all_agree(trainer: pl.Trainer, wanted: bool) -> bool:
+        """All processes must do the same, or they wait for each other forever."""
+        if trainer.world_size == 1:
+            return wanted
+        return bool(trainer.strategy.reduce_boolean_decision(wanted, all=False))
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self._saved_at = time.monotonic()
+
+    def on_validation_epoch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Remember what is being evaluated: the averaged weights are swapped in just now."""
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, Task)
+        state = pl_module.model.state_dict()
+        self._snapshot = {name: value.detach().cpu().clone() for name, value in state.items()}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the weights if they are the best so far."""
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, Task)
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if "loss" not in k}
+        # Without a metric to choose by, the last evaluation is the best.
+        found = self.best if pl_module.monitor is None else metrics[pl_module.monitor]
+        if found >= self.best:
+            self.best = found
+            self.write_best(self._snapshot, metrics)
+        self._snapshot = {}
+
+    def state_dict(self) -> dict[str, float]:
+        """What a checkpoint keeps of this."""
+        return {"best": self.best, "seconds": self.watch.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Go on with the best, and the time, of before."""
+        self.best = state_dict["best"]
+        self.watch.go_on_from(state_dict.get("seconds", 0.0))  # Older checkpoints tell none.

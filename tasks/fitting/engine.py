@@ -1,0 +1,168 @@
+"""Lightning's Trainer as this suite uses it: one function from a task to a trained run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from datasets.errors import InputError
+from tasks.fitting.base import Task, compile_network
+from tasks.fitting.checkpoint import LAST_NAME, AtomicCheckpointIO, RunKeeper
+from tasks.fitting.ema import AveragedWeights
+from tasks.fitting.history import MetricsFile
+from tasks.fitting.progress import TotalProgress
+from tasks.fitting.spec import FitSpec, Precision
+from tasks.fitting.stopwatch import Stopwatch
+
+_LOG_EVERY = 10
+
+
+def rank_and_world() -> tuple[int, int]:
+    """This process's number and the number of processes, as torchrun tells them."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def has_native_bf16(device: str) -> bool:
+    """Whether the chip computes bfloat16 products in hardware."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device == "cpu":
+        found = torch.cpu.get_capabilities()
+        return any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return False
+
+
+def choose_device(name: str) -> str:
+    """Resolve ``auto``; check that the device is there.
+
+    Raises:
+        InputError: If it is not, naming what is.
+    """
+    there = ["cpu"]
+    if torch.cuda.is_available():
+        there.insert(0, "cuda")
+    if torch.backends.mps.is_available():
+        there.insert(0, "mps")
+    if name == "auto":
+        return there[0]
+    if name not in there:
+        raise InputError(f"--device {name}: not on this machine; there is {', '.join(there)}")
+    return name
+
+
+def local_device(device: str) -> str:
+    """The device of this process among those of its machine."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device
+
+
+def use_bf16(precision: Precision, device: str) -> bool:
+    """Whether to train in bfloat16 (weights stay float32)."""
+    return precision == "bf16" or (precision == "auto" and has_native_bf16(device))
+
+
+def fit(
+    task: Task,
+    train_loader: Any,
+    val_loader: Any,
+    *,
+    folder: Path,
+    device: str,
+    resume: bool,
+    write_best: Callable[[dict[str, Tensor], dict[str, float]], None],
+    watch: Stopwatch,
+) -> None:
+    """Train a task in a run folder; ``model.safetensors`` there is the best evaluation's.
+
+    Args:
+        task: What to train.
+        train_loader: A :class:`~datasets.loader.ResumableLoader`.
+        val_loader: Loader of the validation split.
+        folder: Gets checkpoint, metrics and TensorBoard files.
+        device: ``cpu``, ``cuda`` or ``mps``.
+        resume: Go on from the folder's checkpoint.
+        write_best: Called with state dict and metrics of each new best evaluation.
+        watch: Of the run; what it shows travels with the checkpoint.
+
+    Raises:
+        InterruptedRun: If a signal stopped it, after saving.
+        FloatingPointError: If the loss became NaN, naming the images.
+        InputError: If there is nothing to resume from.
+        OSError: If a file cannot be written.
+    """
+    _quieten()
+    spec = task.fit_spec
+    checkpoint = folder / LAST_NAME
+    if resume and not checkpoint.exists():
+        raise InputError(f"{folder}: no {LAST_NAME} to resume from")
+    # Lightning's estimate of this would open the loader before a checkpoint could place it.
+    task.epoch_steps = len(train_loader)
+    compile_network(task, spec.compile)
+    callbacks: list[pl.Callback] = [TotalProgress(f"training {folder}")]
+    if spec.ema_decay > 0:
+        callbacks.append(AveragedWeights(spec.ema_decay, local_device(device)))
+    callbacks.append(RunKeeper(folder, spec.save_minutes, write_best, watch))
+    trainer = make_trainer(
+        spec,
+        device,
+        callbacks=callbacks,
+        logger=[MetricsFile(folder), TensorBoardLogger(folder, name="", version="tensorboard")],
+        default_root_dir=folder,
+    )
+    task.train()  # Lightning leaves what it finds in evaluation mode there.
+    trainer.fit(task, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None)
+
+
+def make_trainer(spec: FitSpec, device: str, **options: Any) -> pl.Trainer:
+    """A Trainer on one device, or on all that torchrun started this process for."""
+    _, world = rank_and_world()
+    return pl.Trainer(
+        accelerator=device,
+        devices=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
+        num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", 1)),
+        strategy=_strategy(spec, world),
+        precision="bf16-mixed" if use_bf16(spec.precision, device) else "32-true",
+        max_epochs=spec.epochs,
+        check_val_every_n_epoch=spec.eval_every,
+        gradient_clip_val=spec.clip_norm or None,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        log_every_n_steps=_LOG_EVERY,
+        plugins=[AtomicCheckpointIO()],
+        **options,
+    )
+
+
+def _strategy(spec: FitSpec, world: int) -> str:
+    """How processes share their gradients; a body that is held for a while has none."""
+    if world == 1:
+        return "auto"
+    return "ddp_find_unused_parameters_true" if spec.frozen_epochs else "ddp"
+
+
+def _quieten() -> None:
+    """Lightning's hints concern things that are decided here."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for text in (
+        "The '.*_dataloader' does not have many workers",
+        "The number of training batches",
+        "Checkpoint directory",
+        "You are using a CUDA device",
+        "`isinstance.treespec, LeafSpec.` is deprecated",
+        "Experiment logs directory",
+        "The `lr_scheduler.step",
+        "Detected call of `lr_scheduler.step",
+        "Precision bf16-mixed is not supported",
+        r"module\(s\) in eval mode",
+    ):
+        warnings.filterwarnings("ignore", f".*{text}.*")

@@ -1,0 +1,1 @@
+"""Networks that compute with 8-bit integers."""

@@ -1,0 +1,283 @@
+"""The search for an 8-bit network that answers as the float one: naive first, then remedies.
+
+Each remedy is kept if the answers on photos that nothing was measured on come closer to the float
+network's. Labelled photos, where there are any, judge what was chosen, and may send back to naive.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from onnx import ModelProto
+from torch import nn
+
+from tasks.int8.equalise import choose_gains, copy_weights, equalise, find_links
+from tasks.int8.network import Floats, Layer, Runner, cut_network, final_outputs, find_layers
+from tasks.int8.quantize import quantise, rounded_name
+from tasks.int8.ranges import Measured, Method, Ranges, choose_ranges, measure
+from tasks.int8.simulate import correct_biases, decibels, fine_tune, lone_errors
+
+METHODS: tuple[Method, ...] = ("min-max", "percentile", "mse")
+# A remedy must be worth this much, in dB, to be kept.
+_WORTH = 0.2
+# Photos that biases are corrected on, all in one pass.
+_BIAS_PHOTOS = 32
+# At most this share of the layers stays in float.
+_FLOAT_SHARE = 8
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What the network sees of the user's photos: normalised, (1, 3, S, S) each.
+
+    Attributes:
+        fit: To measure ranges on, correct and learn from.
+        held: To compare the answers on.
+    """
+
+    fit: Sequence[Floats]
+    held: Sequence[Floats]
+
+
+@dataclass(frozen=True)
+class State:
+    """A network on its way to 8 bits.
+
+    Attributes:
+        model: Float export, with the weights as the remedies left them.
+        network: The same in PyTorch.
+        layers: Of both.
+        measured: Of its tensors.
+        method: How ranges follow from that.
+        per_channel: A scale for each output channel of the weights.
+        floats: Names of layers that stay in float.
+    """
+
+    model: ModelProto
+    network: nn.Module
+    layers: tuple[Layer, ...]
+    measured: dict[str, Measured]
+    method: Method = "min-max"
+    per_channel: bool = True
+    floats: tuple[str, ...] = ()
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        """Of every tensor between layers."""
+        return choose_ranges(self.measured, self.layers, self.method)
+
+    def quantised(self, model: ModelProto | None = None) -> ModelProto:
+        """The whole file in 8 bits, or another one with the same layers."""
+        return quantise(
+            model or self.model,
+            self.layers,
+            self.ranges,
+            per_channel=self.per_channel,
+            floats=self.floats,
+        )
+
+    def altered(self) -> State:
+        """A copy whose weights may be changed."""
+        model = ModelProto()
+        model.CopyFrom(self.model)
+        return replace(self, model=model, network=copy.deepcopy(self.network))
+
+
+@dataclass(frozen=True)
+class Step:
+    """A remedy that was tried.
+
+    Attributes:
+        name: Of the remedy.
+        sqnr: Float answers over their difference from the 8-bit ones on held photos, in dB.
+        agreement: Share of held photos, in percent, whose largest answer is at the same place;
+            None where that means nothing.
+        kept: Whether it stays.
+    """
+
+    name: str
+    sqnr: float
+    agreement: float | None
+    kept: bool
+
+
+@dataclass
+class Search:
+    """Tries remedies one after another.
+
+    Attributes:
+        pictures: Of the user's photos.
+        original: The float network.
+        say: Told what was tried.
+        state: The best so far, its biases uncorrected.
+        chosen: The best so far.
+        truth: A float network that answers as the original does, with the channels of ``chosen``.
+        correct: Whether biases are corrected.
+        best: SQNR of the best so far, in dB.
+        steps: What was tried.
+    """
+
+    pictures: Pictures
+    original: State
+    say: Say
+    state: State
+    chosen: State
+    truth: State
+    correct: bool = False
+    best: float = -float("inf")
+    steps: list[Step] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, model: ModelProto, network: nn.Module, pictures: Pictures, say: Say) -> Search:
+        """Measure the float network.
+
+        Args:
+            model: Float export.
+            network: In PyTorch, batch norm folded, taking normalised pictures by ``raw``.
+            pictures: Of the user's photos.
+            say: Told what was tried.
+
+        Raises:
+            InputError: If the two are not the same network.
+        """
+        layers = find_layers(model, network)
+        measured = measure(cut_network(model, layers), layers, pictures.fit)
+        state = State(model, network, layers, measured)
+        return cls(pictures, state, say, state, state, state)
+
+    def naive(self) -> tuple[State, State]:
+        """Judge what everybody tries first: (a scale per tensor, a scale per channel)."""
+        tensor = replace(self.state, per_channel=False)
+        self._judge("naive: a scale per tensor, min-max ranges", tensor, always=True)
+        channel = replace(tensor, per_channel=True)
+        self._judge("naive: a scale per channel, min-max ranges", channel, always=True)
+        return tensor, channel
+
+    def cheap(self) -> None:
+        """Try the remedies that cost the file nothing: biases, ranges, equalisation.
+
+        Shifted means hide all other errors, so they are corrected first, and anew with each of
+        the others.
+        """
+        self.correct = True
+        self.correct = self._judge("bias correction", self.state)
+        for method in METHODS[1:]:
+            self._judge(f"{method} ranges", replace(self.state, method=method))
+        equal = self._equalised()
+        if equal is None:
+            return
+        for method in METHODS:
+            name = f"cross-layer equalisation, {method} ranges"
+            if self._judge(name, replace(equal, method=method)):
+                self.truth = equal
+
+    def take_naive(self, channel: State) -> None:
+        """Go back to a scale per channel without remedies.
+
+        Args:
+            channel: As :meth:`naive` gave it.
+        """
+        self.state = self.chosen = channel
+        self.truth, self.correct = self.original, False
+        self.steps = [replace(step, kept=False) for step in self.steps]
+        self.best = next(step.sqnr for step in self.steps if "scale per channel" in step.name)
+
+    def leave_in_float(self) -> bool:
+        """Leave some of the layers that suffer most in float, where that helps."""
+        state, helped = self.state, False
+        errors = lone_errors(state.network, state.layers, state.ranges, self.pictures.held)
+        worst = sorted(errors, key=lambda name: errors[name])
+        most = max(1, len(worst) // _FLOAT_SHARE)
+        for name in worst[: 2 * most]:
+            if len(self.state.floats) < most:
+                floats = (*self.state.floats, name)
+                better = replace(self.state, floats=floats)
+                helped |= self._judge(f"in float: {', '.join(floats)}", better)
+        return helped
+
+    def tune(self, seed: int) -> bool:
+        """Fine-tune the weights, rounded, towards the float network's answers, if it helps."""
+        state = self.chosen.altered()
+        names = final_outputs(state.model, state.layers)
+        fine_tune(
+            state.network,
+            self.original.network,
+            state.layers,
+            state.ranges,
+            floats=state.floats,
+            finals=[layer.name for layer in state.layers if layer.output in names],
+            pictures=self.pictures.fit,
+            seed=seed,
+        )
+        copy_weights(state.model, state.network, state.layers)
+        # Its float means are no longer the teacher's, so they are nothing to correct towards.
+        self.correct = False
+        return self._judge("quantisation-aware fine-tuning on the calibration photos", state)
+
+    def _equalised(self) -> State | None:
+        """The state with weak channels made stronger; None where no channel can be."""
+        state = self.state.altered()
+        links = find_links(state.model, state.layers, state.network)
+        if not links:
+            return None
+        gains = [choose_gains(state.model, link, state.measured) for link in links]
+        equalise(state.model, state.network, links, gains)
+        layers = find_layers(state.model, state.network)
+        measured = measure(cut_network(state.model, layers), layers, self.pictures.fit)
+        return replace(state, layers=layers, measured=measured)
+
+    def _corrected(self, state: State) -> State:
+        if not self.correct:
+            return state
+        state = state.altered()
+        pictures = self.pictures.fit[:_BIAS_PHOTOS]
+        correct_biases(state.network, state.layers, state.ranges, state.floats, pictures)
+        copy_weights(state.model, state.network, state.layers)
+        return state
+
+    def _judge(self, name: str, state: State, *, always: bool = False) -> bool:
+        """Keep a state if it answers better than the best so far, or whatever it answers."""
+        ready = self._corrected(state)
+        sqnr, agreement = self._compare(ready)
+        kept = always or sqnr > self.best + _WORTH
+        self.steps.append(Step(name, sqnr, agreement, kept))
+        told = ", kept" if kept and not always else ""
+        agreed = "" if agreement is None else f", {agreement:.1f} % the same first answer"
+        self.say(f"{name}: {sqnr:.1f} dB{agreed}{told}")
+        if kept:
+            self.state, self.chosen, self.best = state, ready, sqnr
+        return kept
+
+    @cached_property
+    def _answered(self) -> list[list[Floats]]:
+        state = self.original
+        network = cut_network(state.model, state.layers)
+        return self._answers(network, final_outputs(state.model, state.layers))
+
+    def _answers(self, network: ModelProto, names: Sequence[str]) -> list[list[Floats]]:
+        """For each held picture, each of the outputs."""
+        found = Runner(network, names)(self.pictures.held)
+        return [[outputs[name] for name in names] for outputs in found]
+
+    def _compare(self, state: State) -> tuple[float, float | None]:
+        """SQNR in dB over all outputs, each counting as much, and agreement in percent."""
+        rounded = state.quantised(cut_network(state.model, state.layers))
+        finals = final_outputs(state.model, state.layers)
+        ours = self._answers(rounded, [rounded_name(rounded, name) for name in finals])
+        errors = []
+        for index in range(len(finals)):
+            pairs = [(a[index], b[index]) for a, b in zip(self._answered, ours, strict=True)]
+            signal = sum(float(np.square(a).sum()) for a, _ in pairs)
+            error = sum(float(np.square(a - b).sum()) for a, b in pairs)
+            errors.append(error / max(signal, 1e-30))
+        sqnr = decibels(1.0, sum(errors) / len(errors))
+        first = self._answered[0][0]
+        if len(finals) > 1 or first.ndim != 2 or first.shape[1] < 2:
+            return sqnr, None
+        same = [a[0].argmax() == b[0].argmax() for a, b in zip(self._answered, ours, strict=True)]
+        return sqnr, 100 * float(np.mean(same))

@@ -1,0 +1,288 @@
+"""The 8-bit network in PyTorch: its rounding, so that biases and weights can make up for it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrize
+
+from tasks.int8.network import MERGED, Floats, Layer
+from tasks.int8.ranges import LEVELS, Range, Ranges
+
+_TOP = 127
+_BATCH = 16
+STEPS = 60
+_RATE = 1e-4
+
+
+class RoundedWeight(nn.Module):
+    """Weights rounded to signed 8 bits with a scale for each output channel.
+
+    Gradients pass as if nothing had been rounded (Jacob et al., arXiv 1712.05877).
+    """
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Round (C', ...)."""
+        axes = tuple(range(1, weight.ndim))
+        scale = weight.detach().abs().amax(axes).clamp_min(1e-20) / _TOP
+        zeros = torch.zeros(len(scale), dtype=torch.int32)
+        return torch.fake_quantize_per_channel_affine(weight, scale, zeros, 0, -_TOP, _TOP)
+
+
+def round_activation(x: Tensor, range_: Range) -> Tensor:
+    """Values rounded to unsigned 8 bits over a range; those outside are cut off."""
+    low, high = min(range_[0], 0.0), max(range_[1], 0.0)
+    if high <= low:
+        return x
+    scale = (high - low) / LEVELS
+    return torch.fake_quantize_per_tensor_affine(x, scale, round(-low / scale), 0, LEVELS)
+
+
+@contextlib.contextmanager
+def simulated(
+    network: nn.Module, layers: Sequence[Layer], ranges: Ranges, floats: Collection[str]
+) -> Iterator[None]:
+    """Make a network's layers compute as in 8 bits while the context lasts.
+
+    Args:
+        network: With batch norm folded.
+        layers: Its layers.
+        ranges: Of the tensors between them.
+        floats: Names of layers to leave as they are.
+    """
+    hooks: list[Any] = []
+    chosen = [layer for layer in layers if layer.name not in floats]
+    read = {layer.input for layer in layers}
+    for layer in chosen:
+        module = network.get_submodule(layer.name)
+        parametrize.register_parametrization(module, "weight", RoundedWeight())
+        hooks.append(module.register_forward_pre_hook(partial(_round_input, ranges[layer.input])))
+        if layer.kind not in MERGED and isinstance(module, nn.Conv2d):
+            hooks.append(module.register_forward_hook(partial(_round_output, ranges[layer.raw])))
+        activation = _activation(network, layer)
+        if activation is not None and layer.output not in read:
+            hook = partial(_round_output, ranges[layer.output])
+            hooks.append(activation.register_forward_hook(hook))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for layer in chosen:
+            module = network.get_submodule(layer.name)
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+
+
+def _activation(network: nn.Module, layer: Layer) -> nn.Module | None:
+    """The module of a layer's activation, where its block has it as ``act``."""
+    parent, _, _ = layer.name.rpartition(".")
+    found = getattr(network.get_submodule(parent), "act", None)
+    return found if layer.activation and isinstance(found, nn.Module) else None
+
+
+def _round_input(range_: Range, _module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+    return round_activation(inputs[0], range_)
+
+
+def _round_output(range_: Range, _module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+    return round_activation(output, range_)
+
+
+@contextlib.contextmanager
+def _watched(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Yield a dict that holds what each of some modules last gave out."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        found[name] = output.clone()  # An activation may write into it afterwards.
+
+    hooks = [
+        network.get_submodule(name).register_forward_hook(partial(keep, name)) for name in names
+    ]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _run(network: nn.Module, pictures: Tensor) -> None:
+    """The network's own layers, on normalised pictures."""
+    network.raw(pictures)  # type: ignore[operator]
+
+
+def _stack(pictures: Sequence[Floats]) -> Tensor:
+    return torch.cat([torch.from_numpy(picture) for picture in pictures])
+
+
+def lone_errors(
+    network: nn.Module, layers: Sequence[Layer], ranges: Ranges, pictures: Sequence[Floats]
+) -> dict[str, float]:
+    """What each layer's own rounding does, all before it in float: signal over error, in dB.
+
+    That is the rounding of its input and weights, and before a leaky activation of its output.
+
+    Args:
+        network: In float.
+        layers: To look at.
+        ranges: Of the tensors between them.
+        pictures: Normalised, (1, 3, S, S).
+
+    Returns:
+        By name of the layer; infinite where rounding changes nothing.
+    """
+    sums = {layer.name: [0.0, 0.0] for layer in layers}
+
+    def compare(layer: Layer, module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+        assert isinstance(module, nn.Conv2d | nn.Linear)
+        rounded = _apply(module, round_activation(inputs[0], ranges[layer.input]))
+        if layer.kind in MERGED:  # What lies outside of the activation's range never gets out.
+            true, ours = out.clamp(*ranges[layer.output]), rounded.clamp(*ranges[layer.output])
+        else:
+            ours = round_activation(rounded, ranges[layer.raw]) if out.ndim == 4 else rounded
+            true, ours = (functional.leaky_relu(one, layer.slope) for one in (out, ours))
+        sums[layer.name][0] += float(true.square().sum())
+        sums[layer.name][1] += float((true - ours).square().sum())
+
+    hooks = [
+        network.get_submodule(layer.name).register_forward_hook(partial(compare, layer))
+        for layer in layers
+    ]
+    try:
+        with torch.no_grad():
+            for picture in pictures:
+                _run(network, torch.from_numpy(picture))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: decibels(signal, error) for name, (signal, error) in sums.items()}
+
+
+def _apply(module: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:
+    weight = RoundedWeight()(module.weight)
+    if isinstance(module, nn.Linear):
+        return functional.linear(x, weight, module.bias)
+    return functional.conv2d(
+        x, weight, module.bias, module.stride, module.padding, module.dilation, module.groups
+    )
+
+
+def decibels(signal: float, error: float) -> float:
+    """10 log10(signal / error), both sums of squares; infinite without error."""
+    if error <= 0:
+        return float("inf")
+    return 10 * float(torch.tensor(max(signal, 1e-30) / error, dtype=torch.float64).log10())
+
+
+def correct_biases(
+    network: nn.Module,
+    layers: Sequence[Layer],
+    ranges: Ranges,
+    floats: Collection[str],
+    pictures: Sequence[Floats],
+) -> None:
+    """Shift every bias so that each channel's mean is again what it was in float, in place.
+
+    Rounded weights have another sum than the true ones, which moves a channel's mean
+    (arXiv 1906.04721, section 4.2). Layer after layer is corrected in one pass, so that each sees
+    what the corrected ones before it give out.
+
+    Args:
+        network: In float; its biases change.
+        layers: Its layers.
+        ranges: Of the tensors between them.
+        floats: Names of layers that stay in float.
+        pictures: Normalised, (1, 3, S, S).
+    """
+    stacked = _stack(pictures)
+    names = [layer.name for layer in layers]
+    with torch.no_grad(), _watched(network, names) as seen:
+        _run(network, stacked)
+        true = {name: _means(value) for name, value in seen.items()}
+
+    def shift(name: str, module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        assert isinstance(module, nn.Conv2d | nn.Linear)
+        assert module.bias is not None
+        change = true[name] - _means(output)
+        module.bias += change
+        return output + change.view(1, -1, *[1] * (output.ndim - 2))
+
+    hooks = [
+        network.get_submodule(name).register_forward_hook(partial(shift, name))
+        for name in names
+        if network.get_submodule(name).bias is not None
+    ]
+    try:
+        with torch.no_grad(), simulated(network, layers, ranges, floats):
+            _run(network, stacked)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _means(value: Tensor) -> Tensor:
+    return value.mean(dim=(0, *range(2, value.ndim)))
+
+
+def fine_tune(
+    network: nn.Module,
+    teacher: nn.Module,
+    layers: Sequence[Layer],
+    ranges: Ranges,
+    *,
+    floats: Collection[str],
+    finals: Sequence[str],
+    pictures: Sequence[Floats],
+    steps: int = STEPS,
+    seed: int = 0,
+) -> None:
+    """Train a network, in place, to answer in 8 bits as a float network does.
+
+    The teacher's answers need no labels, so photos of the calibration will do; half of them are
+    mirrored at each step.
+
+    Args:
+        network: Student; rounded as in 8 bits while it learns.
+        teacher: In float.
+        layers: Of both.
+        ranges: Of the tensors between layers.
+        floats: Names of layers that stay in float.
+        finals: Names of the layers whose outputs are the answer.
+        pictures: Normalised, (1, 3, S, S).
+        steps: Of 16 pictures each.
+        seed: Of their order.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    with simulated(network, layers, ranges, floats):
+        learning = list(network.parameters())
+        optimiser = torch.optim.Adam(learning, lr=_RATE)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        for _ in range(steps):
+            chosen = torch.randint(len(pictures), (min(_BATCH, len(pictures)),), generator=draw)
+            batch = _stack([pictures[index] for index in chosen.tolist()])
+            if torch.rand(1, generator=draw) < 0.5:
+                batch = batch.flip(-1)
+            with torch.no_grad(), _watched(teacher, finals) as told:
+                _run(teacher, batch)
+            with _watched(network, finals) as said:
+                _run(network, batch)
+            loss = distance(said, told)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+
+
+def distance(said: Mapping[str, Tensor], told: Mapping[str, Tensor]) -> Tensor:
+    """Mean over outputs of the squared error relative to the output's variance."""
+    errors = [
+        functional.mse_loss(said[name], told[name]) / told[name].var().clamp_min(1e-12)
+        for name in told
+    ]
+    return torch.stack(errors).mean()

@@ -1,0 +1,1 @@
+"""Exports in use, without torch."""

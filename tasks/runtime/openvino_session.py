@@ -1,0 +1,84 @@
+"""OpenVINO's files: written from ONNX ones, and run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import InputError
+from tasks.runtime.exported import CARD_KEY, FACTS_KEY
+
+Image = NDArray[np.uint8]
+_NOTES = "mobilenets"
+
+
+class OpenVinoSession:
+    """A graph in OpenVINO, on the CPU, in float32 (by default it would round to bfloat16).
+
+    Args:
+        path: The .xml; the .bin lies beside it.
+        threads: To compute with; None leaves it to the runtime (one per core).
+
+    Raises:
+        InputError: If OpenVINO is not installed, or the file is none of its.
+    """
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        core, model = _read(path)
+        options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+        if threads:
+            options["INFERENCE_NUM_THREADS"] = threads
+        self._model = core.compile_model(model, "CPU", options)
+        self.outputs = [output.get_any_name() for output in model.outputs]
+        first = model.inputs[0].get_partial_shape()[0] if model.inputs else None
+        self.single = first is not None and first.is_static and first.get_length() == 1
+        kept = [[_NOTES, name] for name in (CARD_KEY, FACTS_KEY)]
+        told = {path[1]: model.get_rt_info(path).value for path in kept if model.has_rt_info(path)}
+        self.notes = {name: str(text) for name, text in told.items()}
+
+    def run(self, images: Image) -> list[NDArray[Any]]:
+        """Outputs for photos (N, H, W, 3)."""
+        # A request of its own: what the model keeps of the last one is another thread's too.
+        found = self._model.create_infer_request().infer([images])
+        return [found[k].copy() for k in range(len(self.outputs))]
+
+
+def write_openvino(onnx_file: Path, notes: dict[str, str], file: Path) -> None:
+    """Translate an ONNX file into a .xml and a .bin beside it.
+
+    Args:
+        onnx_file: To read.
+        notes: Texts for the .xml to carry.
+        file: The .xml to write.
+
+    Raises:
+        InputError: If OpenVINO is not installed, or cannot translate the graph.
+    """
+    _, model = _read(onnx_file)
+    for name, text in notes.items():
+        model.set_rt_info(text, [_NOTES, name])
+    _import(onnx_file).save_model(model, str(file), compress_to_fp16=False)
+
+
+def _import(path: Path) -> Any:
+    # At its import it tells its makers so, unless the package that does this is not there.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino
+    except ImportError as error:
+        raise InputError(f"{path}: needs OpenVINO: pip install openvino") from error
+    return openvino
+
+
+def _read(path: Path) -> tuple[Any, Any]:
+    core = _import(path).Core()
+    try:
+        return core, core.read_model(str(path))
+    except Exception as error:  # It has one class for all.
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        reason = (lines[-1] if lines else "")[:200]
+        raise InputError(f"{path}: not a file that OpenVINO reads ({reason})") from error

@@ -1,0 +1,81 @@
+"""Heads in files of their own: which trunk they stand on, and where it lies.
+
+A run of several heads leaves ``model.safetensors`` and ``heads/NAME.safetensors``. A head's file
+names the trunk by a digest, and is completed from the file of the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from datasets.errors import InputError
+from tasks.fitting.spec import WEIGHTS_NAME
+from tasks.weights.card import BODY_PREFIX, Card, load_tensors
+
+HEADS_FOLDER = "heads"
+# Counts batches; no network reads it.
+_COUNTER = "num_batches_tracked"
+
+
+def trunk_digest(state: Mapping[str, Tensor], own: Collection[str]) -> str:
+    """SHA-256 of what a head uses of a trunk: its convolutions, and the norms that it has not.
+
+    Args:
+        state: Tensors with those of the trunk among them.
+        own: Names of the head's tensors; norms of its own are named as the trunk's.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        if name.startswith(BODY_PREFIX) and name not in own and not name.endswith(_COUNTER):
+            tensor = state[name].detach().cpu().contiguous()
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def refuse_other_trunk(
+    state: Mapping[str, Tensor], own: Collection[str], card: Card, *, head: Path, trunk: Path
+) -> None:
+    """Check that a head was trained on a trunk.
+
+    Args:
+        state: Tensors with those of the trunk among them.
+        own: Names of the head's tensors.
+        card: Of the head.
+        head: Its file.
+        trunk: The trunk's.
+
+    Raises:
+        InputError: If it was trained on another, naming both.
+    """
+    found = trunk_digest(state, own)
+    if found != card.trunk:
+        raise InputError(
+            f"{head}: the head was trained on trunk {card.trunk[:12]}, but {trunk} has "
+            f"{found[:12]}: on another trunk it answers nonsense; train it there, by "
+            "tools/train_multi.py --add NAME=DATA"
+        )
+
+
+def with_trunk(state: dict[str, Tensor], card: Card, path: Path) -> dict[str, Tensor]:
+    """A head's tensors with those of its trunk, from the run that its file lies in.
+
+    Raises:
+        InputError: If the trunk is not there, or is another one.
+    """
+    file = path.resolve().parent.parent / WEIGHTS_NAME
+    if path.parent.name != HEADS_FOLDER or not file.exists():
+        raise InputError(
+            f"{path}: a head without its trunk: keep it in the folder {HEADS_FOLDER}/ beside the "
+            f"{WEIGHTS_NAME} of its run, or attach it by tools/train_multi.py --weights TRUNK "
+            f"--add NAME={path}"
+        )
+    there, _ = load_tensors(file)
+    refuse_other_trunk(there, state, card, head=path, trunk=file)
+    trunk = {name: tensor for name, tensor in there.items() if name.startswith(BODY_PREFIX)}
+    return {**trunk, **state}

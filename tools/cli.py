@@ -1,0 +1,115 @@
+"""What every tool shares: flags, exit status, and where output goes.
+
+Results go to standard output: tables for people, one JSON object with ``--json``. Progress and
+warnings go to standard error. Exit status: 0 done, 2 bad input, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+from configs.common import Common
+from datasets.errors import InputError
+
+Config = TypeVar("Config")
+DONE, FAULT, BAD_INPUT = 0, 1, 2
+
+
+def parse(cls: type[Config], default: Config | None = None) -> Config:
+    """Read the command line into a configuration; a typo names the nearest flag."""
+    config = (tyro.conf.OmitArgPrefixes,)
+    if default is None:
+        return tyro.cli(cls, config=config)
+    return tyro.cli(cls, default=default, config=config)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a tool and turn what it raises into a message and an exit status."""
+    try:
+        main()
+    except BrokenPipeError:  # The reader of a pipe has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(DONE)
+    except KeyboardInterrupt:
+        _stop("interrupted", FAULT)
+    except Exception as error:
+        status, text = explain(error)
+        if not text:
+            traceback.print_exc()
+        _stop(text or f"internal fault: {type(error).__name__}: {error}", status)
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """Exit status and message of an error; no message if it is a fault of the program."""
+    name = type(error).__name__
+    if isinstance(error, InputError):
+        return BAD_INPUT, str(error)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        text = f"{where}{error.strerror or error}"
+        is_input = isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError)
+        return (BAD_INPUT if is_input or isinstance(error, IsADirectoryError) else FAULT), text
+    if name in ("InterruptedRun", "FloatingPointError"):
+        return FAULT, str(error)
+    return FAULT, ""
+
+
+def _stop(text: str, status: int) -> None:
+    print(f"{'error: ' if status else ''}{text}", file=sys.stderr)
+    sys.exit(status)
+
+
+def shown_command() -> str:
+    """The command line as typed, from the tool's name on."""
+    return " ".join([f"tools/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+
+
+def say(text: str) -> None:
+    """Tell the user something that is not the result; only the first process speaks."""
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(text, file=sys.stderr, flush=True)
+
+
+def result(common: Common, data: dict[str, Any], text: str) -> None:
+    """Print the result, in the form that was asked for."""
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(json.dumps(data) if common.json else text, flush=True)
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write a result to a file."""
+    from tasks.weights.atomic_write import write_text
+
+    write_text(path, json.dumps(data, indent=1))
+
+
+def prepare(common: Common) -> str:
+    """Set threads and seed; return the device to compute on.
+
+    Raises:
+        InputError: If the device is not there.
+    """
+    import cv2
+    import torch
+
+    from tasks.fitting.engine import choose_device
+
+    if common.threads:
+        torch.set_num_threads(common.threads)
+    # OpenCV's own threads would fight with torch's; pictures are decoded side by side instead.
+    cv2.setNumThreads(0)
+    torch.manual_seed(common.seed)
+    return choose_device(common.device)
+
+
+def choose_workers(workers: int) -> int:
+    """Loader processes: as asked, or half the cores up to 8."""
+    return workers if workers >= 0 else max(1, min(8, (os.cpu_count() or 2) // 2))

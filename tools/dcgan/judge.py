@@ -1,0 +1,120 @@
+"""Classifiers of an experiment, trained in folders of its run; and the judge of a GAN."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from configs.classification import TrainCls
+from configs.gan import TrainGan
+from datasets.labels.structure import LabelledData
+from tasks.classification.load import load_classifier
+from tasks.dcgan.features import FeatureNet, Judge
+from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
+from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch
+from tools import cli
+from tools.classification.recipe import fit_classifier, make_model, report_run
+from tools.dcgan.data import Pictures
+from tools.flows.run_folder import save_config
+from tools.flows.teacher_targets import open_teaching
+
+FEATURES_FOLDER = "features"
+
+
+def train_once(
+    run: TrainCls,
+    train: LabelledData,
+    val: LabelledData,
+    path: Path,
+    *,
+    folder: Path,
+    outer: Path,
+    device: str,
+) -> dict[str, Any]:
+    """Train a classifier in its folder, unless that was done; go on where it was interrupted.
+
+    Args:
+        run: What to train.
+        train: On what.
+        val: To evaluate on.
+        path: Of the data, for its card.
+        folder: Of this classifier.
+        outer: Of the run that it belongs to, by which all is resumed.
+        device: To compute on.
+
+    Returns:
+        What its ``report.json`` holds.
+
+    Raises:
+        InterruptedRun: If a signal stopped it, after saving.
+    """
+    if (folder / REPORT_NAME).exists():
+        report: dict[str, Any] = json.loads((folder / REPORT_NAME).read_text())
+        return report
+    watch = Stopwatch()
+    begun = (folder / LAST_NAME).exists()
+    run = replace(run, resume=folder if begun else None)
+    teaching = open_teaching(run, train, device)
+    model, card = make_model(run, train, path, teaching)
+    save_config(run, folder)
+    try:
+        fit_classifier(
+            run,
+            model,
+            card,
+            train,
+            val,
+            folder=folder,
+            device=device,
+            watch=watch,
+            teaching=teaching,
+        )
+    except InterruptedRun:
+        raise InterruptedRun(
+            f"stopped and saved to {folder / LAST_NAME}; go on with --resume {outer}"
+        ) from None
+    return report_run(run, val, path, folder=folder, device=device, watch=watch)[0]
+
+
+def make_judge(
+    config: TrainGan,
+    train: LabelledData,
+    val: LabelledData,
+    path: Path,
+    pictures: Pictures,
+    *,
+    folder: Path,
+    device: str,
+) -> tuple[Judge, str]:
+    """What pictures are scored by, and a sentence on it.
+
+    Args:
+        config: Names the classifier, or tells how to train one.
+        train: Real photos to train one on.
+        val: To evaluate it on.
+        path: Of the data.
+        pictures: The photos that generated pictures are compared with.
+        folder: Of the run.
+        device: To compute on.
+
+    Raises:
+        InputError: If ``--features`` names no classifier.
+        InterruptedRun: If a signal stopped its training, after saving.
+    """
+    source = config.features
+    if source is None:
+        source = folder / FEATURES_FOLDER
+        epochs, augment = config.classifier.cls_epochs, config.classifier.standard
+        run = config.train_cls(augment, epochs=epochs, seed=config.common.seed)
+        cli.say(f"the classifier to score pictures by: {source}")
+        train_once(run, train, val, path, folder=source, outer=folder, device=device)
+    classifier, card = load_classifier(source)
+    top1 = card.metrics.get("top1")
+    known = "" if top1 is None else f", top-1 {top1:.3f} where it was evaluated"
+    trained = "as --features names it" if config.features else "trained on the real photos"
+    net = FeatureNet(classifier, str(source), device)
+    judge = Judge(net, net.of_all(pictures.pixels), pictures.data.labels)
+    text = f"{source}, {judge.real.shape[1]} numbers a picture; {trained}{known}"
+    return judge, text

@@ -1,1 +1,0 @@
-"""Exports, in float and 8 bits: made, compared, scored."""

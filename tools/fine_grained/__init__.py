@@ -1,0 +1,1 @@
+"""Fine-grained classification: noisy web photos first, then the data."""

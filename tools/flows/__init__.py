@@ -1,0 +1,1 @@
+"""What the commands do, each flow written once for all applications."""

@@ -1,0 +1,284 @@
+"""From a float export to one that computes in 8 bits, measured before it is written."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto
+from torch import nn
+
+from backbone.layers import fold_batchnorm
+from configs.deploy import Export
+from datasets.errors import InputError
+from datasets.images import Image, find_images, read_image
+from tasks.export.onnx_file import write_facts
+from tasks.int8.layer_report import describe_layers, layer_errors
+from tasks.int8.network import Floats, Runner, cut_preparation, find_layers
+from tasks.int8.remedies import Pictures, Search, State, Step
+from tasks.weights.atomic_write import replacing
+from tools import cli
+from tools.flows.scoring import Scorer, open_scorer
+from tools.flows.source import Source
+
+_FEWEST, _MOST = 8, 256
+# Of prepared pictures in memory.
+_BYTES = 2**28
+# Every fourth photo is held back to compare the answers on.
+_HELD = 4
+
+
+@dataclass
+class Scores:
+    """What the labelled photos say, in points of 100; all None without them.
+
+    Attributes:
+        metric: That is measured.
+        original: Of the float export.
+        tensor: Of naive quantisation with a scale per tensor.
+        channel: The same with a scale per channel.
+        ours: Of what is written.
+    """
+
+    metric: str | None = None
+    original: float | None = None
+    tensor: float | None = None
+    channel: float | None = None
+    ours: float | None = None
+
+    @property
+    def drop(self) -> float:
+        """Points that are lost; 0 where nothing was measured."""
+        if self.original is None or self.ours is None:
+            return 0.0
+        return self.original - self.ours
+
+
+def write_int8(args: Export, source: Source, float_file: Path) -> tuple[dict[str, Any], str]:
+    """Bring a float export to 8 bits and write it, with a report (.json) beside it.
+
+    Args:
+        args: Flags.
+        source: The model that was exported.
+        float_file: Its checked float export.
+
+    Returns:
+        The result for programs and for people.
+
+    Raises:
+        InputError: If photos or model do not do, or more than ``--max-drop`` is lost.
+    """
+    started = time.perf_counter()
+    network = _network_of(source)
+    scorer = None if args.labelled is None else open_scorer(args, source)
+    model = onnx.load(str(float_file))
+    pictures = calibration_pictures(args, model, network)
+    cli.say(
+        f"measuring on {len(pictures.fit)} photos of {args.calibrate}, comparing on "
+        f"{len(pictures.held)} others"
+    )
+    search = Search.begin(model, network, pictures, cli.say)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = _Bench(args, scorer, source.facts(), Path(folder))
+        scores = bench.run(search, float_file)
+    _refuse_drop(args, scores, search.steps)
+    rows = layer_errors(search.truth, search.chosen, pictures.held)
+    out = args.out_file()
+    _write(search.chosen, _facts(source, scores, search), out)
+    result = {
+        "file": str(out),
+        "target": args.target,
+        "task": source.task,
+        "precision": "int8",
+        "bytes": out.stat().st_size,
+        "float_bytes": float_file.stat().st_size,
+        "photos": {"measured": len(pictures.fit), "compared": len(pictures.held)},
+        "scores": {**asdict(scores), "drop": scores.drop} if scores.metric else None,
+        "remedies": [asdict(step) for step in search.steps],
+        "floats": list(search.chosen.floats),
+        "layers": [row.to_json() for row in rows],
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    report = out.with_suffix(".json")
+    cli.write_json(report, result)
+    return result, f"{_describe(result, scores)}\n{describe_layers(rows)}\n  all of it: {report}"
+
+
+def _network_of(source: Source) -> nn.Module:
+    """The network in PyTorch, taking normalised pictures.
+
+    Raises:
+        InputError: If it is of two stages.
+    """
+    stages: tuple[str, ...] = getattr(source.model, "networks", ("raw",))
+    if stages != ("raw",):
+        raise InputError(
+            f"{source.file}: --int8 is for networks of one stage; this one chooses regions "
+            f"between its {len(stages)}. Export it without --int8"
+        )
+    network = fold_batchnorm(source.model)
+    network.register_module("normalize", nn.Identity())
+    return network
+
+
+def calibration_pictures(args: Export, model: ModelProto, network: nn.Module) -> Pictures:
+    """Read the photos of ``--calibrate`` and prepare them as the export does.
+
+    Args:
+        args: Flags.
+        model: Float export.
+        network: That it holds.
+
+    Raises:
+        InputError: If the folder is missing or holds too few photos that can be read.
+    """
+    assert args.calibrate is not None
+    path = args.calibrate
+    if not path.exists():
+        raise InputError(f"--calibrate {path}: no such folder")
+    files = find_images(path) if path.is_dir() else []
+    if len(files) < _FEWEST:
+        raise InputError(
+            f"--calibrate {path}: {len(files)} photos there; {_FEWEST} or more are needed, 100 to "
+            "500 are good"
+        )
+    layers = find_layers(model, network)
+    prepare = Runner(cut_preparation(model, layers), [layers[0].input])
+    chosen = [files[k] for k in np.linspace(0, len(files) - 1, _MOST).round().astype(int)]
+    found: list[Floats] = []
+    failures: list[str] = []
+    for outputs in prepare(_photos(sorted(set(chosen)), failures)):
+        (picture,) = outputs.values()
+        found.append(picture)
+        if picture.nbytes * (len(found) + 1) > _BYTES:
+            break
+    for failure in failures:
+        cli.say(f"warning: left out: {failure}")
+    if len(found) < _FEWEST:
+        raise InputError(
+            f"--calibrate {path}: {len(found)} photos can be read, {_FEWEST} or more are needed; "
+            f"the first that cannot: {failures[0]}"
+        )
+    held = found[_HELD - 1 :: _HELD]
+    return Pictures([one for k, one in enumerate(found) if k % _HELD != _HELD - 1], held)
+
+
+def _photos(files: list[Path], failures: list[str]) -> Iterator[Image]:
+    """Each readable photo, (1, H, W, 3), in an order that mixes the folders."""
+    for k in np.random.default_rng(0).permutation(len(files)):
+        try:
+            photo = read_image(files[k], upright=True)
+        except ValueError as error:
+            failures.append(str(error))
+            continue
+        yield photo[None]
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """Runs the search and has labelled photos judge what it finds."""
+
+    args: Export
+    scorer: Scorer | None
+    facts: dict[str, Any]
+    folder: Path
+
+    def run(self, search: Search, float_file: Path) -> Scores:
+        """Naive first, then remedies; the dear ones only where the others do not do."""
+        scores = Scores()
+        tensor, channel = search.naive()
+        search.cheap()
+        if self.scorer is None:
+            return scores
+        scores.metric = self.scorer.metric
+        scores.original = self._tell("float", self.scorer.score(float_file))
+        scores.tensor = self._score("naive, a scale per tensor", tensor)
+        scores.channel = self._score("naive, a scale per channel", channel)
+        scores.ours = self._score("with the remedies kept", search.chosen)
+        if scores.drop > self.args.max_drop >= scores.original - scores.channel:
+            cli.say("the naive network with a scale per channel keeps to --max-drop: it is taken")
+            search.take_naive(channel)
+            scores.ours = scores.channel
+        if scores.drop > self.args.max_drop and search.leave_in_float():
+            scores.ours = self._score("with layers in float", search.chosen)
+        if scores.drop > self.args.max_drop and search.tune(self.args.common.seed):
+            scores.ours = self._score("after fine-tuning", search.chosen)
+        return scores
+
+    def _score(self, name: str, state: State) -> float:
+        assert self.scorer is not None
+        file = self.folder / "candidate.onnx"
+        _write(state, {**self.facts, "precision": "int8"}, file)
+        return self._tell(name, self.scorer.score(file))
+
+    def _tell(self, name: str, points: float) -> float:
+        assert self.scorer is not None
+        cli.say(f"{self.scorer.metric} on {self.args.labelled}: {name} {points:.1f}")
+        return points
+
+
+def _write(state: State, facts: dict[str, Any], out: Path) -> None:
+    with replacing(out) as temporary:
+        onnx.save(state.quantised(), str(temporary))
+        write_facts(temporary, facts)
+
+
+def _facts(source: Source, scores: Scores, search: Search) -> dict[str, Any]:
+    """What the file tells of itself beside the card."""
+    facts = {**source.facts(), "precision": "int8"}
+    return {
+        **facts,
+        "int8": {
+            "scores": asdict(scores) if scores.metric else None,
+            "sqnr": round(search.best, 2),
+            "remedies": [step.name for step in search.steps if step.kept],
+            "floats": list(search.chosen.floats),
+        },
+    }
+
+
+def _refuse_drop(args: Export, scores: Scores, steps: list[Step]) -> None:
+    """Refuse a file that loses too much.
+
+    Raises:
+        InputError: With all figures.
+    """
+    if scores.drop <= args.max_drop:
+        return
+    tried = ", ".join(step.name for step in steps if not step.name.startswith("naive"))
+    raise InputError(
+        f"{args.out_file()}: not written: in 8 bits {scores.metric} falls from "
+        f"{scores.original:.1f} to {scores.ours:.1f}, by {scores.drop:.1f} points; --max-drop "
+        f"allows {args.max_drop:g} (naive: {scores.tensor:.1f} with a scale per tensor, "
+        f"{scores.channel:.1f} with one per channel). Tried: {tried}. More photos in --calibrate, "
+        "closer to those in --labelled, may help"
+    )
+
+
+def _describe(result: dict[str, Any], scores: Scores) -> str:
+    lines = [
+        f"{result['file']}: {result['task']}, int8, {result['bytes'] / 1e6:.2f} MB (float "
+        f"{result['float_bytes'] / 1e6:.2f}), in {result['seconds']:.0f} s"
+    ]
+    if scores.metric is None:
+        lines.append(
+            "  not measured on labelled photos (--labelled PATH does): the answers are compared "
+            "with the float export's, on photos held back from --calibrate"
+        )
+    else:
+        lines.append(
+            f"  {scores.metric}: float {scores.original:.1f}, int8 {scores.ours:.1f} (naive: a "
+            f"scale per tensor {scores.tensor:.1f}, per channel {scores.channel:.1f})"
+        )
+    lines.append(f"  {'answers against the float export':<58} {'SQNR':>7}  agree")
+    for step in result["remedies"]:
+        agree = "" if step["agreement"] is None else f"{step['agreement']:5.1f} %"
+        kept = " kept" if step["kept"] and not step["name"].startswith("naive") else ""
+        lines.append(f"  {step['name']:<58} {step['sqnr']:4.1f} dB {agree:>7}{kept}")
+    return "\n".join(lines)

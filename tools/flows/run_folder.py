@@ -1,0 +1,105 @@
+"""What every training tool shares: run folders, and going on with one."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from configs.common import Common
+from configs.io import from_json, to_json
+from datasets.errors import InputError
+from tasks.fitting.spec import WEIGHTS_NAME
+
+Config = TypeVar("Config")
+CONFIG_NAME = "config.json"
+# Flags that a resumed run may be given anew: how it computes, and how this process prints.
+_COMPUTING = ("threads", "device")
+_CHANGEABLE = ("--resume", "--workers", "--json", *(f"--{name}" for name in _COMPUTING))
+
+
+def resumed(config: Config, folder: Path) -> Config:
+    """The configuration of the run in a folder, with the new flags that may be given.
+
+    What is not given stays as it was: another number of threads adds up in another order, and
+    another device rounds otherwise, so the run would not end bit for bit as it would have.
+
+    Raises:
+        InputError: If it is no run folder, or another flag was given.
+    """
+    file = folder / CONFIG_NAME
+    if not file.exists():
+        raise InputError(f"--resume {folder}: no {CONFIG_NAME} there; is it a run folder?")
+    saved = from_json(type(config), json.loads(file.read_text()))
+    given = [a.split("=")[0] for a in sys.argv[1:] if a.startswith("--")]
+    changed = [flag for flag in given if flag not in _CHANGEABLE]
+    if changed:
+        raise InputError(
+            f"{changed[0]} cannot be changed on resume: the run goes on as it was configured"
+        )
+    new: Any = config
+    old: Any = saved
+    anew = {name: getattr(new.common, name) for name in _COMPUTING if f"--{name}" in given}
+    common = replace(old.common, **anew, out=folder, json=new.common.json)
+    workers = new.workers if "--workers" in given else old.workers
+    return replace(old, resume=folder, workers=workers, common=common)  # type: ignore[no-any-return]
+
+
+def save_config(config: Any, folder: Path) -> None:
+    """Write the configuration that :func:`resumed` reads.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    from tasks.weights.atomic_write import write_text
+
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = replace(config, resume=None, common=replace(config.common, out=folder))
+    write_text(folder / CONFIG_NAME, json.dumps(to_json(saved), indent=1))
+
+
+def new_run_folder(common: Common, preset: str) -> Path:
+    """``--out``, or ``runs/<preset>/<time>``.
+
+    Raises:
+        InputError: If ``--out`` holds a run already, or is not given to one process of several.
+    """
+    if common.out is None and int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise InputError(
+            "--out is needed with several processes, each of which would name a new folder by its "
+            "own clock: add --out FOLDER, or go on with a run by --resume FOLDER"
+        )
+    if common.out is None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        folder = Path("runs") / preset / stamp
+        while folder.exists():
+            folder = folder.with_name(f"{folder.name}+")
+        return folder
+    if is_first() and (common.out / CONFIG_NAME).exists():
+        raise InputError(
+            f"--out {common.out}: holds a run already; choose another folder, or go on with it "
+            f"by --resume {common.out}"
+        )
+    return common.out
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes files."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def evaluation_folder(common: Common, weights: Path, data: Path) -> Path:
+    """``--out``, or ``evaluations/<weights>-<data>``.
+
+    Raises:
+        InputError: If ``--out`` holds a run, whose own report would be lost.
+    """
+    of = weights.parent if weights.name == WEIGHTS_NAME else weights
+    folder = common.out or Path("evaluations") / f"{of.name}-{data.name}"
+    if (folder / CONFIG_NAME).exists():
+        raise InputError(f"--out {folder}: holds a run, whose own report would be lost")
+    return folder

@@ -1,0 +1,352 @@
+"""The geolocation tools' data: from a path to photos with positions, cells and loaders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.geolocation import TrainGeo
+from configs.training import PhotoTraining
+from datasets.builtin.places import draw_places
+from datasets.errors import InputError
+from datasets.labels.augmentation import LabelTransform
+from datasets.labels.structure import LabelledData
+from datasets.labels.torch_set import LabelledSet, label_loader
+from datasets.loader import ResumableLoader
+from datasets.perceptual_hash import hash_files, near
+from datasets.positions.checking import examine_places
+from datasets.positions.columns import read_positions
+from datasets.positions.opening import GeoData, LeftOut, part_by_author, read_places
+from datasets.spec import Split
+from datasets.splitting import HOLD_OUT
+from datasets.text import read_text
+from datasets.types import ClassMap, LabelBatch
+from tasks.fitting.engine import rank_and_world
+from tasks.geolocation.atlas import Atlas
+from tasks.geolocation.evaluator import GeoEvaluator
+from tasks.geolocation.nearest import nearest_km
+from tasks.geolocation.partition import Partition, is_cells, read_cells, split_adaptively
+from tasks.geolocation.spec import DecodeSpec, PartitionSpec
+from tasks.geolocation.sphere import distance_km
+from tasks.weights.card import Card
+from tools import cli
+from tools.classification import data as photos
+from tools.classification.data import Loader
+
+PLACES = Path("data")
+# Photos that look alike and lie this near are taken for copies.
+COPY_KM = 1.0
+# Distances within which training photos near photos to evaluate on are counted.
+_TOLD_KM = (0.1, 1.0, 25.0)
+# Photos that are enough to choose weights on, with a standard error of a point or less.
+_TO_CHOOSE = 5000
+_NO_CLASSES = ClassMap((0,), ("photo",))
+Notes = list[tuple[str, str]]
+
+
+def data_or_drawn(path: Path | None, seed: int) -> Path:
+    """The user's data, or the built-in places, drawn where they are not there yet."""
+    if path is not None:
+        return path
+    places = PLACES / f"places-{seed}"
+    cli.say(f"no --data given: using built-in places ({places})")
+    return draw_places(places, seed=seed)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a geolocator is trained and measured on.
+
+    Attributes:
+        train: To train on, without leaks.
+        chosen: That choose the weights and fit the temperature; ``val`` unless ``--val`` is given.
+        val: To evaluate on.
+        notes: Facts for the report.
+    """
+
+    train: GeoData
+    chosen: GeoData
+    val: GeoData
+    notes: Notes
+
+
+def open_parts(config: TrainGeo, path: Path) -> Parts:
+    """Open what a configuration trains on and what it evaluates on, and look for leaks.
+
+    Raises:
+        InputError: If the data cannot be used.
+    """
+    apart = config.val is not None
+    train = open_sound(path, "train", whole=apart)
+    val = open_sound(config.val or path, "val", whole=apart)
+    kept, notes = without_leaks(train, val, config.copy_bits, config.gap_km)
+    chosen, said = val, "the photos that are evaluated on: figures are a little too good"
+    if apart:
+        kept, chosen = hold_out(kept)
+        authors = len(np.unique(chosen.authors))
+        said = f"{len(chosen)} photos of {authors} authors held out of {path}, not on --val"
+    notes = [
+        ("weights chosen and temperature fitted on", said),
+        ("leaks by distance", leaks_by_distance(train, kept, val)),
+        *notes,
+    ]
+    for name, text in notes:
+        cli.say(f"{name}: {text}")
+    return Parts(kept, chosen, val, notes)
+
+
+def open_both(config: TrainGeo, path: Path) -> tuple[GeoData, GeoData, Notes]:
+    """As :func:`open_parts` where nothing is evaluated on but photos held out of the data.
+
+    Returns:
+        Training photos without leaks, validation photos, and facts for the report.
+
+    Raises:
+        InputError: If the data cannot be used.
+    """
+    assert config.val is None, "--val needs photos apart to choose weights on"
+    parts = open_parts(config, path)
+    return parts.train, parts.val, parts.notes
+
+
+def hold_out(data: GeoData) -> tuple[GeoData, GeoData]:
+    """Photos to train on, and photos to choose weights on: nothing is chosen on a benchmark.
+
+    A fifth of the authors is held out, or so many that they have about 5,000 photos; of photos by
+    one author, as many photos.
+
+    Raises:
+        InputError: If there is one photo.
+    """
+    alone = len(np.unique(data.authors)) == 1
+    known = replace(data, authors=data.files) if alone else data
+    share = min(HOLD_OUT, _TO_CHOOSE / len(data))
+    train, chosen = (part_by_author(known, part, share) for part in ("train", "val"))
+    if alone:
+        train, chosen = (
+            replace(part, authors=np.full(len(part), data.authors[0])) for part in (train, chosen)
+        )
+    return train, chosen
+
+
+def open_sound(path: Path, split: Split, *, whole: bool = False) -> GeoData:
+    """Open a split, have the data doctor look at it, and say what is in it.
+
+    Raises:
+        InputError: If the data cannot be used, or the doctor refuses them.
+    """
+    left_out: list[LeftOut] = []
+    data, lone = read_places(path, split, left_out)
+    if lone and len(data) and not whole:
+        data = part_by_author(data, split)
+    checkup = examine_places(data, left_out=left_out)
+    try:
+        checkup.raise_if_refused()
+    except ValueError as error:
+        raise InputError(f"{split} data: {error}") from error
+    told = checkup.lines(5) if checkup.findings else []
+    cli.say("\n".join((f"{split} data: {describe(checkup.data)}", *told)))
+    return checkup.data
+
+
+def describe(data: GeoData) -> str:
+    """One line on a split."""
+    text = f"{data.root}: {len(data)} photos of {len(np.unique(data.authors))} authors"
+    left_out = ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
+    return f"{text} ({data.format})" + (f"; left out: {left_out}" if left_out else "")
+
+
+def without_leaks(train: GeoData, val: GeoData, bits: int, gap_km: float) -> tuple[GeoData, Notes]:
+    """Leave out training photos that tell the answers to validation photos.
+
+    Args:
+        train: To train on.
+        val: To evaluate on.
+        bits: Most bits in which the hashes of copies differ; below 0, nobody looks.
+        gap_km: Training photos nearer than this to a validation photo are left out.
+
+    Returns:
+        What is left to train on, and facts for the report.
+
+    Raises:
+        InputError: If nothing is left.
+    """
+    notes: Notes = []
+    keep = np.ones(len(train), np.bool_)
+    if bits >= 0:
+        copies, text = _copies(train, val, bits)
+        keep[copies] = False
+        notes.append(("leaks by looks", text))
+    if gap_km > 0:
+        close = nearest_km(train.lat, train.lng, val.lat, val.lng) <= gap_km
+        notes.append(("gap", f"{(keep & close).sum()} more left out, within {gap_km:g} km"))
+        keep &= ~close
+    if not keep.any():
+        raise InputError(f"{train.root}: every photo is a copy of, or near, one to evaluate on")
+    return train.select(keep, "copies of, or near, photos to evaluate on"), notes
+
+
+def leaks_by_distance(train: GeoData, kept: GeoData, val: GeoData) -> str:
+    """How many photos to evaluate on lie near one to train on, and authors of both parts.
+
+    Args:
+        train: All that could have been trained on.
+        kept: What is trained on.
+        val: To evaluate on.
+    """
+    both = np.intersect1d(kept.authors, val.authors)
+    text = f"{len(both)} authors in both parts; of the photos to evaluate on {_near(kept, val)}"
+    if len(kept) == len(train):
+        return f"{text} of one to train on"
+    return f"{text} of one that is trained on; before photos were left out {_near(train, val)}"
+
+
+def _near(train: GeoData, val: GeoData) -> str:
+    """Shares of the photos to evaluate on that lie near one to train on."""
+    away = nearest_km(val.lat, val.lng, train.lat, train.lng)
+    return ", ".join(f"{(away <= km).mean():.1%} within {km:g} km" for km in _TOLD_KM)
+
+
+def _copies(train: GeoData, val: GeoData, bits: int) -> tuple[NDArray[np.int64], str]:
+    """Training photos (K,) that look like a validation photo near them, and a fact."""
+    ours, _ = hash_files(train.files.tolist(), "hashing photos to train on")
+    theirs, _ = hash_files(val.files.tolist(), "hashing photos to evaluate on")
+    pairs = near(ours, theirs, bits)
+    mine, other = pairs.T
+    km = distance_km(train.lat[mine], train.lng[mine], val.lat[other], val.lng[other])
+    copies = np.unique(mine[km <= COPY_KM])
+    far = len(np.unique(mine[km > COPY_KM]))
+    return copies, (
+        f"{len(copies)} photos look like one to evaluate on (hashes within {bits} bits) and lie "
+        f"within {COPY_KM:g} km of it: left out; {far} look like one that is farther away: kept"
+    )
+
+
+def make_atlas(paths: tuple[Path, ...], spec: PartitionSpec, data: GeoData) -> Atlas:
+    """The partitions that a model will answer in.
+
+    Args:
+        paths: Lists of cells, or one source of positions; none for the data's own.
+        spec: How to divide positions.
+        data: Training photos.
+
+    Raises:
+        InputError: If there are too few positions, or fewer than two cells.
+    """
+    listed = [read_if_cells(path) for path in paths]
+    partitions = [partition for partition in listed if partition is not None]
+    if not partitions:
+        if len(paths) > 1:
+            raise InputError(f"--cells {paths[0]}: is no list of cells; name one set of positions")
+        lat, lng = read_positions(paths[0]) if paths else (data.lat, data.lng)
+        most, least = spec.resolve(len(lat))
+        partitions = [split_adaptively(lat, lng, most=above, least=least) for above in most]
+    elif len(partitions) < len(paths):
+        raise InputError(f"--cells: {paths[listed.index(None)]} is no list of cells")
+    atlas = Atlas(tuple(partitions))
+    if len(atlas.fine) < 2:
+        raise InputError(
+            f"the partition has {len(atlas.fine)} cell: nothing to choose from; lower "
+            "--split-above, or name more photos"
+        )
+    return atlas
+
+
+def read_if_cells(path: Path) -> Partition | None:
+    """The partition of a list of cells; None if a path is something else."""
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        head = "".join(line for line, _ in zip(lines, range(5), strict=False))
+    return read_cells(path, read_text(path)) if is_cells(head) else None
+
+
+def in_cells(data: GeoData, atlas: Atlas) -> GeoData:
+    """The photos that lie in a cell of the finest partition: the others teach nothing.
+
+    Raises:
+        InputError: If none does.
+    """
+    inside = atlas.fine.columns_at(data.lat, data.lng) >= 0
+    if not inside.any():
+        raise InputError(f"{data.root}: no photo lies in any of the {len(atlas.fine)} cells")
+    return data.select(inside, "in no cell")
+
+
+def as_labelled(data: GeoData, classes: ClassMap = _NO_CLASSES) -> LabelledData:
+    """As loaders take photos; positions are looked up by index, so there are no labels.
+
+    Args:
+        data: Photos.
+        classes: What a teacher's answers are of, where they are stored.
+    """
+    return LabelledData(
+        format=data.format,
+        root=data.root if data.root.is_dir() else data.root.parent,
+        files=data.files,
+        labels=np.zeros(len(data), np.int64),
+        classes=classes,
+    )
+
+
+@dataclass(frozen=True)
+class Places:
+    """A split, ready to be scored.
+
+    Attributes:
+        data: What a report looks up of a photo.
+        loader: Of all of it, in order.
+        evaluator: That knows the positions.
+    """
+
+    data: GeoData
+    loader: ResumableLoader[LabelBatch]
+    evaluator: GeoEvaluator
+
+
+def make_places(
+    data: GeoData,
+    atlas: Atlas,
+    card: Card,
+    spec: DecodeSpec,
+    *,
+    temperature: float,
+    batch_size: int,
+    workers: int,
+    cache: bool = False,
+    alone: bool = False,
+) -> Places:
+    """Loader and evaluator of a split for a model, prepared as its card says.
+
+    Args:
+        data: Of the split.
+        atlas: Of the model.
+        card: Of the model.
+        spec: How it answers.
+        temperature: That its logits are divided by.
+        batch_size: Photos per pass.
+        workers: Loader processes.
+        cache: Keep decoded photos in memory.
+        alone: This process scores all of it, whatever others do; else it takes its share.
+    """
+    seen = card.flavour.input
+    transform = LabelTransform(seen.size, "none", crop=seen.crop, interpolation=seen.interpolation)
+    rank, world = (0, 1) if alone else rank_and_world()
+    loader = label_loader(
+        LabelledSet(as_labelled(data), transform, cache=cache),
+        batch_size=batch_size,
+        train=False,
+        workers=workers,
+        rank=rank,
+        world=world,
+    )
+    evaluator = GeoEvaluator(data.lat, data.lng, atlas.fine, spec, temperature)
+    return Places(data, loader, evaluator)
+
+
+def training_loader(config: PhotoTraining, data: GeoData, workers: int) -> Loader:
+    """This process's share of the augmented pictures of each epoch, in whole batches."""
+    return photos.training_loader(config, as_labelled(data), workers)

@@ -1,0 +1,336 @@
+"""A run of several heads on one trunk, from the configuration to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from configs.multitask import DEMO_HEADS, TrainMulti
+from datasets.errors import InputError
+from datasets.task_mix import InTurn, TaskMix
+from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
+from tasks.fitting.engine import rank_and_world
+from tasks.fitting.history import METRICS_NAME, read_metrics
+from tasks.fitting.spec import WEIGHTS_NAME
+from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch
+from tasks.multitask.balance import Balance
+from tasks.multitask.cost import count_params, pass_costs
+from tasks.multitask.load import as_stored, build_stored, load_multi
+from tasks.multitask.model import HeadModel, MultiTaskNet
+from tasks.multitask.report import HeadRow, ReportData, format_report, write_report
+from tasks.multitask.spec import HEADS, TASK
+from tasks.multitask.stored import Stored, multi_card, read_stored
+from tasks.multitask.task import MultiTask
+from tasks.weights.card import Card, read_card
+from tasks.weights.head_files import HEADS_FOLDER
+from tools import cli
+from tools.flows.fitting import fit_and_keep
+from tools.flows.run_folder import is_first, new_run_folder, save_config
+from tools.multitask.heads import OpenedHead, open_head
+
+# Within a run folder: each head's own report, and with --compare the runs of single heads.
+REPORTS, ALONE = "reports", "alone"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which heads a run trains, and which it takes as they are.
+
+    Attributes:
+        stored: Trunk and heads to start from; None where only a body is, or nothing.
+        wanted: Heads to train, with the path of their data, or None for built-in pictures.
+    """
+
+    stored: Stored | None
+    wanted: dict[str, Path | None]
+
+    @property
+    def kept(self) -> list[str]:
+        """Heads that stay as they are."""
+        there = {} if self.stored is None else self.stored.heads
+        return [name for name in there if name not in self.wanted]
+
+    def alone(self, name: str) -> Plan:
+        """The same for one of the heads on a trunk of its own."""
+        stored = self.stored
+        if stored is not None:
+            stored = stored.with_heads({k: v for k, v in stored.heads.items() if k == name})
+        return Plan(stored, {name: self.wanted[name]})
+
+
+def _start(config: TrainMulti) -> Stored | None:
+    """Trunk and heads to start from; None where only a body is, or nothing."""
+    if config.weights is None:
+        return None
+    card = read_card(config.weights)
+    if card.task == TASK:
+        return read_stored(config.weights)
+    if config.drop:
+        raise InputError(
+            f"--drop {config.drop[0]}: {config.weights} has no heads of train_multi.py; --tasks "
+            "names what to train on its body"
+        )
+    if not config.add:
+        return None
+    if card.folded and config.bn != "frozen-trunk":
+        raise InputError(
+            f"--bn {config.bn}: the batch norm of {config.weights} was folded away by its source, "
+            "so the trunk cannot be trained under its head: --bn frozen-trunk holds it; --tasks "
+            "without --add takes the body alone"
+        )
+    return as_stored(config.weights)
+
+
+def make_plan(config: TrainMulti) -> Plan:
+    """What the flags ask for.
+
+    Raises:
+        InputError: If they do not fit the weights.
+    """
+    stored = _start(config)
+    wanted = config.parse("tasks")
+    if stored is None:
+        return Plan(None, wanted or dict.fromkeys(DEMO_HEADS))
+    for name in config.drop:
+        stored.head(name)
+    stored = stored.with_heads({k: v for k, v in stored.heads.items() if k not in config.drop})
+    for name, path in config.parse("add").items():
+        if name in stored.heads:
+            raise InputError(f"--add {name}: {config.weights} has it; --tasks trains it further")
+        if path is not None and path.is_file() and path.suffix == ".safetensors":
+            stored = stored.attach(name, path)
+        else:
+            wanted[name] = path
+    if not (wanted or config.add or config.drop):
+        raise InputError(
+            f"--weights {config.weights}: nothing to do; --tasks NAME=DATA trains its heads "
+            f"further ({', '.join(stored.heads)}), --add and --drop change which there are"
+        )
+    plan = Plan(stored, {name: wanted[name] for name in HEADS if name in wanted})
+    norms = [
+        name for name in plan.wanted if name in stored.heads and stored.heads[name].owns_norms
+    ]
+    if norms and config.bn != "per-task":
+        cli.say(
+            f"note: --bn {config.bn}: {', '.join(norms)} had batch norm of their own in "
+            f"{config.weights} and give it up; --bn per-task keeps it"
+        )
+    if wanted and plan.kept and config.bn != "frozen-trunk":
+        name = plan.kept[0]
+        raise InputError(
+            f"--bn {config.bn}: the trunk would change under head {name!r} of {config.weights}: "
+            f"train it too (--tasks {name}=DATA), leave it out (--drop {name}), or hold the trunk "
+            "(--bn frozen-trunk)"
+        )
+    return plan
+
+
+def train_multi(config: TrainMulti) -> tuple[dict[str, Any], str]:
+    """Train, then evaluate the saved weights, and leave reports in the run folder.
+
+    Returns:
+        What ``report.json`` holds, and the same for people; empty on all processes but the first.
+
+    Raises:
+        InputError: If data, weights or flags do not fit.
+        InterruptedRun: If a signal stopped the training, after saving.
+    """
+    watch = Stopwatch()
+    device = cli.prepare(config.common)
+    folder = config.resume or new_run_folder(config.common, config.preset)
+    if config.heads_per_step and rank_and_world()[1] > 1:
+        raise InputError(
+            f"--heads-per-step {config.heads_per_step}: with several processes all heads have "
+            "part in each step; take 0"
+        )
+    plan = make_plan(config)
+    if not plan.wanted:
+        return _assemble(config, plan, folder)
+    if config.workers < 0:
+        config = replace(config, workers=max(1, cli.choose_workers(-1) // len(plan.wanted)))
+    rows, steps = _train(config, plan, folder=folder, device=device, watch=watch)
+    if config.compare:
+        rows = _compare(config, plan, rows, steps, folder=folder, device=device, watch=watch)
+    if not is_first():
+        return {}, ""
+    report, text = _report(config, plan, rows, folder)
+    report = {"folder": str(folder), "minutes": watch.minutes, **report}
+    cli.write_json(folder / REPORT_NAME, report)
+    where = f"report: {folder / 'report.html'}\nweights: {folder / WEIGHTS_NAME}"
+    return report, f"{text}\n\n{where}\ntook {report['minutes']:.1f} minutes"
+
+
+def _assemble(config: TrainMulti, plan: Plan, folder: Path) -> tuple[dict[str, Any], str]:
+    """Write the heads that are left or attached, without any training."""
+    assert plan.stored is not None
+    if not is_first():
+        return {}, ""
+    save_config(config, folder)
+    _save(plan.stored, folder)
+    names = list(plan.stored.heads)
+    told = {"folder": str(folder), "heads": names}
+    return told, f"heads: {', '.join(names) or 'none'}\nweights: {folder / WEIGHTS_NAME}"
+
+
+def _save(stored: Stored, folder: Path) -> None:
+    stored.save(folder / WEIGHTS_NAME)
+    stored.save_heads(folder / HEADS_FOLDER)
+
+
+def _train(
+    config: TrainMulti,
+    plan: Plan,
+    *,
+    folder: Path,
+    device: str,
+    watch: Stopwatch,
+    steps: int = 0,
+) -> tuple[list[HeadRow], dict[str, int]]:
+    """Train the wanted heads in a folder, and measure each.
+
+    Returns:
+        A row for each; and in how many steps of an epoch each had part.
+    """
+    there = {} if plan.stored is None else plan.stored.heads
+    opened = {
+        name: open_head(config, name, path, there.get(name)) for name, path in plan.wanted.items()
+    }
+    net, card = make_net(config, plan, opened)
+    if is_first():
+        save_config(config, folder)
+    mix = TaskMix(
+        {name: head.loader for name, head in opened.items()},
+        per_step=config.heads_per_step,
+        seed=config.common.seed,
+        steps=steps,
+    )
+    branches = {name: head.branch for name, head in opened.items()}
+    fit_and_keep(
+        MultiTask(net, config.schedule, config.common.seed, branches),
+        mix,
+        InTurn({name: head.val_loader for name, head in opened.items()}),
+        card,
+        folder=folder,
+        device=device,
+        resume=config.resume is not None,
+        watch=watch,
+        training_only=net.left_out(),
+    )
+    total = len(mix) * config.fit.epochs
+    drawn = [name for step in range(total) for name in mix.drawn(step)]
+    shares = {name: max(1, round(drawn.count(name) / config.fit.epochs)) for name in opened}
+    if not is_first():
+        return [], shares
+    stored = read_stored(folder)
+    _save(stored.finished(stored.card.metrics), folder)
+    return _measure(opened, folder, device), shares
+
+
+def make_net(
+    config: TrainMulti, plan: Plan, opened: Mapping[str, OpenedHead]
+) -> tuple[MultiTaskNet, Card]:
+    """Trunk, heads and balance, ready to be trained, and the card of the file."""
+    first = next(iter(opened.values()))
+    trunk, models, cards, own = first.model.body, {}, {}, set()
+    if plan.stored is not None:
+        start = build_stored(plan.stored)
+        trunk = start.body
+        trunk.requires_grad_(True)  # Norms that nobody used were held; now somebody may.
+        for name in plan.kept:
+            models[name], cards[name] = start.head(name), plan.stored.heads[name].card
+            models[name].requires_grad_(False)
+        own = {name for name, head in plan.stored.heads.items() if head.owns_norms}
+    models |= {name: head.model for name, head in opened.items()}
+    cards |= {name: head.card for name, head in opened.items()}
+    if config.bn == "frozen-trunk":
+        trunk.requires_grad_(False)
+    else:
+        own = set(opened) if config.bn == "per-task" else set()
+    ordered: dict[str, HeadModel] = {name: models[name] for name in HEADS if name in models}
+    weights = config.loss_weights(tuple(opened))
+    balance = Balance(weights, learnt=config.balance == "uncertainty")
+    card = multi_card(
+        config.model.to_json(),
+        {name: cards[name] for name in ordered},
+        card=replace(
+            cards[next(iter(ordered))],
+            source=f"trained from {config.weights or 'scratch'} by {config.command}",
+        ),
+    )
+    return MultiTaskNet(trunk, ordered, own, balance), card
+
+
+def _measure(opened: Mapping[str, OpenedHead], folder: Path, device: str) -> list[HeadRow]:
+    """Measure what a run kept, head by head, as its own tool does."""
+    net, cards = load_multi(folder)
+    rows = []
+    for name, head in opened.items():
+        inside = folder / REPORTS / name
+        metrics = head.report(net.head(name), cards[name], inside, device)
+        metric = head.branch.monitor
+        rows.append(HeadRow(name, head.data, metric, float(metrics[metric])))
+    return rows
+
+
+def _compare(
+    config: TrainMulti,
+    plan: Plan,
+    rows: list[HeadRow],
+    steps: Mapping[str, int],
+    *,
+    folder: Path,
+    device: str,
+    watch: Stopwatch,
+) -> list[HeadRow]:
+    """Train each head on a trunk of its own, in as many steps, and add what it reaches."""
+    found = {row.name: row for row in rows}
+    for name in plan.wanted:
+        inside = folder / ALONE / name
+        begun = config.resume is not None and (inside / LAST_NAME).exists()
+        single = replace(
+            config, bn="shared", heads_per_step=0, resume=inside if begun else None, compare=False
+        )
+        cli.say(f"-- {name} alone: {inside}")
+        try:
+            alone, _ = _train(
+                single,
+                plan.alone(name),
+                folder=inside,
+                device=device,
+                watch=watch,
+                steps=steps[name],
+            )
+        except InterruptedRun:
+            raise InterruptedRun(
+                f"stopped in the run of {name} alone and saved to {inside / LAST_NAME}; go on "
+                f"with --resume {folder}"
+            ) from None
+        if alone:
+            found[name] = replace(found[name], alone=alone[0].value)
+    return list(found.values())
+
+
+def _report(
+    config: TrainMulti, plan: Plan, rows: list[HeadRow], folder: Path
+) -> tuple[dict[str, Any], str]:
+    net, _ = load_multi(folder)
+    per_step = config.heads_per_step or len(plan.wanted)
+    data = ReportData(
+        title=f"{len(net.heads)} heads on {config.model.backbone}",
+        command=cli.shown_command(),
+        rows=rows,
+        kept=plan.kept,
+        costs=pass_costs(net),
+        params=count_params(net),
+        history=read_metrics(folder / METRICS_NAME),
+        facts=[
+            ("trunk", ", ".join(f"{k} {v}" for k, v in config.model.to_json().items())),
+            ("batch norm", config.bn),
+            ("balance", " ".join((config.balance, *config.task_weights))),
+            ("tasks of a step", f"{per_step} of {len(plan.wanted)}"),
+            ("weights", f"from {config.weights or 'scratch'}"),
+        ],
+    )
+    return write_report(folder, data), format_report(data)

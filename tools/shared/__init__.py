@@ -1,1 +1,0 @@
-"""What every tool shares: flags, run folders, grids, cards, the data doctor's rounds."""
