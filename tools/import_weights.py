@@ -68,8 +68,8 @@ def _scenes(card: Any) -> Tensor:
     import numpy as np
     import torch
 
-    from datasets.boxes.augmentation import resize_square
     from datasets.builtin.scenes import draw_scene
+    from datasets.squares import resize_square
 
     pictures = [draw_scene(np.random.default_rng(seed))[0] for seed in range(8)]
     stacked = np.stack([resize_square(picture, card.flavour.input.size) for picture in pictures])

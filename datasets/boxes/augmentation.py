@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from datasets.images import Image
 from datasets.spec import Augmentation
+from datasets.squares import FILL, fit_square, resize_square
 from datasets.types import DetectionTarget
 
 __all__ = [
@@ -34,8 +35,6 @@ __all__ = [
 
 # Shorter sides than this, in pixels of the network's input, teach nothing.
 MIN_SIDE = 1.0
-# Padding of a zoomed-out picture: about the mean colour of photos.
-_FILL = (124, 116, 104)
 
 
 def seed_steps(pipeline: A.Compose, seed: int) -> None:
@@ -164,14 +163,14 @@ def _pipeline(size: int, augmentation: Augmentation, keep_aspect: bool) -> A.Com
     if keep_aspect:
         steps += [
             A.LongestMaxSize(size, interpolation=cv2.INTER_LINEAR),
-            A.PadIfNeeded(size, size, position="top_left", border_mode=0, fill=_FILL),
+            A.PadIfNeeded(size, size, position="top_left", border_mode=0, fill=FILL),
         ]
     else:
         steps.append(A.Resize(size, size, interpolation=cv2.INTER_LINEAR))
     if augmentation == "ssd":
         steps += [
             A.RandomScale(scale_limit=(-0.75, 0.0), p=0.5),
-            A.PadIfNeeded(size, size, position="random", border_mode=0, fill=_FILL),
+            A.PadIfNeeded(size, size, position="random", border_mode=0, fill=FILL),
         ]
     steps.append(A.HorizontalFlip(p=0.5))
     if augmentation == "ssd":
@@ -186,23 +185,6 @@ def _pipeline(size: int, augmentation: Augmentation, keep_aspect: bool) -> A.Com
         min_height=MIN_SIDE,
     )
     return A.Compose(steps, bbox_params=boxes)
-
-
-def resize_square(image: Image, size: int) -> Image:
-    """Warp (H, W, 3) to (size, size, 3), bilinear without antialiasing as TensorFlow resizes."""
-    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def fit_square(image: Image, size: int, *, keep_aspect: bool = False) -> Image:
-    """Bring (H, W, 3) to (size, size, 3): warped, or scaled and filled up at right or bottom."""
-    if not keep_aspect:
-        return resize_square(image, size)
-    height, width = image.shape[:2]
-    scale = size / max(height, width)
-    sides = max(1, round(width * scale)), max(1, round(height * scale))
-    square = np.full((size, size, 3), _FILL, np.uint8)
-    square[: sides[1], : sides[0]] = cv2.resize(image, sides, interpolation=cv2.INTER_LINEAR)
-    return square
 
 
 def _scale(image: Image, target: DetectionTarget, size: int, keep_aspect: bool) -> DetectionTarget:

@@ -12,8 +12,8 @@ import numpy as np
 
 from datasets.errors import InputError
 from datasets.images import Image
-from datasets.labels.augmentation import centre_square
 from datasets.spec import FaceAugmentation, Interpolation
+from datasets.squares import centre_square
 
 # Largest shift (share of the side), turn (degrees), scaling; changes of contrast and brightness.
 _SHIFT, _TURN, _SCALE = 0.04, 6.0, 0.06

@@ -11,23 +11,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from PIL import Image as PilImage
 
 from datasets.boxes.augmentation import A, seed_steps
 from datasets.errors import InputError
 from datasets.images import Image
 from datasets.spec import Interpolation, LabelAugmentation
+from datasets.squares import FILL, centre_square
 
-# Fill of what turning and shifting uncovers: about the mean colour of photos.
-_FILL = (124, 116, 104)
 # Of RandAugment's scale, whose 30 steps go from nothing to all; torchvision's default.
 _MAGNITUDE = 9 / 30
-_PIL = {
-    "bilinear": PilImage.Resampling.BILINEAR,
-    "bicubic": PilImage.Resampling.BICUBIC,
-}
-# Pixels on either side of its own that a pixel is mixed from (the cubic's 2), and one to round.
-_REACH = 3
 _CV2 = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 
 
@@ -77,32 +69,6 @@ class LabelTransform:
         return np.asarray(self._pipeline(image=image)["image"], np.uint8)
 
 
-def centre_square(
-    image: Image, size: int, *, crop: float = 0.875, interpolation: Interpolation = "bilinear"
-) -> Image:
-    """Resize the short side of (H, W, 3) to size / crop, antialiased; cut out the centre.
-
-    Pixel for pixel torchvision's ``Resize(round(size / crop))`` and ``CenterCrop(size)``, with
-    the horizontal pass first: Pillow 13 begins with the vertical one where that is less work, and
-    as each pass rounds to whole levels, one in four would differ by one from older versions.
-    """
-    height, width = image.shape[:2]
-    short, wanted = min(height, width), round(size / crop)
-    sides = np.array([width * wanted // short, height * wanted // short])
-    first = np.round((sides - size) / 2)
-    # Resizing just the window, of the rows that it needs, gives the same pixels for less work.
-    step = np.array([width, height]) / sides
-    last = np.minimum((first + size) * step, (width, height))  # Not a rounding error beyond it.
-    (left, top), (right, bottom) = (first * step).tolist(), last.tolist()
-    reach = _REACH * max(step[1], 1)
-    above, below = max(int(top - reach), 0), min(int(bottom + reach), height)
-    picture = PilImage.fromarray(np.ascontiguousarray(image[above:below]))
-    kind = _PIL[interpolation]
-    across = picture.resize((size, below - above), kind, box=(left, 0, right, below - above))
-    square = across.resize((size, size), kind, box=(0, top - above, size, bottom - above))
-    return np.asarray(square, np.uint8)
-
-
 def _steps(
     augmentation: LabelAugmentation, size: int, interpolation: int
 ) -> list[A.BasicTransform]:
@@ -141,7 +107,7 @@ def _steps(
 
 def _rand_augment() -> list[A.BasicTransform]:
     """RandAugment's fourteen operations, as strong as torchvision's at the same step."""
-    frame = {"border_mode": cv2.BORDER_CONSTANT, "fill": _FILL, "p": 1}
+    frame = {"border_mode": cv2.BORDER_CONSTANT, "fill": FILL, "p": 1}
     angle, shift = 30 * _MAGNITUDE, 0.45 * _MAGNITUDE
     shear = float(np.degrees(np.arctan(0.3 * _MAGNITUDE)))
 

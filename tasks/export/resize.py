@@ -28,7 +28,7 @@ _REACH = {"bilinear": 1.0, "bicubic": 2.0}
 class CentreSquare(nn.Module):
     """Pillow's antialiased resize of the short side, and its centre cut out.
 
-    The same as ``datasets.labels.augmentation.centre_square``: the horizontal pass first, each
+    The same as ``datasets.squares.centre_square``: the horizontal pass first, each
     rounded to whole levels. A sum that ends in a half is rounded either way by Pillow's fixed
     point: that is rare, but for sides in a simple ratio (2 to 3) one pixel in four is a level off.
 
@@ -105,7 +105,7 @@ def _keys(far: Tensor) -> Tensor:
 class WarpedSquare(nn.Module):
     """OpenCV's bilinear resize of the whole photo, without antialiasing, level for level.
 
-    The same as ``datasets.boxes.augmentation.fit_square``.
+    The same as ``datasets.squares.fit_square``.
 
     Args:
         size: Side of the result in pixels.

@@ -13,7 +13,7 @@ from backbone.formats.partial import PartialFlavour
 from backbone.formats.recognise import read_network
 from backbone.layers import fold_batchnorm
 from datasets.images import find_images, read_image
-from datasets.labels.augmentation import centre_square
+from datasets.squares import centre_square
 from tasks.classification.import_weights import import_network
 from tasks.classification.reference_runtimes import run_litert
 

@@ -21,8 +21,8 @@ from torch import Tensor
 from torchvision.models.detection import ssd300_vgg16, ssdlite320_mobilenet_v3_large
 
 from backbone.layers import fold_batchnorm
-from datasets.boxes.augmentation import resize_square
 from datasets.images import read_image
+from datasets.squares import resize_square
 from datasets.types import COCO_CLASSES
 from tasks.detection.from_tflite import import_ssd
 from tasks.detection.model import build_detector

@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.boxes.augmentation import DetectionTransform, fit_square
+from datasets.boxes.augmentation import DetectionTransform
 from datasets.spec import Augmentation
+from datasets.squares import fit_square
 from datasets.types import DetectionTarget
 from tasks.detection.evaluator import to_original
 from tasks.detection.postprocess import Detections

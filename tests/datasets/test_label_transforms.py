@@ -9,8 +9,9 @@ import pytest
 from PIL import Image as PilImage
 
 from datasets.images import Image, read_image
-from datasets.labels.augmentation import LabelTransform, centre_square
+from datasets.labels.augmentation import LabelTransform
 from datasets.spec import LabelAugmentation
+from datasets.squares import centre_square
 
 KINDS = get_args(LabelAugmentation)
 

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from datasets.boxes.augmentation import fit_square
-from datasets.labels.augmentation import centre_square
+from datasets.squares import centre_square, fit_square
 from tasks.export import operators
 from tasks.export.compare import Limits, compare
 from tasks.export.resize import Antialias, CentreSquare, WarpedSquare

@@ -17,8 +17,8 @@ import torch
 from configs.gan import DEMO_GAN
 from datasets.builtin.shapes_and_breeds import draw_breeds
 from datasets.images import read_image
-from datasets.labels.augmentation import centre_square
 from datasets.labels.opening import open_labelled
+from datasets.squares import centre_square
 from tasks.dcgan.task import GanTask
 from tasks.fitting.history import read_metrics
 from tasks.weights.card import read_card

@@ -16,11 +16,11 @@ from configs.gan import TrainGan
 from datasets.builtin.shapes_and_breeds import draw_breeds
 from datasets.errors import InputError
 from datasets.images import Image
-from datasets.labels.augmentation import centre_square
 from datasets.labels.opening import is_sharded
 from datasets.labels.structure import LabelledData, cut_to_boxes
 from datasets.labels.torch_set import CACHE_BYTES, LabelSample, collate_labels, finish_labels
 from datasets.loader import Draw, EpochSampler, ResumableLoader, make_loader
+from datasets.squares import centre_square
 from datasets.types import LabelBatch
 from tasks.dcgan.sampling import numbers_of
 from tools import cli

@@ -15,9 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from configs.tools import Predict
-from datasets.boxes.augmentation import fit_square
 from datasets.errors import InputError
 from datasets.images import SUFFIXES, Image, find_images, read_image, save_image
+from datasets.squares import fit_square
 from datasets.types import ClassMap
 from tasks.detection.answer import ExportedDetector, Predictor
 from tasks.detection.draw import draw_detections

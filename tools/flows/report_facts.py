@@ -7,7 +7,7 @@ from functools import partial
 
 from backbone.cost import Cost
 from datasets.images import Image
-from datasets.labels.augmentation import centre_square
+from datasets.squares import centre_square
 from tasks.weights.card import Card
 
 Facts = Sequence[tuple[str, str]]

@@ -14,10 +14,9 @@ import torch
 from scipy.special import softmax  # type: ignore[import-untyped]
 
 from configs.deploy import Export
-from datasets.boxes.augmentation import fit_square
 from datasets.errors import InputError
 from datasets.images import Image
-from datasets.labels.augmentation import centre_square
+from datasets.squares import centre_square, fit_square
 from tasks.classification.answer import LabelPredictor
 from tasks.classification.load import load_classifier
 from tasks.detection.answer import Predictor

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from configs.demo import Demo
-from datasets.boxes.augmentation import fit_square
 from datasets.errors import InputError
 from datasets.images import Image
+from datasets.squares import fit_square
 from tasks.classification.answer import Answer, LabelPredictor
 from tasks.classification.draw import draw_answer
 from tasks.classification.load import load_classifier

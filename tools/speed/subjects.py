@@ -17,9 +17,8 @@ from backbone.cost import Cost, count_cost
 from backbone.layers import fold_batchnorm
 from configs.common import Common
 from configs.deploy import Export
-from datasets.boxes.augmentation import fit_square
 from datasets.images import Image, decode_image
-from datasets.labels.augmentation import centre_square
+from datasets.squares import centre_square, fit_square
 from tasks.classification.spec import ClassifierSpec
 from tasks.detection.faster_rcnn import FasterRCNN
 from tasks.detection.model import Detector, detector_cost
