@@ -6,20 +6,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
-from configs.common import Common
+from configs.training import PhotoTraining
 from datasets.errors import InputError
-from datasets.spec import Interpolation, LabelAugmentation
 from tasks.classification.spec import ClassifierSpec, ClassLossSpec
-from tasks.distillation.spec import DistillSpec
 from tasks.fitting.spec import FitSpec
 
 ClsPreset = Literal["auto", "demo", "paper", "modern", "small", "finetune"]
 
 
 @dataclass(frozen=True)
-class TrainCls:
+class TrainCls(PhotoTraining):
     """Train and evaluate an image classifier.
 
     Without --data it trains on built-in shapes. Everything it needs is in the run folder
@@ -40,33 +36,10 @@ class TrainCls:
     """Text file with the names or ids of the classes to take, one per line; all by default."""
     weights: Path | None = None
     """Run folder or weights file to start from; classes of the same name keep their weights."""
-    resume: Path | None = None
-    """Run folder (or grid) to go on with after an interruption; its own configuration is used."""
-    grid: tuple[str, ...] = ()
-    """Train one run for each combination, as alpha=1,.5 size=64,48; a + begins another group
-    (alpha=1,.5 + size=48 trains three). Keys: alpha, size, variant, backbone, stem_stride, seed,
-    lr, epochs."""
-    command: tyro.conf.Suppress[str] = ""
-    """The command line that began the run."""
-    model: ClassifierSpec = field(default_factory=ClassifierSpec)
     loss: ClassLossSpec = field(default_factory=ClassLossSpec)
-    distill: DistillSpec = field(default_factory=DistillSpec)
-    fit: FitSpec = field(default_factory=FitSpec)
-    augment: LabelAugmentation = "modern"
-    """tf_slim: TensorFlow's for MobileNet; mild: the paper's, few small crops; modern: crops,
-    flip, RandAugment; small: for pictures of about the input's size; none."""
     boxes: bool = False
     """Cut photos to their boxes first, in training and after it, where the data have boxes
     (Stanford Dogs)."""
-    interpolation: Interpolation = "bilinear"
-    """How photos are resized, in training and after it."""
-    crop: float = 0.875
-    """Share of the resized short side that the central crop keeps in evaluation; 1 keeps all."""
-    cache: bool = True
-    """Keep decoded photos in memory if they take less than 1.5 GB."""
-    workers: int = -1
-    """Loader processes; -1 takes half the cores, at most 8; 0 loads in the trainer's own."""
-    common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers.
@@ -74,10 +47,7 @@ class TrainCls:
         Raises:
             InputError: Naming the flag.
         """
-        if not 0 < self.crop <= 1:
-            raise InputError(f"--crop {self.crop} is not in (0, 1]")
-        if self.val is not None and self.data is None:
-            raise InputError(f"--val {self.val}: goes with --data")
+        super().__post_init__()
         if self.distill.targets is None:
             return
         for name, off in (("mixup", 0), ("cutmix", 0), ("progressive", 1)):

@@ -6,9 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
-from configs.common import Common
+from configs.training import GridTraining, NoGrid
 from datasets.errors import InputError
 from datasets.spec import Augmentation
 from tasks.detection.spec import (
@@ -25,7 +23,7 @@ Preset = Literal["auto", "demo", "paper", "focal", "finetune", "adapt"]
 
 
 @dataclass(frozen=True)
-class TrainDet:
+class TrainDet(GridTraining):
     """Train and evaluate a detector.
 
     Without --data it trains on built-in scenes. Everything it needs is in the run folder
@@ -42,18 +40,14 @@ class TrainDet:
     Weights of another framework, or of a classifier, lend their body."""
     resume: Path | None = None
     """Run folder to go on with after an interruption; its own configuration is used."""
-    command: tyro.conf.Suppress[str] = ""
-    """The command line that began the run."""
+    grid: NoGrid = ()
+    """Not of this tool."""
     model: DetectorSpec = field(default_factory=DetectorSpec)
     loss: LossSpec = field(default_factory=LossSpec)
     two_stage: TwoStageLossSpec = field(default_factory=TwoStageLossSpec)
     post: PostSpec = field(default_factory=PostSpec)
-    fit: FitSpec = field(default_factory=FitSpec)
     augment: Augmentation = "ssd"
     """ssd: min-IoU crop, zoom-out, flip, photometric; tf: crop and flip; flip; none."""
-    workers: int = -1
-    """Loader processes; -1 takes half the cores, at most 8; 0 loads in the trainer's own."""
-    common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
         """Refuse flags of the other framework, which would do nothing.

@@ -9,13 +9,12 @@ from typing import Literal
 import tyro
 
 from configs.classification import FINETUNE_CLS, MODERN, PAPER_CLS
-from configs.common import Common
+from configs.training import PhotoTraining
 from datasets.errors import InputError
-from datasets.spec import Interpolation, LabelAugmentation
+from datasets.spec import LabelAugmentation
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
 from tasks.face_attributes.spec import AttributeLossSpec
-from tasks.fitting.spec import FitSpec
 
 AttrPreset = Literal["auto", "demo", "paper", "labels", "distill", "finetune"]
 
@@ -40,7 +39,7 @@ class AttributeDistillSpec(DistillSpec):
 
 
 @dataclass(frozen=True)
-class TrainAttr:
+class TrainAttr(PhotoTraining):
     """Train and evaluate a network of face attributes, from labels or from a teacher.
 
     Without --data it trains on built-in faces. Everything it needs is in the run folder
@@ -62,32 +61,16 @@ class TrainAttr:
     """Names of the attributes to take; all by default."""
     weights: Path | None = None
     """Run folder or weights file to start from; attributes of the same name keep their weights."""
-    resume: Path | None = None
-    """Run folder (or grid) to go on with after an interruption; its own configuration is used."""
-    grid: tuple[str, ...] = ()
-    """Train one run for each combination, as alpha=1,.5,.25 size=224,128; a + begins another
-    group. Keys: alpha, size, variant, backbone, stem_stride, seed, lr, epochs."""
-    command: tyro.conf.Suppress[str] = ""
-    """The command line that began the run."""
-    model: ClassifierSpec = field(default_factory=ClassifierSpec)
     loss: AttributeLossSpec = field(default_factory=AttributeLossSpec)
     distill: AttributeDistillSpec = field(default_factory=AttributeDistillSpec)
-    fit: FitSpec = field(default_factory=FitSpec)
     fit_thresholds: bool = False
     """After the training, set the probability from which each attribute is answered yes so that
     the balanced accuracy on the validation photos is greatest; else it is a half."""
     augment: LabelAugmentation = "small"
     """small: shifts by an eighth at most, and the flip, for aligned faces; tf_slim: TensorFlow's
     for MobileNet; mild: few small crops; modern: crops, flip, RandAugment; none."""
-    interpolation: Interpolation = "bilinear"
-    """How photos are resized, in training and after it."""
     crop: float = 1.0
     """Share of the resized short side that the central crop keeps in evaluation; 1 keeps all."""
-    cache: bool = True
-    """Keep decoded photos in memory if they take less than 1.5 GB."""
-    workers: int = -1
-    """Loader processes; -1 takes half the cores, at most 8; 0 loads in the trainer's own."""
-    common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers.
@@ -95,10 +78,7 @@ class TrainAttr:
         Raises:
             InputError: Naming the flag.
         """
-        if not 0 < self.crop <= 1:
-            raise InputError(f"--crop {self.crop} is not in (0, 1]")
-        if self.val is not None and self.data is None:
-            raise InputError(f"--val {self.val}: goes with --data")
+        super().__post_init__()
         self.distill.refuse_unused(self.loss)
 
 

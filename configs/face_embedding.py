@@ -9,12 +9,11 @@ from typing import Literal
 import tyro
 
 from configs.classification import MODERN, PAPER_CLS
-from configs.common import Common
+from configs.training import TaughtTraining
 from datasets.errors import InputError
-from datasets.spec import FaceAugmentation, Interpolation
+from datasets.spec import FaceAugmentation
 from tasks.distillation.spec import DistillSpec
 from tasks.face_embedding.spec import EmbedderSpec, EmbedLossSpec, FaceSpec
-from tasks.fitting.spec import FitSpec
 
 EmbedPreset = Literal["auto", "demo", "paper", "labels", "distill", "finetune"]
 
@@ -39,7 +38,7 @@ class EmbeddingDistillSpec(DistillSpec):
 
 
 @dataclass(frozen=True)
-class TrainEmbed:
+class TrainEmbed(TaughtTraining):
     """Train and evaluate a network of face embeddings, from identities or from a teacher.
 
     Without --data it trains on built-in faces. It is measured on people that it has not been
@@ -60,31 +59,19 @@ class TrainEmbed:
     its people."""
     weights: Path | None = None
     """Run folder or weights file to start from, of any task with the same body."""
-    resume: Path | None = None
-    """Run folder (or grid) to go on with after an interruption; its own configuration is used."""
     grid: tuple[str, ...] = ()
     """Train one run for each combination, as alpha=1,.75 size=160,128; a + begins another group.
     They are compared by accuracy on pairs, or by AUC where all photos are compared. Keys: alpha,
     size, variant, backbone, stem_stride, seed, lr, epochs."""
-    command: tyro.conf.Suppress[str] = ""
-    """The command line that began the run."""
     model: EmbedderSpec = field(default_factory=EmbedderSpec)
     loss: EmbedLossSpec = field(default_factory=EmbedLossSpec)
     distill: EmbeddingDistillSpec = field(default_factory=EmbeddingDistillSpec)
     faces: FaceSpec = field(default_factory=FaceSpec)
-    fit: FitSpec = field(default_factory=FitSpec)
     augment: FaceAugmentation = "face"
     """face: shifts, turns and scales by little, light, and the flip; flip; none."""
-    interpolation: Interpolation = "bilinear"
-    """How photos are resized, in training and after it."""
     crop: float = 1.0
     """Share of a photo's short side that is cut out of its centre, in training and after it: .45
     for LFW's photos of 250 pixels, whose middle 112 are the face."""
-    cache: bool = True
-    """Keep decoded photos in memory if they take less than 1.5 GB."""
-    workers: int = -1
-    """Loader processes; -1 takes half the cores, at most 8; 0 loads in the trainer's own."""
-    common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers.
@@ -92,10 +79,7 @@ class TrainEmbed:
         Raises:
             InputError: Naming the flag.
         """
-        if not 0 < self.crop <= 1:
-            raise InputError(f"--crop {self.crop} is not in (0, 1]")
-        if self.val is not None and self.data is None:
-            raise InputError(f"--val {self.val}: goes with --data")
+        super().__post_init__()
         self.distill.refuse_unused(self.loss)
         if self.faces.fold is not None and self.val is not None:
             raise InputError(f"--fold {self.faces.fold}: of --data's own pairs; leave out --val")

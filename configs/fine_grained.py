@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
 from configs.classification import FINETUNE_CLS, MODERN, PAPER_CLS, TrainCls
+from configs.training import NoGrid
 from datasets.errors import InputError
 from datasets.spec import COPY_BITS
 from tasks.classification.spec import ClassifierSpec, ClassLossSpec, Robust
@@ -29,8 +28,10 @@ class TrainDogs(TrainCls):
 
     preset: DogsPreset = "auto"
     """Recipe: auto is demo without --data, finetune with --weights, else modern."""
-    grid: tyro.conf.Suppress[tuple[str, ...]] = ()
-    """Of train_cls.py alone."""
+    resume: Path | None = None
+    """Run folder to go on with after an interruption; its own configuration is used."""
+    grid: NoGrid = ()
+    """Not of this tool."""
     web: Path | None = None
     """Folder of noisy photos for the first stage: a folder per class, called by its name or
     WordNet id; what is no class of --data is left out. Without it there is no first stage."""

@@ -6,10 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
 from configs.classification import CLS_PRESETS, TrainCls
-from configs.common import Common
+from configs.training import DataFlags, Training
 from datasets.errors import InputError
 from datasets.spec import LabelAugmentation
 from tasks.classification.spec import ClassifierSpec
@@ -56,7 +54,7 @@ class ClassifierRecipe:
 
 
 @dataclass(frozen=True)
-class TrainGan:
+class TrainGan(Training, DataFlags):
     """Train a GAN that draws pictures of each class; sample from it; see whether they help.
 
     A class-conditional DCGAN. Without --data it trains on built-in breeds. Its pictures are scored
@@ -95,8 +93,6 @@ class TrainGan:
     resume: Path | None = None
     """Run folder to go on with after an interruption, wherever that was; its own configuration is
     used."""
-    command: tyro.conf.Suppress[str] = ""
-    """The command line that began the run."""
     model: GanSpec = field(default_factory=GanSpec)
     loss: GanLossSpec = field(default_factory=GanLossSpec)
     fit: GanFitSpec = field(default_factory=GanFitSpec)
@@ -108,7 +104,6 @@ class TrainGan:
     workers: int = -1
     """Loader processes of the classifiers; -1 takes half the cores, at most 8; 0 loads in the
     trainer's own."""
-    common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
         """Refuse what does not go together.

@@ -10,18 +10,17 @@ import tyro
 
 from configs.classification import FINETUNE_CLS, MODERN, PAPER_CLS
 from configs.common import Common
+from configs.training import NoGrid, PhotoTraining
 from datasets.errors import InputError
-from datasets.spec import COPY_BITS, Interpolation, LabelAugmentation
+from datasets.spec import COPY_BITS, LabelAugmentation
 from tasks.classification.spec import ClassifierSpec
-from tasks.distillation.spec import DistillSpec
-from tasks.fitting.spec import FitSpec
 from tasks.geolocation.spec import DecodeSpec, GeoLossSpec, PartitionSpec
 
 GeoPreset = Literal["auto", "demo", "paper", "modern", "finetune"]
 
 
 @dataclass(frozen=True)
-class TrainGeo:
+class TrainGeo(PhotoTraining):
     """Train and evaluate a geolocator: from a photo to a place on Earth.
 
     Without --data it trains on built-in places. Everything it needs is in the run folder
@@ -49,32 +48,20 @@ class TrainGeo:
     """Cells to use: a list of them (class_label, hex_id, imgs_per_cell, latitude_mean,
     longitude_mean), or several, coarse to fine; or positions to divide the globe by (CSV with
     LAT and LON, or a folder of photos with GPS tags). By default those of the training photos."""
-    command: tyro.conf.Suppress[str] = ""
-    """The command line that began the run."""
+    grid: NoGrid = ()
+    """Not of this tool."""
     partition: PartitionSpec = field(default_factory=PartitionSpec)
-    model: ClassifierSpec = field(default_factory=ClassifierSpec)
     loss: GeoLossSpec = field(default_factory=GeoLossSpec)
-    distill: DistillSpec = field(default_factory=DistillSpec)
     decode: DecodeSpec = field(default_factory=DecodeSpec)
-    fit: FitSpec = field(default_factory=FitSpec)
     augment: LabelAugmentation = "mild"
     """tf_slim: TensorFlow's for MobileNet; mild: the paper's, few small crops; modern: crops,
     flip, RandAugment; small: for pictures of about the input's size; none."""
-    interpolation: Interpolation = "bilinear"
-    """How photos are resized, in training and after it."""
-    crop: float = 0.875
-    """Share of the resized short side that the central crop keeps in evaluation; 1 keeps all."""
     copy_bits: int = COPY_BITS
     """Training photos that look like a photo to evaluate on (perceptual hashes of 64 bits that
     differ in this many or fewer) and were taken within a kilometre of it are left out; -1 does
     not look."""
     gap_km: float = 0.0
     """Training photos this near to a photo to evaluate on are left out, whatever they show."""
-    cache: bool = True
-    """Keep decoded photos in memory if they take less than 1.5 GB."""
-    workers: int = -1
-    """Loader processes; -1 takes half the cores, at most 8; 0 loads in the trainer's own."""
-    common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers.
@@ -82,14 +69,11 @@ class TrainGeo:
         Raises:
             InputError: Naming the flag.
         """
-        if not 0 < self.crop <= 1:
-            raise InputError(f"--crop {self.crop} is not in (0, 1]")
+        super().__post_init__()
         if not -1 <= self.copy_bits < 32:
             raise InputError(f"--copy-bits {self.copy_bits} is not in -1..31")
         if not 0 <= self.gap_km < float("inf"):
             raise InputError(f"--gap-km {self.gap_km} must be 0 or more")
-        if self.val is not None and self.data is None:
-            raise InputError(f"--val {self.val}: goes with --data")
 
 
 @dataclass(frozen=True)

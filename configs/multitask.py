@@ -6,16 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
 from configs.classification import FINETUNE_CLS, MODERN, TrainCls
-from configs.common import Common
 from configs.detection import TrainDet
 from configs.face_attributes import TrainAttr
 from configs.face_embedding import TrainEmbed
 from configs.geolocation import TrainGeo
+from configs.training import SquareTraining
 from datasets.errors import InputError
-from datasets.spec import Augmentation, FaceAugmentation, Interpolation, LabelAugmentation
+from datasets.spec import Augmentation, FaceAugmentation, LabelAugmentation
 from tasks.classification.spec import ClassifierSpec, ClassLossSpec
 from tasks.detection.spec import DetectorSpec, LossSpec
 from tasks.face_embedding.spec import EmbedderSpec, FaceSpec
@@ -30,7 +28,7 @@ _BY_CLASS = ("classes", "breeds")
 
 
 @dataclass(frozen=True)
-class TrainMulti:
+class TrainMulti(SquareTraining):
     """Train and evaluate one trunk with a head for each of several tasks.
 
     Each task has data of its own, labelled for it alone. Alone it trains five heads on built-in
@@ -56,10 +54,6 @@ class TrainMulti:
     weights: Path | None = None
     """Run folder or weights file to start from: of this tool, or any whose body is taken. With
     --add the network of a single task is a trunk whose head stays as it is."""
-    resume: Path | None = None
-    """Run folder to go on with after an interruption; its own configuration is used."""
-    command: tyro.conf.Suppress[str] = ""
-    """The command line that began the run."""
     bn: BatchNorm = "shared"
     """shared: all tasks learn one batch norm. per-task: each has its own on common convolutions,
     and needs a pass of its own. frozen-trunk: the trunk of --weights stays as it is to the last
@@ -75,7 +69,6 @@ class TrainMulti:
     compare: bool = False
     """Train each head on a trunk of its own too, from the same start, in as many steps, and put
     both in one table."""
-    model: ClassifierSpec = field(default_factory=ClassifierSpec)
     box_size: int = 0
     """Side of the input for boxes; 0 is SSD's own, 300. The other heads share --size."""
     dim: int = 128
@@ -84,7 +77,6 @@ class TrainMulti:
     faces: FaceSpec = field(default_factory=FaceSpec)
     label_smoothing: float = 0.0
     """Of classes and breeds: share of the target that is spread over all classes."""
-    fit: FitSpec = field(default_factory=FitSpec)
     augment: LabelAugmentation = "mild"
     """Of classes, breeds and places: tf_slim, mild (the paper's), modern, small (pictures of about
     the input's size) or none. Attributes always take small, which suits aligned faces."""
@@ -92,8 +84,6 @@ class TrainMulti:
     """Of the embedding: face, flip or none."""
     box_augment: Augmentation = "ssd"
     """Of boxes: ssd, tf, flip or none."""
-    interpolation: Interpolation = "bilinear"
-    """How photos are resized, in training and after it."""
     crop: float = 1.0
     """Share of the resized short side that the central crop keeps in evaluation, of all heads but
     boxes, which see whole photos. Aligned faces need 1."""
@@ -102,7 +92,6 @@ class TrainMulti:
     workers: int = -1
     """Loader processes of each task; -1 shares half the cores among them; 0 loads in the
     trainer's own."""
-    common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
         """Refuse what does not go together.
@@ -110,6 +99,7 @@ class TrainMulti:
         Raises:
             InputError: Naming the flag and its value.
         """
+        super().__post_init__()
         named = [*self.parse("tasks"), *self.parse("add"), *self.drop]
         for name in named:
             if named.count(name) > 1:
@@ -124,8 +114,6 @@ class TrainMulti:
             raise InputError("--bn frozen-trunk: a trunk that nobody trained: give --weights")
         if self.heads_per_step < 0:
             raise InputError(f"--heads-per-step {self.heads_per_step} must be 0 or more")
-        if not 0 < self.crop <= 1:
-            raise InputError(f"--crop {self.crop} is not in (0, 1]")
         if self.fit.compile:
             raise InputError("--compile: not for several heads on one trunk")
         if "boxes" in named and (self.model.stem_stride, self.model.variant) != (2, "standard"):

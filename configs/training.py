@@ -1,95 +1,127 @@
-"""What the configurations of trainings have in common, whatever their task."""
+"""The flags that trainings share, whatever their task, and what is refused of them."""
 
 from __future__ import annotations
 
-from dataclasses import Field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TypeAlias
+
+import tyro
 
 from configs.common import Common
+from datasets.errors import InputError
 from datasets.spec import Interpolation, LabelAugmentation
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
 from tasks.fitting.spec import FitSpec
 
-
-class Training(Protocol):
-    """A frozen dataclass that tells how to train a network."""
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-    @property
-    def preset(self) -> str:
-        """Recipe."""
-
-    @property
-    def resume(self) -> Path | None:
-        """Run folder to go on with."""
-
-    @property
-    def command(self) -> str:
-        """The command line that began the run."""
-
-    @property
-    def model(self) -> ClassifierSpec:
-        """Architecture."""
-
-    @property
-    def fit(self) -> FitSpec:
-        """Optimiser, schedule and engine."""
-
-    @property
-    def common(self) -> Common:
-        """Flags of every tool."""
+# Of a tool that trains one run at a time: no flag, so nobody gives it in vain.
+NoGrid: TypeAlias = tyro.conf.SuppressFixed[tyro.conf.Fixed[tuple[str, ...]]]
 
 
-class SquareTraining(Training, Protocol):
+@dataclass(frozen=True)
+class DataFlags:
+    """One set of data to train on."""
+
+    data: Path | None = None
+    """Data to train on; built-in pictures if left out."""
+
+
+@dataclass(frozen=True)
+class ValFlags(DataFlags):
+    """Data to train on, and data to evaluate on."""
+
+    val: Path | None = None
+    """Data to evaluate on, in any of these forms; all of --data is then trained on."""
+
+    def __post_init__(self) -> None:
+        """Refuse data to evaluate on without data to train on.
+
+        Raises:
+            InputError: Naming the flag.
+        """
+        if self.val is not None and self.data is None:
+            raise InputError(f"--val {self.val}: goes with --data")
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run of any training tool: how it begins, and where it computes."""
+
+    preset: str = "auto"
+    """Recipe."""
+    weights: Path | None = None
+    """Run folder or weights file to start from."""
+    resume: Path | None = None
+    """Run folder to go on with after an interruption; its own configuration is used."""
+    command: tyro.conf.Suppress[str] = ""
+    """The command line that began the run."""
+    workers: int = -1
+    """Loader processes; -1 takes half the cores, at most 8; 0 loads in the trainer's own."""
+    common: Common = field(default_factory=Common)
+
+
+@dataclass(frozen=True)
+class FitTraining(Training):
+    """The training of a network that one optimiser fits."""
+
+    fit: FitSpec = field(default_factory=FitSpec)
+
+
+@dataclass(frozen=True)
+class GridTraining(FitTraining, DataFlags):
+    """One on a single set of data, which may stand for a grid of runs."""
+
+    resume: Path | None = None
+    """Run folder (or grid) to go on with after an interruption; its own configuration is used."""
+    grid: tuple[str, ...] = ()
+    """Train one run for each combination, as alpha=1,.5 size=64,48; a + begins another group
+    (alpha=1,.5 + size=48 trains three). Keys: alpha, size, variant, backbone, stem_stride, seed,
+    lr, epochs."""
+
+
+@dataclass(frozen=True)
+class SquareTraining(FitTraining):
     """One of a network that sees photos as squares."""
 
-    @property
-    def weights(self) -> Path | None:
-        """Run folder or weights file to start from."""
+    model: ClassifierSpec = field(default_factory=ClassifierSpec)
+    interpolation: Interpolation = "bilinear"
+    """How photos are resized, in training and after it."""
+    crop: float = 0.875
+    """Share of the resized short side that the central crop keeps in evaluation; 1 keeps all."""
+    cache: bool = True
+    """Keep decoded photos in memory if they take less than 1.5 GB."""
 
-    @property
-    def interpolation(self) -> Interpolation:
-        """Of the photos' resize."""
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers.
 
-    @property
-    def crop(self) -> float:
-        """Share of the resized short side that the central crop keeps, where nothing augments."""
-
-
-class PhotoTraining(SquareTraining, Protocol):
-    """One of a network on photos."""
-
-    @property
-    def augment(self) -> LabelAugmentation:
-        """Of the training photos."""
-
-    @property
-    def cache(self) -> bool:
-        """Whether decoded photos are kept in memory."""
-
-    @property
-    def workers(self) -> int:
-        """Loader processes."""
+        Raises:
+            InputError: Naming the flag.
+        """
+        if not 0 < self.crop <= 1:
+            raise InputError(f"--crop {self.crop} is not in (0, 1]")
 
 
-class TaughtTraining(Training, Protocol):
-    """One that may have a teacher."""
-
-    @property
-    def distill(self) -> DistillSpec:
-        """The teacher."""
-
-
-class GridTraining(TaughtTraining, Protocol):
-    """One that may have a teacher, and may stand for a grid of runs."""
-
-    @property
-    def grid(self) -> tuple[str, ...]:
-        """What the runs of a grid differ in."""
-
-
-class StudentTraining(PhotoTraining, TaughtTraining, Protocol):
+@dataclass(frozen=True)
+class TaughtTraining(SquareTraining, GridTraining, ValFlags):
     """One of a network on photos that may have a teacher."""
+
+    distill: DistillSpec = field(default_factory=DistillSpec)
+
+    def __post_init__(self) -> None:
+        """Refuse what its parts refuse.
+
+        Raises:
+            InputError: Naming the flag.
+        """
+        SquareTraining.__post_init__(self)
+        ValFlags.__post_init__(self)
+
+
+@dataclass(frozen=True)
+class PhotoTraining(TaughtTraining):
+    """One on photos that are augmented as labelled photos are."""
+
+    augment: LabelAugmentation = "modern"
+    """tf_slim: TensorFlow's for MobileNet; mild: the paper's, few small crops; modern: crops,
+    flip, RandAugment; small: for pictures of about the input's size; none."""

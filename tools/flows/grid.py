@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from configs.training import GridTraining
+from configs.training import TaughtTraining
 from datasets.errors import InputError
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
@@ -24,7 +24,7 @@ from tools import cli
 from tools.flows.run_folder import is_first, new_run_folder, save_config
 from tools.paper_tables.plots import Point, draw_figures
 
-Config = TypeVar("Config", bound=GridTraining)
+Config = TypeVar("Config", bound=TaughtTraining)
 
 # What a grid may vary, by the paper's words and by our flags, and how its values are read.
 _KEYS = {
@@ -97,7 +97,7 @@ def _known(model: ClassifierSpec, values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in _OF_MOBILENET}
 
 
-def _refuse_impossible(name: str, run: GridTraining) -> None:
+def _refuse_impossible(name: str, run: TaughtTraining) -> None:
     """Refuse a network that cannot be built, before hours go into those ahead of it.
 
     Raises:
@@ -149,7 +149,7 @@ def _apply(config: Config, values: dict[str, Any]) -> Config:
     )
 
 
-def _name(run: GridTraining, fit: dict[str, Any]) -> str:
+def _name(run: TaughtTraining, fit: dict[str, Any]) -> str:
     """Folder name: mobilenet_v1-a1-64-shallow-lr0.01-seed1."""
     spec = run.model
     parts: list[str] = [spec.backbone]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from configs.training import StudentTraining
+from configs.training import PhotoTraining
 from datasets.errors import InputError
 from datasets.shards.tar import ShardedData
 from datasets.types import ClassMap
@@ -31,7 +31,7 @@ _BATCH = 128
 
 
 def open_teaching(
-    config: StudentTraining,
+    config: PhotoTraining,
     data: Data,
     device: str,
     *,
@@ -81,7 +81,7 @@ def open_teaching(
 
 
 def _header(
-    config: StudentTraining,
+    config: PhotoTraining,
     data: Data,
     teacher: Teacher | None,
     answers: Answers,
@@ -121,7 +121,7 @@ def _digest(data: Data) -> str:
 
 
 def _fill(
-    store: TargetStore, teacher: Teacher | None, config: StudentTraining, data: Data, view: View
+    store: TargetStore, teacher: Teacher | None, config: PhotoTraining, data: Data, view: View
 ) -> None:
     """Store the answers that a training needs and that are not there yet."""
     epochs = config.fit.epochs
