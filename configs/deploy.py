@@ -11,7 +11,8 @@ import tyro
 from configs.common import Common
 from datasets.errors import InputError
 from tasks.detection.spec import PostSpec
-from tasks.fitting.spec import WEIGHTS_NAME, flag_of
+from tasks.fitting.spec import flag_of
+from tasks.weights.names import WEIGHTS_NAME
 
 Target = Literal["onnx", "openvino"]
 Batch = Literal["dynamic", "1"]

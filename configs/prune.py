@@ -10,7 +10,8 @@ import tyro
 
 from configs.common import Common
 from datasets.errors import InputError
-from tasks.fitting.spec import WEIGHTS_NAME, flag_of
+from tasks.fitting.spec import flag_of
+from tasks.weights.names import WEIGHTS_NAME
 
 # What means nothing without --experiment.
 _OF_EXPERIMENT = ("epochs", "seeds", "workers")

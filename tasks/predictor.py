@@ -10,7 +10,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.types import PhotoBatch
-from tasks.runtime.exported import Answer, Exported
+from tasks.runtime.exported import Exported
+from tasks.runtime.session import Answer
 
 Batch = TypeVar("Batch", bound=Mapping[str, object])
 

@@ -22,7 +22,8 @@ from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import build_geolocator
 from tasks.geolocation.partition import split_adaptively
 from tasks.photo_graph import Model, make_graph
-from tasks.weights.card import Card, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
 from tools.flows.source import Source
 
 KINDS = ("classifier", "places", "attributes", "faces", "ssd", "ssdlite", "faster_rcnn")

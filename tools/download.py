@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from configs.hub import Download
-from tasks.fitting.spec import WEIGHTS_NAME
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 
 
@@ -12,7 +12,8 @@ def main() -> None:
     """Fetch, look at the card, and write a weights file."""
     args = cli.parse(Download)
     from backbone.formats.hub import fetch_hub
-    from tasks.weights.card import load_weights, save_weights
+    from tasks.weights.file import save_weights
+    from tasks.weights.head_files import load_weights
 
     out = args.target()
     state, card = load_weights(fetch_hub(args.name, (WEIGHTS_NAME,)) / WEIGHTS_NAME)

@@ -24,7 +24,7 @@ def main() -> None:
     from backbone.formats import hub, recognise
     from backbone.tflite import read_tflite
     from tasks.detection.from_tflite import is_detector
-    from tasks.weights.card import save_weights
+    from tasks.weights.file import save_weights
 
     cli.prepare(args.common)
     source, out = (hub.fetch_hub(str(args.source)) if args.hub else args.source), args.target()

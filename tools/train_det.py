@@ -49,7 +49,7 @@ def _architecture(weights: str | None) -> dict[str, Any]:
     """What the weights to start from tell of the model: all of it, or the body only."""
     if weights is None:
         return {}
-    from tasks.weights.card import read_card
+    from tasks.runtime.open import read_card
 
     model = read_card(Path(weights)).model
     names = DetectorSpec().to_json() if "framework" in model else ("backbone", "alpha")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from configs.hub import Upload
 from datasets.errors import InputError
-from tasks.fitting.spec import WEIGHTS_NAME
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 
 CARD_NAME = "README.md"
@@ -18,7 +18,8 @@ def main() -> None:
     args = cli.parse(Upload)
     from backbone.formats.hub import send_hub
     from tasks.weights.atomic_write import write_text
-    from tasks.weights.card import load_weights, save_weights
+    from tasks.weights.file import save_weights
+    from tasks.weights.head_files import load_weights
     from tools.flows.model_card import model_card
 
     state, card = load_weights(args.weights)

@@ -18,7 +18,8 @@ from datasets.types import ClassMap
 from tasks.classification.load import TASK
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
-from tasks.weights.card import Card, load_into
+from tasks.weights.card import Card
+from tasks.weights.file import load_into
 
 BODY_TASK = "body"
 # ImageNet's thousand classes, and TensorFlow's background before them.

@@ -14,7 +14,9 @@ from datasets.types import ClassMap
 from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.fitting.spec import flag_of
-from tasks.weights.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
+from tasks.weights.card import Card
+from tasks.weights.file import BODY_PREFIX, load_into, spec_of
+from tasks.weights.head_files import load_weights
 
 TASK = "classification"
 

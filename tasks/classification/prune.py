@@ -12,7 +12,7 @@ from backbone.prune import prune_body
 from datasets.errors import InputError
 from tasks.classification.load import class_rows, load_classifier
 from tasks.classification.model import Classifier, build_classifier
-from tasks.runtime.exported import is_export
+from tasks.runtime.open import is_export
 from tasks.weights.card import Card
 
 

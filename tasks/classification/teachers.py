@@ -23,7 +23,7 @@ from datasets.types import ClassMap
 from tasks.classification.load import load_classifier
 from tasks.distillation.spec import TIMM, TORCHVISION, DistillSpec
 from tasks.distillation.teacher import Teacher
-from tasks.weights.card import load_into
+from tasks.weights.file import load_into
 
 _PYTHON = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _IMAGENET = len(WORDNET_IDS)

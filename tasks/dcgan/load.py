@@ -10,7 +10,9 @@ from datasets.types import ClassMap
 from tasks.dcgan.model import GENERATOR_PREFIX
 from tasks.dcgan.networks import Generator
 from tasks.dcgan.spec import GanSpec
-from tasks.weights.card import Card, load_into, load_weights, spec_of
+from tasks.weights.card import Card
+from tasks.weights.file import load_into, spec_of
+from tasks.weights.head_files import load_weights
 
 TASK = "dcgan"
 

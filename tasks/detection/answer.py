@@ -19,8 +19,9 @@ from tasks.detection.reference_runtime import LiteRtDetector
 from tasks.detection.spec import DetectorSpec, PostSpec
 from tasks.fitting.spec import flag_of
 from tasks.predictor import exported_answers, ready_batches
-from tasks.runtime.exported import Answer, Exported
-from tasks.weights.card import spec_of
+from tasks.runtime.exported import Exported
+from tasks.runtime.session import Answer
+from tasks.weights.file import spec_of
 
 
 def detect(

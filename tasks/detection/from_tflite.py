@@ -18,7 +18,8 @@ from tasks.detection.model import TASK, build_detector
 from tasks.detection.spec import DetectorSpec, PostSpec
 from tasks.detection.ssd import SSD
 from tasks.detection.ssd_layout import MOBILENET
-from tasks.weights.card import Card, load_into
+from tasks.weights.card import Card
+from tasks.weights.file import load_into
 
 # TensorFlow's box encodings are ty tx th tw; ours are dx dy dw dh.
 BOX_ORDER = (1, 0, 3, 2)

@@ -25,7 +25,9 @@ from tasks.detection.spec import (
 from tasks.detection.ssd import SSD
 from tasks.detection.ssd_layout import layout_of, map_sizes
 from tasks.fitting.spec import flag_of
-from tasks.weights.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
+from tasks.weights.card import Card
+from tasks.weights.file import BODY_PREFIX, load_into, spec_of
+from tasks.weights.head_files import load_weights
 
 TASK = "detection"
 # What stands before the last layer, in a detector's second stage and in a classifier.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.errors import InputError
-from tasks.runtime.exported import Answer, Image
+from tasks.runtime.session import Answer, Image
 
 # So that nothing is divided by zero.
 _TINY = 1e-12

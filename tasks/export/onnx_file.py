@@ -12,7 +12,7 @@ import torch
 
 from tasks.export import operators
 from tasks.photo_graph import IMAGES, AnswerGraph
-from tasks.runtime.exported import CARD_KEY, FACTS_KEY
+from tasks.runtime.session import CARD_KEY, FACTS_KEY
 from tasks.weights.card import Card
 
 # Photos that the graph is traced with: numbers that differ and stand for any.

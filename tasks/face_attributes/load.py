@@ -12,7 +12,9 @@ from datasets.types import ClassMap
 from tasks.classification.load import class_rows, refuse_other_body
 from tasks.classification.spec import ClassifierSpec
 from tasks.face_attributes.model import AttributeNet, build_attribute_net
-from tasks.weights.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
+from tasks.weights.card import Card
+from tasks.weights.file import BODY_PREFIX, load_into, spec_of
+from tasks.weights.head_files import load_weights
 
 TASK = "face_attributes"
 

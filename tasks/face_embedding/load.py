@@ -14,7 +14,9 @@ from datasets.types import ClassMap
 from tasks.classification.load import refuse_other_body
 from tasks.face_embedding.model import FaceEmbedder, build_embedder
 from tasks.face_embedding.spec import EmbedderSpec
-from tasks.weights.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
+from tasks.weights.card import Card
+from tasks.weights.file import BODY_PREFIX, load_into, spec_of
+from tasks.weights.head_files import load_weights
 
 TASK = "face_embedding"
 # Tensors that serve training alone; they would tell of the people in the training set.

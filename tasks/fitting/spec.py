@@ -8,7 +8,6 @@ from typing import Literal
 from datasets.errors import InputError
 
 Precision = Literal["auto", "bf16", "fp32"]
-WEIGHTS_NAME = "model.safetensors"  # In a run folder.
 
 
 @dataclass(frozen=True)

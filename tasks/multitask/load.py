@@ -24,7 +24,9 @@ from tasks.geolocation.load import CELLS_KEY, build_geolocator
 from tasks.geolocation.load import TASK as GEOLOCATION
 from tasks.multitask.model import HeadModel, MultiTaskNet
 from tasks.multitask.stored import State, Stored, StoredHead, multi_card, read_stored
-from tasks.weights.card import BODY_PREFIX, Card, load_into, load_weights, spec_of
+from tasks.weights.card import Card
+from tasks.weights.file import BODY_PREFIX, load_into, spec_of
+from tasks.weights.head_files import load_weights
 
 # What a network of one task is called as a head.
 _NAMES = {

@@ -18,8 +18,10 @@ from torch import Tensor
 from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.multitask.spec import HEADS, TASK
-from tasks.weights.card import BODY_PREFIX, Card, load_tensors, save_weights
-from tasks.weights.head_files import HEADS_FOLDER, refuse_other_trunk, trunk_digest
+from tasks.weights.card import Card
+from tasks.weights.file import BODY_PREFIX, load_tensors, save_weights
+from tasks.weights.head_files import refuse_other_trunk, trunk_digest
+from tasks.weights.names import HEADS_FOLDER
 
 _PREFIX = "heads."
 _NO_CLASSES = ClassMap((), ())

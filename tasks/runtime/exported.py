@@ -1,15 +1,7 @@
-"""Exports in use, without torch: photos in, answers out.
+"""An export in use, without torch: photos in, answers out.
 
-Needs onnxruntime and numpy (for an OpenVINO export, openvino and numpy), nothing else::
-
-    from tasks.runtime.exported import Exported
-
-    exported = Exported.open(Path("model.onnx"))
-    for found in exported([photo]):  # (H, W, 3) uint8 RGB
-        print(found["boxes"], found["scores"], found["labels"])
-
-Of several heads on one trunk one call gives all answers (``found["boxes_scores"]``), and
-``exported.head("boxes")`` is that head alone.
+:func:`tasks.runtime.open.open_export` opens one. Of several heads on one trunk one call gives all
+answers (``found["boxes_scores"]``), and ``exported.head("boxes")`` is that head alone.
 """
 
 from __future__ import annotations
@@ -19,99 +11,22 @@ import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from tasks.runtime.chip import keep_sums_right
+from tasks.runtime.session import (
+    CARD_KEY,
+    FACTS_KEY,
+    FORMAT,
+    Answer,
+    HeadSession,
+    Image,
+    Session,
+)
 from tasks.weights.card import Card
-
-Image = NDArray[np.uint8]
-Answer = dict[str, NDArray[Any]]
-# What an export carries beside the graph: the card of the weights, and facts of the export.
-CARD_KEY, FACTS_KEY = "card", "export"
-FORMAT = 1
-SUFFIXES = (".onnx", ".xml")
-
-
-class Session(Protocol):
-    """A graph in some runtime.
-
-    Attributes:
-        outputs: Names of what it gives.
-        single: It takes one photo per call.
-        notes: Texts that the file carries.
-    """
-
-    outputs: list[str]
-    single: bool
-    notes: dict[str, str]
-
-    def run(self, images: Image) -> list[NDArray[Any]]:
-        """Outputs for photos (N, H, W, 3)."""
-
-
-class OnnxSession:
-    """A graph in ONNX Runtime, on the CPU.
-
-    Args:
-        path: Of the file.
-        threads: To compute with; None leaves it to the runtime (one per core).
-
-    Raises:
-        InputError: If it is no ONNX file that this runtime takes.
-    """
-
-    def __init__(self, path: Path, threads: int | None = None) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads or 0, 1
-        options.log_severity_level = 3
-        # Numbers next to zero, which training leaves behind, take a hundred times as long.
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
-        keep_sums_right(options)
-        try:
-            self._session = onnxruntime.InferenceSession(
-                path.read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-        except Exception as error:  # The runtime has a class for each of its codes.
-            reason = str(error).splitlines()[0][:200]
-            raise InputError(f"{path}: not an ONNX file that runs here ({reason})") from error
-        self.notes = dict(self._session.get_modelmeta().custom_metadata_map)
-        self.outputs = [output.name for output in self._session.get_outputs()]
-        inputs = self._session.get_inputs()
-        self._input, self.single = inputs[0].name, inputs[0].shape[:1] == [1]
-
-    def run(self, images: Image) -> list[NDArray[Any]]:
-        """Outputs for photos (N, H, W, 3)."""
-        found: list[NDArray[Any]] = self._session.run(None, {self._input: images})
-        return found
-
-
-class HeadSession:
-    """One head of a graph of several, as a graph of its task alone; all are computed.
-
-    Args:
-        session: Of all heads.
-        name: Of the head.
-        notes: Its own.
-    """
-
-    def __init__(self, session: Session, name: str, notes: dict[str, str]) -> None:
-        self._session, self.single, self.notes = session, session.single, notes
-        before = f"{name}_"
-        self._mine = [k for k, one in enumerate(session.outputs) if one.startswith(before)]
-        self.outputs = [session.outputs[k].removeprefix(before) for k in self._mine]
-
-    def run(self, images: Image) -> list[NDArray[Any]]:
-        """The head's outputs for photos (N, H, W, 3)."""
-        found = self._session.run(images)
-        return [found[k] for k in self._mine]
 
 
 class Exported:
@@ -148,33 +63,6 @@ class Exported:
             raise InputError(
                 f"{path}: an export of format {form}; this version reads {FORMAT}: export it again"
             )
-
-    @classmethod
-    def open(cls, path: Path, threads: int | None = None, head: str | None = None) -> Exported:
-        """Load an export.
-
-        Args:
-            path: File ending in .onnx, or in .xml (OpenVINO's).
-            threads: CPU threads to compute with; None takes one per core.
-            head: The one of several heads that is to answer.
-
-        Raises:
-            InputError: If it is missing, damaged, was not written by this suite, or has no such
-                head.
-        """
-        path = Path(path)
-        if path.suffix not in SUFFIXES:
-            raise InputError(f"{path}: exports end in {' or '.join(SUFFIXES)}")
-        if not path.is_file():
-            raise InputError(f"{path}: no such file")
-        if path.suffix == ".onnx":
-            session: Session = OnnxSession(path, threads)
-        else:
-            from tasks.runtime.openvino_session import OpenVinoSession
-
-            session = OpenVinoSession(path, threads)
-        exported = cls(session, path)
-        return exported if head is None else exported.head(head)
 
     @property
     def task(self) -> str:
@@ -278,8 +166,3 @@ def _without_padding(row: Answer) -> Answer:
         for part in ("boxes", "scores", "labels"):
             row[head + part] = row[head + part][real]
     return row
-
-
-def is_export(path: Path) -> bool:
-    """Whether a path is meant as an export, by its name."""
-    return path.suffix in SUFFIXES

@@ -1,4 +1,4 @@
-"""OpenVINO's files: written from ONNX ones, and run."""
+"""Exports in OpenVINO."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from tasks.runtime.exported import CARD_KEY, FACTS_KEY
+from tasks.runtime.session import CARD_KEY, FACTS_KEY, Image
 
-Image = NDArray[np.uint8]
-_NOTES = "mobilenets"
+# The .xml keeps the notes under this name.
+NOTES = "mobilenets"
 
 
 class OpenVinoSession:
@@ -28,7 +27,7 @@ class OpenVinoSession:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        core, model = _read(path)
+        core, model = read_model(path)
         options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
@@ -36,7 +35,7 @@ class OpenVinoSession:
         self.outputs = [output.get_any_name() for output in model.outputs]
         first = model.inputs[0].get_partial_shape()[0] if model.inputs else None
         self.single = first is not None and first.is_static and first.get_length() == 1
-        kept = [[_NOTES, name] for name in (CARD_KEY, FACTS_KEY)]
+        kept = [[NOTES, name] for name in (CARD_KEY, FACTS_KEY)]
         told = {path[1]: model.get_rt_info(path).value for path in kept if model.has_rt_info(path)}
         self.notes = {name: str(text) for name, text in told.items()}
 
@@ -47,24 +46,15 @@ class OpenVinoSession:
         return [found[k].copy() for k in range(len(self.outputs))]
 
 
-def write_openvino(onnx_file: Path, notes: dict[str, str], file: Path) -> None:
-    """Translate an ONNX file into a .xml and a .bin beside it.
+def import_openvino(path: Path) -> Any:
+    """The package, which need not be installed.
 
     Args:
-        onnx_file: To read.
-        notes: Texts for the .xml to carry.
-        file: The .xml to write.
+        path: What it is needed for, for the message.
 
     Raises:
-        InputError: If OpenVINO is not installed, or cannot translate the graph.
+        InputError: If it is not installed.
     """
-    _, model = _read(onnx_file)
-    for name, text in notes.items():
-        model.set_rt_info(text, [_NOTES, name])
-    _import(onnx_file).save_model(model, str(file), compress_to_fp16=False)
-
-
-def _import(path: Path) -> Any:
     # At its import it tells its makers so, unless the package that does this is not there.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
@@ -74,8 +64,13 @@ def _import(path: Path) -> Any:
     return openvino
 
 
-def _read(path: Path) -> tuple[Any, Any]:
-    core = _import(path).Core()
+def read_model(path: Path) -> tuple[Any, Any]:
+    """The runtime, and the graph of a file (.xml or .onnx).
+
+    Raises:
+        InputError: If OpenVINO is not installed, or does not read the file.
+    """
+    core = import_openvino(path).Core()
     try:
         return core, core.read_model(str(path))
     except Exception as error:  # It has one class for all.

@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 from onnx import ModelProto, NodeProto
 
-from tasks.runtime.exported import Image
+from tasks.runtime.session import Image
 
 PREPROCESS, NETWORK, POST = "preprocess", "network", "post-process"
 # Layers with weights, also as the runtime fuses and quantises them.

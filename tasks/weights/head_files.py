@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from datasets.errors import InputError
-from tasks.fitting.spec import WEIGHTS_NAME
-from tasks.weights.card import BODY_PREFIX, Card, load_tensors
+from tasks.weights.card import Card
+from tasks.weights.file import BODY_PREFIX, load_tensors
+from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 
-HEADS_FOLDER = "heads"
 # Counts batches; no network reads it.
 _COUNTER = "num_batches_tracked"
 
@@ -79,3 +79,18 @@ def with_trunk(state: dict[str, Tensor], card: Card, path: Path) -> dict[str, Te
     refuse_other_trunk(there, state, card, head=path, trunk=file)
     trunk = {name: tensor for name, tensor in there.items() if name.startswith(BODY_PREFIX)}
     return {**trunk, **state}
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], Card]:
+    """Read weights and card of a run folder or a file, without pickle.
+
+    To a head's file its trunk is added, so that it is like any other file of its task.
+
+    Raises:
+        InputError: If the file is missing, damaged, or was not written by this suite; or a head's
+            trunk is not there, or is another one.
+    """
+    state, card = load_tensors(path)
+    if card.trunk:
+        state = with_trunk(state, card, path)
+    return state, card

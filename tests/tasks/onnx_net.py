@@ -15,7 +15,7 @@ from datasets.types import ClassMap
 from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.int8.network import Floats
-from tasks.runtime.exported import CARD_KEY, FACTS_KEY, FORMAT
+from tasks.runtime.session import CARD_KEY, FACTS_KEY, FORMAT
 from tasks.weights.card import Card
 
 SIZE = 32

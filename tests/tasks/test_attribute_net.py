@@ -21,7 +21,8 @@ from tasks.face_attributes.losses import attribute_loss
 from tasks.face_attributes.model import AttributeNet, build_attribute_net
 from tasks.face_attributes.spec import AttributeLossSpec
 from tasks.face_attributes.teachers import open_attribute_teacher
-from tasks.weights.card import Card, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
 
 NAMES = ["Eyeglasses", "Smiling", "Wearing_Hat"]
 SPEC = ClassifierSpec(alpha=0.1, size=32)

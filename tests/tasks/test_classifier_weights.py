@@ -31,7 +31,8 @@ from tasks.classification.reference_runtimes import (
 from tasks.classification.spec import ClassifierSpec
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
-from tasks.weights.card import Card, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
 from tests.backbone import foreign
 
 FLAVOUR = Flavour(padding="symmetric", bn_eps=1e-5)
@@ -233,7 +234,7 @@ def saved(labelled: Callable[..., Imported], tmp_path: Path) -> Path:
 
 
 def rewrite(path: Path, **change: Any) -> None:
-    from tasks.weights.card import load_weights
+    from tasks.weights.head_files import load_weights
 
     state, card = load_weights(path)
     save_weights(path, state, replace(card, **change))

@@ -18,7 +18,8 @@ from tasks.dcgan.sampling import generate, make_latents, numbers_of
 from tasks.dcgan.scores import frechet_distance, kernel_distance, nearest, neighbourhoods, score
 from tasks.dcgan.spec import GanFitSpec, GanLossSpec, GanSpec
 from tasks.dcgan.watch import Watch, Window, variety
-from tasks.weights.card import Card, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
 
 SMALL = GanSpec(size=32, latent=8, width=4)
 

@@ -15,7 +15,7 @@ from datasets.squares import centre_square, fit_square
 from tasks.export import operators
 from tasks.export.compare import Limits, compare
 from tasks.export.resize import Antialias, CentreSquare, WarpedSquare
-from tasks.runtime.exported import Exported
+from tasks.runtime.open import open_export
 from tests.exports import KINDS, POST, Exports, photos
 from tools.flows.exporting import check
 
@@ -25,7 +25,7 @@ SIDES = st.integers(1, 400)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_answers(exports: Exports, kind: str) -> None:
     source, images = exports.source(kind), photos(2)
-    exported = Exported.open(exports.file(kind), 1)
+    exported = open_export(exports.file(kind), 1)
     checked = check(source, exported, images)
     wanted = source.predict()(images)
     assert checked["differences"].keys() == wanted[0].keys()

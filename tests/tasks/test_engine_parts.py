@@ -17,7 +17,9 @@ from tasks.fitting.history import MetricsFile, read_metrics
 from tasks.fitting.optim import RMSpropTF, decay_groups, rate_factor
 from tasks.fitting.spec import FitSpec
 from tasks.weights.atomic_write import replacing, write_text
-from tasks.weights.card import Card, load_weights, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.head_files import load_weights
 
 
 def test_rmsprop_is_tensorflows() -> None:

@@ -37,7 +37,8 @@ from tasks.face_embedding.teachers import open_embedding_teacher
 from tasks.fitting.checkpoint import RunKeeper
 from tasks.fitting.spec import FitSpec
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.weights.card import Card, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
 
 SMALL = EmbedderSpec(alpha=0.1, size=32, dim=6)
 

@@ -15,7 +15,8 @@ from tasks.detection.matching import Rule, match
 from tasks.detection.model import build_detector, detector_flavour, load_detector, start_from
 from tasks.detection.rpn import propose
 from tasks.detection.spec import DetectorSpec, TwoStageLossSpec
-from tasks.weights.card import Card, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
 from tests.tasks.two_stage import SPEC, THREE, build, spread, targets_of
 
 

@@ -36,7 +36,8 @@ from tasks.geolocation.sphere import Floats, distance_km, unit_vectors
 from tasks.geolocation.task import Truth
 from tasks.geolocation.teachers import open_geo_teacher
 from tasks.geolocation.world import rings
-from tasks.weights.card import Card, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
 
 SMALL = ClassifierSpec(alpha=0.25, size=32)
 LAST = "head.2.weight"

@@ -34,7 +34,10 @@ from tasks.multitask.load import build_stored, load_multi
 from tasks.multitask.model import HeadModel, MultiTaskNet
 from tasks.multitask.stored import Stored, multi_card, read_stored
 from tasks.photo_graph import make_graph
-from tasks.weights.card import Card, load_weights, read_card, save_weights
+from tasks.runtime.open import read_card
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.head_files import load_weights
 
 SPEC = ClassifierSpec(alpha=0.1, size=32)
 NAMES = ClassMap.from_names(["cat", "dog", "bee"])

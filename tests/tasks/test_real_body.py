@@ -16,7 +16,7 @@ from tasks.detection.model import build_detector, start_from
 from tasks.detection.spec import DetectorSpec, TwoStageLossSpec
 from tasks.fitting.batchnorm import calibrate_batchnorm
 from tasks.fitting.engine import has_native_bf16
-from tasks.weights.card import read_card
+from tasks.runtime.open import read_card
 from tests.conftest import Tool
 
 STEPS, RATE = 80, 2e-3

@@ -12,9 +12,12 @@ import onnx
 import pytest
 
 from tasks.export.onnx_file import write_facts
-from tasks.runtime.exported import CARD_KEY, FACTS_KEY, Exported
-from tasks.runtime.openvino_session import OpenVinoSession, write_openvino
-from tasks.weights.card import Card, read_card
+from tasks.export.openvino_file import write_openvino
+from tasks.runtime.exported import Exported
+from tasks.runtime.open import open_export, read_card
+from tasks.runtime.openvino_session import OpenVinoSession
+from tasks.runtime.session import CARD_KEY, FACTS_KEY
+from tasks.weights.card import Card
 from tests.exports import CLASSES, POST, Exports, photos
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,9 +28,9 @@ def test_no_torch_and_nothing_told(exports: Exports, tmp_path: Path) -> None:
     files = [str(exports.file(kind)) for kind in ("classifier", "ssd", "faces", "places")]
     code = (
         "import sys, json; from pathlib import Path; import numpy as np\n"
-        "from tasks.runtime.exported import Exported\n"
+        "from tasks.runtime.open import open_export\n"
         "photo = np.arange(50 * 40 * 3, dtype=np.uint8).reshape(50, 40, 3)\n"
-        "opened = [Exported.open(Path(file), 1) for file in sys.argv[1:]]\n"
+        "opened = [open_export(Path(file), 1) for file in sys.argv[1:]]\n"
         "print([(one.task, sorted(one([photo])[0])) for one in opened])\n"
         "names = {name.split('.')[0] for name in sys.modules}\n"
         "heavy = {'torch', 'torchvision', 'onnx', 'safetensors', 'cv2', 'PIL', 'scipy'}\n"
@@ -49,26 +52,26 @@ def test_no_torch_and_nothing_told(exports: Exports, tmp_path: Path) -> None:
 
 def test_the_card_comes_along(exports: Exports) -> None:
     source = exports.source("attributes")
-    exported = Exported.open(exports.file("attributes"), 1)
+    exported = open_export(exports.file("attributes"), 1)
     assert exported.card == source.card == read_card(exported.path)
     assert exported.task == "face_attributes"
     assert exported.precision == "float32"
     assert exported.facts["thresholds"] == pytest.approx(source.model.thresholds.tolist())
-    post = Exported.open(exports.file("ssd"), 1).facts["post"]
+    post = open_export(exports.file("ssd"), 1).facts["post"]
     assert post["detections"] == POST.detections
     with pytest.raises(ValueError, match="holds no cells"):
         _ = exported.cells
 
 
 def test_cells_come_along(exports: Exports) -> None:
-    cells = Exported.open(exports.file("places"), 1).cells
+    cells = open_export(exports.file("places"), 1).cells
     np.testing.assert_array_equal(cells, exports.source("places").model.cells.numpy())
 
 
 def test_answers_keep_the_order_of_photos(exports: Exports) -> None:
     """Neighbours of one size go through at once; the others one by one."""
     for kind in ("classifier", "faces"):
-        exported = Exported.open(exports.file(kind), 1)
+        exported = open_export(exports.file(kind), 1)
         a, b, c, d = (one for one in photos(2)[:4])
         mixed = [a, c, b, b, a, d]
         for image, found in zip(mixed, exported(mixed), strict=True):
@@ -76,13 +79,13 @@ def test_answers_keep_the_order_of_photos(exports: Exports) -> None:
                 np.testing.assert_allclose(found[name], value, atol=1e-5)
     assert exported.single
     assert exported([]) == []
-    probabilities = Exported.open(exports.file("classifier"), 1)([a])[0]["probabilities"]
+    probabilities = open_export(exports.file("classifier"), 1)([a])[0]["probabilities"]
     assert probabilities.shape == (len(CLASSES),)
     assert probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_boxes_without_padding(exports: Exports) -> None:
-    exported = Exported.open(exports.file("ssd"), 1)
+    exported = open_export(exports.file("ssd"), 1)
     blank = np.full((40, 70, 3), 128, np.uint8)
     for image in (*photos(), blank):
         found = exported([image])[0]
@@ -103,7 +106,7 @@ def test_boxes_without_padding(exports: Exports) -> None:
 )
 def test_what_is_no_photo(exports: Exports, image: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"a photo is .* not uint8 \(height, width, 3\)"):
-        Exported.open(exports.file("classifier"), 1)([image])
+        open_export(exports.file("classifier"), 1)([image])
 
 
 def test_files_that_are_no_exports(exports: Exports, tmp_path: Path) -> None:
@@ -116,14 +119,14 @@ def test_files_that_are_no_exports(exports: Exports, tmp_path: Path) -> None:
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=rf"{name}: not an ONNX file that runs here"):
-            Exported.open(tmp_path / name)
+            open_export(tmp_path / name)
     with pytest.raises(ValueError, match=r"gone\.onnx: no such file"):
-        Exported.open(tmp_path / "gone.onnx")
+        open_export(tmp_path / "gone.onnx")
     with pytest.raises(ValueError, match=r"exports end in \.onnx or \.xml"):
-        Exported.open(tmp_path / "model.pt")
+        open_export(tmp_path / "model.pt")
     (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(ValueError, match="no such file"):
-        Exported.open(tmp_path / "folder.onnx")
+        open_export(tmp_path / "folder.onnx")
 
 
 def test_foreign_and_damaged_cards(exports: Exports, tmp_path: Path) -> None:
@@ -134,7 +137,7 @@ def test_foreign_and_damaged_cards(exports: Exports, tmp_path: Path) -> None:
     def opened(changed: dict[str, str]) -> Exported:
         onnx.helper.set_model_props(model, changed)
         onnx.save(model, str(file))
-        return Exported.open(file, 1)
+        return open_export(file, 1)
 
     assert Card.from_json(json.loads(notes[CARD_KEY])) == opened(notes).card
     with pytest.raises(ValueError, match="carries no card, so it is no export of this suite"):
@@ -150,7 +153,7 @@ def test_foreign_and_damaged_cards(exports: Exports, tmp_path: Path) -> None:
         opened({**notes, FACTS_KEY: json.dumps(newer)})
     opened(notes)
     write_facts(file, {**json.loads(notes[FACTS_KEY]), "precision": "int8"})
-    again = Exported.open(file, 1)
+    again = open_export(file, 1)
     assert again.precision == "int8"
     assert again.card == exports.source("classifier").card
 

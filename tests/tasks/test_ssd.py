@@ -21,7 +21,9 @@ from tasks.detection.postprocess import postprocess
 from tasks.detection.spec import DetectorSpec, LossSpec, PostSpec
 from tasks.detection.ssd import SSD
 from tasks.fitting.batchnorm import calibrate_batchnorm
-from tasks.weights.card import Card, load_weights, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.head_files import load_weights
 
 DETECTOR_FLAVOUR = detector_flavour("mobilenet_v1")
 THREE = ClassMap((3, 7, 90), ("cup", "cat", "kite"))

@@ -17,7 +17,8 @@ from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import DistillSpec
-from tasks.weights.card import Card, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
 
 TENCH_AND_GOLDFISH = ClassMap((1443537, 1440764), ("goldfish", "tench"))
 TWO = ClassMap.from_names(["a", "b"])

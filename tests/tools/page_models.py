@@ -23,15 +23,15 @@ from tasks.face_attributes.model import build_attribute_net
 from tasks.face_embedding.load import NO_CLASSES, describe_model
 from tasks.face_embedding.model import build_embedder
 from tasks.face_embedding.spec import EmbedderSpec
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import build_geolocator
 from tasks.geolocation.partition import split_adaptively
 from tasks.multitask.model import MultiTaskNet
 from tasks.multitask.spec import HEADS
 from tasks.multitask.stored import multi_card, read_stored
-from tasks.weights.card import Card, save_weights
-from tasks.weights.head_files import HEADS_FOLDER
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 
 SMALL = ClassifierSpec(alpha=0.1, size=32)
 TASKS = ("classification", "detection", "face_attributes", "face_embedding", "geolocation")

@@ -14,7 +14,8 @@ from PIL import Image as PilImage
 from datasets.types import ClassMap
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
-from tasks.weights.card import Card, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
 from tests.conftest import Tool
 from tests.datasets.label_fakes import (
     save_photos,

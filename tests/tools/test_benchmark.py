@@ -13,7 +13,7 @@ from tasks.export.onnx_file import write_onnx
 from tasks.photo_graph import make_graph
 from tasks.timing.latency import GEMM_SIDE, WHOLE, Spread, gemm, spreads, take_turns
 from tasks.timing.profile import stage_shares, stages_of, sum_by_stage
-from tasks.weights.card import save_weights
+from tasks.weights.file import save_weights
 from tests.conftest import Tool
 from tools.speed.benchmarking import Peak, split_graph
 from tools.speed.peak_memory import peak_memory

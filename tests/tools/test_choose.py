@@ -11,8 +11,9 @@ import torch
 from datasets.types import ClassMap
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
-from tasks.fitting.spec import WEIGHTS_NAME
-from tasks.weights.card import Card, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.names import WEIGHTS_NAME
 from tests.conftest import Tool
 from tools.speed.accuracies import Shape, known_accuracies, own_runs
 from tools.speed.budget import Option, decide, front

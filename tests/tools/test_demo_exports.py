@@ -16,8 +16,9 @@ from configs.demo import Demo
 from datasets.images import Image, decode_image
 from tasks.geolocation.load import load_geolocator
 from tasks.geolocation.spec import DecodeSpec
-from tasks.runtime.exported import CARD_KEY, FACTS_KEY, FORMAT, Exported
-from tasks.weights.card import read_card
+from tasks.runtime.exported import Exported
+from tasks.runtime.open import read_card
+from tasks.runtime.session import CARD_KEY, FACTS_KEY, FORMAT
 from tests.tools.page_models import CLASSES, TASKS, make_models, photo
 from tools.page.predictors import (
     object_predictor,

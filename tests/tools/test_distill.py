@@ -27,7 +27,10 @@ from tasks.distillation.spec import DistillSpec
 from tasks.distillation.targets import TargetStore
 from tasks.distillation.teacher import Teacher
 from tasks.distillation.teaching import Lesson
-from tasks.weights.card import Card, load_weights, read_card, save_weights
+from tasks.runtime.open import read_card
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
 from tools.classification.data import open_data, training_loader

@@ -18,8 +18,9 @@ from datasets.builtin.identities import draw_identities
 from datasets.builtin.places import draw_places
 from datasets.images import save_image
 from tasks.fitting.spec import flag_of
-from tasks.runtime.exported import Exported
-from tasks.weights.card import load_weights, save_weights
+from tasks.runtime.open import open_export
+from tasks.weights.file import save_weights
+from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.datasets.label_fakes import write_folders
 from tests.exports import CLASSES, KINDS, POST, Exports, photos
@@ -49,7 +50,7 @@ def test_an_export_is_checked_and_written(
     assert result["checked"]["differences"].keys() == {"boxes", "scores", "labels"}
     assert max(result["checked"]["differences"].values()) < 1e-3
     assert {file.name for file in tmp_path.iterdir()} == {"model.safetensors", "model.onnx"}
-    exported = Exported.open(tmp_path / "model.onnx")
+    exported = open_export(tmp_path / "model.onnx")
     assert exported.single
     assert exported.facts["checked"] == result["checked"]
     assert exported.facts["post"]["score_threshold"] == 0.05
@@ -106,7 +107,7 @@ def test_openvino(exports: Exports, tmp_path: Path, tool: Tool, album: Path) -> 
     assert json.loads(done.stdout)["target"] == "openvino"
     assert {file.name for file in tmp_path.iterdir()} == {"model.xml", "model.bin", "home"}
     assert not (home / "intel").exists()
-    exported = Exported.open(out, 1)
+    exported = open_export(out, 1)
     assert exported.card == source.card
     images = photos(2)
     for one, other in zip(source.predict()(images), exported(images), strict=True):

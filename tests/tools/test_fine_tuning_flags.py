@@ -20,7 +20,7 @@ from datasets.types import ClassMap
 from tasks.classification.import_weights import import_network
 from tasks.classification.load import start_classifier
 from tasks.classification.model import build_classifier
-from tasks.weights.card import save_weights
+from tasks.weights.file import save_weights
 from tests.backbone import foreign
 from tools.flows.flags import read_flags
 

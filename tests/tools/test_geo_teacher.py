@@ -21,7 +21,10 @@ from tasks.geolocation.partition import split_adaptively
 from tasks.geolocation.spec import PartitionSpec
 from tasks.geolocation.task import GeolocationTask
 from tasks.geolocation.teachers import open_geo_teacher
-from tasks.weights.card import Card, load_weights, read_card, save_weights
+from tasks.runtime.open import read_card
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
 from tools.flows.teacher_targets import open_teaching

@@ -23,7 +23,10 @@ from tasks.face_embedding.spec import EmbedderSpec
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import build_geolocator
 from tasks.geolocation.partition import split_adaptively
-from tasks.weights.card import Card, load_weights, read_card, save_weights
+from tasks.runtime.open import read_card
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.datasets.label_fakes import save_photos
 from tests.tools.fake_hub import TOKEN, fake_hub

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 import tools.detection.recipe
 from backbone.formats.recognise import read_network
 from tasks.classification.import_weights import import_network
-from tasks.weights.card import load_weights, save_weights
+from tasks.weights.file import save_weights
+from tasks.weights.head_files import load_weights
 from tests.backbone import foreign
 from tests.conftest import Tool
 from tests.tools.test_bad_input import expect

@@ -9,7 +9,7 @@ import pytest
 
 from datasets.builtin.scenes import draw_scenes
 from datasets.images import read_image, save_image
-from tasks.weights.card import load_weights
+from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import SMALL
 

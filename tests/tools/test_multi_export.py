@@ -20,8 +20,9 @@ from datasets.images import save_image
 from tasks.detection.spec import PostSpec
 from tasks.multitask.spec import HEADS
 from tasks.multitask.stored import read_stored
-from tasks.runtime.exported import Exported
-from tasks.weights.card import load_weights, save_weights
+from tasks.runtime.open import open_export
+from tasks.weights.file import save_weights
+from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.exports import photos
 from tests.tools.page_models import make_multi
@@ -79,7 +80,7 @@ def alone(run: Path, name: str) -> Source:
 
 def test_one_file_answers_as_each_head_alone(run: Path, file: Path) -> None:
     """Heads of the run's files are the measure; photos of several sizes, two of each."""
-    exported = Exported.open(file, 1)
+    exported = open_export(file, 1)
     assert exported.heads == HEADS
     assert not exported.single
     images = photos(2)
@@ -109,8 +110,8 @@ def test_it_is_used_without_torch(file: Path) -> None:
     code = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
-        "from tasks.runtime.exported import Exported\n"
-        "exported = Exported.open(Path(sys.argv[1]), 1)\n"
+        "from tasks.runtime.open import open_export\n"
+        "exported = open_export(Path(sys.argv[1]), 1)\n"
         "(row,) = exported([np.zeros((40, 50, 3), np.uint8)])\n"
         "assert len(row['embedding_embedding']) == 8\n"
         "assert exported.head('boxes').card.classes.names == ('cat', 'dog')\n"
@@ -204,7 +205,7 @@ def test_refusals(
     )
     assert not list(out[1].parent.iterdir())
     with pytest.raises(ValueError, match="has no head 'cats'; it has classes, breeds"):
-        Exported.open(file, 1, "cats")
+        open_export(file, 1, "cats")
 
 
 def _shown(err: str) -> str:

@@ -15,8 +15,9 @@ from backbone.flavour import Flavour
 from datasets.types import ClassMap
 from tasks.classification.spec import ClassifierSpec
 from tasks.detection.spec import DetectorSpec
-from tasks.fitting.spec import WEIGHTS_NAME
-from tasks.weights.card import Card, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.names import WEIGHTS_NAME
 from tests.conftest import Tool
 from tests.tools.runs import ROOT
 from tools.paper_tables.costs import rounds_to

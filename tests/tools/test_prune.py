@@ -23,7 +23,9 @@ from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.classification.task import ClassificationTask
 from tasks.distillation.spec import DistillSpec
-from tasks.weights.card import load_weights, read_card, save_weights
+from tasks.runtime.open import read_card
+from tasks.weights.file import save_weights
+from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.exports import Exports
 from tools.flows.exporting import write_export

@@ -14,7 +14,7 @@ from datasets.images import save_image
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.int8 import remedies
-from tasks.runtime.exported import Exported
+from tasks.runtime.open import open_export
 from tests.tasks.onnx_net import CLASSES, SIZE, card_of, classifier, network_of, pictures, to_onnx
 from tools.flows import quantising
 from tools.flows.quantising import calibration_pictures, write_int8
@@ -40,7 +40,7 @@ def float_file(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="module")
 def photos(float_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder per class: twelve photos where the float export puts them, four elsewhere."""
-    folder, exported = tmp_path_factory.mktemp("photos"), Exported.open(float_file, 1)
+    folder, exported = tmp_path_factory.mktemp("photos"), open_export(float_file, 1)
     for name in CLASSES.names:
         (folder / name).mkdir()
     for number, picture in enumerate(pictures(PHOTOS)):
@@ -75,7 +75,7 @@ def test_the_file_answers_as_the_float_one(
     assert alone == sorted(alone)
     for told in ("naive: a scale per tensor", "top-1: float 75.0", report["layers"][0]["name"]):
         assert told in text
-    ours, theirs = Exported.open(tmp_path / "ants.int8.onnx", 1), Exported.open(float_file, 1)
+    ours, theirs = open_export(tmp_path / "ants.int8.onnx", 1), open_export(float_file, 1)
     assert ours.precision == "int8"
     assert ours.card == theirs.card
     assert ours.facts["int8"]["scores"]["ours"] == report["scores"]["ours"]
@@ -92,7 +92,7 @@ def test_a_loss_above_the_limit_writes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def score(file: Path) -> float:
-        return 90.0 if Exported.open(file, 1).precision == "float32" else 71.5
+        return 90.0 if open_export(file, 1).precision == "float32" else 71.5
 
     monkeypatch.setattr(quantising, "open_scorer", lambda *_: Scorer("top-1", score))
     quick = functools.partial(remedies.fine_tune, steps=1)
@@ -124,7 +124,7 @@ def test_a_naive_network_that_keeps_to_the_limit_is_taken(
     assert result["scores"]["ours"] == 89.5
     assert not any(step["kept"] for step in result["remedies"])
     assert "float 90.0, int8 89.5" in text
-    assert Exported.open(tmp_path / "ants.int8.onnx", 1).facts["int8"]["remedies"] == []
+    assert open_export(tmp_path / "ants.int8.onnx", 1).facts["int8"]["remedies"] == []
 
 
 def test_without_labels_nothing_is_claimed(

@@ -12,7 +12,7 @@ from datasets.labels.opening import open_labelled
 from datasets.shards.loader import ShardLoader
 from datasets.shards.tar import walk, write_shards
 from tasks.classification.task import ClassificationTask
-from tasks.weights.card import read_card
+from tasks.runtime.open import read_card
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
 

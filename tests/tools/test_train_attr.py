@@ -18,7 +18,8 @@ from datasets.attributes.structure import choose_attributes
 from datasets.builtin.face_drawing import ATTRIBUTES
 from datasets.builtin.faces import draw_faces
 from tasks.face_attributes.teachers import open_attribute_teacher
-from tasks.weights.card import load_weights, read_card
+from tasks.runtime.open import read_card
+from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tools.classification.data import view_loader
 

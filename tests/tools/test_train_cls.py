@@ -12,7 +12,8 @@ from configs.classification import TrainCls
 from datasets.builtin.shapes_and_breeds import draw_shapes
 from tasks.classification.model import Classifier
 from tasks.classification.task import resolution_at
-from tasks.weights.card import load_weights, read_card
+from tasks.runtime.open import read_card
+from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import train
 from tools.flows.grid import expand

@@ -14,7 +14,7 @@ from datasets.builtin.shapes_and_breeds import draw_breeds, draw_web
 from datasets.labels.opening import open_labelled
 from datasets.labels.structure import choose_classes
 from tasks.classification.task import ClassificationTask
-from tasks.weights.card import read_card
+from tasks.runtime.open import read_card
 from tests.conftest import Tool
 from tests.datasets.label_fakes import write_folders
 from tests.tools.runs import assert_same_run

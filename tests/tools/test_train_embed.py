@@ -22,7 +22,10 @@ from tasks.face_embedding.model import build_embedder
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.face_embedding.task import FaceEmbeddingTask
 from tasks.fitting.stopwatch import write_summary
-from tasks.weights.card import Card, load_weights, read_card, save_weights
+from tasks.runtime.open import read_card
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tasks.ncnn import MobileFaceNet
 from tests.tools.runs import assert_same_run

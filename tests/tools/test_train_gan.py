@@ -21,7 +21,7 @@ from datasets.labels.opening import open_labelled
 from datasets.squares import centre_square
 from tasks.dcgan.task import GanTask
 from tasks.fitting.history import read_metrics
-from tasks.weights.card import read_card
+from tasks.runtime.open import read_card
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
 from tools.classification.data import training_loader

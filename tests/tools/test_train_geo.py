@@ -22,7 +22,9 @@ from datasets.positions.opening import open_places
 from tasks.geolocation.partition import CELLS_HEADER, read_cells
 from tasks.geolocation.spec import PartitionSpec
 from tasks.geolocation.task import GeolocationTask
-from tasks.weights.card import Card, load_weights, read_card
+from tasks.runtime.open import read_card
+from tasks.weights.card import Card
+from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.datasets.test_geo import gps, photo
 from tests.tools.test_geo_teacher import stop_at

@@ -25,7 +25,9 @@ from tasks.multitask.cost import pass_costs
 from tasks.multitask.load import load_multi
 from tasks.multitask.stored import read_stored
 from tasks.multitask.task import MultiTask
-from tasks.weights.card import load_weights, read_card, save_weights
+from tasks.runtime.open import read_card
+from tasks.weights.file import save_weights
+from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
 

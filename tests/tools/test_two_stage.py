@@ -18,7 +18,7 @@ import torch
 from configs.detection import TrainDet
 from tasks.detection.model import detector_cost
 from tasks.detection.spec import DetectorSpec
-from tasks.weights.card import load_weights
+from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.datasets.fakes import GOOD_BOXES, write_coco, write_voc, write_yolo
 from tests.tools.conftest import Finished

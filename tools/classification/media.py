@@ -16,7 +16,7 @@ from datasets.images import Image, save_image
 from tasks.classification.answer import Answer, ExportedLabels, LabelPredictor
 from tasks.classification.draw import draw_answer
 from tasks.classification.load import TASK, load_classifier
-from tasks.runtime.exported import is_export
+from tasks.runtime.open import is_export
 from tools import cli
 from tools.detection.media import ahead, batches, find_media, output_files, read_or_reason
 from tools.flows.exported import open_export

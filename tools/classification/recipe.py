@@ -28,10 +28,11 @@ from tasks.classification.spec import ClassifierSpec
 from tasks.classification.task import ClassificationTask
 from tasks.distillation.teaching import Teaching
 from tasks.fitting.history import METRICS_NAME, read_metrics
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.runtime.exported import Exported, is_export
+from tasks.runtime.exported import Exported
+from tasks.runtime.open import is_export
 from tasks.weights.card import Card
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.classification.data import (
     Data,

@@ -33,7 +33,7 @@ from tasks.detection.report import ReportData, write_report
 from tasks.detection.spec import DetectorSpec
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.runtime.exported import is_export
+from tasks.runtime.open import is_export
 from tasks.weights.card import Card
 from tools import cli
 from tools.cli import say, shown_command

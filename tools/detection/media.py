@@ -23,7 +23,7 @@ from tasks.detection.answer import ExportedDetector, Predictor
 from tasks.detection.draw import draw_detections
 from tasks.detection.evaluator import ImageResult
 from tasks.detection.model import TASK, load_detector
-from tasks.runtime.exported import is_export
+from tasks.runtime.open import is_export
 from tools import cli
 from tools.flows.exported import open_export
 

@@ -25,9 +25,10 @@ from tasks.detection.model import (
 from tasks.detection.task import DetectionTask
 from tasks.fitting.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
 from tasks.fitting.engine import rank_and_world
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.weights.card import Card, read_card
+from tasks.runtime.open import read_card
+from tasks.weights.card import Card
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.detection.data import (
     Validation,

@@ -12,7 +12,7 @@ from tasks.classification.draw import draw_answer
 from tasks.face_attributes.answer import AttributePredictor, ExportedAttributes, Traits
 from tasks.face_attributes.load import TASK, load_attribute_net
 from tasks.face_attributes.report import NOTE
-from tasks.runtime.exported import is_export
+from tasks.runtime.open import is_export
 from tools import cli
 from tools.classification.media import answer_photos
 from tools.detection.media import find_media, output_files

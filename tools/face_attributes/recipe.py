@@ -32,10 +32,12 @@ from tasks.face_attributes.report import NOTE, ReportData, write_report
 from tasks.face_attributes.task import AttributeTask
 from tasks.face_attributes.teachers import open_attribute_teacher
 from tasks.fitting.history import METRICS_NAME, read_metrics
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.runtime.exported import Exported, is_export
-from tasks.weights.card import Card, save_weights
+from tasks.runtime.exported import Exported
+from tasks.runtime.open import is_export
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.classification.data import Photos, make_photos, training_loader
 from tools.classification.recipe import classifier_cost

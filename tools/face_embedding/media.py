@@ -19,7 +19,7 @@ from datasets.images import Image, read_image, save_image
 from tasks.face_embedding.answer import ExportedFaces, FacePredictor, Neighbour, nearest
 from tasks.face_embedding.draw import draw_neighbours
 from tasks.face_embedding.load import TASK, load_embedder, refuse_other_alignment
-from tasks.runtime.exported import is_export
+from tasks.runtime.open import is_export
 from tasks.weights.card import Card
 from tools import cli
 from tools.classification.media import answer_photos

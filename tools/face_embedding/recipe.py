@@ -41,10 +41,11 @@ from tasks.face_embedding.spec import EmbedderSpec
 from tasks.face_embedding.task import FaceEmbeddingTask
 from tasks.face_embedding.teachers import open_embedding_teacher
 from tasks.fitting.history import METRICS_NAME, read_metrics
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.runtime.exported import Exported, is_export
-from tasks.weights.card import Card, read_card
+from tasks.runtime.exported import Exported
+from tasks.runtime.open import is_export, read_card
+from tasks.weights.card import Card
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.face_embedding.data import (
     Measured,

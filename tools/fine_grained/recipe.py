@@ -18,7 +18,7 @@ from tasks.classification.answer import classify
 from tasks.classification.load import load_classifier
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.weights.card import read_card
+from tasks.runtime.open import read_card
 from tools import cli
 from tools.classification.data import Data, make_photos, open_both
 from tools.classification.recipe import fit_classifier, make_model, report_run

@@ -8,11 +8,9 @@ from typing import TypeVar
 
 from configs.tools import Evaluate, Predict
 from datasets.errors import InputError
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.multitask.spec import TASK
-from tasks.runtime.exported import is_export
-from tasks.weights.card import read_card
-from tasks.weights.head_files import HEADS_FOLDER
+from tasks.runtime.open import is_export, read_card
+from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 
 Args = TypeVar("Args", Evaluate, Predict)
 

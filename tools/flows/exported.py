@@ -10,6 +10,7 @@ from datasets.errors import InputError
 from datasets.images import Image
 from datasets.raw_photos import OriginalPhotos
 from tasks.runtime.exported import Exported
+from tasks.runtime.open import open_export as open_file
 
 Loader = TypeVar("Loader")
 
@@ -54,7 +55,7 @@ def open_export(args: Evaluate | Predict, task: str) -> Exported:
     """
     if args.common.device not in ("auto", "cpu"):
         raise InputError(f"--device {args.common.device}: exports are run on the CPU")
-    exported = Exported.open(args.weights, args.common.threads or None, args.head)
+    exported = open_file(args.weights, args.common.threads or None, args.head)
     if exported.task != task:
         raise InputError(f"{args.weights}: this export is for {exported.task}, not for {task}")
     return exported

@@ -18,8 +18,11 @@ from datasets.builtin.scenes import draw_scene
 from datasets.errors import InputError
 from datasets.images import Image, find_images, read_image
 from tasks.export.onnx_file import write_facts, write_onnx
-from tasks.runtime.exported import CARD_KEY, FACTS_KEY, Exported, OnnxSession
-from tasks.runtime.openvino_session import OpenVinoSession, write_openvino
+from tasks.export.openvino_file import write_openvino
+from tasks.runtime.exported import Exported
+from tasks.runtime.onnx_session import OnnxSession
+from tasks.runtime.openvino_session import OpenVinoSession
+from tasks.runtime.session import CARD_KEY, FACTS_KEY
 from tasks.weights.atomic_write import replacing
 from tools.flows.multi_source import MultiSource, open_any_source
 from tools.flows.source import Source

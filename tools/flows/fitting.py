@@ -12,9 +12,10 @@ from datasets.loader import Resumable
 from tasks.fitting.base import Task
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.engine import fit
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.weights.card import Card, save_weights
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.names import WEIGHTS_NAME
 
 
 def fit_and_keep(

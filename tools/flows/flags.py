@@ -50,7 +50,7 @@ def _as_told(default: Config, weights: str) -> tuple[Config, Interpolation]:
 
     A recipe that crops nothing keeps to that: its pictures are whole (faces, small ones).
     """
-    from tasks.weights.card import read_card
+    from tasks.runtime.open import read_card
 
     card = read_card(Path(weights))
     told = {name: card.model[name] for name in default.model.to_json() if name in card.model}

@@ -13,7 +13,7 @@ from backbone.flavour import Flavour
 from configs.training import SquareTraining
 from tasks.classification.load import refuse_other_body
 from tasks.fitting.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
-from tasks.weights.card import read_card
+from tasks.runtime.open import read_card
 from tools import cli
 
 

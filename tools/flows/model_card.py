@@ -25,7 +25,9 @@ from tasks.geolocation.evaluator import MEANINGS as PLACE_MEANINGS
 from tasks.geolocation.load import CELLS_KEY
 from tasks.geolocation.load import TASK as GEOLOCATION
 from tasks.geolocation.report import USE_NOTE
-from tasks.weights.card import Card, load_weights, spec_of
+from tasks.weights.card import Card
+from tasks.weights.file import spec_of
+from tasks.weights.head_files import load_weights
 from tools.classification.recipe import classifier_cost
 from tools.face_embedding.recipe import embedder_cost
 from tools.flows.report_facts import model_text

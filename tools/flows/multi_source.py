@@ -19,8 +19,9 @@ from tasks.multitask.graph import MultiGraph
 from tasks.multitask.load import load_multi
 from tasks.multitask.model import MultiTaskNet
 from tasks.multitask.spec import TASK
-from tasks.runtime.exported import FORMAT, Answer
-from tasks.weights.card import Card, read_card
+from tasks.runtime.open import read_card
+from tasks.runtime.session import FORMAT, Answer
+from tasks.weights.card import Card
 from tools import cli
 from tools.flows.source import Source, open_source, task_to_export
 

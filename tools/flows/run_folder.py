@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from configs.common import Common
 from configs.io import from_json, to_json
 from datasets.errors import InputError
-from tasks.fitting.spec import WEIGHTS_NAME
+from tasks.weights.names import WEIGHTS_NAME
 
 Config = TypeVar("Config")
 CONFIG_NAME = "config.json"

@@ -17,6 +17,7 @@ from tasks.detection.evaluator import ImageResult
 from tasks.detection.model import TASK as DETECTION
 from tasks.detection.model import Detector
 from tasks.runtime.exported import Exported
+from tasks.runtime.open import open_export
 from tools.classification.data import Photos, make_photos, open_data
 from tools.detection.data import Validation, make_validation, open_examined
 from tools.flows.source import Source
@@ -53,7 +54,7 @@ def open_scorer(args: Export, source: Source) -> Scorer:
     if source.task == CLASSIFICATION:
         data = open_data(args.labelled, "val", None, whole=True)
         photos = make_photos(data, source.card, batch_size=1, workers=0, alone=True)
-        return Scorer("top-1", lambda file: _top1(Exported.open(file, threads), photos))
+        return Scorer("top-1", lambda file: _top1(open_export(file, threads), photos))
     if source.task == DETECTION:
         assert isinstance(source.model, Detector)
         spec = source.model.spec
@@ -62,7 +63,7 @@ def open_scorer(args: Export, source: Source) -> Scorer:
         validation = make_validation(
             found, source.card.classes, spec=spec, batch_size=1, workers=0
         )
-        return Scorer("AP", lambda file: _ap(Exported.open(file, threads), validation))
+        return Scorer("AP", lambda file: _ap(open_export(file, threads), validation))
     raise InputError(
         f"--labelled {args.labelled}: is for classification and detection; for {source.task} "
         "leave it out: the answers are compared with the float export's on the photos of "

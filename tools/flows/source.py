@@ -36,9 +36,10 @@ from tasks.geolocation.model import Geolocator
 from tasks.geolocation.spec import DecodeSpec
 from tasks.multitask.spec import TASK as MULTITASK
 from tasks.photo_graph import Model, PhotoGraph, make_graph
-from tasks.runtime.exported import FORMAT, Answer, is_export
-from tasks.weights.card import Card, read_card
-from tasks.weights.head_files import HEADS_FOLDER
+from tasks.runtime.open import is_export, read_card
+from tasks.runtime.session import FORMAT, Answer
+from tasks.weights.card import Card
+from tasks.weights.names import HEADS_FOLDER
 from tools import cli
 
 # The limit for probabilities and embeddings where a resize may round otherwise: a wrong one

@@ -16,7 +16,7 @@ from tasks.geolocation.draw import draw_place, place_name
 from tasks.geolocation.load import TASK, load_geolocator, temperature_of
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.report import USE_NOTE
-from tasks.runtime.exported import is_export
+from tasks.runtime.open import is_export
 from tools import cli
 from tools.classification.media import answer_photos
 from tools.detection.media import find_media, output_files

@@ -16,7 +16,6 @@ from tasks.classification.answer import classify
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.teaching import Teaching
 from tasks.fitting.history import METRICS_NAME, read_metrics
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.geolocation.answer import ExportedPlaces, GeoPredictor
 from tasks.geolocation.atlas import Atlas, atlas_of
@@ -33,8 +32,11 @@ from tasks.geolocation.model import Geolocator
 from tasks.geolocation.report import ReportData, write_report
 from tasks.geolocation.task import GeolocationTask, Truth
 from tasks.geolocation.teachers import open_geo_teacher
-from tasks.runtime.exported import Exported, is_export
-from tasks.weights.card import Card, save_weights
+from tasks.runtime.exported import Exported
+from tasks.runtime.open import is_export
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.classification.recipe import classifier_cost
 from tools.flows.exported import loader_for, open_export

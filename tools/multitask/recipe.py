@@ -13,7 +13,6 @@ from datasets.task_mix import InTurn, TaskMix
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.engine import rank_and_world
 from tasks.fitting.history import METRICS_NAME, read_metrics
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch
 from tasks.multitask.balance import Balance
 from tasks.multitask.cost import count_params, pass_costs
@@ -23,8 +22,9 @@ from tasks.multitask.report import HeadRow, ReportData, format_report, write_rep
 from tasks.multitask.spec import HEADS, TASK
 from tasks.multitask.stored import Stored, multi_card, read_stored
 from tasks.multitask.task import MultiTask
-from tasks.weights.card import Card, read_card
-from tasks.weights.head_files import HEADS_FOLDER
+from tasks.runtime.open import read_card
+from tasks.weights.card import Card
+from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 from tools import cli
 from tools.flows.fitting import fit_and_keep
 from tools.flows.run_folder import is_first, new_run_folder, save_config

@@ -28,8 +28,9 @@ from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.draw import draw_place, place_name
 from tasks.geolocation.load import load_geolocator, temperature_of
 from tasks.geolocation.spec import DecodeSpec
-from tasks.runtime.exported import Exported, is_export
-from tasks.weights.card import Card, read_card
+from tasks.runtime.exported import Exported
+from tasks.runtime.open import is_export, open_export, read_card
+from tasks.weights.card import Card
 from tools.flows.report_facts import centre_of
 from tools.page.answerer import Answerer, Column, Reply, for_screen
 from tools.page.comparing import compare_faces, open_faces
@@ -58,7 +59,7 @@ def open_model(path: Path, config: Demo, device: str, head: str | None = None) -
         InputError: If the weights do not fit themselves, or are of no task that answers photos.
     """
     if is_export(path):
-        return _open_export(Exported.open(path, config.common.threads or None, head), config)
+        return _open_export(open_export(path, config.common.threads or None, head), config)
     task = read_card(path).task
     if task == "classification":
         return _open_classifier(path, device)

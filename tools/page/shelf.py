@@ -13,11 +13,11 @@ import numpy as np
 from configs.demo import Demo
 from datasets.errors import InputError
 from tasks.face_attributes.report import NOTE
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.geolocation.report import USE_NOTE
 from tasks.multitask.spec import TASK as MULTITASK
-from tasks.runtime.exported import is_export
-from tasks.weights.card import Card, read_card
+from tasks.runtime.open import is_export, read_card
+from tasks.weights.card import Card
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.choose_head import head_file
 from tools.page.answerer import Answerer

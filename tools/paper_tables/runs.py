@@ -10,8 +10,9 @@ from typing import Any
 
 from configs.paper import ClassifierRow, DetectorRow, Model, Row, Table
 from tasks.classification.spec import ClassifierSpec
-from tasks.fitting.spec import WEIGHTS_NAME
-from tasks.weights.card import Card, read_card
+from tasks.runtime.open import read_card
+from tasks.weights.card import Card
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 
 CLASSIFICATION = "classification"

@@ -22,9 +22,9 @@ from datasets.labels.structure import LabelledData
 from tasks.classification.answer import classify
 from tasks.classification.prune import prune_classifier
 from tasks.distillation.spec import DistillSpec
-from tasks.fitting.spec import WEIGHTS_NAME
-from tasks.runtime.exported import Exported
-from tasks.weights.card import read_card, save_weights
+from tasks.runtime.open import open_export, read_card
+from tasks.weights.file import save_weights
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.classification.data import data_or_shapes, make_photos, open_both
 from tools.dcgan.judge import train_once
@@ -107,7 +107,7 @@ class _Bench:
         return plain, int8
 
     def _answers(self, file: Path) -> Answers:
-        exported = Exported.open(file, self.threads or None)
+        exported = open_export(file, self.threads or None)
         photos = make_photos(
             self.val, exported.card, batch_size=self.batch_size, workers=0, alone=True
         )

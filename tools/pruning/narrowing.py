@@ -11,7 +11,8 @@ from configs.prune import Prune
 from tasks.classification.prune import Pruned, prune_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.fitting.batchnorm import CALIBRATION_BATCHES, measure_batchnorm
-from tasks.weights.card import read_card, save_weights
+from tasks.runtime.open import read_card
+from tasks.weights.file import save_weights
 from tools import cli
 from tools.classification.data import Data, open_data, training_loader
 from tools.classification.recipe import classifier_cost

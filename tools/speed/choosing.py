@@ -12,8 +12,8 @@ from typing import Any
 
 from configs.choose import By, Choose
 from datasets.errors import InputError
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.timing.latency import chip
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.paper_tables.runs import Run
 from tools.speed.accuracies import METRICS, Accuracy, Origin, Shape, known_accuracies, own_runs

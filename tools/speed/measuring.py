@@ -22,7 +22,7 @@ from tasks.int8.network import cut_network, find_layers
 from tasks.int8.quantize import quantise
 from tasks.int8.ranges import choose_ranges, measure
 from tasks.photo_graph import make_graph
-from tasks.runtime.exported import Exported
+from tasks.runtime.open import open_export
 from tasks.timing.latency import WHOLE, Timed, chip, spreads, whole
 from tools import cli
 from tools.flows.source import Source
@@ -219,7 +219,7 @@ def _ready_export(
             except ValueError as error:
                 cli.say(f"warning: {network.name} in 8 bits is left out: {error}")
                 continue
-        exported = Exported.open(chosen, threads)
+        exported = open_export(chosen, threads)
         call = whole(lambda exported=exported: exported([photo]))  # type: ignore[misc]
         found.append((precision, _Ready(call, chosen.stat().st_size, mult_adds)))
     return found

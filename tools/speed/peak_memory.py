@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from configs.common import Common
-from tasks.runtime.exported import Exported, Image, is_export
+from tasks.runtime.open import is_export, open_export
+from tasks.runtime.session import Image
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PHOTO = (480, 640, 3)
@@ -39,7 +40,7 @@ def main() -> None:
     name, threads = sys.argv[1], int(sys.argv[2])
     photo = np.random.default_rng(0).integers(256, size=_PHOTO, dtype=np.uint8)
     if is_export(Path(name)):
-        Exported.open(Path(name), threads)([photo])
+        open_export(Path(name), threads)([photo])
     else:
         _answer_with_torch(name, threads, photo)
     print(own_peak())

@@ -29,10 +29,12 @@ from tasks.face_embedding.load import TASK as FACE_EMBEDDING
 from tasks.face_embedding.load import embedder_spec
 from tasks.geolocation.load import TASK as GEOLOCATION
 from tasks.photo_graph import Model, make_graph
-from tasks.runtime.exported import Exported, is_export
+from tasks.runtime.exported import Exported
+from tasks.runtime.open import is_export, open_export
 from tasks.timing.latency import Stages
 from tasks.timing.profile import NETWORK, POST, PREPROCESS
-from tasks.weights.card import Card, spec_of
+from tasks.weights.card import Card
+from tasks.weights.file import spec_of
 from tools.classification.recipe import classifier_cost
 from tools.face_embedding.recipe import embedder_cost
 from tools.flows.source import Source, open_source
@@ -106,7 +108,7 @@ def load_source(path: Path, common: Common) -> Source:
 
 def export_subject(path: Path, threads: int) -> Subject:
     """An export: decoding, and the graph as one."""
-    exported = Exported.open(path, threads)
+    exported = open_export(path, threads)
 
     def run(data: bytes) -> Stages:
         watch = Watch()

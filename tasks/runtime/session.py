@@ -1,0 +1,52 @@
+"""What a graph in some runtime is to its users, and what exports carry beside the graph."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Answer = dict[str, NDArray[Any]]
+# What an export carries beside the graph: the card of the weights, and facts of the export.
+CARD_KEY, FACTS_KEY = "card", "export"
+FORMAT = 1
+
+
+class Session(Protocol):
+    """A graph in some runtime.
+
+    Attributes:
+        outputs: Names of what it gives.
+        single: It takes one photo per call.
+        notes: Texts that the file carries.
+    """
+
+    outputs: list[str]
+    single: bool
+    notes: dict[str, str]
+
+    def run(self, images: Image) -> list[NDArray[Any]]:
+        """Outputs for photos (N, H, W, 3)."""
+
+
+class HeadSession:
+    """One head of a graph of several, as a graph of its task alone; all are computed.
+
+    Args:
+        session: Of all heads.
+        name: Of the head.
+        notes: Its own.
+    """
+
+    def __init__(self, session: Session, name: str, notes: dict[str, str]) -> None:
+        self._session, self.single, self.notes = session, session.single, notes
+        before = f"{name}_"
+        self._mine = [k for k, one in enumerate(session.outputs) if one.startswith(before)]
+        self.outputs = [session.outputs[k].removeprefix(before) for k in self._mine]
+
+    def run(self, images: Image) -> list[NDArray[Any]]:
+        """The head's outputs for photos (N, H, W, 3)."""
+        found = self._session.run(images)
+        return [found[k] for k in self._mine]
