@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from datasets.errors import InputError
+from datasets.images import Image, probe_image
+from datasets.parallel import in_threads
 
 Action = Literal["dropped", "clipped", "kept", "refused"]
+Mask = NDArray[np.bool_]
+Data_co = TypeVar("Data_co", covariant=True)
 
 # Above this share of unusable images or boxes the folder or the format is wrong, not the file.
 MOST_BROKEN = 0.2
 _UNUSABLE = "unusable image"
+# Names that a message lists before it breaks off.
+_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -46,31 +50,51 @@ class Finding:
         return f"{self.action}: {self.kind}: {self.file}{about}: {self.detail}"
 
 
-@dataclass(frozen=True)
-class Examination:
+@dataclass(frozen=True, kw_only=True)
+class Examination(Generic[Data_co]):
     """What an examination found.
 
     Attributes:
+        data: The set, mended, without what cannot be used.
         findings: All that is wrong.
-        summary: Counts, for people and for JSON.
+        summary: Counts, for JSON.
+        about: The same in lines for people.
     """
 
+    data: Data_co
     findings: tuple[Finding, ...]
     summary: dict[str, Any]
+    about: tuple[str, ...]
 
     def counts(self) -> dict[str, int]:
         """Findings by ``kind (action)``, most frequent first."""
         return dict(Counter(f"{f.kind} ({f.action})" for f in self.findings).most_common())
 
-    def raise_if_refused(self) -> None:
+    @property
+    def refusals(self) -> list[Finding]:
+        """Why training would refuse the data."""
+        return [finding for finding in self.findings if finding.action == "refused"]
+
+    def raise_if_refused(self, what: str = "") -> None:
         """Stop before training on data that cannot be right.
+
+        Args:
+            what: Which data or flag it is about, for the message.
 
         Raises:
             InputError: With the refusals, if there are any.
         """
-        refused = [f for f in self.findings if f.action == "refused"]
-        if refused:
-            raise InputError("; ".join(f"{f.file}: {f.kind}: {f.detail}" for f in refused))
+        if self.refusals:
+            told = "; ".join(f"{f.file}: {f.kind}: {f.detail}" for f in self.refusals)
+            raise InputError(f"{what}: {told}" if what else told)
+
+    def describe(self, most: int = 20) -> str:
+        """The examination as text: a summary, counts of findings, and the first of them.
+
+        Args:
+            most: Findings to name one by one.
+        """
+        return "\n".join((*self.about, *self.lines(most)))
 
     def lines(self, most: int) -> list[str]:
         """Counts of findings, and the first ``most`` one by one."""
@@ -84,28 +108,64 @@ class Examination:
         return out
 
 
+class Photos(Protocol):
+    """Photos in files."""
+
+    @property
+    def files(self) -> NDArray[np.str_]:
+        """(N,) paths."""
+
+    def image(self, index: int, /) -> Image:
+        """Photo of an index."""
+
+
 def drop_unusable(
     files: Sequence[str] | NDArray[np.str_],
-    problem: Callable[[int], str],
+    look: Callable[[int], object],
     findings: list[Finding],
-) -> NDArray[np.bool_]:
+) -> Mask:
     """Mask (N,) of the pictures that are fine; the others are noted as dropped.
 
     Args:
         files: (N,) paths.
-        problem: What is wrong with the picture of an index, or an empty text.
+        look: Looks at the picture of an index, and raises a ``ValueError`` that says what is wrong
+            with it.
         findings: Is added to.
     """
-    with ThreadPoolExecutor() as pool:
-        work = pool.map(problem, range(len(files)))
-        problems = list(tqdm(work, "checking images", len(files), unit="image", delay=2))
+
+    def problem(index: int) -> str:
+        try:
+            look(index)
+        except ValueError as error:
+            return str(error).removeprefix(f"{files[index]}: ")
+        return ""
+
+    problems = in_threads(problem, range(len(files)), "checking images", unit="image")
     for file, text in zip(files, problems, strict=True):
         if text:
             findings.append(Finding(_UNUSABLE, "dropped", str(file), None, text))
     return np.array([not text for text in problems], dtype=np.bool_)
 
 
-def refuse_broken(root: Path, good: NDArray[np.bool_], findings: list[Finding]) -> None:
+def drop_unreadable(photos: Photos, findings: list[Finding], *, decode: bool) -> Mask:
+    """Mask (N,) of the photos that can be read; the others are noted as dropped.
+
+    Args:
+        photos: To look at.
+        findings: Is added to.
+        decode: Decode every photo instead of reading its header.
+    """
+
+    def look(index: int) -> None:
+        if decode:
+            photos.image(index)
+        else:
+            probe_image(str(photos.files[index]))
+
+    return drop_unusable(photos.files, look, findings)
+
+
+def refuse_broken(root: Path, good: Mask, findings: list[Finding]) -> None:
     """Refuse a set of whose pictures (mask (N,)) more than a fifth had to be dropped."""
     bad = int((~good).sum())
     if bad > MOST_BROKEN * len(good):
@@ -117,3 +177,37 @@ def refuse_broken(root: Path, good: NDArray[np.bool_], findings: list[Finding]) 
         findings.append(
             Finding("images missing or unreadable", "refused", str(root), None, detail)
         )
+
+
+def note_shared(
+    who: str,
+    ours: Collection[object],
+    theirs: Collection[object],
+    root: Path,
+    findings: list[Finding],
+) -> int:
+    """Note people or authors of both parts; returns how many there are.
+
+    Args:
+        who: What they are called.
+        ours: Those of the part that is examined, sorted, each once.
+        theirs: Those of the other part.
+        root: Of the set.
+        findings: Is added to.
+    """
+    known = set(theirs)
+    both = [one for one in ours if one in known]
+    if both:
+        detail = f"{len(both)} of {len(ours)}; the first is {both[0]}"
+        findings.append(Finding(f"{who} in both splits", "kept", str(root), None, detail))
+    return len(both)
+
+
+def first_of(names: Sequence[str]) -> str:
+    """Some names, and dots if there are more."""
+    return f"{', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
+
+
+def most_of(counts: Mapping[str, int]) -> str:
+    """The names with the highest counts, and dots if there are more."""
+    return first_of([f"{name} {count}" for name, count in Counter(counts).most_common()])

@@ -5,30 +5,68 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from configs.tools import CheckData
 from tools import cli
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from datasets.kind import DataKind, Option
+
+# The flags that each option of an examination is made of.
+_FLAGS: dict[Option, tuple[str, ...]] = {
+    "anchors": ("framework", "backbone", "size"),
+    "keep_aspect": ("keep_aspect",),
+    "classes": ("classes",),
+}
 
 
 def main() -> None:
     """Print what is wrong with the data; exit status 2 if training would refuse it."""
     args = cli.parse(CheckData)
+    from datasets.kind import CheckOptions
     from datasets.kinds import recognise
-    from tools.flows.examining import examine_any
 
     cli.prepare(args.common)
     found = recognise(args.data, None if args.task == "auto" else args.task)
-    if found.both:
-        cli.say(f"{args.data}: taken for {found.kind}; --task classification reads its labels")
-    checkup, text = examine_any(args, found)
+    task = found.kind.task
+    for other in found.also:
+        cli.say(f"{args.data}: taken for {task}; --task {other.task} reads its {other.name}")
+    args.refuse(*_useless_flags(found.kind), task=task)
+    options = CheckOptions(
+        split=args.split,
+        decode=args.decode,
+        classes=args.classes,
+        anchors=lambda: _anchors(args),
+        keep_aspect=args.keep_aspect,
+    )
+    checkup = found.kind.examine(args.data, found.parts, options)
     findings = [asdict(finding) for finding in checkup.findings]
-    refused = any(finding.action == "refused" for finding in checkup.findings)
-    report = {"task": found.kind, **checkup.summary, "refused": refused, "findings": findings}
-    cli.result(args.common, report, text)
+    refused = bool(checkup.refusals)
+    report = {"task": task, **checkup.summary, "refused": refused, "findings": findings}
+    cli.result(args.common, report, checkup.describe(args.lines))
     if args.common.out:
         cli.write_json(args.common.out, report)
     if refused:
         sys.exit(cli.BAD_INPUT)
+
+
+def _useless_flags(kind: DataKind) -> list[str]:
+    """Flags that do nothing for a kind of data."""
+    others = [flags for option, flags in _FLAGS.items() if option not in kind.options]
+    return [flag for flags in others for flag in flags]
+
+
+def _anchors(args: CheckData) -> NDArray[np.float32]:
+    """Those of the detector that boxes are compared for: (A, 4) cx cy w h."""
+    from tasks.detection.model import detector_anchors
+    from tasks.detection.spec import DetectorSpec
+
+    spec = DetectorSpec(framework=args.framework, backbone=args.backbone, size=args.size)
+    return detector_anchors(spec).numpy()
 
 
 if __name__ == "__main__":

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from datasets.attributes.structure import NO, YES, AttributeData
-from datasets.findings import Examination, Finding, drop_unusable, refuse_broken
-from datasets.images import probe_image
-from datasets.labels.checking import same_content
+from datasets.copies import find_copies, in_both_splits
+from datasets.findings import (
+    Examination,
+    Finding,
+    drop_unreadable,
+    note_shared,
+    refuse_broken,
+)
 
 # Below so many photos with an attribute, or without it, its figures are chance.
 FEW = 10
 
 
-@dataclass(frozen=True)
-class AttributeCheckup(Examination):
-    """Result of an examination.
-
-    Attributes:
-        data: The set without the photos that cannot be used.
-    """
-
-    data: AttributeData
-
-
 def examine_attributes(
     data: AttributeData, other: AttributeData | None = None, *, decode: bool = False
-) -> AttributeCheckup:
+) -> Examination[AttributeData]:
     """Examine a part of a set.
 
     Args:
@@ -39,27 +33,20 @@ def examine_attributes(
         decode: Decode every photo instead of reading its header.
     """
     findings: list[Finding] = []
-
-    def problem(index: int) -> str:
-        try:
-            if decode:
-                data.image(index)
-            else:
-                probe_image(str(data.files[index]))
-        except ValueError as error:
-            return str(error).removeprefix(f"{data.files[index]}: ")
-        return ""
-
-    good = drop_unusable(data.files, problem, findings)
-    if len(data):
-        refuse_broken(data.root, good, findings)
-    else:
+    good = drop_unreadable(data, findings, decode=decode)
+    refuse_broken(data.root, good, findings)
+    if not len(data):
         findings.append(Finding("no photos", "refused", str(data.root), None, "none is listed"))
     mended = replace(data.select(good), left_out=int((~good).sum()))
     _check_counts(mended, findings)
     _check_copies(mended, other, findings)
-    _check_people(mended, other, findings)
-    return AttributeCheckup(findings=tuple(findings), summary=_summary(mended), data=mended)
+    if other is not None and mended.people is not None and other.people is not None:
+        ours, theirs = np.unique(mended.people).tolist(), other.people.tolist()
+        note_shared("people", ours, theirs, data.root, findings)
+    summary = _summary(mended)
+    return Examination(
+        data=mended, findings=tuple(findings), summary=summary, about=_about(summary)
+    )
 
 
 def _check_counts(data: AttributeData, findings: list[Finding]) -> None:
@@ -82,12 +69,9 @@ def _check_copies(
     """Note photos with the same content in both parts, or with other attributes in this one."""
     files = data.files.tolist()
     theirs = [] if other is None else other.files.tolist()
-    for group in same_content([*files, *theirs]):
-        mine = [k for k in group if k < len(files)]
-        copied = [k - len(files) for k in group if k >= len(files)]
-        if mine and copied:
-            detail = f"the same as {theirs[copied[0]]}"
-            findings.append(Finding("copy in both splits", "kept", files[mine[0]], None, detail))
+    for mine, copied in find_copies(files, theirs):
+        if copied:
+            findings.append(in_both_splits(files[mine[0]], theirs[copied[0]]))
         odd = [k for k in mine[1:] if (data.values[k] != data.values[mine[0]]).any()]
         if odd:
             column = int(np.argmax(data.values[odd[0]] != data.values[mine[0]]))
@@ -95,17 +79,6 @@ def _check_copies(
             findings.append(
                 Finding("copy with other attributes", "kept", files[odd[0]], None, detail)
             )
-
-
-def _check_people(
-    data: AttributeData, other: AttributeData | None, findings: list[Finding]
-) -> None:
-    if other is None or data.people is None or other.people is None:
-        return
-    both = np.intersect1d(data.people, other.people)
-    if len(both):
-        detail = f"{len(both)} of {len(np.unique(data.people))}; the first is {both[0]}"
-        findings.append(Finding("people in both splits", "kept", str(data.root), None, detail))
 
 
 def _summary(data: AttributeData) -> dict[str, Any]:
@@ -118,17 +91,11 @@ def _summary(data: AttributeData) -> dict[str, Any]:
     }
 
 
-def describe_attributes(checkup: AttributeCheckup, lines: int = 20) -> str:
-    """The examination as text: a summary, counts of findings, and the first of them.
-
-    Args:
-        checkup: Result of :func:`examine_attributes`.
-        lines: Findings to name one by one.
-    """
-    s = checkup.summary
+def _about(summary: dict[str, Any]) -> tuple[str, ...]:
+    s = summary
     people = "" if s["people"] is None else f" of {s['people']} people"
+    photos = f"{s['images']} photos{people}, format {s['format']}"
+    if s["format"] == "photos":
+        return (photos,)
     shares = ", ".join(f"{name} {share:.0%}" for name, share in s["prevalence"].items())
-    out = [f"{s['images']} photos{people}, format {s['format']}"]
-    if s["format"] != "photos":
-        out.append(f"{len(s['prevalence'])} attributes: {shares}")
-    return "\n".join(out + checkup.lines(lines))
+    return photos, f"{len(s['prevalence'])} attributes: {shares}"

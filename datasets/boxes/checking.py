@@ -4,40 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.boxes.structure import DetectionData
+from datasets.errors import InputError
 from datasets.findings import (
     MOST_BROKEN,
     Action,
     Examination,
     Finding,
+    Mask,
     drop_unusable,
+    most_of,
     refuse_broken,
 )
 from datasets.images import probe_image
-
-Mask = NDArray[np.bool_]
 
 # A box that overlaps no anchor by this much is learned from one forced match only.
 GOOD_COVER = 0.5
 # The coverage is computed on at most this many boxes, evenly spaced.
 _COVER_SAMPLE = 20_000
-
-
-@dataclass(frozen=True)
-class Checkup(Examination):
-    """Result of an examination.
-
-    Attributes:
-        data: The mended data.
-    """
-
-    data: DetectionData
 
 
 def examine(
@@ -47,7 +37,7 @@ def examine(
     mend_boxes: bool = True,
     decode: bool = False,
     keep_aspect: bool = False,
-) -> Checkup:
+) -> Examination[DetectionData]:
     """Examine a detection set.
 
     Args:
@@ -68,28 +58,28 @@ def examine(
         aim = "learn from" if mend_boxes else "score"
         findings.append(Finding("no boxes", "refused", str(data.root), None, f"none to {aim}"))
     summary = _summary(mended, anchors, keep_aspect)
-    return Checkup(data=mended, findings=tuple(findings), summary=summary)
+    return Examination(
+        data=mended, findings=tuple(findings), summary=summary, about=_about(summary)
+    )
 
 
 def _check_images(data: DetectionData, decode: bool, findings: list[Finding]) -> Mask:
     """Mask (N,) of the pictures that are there, readable and of the annotated size."""
 
-    def problem(index: int) -> str:
-        try:
-            if decode:
-                data.image(index)
-                return ""
-            width, height, sideways = probe_image(str(data.files[index]))
-        except ValueError as error:
-            return str(error).removeprefix(f"{data.files[index]}: ")
+    def look(index: int) -> None:
+        if decode:
+            data.image(index)
+            return
+        width, height, sideways = probe_image(str(data.files[index]))
         stored = (width, height)
         fits = {stored, stored[::-1]} if sideways else {stored}
         if data.upright:
             fits = {stored[::-1] if sideways else stored}
         wanted = tuple(data.sizes[index].tolist())
-        return "" if wanted in fits else f"{width}x{height} pixels, annotated as {wanted}"
+        if wanted not in fits:
+            raise InputError(f"{width}x{height} pixels, annotated as {wanted}")
 
-    return drop_unusable(data.files, problem, findings)
+    return drop_unusable(data.files, look, findings)
 
 
 def _check_boxes(
@@ -233,23 +223,14 @@ def _best_iou(boxes: NDArray[np.float32], anchors: NDArray[np.float32]) -> NDArr
     return np.asarray(iou.max(axis=1), np.float32)
 
 
-def describe(checkup: Checkup, lines: int = 20) -> str:
-    """The examination as text: a summary, counts of findings, and the first of each kind.
-
-    Args:
-        checkup: Result of :func:`examine`.
-        lines: Findings to name one by one.
-    """
-    s = checkup.summary
+def _about(summary: dict[str, Any]) -> tuple[str, ...]:
+    s, counts = summary, summary["classes"]
     out = [
         f"{s['images']} images ({s['images_without_objects']} without objects), {s['boxes']} "
-        f"boxes ({s['crowds']} crowds), {len(s['classes'])} classes, format {s['format']}"
+        f"boxes ({s['crowds']} crowds), {len(counts)} classes, format {s['format']}",
+        f"boxes per class: {most_of(counts)}",
     ]
-    counts = s["classes"]
-    most = sorted(counts, key=lambda name: -counts[name])
-    shown = ", ".join(f"{name} {counts[name]}" for name in most[:12])
-    out.append(f"boxes per class: {shown}{', ...' if len(most) > 12 else ''}")
-    absent = [name for name in most if not counts[name]]
+    absent = [name for name, count in counts.items() if not count]
     if absent:
         out.append(f"{len(absent)} classes have no box here: {', '.join(absent[:12])}")
     if "relative_size" in s:
@@ -261,21 +242,4 @@ def describe(checkup: Checkup, lines: int = 20) -> str:
             f"best overlap with an anchor: median {cover['median_iou']}; "
             f"{cover['share_under_half']:.1%} of boxes stay under {GOOD_COVER}"
         )
-    return "\n".join(out + checkup.lines(lines))
-
-
-def examine_or_refuse(
-    data: DetectionData,
-    anchors: NDArray[np.float32] | None = None,
-    *,
-    mend_boxes: bool,
-    keep_aspect: bool = False,
-) -> Checkup:
-    """Examine, and raise if the set cannot be used.
-
-    Raises:
-        InputError: Naming what is wrong with the set.
-    """
-    checkup = examine(data, anchors, mend_boxes=mend_boxes, keep_aspect=keep_aspect)
-    checkup.raise_if_refused()
-    return checkup
+    return tuple(out)

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from datasets.findings import Examination, Finding, drop_unusable, refuse_broken
+from datasets.copies import Copies, digest_of, find_copies, group_copies, in_both_splits
+from datasets.findings import (
+    Examination,
+    Finding,
+    Mask,
+    drop_unreadable,
+    drop_unusable,
+    first_of,
+    note_shared,
+    refuse_broken,
+)
 from datasets.identities.opening import open_with_pairs
 from datasets.identities.structure import FaceData
-from datasets.images import decode_image, probe_image
-from datasets.labels.checking import same_content
+from datasets.images import decode_image
 from datasets.spec import Split
 from datasets.types import FacePairs
 
-_SHOWN = 12
 # Of a file of pairs nobody tells who its people are: each photo is an identity of its own.
 _NAMELESS = "bin"
 
 
-@dataclass(frozen=True)
-class FaceCheckup(Examination):
-    """Result of an examination.
-
-    Attributes:
-        data: The set without the photos that cannot be used; without pairs, if they need one.
-    """
-
-    data: FaceData
-
-
-def open_examined(path: Path, split: Split, other: Split | None, *, decode: bool) -> FaceCheckup:
+def open_examined(
+    path: Path, split: Split, other: Split | None, *, decode: bool
+) -> Examination[FaceData]:
     """Open a part of face data and examine it, with each photo that its pairs lack.
 
     Args:
@@ -62,7 +59,7 @@ def examine_faces(
     *,
     lacking: Sequence[Finding] = (),
     decode: bool = False,
-) -> FaceCheckup:
+) -> Examination[FaceData]:
     """Examine a part of a set.
 
     Args:
@@ -74,8 +71,7 @@ def examine_faces(
     """
     findings = list(lacking)
     good, groups = _check_photos(data, other, decode, findings)
-    if len(data):
-        refuse_broken(data.root, good, findings)
+    refuse_broken(data.root, good, findings)
     _check_pairs(data, groups, findings)
     pairs = _whole_pairs(data, good, findings)
     mended = replace(data, pairs=None).select(good)
@@ -84,51 +80,43 @@ def examine_faces(
     _check_identities(mended, findings, compared=pairs is not None or bool(lacking))
     both = _check_people(mended, other, findings)
     summary = {**_summary(mended), "copies": copies, "people_in_both_splits": both}
-    return FaceCheckup(findings=tuple(findings), summary=summary, data=mended)
+    return Examination(
+        data=mended, findings=tuple(findings), summary=summary, about=_about(summary)
+    )
 
 
 def _check_photos(
     data: FaceData, other: FaceData | None, decode: bool, findings: list[Finding]
-) -> tuple[NDArray[np.bool_], list[list[int]]]:
-    """Mask (N,) of the photos that are fine, and groups of indices with the same content.
+) -> tuple[Mask, list[Copies]]:
+    """Mask (N,) of the photos that are fine, and groups of those with the same content.
 
-    Indices from N on are those of the other part, whose photos are files.
+    Only photos in files are compared with the other part's.
     """
+    archive, records = data.archive, data.records
+    if archive is None or records is None:
+        theirs = [] if other is None else other.files.tolist()
+        unaligned = replace(data, points=None)
+        good = drop_unreadable(unaligned, findings, decode=decode)
+        return good, find_copies(data.files.tolist(), theirs)
     digests = [b""] * len(data)
 
-    def problem(index: int) -> str:
-        name = str(data.files[index])
-        try:
-            if data.archive is not None and data.records is not None:
-                content = data.archive.picture(int(data.records[index]))
-                digests[index] = hashlib.blake2b(content, digest_size=16).digest()
-                decode_image(content, name, upright=True)
-            elif decode:
-                data.photo(index)
-            else:
-                probe_image(name)
-        except ValueError as error:
-            return str(error).removeprefix(f"{name}: ")
-        return ""
+    def look(index: int) -> None:
+        content = archive.picture(int(records[index]))
+        digests[index] = digest_of(content)
+        decode_image(content, str(data.files[index]), upright=True)
 
-    good = drop_unusable(data.files, problem, findings)
-    if data.archive is None:
-        theirs = [] if other is None else other.files.tolist()
-        return good, same_content([*data.files.tolist(), *theirs])
-    alike: dict[bytes, list[int]] = {}
-    for index in np.flatnonzero(good).tolist():
-        alike.setdefault(digests[index], []).append(index)
-    return good, [group for group in alike.values() if len(group) > 1]
+    good = drop_unusable(data.files, look, findings)
+    chosen = np.flatnonzero(good).tolist()
+    return good, group_copies(chosen, [digests[k] for k in chosen], len(data))
 
 
-def _check_pairs(data: FaceData, groups: list[list[int]], findings: list[Finding]) -> None:
+def _check_pairs(data: FaceData, groups: list[Copies], findings: list[Finding]) -> None:
     """Note pairs that teach nothing or say two things, by what their photos hold."""
     pairs = data.pairs
     if pairs is None:
         return
     one = np.arange(len(data))  # The first of the photos with the same content.
-    for group in groups:
-        mine = [k for k in group if k < len(data)]
+    for mine, _ in groups:
         one[mine] = mine[0]
     ends = np.sort(np.stack((one[pairs.first], one[pairs.second])), axis=0).T.tolist()
     seen: dict[tuple[int, int], int] = {}
@@ -146,9 +134,7 @@ def _check_pairs(data: FaceData, groups: list[list[int]], findings: list[Finding
             findings.append(Finding(kind, "kept", file, None, detail))
 
 
-def _whole_pairs(
-    data: FaceData, good: NDArray[np.bool_], findings: list[Finding]
-) -> FacePairs | None:
+def _whole_pairs(data: FaceData, good: Mask, findings: list[Finding]) -> FacePairs | None:
     """The pairs by the indices of the good photos; None if there are none, or one lacks a photo.
 
     Without a pair the folds are not those of the protocol, so that is refused.
@@ -171,26 +157,23 @@ def _whole_pairs(
 
 
 def _check_copies(
-    data: FaceData, other: FaceData | None, groups: list[list[int]], findings: list[Finding]
+    data: FaceData, other: FaceData | None, groups: list[Copies], findings: list[Finding]
 ) -> int:
     """Note photos with the same content; returns how many repeat one of this part.
 
     In a file of pairs a photo stands as often as it is compared.
     """
     copies = 0
-    for group in groups if data.format != _NAMELESS else []:
-        mine = [k for k in group if k < len(data)]
-        theirs = [k - len(data) for k in group if k >= len(data)]
-        copies += max(0, len(mine) - 1)
+    for mine, theirs in groups if data.format != _NAMELESS else []:
+        copies += len(mine) - 1
         for k in mine[1:]:
             alike = data.labels[k] == data.labels[mine[0]]
             kind = "copy of a photo" if alike else "copy in two identities"
             file, detail = str(data.files[k]), f"of {data.files[mine[0]]}"
             findings.append(Finding(kind, "kept", file, None, detail))
-        for k in mine if theirs and other is not None else []:
+        for k in mine if theirs else []:
             assert other is not None
-            file, detail = str(data.files[k]), f"the same as {other.files[theirs[0]]}"
-            findings.append(Finding("copy in both splits", "kept", file, None, detail))
+            findings.append(in_both_splits(data.files[k], other.files[theirs[0]]))
     return copies
 
 
@@ -205,8 +188,7 @@ def _check_identities(data: FaceData, findings: list[Finding], *, compared: bool
     ):
         chosen = names[data.counts == count].tolist()
         if chosen:
-            shown = f"{', '.join(chosen[:_SHOWN])}{', ...' if len(chosen) > _SHOWN else ''}"
-            detail = f"{len(chosen)} of {len(names)} have {say}: {shown}"
+            detail = f"{len(chosen)} of {len(names)} have {say}: {first_of(chosen)}"
             findings.append(Finding(kind, "kept", root, None, detail))
     people = int((data.counts > 0).sum())
     if not compared and (people < 2 or data.counts.max(initial=0) < 2):
@@ -219,11 +201,7 @@ def _check_people(data: FaceData, other: FaceData | None, findings: list[Finding
     if other is None:
         return 0
     ours, theirs = ({d.classes.names[k] for k in set(d.labels.tolist())} for d in (data, other))
-    both = sorted(ours & theirs)
-    if both:
-        detail = f"{len(both)} of {len(ours)}; the first is {both[0]}"
-        findings.append(Finding("people in both splits", "kept", str(data.root), None, detail))
-    return len(both)
+    return note_shared("people", sorted(ours), theirs, data.root, findings)
 
 
 def _summary(data: FaceData) -> dict[str, Any]:
@@ -247,14 +225,8 @@ def _summary(data: FaceData) -> dict[str, Any]:
     }
 
 
-def describe_faces(checkup: FaceCheckup, lines: int = 20) -> str:
-    """The examination as text: a summary, counts of findings, and the first of them.
-
-    Args:
-        checkup: Result of :func:`examine_faces`.
-        lines: Findings to name one by one.
-    """
-    s = checkup.summary
+def _about(summary: dict[str, Any]) -> tuple[str, ...]:
+    s, pairs = summary, summary["pairs"]
     who = "" if s["people"] is None else f" of {s['people']} people"
     out = [f"{s['images']} faces{who}, format {s['format']}, alignment {s['alignment']}"]
     if s["people"] is not None:
@@ -262,9 +234,9 @@ def describe_faces(checkup: FaceCheckup, lines: int = 20) -> str:
             f"photos per person: {s['fewest_photos']} to {s['most_photos']}, median "
             f"{s['median_photos']:g}"
         )
-    if s["pairs"] is not None:
-        p = s["pairs"]
+    if pairs is not None:
         out.append(
-            f"{p['same']} pairs of one person and {p['different']} of two, in {p['folds']} folds"
+            f"{pairs['same']} pairs of one person and {pairs['different']} of two, in "
+            f"{pairs['folds']} folds"
         )
-    return "\n".join(out + checkup.lines(lines))
+    return tuple(out)

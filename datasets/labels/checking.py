@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from datasets.findings import Examination, Finding, drop_unusable, refuse_broken
-from datasets.images import probe_image
+from datasets.copies import find_copies, in_both_splits
+from datasets.findings import (
+    Examination,
+    Finding,
+    drop_unreadable,
+    first_of,
+    most_of,
+    refuse_broken,
+)
 from datasets.labels.structure import LabelledData
 
 # A largest class this many times the smallest is worth a word.
 IMBALANCED = 10
 
 
-@dataclass(frozen=True)
-class LabelCheckup(Examination):
-    """Result of an examination.
-
-    Attributes:
-        data: The set without the photos that cannot be used.
-    """
-
-    data: LabelledData
-
-
 def examine_labels(
     data: LabelledData, other: LabelledData | None = None, *, decode: bool = False
-) -> LabelCheckup:
+) -> Examination[LabelledData]:
     """Examine a labelled set.
 
     Args:
@@ -43,29 +34,15 @@ def examine_labels(
         decode: Decode every photo instead of reading its header.
     """
     findings: list[Finding] = []
-    good = _check_photos(data, decode, findings)
+    good = drop_unreadable(data, findings, decode=decode)
     mended = replace(data.select(good), left_out=int((~good).sum()))
     _check_classes(data, mended, findings)
-    if len(data):
-        refuse_broken(data.root, good, findings)
+    refuse_broken(data.root, good, findings)
     copies = _check_copies(mended, other, findings)
-    return LabelCheckup(findings=tuple(findings), summary=_summary(mended, copies), data=mended)
-
-
-def _check_photos(
-    data: LabelledData, decode: bool, findings: list[Finding]
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    def problem(index: int) -> str:
-        try:
-            if decode:
-                data.image(index)
-            else:
-                probe_image(str(data.files[index]))
-        except ValueError as error:
-            return str(error).removeprefix(f"{data.files[index]}: ")
-        return ""
-
-    return drop_unusable(data.files, problem, findings)
+    summary = _summary(mended, copies)
+    return Examination(
+        data=mended, findings=tuple(findings), summary=summary, about=_about(summary)
+    )
 
 
 def _check_classes(data: LabelledData, mended: LabelledData, findings: list[Finding]) -> None:
@@ -80,8 +57,7 @@ def _check_classes(data: LabelledData, mended: LabelledData, findings: list[Find
     ):
         names = np.array(data.classes.names)[mended.counts == count].tolist()
         if names and (count == 0 or full.max() > 1):  # Sets with one photo of each are no fault.
-            shown = f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
-            detail = f"{len(names)} of {len(data.classes)} have {say} here: {shown}"
+            detail = f"{len(names)} of {len(data.classes)} have {say} here: {first_of(names)}"
             findings.append(Finding(kind, "kept", root, None, detail))
     if len(data.classes) < 2:
         names = ", ".join(data.classes.names)
@@ -99,12 +75,9 @@ def _check_copies(
     """Note photos with the same content; returns how many are copies within, and of the other."""
     files = data.files.tolist()
     theirs = [] if other is None else other.files.tolist()
-    alike = same_content([*files, *theirs])
     within = across = 0
-    for group in alike:
-        mine = [k for k in group if k < len(files)]
-        copied = [k - len(files) for k in group if k >= len(files)]
-        within += max(0, len(mine) - 1)
+    for mine, copied in find_copies(files, theirs):
+        within += len(mine) - 1
         labels = {int(data.labels[k]) for k in mine}
         if len(labels) > 1:
             names = " and ".join(data.classes.names[k] for k in sorted(labels))
@@ -115,33 +88,8 @@ def _check_copies(
             findings.append(note)
         for k in mine if copied else []:
             across += 1
-            detail = f"the same as {theirs[copied[0]]}"
-            findings.append(Finding("copy in both splits", "kept", files[k], None, detail))
+            findings.append(in_both_splits(files[k], theirs[copied[0]]))
     return {"copies": within, "copies_in_other_split": across}
-
-
-def same_content(files: Sequence[str]) -> list[list[int]]:
-    """Groups of indices of files with equal bytes; files that are not there are passed over.
-
-    Only files of equal length are read.
-    """
-    by_size: dict[int, list[int]] = {}
-    for index, file in enumerate(files):
-        path = Path(file)
-        if path.is_file():
-            by_size.setdefault(path.stat().st_size, []).append(index)
-    suspects = [k for group in by_size.values() if len(group) > 1 for k in group]
-
-    def digest(index: int) -> bytes:
-        return hashlib.blake2b(Path(files[index]).read_bytes(), digest_size=16).digest()
-
-    with ThreadPoolExecutor() as pool:
-        work = pool.map(digest, suspects)
-        digests = list(tqdm(work, "comparing files", len(suspects), unit="file", delay=2))
-    groups: dict[bytes, list[int]] = {}
-    for index, key in zip(suspects, digests, strict=True):
-        groups.setdefault(key, []).append(index)
-    return [group for group in groups.values() if len(group) > 1]
 
 
 def _summary(data: LabelledData, copies: dict[str, int]) -> dict[str, Any]:
@@ -158,33 +106,10 @@ def _summary(data: LabelledData, copies: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def describe_labels(checkup: LabelCheckup, lines: int = 20) -> str:
-    """The examination as text: a summary, counts of findings, and the first of each kind.
-
-    Args:
-        checkup: Result of :func:`examine_labels`.
-        lines: Findings to name one by one.
-    """
-    s = checkup.summary
-    counts = s["classes"]
-    most = sorted(counts, key=lambda name: -counts[name])
-    shown = ", ".join(f"{name} {counts[name]}" for name in most[:12])
-    out = [
-        f"{s['images']} photos of {len(counts)} classes, format {s['format']}",
+def _about(summary: dict[str, Any]) -> tuple[str, ...]:
+    s = summary
+    return (
+        f"{s['images']} photos of {len(s['classes'])} classes, format {s['format']}",
         f"photos per class: {s['smallest_class']} to {s['largest_class']}, median "
-        f"{s['median_class']:g}: {shown}{', ...' if len(most) > 12 else ''}",
-    ]
-    return "\n".join(out + checkup.lines(lines))
-
-
-def examine_labels_or_refuse(
-    data: LabelledData, other: LabelledData | None = None
-) -> LabelCheckup:
-    """Examine, and raise if the set cannot be used.
-
-    Raises:
-        InputError: Naming what is wrong with the set.
-    """
-    checkup = examine_labels(data, other)
-    checkup.raise_if_refused()
-    return checkup
+        f"{s['median_class']:g}: {most_of(s['classes'])}",
+    )

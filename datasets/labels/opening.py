@@ -64,6 +64,18 @@ def recognise_labelled(path: Path) -> tuple[Any, dict[str, Any]] | None:
     return next(((reader, parts) for reader, parts in found if parts), None)
 
 
+def has_labels(path: Path) -> bool:
+    """Whether a path is known to carry a class per picture, by more than its folders.
+
+    Picture folders alone say nothing: COCO's would be two classes, train2017 and val2017.
+    """
+    try:
+        found = recognise_labelled(path)
+    except ValueError:
+        return False
+    return found is not None and found[0] is not folders
+
+
 def read_wanted(file: Path) -> list[str]:
     """A list of classes for :func:`choose_classes`: one per line, # comments.
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.copies import find_copies, in_both_splits
 from datasets.findings import (
     MOST_BROKEN,
     Examination,
     Finding,
-    drop_unusable,
+    drop_unreadable,
+    note_shared,
     refuse_broken,
 )
-from datasets.images import probe_image
-from datasets.labels.checking import same_content
 from datasets.positions.opening import NOWHERE, UNREADABLE, GeoData, LeftOut
 
 # Copies whose positions differ by more degrees were not taken at one place: about a kilometre.
@@ -27,24 +26,13 @@ _ONE_PLACE = 0.01
 _FEW_SLIPS = 10
 
 
-@dataclass(frozen=True)
-class GeoCheckup(Examination):
-    """Result of an examination.
-
-    Attributes:
-        data: The set without the photos that cannot be used.
-    """
-
-    data: GeoData
-
-
 def examine_places(
     data: GeoData,
     other: GeoData | None = None,
     *,
     left_out: Sequence[LeftOut] = (),
     decode: bool = False,
-) -> GeoCheckup:
+) -> Examination[GeoData]:
     """Examine a part of a set.
 
     Args:
@@ -55,11 +43,10 @@ def examine_places(
         decode: Decode every photo instead of reading its header.
     """
     findings = [_explain(photo) for photo in left_out]
-    good = _check_photos(data, decode, findings)
+    good = drop_unreadable(data, findings, decode=decode)
     mended = data.select(good, UNREADABLE)
-    if len(data):
-        refuse_broken(data.root, good, findings)
-    else:
+    refuse_broken(data.root, good, findings)
+    if not len(data):
         detail = "no photo that is there has one"
         findings.append(Finding("no positions", "refused", str(data.root), None, detail))
     _check_swap(data, left_out, findings)
@@ -67,7 +54,9 @@ def examine_places(
     copies = _check_copies(mended, other, findings)
     both = _check_authors(mended, other, findings)
     summary = {**_summary(mended), "copies": copies, "authors_in_both_splits": both}
-    return GeoCheckup(findings=tuple(findings), summary=summary, data=mended)
+    return Examination(
+        data=mended, findings=tuple(findings), summary=summary, about=_about(summary)
+    )
 
 
 def _explain(photo: LeftOut) -> Finding:
@@ -91,20 +80,6 @@ def _explain(photo: LeftOut) -> Finding:
 def _is_swapped(lat: float, lng: float) -> bool:
     """Whether a position that cannot be could be one the other way round."""
     return 90 < abs(lat) <= 180 and abs(lng) <= 90
-
-
-def _check_photos(data: GeoData, decode: bool, findings: list[Finding]) -> NDArray[np.bool_]:
-    def problem(index: int) -> str:
-        try:
-            if decode:
-                data.image(index)
-            else:
-                probe_image(str(data.files[index]))
-        except ValueError as error:
-            return str(error).removeprefix(f"{data.files[index]}: ")
-        return ""
-
-    return drop_unusable(data.files, problem, findings)
 
 
 def _check_swap(data: GeoData, left_out: Sequence[LeftOut], findings: list[Finding]) -> None:
@@ -151,33 +126,28 @@ def _check_copies(data: GeoData, other: GeoData | None, findings: list[Finding])
     mine, first = np.unique(data.files, return_index=True)
     theirs = np.zeros(0, np.str_) if other is None else np.unique(other.files)
     copies = 0
-    for group in same_content([*mine.tolist(), *theirs.tolist()]):
-        rows = [int(first[k]) for k in group if k < len(mine)]
-        seen = [str(theirs[k - len(mine)]) for k in group if k >= len(mine)]
-        copies += max(0, len(rows) - 1)
+    for ours, copied in find_copies(mine.tolist(), theirs.tolist()):
+        rows = [int(first[k]) for k in ours]
+        copies += len(rows) - 1
         for row in rows[1:]:
             near = _are_near(data, rows[0], data, row)
             kind = "copy of a photo" if near else "copy at another place"
             places = "" if near else f", at {_place(data, row)} instead of {_place(data, rows[0])}"
             detail = f"of {data.files[rows[0]]}{places}"
             findings.append(Finding(kind, "kept", str(data.files[row]), None, detail))
-        for row in rows if seen else []:
-            file, detail = str(data.files[row]), f"the same as {seen[0]}"
-            findings.append(Finding("copy in both splits", "kept", file, None, detail))
+        for row in rows if copied else []:
+            findings.append(in_both_splits(data.files[row], theirs[copied[0]]))
     return copies
 
 
 def _check_authors(data: GeoData, other: GeoData | None, findings: list[Finding]) -> int:
     """Note authors of both parts, or that there is one alone; returns how many are in both."""
-    authors, root = np.unique(data.authors), str(data.root)
+    authors = np.unique(data.authors).tolist()
     if other is None and len(authors) == 1 and len(data) > 1:
         detail = f"{authors[0]}: photos of others are needed to validate on (--val)"
-        findings.append(Finding("one author only", "kept", root, None, detail))
-    both = [] if other is None else np.intersect1d(authors, other.authors).tolist()
-    if both:
-        detail = f"{len(both)} of {len(authors)}; the first is {both[0]}"
-        findings.append(Finding("authors in both splits", "kept", root, None, detail))
-    return len(both)
+        findings.append(Finding("one author only", "kept", str(data.root), None, detail))
+    theirs = [] if other is None else other.authors.tolist()
+    return note_shared("authors", authors, theirs, data.root, findings)
 
 
 def _summary(data: GeoData) -> dict[str, Any]:
@@ -199,22 +169,17 @@ def _summary(data: GeoData) -> dict[str, Any]:
     }
 
 
-def describe_places(checkup: GeoCheckup, lines: int = 20) -> str:
-    """The examination as text: a summary, counts of findings, and the first of them.
-
-    Args:
-        checkup: Result of :func:`examine_places`.
-        lines: Findings to name one by one.
-    """
-    s = checkup.summary
-    out = [
+def _about(summary: dict[str, Any]) -> tuple[str, ...]:
+    s = summary
+    photos = (
         f"{s['images']} photos of {s['authors']} authors at {s['positions']} positions, format "
         f"{s['format']}"
-    ]
-    if s["latitudes"] and s["longitudes"]:
-        (south, north), (west, east) = s["latitudes"], s["longitudes"]
-        out.append(
-            f"latitudes {south:g} to {north:g}, longitudes {west:g} to {east:g}; at most "
-            f"{s['most_by_one_author']} photos of one author"
-        )
-    return "\n".join(out + checkup.lines(lines))
+    )
+    if not (s["latitudes"] and s["longitudes"]):
+        return (photos,)
+    (south, north), (west, east) = s["latitudes"], s["longitudes"]
+    return (
+        photos,
+        f"latitudes {south:g} to {north:g}, longitudes {west:g} to {east:g}; at most "
+        f"{s['most_by_one_author']} photos of one author",
+    )

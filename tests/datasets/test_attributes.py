@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.attributes.checking import describe_attributes, examine_attributes
+from datasets.attributes.checking import examine_attributes
 from datasets.attributes.opening import open_attributes
 from datasets.attributes.structure import UNKNOWN, choose_attributes, read_photos
 from datasets.types import ClassMap
@@ -178,7 +178,7 @@ def test_the_doctor(tmp_path: Path) -> None:
     assert kinds["people in both splits (kept)"] == 1
     assert kinds["rare attribute (kept)"] == 3
     assert checkup.summary["prevalence"]["Eyeglasses"] == 0.5
-    assert "Eyeglasses 50%" in describe_attributes(checkup)
+    assert "Eyeglasses 50%" in checkup.describe()
     val = examine_attributes(found.part("val"))
     assert val.counts()["attribute that never varies (kept)"] == 3
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets.boxes.checking import Checkup, describe, examine, examine_or_refuse
+from datasets.boxes.checking import examine
 from datasets.boxes.opening import open_detection
 from datasets.boxes.structure import DetectionData
+from datasets.findings import Examination
 from tasks.detection.model import detector_anchors
 from tasks.detection.spec import DetectorSpec
 from tests.datasets.fakes import GOOD_BOXES, save_pictures, write_coco, write_yolo
@@ -20,7 +21,9 @@ TINY = [0.1, 0.2, 0.5, 0.5]
 MANY = [(10, 3, [2 + k, 3, 10, 12]) for k in range(20)]
 
 
-def check(root: Path, boxes: list[tuple[int, int, Any]], **options: Any) -> Checkup:
+def check(
+    root: Path, boxes: list[tuple[int, int, Any]], **options: Any
+) -> Examination[DetectionData]:
     return examine(open_detection(write_coco(root, boxes), "train"), **options)
 
 
@@ -42,7 +45,7 @@ def test_good_data_is_left_alone(tmp_path: Path) -> None:
     assert np.array_equal(checkup.data.boxes, data.boxes)
     assert checkup.summary["images_without_objects"] == 1
     assert checkup.summary["classes"] == {"cat": 1, "dog": 2}
-    assert "nothing wrong was found" in describe(checkup)
+    assert "nothing wrong was found" in checkup.describe()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,7 @@ def test_each_kind_of_bad_box(tmp_path: Path, box: list[float], kind: str, actio
     assert len(checkup.data.boxes) == 20 + (action == "clipped")
     assert (checkup.data.boxes >= 0).all()
     assert (checkup.data.boxes <= (64, 48, 64, 48)).all()
-    assert f"1  {kind} ({action})" in describe(checkup)
+    assert f"1  {kind} ({action})" in checkup.describe()
 
 
 def test_ground_truth_for_scoring_keeps_all_but_nan(tmp_path: Path) -> None:
@@ -111,7 +114,7 @@ def test_decoding_finds_what_the_header_hides(tmp_path: Path) -> None:
     assert examine(opened, decode=True).counts() == {"unusable image (dropped)": 1}
 
 
-def refusal(checkup: Checkup) -> str:
+def refusal(checkup: Examination[DetectionData]) -> str:
     with pytest.raises(ValueError, match=r".") as caught:
         checkup.raise_if_refused()
     return str(caught.value)
@@ -147,7 +150,7 @@ def test_an_empty_list_is_refused(tmp_path: Path) -> None:
 def test_no_boxes_left_is_refused(tmp_path: Path) -> None:
     data = open_detection(write_coco(tmp_path, []), "train")
     with pytest.raises(ValueError, match="no boxes: none to learn from"):
-        examine_or_refuse(data, mend_boxes=True)
+        examine(data).raise_if_refused()
 
 
 def test_double_ids_and_files_are_told(tmp_path: Path) -> None:
@@ -171,7 +174,7 @@ def test_anchor_cover(tmp_path: Path) -> None:
     assert covered == {"median_iou": pytest.approx(1, abs=1e-3), "share_under_half": 0}
     thin = check(tmp_path / "b", [(10, 3, [1, 20, 60, 1.2])], anchors=anchors)
     assert thin.summary["anchor_cover"]["share_under_half"] == 1
-    assert "100.0% of boxes stay under 0.5" in describe(thin)
+    assert "100.0% of boxes stay under 0.5" in thin.describe()
 
 
 def test_real_sets_are_healthy(real_data: Path) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from datasets.identities.checking import FaceCheckup, describe_faces, examine_faces, open_examined
+from datasets.findings import Examination
+from datasets.identities.checking import examine_faces, open_examined
 from datasets.identities.opening import find_face_parts, open_faces
 from datasets.identities.recordio import write_records
+from datasets.identities.structure import FaceData
 from tests.datasets.test_face_formats import FOLDS, picture, write_pairs
 
 
@@ -28,7 +30,7 @@ def write_people(root: Path, counts: dict[str, int], first: int = 0) -> Path:
     return root
 
 
-def examine(path: Path, decode: bool = False) -> FaceCheckup:
+def examine(path: Path, decode: bool = False) -> Examination[FaceData]:
     return open_examined(path, "all", None, decode=decode)
 
 
@@ -36,13 +38,13 @@ def test_sound_faces(people: Path) -> None:
     checkup = examine(people)
     assert not checkup.findings
     assert checkup.summary["people"] == 6
-    assert "18 faces of 6 people, format identities, alignment none" in describe_faces(checkup)
+    assert "18 faces of 6 people, format identities, alignment none" in checkup.describe()
     write_pairs(people, "3 1", *FOLDS)
     checkup = examine(people)
     assert not checkup.findings
     assert checkup.summary["pairs"] == {"same": 3, "different": 3, "folds": 3}
     assert len(checkup.data) == 18, "photos of no pair are examined too"
-    assert "3 pairs of one person and 3 of two, in 3 folds" in describe_faces(checkup)
+    assert "3 pairs of one person and 3 of two, in 3 folds" in checkup.describe()
     assert len(open_examined(people, "val", None, decode=False).data) == 11
 
 
@@ -117,6 +119,18 @@ def test_people_and_photos_of_both_parts(tmp_path: Path) -> None:
     assert checkup.summary["people_in_both_splits"] == 1
 
 
+def test_copies_within_the_other_part_are_its_own_affair(people: Path, tmp_path: Path) -> None:
+    root = tmp_path / "parted"
+    root.mkdir()
+    write_pairs(people.rename(root / "val"), "3 1", *FOLDS)
+    write_people(root / "train", {"X": 2, "Y": 2}, first=90)
+    copy = root / "train/X_Person/X_Person_0001.png"
+    copy.write_bytes((root / "train/X_Person/X_Person_0002.png").read_bytes())
+    checkup = open_examined(root, "val", "train", decode=False)
+    assert not any("pair" in f.kind or "copy" in f.kind for f in checkup.findings)
+    assert checkup.summary["copies"] == 0
+
+
 def test_every_picture_of_an_archive_is_decoded(tmp_path: Path) -> None:
     faces = [[picture(1), picture(2), picture(1)], [picture(3), picture(4)], [picture(5)] * 2]
     faces[1][1] = picture(4)[:-30]
@@ -139,7 +153,7 @@ def test_a_file_of_pairs_has_no_people(tmp_path: Path) -> None:
     checkup = examine(tmp_path / "a.bin")
     assert checkup.counts() == {"pair of one photo (kept)": 1}
     assert checkup.summary["people"] is None
-    assert "8 faces, format bin" in describe_faces(checkup)
+    assert "8 faces, format bin" in checkup.describe()
     files[3] = b"no picture"
     (tmp_path / "a.bin").write_bytes(pickle.dumps((files, [True, False, True, False])))
     assert "pairs need an unusable photo (refused)" in examine(tmp_path / "a.bin").counts()

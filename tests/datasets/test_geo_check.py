@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.positions.checking import GeoCheckup, describe_places, examine_places
-from datasets.positions.opening import LeftOut, open_places, read_places
+from datasets.findings import Examination
+from datasets.positions.checking import examine_places
+from datasets.positions.opening import GeoData, LeftOut, open_places, read_places
 from tests.datasets.test_geo import gps, photo
 
 
@@ -21,7 +22,7 @@ def write_list(root: Path, rows: Sequence[str], name: str = "list.csv") -> Path:
     return root / name
 
 
-def examine(path: Path, decode: bool = False) -> GeoCheckup:
+def examine(path: Path, decode: bool = False) -> Examination[GeoData]:
     left_out: list[LeftOut] = []
     data, _ = read_places(path, "all", left_out)
     return examine_places(data, left_out=left_out, decode=decode)
@@ -30,7 +31,7 @@ def examine(path: Path, decode: bool = False) -> GeoCheckup:
 def test_sound_places(tmp_path: Path) -> None:
     checkup = examine(write_list(tmp_path, ["a.jpg,x,48.5,2.5", "b.jpg,y,-33,151", "c.jpg,x,1,2"]))
     assert not checkup.findings
-    text = describe_places(checkup)
+    text = checkup.describe()
     assert "3 photos of 2 authors at 3 positions, format csv" in text
     assert "latitudes -33 to 48.5, longitudes 2 to 151; at most 2 photos of one author" in text
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.labels.checking import describe_labels, examine_labels, examine_labels_or_refuse
+from datasets.labels.checking import examine_labels
 from datasets.labels.opening import open_labelled
 from tests.datasets.label_fakes import write_folders
 
@@ -13,10 +13,11 @@ from tests.datasets.label_fakes import write_folders
 def test_good_data_is_left_alone(tmp_path: Path) -> None:
     root = write_folders(tmp_path, {"train/a": 4, "train/b": 6, "val/a": 1, "val/b": 1})
     train, val = open_labelled(root, "train"), open_labelled(root, "val")
-    checkup = examine_labels_or_refuse(val, train)
+    checkup = examine_labels(val, train)
+    checkup.raise_if_refused()
     assert not checkup.findings
     assert len(checkup.data) == 2
-    assert "nothing wrong was found" in describe_labels(checkup)
+    assert "nothing wrong was found" in checkup.describe()
     summary = examine_labels(train).summary
     assert summary["classes"] == {"a": 4, "b": 6}
     assert (summary["smallest_class"], summary["median_class"]) == (4, 5)
@@ -47,7 +48,7 @@ def test_too_many_broken_photos_are_refused(tmp_path: Path) -> None:
     for k in range(2):
         (root / f"a/{k}.png").write_text("no picture")
     with pytest.raises(ValueError, match=r"unreadable: 2 of 8; the first is .*a/0.png"):
-        examine_labels_or_refuse(open_labelled(root, "all"))
+        examine_labels(open_labelled(root, "all")).raise_if_refused()
 
 
 def test_empty_classes_and_imbalance_are_told(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_empty_classes_and_imbalance_are_told(tmp_path: Path) -> None:
     checkup = examine_labels(open_labelled(root, "all"))
     kinds = ("empty classes", "classes of one photo", "imbalanced classes")
     assert checkup.counts() == {f"{kind} (kept)": 1 for kind in kinds}
-    text = describe_labels(checkup)
+    text = checkup.describe()
     assert "1 of 3 have a single photo here: a" in text
     assert "1 of 3 have no photo here: c" in text
     assert "'b' has 11 photos, the smallest class 1" in text
@@ -64,14 +65,14 @@ def test_empty_classes_and_imbalance_are_told(tmp_path: Path) -> None:
 def test_one_class_is_refused(tmp_path: Path) -> None:
     root = write_folders(tmp_path, {"a": 3})
     with pytest.raises(ValueError, match="one class only: a; a classifier needs two"):
-        examine_labels_or_refuse(open_labelled(root, "all"))
+        examine_labels(open_labelled(root, "all")).raise_if_refused()
 
 
 def test_no_photos_are_refused(tmp_path: Path) -> None:
     root = write_folders(tmp_path, {"a": 1, "b": 1})
     data = open_labelled(root, "all")
     with pytest.raises(ValueError, match="no photos: the set lists none"):
-        examine_labels_or_refuse(data.select(data.labels < 0))
+        examine_labels(data.select(data.labels < 0)).raise_if_refused()
 
 
 def test_copies_are_named(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_copies_are_named(tmp_path: Path) -> None:
     checkup = examine_labels(train)
     assert checkup.counts() == {"copy of a photo (kept)": 1, "copy in two classes (kept)": 1}
     assert checkup.summary["copies"] == 2
-    assert "the same photo is a and b" in describe_labels(checkup)
+    assert "the same photo is a and b" in checkup.describe()
     across = examine_labels(val, train)
     assert across.counts() == {"copy in both splits (kept)": 1}
     assert across.summary["copies_in_other_split"] == 1
@@ -95,4 +96,6 @@ def test_copies_are_named(tmp_path: Path) -> None:
 def test_real_sets_are_healthy(real_data: Path) -> None:
     for name in ("tiny-imagenet-16", "pets"):
         val = open_labelled(real_data / name, "val")
-        assert len(examine_labels_or_refuse(val).data) == len(val)
+        checkup = examine_labels(val)
+        checkup.raise_if_refused()
+        assert len(checkup.data) == len(val)

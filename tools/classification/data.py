@@ -10,7 +10,7 @@ from configs.training import PhotoTraining
 from datasets.builtin.shapes_and_breeds import draw_shapes
 from datasets.errors import InputError
 from datasets.labels.augmentation import LabelTransform
-from datasets.labels.checking import describe_labels, examine_labels_or_refuse
+from datasets.labels.checking import examine_labels
 from datasets.labels.opening import is_sharded, open_labelled, read_wanted
 from datasets.labels.structure import LabelledData, choose_classes, cut_to_boxes
 from datasets.labels.torch_set import LabelledSet, label_loader
@@ -108,12 +108,10 @@ def open_photos(
     data = open_labelled(path, split, whole=whole)
     if wanted is not None:
         data = choose_classes(data, read_wanted(wanted))
-    try:
-        checkup = examine_labels_or_refuse(data, other)
-    except ValueError as error:
-        raise InputError(f"{split} data: {error}") from error
+    checkup = examine_labels(data, other)
+    checkup.raise_if_refused(f"{split} data")
     if split == "train" or checkup.findings:
-        cli.say(f"{split} data: {describe_labels(checkup, lines=5)}")
+        cli.say(f"{split} data: {checkup.describe(5)}")
     return checkup.data
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from configs.tools import Evaluate
 from datasets.boxes.augmentation import DetectionTransform
-from datasets.boxes.checking import describe, examine_or_refuse
+from datasets.boxes.checking import examine
 from datasets.boxes.coco import to_coco
 from datasets.boxes.opening import DetectionSet, open_detection
 from datasets.boxes.structure import DetectionData
@@ -71,13 +71,14 @@ def open_examined(path: Path, split: Split, spec: DetectorSpec, *, train: bool) 
     """
     anchors = detector_anchors(spec).numpy()
     try:
-        checkup = examine_or_refuse(
+        checkup = examine(
             open_detection(path, split), anchors, mend_boxes=train, keep_aspect=spec.keep_aspect
         )
+        checkup.raise_if_refused()
     except ValueError as error:
         raise InputError(f"{split} data: {error}") from error
     if train or checkup.findings:
-        say(f"{split} data: {describe(checkup, lines=5)}")
+        say(f"{split} data: {checkup.describe(5)}")
     return checkup.data
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.face_attributes import TrainAttr
-from datasets.attributes.checking import describe_attributes, examine_attributes
+from datasets.attributes.checking import examine_attributes
 from datasets.attributes.opening import open_attributes, recognise_attributes
 from datasets.attributes.structure import AttributeData, choose_attributes, read_photos
 from datasets.builtin.faces import draw_faces
@@ -99,10 +99,7 @@ def examine(part: str, data: AttributeData, other: AttributeData | None = None) 
         InputError: If it cannot be used.
     """
     checkup = examine_attributes(data, other)
-    try:
-        checkup.raise_if_refused()
-    except ValueError as error:
-        raise InputError(f"{part} data: {error}") from error
+    checkup.raise_if_refused(f"{part} data")
     if part == "train" or checkup.findings:
-        cli.say(f"{part} data: {describe_attributes(checkup, lines=5)}")
+        cli.say(f"{part} data: {checkup.describe(5)}")
     return checkup.data

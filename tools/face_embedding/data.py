@@ -12,7 +12,7 @@ from datasets.identities.augmentation import FaceTransform
 from datasets.identities.opening import open_faces, place_faces, shares_people, without_people
 from datasets.identities.sampler import face_loader
 from datasets.identities.structure import FaceData
-from datasets.labels.checking import examine_labels_or_refuse
+from datasets.labels.checking import examine_labels
 from datasets.loader import ResumableLoader
 from datasets.spec import Split
 from datasets.types import LabelBatch
@@ -157,10 +157,8 @@ def _examine(part: str, data: FaceData, other: FaceData | None = None) -> FaceDa
         )
     if data.archive is not None:  # A damaged picture is told when it is met.
         return data
-    try:
-        checkup = examine_labels_or_refuse(data, other)
-    except ValueError as error:
-        raise InputError(f"{part} data: {error}") from error
+    checkup = examine_labels(data, other)
+    checkup.raise_if_refused(f"{part} data")
     told = [finding for finding in checkup.findings if "classes" not in finding.kind]
     for finding in told[:5]:
         cli.say(f"  {finding}")

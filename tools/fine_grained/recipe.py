@@ -10,7 +10,7 @@ from typing import Any
 from configs.fine_grained import TrainDogs
 from datasets.builtin.shapes_and_breeds import draw_breeds, draw_web
 from datasets.errors import InputError
-from datasets.labels.checking import describe_labels, examine_labels_or_refuse
+from datasets.labels.checking import examine_labels
 from datasets.labels.structure import LabelledData, mislabel
 from datasets.labels.web_photos import Removed, match_folders, read_web, remove_copies
 from datasets.types import ClassMap
@@ -235,9 +235,7 @@ def clean_web(path: Path, classes: ClassMap, val: Data, bits: int) -> CleanWeb:
         if names:
             shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
             cli.say(f"web: left out: {len(names)} {what}: {shown}")
-    try:
-        checkup = examine_labels_or_refuse(web)
-    except ValueError as error:
-        raise InputError(f"--web: {error}") from error
-    cli.say(f"web: {describe_labels(checkup, lines=5)}")
+    checkup = examine_labels(web)
+    checkup.raise_if_refused("--web")
+    cli.say(f"web: {checkup.describe(5)}")
     return CleanWeb(checkup.data, folders.unknown, removed)

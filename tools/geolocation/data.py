@@ -143,10 +143,7 @@ def open_sound(path: Path, split: Split, *, whole: bool = False) -> GeoData:
     if lone and len(data) and not whole:
         data = part_by_author(data, split)
     checkup = examine_places(data, left_out=left_out)
-    try:
-        checkup.raise_if_refused()
-    except ValueError as error:
-        raise InputError(f"{split} data: {error}") from error
+    checkup.raise_if_refused(f"{split} data")
     told = checkup.lines(5) if checkup.findings else []
     cli.say("\n".join((f"{split} data: {describe(checkup.data)}", *told)))
     return checkup.data

@@ -1,0 +1,38 @@
+"""Face attributes, as the doors see them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datasets.attributes.checking import examine_attributes
+from datasets.attributes.opening import LAYOUTS, holds_attributes, open_attributes
+from datasets.attributes.structure import PARTS, AttributeData
+from datasets.findings import Examination
+from datasets.kind import CheckOptions, DataKind
+
+
+def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
+    """No parts: the set's own lists tell which photo is in which."""
+    del named  # Nothing else has such lists.
+    return () if path.is_dir() and holds_attributes(path) else None
+
+
+def _examine(
+    path: Path, _parts: tuple[str, ...], options: CheckOptions
+) -> Examination[AttributeData]:
+    """A part beside all others: a photo to test on must not be trained on either."""
+    whole = open_attributes(path, whole=options.split in (None, "all"))
+    split, _ = options.choose(tuple(part for part in PARTS if whole.has(part)))
+    if split == "all":
+        return examine_attributes(whole.data, decode=options.decode)
+    rest = whole.data.select(whole.parts != PARTS.index(split))
+    return examine_attributes(whole.part(split), rest, decode=options.decode)
+
+
+ATTRIBUTES = DataKind(
+    name="attributes",
+    task="face_attributes",
+    layouts=f"One of face attributes holds {LAYOUTS}.",
+    find_parts=_find_parts,
+    examine=_examine,
+)

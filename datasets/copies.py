@@ -1,0 +1,75 @@
+"""Files with the same content, within a part of a data set and across two parts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from datasets.findings import Finding
+from datasets.parallel import in_threads
+
+
+class Copies(NamedTuple):
+    """Photos with the same content; two of them at least.
+
+    Attributes:
+        mine: Indices into the part that is examined; one of them at least.
+        theirs: Indices into the other part.
+    """
+
+    mine: list[int]
+    theirs: list[int]
+
+
+def find_copies(files: Sequence[str], others: Sequence[str] = ()) -> list[Copies]:
+    """Groups of files with equal bytes; files that are not there are passed over.
+
+    Only files of equal length are read.
+
+    Args:
+        files: Of the part that is examined.
+        others: Of another part.
+    """
+    paths = [Path(file) for file in (*files, *others)]
+    by_size: dict[int, list[int]] = {}
+    for index, path in enumerate(paths):
+        if path.is_file():
+            by_size.setdefault(path.stat().st_size, []).append(index)
+    suspects = [k for group in by_size.values() if len(group) > 1 for k in group]
+
+    def digest(index: int) -> bytes:
+        return digest_of(paths[index].read_bytes())
+
+    digests = in_threads(digest, suspects, "comparing files", unit="file")
+    return group_copies(suspects, digests, len(files))
+
+
+def digest_of(content: bytes) -> bytes:
+    """Of a file's content."""
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def group_copies(indices: Sequence[int], digests: Sequence[bytes], num_mine: int) -> list[Copies]:
+    """Groups of equal digests that have to do with the part that is examined.
+
+    Args:
+        indices: (N,) of photos; from ``num_mine`` on they are of the other part.
+        digests: (N,) of their contents.
+        num_mine: Photos of the part that is examined.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for index, key in zip(indices, digests, strict=True):
+        groups.setdefault(key, []).append(index)
+    parted = (
+        Copies([k for k in group if k < num_mine], [k - num_mine for k in group if k >= num_mine])
+        for group in groups.values()
+        if len(group) > 1
+    )
+    return [copies for copies in parted if copies.mine]
+
+
+def in_both_splits(file: object, other: object) -> Finding:
+    """A photo that stands in the other part too, which flatters the figures."""
+    return Finding("copy in both splits", "kept", str(file), None, f"the same as {other}")

@@ -1,0 +1,72 @@
+"""Labelled photos, as the doors see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets.findings import Examination
+from datasets.kind import CheckOptions, DataKind
+from datasets.labels.checking import examine_labels
+from datasets.labels.opening import (
+    LAYOUTS,
+    has_labels,
+    is_sharded,
+    open_labelled,
+    read_wanted,
+    recognise_labelled,
+)
+from datasets.labels.structure import LabelledData, choose_classes
+from datasets.shards.photos import list_photos
+from datasets.shards.tar import open_shard_part
+from datasets.spec import Split
+
+
+def open_photos(path: Path, split: Split, wanted: Sequence[str] | None = None) -> LabelledData:
+    """A split of a classification set as single photos, also where they lie in shards.
+
+    Args:
+        path: Folder, list or shards.
+        split: Part of it; of shards that are not parted, all.
+        wanted: Names or ids of the classes to take; None takes all.
+
+    Raises:
+        InputError: If the data or the classes are not there.
+    """
+    if is_sharded(path):
+        data: LabelledData = list_photos(open_shard_part(path, split, whole=True))
+    else:
+        data = open_labelled(path, split)
+    return data if wanted is None else choose_classes(data, wanted)
+
+
+def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
+    """Parts of a set; none of shards, whose parts opening them finds."""
+    del named  # Any folder of pictures counts as classes.
+    labels = recognise_labelled(path) if path.exists() else None
+    if labels is not None:
+        return tuple(labels[1])
+    return () if is_sharded(path) else None
+
+
+def _examine(
+    path: Path, parts: tuple[str, ...], options: CheckOptions
+) -> Examination[LabelledData]:
+    split, other = options.choose(parts)
+    wanted = read_wanted(options.classes) if options.classes else None
+    beside = None if other is None else open_photos(path, other, wanted)
+    data = open_photos(path, split, wanted)
+    # A photo in a shard has no file of its own whose header could be read.
+    return examine_labels(data, beside, decode=options.decode or not parts)
+
+
+LABELS = DataKind(
+    name="labels",
+    task="classification",
+    layouts=f"A classification data set holds either {LAYOUTS}.",
+    find_parts=_find_parts,
+    examine=_examine,
+    options=frozenset({"classes"}),
+    takes_patterns=True,
+    is_evident=has_labels,
+)
