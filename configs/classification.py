@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from configs.presets import Presets
 from configs.training import PhotoTraining
 from datasets.errors import InputError
 from tasks.classification.spec import ClassifierSpec, ClassLossSpec
@@ -152,19 +153,4 @@ FINETUNE_CLS = replace(
 )
 """Own classes from existing weights."""
 
-CLS_PRESETS: dict[str, TrainCls] = {
-    preset.preset: preset for preset in (PAPER_CLS, MODERN, SMALL, DEMO_CLS, FINETUNE_CLS)
-}
-
-
-def choose_cls_preset(name: str, *, has_data: bool, has_weights: bool) -> TrainCls:
-    """The defaults of a preset; ``auto`` goes by what was given.
-
-    Raises:
-        InputError: On an unknown name, with the choices.
-    """
-    if name == "auto":
-        name = "finetune" if has_weights else ("modern" if has_data else "demo")
-    if name not in CLS_PRESETS:
-        raise InputError(f"--preset {name}: choose one of auto, {', '.join(CLS_PRESETS)}")
-    return CLS_PRESETS[name]
+CLS_PRESETS = Presets((PAPER_CLS, MODERN, SMALL, DEMO_CLS, FINETUNE_CLS), with_data="modern")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
+from configs.presets import Presets
 from configs.training import GridTraining, NoGrid
 from datasets.errors import InputError
 from datasets.spec import Augmentation
@@ -229,35 +230,29 @@ RCNN_ADAPT = replace(
 )
 """Same classes, other pictures: so small a rate that what the weights know stays."""
 
-SSD_PRESETS: dict[str, TrainDet] = {
-    preset.preset: preset for preset in (PAPER, FOCAL, DEMO, FINETUNE, ADAPT)
-}
-RCNN_PRESETS: dict[str, TrainDet] = {
-    preset.preset: preset for preset in (RCNN_PAPER, RCNN_DEMO, RCNN_FINETUNE, RCNN_ADAPT)
-}
+SSD_PRESETS = (PAPER, FOCAL, DEMO, FINETUNE, ADAPT)
+RCNN_PRESETS = (RCNN_PAPER, RCNN_DEMO, RCNN_FINETUNE, RCNN_ADAPT)
 
 
-def choose_preset(
-    name: str,
-    framework: Framework = "ssd300",
-    backbone: str = "mobilenet_v1",
-    *,
-    has_data: bool,
-    has_weights: bool,
-) -> TrainDet:
-    """The defaults of a preset for a framework and a body; ``auto`` goes by what was given.
+def detector_presets(
+    framework: Framework = "ssd300", backbone: str = "mobilenet_v1"
+) -> Presets[TrainDet]:
+    """The presets of a framework, as they suit a body.
 
     Raises:
-        InputError: On an unknown name, with the choices.
+        InputError: On an unknown framework, with the choices.
     """
     if framework not in SIZES:
         raise InputError(f"--framework {framework}: choose one of {', '.join(SIZES)}")
-    if name == "auto":
-        name = "finetune" if has_weights else ("paper" if has_data else "demo")
-    presets = SSD_PRESETS if framework == "ssd300" else RCNN_PRESETS
-    if name not in presets:
-        raise InputError(f"--preset {name}: {framework} has auto, {', '.join(presets)}")
-    preset = presets[name]
+    named = SSD_PRESETS if framework == "ssd300" else RCNN_PRESETS
+    return Presets(
+        tuple(_suited(preset, framework, backbone) for preset in named),
+        with_data="paper",
+        offer=f"{framework} has",
+    )
+
+
+def _suited(preset: TrainDet, framework: Framework, backbone: str) -> TrainDet:
     model = replace(preset.model, framework=framework, size=0)
     fit = preset.fit
     if backbone != "mobilenet_v1":  # Which alone has widths; and VGG16 pools its crops anyway.

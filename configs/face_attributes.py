@@ -9,8 +9,8 @@ from typing import Literal
 import tyro
 
 from configs.classification import FINETUNE_CLS, MODERN, PAPER_CLS
+from configs.presets import Presets
 from configs.training import PhotoTraining
-from datasets.errors import InputError
 from datasets.spec import LabelAugmentation
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
@@ -138,22 +138,8 @@ Mean AP .761 (95 %: .743 to .780; chance .328) on 360 photos of 60 unseen people
 one core, drawing included.
 """
 
-ATTR_PRESETS: dict[str, TrainAttr] = {
-    preset.preset: preset for preset in (PAPER_ATTR, LABELS, DISTILL, FINETUNE_ATTR, DEMO_ATTR)
-}
-
-
-def choose_attr_preset(
-    name: str, *, has_data: bool, has_weights: bool, has_teacher: bool = False
-) -> TrainAttr:
-    """The defaults of a preset; ``auto`` goes by what was given.
-
-    Raises:
-        InputError: On an unknown name, with the choices.
-    """
-    if name == "auto":
-        with_data = "distill" if has_teacher else "finetune" if has_weights else "labels"
-        name = with_data if has_data or has_weights else "demo"
-    if name not in ATTR_PRESETS:
-        raise InputError(f"--preset {name}: choose one of auto, {', '.join(ATTR_PRESETS)}")
-    return ATTR_PRESETS[name]
+ATTR_PRESETS = Presets(
+    (PAPER_ATTR, LABELS, DISTILL, FINETUNE_ATTR, DEMO_ATTR),
+    with_data="labels",
+    with_teacher="distill",
+)

@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from configs.classification import MODERN, PAPER_CLS
+from configs.presets import Presets
 from configs.training import TaughtTraining
 from datasets.errors import InputError
 from datasets.spec import FaceAugmentation
@@ -136,23 +137,8 @@ DEMO_EMBED = replace(
 )
 """Built-in faces, sized for two CPU cores: ``tools/train_embed.py``."""
 
-EMBED_PRESETS: dict[str, TrainEmbed] = {
-    preset.preset: preset
-    for preset in (PAPER_EMBED, LABELS_EMBED, DISTILL_EMBED, FINETUNE_EMBED, DEMO_EMBED)
-}
-
-
-def choose_embed_preset(
-    name: str, *, has_data: bool, has_weights: bool, has_teacher: bool = False
-) -> TrainEmbed:
-    """The defaults of a preset; ``auto`` goes by what was given.
-
-    Raises:
-        InputError: On an unknown name, with the choices.
-    """
-    if name == "auto":
-        with_data = "distill" if has_teacher else "finetune" if has_weights else "labels"
-        name = with_data if has_data or has_weights else "demo"
-    if name not in EMBED_PRESETS:
-        raise InputError(f"--preset {name}: choose one of auto, {', '.join(EMBED_PRESETS)}")
-    return EMBED_PRESETS[name]
+EMBED_PRESETS = Presets(
+    (PAPER_EMBED, LABELS_EMBED, DISTILL_EMBED, FINETUNE_EMBED, DEMO_EMBED),
+    with_data="labels",
+    with_teacher="distill",
+)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from configs.classification import FINETUNE_CLS, MODERN, PAPER_CLS, TrainCls
+from configs.presets import Presets
 from configs.training import NoGrid
 from datasets.errors import InputError
 from datasets.spec import COPY_BITS
@@ -142,19 +143,4 @@ one core. With 25 and 30 epochs .525.
 Drawn animals look more alike than photos do, so copies must be nearer.
 """
 
-DOGS_PRESETS: dict[str, TrainDogs] = {
-    preset.preset: preset for preset in (PAPER_DOGS, MODERN_DOGS, FINETUNE_DOGS, DEMO_DOGS)
-}
-
-
-def choose_dogs_preset(name: str, *, has_data: bool, has_weights: bool) -> TrainDogs:
-    """The defaults of a preset; ``auto`` goes by what was given.
-
-    Raises:
-        InputError: On an unknown name, with the choices.
-    """
-    if name == "auto":
-        name = "finetune" if has_weights else ("modern" if has_data else "demo")
-    if name not in DOGS_PRESETS:
-        raise InputError(f"--preset {name}: choose one of auto, {', '.join(DOGS_PRESETS)}")
-    return DOGS_PRESETS[name]
+DOGS_PRESETS = Presets((PAPER_DOGS, MODERN_DOGS, FINETUNE_DOGS, DEMO_DOGS), with_data="modern")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from configs.classification import CLS_PRESETS, TrainCls
+from configs.presets import Presets
 from configs.training import DataFlags, Training
 from datasets.errors import InputError
 from datasets.spec import LabelAugmentation
@@ -184,17 +185,4 @@ coverage .57 (.04, .71), D(real) .50 and D(fake) .46 at the end; 71 CPU seconds,
 classifier's among them.
 """
 
-GAN_PRESETS: dict[str, TrainGan] = {preset.preset: preset for preset in (PHOTOS_GAN, DEMO_GAN)}
-
-
-def choose_gan_preset(name: str, *, has_data: bool) -> TrainGan:
-    """The defaults of a preset; ``auto`` goes by what was given.
-
-    Raises:
-        InputError: On an unknown name, with the choices.
-    """
-    if name == "auto":
-        name = "photos" if has_data else "demo"
-    if name not in GAN_PRESETS:
-        raise InputError(f"--preset {name}: choose one of auto, {', '.join(GAN_PRESETS)}")
-    return GAN_PRESETS[name]
+GAN_PRESETS = Presets((PHOTOS_GAN, DEMO_GAN), with_data="photos", with_weights=None)

@@ -10,6 +10,7 @@ import tyro
 
 from configs.classification import FINETUNE_CLS, MODERN, PAPER_CLS
 from configs.common import Common
+from configs.presets import Presets
 from configs.training import NoGrid, PhotoTraining
 from datasets.errors import InputError
 from datasets.spec import COPY_BITS, LabelAugmentation
@@ -133,19 +134,4 @@ FINETUNE_GEO = replace(
 )
 """Own photos from existing weights."""
 
-GEO_PRESETS: dict[str, TrainGeo] = {
-    preset.preset: preset for preset in (PAPER_GEO, MODERN_GEO, DEMO_GEO, FINETUNE_GEO)
-}
-
-
-def choose_geo_preset(name: str, *, has_data: bool, has_weights: bool) -> TrainGeo:
-    """The defaults of a preset; ``auto`` goes by what was given.
-
-    Raises:
-        InputError: On an unknown name, with the choices.
-    """
-    if name == "auto":
-        name = "finetune" if has_weights else ("modern" if has_data else "demo")
-    if name not in GEO_PRESETS:
-        raise InputError(f"--preset {name}: choose one of auto, {', '.join(GEO_PRESETS)}")
-    return GEO_PRESETS[name]
+GEO_PRESETS = Presets((PAPER_GEO, MODERN_GEO, DEMO_GEO, FINETUNE_GEO), with_data="modern")

@@ -11,6 +11,7 @@ from configs.detection import TrainDet
 from configs.face_attributes import TrainAttr
 from configs.face_embedding import TrainEmbed
 from configs.geolocation import TrainGeo
+from configs.presets import Presets
 from configs.training import SquareTraining
 from datasets.errors import InputError
 from datasets.spec import Augmentation, FaceAugmentation, LabelAugmentation
@@ -282,19 +283,4 @@ DEMO_MULTI = replace(
 )
 """Built-in pictures, five heads, sized for two CPU cores: ``tools/train_multi.py``."""
 
-MULTI_PRESETS: dict[str, TrainMulti] = {
-    preset.preset: preset for preset in (MODERN_MULTI, FINETUNE_MULTI, DEMO_MULTI)
-}
-
-
-def choose_multi_preset(name: str, *, has_data: bool, has_weights: bool) -> TrainMulti:
-    """The defaults of a preset; ``auto`` goes by what was given.
-
-    Raises:
-        InputError: On an unknown name, with the choices.
-    """
-    if name == "auto":
-        name = "finetune" if has_weights else ("modern" if has_data else "demo")
-    if name not in MULTI_PRESETS:
-        raise InputError(f"--preset {name}: choose one of auto, {', '.join(MULTI_PRESETS)}")
-    return MULTI_PRESETS[name]
+MULTI_PRESETS = Presets((MODERN_MULTI, FINETUNE_MULTI, DEMO_MULTI), with_data="modern")

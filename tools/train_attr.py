@@ -3,18 +3,14 @@
 
 from __future__ import annotations
 
-import sys
-from functools import partial
-
-from configs.face_attributes import TrainAttr, choose_attr_preset
+from configs.face_attributes import ATTR_PRESETS
 from tools import cli
 from tools.flows.flags import read_flags
 
 
 def main() -> None:
     """Train, evaluate what was saved, report; once, or for each point of a grid."""
-    taught = any(word.partition("=")[0] in ("--teacher", "--targets") for word in sys.argv)
-    config = read_flags(TrainAttr, partial(choose_attr_preset, has_teacher=taught))
+    config = read_flags(ATTR_PRESETS)
     from tools.face_attributes.recipe import train_attributes
 
     if config.grid:

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from configs.classification import TrainCls, choose_cls_preset
+from configs.classification import CLS_PRESETS
 from tools import cli
 from tools.flows.flags import read_flags
 
 
 def main() -> None:
     """Train, evaluate what was saved, report; once, or for each point of a grid."""
-    config = read_flags(TrainCls, choose_cls_preset)
+    config = read_flags(CLS_PRESETS)
     from tools.classification.recipe import train_classifier
 
     if config.grid:

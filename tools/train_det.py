@@ -3,46 +3,38 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from configs.detection import TrainDet, choose_preset
+from configs.detection import TrainDet, detector_presets
+from configs.presets import Presets
 from datasets.errors import InputError
-from tasks.detection.spec import DetectorSpec
+from tasks.detection.spec import DetectorSpec, Framework
 from tools import cli
-from tools.flows.run_folder import resumed
+from tools.flows.flags import asks_for_help, peek, read_flags
 
 
-def read_flags() -> TrainDet:
-    """The command line over the preset's defaults, or the configuration of a run to resume."""
-    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("preset", "framework", "backbone", "data", "weights", "resume"):
-        peek.add_argument(f"--{name}")
-    given, _ = peek.parse_known_args()
-    source = {} if {"-h", "--help"} & set(sys.argv) else _architecture(given.weights)
-    backbone = source.get("backbone", given.backbone or "mobilenet_v1")
-    if given.backbone not in (None, backbone):
-        raise InputError(f"--backbone {given.backbone}: {given.weights} has {backbone}")
-    default = choose_preset(
-        given.preset or "auto",
-        given.framework or source.get("framework", "ssd300"),
-        backbone,
-        has_data=bool(given.data),
-        has_weights=bool(given.weights),
-    )
-    theirs = source.pop("framework", default.model.framework)
-    if theirs != default.model.framework:
+def told_presets() -> Presets[TrainDet]:
+    """The presets of the framework and body that flags name, or the weights to start from.
+
+    Raises:
+        InputError: If both name a body, and not the same; or the weights cannot be read.
+    """
+    given = peek("framework", "backbone", "weights")
+    source = {} if asks_for_help() else _architecture(given.get("weights"))
+    backbone = source.get("backbone", given.get("backbone", "mobilenet_v1"))
+    if given.get("backbone", backbone) != backbone:
+        raise InputError(f"--backbone {given['backbone']}: {given['weights']} has {backbone}")
+    framework = cast("Framework", given.get("framework", source.get("framework", "ssd300")))
+    presets = detector_presets(framework, backbone)
+    theirs = source.pop("framework", framework)
+    if theirs != framework:
         del source["size"]
-        if "ssd300" in (theirs, default.model.framework):  # Only the body is of use.
+        if "ssd300" in (theirs, framework):  # Only the body is of use.
             source = {name: source[name] for name in ("backbone", "alpha")}
-    default = replace(default, model=replace(default.model, **source))
-    config = cli.parse(TrainDet, default)
-    if config.resume is None:
-        return replace(config, preset=default.preset, command=cli.shown_command())
-    return resumed(config, config.resume)
+    named = [replace(one, model=replace(one.model, **source)) for one in presets.named]
+    return replace(presets, named=tuple(named))
 
 
 def _architecture(weights: str | None) -> dict[str, Any]:
@@ -58,7 +50,7 @@ def _architecture(weights: str | None) -> dict[str, Any]:
 
 def main() -> None:
     """Train, evaluate what was saved, report."""
-    config = read_flags()
+    config = read_flags(told_presets())
     from tools.detection.recipe import train_detector
 
     train_detector(config)

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from configs.fine_grained import TrainDogs, choose_dogs_preset
+from configs.fine_grained import DOGS_PRESETS
 from tools import cli
 from tools.flows.flags import read_flags
 
 
 def main() -> None:
     """Train on web photos, then on the data; evaluate what was saved, report."""
-    config = read_flags(TrainDogs, choose_dogs_preset)
+    config = read_flags(DOGS_PRESETS)
     from tools.fine_grained.recipe import train_dogs
 
     cli.result(config.common, *train_dogs(config))

@@ -3,18 +3,14 @@
 
 from __future__ import annotations
 
-import sys
-from functools import partial
-
-from configs.face_embedding import TrainEmbed, choose_embed_preset
+from configs.face_embedding import EMBED_PRESETS
 from tools import cli
 from tools.flows.flags import read_flags
 
 
 def main() -> None:
     """Train, evaluate what was saved, report; once, or for each point of a grid."""
-    taught = any(word.partition("=")[0] in ("--teacher", "--targets") for word in sys.argv)
-    config = read_flags(TrainEmbed, partial(choose_embed_preset, has_teacher=taught))
+    config = read_flags(EMBED_PRESETS)
     from tools.face_embedding.recipe import train_embedder
 
     if config.grid:

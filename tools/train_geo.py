@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from configs.geolocation import TrainGeo, choose_geo_preset
+from configs.geolocation import GEO_PRESETS
 from tools import cli
 from tools.flows.flags import read_flags
 
 
 def main() -> None:
     """Train, evaluate what was saved, report."""
-    config = read_flags(TrainGeo, choose_geo_preset)
+    config = read_flags(GEO_PRESETS)
     from tools.geolocation.recipe import train_geolocator
 
     cli.result(config.common, *train_geolocator(config))

@@ -3,25 +3,16 @@
 
 from __future__ import annotations
 
-import argparse
-
-from configs.multitask import TrainMulti, choose_multi_preset
+from configs.multitask import MULTI_PRESETS
 from tools import cli
-from tools.flows.flags import read_flags
+from tools.flows.flags import peek_all, read_flags
 
 
 def main() -> None:
     """Train, evaluate what was saved, report."""
-    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    peek.add_argument("--tasks", nargs="*", default=[])
-    peek.add_argument("--add", nargs="*", default=[])
-    named, _ = peek.parse_known_args()
-    given = any("=" in word for word in (*named.tasks, *named.add))
-
-    def choose(name: str, *, has_data: bool, has_weights: bool) -> TrainMulti:
-        return choose_multi_preset(name, has_data=has_data or given, has_weights=has_weights)
-
-    config = read_flags(TrainMulti, choose)
+    named = peek_all("tasks", "add").values()
+    has_data = any("=" in word for words in named for word in words)
+    config = read_flags(MULTI_PRESETS, has_data=has_data)
     from tools.multitask.recipe import train_multi
 
     cli.result(config.common, *train_multi(config))

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,12 @@ import pytest
 from safetensors.torch import save_file
 
 from backbone.formats.recognise import read_network
-from configs.classification import TrainCls, choose_cls_preset
-from configs.face_attributes import TrainAttr, choose_attr_preset
-from configs.face_embedding import TrainEmbed, choose_embed_preset
-from configs.fine_grained import TrainDogs, choose_dogs_preset
-from configs.geolocation import TrainGeo, choose_geo_preset
+from configs.classification import CLS_PRESETS
+from configs.face_attributes import ATTR_PRESETS
+from configs.face_embedding import EMBED_PRESETS
+from configs.fine_grained import DOGS_PRESETS
+from configs.geolocation import GEO_PRESETS
+from configs.presets import Presets
 from datasets.types import ClassMap
 from tasks.classification.import_weights import import_network
 from tasks.classification.load import start_classifier
@@ -42,27 +42,27 @@ Read = Callable[..., Any]
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> Read:
-    def flags(kind: type[Any], choose: Callable[..., Any], *given: object) -> Any:
+    def flags(presets: Presets[Any], *given: object) -> Any:
         monkeypatch.setattr(sys, "argv", ["train", *map(str, given)])
-        return read_flags(kind, choose)
+        return read_flags(presets)
 
     return flags
 
 
 @pytest.mark.parametrize(
-    ("kind", "choose", "crop"),
+    ("presets", "crop"),
     [
-        (TrainCls, choose_cls_preset, 0.9),
-        (TrainDogs, choose_dogs_preset, 0.9),
-        (TrainGeo, choose_geo_preset, 0.9),
-        (TrainAttr, partial(choose_attr_preset, has_teacher=False), 1.0),  # Faces are whole.
-        (TrainEmbed, partial(choose_embed_preset, has_teacher=False), 1.0),
+        (CLS_PRESETS, 0.9),
+        (DOGS_PRESETS, 0.9),
+        (GEO_PRESETS, 0.9),
+        (ATTR_PRESETS, 1.0),  # Faces are whole.
+        (EMBED_PRESETS, 1.0),
     ],
 )
 def test_weights_tell_how_photos_were_seen(
-    weights: Path, read: Read, kind: type[Any], choose: Callable[..., Any], crop: float
+    weights: Path, read: Read, presets: Presets[Any], crop: float
 ) -> None:
-    config = read(kind, choose, "--weights", weights)
+    config = read(presets, "--weights", weights)
     assert (config.interpolation, config.crop) == ("bicubic", crop)
     assert config.model.alpha == foreign.ALPHA
 
@@ -71,11 +71,11 @@ def test_given_flags_win_and_say_so(
     weights: Path, read: Read, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ("--weights", weights, "--interpolation", "bilinear", "--crop", 1)
-    config = read(TrainCls, choose_cls_preset, *given)
+    config = read(CLS_PRESETS, *given)
     assert (config.interpolation, config.crop) == ("bilinear", 1.0)
     said = "note: --interpolation bilinear: the weights have seen bicubic"
     assert said in capsys.readouterr().err
-    read(TrainCls, choose_cls_preset, "--weights", weights)
+    read(CLS_PRESETS, "--weights", weights)
     assert "note" not in capsys.readouterr().err
 
 
@@ -85,6 +85,6 @@ def test_either_resize_starts_from_them(weights: Path) -> None:
     for kind in ("bilinear", "bicubic"):
         seen = replace(card.flavour.input, interpolation=kind, crop=1.0)
         flavour = replace(card.flavour, input=seen)
-        spec = replace(choose_cls_preset("demo", has_data=False, has_weights=True).model)
+        spec = replace(CLS_PRESETS["demo"].model)
         spec = replace(spec, alpha=foreign.ALPHA, stem_stride=2)
         assert start_classifier(build_classifier(spec, 2, flavour), classes, weights)[1] == ["new"]

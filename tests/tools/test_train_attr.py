@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from configs.face_attributes import ATTR_PRESETS, TrainAttr, choose_attr_preset
+from configs.face_attributes import ATTR_PRESETS, TrainAttr
 from configs.io import from_json
 from datasets.attributes.opening import open_attributes
 from datasets.attributes.structure import choose_attributes
@@ -236,8 +236,7 @@ def test_answers_alone_take_the_preset_for_them(
 
 def test_presets() -> None:
     def chosen(**given: bool) -> str:
-        none = {"has_data": False, "has_weights": False, "has_teacher": False}
-        return choose_attr_preset("auto", **{**none, **given}).preset
+        return ATTR_PRESETS.choose("auto", **given).preset
 
     assert chosen() == "demo"
     assert chosen(has_teacher=True) == "demo"
@@ -250,4 +249,4 @@ def test_presets() -> None:
     paper = ATTR_PRESETS["paper"]
     assert paper.fit.eval_every == paper.fit.epochs, "no early stopping"
     with pytest.raises(ValueError, match="--preset x: choose one of auto, paper"):
-        choose_attr_preset("x", has_data=True, has_weights=False)
+        ATTR_PRESETS.choose("x", has_data=True, has_weights=False)

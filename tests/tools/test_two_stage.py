@@ -171,10 +171,11 @@ def test_a_body_goes_from_ssd_to_faster_rcnn_and_its_width_with_it(
 
 def read(monkeypatch: pytest.MonkeyPatch, *flags: object) -> TrainDet:
     """What ``tools/train_det.py`` would do."""
-    from tools.train_det import read_flags
+    from tools.flows.flags import read_flags
+    from tools.train_det import told_presets
 
     monkeypatch.setattr(sys, "argv", ["tools/train_det.py", *map(str, flags)])
-    return read_flags()
+    return read_flags(told_presets())
 
 
 @pytest.mark.parametrize(

@@ -4,61 +4,105 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from configs.training import SquareTraining
-from datasets.spec import Interpolation
+from configs.presets import Presets
+from configs.training import SquareTraining, Training
 from tools import cli
 from tools.flows.run_folder import resumed
 
-Config = TypeVar("Config", bound=SquareTraining)
+Config = TypeVar("Config", bound=Training)
+Square = TypeVar("Square", bound=SquareTraining)
 
 
-def read_flags(kind: type[Config], choose: Callable[..., Config]) -> Config:
+def peek(*names: str) -> dict[str, str]:
+    """The values of some flags that a command line gives, before it can be parsed as a whole.
+
+    Its defaults go by a preset, which goes by other flags. What is wrong with a flag is left to
+    :func:`tools.cli.parse`.
+
+    Args:
+        names: Of the flags, without dashes. Of several values the first is taken.
+    """
+    return {name: words[0] for name, words in peek_all(*names).items() if words}
+
+
+def peek_all(*names: str) -> dict[str, list[str]]:
+    """The same with all values of each flag."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in names:
+        parser.add_argument(f"--{name}", nargs="*", default=[], dest=name)
+    given, _ = parser.parse_known_args()
+    return vars(given)
+
+
+def asks_for_help() -> bool:
+    """Whether help is wanted, for which no file is read."""
+    return bool({"-h", "--help"} & set(sys.argv))
+
+
+def read_flags(presets: Presets[Config], *, has_data: bool | None = None) -> Config:
     """The command line over the preset's defaults, or the configuration of a run to resume.
 
     Args:
-        kind: What is configured.
-        choose: Gives the defaults of a preset, as ``choose_cls_preset``.
+        presets: Of the tool.
+        has_data: Whether own data is given, where ``--data`` does not tell.
+
+    Raises:
+        InputError: On an unknown preset, weights that cannot be read, or a folder that cannot be
+            resumed.
     """
-    peek = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("preset", "data", "weights", "backbone"):
-        peek.add_argument(f"--{name}")
-    given, _ = peek.parse_known_args()
-    default = choose(
-        given.preset or "auto", has_data=bool(given.data), has_weights=bool(given.weights)
+    given = peek("preset", "data", "weights", "teacher", "targets", "backbone")
+    default = presets.choose(
+        given.get("preset", "auto"),
+        has_data=bool(given.get("data")) if has_data is None else has_data,
+        has_weights=bool(given.get("weights")),
+        has_teacher=bool(given.keys() & {"teacher", "targets"}),
     )
-    seen = None
-    if given.weights and not {"-h", "--help"} & set(sys.argv):
-        default, seen = _as_told(default, given.weights)
-    elif given.backbone not in (None, "mobilenet_v1"):  # Which alone has widths.
+    if isinstance(default, SquareTraining):
+        default = _suited(default, given.get("weights"), given.get("backbone"))
+    config = cli.parse(type(default), default)
+    if config.resume is not None:
+        return resumed(config, config.resume)
+    if isinstance(config, SquareTraining) and isinstance(default, SquareTraining):
+        _note_resize(config, default)
+    return replace(config, preset=default.preset, command=cli.shown_command())
+
+
+def _suited(default: Square, weights: str | None, backbone: str | None) -> Square:
+    """Defaults that suit the weights to start from, or else the body."""
+    if weights and not asks_for_help():
+        return _as_told(default, Path(weights))
+    if backbone not in (None, "mobilenet_v1"):  # Which alone has widths.
         plain = replace(default.model, alpha=1.0, variant="standard", stem_stride=2)
-        default = replace(default, model=plain)
-    config = cli.parse(kind, default)
-    if config.resume is None:
-        if seen not in (None, config.interpolation):
-            cli.say(f"note: --interpolation {config.interpolation}: the weights have seen {seen}")
-        return replace(config, preset=default.preset, command=cli.shown_command())
-    return resumed(config, config.resume)
+        return replace(default, model=plain)
+    return default
 
 
-def _as_told(default: Config, weights: str) -> tuple[Config, Interpolation]:
+def _as_told(default: Square, weights: Path) -> Square:
     """Defaults as the weights to start from tell: their model, and how they have seen photos.
 
     A recipe that crops nothing keeps to that: its pictures are whole (faces, small ones).
     """
     from tasks.runtime.open import read_card
 
-    card = read_card(Path(weights))
+    card = read_card(weights)
     told = {name: card.model[name] for name in default.model.to_json() if name in card.model}
     seen = card.flavour.input
-    changed = replace(
+    return replace(
         default,
         model=replace(default.model, **told),
         interpolation=seen.interpolation,
         crop=seen.crop if default.crop < 1 else default.crop,
     )
-    return changed, seen.interpolation
+
+
+def _note_resize(config: SquareTraining, told: SquareTraining) -> None:
+    """Say so if photos will be resized otherwise than the weights to start from have seen them."""
+    if config.weights is not None and config.interpolation != told.interpolation:
+        cli.say(
+            f"note: --interpolation {config.interpolation}: the weights have seen "
+            f"{told.interpolation}"
+        )
