@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from configs.io import from_json
-from configs.multitask import TrainMulti, choose_multi_preset
+from configs.multitask import MULTI_PRESETS, TrainMulti
 from datasets.builtin.faces import draw_faces
 from datasets.builtin.identities import draw_identities
 from datasets.builtin.places import draw_places
@@ -54,11 +54,11 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tasks' own pages have tests of their own, and take most of so small a run."""
     for module in (
-        "classification.classifying",
-        "face_attributes.attributes",
-        "geolocation.geolocating",
-        "face_embedding.embedding",
-        "detection.evaluation",
+        "classification.recipe",
+        "face_attributes.recipe",
+        "geolocation.recipe",
+        "face_embedding.recipe",
+        "detection.data",
     ):
         told = {"facts": {"cost": ""}, "minutes": 0.0}
         monkeypatch.setattr(
@@ -297,8 +297,8 @@ def test_bad_flags(args: tuple[object, ...], message: str, tool: Tool) -> None:
 
 
 def test_presets() -> None:
-    assert choose_multi_preset("auto", has_data=False, has_weights=False).preset == "demo"
-    assert choose_multi_preset("auto", has_data=True, has_weights=False).preset == "modern"
-    assert choose_multi_preset("auto", has_data=True, has_weights=True).preset == "finetune"
+    assert MULTI_PRESETS.choose().preset == "demo"
+    assert MULTI_PRESETS.choose(has_data=True).preset == "modern"
+    assert MULTI_PRESETS.choose(has_data=True, has_weights=True).preset == "finetune"
     with pytest.raises(ValueError, match="--preset huge: choose one of auto, modern"):
-        choose_multi_preset("huge", has_data=True, has_weights=True)
+        MULTI_PRESETS.choose("huge", has_data=True, has_weights=True)
