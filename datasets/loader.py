@@ -16,9 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from datasets.boxes.opening import DetectionSample, DetectionSet
 from datasets.errors import InputError
-from datasets.types import DetectionBatch
 
 Draw = tuple[int, int]  # (epoch, index)
 # How long a loader outlives a SIGTERM.
@@ -34,6 +32,11 @@ class DrawnSet(Protocol):
 
     def __getitem__(self, draw: Draw, /) -> Any:
         """Sample of a draw (epoch, index)."""
+
+
+def draw_seed(seed: int, epoch: int, index: int) -> int:
+    """The augmentation's seed of a draw: the same for any number of loader processes."""
+    return int(np.random.SeedSequence((seed, epoch, index)).generate_state(1)[0])
 
 
 class EpochSampler(Sampler[Draw]):
@@ -184,46 +187,6 @@ def init_worker(_worker: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE_SECONDS))
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-
-
-def collate_detection(samples: Sequence[DetectionSample]) -> dict[str, Any]:
-    """Stack images and keep one target per image, as arrays.
-
-    A tensor crosses between processes as a file of its own: three per image would cost a tenth
-    of a small detector's training step.
-    """
-    images = np.stack([sample.image for sample in samples])
-    return {
-        "images": torch.from_numpy(images).permute(0, 3, 1, 2),
-        "targets": [dict(sample.target) for sample in samples],
-        "image_ids": [sample.image_id for sample in samples],
-        "sizes": [sample.size for sample in samples],
-        "files": [sample.file for sample in samples],
-    }
-
-
-def finish_detection(batch: dict[str, Any]) -> DetectionBatch:
-    """Turn the targets' arrays into tensors."""
-    targets = [
-        {name: torch.from_numpy(array.copy()) for name, array in target.items()}
-        for target in batch["targets"]
-    ]
-    return cast("DetectionBatch", {**batch, "targets": targets})
-
-
-def detection_loader(
-    dataset: DetectionSet,
-    *,
-    batch_size: int,
-    train: bool,
-    workers: int,
-    seed: int = 0,
-    rank: int = 0,
-    world: int = 1,
-) -> ResumableLoader[DetectionBatch]:
-    """Loader of a detector: shuffled and in whole batches for training, else in order."""
-    sampler = EpochSampler(len(dataset), shuffle=train, seed=seed, rank=rank, world=world)
-    return make_loader(dataset, sampler, collate_detection, finish_detection, batch_size, workers)
 
 
 def make_loader(

@@ -15,14 +15,13 @@ tenth on one side is not recognised.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from datasets.images import Image, read_image
+from datasets.parallel import in_threads
 from datasets.spec import COPY_BITS
 
 Hashes = NDArray[np.uint64]
@@ -73,10 +72,7 @@ def hash_files(
             return
         hashes[index], read[index] = hash_picture(photo), True
 
-    with ThreadPoolExecutor() as pool:
-        done = pool.map(work, range(len(files)))
-        for _ in tqdm(done, title, len(files), unit="photo", delay=2):
-            pass
+    in_threads(work, range(len(files)), title, unit="photo")
     return hashes, read
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from datasets.boxes.structure import DetectionData, assemble
 from datasets.errors import InputError
 from datasets.images import find_images, probe_image
+from datasets.parallel import in_threads
 from datasets.text import read_text
 from datasets.types import ClassMap
 
@@ -101,9 +100,7 @@ def read(root: Path, part: Part) -> DetectionData:
     files = [file for source in part.sources for file in _images(source)]
     if not files:
         raise InputError(f"{', '.join(map(str, part.sources))}: no images in it")
-    with ThreadPoolExecutor() as pool:
-        work = tqdm(pool.map(_size, files), "reading sizes", len(files), unit="file", delay=2)
-        sizes = list(work)
+    sizes = in_threads(_size, files, "reading sizes", unit="file")
     label = {category: k for k, category in enumerate(part.classes.ids, start=1)}
     labels: list[list[int]] = []
     boxes: list[NDArray[np.float64]] = []

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from datasets.builtin.face_drawing import (
     ATTRIBUTES,
@@ -20,6 +18,7 @@ from datasets.builtin.face_drawing import (
 from datasets.builtin.make_once import make_once
 from datasets.errors import InputError
 from datasets.images import save_image
+from datasets.parallel import in_threads
 
 STAMP = "faces.json"
 IMAGES = "img_align_celeba"
@@ -85,9 +84,7 @@ def draw_faces(
             save_image(images / _name(index), picture, quality=int(rng.integers(80, 96)))
             return attributes_of(person, look), np.round(points).astype(int).flatten().tolist()
 
-        with ThreadPoolExecutor() as pool:
-            work = pool.map(draw, range(len(keys)))
-            drawn = list(tqdm(work, "drawing faces", len(keys), unit="image"))
+        drawn = in_threads(draw, range(len(keys)), "drawing faces", unit="image", delay=0)
         _write_lists(root, owners, parts, drawn)
 
     return make_once(folder, STAMP, wanted, fill)

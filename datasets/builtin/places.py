@@ -11,17 +11,16 @@ from __future__ import annotations
 import colorsys
 import csv
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from datasets.builtin.make_once import make_once
 from datasets.images import Image, save_image
+from datasets.parallel import in_threads
 
 STAMP, LIST = "places.json", "places.csv"
 _TOWNS, _WORLD_SEED = 90, 20_170_417
@@ -93,9 +92,7 @@ def draw_places(
             picture = draw_place(rng, camera, photo.lat, photo.lng, size)
             save_image(file, picture, quality=int(rng.integers(80, 96)))
 
-        with ThreadPoolExecutor() as pool:
-            done = pool.map(draw, range(num_photos))
-            list(tqdm(done, "drawing places", num_photos, unit="image"))
+        in_threads(draw, range(num_photos), "drawing places", unit="image", delay=0)
         with (folder / LIST).open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("IMG_ID", "AUTHOR", "LAT", "LON"))

@@ -9,17 +9,16 @@ index) alone.
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from datasets.builtin.make_once import make_once
 from datasets.images import Image, save_image
+from datasets.parallel import in_threads
 
 SHAPES = ("circle", "ring", "square", "triangle", "pentagon", "hexagon", "star", "cross")
 # Says what was drawn.
@@ -71,9 +70,7 @@ def _draw_split(root: Path, split: str, count: int, key: tuple[int, int]) -> Non
         save_image(folder / name, picture)
         return name, picture.shape[:2], labels, boxes
 
-    with ThreadPoolExecutor() as pool:
-        scenes = pool.map(draw, range(count))
-        drawn = list(tqdm(scenes, f"drawing {split} scenes", count, unit="image"))
+    drawn = in_threads(draw, range(count), f"drawing {split} scenes", unit="image", delay=0)
     for index, (name, (height, width), labels, boxes) in enumerate(drawn):
         images.append({"id": index + 1, "file_name": name, "width": width, "height": height})
         for label, (x1, y1, x2, y2) in zip(labels, boxes, strict=True):

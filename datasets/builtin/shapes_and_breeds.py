@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import savemat  # type: ignore[import-untyped]
-from tqdm import tqdm
 
 from datasets.builtin.breed_drawing import BREEDS, draw_animal
 from datasets.builtin.make_once import make_once
 from datasets.builtin.scenes import SHAPES, background, clutter, outline, paint
 from datasets.images import Image, crop_to_box, save_image
+from datasets.parallel import in_threads
 
 SHAPES_STAMP, BREEDS_STAMP, WEB_STAMP = "shapes.json", "breeds.json", "web.json"
 _PARTS = ("train", "val")
@@ -53,7 +51,7 @@ def draw_shapes(
             save_image(place / f"{index:04d}.png", picture)
 
         keys = _keys(seed, {_TRAIN: num_train, _TEST: num_val}, len(SHAPES))
-        _draw_all(draw, keys, "drawing shapes")
+        in_threads(draw, keys, "drawing shapes", unit="image", delay=0)
 
     wanted = _wanted(num_train, num_val, size, seed)
     return make_once(root, SHAPES_STAMP, wanted, fill)
@@ -103,7 +101,7 @@ def draw_breeds(
             (folder / "Annotation" / name).write_text(_xml(name, box, size))
 
         keys = _keys(seed, {_TRAIN: num_train, _TEST: num_val}, len(BREEDS))
-        _draw_all(draw, keys, "drawing breeds")
+        in_threads(draw, keys, "drawing breeds", unit="image", delay=0)
         _write_list(folder / "train_list.mat", range(num_train))
         _write_list(folder / "test_list.mat", range(num_train, num_train + num_val))
 
@@ -148,7 +146,7 @@ def draw_web(
 
     def fill(folder: Path) -> None:
         draw = partial(_draw_found, folder, size=size, wrong=round(wrong * num))
-        _draw_all(draw, keys, "drawing a web")
+        in_threads(draw, keys, "drawing a web", unit="image", delay=0)
 
     wanted = {"version": 1, "num": num, "wrong": wrong, "copies": copies, "strays": strays}
     return make_once(root, WEB_STAMP, {**wanted, "size": size, "seed": seed}, fill)
@@ -192,11 +190,6 @@ def _keys(seed: int, counts: dict[int, int], num_classes: int) -> list[Key]:
         for label in range(num_classes)
         for index in range(count)
     ]
-
-
-def _draw_all(draw: Callable[[Key], None], keys: list[Key], title: str) -> None:
-    with ThreadPoolExecutor() as pool:
-        list(tqdm(pool.map(draw, keys), title, len(keys), unit="image"))
 
 
 def _breed_file(label: int, number: int) -> str:

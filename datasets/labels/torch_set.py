@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from datasets.images import Image
 from datasets.labels.structure import LabelledData
-from datasets.loader import Draw, EpochSampler, ResumableLoader, make_loader
+from datasets.loader import Draw, EpochSampler, ResumableLoader, draw_seed, make_loader
 from datasets.types import LabelBatch
 
 # Most memory that decoded photos may take: all of Tiny ImageNet is 1.23e9 bytes.
@@ -34,11 +34,6 @@ class LabelSample:
     target: int  # column from 0
     image_id: int
     file: str
-
-
-def draw_seed(seed: int, epoch: int, index: int) -> int:
-    """The augmentation's seed of a draw: the same for any number of loader processes."""
-    return int(np.random.SeedSequence((seed, epoch, index)).generate_state(1)[0])
 
 
 class LabelledSet:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from datasets.errors import InputError
 from datasets.images import find_images
+from datasets.parallel import in_threads
 from datasets.positions.exif_gps import Tags, read_tags
 
 Floats = NDArray[np.float64]
@@ -192,9 +191,7 @@ def tags_of(files: Sequence[str]) -> list[Tags | None]:
         except ValueError:
             return None
 
-    with ThreadPoolExecutor() as pool:
-        found = pool.map(work, files)
-        return list(tqdm(found, "reading GPS tags", len(files), unit="photo", delay=2))
+    return in_threads(work, files, "reading GPS tags", unit="photo")
 
 
 def is_position(lat: Floats, lng: Floats) -> NDArray[np.bool_]:

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from datasets.errors import InputError
 from datasets.images import Image, decode_image
-from datasets.labels.torch_set import LabelSample, collate_labels, draw_seed, finish_labels
-from datasets.loader import EpochSampler, Resumable, init_worker
+from datasets.labels.torch_set import LabelSample, collate_labels, finish_labels
+from datasets.loader import EpochSampler, Resumable, draw_seed, init_worker
 from datasets.shards.tar import (
     COUNT_FILE,
     Record,

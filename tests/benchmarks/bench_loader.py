@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 import torch
 
 from datasets.boxes.augmentation import DetectionTransform
-from datasets.boxes.opening import DetectionSet, open_detection
+from datasets.boxes.opening import open_detection
+from datasets.boxes.torch_set import DetectionSet, detection_loader
 from datasets.builtin.scenes import draw_scenes
-from datasets.loader import detection_loader
 from datasets.spec import Augmentation
 from tests.benchmarks.timing import medians, pin_threads
 

@@ -19,9 +19,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from configs.detection import DEMO
 from datasets.boxes.augmentation import DetectionTransform
-from datasets.boxes.opening import DetectionSet, open_detection
+from datasets.boxes.opening import open_detection
+from datasets.boxes.torch_set import DetectionSet, detection_loader
 from datasets.builtin.scenes import draw_scenes
-from datasets.loader import detection_loader
 from datasets.types import ClassMap
 from tasks.detection.model import build_detector
 from tasks.fitting.base import Task, compile_network

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from datasets.boxes.augmentation import DetectionTransform
-from datasets.boxes.opening import DetectionSet, open_detection
-from datasets.loader import EpochSampler, ResumableLoader, detection_loader
+from datasets.boxes.opening import open_detection
+from datasets.boxes.torch_set import DetectionSet, detection_loader
+from datasets.loader import EpochSampler, ResumableLoader
 
 
 def loader(scenes: Path, workers: int = 0, **options: Any) -> ResumableLoader[Any]:

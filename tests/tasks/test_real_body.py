@@ -8,9 +8,9 @@ import torch
 
 from datasets.boxes.augmentation import DetectionTransform
 from datasets.boxes.coco import to_coco
-from datasets.boxes.opening import DetectionSet, open_detection
+from datasets.boxes.opening import open_detection
 from datasets.boxes.structure import DetectionData
-from datasets.loader import detection_loader
+from datasets.boxes.torch_set import DetectionSet, detection_loader
 from tasks.detection.evaluator import CocoEvaluator, to_original
 from tasks.detection.model import build_detector, start_from
 from tasks.detection.spec import DetectorSpec, TwoStageLossSpec

@@ -12,11 +12,12 @@ from configs.tools import Evaluate
 from datasets.boxes.augmentation import DetectionTransform
 from datasets.boxes.checking import examine
 from datasets.boxes.coco import to_coco
-from datasets.boxes.opening import DetectionSet, open_detection
+from datasets.boxes.opening import open_detection
 from datasets.boxes.structure import DetectionData
+from datasets.boxes.torch_set import DetectionSet, detection_loader
 from datasets.builtin.scenes import STAMP, draw_scenes
 from datasets.errors import InputError
-from datasets.loader import ResumableLoader, detection_loader
+from datasets.loader import ResumableLoader
 from datasets.spec import Split
 from datasets.types import ClassMap, DetectionBatch
 from tasks.detection.answer import ExportedDetector, detect

@@ -9,10 +9,10 @@ import torch
 
 from configs.detection import TrainDet
 from datasets.boxes.augmentation import DetectionTransform
-from datasets.boxes.opening import DetectionSet
 from datasets.boxes.structure import DetectionData
+from datasets.boxes.torch_set import DetectionSet, detection_loader
 from datasets.errors import InputError
-from datasets.loader import ResumableLoader, detection_loader
+from datasets.loader import ResumableLoader
 from datasets.types import ClassMap, DetectionBatch
 from tasks.detection.model import (
     TASK,
