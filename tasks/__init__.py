@@ -1,1 +1,7 @@
-"""The applications: one folder each, with model, task, evaluator and report inside."""
+"""The library above the body: one folder per application, and what they share."""
+
+import os
+
+# Set before ONNX Runtime is imported anywhere below: its telemetry would tell its makers that it
+# is used, and keep a file in the home directory.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

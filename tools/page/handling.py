@@ -8,15 +8,14 @@ import json
 import socket
 import time
 import traceback
+from contextlib import AbstractContextManager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qs
 
+from configs.demo import LimitSpec
 from tools.cli import explain
 from tools.page.refusal import Refusal
-
-if TYPE_CHECKING:
-    from tools.page.serving import PageServer
 
 _CHUNK = 2**16
 # Longest numbers that are read at all.
@@ -55,18 +54,47 @@ class _Timed(io.RawIOBase):
         return self._connection.recv_into(buffer)
 
 
+class Site(Protocol):
+    """What a request is answered from: the server, as its handlers see it.
+
+    Attributes:
+        limits: Limits of every request.
+        pages: Type and content by path.
+    """
+
+    limits: LimitSpec
+    pages: dict[str, tuple[str, bytes]]
+
+    @property
+    def url(self) -> str:
+        """Address of the page."""
+
+    def is_own_name(self, host: str) -> bool:
+        """Whether a Host header names this server."""
+
+    def place(self) -> AbstractContextManager[None]:
+        """A place among the requests that are answered or wait."""
+
+    def answer(self, model: int, photos: list[bytes]) -> dict[str, Any]:
+        """The answer of a model for photos."""
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Reads one request, answers it, and the connection is closed."""
 
-    server: PageServer
     server_version, sys_version = "mobilenet-suite", ""
     default_request_version = "HTTP/1.0"  # Nonsense gets a whole answer, too.
+
+    @property
+    def site(self) -> Site:
+        """The server."""
+        return cast(Site, self.server)
 
     def setup(self) -> None:
         """Read with a deadline."""
         super().setup()
         self.unread = 0
-        seconds = self.server.limits.read_seconds
+        seconds = self.site.limits.read_seconds
         self.rfile = io.BufferedReader(_Timed(self.connection, seconds), _CHUNK)
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -102,9 +130,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _page(self) -> tuple[str, bytes]:
         path = self.path.partition("?")[0]
-        if path not in self.server.pages:
+        if path not in self.site.pages:
             raise Refusal(HTTPStatus.NOT_FOUND, "there is no such page")
-        return self.server.pages[path]
+        return self.site.pages[path]
 
     def _answer(self) -> dict[str, Any]:
         self.unread = self._length()
@@ -112,27 +140,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
         path, _, text = self.path.partition("?")
         if path != "/answer":
             raise Refusal(HTTPStatus.NOT_FOUND, "there is no such page")
-        if self.unread > self.server.limits.bytes:
+        if self.unread > self.site.limits.bytes:
             raise Refusal(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"the request has {self.unread / 1e6:.1f} MB; at most "
-                f"{self.server.limits.bytes / 1e6:g} are taken (--megabytes)",
+                f"{self.site.limits.bytes / 1e6:g} are taken (--megabytes)",
             )
         if self.headers.get("Content-Type") != _BODY_TYPE:
             raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the request must be {_BODY_TYPE}")
         query = parse_qs(text)
         model, first = _number(query, "model"), _number(query, "first")
-        with self.server.place():
+        with self.site.place():
             body = self._read(self.unread)
             photos = [body[:first], body[first:]] if "first" in query else [body]
-            return self.server.answer(model, photos)
+            return self.site.answer(model, photos)
 
     def _check_origin(self) -> None:
         """Refuse other names (DNS rebinding), and what pages of other sites ask for."""
         host = self.headers.get("Host", "")
-        if not self.server.is_own_name(host):
+        if not self.site.is_own_name(host):
             raise Refusal(
-                HTTPStatus.FORBIDDEN, f"this page is not {host[:80]!r}: open {self.server.url}"
+                HTTPStatus.FORBIDDEN, f"this page is not {host[:80]!r}: open {self.site.url}"
             )
         origin = self.headers.get("Origin")
         if origin is not None and origin != f"http://{host}":
@@ -157,7 +185,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return bytes(body)
 
     def _send(self, status: int, kind: str, content: bytes) -> None:
-        self.connection.settimeout(self.server.limits.read_seconds)
+        self.connection.settimeout(self.site.limits.read_seconds)
         self.send_response(status)
         for name, value in _HEADERS.items():
             self.send_header(name, value)
@@ -170,7 +198,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _drain(self) -> None:
         """Take in what is still being sent: else the sender sees a broken line, not the answer."""
-        left = min(self.unread, 4 * self.server.limits.bytes)
+        left = min(self.unread, 4 * self.site.limits.bytes)
         if left:
             self.connection.shutdown(socket.SHUT_WR)
         while left > 0:

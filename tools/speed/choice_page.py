@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,9 +14,7 @@ from tasks.weights.atomic_write import replacing
 from tools import cli
 from tools.speed.accuracies import METRICS, Origin
 from tools.speed.budget import Option, front
-
-if TYPE_CHECKING:
-    from tools.speed.choosing import Choice, Row
+from tools.speed.choice import Choice, Row
 
 PAGE_NAME, PICTURE_NAME = "choose.html", "front.png"
 _ORIGINS: dict[Origin, str] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from itertools import product
 from typing import Any
@@ -17,69 +17,14 @@ from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.paper_tables.runs import Run
 from tools.speed.accuracies import METRICS, Accuracy, Origin, Shape, known_accuracies, own_runs
-from tools.speed.budget import Option, Verdict, decide, front
+from tools.speed.budget import decide, front
+from tools.speed.choice import Choice, Row
 from tools.speed.choice_page import as_text, draw_front, write_page
 from tools.speed.measuring import Measurement, Network, measure_networks
 from tools.speed.random_models import random_source
 from tools.speed.subjects import load_source
 
 MEASURED_NAME, RESULT_NAME = "measured.json", "choose.json"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A network in one precision, measured.
-
-    Attributes:
-        name: For people.
-        size: Side of its input in pixels.
-        precision: ``float32`` or ``int8``.
-        measured: Time, size and cost.
-        accuracies: All that is known, each with its origin.
-        command: How to come by it.
-    """
-
-    name: str
-    size: int
-    precision: str
-    measured: Measurement
-    accuracies: tuple[Accuracy, ...]
-    command: str
-
-    def by(self, origin: Origin) -> Accuracy | None:
-        """What one origin says."""
-        return next((one for one in self.accuracies if one.origin == origin), None)
-
-    def option(self, origin: Origin) -> Option:
-        """For the choice, by the accuracies of one origin."""
-        told = self.by(origin)
-        found = self.measured
-        return Option(
-            self.name, found.ms, found.mb, found.mult_adds, told.percent if told else None
-        )
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Everything that was found.
-
-    Attributes:
-        rows: Networks, by rising time.
-        origin: Whose accuracies were compared.
-        verdict: What the budget leads to.
-        front: Names on the Pareto front of accuracy over time.
-        where: Chip, runtime and threads.
-    """
-
-    rows: tuple[Row, ...]
-    origin: Origin
-    verdict: Verdict
-    front: tuple[str, ...]
-    where: str
-
-    def row(self, option: Option | None) -> Row | None:
-        """The row of an option."""
-        return next((row for row in self.rows if option and row.name == option.name), None)
 
 
 def choose(args: Choose) -> tuple[dict[str, Any], str]:
