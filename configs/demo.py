@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from configs.common import Common
+from configs.special import SpecialFlags
 from datasets.errors import InputError
 from tasks.detection.spec import PostSpec
 from tasks.face_embedding.spec import Standing
@@ -59,12 +60,14 @@ class LimitSpec:
 
 
 @dataclass(frozen=True)
-class Demo:
+class Demo(SpecialFlags):
     """Serve one page on this machine: drop a photo, see the drawn answer, numbers, milliseconds.
 
     Open the address that is printed; Ctrl-C ends it. Photos are held in memory while they are
     looked at, and neither stored nor logged. The page loads nothing from anywhere else.
     """
+
+    FOR_ALL = ("models", "host", "port", "limits", "common")
 
     models: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Run folders, folders of runs, weights files or exports; by default all below runs/."""

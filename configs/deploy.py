@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from configs.common import Common
+from configs.special import SpecialFlags
 from datasets.errors import InputError
 from tasks.detection.spec import PostSpec
 from tasks.fitting.spec import flag_of
@@ -20,7 +21,7 @@ SUFFIXES: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml"}
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(SpecialFlags):
     """Turn a trained model into one file that other runtimes run, from photo to answer.
 
     The file takes photos of any size, 8-bit RGB, and does all the rest itself: crop, resize,
@@ -31,6 +32,18 @@ class Export:
     --out is by default model.onnx in a run folder, or the weights file's name with .onnx beside
     it (.int8.onnx with --int8; for OpenVINO .xml, and a .bin beside it).
     """
+
+    FOR_ALL = (
+        "weights",
+        "target",
+        "samples",
+        "batch",
+        "int8",
+        "calibrate",
+        "labelled",
+        "max_drop",
+        "common",
+    )
 
     weights: Annotated[Path, tyro.conf.Positional]
     """Run folder or weights file, of any task; a run of train_multi.py becomes one graph with the
@@ -76,17 +89,6 @@ class Export:
         out, suffix = self.common.out, SUFFIXES[self.target]
         if out is not None and out.suffix != suffix:
             raise InputError(f"--out {out}: a file for {self.target} ends in {suffix}")
-
-    def refuse_post(self, task: str) -> None:
-        """Refuse flags of detection for another task.
-
-        Raises:
-            InputError: Naming the first that was given.
-        """
-        default = PostSpec()
-        for name, value in vars(self.post).items():
-            if value != getattr(default, name):
-                raise InputError(f"--{flag_of(name)} {value}: the weights are for {task}")
 
     def out_file(self) -> Path:
         """The file to write."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +10,7 @@ import tyro
 
 from backbone.formats.partial import PartialFlavour
 from configs.common import Common
+from configs.special import SpecialFlags
 from datasets.errors import InputError
 from datasets.spec import Split
 from tasks.detection.spec import DetectorBackbone, Framework, PostSpec
@@ -19,13 +20,15 @@ from tasks.geolocation.spec import DecodeSpec
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(SpecialFlags):
     """Measure a model on labelled data: COCO's numbers, top-1, km, mean AP, or pairs of faces.
 
     Writes report.html and what was answered to --out, by default evaluations/<weights>-<data>:
     for a detector results.json and ground_truth.json (COCO's formats: anyone can score them
     again), for faces pairs.csv, for the others predictions.csv.
     """
+
+    FOR_ALL = ("weights", "head", "data", "split", "batch_size", "workers", "common")
 
     weights: Annotated[Path, tyro.conf.Positional]
     """Run folder or weights file."""
@@ -62,23 +65,17 @@ class Evaluate:
         """
         _check_batch_size(self.batch_size)
 
-    def refuse(self, *names: str, task: str) -> None:
-        """Refuse flags that would do nothing for a task.
-
-        Raises:
-            InputError: Naming the first that was given.
-        """
-        _refuse(self, Evaluate(self.weights), names, f"the weights are for {task}")
-
 
 @dataclass(frozen=True)
-class Predict:
+class Predict(SpecialFlags):
     """Find objects in photos, folders of photos, or a video; tell class, place, person.
 
     Writes each picture with its boxes, its most likely classes, a map or the nearest faces, and
     predictions.json (of a detector in COCO's structure, with scores), to --out, by default
     predictions/. A video becomes a video.
     """
+
+    FOR_ALL = ("weights", "paths", "head", "batch_size", "draw", "common")
 
     weights: Annotated[Path, tyro.conf.Positional]
     """Run folder or weights file."""
@@ -107,25 +104,6 @@ class Predict:
         """
         _check_batch_size(self.batch_size)
 
-    def refuse(self, *names: str, task: str) -> None:
-        """Refuse flags that would do nothing for a task.
-
-        Raises:
-            InputError: Naming the first that was given.
-        """
-        default = Predict(self.weights, self.paths)
-        _refuse(self, default, names, f"the weights are for {task}")
-
-
-def _refuse(given: object, default: object, names: tuple[str, ...], reason: str) -> None:
-    for name in names:
-        value, unset = getattr(given, name), getattr(default, name)
-        if is_dataclass(value):
-            _refuse(value, unset, tuple(one.name for one in fields(value)), reason)
-        elif value != unset:
-            shown = "" if isinstance(value, bool) else f" {value}"
-            raise InputError(f"--{flag_of(name)}{shown}: {reason}")
-
 
 def _check_batch_size(batch_size: int) -> None:
     if batch_size < 1:
@@ -133,13 +111,15 @@ def _check_batch_size(batch_size: int) -> None:
 
 
 @dataclass(frozen=True)
-class CheckData:
+class CheckData(SpecialFlags):
     """Examine a data set before training: what is wrong, where, and what is safe.
 
     Boxes, labelled photos, face attributes, faces by identity, or photos with positions, which is
     told by what lies in its folder. Exit status 2 if training would refuse it. With --out the
     findings go to a JSON file.
     """
+
+    FOR_ALL = ("data", "task", "split", "decode", "lines", "common")
 
     data: Annotated[Path, tyro.conf.Positional]
     """Any data that a training tool takes: COCO, Pascal VOC, YOLO; folders of photos, CSV lists,
@@ -187,13 +167,9 @@ class CheckData:
         if self.common.out is not None and self.common.out == self.data:
             raise InputError(f"--out {self.common.out}: would overwrite the data")
 
-    def refuse(self, *names: str, task: str) -> None:
-        """Refuse flags that would do nothing for a task.
-
-        Raises:
-            InputError: Naming the first that was given.
-        """
-        _refuse(self, CheckData(self.data), names, f"{self.data} is examined for {task}")
+    def reason(self, task: str) -> str:
+        """Why a flag is refused."""
+        return f"{self.data} is examined for {task}"
 
 
 @dataclass(frozen=True)

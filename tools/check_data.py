@@ -35,7 +35,7 @@ def main() -> None:
     task = found.kind.task
     for other in found.also:
         cli.say(f"{args.data}: taken for {task}; --task {other.task} reads its {other.name}")
-    args.refuse(*_useless_flags(found.kind), task=task)
+    args.refuse_unless(_flags_of(found.kind), task)
     options = CheckOptions(
         split=args.split,
         decode=args.decode,
@@ -54,10 +54,9 @@ def main() -> None:
         sys.exit(cli.BAD_INPUT)
 
 
-def _useless_flags(kind: DataKind) -> list[str]:
-    """Flags that do nothing for a kind of data."""
-    others = [flags for option, flags in _FLAGS.items() if option not in kind.options]
-    return [flag for flags in others for flag in flags]
+def _flags_of(kind: DataKind) -> list[str]:
+    """The special flags that a kind of data takes."""
+    return [flag for option in kind.options for flag in _FLAGS[option]]
 
 
 def _anchors(args: CheckData) -> NDArray[np.float32]:

@@ -20,7 +20,6 @@ def main() -> None:
 
         cli.result(args.common, *evaluate_embedder(args))
         return
-    args.refuse("faces", task=task)
     if task == "geolocation":
         from tools.geolocation.recipe import evaluate_geolocator
 
@@ -31,7 +30,6 @@ def main() -> None:
 
         cli.result(args.common, *evaluate_attributes(args))
         return
-    args.refuse("places", task=task)
     if task == "classification":
         from tools.classification.recipe import evaluate_classifier
 

@@ -18,7 +18,6 @@ def main() -> None:
 
         cli.result(args.common, *predict_faces(args))
         return
-    args.refuse("faces", "gallery", task=task)
     if task == "geolocation":
         from tools.geolocation.media import predict_places
 
@@ -29,7 +28,6 @@ def main() -> None:
 
         cli.result(args.common, *predict_attributes(args))
         return
-    args.refuse("places", task=task)
     if task == "classification":
         from tools.classification.media import predict_labels
 

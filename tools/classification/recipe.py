@@ -50,6 +50,9 @@ from tools.flows.report_facts import centre_of, facts, time_text
 from tools.flows.run_folder import evaluation_folder, is_first, new_run_folder, save_config
 from tools.flows.teacher_targets import open_teaching
 
+# Flags of tools/evaluate.py that not all applications take.
+EVALUATE_FLAGS = ("classes", "boxes")
+
 _CUT = ", photos cut to their boxes,"
 
 
@@ -284,7 +287,7 @@ def evaluate_classifier(args: Evaluate) -> tuple[dict[str, Any], str]:
         InputError: If data, weights or flags do not fit.
     """
     device = cli.prepare(args.common)
-    args.refuse("scorer", "proposals", "post", task=TASK)
+    args.refuse_unless(EVALUATE_FLAGS, TASK)
     model: Classifier | Exported
     if is_export(args.weights):
         model = open_export(args, TASK)

@@ -42,6 +42,8 @@ from tools.flows.exported import loader_for, open_export
 from tools.flows.report_facts import facts, time_text
 from tools.flows.run_folder import evaluation_folder
 
+# Flags of tools/evaluate.py that not all applications take.
+EVALUATE_FLAGS = ("scorer", "proposals", "post")
 SCENES = Path("data")
 
 
@@ -217,12 +219,12 @@ def evaluate_detector(args: Evaluate) -> tuple[dict[str, Any], str]:
         InputError: If data, weights or flags do not fit.
     """
     device = cli.prepare(args.common)
-    args.refuse("classes", "boxes", task=TASK)
+    args.refuse_unless(EVALUATE_FLAGS, TASK)
     original = args.weights.suffix == ".tflite"
     model: Detector | LiteRtDetector | ExportedDetector
     exported = is_export(args.weights)
     if exported:
-        args.refuse("proposals", task="an export, which has its own number")
+        args.refuse_unless(("scorer", "post"), "an export, which has its own number")
     if original and args.proposals is not None:
         raise InputError(f"--proposals {args.proposals}: {args.weights} has no second stage")
     if exported:

@@ -27,6 +27,8 @@ from tasks.runtime.open import is_export
 from tools import cli
 from tools.flows.exported import open_export
 
+# Flags of tools/predict.py that not all applications take.
+PREDICT_FLAGS = ("proposals", "post")
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 _DRAWN_AS = frozenset({".jpg", ".jpeg", ".png"})
 _JPEG_SUFFIX, _VIDEO_SUFFIX = ".jpg", ".mp4"
@@ -285,7 +287,7 @@ def _write(path: Path, image: Image, result: ImageResult, classes: ClassMap) -> 
 
 def _open(args: Predict, device: str) -> Predictor | ExportedDetector:
     if is_export(args.weights):
-        args.refuse("proposals", task="an export, which has its own number")
+        args.refuse_unless(("post",), "an export, which has its own number")
         return ExportedDetector(open_export(args, TASK), args.post)
     model, card = load_detector(args.weights, post=args.post, proposals=args.proposals)
     spec = model.spec
@@ -303,6 +305,7 @@ def predict_objects(args: Predict) -> tuple[dict[str, Any], str]:
         InputError: If weights, flags or files do not fit.
     """
     device = cli.prepare(args.common)
+    args.refuse_unless(PREDICT_FLAGS, TASK)
     photos, videos = find_media(args.paths)
     folder = args.common.out or Path("predictions")
     files = output_files([*photos, *videos], folder) if args.draw else {}

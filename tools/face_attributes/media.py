@@ -19,6 +19,9 @@ from tools.detection.media import find_media, output_files
 from tools.flows.exported import open_export
 from tools.flows.report_facts import centre_of
 
+# Flags of tools/predict.py that not all applications take.
+PREDICT_FLAGS: tuple[str, ...] = ()
+
 _SHOWN = 20
 # Bars under a picture.
 _DRAWN = 8
@@ -34,7 +37,7 @@ def predict_attributes(args: Predict) -> tuple[dict[str, Any], str]:
         InputError: If weights, flags or files do not fit.
     """
     device = cli.prepare(args.common)
-    args.refuse("proposals", "post", "places", task=TASK)
+    args.refuse_unless(PREDICT_FLAGS, TASK)
     photos, videos = find_media(args.paths)
     if videos:
         raise InputError(f"{videos[0]}: videos are for detectors; name photos or folders")

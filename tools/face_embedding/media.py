@@ -26,6 +26,9 @@ from tools.classification.media import answer_photos
 from tools.detection.media import batches, find_media, output_files
 from tools.flows.exported import open_export
 
+# Flags of tools/predict.py that not all applications take.
+PREDICT_FLAGS = ("gallery", "faces")
+
 _SHOWN = 20
 _NEAREST = 5
 _ALIGNED = 112
@@ -47,7 +50,7 @@ def predict_faces(args: Predict) -> tuple[dict[str, Any], str]:
         InputError: If weights, flags or files do not fit.
     """
     device = cli.prepare(args.common)
-    args.refuse("proposals", "post", "places", task=TASK)
+    args.refuse_unless(PREDICT_FLAGS, TASK)
     photos = _photos(args.paths)
     gallery = _photos((args.gallery,)) if args.gallery else photos
     folder = args.common.out or Path("predictions")

@@ -64,6 +64,9 @@ from tools.flows.report_facts import facts, time_text
 from tools.flows.run_folder import evaluation_folder, is_first, new_run_folder, save_config
 from tools.flows.teacher_targets import open_teaching
 
+# Flags of tools/evaluate.py that not all applications take.
+EVALUATE_FLAGS = ("faces",)
+
 # Which of a training's weights are kept.
 _CHOSEN = "the weights of the evaluation that is best on the pairs of the fold before the tested"
 _LAST = "the weights of the last epoch: all pairs are tested, and none are left to choose by"
@@ -256,7 +259,7 @@ def evaluate_embedder(args: Evaluate) -> tuple[dict[str, Any], str]:
         InputError: If data, weights or flags do not fit.
     """
     device = cli.prepare(args.common)
-    args.refuse("classes", "boxes", "scorer", "proposals", "post", "places", task=TASK)
+    args.refuse_unless(EVALUATE_FLAGS, TASK)
     model: FaceEmbedder | Exported
     if is_export(args.weights):
         model = open_export(args, TASK)

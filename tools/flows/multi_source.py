@@ -23,7 +23,7 @@ from tasks.runtime.open import read_card
 from tasks.runtime.session import FORMAT, Answer
 from tasks.weights.card import Card
 from tools import cli
-from tools.flows.source import Source, open_source, task_to_export
+from tools.flows.source import DETECTOR_FLAGS, Source, open_source, task_to_export
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,6 @@ def open_any_source(args: Export) -> Source | MultiSource:
     boxes = [model for model in map(net.head, cards) if isinstance(model, SSD)]
     for model in boxes:
         model.post = args.post
-    if not boxes:
-        args.refuse_post(f"{', '.join(cards)}, and no boxes")
+    args.refuse_unless(DETECTOR_FLAGS if boxes else (), f"{', '.join(cards)}, and no boxes")
     heads = {name: Source(net.head(name), one, args.weights) for name, one in cards.items()}
     return MultiSource(net, read_card(args.weights), args.weights, heads)

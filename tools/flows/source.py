@@ -45,6 +45,8 @@ from tools import cli
 # The limit for probabilities and embeddings where a resize may round otherwise: a wrong one
 # changes them by several times as much.
 _RESIZED = 0.05
+# Flags of tools/export.py that only detectors take.
+DETECTOR_FLAGS = ("post",)
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,7 @@ def open_source(args: Export) -> Source:
             f"{args.weights}: has several heads, and one is wanted here: name its file, "
             f"{HEADS_FOLDER}/NAME.safetensors of the run"
         )
-    if task != "detection":
-        args.refuse_post(task)
+    args.refuse_unless(DETECTOR_FLAGS if task == "detection" else (), task)
     model: Model
     if task == "detection":
         model, card = load_detector(args.weights, post=args.post)

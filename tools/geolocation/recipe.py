@@ -62,6 +62,9 @@ from tools.geolocation.data import (
 )
 from tools.geolocation.measured_part import part_to_measure, trained_on
 
+# Flags of tools/evaluate.py that not all applications take.
+EVALUATE_FLAGS = ("places",)
+
 
 def train_geolocator(config: TrainGeo) -> tuple[dict[str, Any], str]:
     """Train, then evaluate the saved weights, and leave a report in the run folder.
@@ -294,7 +297,7 @@ def evaluate_geolocator(args: Evaluate) -> tuple[dict[str, Any], str]:
         InputError: If data, weights or flags do not fit.
     """
     device = cli.prepare(args.common)
-    args.refuse("scorer", "proposals", "post", "classes", "boxes", task=TASK)
+    args.refuse_unless(EVALUATE_FLAGS, TASK)
     model: Geolocator | Exported
     if is_export(args.weights):
         model = open_export(args, TASK)
