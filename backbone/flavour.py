@@ -8,7 +8,7 @@ them. This module imports nothing heavy, because command-line help is built from
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from datasets.errors import InputError
@@ -87,6 +87,10 @@ class Flavour:
         if not self.bn_eps > 0:
             raise InputError(f"bn_eps {self.bn_eps} must be above 0")
         parse_activation(self.activation)
+
+    def sized(self, size: int) -> Flavour:
+        """The same with an input of another side, in pixels."""
+        return replace(self, input=replace(self.input, size=size))
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict for a card; :meth:`from_json` reads it back."""

@@ -11,7 +11,7 @@ import tyro
 from configs.common import Common
 from configs.special import SpecialFlags
 from datasets.errors import InputError
-from tasks.detection.spec import PostSpec
+from tasks.detection.spec import DetectOptions, PostSpec
 from tasks.face_embedding.spec import Standing
 from tasks.fitting.spec import flag_of
 from tasks.geolocation.spec import DecodeSpec
@@ -103,6 +103,11 @@ class Demo(SpecialFlags):
             raise InputError(f"--gallery {self.gallery}: no such folder")
         if self.detector is not None and self.alignment not in ("auto", "five_points"):
             raise InputError(f"--alignment {self.alignment}: --detector aligns by five points")
+
+    @property
+    def options(self) -> tuple[object, ...]:
+        """How answers are asked for, of which each application takes its own."""
+        return DetectOptions(post=self.post), self.places
 
     @property
     def standing(self) -> str:

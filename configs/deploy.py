@@ -11,7 +11,7 @@ import tyro
 from configs.common import Common
 from configs.special import SpecialFlags
 from datasets.errors import InputError
-from tasks.detection.spec import PostSpec
+from tasks.detection.spec import DetectOptions, PostSpec
 from tasks.fitting.spec import flag_of
 from tasks.weights.names import WEIGHTS_NAME
 
@@ -89,6 +89,11 @@ class Export(SpecialFlags):
         out, suffix = self.common.out, SUFFIXES[self.target]
         if out is not None and out.suffix != suffix:
             raise InputError(f"--out {out}: a file for {self.target} ends in {suffix}")
+
+    @property
+    def options(self) -> tuple[object, ...]:
+        """How answers are asked for, of which each application takes its own."""
+        return (DetectOptions(post=self.post),)
 
     def out_file(self) -> Path:
         """The file to write."""

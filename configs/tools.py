@@ -13,7 +13,7 @@ from configs.common import Common
 from configs.special import SpecialFlags
 from datasets.errors import InputError
 from datasets.spec import Split
-from tasks.detection.spec import DetectorBackbone, Framework, PostSpec
+from tasks.detection.spec import DetectOptions, DetectorBackbone, Framework, PostSpec
 from tasks.face_embedding.spec import FaceSpec
 from tasks.fitting.spec import flag_of
 from tasks.geolocation.spec import DecodeSpec
@@ -65,6 +65,11 @@ class Evaluate(SpecialFlags):
         """
         _check_batch_size(self.batch_size)
 
+    @property
+    def options(self) -> tuple[object, ...]:
+        """How answers are asked for, of which each application takes its own."""
+        return DetectOptions(self.proposals, self.post), self.places
+
 
 @dataclass(frozen=True)
 class Predict(SpecialFlags):
@@ -103,6 +108,11 @@ class Predict(SpecialFlags):
             InputError: Naming the flag.
         """
         _check_batch_size(self.batch_size)
+
+    @property
+    def options(self) -> tuple[object, ...]:
+        """How answers are asked for, of which each application takes its own."""
+        return DetectOptions(self.proposals, self.post), self.places
 
 
 def _check_batch_size(batch_size: int) -> None:

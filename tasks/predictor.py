@@ -1,47 +1,263 @@
-"""What running a trained model over a loader takes, whatever its task."""
+"""A model ready to answer: a run folder, weights file or export alike, photos in, answers out.
+
+::
+
+    model = open_model(Path("runs/mine"))
+    predictor = model.predictor("cpu")
+    for answer in predictor([photo]):  # (H, W, 3) uint8 RGB
+        print(predictor.answers.line(answer))
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
-from typing import TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import torch
-from torch import Tensor
-from tqdm import tqdm
+import numpy as np
+from numpy.typing import NDArray
 
+from datasets.errors import InputError
+from datasets.images import Image
 from datasets.types import PhotoBatch
-from tasks.runtime.exported import Exported
-from tasks.runtime.session import Answer
+from tasks.application import PhotoApplication
+from tasks.applications import photo_application
+from tasks.runtime.exported import Exported, without_padding
+from tasks.runtime.open import is_export, open_export
+from tasks.runtime.session import Answer as Outputs
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from tasks.weights.card import Card
 
 Batch = TypeVar("Batch", bound=Mapping[str, object])
 
 
-def ready_batches(
-    loader: Iterable[Batch], device: str, label: str
-) -> Iterator[tuple[Batch, Tensor]]:
-    """Yield each batch, and its images (B, 3, S, S) on the device, channels last.
+@dataclass(frozen=True)
+class Predictor:
+    """Answers for photos.
+
+    Attributes:
+        outputs: From photos (H, W, 3) uint8 RGB of any sizes to the named outputs of each.
+        answers: How outputs are told.
+    """
+
+    outputs: Callable[[Sequence[Image]], list[Outputs]]
+    answers: Any
+
+    def __call__(self, images: Sequence[Image]) -> list[Any]:
+        """The answer to each photo, in the application's own form."""
+        return [self.answers.read(one) for one in self.outputs(images)]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was opened.
+
+    Attributes:
+        application: What it is for.
+        card: What its file says of itself.
+        path: Run folder, weights file or export.
+        options: How answers are asked for.
+        network: In evaluation mode, on the CPU; None of an export.
+        export: The export; None of a network.
+    """
+
+    application: PhotoApplication[Any]
+    card: Card
+    path: Path
+    options: Any
+    network: nn.Module | None = None
+    export: Exported | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What belongs to the card but is kept with the network."""
+        if self.export is not None:
+            return self.export.facts
+        return self.application.network().facts(self.network)
+
+    @property
+    def answers(self) -> Any:
+        """How its outputs are told: :class:`tasks.application.Answers`."""
+        return self.application.answers(self.card, self.facts, self.options, self.path)
+
+    def predictor(self, device: str) -> Predictor:
+        """It, ready for photos of any size.
+
+        Args:
+            device: To compute on; exports compute on the CPU.
+        """
+        if self.export is not None:
+            return Predictor(self.export, self.answers)
+        assert self.network is not None
+        outputs = network_outputs(self.application, self.network, self.card, device)
+        return Predictor(outputs, self.answers)
+
+
+def open_model(
+    path: Path,
+    given: Iterable[object] = (),
+    *,
+    threads: int | None = None,
+    head: str | None = None,
+) -> Model:
+    """Open a model of any application.
 
     Args:
-        loader: Of batches with ``images``.
+        path: Run folder, weights file or export; or a file in another format that its application
+            runs as it is.
+        given: Options of any applications, of which it takes its own.
+        threads: CPU threads of an export; None takes one per core.
+        head: Of an export of several heads the one that answers.
+
+    Raises:
+        InputError: If it is missing or damaged, does not fit itself, or answers no photos.
+    """
+    if is_export(path):
+        export = open_export(path, threads, head)
+        application = photo_application(export.task, path)
+        return Model(application, export.card, path, application.pick(given), export=export)
+    from tasks.weights.file import load_into
+    from tasks.weights.head_files import load_weights
+
+    state, card = load_weights(path)
+    application = photo_application(card.task, path)
+    options = application.pick(given)
+    network, card = application.network().build(card, state, path, options)
+    load_into(network, state, str(path))
+    return Model(application, card, path, options, network=network.eval())
+
+
+def open_network(
+    path: Path, application: PhotoApplication[Any], given: Iterable[object] = ()
+) -> tuple[Any, Card]:
+    """A network of one application with the weights of a file, in evaluation mode, and its card.
+
+    Raises:
+        InputError: As :func:`open_model`; or if it is of another application.
+    """
+    model = open_model(path, given)
+    if model.network is None:
+        raise InputError(f"{path}: is an export; name the weights that it came from")
+    if model.application.name != application.name:
+        raise InputError(
+            f"{path}: these weights are for {model.application.name}, not for {application.name}"
+        )
+    return model.network, model.card
+
+
+def network_outputs(
+    application: PhotoApplication[Any], network: nn.Module, card: Card, device: str
+) -> Callable[[Sequence[Image]], list[Outputs]]:
+    """A network made ready for photos of any size: a folded copy on a device.
+
+    Args:
+        application: What it is for.
+        network: To be copied.
+        card: Of the network.
+        device: To compute on.
+    """
+    import torch
+
+    from backbone.layers import fold_batchnorm
+
+    record = application.network()
+    square = record.view.square(card)
+    model = fold_batchnorm(network)
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def outputs(images: Sequence[Image]) -> list[Outputs]:
+        if not images:
+            return []
+        squares = np.stack([square(image) for image in images])
+        # Stored channels last, which is the layout that the network wants.
+        batch = torch.from_numpy(squares).permute(0, 3, 1, 2).to(device)
+        sizes = [(image.shape[1], image.shape[0]) for image in images]
+        with torch.inference_mode():
+            raw = _each(record.run(model, batch), lambda part: part.float().cpu())
+            return rows_of(record.decode(model, card, raw, frame_of(sizes)))
+
+    return outputs
+
+
+def exact_outputs(
+    application: PhotoApplication[Any],
+    network: Any,
+    card: Card,
+    images: Tensor,
+    sizes: Sequence[tuple[int, int]] | None,
+) -> list[Outputs]:
+    """The named outputs of squares that a loader made, decoded in float64 for evaluators.
+
+    Args:
+        application: What the network is for.
+        network: In evaluation mode.
+        card: Of the network.
+        images: (B, 3, S, S) on the network's device.
+        sizes: (width, height) of the original photos; None where nothing depends on them.
+    """
+    record = application.network()
+    raw = _each(record.run(network, images), lambda part: part.detach().cpu().double())
+    frame = None if sizes is None else frame_of(sizes).double()
+    return rows_of(record.decode(network, card, raw, frame))
+
+
+def frame_of(sizes: Sequence[tuple[int, int]]) -> Tensor:
+    """(B, 1, 4) float32 width, height, width, height of photos of some (width, height)."""
+    import torch
+
+    return torch.tensor([[size * 2] for size in sizes], dtype=torch.float32)
+
+
+def rows_of(decoded: Mapping[str, Tensor]) -> list[Outputs]:
+    """Named outputs of a batch, photo by photo, without padding."""
+    arrays = {name: part.cpu().numpy() for name, part in decoded.items()}
+    rows = ({name: part[k] for name, part in arrays.items()} for k in range(_length(arrays)))
+    return [without_padding(row) for row in rows]
+
+
+def _length(arrays: Mapping[str, NDArray[Any]]) -> int:
+    return len(next(iter(arrays.values())))
+
+
+def _each(raw: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Raw outputs with each floating tensor changed."""
+    if isinstance(raw, tuple):
+        parts = [_each(part, change) for part in raw]
+        return type(raw)(*parts) if hasattr(raw, "_fields") else tuple(parts)
+    return change(raw) if raw.is_floating_point() else raw.cpu()
+
+
+def answered(
+    model: Model, loader: Iterable[Batch] | Iterable[PhotoBatch], device: str, label: str
+) -> Iterator[tuple[list[int], list[Outputs]]]:
+    """Yield image ids and named outputs of each batch of an evaluation.
+
+    Args:
+        model: To be evaluated.
+        loader: Of batches as in training; for an export, of photos as they are.
         device: To compute on.
         label: Of the progress bar.
     """
+    from tqdm import tqdm
+
     total = len(loader) if isinstance(loader, Sized) else None
-    for batch in tqdm(loader, label, total, unit="batch", mininterval=0.5):
-        images = cast("Tensor", batch["images"]).to(device)
-        yield batch, images.contiguous(memory_format=torch.channels_last)
+    bar = tqdm(loader, label, total, unit="batch", mininterval=0.5)
+    if model.export is not None:
+        for photos in cast("Iterable[PhotoBatch]", bar):
+            yield photos["image_ids"], model.export(photos["images"])
+        return
+    import torch
 
-
-def exported_answers(
-    exported: Exported, loader: Iterable[PhotoBatch], label: str
-) -> Iterator[tuple[list[int], list[Answer]]]:
-    """Yield image ids of each batch of photos and an export's answers.
-
-    Args:
-        exported: The export.
-        loader: Of photos as they are.
-        label: Of the progress bar.
-    """
-    total = len(loader) if isinstance(loader, Sized) else None
-    for batch in tqdm(loader, label, total, unit="batch", mininterval=0.5):
-        yield batch["image_ids"], exported(batch["images"])
+    assert model.network is not None
+    network: Any = model.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for batch in cast("Iterable[Any]", bar):
+        images = batch["images"].to(device).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            found = exact_outputs(
+                model.application, network, model.card, images, batch.get("sizes")
+            )
+        yield batch["image_ids"], found

@@ -11,14 +11,10 @@ from tools.flows.flags import read_flags
 def main() -> None:
     """Train, evaluate what was saved, report; once, or for each point of a grid."""
     config = read_flags(CLS_PRESETS)
-    from tools.classification.recipe import train_classifier
+    from tools.classification.recipe import CLASSIFICATION_RECIPE
+    from tools.flows.grid import train_or_grid
 
-    if config.grid:
-        from tools.flows.grid import train_grid
-
-        train_grid(config, train_classifier)
-    else:
-        cli.result(config.common, *train_classifier(config))
+    cli.result(config.common, *train_or_grid(CLASSIFICATION_RECIPE, config))
 
 
 if __name__ == "__main__":

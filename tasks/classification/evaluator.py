@@ -12,7 +12,6 @@ import numpy as np
 import torch.distributed
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]
-from torch import Tensor
 
 from datasets.errors import InputError
 from datasets.types import ClassMap
@@ -23,6 +22,9 @@ from tasks.classification.calibration import (
     reliability,
     temperature,
 )
+from tasks.probabilities import log_of
+from tasks.reporting.tables import columns_text, metrics_text
+from tasks.runtime.session import Answer as Outputs
 from tasks.weights.atomic_write import write_text
 
 PREDICTIONS_NAME = "predictions.csv"
@@ -98,7 +100,7 @@ def columns_in(model: ClassMap, data: ClassMap) -> NDArray[np.int64] | None:
 
 
 class LabelEvaluator:
-    """Collects logits and scores them against the true classes.
+    """Collects probabilities and scores them against the true classes.
 
     Of two class lists that differ, the data's counts: the model chooses among the classes that
     the data has, and photos of a class that the model lacks count as wrong in every figure but
@@ -111,7 +113,7 @@ class LabelEvaluator:
             :func:`columns_in` gives them. None if both have the same classes.
 
     Attributes:
-        rows: Logits (C,) float32 by image id, in the data's columns; minus infinity where the
+        rows: Log probabilities (C,) float32 by image id, in the data's columns; minus infinity where the
             model lacks the class.
         known: (C,) whether the model has the class.
     """
@@ -133,25 +135,28 @@ class LabelEvaluator:
         """An evaluator of the same photos that has seen nothing."""
         return LabelEvaluator(self.targets, self.classes, self.columns)
 
-    def update(self, image_ids: Sequence[int], logits: Tensor) -> None:
+    def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
         """Add the answers to some photos; a photo that came before is passed over.
 
         Args:
             image_ids: Of the B photos: their index in the data set.
-            logits: (B, C_model).
+            outputs: Of each, with ``probabilities`` (C_model,).
 
         Raises:
-            InputError: If a logit is not a finite number.
+            InputError: If a probability is not a number.
         """
-        given = logits.detach().float().cpu().numpy()
+        if not outputs:
+            return
+        shares = np.stack([one["probabilities"] for one in outputs])
         width = len(self.classes) if self.columns is None else len(self.columns)
-        assert given.shape == (len(image_ids), width), f"{given.shape}: {width} columns expected"
-        bad = np.flatnonzero(~np.isfinite(given).all(axis=1))
+        assert shares.shape == (len(image_ids), width), f"{shares.shape}: {width} expected"
+        bad = np.flatnonzero(~np.isfinite(shares).all(axis=1))
         if len(bad):
             raise InputError(
-                f"the logits of image {image_ids[bad[0]]} are not finite numbers: the weights "
+                f"the answers to image {image_ids[bad[0]]} are not finite numbers: the weights "
                 "are damaged, or the precision is too low for them"
             )
+        given = log_of(shares).astype(np.float32)
         if self.columns is not None:
             answers = np.full((len(given), len(self.classes)), -np.inf, dtype=np.float32)
             answers[:, self.columns[self.columns >= 0]] = given[:, self.columns >= 0]
@@ -293,13 +298,8 @@ def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
 
 def format_metrics(score: Score) -> str:
     """The figures as a table for people, and what they leave out."""
-    lines = [
-        f"  {name:11s} {score['metrics'][name]:6.3f}   {meaning}"
-        for name, meaning in MEANINGS.items()
-        if name in score["metrics"]
-    ]
-    note = unknown_note(score)
-    return "\n".join([*lines, *([f"  {note}"] if note else [])])
+    shown = {name: f"{value:6.3f}" for name, value in score["metrics"].items()}
+    return metrics_text(shown, MEANINGS, filter(None, [unknown_note(score)]))
 
 
 def unknown_note(score: Score) -> str:
@@ -322,16 +322,19 @@ def format_classes(score: Score, limit: int = 40) -> str:
         limit: How many classes to show.
     """
     rows = by_recall(score)
-    width = max((min(len(name), _NAME) for name, _ in rows[-limit:]), default=5)
-    lines = [f"  {'class':{width}s}  recall  precision  photos"]
-    if len(rows) > limit:
-        lines.insert(0, f"  the {limit} of {len(rows)} classes with the lowest recall")
-    for name, row in rows[-limit:]:
-        precision = "-" if row.precision is None else f"{row.precision:.3f}"
-        lines.append(
-            f"  {name[:width]:{width}s}  {row.recall:6.3f}  {precision:>9s}  {row.photos:6d}"
+    cells = [
+        (
+            name,
+            f"{row.recall:.3f}",
+            "-" if row.precision is None else f"{row.precision:.3f}",
+            str(row.photos),
         )
-    return "\n".join(lines)
+        for name, row in rows[-limit:]
+    ]
+    table = columns_text(("class", "recall", "precision", "photos"), cells, _NAME)
+    if len(rows) <= limit:
+        return table
+    return f"  the {limit} of {len(rows)} classes with the lowest recall\n{table}"
 
 
 def by_recall(score: Score) -> list[tuple[str, ClassScore]]:

@@ -12,13 +12,11 @@ from backbone.flavour import refuse_other_flavour
 from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.classification.model import Classifier, build_classifier
-from tasks.classification.spec import ClassifierSpec
+from tasks.classification.spec import TASK, ClassifierSpec
 from tasks.fitting.spec import flag_of
 from tasks.weights.card import Card
 from tasks.weights.file import BODY_PREFIX, load_into, spec_of
 from tasks.weights.head_files import load_weights
-
-TASK = "classification"
 
 
 def load_classifier(path: Path) -> tuple[Classifier, Card]:

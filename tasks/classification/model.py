@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from backbone.bodies import build_body, default_flavour
 from backbone.flavour import Flavour
 from backbone.layers import Normalize
 from datasets.errors import InputError
+from tasks.body_network import BodyNetwork
 from tasks.classification.losses import class_loss
 from tasks.classification.mix import mix
 from tasks.classification.spec import ClassifierSpec, ClassLossSpec
 from tasks.distillation.teaching import Lesson
 
 
-class Classifier(nn.Module):
+class Classifier(BodyNetwork):
     """Normalisation, body, head and loss.
 
     Args:
@@ -25,14 +26,10 @@ class Classifier(nn.Module):
         flavour: Of the body; its input size is ``spec.size``.
         loss: Training objective.
 
-    Attributes:
-        networks: Names of the methods that are network alone, which ``--compile`` compiles.
 
     Raises:
         InputError: If there is no class, or the body cannot be built so.
     """
-
-    networks = ("raw",)
 
     def __init__(
         self,
@@ -62,9 +59,9 @@ class Classifier(nn.Module):
         self.head = self.body.make_classifier(num_classes, self.loss.dropout)
         self.last_stride = max(self.body.channels)
 
-    def raw(self, images: Tensor) -> Tensor:
-        """Logits (B, num_classes) of RGB images (B, 3, H, W), 0..255 of any dtype."""
-        logits: Tensor = self.head(self.body(self.normalize(images))[self.last_stride])
+    def from_features(self, features: dict[int, Tensor]) -> Tensor:
+        """Logits (B, num_classes) from features of the body, by stride."""
+        logits: Tensor = self.head(features[self.last_stride])
         return logits
 
     def forward(
@@ -78,7 +75,8 @@ class Classifier(nn.Module):
             lesson: What a teacher says of the images, which it sees mixed as this network does.
         """
         if not self.training:
-            return self.raw(images)
+            answers: Tensor = self.raw(images)
+            return answers
         assert targets is not None, "training needs targets"
         images, shares = mix(images, targets, self.num_classes, self.loss)
         logits = self.raw(images).float()

@@ -11,6 +11,7 @@ from backbone.spec import BackboneName, Variant
 from datasets.errors import InputError
 from tasks.fitting.spec import flag_of
 
+TASK = "classification"
 Robust = Literal["none", "gce"]
 
 

@@ -9,12 +9,10 @@ from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.dcgan.model import GENERATOR_PREFIX
 from tasks.dcgan.networks import Generator
-from tasks.dcgan.spec import GanSpec
+from tasks.dcgan.spec import TASK, GanSpec
 from tasks.weights.card import Card
 from tasks.weights.file import load_into, spec_of
 from tasks.weights.head_files import load_weights
-
-TASK = "dcgan"
 
 
 def make_card(spec: GanSpec, classes: ClassMap, source: str) -> Card:

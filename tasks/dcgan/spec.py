@@ -8,6 +8,7 @@ from typing import Any, Literal
 from datasets.errors import InputError
 from tasks.fitting.spec import FitSpec, Precision, flag_of
 
+TASK = "dcgan"
 Policy = Literal["translation", "cutout", "colour"]
 Objective = Literal["hinge", "logistic"]
 SIZES = (32, 64, 128)

@@ -1,136 +1,135 @@
-"""Running a trained detector, over a loader or over pictures in memory."""
+"""What a detector's boxes tell: objects, best first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import cast
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from backbone.layers import fold_batchnorm
 from datasets.errors import InputError
-from datasets.types import ClassMap, DetectionBatch, PhotoBatch
-from tasks.detection.evaluator import ImageResult, to_original
-from tasks.detection.model import Detector
-from tasks.detection.reference_runtime import LiteRtDetector
-from tasks.detection.spec import DetectorSpec, PostSpec
+from datasets.images import Image
+from datasets.types import ClassMap
+from tasks.application import Column, Reply
+from tasks.detection.draw import draw_detections
+from tasks.detection.spec import DetectOptions, PostSpec
 from tasks.fitting.spec import flag_of
-from tasks.predictor import exported_answers, ready_batches
-from tasks.runtime.exported import Exported
-from tasks.runtime.session import Answer
-from tasks.weights.file import spec_of
+from tasks.reporting.pictures import for_screen
+from tasks.runtime.session import Answer as Outputs
+
+_SHOWN = 8
 
 
-def detect(
-    model: Detector | LiteRtDetector | ExportedDetector,
-    loader: Iterable[DetectionBatch] | Iterable[PhotoBatch],
-    device: str,
-    label: str,
-) -> Iterator[list[ImageResult]]:
-    """Yield the detections of each batch, in original pixels.
-
-    Args:
-        model: In evaluation mode.
-        loader: Of batches; for an export, of photos as they are.
-        device: To compute on.
-        label: Of the progress bar.
-    """
-    if isinstance(model, ExportedDetector):
-        photos = cast("Iterable[PhotoBatch]", loader)
-        for image_ids, answers in exported_answers(model.exported, photos, label):
-            yield model.results(answers, image_ids)
-        return
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    keep_aspect = model.spec.keep_aspect
-    for batch, images in ready_batches(cast("Iterable[DetectionBatch]", loader), device, label):
-        with torch.inference_mode():
-            detections = model(images)
-        yield to_original(detections, batch["image_ids"], batch["sizes"], keep_aspect)
-
-
-class Predictor:
-    """A detector made ready for pictures of any size: folded, on its device.
-
-    Args:
-        model: To be copied.
-        classes: Its classes.
-        device: To compute on.
-        fit: Brings a picture to the model's square input.
-    """
-
-    def __init__(
-        self,
-        model: Detector,
-        classes: ClassMap,
-        device: str,
-        fit: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
-    ) -> None:
-        self.classes, self.device, self.fit = classes, device, fit
-        self.keep_aspect = model.spec.keep_aspect
-        self._model = fold_batchnorm(model)
-        self._model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[ImageResult]:
-        """Detections of some (H, W, 3) RGB pictures, in their own pixels."""
-        if not images:
-            return []
-        squares = [self.fit(image) for image in images]
-        batch: Tensor = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).to(self.device)
-        with torch.inference_mode():
-            detections = self._model(batch)
-        sizes = [(image.shape[1], image.shape[0]) for image in images]
-        return to_original(detections, range(len(images)), sizes, self.keep_aspect)
-
-
-class ExportedDetector:
-    """An export in the place of a :class:`Predictor`, or of a model to evaluate.
-
-    Args:
-        exported: Of a detector.
-        post: What is asked for. A score threshold above the export's own is applied to what it
-            finds; everything else was fixed when it was made.
+class Objects(NamedTuple):
+    """What was found in a photo, best first.
 
     Attributes:
-        exported: The same.
-        spec: Of the detector.
-        classes: Its classes.
+        boxes: (D, 4) x1 y1 x2 y2 in pixels of the photo.
+        scores: (D,) in 0..1.
+        labels: (D,) from 1.
+    """
+
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
+def refuse_other_post(options: DetectOptions, own: Mapping[str, Any], path: Path) -> None:
+    """Check that what is asked for is what a model was made with.
+
+    A score threshold above its own is applied to what it finds; all else was fixed.
+
+    Args:
+        options: What is asked for.
+        own: What the model tells of itself.
+        path: Of the model.
 
     Raises:
         InputError: If something else is asked for.
     """
-
-    def __init__(self, exported: Exported, post: PostSpec) -> None:
-        self.exported, self.classes = exported, exported.card.classes
-        self.spec = spec_of(exported.card, DetectorSpec, exported.path)
-        own, usual = PostSpec(**exported.facts["post"]), PostSpec()
-        for name, value in vars(post).items():
-            known = (getattr(own, name), getattr(usual, name))
-            if name != "score_threshold" and value not in known:
-                flag = flag_of(name)
-                raise InputError(
-                    f"--{flag} {value}: {exported.path} was made with {getattr(own, name)}; "
-                    f"export it again with --{flag} {value}"
-                )
-        self._least = post.score_threshold
-
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[ImageResult]:
-        """Detections of some (H, W, 3) RGB pictures, in their own pixels."""
-        return self.results(self.exported(images), range(len(images)))
-
-    def results(self, answers: Sequence[Answer], image_ids: Sequence[int]) -> list[ImageResult]:
-        """Detections as evaluators take them; weak ones do not change what NMS left of others."""
-        found: list[ImageResult] = []
-        for image_id, answer in zip(image_ids, answers, strict=True):
-            strong = answer["scores"] > self._least
-            found.append(
-                {
-                    "image_id": image_id,
-                    "boxes": answer["boxes"][strong].astype(np.float64),
-                    "scores": answer["scores"][strong].astype(np.float64),
-                    "labels": answer["labels"][strong],
-                }
+    usual = vars(PostSpec())
+    for name, value in vars(options.post).items():
+        if name != "score_threshold" and value not in (own[name], usual[name]):
+            flag = flag_of(name)
+            raise InputError(
+                f"--{flag} {value}: {path} was made with {own[name]}; export it again with "
+                f"--{flag} {value}"
             )
-        return found
+
+
+class BoxAnswers:
+    """How a detector's outputs are told.
+
+    Args:
+        classes: Its classes.
+        above: Objects of a higher score count; weaker ones do not change what NMS left of others.
+    """
+
+    def __init__(self, classes: ClassMap, above: float) -> None:
+        self.classes, self.above = classes, above
+
+    def read(self, outputs: Outputs) -> Objects:
+        """The objects whose score is high enough."""
+        strong = outputs["scores"] > self.above
+        return Objects(
+            outputs["boxes"][strong].astype(np.float64),
+            outputs["scores"][strong].astype(np.float64),
+            outputs["labels"][strong],
+        )
+
+    def draw(self, image: Image, answer: Objects) -> Image:
+        """The photo with a box, a name and a score per object."""
+        boxes, scores, labels = answer
+        names = self.classes.names
+        return draw_detections(image, boxes, labels.tolist(), scores.tolist(), names)
+
+    def to_json(self, answer: Objects) -> dict[str, Any]:
+        """The objects as COCO's annotations, without the ids that tell them apart."""
+        rows = zip(*(part.tolist() for part in answer), strict=True)
+        return {"objects": [self._annotation(*row) for row in rows]}
+
+    def _annotation(self, corners: list[float], score: float, label: int) -> dict[str, Any]:
+        x1, y1, x2, y2 = corners
+        box = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
+        return {
+            "category_id": self.classes.ids[label - 1],
+            "bbox": box,
+            "area": round(box[2] * box[3], 2),
+            "iscrowd": 0,
+            "score": round(score, 4),
+        }
+
+    def line(self, answer: Objects) -> str:
+        """``cat 0.93, dog 0.51 and 3 more``."""
+        names = self.classes.names
+        found = [
+            f"{names[label - 1]} {round(score, 4):.2f}"
+            for label, score in zip(answer.labels.tolist(), answer.scores.tolist(), strict=True)
+        ] or ["nothing"]
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        return ", ".join(found[:_SHOWN]) + more
+
+    def reply(self, image: Image, answer: Objects) -> Reply:
+        """Boxes, and a table of them."""
+        names, (boxes, scores, labels) = self.classes.names, answer
+        shown = for_screen(image)
+        scale = np.tile(np.divide(shown.shape[1::-1], image.shape[1::-1]), 2)
+        rows: list[tuple[str | float, ...]] = [
+            (names[label - 1], score, x1, y1, x2 - x1, y2 - y1)
+            for label, score, (x1, y1, x2, y2) in zip(
+                labels.tolist(), scores.tolist(), boxes.tolist(), strict=True
+            )
+        ]
+        counts = Counter(names[label - 1] for label in labels.tolist())
+        told = [f"{count} x {name}" if count > 1 else name for name, count in counts.items()]
+        pixels = (Column(title, "number") for title in ("left", "top", "width", "height"))
+        return Reply(
+            self.draw(shown, answer._replace(boxes=boxes * scale)),
+            ", ".join(told) or "Nothing",
+            f"with a score above {self.above:.0%}",
+            (Column("object"), Column("score", "share"), *pixels),
+            rows,
+        )

@@ -14,8 +14,8 @@ from backbone.weights import BODY_CONVS, conv_bn, tflite_alpha, tflite_body, tfl
 from datasets.errors import InputError
 from datasets.types import COCO_CLASSES, ClassMap
 from tasks.detection.boxes import CODER_WEIGHTS
-from tasks.detection.model import TASK, build_detector
-from tasks.detection.spec import DetectorSpec, PostSpec
+from tasks.detection.model import build_detector
+from tasks.detection.spec import TASK, DetectorSpec, PostSpec
 from tasks.detection.ssd import SSD
 from tasks.detection.ssd_layout import MOBILENET
 from tasks.weights.card import Card

@@ -16,6 +16,7 @@ from datasets.types import ClassMap
 from tasks.detection.anchors import make_anchors, rpn_shapes
 from tasks.detection.faster_rcnn import FasterRCNN, extent_of, map_size
 from tasks.detection.spec import (
+    TASK,
     DetectorBackbone,
     DetectorSpec,
     LossSpec,
@@ -29,7 +30,6 @@ from tasks.weights.card import Card
 from tasks.weights.file import BODY_PREFIX, load_into, spec_of
 from tasks.weights.head_files import load_weights
 
-TASK = "detection"
 # What stands before the last layer, in a detector's second stage and in a classifier.
 NECK_PREFIX, CLASSIFIER_NECK = "neck.", "head.0."
 Detector = SSD | FasterRCNN

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from datasets.errors import InputError
 from tasks.fitting.spec import flag_of
 
+TASK = "detection"
 Framework = Literal["ssd300", "faster_rcnn_300", "faster_rcnn_600"]
 DetectorBackbone = Literal["mobilenet_v1", "vgg16", "inception_v2"]
 Head = Literal["ssd", "ssdlite"]
@@ -189,6 +190,15 @@ class PostSpec:
         for name in ("candidates", "detections"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """How a detector is asked."""
+
+    proposals: int | None = None
+    """Faster R-CNN: regions that its second stage looks at; by default as it was trained."""
+    post: PostSpec = field(default_factory=PostSpec)
 
 
 def _check_share(name: str, value: float) -> None:

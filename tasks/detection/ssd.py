@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from backbone.flavour import Flavour
 from backbone.layers import Normalize, init_tf_slim
 from datasets.errors import InputError
+from tasks.body_network import BodyNetwork
 from tasks.detection.anchors import make_anchors
 from tasks.detection.losses import ssd_loss
 from tasks.detection.matching import Rule, match
@@ -29,7 +30,7 @@ INIT_STD = 0.03
 FOCAL_PRIOR_BIAS = -4.6
 
 
-class SSD(nn.Module):
+class SSD(BodyNetwork):
     """Body, extra feature maps, predictors, loss and post-processing.
 
     Args:
@@ -45,7 +46,6 @@ class SSD(nn.Module):
     """
 
     anchors: Tensor
-    networks = ("raw",)
 
     def __init__(
         self,
@@ -91,9 +91,9 @@ class SSD(nn.Module):
             Class logits (B, A, 1 + C) and box offsets (B, A, 4).
         """
         check_size(images, self.spec)
-        return self.predict(self.body(self.normalize(images)))
+        return self.from_features(self.body(self.normalize(images)))
 
-    def predict(self, features: dict[int, Tensor]) -> tuple[Tensor, Tensor]:
+    def from_features(self, features: dict[int, Tensor]) -> tuple[Tensor, Tensor]:
         """The same, from the body's features by stride."""
         first, last = (features[stride] for stride in layout_of(self.spec).taps)
         maps = [self.finest(first), last]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,21 @@ class Limits:
     box: float = 1e-3
     least: float = 0.0
     most: int = 1
+
+
+# The limit for probabilities and embeddings where a resize may round otherwise: a wrong one
+# changes them by several times as much.
+_RESIZED = 0.05
+
+
+def share_limits(_facts: Mapping[str, Any], resized: bool) -> Limits:
+    """Limits for probabilities and embeddings.
+
+    Args:
+        resized: The photos are resized. Of an antialiased resize a few pixels differ by one level
+            of 255, which some networks notice.
+    """
+    return Limits(value=_RESIZED) if resized else Limits()
 
 
 def compare(

@@ -1,25 +1,27 @@
-"""A trained network of attributes on pictures in memory."""
+"""What the probabilities of attributes tell: those that are there, the most likely first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from backbone.layers import fold_batchnorm
-from datasets.types import ClassMap
-from tasks.face_attributes.model import AttributeNet
-from tasks.runtime.exported import Exported
+from datasets.images import Image
+from tasks.application import Column, Reply
+from tasks.classification.draw import draw_answer
+from tasks.reporting.pictures import for_screen
+from tasks.runtime.session import Answer as Outputs
+
+# Bars under a picture.
+_DRAWN = 8
 
 
 class Traits(NamedTuple):
-    """What a picture shows, as far as the model can tell; the most likely attribute first.
+    """What a photo shows, as far as the model can tell; the most likely attribute first.
 
     Attributes:
-        names: Of all attributes.
+        names: All attributes.
         probabilities: In 0..1.
         present: Whether each reaches its threshold.
     """
@@ -28,62 +30,49 @@ class Traits(NamedTuple):
     probabilities: list[float]
     present: list[bool]
 
-
-class AttributePredictor:
-    """A network made ready for pictures of any size: folded, on its device.
-
-    Args:
-        model: To be copied.
-        attributes: Its columns.
-        device: To compute on.
-        fit: Brings a picture to the model's square input.
-    """
-
-    def __init__(
-        self,
-        model: AttributeNet,
-        attributes: ClassMap,
-        device: str,
-        fit: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
-    ) -> None:
-        self.attributes, self.device, self.fit = attributes, device, fit
-        self._thresholds = model.thresholds.cpu().numpy()
-        self._model = fold_batchnorm(model)
-        self._model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Traits]:
-        """Attributes of some (H, W, 3) RGB pictures."""
-        if not images:
-            return []
-        squares = np.stack([self.fit(image) for image in images])
-        # Stored channels last, which is the layout that the network wants.
-        batch = torch.from_numpy(squares).permute(0, 3, 1, 2).to(self.device)
-        with torch.inference_mode():
-            shares = self._model.raw(batch).float().sigmoid().cpu().numpy()
-        return [_traits(row, row >= self._thresholds, self.attributes) for row in shares]
+    @property
+    def seen(self) -> list[str]:
+        """The attributes that are there."""
+        return [name for name, there in zip(self.names, self.present, strict=True) if there]
 
 
-def _traits(
-    shares: NDArray[np.float32], present: NDArray[np.bool_], attributes: ClassMap
-) -> Traits:
-    order = np.argsort(-shares, kind="stable")
-    names = [attributes.names[column] for column in order.tolist()]
-    return Traits(names, shares[order].tolist(), present[order].tolist())
-
-
-class ExportedAttributes:
-    """An export in the place of an :class:`AttributePredictor`.
+class AttributeAnswers:
+    """How the outputs of a network of attributes are told.
 
     Args:
-        exported: Of a network of attributes.
+        names: Its attributes.
     """
 
-    def __init__(self, exported: Exported) -> None:
-        self.attributes, self._exported = exported.card.classes, exported
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Traits]:
-        """Attributes of some (H, W, 3) RGB pictures."""
-        return [
-            _traits(answer["probabilities"], answer["present"], self.attributes)
-            for answer in self._exported(images)
-        ]
+    def read(self, outputs: Outputs) -> Traits:
+        """All attributes by probability; of equally likely ones the first."""
+        shares = outputs["probabilities"]
+        order = np.argsort(-shares, kind="stable")
+        names = [self.names[column] for column in order.tolist()]
+        return Traits(names, shares[order].tolist(), outputs["present"][order].tolist())
+
+    def draw(self, image: Image, answer: Traits) -> Image:
+        """The photo with a bar for each of the most likely attributes."""
+        return draw_answer(image, answer.names[:_DRAWN], answer.probabilities[:_DRAWN])
+
+    def to_json(self, answer: Traits) -> dict[str, Any]:
+        """The attributes that are there, and the probabilities of all."""
+        shares = dict(zip(answer.names, answer.probabilities, strict=True))
+        return {"present": answer.seen, "probabilities": shares}
+
+    def line(self, answer: Traits) -> str:
+        """The attributes that are there."""
+        return ", ".join(answer.seen) or "none"
+
+    def reply(self, image: Image, answer: Traits) -> Reply:
+        """Bars, and a table of all attributes."""
+        told = ["yes" if there else "no" for there in answer.present]
+        return Reply(
+            self.draw(for_screen(image), answer),
+            ", ".join(answer.seen) or "None",
+            f"of {len(answer.names)} attributes, as far as a photo tells",
+            (Column("attribute"), Column("probability", "share"), Column("answer")),
+            list(zip(answer.names, answer.probabilities, told, strict=True)),
+        )

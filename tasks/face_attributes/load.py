@@ -12,11 +12,10 @@ from datasets.types import ClassMap
 from tasks.classification.load import class_rows, refuse_other_body
 from tasks.classification.spec import ClassifierSpec
 from tasks.face_attributes.model import AttributeNet, build_attribute_net
+from tasks.face_attributes.spec import TASK
 from tasks.weights.card import Card
 from tasks.weights.file import BODY_PREFIX, load_into, spec_of
 from tasks.weights.head_files import load_weights
-
-TASK = "face_attributes"
 
 
 def load_attribute_net(path: Path) -> tuple[AttributeNet, Card]:

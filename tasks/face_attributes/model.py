@@ -82,7 +82,8 @@ class AttributeNet(Classifier):
             lesson: What a teacher says of the images.
         """
         if not self.training:
-            return self.raw(images)
+            answers: Tensor = self.raw(images)
+            return answers
         assert targets is not None, "training needs targets"
         logits = self.raw(images).float()
         gamma = self.attribute_spec.focal_gamma

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 
 from datasets.errors import InputError
 
+TASK = "face_attributes"
+USE_NOTE = (
+    "An answer says what a photo looks like to people who labelled such photos, and nothing about "
+    "a person. Do not infer sex, age, origin, attractiveness, health, character or orientation "
+    "from faces."
+)
+
 
 @dataclass(frozen=True)
 class AttributeLossSpec:

@@ -1,87 +1,58 @@
-"""Running a trained embedding network, over a loader or over pictures in memory."""
+"""What embeddings tell: how far two faces are from each other, and whose are nearest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from backbone.layers import fold_batchnorm
-from datasets.types import LabelBatch, PhotoBatch
-from tasks.face_embedding.model import FaceEmbedder, unit
-from tasks.predictor import exported_answers, ready_batches
-from tasks.runtime.exported import Exported
+from datasets.images import Image
+from tasks.application import Column, Reply
+from tasks.reporting.pictures import for_screen
+from tasks.runtime.session import Answer as Outputs
 
-Image = NDArray[np.uint8]
+Vector = NDArray[np.float32]
 
 
-def embed(
-    model: FaceEmbedder | Exported,
-    loader: Iterable[LabelBatch] | Iterable[PhotoBatch],
-    device: str,
-    label: str,
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Yield image ids and embeddings (B, D) of length one of each batch.
+class EmbeddingAnswers:
+    """How an embedding network's outputs are told; they say something only beside others.
 
     Args:
-        model: In evaluation mode.
-        loader: Of batches; for an export, of photos as they are.
-        device: To compute on.
-        label: Of the progress bar.
-    """
-    if isinstance(model, Exported):
-        photos = cast("Iterable[PhotoBatch]", loader)
-        for image_ids, answers in exported_answers(model, photos, label):
-            yield image_ids, torch.from_numpy(np.stack([a["embedding"] for a in answers]))
-        return
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for batch, images in ready_batches(cast("Iterable[LabelBatch]", loader), device, label):
-        with torch.inference_mode():
-            embeddings = unit(model.raw(images))
-        yield batch["image_ids"], embeddings
-
-
-class FacePredictor:
-    """A network made ready for pictures of any size: folded, on its device.
-
-    Args:
-        model: To be copied.
-        device: To compute on.
-        fit: Brings a picture to the model's square input.
+        threshold: Squared distance up to which two photos count as one person; None if it was
+            never measured.
     """
 
-    def __init__(self, model: FaceEmbedder, device: str, fit: Callable[[Image], Image]) -> None:
-        self.device, self.fit = device, fit
-        self._model = fold_batchnorm(model)
-        self._model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(self, threshold: float | None) -> None:
+        self.threshold = threshold
 
-    def __call__(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
-        """Embeddings (D,) of length one of some (H, W, 3) RGB pictures."""
-        if not images:
-            return []
-        squares = np.stack([self.fit(image) for image in images])
-        batch = torch.from_numpy(squares).permute(0, 3, 1, 2).to(self.device)
-        with torch.inference_mode():
-            return list(unit(self._model.raw(batch)).cpu().numpy())
+    def read(self, outputs: Outputs) -> Vector:
+        """The embedding (D,), of length one."""
+        vector: Vector = outputs["embedding"]
+        return vector
 
+    def draw(self, image: Image, answer: Vector) -> Image:
+        """The photo as it is: one embedding shows nothing."""
+        return image
 
-class ExportedFaces:
-    """An export in the place of a :class:`FacePredictor`.
+    def to_json(self, answer: Vector) -> dict[str, Any]:
+        """The embedding."""
+        return {"embedding": answer.tolist()}
 
-    Args:
-        exported: Of an embedding network.
-    """
+    def line(self, answer: Vector) -> str:
+        """Its length."""
+        return f"{len(answer)} numbers"
 
-    def __init__(self, exported: Exported) -> None:
-        self._exported = exported
-
-    def __call__(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
-        """Embeddings (D,) of length one of some (H, W, 3) RGB pictures."""
-        return [answer["embedding"] for answer in self._exported(images)]
+    def reply(self, image: Image, answer: Vector) -> Reply:
+        """The photo, and the embedding as a table."""
+        rows: list[tuple[str | float, ...]] = [(str(k), v) for k, v in enumerate(answer.tolist())]
+        return Reply(
+            for_screen(image),
+            self.line(answer),
+            "compared with those of other photos",
+            (Column("place"), Column("value", "number")),
+            rows,
+        )
 
 
 class Neighbour(NamedTuple):

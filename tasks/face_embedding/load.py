@@ -13,12 +13,11 @@ from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.classification.load import refuse_other_body
 from tasks.face_embedding.model import FaceEmbedder, build_embedder
-from tasks.face_embedding.spec import EmbedderSpec
+from tasks.face_embedding.spec import TASK, EmbedderSpec
 from tasks.weights.card import Card
 from tasks.weights.file import BODY_PREFIX, load_into, spec_of
 from tasks.weights.head_files import load_weights
 
-TASK = "face_embedding"
 # Tensors that serve training alone; they would tell of the people in the training set.
 TRAINING_ONLY = "margin_head."
 # People that a network is used on are not those that it was trained on.

@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from backbone.bodies import build_body, default_flavour
 from backbone.flavour import Flavour
 from backbone.layers import Normalize
 from datasets.errors import InputError
+from tasks.body_network import BodyNetwork
 from tasks.distillation.losses import embedding_loss
 from tasks.distillation.teaching import Lesson
 from tasks.face_embedding.losses import MarginHead, triplet_loss
 from tasks.face_embedding.spec import EmbedderSpec, EmbedLossSpec
 
 
-class FaceEmbedder(nn.Module):
+class FaceEmbedder(BodyNetwork):
     """Normalisation, body, a linear layer, and losses.
 
     Args:
@@ -28,14 +29,10 @@ class FaceEmbedder(nn.Module):
         num_identities: Of the training set, where identities are learnt from by the margin loss;
             0 else, and in use.
 
-    Attributes:
-        networks: Names of the methods that are network alone, which ``--compile`` compiles.
 
     Raises:
         InputError: If the body cannot be built so.
     """
-
-    networks = ("raw",)
 
     def __init__(
         self,
@@ -66,9 +63,9 @@ class FaceEmbedder(nn.Module):
             margin, scale = self.loss.chosen_margin, self.loss.scale
             self.margin_head = MarginHead(spec.dim, num_identities, margin=margin, scale=scale)
 
-    def raw(self, images: Tensor) -> Tensor:
-        """Vectors (B, dim) of any length, of RGB images (B, 3, H, W), 0..255 of any dtype."""
-        vectors: Tensor = self.head(self.body(self.normalize(images))[self.last_stride])
+    def from_features(self, features: dict[int, Tensor]) -> Tensor:
+        """Vectors (B, dim) of any length from features of the body, by stride."""
+        vectors: Tensor = self.head(features[self.last_stride])
         return vectors
 
     def forward(

@@ -9,6 +9,10 @@ from typing import Literal
 from datasets.errors import InputError
 from tasks.classification.spec import ClassifierSpec
 
+TASK = "face_embedding"
+USE_NOTE = (
+    "Do not identify people who have not agreed to it: in many places that is against the law."
+)
 Objective = Literal["margin", "triplet"]
 Standing = Literal["auto", "none", "funneled", "five_points"]
 

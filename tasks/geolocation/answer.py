@@ -1,25 +1,33 @@
-"""A trained geolocator on pictures in memory."""
+"""What the probabilities of cells tell: a position, a region, and how sure it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import base64
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from backbone.layers import fold_batchnorm
-from tasks.geolocation.atlas import Atlas
+from datasets.errors import InputError
+from datasets.images import Image
+from tasks.application import Column, Facts, Reply
 from tasks.geolocation.decode import decode
-from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import DecodeSpec
-from tasks.runtime.exported import Exported
+from tasks.probabilities import log_of
+from tasks.reporting.pictures import for_screen
+from tasks.runtime.session import Answer as Outputs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Rows of the page's table.
+_CELLS = 20
+_FACT = "cells"
 
 
 class Located(NamedTuple):
-    """Where a picture was taken, as far as the model can tell.
+    """Where a photo was taken, as far as the model can tell.
 
     Attributes:
         lat: Degrees.
@@ -27,7 +35,7 @@ class Located(NamedTuple):
         confidence: Probability of the cells near the answer, 0..1.
         answered: Whether that is enough.
         cells: Columns of the region, the most likely first.
-        probabilities: Of these, 0..1.
+        probabilities: Probabilities of these, 0..1.
         radius_km: How far the region reaches from the answer.
     """
 
@@ -40,47 +48,29 @@ class Located(NamedTuple):
     radius_km: float
 
 
-class GeoPredictor:
-    """A geolocator made ready for pictures of any size: folded, on its device.
+def cells_text(cells: NDArray[np.int64]) -> str:
+    """Cells as an export carries them, which :func:`cells_of` reads."""
+    return base64.b64encode(cells.astype("<i8").tobytes()).decode()
+
+
+def cells_of(facts: Facts, path: Path) -> NDArray[np.int64]:
+    """The cells that a model answers in.
 
     Args:
-        model: To be copied.
-        atlas: Its partitions.
-        device: To compute on.
-        fit: Brings a picture to the model's square input.
-        spec: How it answers.
-        temperature: That its logits are divided by.
+        facts: What it tells of itself.
+        path: Of the model, for the message.
+
+    Returns:
+        (C, 4) partition, S2 cell, leaf cell of the mean position, photos.
+
+    Raises:
+        InputError: If it tells none.
     """
-
-    def __init__(
-        self,
-        model: Geolocator,
-        atlas: Atlas,
-        device: str,
-        fit: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
-        spec: DecodeSpec,
-        temperature: float,
-    ) -> None:
-        self.partition, self.device, self.fit = atlas.fine, device, fit
-        self.spec, self.temperature = spec, temperature
-        self._model = fold_batchnorm(model)
-        self._model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Located]:
-        """Positions of some (H, W, 3) RGB pictures."""
-        if not images:
-            return []
-        logits = self.logits(images)
-        return locate(logits, self.partition, self.spec, self.temperature)
-
-    def logits(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """(B, C) of the finest partition's cells, before the temperature."""
-        squares = np.stack([self.fit(image) for image in images])
-        # Stored channels last, which is the layout that the network wants.
-        batch = torch.from_numpy(squares).permute(0, 3, 1, 2).to(self.device)
-        with torch.inference_mode():
-            combined = self._model.combine(self._model.raw(batch)).cpu().numpy()
-        return np.asarray(combined, np.float32)
+    try:
+        raw = base64.b64decode(facts[_FACT], validate=True)
+        return np.frombuffer(raw, dtype="<i8").reshape(-1, 4).astype(np.int64)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: holds no cells") from error
 
 
 def locate(
@@ -105,22 +95,69 @@ def locate(
     return found
 
 
-class ExportedPlaces:
-    """An export in the place of a :class:`GeoPredictor`.
+class PlaceAnswers:
+    """How a geolocator's outputs are told.
 
     Args:
-        exported: Of a geolocator; its logits are divided by their temperature already.
-        atlas: Its partitions.
+        partition: The cells that it answers in.
         spec: How it answers.
     """
 
-    def __init__(self, exported: Exported, atlas: Atlas, spec: DecodeSpec) -> None:
-        self.partition, self.spec, self._exported = atlas.fine, spec, exported
+    def __init__(self, partition: Partition, spec: DecodeSpec) -> None:
+        self.partition, self.spec = partition, spec
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Located]:
-        """Positions of some (H, W, 3) RGB pictures."""
-        if not images:
-            return []
-        shares = np.stack([answer["probabilities"] for answer in self._exported(images)])
-        with np.errstate(divide="ignore"):
-            return locate(np.log(shares), self.partition, self.spec)
+    def read(self, outputs: Outputs) -> Located:
+        """Position and region."""
+        logits = log_of(outputs["probabilities"])[None]
+        return locate(logits, self.partition, self.spec)[0]
+
+    def draw(self, image: Image, answer: Located) -> Image:
+        """The photo with its most likely cells, over a map with the region."""
+        from tasks.geolocation.draw import draw_place
+
+        return draw_place(image, answer, self.partition)
+
+    def to_json(self, answer: Located) -> dict[str, Any]:
+        """Position, without one where the model abstains, and region."""
+        return {
+            "latitude": answer.lat if answer.answered else None,
+            "longitude": answer.lng if answer.answered else None,
+            "confidence": answer.confidence,
+            "region": {
+                "probability": self.spec.region,
+                "radius_km": answer.radius_km,
+                "cells": [self.partition.tokens[cell] for cell in answer.cells],
+                "probabilities": answer.probabilities,
+            },
+        }
+
+    def line(self, answer: Located) -> str:
+        """``48.86 N, 2.35 E (confidence 0.61; region of 5 cells reaching 320 km)``."""
+        region = f"region of {len(answer.cells)} cells reaching {answer.radius_km:,.0f} km"
+        if not answer.answered:
+            return f"no answer (confidence {answer.confidence:.2f}; {region})"
+        where = place_name(answer.lat, answer.lng)
+        return f"{where} (confidence {answer.confidence:.2f}; {region})"
+
+    def reply(self, image: Image, answer: Located) -> Reply:
+        """Photo and map, and a table of cells."""
+        fine = self.partition
+        cells: list[tuple[str | float, ...]] = [
+            (place_name(fine.lat[cell], fine.lng[cell]), probability, fine.tokens[cell])
+            for cell, probability in zip(answer.cells, answer.probabilities, strict=True)
+        ]
+        where = place_name(answer.lat, answer.lng) if answer.answered else "No answer"
+        region = f"{self.spec.region:.0%} region of {len(cells)} cells"
+        return Reply(
+            self.draw(for_screen(image), answer),
+            where,
+            f"confidence {answer.confidence:.0%}; {region}, reaching {answer.radius_km:,.0f} km",
+            (Column("cell around"), Column("probability", "share"), Column("S2 token")),
+            cells[:_CELLS],
+        )
+
+
+def place_name(lat: float, lng: float) -> str:
+    """Degrees as people write them: 48.86 N, 2.35 E."""
+    north, east = "N" if lat >= 0 else "S", "E" if lng >= 0 else "W"
+    return f"{abs(lat):.2f} {north}, {abs(lng):.2f} {east}"

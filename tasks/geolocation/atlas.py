@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from datasets.errors import InputError
 from datasets.types import ClassMap
@@ -17,6 +17,9 @@ from tasks.geolocation import s2
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.s2 import Ints
 from tasks.geolocation.sphere import Floats
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Columns of the tensor that travels with the weights.
 _LEVEL, _CELL, _MEAN, _COUNT, _WIDTH = range(5)
@@ -86,6 +89,8 @@ class Atlas:
         Returns:
             (cells, 4) int64: which partition, cell id, leaf cell of the mean position, photos.
         """
+        import torch
+
         rows = []
         for level, partition in enumerate(self.partitions):
             means = s2.cell_ids(partition.lat, partition.lng)
@@ -101,7 +106,15 @@ def atlas_of(tensor: Tensor) -> Atlas:
     Raises:
         InputError: If it is no such tensor.
     """
-    rows = tensor.cpu().numpy()
+    return atlas_from(tensor.cpu().numpy())
+
+
+def atlas_from(rows: NDArray[np.int64]) -> Atlas:
+    """The same from an array (cells, 4).
+
+    Raises:
+        InputError: If it holds no cells.
+    """
     if rows.dtype != np.int64 or rows.ndim != 2 or rows.shape[1] != _WIDTH or not len(rows):
         raise InputError(f"the tensor of cells is {rows.dtype} {rows.shape}, not int64 (cells, 4)")
     parts: Sequence[Ints] = [

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.classification.draw import draw_answer
-from tasks.geolocation.answer import Located
+from tasks.geolocation.answer import Located, place_name
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.sphere import Floats
 from tasks.geolocation.world import rings
@@ -20,12 +20,6 @@ _REGION = np.array((255, 150, 40), np.float64)
 _ANSWER, _TRUE = (255, 255, 255), (70, 200, 110)
 _SHIFT = 3  # Fractional bits of cv2's coordinates.
 _TOP = 3
-
-
-def place_name(lat: float, lng: float) -> str:
-    """Degrees as people write them: 48.86 N, 2.35 E."""
-    north, east = "N" if lat >= 0 else "S", "E" if lng >= 0 else "W"
-    return f"{abs(lat):.2f} {north}, {abs(lng):.2f} {east}"
 
 
 def draw_place(

@@ -12,12 +12,11 @@ from tasks.classification.load import refuse_other_body
 from tasks.classification.spec import ClassifierSpec
 from tasks.geolocation.atlas import Atlas, atlas_of
 from tasks.geolocation.model import Geolocator
-from tasks.geolocation.spec import GeoLossSpec
+from tasks.geolocation.spec import TASK, GeoLossSpec
 from tasks.weights.card import Card
 from tasks.weights.file import BODY_PREFIX, load_into, spec_of
 from tasks.weights.head_files import load_weights
 
-TASK = "geolocation"
 # Of the state dict: the cells, and the figure of the card by which logits are divided.
 CELLS_KEY, TEMPERATURE_KEY = "cells", "temperature"
 

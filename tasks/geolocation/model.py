@@ -73,7 +73,7 @@ class Geolocator(Classifier):
             targets: Needed in training.
             lesson: What a teacher of the same cells says of the images.
         """
-        logits = self.raw(images)
+        logits: Tensor = self.raw(images)
         if not self.training:
             return logits
         assert targets is not None, "training needs targets"
@@ -98,7 +98,7 @@ class Geolocator(Classifier):
         Args:
             logits: (B, cells of all partitions).
         """
-        heads = torch.split(logits.float(), self.sizes, dim=1)
+        heads = torch.split(logits, self.sizes, dim=1)
         if len(heads) == 1:
             return heads[0]
         logs = [functional.log_softmax(head, dim=1) for head in heads]

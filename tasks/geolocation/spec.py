@@ -7,6 +7,11 @@ from typing import Literal, get_args
 
 from datasets.errors import InputError
 
+TASK = "geolocation"
+USE_NOTE = (
+    "Locating photos of people, their homes or their children without their consent is misuse of "
+    "this model."
+)
 Labels = Literal["hard", "soft"]
 Decoding = Literal["local", "mean", "centre"]
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from backbone.cost import count_cost
 from backbone.layers import fold_batchnorm
-from tasks.multitask.model import HeadModel, MultiTaskNet
+from tasks.body_network import BodyNetwork
+from tasks.multitask.model import MultiTaskNet
 
 Model = TypeVar("Model", bound=nn.Module)
 _ROUNDS, _WARMUP = 60, 3
@@ -77,7 +78,7 @@ def count_params(net: MultiTaskNet) -> tuple[int, int]:
     return sum(together.values()), sum(p.numel() for model in heads for p in model.parameters())
 
 
-def _raw(model: HeadModel, images: Tensor) -> object:
+def _raw(model: BodyNetwork, images: Tensor) -> object:
     return model.raw(images)
 
 

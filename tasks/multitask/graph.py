@@ -8,12 +8,11 @@ from torch import Tensor, nn
 
 from backbone.layers import fold_batchnorm
 from datasets.errors import InputError
-from tasks.detection.ssd import SSD
+from tasks.applications import photo_application
 from tasks.export.resize import Antialias
-from tasks.geolocation.load import temperature_of
-from tasks.geolocation.model import Geolocator
 from tasks.multitask.model import MultiTaskNet
-from tasks.photo_graph import AnswerGraph, PhotoGraph, make_graph
+from tasks.photo_graph import AnswerGraph, PhotoGraph, keep_inputs
+from tasks.photo_view import CENTRE
 from tasks.weights.card import Card
 
 
@@ -40,27 +39,22 @@ class MultiGraph(AnswerGraph):
     ) -> None:
         super().__init__()
         self.net = fold_batchnorm(net).cpu()
-        self.squares = [name for name in net.heads if not isinstance(net.head(name), SSD)]
+        applications = {name: photo_application(cards[name].task, name) for name in net.heads}
+        self.squares = [name for name, one in applications.items() if one.network().view is CENTRE]
         seen = {name: cards[name].flavour.input for name in self.squares}
         if len(set(seen.values())) > 1:
             told = "; ".join(f"{name}: {spec}" for name, spec in seen.items())
             raise InputError(f"heads of one graph must see photos alike, but they do not: {told}")
         parts: dict[str, PhotoGraph] = {}
         for name in net.heads:
-            model = net.head(name)
-            warm = temperature_of(cards[name]) if isinstance(model, Geolocator) else 1.0
-            part = make_graph(
-                model, cards[name].flavour.input, antialias=antialias, temperature=warm
-            )
+            part = PhotoGraph(applications[name], net.head(name), cards[name], antialias=antialias)
             part.model = self.net.head(name)  # On the common trunk, not on a copy.
             parts[name] = part
         self.parts = nn.ModuleDict(parts)
         self.outputs = tuple(
             f"{name}_{out}" for name, part in parts.items() for out in part.outputs
         )
-        for layer in self.net.modules():
-            if isinstance(layer, nn.ReLU | nn.ReLU6 | nn.LeakyReLU):
-                layer.inplace = False  # Nothing is in place in a graph: exporters take long.
+        keep_inputs(self.net)
         self.eval()
 
     def part(self, name: str) -> PhotoGraph:

@@ -9,13 +9,8 @@ from torch import Tensor, nn
 
 from backbone.body import Body
 from datasets.errors import InputError
-from tasks.classification.model import Classifier
-from tasks.detection.ssd import SSD
-from tasks.face_embedding.model import FaceEmbedder
+from tasks.body_network import BodyNetwork
 from tasks.multitask.balance import Balance
-
-# Networks of attributes and geolocators are classifiers, too.
-HeadModel = Classifier | FaceEmbedder | SSD
 
 
 class MultiTaskNet(nn.Module):
@@ -40,7 +35,7 @@ class MultiTaskNet(nn.Module):
     def __init__(
         self,
         body: Body,
-        heads: Mapping[str, HeadModel],
+        heads: Mapping[str, BodyNetwork],
         own_norms: Collection[str] = (),
         balance: Balance | None = None,
     ) -> None:
@@ -59,9 +54,9 @@ class MultiTaskNet(nn.Module):
                 if isinstance(module, nn.BatchNorm2d):
                     module.requires_grad_(False)
 
-    def head(self, name: str) -> HeadModel:
+    def head(self, name: str) -> BodyNetwork:
         """The model of a task."""
-        return cast("HeadModel", self.heads[name])
+        return cast("BodyNetwork", self.heads[name])
 
     @property
     def sizes(self) -> dict[int, list[str]]:
@@ -100,7 +95,7 @@ class MultiTaskNet(nn.Module):
                 if shared is None:
                     shared = self.body(model.normalize(images))
                 features = shared
-            found[name] = answer(model, features)
+            found[name] = model.from_features(features)
         return found
 
     def forward(self, images: Tensor) -> dict[str, Any]:
@@ -117,13 +112,6 @@ class MultiTaskNet(nn.Module):
             twice = shared if head in self.own_norms else [""]
             names += [f"{inside}body.layers.{name}" for name in twice]
         return tuple(names)
-
-
-def answer(model: HeadModel, features: dict[int, Tensor]) -> Any:  # Tensors, as its raw() gives.
-    """What a model's ``raw`` gives, from features by stride that its body would have made."""
-    if isinstance(model, SSD):
-        return model.predict(features)
-    return model.head(features[model.last_stride])
 
 
 def shared_modules(body: Body) -> list[str]:

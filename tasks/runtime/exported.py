@@ -155,11 +155,11 @@ class Exported:
             {name: output[k] for name, output in zip(names, outputs, strict=True)}
             for k in range(len(images))
         ]
-        return [_without_padding(row) for row in rows]
+        return [without_padding(row) for row in rows]
 
 
-def _without_padding(row: Answer) -> Answer:
-    """Of detections those that are some; other answers as they are."""
+def without_padding(row: Answer) -> Answer:
+    """Named outputs of a photo: of detections those that are some, all else as it is."""
     for labels in [name for name in row if name.endswith("labels")]:
         head = labels.removesuffix("labels")
         real = row[labels] > 0

@@ -18,9 +18,9 @@ from tasks.distillation.losses import cells_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teaching import Teaching
 from tasks.geolocation import s2
-from tasks.geolocation.answer import GeoPredictor
+from tasks.geolocation.answer import GeoPredictor, place_name
 from tasks.geolocation.atlas import Atlas
-from tasks.geolocation.draw import draw_place, place_name
+from tasks.geolocation.draw import draw_place
 from tasks.geolocation.load import (
     TASK,
     build_geolocator,

@@ -16,6 +16,7 @@ import torch
 from datasets.loader import EpochSampler, ResumableLoader
 from datasets.task_mix import InTurn, TaskMix
 from datasets.types import ClassMap
+from tasks.body_network import BodyNetwork
 from tasks.classification.load import load_classifier, start_classifier
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
@@ -31,7 +32,7 @@ from tasks.multitask.balance import Balance
 from tasks.multitask.cost import count_params, pass_costs
 from tasks.multitask.graph import MultiGraph
 from tasks.multitask.load import build_stored, load_multi
-from tasks.multitask.model import HeadModel, MultiTaskNet
+from tasks.multitask.model import MultiTaskNet
 from tasks.multitask.stored import Stored, multi_card, read_stored
 from tasks.photo_graph import make_graph
 from tasks.runtime.open import read_card
@@ -43,7 +44,7 @@ SPEC = ClassifierSpec(alpha=0.1, size=32)
 NAMES = ClassMap.from_names(["cat", "dog", "bee"])
 
 
-def models() -> dict[str, HeadModel]:
+def models() -> dict[str, BodyNetwork]:
     """A head of each kind, with weights of its own."""
     torch.manual_seed(3)
     detector = build_detector(DetectorSpec(alpha=0.1, size=64), NAMES)

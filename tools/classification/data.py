@@ -7,7 +7,6 @@ from pathlib import Path
 
 from configs.classification import TrainCls
 from configs.training import PhotoTraining
-from datasets.builtin.shapes_and_breeds import draw_shapes
 from datasets.errors import InputError
 from datasets.labels.augmentation import LabelTransform
 from datasets.labels.checking import examine_labels
@@ -25,18 +24,8 @@ from tasks.fitting.engine import rank_and_world
 from tasks.weights.card import Card
 from tools import cli
 
-SHAPES = Path("data")
 Data = LabelledData | ShardedData
 Loader = ResumableLoader[LabelBatch] | ShardLoader
-
-
-def data_or_shapes(path: Path | None, seed: int) -> Path:
-    """The user's data, or the built-in shapes, drawn where they are not there yet."""
-    if path is not None:
-        return path
-    shapes = SHAPES / f"shapes-{seed}"
-    cli.say(f"no --data given: using built-in shapes ({shapes})")
-    return draw_shapes(shapes, seed=seed)
 
 
 def open_both(config: TrainCls, path: Path) -> tuple[Data, Data]:
@@ -241,3 +230,9 @@ def _make_loader(
         rank=rank,
         world=world,
     )
+
+
+def data_text(data: LabelledData) -> str:
+    """What was evaluated on, for a report."""
+    cut = "" if data.box_margin is None else ", each cut to its box"
+    return f"{data.root}: {len(data)} photos ({data.format}){cut}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from configs.tools import Evaluate
 from datasets.boxes.augmentation import DetectionTransform
-from datasets.boxes.checking import examine
+from datasets.boxes.checking import describe, examine_or_refuse
 from datasets.boxes.coco import to_coco
 from datasets.boxes.opening import open_detection
 from datasets.boxes.structure import DetectionData
@@ -30,11 +30,12 @@ from tasks.detection.model import (
     load_detector,
 )
 from tasks.detection.reference_runtime import LiteRtDetector, load_litert
-from tasks.detection.report import ReportData, write_report
+from tasks.detection.report import ReportData, make_report
 from tasks.detection.spec import DetectorSpec
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.runtime.open import is_export
+from tasks.reporting.skeleton import RunFacts, write_report
+from tasks.runtime.exported import is_export
 from tasks.weights.card import Card
 from tools import cli
 from tools.cli import say, shown_command
@@ -74,14 +75,13 @@ def open_examined(path: Path, split: Split, spec: DetectorSpec, *, train: bool) 
     """
     anchors = detector_anchors(spec).numpy()
     try:
-        checkup = examine(
+        checkup = examine_or_refuse(
             open_detection(path, split), anchors, mend_boxes=train, keep_aspect=spec.keep_aspect
         )
-        checkup.raise_if_refused()
     except ValueError as error:
         raise InputError(f"{split} data: {error}") from error
     if train or checkup.findings:
-        say(f"{split} data: {checkup.describe(5)}")
+        say(f"{split} data: {describe(checkup, lines=5)}")
     return checkup.data
 
 
@@ -155,6 +155,7 @@ def score_and_report(
     device: str,
     title: str,
     watch: Stopwatch | None = None,
+    report: bool = True,
 ) -> tuple[Score, dict[str, Any]]:
     """Run a model over a split, score it, and leave results and report in a folder.
 
@@ -182,24 +183,23 @@ def score_and_report(
         ("left out", f"{data.left_out} images, missing or unreadable"),
         ("time", time_text(seconds, len(data), device)),
     ]
-    report = write_report(
-        folder,
-        ReportData(
-            title=title,
-            command=shown_command(),
-            classes=data.classes,
-            score=score,
-            cost=cost,
-            results=[evaluator.images[int(i)] for i in data.image_ids],
-            truths=[data.target(i) for i in range(len(data))],
-            read=data.image,
-            files=[Path(file).name for file in data.files],
-            history=read_metrics(folder / METRICS_NAME),
-            facts=facts(card, cost, own),
-            watch=watch,
-        ),
+    run = RunFacts(
+        title,
+        shown_command(),
+        facts(card, cost, own),
+        cost=cost,
+        history=read_metrics(folder / METRICS_NAME),
+        watch=watch,
     )
-    return score, report
+    found = ReportData(
+        classes=data.classes,
+        score=score,
+        results=[evaluator.images[int(i)] for i in data.image_ids],
+        truths=[data.target(i) for i in range(len(data))],
+        read=data.image,
+        files=[Path(file).name for file in data.files],
+    )
+    return score, write_report(folder, run, make_report(found), page=report)
 
 
 def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:

@@ -11,7 +11,7 @@ from datasets.images import Image
 from tasks.classification.draw import draw_answer
 from tasks.face_attributes.answer import AttributePredictor, ExportedAttributes, Traits
 from tasks.face_attributes.load import TASK, load_attribute_net
-from tasks.face_attributes.report import NOTE
+from tasks.face_attributes.spec import USE_NOTE as NOTE
 from tasks.runtime.open import is_export
 from tools import cli
 from tools.classification.media import answer_photos

@@ -1,16 +1,13 @@
-"""Exports where tools take weights: opened, and photos as they are in place of resized ones."""
+"""Photos as they are in place of resized ones, where an export is evaluated."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from configs.tools import Evaluate, Predict
-from datasets.errors import InputError
 from datasets.images import Image
 from datasets.raw_photos import OriginalPhotos
-from tasks.runtime.exported import Exported
-from tasks.runtime.open import open_export as open_file
+from tasks.predictor import Model
 
 Loader = TypeVar("Loader")
 
@@ -26,7 +23,7 @@ class Readable(Protocol):
 
 
 def loader_for(
-    model: object,
+    model: Model,
     data: Readable,
     loader: Loader,
     batch_size: int | None,
@@ -35,27 +32,13 @@ def loader_for(
     """What a model is evaluated on; an export gets photos as they are, and resizes them itself.
 
     Args:
-        model: An export or another model.
+        model: To be evaluated.
         data: Photos.
         loader: Of the photos, resized.
         batch_size: Photos per pass.
         image_ids: What evaluators call the photos; by default their indices.
     """
-    if not isinstance(model, Exported):
+    if model.export is None:
         return loader
     ids = range(len(data)) if image_ids is None else image_ids
     return OriginalPhotos(data.image, ids, batch_size or 1)
-
-
-def open_export(args: Evaluate | Predict, task: str) -> Exported:
-    """An export of a task, or that head of several, on the threads that were asked for.
-
-    Raises:
-        InputError: If it is none, of another task, or another device was asked for.
-    """
-    if args.common.device not in ("auto", "cpu"):
-        raise InputError(f"--device {args.common.device}: exports are run on the CPU")
-    exported = open_file(args.weights, args.common.threads or None, args.head)
-    if exported.task != task:
-        raise InputError(f"{args.weights}: this export is for {exported.task}, not for {task}")
-    return exported

@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from configs.training import TaughtTraining
 from datasets.errors import InputError
+from tasks.application import Metric
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.fitting.checkpoint import LAST_NAME
@@ -21,7 +22,9 @@ from tasks.fitting.stopwatch import REPORT_NAME
 from tasks.reporting.html_page import Page
 from tasks.weights.atomic_write import write_text
 from tools import cli
+from tools.flows.recipe import Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config
+from tools.flows.training import train
 from tools.paper_tables.plots import Point, draw_figures
 
 Config = TypeVar("Config", bound=TaughtTraining)
@@ -43,21 +46,6 @@ _OF_FIT = {"lr", "epochs"}
 _OF_MOBILENET = {"alpha", "variant", "stem_stride"}
 _SAME = {"width": "alpha", "resolution": "size"}
 _NEXT_GROUP = "+"
-
-
-class Measure(NamedTuple):
-    """What the runs of a grid are compared by.
-
-    Attributes:
-        name: In a report's metrics, where ``_low`` and ``_high`` may tell its interval.
-        title: For people.
-    """
-
-    name: str
-    title: str
-
-
-TOP1 = Measure("top1", "top-1")
 
 
 def expand(config: Config) -> list[tuple[str, Config]]:
@@ -164,23 +152,28 @@ def _name(run: TaughtTraining, fit: dict[str, Any]) -> str:
     return "-".join([*parts, f"seed{run.common.seed}"])
 
 
-def train_grid(
-    config: Config,
-    train: Callable[[Config, Path], tuple[dict[str, Any], str]],
-    measures: Sequence[Measure] = (TOP1,),
-) -> None:
-    """Train what a grid names, one run after another, and write a table and plots.
-
-    Runs that are finished are not repeated; one that was interrupted goes on.
+def train_or_grid(recipe: Recipe[Any], config: Any) -> tuple[dict[str, Any], str]:
+    """Train once; or for each point of a grid, if the configuration names one.
 
     Args:
-        config: With the grid.
-        train: Trains one of its runs in a folder, and gives its report.
-        measures: What they are compared by: the first that all of them have.
+        recipe: Of the application.
+        config: What to train.
+
+    Returns:
+        The result for programs and for people.
 
     Raises:
         InputError: If the grid, data or flags do not fit.
         InterruptedRun: If a signal stopped it, after saving.
+    """
+    return train_grid(recipe, config) if config.grid else train(recipe, config)
+
+
+def train_grid(recipe: Recipe[Any], config: Any) -> tuple[dict[str, Any], str]:
+    """Train what a grid names, one run after another, and write a table and plots.
+
+    Runs that are finished are not repeated; one that was interrupted goes on. Arguments and
+    errors as in :func:`train_or_grid`.
     """
     runs = expand(config)
     folder = config.resume or new_run_folder(config.common, config.preset)
@@ -191,22 +184,22 @@ def train_grid(
         inside = folder / name
         report = inside / REPORT_NAME
         if report.exists():
-            done = json.loads(report.read_text())
+            done = json.loads(report.read_text(encoding="utf-8"))
         else:
             cli.say(f"run {number} of {len(runs)}: {name}")
             begun = (inside / LAST_NAME).exists()
-            done, _ = train(replace(run, resume=inside if begun else None), inside)
+            done, _ = train(recipe, replace(run, resume=inside if begun else None), inside)
         rows.append({"run": name, "model": run.model.to_json(), "seed": run.common.seed, **done})
     if not is_first():
-        return
+        return {}, ""
+    measures = recipe.measures
     measure = next(m for m in measures if all(m.name in row["metrics"] for row in rows))
     table = summarise(rows, measure)
     write_page(folder, table, config.command, measure)
-    text = as_text(table, folder, measure)
-    cli.result(config.common, {"folder": str(folder), "rows": table}, text)
+    return {"folder": str(folder), "rows": table}, as_text(table, folder, measure)
 
 
-def summarise(rows: Sequence[dict[str, Any]], measure: Measure) -> list[dict[str, Any]]:
+def summarise(rows: Sequence[dict[str, Any]], measure: Metric) -> list[dict[str, Any]]:
     """One row per network, over its seeds: mean, standard deviation and number of runs."""
     networks: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -231,7 +224,7 @@ def summarise(rows: Sequence[dict[str, Any]], measure: Measure) -> list[dict[str
     return table
 
 
-def as_text(table: Sequence[dict[str, Any]], folder: Path, measure: Measure) -> str:
+def as_text(table: Sequence[dict[str, Any]], folder: Path, measure: Metric) -> str:
     """The table for the terminal."""
     width = max(len(row["network"]) for row in table)
     title = f"{measure.title:>7}"
@@ -248,7 +241,7 @@ def as_text(table: Sequence[dict[str, Any]], folder: Path, measure: Measure) -> 
 
 
 def write_page(
-    folder: Path, table: Sequence[dict[str, Any]], command: str, measure: Measure
+    folder: Path, table: Sequence[dict[str, Any]], command: str, measure: Metric
 ) -> None:
     """Write ``grid.json`` and ``grid.html``.
 

@@ -10,21 +10,21 @@ from backbone.flavour import InputSpec
 from tasks.classification.evaluator import MEANINGS as LABEL_MEANINGS
 from tasks.classification.load import TASK as CLASSIFICATION
 from tasks.classification.spec import ClassifierSpec
-from tasks.detection.evaluator import ABSENT, METRICS
+from tasks.detection.evaluator import ABSENT
 from tasks.detection.evaluator import MEANINGS as BOX_MEANINGS
 from tasks.detection.model import TASK as DETECTION
 from tasks.detection.model import detector_cost
 from tasks.detection.spec import DetectorSpec
 from tasks.face_attributes.evaluator import MEANINGS as ATTRIBUTE_MEANINGS
 from tasks.face_attributes.load import TASK as FACE_ATTRIBUTES
-from tasks.face_attributes.report import NOTE as ATTRIBUTE_NOTE
+from tasks.face_attributes.spec import USE_NOTE as ATTRIBUTE_NOTE
 from tasks.face_embedding.evaluator import MEANINGS as PAIR_MEANINGS
 from tasks.face_embedding.load import TASK as FACE_EMBEDDING
 from tasks.face_embedding.load import alignment_of, embedder_spec
 from tasks.geolocation.evaluator import MEANINGS as PLACE_MEANINGS
 from tasks.geolocation.load import CELLS_KEY
 from tasks.geolocation.load import TASK as GEOLOCATION
-from tasks.geolocation.report import USE_NOTE
+from tasks.geolocation.spec import USE_NOTE
 from tasks.weights.card import Card
 from tasks.weights.file import spec_of
 from tasks.weights.head_files import load_weights
@@ -51,7 +51,7 @@ _TRAINERS = {
 _OF_BODIES = (CLASSIFICATION, DETECTION)
 _MEANINGS = {
     CLASSIFICATION: LABEL_MEANINGS,
-    DETECTION: dict(zip(METRICS, BOX_MEANINGS, strict=True)),
+    DETECTION: BOX_MEANINGS,
     GEOLOCATION: PLACE_MEANINGS,
     FACE_ATTRIBUTES: ATTRIBUTE_MEANINGS,
     FACE_EMBEDDING: PAIR_MEANINGS,

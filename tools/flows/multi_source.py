@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from configs.deploy import Export
 from datasets.errors import InputError
 from datasets.images import Image
-from tasks.detection.ssd import SSD
+from tasks.applications import photo_application
 from tasks.export.resize import Antialias
 from tasks.multitask.cost import pass_costs
 from tasks.multitask.graph import MultiGraph
@@ -20,10 +18,10 @@ from tasks.multitask.load import load_multi
 from tasks.multitask.model import MultiTaskNet
 from tasks.multitask.spec import TASK
 from tasks.runtime.open import read_card
-from tasks.runtime.session import FORMAT, Answer
+from tasks.runtime.session import Answer
 from tasks.weights.card import Card
 from tools import cli
-from tools.flows.source import DETECTOR_FLAGS, Source, open_source, task_to_export
+from tools.flows.source import Source, common_facts, open_source, task_to_export
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,7 @@ class MultiSource:
     def facts(self) -> dict[str, Any]:
         """What a float export tells of itself beside the card."""
         return {
-            "format": FORMAT,
-            "precision": "float32",
-            "torch": torch.__version__,
+            **common_facts(),
             "mult_adds": sum(one.together for one in pass_costs(self.net, measure=False)),
             "heads": {name: one.facts() for name, one in self.heads.items()},
         }
@@ -115,12 +111,10 @@ def open_any_source(args: Export) -> Source | MultiSource:
     if task_to_export(args.weights) != TASK:
         return open_source(args)
     cli.prepare(args.common)
-    net, cards = load_multi(args.weights)
+    net, cards = load_multi(args.weights, args.options)
     if not cards:
         raise InputError(f"{args.weights}: a trunk without heads answers nothing")
-    boxes = [model for model in map(net.head, cards) if isinstance(model, SSD)]
-    for model in boxes:
-        model.post = args.post
-    args.refuse_unless(DETECTOR_FLAGS if boxes else (), f"{', '.join(cards)}, and no boxes")
+    takes = {f for name in cards for f in photo_application(cards[name].task, name).flags}
+    args.refuse_unless(takes, f"{', '.join(cards)}, and no boxes")
     heads = {name: Source(net.head(name), one, args.weights) for name, one in cards.items()}
     return MultiSource(net, read_card(args.weights), args.weights, heads)

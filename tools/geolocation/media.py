@@ -10,12 +10,12 @@ import torch
 
 from configs.tools import Predict
 from datasets.errors import InputError
-from tasks.geolocation.answer import ExportedPlaces, GeoPredictor, Located
+from tasks.geolocation.answer import ExportedPlaces, GeoPredictor, Located, place_name
 from tasks.geolocation.atlas import atlas_of
-from tasks.geolocation.draw import draw_place, place_name
+from tasks.geolocation.draw import draw_place
 from tasks.geolocation.load import TASK, load_geolocator, temperature_of
 from tasks.geolocation.partition import Partition
-from tasks.geolocation.report import USE_NOTE
+from tasks.geolocation.spec import USE_NOTE
 from tasks.runtime.open import is_export
 from tools import cli
 from tools.classification.media import answer_photos

@@ -16,6 +16,7 @@ from tasks.classification.answer import classify
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.teaching import Teaching
 from tasks.fitting.history import METRICS_NAME, read_metrics
+from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.geolocation.answer import ExportedPlaces, GeoPredictor
 from tasks.geolocation.atlas import Atlas, atlas_of
@@ -29,14 +30,12 @@ from tasks.geolocation.load import (
     temperature_of,
 )
 from tasks.geolocation.model import Geolocator
-from tasks.geolocation.report import ReportData, write_report
+from tasks.geolocation.report import ReportData, make_report
 from tasks.geolocation.task import GeolocationTask, Truth
 from tasks.geolocation.teachers import open_geo_teacher
-from tasks.runtime.exported import Exported
-from tasks.runtime.open import is_export
-from tasks.weights.card import Card
-from tasks.weights.file import save_weights
-from tasks.weights.names import WEIGHTS_NAME
+from tasks.reporting.skeleton import RunFacts, write_report
+from tasks.runtime.exported import Exported, is_export
+from tasks.weights.card import Card, save_weights
 from tools import cli
 from tools.classification.recipe import classifier_cost
 from tools.flows.exported import loader_for, open_export
@@ -235,6 +234,7 @@ def score_and_report(
     title: str,
     notes: Notes,
     watch: Stopwatch | None = None,
+    report: bool = True,
 ) -> tuple[Score, dict[str, Any]]:
     """Run a model over a split, measure it, and leave predictions and report in a folder."""
     evaluator, data = places.evaluator, places.data
@@ -266,25 +266,24 @@ def score_and_report(
         ("time", time_text(seconds, len(data), device)),
         *notes,
     ]
-    report = write_report(
-        folder,
-        ReportData(
-            title=title,
-            command=cli.shown_command(),
-            partition=atlas.fine,
-            score=score,
-            truth=(data.lat, data.lng),
-            used_temperature=evaluator.temperature,
-            cost=cost,
-            read=data.image,
-            locate=locate,
-            files=[Path(file).name for file in files],
-            history=read_metrics(folder / METRICS_NAME),
-            facts=facts(card, cost, own),
-            watch=watch,
-        ),
+    run = RunFacts(
+        title,
+        cli.shown_command(),
+        facts(card, cost, own),
+        cost=cost,
+        history=read_metrics(folder / METRICS_NAME),
+        watch=watch,
     )
-    return score, report
+    found = ReportData(
+        partition=atlas.fine,
+        score=score,
+        truth=(data.lat, data.lng),
+        used_temperature=evaluator.temperature,
+        read=data.image,
+        locate=locate,
+        files=[Path(file).name for file in files],
+    )
+    return score, write_report(folder, run, make_report(found), page=report)
 
 
 def evaluate_geolocator(args: Evaluate) -> tuple[dict[str, Any], str]:

@@ -14,6 +14,7 @@ from configs.multitask import TrainMulti
 from datasets.builtin.shapes_and_breeds import draw_breeds
 from datasets.errors import InputError
 from datasets.loader import Resumable
+from tasks.body_network import BodyNetwork
 from tasks.detection.ssd import SSD
 from tasks.face_attributes.evaluator import AttributeEvaluator
 from tasks.fitting.engine import rank_and_world
@@ -28,7 +29,6 @@ from tasks.multitask.branch import (
     embedding_branch,
     places_branch,
 )
-from tasks.multitask.model import HeadModel
 from tasks.multitask.stored import StoredHead
 from tasks.weights.card import Card
 from tools import cli
@@ -62,7 +62,7 @@ class OpenedHead:
             leaves the task's own report in the folder.
     """
 
-    model: HeadModel
+    model: BodyNetwork
     card: Card
     loader: Resumable[Any]
     val_loader: Resumable[Any]

@@ -23,9 +23,9 @@ from tasks.detection.model import load_detector
 from tasks.detection.spec import PostSpec
 from tasks.face_attributes.answer import AttributePredictor, Traits
 from tasks.face_attributes.load import load_attribute_net
-from tasks.geolocation.answer import GeoPredictor, Located
+from tasks.geolocation.answer import GeoPredictor, Located, place_name
 from tasks.geolocation.atlas import Atlas
-from tasks.geolocation.draw import draw_place, place_name
+from tasks.geolocation.draw import draw_place
 from tasks.geolocation.load import load_geolocator, temperature_of
 from tasks.geolocation.spec import DecodeSpec
 from tasks.runtime.exported import Exported

@@ -12,8 +12,8 @@ import numpy as np
 
 from configs.demo import Demo
 from datasets.errors import InputError
-from tasks.face_attributes.report import NOTE
-from tasks.geolocation.report import USE_NOTE
+from tasks.face_attributes.spec import USE_NOTE as NOTE
+from tasks.geolocation.spec import USE_NOTE
 from tasks.multitask.spec import TASK as MULTITASK
 from tasks.runtime.open import is_export, read_card
 from tasks.weights.card import Card

@@ -1,0 +1,225 @@
+"""What an application is: one record that every command, page and export asks.
+
+Training, evaluation, prediction, export, 8-bit networks, the page, the model card, the chooser and
+the benchmark are written once, over these records; none of them knows the name of an application.
+A photo goes this way::
+
+    photo --view--> square --run--> raw outputs --decode--> named outputs --Answers--> a person
+
+Up to the named outputs an exported file does the same in its own runtime, by the same ``decode``;
+so thresholds, floors and orders are the same everywhere. Nothing here imports torch: an export
+answers without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+
+from datasets.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from backbone.cost import Cost
+    from datasets.images import Image
+    from tasks.export.compare import Limits
+    from tasks.photo_view import View
+    from tasks.runtime.session import Answer as Outputs
+    from tasks.weights.card import Card
+
+Options = TypeVar("Options")
+Answer = TypeVar("Answer")
+Facts = Mapping[str, Any]
+
+
+class Column(NamedTuple):
+    """A column of the table that the page shows.
+
+    Attributes:
+        title: Heading.
+        kind: How values are written: as they are, as percent with a bar, or rounded.
+    """
+
+    title: str
+    kind: Literal["text", "share", "number"] = "text"
+
+
+class Reply(NamedTuple):
+    """An answer as a person sees it.
+
+    Attributes:
+        picture: (H, W, 3) RGB.
+        summary: The answer in a few words.
+        detail: What else belongs to it; with the summary it stands for the picture where that
+            cannot be seen.
+        columns: Of the table.
+        rows: Rows of the table, the most important first; a value for each column.
+    """
+
+    picture: Image
+    summary: str
+    detail: str
+    columns: tuple[Column, ...]
+    rows: list[tuple[str | float, ...]]
+
+
+class Answers(Protocol[Answer]):
+    """How the named outputs of one model are told to people and to programs."""
+
+    def read(self, outputs: Outputs) -> Answer:
+        """The answer to one photo."""
+
+    def draw(self, image: Image, answer: Answer) -> Image:
+        """The photo (H, W, 3) RGB with the answer drawn on it or beside it."""
+
+    def to_json(self, answer: Answer) -> dict[str, Any]:
+        """The answer for programs."""
+
+    def line(self, answer: Answer) -> str:
+        """The answer in a line of text."""
+
+    def reply(self, image: Image, answer: Answer) -> Reply:
+        """The answer as the page shows it."""
+
+
+class Evaluator(Protocol):
+    """Collects the named outputs of photos, batch by batch, and scores them."""
+
+    def fresh(self) -> Evaluator:
+        """One of the same data that has seen nothing."""
+
+    def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
+        """Add the outputs of some photos; a photo that came before is passed over."""
+
+    def gather(self) -> None:
+        """Bring the outputs of all processes together on each."""
+
+    def compute(self) -> Any:
+        """The score: a mapping whose ``metrics`` holds the figures by name."""
+
+
+class Metric(NamedTuple):
+    """The figure by which networks of an application are compared; higher is better.
+
+    Attributes:
+        name: Among a score's metrics, where ``_low`` and ``_high`` may tell its interval.
+        title: For people.
+        best: Value that nothing exceeds.
+    """
+
+    name: str
+    title: str
+    best: float = 1.0
+
+
+@dataclass(frozen=True)
+class Network(Generic[Options]):
+    """What an application tells of its networks; it needs torch, so it is asked for last.
+
+    Attributes:
+        build: From the card and tensors of a file, its path and options to the network, with
+            fresh weights, and to the card, which options may change. Raises
+            :class:`~datasets.errors.InputError` if the card does not tell all.
+        view: How a photo becomes the network's square.
+        run: From network and squares (B, 3, S, S), RGB 0..255, to raw outputs.
+        decode: From network, card, raw outputs and frame to named outputs, each with a row for
+            each photo. The frame is (width, height, width, height) of the photos in pixels, in a
+            shape that broadcasts to boxes (B, K, 4); None where a batch does not tell it.
+        facts: What of a network travels with an export beside its card.
+        cost: From card, facts and path to the cost of one photo, without any weights.
+        example: From width multiplier and side to a network of the paper's size with fresh
+            weights, and its card: as good as a trained one to measure time.
+    """
+
+    build: Callable[[Card, Mapping[str, Tensor], Path, Options], tuple[Any, Card]]
+    view: View
+    run: Callable[[Any, Tensor], Any]
+    decode: Callable[[Any, Card, Any, Tensor | None], dict[str, Tensor]]
+    facts: Callable[[Any], dict[str, Any]]
+    cost: Callable[[Card, Facts, Path], Cost]
+    example: Callable[[float, int], tuple[nn.Module, Card]]
+
+
+@dataclass(frozen=True)
+class Application:
+    """Any application, whether or not it answers for photos.
+
+    Attributes:
+        name: In cards, configurations and commands.
+        title: What the page calls it.
+        train_tool: Command that trains it, without ``tools/`` and ``.py``.
+    """
+
+    name: str
+    title: str
+    train_tool: str
+
+
+@dataclass(frozen=True)
+class PhotoApplication(Application, Generic[Options]):
+    """An application that answers for photos.
+
+    Attributes:
+        options: How answers are asked for: a frozen dataclass whose fields are flags.
+        outputs: What each named output is, in their order.
+        network: Gives the record of its networks.
+        answers: From card, facts, options and path (for messages) to what tells the answers.
+        metric: Main figure of an evaluation.
+        meanings: What each figure of an evaluation means.
+        limits: From facts, and whether photos are resized, to what an export may differ by.
+        pipeline: The hub's own name of such tasks, by which it sorts models.
+        noun: What the classes are called: ``classes``, ``attributes``, ``cells``.
+        flags: Flags of evaluate.py, predict.py, export.py and the page that are not everybody's
+            and mean something here.
+        head: What it is called as a head on a common trunk; empty if it is none.
+        use_note: What it must not be used for, if anything.
+        compares: An answer is about several photos, which are compared.
+    """
+
+    options: type[Options]
+    outputs: Mapping[str, str]
+    network: Callable[[], Network[Options]]
+    answers: Callable[[Card, Facts, Options, Path], Answers[Any]]
+    metric: Metric
+    meanings: Mapping[str, str]
+    limits: Callable[[Facts, bool], Limits]
+    pipeline: str
+    noun: str = "classes"
+    flags: tuple[str, ...] = ()
+    head: str = ""
+    use_note: str = ""
+    compares: bool = False
+
+    def pick(self, given: Iterable[object]) -> Options:
+        """This application's options among those of all; its defaults if they are not there."""
+        for one in given:
+            if isinstance(one, self.options):
+                return one
+        return self.options()
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of an application whose answers can be asked for in one way only."""
+
+
+def refuse_other_size(card: Card, size: int, path: Path) -> None:
+    """Check that a card is of one mind about the network's input.
+
+    Args:
+        card: Of the weights.
+        size: That its model tells.
+        path: Of the weights, for the message.
+
+    Raises:
+        InputError: If its flavour tells another size.
+    """
+    if card.flavour.input.size != size:
+        raise InputError(
+            f"{path}: the card says size {size} in the model, but {card.flavour.input.size} in "
+            "the flavour"
+        )

@@ -1,0 +1,55 @@
+"""All applications. To add one, write its folder and name its record here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datasets.errors import InputError
+from tasks.application import Application, PhotoApplication
+from tasks.classification.application import CLASSIFICATION
+from tasks.dcgan.application import DCGAN
+from tasks.detection.application import DETECTION
+from tasks.face_attributes.application import FACE_ATTRIBUTES
+from tasks.face_embedding.application import FACE_EMBEDDING
+from tasks.geolocation.application import GEOLOCATION
+from tasks.multitask.application import MULTITASK
+
+APPLICATIONS: tuple[Application, ...] = (
+    CLASSIFICATION,
+    DETECTION,
+    GEOLOCATION,
+    FACE_ATTRIBUTES,
+    FACE_EMBEDDING,
+    MULTITASK,
+    DCGAN,
+)
+
+
+def application_named(name: str, path: Path | str) -> Application:
+    """The application of a name.
+
+    Args:
+        name: As a card tells it.
+        path: Of the file that tells it, for the message.
+
+    Raises:
+        InputError: If there is none.
+    """
+    for application in APPLICATIONS:
+        if application.name == name:
+            return application
+    known = ", ".join(one.name for one in APPLICATIONS)
+    raise InputError(f"{path}: is for {name!r}, which is none of the applications here: {known}")
+
+
+def photo_application(name: str, path: Path | str) -> PhotoApplication[Any]:
+    """The application of a name, which answers for photos.
+
+    Raises:
+        InputError: If there is none, or it does not.
+    """
+    application = application_named(name, path)
+    if not isinstance(application, PhotoApplication):
+        raise InputError(f"{path}: weights for {name} answer no photos")
+    return application

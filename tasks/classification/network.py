@@ -1,0 +1,81 @@
+"""A classifier as its application's record has it: built, run, decoded, costed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backbone.bodies import default_flavour
+from backbone.cost import Cost, count_cost
+from datasets.types import ClassMap
+from tasks.application import Facts, Network, NoOptions, refuse_other_size
+from tasks.classification.model import Classifier, build_classifier
+from tasks.classification.spec import TASK, ClassifierSpec
+from tasks.photo_view import CENTRE
+from tasks.weights.card import Card
+from tasks.weights.file import spec_of
+
+# ImageNet's.
+_CLASSES = 1000
+
+
+def classifier_cost(spec: ClassifierSpec, num_outputs: int) -> Cost:
+    """Mult-adds and parameters for one photo, counted without memory or arithmetic."""
+    with torch.device("meta"):
+        model = build_classifier(spec, num_outputs)
+    return count_cost(model, (1, 3, spec.size, spec.size), lambda m, x: m.raw(x))
+
+
+def classifier_spec(card: Card, path: Path) -> ClassifierSpec:
+    """The architecture that a card tells.
+
+    Raises:
+        InputError: If it does not tell all of it, or two sizes.
+    """
+    spec = spec_of(card, ClassifierSpec, path)
+    refuse_other_size(card, spec.size, path)
+    return spec
+
+
+def run_raw(model: Any, squares: Tensor) -> Tensor:
+    """Raw outputs of a network that has one stage."""
+    raw: Tensor = model.raw(squares)
+    return raw
+
+
+def _build(
+    card: Card, _state: Mapping[str, Tensor], path: Path, _options: NoOptions
+) -> tuple[Classifier, Card]:
+    return build_classifier(classifier_spec(card, path), len(card.classes), card.flavour), card
+
+
+def _decode(
+    _model: Classifier, _card: Card, raw: Tensor, _frame: Tensor | None
+) -> dict[str, Tensor]:
+    return {"probabilities": raw.softmax(dim=1)}
+
+
+def _cost(card: Card, _facts: Facts, path: Path) -> Cost:
+    return classifier_cost(spec_of(card, ClassifierSpec, path), len(card.classes))
+
+
+def _example(alpha: float, size: int) -> tuple[Classifier, Card]:
+    spec = ClassifierSpec(alpha=alpha, size=size)
+    names = ClassMap.from_names([f"{number}" for number in range(_CLASSES)])
+    flavour = default_flavour(spec.backbone).sized(size)
+    return build_classifier(spec, len(names)), Card(TASK, spec.to_json(), flavour, names)
+
+
+NETWORK = Network(
+    build=_build,
+    view=CENTRE,
+    run=run_raw,
+    decode=_decode,
+    facts=lambda _model: {},
+    cost=_cost,
+    example=_example,
+)

@@ -1,0 +1,8 @@
+"""Pictures that a generator makes up; it answers for no photos."""
+
+from __future__ import annotations
+
+from tasks.application import Application
+from tasks.dcgan.spec import TASK
+
+DCGAN = Application(name=TASK, title="Generated pictures", train_tool="train_gan")

@@ -1,0 +1,53 @@
+"""Detection: boxes around objects, by SSD or Faster R-CNN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.application import Facts, Metric, PhotoApplication
+from tasks.detection.answer import BoxAnswers, refuse_other_post
+from tasks.detection.evaluator import MEANINGS
+from tasks.detection.spec import TASK, DetectOptions
+from tasks.export.compare import Limits
+from tasks.weights.card import Card
+
+if TYPE_CHECKING:
+    from tasks.application import Network
+
+
+def _network() -> Network[DetectOptions]:
+    from tasks.detection.network import NETWORK
+
+    return NETWORK
+
+
+def _answers(card: Card, facts: Facts, options: DetectOptions, path: Path) -> BoxAnswers:
+    refuse_other_post(options, facts["post"], path)
+    return BoxAnswers(card.classes, options.post.score_threshold)
+
+
+def _limits(facts: Facts, _resized: bool) -> Limits:
+    post = facts["post"]
+    return Limits(least=post["score_threshold"], most=post["detections"])
+
+
+DETECTION = PhotoApplication(
+    name=TASK,
+    title="Objects",
+    train_tool="train_det",
+    options=DetectOptions,
+    outputs={
+        "boxes": "(K, 4) float32 x1 y1 x2 y2 in pixels of the photo, best first",
+        "scores": "(K,) float32 in 0..1",
+        "labels": "(K,) int64 from 1; a label of 0 is padding",
+    },
+    network=_network,
+    answers=_answers,
+    metric=Metric("AP", "AP"),
+    meanings=MEANINGS,
+    limits=_limits,
+    pipeline="object-detection",
+    flags=("scorer", "proposals", "post"),
+    head="boxes",
+)

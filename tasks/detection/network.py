@@ -1,0 +1,81 @@
+"""A detector as its application's record has it: built, run, decoded, costed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backbone.cost import Cost
+from datasets.types import COCO_CLASSES
+from tasks.application import Facts, Network
+from tasks.detection.model import Detector, build_detector, detector_cost, detector_flavour
+from tasks.detection.postprocess import Detections
+from tasks.detection.spec import TASK, DetectOptions, DetectorSpec
+from tasks.photo_view import WHOLE
+from tasks.weights.card import Card
+from tasks.weights.file import spec_of
+
+
+def _build(
+    card: Card, _state: Mapping[str, Tensor], path: Path, options: DetectOptions
+) -> tuple[Detector, Card]:
+    spec = spec_of(card, DetectorSpec, path)
+    if options.proposals is not None:
+        spec = replace(spec, proposals=options.proposals)
+        card = replace(card, model=spec.to_json())
+    return build_detector(spec, card.classes, card.flavour, post=options.post), card
+
+
+def _run(model: Detector, squares: Tensor) -> Detections:
+    found: Detections = model(squares)
+    return found
+
+
+def _decode(
+    model: Detector, _card: Card, raw: Detections, frame: Tensor | None
+) -> dict[str, Tensor]:
+    """Boxes in pixels of the photo; of a box in the fill alone nothing is left."""
+    assert frame is not None, "boxes are told in pixels of the photo, whose size is needed"
+    boxes, scores, labels = raw
+    scale = frame.amax(dim=-1, keepdim=True) if model.spec.keep_aspect else frame
+    boxes = torch.minimum(boxes * scale, frame)
+    real = (labels > 0) & (boxes[..., 2:] > boxes[..., :2]).all(dim=-1)
+    return {"boxes": boxes * real[..., None], "scores": scores * real, "labels": labels * real}
+
+
+def _facts(model: Detector) -> dict[str, Any]:
+    return {"post": asdict(model.post)}
+
+
+def _cost(card: Card, _facts: Facts, path: Path) -> Cost:
+    return detector_cost(spec_of(card, DetectorSpec, path), len(card.classes))
+
+
+def example(alpha: float, size: int, spec: DetectorSpec | None = None) -> tuple[Detector, Card]:
+    """A detector of COCO's classes with fresh weights.
+
+    Args:
+        alpha: Width multiplier.
+        size: Side of the input in pixels.
+        spec: What else is wanted; by default SSD300.
+    """
+    spec = replace(spec or DetectorSpec(), alpha=alpha, size=size)
+    flavour = detector_flavour(spec.backbone).sized(size)
+    card = Card(TASK, spec.to_json(), flavour, COCO_CLASSES)
+    return build_detector(spec, COCO_CLASSES), card
+
+
+NETWORK = Network(
+    build=_build,
+    view=WHOLE,
+    run=_run,
+    decode=_decode,
+    facts=_facts,
+    cost=_cost,
+    example=example,
+)

@@ -1,0 +1,47 @@
+"""Face attributes: which of some attributes a face shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.application import Facts, Metric, NoOptions, PhotoApplication
+from tasks.export.compare import share_limits
+from tasks.face_attributes.answer import AttributeAnswers
+from tasks.face_attributes.evaluator import MEANINGS
+from tasks.face_attributes.spec import TASK, USE_NOTE
+from tasks.weights.card import Card
+
+if TYPE_CHECKING:
+    from tasks.application import Network
+
+
+def _network() -> Network[NoOptions]:
+    from tasks.face_attributes.network import NETWORK
+
+    return NETWORK
+
+
+def _answers(card: Card, _facts: Facts, _options: NoOptions, _path: Path) -> AttributeAnswers:
+    return AttributeAnswers(card.classes.names)
+
+
+FACE_ATTRIBUTES = PhotoApplication(
+    name=TASK,
+    title="Face attributes",
+    train_tool="train_attr",
+    options=NoOptions,
+    outputs={
+        "probabilities": "(A,) float32 in 0..1, in the order of the attributes",
+        "present": "(A,) bool: whether each probability reaches the attribute's threshold",
+    },
+    network=_network,
+    answers=_answers,
+    metric=Metric("mean_ap", "mean AP"),
+    meanings=MEANINGS,
+    limits=share_limits,
+    pipeline="image-classification",
+    noun="attributes",
+    use_note=USE_NOTE,
+    head="attributes",
+)

@@ -1,0 +1,45 @@
+"""Face embeddings: how alike the faces of two photos are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.application import Facts, Metric, NoOptions, PhotoApplication
+from tasks.export.compare import share_limits
+from tasks.face_embedding.answer import EmbeddingAnswers
+from tasks.face_embedding.evaluator import MEANINGS
+from tasks.face_embedding.spec import TASK, USE_NOTE
+from tasks.weights.card import Card
+
+if TYPE_CHECKING:
+    from tasks.application import Network
+
+
+def _network() -> Network[NoOptions]:
+    from tasks.face_embedding.network import NETWORK
+
+    return NETWORK
+
+
+def _answers(card: Card, _facts: Facts, _options: NoOptions, _path: Path) -> EmbeddingAnswers:
+    return EmbeddingAnswers(card.metrics.get("threshold"))
+
+
+FACE_EMBEDDING = PhotoApplication(
+    name=TASK,
+    title="Faces",
+    train_tool="train_embed",
+    options=NoOptions,
+    outputs={"embedding": "(D,) float32 of length one"},
+    network=_network,
+    answers=_answers,
+    metric=Metric("selection", "AUC"),
+    meanings=MEANINGS,
+    limits=share_limits,
+    pipeline="image-feature-extraction",
+    flags=("faces", "gallery"),
+    use_note=USE_NOTE,
+    compares=True,
+    head="embedding",
+)

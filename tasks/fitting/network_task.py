@@ -1,0 +1,103 @@
+"""Training and evaluation steps of a network, whatever its application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tasks.application import Evaluator
+from tasks.distillation.teaching import Teaching
+from tasks.fitting.base import Task
+from tasks.fitting.spec import FitSpec
+from tasks.predictor import Model, exact_outputs
+
+
+class NetworkTask(Task):
+    """One network, scored by its application's evaluator.
+
+    Args:
+        model: With the network to train: ``network(images, targets)`` gives losses.
+        fit: How to train it.
+        seed: Of everything random.
+        evaluator: Of the validation part; each evaluation takes a fresh one.
+        monitor: Metric by which the best weights are chosen, higher is better; None keeps those
+            of the last evaluation.
+        targets: From a batch on the device to what the network wants beside the images.
+        teaching: What it learns from besides labels.
+
+    Attributes:
+        score: The last evaluation.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        fit: FitSpec,
+        seed: int,
+        evaluator: Evaluator,
+        *,
+        monitor: str | None,
+        targets: Callable[[Any], Any],
+        teaching: Teaching | None = None,
+    ) -> None:
+        assert model.network is not None
+        super().__init__(model.network, fit, seed)
+        self.monitor = monitor
+        self._application, self._card = model.application, model.card
+        self._targets, self._teaching = targets, teaching
+        self._evaluator = evaluator.fresh()
+        self.score: Any = None
+
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """The network's losses on a batch, with the teacher's if there is one."""
+        targets = self._targets(batch)
+        losses: dict[str, Tensor]
+        if self._teaching is None:
+            losses = self.model(batch["images"], targets)
+        else:
+            lesson = self._teaching.lesson(self.current_epoch, batch["image_ids"])
+            losses = self.model(batch["images"], targets, lesson)
+        return losses
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep who the teacher is, but nothing of it."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["teacher"] = self._teaching and self._teaching.fingerprint
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Compare the teacher.
+
+        Raises:
+            InputError: If it is another now: the run would not be the same.
+        """
+        super().on_load_checkpoint(checkpoint)
+        if self._teaching is not None:
+            self._teaching.refuse_other(checkpoint.get("teacher"))
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the answers of the evaluation before."""
+        self._evaluator = self._evaluator.fresh()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Collect the answers to a batch, in float32: the figures are those of the file."""
+        with torch.autocast(self.device.type, enabled=False):
+            outputs = exact_outputs(
+                self._application, self.model, self._card, batch["images"], batch.get("sizes")
+            )
+        self._evaluator.update(batch["image_ids"], outputs)
+
+    def on_validation_epoch_end(self) -> None:
+        """Score what all processes collected, and log it."""
+        self._evaluator.gather()
+        if self.trainer.is_global_zero:
+            self.score = self._evaluator.compute()
+        metrics: Any = self.trainer.strategy.broadcast(self.score and self.score["metrics"])
+        self.log_dict(validation_names(metrics), rank_zero_only=True)
+
+
+def validation_names(metrics: dict[str, float]) -> dict[str, float]:
+    """Metrics by the names that they are logged under: the training has a ``loss`` of its own."""
+    return {"val_loss" if name == "loss" else name: value for name, value in metrics.items()}

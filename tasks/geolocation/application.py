@@ -1,0 +1,46 @@
+"""Geolocation: where on the globe a photo was taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.application import Facts, Metric, PhotoApplication
+from tasks.export.compare import share_limits
+from tasks.geolocation.answer import PlaceAnswers, cells_of
+from tasks.geolocation.atlas import atlas_from
+from tasks.geolocation.evaluator import MEANINGS
+from tasks.geolocation.spec import TASK, USE_NOTE, DecodeSpec
+from tasks.weights.card import Card
+
+if TYPE_CHECKING:
+    from tasks.application import Network
+
+
+def _network() -> Network[DecodeSpec]:
+    from tasks.geolocation.network import NETWORK
+
+    return NETWORK
+
+
+def _answers(_card: Card, facts: Facts, options: DecodeSpec, path: Path) -> PlaceAnswers:
+    return PlaceAnswers(atlas_from(cells_of(facts, path)).fine, options)
+
+
+GEOLOCATION = PhotoApplication(
+    name=TASK,
+    title="Places",
+    train_tool="train_geo",
+    options=DecodeSpec,
+    outputs={"probabilities": "(C,) float32 in 0..1, of the finest partition's cells"},
+    network=_network,
+    answers=_answers,
+    metric=Metric("geoscore", "GeoScore", best=5000.0),
+    meanings=MEANINGS,
+    limits=share_limits,
+    pipeline="image-classification",
+    noun="cells",
+    flags=("places",),
+    use_note=USE_NOTE,
+    head="places",
+)

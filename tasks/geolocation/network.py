@@ -1,0 +1,80 @@
+"""A geolocator as its application's record has it: built, run, decoded, costed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from backbone.bodies import default_flavour
+from backbone.cost import Cost
+from datasets.errors import InputError
+from tasks.application import Facts, Network
+from tasks.classification.network import classifier_cost, classifier_spec, run_raw
+from tasks.classification.spec import ClassifierSpec
+from tasks.geolocation import s2
+from tasks.geolocation.answer import cells_of, cells_text
+from tasks.geolocation.atlas import Atlas, atlas_of
+from tasks.geolocation.load import CELLS_KEY, build_geolocator, temperature_of
+from tasks.geolocation.model import Geolocator
+from tasks.geolocation.partition import Partition
+from tasks.geolocation.spec import TASK, DecodeSpec
+from tasks.photo_view import CENTRE
+from tasks.weights.card import Card
+from tasks.weights.file import spec_of
+
+# PlaNet's on MobileNet, as the printed parameters of table 11 tell; cells of one level.
+_CELLS, _LEVEL = 9760, 7
+
+
+def _build(
+    card: Card, state: Mapping[str, Tensor], path: Path, _options: DecodeSpec
+) -> tuple[Geolocator, Card]:
+    spec = classifier_spec(card, path)
+    if CELLS_KEY not in state:
+        raise InputError(f"{path}: the weights hold no cells")
+    try:
+        atlas = atlas_of(state[CELLS_KEY])
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+    if atlas.classes != card.classes:
+        raise InputError(
+            f"{path}: the card names {len(card.classes)} cells, which are not the "
+            f"{len(atlas.fine)} of the weights"
+        )
+    return build_geolocator(spec, atlas, card.flavour), card
+
+
+def _decode(
+    model: Geolocator, card: Card, raw: Tensor, _frame: Tensor | None
+) -> dict[str, Tensor]:
+    return {"probabilities": (model.combine(raw) / temperature_of(card)).softmax(dim=1)}
+
+
+def _cost(card: Card, facts: Facts, path: Path) -> Cost:
+    return classifier_cost(spec_of(card, ClassifierSpec, path), len(cells_of(facts, path)))
+
+
+def _example(alpha: float, size: int) -> tuple[Geolocator, Card]:
+    """As many cells as PlaNet on MobileNet has, in a row along the curve."""
+    spec = ClassifierSpec(alpha=alpha, size=size)
+    cells = s2.parents(s2.cell_ids(np.zeros(1), np.zeros(1)), 0)
+    for _ in range(_LEVEL):
+        cells = s2.children(cells).ravel()
+    cells = cells[:_CELLS]
+    atlas = Atlas((Partition(cells, np.ones(len(cells), np.int64), *s2.centres(cells)),))
+    flavour = default_flavour(spec.backbone).sized(size)
+    return build_geolocator(spec, atlas), Card(TASK, spec.to_json(), flavour, atlas.classes)
+
+
+NETWORK = Network(
+    build=_build,
+    view=CENTRE,
+    run=run_raw,
+    decode=_decode,
+    facts=lambda model: {"cells": cells_text(model.cells.cpu().numpy())},
+    cost=_cost,
+    example=_example,
+)

@@ -1,0 +1,61 @@
+"""How a photo becomes a network's square: the same outside of a graph and inside one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+
+from datasets.images import Image
+from datasets.squares import centre_square, fit_square
+from tasks.export.resize import Antialias, CentreSquare, WarpedSquare
+from tasks.weights.card import Card
+
+
+@dataclass(frozen=True)
+class View:
+    """One of the two ways.
+
+    Attributes:
+        square: From a card to what makes a photo (H, W, 3) the square (S, S, 3), uint8.
+        layer: From a card, and the way to write an antialiased resize, to the same as a layer:
+            photos (N, H, W, 3) uint8 to squares (N, 3, S, S).
+        short_side: From a card to the short side in pixels of photos that are only cut, not
+            resized; None where that does not make the two ways exactly equal.
+    """
+
+    square: Callable[[Card], Callable[[Image], Image]]
+    layer: Callable[[Card, Antialias], nn.Module]
+    short_side: Callable[[Card], int | None]
+
+
+def _centre_square(card: Card) -> Callable[[Image], Image]:
+    seen = card.flavour.input
+    return partial(centre_square, size=seen.size, crop=seen.crop, interpolation=seen.interpolation)
+
+
+def _centre_layer(card: Card, antialias: Antialias) -> nn.Module:
+    seen = card.flavour.input
+    return CentreSquare(seen.size, seen.crop, seen.interpolation, antialias)
+
+
+def _centre_short_side(card: Card) -> int:
+    return round(card.flavour.input.size / card.flavour.input.crop)
+
+
+def _whole_square(card: Card) -> Callable[[Image], Image]:
+    keep_aspect = bool(card.model["keep_aspect"])
+    return partial(fit_square, size=card.flavour.input.size, keep_aspect=keep_aspect)
+
+
+def _whole_layer(card: Card, _antialias: Antialias) -> nn.Module:
+    return WarpedSquare(card.flavour.input.size, bool(card.model["keep_aspect"]))
+
+
+CENTRE = View(_centre_square, _centre_layer, _centre_short_side)
+"""The antialiased centre of the photo, as classifiers are scored."""
+
+WHOLE = View(_whole_square, _whole_layer, lambda _: None)
+"""The whole photo, warped or filled up as the card's ``keep_aspect`` says."""

@@ -1,0 +1,124 @@
+"""A model measured on labelled data, whatever the application."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from configs.tools import Evaluate
+from datasets.errors import InputError
+from tasks.fitting.history import METRICS_NAME, read_metrics
+from tasks.fitting.stopwatch import Stopwatch
+from tasks.predictor import Model, answered, open_model
+from tasks.reporting.skeleton import PAGE_NAME, RunFacts, write_report
+from tools import cli
+from tools.flows.choose_head import choose_head
+from tools.flows.exported import loader_for
+from tools.flows.recipe import Exam, Notes, Recipe, recipe_for
+from tools.flows.report_facts import facts, time_text
+from tools.flows.run_folder import evaluation_folder
+
+
+def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
+    """Score a model, and leave predictions and report in a folder.
+
+    Args:
+        args: Flags.
+        recipes: Of all applications.
+
+    Returns:
+        The result for programs and for people.
+
+    Raises:
+        InputError: If data, weights or flags do not fit.
+    """
+    args, _ = choose_head(args)
+    device = cli.prepare(args.common)
+    model = open_to_answer(args)
+    recipe = recipe_for(model.application, recipes, args.weights)
+    path = recipe.built_in.or_given(args.data, args.common.seed)
+    exam = recipe.exam(args, path, model)
+    folder = evaluation_folder(args.common, args.weights, path)
+    _, told, text = score_and_report(
+        model,
+        exam,
+        folder=folder,
+        device=device if model.export is None else "cpu",
+        title=f"{args.weights.name} on {path.name}{exam.title}",
+        notes=exam.notes,
+    )
+    warning = f"warning: {exam.warning}\n" if exam.warning else ""
+    return told, warning + text
+
+
+def open_to_answer(args: Any) -> Model:
+    """The model of an evaluation or prediction, once its flags are found to mean something.
+
+    Args:
+        args: Flags: ``weights``, ``head``, ``common``, ``options`` and ``refuse_unless``.
+
+    Raises:
+        InputError: If it cannot be used, or a flag does nothing for it.
+    """
+    threads = args.common.threads or None
+    model = open_model(args.weights, args.options, threads=threads, head=args.head)
+    args.refuse_unless(model.application.flags, model.application.name)
+    if model.export is not None and args.common.device not in ("auto", "cpu"):
+        raise InputError(f"--device {args.common.device}: exports are run on the CPU")
+    return model
+
+
+def score_and_report(
+    model: Model,
+    exam: Exam,
+    *,
+    folder: Path,
+    device: str,
+    title: str,
+    notes: Notes,
+    watch: Stopwatch | None = None,
+    report: bool = True,
+) -> tuple[Any, dict[str, Any], str]:
+    """Run a model over a part, score it, and leave predictions and report in a folder.
+
+    Args:
+        model: Model to score.
+        exam: Part to score it on.
+        folder: Where files go.
+        device: Where to compute.
+        title: Title of the report.
+        notes: More rows for the report.
+        watch: Stopwatch of the run; None after a mere evaluation.
+        report: Draw the report's page too.
+
+    Returns:
+        The score, what ``report.json`` holds, and the same for people.
+    """
+    evaluator: Any = exam.evaluator.fresh()
+    started = time.perf_counter()
+    size = exam.loader.batch_size
+    loader = loader_for(model, exam.data, exam.loader, size, exam.image_ids)
+    for image_ids, outputs in answered(model, loader, device, "evaluating"):
+        evaluator.update(image_ids, outputs)
+    exam.loader.close()
+    seconds = time.perf_counter() - started
+    score = evaluator.compute()
+    folder.mkdir(parents=True, exist_ok=True)
+    exam.write(folder, evaluator, score)
+    card = model.card
+    cost = model.application.network().cost(card, model.facts, model.path)
+    own = [*exam.facts(model), ("time", time_text(seconds, len(exam.data), device)), *notes]
+    run = RunFacts(
+        title=title,
+        command=cli.shown_command(),
+        cost=cost,
+        facts=facts(card, cost, own),
+        history=read_metrics(folder / METRICS_NAME),
+        watch=watch,
+    )
+    shown = exam.report(model, evaluator, score, device)
+    told = write_report(folder, run, shown, page=report)
+    text = exam.text(score, str(cost))
+    return score, told, f"{text}\n\nreport: {folder / PAGE_NAME}" if report else text

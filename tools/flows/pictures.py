@@ -1,0 +1,101 @@
+"""Photos and videos found, read ahead, and where what is drawn of them goes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from datasets.errors import InputError
+from datasets.images import SUFFIXES, Image, find_images, read_image
+
+VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
+_DRAWN_AS = frozenset({".jpg", ".jpeg", ".png"})
+_JPEG_SUFFIX, _VIDEO_SUFFIX = ".jpg", ".mp4"
+Item = TypeVar("Item")
+Done = TypeVar("Done")
+
+
+def find_media(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Photos and videos named, folders searched through.
+
+    Raises:
+        InputError: If a path is missing, or there is nothing to look at.
+    """
+    photos: list[Path] = []
+    videos: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            photos += find_images(path)
+            videos += sorted(f for f in path.rglob("*") if f.suffix.lower() in VIDEOS)
+        elif not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+        elif path.suffix.lower() in VIDEOS:
+            videos.append(path)
+        else:
+            photos.append(path)
+    if not paths:
+        raise InputError("no PATH given: name photos, folders or videos")
+    if not photos and not videos:
+        known = ", ".join(sorted(SUFFIXES))
+        raise InputError(f"{', '.join(map(str, paths))}: no pictures there (looked for {known})")
+    return photos, videos
+
+
+def read_or_reason(path: Path) -> Image | str:
+    """A photo (H, W, 3) RGB as a person sees it, or why it cannot be read."""
+    try:
+        return read_image(path, upright=True)
+    except ValueError as error:
+        return str(error)
+
+
+def ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Done], items: Iterable[Item], depth: int
+) -> Iterator[Done]:
+    """Results in order, at most ``depth`` of them computed ahead of the reader."""
+    waiting: deque[Future[Done]] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) >= depth:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of ``size`` items; the last may be shorter."""
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def output_files(inputs: Iterable[Path], folder: Path) -> dict[Path, Path]:
+    """Where each drawn picture or video goes; a number parts those of the same name.
+
+    Raises:
+        InputError: If an original would be overwritten.
+    """
+    taken: set[str] = set()
+    files: dict[Path, Path] = {}
+    for path in inputs:
+        video, keep = path.suffix.lower() in VIDEOS, path.suffix.lower() in _DRAWN_AS
+        suffix = _VIDEO_SUFFIX if video else (path.suffix if keep else _JPEG_SUFFIX)
+        name, number = f"{path.stem}{suffix}", 1
+        while name in taken:
+            number += 1
+            name = f"{path.stem}_{number}{suffix}"
+        taken.add(name)
+        files[path] = folder / name
+    originals = {path.resolve() for path in files}
+    for file in files.values():
+        if file.resolve() in originals:
+            raise InputError(f"--out {folder}: would overwrite {file}; choose another folder")
+    return files

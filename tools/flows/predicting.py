@@ -1,0 +1,117 @@
+"""Photos, folders and videos in; drawn pictures and predictions.json out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from configs.tools import Predict
+from datasets.errors import InputError
+from datasets.images import Image, save_image
+from tasks.predictor import Predictor
+from tools import cli
+from tools.flows.choose_head import choose_head
+from tools.flows.evaluating import open_to_answer
+from tools.flows.pictures import ahead, batches, find_media, output_files, read_or_reason
+from tools.flows.recipe import Collector, Recipe, recipe_for
+from tools.flows.videos import predict_video
+
+
+def predict(args: Predict, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
+    """Answer for photos, draw the answers and write ``predictions.json``.
+
+    Args:
+        args: Flags.
+        recipes: Of all applications.
+
+    Returns:
+        The result for programs and for people.
+
+    Raises:
+        InputError: If weights, flags or files do not fit.
+    """
+    args, _ = choose_head(args)
+    device = cli.prepare(args.common)
+    model = open_to_answer(args)
+    application = model.application
+    recipe = recipe_for(application, recipes, args.weights)
+    photos, videos = find_media(args.paths)
+    if videos and not recipe.collector.videos:
+        raise InputError(f"{videos[0]}: videos are for detectors; name photos or folders")
+    if application.use_note and not application.compares:
+        cli.say(application.use_note)
+    folder = args.common.out or Path("predictions")
+    files = output_files([*photos, *videos], folder) if args.draw else {}
+    collector = recipe.collector(args, model, device)
+    predictor = model.predictor(device)
+    folder.mkdir(parents=True, exist_ok=True)
+    failures = answer_photos(args, photos, predictor, collector, files)
+    for video in videos:
+        failures += predict_video(args, video, predictor, collector, files)
+    for failure in failures:
+        cli.say(f"warning: {failure}")
+    if len(failures) == len(photos) + len(videos):
+        raise InputError("none of the files could be read")
+    found, text = collector.finish(folder, files)
+    cli.write_json(folder / "predictions.json", found)
+    return {"folder": str(folder), "unreadable": failures, **found}, text
+
+
+def answer_photos(
+    args: Predict,
+    photos: list[Path],
+    predictor: Predictor,
+    collector: Collector,
+    files: dict[Path, Path],
+) -> list[str]:
+    """Answer for photos; reading and writing run in threads beside the network.
+
+    Args:
+        args: How many photos per pass.
+        photos: To be read.
+        predictor: That answers.
+        collector: Takes the answers up.
+        files: Where the drawing of each goes; empty where nothing is drawn.
+
+    Returns:
+        A message for each photo that there is no answer to.
+    """
+    failures: list[str] = []
+    with ThreadPoolExecutor() as readers, ThreadPoolExecutor() as writers:
+        images = ahead(readers, read_or_reason, photos, 2 * args.batch_size)
+        pairs = tqdm(
+            zip(photos, images, strict=True), "looking", len(photos), unit="photo", delay=1
+        )
+        writing: deque[Future[None]] = deque()
+        for batch in batches(_readable(pairs, collector, failures), args.batch_size):
+            answers = predictor([image for _, image in batch])
+            for (path, image), answer in zip(batch, answers, strict=True):
+                collector.add(str(path), image, answer)
+                if collector.draws and files:
+                    job = writers.submit(_draw, files[path], image, answer, predictor)
+                    writing.append(job)
+            while len(writing) > args.batch_size:
+                writing.popleft().result()
+        for job in writing:
+            job.result()
+    return failures
+
+
+def _readable(
+    pairs: Any, collector: Collector, failures: list[str]
+) -> Iterator[tuple[Path, Image]]:
+    for path, read in pairs:
+        image = read if isinstance(read, str) else collector.prepare(path, read)
+        if isinstance(image, str):
+            failures.append(image)
+        else:
+            yield path, image
+
+
+def _draw(path: Path, image: Image, answer: Any, predictor: Predictor) -> None:
+    save_image(path, predictor.answers.draw(image, answer))

@@ -1,0 +1,278 @@
+"""What an application adds to the flows: the record of its recipe, and what it opens.
+
+The flows of training, evaluation and prediction ask a :class:`Recipe`; they know no application.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from torch import nn
+
+from configs.tools import Evaluate, Predict
+from datasets.errors import InputError
+from datasets.images import Image
+from datasets.loader import Resumable
+from tasks.application import Application, Evaluator, Metric, PhotoApplication
+from tasks.distillation.teaching import Teaching
+from tasks.fitting.network_task import NetworkTask
+from tasks.fitting.stopwatch import Stopwatch
+from tasks.predictor import Model
+from tasks.reporting.skeleton import Report
+from tasks.weights.card import Card
+from tools import cli
+
+Config = TypeVar("Config")
+Notes = list[tuple[str, str]]
+BUILT_IN = Path("data")
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """Data that the suite draws itself.
+
+    Attributes:
+        name: What it is, and the beginning of its folder's name: ``shapes``.
+        about: The same in a sentence: ``built-in shapes``.
+        draw: Draws it in a folder from a seed, unless it is there already.
+        stamp: File that is there when it is whole.
+    """
+
+    name: str
+    about: str
+    draw: Callable[..., Path]
+    stamp: str
+
+    def or_given(self, path: Path | None, seed: int) -> Path:
+        """The user's data; or this, drawn by the first process of each machine."""
+        if path is not None:
+            return path
+        folder = BUILT_IN / f"{self.name}-{seed}"
+        cli.say(f"no --data given: using {self.about} ({folder})")
+        if int(os.environ.get("LOCAL_RANK", 0)):
+            while not (folder / self.stamp).exists():
+                time.sleep(0.5)
+            return folder
+        return self.draw(folder, seed=seed)
+
+
+class Exam(ABC):
+    """A labelled part, ready to be scored.
+
+    Attributes:
+        data: What photos are read from; it has ``image(index)`` and a length.
+        loader: All of it, in order, as the network sees it.
+        evaluator: Knows what is right.
+        image_ids: What the evaluator calls the photos, by index; None where it is the index.
+        notes: More rows for the report.
+        warning: What a reader of the figures must know first, if anything.
+        title: What was measured, behind the name of the data: ``, val``.
+    """
+
+    data: Any
+    loader: Any
+    evaluator: Evaluator
+    image_ids: Sequence[int] | None = None
+    notes: Notes
+    warning: str = ""
+    title: str = ""
+
+    @abstractmethod
+    def facts(self, model: Model) -> Notes:
+        """Rows of the report that say what was measured on what."""
+
+    @abstractmethod
+    def write(self, folder: Path, evaluator: Any, score: Any) -> None:
+        """Write what was answered to every photo."""
+
+    @abstractmethod
+    def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
+        """What the report shows of a score."""
+
+    @abstractmethod
+    def text(self, score: Any, cost: str) -> str:
+        """The score for people."""
+
+
+class OpenedRun(ABC, Generic[Config]):
+    """The examined data of a training, and all that is made from them.
+
+    Args:
+        config: Of the run.
+        path: Of its data.
+
+    Attributes:
+        training_only: Beginnings of the names of tensors that stay out of the weights file.
+        subject: What it is trained on, in a few words.
+    """
+
+    training_only: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: Config, path: Path) -> None:
+        self.config, self.path = config, path
+
+    @property
+    @abstractmethod
+    def subject(self) -> str:
+        """What it is trained on, in a few words."""
+
+    @property
+    def title(self) -> str:
+        """Title of the report."""
+        config: Any = self.config
+        return f"{config.model.backbone} on {self.path.name}"
+
+    def options(self) -> tuple[object, ...]:
+        """How answers are asked for in evaluations of the run."""
+        return ()
+
+    def teaching(self, device: str) -> Teaching | None:
+        """What is learnt from besides labels, if anything."""
+        return None
+
+    def prepare(self, folder: Path, device: str, watch: Stopwatch) -> Notes:
+        """Do what comes before the training proper; rows for the report."""
+        return []
+
+    def resumes(self, folder: Path) -> bool:
+        """Whether the training goes on from the folder's checkpoint."""
+        config: Any = self.config
+        return config.resume is not None
+
+    @abstractmethod
+    def build(self, teaching: Teaching | None) -> tuple[nn.Module, Card]:
+        """The network to train, and the card of what it will be."""
+
+    @abstractmethod
+    def training_loader(self, workers: int) -> Resumable[Any]:
+        """This process's share of the training batches."""
+
+    @abstractmethod
+    def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> Exam:
+        """A part to score a model on.
+
+        Args:
+            model: To be scored.
+            workers: Loader processes.
+            tested: The part to report on, rather than the one to choose weights by.
+            alone: This process scores all of it, rather than its share.
+        """
+
+    def targets(self, model: nn.Module) -> Callable[[Any], Any]:
+        """From a batch on the device to what the network learns from it."""
+        return lambda batch: batch["targets"]
+
+    def monitor(self, exam: Exam) -> str | None:
+        """Metric by which weights are chosen; None keeps those of the last evaluation."""
+        return self.metric.name
+
+    metric: ClassVar[Metric]
+
+    def task(self, model: Model, exam: Exam, teaching: Teaching | None) -> NetworkTask:
+        """What Lightning trains."""
+        config: Any = self.config
+        return NetworkTask(
+            model,
+            config.fit,
+            config.common.seed,
+            exam.evaluator,
+            monitor=self.monitor(exam),
+            targets=self.targets(model.network),  # type: ignore[arg-type]
+            teaching=teaching,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write what belongs into the run folder besides the configuration."""
+
+    def after_fit(self, model: Model, folder: Path, device: str, workers: int) -> Notes:
+        """Do what follows the training, with the weights that it kept; rows for the report."""
+        return []
+
+    def after_report(self, model: Model, folder: Path, score: Any) -> None:
+        """Keep what the last evaluation has told."""
+
+
+class Collector(ABC):
+    """Gathers the answers to photos, and says at the end what was found.
+
+    Args:
+        args: Flags of the prediction.
+        model: That answers.
+        device: It computes on.
+
+    Attributes:
+        draws: Each answer can be drawn as soon as it is known.
+        videos: Frames of videos are answered for too.
+    """
+
+    draws: ClassVar[bool] = True
+    videos: ClassVar[bool] = False
+
+    def __init__(self, args: Predict, model: Model, device: str) -> None:
+        self.args, self.model, self.device = args, model, device
+
+    def prepare(self, path: Path, image: Image) -> Image | str:
+        """What of a photo is looked at; or why it cannot be."""
+        return image
+
+    @abstractmethod
+    def add(self, name: str, image: Image, answer: Any) -> None:
+        """Take up the answer to a photo or frame."""
+
+    @abstractmethod
+    def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
+        """What predictions.json holds, and the same for people.
+
+        Args:
+            folder: Where results go.
+            files: Where the drawing of each photo goes; empty where nothing is drawn.
+        """
+
+
+@dataclass(frozen=True)
+class Recipe(Generic[Config]):
+    """What an application adds to the flows.
+
+    Attributes:
+        name: Of the recipe; that of its application, where it has one only.
+        application: What it is for.
+        built_in: What it trains on where no data are named.
+        open: Opens and examines the data of a training.
+        exam: Opens labelled data to measure a model on: from flags, path and model.
+        collector: Gathers the answers of a prediction.
+        measures: What the runs of a grid are compared by: the first that all of them have.
+    """
+
+    name: str
+    application: PhotoApplication[Any]
+    built_in: BuiltIn
+    open: Callable[[Config, Path], OpenedRun[Config]]
+    exam: Callable[[Evaluate, Path, Model], Exam]
+    collector: type[Collector]
+    measures: Sequence[Metric]
+
+
+def recipe_for(
+    application: Application, recipes: Sequence[Recipe[Any]], path: Path
+) -> Recipe[Any]:
+    """The recipe of an application: of several the first.
+
+    Args:
+        application: Of some weights.
+        recipes: All recipes.
+        path: Of the weights, for the message.
+
+    Raises:
+        InputError: If there is none.
+    """
+    for recipe in recipes:
+        if recipe.application.name == application.name:
+            return recipe
+    known = ", ".join(recipe.name for recipe in recipes)
+    raise InputError(f"{path}: there is no recipe for {application.name}; there are {known}")

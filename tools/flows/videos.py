@@ -1,0 +1,79 @@
+"""Every frame of a video answered for, and drawn into a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from configs.tools import Predict
+from datasets.images import Image
+from tasks.predictor import Predictor
+from tools.flows.pictures import batches
+from tools.flows.recipe import Collector
+
+_USUAL_RATE = 25.0
+
+
+def predict_video(
+    args: Predict,
+    video: Path,
+    predictor: Predictor,
+    collector: Collector,
+    files: dict[Path, Path],
+) -> list[str]:
+    """Answer for every frame; write a video with the answers drawn.
+
+    Args:
+        args: How many frames per pass.
+        video: To be read.
+        predictor: That answers.
+        collector: Takes the answers up.
+        files: Where the drawing goes; empty where nothing is drawn.
+
+    Returns:
+        Messages, where the video cannot be read.
+
+    Raises:
+        OSError: If the result cannot be written.
+    """
+    capture = cv2.VideoCapture(str(video))
+    if not capture.isOpened():
+        return [f"{video}: not a video that can be read"]
+    rate = capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
+    total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    writer: cv2.VideoWriter | None = None
+    number = 0
+    with tqdm(desc=video.name, total=total or None, unit="frame", delay=1) as bar:
+        for batch in batches(_frames(capture), args.batch_size):
+            for image, answer in zip(batch, predictor(batch), strict=True):
+                collector.add(f"{video}#{number}", image, answer)
+                number += 1
+                if files:
+                    if writer is None:
+                        writer = _open_writer(files[video], rate, image)
+                    writer.write(predictor.answers.draw(image, answer)[..., ::-1])
+            bar.update(len(batch))
+    capture.release()
+    if writer is not None:
+        writer.release()
+    return [] if number else [f"{video}: holds no frame that can be decoded"]
+
+
+def _frames(capture: cv2.VideoCapture) -> Iterator[Image]:
+    while True:
+        there, frame = capture.read()
+        if not there:
+            return
+        yield np.ascontiguousarray(frame[..., ::-1])
+
+
+def _open_writer(path: Path, rate: float, image: Image) -> cv2.VideoWriter:
+    code = cv2.VideoWriter.fourcc(*"mp4v")
+    writer = cv2.VideoWriter(str(path), code, rate, (image.shape[1], image.shape[0]))
+    if not writer.isOpened():
+        raise OSError(f"{path}: the video cannot be written")
+    return writer

@@ -1,0 +1,10 @@
+"""All recipes. To add one, write its folder and name it here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tools.classification.recipe import CLASSIFICATION_RECIPE
+from tools.flows.recipe import Recipe
+
+RECIPES: tuple[Recipe[Any], ...] = (CLASSIFICATION_RECIPE,)
