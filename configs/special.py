@@ -29,15 +29,13 @@ class SpecialFlags:
         """Refuse flags that would do nothing for a task.
 
         Args:
-            takes: Names of the special fields that it takes.
+            takes: Names of the special fields that it takes, here or in other tools.
             task: What people know it by.
 
         Raises:
             InputError: Naming the first that was given.
         """
         special = self.special()
-        unknown = set(takes) - set(special)
-        assert not unknown, f"{type(self).__name__} has no special flag {sorted(unknown)}"
         for one in fields(self):
             if one.name in special and one.name not in takes:
                 _refuse_given(one.name, getattr(self, one.name), _unset(one), self.reason(task))

@@ -113,8 +113,8 @@ class LabelEvaluator:
             :func:`columns_in` gives them. None if both have the same classes.
 
     Attributes:
-        rows: Log probabilities (C,) float32 by image id, in the data's columns; minus infinity where the
-            model lacks the class.
+        rows: Log probabilities (C,) float32 by image id, in the data's columns; minus infinity
+            where the model lacks the class.
         known: (C,) whether the model has the class.
     """
 

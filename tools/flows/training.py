@@ -51,9 +51,7 @@ def train(
     fit_run(
         recipe, run, network, card, folder=folder, device=device, watch=watch, teaching=teaching
     )
-    return report_run(
-        recipe, run, folder=folder, device=device, watch=watch, notes=notes, report=report
-    )
+    return report_run(run, folder=folder, device=device, watch=watch, notes=notes, report=report)
 
 
 def fit_run(
@@ -91,7 +89,6 @@ def fit_run(
 
 
 def report_run(
-    recipe: Recipe[Any],
     run: OpenedRun[Any],
     *,
     folder: Path,
@@ -103,7 +100,6 @@ def report_run(
     """Evaluate the weights that a run kept and write its report.
 
     Args:
-        recipe: Of the application.
         run: What was trained.
         folder: Of the run.
         device: To compute on.
