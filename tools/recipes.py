@@ -6,5 +6,6 @@ from typing import Any
 
 from tools.classification.recipe import CLASSIFICATION_RECIPE
 from tools.flows.recipe import Recipe
+from tools.geolocation.recipe import GEOLOCATION_RECIPE
 
-RECIPES: tuple[Recipe[Any], ...] = (CLASSIFICATION_RECIPE,)
+RECIPES: tuple[Recipe[Any], ...] = (CLASSIFICATION_RECIPE, GEOLOCATION_RECIPE)

@@ -11,9 +11,10 @@ from tools.flows.flags import read_flags
 def main() -> None:
     """Train, evaluate what was saved, report."""
     config = read_flags(GEO_PRESETS)
-    from tools.geolocation.recipe import train_geolocator
+    from tools.flows.grid import train_or_grid
+    from tools.geolocation.recipe import GEOLOCATION_RECIPE
 
-    cli.result(config.common, *train_geolocator(config))
+    cli.result(config.common, *train_or_grid(GEOLOCATION_RECIPE, config))
 
 
 if __name__ == "__main__":

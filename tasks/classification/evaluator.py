@@ -6,10 +6,9 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
-import torch.distributed
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]
 
@@ -22,6 +21,7 @@ from tasks.classification.calibration import (
     reliability,
     temperature,
 )
+from tasks.fitting.gathering import gather_rows
 from tasks.probabilities import log_of
 from tasks.reporting.tables import columns_text, metrics_text
 from tasks.runtime.session import Answer as Outputs
@@ -166,12 +166,7 @@ class LabelEvaluator:
 
     def gather(self) -> None:
         """Bring the answers of all processes together on each."""
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            parts: list[Any] = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(parts, self._stacked())
-            self.rows = {}
-            for ids, logits in parts:
-                self.rows.update(zip(ids.tolist(), logits, strict=True))
+        self.rows = gather_rows(self.rows)
 
     def _stacked(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Image ids (M,), rising, and their logits (M, C)."""

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any, TypedDict, get_args
 
 import numpy as np
-import torch.distributed
 from numpy.typing import NDArray
-from torch import Tensor
 
 from datasets.errors import InputError
 from tasks.classification.calibration import temperature as fit_temperature
 from tasks.classification.evaluator import PREDICTIONS_NAME, interval
+from tasks.fitting.gathering import gather_rows
 from tasks.geolocation.decode import decode, positions
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import DecodeSpec, Decoding
 from tasks.geolocation.sphere import EARTH_KM, Floats, distance_km, unit_vectors
+from tasks.probabilities import log_of
 from tasks.reporting.tables import metrics_text
+from tasks.runtime.session import Answer as Outputs
 from tasks.weights.atomic_write import write_text
 
 # Street, city, region, country, continent (Hays and Efros, Im2GPS; the paper's table 11).
@@ -85,7 +86,7 @@ class GeoEvaluator:
         lng: (N,) the same.
         partition: Cells of the model.
         spec: How it answers.
-        temperature: That its logits are divided by.
+        temperature: What the model's logits were divided by.
 
     Attributes:
         rows: An answer for each image id.
@@ -111,24 +112,27 @@ class GeoEvaluator:
         used = self.temperature if temperature is None else temperature
         return GeoEvaluator(self.lat, self.lng, self.partition, self.spec, used)
 
-    def update(self, image_ids: Sequence[int], logits: Tensor) -> None:
+    def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
         """Add the answers to some photos; a photo that came before is passed over.
 
         Args:
             image_ids: Of the B photos: their index in the data set.
-            logits: (B, C) of the partition's cells.
+            outputs: Of each, with ``probabilities`` (C,) of the partition's cells.
 
         Raises:
-            InputError: If a logit is not a finite number.
+            InputError: If a probability is not a number.
         """
-        given = logits.detach().float().cpu().numpy()
-        assert given.shape == (len(image_ids), len(self.partition)), given.shape
-        bad = np.flatnonzero(~np.isfinite(given).all(axis=1))
+        if not outputs:
+            return
+        shares = np.stack([one["probabilities"] for one in outputs])
+        assert shares.shape == (len(image_ids), len(self.partition)), shares.shape
+        bad = np.flatnonzero(~np.isfinite(shares).all(axis=1))
         if len(bad):
             raise InputError(
-                f"the logits of image {image_ids[bad[0]]} are not finite numbers: the weights "
+                f"the answers to image {image_ids[bad[0]]} are not finite numbers: the weights "
                 "are damaged, or the precision is too low for them"
             )
+        given = (log_of(shares) * self.temperature).astype(np.float32)
         ids = np.asarray(image_ids, np.int64)
         for image_id, row, logit in zip(ids.tolist(), self._rows(ids, given), given, strict=True):
             self.rows.setdefault(image_id, row)
@@ -158,12 +162,7 @@ class GeoEvaluator:
 
     def gather(self) -> None:
         """Bring the answers of all processes together on each."""
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            parts: list[Any] = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(parts, (self.rows, self.kept))
-            for rows, kept in parts:
-                self.rows.update(rows)
-                self.kept.update(kept)
+        self.rows, self.kept = gather_rows(self.rows), gather_rows(self.kept)
 
     def compute(self) -> Score:
         """Measure what was collected.

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from backbone.bodies import default_flavour
 from backbone.flavour import Flavour, refuse_other_flavour
-from datasets.errors import InputError
 from tasks.classification.load import refuse_other_body
 from tasks.classification.spec import ClassifierSpec
-from tasks.geolocation.atlas import Atlas, atlas_of
+from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.model import Geolocator
-from tasks.geolocation.spec import TASK, GeoLossSpec
+from tasks.geolocation.spec import GeoLossSpec
 from tasks.weights.card import Card
-from tasks.weights.file import BODY_PREFIX, load_into, spec_of
+from tasks.weights.file import BODY_PREFIX, load_into
 from tasks.weights.head_files import load_weights
 
 # Of the state dict: the cells, and the figure of the card by which logits are divided.
@@ -41,37 +40,6 @@ def build_geolocator(
     flavour = flavour or default_flavour(spec.backbone)
     flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
     return Geolocator(spec, atlas, flavour, loss)
-
-
-def load_geolocator(path: Path) -> tuple[Geolocator, Atlas, Card]:
-    """A geolocator with the weights of a run folder or weights file, in evaluation mode.
-
-    Raises:
-        InputError: If the file is missing, damaged, of another task, or does not fit itself.
-    """
-    state, card = load_weights(path)
-    if card.task != TASK:
-        raise InputError(f"{path}: these weights are for {card.task}, not for {TASK}")
-    spec = spec_of(card, ClassifierSpec, path)
-    if card.flavour.input.size != spec.size:
-        raise InputError(
-            f"{path}: the card says size {spec.size} in the model, but "
-            f"{card.flavour.input.size} in the flavour"
-        )
-    if CELLS_KEY not in state:
-        raise InputError(f"{path}: the weights hold no cells")
-    try:
-        atlas = atlas_of(state[CELLS_KEY])
-    except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
-    if atlas.classes != card.classes:
-        raise InputError(
-            f"{path}: the card names {len(card.classes)} cells, which are not the "
-            f"{len(atlas.fine)} of the weights"
-        )
-    model = build_geolocator(spec, atlas, card.flavour)
-    load_into(model, state, str(path))
-    return model.eval(), atlas, card
 
 
 def start_geolocator(model: Geolocator, path: Path) -> tuple[Card, bool]:

@@ -10,9 +10,10 @@ from backbone.layers import fold_batchnorm
 from datasets.errors import InputError
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teacher import Teacher
-from tasks.geolocation.atlas import Atlas
-from tasks.geolocation.load import load_geolocator
+from tasks.geolocation.application import GEOLOCATION
+from tasks.geolocation.atlas import Atlas, atlas_of
 from tasks.geolocation.partition import Partition
+from tasks.predictor import open_network
 
 
 def open_geo_teacher(spec: DistillSpec, atlas: Atlas) -> Teacher:
@@ -35,7 +36,8 @@ def open_geo_teacher(spec: DistillSpec, atlas: Atlas) -> Teacher:
             f"--teacher {name}: no such run folder or weights file; places are learnt from "
             "geolocators of this suite alone: others do not know the cells"
         )
-    model, known, _ = load_geolocator(Path(name))
+    model, _ = open_network(Path(name), GEOLOCATION)
+    known = atlas_of(model.cells)
     columns = [k for part in atlas.partitions for k in _columns(name, part, known)]
     return Teacher(
         name, fold_batchnorm(model), size=model.spec.size, columns=torch.tensor(columns)

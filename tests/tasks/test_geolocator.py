@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.path import Path as Outline
+from tasks.geolocation.task import Truth
 from torch.nn import functional
 
 from datasets.types import ClassMap
@@ -33,7 +34,6 @@ from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import Partition, split_adaptively
 from tasks.geolocation.spec import DecodeSpec, GeoLossSpec, PartitionSpec
 from tasks.geolocation.sphere import Floats, distance_km, unit_vectors
-from tasks.geolocation.task import Truth
 from tasks.geolocation.teachers import open_geo_teacher
 from tasks.geolocation.world import rings
 from tasks.weights.card import Card

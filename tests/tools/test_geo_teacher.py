@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tasks.geolocation.task import GeolocationTask
 
 from configs.common import Common
 from configs.geolocation import DEMO_GEO, TrainGeo
@@ -19,7 +20,6 @@ from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import TASK, build_geolocator
 from tasks.geolocation.partition import split_adaptively
 from tasks.geolocation.spec import PartitionSpec
-from tasks.geolocation.task import GeolocationTask
 from tasks.geolocation.teachers import open_geo_teacher
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tasks.geolocation.task import GeolocationTask
 
 from configs.common import Common
 from configs.geolocation import DEMO_GEO, TrainGeo
@@ -21,7 +22,6 @@ from datasets.builtin.places import draw_places
 from datasets.positions.opening import open_places
 from tasks.geolocation.partition import CELLS_HEADER, read_cells
 from tasks.geolocation.spec import PartitionSpec
-from tasks.geolocation.task import GeolocationTask
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.head_files import load_weights

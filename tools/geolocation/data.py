@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from configs.geolocation import TrainGeo
 from configs.training import PhotoTraining
-from datasets.builtin.places import draw_places
 from datasets.errors import InputError
 from datasets.labels.augmentation import LabelTransform
 from datasets.labels.structure import LabelledData
@@ -36,7 +35,6 @@ from tools import cli
 from tools.classification import data as photos
 from tools.classification.data import Loader
 
-PLACES = Path("data")
 # Photos that look alike and lie this near are taken for copies.
 COPY_KM = 1.0
 # Distances within which training photos near photos to evaluate on are counted.
@@ -45,15 +43,6 @@ _TOLD_KM = (0.1, 1.0, 25.0)
 _TO_CHOOSE = 5000
 _NO_CLASSES = ClassMap((0,), ("photo",))
 Notes = list[tuple[str, str]]
-
-
-def data_or_drawn(path: Path | None, seed: int) -> Path:
-    """The user's data, or the built-in places, drawn where they are not there yet."""
-    if path is not None:
-        return path
-    places = PLACES / f"places-{seed}"
-    cli.say(f"no --data given: using built-in places ({places})")
-    return draw_places(places, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -96,20 +85,6 @@ def open_parts(config: TrainGeo, path: Path) -> Parts:
     for name, text in notes:
         cli.say(f"{name}: {text}")
     return Parts(kept, chosen, val, notes)
-
-
-def open_both(config: TrainGeo, path: Path) -> tuple[GeoData, GeoData, Notes]:
-    """As :func:`open_parts` where nothing is evaluated on but photos held out of the data.
-
-    Returns:
-        Training photos without leaks, validation photos, and facts for the report.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
-    assert config.val is None, "--val needs photos apart to choose weights on"
-    parts = open_parts(config, path)
-    return parts.train, parts.val, parts.notes
 
 
 def hold_out(data: GeoData) -> tuple[GeoData, GeoData]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tasks.geolocation.task import Truth
 
 from configs.multitask import TrainMulti
 from datasets.builtin.shapes_and_breeds import draw_breeds
@@ -20,7 +21,6 @@ from tasks.face_attributes.evaluator import AttributeEvaluator
 from tasks.fitting.engine import rank_and_world
 from tasks.geolocation.atlas import atlas_of
 from tasks.geolocation.load import CELLS_KEY, temperature_of
-from tasks.geolocation.task import Truth
 from tasks.multitask.branch import (
     Branch,
     attributes_branch,
