@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
 
 import cv2
-import matplotlib as mpl
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
-from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-_GROUND, _TRACK, _TEXT = (24, 26, 30), (58, 62, 70), (238, 238, 238)
+from tasks.reporting.pictures import GROUND, TEXT, Image, font
+
+_TRACK = (58, 62, 70)
 _BAR, _RIGHT = (66, 145, 235), (70, 180, 95)
 # Pixels of a picture whose longer side is 640; larger ones scale with it.
 _UNIT = 640
@@ -59,7 +56,7 @@ def _join(parts: Sequence[Image], axis: int) -> Image:
         shape = [*part.shape]
         shape[across] = longest
         canvas = np.empty(shape, dtype=np.uint8)
-        canvas[:] = _GROUND
+        canvas[:] = GROUND
         canvas[: part.shape[0], : part.shape[1]] = part
         filled.append(canvas)
     return np.concatenate(filled, axis=axis)
@@ -70,16 +67,16 @@ def _panel(
 ) -> Image:
     """A line of text over a bar for each class."""
     pad, row = round(12 * scale), round(42 * scale)
-    font = _font(round(_FONT * scale))
-    canvas = PIL.Image.new("RGB", (width, row * len(names) + pad), _GROUND)
+    letters = font(round(_FONT * scale))
+    canvas = PIL.Image.new("RGB", (width, row * len(names) + pad), GROUND)
     draw = PIL.ImageDraw.Draw(canvas)
     inner = width - 2 * pad
     for index, (name, probability) in enumerate(zip(names, probabilities, strict=True)):
         top = pad // 2 + index * row
         share = f"{probability:.1%}"
-        room = inner - draw.textlength(share, font) - pad
-        draw.text((pad, top), _cut(draw, name, font, room), _TEXT, font)
-        draw.text((width - pad, top), share, _TEXT, font, anchor="ra")
+        room = inner - draw.textlength(share, letters) - pad
+        draw.text((pad, top), _cut(draw, name, letters, room), TEXT, letters)
+        draw.text((width - pad, top), share, TEXT, letters, anchor="ra")
         low, high = top + round(28 * scale), top + round(35 * scale)
         draw.rectangle((pad, low, pad + inner, high), _TRACK)
         if probability * inner >= 1:
@@ -89,18 +86,11 @@ def _panel(
 
 
 def _cut(
-    draw: PIL.ImageDraw.ImageDraw, text: str, font: PIL.ImageFont.FreeTypeFont, room: float
+    draw: PIL.ImageDraw.ImageDraw, text: str, letters: PIL.ImageFont.FreeTypeFont, room: float
 ) -> str:
     """As much of the text as there is room for."""
-    if draw.textlength(text, font) <= room:
+    if draw.textlength(text, letters) <= room:
         return text
-    while text and draw.textlength(f"{text}…", font) > room:
+    while text and draw.textlength(f"{text}…", letters) > room:
         text = text[:-1]
     return f"{text}…"
-
-
-@lru_cache(maxsize=8)
-def _font(size: int) -> PIL.ImageFont.FreeTypeFont:
-    # OpenCV's letters are ASCII alone; class names are not. matplotlib carries a font.
-    file = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return PIL.ImageFont.truetype(str(file), size)

@@ -23,6 +23,7 @@ from tasks.classification.calibration import (
     reliability,
     temperature,
 )
+from tasks.reporting.tables import columns_text, metrics_text
 from tasks.weights.atomic_write import write_text
 
 PREDICTIONS_NAME = "predictions.csv"
@@ -293,13 +294,8 @@ def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
 
 def format_metrics(score: Score) -> str:
     """The figures as a table for people, and what they leave out."""
-    lines = [
-        f"  {name:11s} {score['metrics'][name]:6.3f}   {meaning}"
-        for name, meaning in MEANINGS.items()
-        if name in score["metrics"]
-    ]
-    note = unknown_note(score)
-    return "\n".join([*lines, *([f"  {note}"] if note else [])])
+    shown = {name: f"{value:6.3f}" for name, value in score["metrics"].items()}
+    return metrics_text(shown, MEANINGS, filter(None, [unknown_note(score)]))
 
 
 def unknown_note(score: Score) -> str:
@@ -322,16 +318,19 @@ def format_classes(score: Score, limit: int = 40) -> str:
         limit: How many classes to show.
     """
     rows = by_recall(score)
-    width = max((min(len(name), _NAME) for name, _ in rows[-limit:]), default=5)
-    lines = [f"  {'class':{width}s}  recall  precision  photos"]
-    if len(rows) > limit:
-        lines.insert(0, f"  the {limit} of {len(rows)} classes with the lowest recall")
-    for name, row in rows[-limit:]:
-        precision = "-" if row.precision is None else f"{row.precision:.3f}"
-        lines.append(
-            f"  {name[:width]:{width}s}  {row.recall:6.3f}  {precision:>9s}  {row.photos:6d}"
+    cells = [
+        (
+            name,
+            f"{row.recall:.3f}",
+            "-" if row.precision is None else f"{row.precision:.3f}",
+            str(row.photos),
         )
-    return "\n".join(lines)
+        for name, row in rows[-limit:]
+    ]
+    table = columns_text(("class", "recall", "precision", "photos"), cells, _NAME)
+    if len(rows) <= limit:
+        return table
+    return f"  the {limit} of {len(rows)} classes with the lowest recall\n{table}"
 
 
 def by_recall(score: Score) -> list[tuple[str, ClassScore]]:

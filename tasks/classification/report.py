@@ -4,62 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from backbone.cost import Cost
 from datasets.types import ClassMap
 from tasks.classification.calibration import NUM_BINS, Bin
 from tasks.classification.evaluator import MEANINGS, Score, by_recall, unknown_note
-from tasks.fitting.stopwatch import Stopwatch, write_summary
 from tasks.reporting.html_page import Page
-from tasks.reporting.plots import confusion_plot, history_plot, most_confused
+from tasks.reporting.pictures import Image, tile
+from tasks.reporting.plots import confusion_plot, most_confused
+from tasks.reporting.skeleton import Curves, MetricsTable, Report
+from tasks.reporting.tables import metric_rows
 
-Image = NDArray[np.uint8]
 _PICTURES = 12
 _PAIRS = 20
 _TABLE_ROWS = 100
 # Above this many classes, report.json holds the confusions of the most confused alone.
 _WHOLE_TABLE = 100
 _TILE = 256
-_GREY = 128
+_GREY = (128, 128, 128)
+_CURVES = (
+    Curves(("loss", "val_loss"), "loss over steps (smoothed)"),
+    Curves(("top1", "top5"), "validation over steps"),
+)
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report is drawn from.
+    """What a classification report shows.
 
     Attributes:
-        title: Of the page.
-        command: That made it.
-        classes: Of the data.
-        score: Of the evaluation.
-        cost: Of the network for one image.
+        classes: Classes of the data.
+        score: Result of the evaluation.
         read: Gives the photo of an image id.
         explain: Gives what the network saw of a photo, coloured where it speaks for a class
             (the data's column). None where the network cannot be asked.
         files: Name of each photo, by image id.
-        history: Rows (step, name, value) of the training; empty after a mere evaluation.
-        facts: Name and value pairs for the summary table.
-        watch: Of the run, for its minutes; None after a mere evaluation.
     """
 
-    title: str
-    command: str
     classes: ClassMap
     score: Score
-    cost: Cost
     read: Callable[[int], Image]
     explain: Callable[[Image, int], Image] | None
     files: Sequence[str]
-    history: Sequence[tuple[int, str, float]]
-    facts: Sequence[tuple[str, str]]
-    watch: Stopwatch | None = None
 
 
 @dataclass(frozen=True)
@@ -72,16 +63,45 @@ class _Case:
     probability: float
 
 
-def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
-    """Write ``report.html`` and ``report.json``; return the latter.
+def make_report(data: ReportData) -> Report:
+    """What is special to a classification run."""
+    score, metrics = data.score, data.score["metrics"]
+    wrong, doubtful = _worst(score), _doubtful(score)
+    pairs = _pairs(score["confusion"])
+    low, high = metrics["top1_low"], metrics["top1_high"]
+    headline = [(f"{metrics['top1']:.3f}", f"top-1 (95 %: {low:.3f} to {high:.3f})")]
+    if "top5" in metrics:
+        headline.append((f"{metrics['top5']:.3f}", "top-5"))
+    return Report(
+        headline=headline,
+        summary={"metrics": metrics, "images": len(score["image_ids"])},
+        details=_details(data, pairs),
+        cases={
+            "worst": [_case_json(data, case) for case in wrong],
+            "least_sure": [_case_json(data, case) for case in doubtful],
+        },
+        num_images=len(score["image_ids"]),
+        opening=partial(_write_unknown, score=score),
+        curves=_CURVES,
+        metrics=MetricsTable(metric_rows(metrics, MEANINGS)),
+        sections=partial(_write_sections, data=data, pairs=pairs, wrong=wrong, doubtful=doubtful),
+    )
 
-    Raises:
-        OSError: If a file cannot be written.
-    """
-    wrong, doubtful = _worst(data.score), _doubtful(data.score)
-    pairs = _pairs(data.score["confusion"])
-    page = Page(data.title, data.command)
-    _write_numbers(page, data)
+
+def _write_unknown(page: Page, score: Score) -> None:
+    if unknown_note(score):
+        page.section("Classes that the model lacks", unknown_note(score))
+
+
+def _write_sections(
+    page: Page,
+    data: ReportData,
+    pairs: Sequence[tuple[int, int, int]],
+    wrong: Sequence[_Case],
+    doubtful: Sequence[_Case],
+) -> None:
+    """Classes, confusions, and the images that tell most."""
+    _write_classes(page, data.score)
     _write_confusions(page, data, pairs)
     note = _picture_note(data)
     page.section("Worst mistakes", f"Wrong, and most sure of it, first. {note}")
@@ -92,41 +112,6 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
     if doubtful:
         page.section("Least sure, but right", note)
         page.pictures(_picture(data, case) for case in doubtful)
-    page.write(folder / "report.html")
-    summary = _summary(data, wrong, doubtful, pairs)
-    return write_summary(folder, summary, data.watch)
-
-
-def _write_numbers(page: Page, data: ReportData) -> None:
-    """Headline, facts, curves, metrics and the table of classes."""
-    score, metrics = data.score, data.score["metrics"]
-    low, high = metrics["top1_low"], metrics["top1_high"]
-    figures = [(f"{metrics['top1']:.3f}", f"top-1 (95 %: {low:.3f} to {high:.3f})")]
-    if "top5" in metrics:
-        figures.append((f"{metrics['top5']:.3f}", "top-5"))
-    page.headline(
-        [
-            *figures,
-            (f"{data.cost.mult_adds / 1e9:.3f} B", "mult-adds per image"),
-            (f"{data.cost.params / 1e6:.3f} M", "parameters"),
-            (str(len(score["image_ids"])), "images"),
-        ]
-    )
-    page.table(("", ""), data.facts)
-    if unknown_note(score):
-        page.section("Classes that the model lacks", unknown_note(score))
-    if data.history:
-        page.section("Training")
-        page.plots(
-            [
-                (history_plot(data.history, ("loss", "val_loss")), "loss over steps (smoothed)"),
-                (history_plot(data.history, ("top1", "top5")), "validation over steps"),
-            ]
-        )
-    page.section("Metrics")
-    rows = [(name, metrics[name], text) for name, text in MEANINGS.items() if name in metrics]
-    page.table(("", "", ""), rows)
-    _write_classes(page, score)
 
 
 def _write_classes(page: Page, score: Score) -> None:
@@ -242,9 +227,10 @@ def _picture_note(data: ReportData) -> str:
 
 def _picture(data: ReportData, case: _Case) -> tuple[Image, str]:
     photo = data.read(case.image_id)
-    picture = _tile(photo)
+    picture = tile(photo, _TILE, _GREY)
     if data.explain is not None:
-        picture = np.concatenate((picture, _tile(data.explain(photo, case.predicted))), axis=1)
+        seen = data.explain(photo, case.predicted)
+        picture = np.concatenate((picture, tile(seen, _TILE, _GREY)), axis=1)
     names = data.classes.names
     said = f"{names[case.predicted]} {case.probability:.1%}"
     if case.true != case.predicted:
@@ -252,32 +238,11 @@ def _picture(data: ReportData, case: _Case) -> tuple[Image, str]:
     return picture, f"{said} ({data.files[case.image_id]})"
 
 
-def _tile(image: Image) -> Image:
-    """The whole picture in the middle of a grey square."""
-    height, width = image.shape[:2]
-    scale = _TILE / max(height, width)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    resized = cv2.resize(image, size, interpolation=kind)
-    tile = np.full((_TILE, _TILE, 3), _GREY, dtype=np.uint8)
-    top, left = (_TILE - size[1]) // 2, (_TILE - size[0]) // 2
-    tile[top : top + size[1], left : left + size[0]] = resized
-    return tile
-
-
-def _summary(
-    data: ReportData,
-    wrong: Sequence[_Case],
-    doubtful: Sequence[_Case],
-    pairs: Sequence[tuple[int, int, int]],
-) -> dict[str, Any]:
-    """What report.json holds."""
+def _details(data: ReportData, pairs: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
+    """What report.json holds of classes and confusions."""
     score, names = data.score, data.classes.names
     keep = most_confused(score["confusion"], _WHOLE_TABLE)
     return {
-        "metrics": score["metrics"],
-        "images": len(score["image_ids"]),
-        "cost": {"mult_adds": data.cost.mult_adds, "params": data.cost.params},
         "per_class": {name: row._asdict() for name, row in score["per_class"].items()},
         "confusion": {
             "classes": [names[k] for k in keep],
@@ -288,9 +253,6 @@ def _summary(
         ],
         "reliability": [row._asdict() for row in score["reliability"]],
         "unknown_classes": list(score["unknown"]),
-        "facts": dict(data.facts),
-        "worst": [_case_json(data, case) for case in wrong],
-        "least_sure": [_case_json(data, case) for case in doubtful],
     }
 
 

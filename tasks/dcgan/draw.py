@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
-import PIL.ImageFont
 from numpy.typing import NDArray
 
+from tasks.reporting.pictures import GROUND, TEXT, Image, font, shorten
 from tasks.weights.atomic_write import replacing
 
-Picture = NDArray[np.uint8]
 ROWS, COLUMNS = 12, 10
-_GROUND, _TEXT = (24, 26, 30), (238, 238, 238)
 _LEAST_SIDE, _GAP, _MARGIN, _FONT = 64, 2, 150, 13
 _NAME = 20
 
@@ -29,7 +25,7 @@ def shown_classes(num_classes: int) -> NDArray[np.int64]:
     return np.linspace(0, num_classes - 1, count).round().astype(np.int64)
 
 
-def draw_sheet(pictures: Picture, names: Sequence[str]) -> Picture:
+def draw_sheet(pictures: Image, names: Sequence[str]) -> Image:
     """A sheet, (H, W, 3) RGB; small pictures are enlarged, pixel by pixel.
 
     Args:
@@ -40,19 +36,19 @@ def draw_sheet(pictures: Picture, names: Sequence[str]) -> Picture:
     tiles = pictures.repeat(grow, axis=2).repeat(grow, axis=3)
     step = tiles.shape[2] + _GAP
     rows, columns = tiles.shape[:2]
-    canvas = PIL.Image.new("RGB", (_MARGIN + columns * step, rows * step + _GAP), _GROUND)
+    canvas = PIL.Image.new("RGB", (_MARGIN + columns * step, rows * step + _GAP), GROUND)
     draw = PIL.ImageDraw.Draw(canvas)
     for row, name in enumerate(names):
         top = row * step + _GAP
-        shown = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
-        draw.text((_GAP * 3, top + step // 2), shown, _TEXT, _font(), anchor="lm")
+        place = _GAP * 3, top + step // 2
+        draw.text(place, shorten(name, _NAME), TEXT, font(_FONT), anchor="lm")
         for column in range(columns):
             tile = PIL.Image.fromarray(tiles[row, column])
             canvas.paste(tile, (_MARGIN + column * step, top))
     return np.array(canvas)
 
 
-def save_png(path: Path, picture: Picture) -> None:
+def save_png(path: Path, picture: Image) -> None:
     """Write (H, W, 3) RGB in one piece.
 
     Raises:
@@ -62,10 +58,3 @@ def save_png(path: Path, picture: Picture) -> None:
     PIL.Image.fromarray(picture).save(data, "PNG")
     with replacing(path) as temporary:
         temporary.write_bytes(data.getvalue())
-
-
-@lru_cache(maxsize=1)
-def _font() -> PIL.ImageFont.FreeTypeFont:
-    # Class names are not always ASCII. matplotlib carries a font.
-    file = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return PIL.ImageFont.truetype(str(file), _FONT)

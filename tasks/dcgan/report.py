@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
 
 from tasks.dcgan.scores import MEANINGS
 from tasks.dcgan.task import SAMPLES_FOLDER, WINDOW
 from tasks.reporting.html_page import Page
+from tasks.reporting.pictures import Image
 from tasks.reporting.plots import history_plot
-from tasks.weights.atomic_write import replacing, write_text
+from tasks.reporting.skeleton import Report
+from tasks.reporting.tables import columns_text
+from tasks.weights.atomic_write import replacing
 
-Picture = NDArray[np.uint8]
 GAME_NAME = "game.png"
 _SHEETS = 6
+_SHARES = ("precision", "recall", "density", "coverage")
+# Over the scores' columns, in the order of their meanings.
+_TITLES = (
+    "",
+    "pictures",
+    "frechet",
+    "   kid",
+    "+- error",
+    "precision",
+    "recall",
+    "density",
+    "cover",
+)
 
 
 @dataclass(frozen=True)
@@ -40,74 +53,74 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report is drawn from.
+    """What a report of a GAN shows.
 
     Attributes:
-        title: Of the page.
-        command: That made it.
-        minutes: That it took, over all starts.
+        folder: Folder of the run, with its sample sheets.
+        minutes: How long it took, over all starts.
         stopped: Why the training stopped before its end; empty if it did not.
         features: What the Frechet distance is called.
-        rows: Of the table of scores; the first is the generator's.
+        rows: Rows of the table of scores; the first is the generator's.
         history: Rows (step, name, value) of the training.
         neighbours: Generated pictures beside the photo that is nearest to each.
-        facts: Name and value pairs for the summary table.
     """
 
-    title: str
-    command: str
+    folder: Path
     minutes: float
     stopped: str
     features: str
     rows: Sequence[ScoreRow]
     history: Sequence[tuple[int, str, float]]
-    neighbours: Sequence[tuple[Picture, str]]
-    facts: Sequence[tuple[str, str]]
+    neighbours: Sequence[tuple[Image, str]]
 
 
-def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
-    """Write ``report.html``, ``report.json`` and ``game.png``; return the second.
-
-    Raises:
-        OSError: If a file cannot be written.
-    """
-    page = Page(data.title, data.command)
-    if data.stopped:
-        page.section("The training stopped", data.stopped)
+def make_report(data: ReportData) -> Report:
+    """What is special to a GAN's run; drawing its page writes ``game.png`` too."""
     own = data.rows[0].figures
-    page.headline(
-        [(f"{own['frechet']:.2f}", data.features)]
-        + [(f"{own[name]:.3f}", name) for name in ("precision", "recall", "density", "coverage")]
+    return Report(
+        headline=[
+            (f"{own['frechet']:.2f}", data.features),
+            *((f"{own[name]:.3f}", name) for name in _SHARES),
+        ],
+        summary={
+            "metrics": own,
+            "measure": data.features,
+            "scores": [
+                {"name": row.name, "pictures": row.pictures, **row.figures} for row in data.rows
+            ],
+            "stopped": data.stopped,
+        },
+        stopped=data.stopped,
+        page_facts=[("minutes", f"{data.minutes:.1f}")],
+        sections=partial(_write_sections, data=data),
     )
-    page.table(("", ""), [*data.facts, ("minutes", f"{data.minutes:.1f}")])
+
+
+def _write_sections(page: Page, data: ReportData) -> None:
+    """Scores, the course of the game, and the photos that are nearest."""
     _write_scores(page, data)
-    _write_game(page, folder, data)
+    _write_game(page, data)
     page.section(
         "Nearest photos",
         "Left: generated. Right: the nearest by features of the training photos that were scored. "
         "Twins are learned by heart.",
     )
     page.pictures(data.neighbours)
-    page.write(folder / "report.html")
-    summary = _summary(folder, data)
-    write_text(folder / "report.json", json.dumps(summary, indent=1))
-    return summary
 
 
 def scores_text(rows: Sequence[ScoreRow]) -> str:
     """The table of scores for the terminal."""
-    width = max(len(row.name) for row in rows)
-    lines = [
-        f"  {'':{width}}  pictures  frechet     kid  +- error  precision  recall  density  cover"
-    ]
-    for row in rows:
-        f = row.figures
-        lines.append(
-            f"  {row.name:{width}}  {row.pictures:8d}  {f['frechet']:7.2f}  {f['kid']:6.3f}  "
-            f"{f['kid_error']:8.3f}  {f['precision']:9.3f}  {f['recall']:6.3f}  "
-            f"{f['density']:7.3f}  {f['coverage']:5.3f}"
-        )
-    return "\n".join(lines)
+    return columns_text(
+        _TITLES,
+        [
+            (
+                row.name,
+                str(row.pictures),
+                *(f"{row.figures[name]:.{2 if name == 'frechet' else 3}f}" for name in MEANINGS),
+            )
+            for row in rows
+        ],
+    )
 
 
 def _write_scores(page: Page, data: ReportData) -> None:
@@ -123,14 +136,14 @@ def _write_scores(page: Page, data: ReportData) -> None:
     page.table(("", ""), list(MEANINGS.items()))
 
 
-def _write_game(page: Page, folder: Path, data: ReportData) -> None:
+def _write_game(page: Page, data: ReportData) -> None:
     """Curves, and how the same random numbers looked over time."""
     if not data.history:
         return
     page.section("The game", f"Means over {WINDOW} steps each.")
     figure = history_plot(data.history, ("d_real", "d_fake", "variety"))
     figure.axes[0].set_ylim(0, None)
-    with replacing(folder / GAME_NAME) as temporary:
+    with replacing(data.folder / GAME_NAME) as temporary:
         figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
     page.plots(
         [
@@ -142,13 +155,15 @@ def _write_game(page: Page, folder: Path, data: ReportData) -> None:
             (history_plot(data.history, ("loss_d", "loss_g")), "losses (smoothed)"),
             (history_plot(data.history, ("frechet",)), "Frechet distance over steps"),
             (
-                history_plot(data.history, ("precision", "recall", "density", "coverage")),
+                history_plot(data.history, _SHARES),
                 "the other scores over steps",
             ),
         ]
     )
     page.section("Samples over time", "A row per class, always the same random numbers.")
-    page.pictures((np.asarray(PIL.Image.open(file)), file.stem) for file in _some_sheets(folder))
+    page.pictures(
+        (np.asarray(PIL.Image.open(file)), file.stem) for file in _some_sheets(data.folder)
+    )
 
 
 def _some_sheets(folder: Path) -> list[Path]:
@@ -156,18 +171,3 @@ def _some_sheets(folder: Path) -> list[Path]:
     sheets = sorted((folder / SAMPLES_FOLDER).glob("step-*.png"))
     chosen = np.linspace(0, len(sheets) - 1, min(len(sheets), _SHEETS)).round().astype(int)
     return [sheets[index] for index in chosen]
-
-
-def _summary(folder: Path, data: ReportData) -> dict[str, Any]:
-    """What report.json holds."""
-    return {
-        "folder": str(folder),
-        "minutes": data.minutes,
-        "metrics": data.rows[0].figures,
-        "measure": data.features,
-        "scores": [
-            {"name": row.name, "pictures": row.pictures, **row.figures} for row in data.rows
-        ],
-        "stopped": data.stopped,
-        "facts": dict(data.facts),
-    }

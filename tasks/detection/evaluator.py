@@ -18,27 +18,25 @@ import torch.distributed
 from numpy.typing import NDArray
 
 from tasks.detection.postprocess import Detections
+from tasks.reporting.tables import columns_text, metrics_text
 from tasks.weights.atomic_write import write_text
 
 Scorer = Literal["faster", "pycocotools"]
-METRICS = (
-    "AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large",
-    "AR1", "AR10", "AR100", "AR_small", "AR_medium", "AR_large",
-)  # fmt: skip
-MEANINGS = (
-    "average precision, IoU .50 to .95, all sizes",
-    "average precision at IoU .50",
-    "average precision at IoU .75",
-    "AP of objects under 32x32 pixels",
-    "AP of objects from 32x32 to 96x96 pixels",
-    "AP of objects above 96x96 pixels",
-    "average recall with 1 detection per image",
-    "average recall with 10 detections per image",
-    "average recall with 100 detections per image",
-    "AR100 of objects under 32x32 pixels",
-    "AR100 of objects from 32x32 to 96x96 pixels",
-    "AR100 of objects above 96x96 pixels",
-)
+# COCO's twelve numbers, in the order of its summary.
+MEANINGS = {
+    "AP": "average precision, IoU .50 to .95, all sizes",
+    "AP50": "average precision at IoU .50",
+    "AP75": "average precision at IoU .75",
+    "AP_small": "AP of objects under 32x32 pixels",
+    "AP_medium": "AP of objects from 32x32 to 96x96 pixels",
+    "AP_large": "AP of objects above 96x96 pixels",
+    "AR1": "average recall with 1 detection per image",
+    "AR10": "average recall with 10 detections per image",
+    "AR100": "average recall with 100 detections per image",
+    "AR_small": "AR100 of objects under 32x32 pixels",
+    "AR_medium": "AR100 of objects from 32x32 to 96x96 pixels",
+    "AR_large": "AR100 of objects above 96x96 pixels",
+}
 # COCO prints -1 where there is nothing to measure.
 ABSENT = -1.0
 
@@ -55,7 +53,7 @@ class ImageResult(TypedDict):
 class Score(TypedDict):
     """What :meth:`CocoEvaluator.compute` finds.
 
-    ``metrics`` holds the 12 numbers by the names in ``METRICS``; ``per_class`` AP and AP50 by
+    ``metrics`` holds the 12 numbers by the names in ``MEANINGS``; ``per_class`` AP and AP50 by
     class name; ``precision`` (101, K) at IoU .5 over recall 0, .01, ... 1, per class.
     """
 
@@ -191,9 +189,9 @@ class CocoEvaluator:
             per_class[names[category]] = (
                 (float(column.mean()), float(column[0].mean())) if known else (ABSENT, ABSENT)
             )
-        stats = [float(value) for value in evaluation.stats[: len(METRICS)]]
+        stats = [float(value) for value in evaluation.stats[: len(MEANINGS)]]
         return {
-            "metrics": dict(zip(METRICS, stats, strict=True)),
+            "metrics": dict(zip(MEANINGS, stats, strict=True)),
             "per_class": per_class,
             "precision": precision[0],
         }
@@ -237,18 +235,13 @@ def format_value(value: float) -> str:
 
 def format_metrics(metrics: dict[str, float]) -> str:
     """The 12 numbers as a table for people."""
-    lines = []
-    for name, meaning in zip(METRICS, MEANINGS, strict=True):
-        value = metrics[name]
-        shown = f"{format_value(value):>5}"
-        lines.append(f"  {name:10s} {shown}   {meaning}")
-    return "\n".join(lines)
+    shown = {name: f"{format_value(value):>6}" for name, value in metrics.items()}
+    return metrics_text(shown, MEANINGS)
 
 
 def format_classes(per_class: dict[str, tuple[float, float]]) -> str:
     """AP and AP50 per class, best first; classes without ground truth are left out."""
     rows = [(name, *ap) for name, ap in per_class.items() if ap[0] != ABSENT]
     rows.sort(key=lambda row: -row[1])
-    width = max((len(name) for name, *_ in rows), default=5)
-    head = f"  {'class':{width}s}    AP   AP50"
-    return "\n".join([head, *(f"  {n:{width}s}  {ap:.3f}  {ap50:.3f}" for n, ap, ap50 in rows)])
+    cells = [(name, f"{ap:.3f}", f"{ap50:.3f}") for name, ap, ap50 in rows]
+    return columns_text(("class", "  AP ", "AP50 "), cells)

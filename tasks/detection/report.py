@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from backbone.cost import Cost
 from datasets.types import ClassMap, DetectionTarget
 from tasks.detection.draw import Image, draw_detections, draw_truth
 from tasks.detection.evaluator import (
     ABSENT,
     MEANINGS,
-    METRICS,
     ImageResult,
     Score,
     format_value,
 )
-from tasks.fitting.stopwatch import Stopwatch, write_summary
 from tasks.reporting.html_page import Page
-from tasks.reporting.plots import confusion_plot, history_plot
+from tasks.reporting.plots import confusion_plot
+from tasks.reporting.skeleton import Curves, MetricsTable, Report
+from tasks.reporting.tables import metric_rows
 
 # A person looks at confident boxes; mAP counts down to a score of a hundredth.
 SHOWN_SCORE = 0.5
@@ -32,98 +30,74 @@ MATCH_IOU = 0.5
 _PICTURES = 12
 _CURVES = 12
 _LOSSES = ("loss", "loss_rpn_class", "loss_rpn_box", "loss_class", "loss_box")
+_TRAINING = (
+    Curves(_LOSSES, "losses over steps (smoothed)"),
+    Curves(("AP", "AP50"), "validation over steps"),
+)
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report is drawn from.
+    """What a detection report shows.
 
     Attributes:
-        title: Of the page.
-        command: That made it.
-        classes: Of the ground truth.
+        classes: Classes of the ground truth.
         score: COCO's figures.
-        cost: Of the network for one image.
         results: Per image, labels in ``classes``.
         truths: Per image, in the same order, boxes in original pixels.
         read: Gives the picture of an index.
         files: Names of the images.
-        history: Rows (step, name, value) of the training; empty after a mere evaluation.
-        facts: Name and value pairs for the summary table.
-        watch: Of the run, for its minutes; None after a mere evaluation.
     """
 
-    title: str
-    command: str
     classes: ClassMap
     score: Score
-    cost: Cost
     results: Sequence[ImageResult]
     truths: Sequence[DetectionTarget]
     read: Callable[[int], Image]
     files: Sequence[str]
-    history: Sequence[tuple[int, str, float]]
-    facts: Sequence[tuple[str, str]]
-    watch: Stopwatch | None = None
 
 
-def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
-    """Write ``report.html`` and ``report.json``; return the latter.
-
-    Raises:
-        OSError: If a file cannot be written.
-    """
+def make_report(data: ReportData) -> Report:
+    """What is special to a detection run."""
     matched = [_match(r, t) for r, t in zip(data.results, data.truths, strict=True)]
     confusion = _confusion(data, matched)
     order = _by_quality(data, matched)
-    page = Page(data.title, data.command)
-    _write_numbers(page, data, confusion)
-    note = "Coloured: predicted. Dashed white: true."
-    page.section("Worst cases", f"{note} The most misses and false alarms for what is there.")
-    page.pictures(_picture(data, index, matched[index]) for index in order[:_PICTURES])
-    page.section("Best cases", note)
-    page.pictures(_picture(data, index, matched[index]) for index in order[::-1][:_PICTURES])
-    page.write(folder / "report.html")
-    per_class = data.score["per_class"]
-    summary = {
-        "metrics": data.score["metrics"],
-        "cost": {"mult_adds": data.cost.mult_adds, "params": data.cost.params},
-        "per_class": {name: {"AP": a, "AP50": b} for name, (a, b) in per_class.items()},
-        "confusion": {
-            "classes": [*data.classes.names, "background"],
-            "score_threshold": SHOWN_SCORE,
-            "rows_true_columns_predicted": confusion.tolist(),
-        },
-        "facts": dict(data.facts),
-        "worst": [data.files[index] for index in order[:_PICTURES]],
-    }
-    return write_summary(folder, summary, data.watch)
-
-
-def _write_numbers(page: Page, data: ReportData, confusion: NDArray[np.int64]) -> None:
-    """Metrics, curves and confusions."""
     metrics, per_class = data.score["metrics"], data.score["per_class"]
-    page.headline(
-        [
+    shown = {name: "-" if value == ABSENT else value for name, value in metrics.items()}
+    return Report(
+        headline=[
             (format_value(metrics["AP"]), "AP (COCO, IoU .50-.95)"),
             (format_value(metrics["AP50"]), "AP50"),
             (format_value(metrics["AR100"]), "AR100"),
-            (f"{data.cost.mult_adds / 1e9:.3f} B", "mult-adds per image"),
-            (f"{data.cost.params / 1e6:.3f} M", "parameters"),
-            (str(len(data.results)), "images"),
-        ]
+        ],
+        summary={"metrics": metrics},
+        details={
+            "per_class": {name: {"AP": a, "AP50": b} for name, (a, b) in per_class.items()},
+            "confusion": {
+                "classes": [*data.classes.names, "background"],
+                "score_threshold": SHOWN_SCORE,
+                "rows_true_columns_predicted": confusion.tolist(),
+            },
+        },
+        cases={"worst": [data.files[index] for index in order[:_PICTURES]]},
+        num_images=len(data.results),
+        curves=_TRAINING,
+        metrics=MetricsTable(metric_rows(shown, MEANINGS), title="COCO's twelve numbers"),
+        sections=partial(
+            _write_sections, data=data, confusion=confusion, matched=matched, order=order
+        ),
     )
-    page.table(("", ""), data.facts)
-    if data.history:
-        page.section("Training")
-        page.plots(
-            [
-                (history_plot(data.history, _LOSSES), "losses over steps (smoothed)"),
-                (history_plot(data.history, ("AP", "AP50")), "validation over steps"),
-            ]
-        )
-    page.section("COCO's twelve numbers")
-    page.table(("", "", ""), _twelve(metrics))
+
+
+def _write_sections(
+    page: Page,
+    data: ReportData,
+    confusion: NDArray[np.int64],
+    matched: Sequence[_Matched],
+    order: Sequence[int],
+) -> None:
+    """Classes, confusions, and the best and the worst images."""
+    per_class = data.score["per_class"]
     page.section("Per class")
     known = [(name, ap, ap50) for name, (ap, ap50) in per_class.items() if ap != ABSENT]
     page.table(
@@ -142,12 +116,11 @@ def _write_numbers(page: Page, data: ReportData, confusion: NDArray[np.int64]) -
             ),
         ]
     )
-
-
-def _twelve(metrics: dict[str, float]) -> list[tuple[str, str | float, str]]:
-    """COCO's figures with their meanings; a dash where there is nothing to measure."""
-    pairs = zip(METRICS, MEANINGS, strict=True)
-    return [(m, "-" if metrics[m] == ABSENT else metrics[m], text) for m, text in pairs]
+    note = "Coloured: predicted. Dashed white: true."
+    page.section("Worst cases", f"{note} The most misses and false alarms for what is there.")
+    page.pictures(_picture(data, index, matched[index]) for index in order[:_PICTURES])
+    page.section("Best cases", note)
+    page.pictures(_picture(data, index, matched[index]) for index in order[::-1][:_PICTURES])
 
 
 @dataclass(frozen=True)

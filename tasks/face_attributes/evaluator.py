@@ -16,6 +16,7 @@ from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.classification.evaluator import PREDICTIONS_NAME, LabelEvaluator
 from tasks.face_attributes.precision import average_precision, fit_threshold, mean_interval
+from tasks.reporting.tables import columns_text, metrics_text
 from tasks.weights.atomic_write import write_text
 
 MEANINGS = {
@@ -29,6 +30,7 @@ MEANINGS = {
     "loss": "mean cross-entropy",
 }
 _NAME = 40
+_TITLES = ("attribute", "prevalence", "   AP", "balanced", "accuracy", "majority", "threshold")
 
 
 class AttributeScore(NamedTuple):
@@ -206,12 +208,8 @@ def _cross_entropy(logits: NDArray[np.float32], values: NDArray[np.int8]) -> flo
 
 def format_metrics(score: Score) -> str:
     """The figures as a table for people, and what they leave out."""
-    lines = [
-        f"  {name:12s} {score['metrics'][name]:6.3f}   {meaning}"
-        for name, meaning in MEANINGS.items()
-        if name in score["metrics"]
-    ]
-    return "\n".join([*lines, *(f"  {note}" for note in notes_on(score))])
+    shown = {name: f"{value:6.3f}" for name, value in score["metrics"].items()}
+    return metrics_text(shown, MEANINGS, notes_on(score))
 
 
 def notes_on(score: Score) -> list[str]:
@@ -226,19 +224,24 @@ def notes_on(score: Score) -> list[str]:
 
 def format_attributes(score: Score) -> str:
     """A line per attribute, in the order of :func:`by_gain`."""
-    rows = by_gain(score)
-    width = max(min(len(name), _NAME) for name, _ in rows)
-    head = f"  {'attribute':{width}s}  prevalence     AP  balanced  accuracy  majority  threshold"
-    lines = [head]
-    for name, row in rows:
-        ap, balanced = (
-            "     -" if value is None else f"{value:6.3f}" for value in (row.ap, row.balanced)
+    rows = [
+        (
+            name,
+            *(
+                "-" if value is None else f"{value:.3f}"
+                for value in (
+                    row.prevalence,
+                    row.ap,
+                    row.balanced,
+                    row.accuracy,
+                    row.majority,
+                    row.threshold,
+                )
+            ),
         )
-        lines.append(
-            f"  {name[:width]:{width}s}  {row.prevalence:10.3f} {ap}    {balanced}    "
-            f"{row.accuracy:6.3f}    {row.majority:6.3f}     {row.threshold:6.3f}"
-        )
-    return "\n".join(lines)
+        for name, row in by_gain(score)
+    ]
+    return columns_text(_TITLES, rows, _NAME)
 
 
 def by_gain(score: Score) -> list[tuple[str, AttributeScore]]:

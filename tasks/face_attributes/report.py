@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from backbone.cost import Cost
 from datasets.types import ClassMap
 from tasks.classification.draw import draw_answer
 from tasks.face_attributes.evaluator import MEANINGS, Score, by_gain, notes_on
-from tasks.fitting.stopwatch import Stopwatch, write_summary
 from tasks.reporting.html_page import Page
-from tasks.reporting.plots import history_plot
+from tasks.reporting.pictures import Image
+from tasks.reporting.skeleton import Curves, MetricsTable, Report
+from tasks.reporting.tables import metric_rows
 
-Image = NDArray[np.uint8]
 _PICTURES = 12
 # Mistakes of one attribute that are shown at most.
 _OF_ONE = 2
+_CURVES = (
+    Curves(("loss", "val_loss"), "loss over steps (smoothed)"),
+    Curves(("mean_ap", "balanced"), "validation over steps"),
+)
 NOTE = (
     "An answer says what a photo looks like to people who labelled such photos, and nothing about "
     "a person. Do not infer sex, age, origin, attractiveness, health, character or orientation "
@@ -32,34 +33,22 @@ NOTE = (
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report is drawn from.
+    """What a report of face attributes shows.
 
     Attributes:
-        title: Of the page.
-        command: That made it.
-        attributes: Of the data.
-        score: Of the evaluation.
-        cost: Of the network for one image.
+        attributes: Attributes of the data.
+        score: Result of the evaluation.
         read: Gives the photo of an image id.
         explain: Gives what the network saw of a photo, coloured where it speaks for an attribute
             (the data's column); None shows photos as they are.
         files: Name of each photo, by image id.
-        history: Rows (step, name, value) of the training; empty after a mere evaluation.
-        facts: Name and value pairs for the summary table.
-        watch: Of the run, for its minutes; None after a mere evaluation.
     """
 
-    title: str
-    command: str
     attributes: ClassMap
     score: Score
-    cost: Cost
     read: Callable[[int], Image]
     explain: Callable[[Image, int], Image] | None
     files: Sequence[str]
-    history: Sequence[tuple[int, str, float]]
-    facts: Sequence[tuple[str, str]]
-    watch: Stopwatch | None = None
 
 
 @dataclass(frozen=True)
@@ -72,15 +61,45 @@ class _Case:
     probability: float
 
 
-def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
-    """Write ``report.html`` and ``report.json``; return the latter.
+def make_report(data: ReportData) -> Report:
+    """What is special to a run of face attributes."""
+    score, metrics = data.score, data.score["metrics"]
+    worst = _worst(score, data.attributes)
+    span = f"{metrics['mean_ap_low']:.3f} to {metrics['mean_ap_high']:.3f}"
+    return Report(
+        headline=[
+            (f"{metrics['mean_ap']:.3f}", f"mean AP (95 %: {span})"),
+            (f"{metrics['balanced']:.3f}", "balanced accuracy"),
+            (f"{metrics['accuracy']:.3f}", f"accuracy (majority {metrics['majority']:.3f})"),
+        ],
+        summary={"metrics": metrics, "images": len(score["image_ids"])},
+        details={
+            "per_attribute": {name: row._asdict() for name, row in score["per_attribute"].items()},
+            "unknown_attributes": list(score["unknown"]),
+            "constant_attributes": list(score["constant"]),
+        },
+        cases={
+            "worst": [
+                {
+                    "file": data.files[case.image_id],
+                    "attribute": data.attributes.names[case.column],
+                    "true": case.true,
+                    "probability": case.probability,
+                }
+                for case in worst
+            ],
+        },
+        num_images=len(score["image_ids"]),
+        in_millions=True,
+        curves=_CURVES,
+        metrics=MetricsTable(metric_rows(metrics, MEANINGS), note=" ".join(notes_on(score))),
+        sections=partial(_write_sections, data=data, worst=worst),
+        use_note=NOTE,
+    )
 
-    Raises:
-        OSError: If a file cannot be written.
-    """
-    worst = _worst(data.score, data.attributes)
-    page = Page(data.title, data.command)
-    _write_numbers(page, data)
+
+def _write_sections(page: Page, data: ReportData, worst: Sequence[_Case]) -> None:
+    """Attributes, and the worst mistakes."""
     _write_attributes(page, data)
     coloured = (
         "Coloured where the photo speaks for the attribute (Grad-CAM; red most). "
@@ -96,38 +115,6 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
         page.pictures(_picture(data, case) for case in worst)
     else:
         page.text("None: every answer is right.")
-    page.section("Use", NOTE)
-    page.write(folder / "report.html")
-    summary = _summary(data, worst)
-    return write_summary(folder, summary, data.watch)
-
-
-def _write_numbers(page: Page, data: ReportData) -> None:
-    """Headline, facts, curves and metrics."""
-    score, metrics = data.score, data.score["metrics"]
-    span = f"{metrics['mean_ap_low']:.3f} to {metrics['mean_ap_high']:.3f}"
-    page.headline(
-        [
-            (f"{metrics['mean_ap']:.3f}", f"mean AP (95 %: {span})"),
-            (f"{metrics['balanced']:.3f}", "balanced accuracy"),
-            (f"{metrics['accuracy']:.3f}", f"accuracy (majority {metrics['majority']:.3f})"),
-            (f"{data.cost.mult_adds / 1e6:.1f} M", "mult-adds per image"),
-            (f"{data.cost.params / 1e6:.3f} M", "parameters"),
-            (str(len(score["image_ids"])), "images"),
-        ]
-    )
-    page.table(("", ""), data.facts)
-    if data.history:
-        page.section("Training")
-        page.plots(
-            [
-                (history_plot(data.history, ("loss", "val_loss")), "loss over steps (smoothed)"),
-                (history_plot(data.history, ("mean_ap", "balanced")), "validation over steps"),
-            ]
-        )
-    page.section("Metrics", " ".join(notes_on(score)))
-    rows = [(name, metrics[name], text) for name, text in MEANINGS.items() if name in metrics]
-    page.table(("", "", ""), rows)
 
 
 def _write_attributes(page: Page, data: ReportData) -> None:
@@ -200,26 +187,3 @@ def _picture(data: ReportData, case: _Case) -> tuple[Image, str]:
     picture = draw_answer(seen, [name], [case.probability], name if case.true else "")
     said = f"{name}: {'yes' if case.true else 'no'} by its label"
     return picture, f"{said}, {case.probability:.1%} by the network ({data.files[case.image_id]})"
-
-
-def _summary(data: ReportData, worst: Sequence[_Case]) -> dict[str, Any]:
-    """What report.json holds."""
-    score, names = data.score, data.attributes.names
-    return {
-        "metrics": score["metrics"],
-        "images": len(score["image_ids"]),
-        "cost": {"mult_adds": data.cost.mult_adds, "params": data.cost.params},
-        "per_attribute": {name: row._asdict() for name, row in score["per_attribute"].items()},
-        "unknown_attributes": list(score["unknown"]),
-        "constant_attributes": list(score["constant"]),
-        "facts": dict(data.facts),
-        "worst": [
-            {
-                "file": data.files[case.image_id],
-                "attribute": names[case.column],
-                "true": case.true,
-                "probability": case.probability,
-            }
-            for case in worst
-        ],
-    }

@@ -16,6 +16,7 @@ from torch import Tensor
 from datasets.errors import InputError
 from datasets.types import FacePairs
 from tasks.face_embedding.protocols import Score, measure_all, measure_pairs
+from tasks.reporting.tables import metrics_text
 from tasks.weights.atomic_write import write_text
 
 PAIRS_NAME = "pairs.csv"
@@ -137,13 +138,8 @@ class FaceEvaluator:
 
 def format_metrics(score: Score) -> str:
     """The figures as a table for people, with what they rest on."""
-    metrics = score["metrics"]
-    lines = [
-        f"  {name:14s} {metrics[name]:7.4f}   {meaning}"
-        for name, meaning in MEANINGS.items()
-        if name in metrics
-    ]
-    return "\n".join([*lines, *(f"  warning: {note}" for note in warnings_of(score))])
+    shown = {name: f"{value:7.4f}" for name, value in score["metrics"].items()}
+    return metrics_text(shown, MEANINGS, (f"warning: {note}" for note in warnings_of(score)))
 
 
 def warnings_of(score: Score) -> list[str]:

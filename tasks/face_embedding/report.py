@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,64 +12,68 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from backbone.cost import Cost
-from tasks.face_embedding.draw import tile
+from tasks.face_embedding.draw import TILE
 from tasks.face_embedding.evaluator import MEANINGS, warnings_of
 from tasks.face_embedding.protocols import Mistake, Score
 from tasks.face_embedding.roc import Roc, thin
-from tasks.fitting.stopwatch import Stopwatch, write_summary
 from tasks.reporting.html_page import Page
-from tasks.reporting.plots import history_plot
+from tasks.reporting.pictures import Image, tile
+from tasks.reporting.skeleton import Curves, MetricsTable, Report
+from tasks.reporting.tables import metric_rows
 
-Image = NDArray[np.uint8]
 # FARs that are shown from.
 _LEAST_FAR = 1e-4
+_CURVES = (
+    Curves(("loss",), "loss over steps (smoothed)"),
+    Curves(("auc", "accuracy"), "evaluations over steps"),
+)
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report is drawn from.
+    """What a report of face embeddings shows.
 
     Attributes:
-        title: Of the page.
-        command: That made it.
-        score: Of the evaluation.
-        cost: Of the network for one photo.
+        score: Result of the evaluation.
         read: Gives the photo of an index.
         files: Name of each photo, by index.
-        history: Rows (step, name, value) of the training; empty after a mere evaluation.
-        facts: Name and value pairs for the summary table.
-        watch: Of the run, for its minutes; None after a mere evaluation.
     """
 
-    title: str
-    command: str
     score: Score
-    cost: Cost
     read: Callable[[int], Image]
     files: Sequence[str]
-    history: Sequence[tuple[int, str, float]]
-    facts: Sequence[tuple[str, str]]
-    watch: Stopwatch | None = None
 
 
-def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
-    """Write ``report.html`` and ``report.json``; return the latter.
+def make_report(data: ReportData) -> Report:
+    """What is special to an embedding network's run."""
+    score, curve = data.score, thin(data.score["roc"])
+    return Report(
+        headline=_headline(score["metrics"]),
+        summary={
+            "metrics": score["metrics"],
+            "pairs": {"same": curve.positives, "different": curve.negatives},
+        },
+        details=_details(score, curve),
+        cases={
+            "worst": [
+                {
+                    "first": data.files[pair.first],
+                    "second": data.files[pair.second],
+                    "same": pair.same,
+                    "distance": pair.distance,
+                }
+                for pair in score["worst"]
+            ],
+        },
+        per="photo",
+        curves=_CURVES,
+        metrics=MetricsTable(metric_rows(score["metrics"], MEANINGS)),
+        sections=partial(_write_sections, data=data),
+    )
 
-    Raises:
-        OSError: If a file cannot be written.
-    """
-    page = Page(data.title, data.command)
-    page.headline(_headline(data))
-    page.table(("", ""), data.facts)
-    if data.history:
-        page.section("Training")
-        page.plots(
-            [
-                (history_plot(data.history, ("loss",)), "loss over steps (smoothed)"),
-                (history_plot(data.history, ("auc", "accuracy")), "evaluations over steps"),
-            ]
-        )
+
+def _write_sections(page: Page, data: ReportData) -> None:
+    """Rates, curves, and the pairs that are hardest."""
     _write_numbers(page, data.score)
     for same, title, note in (
         (True, "One person, farthest apart", "Missed first where the threshold is low."),
@@ -77,13 +82,9 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
         page.section(title, note)
         pairs = [mistake for mistake in data.score["worst"] if mistake.same == same]
         page.pictures(_picture(data, pair) for pair in pairs)
-    page.write(folder / "report.html")
-    summary = _summary(data)
-    return write_summary(folder, summary, data.watch)
 
 
-def _headline(data: ReportData) -> list[tuple[str, str]]:
-    metrics = data.score["metrics"]
+def _headline(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     figures = []
     if "accuracy" in metrics:
         spread = metrics.get("accuracy_std")
@@ -95,18 +96,12 @@ def _headline(data: ReportData) -> list[tuple[str, str]]:
         *figures,
         (f"{metrics['auc']:.4f}", "area under the ROC"),
         (f"{metrics['eer']:.2%}", "equal error rate"),
-        (f"{data.cost.mult_adds / 1e9:.3f} B", "mult-adds per photo"),
-        (f"{data.cost.params / 1e6:.3f} M", "parameters"),
     ]
 
 
 def _write_numbers(page: Page, score: Score) -> None:
-    """Metrics, what they rest on, curves, folds."""
+    """What the metrics rest on, curves, folds."""
     metrics, roc = score["metrics"], score["roc"]
-    page.section("Metrics")
-    page.table(
-        ("", "", ""), [(k, metrics[k], text) for k, text in MEANINGS.items() if k in metrics]
-    )
     page.section(
         "VAL at a FAR",
         "Share of pairs of one person found, at the share of pairs of two people taken for one.",
@@ -176,19 +171,14 @@ def _distance_plot(histogram: NDArray[np.int64], threshold: float) -> Figure:
 
 
 def _picture(data: ReportData, pair: Mistake) -> tuple[Image, str]:
-    both = [tile(data.read(index)) for index in (pair.first, pair.second)]
+    both = [tile(data.read(index), TILE) for index in (pair.first, pair.second)]
     names = " and ".join(Path(data.files[index]).name for index in (pair.first, pair.second))
     return np.concatenate(both, axis=1), f"distance {pair.distance:.3f}: {names}"
 
 
-def _summary(data: ReportData) -> dict[str, Any]:
-    """What report.json holds."""
-    score = data.score
-    curve = thin(score["roc"])
+def _details(score: Score, curve: Roc) -> dict[str, Any]:
+    """What report.json holds of folds and curves."""
     return {
-        "metrics": score["metrics"],
-        "pairs": {"same": curve.positives, "different": curve.negatives},
-        "cost": {"mult_adds": data.cost.mult_adds, "params": data.cost.params},
         "folds": [fold._asdict() for fold in score["folds"]],
         "val_at_far": [
             {**val._asdict(), "rests_on": val.rests_on, "warning": val.warning}
@@ -196,14 +186,4 @@ def _summary(data: ReportData) -> dict[str, Any]:
         ],
         "warnings": warnings_of(score),
         "roc": {"far": curve.far.tolist(), "val": curve.val.tolist()},
-        "facts": dict(data.facts),
-        "worst": [
-            {
-                "first": data.files[pair.first],
-                "second": data.files[pair.second],
-                "same": pair.same,
-                "distance": pair.distance,
-            }
-            for pair in score["worst"]
-        ],
     }

@@ -20,6 +20,7 @@ from tasks.geolocation.decode import decode, positions
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import DecodeSpec, Decoding
 from tasks.geolocation.sphere import EARTH_KM, Floats, distance_km, unit_vectors
+from tasks.reporting.tables import metrics_text
 from tasks.weights.atomic_write import write_text
 
 # Street, city, region, country, continent (Hays and Efros, Im2GPS; the paper's table 11).
@@ -292,15 +293,17 @@ def few_note(score: Score) -> str:
 def format_metrics(score: Score) -> str:
     """The figures as a table for people, with intervals and chance where there are any."""
     metrics, chance = score["metrics"], score["chance"]
-    lines = []
-    for name, meaning in MEANINGS.items():
+    shown = {}
+    for name in MEANINGS:
         value = metrics[name]
-        shown = f"{value:8.3f}" if abs(value) < 100 else f"{value:8.0f}"
+        text = f"{value:8.3f}" if abs(value) < 100 else f"{value:8.0f}"
         if f"{name}_low" in metrics:
             low, high = metrics[f"{name}_low"], metrics[f"{name}_high"]
             ends = f"{low:.3f} to {high:.3f}" if high < 100 else f"{low:.0f} to {high:.0f}"
-            shown += f"  (95 %: {ends})"
-        by_chance = f"; by chance {chance[name]:.3f}" if name in chance else ""
-        lines.append(f"  {name:12s} {shown:36s} {meaning}{by_chance}")
-    note = few_note(score)
-    return "\n".join([*lines, *([f"  {note}"] if note else [])])
+            text += f"  (95 %: {ends})"
+        shown[name] = f"{text:34s}"
+    meanings = {
+        name: f"{meaning}; by chance {chance[name]:.3f}" if name in chance else meaning
+        for name, meaning in MEANINGS.items()
+    }
+    return metrics_text(shown, meanings, filter(None, [few_note(score)]))

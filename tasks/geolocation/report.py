@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backbone.cost import Cost
-from tasks.fitting.stopwatch import Stopwatch, write_summary
 from tasks.geolocation.answer import Located
 from tasks.geolocation.draw import draw_place, place_name
 from tasks.geolocation.evaluator import MEANINGS, RADII_KM, Score, few_note
@@ -24,12 +21,16 @@ from tasks.geolocation.world import (
     partition_plot,
 )
 from tasks.reporting.html_page import Page
-from tasks.reporting.plots import history_plot
+from tasks.reporting.pictures import Image
+from tasks.reporting.skeleton import Curves, MetricsTable, Report
 
-Image = NDArray[np.uint8]
 _PICTURES = 9
 _HEADLINE = (25, 200, 750)
 _SURE = (200, 750, 2500)
+_CURVES = (
+    Curves(("loss", "val_loss"), "loss over steps (smoothed)"),
+    Curves(("km200", "km750", "km2500"), "validation"),
+)
 USE_NOTE = (
     "Locating photos of people, their homes or their children without their consent is misuse of "
     "this model."
@@ -38,95 +39,76 @@ USE_NOTE = (
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report is drawn from.
+    """What a geolocation report shows.
 
     Attributes:
-        title: Of the page.
-        command: That made it.
         partition: Cells of the model.
-        score: Of the evaluation.
+        score: Result of the evaluation.
         truth: Latitudes and longitudes (N,) of the photos by image id, degrees.
-        used_temperature: That the logits were divided by.
-        cost: Of the network for one image.
+        used_temperature: Temperature that the logits were divided by.
         read: Gives the photo of an image id.
         locate: Answers for some photos.
         files: Name of each photo, by image id.
-        history: Rows (step, name, value) of the training; empty after a mere evaluation.
-        facts: Name and value pairs for the summary table.
-        watch: Of the run, for its minutes; None after a mere evaluation.
     """
 
-    title: str
-    command: str
     partition: Partition
     score: Score
     truth: tuple[Floats, Floats]
     used_temperature: float
-    cost: Cost
     read: Callable[[int], Image]
     locate: Callable[[Sequence[Image]], list[Located]]
     files: Sequence[str]
-    history: Sequence[tuple[int, str, float]]
-    facts: Sequence[tuple[str, str]]
-    watch: Stopwatch | None = None
 
 
-def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
-    """Write ``report.html`` and ``report.json``; return the latter.
-
-    Raises:
-        OSError: If a file cannot be written.
-    """
-    page = Page(data.title, data.command)
-    _write_numbers(page, data)
-    _write_maps(page, data)
-    _write_confidence(page, data)
-    rows = np.flatnonzero(data.score["answered"])
-    km, confidence = data.score["km"][rows], data.score["confidence"][rows]
-    sure_and_far = rows[np.argsort(-km * confidence, kind="stable")]
-    sure_and_near = rows[np.argsort(km * (1.01 - confidence), kind="stable")]
-    note = "Orange: the region, brighter where it is more likely. White cross: the answer. "
-    note += "Green: the truth."
-    page.section("Worst answers", f"Far off, and sure of it, first. {note}")
-    page.pictures(_pictures(data, sure_and_far[:_PICTURES]))
-    page.section("Best answers", note)
-    page.pictures(_pictures(data, sure_and_near[:_PICTURES]))
-    page.section("Use", USE_NOTE)
-    page.write(folder / "report.html")
-    summary = _summary(data, sure_and_far[:_PICTURES])
-    return write_summary(folder, summary, data.watch)
-
-
-def _write_numbers(page: Page, data: ReportData) -> None:
-    """Headline, facts, curves and the table of metrics."""
+def make_report(data: ReportData) -> Report:
+    """What is special to a geolocation run."""
     score, metrics = data.score, data.score["metrics"]
-    figures = [
+    rows = np.flatnonzero(score["answered"])
+    km, confidence = score["km"][rows], score["confidence"][rows]
+    sure_and_far = rows[np.argsort(-km * confidence, kind="stable")][:_PICTURES]
+    sure_and_near = rows[np.argsort(km * (1.01 - confidence), kind="stable")][:_PICTURES]
+    shares = [
         (
             f"{metrics[f'km{r}']:.3f}",
             f"within {r} km (95 %: {metrics[f'km{r}_low']:.3f} to {metrics[f'km{r}_high']:.3f})",
         )
         for r in _HEADLINE
     ]
-    page.headline(
-        [
-            *figures,
+    return Report(
+        headline=[
+            *shares,
             (f"{metrics['median_km']:.0f} km", "median distance"),
             (f"{metrics['geoscore']:.0f}", "GeoScore of 5000"),
-            (f"{data.cost.mult_adds / 1e9:.3f} B", "mult-adds per image"),
-            (f"{data.cost.params / 1e6:.3f} M", "parameters"),
-            (str(len(score["image_ids"])), "images"),
-        ]
+        ],
+        summary={
+            "metrics": metrics,
+            "by_way": score["by_way"],
+            "chance": score["chance"],
+            "images": len(score["image_ids"]),
+            "cells": len(data.partition),
+        },
+        details={"temperature_used": data.used_temperature},
+        cases={
+            "worst": [
+                {
+                    "file": data.files[score["image_ids"][row]],
+                    "km": float(score["km"][row]),
+                    "confidence": float(score["confidence"][row]),
+                }
+                for row in sure_and_far
+            ],
+        },
+        num_images=len(score["image_ids"]),
+        curves=_CURVES,
+        metrics=_metrics(score),
+        sections=partial(_write_sections, data=data, worst=sure_and_far, best=sure_and_near),
+        use_note=USE_NOTE,
     )
-    page.table(("", ""), data.facts)
-    if data.history:
-        page.section("Training")
-        page.plots(
-            [
-                (history_plot(data.history, ("loss", "val_loss")), "loss over steps (smoothed)"),
-                (history_plot(data.history, ("km200", "km750", "km2500")), "validation"),
-            ]
-        )
-    page.section("Metrics", few_note(score))
+
+
+def _metrics(score: Score) -> MetricsTable:
+    """Metrics with their intervals, and what chance would reach."""
+    metrics = score["metrics"]
     rows = []
     for name, meaning in MEANINGS.items():
         ends = "".join(
@@ -136,14 +118,27 @@ def _write_numbers(page: Page, data: ReportData) -> None:
         )
         by_chance = f"{score['chance'][name]:.3f}" if name in score["chance"] else ""
         rows.append((name, metrics[name], ends, by_chance, meaning))
-    page.table(("", "", "95 %", "by chance", ""), rows)
+    return MetricsTable(rows, ("", "", "95 %", "by chance", ""), note=few_note(score))
+
+
+def _write_sections(
+    page: Page, data: ReportData, worst: NDArray[np.int64], best: NDArray[np.int64]
+) -> None:
+    """Ways of decoding, maps, confidence, and the best and the worst answers."""
     page.section(
         "Ways of decoding", "centre: of the most likely cell; mean: of its photos; local: of cells"
     )
     names = [*(f"km{r}" for r in RADII_KM), "median_km", "geoscore"]
-    page.table(
-        ("", *names), [(way, *(row[n] for n in names)) for way, row in score["by_way"].items()]
-    )
+    ways = data.score["by_way"].items()
+    page.table(("", *names), [(way, *(row[n] for n in names)) for way, row in ways])
+    _write_maps(page, data)
+    _write_confidence(page, data)
+    note = "Orange: the region, brighter where it is more likely. White cross: the answer. "
+    note += "Green: the truth."
+    page.section("Worst answers", f"Far off, and sure of it, first. {note}")
+    page.pictures(_pictures(data, worst))
+    page.section("Best answers", note)
+    page.pictures(_pictures(data, best))
 
 
 def _write_maps(page: Page, data: ReportData) -> None:
@@ -194,26 +189,3 @@ def _pictures(data: ReportData, rows: NDArray[np.int64]) -> list[tuple[Image, st
         km = f"{data.score['km'][row]:,.0f} km off, confidence {data.score['confidence'][row]:.2f}"
         drawn.append((picture, f"{km}; true: {place_name(*truth)} ({data.files[k]})"))
     return drawn
-
-
-def _summary(data: ReportData, worst: NDArray[np.int64]) -> dict[str, Any]:
-    """What report.json holds."""
-    score = data.score
-    return {
-        "metrics": score["metrics"],
-        "by_way": score["by_way"],
-        "chance": score["chance"],
-        "images": len(score["image_ids"]),
-        "cells": len(data.partition),
-        "cost": {"mult_adds": data.cost.mult_adds, "params": data.cost.params},
-        "temperature_used": data.used_temperature,
-        "facts": dict(data.facts),
-        "worst": [
-            {
-                "file": data.files[score["image_ids"][row]],
-                "km": float(score["km"][row]),
-                "confidence": float(score["confidence"][row]),
-            }
-            for row in worst
-        ],
-    }

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from tasks.multitask.cost import PassCost
 from tasks.reporting.html_page import Page
-from tasks.reporting.plots import history_plot
-from tasks.weights.atomic_write import write_text
+from tasks.reporting.skeleton import Curves, Report
 
 MEANINGS = {
     "top1": "share of photos whose most likely class is right",
@@ -47,38 +45,39 @@ class HeadRow:
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report is drawn from.
+    """What a report of several heads shows.
 
     Attributes:
-        title: Of the page.
-        command: That made it.
         rows: Heads that were trained.
         kept: Names of those that stayed as they were.
-        costs: By input size.
-        params: Of trunk and heads, and of networks of their own.
-        history: Rows (step, name, value) of the training.
-        facts: Name and value pairs for the summary table.
+        costs: Costs by input size.
+        params: Parameters of trunk and heads, and of networks of their own.
     """
 
-    title: str
-    command: str
     rows: Sequence[HeadRow]
     kept: Sequence[str]
     costs: Sequence[PassCost]
     params: tuple[int, int]
-    history: Sequence[tuple[int, str, float]]
-    facts: Sequence[tuple[str, str]]
 
 
-def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
-    """Write ``report.html`` and ``report.json``; return the latter.
+def make_report(data: ReportData) -> Report:
+    """What is special to a run of several heads."""
+    losses = [f"loss_{row.name}" for row in data.rows]
+    measures = [f"{row.name}/{row.metric}" for row in data.rows if row.metric != "geoscore"]
+    return Report(
+        headline=[(f"{row.value:.3f}", f"{row.name}, {row.metric}") for row in data.rows],
+        summary=_summary(data),
+        opening=partial(_write_opening, data=data),
+        curves=(
+            Curves(losses, "loss over steps (smoothed)"),
+            Curves(measures, "validation over steps"),
+        ),
+        curves_note="Balanced losses begin at 1 each.",
+    )
 
-    Raises:
-        OSError: If a file cannot be written.
-    """
-    page = Page(data.title, data.command)
-    page.headline([(f"{row.value:.3f}", f"{row.name}, {row.metric}") for row in data.rows])
-    page.table(("", ""), data.facts)
+
+def _write_opening(page: Page, data: ReportData) -> None:
+    """Heads and costs."""
     page.section("Heads", "Each in the common trunk, and where it was trained, alone.")
     head = ("head", "measure", "common trunk", "alone", "data", "its report")
     page.table(
@@ -100,19 +99,6 @@ def write_report(folder: Path, data: ReportData) -> dict[str, Any]:
         ("input", "heads", "", "one pass for all", "networks apart", "first head's", "ratio"),
         [row for cost in data.costs for row in _cost_rows(cost)],
     )
-    losses = [f"loss_{row.name}" for row in data.rows]
-    measures = [f"{row.name}/{row.metric}" for row in data.rows if row.metric != "geoscore"]
-    page.section("Training", "Balanced losses begin at 1 each.")
-    page.plots(
-        [
-            (history_plot(data.history, losses), "loss over steps (smoothed)"),
-            (history_plot(data.history, measures), "validation over steps"),
-        ]
-    )
-    page.write(folder / "report.html")
-    summary = _summary(data)
-    write_text(folder / "report.json", json.dumps(summary, indent=1))
-    return summary
 
 
 def _cost_rows(cost: PassCost) -> list[tuple[str | float, ...]]:
@@ -148,7 +134,6 @@ def _summary(data: ReportData) -> dict[str, Any]:
             for cost in data.costs
         ],
         "params": {"together": data.params[0], "separate": data.params[1]},
-        "facts": dict(data.facts),
     }
 
 

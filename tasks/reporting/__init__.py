@@ -1,1 +1,1 @@
-"""Pages and plots of reports."""
+"""Reports of runs and evaluations: their order, pages, plots, tables and pictures."""

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
+from tasks.reporting.pictures import shorten
+
 _SHOWN_CLASSES = 20
 _LABEL_LENGTH = 28
 
@@ -72,7 +74,7 @@ def confusion_plot(table: NDArray[np.int64], labels: Sequence[str]) -> Figure:
     """
     keep = most_confused(table)
     chosen = table[keep][:, keep]
-    shown = [_shorten(labels[index]) for index in keep]
+    shown = [_label(labels[index]) for index in keep]
     # Of all that a class was taken for, also where those columns are not shown.
     share = chosen / np.maximum(table[keep].sum(axis=1, keepdims=True), 1)
     side = 2.2 + 0.32 * len(shown)
@@ -89,7 +91,6 @@ def confusion_plot(table: NDArray[np.int64], labels: Sequence[str]) -> Figure:
     return figure
 
 
-def _shorten(label: str) -> str:
+def _label(label: str) -> str:
     # matplotlib reads what stands between two dollars as a formula.
-    label = label if len(label) <= _LABEL_LENGTH else f"{label[: _LABEL_LENGTH - 1]}…"
-    return label.replace("$", r"\$")
+    return shorten(label, _LABEL_LENGTH).replace("$", r"\$")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.detection.evaluator import METRICS, CocoEvaluator, ImageResult
+from tasks.detection.evaluator import MEANINGS, CocoEvaluator, ImageResult
 from tests.benchmarks.timing import medians, pin_threads
 
 IMAGES, DETECTIONS, CLASSES, OBJECTS, ROUNDS = 5000, 100, 80, 7, 2
@@ -81,7 +81,7 @@ def main() -> None:
 
     found = medians({s: partial(score, s) for s in evaluators}, ROUNDS, warmup=0)
     numbers = [*metrics.values()]
-    largest = max(abs(numbers[0][name] - numbers[1][name]) for name in METRICS)
+    largest = max(abs(numbers[0][name] - numbers[1][name]) for name in MEANINGS)
     objects = len(truth["annotations"])
     print(f"{IMAGES} images, {IMAGES * DETECTIONS} detections, {objects} objects")
     for scorer, seconds in found.items():

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -22,8 +23,9 @@ from tasks.classification.draw import draw_answer
 from tasks.classification.evaluator import LabelEvaluator
 from tasks.classification.gradcam import Explainer, grad_cam, overlay
 from tasks.classification.model import Classifier, build_classifier
-from tasks.classification.report import ReportData, write_report
+from tasks.classification.report import ReportData, make_report
 from tasks.classification.spec import ClassifierSpec
+from tasks.reporting.skeleton import RunFacts, write_report
 
 Image = NDArray[np.uint8]
 
@@ -173,18 +175,31 @@ def make_data(num_classes: int, **changes: Any) -> ReportData:
         return np.full((40 + index, 70, 3), index, dtype=np.uint8)
 
     data = ReportData(
-        title="Test & trial",
-        command="tools/x.py",
         classes=classes,
         score=evaluator.compute(),
-        cost=Cost(mult_adds=569_000_000, params=4_240_000, layers=()),
         read=read,
         explain=None,
         files=[f"{k}.jpg" for k in range(60)],
-        history=(),
-        facts=[("data", "random")],
     )
     return replace(data, **changes)
+
+
+def write(
+    folder: Path,
+    data: ReportData,
+    history: Sequence[tuple[int, str, float]] = (),
+    *,
+    page: bool = True,
+) -> dict[str, Any]:
+    """Leave the report of an evaluation in a folder."""
+    run = RunFacts(
+        "Test & trial",
+        "tools/x.py",
+        [("data", "random")],
+        cost=Cost(mult_adds=569_000_000, params=4_240_000, layers=()),
+        history=history,
+    )
+    return write_report(folder, run, make_report(data), page=page)
 
 
 def test_report_holds_the_figures(tmp_path: Path) -> None:
@@ -195,8 +210,8 @@ def test_report_holds_the_figures(tmp_path: Path) -> None:
         asked.append((int(photo[0, 0, 0]), column))
         return np.zeros((64, 64, 3), dtype=np.uint8)
 
-    data = make_data(8, history=history, explain=explain)
-    summary = write_report(tmp_path, data)
+    data = make_data(8, explain=explain)
+    summary = write(tmp_path, data, history)
     assert json.loads((tmp_path / "report.json").read_text()) == summary
     assert "minutes" not in summary
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
@@ -222,9 +237,22 @@ def test_report_holds_the_figures(tmp_path: Path) -> None:
     assert all(rows[image] == column for image, column in asked)
 
 
+def test_without_a_page_the_figures_stay_and_no_image_is_read(tmp_path: Path) -> None:
+    data = make_data(8)
+    shown = write(tmp_path / "shown", data)
+
+    def read(_: int) -> Image:
+        pytest.fail("an image was read for a page that nobody wants")
+
+    summary = write(tmp_path / "told", replace(data, read=read), page=False)
+    assert [path.name for path in (tmp_path / "told").iterdir()] == ["report.json"]
+    assert summary == {**shown, "folder": str(tmp_path / "told")}
+    assert json.loads((tmp_path / "told/report.json").read_text()) == summary
+
+
 def test_worst_mistakes_come_sorted(tmp_path: Path) -> None:
     data = make_data(8)
-    summary, score = write_report(tmp_path, data), data.score
+    summary, score = write(tmp_path, data), data.score
     sure = score["probabilities"].max(axis=1)
     wrong = score["predicted"] != score["targets"]
     worst = [row["probability"] for row in summary["worst"]]
@@ -244,17 +272,17 @@ def test_worst_mistakes_come_sorted(tmp_path: Path) -> None:
 
 
 def test_few_classes_have_no_top5_and_many_are_shortened(tmp_path: Path) -> None:
-    summary = write_report(tmp_path / "few", make_data(5))
+    summary = write(tmp_path / "few", make_data(5))
     assert "top5" not in summary["metrics"]
     assert "top-5" not in (tmp_path / "few/report.html").read_text()
-    summary = write_report(tmp_path / "many", make_data(130))
+    summary = write(tmp_path / "many", make_data(130))
     assert len(summary["per_class"]) == 130
     assert len(summary["confusion"]["classes"]) == 100
     assert "the 20 most confused of 130 classes" in (tmp_path / "many/report.html").read_text()
 
 
 def test_classes_that_the_model_lacks_are_said(tmp_path: Path) -> None:
-    summary = write_report(tmp_path, make_data(8, columns=np.arange(6)))
+    summary = write(tmp_path, make_data(8, columns=np.arange(6)))
     assert summary["unknown_classes"] == ["<class 6>", "<class 7>"]
     assert "The model lacks 2 of the data" in (tmp_path / "report.html").read_text()
 
@@ -263,7 +291,7 @@ def test_a_perfect_model_has_a_report_too(tmp_path: Path) -> None:
     data = make_data(3)
     evaluator = LabelEvaluator(np.arange(3), data.classes)
     evaluator.update(range(3), torch.eye(3) * 50)
-    summary = write_report(tmp_path, replace(data, score=evaluator.compute()))
+    summary = write(tmp_path, replace(data, score=evaluator.compute()))
     assert summary["worst"] == summary["confused_pairs"] == []
     assert summary["metrics"]["top1"] == 1
     assert "every answer is right" in (tmp_path / "report.html").read_text()

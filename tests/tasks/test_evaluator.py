@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from datasets.boxes.coco import to_coco
 from datasets.boxes.opening import open_detection
 from tasks.detection.evaluator import (
-    METRICS,
+    MEANINGS,
     CocoEvaluator,
     ImageResult,
     format_classes,
@@ -141,7 +141,7 @@ def check_both_scorers(ground: dict[str, Any], results: list[ImageResult], folde
         theirs.evaluate()
         theirs.accumulate()
         theirs.summarize()
-    for name, stat in zip(METRICS, theirs.stats, strict=True):
+    for name, stat in zip(MEANINGS, theirs.stats, strict=True):
         assert numbers[0][name] == pytest.approx(stat, abs=1e-12), name
         assert numbers[1][name] == pytest.approx(stat, abs=1e-12), name
 
@@ -178,7 +178,7 @@ def test_our_ground_truth_is_cocos_own(real_data: Path, tmp_path: Path) -> None:
         theirs.accumulate()
         theirs.summarize()
     ours = evaluator.compute()["metrics"]
-    for name, stat in zip(METRICS, theirs.stats, strict=True):
+    for name, stat in zip(MEANINGS, theirs.stats, strict=True):
         assert ours[name] == pytest.approx(stat, abs=1e-9), name
 
 

@@ -9,7 +9,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tasks.detection.evaluator import METRICS
+from tasks.detection.evaluator import MEANINGS
 from tests.conftest import Tool
 from tests.tools.conftest import Finished
 
@@ -31,8 +31,8 @@ def test_both_scorers_and_the_files_give_the_same_twelve_numbers(
         scored.evaluate()
         scored.accumulate()
         scored.summarize()
-    again = dict(zip(METRICS, scored.stats.tolist(), strict=True))
-    for name in METRICS:
+    again = dict(zip(MEANINGS, scored.stats.tolist(), strict=True))
+    for name in MEANINGS:
         assert shown[0][name] == pytest.approx(shown[1][name], abs=1e-9), name
         assert shown[0][name] == pytest.approx(again[name], abs=1e-9), name
 

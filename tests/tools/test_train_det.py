@@ -12,15 +12,15 @@ from PIL import Image
 from safetensors import safe_open
 
 from datasets.builtin.scenes import draw_scenes
-from tasks.detection.evaluator import METRICS
+from tasks.detection.evaluator import MEANINGS
 from tests.conftest import Tool
 from tests.tools.conftest import Finished
 from tests.tools.runs import SMALL
 
 
 def test_prints_one_json_object_with_the_twelve_numbers(finished: Finished) -> None:
-    assert set(finished.result["metrics"]) == set(METRICS)
-    assert len(METRICS) == 12
+    assert set(finished.result["metrics"]) == set(MEANINGS)
+    assert len(MEANINGS) == 12
     assert finished.result["folder"] == str(finished.folder)
     assert "train data: 24 images" in finished.errors
     assert "Traceback" not in finished.errors
@@ -55,7 +55,7 @@ def test_the_card_says_what_the_weights_are(finished: Finished) -> None:
     assert card["task"] == "detection"
     assert card["flavour"]["input"]["size"] == 64
     assert len(card["classes"]) == 8
-    assert card["metrics"].keys() == set(METRICS)
+    assert card["metrics"].keys() == set(MEANINGS)
 
 
 def test_works_on_any_format_and_starts_from_weights(

@@ -23,12 +23,13 @@ from tasks.classification.load import (
     start_classifier,
 )
 from tasks.classification.model import Classifier, build_classifier
-from tasks.classification.report import ReportData, write_report
+from tasks.classification.report import ReportData, make_report
 from tasks.classification.spec import ClassifierSpec
 from tasks.classification.task import ClassificationTask
 from tasks.distillation.teaching import Teaching
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
+from tasks.reporting.skeleton import RunFacts, write_report
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export
 from tasks.weights.card import Card
@@ -233,6 +234,7 @@ def score_and_report(
     title: str,
     notes: Sequence[tuple[str, str]] = (),
     watch: Stopwatch | None = None,
+    report: bool = True,
 ) -> tuple[Score, dict[str, Any]]:
     """Run a model over a split, score it, and leave predictions and report in a folder."""
     evaluator = photos.evaluator.fresh()
@@ -258,23 +260,22 @@ def score_and_report(
         ("time", time_text(seconds, len(data), device)),
         *notes,
     ]
-    report = write_report(
-        folder,
-        ReportData(
-            title=title,
-            command=cli.shown_command(),
-            classes=data.classes,
-            score=score,
-            cost=cost,
-            read=data.image,
-            explain=explain,
-            files=[Path(file).name for file in files],
-            history=read_metrics(folder / METRICS_NAME),
-            facts=facts(card, cost, own),
-            watch=watch,
-        ),
+    run = RunFacts(
+        title,
+        cli.shown_command(),
+        facts(card, cost, own),
+        cost=cost,
+        history=read_metrics(folder / METRICS_NAME),
+        watch=watch,
     )
-    return score, report
+    found = ReportData(
+        classes=data.classes,
+        score=score,
+        read=data.image,
+        explain=explain,
+        files=[Path(file).name for file in files],
+    )
+    return score, write_report(folder, run, make_report(found), page=report)
 
 
 def evaluate_classifier(args: Evaluate) -> tuple[dict[str, Any], str]:

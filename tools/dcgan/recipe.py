@@ -19,7 +19,7 @@ from tasks.dcgan.features import Judge
 from tasks.dcgan.load import load_generator, make_card
 from tasks.dcgan.model import DISCRIMINATOR_PREFIX, Gan
 from tasks.dcgan.networks import Generator
-from tasks.dcgan.report import ReportData, ScoreRow, scores_text, write_report
+from tasks.dcgan.report import ReportData, ScoreRow, make_report, scores_text
 from tasks.dcgan.sampling import Picture, generate
 from tasks.dcgan.scores import MEANINGS, NEIGHBOURS, nearest, score
 from tasks.dcgan.spec import GanSpec
@@ -28,6 +28,7 @@ from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.engine import rank_and_world
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch
+from tasks.reporting.skeleton import RunFacts, write_report
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.file import find_weights, save_weights
@@ -146,20 +147,22 @@ def train_generator(
     state, card = load_weights(folder)
     save_weights(folder / WEIGHTS_NAME, state, replace(card, metrics=rows[0].figures))
     near = neighbours(folder, judge, scored, config.common.seed, device)
-    report = write_report(
-        folder,
-        ReportData(
-            title=f"DCGAN of {path.name}",
-            command=config.command,
-            minutes=watch.minutes,
-            stopped=stopped,
-            features=judge.title,
-            rows=rows,
-            history=read_metrics(folder / METRICS_NAME),
-            neighbours=near,
-            facts=facts(card, config.model, train, val, features),
-        ),
+    run = RunFacts(
+        f"DCGAN of {path.name}",
+        config.command,
+        facts(card, config.model, train, val, features),
+        watch=watch,
     )
+    found = ReportData(
+        folder=folder,
+        minutes=watch.minutes,
+        stopped=stopped,
+        features=judge.title,
+        rows=rows,
+        history=read_metrics(folder / METRICS_NAME),
+        neighbours=near,
+    )
+    report = write_report(folder, run, make_report(found))
     text = result_text(report, rows, folder, folder)
     if stopped:
         cli.say(text)
@@ -189,20 +192,22 @@ def score_generator(
     judge, features = make_judge(config, train, val, path, scored, folder=folder, device=device)
     held_out = Pictures.read(val, config.model.size).some(config.scored)
     rows = score_rows(config, judge, held_out, weights=config.weights, device=device)
-    report = write_report(
-        folder,
-        ReportData(
-            title=f"{config.weights.name}, scored on {path.name}",
-            command=config.command,
-            minutes=watch.minutes,
-            stopped="",
-            features=judge.title,
-            rows=rows,
-            history=(),
-            neighbours=neighbours(config.weights, judge, scored, config.common.seed, device),
-            facts=facts(read_card(config.weights), config.model, train, val, features),
-        ),
+    run = RunFacts(
+        f"{config.weights.name}, scored on {path.name}",
+        config.command,
+        facts(read_card(config.weights), config.model, train, val, features),
+        watch=watch,
     )
+    found = ReportData(
+        folder=folder,
+        minutes=watch.minutes,
+        stopped="",
+        features=judge.title,
+        rows=rows,
+        history=(),
+        neighbours=neighbours(config.weights, judge, scored, config.common.seed, device),
+    )
+    report = write_report(folder, run, make_report(found))
     return report, result_text(report, rows, folder, config.weights)
 
 

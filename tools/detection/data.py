@@ -30,10 +30,11 @@ from tasks.detection.model import (
     load_detector,
 )
 from tasks.detection.reference_runtime import LiteRtDetector, load_litert
-from tasks.detection.report import ReportData, write_report
+from tasks.detection.report import ReportData, make_report
 from tasks.detection.spec import DetectorSpec
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
+from tasks.reporting.skeleton import RunFacts, write_report
 from tasks.runtime.open import is_export
 from tasks.weights.card import Card
 from tools import cli
@@ -155,6 +156,7 @@ def score_and_report(
     device: str,
     title: str,
     watch: Stopwatch | None = None,
+    report: bool = True,
 ) -> tuple[Score, dict[str, Any]]:
     """Run a model over a split, score it, and leave results and report in a folder.
 
@@ -182,24 +184,23 @@ def score_and_report(
         ("left out", f"{data.left_out} images, missing or unreadable"),
         ("time", time_text(seconds, len(data), device)),
     ]
-    report = write_report(
-        folder,
-        ReportData(
-            title=title,
-            command=shown_command(),
-            classes=data.classes,
-            score=score,
-            cost=cost,
-            results=[evaluator.images[int(i)] for i in data.image_ids],
-            truths=[data.target(i) for i in range(len(data))],
-            read=data.image,
-            files=[Path(file).name for file in data.files],
-            history=read_metrics(folder / METRICS_NAME),
-            facts=facts(card, cost, own),
-            watch=watch,
-        ),
+    run = RunFacts(
+        title,
+        shown_command(),
+        facts(card, cost, own),
+        cost=cost,
+        history=read_metrics(folder / METRICS_NAME),
+        watch=watch,
     )
-    return score, report
+    found = ReportData(
+        classes=data.classes,
+        score=score,
+        results=[evaluator.images[int(i)] for i in data.image_ids],
+        truths=[data.target(i) for i in range(len(data))],
+        read=data.image,
+        files=[Path(file).name for file in data.files],
+    )
+    return score, write_report(folder, run, make_report(found), page=report)
 
 
 def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:

@@ -28,11 +28,12 @@ from tasks.face_attributes.evaluator import (
 )
 from tasks.face_attributes.load import TASK, load_attribute_net, start_attribute_net
 from tasks.face_attributes.model import AttributeNet, build_attribute_net
-from tasks.face_attributes.report import NOTE, ReportData, write_report
+from tasks.face_attributes.report import NOTE, ReportData, make_report
 from tasks.face_attributes.task import AttributeTask
 from tasks.face_attributes.teachers import open_attribute_teacher
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
+from tasks.reporting.skeleton import RunFacts, write_report
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export
 from tasks.weights.card import Card
@@ -242,6 +243,7 @@ def score_and_report(
     title: str,
     notes: Sequence[tuple[str, str]] = (),
     watch: Stopwatch | None = None,
+    report: bool = True,
 ) -> tuple[Score, dict[str, Any]]:
     """Run a model over a split, score it, and leave predictions and report in a folder."""
     started = time.perf_counter()
@@ -262,23 +264,22 @@ def score_and_report(
         ("time", time_text(seconds, len(data), device)),
         *notes,
     ]
-    report = write_report(
-        folder,
-        ReportData(
-            title=title,
-            command=cli.shown_command(),
-            attributes=data.attributes,
-            score=score,
-            cost=cost,
-            read=data.image,
-            explain=explain,
-            files=[Path(file).name for file in files],
-            history=read_metrics(folder / METRICS_NAME),
-            facts=facts(card, cost, own),
-            watch=watch,
-        ),
+    run = RunFacts(
+        title,
+        cli.shown_command(),
+        facts(card, cost, own),
+        cost=cost,
+        history=read_metrics(folder / METRICS_NAME),
+        watch=watch,
     )
-    return score, report
+    found = ReportData(
+        attributes=data.attributes,
+        score=score,
+        read=data.image,
+        explain=explain,
+        files=[Path(file).name for file in files],
+    )
+    return score, write_report(folder, run, make_report(found), page=report)
 
 
 def evaluate_attributes(args: Evaluate) -> tuple[dict[str, Any], str]:

@@ -36,12 +36,13 @@ from tasks.face_embedding.load import (
 )
 from tasks.face_embedding.model import FaceEmbedder, build_embedder
 from tasks.face_embedding.protocols import Score
-from tasks.face_embedding.report import ReportData, write_report
+from tasks.face_embedding.report import ReportData, make_report
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.face_embedding.task import FaceEmbeddingTask
 from tasks.face_embedding.teachers import open_embedding_teacher
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
+from tasks.reporting.skeleton import RunFacts, write_report
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export, read_card
 from tasks.weights.card import Card
@@ -209,6 +210,7 @@ def score_and_report(
     title: str,
     notes: Sequence[tuple[str, str]] = (),
     watch: Stopwatch | None = None,
+    report: bool = True,
 ) -> tuple[Score, dict[str, Any]]:
     """Run a model over faces, compare them, and leave pairs and report in a folder."""
     evaluator = measured.evaluator.fresh()
@@ -232,21 +234,20 @@ def score_and_report(
     ]
     if data.pairs is not None and len(data.pairs.tested) == 1:
         own.append(("tested", f"fold {data.pairs.tested[0] + 1}; the other for the threshold"))
-    report = write_report(
-        folder,
-        ReportData(
-            title=title,
-            command=cli.shown_command(),
-            score=score,
-            cost=cost,
-            read=data.image,
-            files=files,
-            history=read_metrics(folder / METRICS_NAME),
-            facts=facts(card, cost, own),
-            watch=watch,
-        ),
+    run = RunFacts(
+        title,
+        cli.shown_command(),
+        facts(card, cost, own),
+        cost=cost,
+        history=read_metrics(folder / METRICS_NAME),
+        watch=watch,
     )
-    return score, report
+    found = ReportData(
+        score=score,
+        read=data.image,
+        files=files,
+    )
+    return score, write_report(folder, run, make_report(found), page=report)
 
 
 def evaluate_embedder(args: Evaluate) -> tuple[dict[str, Any], str]:

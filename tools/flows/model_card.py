@@ -10,7 +10,7 @@ from backbone.flavour import InputSpec
 from tasks.classification.evaluator import MEANINGS as LABEL_MEANINGS
 from tasks.classification.load import TASK as CLASSIFICATION
 from tasks.classification.spec import ClassifierSpec
-from tasks.detection.evaluator import ABSENT, METRICS
+from tasks.detection.evaluator import ABSENT
 from tasks.detection.evaluator import MEANINGS as BOX_MEANINGS
 from tasks.detection.model import TASK as DETECTION
 from tasks.detection.model import detector_cost
@@ -51,7 +51,7 @@ _TRAINERS = {
 _OF_BODIES = (CLASSIFICATION, DETECTION)
 _MEANINGS = {
     CLASSIFICATION: LABEL_MEANINGS,
-    DETECTION: dict(zip(METRICS, BOX_MEANINGS, strict=True)),
+    DETECTION: BOX_MEANINGS,
     GEOLOCATION: PLACE_MEANINGS,
     FACE_ATTRIBUTES: ATTRIBUTE_MEANINGS,
     FACE_EMBEDDING: PAIR_MEANINGS,

@@ -29,9 +29,10 @@ from tasks.geolocation.load import (
     temperature_of,
 )
 from tasks.geolocation.model import Geolocator
-from tasks.geolocation.report import ReportData, write_report
+from tasks.geolocation.report import ReportData, make_report
 from tasks.geolocation.task import GeolocationTask, Truth
 from tasks.geolocation.teachers import open_geo_teacher
+from tasks.reporting.skeleton import RunFacts, write_report
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export
 from tasks.weights.card import Card
@@ -235,6 +236,7 @@ def score_and_report(
     title: str,
     notes: Notes,
     watch: Stopwatch | None = None,
+    report: bool = True,
 ) -> tuple[Score, dict[str, Any]]:
     """Run a model over a split, measure it, and leave predictions and report in a folder."""
     evaluator, data = places.evaluator, places.data
@@ -266,25 +268,24 @@ def score_and_report(
         ("time", time_text(seconds, len(data), device)),
         *notes,
     ]
-    report = write_report(
-        folder,
-        ReportData(
-            title=title,
-            command=cli.shown_command(),
-            partition=atlas.fine,
-            score=score,
-            truth=(data.lat, data.lng),
-            used_temperature=evaluator.temperature,
-            cost=cost,
-            read=data.image,
-            locate=locate,
-            files=[Path(file).name for file in files],
-            history=read_metrics(folder / METRICS_NAME),
-            facts=facts(card, cost, own),
-            watch=watch,
-        ),
+    run = RunFacts(
+        title,
+        cli.shown_command(),
+        facts(card, cost, own),
+        cost=cost,
+        history=read_metrics(folder / METRICS_NAME),
+        watch=watch,
     )
-    return score, report
+    found = ReportData(
+        partition=atlas.fine,
+        score=score,
+        truth=(data.lat, data.lng),
+        used_temperature=evaluator.temperature,
+        read=data.image,
+        locate=locate,
+        files=[Path(file).name for file in files],
+    )
+    return score, write_report(folder, run, make_report(found), page=report)
 
 
 def evaluate_geolocator(args: Evaluate) -> tuple[dict[str, Any], str]:

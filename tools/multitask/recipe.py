@@ -13,15 +13,16 @@ from datasets.task_mix import InTurn, TaskMix
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.engine import rank_and_world
 from tasks.fitting.history import METRICS_NAME, read_metrics
-from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch
+from tasks.fitting.stopwatch import Stopwatch
 from tasks.multitask.balance import Balance
 from tasks.multitask.cost import count_params, pass_costs
 from tasks.multitask.load import as_stored, build_stored, load_multi
 from tasks.multitask.model import HeadModel, MultiTaskNet
-from tasks.multitask.report import HeadRow, ReportData, format_report, write_report
+from tasks.multitask.report import HeadRow, ReportData, format_report, make_report
 from tasks.multitask.spec import HEADS, TASK
 from tasks.multitask.stored import Stored, multi_card, read_stored
 from tasks.multitask.task import MultiTask
+from tasks.reporting.skeleton import RunFacts, write_report
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
@@ -155,9 +156,7 @@ def train_multi(config: TrainMulti) -> tuple[dict[str, Any], str]:
         rows = _compare(config, plan, rows, steps, folder=folder, device=device, watch=watch)
     if not is_first():
         return {}, ""
-    report, text = _report(config, plan, rows, folder)
-    report = {"folder": str(folder), "minutes": watch.minutes, **report}
-    cli.write_json(folder / REPORT_NAME, report)
+    report, text = _report(config, plan, rows, folder, watch)
     where = f"report: {folder / 'report.html'}\nweights: {folder / WEIGHTS_NAME}"
     return report, f"{text}\n\n{where}\ntook {report['minutes']:.1f} minutes"
 
@@ -313,18 +312,14 @@ def _compare(
 
 
 def _report(
-    config: TrainMulti, plan: Plan, rows: list[HeadRow], folder: Path
+    config: TrainMulti, plan: Plan, rows: list[HeadRow], folder: Path, watch: Stopwatch
 ) -> tuple[dict[str, Any], str]:
     net, _ = load_multi(folder)
     per_step = config.heads_per_step or len(plan.wanted)
-    data = ReportData(
-        title=f"{len(net.heads)} heads on {config.model.backbone}",
-        command=cli.shown_command(),
-        rows=rows,
-        kept=plan.kept,
-        costs=pass_costs(net),
-        params=count_params(net),
-        history=read_metrics(folder / METRICS_NAME),
+    found = ReportData(rows, plan.kept, costs=pass_costs(net), params=count_params(net))
+    run = RunFacts(
+        f"{len(net.heads)} heads on {config.model.backbone}",
+        cli.shown_command(),
         facts=[
             ("trunk", ", ".join(f"{k} {v}" for k, v in config.model.to_json().items())),
             ("batch norm", config.bn),
@@ -332,5 +327,7 @@ def _report(
             ("tasks of a step", f"{per_step} of {len(plan.wanted)}"),
             ("weights", f"from {config.weights or 'scratch'}"),
         ],
+        history=read_metrics(folder / METRICS_NAME),
+        watch=watch,
     )
-    return write_report(folder, data), format_report(data)
+    return write_report(folder, run, make_report(found)), format_report(found)

@@ -1,0 +1,52 @@
+"""What the drawings of several tasks share: tiles, letters, names that fit."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+import PIL.ImageFont
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+# Behind what is drawn, and the letters on it (RGB).
+GROUND: Colour = (24, 26, 30)
+TEXT: Colour = (238, 238, 238)
+
+
+def tile(image: Image, side: int, ground: Colour = GROUND) -> Image:
+    """The whole image in the middle of a square: (side, side, 3).
+
+    Args:
+        image: (H, W, 3) RGB.
+        side: In pixels; the image's longer side fills it.
+        ground: Colour of what the image leaves free.
+    """
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    canvas = np.empty((side, side, 3), dtype=np.uint8)
+    canvas[:] = ground
+    top, left = (side - size[1]) // 2, (side - size[0]) // 2
+    resized = cv2.resize(image, size, interpolation=kind)
+    canvas[top : top + size[1], left : left + size[0]] = resized
+    return canvas
+
+
+@lru_cache(maxsize=8)
+def font(size: int) -> PIL.ImageFont.FreeTypeFont:
+    """Letters for drawings."""
+    # OpenCV's letters are ASCII alone; names of classes and people are not. matplotlib carries
+    # a font.
+    file = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return PIL.ImageFont.truetype(str(file), size)
+
+
+def shorten(name: str, length: int) -> str:
+    """A name of at most so many letters; the last tells that there are more."""
+    return name if len(name) <= length else f"{name[: length - 1]}…"
