@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -60,17 +61,20 @@ Tool = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
-    """Run a tool's real main in this process: (exit status, standard output, standard error)."""
+    """Run a tool's real main in this process: (exit status, standard output, standard error).
+
+    A training leaves no page of its report with ``report=False``.
+    """
     import importlib
 
     from tools import cli
 
-    def run(name: str, *args: object) -> tuple[int, str, str]:
+    def run(name: str, *args: object, report: bool = True) -> tuple[int, str, str]:
         module = importlib.import_module(f"tools.{name}")
         monkeypatch.setattr(sys, "argv", [f"tools/{name}.py", *map(str, args)])
         status = 0
         try:
-            cli.run(module.main)
+            cli.run(module.main if report else partial(module.main, report=False))
         except SystemExit as stop:
             status = int(stop.code or 0)
         out, err = capsys.readouterr()

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from configs.classification import CLS_PRESETS
 from tools import cli
 from tools.flows.flags import read_flags
 
 
-def main() -> None:
+def main(*, report: bool = True) -> None:
     """Train, evaluate what was saved, report; once, or for each point of a grid."""
     config = read_flags(CLS_PRESETS)
     from tools.classification.recipe import train_classifier
@@ -16,9 +18,9 @@ def main() -> None:
     if config.grid:
         from tools.flows.grid import train_grid
 
-        train_grid(config, train_classifier)
+        train_grid(config, partial(train_classifier, report=report))
     else:
-        cli.result(config.common, *train_classifier(config))
+        cli.result(config.common, *train_classifier(config, report=report))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from tools import cli
 from tools.flows.flags import read_flags
 
 
-def main() -> None:
+def main(*, report: bool = True) -> None:
     """Train, evaluate what was saved, report."""
     config = read_flags(GEO_PRESETS)
     from tools.geolocation.recipe import train_geolocator
 
-    cli.result(config.common, *train_geolocator(config))
+    cli.result(config.common, *train_geolocator(config, report=report))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from tasks.face_embedding.load import NO_CLASSES, TASK, describe_model
 from tasks.face_embedding.model import build_embedder
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.face_embedding.task import FaceEmbeddingTask
-from tasks.fitting.stopwatch import write_summary
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
@@ -47,28 +46,16 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def train(tool: Tool, people: Path, tmp_path: Path) -> Train:
-    """Train on the people into a folder below ``tmp_path``."""
-    return lambda out, *args: tool(
-        "train_embed", "--data", people, "--out", tmp_path / out, *SMALL, *args
-    )
-
-
-@pytest.fixture
-def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plots take half of the time of so small a run."""
-    told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}}
-    monkeypatch.setattr(
-        "tools.face_embedding.recipe.write_report",
-        lambda folder, data: write_summary(
-            folder, {**told, "metrics": data.score["metrics"]}, data.watch
-        ),
+    """Train on the people into a folder below ``tmp_path``, without a page: it takes as long."""
+    return lambda out, *args, report=False: tool(
+        "train_embed", "--data", people, "--out", tmp_path / out, *SMALL, *args, report=report
     )
 
 
 def test_a_run_and_what_the_other_tools_do_with_it(
     train: Train, people: Path, tool: Tool, tmp_path: Path
 ) -> None:
-    status, out, err = train("run")
+    status, out, err = train("run", report=True)
     assert status == 0, err
     assert "accuracy" in out
     assert "141 faces, 47 people" in err
@@ -138,7 +125,6 @@ def _predict(tool: Tool, run: Path, people: Path, tmp_path: Path) -> None:
     assert "have 'five_points'" in err
 
 
-@pytest.mark.usefixtures("no_report")
 def test_a_stopped_run_goes_on_bit_for_bit(
     train: Train, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,12 +144,14 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert status == 1, err
     folder = tmp_path / "stopped"
     assert 0 < torch.load(folder / "last.ckpt", weights_only=True)["global_step"] < 10
-    status, _, err = tool("train_embed", "--resume", folder, "--workers", 0)
+    status, _, err = tool("train_embed", "--resume", folder, "--workers", 0, report=False)
     assert status == 0, err
     assert_same_run(tmp_path / "straight", folder)
+    # A page was not wanted; the figures, by which a run counts as finished, are there.
+    assert (folder / "report.json").exists()
+    assert not (folder / "report.html").exists()
 
 
-@pytest.mark.usefixtures("no_report")
 def test_a_grid_as_table_14(train: Train, people: Path, tool: Tool, tmp_path: Path) -> None:
     grid = ("--grid", "alpha=.1,.15", "+", "resolution=48", "epochs=1", "--json")
     status, text, err = train("grid", *grid)
@@ -212,7 +200,6 @@ def test_stored_targets_are_those_of_the_live_teacher(people: Path, tmp_path: Pa
             assert torch.allclose(one, two, atol=1e-3)
 
 
-@pytest.mark.usefixtures("no_report")
 def test_targets_of_another_run_are_refused(train: Train, tmp_path: Path) -> None:
     assert train("teacher")[0] == 0
     teacher, store = tmp_path / "teacher", tmp_path / "targets"
@@ -271,7 +258,6 @@ def test_the_real_mobilefacenet_on_lfw(real_data: Path, tmp_path: Path) -> None:
     assert metrics["auc"] > 0.97
 
 
-@pytest.mark.usefixtures("no_report")
 def test_a_student_of_the_real_teacher(
     real_data: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,7 +314,8 @@ def test_answers_alone_take_the_preset_for_them(
 ) -> None:
     taken: list[str] = []
 
-    def note(config: TrainEmbed) -> tuple[dict[str, str], str]:
+    def note(config: TrainEmbed, *, report: bool) -> tuple[dict[str, str], str]:
+        assert report
         taken.append(config.preset)
         return {}, ""
 
@@ -337,7 +324,6 @@ def test_answers_alone_take_the_preset_for_them(
     assert (status, taken) == (0, ["distill"]), err
 
 
-@pytest.mark.usefixtures("no_report")
 def test_other_formats(train: Train, people: Path, tool: Tool, tmp_path: Path) -> None:
     """An archive to train on and a verification file to measure on, aligned as they are."""
     import pickle

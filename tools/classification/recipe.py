@@ -29,7 +29,7 @@ from tasks.classification.task import ClassificationTask
 from tasks.distillation.teaching import Teaching
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.reporting.skeleton import RunFacts, write_report
+from tasks.reporting.skeleton import RunFacts, report_file, write_report
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export
 from tasks.weights.card import Card
@@ -64,12 +64,16 @@ def classifier_cost(spec: ClassifierSpec, num_classes: int) -> Cost:
     return count_cost(model, (1, 3, spec.size, spec.size), lambda m, x: m.raw(x))
 
 
-def train_classifier(config: TrainCls, folder: Path | None = None) -> tuple[dict[str, Any], str]:
+def train_classifier(
+    config: TrainCls, folder: Path | None = None, *, report: bool = True
+) -> tuple[dict[str, Any], str]:
     """Train, then evaluate the saved weights, and leave a report in the run folder.
 
     Args:
         config: What to train, on what.
         folder: Of the run; by default the resumed one, ``--out``, or a new one.
+        report: Whether to draw the report's page, which in a small run takes longer than the
+            training; ``report.json`` is written either way.
 
     Returns:
         What ``report.json`` holds, and the same for people; empty on all processes but the first.
@@ -98,7 +102,7 @@ def train_classifier(config: TrainCls, folder: Path | None = None) -> tuple[dict
         watch=watch,
         teaching=teaching,
     )
-    return report_run(config, val, path, folder=folder, device=device, watch=watch)
+    return report_run(config, val, path, folder=folder, device=device, watch=watch, report=report)
 
 
 def fit_classifier(
@@ -143,6 +147,7 @@ def report_run(
     device: str,
     watch: Stopwatch,
     notes: Sequence[tuple[str, str]] = (),
+    report: bool = True,
 ) -> tuple[dict[str, Any], str]:
     """Evaluate the weights that a run kept and write its report.
 
@@ -154,6 +159,7 @@ def report_run(
         device: To compute on.
         watch: Of the run.
         notes: More facts, (name, value), for the report.
+        report: Whether to draw its page too.
 
     Returns:
         As :func:`train_classifier`.
@@ -164,7 +170,7 @@ def report_run(
     workers = cli.choose_workers(config.workers)
     photos = make_photos(val, card, batch_size=config.fit.batch_size, workers=workers, alone=True)
     title = f"{config.model.backbone} on {path.name}"
-    score, report = score_and_report(
+    score, told = score_and_report(
         best,
         card,
         photos,
@@ -173,9 +179,10 @@ def report_run(
         title=title,
         notes=notes,
         watch=watch,
+        report=report,
     )
-    text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    return report, f"{text}\ntook {report['minutes']:.1f} minutes"
+    text = f"{score_text(score, told, folder)}\nweights: {folder / WEIGHTS_NAME}"
+    return told, f"{text}\ntook {told['minutes']:.1f} minutes"
 
 
 def make_model(
@@ -214,7 +221,7 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
     """The result of an evaluation for people: what it found, and what it costs."""
     return (
         f"{format_metrics(score)}\n  cost        {report['facts']['cost']} per photo\n\n"
-        f"{format_classes(score)}\n\nreport: {folder / 'report.html'}"
+        f"{format_classes(score)}\n\nreport: {report_file(folder)}"
     )
 
 

@@ -34,7 +34,7 @@ from tasks.detection.report import ReportData, make_report
 from tasks.detection.spec import DetectorSpec
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.reporting.skeleton import RunFacts, write_report
+from tasks.reporting.skeleton import RunFacts, report_file, write_report
 from tasks.runtime.open import is_export
 from tasks.weights.card import Card
 from tools import cli
@@ -207,7 +207,7 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
     """The result of an evaluation for people: what it found, and what it costs."""
     metrics, classes = format_metrics(score["metrics"]), format_classes(score["per_class"])
     cost = f"  cost       {report['facts']['cost']} per image"
-    return f"{metrics}\n{cost}\n\n{classes}\n\nreport: {folder / 'report.html'}"
+    return f"{metrics}\n{cost}\n\n{classes}\n\nreport: {report_file(folder)}"
 
 
 def evaluate_detector(args: Evaluate) -> tuple[dict[str, Any], str]:

@@ -33,7 +33,7 @@ from tasks.face_attributes.task import AttributeTask
 from tasks.face_attributes.teachers import open_attribute_teacher
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.reporting.skeleton import RunFacts, write_report
+from tasks.reporting.skeleton import RunFacts, report_file, write_report
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export
 from tasks.weights.card import Card
@@ -57,12 +57,16 @@ EVALUATE_FLAGS: tuple[str, ...] = ()
 _SURE = 1 - 1e-7
 
 
-def train_attributes(config: TrainAttr, folder: Path | None = None) -> tuple[dict[str, Any], str]:
+def train_attributes(
+    config: TrainAttr, folder: Path | None = None, *, report: bool = True
+) -> tuple[dict[str, Any], str]:
     """Train, then evaluate the saved weights, and leave a report in the run folder.
 
     Args:
         config: What to train, on what.
         folder: Of the run; by default the resumed one, ``--out``, or a new one.
+        report: Whether to draw the report's page, which in a small run takes longer than the
+            training; ``report.json`` is written either way.
 
     Returns:
         What ``report.json`` holds, and the same for people; empty on all processes but the first.
@@ -104,7 +108,7 @@ def train_attributes(config: TrainAttr, folder: Path | None = None) -> tuple[dic
         notes = [("thresholds", f"fitted on {len(faces.val)} validation photos")]
     title = f"{config.model.backbone} on {path.name}, {faces.tested}"
     loaded = split(faces.test.photos, alone=True)
-    score, report = score_and_report(
+    score, told = score_and_report(
         best,
         card,
         faces.test,
@@ -114,9 +118,10 @@ def train_attributes(config: TrainAttr, folder: Path | None = None) -> tuple[dic
         title=title,
         notes=notes,
         watch=watch,
+        report=report,
     )
-    text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    return report, f"{text}\ntook {report['minutes']:.1f} minutes"
+    text = f"{score_text(score, told, folder)}\nweights: {folder / WEIGHTS_NAME}"
+    return told, f"{text}\ntook {told['minutes']:.1f} minutes"
 
 
 def make_model(
@@ -228,7 +233,7 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
     """The result of an evaluation for people: what it found, and what it costs."""
     return (
         f"{format_metrics(score)}\n  cost         {report['facts']['cost']} per photo\n\n"
-        f"{format_attributes(score)}\n\n{NOTE}\n\nreport: {folder / 'report.html'}"
+        f"{format_attributes(score)}\n\n{NOTE}\n\nreport: {report_file(folder)}"
     )
 
 

@@ -42,7 +42,7 @@ from tasks.face_embedding.task import FaceEmbeddingTask
 from tasks.face_embedding.teachers import open_embedding_teacher
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.reporting.skeleton import RunFacts, write_report
+from tasks.reporting.skeleton import RunFacts, report_file, write_report
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export, read_card
 from tasks.weights.card import Card
@@ -80,12 +80,16 @@ def embedder_cost(spec: EmbedderSpec) -> Cost:
     return count_cost(model, (1, 3, spec.size, spec.size), lambda m, x: m.raw(x))
 
 
-def train_embedder(config: TrainEmbed, folder: Path | None = None) -> tuple[dict[str, Any], str]:
+def train_embedder(
+    config: TrainEmbed, folder: Path | None = None, *, report: bool = True
+) -> tuple[dict[str, Any], str]:
     """Train, then evaluate the saved weights, and leave a report in the run folder.
 
     Args:
         config: What to train, on what.
         folder: Of the run; by default the resumed one, ``--out``, or a new one.
+        report: Whether to draw the report's page, which in a small run takes longer than the
+            training; ``report.json`` is written either way.
 
     Returns:
         What ``report.json`` holds, and the same for people; empty on all processes but the first.
@@ -122,7 +126,7 @@ def train_embedder(config: TrainEmbed, folder: Path | None = None) -> tuple[dict
     best, card = load_embedder(folder)
     title = f"{config.model.backbone} on {path.name}"
     notes = [("chosen", _CHOSEN if measured.evaluator.chooses else _LAST)]
-    score, report = score_and_report(
+    score, told = score_and_report(
         best,
         card,
         ready(card, alone=True),
@@ -131,9 +135,10 @@ def train_embedder(config: TrainEmbed, folder: Path | None = None) -> tuple[dict
         title=title,
         notes=notes,
         watch=watch,
+        report=report,
     )
-    text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    return report, f"{text}\ntook {report['minutes']:.1f} minutes"
+    text = f"{score_text(score, told, folder)}\nweights: {folder / WEIGHTS_NAME}"
+    return told, f"{text}\ntook {told['minutes']:.1f} minutes"
 
 
 def open_embedding_teaching(config: TrainEmbed, data: FaceData, device: str) -> Teaching | None:
@@ -196,7 +201,7 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
     """The result of an evaluation for people: what it found, and what it costs."""
     return (
         f"{format_metrics(score)}\n  cost           {report['facts']['cost']} per photo\n\n"
-        f"report: {folder / 'report.html'}"
+        f"report: {report_file(folder)}"
     )
 
 

@@ -32,7 +32,7 @@ from tasks.geolocation.model import Geolocator
 from tasks.geolocation.report import ReportData, make_report
 from tasks.geolocation.task import GeolocationTask, Truth
 from tasks.geolocation.teachers import open_geo_teacher
-from tasks.reporting.skeleton import RunFacts, write_report
+from tasks.reporting.skeleton import RunFacts, report_file, write_report
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export
 from tasks.weights.card import Card
@@ -67,8 +67,13 @@ from tools.geolocation.measured_part import part_to_measure, trained_on
 EVALUATE_FLAGS = ("places",)
 
 
-def train_geolocator(config: TrainGeo) -> tuple[dict[str, Any], str]:
+def train_geolocator(config: TrainGeo, *, report: bool = True) -> tuple[dict[str, Any], str]:
     """Train, then evaluate the saved weights, and leave a report in the run folder.
+
+    Args:
+        config: What to train, on what.
+        report: Whether to draw the report's page, which in a small run takes longer than the
+            training; ``report.json`` is written either way.
 
     Returns:
         What ``report.json`` holds, and the same for people; empty on all processes but the first.
@@ -108,7 +113,7 @@ def train_geolocator(config: TrainGeo) -> tuple[dict[str, Any], str]:
     )
     title = f"{config.model.backbone} on {path.name}"
     notes = [("trained on", said), *parts.notes]
-    score, report = score_and_report(
+    score, told = score_and_report(
         best,
         atlas,
         card,
@@ -118,12 +123,13 @@ def train_geolocator(config: TrainGeo) -> tuple[dict[str, Any], str]:
         title=title,
         notes=notes,
         watch=watch,
+        report=report,
     )
     kept = {name: value for name, value in score["metrics"].items() if name != "loss"}
     kept[TEMPERATURE_KEY] = temperature_of(card)  # Not the one that fits what is reported.
     save_weights(folder / WEIGHTS_NAME, best.state_dict(), replace(card, metrics=kept))
-    text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    return report, f"{text}\ntook {report['minutes']:.1f} minutes"
+    text = f"{score_text(score, told, folder)}\nweights: {folder / WEIGHTS_NAME}"
+    return told, f"{text}\ntook {told['minutes']:.1f} minutes"
 
 
 def _open_teaching(config: TrainGeo, atlas: Atlas, data: GeoData, device: str) -> Teaching | None:
@@ -221,7 +227,7 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
     """The result of an evaluation for people: what it found, and what it costs."""
     return (
         f"{format_metrics(score)}\n  cost         {report['facts']['cost']} per photo\n\n"
-        f"report: {folder / 'report.html'}"
+        f"report: {report_file(folder)}"
     )
 
 
