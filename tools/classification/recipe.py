@@ -27,9 +27,8 @@ from tasks.classification.report import ReportData, make_report
 from tasks.classification.spec import ClassifierSpec
 from tasks.classification.task import ClassificationTask
 from tasks.distillation.teaching import Teaching
-from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.reporting.skeleton import RunFacts, report_file, write_report
+from tasks.reporting.skeleton import report_file, write_report
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export
 from tasks.weights.card import Card
@@ -47,7 +46,7 @@ from tools.classification.data import (
 from tools.flows.exported import loader_for, open_export
 from tools.flows.fitting import fit_and_keep
 from tools.flows.initial_weights import measure_norms, starting_flavour
-from tools.flows.report_facts import centre_of, facts, time_text
+from tools.flows.report_facts import centre_of, run_facts, time_text
 from tools.flows.run_folder import evaluation_folder, is_first, new_run_folder, save_config
 from tools.flows.teacher_targets import open_teaching
 
@@ -267,14 +266,7 @@ def score_and_report(
         ("time", time_text(seconds, len(data), device)),
         *notes,
     ]
-    run = RunFacts(
-        title,
-        cli.shown_command(),
-        facts(card, cost, own),
-        cost=cost,
-        history=read_metrics(folder / METRICS_NAME),
-        watch=watch,
-    )
+    run = run_facts(folder, title, card, cost, own, watch)
     found = ReportData(
         classes=data.classes,
         score=score,

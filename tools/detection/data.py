@@ -32,15 +32,14 @@ from tasks.detection.model import (
 from tasks.detection.reference_runtime import LiteRtDetector, load_litert
 from tasks.detection.report import ReportData, make_report
 from tasks.detection.spec import DetectorSpec
-from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.reporting.skeleton import RunFacts, report_file, write_report
+from tasks.reporting.skeleton import report_file, write_report
 from tasks.runtime.open import is_export
 from tasks.weights.card import Card
 from tools import cli
-from tools.cli import say, shown_command
+from tools.cli import say
 from tools.flows.exported import loader_for, open_export
-from tools.flows.report_facts import facts, time_text
+from tools.flows.report_facts import run_facts, time_text
 from tools.flows.run_folder import evaluation_folder
 
 # Flags of tools/evaluate.py that not all applications take.
@@ -184,14 +183,7 @@ def score_and_report(
         ("left out", f"{data.left_out} images, missing or unreadable"),
         ("time", time_text(seconds, len(data), device)),
     ]
-    run = RunFacts(
-        title,
-        shown_command(),
-        facts(card, cost, own),
-        cost=cost,
-        history=read_metrics(folder / METRICS_NAME),
-        watch=watch,
-    )
+    run = run_facts(folder, title, card, cost, own, watch)
     found = ReportData(
         classes=data.classes,
         score=score,

@@ -31,9 +31,8 @@ from tasks.face_attributes.model import AttributeNet, build_attribute_net
 from tasks.face_attributes.report import NOTE, ReportData, make_report
 from tasks.face_attributes.task import AttributeTask
 from tasks.face_attributes.teachers import open_attribute_teacher
-from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.reporting.skeleton import RunFacts, report_file, write_report
+from tasks.reporting.skeleton import report_file, write_report
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export
 from tasks.weights.card import Card
@@ -46,7 +45,7 @@ from tools.face_attributes.data import Faces, data_or_faces, examine, open_faces
 from tools.flows.exported import loader_for, open_export
 from tools.flows.fitting import fit_and_keep
 from tools.flows.initial_weights import measure_norms, starting_flavour
-from tools.flows.report_facts import centre_of, facts, time_text
+from tools.flows.report_facts import centre_of, run_facts, time_text
 from tools.flows.run_folder import evaluation_folder, is_first, new_run_folder, save_config
 from tools.flows.teacher_targets import open_teaching
 
@@ -269,14 +268,7 @@ def score_and_report(
         ("time", time_text(seconds, len(data), device)),
         *notes,
     ]
-    run = RunFacts(
-        title,
-        cli.shown_command(),
-        facts(card, cost, own),
-        cost=cost,
-        history=read_metrics(folder / METRICS_NAME),
-        watch=watch,
-    )
+    run = run_facts(folder, title, card, cost, own, watch)
     found = ReportData(
         attributes=data.attributes,
         score=score,

@@ -40,9 +40,8 @@ from tasks.face_embedding.report import ReportData, make_report
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.face_embedding.task import FaceEmbeddingTask
 from tasks.face_embedding.teachers import open_embedding_teacher
-from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.reporting.skeleton import RunFacts, report_file, write_report
+from tasks.reporting.skeleton import report_file, write_report
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export, read_card
 from tasks.weights.card import Card
@@ -61,7 +60,7 @@ from tools.face_embedding.data import (
 from tools.flows.exported import loader_for, open_export
 from tools.flows.fitting import fit_and_keep
 from tools.flows.initial_weights import measure_norms, starting_flavour
-from tools.flows.report_facts import facts, time_text
+from tools.flows.report_facts import run_facts, time_text
 from tools.flows.run_folder import evaluation_folder, is_first, new_run_folder, save_config
 from tools.flows.teacher_targets import open_teaching
 
@@ -239,14 +238,7 @@ def score_and_report(
     ]
     if data.pairs is not None and len(data.pairs.tested) == 1:
         own.append(("tested", f"fold {data.pairs.tested[0] + 1}; the other for the threshold"))
-    run = RunFacts(
-        title,
-        cli.shown_command(),
-        facts(card, cost, own),
-        cost=cost,
-        history=read_metrics(folder / METRICS_NAME),
-        watch=watch,
-    )
+    run = run_facts(folder, title, card, cost, own, watch)
     found = ReportData(
         score=score,
         read=data.image,

@@ -15,7 +15,6 @@ from datasets.positions.opening import GeoData
 from tasks.classification.answer import classify
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.teaching import Teaching
-from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.geolocation.answer import ExportedPlaces, GeoPredictor
 from tasks.geolocation.atlas import Atlas, atlas_of
@@ -32,7 +31,7 @@ from tasks.geolocation.model import Geolocator
 from tasks.geolocation.report import ReportData, make_report
 from tasks.geolocation.task import GeolocationTask, Truth
 from tasks.geolocation.teachers import open_geo_teacher
-from tasks.reporting.skeleton import RunFacts, report_file, write_report
+from tasks.reporting.skeleton import report_file, write_report
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export
 from tasks.weights.card import Card
@@ -43,7 +42,7 @@ from tools.classification.recipe import classifier_cost
 from tools.flows.exported import loader_for, open_export
 from tools.flows.fitting import fit_and_keep
 from tools.flows.initial_weights import measure_norms, starting_flavour
-from tools.flows.report_facts import centre_of, facts, time_text
+from tools.flows.report_facts import centre_of, run_facts, time_text
 from tools.flows.run_folder import evaluation_folder, is_first, new_run_folder, save_config
 from tools.flows.teacher_targets import open_teaching
 from tools.geolocation.cell_lists import write_all_cells
@@ -274,14 +273,7 @@ def score_and_report(
         ("time", time_text(seconds, len(data), device)),
         *notes,
     ]
-    run = RunFacts(
-        title,
-        cli.shown_command(),
-        facts(card, cost, own),
-        cost=cost,
-        history=read_metrics(folder / METRICS_NAME),
-        watch=watch,
-    )
+    run = run_facts(folder, title, card, cost, own, watch)
     found = ReportData(
         partition=atlas.fine,
         score=score,
