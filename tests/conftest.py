@@ -14,6 +14,9 @@ import torch
 
 from datasets.builtin.scenes import draw_scenes
 from tests.exports import Exports
+from tests.skips import NO_SAMPLES, pytest_make_collect_report, pytest_runtest_makereport
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
 torch.set_num_threads(1)
 cv2.setNumThreads(0)
@@ -32,7 +35,7 @@ def real_data() -> Path:
     """The real samples; tests that need them skip where there are none."""
     path = os.environ.get("MOBILENETS_DATA")
     if not path:
-        pytest.skip("MOBILENETS_DATA is not set: real samples are not here")
+        pytest.skip(NO_SAMPLES)
     found = Path(path)
     if not found.is_dir():
         pytest.fail(f"MOBILENETS_DATA={path} is no folder")
