@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from datasets.builtin.scenes import draw_scenes
+from tests.backbone.tflite_files import write_ssd
 from tests.exports import Exports
 from tests.skips import NO_SAMPLES, pytest_make_collect_report, pytest_runtest_makereport
 
@@ -43,9 +44,20 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def ssd_tflite(real_data: Path) -> Path:
+def real_ssd_tflite(real_data: Path) -> Path:
     """TensorFlow's own SSD300 MobileNet v1."""
     return real_data / "weights" / "ssd_mobilenet_v1_0.75_300_coco_quant_detect.tflite"
+
+
+@pytest.fixture(scope="session", params=["drawn", "real"])
+def ssd_tflite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, and a small random one in the same format, which is always there."""
+    if request.param == "real":
+        found: Path = request.getfixturevalue("real_ssd_tflite")
+        return found
+    file = tmp_path_factory.mktemp("drawn") / "ssd.tflite"
+    write_ssd(file)
+    return file
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tasks.ncnn import MobileFaceNet
+from tests.tasks.ncnn_files import write_ncnn
 from tests.tools.runs import assert_same_run
 from tools.face_embedding.data import open_both, training_loader
 from tools.face_embedding.recipe import open_embedding_teaching
@@ -256,6 +257,26 @@ def test_the_real_mobilefacenet_on_lfw(real_data: Path, tmp_path: Path) -> None:
     metrics = evaluator.compute()["metrics"]
     assert metrics["accuracy"] >= 0.94
     assert metrics["auc"] > 0.97
+
+
+def test_a_student_of_a_teacher_from_a_module(
+    people: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same on drawn people, with a small random network in the real one's files."""
+    (tmp_path / "weights").mkdir()
+    write_ncnn(tmp_path / "weights" / "MobileFaceNet.param")
+    monkeypatch.setenv("MOBILENETS_DATA", str(tmp_path))
+    args = ("--epochs", 1, "--dim", 128, "--crop", 0.778, "--alignment", "funneled")
+    status, _, err = tool(
+        "train_embed",
+        *("--data", people / "val", "--out", tmp_path / "run", *SMALL, *args),
+        *("--teacher", "tests.tasks.ncnn:teacher"),
+    )
+    assert status == 0, err
+    card = read_card(tmp_path / "run")
+    assert card.model["alignment"] == "funneled"
+    assert card.flavour.input.crop == 0.778
+    assert "taught by tests.tasks.ncnn:teacher," in card.source
 
 
 def test_a_student_of_the_real_teacher(
