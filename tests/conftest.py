@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,11 @@ import pytest
 import torch
 
 from datasets.builtin.scenes import draw_scenes
+from tests.backbone.tflite_files import write_ssd
 from tests.exports import Exports
+from tests.skips import NO_SAMPLES, pytest_make_collect_report, pytest_runtest_makereport
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
 torch.set_num_threads(1)
 cv2.setNumThreads(0)
@@ -31,7 +36,7 @@ def real_data() -> Path:
     """The real samples; tests that need them skip where there are none."""
     path = os.environ.get("MOBILENETS_DATA")
     if not path:
-        pytest.skip("MOBILENETS_DATA is not set: real samples are not here")
+        pytest.skip(NO_SAMPLES)
     found = Path(path)
     if not found.is_dir():
         pytest.fail(f"MOBILENETS_DATA={path} is no folder")
@@ -39,9 +44,20 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def ssd_tflite(real_data: Path) -> Path:
+def real_ssd_tflite(real_data: Path) -> Path:
     """TensorFlow's own SSD300 MobileNet v1."""
     return real_data / "weights" / "ssd_mobilenet_v1_0.75_300_coco_quant_detect.tflite"
+
+
+@pytest.fixture(scope="session", params=["drawn", "real"])
+def ssd_tflite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, and a small random one in the same format, which is always there."""
+    if request.param == "real":
+        found: Path = request.getfixturevalue("real_ssd_tflite")
+        return found
+    file = tmp_path_factory.mktemp("drawn") / "ssd.tflite"
+    write_ssd(file)
+    return file
 
 
 @pytest.fixture(scope="session")
@@ -60,17 +76,20 @@ Tool = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tool:
-    """Run a tool's real main in this process: (exit status, standard output, standard error)."""
+    """Run a tool's real main in this process: (exit status, standard output, standard error).
+
+    A training leaves no page of its report with ``report=False``.
+    """
     import importlib
 
     from tools import cli
 
-    def run(name: str, *args: object) -> tuple[int, str, str]:
+    def run(name: str, *args: object, report: bool = True) -> tuple[int, str, str]:
         module = importlib.import_module(f"tools.{name}")
         monkeypatch.setattr(sys, "argv", [f"tools/{name}.py", *map(str, args)])
         status = 0
         try:
-            cli.run(module.main)
+            cli.run(module.main if report else partial(module.main, report=False))
         except SystemExit as stop:
             status = int(stop.code or 0)
         out, err = capsys.readouterr()

@@ -21,6 +21,7 @@ from datasets.errors import InputError
 
 Config = TypeVar("Config")
 DONE, FAULT, BAD_INPUT = 0, 1, 2
+_USUAL_COLUMNS = 80
 
 
 def parse(cls: type[Config], default: Config | None = None) -> Config:
@@ -33,6 +34,7 @@ def parse(cls: type[Config], default: Config | None = None) -> Config:
 
 def run(main: Callable[[], None]) -> None:
     """Run a tool and turn what it raises into a message and an exit status."""
+    _give_bars_a_width()
     try:
         main()
     except BrokenPipeError:  # The reader of a pipe has seen enough.
@@ -45,6 +47,20 @@ def run(main: Callable[[], None]) -> None:
         if not text:
             traceback.print_exc()
         _stop(text or f"internal fault: {type(error).__name__}: {error}", status)
+
+
+def _give_bars_a_width() -> None:
+    """Set 80 columns where a terminal does not know its width, as under ``script``.
+
+    tqdm reads the variable when it is first imported; without it, it would draw bars of no
+    width, which leave blank lines.
+    """
+    try:
+        columns = os.get_terminal_size(sys.__stderr__.fileno()).columns if sys.__stderr__ else 1
+    except (OSError, ValueError):  # Not a terminal, or closed.
+        return
+    if not columns:
+        os.environ.setdefault("TQDM_NCOLS", str(_USUAL_COLUMNS))
 
 
 def explain(error: Exception) -> tuple[int, str]:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from configs.face_attributes import ATTR_PRESETS
 from tools import cli
 from tools.flows.flags import read_flags
 
 
-def main() -> None:
+def main(*, report: bool = True) -> None:
     """Train, evaluate what was saved, report; once, or for each point of a grid."""
     config = read_flags(ATTR_PRESETS)
     from tools.face_attributes.recipe import train_attributes
@@ -16,9 +18,11 @@ def main() -> None:
     if config.grid:
         from tools.flows.grid import Measure, train_grid
 
-        train_grid(config, train_attributes, [Measure("mean_ap", "mean AP")])
+        train_grid(
+            config, partial(train_attributes, report=report), [Measure("mean_ap", "mean AP")]
+        )
     else:
-        cli.result(config.common, *train_attributes(config))
+        cli.result(config.common, *train_attributes(config, report=report))
 
 
 if __name__ == "__main__":

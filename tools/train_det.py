@@ -48,12 +48,12 @@ def _architecture(weights: str | None) -> dict[str, Any]:
     return {name: model[name] for name in names if name in model}
 
 
-def main() -> None:
+def main(*, report: bool = True) -> None:
     """Train, evaluate what was saved, report."""
     config = read_flags(told_presets())
     from tools.detection.recipe import train_detector
 
-    train_detector(config)
+    train_detector(config, report=report)
 
 
 if __name__ == "__main__":

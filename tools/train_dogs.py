@@ -8,12 +8,12 @@ from tools import cli
 from tools.flows.flags import read_flags
 
 
-def main() -> None:
+def main(*, report: bool = True) -> None:
     """Train on web photos, then on the data; evaluate what was saved, report."""
     config = read_flags(DOGS_PRESETS)
     from tools.fine_grained.recipe import train_dogs
 
-    cli.result(config.common, *train_dogs(config))
+    cli.result(config.common, *train_dogs(config, report=report))
 
 
 if __name__ == "__main__":

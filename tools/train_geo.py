@@ -8,13 +8,13 @@ from tools import cli
 from tools.flows.flags import read_flags
 
 
-def main() -> None:
+def main(*, report: bool = True) -> None:
     """Train, evaluate what was saved, report."""
     config = read_flags(GEO_PRESETS)
     from tools.flows.grid import train_or_grid
     from tools.geolocation.recipe import GEOLOCATION_RECIPE
 
-    cli.result(config.common, *train_or_grid(GEOLOCATION_RECIPE, config))
+    cli.result(config.common, *train_or_grid(GEOLOCATION_RECIPE, config, report=report))
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ from tools import cli
 from tools.flows.flags import peek_all, read_flags
 
 
-def main() -> None:
+def main(*, report: bool = True) -> None:
     """Train, evaluate what was saved, report."""
     named = peek_all("tasks", "add").values()
     has_data = any("=" in word for words in named for word in words)
     config = read_flags(MULTI_PRESETS, has_data=has_data)
     from tools.multitask.recipe import train_multi
 
-    cli.result(config.common, *train_multi(config))
+    cli.result(config.common, *train_multi(config, report=report))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,9 +12,16 @@ from tqdm import tqdm
 
 from tasks.fitting.base import Task
 
+# An evaluation is redrawn this many seconds apart at the least.
+_REDRAW_SECONDS = 0.2
+
 
 class TotalProgress(ProgressBar):
     """One bar over all steps of the run, with the time left, on standard error.
+
+    Evaluations count their batches on the same line, in place of the label. A second bar below
+    the first would have to move the cursor up again, which leaves blank lines and escape
+    sequences wherever that is not understood: in logs, notebooks and simple consoles.
 
     Args:
         label: Shown before the bar.
@@ -22,7 +31,8 @@ class TotalProgress(ProgressBar):
         super().__init__()
         self.label = label
         self._bar: tqdm[Any] | None = None
-        self._val: tqdm[Any] | None = None
+        self._batches = 0
+        self._drawn_at = 0.0
 
     def disable(self) -> None:
         """Show nothing: Lightning calls it on all processes but the first."""
@@ -37,7 +47,8 @@ class TotalProgress(ProgressBar):
             initial=trainer.global_step,
             unit="step",
             disable=not self.label,
-            dynamic_ncols=True,
+            # A width that is set is kept: measured anew, such a terminal may have none.
+            dynamic_ncols="TQDM_NCOLS" not in os.environ,
             smoothing=0.05,
         )
 
@@ -54,23 +65,37 @@ class TotalProgress(ProgressBar):
                 self._bar.set_postfix(shown, refresh=False)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open a second bar for the evaluation."""
-        total = sum(int(n) for n in trainer.num_val_batches)
-        self._val = tqdm(
-            desc="evaluating", total=total, unit="batch", leave=False, disable=not self.label
-        )
+        """Say that the evaluation begins."""
+        self._batches = 0
+        self._show_evaluation(trainer)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Advance the second bar."""
-        if self._val is not None:
-            self._val.update()
+        """Count the batch."""
+        self._batches += 1
+        if time.monotonic() - self._drawn_at >= _REDRAW_SECONDS:
+            self._show_evaluation(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Close the second bar."""
-        if self._val is not None:
-            self._val.close()
+        """Show the training alone again."""
+        if self._bar is not None:
+            self._bar.set_description(self.label)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """End the line before whatever is said of the exception."""
+        self._close()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Close the bar."""
+        self._close()
+
+    def _show_evaluation(self, trainer: pl.Trainer) -> None:
+        if self._bar is not None:
+            total = sum(int(n) for n in trainer.num_val_batches)
+            self._bar.set_description(f"evaluating {self._batches}/{total}")
+            self._drawn_at = time.monotonic()
+
+    def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()

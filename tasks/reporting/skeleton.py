@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backbone.cost import Cost
-from tasks.fitting.stopwatch import Stopwatch, write_summary
+from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch, write_summary
 from tasks.reporting.html_page import Page
 from tasks.reporting.plots import history_plot
 
@@ -135,6 +135,12 @@ def write_report(
         summary["cost"] = {"mult_adds": run.cost.mult_adds, "params": run.cost.params}
     summary |= {**report.details, "facts": dict(run.facts), **report.cases}
     return write_summary(folder, summary, run.watch)
+
+
+def report_file(folder: Path) -> Path:
+    """What to open of a run or evaluation: the page, or where none was drawn, the figures."""
+    page = folder / PAGE_NAME
+    return page if page.exists() else folder / REPORT_NAME
 
 
 def _draw(run: RunFacts, report: Report) -> Page:

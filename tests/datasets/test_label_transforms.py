@@ -68,8 +68,13 @@ def test_evaluation_is_torchvisions(
         assert np.abs(out - torchvisions(photo, size, method)).max() <= 1
 
 
-def test_evaluation_is_torchvisions_on_photos(real_data: Path) -> None:
-    for file in sorted((real_data / "imagenet").glob("val/*/*"))[:20]:
+@pytest.mark.parametrize("folder", ["scenes", "real_data"])
+def test_evaluation_is_torchvisions_on_photos(request: pytest.FixtureRequest, folder: str) -> None:
+    root: Path = request.getfixturevalue(folder)
+    pattern = "val/*" if folder == "scenes" else "imagenet/val/*/*"
+    files = sorted(root.glob(pattern))[:20]
+    assert len(files) >= 8
+    for file in files:
         photo = read_image(file, upright=True)
         out = LabelTransform(224, "none")(photo, 0).astype(int)
         assert np.abs(out - torchvisions(photo, 224, "bilinear")).max() <= 1

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from datasets import perceptual_hash
+from datasets.builtin.places import draw_place
 from datasets.images import Image, read_image, save_image
 from datasets.perceptual_hash import hash_files, hash_picture, near
 from datasets.spec import COPY_BITS
@@ -52,11 +53,22 @@ VERSIONS: dict[str, Callable[[Image], Image]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def photos(real_data: Path) -> list[Image]:
-    files = sorted((real_data / "imagenet/val").rglob("*.*"))[::5]
+@pytest.fixture(scope="module", params=["drawn", "real"])
+def photos(request: pytest.FixtureRequest) -> list[Image]:
+    """Real photos of anything, or drawn views of places in all parts of the world."""
+    if request.param == "drawn":
+        return [drawn_view(seed) for seed in range(40)]
+    root: Path = request.getfixturevalue("real_data")
+    files = sorted((root / "imagenet/val").rglob("*.*"))[::5]
     assert len(files) == 100
     return [resized(read_image(file, upright=True), 192) for file in files]
+
+
+def drawn_view(seed: int) -> Image:
+    """Of a place, a camera and a moment of its own."""
+    rng, camera = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    lat, lng = rng.uniform(-60, 70), rng.uniform(-180, 180)
+    return draw_place(rng, camera, lat, lng, 192)
 
 
 def hashes_of(pictures: list[Image]) -> NDArray[np.uint64]:
@@ -69,7 +81,7 @@ def hashes(photos: list[Image]) -> NDArray[np.uint64]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_copies_of_real_photos_are_found(
+def test_copies_of_photos_are_found(
     photos: list[Image], hashes: NDArray[np.uint64], version: str
 ) -> None:
     """All of them, and nothing else: pair k is (k, k)."""

@@ -164,15 +164,22 @@ def test_both_scorers_agree_on_coco(real_data: Path, tmp_path: Path) -> None:
     check_both_scorers(ground, random_results(ground, np.random.default_rng(0)), tmp_path)
 
 
-def test_our_ground_truth_is_cocos_own(real_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("folder", "name"), [("scenes", "instances_val"), ("real_data", "instances_val2017")]
+)
+def test_our_ground_truth_is_cocos_own(
+    request: pytest.FixtureRequest, tmp_path: Path, folder: str, name: str
+) -> None:
     """What we write for scoring gives the numbers of the original annotation file."""
-    data = open_detection(real_data / "coco", "val")
+    root: Path = request.getfixturevalue(folder)
+    root = root / "coco" if folder == "real_data" else root
+    data = open_detection(root, "val")
     results = random_results(to_coco(data), np.random.default_rng(1))
     evaluator = CocoEvaluator(to_coco(data))
     evaluator.update(results)
     evaluator.write(tmp_path)
     with contextlib.redirect_stdout(io.StringIO()):
-        original = COCO(str(real_data / "coco/annotations/instances_val2017.json"))
+        original = COCO(str(root / f"annotations/{name}.json"))
         theirs = COCOeval(original, original.loadRes(str(tmp_path / "results.json")), "bbox")
         theirs.evaluate()
         theirs.accumulate()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.backbone.tflite_files import write_classifier
 from tests.tools.runs import SMALL, train
 
 
@@ -27,3 +28,16 @@ def finished(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished
     done = train("--framework", "ssd300", "--data", scenes, "--out", folder, *SMALL, *recipe)
     assert done.returncode == 0, done.stderr
     return Finished(folder, json.loads(done.stdout), done.stderr)
+
+
+@pytest.fixture(scope="session", params=["drawn", "real"])
+def classifier_tflite(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """TensorFlow's smallest classifier, and a random one of its width, which is always there."""
+    if request.param == "real":
+        real: Path = request.getfixturevalue("real_data")
+        return real / "weights" / "mobilenet_v1_0.25_128_quant.tflite"
+    file = tmp_path_factory.mktemp("drawn") / "classifier.tflite"
+    write_classifier(file, columns=1001, alpha=0.25, size=128)
+    return file

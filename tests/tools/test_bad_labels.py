@@ -365,9 +365,9 @@ def test_data_of_other_classes(tool: Tool, tmp_path: Path, weights: Path) -> Non
 
 
 def test_a_classifier_is_imported_before_it_is_used(
-    real_data: Path, tool: Tool, photos: Path
+    classifier_tflite: Path, tool: Tool, photos: Path
 ) -> None:
-    file = real_data / "weights/mobilenet_v1_0.25_128_quant.tflite"
+    file = classifier_tflite
     for answer in (tool("evaluate", file, "--data", photos), tool("predict", file, photos)):
         expect(answer, str(file), "tools/import_weights.py")
 

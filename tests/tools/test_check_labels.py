@@ -9,8 +9,8 @@ import pytest
 from datasets.labels.opening import open_labelled
 from datasets.shards.tar import write_shards
 from tests.conftest import Tool
-from tests.datasets.fakes import GOOD_BOXES, write_coco
-from tests.datasets.label_fakes import write_dogs, write_folders, write_tiny
+from tests.datasets.fakes import GOOD_BOXES, voc_xml, write_coco
+from tests.datasets.label_fakes import write_dogs, write_folders, write_pets, write_tiny
 from tests.tools.test_bad_input import expect
 
 COUNTS = {"train/a": 6, "train/b": 6, "val/a": 2, "val/b": 2}
@@ -72,8 +72,18 @@ def test_photos_in_shards_are_decoded(tmp_path: Path, tool: Tool, photos: Path) 
     expect(tool("check_data", folder / "{000000..000002}.tar"), *parts, status=0)
 
 
-def test_what_is_both_is_examined_for_detection(real_data: Path, tool: Tool) -> None:
-    pets = real_data / "pets"
+@pytest.mark.parametrize("kind", ["drawn", "real"])
+def test_what_is_both_is_examined_for_detection(
+    request: pytest.FixtureRequest, tmp_path: Path, tool: Tool, kind: str
+) -> None:
+    if kind == "real":
+        pets = request.getfixturevalue("real_data") / "pets"
+    else:
+        pets = write_pets(tmp_path / "pets")
+        (pets / "annotations/xmls").mkdir()
+        for stem in ("pug_7", "Bengal_1", "pug_8"):
+            text = voc_xml([("cat", (1, 1, 9, 9), False)], width=24, height=20)
+            (pets / f"annotations/xmls/{stem}.xml").write_text(text)
     expect(tool("check_data", pets), "taken for detection", "--task classification", status=0)
     for task, said in (("detection", "boxes per class"), ("classification", "photos per class")):
         status, text, err = tool("check_data", pets, "--task", task)

@@ -49,19 +49,9 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def train(tool: Tool, shapes: Path, tmp_path: Path) -> Train:
-    """Train on the shapes into a folder below ``tmp_path``."""
+    """Train on the shapes into a folder below ``tmp_path``, without a page: it takes as long."""
     return lambda out, *args: tool(
-        "train_cls", "--data", shapes, "--out", tmp_path / out, *SMALL, *args
-    )
-
-
-@pytest.fixture(autouse=True)
-def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plots take half of the time of so small a run."""
-    told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}, "minutes": 0.0}
-    monkeypatch.setattr(
-        "tools.classification.recipe.write_report",
-        lambda _, data: {**told, "metrics": data.score["metrics"]},
+        "train_cls", "--data", shapes, "--out", tmp_path / out, *SMALL, *args, report=False
     )
 
 
@@ -118,7 +108,7 @@ def test_a_resumed_student_is_the_same(
     with pytest.MonkeyPatch.context() as patch:
         stop_at(4, patch)
         assert train("stopped", *args)[0] == 1
-    assert tool("train_cls", "--resume", tmp_path / "stopped")[0] == 0
+    assert tool("train_cls", "--resume", tmp_path / "stopped", report=False)[0] == 0
     assert_same_run(tmp_path / "straight", tmp_path / "stopped")
     checkpoint = torch.load(tmp_path / "straight" / "last.ckpt")
     state, card = load_weights(tmp_path / "straight")

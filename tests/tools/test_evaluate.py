@@ -9,7 +9,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from datasets.types import COCO_CLASSES
 from tasks.detection.evaluator import MEANINGS
+from tests.backbone.tflite_files import write_ssd
 from tests.conftest import Tool
 from tests.tools.conftest import Finished
 
@@ -68,7 +70,7 @@ def test_a_run_keeps_its_own_report(finished: Finished, scenes: Path, tool: Tool
 
 
 def test_imported_weights_answer_as_the_original_on_coco(
-    ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: Path
+    real_ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: Path
 ) -> None:
     """Real images through ours and through TensorFlow's own runtime: the same COCO numbers.
 
@@ -76,11 +78,11 @@ def test_imported_weights_answer_as_the_original_on_coco(
     """
     pytest.importorskip("ai_edge_litert")
     ours = tmp_path / "ssd.safetensors"
-    status, text, err = tool("import_weights", ssd_tflite, "--out", ours)
+    status, text, err = tool("import_weights", real_ssd_tflite, "--out", ours)
     assert status == 0, err
     assert "90 classes" in text
     metrics = []
-    for weights in (ours, ssd_tflite):
+    for weights in (ours, real_ssd_tflite):
         args = ("--data", real_data / "coco", "--out", tmp_path / weights.suffix, "--json")
         status, text, err = tool("evaluate", weights, *args)
         assert status == 0, err
@@ -88,3 +90,41 @@ def test_imported_weights_answer_as_the_original_on_coco(
     assert metrics[0]["AP"] > 0.23
     for name in ("AP", "AP50", "AP75"):
         assert metrics[0][name] == pytest.approx(metrics[1][name], abs=0.01), name
+
+
+def test_imported_weights_answer_as_the_drawn_original(
+    scenes: Path, tool: Tool, tmp_path: Path
+) -> None:
+    """The same of a small random network, which finds something everywhere: box by box."""
+    pytest.importorskip("ai_edge_litert")
+    source = tmp_path / "drawn.tflite"
+    write_ssd(source)
+    listed = json.loads((scenes / "annotations" / "instances_val.json").read_text())
+    names = dict(
+        zip((row["id"] for row in listed["categories"]), COCO_CLASSES.names, strict=False)
+    )
+    for row in listed["categories"]:
+        row["name"] = names[row["id"]]
+    data = tmp_path / "coco"
+    (data / "annotations").mkdir(parents=True)
+    (data / "val").symlink_to(scenes / "val")
+    (data / "annotations" / "instances_val.json").write_text(json.dumps(listed))
+    ours = tmp_path / "ssd.safetensors"
+    status, text, err = tool("import_weights", source, "--out", ours)
+    assert status == 0, err
+    assert "90 classes" in text
+    found = []
+    for weights in (ours, source):
+        out = tmp_path / weights.suffix
+        status, _, err = tool("evaluate", weights, "--data", data, "--out", out, "--workers", 0)
+        assert status == 0, err
+        rows = json.loads((out / "results.json").read_text())
+        best = {}
+        for row in sorted(rows, key=lambda row: float(row["score"])):
+            best[row["image_id"], row["category_id"]] = row["score"]
+        found.append(best)
+    assert len(found[0]) > 8
+    shared = found[0].keys() & found[1].keys()
+    assert len(shared) > 0.9 * len(found[0] | found[1])
+    for key in shared:
+        assert found[0][key] == pytest.approx(found[1][key], abs=0.06), key

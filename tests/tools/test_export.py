@@ -17,10 +17,12 @@ from datasets.builtin.faces import draw_faces
 from datasets.builtin.identities import draw_identities
 from datasets.builtin.places import draw_places
 from datasets.images import save_image
+from datasets.types import COCO_CLASSES
 from tasks.fitting.spec import flag_of
 from tasks.runtime.open import open_export
 from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
+from tests.backbone.tflite_files import write_ssd
 from tests.conftest import Tool
 from tests.datasets.label_fakes import write_folders
 from tests.exports import CLASSES, KINDS, POST, Exports, photos
@@ -239,10 +241,10 @@ def test_bad_flags(exports: Exports, tool: Tool, tmp_path: Path, album: Path) ->
     assert not (tmp_path / "x.onnx").exists()
 
 
-def test_real_weights(ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: Path) -> None:
+def test_real_weights(real_ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: Path) -> None:
     """TensorFlow's SSD on real photos, of sizes that fit nothing."""
     weights = tmp_path / "ssd.safetensors"
-    assert tool("import_weights", ssd_tflite, "--out", weights)[0] == 0
+    assert tool("import_weights", real_ssd_tflite, "--out", weights)[0] == 0
     status, text, err = tool("export", weights, "--samples", real_data / "photos", "--json")
     assert status == 0, err
     assert max(json.loads(text)["checked"]["differences"].values()) < 1e-4
@@ -251,3 +253,20 @@ def test_real_weights(ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: P
     assert status == 0, err
     assert "cat" in text
     assert "hot dog" in text
+
+
+def test_drawn_weights(scenes: Path, tool: Tool, tmp_path: Path) -> None:
+    """A detector that was imported, whose batch norm came folded, as an export."""
+    write_ssd(tmp_path / "drawn.tflite")
+    weights = tmp_path / "ssd.safetensors"
+    assert tool("import_weights", tmp_path / "drawn.tflite", "--out", weights)[0] == 0
+    photos = scenes / "val"
+    status, text, err = tool("export", weights, "--samples", photos, "--json")
+    assert status == 0, err
+    assert max(json.loads(text)["checked"]["differences"].values()) < 1e-4
+    args = (photos, "--out", tmp_path / "out", "--score-threshold", 0.01)
+    status, text, err = tool("predict", weights.with_suffix(".onnx"), *args)
+    assert status == 0, err
+    rows = json.loads((tmp_path / "out" / "predictions.json").read_text())["annotations"]
+    assert {row["category_id"] for row in rows} <= set(COCO_CLASSES.ids)
+    assert len({row["image_id"] for row in rows}) == 8

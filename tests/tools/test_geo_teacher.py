@@ -41,16 +41,6 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_places(root, num_photos=80, num_authors=20, size=32)
 
 
-@pytest.fixture(autouse=True)
-def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Maps take most of the time of so small a run."""
-    told = {"facts": {"cost": ""}, "minutes": 0.0}
-    monkeypatch.setattr(
-        "tools.geolocation.recipe.write_report",
-        lambda _, data: {**told, "metrics": data.score["metrics"]},
-    )
-
-
 @pytest.fixture(params=[1, 2], ids=["one head", "two heads"])
 def config(request: pytest.FixtureRequest, places: Path, tmp_path: Path) -> TrainGeo:
     """Of a student, and its teacher: random weights, in a folder with their cells."""
@@ -115,14 +105,14 @@ def test_stored_answers_are_the_living_teachers(config: TrainGeo, places: Path) 
 
 def test_a_resumed_student_is_the_same(config: TrainGeo, tool: Tool, tmp_path: Path) -> None:
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    train_geolocator(replace(config, common=Common(out=straight)))
+    train_geolocator(replace(config, common=Common(out=straight)), report=False)
     assert f"taught by {config.distill.teacher}," in read_card(straight).source
     again = replace(config, common=Common(out=stopped))
     with pytest.MonkeyPatch.context() as patch:
         stop_at(2, patch)
         with pytest.raises(SystemExit):
             train_geolocator(again)
-    status, _, err = tool("train_geo", "--resume", stopped)
+    status, _, err = tool("train_geo", "--resume", stopped, report=False)
     assert status == 0, err
     assert "targets stored in" in err
     assert_same_run(straight, stopped)

@@ -15,14 +15,15 @@ from tasks.classification.import_weights import import_network
 from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
 from tests.backbone import foreign
+from tests.backbone.tflite_files import ALPHA, SIZE, write_classifier
 from tests.conftest import Tool
 from tests.tools.test_bad_input import expect
 
 
 @pytest.fixture
-def body(real_data: Path, tmp_path: Path) -> Path:
-    """That of TensorFlow's smallest classifier."""
-    network = read_network(real_data / "weights" / "mobilenet_v1_0.25_128_quant.tflite")
+def body(classifier_tflite: Path, tmp_path: Path) -> Path:
+    """That of a classifier, in TensorFlow's format."""
+    network = read_network(classifier_tflite)
     state = {key: value for key, value in network.state.items() if key.startswith("body.")}
     imported = import_network(replace(network, state=state))
     save_weights(tmp_path / "body.safetensors", imported.state(), imported.card)
@@ -34,16 +35,23 @@ def save_timm(file: Path) -> Path:
     return file
 
 
-def test_import(real_data: Path, tool: Tool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("alpha", "size"), [(ALPHA, SIZE), (1, 224)], ids=["drawn", "real"])
+def test_import(
+    request: pytest.FixtureRequest, tool: Tool, tmp_path: Path, alpha: float, size: int
+) -> None:
     """A file that has no classifier any more."""
-    out = tmp_path / "body.safetensors"
-    source = real_data / "weights" / "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"
+    out, source = tmp_path / "body.safetensors", tmp_path / "drawn.tflite"
+    if alpha == 1:
+        folder = request.getfixturevalue("real_data") / "weights"
+        source = folder / "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"
+    else:
+        write_classifier(source, headless=True)
     status, text, err = tool("import_weights", source, "--out", out, "--json")
     assert status == 0, err
     state, card = load_weights(out)
     assert card.task == "body"
-    assert card.model == {"backbone": "mobilenet_v1", "alpha": 1, "variant": "standard"}
-    assert card.flavour.input.size == 224
+    assert card.model == {"backbone": "mobilenet_v1", "alpha": alpha, "variant": "standard"}
+    assert card.flavour.input.size == size
     assert card.folded
     assert all(key.startswith("body.") for key in state)
     result = json.loads(text)

@@ -186,8 +186,38 @@ def test_a_pytorch_file_of_layers_in_order(
     torch.testing.assert_close(ours[:4], theirs, rtol=1e-5, atol=1e-5 * float(theirs.abs().max()))
 
 
-def test_a_pytorch_file_must_be_explained(real_data: Path, tool: Tool, tmp_path: Path) -> None:
-    source = real_data / "weights/mobilenetV1X0.25_pretrain.tar"
+def test_a_drawn_pytorch_file_of_layers_in_order(tool: Tool, tmp_path: Path) -> None:
+    """The same of random weights, saved as its authors' training saved the real file."""
+    state = foreign.random_state(1000, 0.25)
+    source, out = tmp_path / "drawn.tar", tmp_path / "p.safetensors"
+    theirs = foreign.in_order(state)
+    torch.save({"state_dict": {f"module.{k}": v for k, v in theirs.items()}, "epoch": 3}, source)
+    flags = (*LEAKY, *IMAGENET, "--size", 64, "--out", out)
+    status, _, err = tool("import_weights", source, *flags)
+    assert status == 0, err
+    model, card = load_classifier(out)
+    assert card.flavour.activation == "leaky_relu:0.1"
+    original = Reference().eval()
+    original.load_state_dict(dict(zip(original.state_dict(), theirs.values(), strict=True)))
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (2, 3, 64, 64), generator=rng, dtype=torch.uint8)
+    with torch.inference_mode():
+        wanted = original(model.normalize(images))
+        torch.testing.assert_close(
+            model(images), wanted, rtol=1e-5, atol=1e-5 * float(wanted.abs().max())
+        )
+
+
+@pytest.mark.parametrize("kind", ["drawn", "real"])
+def test_a_pytorch_file_must_be_explained(
+    request: pytest.FixtureRequest, tool: Tool, tmp_path: Path, kind: str
+) -> None:
+    if kind == "real":
+        folder: Path = request.getfixturevalue("real_data")
+        source = folder / "weights/mobilenetV1X0.25_pretrain.tar"
+    else:
+        source = tmp_path / "drawn.tar"
+        torch.save({"state_dict": foreign.in_order(foreign.random_state(1000, 0.25))}, source)
     asked = "give --size PIXELS, --mean R G B, --std R G B"
     expect(tool("import_weights", source, *LEAKY, "--out", tmp_path / "o"), source.name, asked)
     assert not (tmp_path / "o").exists()

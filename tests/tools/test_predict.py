@@ -108,10 +108,10 @@ def test_originals_are_never_overwritten(finished: Finished, tool: Tool, album: 
     assert (album / "a.jpg").read_bytes() == before
 
 
-def test_real_photos(ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: Path) -> None:
+def test_real_photos(real_ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: Path) -> None:
     """TensorFlow's weights find what anyone sees."""
     weights = tmp_path / "ssd.safetensors"
-    assert tool("import_weights", ssd_tflite, "--out", weights)[0] == 0
+    assert tool("import_weights", real_ssd_tflite, "--out", weights)[0] == 0
     status, text, err = tool("predict", weights, real_data / "photos", "--out", tmp_path / "out")
     assert status == 0, err
     lines = {line.split(":")[0].rsplit("/")[-1]: line for line in text.splitlines() if ":" in line}

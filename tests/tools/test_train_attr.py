@@ -37,9 +37,9 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def train(tool: Tool, faces: Path, tmp_path: Path) -> Train:
-    """Train on the faces into a folder below ``tmp_path``."""
+    """Train on the faces into a folder below ``tmp_path``, without a page: it takes as long."""
     return lambda out, *args: tool(
-        "train_attr", "--data", faces, "--out", tmp_path / out, *NET, *FIT, *args
+        "train_attr", "--data", faces, "--out", tmp_path / out, *NET, *FIT, *args, report=False
     )
 
 
@@ -54,16 +54,6 @@ def run(tool: Tool, faces: Path) -> Path:
         assert "mean_ap" in out
         assert "Do not infer sex" in out
     return folder
-
-
-@pytest.fixture
-def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plots take half of the time of so small a run."""
-    told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}, "minutes": 0.0}
-    monkeypatch.setattr(
-        "tools.face_attributes.recipe.write_report",
-        lambda _, data: {**told, "metrics": data.score["metrics"]},
-    )
 
 
 def test_a_run_and_what_the_other_tools_make_of_it(
@@ -111,7 +101,6 @@ def test_a_run_and_what_the_other_tools_make_of_it(
     np.testing.assert_allclose(written, shares, atol=2e-4)
 
 
-@pytest.mark.usefixtures("no_report")
 def test_a_student_from_the_teacher_alone(
     run: Path, train: Train, tool: Tool, faces: Path, tmp_path: Path
 ) -> None:
@@ -126,7 +115,8 @@ def test_a_student_from_the_teacher_alone(
         name = f"{k + 1:06d}.jpg"
         (bare / name).write_bytes((faces / "img_align_celeba" / name).read_bytes())
     more = ("--data", bare, "--val", faces, "--out", tmp_path / "blind")
-    status, _, err = tool("train_attr", *more, *NET, *FIT, *taught, "--augment", "none")
+    kept = (*more, *NET, *FIT, *taught, "--augment", "none")
+    status, _, err = tool("train_attr", *kept, report=False)
     assert status == 0, err
     one, two = (load_weights(tmp_path / name)[0] for name in ("student", "blind"))
     assert all(torch.equal(tensor, two[name]) for name, tensor in one.items())
@@ -136,7 +126,6 @@ def test_a_student_from_the_teacher_alone(
         assert (status, "they need a --teacher, and --distill-weight 1" in err) == (2, True), err
 
 
-@pytest.mark.usefixtures("no_report")
 def test_stored_answers_are_those_of_the_living_teacher(
     run: Path, train: Train, faces: Path, tmp_path: Path
 ) -> None:
@@ -177,7 +166,6 @@ def nothing(pictures: torch.Tensor) -> torch.Tensor:
     return torch.zeros(len(pictures), 3)
 
 
-@pytest.mark.usefixtures("no_report")
 def test_a_grid_as_table_12(train: Train, tmp_path: Path) -> None:
     grid = ("--grid", "alpha=.1,.15", "size=32", "+", "size=48", "epochs=1", "--json")
     status, text, err = train("grid", *grid)
@@ -191,7 +179,6 @@ def test_a_grid_as_table_12(train: Train, tmp_path: Path) -> None:
     assert "top-1" not in page
 
 
-@pytest.mark.usefixtures("no_report")
 def test_fine_tuning_and_losses(run: Path, train: Train) -> None:
     loss = ("--balance", "--focal-gamma", 2, "--attribute-weights", "Smiling=2")
     status, _, err = train("tuned", "--weights", run, *loss)
@@ -225,7 +212,8 @@ def test_answers_alone_take_the_preset_for_them(
 ) -> None:
     taken: list[str] = []
 
-    def note(config: TrainAttr) -> tuple[dict[str, str], str]:
+    def note(config: TrainAttr, *, report: bool) -> tuple[dict[str, str], str]:
+        assert report
         taken.append(config.preset)
         return {}, ""
 

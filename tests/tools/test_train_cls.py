@@ -247,11 +247,10 @@ def test_impossible_grids(
 
 
 def test_imported_weights_are_given_statistics_first(
-    real_data: Path, shapes: Path, tool: Tool, tmp_path: Path
+    classifier_tflite: Path, shapes: Path, tool: Tool, tmp_path: Path
 ) -> None:
     weights = tmp_path / "w.safetensors"
-    source = real_data / "weights" / "mobilenet_v1_0.25_128_quant.tflite"
-    status, _, err = tool("import_weights", source, "--out", weights)
+    status, _, err = tool("import_weights", classifier_tflite, "--out", weights)
     assert status == 0, err
     args = ("--weights", weights, "--size", 64, "--epochs", 1, "--workers", 0, "--batch-size", 16)
     status, _, err = tool("train_cls", "--data", shapes, "--out", tmp_path / "run", *args)

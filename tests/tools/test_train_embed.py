@@ -21,13 +21,13 @@ from tasks.face_embedding.load import NO_CLASSES, TASK, describe_model
 from tasks.face_embedding.model import build_embedder
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.face_embedding.task import FaceEmbeddingTask
-from tasks.fitting.stopwatch import write_summary
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tasks.ncnn import MobileFaceNet
+from tests.tasks.ncnn_files import write_ncnn
 from tests.tools.runs import assert_same_run
 from tools.face_embedding.data import open_both, training_loader
 from tools.face_embedding.recipe import open_embedding_teaching
@@ -47,28 +47,16 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def train(tool: Tool, people: Path, tmp_path: Path) -> Train:
-    """Train on the people into a folder below ``tmp_path``."""
-    return lambda out, *args: tool(
-        "train_embed", "--data", people, "--out", tmp_path / out, *SMALL, *args
-    )
-
-
-@pytest.fixture
-def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plots take half of the time of so small a run."""
-    told = {"facts": {"cost": ""}, "cost": {"mult_adds": 1, "params": 1}}
-    monkeypatch.setattr(
-        "tools.face_embedding.recipe.write_report",
-        lambda folder, data: write_summary(
-            folder, {**told, "metrics": data.score["metrics"]}, data.watch
-        ),
+    """Train on the people into a folder below ``tmp_path``, without a page: it takes as long."""
+    return lambda out, *args, report=False: tool(
+        "train_embed", "--data", people, "--out", tmp_path / out, *SMALL, *args, report=report
     )
 
 
 def test_a_run_and_what_the_other_tools_do_with_it(
     train: Train, people: Path, tool: Tool, tmp_path: Path
 ) -> None:
-    status, out, err = train("run")
+    status, out, err = train("run", report=True)
     assert status == 0, err
     assert "accuracy" in out
     assert "141 faces, 47 people" in err
@@ -138,7 +126,6 @@ def _predict(tool: Tool, run: Path, people: Path, tmp_path: Path) -> None:
     assert "have 'five_points'" in err
 
 
-@pytest.mark.usefixtures("no_report")
 def test_a_stopped_run_goes_on_bit_for_bit(
     train: Train, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,12 +145,14 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert status == 1, err
     folder = tmp_path / "stopped"
     assert 0 < torch.load(folder / "last.ckpt", weights_only=True)["global_step"] < 10
-    status, _, err = tool("train_embed", "--resume", folder, "--workers", 0)
+    status, _, err = tool("train_embed", "--resume", folder, "--workers", 0, report=False)
     assert status == 0, err
     assert_same_run(tmp_path / "straight", folder)
+    # A page was not wanted; the figures, by which a run counts as finished, are there.
+    assert (folder / "report.json").exists()
+    assert not (folder / "report.html").exists()
 
 
-@pytest.mark.usefixtures("no_report")
 def test_a_grid_as_table_14(train: Train, people: Path, tool: Tool, tmp_path: Path) -> None:
     grid = ("--grid", "alpha=.1,.15", "+", "resolution=48", "epochs=1", "--json")
     status, text, err = train("grid", *grid)
@@ -212,7 +201,6 @@ def test_stored_targets_are_those_of_the_live_teacher(people: Path, tmp_path: Pa
             assert torch.allclose(one, two, atol=1e-3)
 
 
-@pytest.mark.usefixtures("no_report")
 def test_targets_of_another_run_are_refused(train: Train, tmp_path: Path) -> None:
     assert train("teacher")[0] == 0
     teacher, store = tmp_path / "teacher", tmp_path / "targets"
@@ -271,7 +259,26 @@ def test_the_real_mobilefacenet_on_lfw(real_data: Path, tmp_path: Path) -> None:
     assert metrics["auc"] > 0.97
 
 
-@pytest.mark.usefixtures("no_report")
+def test_a_student_of_a_teacher_from_a_module(
+    people: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same on drawn people, with a small random network in the real one's files."""
+    (tmp_path / "weights").mkdir()
+    write_ncnn(tmp_path / "weights" / "MobileFaceNet.param")
+    monkeypatch.setenv("MOBILENETS_DATA", str(tmp_path))
+    args = ("--epochs", 1, "--dim", 128, "--crop", 0.778, "--alignment", "funneled")
+    status, _, err = tool(
+        "train_embed",
+        *("--data", people / "val", "--out", tmp_path / "run", *SMALL, *args),
+        *("--teacher", "tests.tasks.ncnn:teacher"),
+    )
+    assert status == 0, err
+    card = read_card(tmp_path / "run")
+    assert card.model["alignment"] == "funneled"
+    assert card.flavour.input.crop == 0.778
+    assert "taught by tests.tasks.ncnn:teacher," in card.source
+
+
 def test_a_student_of_the_real_teacher(
     real_data: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,7 +335,8 @@ def test_answers_alone_take_the_preset_for_them(
 ) -> None:
     taken: list[str] = []
 
-    def note(config: TrainEmbed) -> tuple[dict[str, str], str]:
+    def note(config: TrainEmbed, *, report: bool) -> tuple[dict[str, str], str]:
+        assert report
         taken.append(config.preset)
         return {}, ""
 
@@ -337,7 +345,6 @@ def test_answers_alone_take_the_preset_for_them(
     assert (status, taken) == (0, ["distill"]), err
 
 
-@pytest.mark.usefixtures("no_report")
 def test_other_formats(train: Train, people: Path, tool: Tool, tmp_path: Path) -> None:
     """An archive to train on and a verification file to measure on, aligned as they are."""
     import pickle

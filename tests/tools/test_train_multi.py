@@ -51,20 +51,8 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tasks' own pages have tests of their own, and take most of so small a run."""
-    for module in (
-        "classification.recipe",
-        "face_attributes.recipe",
-        "geolocation.recipe",
-        "face_embedding.recipe",
-        "detection.data",
-    ):
-        told = {"facts": {"cost": ""}, "minutes": 0.0}
-        monkeypatch.setattr(
-            f"tools.{module}.write_report",
-            lambda _, data, told=told: {**told, "metrics": data.score["metrics"]},
-        )
+def no_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes are measured in a test of their own."""
     monkeypatch.setattr("tools.multitask.recipe.pass_costs", partial(pass_costs, measure=False))
 
 
@@ -72,7 +60,7 @@ def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 def train(tool: Tool, tmp_path: Path) -> Train:
     """Train into a folder below ``tmp_path``, or any other."""
     return lambda out, *args: tool(
-        "train_multi", "--out", tmp_path / out, *NET, *CELLS, *FIT, *args
+        "train_multi", "--out", tmp_path / out, *NET, *CELLS, *FIT, *args, report=False
     )
 
 
@@ -127,6 +115,7 @@ def test_a_run_and_what_its_heads_are_to_other_tools(
         assert status == 0, err
         found = json.loads(text)["metrics"][metric]
         assert found == pytest.approx(report["heads"][name]["value"]), name
+        assert (run / "reports" / name / "report.html").exists()
 
 
 def test_photos_are_shown_to_one_head(run: Path, sets: Path, tool: Tool, tmp_path: Path) -> None:
@@ -236,7 +225,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     monkeypatch.setattr(MultiTask, "training_step", step)
     assert (status, f"go on with --resume {folder}" in err) == (1, True), err
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 8
-    status, _, err = tool("train_multi", "--resume", folder, "--workers", 0)
+    status, _, err = tool("train_multi", "--resume", folder, "--workers", 0, report=False)
     assert status == 0, err
     assert_same_run(tmp_path / "straight", folder)
     stored = read_stored(folder)

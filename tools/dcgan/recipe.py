@@ -27,10 +27,13 @@ from tasks.dcgan.task import GanTask
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.engine import rank_and_world
 from tasks.fitting.history import METRICS_NAME, read_metrics
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch
 from tasks.reporting.skeleton import RunFacts, write_report
-from tasks.weights.card import Card, find_weights, load_weights, read_card, save_weights
+from tasks.runtime.open import read_card
+from tasks.weights.card import Card
+from tasks.weights.file import find_weights, save_weights
+from tasks.weights.head_files import load_weights
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.classification.recipe import data_text
 from tools.dcgan.data import Pictures, data_or_breeds, open_parts, picture_loader, wanted_loader

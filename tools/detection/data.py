@@ -10,7 +10,7 @@ from typing import Any
 
 from configs.tools import Evaluate
 from datasets.boxes.augmentation import DetectionTransform
-from datasets.boxes.checking import describe, examine_or_refuse
+from datasets.boxes.checking import examine
 from datasets.boxes.coco import to_coco
 from datasets.boxes.opening import open_detection
 from datasets.boxes.structure import DetectionData
@@ -32,15 +32,14 @@ from tasks.detection.model import (
 from tasks.detection.reference_runtime import LiteRtDetector, load_litert
 from tasks.detection.report import ReportData, make_report
 from tasks.detection.spec import DetectorSpec
-from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.reporting.skeleton import RunFacts, write_report
-from tasks.runtime.exported import is_export
+from tasks.reporting.skeleton import report_file, write_report
+from tasks.runtime.open import is_export
 from tasks.weights.card import Card
 from tools import cli
-from tools.cli import say, shown_command
+from tools.cli import say
 from tools.flows.exported import loader_for, open_export
-from tools.flows.report_facts import facts, time_text
+from tools.flows.report_facts import run_facts, time_text
 from tools.flows.run_folder import evaluation_folder
 
 # Flags of tools/evaluate.py that not all applications take.
@@ -75,13 +74,14 @@ def open_examined(path: Path, split: Split, spec: DetectorSpec, *, train: bool) 
     """
     anchors = detector_anchors(spec).numpy()
     try:
-        checkup = examine_or_refuse(
+        checkup = examine(
             open_detection(path, split), anchors, mend_boxes=train, keep_aspect=spec.keep_aspect
         )
+        checkup.raise_if_refused()
     except ValueError as error:
         raise InputError(f"{split} data: {error}") from error
     if train or checkup.findings:
-        say(f"{split} data: {describe(checkup, lines=5)}")
+        say(f"{split} data: {checkup.describe(5)}")
     return checkup.data
 
 
@@ -183,14 +183,7 @@ def score_and_report(
         ("left out", f"{data.left_out} images, missing or unreadable"),
         ("time", time_text(seconds, len(data), device)),
     ]
-    run = RunFacts(
-        title,
-        shown_command(),
-        facts(card, cost, own),
-        cost=cost,
-        history=read_metrics(folder / METRICS_NAME),
-        watch=watch,
-    )
+    run = run_facts(folder, title, card, cost, own, watch)
     found = ReportData(
         classes=data.classes,
         score=score,
@@ -206,7 +199,7 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
     """The result of an evaluation for people: what it found, and what it costs."""
     metrics, classes = format_metrics(score["metrics"]), format_classes(score["per_class"])
     cost = f"  cost       {report['facts']['cost']} per image"
-    return f"{metrics}\n{cost}\n\n{classes}\n\nreport: {folder / 'report.html'}"
+    return f"{metrics}\n{cost}\n\n{classes}\n\nreport: {report_file(folder)}"
 
 
 def evaluate_detector(args: Evaluate) -> tuple[dict[str, Any], str]:

@@ -42,8 +42,13 @@ from tools.flows.fitting import fit_and_keep
 from tools.flows.run_folder import is_first, new_run_folder, save_config
 
 
-def train_detector(config: TrainDet) -> None:
+def train_detector(config: TrainDet, *, report: bool = True) -> None:
     """Train, then evaluate the saved weights, and leave a report in the run folder.
+
+    Args:
+        config: What to train, on what.
+        report: Whether to draw the report's page, which in a small run takes longer than the
+            training; ``report.json`` is written either way.
 
     Raises:
         InputError: If data, weights or flags do not fit.
@@ -68,7 +73,7 @@ def train_detector(config: TrainDet) -> None:
         return
     best, card = load_detector(folder, post=config.post)
     validation = _validation(config, val_data, card.classes)
-    score, report = score_and_report(
+    score, told = score_and_report(
         best,
         card,
         validation,
@@ -76,9 +81,10 @@ def train_detector(config: TrainDet) -> None:
         device=device,
         title=f"{card.model['framework']} run",
         watch=watch,
+        report=report,
     )
-    text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    cli.result(config.common, report, f"{text}\ntook {report['minutes']:.1f} minutes")
+    text = f"{score_text(score, told, folder)}\nweights: {folder / WEIGHTS_NAME}"
+    cli.result(config.common, told, f"{text}\ntook {told['minutes']:.1f} minutes")
 
 
 def _fit(

@@ -31,12 +31,13 @@ from tasks.face_attributes.model import AttributeNet, build_attribute_net
 from tasks.face_attributes.report import NOTE, ReportData, make_report
 from tasks.face_attributes.task import AttributeTask
 from tasks.face_attributes.teachers import open_attribute_teacher
-from tasks.fitting.history import METRICS_NAME, read_metrics
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.reporting.skeleton import RunFacts, write_report
-from tasks.runtime.exported import Exported, is_export
-from tasks.weights.card import Card, save_weights
+from tasks.reporting.skeleton import report_file, write_report
+from tasks.runtime.exported import Exported
+from tasks.runtime.open import is_export
+from tasks.weights.card import Card
+from tasks.weights.file import save_weights
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.classification.data import Photos, make_photos, training_loader
 from tools.classification.recipe import classifier_cost
@@ -44,7 +45,7 @@ from tools.face_attributes.data import Faces, data_or_faces, examine, open_faces
 from tools.flows.exported import loader_for, open_export
 from tools.flows.fitting import fit_and_keep
 from tools.flows.initial_weights import measure_norms, starting_flavour
-from tools.flows.report_facts import centre_of, facts, time_text
+from tools.flows.report_facts import centre_of, run_facts, time_text
 from tools.flows.run_folder import evaluation_folder, is_first, new_run_folder, save_config
 from tools.flows.teacher_targets import open_teaching
 
@@ -55,12 +56,16 @@ EVALUATE_FLAGS: tuple[str, ...] = ()
 _SURE = 1 - 1e-7
 
 
-def train_attributes(config: TrainAttr, folder: Path | None = None) -> tuple[dict[str, Any], str]:
+def train_attributes(
+    config: TrainAttr, folder: Path | None = None, *, report: bool = True
+) -> tuple[dict[str, Any], str]:
     """Train, then evaluate the saved weights, and leave a report in the run folder.
 
     Args:
         config: What to train, on what.
         folder: Of the run; by default the resumed one, ``--out``, or a new one.
+        report: Whether to draw the report's page, which in a small run takes longer than the
+            training; ``report.json`` is written either way.
 
     Returns:
         What ``report.json`` holds, and the same for people; empty on all processes but the first.
@@ -102,7 +107,7 @@ def train_attributes(config: TrainAttr, folder: Path | None = None) -> tuple[dic
         notes = [("thresholds", f"fitted on {len(faces.val)} validation photos")]
     title = f"{config.model.backbone} on {path.name}, {faces.tested}"
     loaded = split(faces.test.photos, alone=True)
-    score, report = score_and_report(
+    score, told = score_and_report(
         best,
         card,
         faces.test,
@@ -112,9 +117,10 @@ def train_attributes(config: TrainAttr, folder: Path | None = None) -> tuple[dic
         title=title,
         notes=notes,
         watch=watch,
+        report=report,
     )
-    text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    return report, f"{text}\ntook {report['minutes']:.1f} minutes"
+    text = f"{score_text(score, told, folder)}\nweights: {folder / WEIGHTS_NAME}"
+    return told, f"{text}\ntook {told['minutes']:.1f} minutes"
 
 
 def make_model(
@@ -226,7 +232,7 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
     """The result of an evaluation for people: what it found, and what it costs."""
     return (
         f"{format_metrics(score)}\n  cost         {report['facts']['cost']} per photo\n\n"
-        f"{format_attributes(score)}\n\n{NOTE}\n\nreport: {folder / 'report.html'}"
+        f"{format_attributes(score)}\n\n{NOTE}\n\nreport: {report_file(folder)}"
     )
 
 
@@ -262,14 +268,7 @@ def score_and_report(
         ("time", time_text(seconds, len(data), device)),
         *notes,
     ]
-    run = RunFacts(
-        title,
-        cli.shown_command(),
-        facts(card, cost, own),
-        cost=cost,
-        history=read_metrics(folder / METRICS_NAME),
-        watch=watch,
-    )
+    run = run_facts(folder, title, card, cost, own, watch)
     found = ReportData(
         attributes=data.attributes,
         score=score,

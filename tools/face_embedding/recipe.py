@@ -40,12 +40,12 @@ from tasks.face_embedding.report import ReportData, make_report
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.face_embedding.task import FaceEmbeddingTask
 from tasks.face_embedding.teachers import open_embedding_teacher
-from tasks.fitting.history import METRICS_NAME, read_metrics
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.reporting.skeleton import RunFacts, write_report
-from tasks.runtime.exported import Exported, is_export
-from tasks.weights.card import Card, read_card
+from tasks.reporting.skeleton import report_file, write_report
+from tasks.runtime.exported import Exported
+from tasks.runtime.open import is_export, read_card
+from tasks.weights.card import Card
+from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.face_embedding.data import (
     Measured,
@@ -60,7 +60,7 @@ from tools.face_embedding.data import (
 from tools.flows.exported import loader_for, open_export
 from tools.flows.fitting import fit_and_keep
 from tools.flows.initial_weights import measure_norms, starting_flavour
-from tools.flows.report_facts import facts, time_text
+from tools.flows.report_facts import run_facts, time_text
 from tools.flows.run_folder import evaluation_folder, is_first, new_run_folder, save_config
 from tools.flows.teacher_targets import open_teaching
 
@@ -79,12 +79,16 @@ def embedder_cost(spec: EmbedderSpec) -> Cost:
     return count_cost(model, (1, 3, spec.size, spec.size), lambda m, x: m.raw(x))
 
 
-def train_embedder(config: TrainEmbed, folder: Path | None = None) -> tuple[dict[str, Any], str]:
+def train_embedder(
+    config: TrainEmbed, folder: Path | None = None, *, report: bool = True
+) -> tuple[dict[str, Any], str]:
     """Train, then evaluate the saved weights, and leave a report in the run folder.
 
     Args:
         config: What to train, on what.
         folder: Of the run; by default the resumed one, ``--out``, or a new one.
+        report: Whether to draw the report's page, which in a small run takes longer than the
+            training; ``report.json`` is written either way.
 
     Returns:
         What ``report.json`` holds, and the same for people; empty on all processes but the first.
@@ -121,7 +125,7 @@ def train_embedder(config: TrainEmbed, folder: Path | None = None) -> tuple[dict
     best, card = load_embedder(folder)
     title = f"{config.model.backbone} on {path.name}"
     notes = [("chosen", _CHOSEN if measured.evaluator.chooses else _LAST)]
-    score, report = score_and_report(
+    score, told = score_and_report(
         best,
         card,
         ready(card, alone=True),
@@ -130,9 +134,10 @@ def train_embedder(config: TrainEmbed, folder: Path | None = None) -> tuple[dict
         title=title,
         notes=notes,
         watch=watch,
+        report=report,
     )
-    text = f"{score_text(score, report, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    return report, f"{text}\ntook {report['minutes']:.1f} minutes"
+    text = f"{score_text(score, told, folder)}\nweights: {folder / WEIGHTS_NAME}"
+    return told, f"{text}\ntook {told['minutes']:.1f} minutes"
 
 
 def open_embedding_teaching(config: TrainEmbed, data: FaceData, device: str) -> Teaching | None:
@@ -195,7 +200,7 @@ def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
     """The result of an evaluation for people: what it found, and what it costs."""
     return (
         f"{format_metrics(score)}\n  cost           {report['facts']['cost']} per photo\n\n"
-        f"report: {folder / 'report.html'}"
+        f"report: {report_file(folder)}"
     )
 
 
@@ -233,14 +238,7 @@ def score_and_report(
     ]
     if data.pairs is not None and len(data.pairs.tested) == 1:
         own.append(("tested", f"fold {data.pairs.tested[0] + 1}; the other for the threshold"))
-    run = RunFacts(
-        title,
-        cli.shown_command(),
-        facts(card, cost, own),
-        cost=cost,
-        history=read_metrics(folder / METRICS_NAME),
-        watch=watch,
-    )
+    run = run_facts(folder, title, card, cost, own, watch)
     found = ReportData(
         score=score,
         read=data.image,

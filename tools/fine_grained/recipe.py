@@ -33,10 +33,15 @@ _SHOWN = 3
 Notes = list[tuple[str, str]]
 
 
-def train_dogs(config: TrainDogs) -> tuple[dict[str, Any], str]:
+def train_dogs(config: TrainDogs, *, report: bool = True) -> tuple[dict[str, Any], str]:
     """Train both stages, then evaluate the saved weights, and leave a report in the run folder.
 
     A resumed run goes on in the stage in which it was interrupted.
+
+    Args:
+        config: What to train, on what.
+        report: Whether to draw the report's page, which in a small run takes longer than the
+            training; ``report.json`` is written either way.
 
     Returns:
         What ``report.json`` holds, and the same for people; empty on all processes but the first.
@@ -78,7 +83,16 @@ def train_dogs(config: TrainDogs) -> tuple[dict[str, Any], str]:
     if wrong is not None and is_first():
         notes.append(("wrong labels", _learnt_by_heart(config, wrong, len(train), folder, device)))
         cli.say(f"wrong labels: {notes[-1][1]}")
-    return report_run(last, val, path, folder=folder, device=device, watch=watch, notes=notes)
+    return report_run(
+        last,
+        val,
+        path,
+        folder=folder,
+        device=device,
+        watch=watch,
+        notes=notes,
+        report=report,
+    )
 
 
 def with_wrong_labels(train: Data, config: TrainDogs) -> tuple[LabelledData, LabelledData]:

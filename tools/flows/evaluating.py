@@ -9,15 +9,14 @@ from typing import Any
 
 from configs.tools import Evaluate
 from datasets.errors import InputError
-from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.predictor import Model, answered, open_model
-from tasks.reporting.skeleton import PAGE_NAME, RunFacts, write_report
+from tasks.reporting.skeleton import PAGE_NAME, write_report
 from tools import cli
 from tools.flows.choose_head import choose_head
 from tools.flows.exported import loader_for
 from tools.flows.recipe import Exam, Notes, Recipe, recipe_for
-from tools.flows.report_facts import facts, time_text
+from tools.flows.report_facts import run_facts, time_text
 from tools.flows.run_folder import evaluation_folder
 
 
@@ -110,14 +109,7 @@ def score_and_report(
     card = model.card
     cost = model.application.network().cost(card, model.facts, model.path)
     own = [*exam.facts(model), ("time", time_text(seconds, len(exam.data), device)), *notes]
-    run = RunFacts(
-        title=title,
-        command=cli.shown_command(),
-        cost=cost,
-        facts=facts(card, cost, own),
-        history=read_metrics(folder / METRICS_NAME),
-        watch=watch,
-    )
+    run = run_facts(folder, title, card, cost, own, watch)
     shown = exam.report(model, evaluator, score, device)
     told = write_report(folder, run, shown, page=report)
     text = exam.text(score, str(cost))

@@ -152,12 +152,15 @@ def _name(run: TaughtTraining, fit: dict[str, Any]) -> str:
     return "-".join([*parts, f"seed{run.common.seed}"])
 
 
-def train_or_grid(recipe: Recipe[Any], config: Any) -> tuple[dict[str, Any], str]:
+def train_or_grid(
+    recipe: Recipe[Any], config: Any, *, report: bool = True
+) -> tuple[dict[str, Any], str]:
     """Train once; or for each point of a grid, if the configuration names one.
 
     Args:
         recipe: Of the application.
         config: What to train.
+        report: Draw the reports' pages too.
 
     Returns:
         The result for programs and for people.
@@ -166,10 +169,14 @@ def train_or_grid(recipe: Recipe[Any], config: Any) -> tuple[dict[str, Any], str
         InputError: If the grid, data or flags do not fit.
         InterruptedRun: If a signal stopped it, after saving.
     """
-    return train_grid(recipe, config) if config.grid else train(recipe, config)
+    if config.grid:
+        return train_grid(recipe, config, report=report)
+    return train(recipe, config, report=report)
 
 
-def train_grid(recipe: Recipe[Any], config: Any) -> tuple[dict[str, Any], str]:
+def train_grid(
+    recipe: Recipe[Any], config: Any, *, report: bool = True
+) -> tuple[dict[str, Any], str]:
     """Train what a grid names, one run after another, and write a table and plots.
 
     Runs that are finished are not repeated; one that was interrupted goes on. Arguments and
@@ -188,7 +195,9 @@ def train_grid(recipe: Recipe[Any], config: Any) -> tuple[dict[str, Any], str]:
         else:
             cli.say(f"run {number} of {len(runs)}: {name}")
             begun = (inside / LAST_NAME).exists()
-            done, _ = train(recipe, replace(run, resume=inside if begun else None), inside)
+            done, _ = train(
+                recipe, replace(run, resume=inside if begun else None), inside, report=report
+            )
         rows.append({"run": name, "model": run.model.to_json(), "seed": run.common.seed, **done})
     if not is_first():
         return {}, ""

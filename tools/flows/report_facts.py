@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from backbone.cost import Cost
 from datasets.images import Image
 from datasets.squares import centre_square
+from tasks.fitting.history import METRICS_NAME, read_metrics
+from tasks.fitting.stopwatch import Stopwatch
+from tasks.reporting.skeleton import RunFacts
 from tasks.weights.card import Card
+from tools.cli import shown_command
 
 Facts = Sequence[tuple[str, str]]
 
@@ -23,9 +28,28 @@ def time_text(seconds: float, count: int, device: str) -> str:
     return f"{seconds:.1f} s for {count} photos on {device}"
 
 
-def facts(card: Card, cost: Cost, own: Facts) -> list[tuple[str, str]]:
-    """Rows of a report's summary: the network's, then the task's own."""
-    return [("model", model_text(card)), ("cost", str(cost)), ("weights", card.source), *own]
+def run_facts(
+    folder: Path, title: str, card: Card, cost: Cost, own: Facts, watch: Stopwatch | None
+) -> RunFacts:
+    """What is known of a run or an evaluation of one network.
+
+    Args:
+        folder: Folder of the run, with the history of its training if there was one.
+        title: Title of the report.
+        card: Card of the network.
+        cost: Cost of the network for one image.
+        own: Rows of the report's summary below the network's.
+        watch: Stopwatch of the run; None for an evaluation.
+    """
+    network = [("model", model_text(card)), ("cost", str(cost)), ("weights", card.source)]
+    return RunFacts(
+        title,
+        shown_command(),
+        [*network, *own],
+        cost=cost,
+        history=read_metrics(folder / METRICS_NAME),
+        watch=watch,
+    )
 
 
 def centre_of(card: Card) -> Callable[[Image], Image]:

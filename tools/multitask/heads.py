@@ -58,8 +58,8 @@ class OpenedHead:
         val_loader: Of evaluation batches.
         branch: How it is taught and measured.
         data: What it is trained on.
-        report: From (model, card, folder, device) to the figures on the part to test on; it
-            leaves the task's own report in the folder.
+        report: From (model, card, folder, device, page) to the figures on the part to test on;
+            it leaves the task's own report in the folder, with its page or without.
     """
 
     model: BodyNetwork
@@ -68,7 +68,7 @@ class OpenedHead:
     val_loader: Resumable[Any]
     branch: Branch
     data: str
-    report: Callable[[Any, Card, Path, str], Metrics]
+    report: Callable[[Any, Card, Path, str, bool], Metrics]
 
 
 def open_head(
@@ -130,7 +130,7 @@ def _open_classes(config: TrainMulti, path: Path | None, *, name: str) -> Opened
     )
     seen = ready(card, cache=config.cache)
 
-    def report(model: Any, card: Card, folder: Path, device: str) -> Metrics:
+    def report(model: Any, card: Card, folder: Path, device: str, page: bool) -> Metrics:
         score, _ = classifying.score_and_report(
             model,
             card,
@@ -138,6 +138,7 @@ def _open_classes(config: TrainMulti, path: Path | None, *, name: str) -> Opened
             folder=folder,
             device=device,
             title=f"{name} on {path.name}",
+            report=page,
         )
         return score["metrics"]
 
@@ -163,7 +164,7 @@ def _open_attributes(config: TrainMulti, path: Path | None) -> OpenedHead:
     names = faces.train.attributes
     evaluator = AttributeEvaluator(faces.val.values, names, None, model.thresholds.cpu().numpy())
 
-    def report(model: Any, card: Card, folder: Path, device: str) -> Metrics:
+    def report(model: Any, card: Card, folder: Path, device: str, page: bool) -> Metrics:
         score, _ = attributes.score_and_report(
             model,
             card,
@@ -172,6 +173,7 @@ def _open_attributes(config: TrainMulti, path: Path | None) -> OpenedHead:
             folder=folder,
             device=device,
             title=f"attributes on {path.name}, {faces.tested}",
+            report=page,
         )
         return score["metrics"]
 
@@ -203,7 +205,7 @@ def _open_places(
     )
     seen = ready(card, single.decode, temperature=1.0, cache=config.cache)
 
-    def report(model: Any, card: Card, folder: Path, device: str) -> Metrics:
+    def report(model: Any, card: Card, folder: Path, device: str, page: bool) -> Metrics:
         score, _ = geolocating.score_and_report(
             model,
             atlas,
@@ -213,6 +215,7 @@ def _open_places(
             device=device,
             title=f"places on {path.name}",
             notes=notes,
+            report=page,
         )
         return score["metrics"]
 
@@ -237,7 +240,7 @@ def _open_embedding(config: TrainMulti, path: Path | None) -> OpenedHead:
     )
     seen = ready(card, cache=config.cache)
 
-    def report(model: Any, card: Card, folder: Path, device: str) -> Metrics:
+    def report(model: Any, card: Card, folder: Path, device: str, page: bool) -> Metrics:
         score, _ = embedding.score_and_report(
             model,
             card,
@@ -245,6 +248,7 @@ def _open_embedding(config: TrainMulti, path: Path | None) -> OpenedHead:
             folder=folder,
             device=device,
             title=f"embedding on {path.name}",
+            report=page,
         )
         return score["metrics"]
 
@@ -277,9 +281,15 @@ def _open_boxes(config: TrainMulti, path: Path | None) -> OpenedHead:
     rank, world = rank_and_world()
     seen = ready(rank=rank, world=world)
 
-    def report(model: Any, card: Card, folder: Path, device: str) -> Metrics:
+    def report(model: Any, card: Card, folder: Path, device: str, page: bool) -> Metrics:
         score, _ = detection.score_and_report(
-            model, card, ready(), folder=folder, device=device, title=f"boxes on {path.name}"
+            model,
+            card,
+            ready(),
+            folder=folder,
+            device=device,
+            title=f"boxes on {path.name}",
+            report=page,
         )
         return score["metrics"]
 

@@ -13,7 +13,6 @@ from datasets.task_mix import InTurn, TaskMix
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.engine import rank_and_world
 from tasks.fitting.history import METRICS_NAME, read_metrics
-from tasks.fitting.spec import WEIGHTS_NAME
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.multitask.balance import Balance
 from tasks.multitask.cost import count_params, pass_costs
@@ -23,9 +22,10 @@ from tasks.multitask.report import HeadRow, ReportData, format_report, make_repo
 from tasks.multitask.spec import HEADS, TASK
 from tasks.multitask.stored import Stored, multi_card, read_stored
 from tasks.multitask.task import MultiTask
-from tasks.reporting.skeleton import RunFacts, write_report
-from tasks.weights.card import Card, read_card
-from tasks.weights.head_files import HEADS_FOLDER
+from tasks.reporting.skeleton import RunFacts, report_file, write_report
+from tasks.runtime.open import read_card
+from tasks.weights.card import Card
+from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 from tools import cli
 from tools.flows.fitting import fit_and_keep
 from tools.flows.run_folder import is_first, new_run_folder, save_config
@@ -128,8 +128,13 @@ def make_plan(config: TrainMulti) -> Plan:
     return plan
 
 
-def train_multi(config: TrainMulti) -> tuple[dict[str, Any], str]:
+def train_multi(config: TrainMulti, *, report: bool = True) -> tuple[dict[str, Any], str]:
     """Train, then evaluate the saved weights, and leave reports in the run folder.
+
+    Args:
+        config: What to train, on what.
+        report: Whether to draw the report's page, which in a small run takes longer than the
+            training; ``report.json`` is written either way.
 
     Returns:
         What ``report.json`` holds, and the same for people; empty on all processes but the first.
@@ -151,14 +156,16 @@ def train_multi(config: TrainMulti) -> tuple[dict[str, Any], str]:
         return _assemble(config, plan, folder)
     if config.workers < 0:
         config = replace(config, workers=max(1, cli.choose_workers(-1) // len(plan.wanted)))
-    rows, steps = _train(config, plan, folder=folder, device=device, watch=watch)
+    rows, steps = _train(config, plan, folder=folder, device=device, watch=watch, report=report)
     if config.compare:
-        rows = _compare(config, plan, rows, steps, folder=folder, device=device, watch=watch)
+        rows = _compare(
+            config, plan, rows, steps, folder=folder, device=device, watch=watch, report=report
+        )
     if not is_first():
         return {}, ""
-    report, text = _report(config, plan, rows, folder, watch)
-    where = f"report: {folder / 'report.html'}\nweights: {folder / WEIGHTS_NAME}"
-    return report, f"{text}\n\n{where}\ntook {report['minutes']:.1f} minutes"
+    told, text = _report(config, plan, rows, folder, watch=watch, report=report)
+    where = f"report: {report_file(folder)}\nweights: {folder / WEIGHTS_NAME}"
+    return told, f"{text}\n\n{where}\ntook {told['minutes']:.1f} minutes"
 
 
 def _assemble(config: TrainMulti, plan: Plan, folder: Path) -> tuple[dict[str, Any], str]:
@@ -185,6 +192,7 @@ def _train(
     folder: Path,
     device: str,
     watch: Stopwatch,
+    report: bool,
     steps: int = 0,
 ) -> tuple[list[HeadRow], dict[str, int]]:
     """Train the wanted heads in a folder, and measure each.
@@ -224,7 +232,7 @@ def _train(
         return [], shares
     stored = read_stored(folder)
     _save(stored.finished(stored.card.metrics), folder)
-    return _measure(opened, folder, device), shares
+    return _measure(opened, folder, device, report=report), shares
 
 
 def make_net(
@@ -261,13 +269,15 @@ def make_net(
     return MultiTaskNet(trunk, ordered, own, balance), card
 
 
-def _measure(opened: Mapping[str, OpenedHead], folder: Path, device: str) -> list[HeadRow]:
+def _measure(
+    opened: Mapping[str, OpenedHead], folder: Path, device: str, *, report: bool
+) -> list[HeadRow]:
     """Measure what a run kept, head by head, as its own tool does."""
     net, cards = load_multi(folder)
     rows = []
     for name, head in opened.items():
         inside = folder / REPORTS / name
-        metrics = head.report(net.head(name), cards[name], inside, device)
+        metrics = head.report(net.head(name), cards[name], inside, device, report)
         metric = head.branch.monitor
         rows.append(HeadRow(name, head.data, metric, float(metrics[metric])))
     return rows
@@ -282,6 +292,7 @@ def _compare(
     folder: Path,
     device: str,
     watch: Stopwatch,
+    report: bool,
 ) -> list[HeadRow]:
     """Train each head on a trunk of its own, in as many steps, and add what it reaches."""
     found = {row.name: row for row in rows}
@@ -299,6 +310,7 @@ def _compare(
                 folder=inside,
                 device=device,
                 watch=watch,
+                report=report,
                 steps=steps[name],
             )
         except InterruptedRun:
@@ -312,7 +324,13 @@ def _compare(
 
 
 def _report(
-    config: TrainMulti, plan: Plan, rows: list[HeadRow], folder: Path, watch: Stopwatch
+    config: TrainMulti,
+    plan: Plan,
+    rows: list[HeadRow],
+    folder: Path,
+    *,
+    watch: Stopwatch,
+    report: bool,
 ) -> tuple[dict[str, Any], str]:
     net, _ = load_multi(folder)
     per_step = config.heads_per_step or len(plan.wanted)
@@ -330,4 +348,4 @@ def _report(
         history=read_metrics(folder / METRICS_NAME),
         watch=watch,
     )
-    return write_report(folder, run, make_report(found)), format_report(found)
+    return write_report(folder, run, make_report(found), page=report), format_report(found)

@@ -1,0 +1,279 @@
+"""TensorFlow Lite files, written layer by layer as TensorFlow's converter lays them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import tflite
+from flatbuffers import flexbuffers
+from numpy.typing import NDArray
+from torch import Tensor
+
+_TYPES = {
+    "float32": tflite.TensorType.FLOAT32,
+    "int32": tflite.TensorType.INT32,
+    "uint8": tflite.TensorType.UINT8,
+}
+RELU6 = (6 / 255, 0)
+"""Scale and zero point of bytes from 0 to 6."""
+LINEAR = (0.1, 128)
+"""Of bytes from -12.8 to 12.7."""
+_SHARES = (1 / 256, 0)
+_Quantisation = tuple[float, int]
+
+
+@dataclass
+class _Tensor:
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    quantisation: _Quantisation | None = None
+    data: bytes = b""
+
+
+@dataclass
+class _Operator:
+    kind: int
+    inputs: list[int]
+    outputs: list[int]
+    options: tuple[int, Callable[[Any], int]] | None = None
+    custom: tuple[str, bytes] | None = None
+
+
+class TfliteGraph:
+    """A network of one input, in bytes or in floats.
+
+    Args:
+        shape: Of the input, (1, height, width, channels).
+        quantised: Whether it computes in bytes.
+        entry: Quantisation of the input's bytes; -1 to 1 by default.
+    """
+
+    def __init__(
+        self, shape: Sequence[int], *, quantised: bool, entry: _Quantisation = (1 / 128, 128)
+    ) -> None:
+        self.quantised = quantised
+        self._tensors: list[_Tensor] = []
+        self._operators: list[_Operator] = []
+        self.input = self._result("input", shape, entry)
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """Of a tensor."""
+        return self._tensors[tensor].shape
+
+    def conv(
+        self,
+        x: int,
+        weight: Tensor,
+        bias: Tensor,
+        *,
+        name: str,
+        stride: int = 1,
+        range_: _Quantisation = RELU6,
+        relu6: bool = False,
+    ) -> int:
+        """A convolution with SAME padding.
+
+        Args:
+            x: Its input.
+            weight: (out, in, kh, kw); depthwise where in is 1 and the input has more.
+            bias: (out,).
+            name: Of the layer.
+            stride: In both directions.
+            range_: Of its output's bytes; from 0 to 6, they activate as well as ReLU6 does.
+            relu6: Whether an activation is fused into it.
+        """
+        _, height, width, channels = self.shape(x)
+        depthwise = weight.shape[1] == 1 and channels > 1
+        values = weight.numpy().transpose((1, 2, 3, 0) if depthwise else (0, 2, 3, 1))
+        fused = getattr(tflite.ActivationFunctionType, "RELU6" if relu6 else "NONE")
+
+        def options(b: Any) -> int:
+            kind = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
+            rows = {"Padding": tflite.Padding.SAME, "StrideH": stride, "StrideW": stride}
+            more = {"DilationHFactor": 1, "DilationWFactor": 1, "FusedActivationFunction": fused}
+            if depthwise:
+                more["DepthMultiplier"] = 1
+            return _table(b, kind, rows | more)
+
+        code = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
+        kind = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
+        out = (1, -(-height // stride), -(-width // stride), weight.shape[0])
+        return self._add(code, [x, *self._weights(x, values, bias, name)], out, name, range_,
+                         (kind, options))  # fmt: skip
+
+    def dense(self, x: int, weight: Tensor, bias: Tensor, *, name: str) -> int:
+        """A fully connected layer, without activation, of weights (out, in)."""
+        inputs = [x, *self._weights(x, weight.numpy(), bias, name)]
+        shape = (1, weight.shape[0])
+        return self._add("FULLY_CONNECTED", inputs, shape, name, LINEAR, ("FullyConnectedOptions",
+                         lambda b: _table(b, "FullyConnectedOptions", {})))  # fmt: skip
+
+    def pool(self, x: int) -> int:
+        """The average over the whole map."""
+        _, height, width, channels = self.shape(x)
+        rows = {"Padding": tflite.Padding.VALID, "StrideH": 1, "StrideW": 1}
+        rows |= {"FilterHeight": height, "FilterWidth": width}
+        options = ("Pool2DOptions", lambda b: _table(b, "Pool2DOptions", rows))
+        shape, name = (1, 1, 1, channels), "Logits/AvgPool_1a/AvgPool"
+        return self._add("AVERAGE_POOL_2D", [x], shape, name, self._range(x), options)
+
+    def reshape(self, x: int, shape: Sequence[int], name: str) -> int:
+        """The same values in another shape."""
+        target = self._constant(f"{name}/shape", np.array(shape, np.int32))
+        return self._add("RESHAPE", [x, target], shape, name, self._range(x))
+
+    def concatenate(self, parts: Sequence[int], axis: int, name: str) -> int:
+        """Tensors of one range, one behind the other."""
+        shape = list(self.shape(parts[0]))
+        shape[axis] = sum(self.shape(part)[axis] for part in parts)
+        options = ("ConcatenationOptions", lambda b: _table(b, "ConcatenationOptions",
+                                                            {"Axis": axis}))  # fmt: skip
+        return self._add("CONCATENATION", list(parts), shape, name, self._range(parts[0]), options)
+
+    def probabilities(self, x: int, name: str, *, softmax: bool) -> int:
+        """Softmax, or the logistic function of each value."""
+        if not softmax:
+            return self._add("LOGISTIC", [x], self.shape(x), name, _SHARES)
+        options = ("SoftmaxOptions", lambda b: _table(b, "SoftmaxOptions", {"Beta": 1.0}))
+        return self._add("SOFTMAX", [x], self.shape(x), name, _SHARES, options)
+
+    def constant(self, name: str, values: NDArray[np.float32], scale: float) -> int:
+        """A constant of the graph; in bytes from 0 on where it computes in bytes."""
+        if not self.quantised:
+            return self._constant(name, values)
+        return self._constant(name, np.round(values / scale).astype(np.uint8), (scale, 0))
+
+    def custom(self, name: str, inputs: Sequence[int], num_outputs: int, options: Any) -> None:
+        """An operator that the runtime knows by name; its outputs end the graph."""
+        outputs = []
+        for number in range(num_outputs):
+            self._tensors.append(_Tensor(f"{name}:{number}", (), "float32"))
+            outputs.append(len(self._tensors) - 1)
+        given = (name, bytes(flexbuffers.Dumps(options)))
+        code = tflite.BuiltinOperator.CUSTOM
+        self._operators.append(_Operator(code, list(inputs), outputs, custom=given))
+
+    def write(self, path: Path) -> Path:
+        """The graph as a file; it ends with the last operator."""
+        b = flatbuffers.Builder(0)
+        # The first buffer is empty, and that of all tensors that are no constants.
+        buffers, tensors = [_table(b, "Buffer", {})], []
+        for tensor in self._tensors:
+            if tensor.data:
+                data = b.CreateByteVector(tensor.data)
+                buffers.append(_table(b, "Buffer", {"Data": data}))
+            tensors.append(_write_tensor(b, tensor, len(buffers) - 1 if tensor.data else 0))
+        codes = [_table(b, "OperatorCode", _code(b, operator)) for operator in self._operators]
+        operators = [_write_operator(b, op, number) for number, op in enumerate(self._operators)]
+        rows = {"Tensors": _vector(b, tensors), "Operators": _vector(b, operators)}
+        rows["Inputs"] = b.CreateNumpyVector(np.array([self.input], np.int32))
+        rows["Outputs"] = b.CreateNumpyVector(np.array(self._operators[-1].outputs, np.int32))
+        graph = _table(b, "SubGraph", rows)
+        model = {"Version": 3, "Subgraphs": _vector(b, [graph])}
+        model |= {"OperatorCodes": _vector(b, codes), "Buffers": _vector(b, buffers)}
+        b.Finish(_table(b, "Model", model), file_identifier=b"TFL3")
+        path.write_bytes(bytes(b.Output()))
+        return path
+
+    def _range(self, tensor: int) -> _Quantisation:
+        return self._tensors[tensor].quantisation or LINEAR
+
+    def _result(self, name: str, shape: Sequence[int], range_: _Quantisation) -> int:
+        kind = "uint8" if self.quantised else "float32"
+        given = range_ if self.quantised else None
+        self._tensors.append(_Tensor(name, tuple(shape), kind, given))
+        return len(self._tensors) - 1
+
+    def _constant(
+        self, name: str, values: NDArray[Any], given: _Quantisation | None = None
+    ) -> int:
+        data = np.ascontiguousarray(values).tobytes()
+        self._tensors.append(_Tensor(name, values.shape, values.dtype.name, given, data))
+        return len(self._tensors) - 1
+
+    def _weights(self, x: int, values: NDArray[Any], bias: Tensor, name: str) -> list[int]:
+        names = f"{name}/weights", f"{name}/bias"
+        if not self.quantised:
+            pair = zip(names, (values, bias.numpy()), strict=True)
+            return [self._constant(*one) for one in pair]
+        low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+        # Scales are float32 in the file.
+        scale = float(np.float32((high - low) / 255))
+        zero = round(-low / scale)
+        steps = np.clip(np.round(values / scale) + zero, 0, 255).astype(np.uint8)
+        both = float(np.float32(scale * self._range(x)[0]))
+        sums = np.round(bias.numpy() / both).astype(np.int32)
+        return [
+            self._constant(names[0], steps, (scale, zero)),
+            self._constant(names[1], sums, (both, 0)),
+        ]
+
+    def _add(
+        self,
+        code: str,
+        inputs: list[int],
+        shape: Sequence[int],
+        name: str,
+        range_: _Quantisation,
+        options: tuple[str, Callable[[Any], int]] | None = None,
+    ) -> int:
+        out = self._result(name, shape, range_)
+        kind = getattr(tflite.BuiltinOperator, code)
+        given = None if options is None else (
+            getattr(tflite.BuiltinOptions, options[0]), options[1]
+        )  # fmt: skip
+        self._operators.append(_Operator(kind, inputs, [out], given))
+        return out
+
+
+def _table(b: Any, kind: str, rows: dict[str, Any]) -> int:
+    """A table of the schema; offsets that it holds were written before."""
+    getattr(tflite, f"{kind}Start")(b)
+    for name, value in rows.items():
+        getattr(tflite, f"{kind}Add{name}")(b, value)
+    return int(getattr(tflite, f"{kind}End")(b))
+
+
+def _vector(b: Any, offsets: Iterable[int]) -> int:
+    listed = list(offsets)
+    b.StartVector(4, len(listed), 4)
+    for offset in reversed(listed):
+        b.PrependUOffsetTRelative(offset)
+    return int(b.EndVector())
+
+
+def _write_tensor(b: Any, tensor: _Tensor, buffer: int) -> int:
+    rows = {"Name": b.CreateString(tensor.name), "Type": _TYPES[tensor.kind]}
+    rows["Shape"] = b.CreateNumpyVector(np.array(tensor.shape, np.int32))
+    rows["Buffer"] = buffer
+    if tensor.quantisation is not None:
+        scale, zero = tensor.quantisation
+        parts = {"Scale": b.CreateNumpyVector(np.array([scale], np.float32))}
+        parts["ZeroPoint"] = b.CreateNumpyVector(np.array([zero], np.int64))
+        rows["Quantization"] = _table(b, "QuantizationParameters", parts)
+    return _table(b, "Tensor", rows)
+
+
+def _code(b: Any, operator: _Operator) -> dict[str, Any]:
+    rows = {"DeprecatedBuiltinCode": operator.kind, "BuiltinCode": operator.kind}
+    if operator.custom is not None:
+        rows["CustomCode"] = b.CreateString(operator.custom[0])
+    return {**rows, "Version": 1}
+
+
+def _write_operator(b: Any, operator: _Operator, number: int) -> int:
+    rows = {"OpcodeIndex": number}
+    rows["Inputs"] = b.CreateNumpyVector(np.array(operator.inputs, np.int32))
+    rows["Outputs"] = b.CreateNumpyVector(np.array(operator.outputs, np.int32))
+    if operator.options is not None:
+        kind, write = operator.options
+        rows |= {"BuiltinOptions": write(b), "BuiltinOptionsType": kind}
+    if operator.custom is not None:
+        rows["CustomOptions"] = b.CreateByteVector(operator.custom[1])
+    return _table(b, "Operator", rows)
