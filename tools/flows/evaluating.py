@@ -11,7 +11,7 @@ from configs.tools import Evaluate
 from datasets.errors import InputError
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.predictor import Model, answered, open_model
-from tasks.reporting.skeleton import PAGE_NAME, write_report
+from tasks.reporting.skeleton import report_file, write_report
 from tools import cli
 from tools.flows.choose_head import choose_head
 from tools.flows.exported import loader_for
@@ -113,4 +113,4 @@ def score_and_report(
     shown = exam.report(model, evaluator, score, device)
     told = write_report(folder, run, shown, page=report)
     text = exam.text(score, str(cost))
-    return score, told, f"{text}\n\nreport: {folder / PAGE_NAME}" if report else text
+    return score, told, f"{text}\n\nreport: {report_file(folder)}"

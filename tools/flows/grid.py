@@ -189,15 +189,14 @@ def train_grid(
     rows = []
     for number, (name, run) in enumerate(runs, start=1):
         inside = folder / name
-        report = inside / REPORT_NAME
-        if report.exists():
-            done = json.loads(report.read_text(encoding="utf-8"))
+        finished = inside / REPORT_NAME
+        if finished.exists():
+            done = json.loads(finished.read_text(encoding="utf-8"))
         else:
             cli.say(f"run {number} of {len(runs)}: {name}")
             begun = (inside / LAST_NAME).exists()
-            done, _ = train(
-                recipe, replace(run, resume=inside if begun else None), inside, report=report
-            )
+            run = replace(run, resume=inside if begun else None)
+            done, _ = train(recipe, run, inside, report=report)
         rows.append({"run": name, "model": run.model.to_json(), "seed": run.common.seed, **done})
     if not is_first():
         return {}, ""
