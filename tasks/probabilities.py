@@ -1,11 +1,15 @@
-"""Logarithms of probabilities, with one floor for all who take them."""
+"""Probabilities that evaluators take, and their logarithms, with one floor for all."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from datasets.errors import InputError
+from tasks.runtime.session import Answer as Outputs
 
 # Just above the smallest normal float32: a probability that was rounded to zero counts as this.
 FLOOR = 1e-37
@@ -14,3 +18,27 @@ FLOOR = 1e-37
 def log_of(probabilities: NDArray[Any]) -> NDArray[Any]:
     """Natural logarithm of probabilities in 0..1, those below 1e-37 taken for that."""
     return np.asarray(np.log(np.maximum(probabilities, FLOOR)))
+
+
+def stack_probabilities(
+    image_ids: Sequence[int], outputs: Sequence[Outputs], width: int
+) -> NDArray[Any]:
+    """The probabilities (B, width) that some photos were answered with.
+
+    Args:
+        image_ids: Image ids of the B photos, for the message.
+        outputs: Outputs of each photo, with ``probabilities`` (width,).
+        width: Number of the model's columns.
+
+    Raises:
+        InputError: If a probability is not a number.
+    """
+    shares = np.stack([one["probabilities"] for one in outputs])
+    assert shares.shape == (len(image_ids), width), f"{shares.shape}: {width} expected"
+    bad = np.flatnonzero(~np.isfinite(shares).all(axis=1))
+    if len(bad):
+        raise InputError(
+            f"the answers to image {image_ids[bad[0]]} are not finite numbers: the weights "
+            "are damaged, or the precision is too low for them"
+        )
+    return shares

@@ -22,7 +22,7 @@ from tasks.classification.calibration import (
     temperature,
 )
 from tasks.fitting.gathering import gather_rows
-from tasks.probabilities import log_of
+from tasks.probabilities import log_of, stack_probabilities
 from tasks.reporting.tables import columns_text, metrics_text
 from tasks.runtime.session import Answer as Outputs
 from tasks.weights.atomic_write import write_text
@@ -147,16 +147,8 @@ class LabelEvaluator:
         """
         if not outputs:
             return
-        shares = np.stack([one["probabilities"] for one in outputs])
         width = len(self.classes) if self.columns is None else len(self.columns)
-        assert shares.shape == (len(image_ids), width), f"{shares.shape}: {width} expected"
-        bad = np.flatnonzero(~np.isfinite(shares).all(axis=1))
-        if len(bad):
-            raise InputError(
-                f"the answers to image {image_ids[bad[0]]} are not finite numbers: the weights "
-                "are damaged, or the precision is too low for them"
-            )
-        given = log_of(shares).astype(np.float32)
+        given = log_of(stack_probabilities(image_ids, outputs, width)).astype(np.float32)
         if self.columns is not None:
             answers = np.full((len(given), len(self.classes)), -np.inf, dtype=np.float32)
             answers[:, self.columns[self.columns >= 0]] = given[:, self.columns >= 0]

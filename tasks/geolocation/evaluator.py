@@ -19,7 +19,7 @@ from tasks.geolocation.decode import decode, positions
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import DecodeSpec, Decoding
 from tasks.geolocation.sphere import EARTH_KM, Floats, distance_km, unit_vectors
-from tasks.probabilities import log_of
+from tasks.probabilities import log_of, stack_probabilities
 from tasks.reporting.tables import metrics_text
 from tasks.runtime.session import Answer as Outputs
 from tasks.weights.atomic_write import write_text
@@ -124,14 +124,7 @@ class GeoEvaluator:
         """
         if not outputs:
             return
-        shares = np.stack([one["probabilities"] for one in outputs])
-        assert shares.shape == (len(image_ids), len(self.partition)), shares.shape
-        bad = np.flatnonzero(~np.isfinite(shares).all(axis=1))
-        if len(bad):
-            raise InputError(
-                f"the answers to image {image_ids[bad[0]]} are not finite numbers: the weights "
-                "are damaged, or the precision is too low for them"
-            )
+        shares = stack_probabilities(image_ids, outputs, len(self.partition))
         given = (log_of(shares) * self.temperature).astype(np.float32)
         ids = np.asarray(image_ids, np.int64)
         for image_id, row, logit in zip(ids.tolist(), self._rows(ids, given), given, strict=True):

@@ -53,10 +53,12 @@ def predict(args: Predict, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, An
     failures = answer_photos(args, photos, predictor, collector, files)
     for video in videos:
         failures += predict_video(args, video, predictor, collector, files)
+    bare = len(failures) == len(photos) + len(videos)
+    failures += collector.answer_others(predictor)
     for failure in failures:
         cli.say(f"warning: {failure}")
-    if len(failures) == len(photos) + len(videos):
-        raise InputError("none of the files could be read")
+    if bare:
+        raise InputError(collector.empty)
     found, text = collector.finish(folder, files)
     cli.write_json(folder / "predictions.json", found)
     return {"folder": str(folder), "unreadable": failures, **found}, text

@@ -23,7 +23,7 @@ from tasks.application import Application, Evaluator, Metric, PhotoApplication
 from tasks.distillation.teaching import Teaching
 from tasks.fitting.network_task import NetworkTask
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.predictor import Model
+from tasks.predictor import Model, Predictor
 from tasks.reporting.skeleton import Report
 from tasks.weights.card import Card
 from tools import cli
@@ -209,10 +209,12 @@ class Collector(ABC):
     Attributes:
         draws: Each answer can be drawn as soon as it is known.
         videos: Frames of videos are answered for too.
+        empty: What is wrong where nothing could be answered for.
     """
 
     draws: ClassVar[bool] = True
     videos: ClassVar[bool] = False
+    empty: ClassVar[str] = "none of the files could be read"
 
     def __init__(self, args: Predict, model: Model, device: str) -> None:
         self.args, self.model, self.device = args, model, device
@@ -224,6 +226,14 @@ class Collector(ABC):
     @abstractmethod
     def add(self, name: str, image: Image, answer: Any) -> None:
         """Take up the answer to a photo or frame."""
+
+    def answer_others(self, predictor: Predictor) -> list[str]:
+        """Answer for photos that the others are compared with, if there are any.
+
+        Returns:
+            A message for each photo that there is no answer to.
+        """
+        return []
 
     @abstractmethod
     def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
