@@ -116,6 +116,20 @@ class Metric(NamedTuple):
     best: float = 1.0
 
 
+class Halves(NamedTuple):
+    """What ``run`` of a network does, in two steps, for who times them.
+
+    Attributes:
+        layers: From squares to what the layers give.
+        rest: From that to raw outputs.
+        note: What of the second step is done within the first, if anything.
+    """
+
+    layers: Callable[[Tensor], Any]
+    rest: Callable[[Any], Any]
+    note: str = ""
+
+
 @dataclass(frozen=True)
 class Network(Generic[Options]):
     """What an application tells of its networks; it needs torch, so it is asked for last.
@@ -131,8 +145,9 @@ class Network(Generic[Options]):
             shape that broadcasts to boxes (B, K, 4); None where a batch does not tell it.
         facts: What of a network travels with an export beside its card.
         cost: From card, facts and path to the cost of one photo, without any weights.
-        example: From width multiplier and side to a network of the paper's size with fresh
-            weights, and its card: as good as a trained one to measure time.
+        example: From width multiplier, side and variant to a network of the paper's size with
+            fresh weights, and its card: as good as a trained one to measure time.
+        halves: From a network to the two steps of ``run``; None where nothing follows the layers.
     """
 
     build: Callable[[Card, Mapping[str, Tensor], Path, Options], tuple[Any, Card]]
@@ -141,10 +156,11 @@ class Network(Generic[Options]):
     decode: Callable[[Any, Card, Any, Tensor | None], dict[str, Tensor]]
     facts: Callable[[Any], dict[str, Any]]
     cost: Callable[[Card, Facts, Path], Cost]
-    example: Callable[[float, int], tuple[nn.Module, Card]]
+    example: Callable[[float, int, str], tuple[nn.Module, Card]]
+    halves: Callable[[Any], Halves] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Application:
     """Any application, whether or not it answers for photos.
 
@@ -152,14 +168,21 @@ class Application:
         name: In cards, configurations and commands.
         title: What the page calls it.
         train_tool: Command that trains it, without ``tools/`` and ``.py``.
+        starts: Commands whose training its weights are shown to be the start of, where they
+            answer nothing themselves.
     """
 
     name: str
     title: str
     train_tool: str
+    starts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+def _no_rows(_card: Card, _path: Path) -> list[tuple[str, str]]:
+    return []
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhotoApplication(Application, Generic[Options]):
     """An application that answers for photos.
 
@@ -169,10 +192,17 @@ class PhotoApplication(Application, Generic[Options]):
         network: Gives the record of its networks.
         answers: From card, facts, options and path (for messages) to what tells the answers.
         metric: Main figure of an evaluation.
+        compared_by: Share by which the paper's networks and own runs are compared; its title is
+            for percent.
+        variants: Kinds of networks whose times and figures are compared, and sides in pixels of
+            each; one that has no name stands alone.
         meanings: What each figure of an evaluation means.
         limits: From facts, and whether photos are resized, to what an export may differ by.
         pipeline: The hub's own name of such tasks, by which it sorts models.
         noun: What the classes are called: ``classes``, ``attributes``, ``cells``.
+        classes_note: What is told of the classes where their names say nothing to people.
+        card_rows: From card and path to more rows of the model card.
+        predict_with: What else predict.py is usually given: ``--gallery people/``.
         flags: Flags of evaluate.py, predict.py, export.py and the page that are not everybody's
             and mean something here.
         head: What it is called as a head on a common trunk; empty if it is none.
@@ -185,10 +215,15 @@ class PhotoApplication(Application, Generic[Options]):
     network: Callable[[], Network[Options]]
     answers: Callable[[Card, Facts, Options, Path], Answers[Any]]
     metric: Metric
+    compared_by: Metric
+    variants: Mapping[str, tuple[int, ...]]
     meanings: Mapping[str, str]
     limits: Callable[[Facts, bool], Limits]
     pipeline: str
     noun: str = "classes"
+    classes_note: str = ""
+    card_rows: Callable[[Card, Path], list[tuple[str, str]]] = _no_rows
+    predict_with: str = ""
     flags: tuple[str, ...] = ()
     head: str = ""
     use_note: str = ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from datasets.errors import InputError
 from tasks.application import Application, PhotoApplication
-from tasks.classification.application import CLASSIFICATION
+from tasks.classification.application import BODY, CLASSIFICATION
 from tasks.dcgan.application import DCGAN
 from tasks.detection.application import DETECTION
 from tasks.face_attributes.application import FACE_ATTRIBUTES
@@ -23,6 +23,7 @@ APPLICATIONS: tuple[Application, ...] = (
     FACE_EMBEDDING,
     MULTITASK,
     DCGAN,
+    BODY,
 )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.application import Facts, Metric, NoOptions, PhotoApplication
+from tasks.application import Application, Facts, Metric, NoOptions, PhotoApplication
 from tasks.classification.answer import ClassAnswers
 from tasks.classification.evaluator import MEANINGS
-from tasks.classification.spec import TASK
+from tasks.classification.spec import BODY_TASK, TASK
 from tasks.export.compare import share_limits
 from tasks.weights.card import Card
 
@@ -35,9 +35,19 @@ CLASSIFICATION = PhotoApplication(
     network=_network,
     answers=_answers,
     metric=Metric("top1", "top-1"),
+    compared_by=Metric("top1", "top-1 %"),
+    variants={"": (224, 192, 160, 128)},
     meanings=MEANINGS,
     limits=share_limits,
     pipeline="image-classification",
     flags=("classes", "boxes"),
     head="classes",
 )
+
+BODY = Application(
+    name=BODY_TASK,
+    title="Body",
+    train_tool="train_cls",
+    starts=("train_cls", "train_det"),
+)
+"""A classifier's body alone, as foreign weights without their last layer are."""

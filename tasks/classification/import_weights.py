@@ -16,11 +16,10 @@ from backbone.mobilenet_v1 import MobileNetV1
 from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import TASK, ClassifierSpec
+from tasks.classification.spec import BODY_TASK, TASK, ClassifierSpec
 from tasks.weights.card import Card
 from tasks.weights.file import load_into
 
-BODY_TASK = "body"
 # ImageNet's thousand classes, and TensorFlow's background before them.
 _IMAGENET = len(WORDNET_IDS)
 _WITH_BACKGROUND = _IMAGENET + 1

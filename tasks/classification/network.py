@@ -63,7 +63,7 @@ def _cost(card: Card, _facts: Facts, path: Path) -> Cost:
     return classifier_cost(spec_of(card, ClassifierSpec, path), len(card.classes))
 
 
-def _example(alpha: float, size: int) -> tuple[Classifier, Card]:
+def _example(alpha: float, size: int, _variant: str) -> tuple[Classifier, Card]:
     spec = ClassifierSpec(alpha=alpha, size=size)
     names = ClassMap.from_names([f"{number}" for number in range(_CLASSES)])
     flavour = default_flavour(spec.backbone).sized(size)

@@ -20,7 +20,8 @@ from backbone.formats.recognise import is_tflite
 from backbone.layers import Normalize
 from backbone.spec import Variant
 from backbone.tflite import read_tflite
-from tasks.classification.import_weights import BODY_TASK, Imported
+from tasks.classification.import_weights import Imported
+from tasks.classification.spec import BODY_TASK
 
 _POOLED = "AvgPool"
 _TIMM_ALPHAS: dict[Variant, tuple[float, ...]] = {"standard": (1.0, 1.25), "conv_head": (1.0,)}

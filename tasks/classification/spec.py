@@ -12,6 +12,8 @@ from datasets.errors import InputError
 from tasks.fitting.spec import flag_of
 
 TASK = "classification"
+# Weights of a body without anything on top, from which any network can start.
+BODY_TASK = "body"
 Robust = Literal["none", "gce"]
 
 

@@ -5,4 +5,9 @@ from __future__ import annotations
 from tasks.application import Application
 from tasks.dcgan.spec import TASK
 
-DCGAN = Application(name=TASK, title="Generated pictures", train_tool="train_gan")
+DCGAN = Application(
+    name=TASK,
+    title="Generated pictures",
+    train_tool="train_gan",
+    starts=("train_cls", "train_det"),
+)

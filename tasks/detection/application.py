@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from tasks.application import Facts, Metric, PhotoApplication
 from tasks.detection.answer import BoxAnswers, refuse_other_post
 from tasks.detection.evaluator import MEANINGS
-from tasks.detection.spec import TASK, DetectOptions
+from tasks.detection.spec import SIZES, TASK, DetectOptions
 from tasks.export.compare import Limits
 from tasks.weights.card import Card
 
 if TYPE_CHECKING:
     from tasks.application import Network
+
+# Sides in pixels below a framework's own that its networks are compared at.
+_SMALLER = {"ssd300": (240, 180)}
 
 
 def _network() -> Network[DetectOptions]:
@@ -45,6 +48,8 @@ DETECTION = PhotoApplication(
     network=_network,
     answers=_answers,
     metric=Metric("AP", "AP"),
+    compared_by=Metric("AP", "COCO AP %"),
+    variants={name: (size, *_SMALLER.get(name, ())) for name, size in SIZES.items()},
     meanings=MEANINGS,
     limits=_limits,
     pipeline="object-detection",

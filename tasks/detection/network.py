@@ -12,10 +12,11 @@ from torch import Tensor
 
 from backbone.cost import Cost
 from datasets.types import COCO_CLASSES
-from tasks.application import Facts, Network
+from tasks.application import Facts, Halves, Network
 from tasks.detection.model import Detector, build_detector, detector_cost, detector_flavour
-from tasks.detection.postprocess import Detections
-from tasks.detection.spec import TASK, DetectOptions, DetectorSpec
+from tasks.detection.postprocess import Detections, postprocess
+from tasks.detection.spec import SIZES, TASK, DetectOptions, DetectorSpec, Framework
+from tasks.detection.ssd import SSD
 from tasks.photo_view import WHOLE
 from tasks.weights.card import Card
 from tasks.weights.file import spec_of
@@ -34,6 +35,13 @@ def _build(
 def _run(model: Detector, squares: Tensor) -> Detections:
     found: Detections = model(squares)
     return found
+
+
+def _halves(model: Detector) -> Halves:
+    if not isinstance(model, SSD):  # Regions are chosen between its two stages.
+        return Halves(model, lambda found: found, "its NMS")
+    anchors, post = model.anchors, model.post
+    return Halves(model.raw, lambda raw: postprocess(raw[0], raw[1], anchors, post))
 
 
 def _decode(
@@ -56,15 +64,10 @@ def _cost(card: Card, _facts: Facts, path: Path) -> Cost:
     return detector_cost(spec_of(card, DetectorSpec, path), len(card.classes))
 
 
-def example(alpha: float, size: int, spec: DetectorSpec | None = None) -> tuple[Detector, Card]:
-    """A detector of COCO's classes with fresh weights.
-
-    Args:
-        alpha: Width multiplier.
-        size: Side of the input in pixels.
-        spec: What else is wanted; by default SSD300.
-    """
-    spec = replace(spec or DetectorSpec(), alpha=alpha, size=size)
+def _example(alpha: float, size: int, variant: str) -> tuple[Detector, Card]:
+    """A detector of COCO's classes; its variant is the framework."""
+    framework: Framework = next(name for name in SIZES if name == variant)
+    spec = DetectorSpec(framework, alpha=alpha, size=size)
     flavour = detector_flavour(spec.backbone).sized(size)
     card = Card(TASK, spec.to_json(), flavour, COCO_CLASSES)
     return build_detector(spec, COCO_CLASSES), card
@@ -77,5 +80,6 @@ NETWORK = Network(
     decode=_decode,
     facts=_facts,
     cost=_cost,
-    example=example,
+    example=_example,
+    halves=_halves,
 )

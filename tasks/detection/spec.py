@@ -13,7 +13,7 @@ Framework = Literal["ssd300", "faster_rcnn_300", "faster_rcnn_600"]
 DetectorBackbone = Literal["mobilenet_v1", "vgg16", "inception_v2"]
 Head = Literal["ssd", "ssdlite"]
 Loss = Literal["hard_negative", "focal"]
-SIZES: dict[str, int] = {"ssd300": 300, "faster_rcnn_300": 300, "faster_rcnn_600": 600}
+SIZES: dict[Framework, int] = {"ssd300": 300, "faster_rcnn_300": 300, "faster_rcnn_600": 600}
 PROPOSALS = 300
 MOST_PROPOSALS = 1000
 

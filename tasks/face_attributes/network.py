@@ -40,7 +40,7 @@ def _facts(model: AttributeNet) -> dict[str, Any]:
     return {"thresholds": model.thresholds.tolist()}
 
 
-def _example(alpha: float, size: int) -> tuple[AttributeNet, Card]:
+def _example(alpha: float, size: int, _variant: str) -> tuple[AttributeNet, Card]:
     spec = ClassifierSpec(alpha=alpha, size=size)
     names = ClassMap.from_names([f"{number}" for number in range(_ATTRIBUTES)])
     flavour = default_flavour(spec.backbone).sized(size)

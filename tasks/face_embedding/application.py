@@ -26,6 +26,12 @@ def _answers(card: Card, _facts: Facts, _options: NoOptions, _path: Path) -> Emb
     return EmbeddingAnswers(card.metrics.get("threshold"))
 
 
+def _card_rows(card: Card, path: Path) -> list[tuple[str, str]]:
+    from tasks.face_embedding.load import alignment_of
+
+    return [("faces stand", alignment_of(card, path))]
+
+
 FACE_EMBEDDING = PhotoApplication(
     name=TASK,
     title="Faces",
@@ -35,11 +41,15 @@ FACE_EMBEDDING = PhotoApplication(
     network=_network,
     answers=_answers,
     metric=Metric("selection", "AUC"),
+    compared_by=Metric("accuracy", "accuracy %"),
+    variants={"": (160, 128)},
     meanings=MEANINGS,
     limits=share_limits,
     pipeline="image-feature-extraction",
     flags=("faces", "gallery"),
     use_note=USE_NOTE,
     compares=True,
+    card_rows=_card_rows,
+    predict_with="--gallery people/",
     head="embedding",
 )

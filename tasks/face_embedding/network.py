@@ -50,7 +50,7 @@ def _cost(card: Card, _facts: Facts, path: Path) -> Cost:
     return embedder_cost(embedder_spec(card, path))
 
 
-def _example(alpha: float, size: int) -> tuple[FaceEmbedder, Card]:
+def _example(alpha: float, size: int, _variant: str) -> tuple[FaceEmbedder, Card]:
     spec = EmbedderSpec(alpha=alpha, size=size)
     flavour = default_flavour(spec.backbone).sized(size)
     return build_embedder(spec), Card(TASK, describe_model(spec, "none"), flavour, NO_CLASSES)

@@ -57,7 +57,7 @@ def _cost(card: Card, facts: Facts, path: Path) -> Cost:
     return classifier_cost(spec_of(card, ClassifierSpec, path), len(cells_of(facts, path)))
 
 
-def _example(alpha: float, size: int) -> tuple[Geolocator, Card]:
+def _example(alpha: float, size: int, _variant: str) -> tuple[Geolocator, Card]:
     """As many cells as PlaNet on MobileNet has, in a row along the curve."""
     spec = ClassifierSpec(alpha=alpha, size=size)
     cells = s2.parents(s2.cell_ids(np.zeros(1), np.zeros(1)), 0)
