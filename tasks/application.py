@@ -14,7 +14,7 @@ answers without it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from datasets.errors import InputError
@@ -205,6 +205,10 @@ class PhotoApplication(Application, Generic[Options]):
         predict_with: What else predict.py is usually given: ``--gallery people/``.
         flags: Flags of evaluate.py, predict.py, export.py and the page that are not everybody's
             and mean something here.
+        fixed: Those among them that an export refuses, and what is said of it.
+        originals: By suffix, what opens files in another format that are run as they are, in their
+            own runtime on the CPU: from path and options to what is like a network of this
+            application, and its card.
         head: What it is called as a head on a common trunk; empty if it is none.
         use_note: What it must not be used for, if anything.
         compares: An answer is about several photos, which are compared.
@@ -225,6 +229,10 @@ class PhotoApplication(Application, Generic[Options]):
     card_rows: Callable[[Card, Path], list[tuple[str, str]]] = _no_rows
     predict_with: str = ""
     flags: tuple[str, ...] = ()
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    originals: Mapping[str, Callable[[Path, Options], tuple[nn.Module, Card]]] = field(
+        default_factory=dict
+    )
     head: str = ""
     use_note: str = ""
     compares: bool = False

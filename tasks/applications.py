@@ -44,6 +44,18 @@ def application_named(name: str, path: Path | str) -> Application:
     raise InputError(f"{path}: is for {name!r}, which is none of the applications here: {known}")
 
 
+def original_application(path: Path) -> PhotoApplication[Any] | None:
+    """The application that runs a file of another format as it is; None if none does.
+
+    Args:
+        path: Of the file, whose suffix tells.
+    """
+    for application in APPLICATIONS:
+        if isinstance(application, PhotoApplication) and path.suffix in application.originals:
+            return application
+    return None
+
+
 def photo_application(name: str, path: Path | str) -> PhotoApplication[Any]:
     """The application of a name, which answers for photos.
 

@@ -22,7 +22,7 @@ from datasets.errors import InputError
 from datasets.images import Image
 from datasets.types import PhotoBatch
 from tasks.application import PhotoApplication
-from tasks.applications import photo_application
+from tasks.applications import original_application, photo_application
 from tasks.runtime.exported import Exported, without_padding
 from tasks.runtime.open import is_export, open_export
 from tasks.runtime.session import Answer as Outputs
@@ -63,6 +63,7 @@ class Model:
         options: How answers are asked for.
         network: In evaluation mode, on the CPU; None of an export.
         export: The export; None of a network.
+        original: The network is a file of another format, in its own runtime.
     """
 
     application: PhotoApplication[Any]
@@ -71,6 +72,11 @@ class Model:
     options: Any
     network: nn.Module | None = None
     export: Exported | None = None
+    original: bool = False
+
+    def place(self, device: str) -> str:
+        """Where it computes: on a device, or on the CPU whatever is asked for."""
+        return "cpu" if self.export is not None or self.original else device
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -88,12 +94,13 @@ class Model:
         """It, ready for photos of any size.
 
         Args:
-            device: To compute on; exports compute on the CPU.
+            device: To compute on; exports and originals compute on the CPU.
         """
         if self.export is not None:
             return Predictor(self.export, self.answers)
         assert self.network is not None
-        outputs = network_outputs(self.application, self.network, self.card, device)
+        place = self.place(device)
+        outputs = network_outputs(self.application, self.network, self.card, place)
         return Predictor(outputs, self.answers)
 
 
@@ -107,8 +114,7 @@ def open_model(
     """Open a model of any application.
 
     Args:
-        path: Run folder, weights file or export; or a file in another format that its application
-            runs as it is.
+        path: Run folder, weights file or export.
         given: Options of any applications, of which it takes its own.
         threads: CPU threads of an export; None takes one per core.
         head: Of an export of several heads the one that answers.
@@ -129,6 +135,24 @@ def open_model(
     network, card = application.network().build(card, state, path, options)
     load_into(network, state, str(path))
     return Model(application, card, path, options, network=network.eval())
+
+
+def open_original(path: Path, given: Iterable[object] = ()) -> Model | None:
+    """Open a file of another format that an application runs as it is; None if none does.
+
+    Args:
+        path: Of the file, whose suffix tells.
+        given: Options of any applications, of which it takes its own.
+
+    Raises:
+        InputError: If it cannot be run.
+    """
+    application = original_application(path)
+    if application is None:
+        return None
+    options = application.pick(given)
+    network, card = application.originals[path.suffix](path, options)
+    return Model(application, card, path, options, network=network.eval(), original=True)
 
 
 def open_network(

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tools.classification.recipe import CLASSIFICATION_RECIPE
+from tools.detection.recipe import DETECTION_RECIPE
 from tools.flows.recipe import Recipe
 from tools.geolocation.recipe import GEOLOCATION_RECIPE
 
-RECIPES: tuple[Recipe[Any], ...] = (CLASSIFICATION_RECIPE, GEOLOCATION_RECIPE)
+RECIPES: tuple[Recipe[Any], ...] = (
+    CLASSIFICATION_RECIPE,
+    DETECTION_RECIPE,
+    GEOLOCATION_RECIPE,
+)

@@ -49,11 +49,12 @@ def _architecture(weights: str | None) -> dict[str, Any]:
 
 
 def main(*, report: bool = True) -> None:
-    """Train, evaluate what was saved, report."""
+    """Train, evaluate what was saved, report; once, or for each point of a grid."""
     config = read_flags(told_presets())
-    from tools.detection.recipe import train_detector
+    from tools.detection.recipe import DETECTION_RECIPE
+    from tools.flows.grid import train_or_grid
 
-    train_detector(config, report=report)
+    cli.result(config.common, *train_or_grid(DETECTION_RECIPE, config, report=report))
 
 
 if __name__ == "__main__":

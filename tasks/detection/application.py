@@ -13,6 +13,8 @@ from tasks.export.compare import Limits
 from tasks.weights.card import Card
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from tasks.application import Network
 
 # Sides in pixels below a framework's own that its networks are compared at.
@@ -28,6 +30,12 @@ def _network() -> Network[DetectOptions]:
 def _answers(card: Card, facts: Facts, options: DetectOptions, path: Path) -> BoxAnswers:
     refuse_other_post(options, facts["post"], path)
     return BoxAnswers(card.classes, options.post.score_threshold)
+
+
+def _open_litert(path: Path, options: DetectOptions) -> tuple[nn.Module, Card]:
+    from tasks.detection.reference_runtime import open_litert
+
+    return open_litert(path, options)
 
 
 def _limits(facts: Facts, _resized: bool) -> Limits:
@@ -54,5 +62,7 @@ DETECTION = PhotoApplication(
     limits=_limits,
     pipeline="object-detection",
     flags=("scorer", "proposals", "post"),
+    fixed={"proposals": "an export, which has its own number"},
+    originals={".tflite": _open_litert},
     head="boxes",
 )

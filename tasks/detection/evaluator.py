@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import numpy as np
-import torch.distributed
 from numpy.typing import NDArray
 
-from tasks.detection.postprocess import Detections
+from tasks.fitting.gathering import gather_rows
 from tasks.reporting.tables import columns_text, metrics_text
+from tasks.runtime.session import Answer as Outputs
 from tasks.weights.atomic_write import write_text
 
 Scorer = Literal["faster", "pycocotools"]
@@ -41,15 +41,6 @@ MEANINGS = {
 ABSENT = -1.0
 
 
-class ImageResult(TypedDict):
-    """Detections of one image in original pixels, best first."""
-
-    image_id: int
-    boxes: NDArray[np.float64]  # (D, 4) x1 y1 x2 y2
-    scores: NDArray[np.float64]  # (D,)
-    labels: NDArray[np.int64]  # (D,) from 1, in the model's classes
-
-
 class Score(TypedDict):
     """What :meth:`CocoEvaluator.compute` finds.
 
@@ -62,38 +53,6 @@ class Score(TypedDict):
     precision: NDArray[np.float64]
 
 
-def to_original(
-    detections: Detections,
-    image_ids: Sequence[int],
-    sizes: Sequence[tuple[int, int]],
-    keep_aspect: bool = False,
-) -> list[ImageResult]:
-    """Split a padded batch and scale its relative boxes to original pixels.
-
-    Args:
-        detections: Of a batch.
-        image_ids: Of its images.
-        sizes: Original (width, height) of its images.
-        keep_aspect: The longer side filled the input, instead of each side its own.
-    """
-    boxes, scores, labels = (part.cpu().double().numpy() for part in detections)
-    results: list[ImageResult] = []
-    for index, (image_id, (width, height)) in enumerate(zip(image_ids, sizes, strict=True)):
-        frame = [max(width, height)] * 4 if keep_aspect else [width, height] * 2
-        corners = np.minimum(boxes[index] * frame, [width, height] * 2)
-        # A box in the fill alone has no area in the picture.
-        real = (labels[index] > 0) & (corners[:, 2:] > corners[:, :2]).all(axis=1)
-        results.append(
-            {
-                "image_id": image_id,
-                "boxes": corners[real],
-                "scores": scores[index, real],
-                "labels": labels[index, real].astype(np.int64),
-            }
-        )
-    return results
-
-
 class CocoEvaluator:
     """Collects detections and scores them against COCO-style ground truth.
 
@@ -102,9 +61,11 @@ class CocoEvaluator:
         labels: (1 + C,) ground-truth label of each model label; 0 drops its detections, because
             the ground truth does not know the class. None if both have the same classes.
         scorer: ``faster`` (faster-coco-eval, the default) or ``pycocotools``.
+        above: Detections of a higher score count.
 
     Attributes:
-        images: What was collected, by image id, in the ground truth's labels.
+        images: What was collected, by image id: ``boxes`` (D, 4), ``scores`` and ``labels`` (D,),
+            the latter in the ground truth's classes.
     """
 
     def __init__(
@@ -112,37 +73,42 @@ class CocoEvaluator:
         ground_truth: dict[str, Any],
         labels: NDArray[np.int64] | None = None,
         scorer: Scorer = "faster",
+        above: float = 0.0,
     ) -> None:
-        self.ground_truth, self.labels, self.scorer = ground_truth, labels, scorer
-        self.images: dict[int, ImageResult] = {}
+        self.ground_truth, self.labels = ground_truth, labels
+        self.scorer, self.above = scorer, above
+        self.images: dict[int, Outputs] = {}
 
     def fresh(self) -> CocoEvaluator:
         """An evaluator of the same ground truth that has seen nothing."""
-        return CocoEvaluator(self.ground_truth, self.labels, self.scorer)
+        return CocoEvaluator(self.ground_truth, self.labels, self.scorer, self.above)
 
-    def update(self, results: Sequence[ImageResult]) -> None:
-        """Add the detections of some images; an image that came before is passed over."""
-        for result in results:
-            self.images.setdefault(result["image_id"], self._translate(result))
+    def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
+        """Add the detections of some images; an image that came before is passed over.
 
-    def _translate(self, result: ImageResult) -> ImageResult:
-        if self.labels is None:
-            return result
-        labels = self.labels[result["labels"]]
-        known = labels > 0
+        Args:
+            image_ids: Of the images: the ground truth's.
+            outputs: Of each: ``boxes`` (D, 4) x1 y1 x2 y2 in original pixels, ``scores`` (D,) and
+                ``labels`` (D,) from 1 in the model's classes, best first.
+        """
+        for image_id, found in zip(image_ids, outputs, strict=True):
+            self.images.setdefault(int(image_id), self._counted(found))
+
+    def _counted(self, found: Outputs) -> Outputs:
+        """Those that are strong enough and of a known class, in the ground truth's labels."""
+        scores, labels = found["scores"].astype(np.float64), found["labels"]
+        if self.labels is not None:
+            labels = self.labels[labels]
+        counted = (scores > self.above) & (labels > 0)
         return {
-            "image_id": result["image_id"],
-            "boxes": result["boxes"][known],
-            "scores": result["scores"][known],
-            "labels": labels[known],
+            "boxes": found["boxes"][counted].astype(np.float64),
+            "scores": scores[counted],
+            "labels": labels[counted],
         }
 
     def gather(self) -> None:
         """Bring the detections of all processes together on each."""
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            parts: list[Any] = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(parts, self.images)
-            self.images = {key: result for part in parts for key, result in part.items()}
+        self.images = gather_rows(self.images)
 
     def results(self) -> list[dict[str, Any]]:
         """All detections as COCO's results JSON, images in order of their id.

@@ -1,4 +1,4 @@
-"""Detectors and their weights files: build, load, save, start from others."""
+"""Detectors: built, costed, started from the weights of others."""
 
 from __future__ import annotations
 
@@ -98,31 +98,6 @@ def detector_cost(spec: DetectorSpec, num_classes: int) -> Cost:
     with torch.device("meta"):
         model = build_detector(spec, classes)
     return count_cost(model, (1, 3, spec.size, spec.size), lambda m, x: m.network(x))
-
-
-def load_detector(
-    path: Path, *, post: PostSpec | None = None, proposals: int | None = None
-) -> tuple[Detector, Card]:
-    """A detector with the weights of a run folder or weights file, in evaluation mode.
-
-    Args:
-        path: Run folder or weights file.
-        post: From raw outputs to detections.
-        proposals: Another number for Faster R-CNN's second stage than it was trained with.
-
-    Raises:
-        InputError: If the file is missing, damaged, of another task, or does not fit itself.
-    """
-    state, card = load_weights(path)
-    if card.task != TASK:
-        raise InputError(f"{path}: these weights are for {card.task}, not for {TASK}")
-    spec = spec_of(card, DetectorSpec, path)
-    if proposals is not None:
-        spec = replace(spec, proposals=proposals)
-        card = replace(card, model=spec.to_json())
-    model = build_detector(spec, card.classes, card.flavour, post=post)
-    load_into(model, state, str(path))
-    return model.eval(), card
 
 
 def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, list[str]]:

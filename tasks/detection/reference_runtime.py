@@ -18,7 +18,7 @@ from backbone.tflite import read_tflite
 from datasets.errors import InputError
 from tasks.detection.from_tflite import BOX_ORDER, import_ssd
 from tasks.detection.postprocess import Detections, postprocess
-from tasks.detection.spec import PostSpec
+from tasks.detection.spec import DetectOptions, PostSpec
 from tasks.detection.ssd import SSD
 from tasks.weights.card import Card
 
@@ -78,6 +78,10 @@ class LiteRtDetector(nn.Module):
         logits, offsets = self.raw(images)
         return postprocess(logits, offsets, self.anchors.cpu(), self.post)
 
+    def __deepcopy__(self, _memo: dict[int, Any]) -> LiteRtDetector:
+        """Itself: the runtime cannot be copied, and nothing ever changes it."""
+        return self
+
     def _values(self, name: str) -> Tensor:
         """A tensor of the last run, dequantised."""
         row = self._tensors[name]
@@ -86,13 +90,15 @@ class LiteRtDetector(nn.Module):
         return torch.from_numpy(((raw.astype(np.float64) - zero) * scale).astype(np.float32))
 
 
-def load_litert(path: Path, *, post: PostSpec | None = None) -> tuple[LiteRtDetector, Card]:
+def open_litert(path: Path, options: DetectOptions) -> tuple[LiteRtDetector, Card]:
     """The original file as a model and its card.
 
     Raises:
-        InputError: If it cannot be run.
+        InputError: If it cannot be run, or is asked for what it does not have.
     """
-    model = LiteRtDetector(path, post)
+    if options.proposals is not None:
+        raise InputError(f"--proposals {options.proposals}: {path} has no second stage")
+    model = LiteRtDetector(path, options.post)
     return model, model.card
 
 

@@ -12,17 +12,12 @@ from numpy.typing import NDArray
 
 from datasets.types import ClassMap, DetectionTarget
 from tasks.detection.draw import Image, draw_detections, draw_truth
-from tasks.detection.evaluator import (
-    ABSENT,
-    MEANINGS,
-    ImageResult,
-    Score,
-    format_value,
-)
+from tasks.detection.evaluator import ABSENT, MEANINGS, Score, format_value
 from tasks.reporting.html_page import Page
 from tasks.reporting.plots import confusion_plot
 from tasks.reporting.skeleton import Curves, MetricsTable, Report
 from tasks.reporting.tables import metric_rows
+from tasks.runtime.session import Answer as Outputs
 
 # A person looks at confident boxes; mAP counts down to a score of a hundredth.
 SHOWN_SCORE = 0.5
@@ -43,7 +38,7 @@ class ReportData:
     Attributes:
         classes: Classes of the ground truth.
         score: COCO's figures.
-        results: Per image, labels in ``classes``.
+        results: Boxes, scores and labels per image, labels in ``classes``.
         truths: Per image, in the same order, boxes in original pixels.
         read: Gives the picture of an index.
         files: Names of the images.
@@ -51,7 +46,7 @@ class ReportData:
 
     classes: ClassMap
     score: Score
-    results: Sequence[ImageResult]
+    results: Sequence[Outputs]
     truths: Sequence[DetectionTarget]
     read: Callable[[int], Image]
     files: Sequence[str]
@@ -140,7 +135,7 @@ class _Matched:
     ignored: NDArray[np.bool_]
 
 
-def _match(result: ImageResult, truth: DetectionTarget) -> _Matched:
+def _match(result: Outputs, truth: DetectionTarget) -> _Matched:
     """Greedily by score, at IoU .5, whatever the class."""
     shown = np.flatnonzero(result["scores"] >= SHOWN_SCORE)
     partner = np.full(len(shown), -1)

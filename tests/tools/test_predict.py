@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 
 from tests.conftest import Tool
 from tests.tools.conftest import Finished
-from tools.detection.media import output_files
+from tools.flows.pictures import output_files
 
 EASY = ("--score-threshold", 0.01)  # The small run is sure of nothing.
 

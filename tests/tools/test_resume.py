@@ -14,7 +14,7 @@ import torch
 from configs.classification import TrainCls
 from configs.common import Common
 from datasets.builtin.scenes import draw_scenes
-from tasks.detection.task import DetectionTask
+from tasks.fitting.network_task import NetworkTask
 from tests.conftest import Tool
 from tests.tools.runs import SMALL, assert_same_run, start, train, wait_for
 from tools.flows.run_folder import new_run_folder, resumed, save_config
@@ -74,14 +74,14 @@ def test_signals_where_an_epoch_ends(
     one, two = tmp_path / "straight", tmp_path / "stopped"
     assert tool("train_det", "--data", scenes, "--out", one, *recipe)[0] == 0
     name = "training_step" if place == "last batch" else "validation_step"
-    step = getattr(DetectionTask, name)
+    step = getattr(NetworkTask, name)
 
-    def signalled(self: DetectionTask, batch: Any, batch_idx: int) -> Any:
+    def signalled(self: NetworkTask, batch: Any, batch_idx: int) -> Any:
         if name == "validation_step" or self.global_step == 7:
             os.kill(os.getpid(), signal.SIGTERM)
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(DetectionTask, name, signalled)
+    monkeypatch.setattr(NetworkTask, name, signalled)
     status, _, err = tool("train_det", "--data", scenes, "--out", two, *recipe)
     monkeypatch.undo()
     assert status == 1

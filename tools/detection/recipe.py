@@ -1,166 +1,158 @@
-"""A detection run from its configuration to its report."""
+"""What a detector's training, evaluation and prediction add to the flows."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
+from backbone.flavour import Flavour
 from configs.detection import TrainDet
-from datasets.boxes.augmentation import DetectionTransform
+from configs.tools import Evaluate
 from datasets.boxes.structure import DetectionData
-from datasets.boxes.torch_set import DetectionSet, detection_loader
+from datasets.builtin.scenes import STAMP, draw_scenes
 from datasets.errors import InputError
-from datasets.loader import ResumableLoader
-from datasets.types import ClassMap, DetectionBatch
-from tasks.detection.model import (
-    TASK,
-    Detector,
-    build_detector,
-    detector_flavour,
-    load_detector,
-    start_from,
-)
-from tasks.detection.task import DetectionTask
-from tasks.fitting.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
+from datasets.images import Image
+from datasets.loader import Resumable
+from tasks.detection.answer import Objects
+from tasks.detection.application import DETECTION
+from tasks.detection.evaluator import format_classes, format_metrics
+from tasks.detection.model import Detector, build_detector, detector_flavour, start_from
+from tasks.detection.report import ReportData, make_report
+from tasks.detection.spec import DetectOptions, DetectorSpec
+from tasks.distillation.teaching import Teaching
 from tasks.fitting.engine import rank_and_world
-from tasks.fitting.stopwatch import Stopwatch
+from tasks.predictor import Model
+from tasks.reporting.skeleton import Report
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
-from tasks.weights.names import WEIGHTS_NAME
+from tasks.weights.file import spec_of
 from tools import cli
-from tools.detection.data import (
-    Validation,
-    data_or_scenes,
-    make_validation,
-    open_examined,
-    score_and_report,
-    score_text,
-)
-from tools.flows.fitting import fit_and_keep
-from tools.flows.run_folder import is_first, new_run_folder, save_config
+from tools.detection.data import Validation, make_validation, open_examined, training_loader
+from tools.flows.initial_weights import measure_norms
+from tools.flows.recipe import BuiltIn, Collector, Exam, Notes, OpenedRun, Recipe
+
+_SHOWN = 20
 
 
-def train_detector(config: TrainDet, *, report: bool = True) -> None:
-    """Train, then evaluate the saved weights, and leave a report in the run folder.
+class BoxExam(Exam):
+    """Pictures with boxes, ready to be scored.
 
     Args:
-        config: What to train, on what.
-        report: Whether to draw the report's page, which in a small run takes longer than the
-            training; ``report.json`` is written either way.
-
-    Raises:
-        InputError: If data, weights or flags do not fit.
-        InterruptedRun: If a signal stopped the training, after saving.
+        validation: Loader and evaluator of the part.
     """
-    watch = Stopwatch()
-    device = cli.prepare(config.common)
-    folder = config.resume or new_run_folder(config.common, config.preset)
-    path = data_or_scenes(config.data, config.common.seed)
-    train_data = open_examined(path, "train", config.model, train=True)
-    if len(train_data) < 2 * rank_and_world()[1] and not config.fit.freeze_bn:
-        raise InputError(
-            f"{path}: {len(train_data)} training images are too few; batch norm needs two or more "
-            "per process"
+
+    def __init__(self, validation: Validation) -> None:
+        self.data, self.loader = validation.data, validation.loader
+        self.evaluator = validation.evaluator
+        self.image_ids = validation.data.image_ids.tolist()
+        self.notes = []
+
+    def facts(self, model: Model) -> Notes:
+        """Classes, data, and what was left out of them."""
+        data = self.data
+        return [
+            ("classes", str(len(model.card.classes))),
+            ("data", f"{data.root}: {len(data)} images, {len(data.boxes)} boxes ({data.format})"),
+            ("left out", f"{data.left_out} images, missing or unreadable"),
+        ]
+
+    def write(self, folder: Path, evaluator: Any, score: Any) -> None:
+        """Write results.json and ground_truth.json."""
+        evaluator.write(folder)
+
+    def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
+        """Curves, confusions, and the best and the worst pictures."""
+        data = self.data
+        found = ReportData(
+            classes=data.classes,
+            score=score,
+            results=[evaluator.images[int(number)] for number in data.image_ids],
+            truths=[data.target(index) for index in range(len(data))],
+            read=data.image,
+            files=[Path(file).name for file in data.files],
         )
-    model, card = make_model(config, train_data, path)
-    val_data = open_examined(path, "val", config.model, train=False)
-    if is_first():
-        save_config(config, folder)
-    _fit(config, model, card, train_data, val_data, folder=folder, device=device, watch=watch)
-    if not is_first():
-        return
-    best, card = load_detector(folder, post=config.post)
-    validation = _validation(config, val_data, card.classes)
-    score, told = score_and_report(
-        best,
-        card,
-        validation,
-        folder=folder,
-        device=device,
-        title=f"{card.model['framework']} run",
-        watch=watch,
-        report=report,
-    )
-    text = f"{score_text(score, told, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    cli.result(config.common, told, f"{text}\ntook {told['minutes']:.1f} minutes")
+        return make_report(found)
+
+    def text(self, score: Any, cost: str) -> str:
+        """COCO's figures, and the classes."""
+        metrics, classes = format_metrics(score["metrics"]), format_classes(score["per_class"])
+        return f"{metrics}\n  cost       {cost} per image\n\n{classes}"
 
 
-def _fit(
-    config: TrainDet,
-    model: Detector,
-    card: Card,
-    data: DetectionData,
-    val_data: DetectionData,
-    *,
-    folder: Path,
-    device: str,
-    watch: Stopwatch,
-) -> None:
-    rank, world = rank_and_world()
-    loader = training_loader(config, data, rank=rank, world=world)
-    validation = _validation(config, val_data, card.classes, rank=rank, world=world)
-    task = DetectionTask(model, config.fit, config.common.seed, validation.evaluator)
-    fit_and_keep(
-        task,
-        loader,
-        validation.loader,
-        card,
-        folder=folder,
-        device=device,
-        resume=config.resume is not None,
-        watch=watch,
-    )
+class DetRun(OpenedRun[TrainDet]):
+    """The data of a detector's training, and what is made from them.
 
+    Args:
+        config: Of the run.
+        path: Of its data.
+        train: To train on.
+        val: To evaluate on.
+    """
 
-def training_loader(
-    config: TrainDet, data: DetectionData, *, rank: int = 0, world: int = 1, workers: int = -1
-) -> ResumableLoader[DetectionBatch]:
-    """A process's share of the augmented pictures of each epoch, in whole batches."""
-    spec = config.model
-    transform = DetectionTransform(spec.size, config.augment, keep_aspect=spec.keep_aspect)
-    return detection_loader(
-        DetectionSet(data, transform, config.common.seed),
-        batch_size=config.fit.batch_size,
-        train=True,
-        workers=workers if workers >= 0 else cli.choose_workers(config.workers),
-        seed=config.common.seed,
-        rank=rank,
-        world=world,
-    )
+    metric = DETECTION.metric
 
+    def __init__(
+        self, config: TrainDet, path: Path, train: DetectionData, val: DetectionData
+    ) -> None:
+        super().__init__(config, path)
+        self.train, self.val = train, val
 
-def _validation(
-    config: TrainDet, data: DetectionData, classes: ClassMap, *, rank: int = 0, world: int = 1
-) -> Validation:
-    return make_validation(
-        data,
-        classes,
-        spec=config.model,
-        batch_size=config.fit.batch_size,
-        workers=cli.choose_workers(config.workers),
-        rank=rank,
-        world=world,
-    )
+    @property
+    def subject(self) -> str:
+        """Photos, boxes and classes."""
+        data = self.train
+        return f"{len(data)} photos, {len(data.boxes)} boxes of {len(data.classes)} classes"
 
+    @property
+    def title(self) -> str:
+        """Title of the report."""
+        return f"{self.config.model.framework} run"
 
-def make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[Detector, Card]:
-    """The detector to train, and the card of what it will be."""
-    torch.manual_seed(config.common.seed)
-    flavour = detector_flavour(config.model.backbone)
-    folded, origin = False, "from scratch"
-    if config.weights is not None:
-        start = read_card(config.weights)
-        # A detector takes the whole photo, and resizes it in one way.
-        whole = replace(start.flavour.input, crop=1.0, interpolation="bilinear")
-        flavour, folded = replace(start.flavour, input=whole), start.folded
-        origin = f"from {config.weights}"
-    loss = config.two_stage if config.model.two_stage else config.loss
-    model = build_detector(config.model, data.classes, flavour, loss=loss, post=config.post)
-    if config.weights is not None:
-        _, new = start_from(model, data.classes, config.weights)
-        known = len(data.classes) - len(new)
+    def options(self) -> tuple[object, ...]:
+        """Detections are made in evaluations as in the training."""
+        return (DetectOptions(post=self.config.post),)
+
+    def build(self, teaching: Teaching | None) -> tuple[nn.Module, Card]:
+        """The detector to train, and its card."""
+        config, classes = self.config, self.train.classes
+        torch.manual_seed(config.common.seed)
+        start = None if config.weights is None else read_card(config.weights)
+        flavour = detector_flavour(config.model.backbone) if start is None else _whole(start)
+        loss = config.two_stage if config.model.two_stage else config.loss
+        model = build_detector(config.model, classes, flavour, loss=loss, post=config.post)
+        folded = start is not None and self._start(model, start)
+        origin = "from scratch" if start is None else f"from {config.weights}"
+        card = Card(
+            task=DETECTION.name,
+            model=config.model.to_json(),
+            flavour=replace(flavour, input=replace(flavour.input, size=config.model.size)),
+            classes=classes,
+            source=f"trained {origin} on {self.path} by {config.command}",
+            folded=folded,
+        )
+        return model, card
+
+    def _start(self, model: Detector, start: Card) -> bool:
+        """Fill a detector with the weights to start from.
+
+        Args:
+            model: To be filled.
+            start: Card of the weights.
+
+        Returns:
+            Whether its batch norm stays as it is folded into the weights.
+
+        Raises:
+            InputError: If they do not fit.
+        """
+        config, classes = self.config, self.train.classes
+        assert config.weights is not None
+        _, new = start_from(model, classes, config.weights)
+        known = len(classes) - len(new)
         cli.say(f"weights of {config.weights}: {known} classes known, {len(new)} start anew")
         if not known and config.preset == "adapt":
             raise InputError(
@@ -171,21 +163,116 @@ def make_model(config: TrainDet, data: DetectionData, path: Path) -> tuple[Detec
             cli.say("note: the weights have seen pictures fitted to the input the other way")
         if not new and config.preset == "finetune":
             cli.say("no class is new: --preset adapt keeps closer to what the weights know")
-        if folded and not config.fit.freeze_bn:
-            cli.say("measuring batch-norm statistics, which the weights came without")
-            _calibrate(config, model, data)
-            folded = False
-    card = Card(
-        task=TASK,
-        model=config.model.to_json(),
-        flavour=replace(flavour, input=replace(flavour.input, size=config.model.size)),
-        classes=data.classes,
-        source=f"trained {origin} on {path} by {config.command}",
-        folded=folded,
+        if start.folded and not config.fit.freeze_bn:
+            measure_norms(model, training_loader(config, self.train, 0, alone=True))
+            return False
+        return start.folded
+
+    def training_loader(self, workers: int) -> Resumable[Any]:
+        """This process's share of the augmented pictures."""
+        return training_loader(self.config, self.train, workers)
+
+    def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> Exam:
+        """The pictures to evaluate on, for both purposes."""
+        config = self.config
+        return BoxExam(
+            make_validation(
+                self.val,
+                model.card.classes,
+                spec=config.model,
+                batch_size=config.fit.batch_size,
+                workers=workers,
+                above=config.post.score_threshold,
+                alone=alone,
+            )
+        )
+
+
+def _whole(start: Card) -> Flavour:
+    """The flavour of weights to start from, but of the whole photo, resized in the one way."""
+    flavour = start.flavour
+    return replace(flavour, input=replace(flavour.input, crop=1.0, interpolation="bilinear"))
+
+
+class BoxCollector(Collector):
+    """Objects in COCO's structure, which its tools and many viewers read."""
+
+    videos = True
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._answers = self.model.answers
+        self._pictures: list[dict[str, Any]] = []
+        self._objects: list[dict[str, Any]] = []
+        self._lines: list[str] = []
+
+    def add(self, name: str, image: Image, answer: Objects) -> None:
+        """Take up what was found in a photo or frame."""
+        height, width = image.shape[:2]
+        number = len(self._pictures) + 1
+        self._pictures.append({"id": number, "file_name": name, "width": width, "height": height})
+        for row in self._answers.to_json(answer)["objects"]:
+            self._objects.append({"id": len(self._objects) + 1, "image_id": number, **row})
+        if len(self._lines) < _SHOWN:
+            self._lines.append(f"  {name}: {self._answers.line(answer)}")
+
+    def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
+        """COCO's structure; and a line for each of the first pictures, and the sum."""
+        more = len(self._pictures) - len(self._lines)
+        rest = [f"  ... and {more} more"] if more else []
+        total = f"{len(self._objects)} objects in {len(self._pictures)} pictures: {folder}"
+        found = {
+            "images": self._pictures,
+            "annotations": self._objects,
+            "categories": self.model.card.classes.to_json(),
+        }
+        return found, "\n".join([*self._lines, *rest, total])
+
+
+def open_run(config: TrainDet, path: Path) -> DetRun:
+    """Open what a detector is trained and evaluated on.
+
+    Raises:
+        InputError: If the data cannot be used, or are too few.
+    """
+    train = open_examined(path, "train", config.model, train=True)
+    if len(train) < 2 * rank_and_world()[1] and not config.fit.freeze_bn:
+        raise InputError(
+            f"{path}: {len(train)} training images are too few; batch norm needs two or more "
+            "per process"
+        )
+    return DetRun(config, path, train, open_examined(path, "val", config.model, train=False))
+
+
+def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
+    """Open labelled pictures to measure a detector on.
+
+    Raises:
+        InputError: If they cannot be used, or share no class with it.
+    """
+    above = model.answers.above
+    split = args.split or ("all" if path.suffix == ".json" else "val")
+    spec = spec_of(model.card, DetectorSpec, model.path)
+    return BoxExam(
+        make_validation(
+            open_examined(path, split, spec, train=False),
+            model.card.classes,
+            spec=spec,
+            batch_size=args.batch_size,
+            workers=cli.choose_workers(args.workers),
+            scorer=args.scorer,
+            above=above,
+        )
     )
-    return model, card
 
 
-def _calibrate(config: TrainDet, model: Detector, data: DetectionData) -> None:
-    pairs = zip(range(CALIBRATION_BATCHES), training_loader(config, data, workers=0), strict=False)
-    calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])
+SCENES = BuiltIn("scenes", "built-in scenes", draw_scenes, STAMP)
+DETECTION_RECIPE = Recipe(
+    name="detection",
+    application=DETECTION,
+    built_in=SCENES,
+    open=open_run,
+    exam=open_exam,
+    collector=BoxCollector,
+    measures=(DETECTION.metric,),
+)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from configs.tools import Evaluate, Predict
 from datasets.errors import InputError
+from tasks.applications import original_application
 from tasks.multitask.spec import TASK
 from tasks.runtime.open import is_export, read_card
 from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
@@ -27,11 +28,12 @@ def choose_head(args: Args) -> tuple[Args, str]:
             heads at all.
     """
     weights, head = args.weights, args.head
+    original = original_application(weights)
+    if original is not None:
+        return _alone(args, original.name)
     card = read_card(weights)
     if card.task != TASK:
-        if head is not None:
-            raise InputError(f"--head {head}: {weights} is for {card.task} alone")
-        return args, card.task
+        return _alone(args, card.task)
     there = card.model["heads"]
     if head is None or head not in there:
         what = "has several heads" if head is None else f"has no head {head!r}"
@@ -39,6 +41,12 @@ def choose_head(args: Args) -> tuple[Args, str]:
     if not is_export(weights):
         args = replace(args, weights=head_file(weights, head))
     return args, there[head]["task"]
+
+
+def _alone(args: Args, task: str) -> tuple[Args, str]:
+    if args.head is not None:
+        raise InputError(f"--head {args.head}: {args.weights} is for {task} alone")
+    return args, task
 
 
 def head_file(weights: Path, head: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 from configs.tools import Evaluate
 from datasets.errors import InputError
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.predictor import Model, answered, open_model
+from tasks.predictor import Model, answered, open_model, open_original
 from tasks.reporting.skeleton import report_file, write_report
 from tools import cli
 from tools.flows.choose_head import choose_head
@@ -44,7 +44,7 @@ def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, 
         model,
         exam,
         folder=folder,
-        device=device if model.export is None else "cpu",
+        device=model.place(device),
         title=f"{args.weights.name} on {path.name}{exam.title}",
         notes=exam.notes,
     )
@@ -62,8 +62,13 @@ def open_to_answer(args: Any) -> Model:
         InputError: If it cannot be used, or a flag does nothing for it.
     """
     threads = args.common.threads or None
-    model = open_model(args.weights, args.options, threads=threads, head=args.head)
-    args.refuse_unless(model.application.flags, model.application.name)
+    model = open_original(args.weights, args.options) or open_model(
+        args.weights, args.options, threads=threads, head=args.head
+    )
+    application = model.application
+    args.refuse_unless(application.flags, application.name)
+    for fixed, reason in application.fixed.items() if model.export is not None else ():
+        args.refuse_unless([flag for flag in application.flags if flag != fixed], reason)
     if model.export is not None and args.common.device not in ("auto", "cpu"):
         raise InputError(f"--device {args.common.device}: exports are run on the CPU")
     return model
