@@ -27,9 +27,9 @@ test: check ## The whole test suite
 COMPUTING := tests/backbone tests/tasks
 TRAINING := tests/tools/test_two_stage.py tests/tools/test_predict.py
 OLD := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE \
-	OPENBLAS_CORETYPE=Nehalem TEST_THREADS=1 TEST_ORDER=reversed
+	TEST_THREADS=1 TEST_ORDER=reversed
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2 \
-	OPENBLAS_CORETYPE=Haswell TEST_THREADS=2 OMP_WAIT_POLICY=passive
+	TEST_THREADS=2 OMP_WAIT_POLICY=passive
 OWN := TEST_THREADS=2 TEST_ORDER=reversed OMP_WAIT_POLICY=passive
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
