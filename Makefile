@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: env demo test check format lock benchmark
+.PHONY: env demo test test-chips check format lock benchmark
 
 env: $(READY)
 
@@ -20,6 +20,24 @@ demo: env ## Train and evaluate SSD300 on built-in scenes
 
 test: check ## The whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The tests that compute, as on an x86 chip of before 2013, on one with AVX2 alone, and on this one;
+# each on one thread or two, in either order. ONNX Runtime goes by the chip itself: its kernels,
+# those of 8-bit exports too, cannot be chosen.
+COMPUTING := tests/backbone tests/tasks
+TRAINING := tests/tools/test_two_stage.py tests/tools/test_predict.py
+OLD := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE \
+	TEST_THREADS=1 TEST_ORDER=reversed
+AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2 \
+	TEST_THREADS=2 OMP_WAIT_POLICY=passive
+OWN := TEST_THREADS=2 TEST_ORDER=reversed OMP_WAIT_POLICY=passive
+
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-chips: env ## The tests that compute, on older chips, two threads, and in reverse
+	$(OLD) $(PYTEST) $(COMPUTING)
+	$(AVX2) $(PYTEST) $(COMPUTING) $(TRAINING)
+	$(OWN) $(PYTEST) $(COMPUTING) $(TRAINING)
 
 check: env ## Style and types
 	$(BIN)/ruff check .

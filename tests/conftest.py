@@ -1,4 +1,7 @@
-"""Shared fixtures. Threads are pinned: two OpenMP teams on two cores fight."""
+"""Shared fixtures. Threads are pinned: two OpenMP teams on two cores fight.
+
+``make test-chips`` sets ``TEST_THREADS`` and ``TEST_ORDER`` to show that neither matters.
+"""
 
 import os
 import signal
@@ -19,10 +22,16 @@ from tests.skips import NO_SAMPLES, pytest_make_collect_report, pytest_runtest_m
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ.get("TEST_THREADS", "1")))
 cv2.setNumThreads(0)
 # Programs in the background of a script are started with Ctrl-C ignored; some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The last file first, and its last test; the tests of a file stay together."""
+    if os.environ.get("TEST_ORDER") == "reversed":
+        items.reverse()
 
 
 @pytest.fixture(scope="session")

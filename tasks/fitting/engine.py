@@ -37,7 +37,10 @@ def has_native_bf16(device: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device == "cpu":
         found = torch.cpu.get_capabilities()
-        return any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+        # ATEN_CPU_CAPABILITY may hold torch to less than an x86 chip has.
+        x86 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+        names = ("bf16", *(("avx512_bf16", "amx_bf16") if x86 else ()))
+        return any(found.get(name) for name in names)
     return False
 
 

@@ -172,7 +172,7 @@ def test_torchvisions_weights_give_torchvisions_logits(name: BackboneName) -> No
         ours.eval()
         logits = ours[1](body(images)[max(body.channels)])
     assert wanted.std() > 1e-3
-    torch.testing.assert_close(logits, wanted, rtol=0, atol=0)
+    torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-4 * float(wanted.std()))
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"mobilenet_v1"}))

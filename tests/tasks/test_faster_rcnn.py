@@ -45,25 +45,28 @@ def batch() -> tuple[Tensor, list[dict[str, Tensor]]]:
 
 @pytest.mark.parametrize("roi_pool", [False, True])
 def test_one_batch_is_learned_by_heart(roi_pool: bool) -> None:
-    spec = replace(SPEC, size=128, proposals=50, roi_pool=roi_pool)
+    spec = replace(SPEC, size=128, proposals=20, roi_pool=roi_pool)
     model = build(spec, loss=TwoStageLossSpec(box_samples=32)).train()
     images, targets = batch()
     optimizer = torch.optim.AdamW(model.parameters(), 4e-3)
-    for _ in range(80):
+    # At a rate that does not fall the last steps are a matter of rounding.
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100)
+    for _ in range(100):
         optimizer.zero_grad()
         losses = model(images, targets)
         assert set(losses) == {"rpn_class", "rpn_box", "class", "box"}
         torch.stack(list(losses.values())).sum().backward()
         optimizer.step()
+        schedule.step()
     # In batch statistics: three images are too few for the running ones.
     with torch.no_grad():
         feature, objectness, offsets = model.first_stage(images)
-        found = model.detect(feature, *propose(objectness, offsets, model.anchors, 50))
+        found = model.detect(feature, *propose(objectness, offsets, model.anchors, 20))
     for index, wanted in enumerate(targets[:2]):
         assert found.scores[index, 0] > 0.5
         assert found.labels[index, 0] == wanted["labels"][0]
         torch.testing.assert_close(found.boxes[index, 0], wanted["boxes"][0], atol=0.05, rtol=0)
-    assert found.scores[2, 0] < 0.5
+    assert found.scores[2, 0] < 0.3
 
 
 def test_every_parameter_gets_a_gradient_and_stands_once_in_the_file() -> None:

@@ -228,6 +228,11 @@ def test_detections_are_torchvisions() -> None:
         count = len(one["scores"])
         assert count > 20
         torch.testing.assert_close(ours.scores[index, :count], one["scores"], rtol=1e-3, atol=1e-4)
-        assert torch.equal(ours.labels[index, :count], one["labels"])
-        boxes = ours.boxes[index, :count] * SIZE
-        torch.testing.assert_close(boxes, one["boxes"], rtol=1e-3, atol=0.05)
+        # Rounding may swap neighbours whose scores are nearly equal, and the last with the next.
+        apart = one["scores"].diff() < -1e-5
+        clear = nn.functional.pad(apart, (1, 0), value=True) & nn.functional.pad(apart, (0, 1))
+        assert clear.sum() > count / 2
+        rows = clear.nonzero()[:, 0]
+        assert torch.equal(ours.labels[index, rows], one["labels"][rows])
+        boxes = ours.boxes[index, rows] * SIZE
+        torch.testing.assert_close(boxes, one["boxes"][rows], rtol=1e-3, atol=0.05)

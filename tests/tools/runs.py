@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = ("--preset", "demo", "--alpha", "0.25", "--size", "64", "--batch-size", "6")
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": os.environ.get("TEST_THREADS", "1")}
 
 
 def command(*args: object, processes: int = 1, tool: str = "train_det") -> list[str]:

@@ -94,7 +94,8 @@ def test_evaluation_gives_the_numbers_of_the_run(
 
 def test_predict(two_stage: Finished, scenes: Path, tool: Tool, tmp_path: Path) -> None:
     photo = sorted((scenes / "val").iterdir())[0]
-    args = ("--out", tmp_path, "--score-threshold", 0.01, "--proposals", 3, "--json")
+    # So short a training may be sure of nothing: whatever it finds is shown.
+    args = ("--out", tmp_path, "--score-threshold", 0, "--proposals", 3, "--json")
     status, text, err = tool("predict", two_stage.folder, photo, *args)
     assert status == 0, err
     assert (tmp_path / f"{photo.stem}.jpg").exists() or (tmp_path / photo.name).exists()
