@@ -21,7 +21,6 @@ from tasks.face_embedding.spec import EmbedderSpec
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import build_geolocator
 from tasks.geolocation.partition import split_adaptively
-from tasks.photo_graph import Model, make_graph
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tools.flows.source import Source
@@ -62,10 +61,8 @@ class Exports:
         """The ONNX export."""
         source, file = self.source(kind), self.folder / f"{kind}.onnx"
         if not file.exists():
-            graph = make_graph(
-                source.model, source.card.flavour.input, temperature=source.temperature
-            )
-            write_onnx(graph, source.card, source.facts(), file, dynamic=kind not in SINGLE)
+            dynamic = kind not in SINGLE
+            write_onnx(source.graph(), source.card, source.facts(), file, dynamic=dynamic)
         return file
 
 
@@ -81,7 +78,7 @@ def photos(count: int = 1) -> list[np.ndarray]:
     return [image.astype(np.uint8) for image in found]
 
 
-def _build(kind: str) -> tuple[Model, Card]:
+def _build(kind: str) -> tuple[nn.Module, Card]:
     flavour = default_flavour("mobilenet_v1")
     seen = replace(flavour.input, size=SMALL.size)
     if kind == "classifier":
@@ -89,7 +86,7 @@ def _build(kind: str) -> tuple[Model, Card]:
     flavour = replace(flavour, input=seen)
     spec = SMALL.to_json()
     if kind == "classifier":
-        model: Model = build_classifier(SMALL, len(CLASSES), flavour)
+        model: nn.Module = build_classifier(SMALL, len(CLASSES), flavour)
         return model, Card("classification", spec, flavour, CLASSES)
     if kind == "attributes":
         net = build_attribute_net(SMALL, len(TRAITS), flavour)
@@ -110,7 +107,7 @@ def _build(kind: str) -> tuple[Model, Card]:
     return _build_detector(kind)
 
 
-def _build_detector(kind: str) -> tuple[Model, Card]:
+def _build_detector(kind: str) -> tuple[nn.Module, Card]:
     shared = {"alpha": 0.25, "size": 64}
     spec = {
         "ssd": DetectorSpec(**shared, keep_aspect=True),
