@@ -6,6 +6,7 @@ from typing import Any
 
 from tools.classification.recipe import CLASSIFICATION_RECIPE
 from tools.detection.recipe import DETECTION_RECIPE
+from tools.face_attributes.recipe import ATTRIBUTES_RECIPE
 from tools.flows.recipe import Recipe
 from tools.geolocation.recipe import GEOLOCATION_RECIPE
 
@@ -13,4 +14,5 @@ RECIPES: tuple[Recipe[Any], ...] = (
     CLASSIFICATION_RECIPE,
     DETECTION_RECIPE,
     GEOLOCATION_RECIPE,
+    ATTRIBUTES_RECIPE,
 )

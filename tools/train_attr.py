@@ -3,26 +3,18 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from configs.face_attributes import ATTR_PRESETS
 from tools import cli
 from tools.flows.flags import read_flags
 
 
-def main(*, report: bool = True) -> None:
+def main() -> None:
     """Train, evaluate what was saved, report; once, or for each point of a grid."""
     config = read_flags(ATTR_PRESETS)
-    from tools.face_attributes.recipe import train_attributes
+    from tools.face_attributes.recipe import ATTRIBUTES_RECIPE
+    from tools.flows.grid import train_or_grid
 
-    if config.grid:
-        from tools.flows.grid import Measure, train_grid
-
-        train_grid(
-            config, partial(train_attributes, report=report), [Measure("mean_ap", "mean AP")]
-        )
-    else:
-        cli.result(config.common, *train_attributes(config, report=report))
+    cli.result(config.common, *train_or_grid(ATTRIBUTES_RECIPE, config))
 
 
 if __name__ == "__main__":

@@ -10,13 +10,15 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit  # type: ignore[import-untyped]
 
 from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.classification.evaluator import PREDICTIONS_NAME, LabelEvaluator
+from tasks.classification.evaluator import PREDICTIONS_NAME
 from tasks.face_attributes.precision import average_precision, fit_threshold, mean_interval
+from tasks.fitting.gathering import gather_rows
+from tasks.probabilities import log_of, stack_probabilities
 from tasks.reporting.tables import columns_text, metrics_text
+from tasks.runtime.session import Answer as Outputs
 from tasks.weights.atomic_write import write_text
 
 MEANINGS = {
@@ -62,13 +64,13 @@ class Score(TypedDict):
     per_attribute: dict[str, AttributeScore]  # by name, those with a photo and that the model has
     image_ids: NDArray[np.int64]  # (M,) rising
     values: NDArray[np.int8]  # (M, A) 1 yes, 0 no, -1 unknown
-    probabilities: NDArray[np.float32]  # (M, A) of yes, 0 where the model lacks the attribute
+    probabilities: NDArray[np.float64]  # (M, A) of yes, 0 where the model lacks the attribute
     unknown: tuple[str, ...]  # attributes of the data that the model lacks: not scored
     constant: tuple[str, ...]  # attributes that never vary in these photos: not in the means
 
 
-class AttributeEvaluator(LabelEvaluator):
-    """Collects logits and scores them, each attribute against what is known of it.
+class AttributeEvaluator:
+    """Collects probabilities and scores them, each attribute against what is known of it.
 
     Of two lists of attributes that differ, those in both are scored.
 
@@ -78,6 +80,12 @@ class AttributeEvaluator(LabelEvaluator):
         columns: (A_model,) the data's column of each of the model's, -1 for none. None if both
             have the same attributes.
         thresholds: (A_model,) probability from which the answer is yes; a half where None.
+        interval: Resample the photos for the interval of the mean average precision.
+
+    Attributes:
+        rows: Probabilities (A,) float64 by image id, in the data's columns.
+        known: (A,) whether the model has the attribute.
+        thresholds: (A,) probability from which the answer is yes, in the data's columns.
     """
 
     def __init__(
@@ -86,31 +94,64 @@ class AttributeEvaluator(LabelEvaluator):
         attributes: ClassMap,
         columns: NDArray[np.int64] | None = None,
         thresholds: NDArray[np.float32] | None = None,
+        *,
+        interval: bool = False,
     ) -> None:
-        super().__init__(np.zeros(len(values), np.int64), attributes, columns)
-        self.values, self._given = values, thresholds
+        self.values, self.attributes, self.interval = values, attributes, interval
+        self._columns = np.arange(len(attributes)) if columns is None else columns
+        self._given = thresholds
+        has = self._columns >= 0
+        self.known = np.zeros(len(attributes), np.bool_)
+        self.known[self._columns[has]] = True
         self.thresholds = np.full(len(attributes), 0.5, np.float32)
         if thresholds is not None:
-            own = np.arange(len(attributes)) if columns is None else columns
-            self.thresholds[own[own >= 0]] = thresholds[own >= 0]
+            self.thresholds[self._columns[has]] = thresholds[has]
+        self.rows: dict[int, NDArray[np.float64]] = {}
 
     def fresh(self) -> AttributeEvaluator:
         """An evaluator of the same photos that has seen nothing."""
-        return AttributeEvaluator(self.values, self.classes, self.columns, self._given)
+        return AttributeEvaluator(
+            self.values, self.attributes, self._columns, self._given, interval=self.interval
+        )
 
-    def compute(self, *, interval: bool = False) -> Score:  # type: ignore[override]
-        """Score what was collected.
+    def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
+        """Add the answers to some photos; a photo that came before is passed over.
 
         Args:
-            interval: Resample the photos for the interval of the mean average precision.
+            image_ids: Of the B photos: their index in the data set.
+            outputs: Of each, with ``probabilities`` (A_model,).
+
+        Raises:
+            InputError: If a probability is not a number.
+        """
+        if not outputs:
+            return
+        has = self._columns >= 0
+        shares = np.zeros((len(outputs), len(self.attributes)))
+        given = stack_probabilities(image_ids, outputs, len(has))
+        shares[:, self._columns[has]] = given[:, has]
+        for image_id, row in zip(image_ids, shares, strict=True):
+            self.rows.setdefault(int(image_id), row)
+
+    def gather(self) -> None:
+        """Bring the answers of all processes together on each."""
+        self.rows = gather_rows(self.rows)
+
+    def _stacked(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Image ids (M,), rising, and their probabilities (M, A)."""
+        ids = np.array(sorted(self.rows), dtype=np.int64)
+        shares = [self.rows[image_id] for image_id in ids.tolist()]
+        return ids, np.array(shares).reshape(len(ids), len(self.attributes))
+
+    def compute(self) -> Score:
+        """Score what was collected.
 
         Raises:
             InputError: If no attribute varies in the photos that were collected.
         """
-        ids, logits = self._stacked()
+        ids, probabilities = self._stacked()
         values = self.values[ids]
-        probabilities = expit(logits)
-        names = np.array(self.classes.names)
+        names = np.array(self.attributes.names)
         scored = self.known & (values >= 0).any(axis=0)
         vary = scored & (values == 1).any(axis=0) & (values == 0).any(axis=0)
         if not vary.any():
@@ -123,7 +164,7 @@ class AttributeEvaluator(LabelEvaluator):
         }
         rows = [per_attribute[str(name)] for name in names[vary]]
         metrics = {"mean_ap": float(np.mean([row.ap for row in rows if row.ap is not None]))}
-        if interval:
+        if self.interval:
             low, high = mean_interval(probabilities, values, np.flatnonzero(vary))
             metrics |= {"mean_ap_low": low, "mean_ap_high": high}
         return {
@@ -135,7 +176,7 @@ class AttributeEvaluator(LabelEvaluator):
                 ),
                 "accuracy": float(np.mean([row.accuracy for row in rows])),
                 "majority": float(np.mean([row.majority for row in rows])),
-                "loss": _cross_entropy(logits[:, scored], values[:, scored]),
+                "loss": _cross_entropy(probabilities[:, scored], values[:, scored]),
             },
             "per_attribute": per_attribute,
             "image_ids": ids,
@@ -146,7 +187,7 @@ class AttributeEvaluator(LabelEvaluator):
         }
 
     def _one(
-        self, probabilities: NDArray[np.float32], values: NDArray[np.int8], column: int
+        self, probabilities: NDArray[np.float64], values: NDArray[np.int8], column: int
     ) -> AttributeScore:
         """Figures of a column."""
         known = values >= 0
@@ -170,9 +211,9 @@ class AttributeEvaluator(LabelEvaluator):
 
         An attribute that never varies, or that the model lacks, keeps a half.
         """
-        ids, logits = self._stacked()
-        values, probabilities = self.values[ids], expit(logits)
-        fitted = np.full(len(self.classes), 0.5, np.float32)
+        ids, probabilities = self._stacked()
+        values = self.values[ids]
+        fitted = np.full(len(self.attributes), 0.5, np.float32)
         for column in np.flatnonzero(self.known).tolist():
             known = values[:, column] >= 0
             truth = values[known, column] == 1
@@ -191,19 +232,18 @@ class AttributeEvaluator(LabelEvaluator):
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("file", *np.array(self.classes.names)[self.known].tolist()))
+        writer.writerow(("file", *np.array(self.attributes.names)[self.known].tolist()))
         for image_id in sorted(self.rows):
-            shares = expit(self.rows[image_id][self.known])
+            shares = self.rows[image_id][self.known]
             writer.writerow((files[image_id], *(f"{share:.6f}" for share in shares.tolist())))
         write_text(folder / PREDICTIONS_NAME, text.getvalue())
 
 
-def _cross_entropy(logits: NDArray[np.float32], values: NDArray[np.int8]) -> float:
+def _cross_entropy(probabilities: NDArray[np.float64], values: NDArray[np.int8]) -> float:
     """Mean over the known entries of (M, A)."""
     known = values >= 0
-    given = logits[known].astype(np.float64)
-    # Of a right yes log(1 + exp(-x)), of a right no log(1 + exp(x)).
-    return float(np.logaddexp(0, np.where(values[known] == 1, -given, given)).mean())
+    yes = probabilities[known]
+    return -float(log_of(np.where(values[known] == 1, yes, 1 - yes)).mean())
 
 
 def format_metrics(score: Score) -> str:

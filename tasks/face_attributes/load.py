@@ -1,4 +1,4 @@
-"""Networks of attributes from weights files, whole or as the start of another one."""
+"""Networks of attributes that start from the weights of another model."""
 
 from __future__ import annotations
 
@@ -10,32 +10,11 @@ from backbone.flavour import refuse_other_flavour
 from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.classification.load import class_rows, refuse_other_body
-from tasks.classification.spec import ClassifierSpec
-from tasks.face_attributes.model import AttributeNet, build_attribute_net
+from tasks.face_attributes.model import AttributeNet
 from tasks.face_attributes.spec import TASK
 from tasks.weights.card import Card
-from tasks.weights.file import BODY_PREFIX, load_into, spec_of
+from tasks.weights.file import BODY_PREFIX, load_into
 from tasks.weights.head_files import load_weights
-
-
-def load_attribute_net(path: Path) -> tuple[AttributeNet, Card]:
-    """A network with the weights of a run folder or weights file, in evaluation mode.
-
-    Raises:
-        InputError: If the file is missing, damaged, of another task, or does not fit itself.
-    """
-    state, card = load_weights(path)
-    if card.task != TASK:
-        raise InputError(f"{path}: these weights are for {card.task}, not for {TASK}")
-    spec = spec_of(card, ClassifierSpec, path)
-    if card.flavour.input.size != spec.size:
-        raise InputError(
-            f"{path}: the card says size {spec.size} in the model, but "
-            f"{card.flavour.input.size} in the flavour"
-        )
-    model = build_attribute_net(spec, len(card.classes), card.flavour)
-    load_into(model, state, str(path))
-    return model.eval(), card
 
 
 def start_attribute_net(

@@ -12,7 +12,8 @@ from datasets.types import ClassMap
 from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teacher import Teacher
-from tasks.face_attributes.load import load_attribute_net
+from tasks.face_attributes.application import FACE_ATTRIBUTES
+from tasks.predictor import open_network
 
 
 def open_attribute_teacher(spec: DistillSpec, attributes: ClassMap) -> Teacher:
@@ -31,7 +32,7 @@ def open_attribute_teacher(spec: DistillSpec, attributes: ClassMap) -> Teacher:
     assert name is not None
     if not Path(name).exists():
         return open_teacher(spec, attributes)
-    model, card = load_attribute_net(Path(name))
+    model, card = open_network(Path(name), FACE_ATTRIBUTES)
     columns = torch.from_numpy(attributes.labels_in(card.classes)[1:]) - 1
     lacking = [n for n, c in zip(attributes.names, columns.tolist(), strict=True) if c < 0]
     if lacking:

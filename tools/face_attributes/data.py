@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from configs.face_attributes import TrainAttr
 from datasets.attributes.checking import examine_attributes
 from datasets.attributes.opening import open_attributes, recognise_attributes
 from datasets.attributes.structure import AttributeData, choose_attributes, read_photos
-from datasets.builtin.faces import draw_faces
 from datasets.errors import InputError
+from tasks.classification.evaluator import columns_in
+from tasks.face_attributes.evaluator import AttributeEvaluator
+from tasks.predictor import Model
 from tools import cli
-
-FACES = Path("data")
+from tools.classification.data import Loader, make_photos
 
 
 @dataclass(frozen=True)
@@ -31,15 +34,6 @@ class Faces:
     val: AttributeData
     test: AttributeData
     tested: str
-
-
-def data_or_faces(path: Path | None, seed: int) -> Path:
-    """The user's data, or the built-in faces, drawn where they are not there yet."""
-    if path is not None:
-        return path
-    faces = FACES / f"faces-{seed}"
-    cli.say(f"no --data given: using built-in faces ({faces})")
-    return draw_faces(faces, seed=seed)
 
 
 def open_faces(config: TrainAttr, path: Path) -> Faces:
@@ -103,3 +97,60 @@ def examine(part: str, data: AttributeData, other: AttributeData | None = None) 
     if part == "train" or checkup.findings:
         cli.say(f"{part} data: {checkup.describe(5)}")
     return checkup.data
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A part, ready to be scored.
+
+    Attributes:
+        data: What a report looks up of a photo.
+        loader: Of all of it, in order.
+        evaluator: That knows the attributes.
+    """
+
+    data: AttributeData
+    loader: Loader
+    evaluator: AttributeEvaluator
+
+
+def make_measured(
+    data: AttributeData,
+    model: Model,
+    *,
+    batch_size: int,
+    workers: int,
+    cache: bool = False,
+    alone: bool = False,
+    interval: bool = False,
+) -> Measured:
+    """Loader and evaluator of a part for a model, prepared as its card says.
+
+    Args:
+        data: Of the part.
+        model: To be scored.
+        batch_size: Photos per pass.
+        workers: Loader processes.
+        cache: Keep decoded photos in memory.
+        alone: This process scores all of it, whatever others do; else it takes its share.
+        interval: Find the interval of the mean average precision too.
+
+    Raises:
+        InputError: If model and data have no attribute in common.
+    """
+    photos = make_photos(
+        data.photos,
+        model.card,
+        batch_size=batch_size,
+        workers=workers,
+        cache=cache,
+        alone=alone,
+    )
+    evaluator = AttributeEvaluator(
+        data.values,
+        data.attributes,
+        columns_in(model.card.classes, data.attributes),
+        np.array(model.facts["thresholds"], np.float32),
+        interval=interval,
+    )
+    return Measured(data, photos.loader, evaluator)

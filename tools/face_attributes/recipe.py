@@ -1,316 +1,229 @@
-"""A network of face attributes: training and evaluation, from the configuration to the report."""
+"""What training, evaluation and prediction of face attributes add to the flows."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from configs.face_attributes import TrainAttr
 from configs.tools import Evaluate
 from datasets.attributes.opening import open_attributes
-from datasets.attributes.structure import AttributeData
-from tasks.classification.answer import classify
+from datasets.builtin.faces import STAMP, draw_faces
+from datasets.loader import Resumable
 from tasks.classification.evaluator import columns_in
 from tasks.classification.gradcam import Explainer
-from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.teaching import Teaching
-from tasks.face_attributes.evaluator import (
-    AttributeEvaluator,
-    Score,
-    format_attributes,
-    format_metrics,
-)
-from tasks.face_attributes.load import TASK, load_attribute_net, start_attribute_net
-from tasks.face_attributes.model import AttributeNet, build_attribute_net
-from tasks.face_attributes.report import NOTE, ReportData, make_report
-from tasks.face_attributes.task import AttributeTask
+from tasks.face_attributes.application import FACE_ATTRIBUTES
+from tasks.face_attributes.evaluator import format_attributes, format_metrics
+from tasks.face_attributes.load import start_attribute_net
+from tasks.face_attributes.model import build_attribute_net
+from tasks.face_attributes.report import ReportData, make_report
+from tasks.face_attributes.spec import USE_NOTE
 from tasks.face_attributes.teachers import open_attribute_teacher
-from tasks.fitting.stopwatch import Stopwatch
-from tasks.reporting.skeleton import report_file, write_report
-from tasks.runtime.exported import Exported
-from tasks.runtime.open import is_export
+from tasks.predictor import Model, answered
+from tasks.reporting.skeleton import Report
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.classification.data import Photos, make_photos, training_loader
-from tools.classification.recipe import classifier_cost
-from tools.face_attributes.data import Faces, data_or_faces, examine, open_faces
-from tools.flows.exported import loader_for, open_export
-from tools.flows.fitting import fit_and_keep
+from tools.classification.data import training_loader
+from tools.face_attributes.data import Faces, Measured, examine, make_measured, open_faces
+from tools.flows.collecting import PhotoRows
 from tools.flows.initial_weights import measure_norms, starting_flavour
-from tools.flows.report_facts import centre_of, run_facts, time_text
-from tools.flows.run_folder import evaluation_folder, is_first, new_run_folder, save_config
+from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, Recipe
 from tools.flows.teacher_targets import open_teaching
 
-# Flags of tools/evaluate.py that not all applications take.
-EVALUATE_FLAGS: tuple[str, ...] = ()
 
-# A probability whose odds are still a number.
-_SURE = 1 - 1e-7
-
-
-def train_attributes(
-    config: TrainAttr, folder: Path | None = None, *, report: bool = True
-) -> tuple[dict[str, Any], str]:
-    """Train, then evaluate the saved weights, and leave a report in the run folder.
+class AttributeExam(Exam):
+    """Photos with attributes, ready to be scored.
 
     Args:
-        config: What to train, on what.
-        folder: Of the run; by default the resumed one, ``--out``, or a new one.
-        report: Whether to draw the report's page, which in a small run takes longer than the
-            training; ``report.json`` is written either way.
-
-    Returns:
-        What ``report.json`` holds, and the same for people; empty on all processes but the first.
-
-    Raises:
-        InputError: If data, weights or flags do not fit.
-        InterruptedRun: If a signal stopped the training, after saving.
+        measured: Loader and evaluator of the part.
+        name: What the part is called.
     """
-    watch = Stopwatch()
-    device = cli.prepare(config.common)
-    folder = folder or config.resume or new_run_folder(config.common, config.preset)
-    path = data_or_faces(config.data, config.common.seed)
-    faces = open_faces(config, path)
-    teaching = open_teaching(
-        config, faces.train.photos, device, find=open_attribute_teacher, answers="values"
-    )
-    model, card = make_model(config, faces.train, path, teaching)
-    if is_first():
-        save_config(config, folder)
-    _fit(
-        config,
-        model,
-        card,
-        faces,
-        folder=folder,
-        device=device,
-        watch=watch,
-        teaching=teaching,
-    )
-    if not is_first():
-        return {}, ""
-    best, card = load_attribute_net(folder)
-    workers = cli.choose_workers(config.workers)
-    split = partial(make_photos, card=card, batch_size=config.fit.batch_size, workers=workers)
-    notes = [("thresholds", "a half")]
-    if config.fit_thresholds:
-        _fit_thresholds(best, card, faces.val, split(faces.val.photos, alone=True), device)
-        save_weights(folder / WEIGHTS_NAME, best.state_dict(), card)
-        notes = [("thresholds", f"fitted on {len(faces.val)} validation photos")]
-    title = f"{config.model.backbone} on {path.name}, {faces.tested}"
-    loaded = split(faces.test.photos, alone=True)
-    score, told = score_and_report(
-        best,
-        card,
-        faces.test,
-        loaded,
-        folder=folder,
-        device=device,
-        title=title,
-        notes=notes,
-        watch=watch,
-        report=report,
-    )
-    text = f"{score_text(score, told, folder)}\nweights: {folder / WEIGHTS_NAME}"
-    return told, f"{text}\ntook {told['minutes']:.1f} minutes"
+
+    def __init__(self, measured: Measured, name: str) -> None:
+        self.data, self.loader = measured.data, measured.loader
+        self.evaluator = measured.evaluator
+        self.notes, self.title = [], f", {name}"
+
+    def facts(self, model: Model) -> Notes:
+        """Attributes, data, and what was left out of them."""
+        data = self.data
+        return [
+            ("attributes", str(len(model.card.classes))),
+            ("data", f"{data.root}: {len(data)} photos ({data.format})"),
+            ("left out", f"{data.left_out} photos, unreadable"),
+        ]
+
+    def write(self, folder: Path, evaluator: Any, score: Any) -> None:
+        """Write predictions.csv."""
+        evaluator.write(folder, [str(file) for file in self.data.files])
+
+    def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
+        """Attributes, worst mistakes, and what the network saw of them."""
+        explain = None
+        if model.network is not None:  # An export cannot be asked for its gradients.
+            square = model.application.network().view.square(model.card)
+            columns = columns_in(model.card.classes, self.data.attributes)
+            network: Any = model.network
+            explain = Explainer(network, device, square, columns)
+        files = [Path(file).name for file in self.data.files]
+        return make_report(
+            ReportData(self.data.attributes, score, self.data.image, explain, files)
+        )
+
+    def text(self, score: Any, cost: str) -> str:
+        """Figures, the attributes, and what they must not be used for."""
+        return (
+            f"{format_metrics(score)}\n  cost         {cost} per photo\n\n"
+            f"{format_attributes(score)}\n\n{USE_NOTE}"
+        )
 
 
-def make_model(
-    config: TrainAttr, data: AttributeData, path: Path, teaching: Teaching | None = None
-) -> tuple[AttributeNet, Card]:
-    """The network to train, and the card of what it will be.
+class AttributeRun(OpenedRun[TrainAttr]):
+    """The data of a training on face attributes, and what is made from them.
 
     Args:
-        config: What to train.
-        data: Its training data.
-        path: Of the data.
-        teaching: What it learns from besides labels.
+        config: Of the run.
+        path: Of its data.
+        faces: To train on, to validate on, and to report on.
+    """
+
+    metric = FACE_ATTRIBUTES.metric
+
+    def __init__(self, config: TrainAttr, path: Path, faces: Faces) -> None:
+        super().__init__(config, path)
+        self.faces = faces
+
+    @property
+    def subject(self) -> str:
+        """Photos and attributes."""
+        train = self.faces.train
+        return f"{len(train)} photos with {len(train.attributes)} attributes"
+
+    def teaching(self, device: str) -> Teaching | None:
+        """The teacher, if one is named."""
+        return open_teaching(
+            self.config,
+            self.faces.train.photos,
+            device,
+            find=open_attribute_teacher,
+            answers="values",
+        )
+
+    def build(self, teaching: Teaching | None) -> tuple[nn.Module, Card]:
+        """The network to train, and its card."""
+        config, data = self.config, self.faces.train
+        torch.manual_seed(config.common.seed)
+        flavour, origin = starting_flavour(config)
+        model = build_attribute_net(config.model, len(data.attributes), flavour, config.loss)
+        model.weigh(data.attributes.names, torch.from_numpy(data.prevalence))
+        if config.weights is not None:
+            start, new = start_attribute_net(model, data.attributes, config.weights)
+            known = len(data.attributes) - len(new)
+            cli.say(
+                f"weights of {config.weights}: {known} attributes known, {len(new)} start anew"
+            )
+            if start.folded:
+                measure_norms(model, training_loader(config, data.photos, 0))
+        if teaching is not None:
+            origin += f", taught by {teaching.name},"
+        return model, Card(
+            task=FACE_ATTRIBUTES.name,
+            model=config.model.to_json(),
+            flavour=flavour,
+            classes=data.attributes,
+            source=f"trained {origin} on {self.path} by {config.command}",
+        )
+
+    def training_loader(self, workers: int) -> Resumable[Any]:
+        """This process's share of the augmented photos."""
+        return training_loader(self.config, self.faces.train.photos, workers)
+
+    def targets(self, model: nn.Module) -> Callable[[Any], Any]:
+        """Attributes of the photos of a batch: they are looked up by image id."""
+        values = torch.from_numpy(self.faces.train.values)
+
+        def look_up(batch: Any) -> Tensor:
+            chosen = values[torch.tensor(batch["image_ids"])]
+            return chosen.to(batch["images"].device, non_blocking=True)
+
+        return look_up
+
+    def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> AttributeExam:
+        """The photos to report on, or those that choose weights and thresholds."""
+        faces = self.faces
+        measured = make_measured(
+            faces.test if tested else faces.val,
+            model,
+            batch_size=self.config.fit.batch_size,
+            workers=workers,
+            cache=self.config.cache and not alone,
+            alone=alone,
+            interval=tested,
+        )
+        return AttributeExam(measured, faces.tested if tested else "val")
+
+    def after_fit(self, model: Model, folder: Path, device: str, workers: int) -> Notes:
+        """Fit the thresholds, if that was asked for; they are kept with the weights."""
+        if not self.config.fit_thresholds:
+            return [("thresholds", "a half")]
+        exam = self.exam(model, workers=workers, tested=False, alone=True)
+        evaluator: Any = exam.evaluator
+        for image_ids, outputs in answered(model, exam.loader, device, "evaluating"):
+            evaluator.update(image_ids, outputs)
+        exam.loader.close()
+        fitted = evaluator.fit_thresholds()
+        columns = columns_in(model.card.classes, exam.data.attributes)
+        own = np.arange(len(fitted)) if columns is None else columns
+        network: Any = model.network
+        thresholds = network.thresholds.cpu()
+        thresholds[torch.from_numpy(own >= 0)] = torch.from_numpy(fitted[own[own >= 0]])
+        state = {**network.state_dict(), "thresholds": thresholds}
+        save_weights(folder / WEIGHTS_NAME, state, model.card)
+        return [("thresholds", f"fitted on {len(exam.data)} validation photos")]
+
+
+def open_run(config: TrainAttr, path: Path) -> AttributeRun:
+    """Open what a network of attributes is trained and evaluated on.
 
     Raises:
-        InputError: If the weights to start from do not fit.
+        InputError: If the data cannot be used.
     """
-    torch.manual_seed(config.common.seed)
-    flavour, origin = starting_flavour(config)
-    model = build_attribute_net(config.model, len(data.attributes), flavour, config.loss)
-    model.weigh(data.attributes.names, torch.from_numpy(data.prevalence))
-    if config.weights is not None:
-        start, new = start_attribute_net(model, data.attributes, config.weights)
-        known = len(data.attributes) - len(new)
-        cli.say(f"weights of {config.weights}: {known} attributes known, {len(new)} start anew")
-        if start.folded:
-            measure_norms(model, training_loader(config, data.photos, 0))
-    if teaching is not None:
-        origin += f", taught by {teaching.name},"
-    return model, Card(
-        task=TASK,
-        model=config.model.to_json(),
-        flavour=flavour,
-        classes=data.attributes,
-        source=f"trained {origin} on {path} by {config.command}",
-    )
+    return AttributeRun(config, path, open_faces(config, path))
 
 
-def _fit(
-    config: TrainAttr,
-    model: AttributeNet,
-    card: Card,
-    faces: Faces,
-    *,
-    folder: Path,
-    device: str,
-    watch: Stopwatch,
-    teaching: Teaching | None,
-) -> None:
-    workers = cli.choose_workers(config.workers)
-    photos = make_photos(
-        faces.val.photos,
-        card,
-        batch_size=config.fit.batch_size,
-        workers=workers,
-        cache=config.cache,
-    )
-    evaluator = _evaluator(model, card, faces.val)
-    fit_and_keep(
-        AttributeTask(
-            model, config.fit, config.common.seed, faces.train.values, evaluator, teaching
-        ),
-        training_loader(config, faces.train.photos, workers),
-        photos.loader,
-        card,
-        folder=folder,
-        device=device,
-        resume=config.resume is not None,
-        watch=watch,
-    )
-
-
-def _evaluator(
-    model: AttributeNet | Exported, card: Card, data: AttributeData
-) -> AttributeEvaluator:
-    columns = columns_in(card.classes, data.attributes)
-    if isinstance(model, Exported):
-        thresholds = np.array(model.facts["thresholds"], np.float32)
-    else:
-        thresholds = model.thresholds.cpu().numpy()
-    return AttributeEvaluator(data.values, data.attributes, columns, thresholds)
-
-
-def _answered(
-    model: AttributeNet | Exported, card: Card, data: AttributeData, photos: Photos, device: str
-) -> AttributeEvaluator:
-    """The evaluator of a split with all its answers."""
-    evaluator = _evaluator(model, card, data)
-    loader = loader_for(model, photos.data, photos.loader, photos.loader.batch_size)
-    for image_ids, logits in classify(model, loader, device, "evaluating"):
-        if isinstance(model, Exported):  # Its are logarithms of probabilities.
-            logits = logits - torch.log1p(-logits.exp().clamp(max=_SURE))
-        evaluator.update(image_ids, logits)
-    photos.loader.close()
-    return evaluator
-
-
-def _fit_thresholds(
-    model: AttributeNet, card: Card, data: AttributeData, photos: Photos, device: str
-) -> None:
-    fitted = _answered(model, card, data, photos, device).fit_thresholds()
-    columns = columns_in(card.classes, data.attributes)
-    own = np.arange(len(fitted)) if columns is None else columns
-    thresholds = model.thresholds.cpu()
-    thresholds[torch.from_numpy(own >= 0)] = torch.from_numpy(fitted[own[own >= 0]])
-    model.thresholds.copy_(thresholds)
-
-
-def score_text(score: Score, report: dict[str, Any], folder: Path) -> str:
-    """The result of an evaluation for people: what it found, and what it costs."""
-    return (
-        f"{format_metrics(score)}\n  cost         {report['facts']['cost']} per photo\n\n"
-        f"{format_attributes(score)}\n\n{NOTE}\n\nreport: {report_file(folder)}"
-    )
-
-
-def score_and_report(
-    model: AttributeNet | Exported,
-    card: Card,
-    data: AttributeData,
-    photos: Photos,
-    *,
-    folder: Path,
-    device: str,
-    title: str,
-    notes: Sequence[tuple[str, str]] = (),
-    watch: Stopwatch | None = None,
-    report: bool = True,
-) -> tuple[Score, dict[str, Any]]:
-    """Run a model over a split, score it, and leave predictions and report in a folder."""
-    started = time.perf_counter()
-    evaluator = _answered(model, card, data, photos, device)
-    seconds = time.perf_counter() - started
-    score = evaluator.compute(interval=True)
-    files = [str(file) for file in data.files]
-    folder.mkdir(parents=True, exist_ok=True)
-    evaluator.write(folder, files)
-    cost = classifier_cost(ClassifierSpec(**card.model), len(card.classes))
-    explain = None
-    if not isinstance(model, Exported):  # Which cannot be asked for its gradients.
-        explain = Explainer(model, device, centre_of(card), evaluator.columns)
-    own = [
-        ("attributes", str(len(card.classes))),
-        ("data", f"{data.root}: {len(data)} photos ({data.format})"),
-        ("left out", f"{data.left_out} photos, unreadable"),
-        ("time", time_text(seconds, len(data), device)),
-        *notes,
-    ]
-    run = run_facts(folder, title, card, cost, own, watch)
-    found = ReportData(
-        attributes=data.attributes,
-        score=score,
-        read=data.image,
-        explain=explain,
-        files=[Path(file).name for file in files],
-    )
-    return score, write_report(folder, run, make_report(found), page=report)
-
-
-def evaluate_attributes(args: Evaluate) -> tuple[dict[str, Any], str]:
-    """Score a network of attributes, and leave predictions and report in a folder.
+def open_exam(args: Evaluate, path: Path, model: Model) -> AttributeExam:
+    """Open photos with attributes to measure a network on.
 
     Without --split it is the part to test on, or where there is none, that to validate on.
 
-    Returns:
-        The result for programs and for people.
-
     Raises:
-        InputError: If data, weights or flags do not fit.
+        InputError: If they cannot be used, or share no attribute with it.
     """
-    device = cli.prepare(args.common)
-    args.refuse_unless(EVALUATE_FLAGS, TASK)
-    model: AttributeNet | Exported
-    if is_export(args.weights):
-        model = open_export(args, TASK)
-        card = model.card
-    else:
-        model, card = load_attribute_net(args.weights)
-    path = data_or_faces(args.data, args.common.seed)
     parts = open_attributes(path)
     name = args.split or ("test" if parts.has("test") else "val")
     data = examine(name, parts.data if name == "all" else parts.part(name))
-    photos = make_photos(
-        data.photos,
-        card,
-        batch_size=args.batch_size,
-        workers=cli.choose_workers(args.workers),
+    workers = cli.choose_workers(args.workers)
+    measured = make_measured(
+        data, model, batch_size=args.batch_size, workers=workers, interval=True
     )
-    folder = evaluation_folder(args.common, args.weights, path)
-    title = f"{args.weights.name} on {path.name}, {name}"
-    score, report = score_and_report(
-        model, card, data, photos, folder=folder, device=device, title=title
-    )
-    return report, score_text(score, report, folder)
+    return AttributeExam(measured, name)
+
+
+FACES = BuiltIn("faces", "built-in faces", draw_faces, STAMP)
+ATTRIBUTES_RECIPE = Recipe(
+    name="face_attributes",
+    application=FACE_ATTRIBUTES,
+    built_in=FACES,
+    open=open_run,
+    exam=open_exam,
+    collector=PhotoRows,
+    measures=(FACE_ATTRIBUTES.metric,),
+)
