@@ -11,8 +11,9 @@ def main() -> None:
     """Open models, serve until Ctrl-C or SIGTERM, and close."""
     config = cli.parse(Demo)
     from tools.page.showing import open_page
+    from tools.recipes import RECIPES
 
-    server, shelf = open_page(config, cli.prepare(config.common))
+    server, shelf = open_page(config, cli.prepare(config.common), RECIPES)
     names = [row["name"] for row in shelf.describe()]
     count = f"{len(names)} models" if len(names) > 1 else names[0]
     text = f"{count}; open {server.url} (Ctrl-C ends it)"

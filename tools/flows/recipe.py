@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from torch import nn
 
@@ -27,6 +27,10 @@ from tasks.predictor import Model, Predictor
 from tasks.reporting.skeleton import Report
 from tasks.weights.card import Card
 from tools import cli
+
+if TYPE_CHECKING:
+    from configs.demo import Demo
+    from tools.page.answerer import Answerer
 
 Config = TypeVar("Config")
 Notes = list[tuple[str, str]]
@@ -257,6 +261,8 @@ class Recipe(Generic[Config]):
         exam: Opens labelled data to measure a model on: from flags, path and model.
         collector: Gathers the answers of a prediction.
         measures: What the runs of a grid are compared by: the first that all of them have.
+        page_answerer: From model, flags of the page and device to what the page asks, where an
+            answer is not about one photo by itself.
     """
 
     name: str
@@ -266,6 +272,7 @@ class Recipe(Generic[Config]):
     exam: Callable[[Evaluate, Path, Model], Exam]
     collector: type[Collector]
     measures: Sequence[Metric]
+    page_answerer: Callable[[Model, Demo, str], Answerer] | None = None
 
 
 def recipe_for(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,34 +13,21 @@ import numpy as np
 
 from configs.demo import Demo
 from datasets.errors import InputError
-from tasks.face_attributes.spec import USE_NOTE as NOTE
-from tasks.geolocation.spec import USE_NOTE
-from tasks.multitask.spec import TASK as MULTITASK
+from tasks.application import PhotoApplication
+from tasks.applications import photo_application
 from tasks.runtime.open import is_export, read_card
 from tasks.weights.card import Card
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.choose_head import head_file
+from tools.flows.recipe import Recipe
 from tools.page.answerer import Answerer
-from tools.page.answering import open_model
-from tools.page.comparing import CONSENT_NOTE
+from tools.page.answering import open_answerer
 from tools.page.refusal import Refusal
 
 RUNS = Path("runs")
 # Models in memory at once.
 _KEPT = 8
-_TITLES = {
-    "classification": "Classes",
-    "detection": "Objects",
-    "face_attributes": "Face attributes",
-    "face_embedding": "Faces",
-    "geolocation": "Places",
-}
-_NOTES = {
-    "face_attributes": NOTE,
-    "face_embedding": CONSENT_NOTE,
-    "geolocation": USE_NOTE,
-}
 
 
 class Offer(NamedTuple):
@@ -56,6 +44,11 @@ class Offer(NamedTuple):
     head: str | None = None
 
     @property
+    def application(self) -> PhotoApplication[Any]:
+        """What it is for."""
+        return photo_application(self.card.task, self.path)
+
+    @property
     def name(self) -> str:
         """As the page lists it."""
         return str(self.path) if self.head is None else f"{self.path}, {self.head}"
@@ -67,13 +60,14 @@ class Shelf:
     Args:
         config: Which, and how they answer.
         device: To compute on.
+        recipes: Of all applications.
 
     Raises:
         InputError: If there is none, or one that was named cannot be used.
     """
 
-    def __init__(self, config: Demo, device: str) -> None:
-        self._config, self._device = config, device
+    def __init__(self, config: Demo, device: str, recipes: Sequence[Recipe[Any]]) -> None:
+        self._config, self._device, self._recipes = config, device, recipes
         self._models = _named(config.models) if config.models else _found(RUNS)
         self._open: OrderedDict[int, Answerer] = OrderedDict()
         self._lock = threading.Lock()
@@ -106,17 +100,17 @@ class Shelf:
         return [
             {
                 "name": offer.name,
-                "task": _TITLES[offer.card.task],
-                "about": _about(offer.card),
-                "note": _NOTES.get(offer.card.task, ""),
+                "task": offer.application.title,
+                "about": _about(offer),
+                "note": offer.application.use_note,
                 "photos": self.photos_for(number),
             }
             for number, offer in enumerate(self._models)
         ]
 
     def photos_for(self, number: int) -> int:
-        """How many photos a model answers for: two where faces are compared."""
-        compares = self._models[number].card.task == "face_embedding"
+        """How many photos a model answers for: two where they are compared."""
+        compares = self._models[number].application.compares
         return 2 if compares and self._config.gallery is None else 1
 
     def open(self, number: int) -> Answerer:
@@ -128,7 +122,7 @@ class Shelf:
         with self._lock:
             if number not in self._open:
                 path, _, head = self._models[number]
-                answerer = open_model(path, self._config, self._device, head)
+                answerer = open_answerer(path, self._config, self._device, self._recipes, head)
                 blank = np.zeros((64, 64, 3), np.uint8)
                 with contextlib.suppress(Refusal):  # It shows no face.
                     answerer.look([blank] * self.photos_for(number))  # The first time is slow.
@@ -156,14 +150,13 @@ def _offers(path: Path) -> list[Offer]:
         InputError: If it cannot be used.
     """
     card = read_card(path)
-    if card.task == MULTITASK:
+    if "heads" in card.model:  # Several, on one trunk.
         heads = card.model["heads"]
         if is_export(path):
             return [Offer(path, Card.from_json(heads[name]), name) for name in heads]
         files = [head_file(path, name) for name in heads]
         return [Offer(file, read_card(file)) for file in files]
-    if card.task not in _TITLES:
-        raise InputError(f"{path}: weights for {card.task} answer no photos")
+    photo_application(card.task, path)
     return [Offer(path, card)]
 
 
@@ -196,8 +189,9 @@ def _may_be_export(file: Path) -> bool:
     return is_export(file) and (file.suffix == ".onnx" or file.with_suffix(".bin").exists())
 
 
-def _about(card: Card) -> str:
+def _about(offer: Offer) -> str:
     """Width, input and number of answers, as far as the card tells them."""
+    card = offer.card
     model = card.model
     body = model.get("backbone", "mobilenet_v1")
     parts = [body if body != "mobilenet_v1" else f"MobileNet {model.get('alpha', 1):g}"]
@@ -205,6 +199,5 @@ def _about(card: Card) -> str:
         parts.insert(0, {"ssd300": "SSD"}.get(model["framework"], "Faster R-CNN"))
     parts.append(f"{card.flavour.input.size} pixels")
     if len(card.classes):
-        kind = {"face_attributes": "attributes", "geolocation": "cells"}
-        parts.append(f"{len(card.classes)} {kind.get(card.task, 'classes')}")
+        parts.append(f"{len(card.classes)} {offer.application.noun}")
     return ", ".join(parts)

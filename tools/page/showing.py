@@ -6,6 +6,7 @@ import base64
 import ipaddress
 import json
 import time
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -15,6 +16,7 @@ from configs.demo import Demo
 from datasets.errors import InputError
 from datasets.images import Image
 from tools import cli
+from tools.flows.recipe import Recipe
 from tools.page.refusal import Refusal
 from tools.page.serving import PageServer
 from tools.page.shelf import Shelf
@@ -31,18 +33,21 @@ _QUALITY = 90
 _BAD_REQUEST = 400
 
 
-def open_page(config: Demo, device: str) -> tuple[PageServer, Shelf]:
+def open_page(
+    config: Demo, device: str, recipes: Sequence[Recipe[Any]]
+) -> tuple[PageServer, Shelf]:
     """A server that listens already, and its models.
 
     Args:
         config: Where, what, and how much.
         device: To compute on.
+        recipes: Of all applications.
 
     Raises:
         InputError: If there is no model, one cannot be used, or the address is not free.
     """
     _warn_of_others(config.host)
-    shelf = Shelf(config, device)
+    shelf = Shelf(config, device, recipes)
     folder = files("tools.page")
     pages = {path: (kind, (folder / name).read_bytes()) for path, (name, kind) in _FILES.items()}
     told = {"models": shelf.describe(), "bytes": config.limits.bytes}

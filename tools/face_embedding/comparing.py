@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,20 +13,17 @@ from numpy.typing import NDArray
 from configs.demo import Demo
 from datasets.errors import InputError
 from datasets.identities.alignment import PointDetector, align_face
-from datasets.identities.augmentation import FaceTransform
 from datasets.images import Image, find_images, read_image
-from tasks.face_embedding.answer import FacePredictor, nearest
+from tasks.application import Column, Reply
+from tasks.face_embedding.answer import nearest
 from tasks.face_embedding.draw import draw_neighbours
-from tasks.face_embedding.load import load_embedder, refuse_other_alignment
-from tasks.weights.card import Card
+from tasks.face_embedding.load import refuse_other_alignment
+from tasks.predictor import Model
 from tools import cli
-from tools.detection.media import read_or_reason
-from tools.page.answerer import Answerer, Column, Reply
+from tools.flows.pictures import read_or_reason
+from tools.page.answerer import Answerer
 from tools.page.refusal import Refusal
 
-CONSENT_NOTE = (
-    "Do not identify people who have not agreed to it: in many places that is against the law."
-)
 _SAME = "Same person"
 _NEAREST = 5
 _ALIGNED = 112
@@ -35,37 +32,22 @@ _NO_FACE = 422
 Vector = NDArray[np.float32]
 
 
-def open_faces(path: Path, config: Demo, device: str) -> Answerer:
-    """Make an embedding network ready.
-
-    Raises:
-        InputError: If the weights do not fit themselves, and as :func:`compare_faces`.
-    """
-    model, card = load_embedder(path)
-    spec = card.flavour.input
-    fit = FaceTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-    predictor = FacePredictor(model, device, partial(fit, seed=0))
-    return compare_faces(predictor, card, path, config)
-
-
-def compare_faces(
-    predictor: Callable[[Sequence[Image]], list[Vector]], card: Card, path: Path, config: Demo
-) -> Answerer:
+def compare_faces(model: Model, config: Demo, device: str) -> Answerer:
     """Compare two photos, or search the gallery.
 
     Args:
-        predictor: From faces to embeddings of length one.
-        card: Of the weights.
-        path: Of the weights or the export, for messages.
-        config: How faces stand, and the gallery.
+        model: Of faces.
+        config: How they stand, and the gallery.
+        device: To compute on.
 
     Raises:
         InputError: If faces stand otherwise than the network has learnt them, or the gallery
             shows none.
     """
-    refuse_other_alignment(card, path, config.standing, "the page")
+    card = model.card
+    refuse_other_alignment(card, model.path, config.standing, "the page")
     align = _aligner(config.detector, max(card.flavour.input.size, _ALIGNED))
-    threshold = card.metrics.get("threshold")
+    predictor, threshold = model.predictor(device), model.answers.threshold
 
     def look(images: list[Image]) -> list[Vector]:
         return predictor([align(image) for image in images])
