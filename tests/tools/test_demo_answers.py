@@ -20,6 +20,7 @@ from tests.tools.page_models import CLASSES, TASKS, make_models, photo
 from tools.page.serving import PageServer
 from tools.page.showing import open_page
 from tools.page.uploads import decode_upload
+from tools.recipes import RECIPES
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def page(models: list[Path]) -> Iterator[PageServer]:
-    server, _ = open_page(Demo(models=tuple(models), port=0, limits=LIMITS), "cpu")
+    server, _ = open_page(Demo(models=tuple(models), port=0, limits=LIMITS), "cpu", RECIPES)
     with serving(server):
         yield server
 
@@ -95,7 +96,7 @@ def test_a_gallery_is_searched(models: list[Path], tmp_path: Path) -> None:
         (gallery / f"{seed}.jpg").write_bytes(photo(seed))
     (gallery / "bad.jpg").write_text("no picture")
     config = Demo(models=(models[3],), port=0, gallery=gallery)
-    server, shelf = open_page(config, "cpu")
+    server, shelf = open_page(config, "cpu", RECIPES)
     with serving(server):
         assert shelf.describe()[0]["photos"] == 1
         status, reply = ask(server, "model=0", photo(1))

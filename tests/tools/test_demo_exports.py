@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,19 @@ from numpy.typing import NDArray
 
 from configs.demo import Demo
 from datasets.images import Image, decode_image
-from tasks.geolocation.load import load_geolocator
+from tasks.applications import photo_application
+from tasks.detection.answer import Objects
+from tasks.detection.spec import DetectOptions, PostSpec
+from tasks.geolocation.application import GEOLOCATION
+from tasks.geolocation.atlas import atlas_of
 from tasks.geolocation.spec import DecodeSpec
+from tasks.predictor import Model, Predictor, open_network
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import read_card
 from tasks.runtime.session import CARD_KEY, FACTS_KEY, FORMAT
 from tests.tools.page_models import CLASSES, TASKS, make_models, photo
-from tools.page.predictors import (
-    object_predictor,
-    place_predictor,
-    trait_predictor,
-    vector_predictor,
-)
 from tools.page.shelf import Shelf
+from tools.recipes import RECIPES
 
 FACTS: dict[str, Any] = {"format": FORMAT, "precision": "float32"}
 
@@ -92,7 +93,7 @@ def test_an_export_is_found_and_asked(models: dict[str, Path], tmp_path: Path) -
     folder.mkdir()
     write_mean_colour(folder / "colours.onnx", models["classification"])
     (folder / "note.xml").write_text("<annotation/>")  # OpenVINO's exports end so, too.
-    shelf = Shelf(Demo(models=(folder,)), "cpu")
+    shelf = Shelf(Demo(models=(folder,)), "cpu", RECIPES)
     (row,) = shelf.describe()
     assert row["name"] == str(folder / "colours.onnx")
     assert "3 classes" in row["about"]
@@ -105,16 +106,28 @@ def test_an_export_is_found_and_asked(models: dict[str, Path], tmp_path: Path) -
     assert min(network, draw) > 0
 
 
+def asked(exported: Exported, *options: object) -> Predictor:
+    """The export as the page asks it."""
+    application = photo_application(exported.task, exported.path)
+    own = application.pick(options)
+    return Model(application, exported.card, exported.path, own, export=exported).predictor("cpu")
+
+
 def test_objects(models: dict[str, Path]) -> None:
     boxes = np.array([[1, 2, 30, 40], [5, 5, 9, 9], [0, 0, 0, 0]], np.float32)
-    exported = stub(
-        models["detection"], boxes=boxes, scores=np.float32([0.9, 0.4, 0]), labels=[2, 1, 0]
-    )
-    found = object_predictor(exported, 0.5)([picture(), picture()])
-    assert [len(one["scores"]) for one in found] == [1, 1]
-    assert found[0]["labels"].tolist() == [2]
-    assert found[0]["boxes"].tolist() == [[1, 2, 30, 40]]
-    assert len(object_predictor(exported, 0.1)([picture()])[0]["scores"]) == 2
+    answer = {"boxes": boxes, "scores": np.float32([0.9, 0.5, 0]), "labels": [2, 1, 0]}
+    facts = {"post": asdict(PostSpec())}
+
+    def found(least: float, photos: int) -> list[Objects]:
+        exported = stub(models["detection"], facts, **answer)
+        options = DetectOptions(post=PostSpec(score_threshold=least))
+        return asked(exported, options)([picture()] * photos)
+
+    sure = found(0.5, 2)
+    assert [len(one.scores) for one in sure] == [1, 1], "as in a network, above the threshold"
+    assert sure[0].labels.tolist() == [2]
+    assert sure[0].boxes.tolist() == [[1, 2, 30, 40]]
+    assert len(found(0.1, 1)[0].scores) == 2
 
 
 def test_attributes(models: dict[str, Path]) -> None:
@@ -123,7 +136,7 @@ def test_attributes(models: dict[str, Path]) -> None:
         probabilities=np.float32([0.2, 0.9, 0.6]),
         present=[False, True, False],
     )
-    found = trait_predictor(exported)([picture()])[0]
+    found = asked(exported)([picture()])[0]
     assert found.names == ["Smiling", "Wearing_Hat", "Eyeglasses"]
     assert found.probabilities == pytest.approx([0.9, 0.6, 0.2])
     assert found.present == [True, False, False]
@@ -131,21 +144,20 @@ def test_attributes(models: dict[str, Path]) -> None:
 
 def test_embeddings(models: dict[str, Path]) -> None:
     vector = np.float32([0.6, 0.8, 0, 0, 0, 0, 0, 0])
-    found = vector_predictor(stub(models["face_embedding"], embedding=vector))([picture()] * 2)
+    found = asked(stub(models["face_embedding"], embedding=vector))([picture()] * 2)
     assert [one.tolist() for one in found] == [vector.tolist()] * 2
 
 
 def test_places(models: dict[str, Path]) -> None:
     """From probabilities with a zero among them as from the network's logits."""
-    _, atlas, _ = load_geolocator(models["geolocation"])
+    network, _ = open_network(models["geolocation"], GEOLOCATION)
+    atlas = atlas_of(network.cells)
     shares = np.zeros(len(atlas.fine), np.float32)
     shares[:2] = 0.25, 0.75
     coded = atlas.to_tensor().numpy().astype("<i8").tobytes()
     facts = {"cells": base64.b64encode(coded).decode()}
     exported = stub(models["geolocation"], facts, probabilities=shares)
-    predict, same = place_predictor(exported, DecodeSpec(decoding="mean"))
-    assert same.fine.tokens == atlas.fine.tokens
-    found = predict([picture()])[0]
+    found = asked(exported, DecodeSpec(decoding="mean"))([picture()])[0]
     assert found.cells == [1, 0]
     assert found.probabilities == pytest.approx([0.75, 0.25])
     assert (found.lat, found.lng) == pytest.approx((atlas.fine.lat[1], atlas.fine.lng[1]))

@@ -17,6 +17,7 @@ from tests.tools.page_models import CLASSES, TASKS, make_models, photo
 from tests.tools.runs import ROOT
 from tools.page.serving import PageServer
 from tools.page.showing import open_page
+from tools.recipes import RECIPES
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
@@ -42,7 +43,7 @@ DROP = """([target, files]) => {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
     models = make_models(tmp_path_factory.mktemp("runs"))
     limits = LimitSpec(megabytes=1, megapixels=2)
-    served, _ = open_page(Demo(models=tuple(models), port=0, limits=limits), "cpu")
+    served, _ = open_page(Demo(models=tuple(models), port=0, limits=limits), "cpu", RECIPES)
     thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield served

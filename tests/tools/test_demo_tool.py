@@ -26,6 +26,7 @@ from tests.tools.page_client import POST, request, serving
 from tests.tools.page_models import make_models
 from tests.tools.runs import ENVIRONMENT, ROOT
 from tools.page.showing import open_page
+from tools.recipes import RECIPES
 
 TOO_MANY = 1000
 TASKS = ("classification", "detection", "face_embedding")
@@ -151,7 +152,7 @@ def test_runs_are_found(
     (tmp_path / "runs" / "bad").mkdir()
     (tmp_path / "runs" / "bad" / "model.safetensors").write_bytes(b"no weights")
     for named in ((), (Path("runs/grid"),)):
-        server, shelf = open_page(Demo(models=named, port=0), "cpu")
+        server, shelf = open_page(Demo(models=named, port=0), "cpu", RECIPES)
         server.server_close()
         names = [row["name"] for row in shelf.describe()]
         assert names == ["runs/grid/classification", "runs/grid/detection"]
@@ -191,7 +192,7 @@ def test_a_taken_port_is_named(models: list[Path], tool: Tool) -> None:
 
 
 def test_strangers_are_warned_of(models: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    server, _ = open_page(Demo(models=(models[0],), host="0.0.0.0", port=0), "cpu")
+    server, _ = open_page(Demo(models=(models[0],), host="0.0.0.0", port=0), "cpu", RECIPES)
     with serving(server):
         assert request(server, "GET", "/", Host="192.168.0.7")[0] == 200
         assert request(server, "GET", "/", Host="evil.example")[0] == 403

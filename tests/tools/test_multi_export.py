@@ -28,6 +28,7 @@ from tests.exports import photos
 from tests.tools.page_models import make_multi
 from tools.flows.source import Source, open_source
 from tools.page.shelf import Shelf
+from tools.recipes import RECIPES
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUTS = {
@@ -157,7 +158,7 @@ def test_the_page_offers_each_head(run: Path, file: Path) -> None:
     files = [str(run / "heads" / f"{name}.safetensors") for name in HEADS]
     answers = []
     for path, names in ((run, files), (file, [f"{file}, {name}" for name in HEADS])):
-        shelf = Shelf(Demo(models=(path,)), "cpu")
+        shelf = Shelf(Demo(models=(path,)), "cpu", RECIPES)
         rows = shelf.describe()
         assert [row["name"] for row in rows] == names
         assert [row["photos"] for row in rows] == [1, 1, 1, 1, 2, 1]
