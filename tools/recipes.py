@@ -7,6 +7,7 @@ from typing import Any
 from tools.classification.recipe import CLASSIFICATION_RECIPE
 from tools.detection.recipe import DETECTION_RECIPE
 from tools.face_attributes.recipe import ATTRIBUTES_RECIPE
+from tools.face_embedding.recipe import EMBEDDING_RECIPE
 from tools.flows.recipe import Recipe
 from tools.geolocation.recipe import GEOLOCATION_RECIPE
 
@@ -15,4 +16,5 @@ RECIPES: tuple[Recipe[Any], ...] = (
     DETECTION_RECIPE,
     GEOLOCATION_RECIPE,
     ATTRIBUTES_RECIPE,
+    EMBEDDING_RECIPE,
 )

@@ -6,17 +6,16 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch.distributed
 from numpy.typing import NDArray
-from torch import Tensor
 
 from datasets.errors import InputError
 from datasets.types import FacePairs
 from tasks.face_embedding.protocols import Score, measure_all, measure_pairs
+from tasks.fitting.gathering import gather_rows
 from tasks.reporting.tables import metrics_text
+from tasks.runtime.session import Answer as Outputs
 from tasks.weights.atomic_write import write_text
 
 PAIRS_NAME = "pairs.csv"
@@ -59,17 +58,19 @@ class FaceEvaluator:
         """An evaluator of the same photos that has seen nothing."""
         return FaceEvaluator(self.labels, self.pairs)
 
-    def update(self, image_ids: Sequence[int], embeddings: Tensor) -> None:
+    def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
         """Add some photos; one that came before is passed over.
 
         Args:
             image_ids: Of the B photos: their index in the data set.
-            embeddings: (B, D); they are brought to length one.
+            outputs: Of each, with ``embedding`` (D,), which is brought to length one.
 
         Raises:
             InputError: If an embedding is not of finite numbers, or is zero.
         """
-        given = embeddings.detach().double().cpu().numpy()
+        if not outputs:
+            return
+        given = np.stack([one["embedding"] for one in outputs]).astype(np.float64)
         lengths = np.linalg.norm(given, axis=1, keepdims=True)
         bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
         if len(bad):
@@ -82,10 +83,7 @@ class FaceEvaluator:
 
     def gather(self) -> None:
         """Bring the embeddings of all processes together on each."""
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            parts: list[Any] = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(parts, self.rows)
-            self.rows = {index: row for part in parts for index, row in part.items()}
+        self.rows = gather_rows(self.rows)
 
     def compute(self) -> Score:
         """Compare what was collected.

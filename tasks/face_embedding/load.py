@@ -1,4 +1,4 @@
-"""Embedding networks from weights files: whole, or their body as the start of another."""
+"""What cards tell of embedding networks, and networks that start from other weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backbone.flavour import refuse_other_flavour
 from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.classification.load import refuse_other_body
-from tasks.face_embedding.model import FaceEmbedder, build_embedder
+from tasks.face_embedding.model import FaceEmbedder
 from tasks.face_embedding.spec import TASK, EmbedderSpec
 from tasks.weights.card import Card
 from tasks.weights.file import BODY_PREFIX, load_into, spec_of
@@ -54,11 +54,6 @@ def describe_model(
 ) -> dict[str, object]:
     """What a card says of a network: architecture, how faces must stand, who it was trained on."""
     return {**spec.to_json(), _ALIGNMENT: alignment, **(asdict(trained) if trained else {})}
-
-
-def architecture_of(card: Card) -> EmbedderSpec:
-    """The first part of what :func:`describe_model` wrote."""
-    return EmbedderSpec(**_architecture(card))
 
 
 def _architecture(card: Card) -> dict[str, Any]:
@@ -124,27 +119,6 @@ def embedder_spec(card: Card, path: Path) -> EmbedderSpec:
         InputError: If it cannot be built.
     """
     return spec_of(replace(card, model=_architecture(card)), EmbedderSpec, path)
-
-
-def load_embedder(path: Path) -> tuple[FaceEmbedder, Card]:
-    """A network with the weights of a run folder or weights file, in evaluation mode.
-
-    Raises:
-        InputError: If the file is missing, damaged, of another task, or does not fit itself.
-    """
-    state, card = load_weights(path)
-    if card.task != TASK:
-        raise InputError(f"{path}: these weights are for {card.task}, not for {TASK}")
-    alignment_of(card, path)
-    spec = embedder_spec(card, path)
-    if card.flavour.input.size != spec.size:
-        raise InputError(
-            f"{path}: the card says size {spec.size} in the model, but "
-            f"{card.flavour.input.size} in the flavour"
-        )
-    model = build_embedder(spec, card.flavour)
-    load_into(model, state, str(path))
-    return model.eval(), card
 
 
 def start_embedder(model: FaceEmbedder, path: Path) -> Card:

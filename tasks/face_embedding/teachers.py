@@ -12,8 +12,10 @@ from datasets.types import ClassMap
 from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import TIMM, TORCHVISION, DistillSpec
 from tasks.distillation.teacher import Teacher
-from tasks.face_embedding.load import load_embedder, refuse_other_alignment
+from tasks.face_embedding.application import FACE_EMBEDDING
+from tasks.face_embedding.load import refuse_other_alignment
 from tasks.face_embedding.model import unit
+from tasks.predictor import open_network
 
 _PROBES = 2
 
@@ -42,7 +44,7 @@ def open_embedding_teacher(
             "are embeddings"
         )
     if Path(name).exists():
-        model, card = load_embedder(Path(name))
+        model, card = open_network(Path(name), FACE_EMBEDDING)
         refuse_other_alignment(card, Path(name), alignment, data)
         teacher = Teacher(name, fold_batchnorm(model), size=model.spec.size)
     else:

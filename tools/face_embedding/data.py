@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.face_embedding import TrainEmbed
-from datasets.builtin.identities import draw_identities
 from datasets.errors import InputError
 from datasets.identities.augmentation import FaceTransform
 from datasets.identities.opening import open_faces, place_faces, shares_people, without_people
@@ -23,18 +22,8 @@ from tasks.fitting.engine import rank_and_world
 from tasks.weights.card import Card
 from tools import cli
 
-IDENTITIES = Path("data")
 _FOLD = 10
 _ALIGNED = 112
-
-
-def data_or_drawn(path: Path | None, seed: int) -> Path:
-    """The user's data, or the built-in people, drawn where they are not there yet."""
-    if path is not None:
-        return path
-    people = IDENTITIES / f"identities-{seed}"
-    cli.say(f"no --data given: using built-in faces of people ({people})")
-    return draw_identities(people, seed=seed)
 
 
 def open_both(config: TrainEmbed, path: Path) -> tuple[FaceData, FaceData]:
