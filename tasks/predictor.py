@@ -24,7 +24,7 @@ from datasets.types import PhotoBatch
 from tasks.application import PhotoApplication
 from tasks.applications import original_application, photo_application
 from tasks.runtime.exported import Exported, without_padding
-from tasks.runtime.open import is_export, open_export
+from tasks.runtime.open import is_export, open_export, read_card
 from tasks.runtime.session import Answer as Outputs
 
 if TYPE_CHECKING:
@@ -163,13 +163,12 @@ def open_network(
     Raises:
         InputError: As :func:`open_model`; or if it is of another application.
     """
-    model = open_model(path, given)
-    if model.network is None:
+    if is_export(path):
         raise InputError(f"{path}: is an export; name the weights that it came from")
-    if model.application.name != application.name:
-        raise InputError(
-            f"{path}: these weights are for {model.application.name}, not for {application.name}"
-        )
+    task = read_card(path).task
+    if task != application.name:
+        raise InputError(f"{path}: these weights are for {task}, not for {application.name}")
+    model = open_model(path, given)
     return model.network, model.card
 
 

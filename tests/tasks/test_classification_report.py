@@ -18,14 +18,19 @@ from backbone.cost import Cost
 from backbone.flavour import Flavour
 from backbone.spec import BackboneName
 from datasets.types import ClassMap, LabelBatch
-from tasks.classification.answer import LabelPredictor, classify
+from tasks.application import NoOptions
+from tasks.classification.answer import ClassAnswers
+from tasks.classification.application import CLASSIFICATION
 from tasks.classification.draw import draw_answer
 from tasks.classification.evaluator import LabelEvaluator
 from tasks.classification.gradcam import Explainer, grad_cam, overlay
 from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.report import ReportData, make_report
 from tasks.classification.spec import ClassifierSpec
+from tasks.predictor import Model, answered
 from tasks.reporting.skeleton import RunFacts, write_report
+from tasks.weights.card import Card
+from tests.tasks.outputs import probabilities_of
 
 Image = NDArray[np.uint8]
 
@@ -129,23 +134,28 @@ def loader_of(images: torch.Tensor) -> list[LabelBatch]:
     ]
 
 
-def test_classify_and_predictor_give_the_models_answer() -> None:
-    model = small_classifier()
+def test_evaluation_and_predictor_give_the_models_answer() -> None:
+    network = small_classifier()
     images = torch.randint(0, 256, (5, 3, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
-        expected = model(images)
-    ids, parts = zip(*classify(model, loader_of(images), "cpu", "test"), strict=True)
-    assert [k for part in ids for k in part] == list(range(5))
-    assert torch.allclose(torch.cat(parts), expected, atol=1e-4)
+        expected = network(images).softmax(dim=1)
     classes = ClassMap.from_names(["cat", "dog", "fox"])
-    predictor = LabelPredictor(model, classes, "cpu", lambda picture: picture)
-    answers = predictor(list(images.permute(0, 2, 3, 1).numpy()), top=2)
-    for answer, row in zip(answers, expected.softmax(dim=1), strict=True):
-        best = row.argsort(descending=True)[:2]
+    flavour = network.body.flavour.sized(64)
+    card = Card(CLASSIFICATION.name, network.spec.to_json(), flavour, classes)
+    model = Model(CLASSIFICATION, card, Path("m.safetensors"), NoOptions(), network=network)
+    ids, parts = zip(*answered(model, loader_of(images), "cpu", "test"), strict=True)
+    assert [k for part in ids for k in part] == list(range(5))
+    found = [row["probabilities"] for part in parts for row in part]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    predictor = model.predictor("cpu")
+    answers = predictor(list(images.permute(0, 2, 3, 1).numpy()))
+    for answer, row in zip(answers, expected, strict=True):
+        best = row.argsort(descending=True)
         assert answer.names == [classes.names[k] for k in best]
         assert answer.probabilities == pytest.approx(row[best].tolist(), abs=1e-4)
     assert predictor([]) == []
-    assert len(predictor([images[0].permute(1, 2, 0).numpy()])[0].names) == 3
+    two = ClassAnswers(classes.names, top=2).read({"probabilities": expected[0].numpy()})
+    assert two.names == answers[0].names[:2]
 
 
 @pytest.mark.parametrize("size", [(8, 8), (33, 20), (20, 300), (300, 20), (480, 640), (1, 1)])
@@ -169,7 +179,8 @@ def make_data(num_classes: int, **changes: Any) -> ReportData:
     logits[np.arange(60), targets] += 1.5
     columns = changes.pop("columns", None)
     evaluator = LabelEvaluator(targets, classes, columns)
-    evaluator.update(range(60), torch.tensor(logits if columns is None else logits[:, columns]))
+    given = logits if columns is None else logits[:, columns]
+    evaluator.update(range(60), probabilities_of(given))
 
     def read(index: int) -> Image:
         return np.full((40 + index, 70, 3), index, dtype=np.uint8)
@@ -290,7 +301,7 @@ def test_classes_that_the_model_lacks_are_said(tmp_path: Path) -> None:
 def test_a_perfect_model_has_a_report_too(tmp_path: Path) -> None:
     data = make_data(3)
     evaluator = LabelEvaluator(np.arange(3), data.classes)
-    evaluator.update(range(3), torch.eye(3) * 50)
+    evaluator.update(range(3), probabilities_of(np.eye(3) * 50))
     summary = write(tmp_path, replace(data, score=evaluator.compute()))
     assert summary["worst"] == summary["confused_pairs"] == []
     assert summary["metrics"]["top1"] == 1

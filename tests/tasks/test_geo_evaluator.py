@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from sklearn.metrics.pairwise import haversine_distances
 
@@ -24,6 +23,7 @@ from tasks.geolocation.partition import Partition
 from tasks.geolocation.s2 import cell_ids, centres, parents
 from tasks.geolocation.spec import DecodeSpec
 from tasks.geolocation.sphere import EARTH_KM, distance_km, unit_vectors
+from tests.tasks.outputs import probabilities_of
 
 # A degree along a great circle.
 DEGREE = EARTH_KM * np.pi / 180
@@ -166,8 +166,9 @@ def evaluate(line: Partition, spec: DecodeSpec, rows: NDArray[np.float32]) -> Ge
     """Four photos: three in cells, one in none."""
     lat, lng = np.array([0.0, 0.0, 0.0, 50.0]), np.array([0.0, 2.0, 40.0, 0.0])
     evaluator = GeoEvaluator(lat, lng, line, spec)
-    evaluator.update([2, 0], torch.from_numpy(rows[[2, 0]]))
-    evaluator.update([1, 3, 0], torch.from_numpy(rows[[1, 3, 3]]))  # A photo again, other logits.
+    evaluator.update([2, 0], probabilities_of(rows[[2, 0]]))
+    # A photo again, other logits.
+    evaluator.update([1, 3, 0], probabilities_of(rows[[1, 3, 3]]))
     return evaluator
 
 
@@ -235,13 +236,13 @@ def test_the_fitted_temperature_calibrates_the_regions(rng: np.random.Generator)
     scores = rng.normal(0, 1.5, (count, len(cells)))
     gumbel = scores + rng.gumbel(size=scores.shape)
     own = gumbel.argmax(axis=1)
-    over_sure = torch.from_numpy(4 * scores).float()
+    over_sure = 4 * scores
 
     def score(temperature: float) -> dict[str, float]:
         evaluator = GeoEvaluator(
             cells.lat[own], cells.lng[own], cells, DecodeSpec(region=0.9), temperature
         )
-        evaluator.update(range(count), over_sure)
+        evaluator.update(range(count), probabilities_of(over_sure / temperature))
         return evaluator.compute()["metrics"]
 
     before = score(1.0)
@@ -250,11 +251,11 @@ def test_the_fitted_temperature_calibrates_the_regions(rng: np.random.Generator)
     assert score(before["temperature"])["coverage"] == pytest.approx(0.9, abs=0.03)
 
 
-def test_logits_that_are_no_numbers(line: Partition) -> None:
-    broken = torch.from_numpy(ANSWERS[:1]).clone()
-    broken[0, 2] = float("nan")
+def test_probabilities_that_are_no_numbers(line: Partition) -> None:
+    broken = probabilities_of(ANSWERS[:1])
+    broken[0]["probabilities"][2] = float("nan")
     evaluator = GeoEvaluator(np.zeros(1), np.zeros(1), line, DecodeSpec())
-    with pytest.raises(ValueError, match="the logits of image 0 are not finite numbers"):
+    with pytest.raises(ValueError, match="the answers to image 0 are not finite numbers"):
         evaluator.update([0], broken)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.path import Path as Outline
-from tasks.geolocation.task import Truth
 from torch.nn import functional
 
 from datasets.types import ClassMap
@@ -19,23 +18,24 @@ from tasks.distillation.losses import cells_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teaching import Teaching
 from tasks.geolocation import s2
-from tasks.geolocation.answer import GeoPredictor, place_name
+from tasks.geolocation.answer import place_name
+from tasks.geolocation.application import GEOLOCATION
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.draw import draw_place
 from tasks.geolocation.load import (
-    TASK,
     build_geolocator,
-    load_geolocator,
     start_geolocator,
     temperature_of,
 )
 from tasks.geolocation.losses import hard_loss, soft_loss
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import Partition, split_adaptively
-from tasks.geolocation.spec import DecodeSpec, GeoLossSpec, PartitionSpec
+from tasks.geolocation.spec import TASK, GeoLossSpec, PartitionSpec
 from tasks.geolocation.sphere import Floats, distance_km, unit_vectors
 from tasks.geolocation.teachers import open_geo_teacher
+from tasks.geolocation.truth import Truth
 from tasks.geolocation.world import rings
+from tasks.predictor import open_model, open_network
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 
@@ -223,19 +223,21 @@ def test_coarser_heads_are_added(model: Geolocator, atlas: Atlas) -> None:
 def test_a_weights_file_predicts_alone(model: Geolocator, atlas: Atlas, tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     save_weights(file, model.state_dict(), card_of(model, atlas, {"temperature": 1.7}))
-    again, places, card = load_geolocator(file)
-    assert places.sizes == atlas.sizes
+    opened = open_model(file)
+    again, card = opened.network, opened.card
+    assert again is not None
+    assert again.sizes == atlas.sizes
     assert temperature_of(card) == 1.7
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     with torch.inference_mode():
         assert torch.equal(again(images), model.eval()(images))
-    predictor = GeoPredictor(again, places, "cpu", lambda image: image, DecodeSpec(), 1.7)
+    predictor = opened.predictor("cpu")
     picture = images[0].permute(1, 2, 0).numpy()
     [found] = predictor([picture])
     assert found.answered
     assert sum(found.probabilities) >= 0.9 - 1e-6
     assert sum(found.probabilities[:-1]) < 0.9
-    drawn = draw_place(picture, found, places.fine, (10.0, 20.0))
+    drawn = draw_place(picture, found, atlas.fine, (10.0, 20.0))
     assert drawn.shape[1:] == (360, 3)
     assert drawn.shape[0] > 360 + 180  # The photo, the cells, the map.
     assert predictor([]) == []
@@ -247,16 +249,16 @@ def test_weights_that_do_not_fit_themselves(
     file, card, state = tmp_path / "w.safetensors", card_of(model, atlas), model.state_dict()
     save_weights(file, state, replace(card, task="classification"))
     with pytest.raises(ValueError, match="are for classification, not for geolocation"):
-        load_geolocator(file)
+        open_network(file, GEOLOCATION)
     save_weights(file, state, replace(card, classes=ClassMap.from_names(["1", "3"], 0)))
     with pytest.raises(ValueError, match="the card names 2 cells, which are not the"):
-        load_geolocator(file)
+        open_network(file, GEOLOCATION)
     save_weights(file, {k: v for k, v in state.items() if k != "cells"}, card)
     with pytest.raises(ValueError, match="the weights hold no cells"):
-        load_geolocator(file)
+        open_network(file, GEOLOCATION)
     save_weights(file, {**state, "cells": torch.zeros(3, 4, dtype=torch.int64)}, card)
     with pytest.raises(ValueError, match="numbers that are no S2 cells"):
-        load_geolocator(file)
+        open_network(file, GEOLOCATION)
 
 
 def test_starting_from_other_weights(model: Geolocator, atlas: Atlas, tmp_path: Path) -> None:

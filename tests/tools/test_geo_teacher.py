@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tasks.geolocation.task import GeolocationTask
 
 from configs.common import Common
 from configs.geolocation import DEMO_GEO, TrainGeo
 from datasets.builtin.places import draw_places
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
+from tasks.fitting.network_task import NetworkTask
 from tasks.geolocation.atlas import Atlas
-from tasks.geolocation.load import TASK, build_geolocator
+from tasks.geolocation.load import build_geolocator
 from tasks.geolocation.partition import split_adaptively
-from tasks.geolocation.spec import PartitionSpec
+from tasks.geolocation.spec import TASK, PartitionSpec
 from tasks.geolocation.teachers import open_geo_teacher
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
@@ -28,9 +28,10 @@ from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
 from tools.flows.teacher_targets import open_teaching
+from tools.flows.training import train
 from tools.geolocation.cell_lists import write_all_cells
 from tools.geolocation.data import as_labelled, in_cells, make_atlas, open_parts, training_loader
-from tools.geolocation.recipe import train_geolocator
+from tools.geolocation.recipe import GEOLOCATION_RECIPE
 
 LAST = "head.2.weight"
 
@@ -68,14 +69,14 @@ def config(request: pytest.FixtureRequest, places: Path, tmp_path: Path) -> Trai
 
 def stop_at(step: int, patch: pytest.MonkeyPatch) -> None:
     """Have trainings stop before a step."""
-    inner = GeolocationTask.on_train_batch_start
+    inner = NetworkTask.on_train_batch_start
 
-    def fail(self: GeolocationTask, batch: Any, batch_idx: int) -> None:
+    def fail(self: NetworkTask, batch: Any, batch_idx: int) -> None:
         if self.global_step == step:
             raise KeyboardInterrupt
         inner(self, batch, batch_idx)
 
-    patch.setattr(GeolocationTask, "on_train_batch_start", fail)
+    patch.setattr(NetworkTask, "on_train_batch_start", fail)
 
 
 def test_stored_answers_are_the_living_teachers(config: TrainGeo, places: Path) -> None:
@@ -105,13 +106,13 @@ def test_stored_answers_are_the_living_teachers(config: TrainGeo, places: Path) 
 
 def test_a_resumed_student_is_the_same(config: TrainGeo, tool: Tool, tmp_path: Path) -> None:
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    train_geolocator(replace(config, common=Common(out=straight)), report=False)
+    train(GEOLOCATION_RECIPE, replace(config, common=Common(out=straight)), report=False)
     assert f"taught by {config.distill.teacher}," in read_card(straight).source
     again = replace(config, common=Common(out=stopped))
     with pytest.MonkeyPatch.context() as patch:
         stop_at(2, patch)
         with pytest.raises(SystemExit):
-            train_geolocator(again)
+            train(GEOLOCATION_RECIPE, again)
     status, _, err = tool("train_geo", "--resume", stopped, report=False)
     assert status == 0, err
     assert "targets stored in" in err
@@ -125,12 +126,13 @@ def test_another_teacher_or_partition_is_refused(config: TrainGeo, tmp_path: Pat
     other = Atlas((split_adaptively(lat, lng, most=9, least=3),))
     write_all_cells(tmp_path / "other", other.partitions)
     with pytest.raises(ValueError, match=r"is of another partition: it lacks \d+ of"):
-        train_geolocator(
+        train(
+            GEOLOCATION_RECIPE,
             replace(
                 config,
                 cells=(tmp_path / "other" / "cells.csv",),
                 common=Common(out=tmp_path / "x"),
-            )
+            ),
         )
     assert not (tmp_path / "x").exists()
     run = replace(
@@ -139,10 +141,10 @@ def test_another_teacher_or_partition_is_refused(config: TrainGeo, tmp_path: Pat
     with pytest.MonkeyPatch.context() as patch:
         stop_at(2, patch)
         with pytest.raises(SystemExit):
-            train_geolocator(run)
+            train(GEOLOCATION_RECIPE, run)
     file = tmp_path / "teacher"
     state, card = load_weights(file)
     state[LAST] += 1e-3
     save_weights(file / "model.safetensors", state, card)
     with pytest.raises(ValueError, match="has other weights than when the run began"):
-        train_geolocator(replace(run, resume=tmp_path / "y"))
+        train(GEOLOCATION_RECIPE, replace(run, resume=tmp_path / "y"))

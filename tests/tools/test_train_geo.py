@@ -7,27 +7,30 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from tasks.geolocation.task import GeolocationTask
 
 from configs.common import Common
 from configs.geolocation import DEMO_GEO, TrainGeo
 from configs.io import from_json, to_json
+from configs.tools import Evaluate
 from datasets.builtin.places import draw_places
 from datasets.positions.opening import open_places
+from datasets.spec import Split
+from tasks.fitting.network_task import NetworkTask
 from tasks.geolocation.partition import CELLS_HEADER, read_cells
 from tasks.geolocation.spec import PartitionSpec
+from tasks.predictor import open_model
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.datasets.test_geo import gps, photo
 from tests.tools.test_geo_teacher import stop_at
+from tools.flows.training import train
 from tools.geolocation.data import (
     hold_out,
     leaks_by_distance,
@@ -35,7 +38,7 @@ from tools.geolocation.data import (
     without_leaks,
 )
 from tools.geolocation.measured_part import part_to_measure, trained_on
-from tools.geolocation.recipe import train_geolocator
+from tools.geolocation.recipe import GEOLOCATION_RECIPE, open_exam
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
 CELLS = ("--split-above", 40, 12, "--drop-below", 2)
@@ -60,7 +63,7 @@ def run(places: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         workers=0,
         common=Common(out=folder),
     )
-    report, text = train_geolocator(config)
+    report, text = train(GEOLOCATION_RECIPE, config)
     assert report["folder"] == str(folder)
     assert "km200" in text
     return folder
@@ -103,26 +106,21 @@ def test_the_other_tools_take_it(run: Path, places: Path, tool: Tool, tmp_path: 
     assert "--proposals 5: the weights are for geolocation" in err
 
 
-def test_evaluation_says_what_of_a_list_it_takes(
-    run: Path, places: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_evaluation_says_what_of_a_list_it_takes(run: Path, places: Path, tmp_path: Path) -> None:
     """All of a benchmark; what was held out of a list that was trained on; else a list's own."""
     listed = (places / "places.csv").read_text().splitlines()
     held_out = len(open_places(places, "val"))
-    monkeypatch.setattr("tools.geolocation.recipe.score_and_report", _only_counted)
-    monkeypatch.setattr("tools.geolocation.recipe.score_text", lambda *_: "")
+    model = open_model(run)
 
-    def images(data: Path, *flags: object) -> tuple[int, str]:
-        out = ("--out", tmp_path / "e", "--json")
-        status, text, err = tool("evaluate", run, "--data", data, *flags, *out)
-        assert status == 0, err
-        return json.loads(text)["images"], json.loads(text)["part"]
+    def images(data: Path, split: Split | None = None) -> tuple[int, str]:
+        exam = open_exam(Evaluate(weights=run, data=data, split=split), data, model)
+        return len(exam.data), dict(exam.notes)["part"]
 
     for data in (places, places / "places.csv"):
         count, said = images(data)
         assert count == held_out
         assert f"the fifth of the authors of {data} that was held out" in said
-    assert images(places / "places.csv", "--split", "all")[0] == 160
+    assert images(places / "places.csv", "all")[0] == 160
     other = tmp_path / "other"
     (other / "photos").mkdir(parents=True)
     shutil.copytree(places / "images", other / "photos", dirs_exist_ok=True)
@@ -141,7 +139,7 @@ def test_evaluation_says_what_of_a_list_it_takes(
     count, said = images(other / "bench.csv")
     assert count == 40
     assert said.startswith("the part of")
-    assert images(other / "bench.csv", "--split", "train")[0] == 120
+    assert images(other / "bench.csv", "train")[0] == 120
 
 
 def test_a_list_that_was_trained_on_whole_is_no_benchmark(
@@ -213,9 +211,9 @@ def test_nothing_is_chosen_on_a_benchmark(places: Path, tmp_path: Path) -> None:
 def test_the_temperature_is_not_the_benchmarks(places: Path, tmp_path: Path) -> None:
     bench = draw_places(tmp_path / "bench", num_photos=24, num_authors=8, size=32, seed=5)
     seen: list[int] = []
-    inner = GeolocationTask.on_validation_epoch_end
+    inner = NetworkTask.on_validation_epoch_end
 
-    def count(self: GeolocationTask) -> None:
+    def count(self: NetworkTask) -> None:
         inner(self)
         assert self.score is not None
         seen.append(len(self.score["image_ids"]))
@@ -231,8 +229,8 @@ def test_the_temperature_is_not_the_benchmarks(places: Path, tmp_path: Path) -> 
         common=Common(out=tmp_path / "run"),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GeolocationTask, "on_validation_epoch_end", count)
-        report, _ = train_geolocator(config)
+        patch.setattr(NetworkTask, "on_validation_epoch_end", count)
+        report, _ = train(GEOLOCATION_RECIPE, config)
     chosen = len(open_parts(config, places).chosen)
     assert set(seen) == {chosen}
     card = read_card(tmp_path / "run")
@@ -240,10 +238,6 @@ def test_the_temperature_is_not_the_benchmarks(places: Path, tmp_path: Path) -> 
     assert card.metrics["temperature"] != report["metrics"]["temperature"]
     assert "not on --val" in report["facts"]["weights chosen and temperature fitted on"]
     assert not card.trained_on["held_out"]
-
-
-def _only_counted(*args: Any, notes: list[tuple[str, str]], **_: Any) -> Any:
-    return {}, {"images": len(args[3].data), **dict(notes)}
 
 
 def test_photos_are_located(run: Path, places: Path, tool: Tool, tmp_path: Path) -> None:
