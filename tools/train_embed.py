@@ -8,13 +8,13 @@ from tools import cli
 from tools.flows.flags import read_flags
 
 
-def main() -> None:
+def main(*, report: bool = True) -> None:
     """Train, evaluate what was saved, report; once, or for each point of a grid."""
     config = read_flags(EMBED_PRESETS)
     from tools.face_embedding.recipe import EMBEDDING_RECIPE
     from tools.flows.grid import train_or_grid
 
-    cli.result(config.common, *train_or_grid(EMBEDDING_RECIPE, config))
+    cli.result(config.common, *train_or_grid(EMBEDDING_RECIPE, config, report=report))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from datasets.identities.augmentation import FaceTransform
 from datasets.identities.lfw import read_lfw
 from datasets.identities.sampler import face_loader
 from tasks.face_embedding.evaluator import FaceEvaluator, format_metrics
-from tasks.predictor import ready_batches
 from tests.tasks.ncnn import MobileFaceNet
 
 # The middle 112 of the 144 pixels that LFW's photos are cut to.
@@ -27,9 +27,11 @@ def main() -> None:
     loader = face_loader(
         data, FaceTransform(112, "none", crop=CROP), batch_size=64, train=False, workers=0
     )
-    for batch, images in ready_batches(loader, "cpu", "embedding"):
+    for batch in tqdm(loader, "embedding", len(loader), unit="batch"):
+        images = batch["images"].contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            evaluator.update(batch["image_ids"], network(images))
+            rows = network(images).numpy()
+        evaluator.update(batch["image_ids"], [{"embedding": row} for row in rows])
     print(format_metrics(evaluator.compute()))
 
 

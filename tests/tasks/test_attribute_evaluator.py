@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from scipy.special import logit  # type: ignore[import-untyped]
 from sklearn import metrics as sk
 
 from datasets.types import ClassMap
@@ -20,6 +18,7 @@ from tasks.face_attributes.evaluator import (
     format_metrics,
 )
 from tasks.face_attributes.precision import average_precision, fit_threshold, mean_interval
+from tasks.runtime.session import Answer as Outputs
 
 NAMES = ClassMap.from_names(["Eyeglasses", "Smiling", "Wearing_Hat"], first=0)
 
@@ -89,13 +88,20 @@ def test_a_fitted_threshold_is_the_best_of_all(rng: np.random.Generator) -> None
         assert sk.balanced_accuracy_score(truth, scores >= fitted) == pytest.approx(best)
 
 
+def outputs(shares: NDArray[np.float64]) -> list[Outputs]:
+    return [{"probabilities": row} for row in shares]
+
+
 def filled(
-    shares: NDArray[np.float64], values: NDArray[np.int8], **fields: object
+    shares: NDArray[np.float64],
+    values: NDArray[np.int8],
+    thresholds: NDArray[np.float32] | None = None,
+    *,
+    interval: bool = False,
 ) -> AttributeEvaluator:
-    evaluator = AttributeEvaluator(values, NAMES, **fields)
-    logits = torch.from_numpy(logit(shares))
-    evaluator.update(range(3), logits[:3])
-    evaluator.update(range(2, len(shares)), logits[2:])
+    evaluator = AttributeEvaluator(values, NAMES, None, thresholds, interval=interval)
+    evaluator.update(range(3), outputs(shares[:3]))
+    evaluator.update(range(2, len(shares)), outputs(shares[2:]))
     return evaluator
 
 
@@ -103,7 +109,7 @@ def test_figures_are_scikit_learns(rng: np.random.Generator) -> None:
     values = (rng.random((120, 3)) < (0.1, 0.5, 0.8)).astype(np.int8)
     shares = np.clip(rng.random((120, 3)) * 0.7 + 0.25 * values, 0.01, 0.99)
     thresholds = np.array([0.5, 0.3, 0.8], np.float32)
-    score = filled(shares, values, thresholds=thresholds).compute()
+    score = filled(shares, values, thresholds).compute()
     for k, (name, row) in enumerate(score["per_attribute"].items()):
         assert name == NAMES.names[k]
         answers = shares[:, k] >= thresholds[k]
@@ -126,10 +132,22 @@ def test_figures_are_scikit_learns(rng: np.random.Generator) -> None:
     assert "mean_ap_low" not in means
 
 
+def test_probabilities_near_one_keep_their_order_and_their_loss() -> None:
+    """In float32 all of these would be one."""
+    values = np.array([[1, 1, 1], [0, 1, 0], [1, 0, 0]], np.int8)
+    short = np.array([[1e-12, 1e-12, 1e-9], [2e-12, 1e-9, 1e-10], [1e-11, 1e-10, 1e-12]])
+    score = filled(1 - short, values).compute()
+    assert [row.ap for row in score["per_attribute"].values()] == pytest.approx(
+        [(1 + 2 / 3) / 2, (1 + 2 / 3) / 2, 1 / 3]
+    )
+    right = np.where(values == 1, 1 - short, short)
+    assert score["metrics"]["loss"] == pytest.approx(-np.log(right).mean(), rel=1e-5)
+
+
 def test_unknown_and_constant_attributes_do_not_count() -> None:
     values = np.array([[1, -1, 0], [0, -1, 0], [1, 1, 0], [0, 0, 0]], np.int8)
     shares = np.array([[0.9, 0.1, 0.2], [0.8, 0.9, 0.2], [0.7, 0.8, 0.2], [0.1, 0.7, 0.6]])
-    score = filled(shares, values).compute(interval=True)
+    score = filled(shares, values, interval=True).compute()
     rows = score["per_attribute"]
     assert rows["Eyeglasses"].ap == pytest.approx((1 + 2 / 3) / 2)
     assert rows["Smiling"].ap == 1
@@ -151,13 +169,13 @@ def test_a_models_other_order_of_attributes() -> None:
     values = np.array([[1, 0, 0], [0, 1, 1]] * 2, np.int8)
     columns = np.array([2, -1, 0])
     thresholds = np.array([0.9, 0.1, 0.2], np.float32)
-    evaluator = AttributeEvaluator(values, NAMES, columns, thresholds)
-    given = logit(np.array([[0.1, 0.5, 0.3], [0.8, 0.5, 0.1]] * 2))
+    evaluator = AttributeEvaluator(values, NAMES, columns, thresholds, interval=True)
+    given = np.array([[0.1, 0.5, 0.3], [0.8, 0.5, 0.1]] * 2)
     for each in (evaluator, evaluator.fresh()):
-        each.update(range(4), torch.from_numpy(given))
+        each.update(range(4), outputs(given))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            score = each.compute(interval=True)
+            score = each.compute()
         assert list(score["per_attribute"]) == ["Eyeglasses", "Wearing_Hat"]
         assert score["unknown"] == ("Smiling",)
         assert score["metrics"]["mean_ap"] == 1
@@ -167,7 +185,7 @@ def test_a_models_other_order_of_attributes() -> None:
     np.testing.assert_allclose(fitted, [0.2, 0.5, 0.45], atol=1e-6)
 
 
-def test_predictions_file_and_bad_logits(tmp_path: Path) -> None:
+def test_predictions_file_and_bad_probabilities(tmp_path: Path) -> None:
     values = np.array([[1, 0, 0]] * 4, np.int8)
     evaluator = filled(np.full((4, 3), 0.25), values)
     evaluator.write(tmp_path, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"])
@@ -176,4 +194,4 @@ def test_predictions_file_and_bad_logits(tmp_path: Path) -> None:
     assert rows[0] == ["file", *NAMES.names]
     assert rows[3] == ["c.jpg", "0.250000", "0.250000", "0.250000"]
     with pytest.raises(ValueError, match="not finite"):
-        evaluator.update([0], torch.full((1, 3), torch.nan))
+        evaluator.update([0], outputs(np.full((1, 3), np.nan)))

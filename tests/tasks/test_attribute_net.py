@@ -16,11 +16,13 @@ from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.losses import sigmoid_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teaching import Lesson
-from tasks.face_attributes.load import TASK, load_attribute_net, start_attribute_net
+from tasks.face_attributes.application import FACE_ATTRIBUTES
+from tasks.face_attributes.load import start_attribute_net
 from tasks.face_attributes.losses import attribute_loss
 from tasks.face_attributes.model import AttributeNet, build_attribute_net
-from tasks.face_attributes.spec import AttributeLossSpec
+from tasks.face_attributes.spec import TASK, AttributeLossSpec
 from tasks.face_attributes.teachers import open_attribute_teacher
+from tasks.predictor import open_network
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 
@@ -112,13 +114,13 @@ def test_weights_files(tmp_path: Path) -> None:
     model = network(3)
     model.thresholds.copy_(torch.tensor([0.2, 0.5, 0.7]))
     path = save(tmp_path / "a.safetensors", model, names(*NAMES))
-    loaded, card = load_attribute_net(path)
+    loaded, card = open_network(path, FACE_ATTRIBUTES)
     assert card.classes.names == tuple(NAMES)
     torch.testing.assert_close(loaded(images()), model(images()))
     torch.testing.assert_close(loaded.thresholds, model.thresholds)
     other = save(tmp_path / "b.safetensors", model, names(*NAMES), "classification")
     with pytest.raises(ValueError, match="for classification, not for face_attributes"):
-        load_attribute_net(other)
+        open_network(other, FACE_ATTRIBUTES)
 
 
 def test_starting_from_other_attributes(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,32 +9,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from datasets.types import ClassMap, FacePairs
+from datasets.types import ClassMap
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teaching import Lesson
 from tasks.face_embedding.answer import nearest
+from tasks.face_embedding.application import FACE_EMBEDDING
 from tasks.face_embedding.draw import draw_neighbours
-from tasks.face_embedding.evaluator import FaceEvaluator
 from tasks.face_embedding.load import (
     NO_CLASSES,
-    TASK,
     TrainedOn,
-    architecture_of,
     describe_model,
     digest_of,
-    load_embedder,
+    embedder_spec,
     refuse_other_alignment,
     start_embedder,
     trained_on,
 )
 from tasks.face_embedding.losses import MarginHead, squared_distances, triplet_loss
 from tasks.face_embedding.model import build_embedder, unit
-from tasks.face_embedding.spec import EmbedderSpec, EmbedLossSpec, FaceSpec
-from tasks.face_embedding.task import FaceEmbeddingTask
+from tasks.face_embedding.network import embedder_cost
+from tasks.face_embedding.spec import TASK, EmbedderSpec, EmbedLossSpec, FaceSpec
 from tasks.face_embedding.teachers import open_embedding_teacher
-from tasks.fitting.checkpoint import RunKeeper
-from tasks.fitting.spec import FitSpec
-from tasks.fitting.stopwatch import Stopwatch
+from tasks.predictor import open_network
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 
@@ -153,7 +147,7 @@ def save(path: Path, alignment: str, spec: EmbedderSpec = SMALL) -> Path:
 
 def test_weights_come_back_with_their_alignment(tmp_path: Path) -> None:
     path = save(tmp_path / "w.safetensors", "five_points")
-    model, card = load_embedder(path)
+    model, card = open_network(path, FACE_EMBEDDING)
     assert model.spec == SMALL
     assert "margin_head.directions" not in model.state_dict()
     refuse_other_alignment(card, path, "five_points", "data")
@@ -164,46 +158,25 @@ def test_weights_come_back_with_their_alignment(tmp_path: Path) -> None:
     plain = replace(card, model=SMALL.to_json())
     save_weights(path, model.state_dict(), plain)
     with pytest.raises(ValueError, match=r"does not tell how faces must stand"):
-        load_embedder(path)
+        open_network(path, FACE_EMBEDDING)
 
 
 def test_a_card_tells_whom_it_was_trained_on(tmp_path: Path) -> None:
     path = save(tmp_path / "w.safetensors", "none")
-    model, older = load_embedder(path)
+    model, older = open_network(path, FACE_EMBEDDING)
     assert trained_on(older) is None, "as cards were that tell nothing of it"
     told = TrainedOn("LFW", 10, digest_of(["b", "a"]))
     assert told.people == digest_of(["a", "b"]) != digest_of(["a", "c"])
     card = replace(older, model=describe_model(SMALL, "none", told))
     save_weights(path, model.state_dict(), card)
-    _, read = load_embedder(path)
+    _, read = open_network(path, FACE_EMBEDDING)
     assert trained_on(read) == told
-    assert architecture_of(read) == architecture_of(older) == SMALL
-
-
-@pytest.mark.parametrize("chooses", [True, False])
-def test_tested_pairs_choose_no_weights(tmp_path: Path, chooses: bool) -> None:
-    """The pairs of another fold may; without them the last evaluation is kept."""
-    ends = np.arange(4)
-    tested = (1,) if chooses else (0, 1)
-    pairs = FacePairs(ends, ends, np.array([1, 0, 1, 0], bool), np.array([0, 0, 1, 1]), tested)
-    evaluator = FaceEvaluator(np.arange(4), pairs)
-    assert evaluator.chooses == chooses
-    assert not FaceEvaluator(np.arange(4)).chooses, "all are compared with all, and tested"
-    task = FaceEmbeddingTask(build_embedder(SMALL), FitSpec(), 0, evaluator)
-    kept: list[float] = []
-    keeper = RunKeeper(tmp_path, 1, lambda _, m: kept.append(m["selection"]), Stopwatch())
-    for value in (0.7, 0.9, 0.8):
-        found = {"selection": torch.tensor(value)}
-        trainer: Any = SimpleNamespace(
-            sanity_checking=False, is_global_zero=True, callback_metrics=found
-        )
-        keeper.on_validation_end(trainer, task)
-    assert kept == pytest.approx([0.7, 0.9] if chooses else [0.7, 0.9, 0.8])
+    assert embedder_spec(read, path) == embedder_spec(older, path) == SMALL
 
 
 def test_fine_tuning_takes_the_head_of_equal_length(tmp_path: Path) -> None:
     path = save(tmp_path / "w.safetensors", "none")
-    theirs, _ = load_embedder(path)
+    theirs, _ = open_network(path, FACE_EMBEDDING)
     same = build_embedder(SMALL, num_identities=4)
     start_embedder(same, path)
     other = build_embedder(replace(SMALL, dim=9))
@@ -277,8 +250,6 @@ def test_bad_flags(make: object, message: str) -> None:
 
 def test_costs_of_table_14() -> None:
     """286, 185, 166 and 108 million mult-adds; the second row from below is printed at 128."""
-    from tools.face_embedding.recipe import embedder_cost
-
     for alpha, size, mult_adds in (
         (1, 160, 286),
         (1, 128, 185),

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from datasets.types import FacePairs
@@ -18,6 +17,7 @@ from tasks.face_embedding.roc import (
     thin,
     threshold_at_far,
 )
+from tasks.runtime.session import Answer as Outputs
 
 
 def at_distances(distances: list[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -186,13 +186,17 @@ def test_all_pairs_are_those_counted_one_by_one(rng: np.random.Generator) -> Non
     assert STEPS % found["histogram"].shape[1] == 0
 
 
+def outputs(embeddings: NDArray[np.float64]) -> list[Outputs]:
+    return [{"embedding": row} for row in embeddings]
+
+
 def test_missing_photos_are_an_error(tmp_path: Path) -> None:
     pairs = in_folds([1, 0, 1, 0], [0, 0, 1, 1])
     evaluator = FaceEvaluator(np.arange(8), pairs)
-    evaluator.update(range(7), torch.eye(8)[:7] + 0.1)
+    evaluator.update(range(7), outputs(np.eye(8)[:7] + 0.1))
     with pytest.raises(ValueError, match="1 photos of the protocol's pairs have no embedding"):
         evaluator.compute()
-    evaluator.update([7, 7], 5 * torch.ones(2, 8))
+    evaluator.update([7, 7], outputs(np.full((2, 8), 5.0)))
     assert evaluator.rows[7] == pytest.approx(np.full(8, 8**-0.5)), "length one"
     assert evaluator.compute()["roc"].positives == 2
     evaluator.write(tmp_path, [f"{k}.jpg" for k in range(8)])
@@ -201,6 +205,6 @@ def test_missing_photos_are_an_error(tmp_path: Path) -> None:
     assert lines[2].startswith("1,2.jpg,3.jpg,0,")
     assert not evaluator.fresh().rows
     with pytest.raises(ValueError, match="the embedding of image 3 has no direction"):
-        evaluator.update([2, 3], torch.stack((torch.ones(8), torch.zeros(8))))
+        evaluator.update([2, 3], outputs(np.outer([1.0, 0.0], np.ones(8))))
     with pytest.raises(ValueError, match="the embedding of image 9"):
-        evaluator.update([9], torch.full((1, 8), torch.nan))
+        evaluator.update([9], outputs(np.full((1, 8), np.nan)))

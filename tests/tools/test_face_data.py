@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from configs.face_embedding import TrainEmbed
 from datasets.spec import Split
+from tasks.application import NoOptions
+from tasks.face_embedding.application import FACE_EMBEDDING
 from tasks.face_embedding.load import TrainedOn, digest_of
-from tasks.face_embedding.spec import FaceSpec
+from tasks.face_embedding.spec import EmbedderSpec, FaceSpec
+from tasks.fitting.checkpoint import RunKeeper
+from tasks.fitting.stopwatch import Stopwatch
+from tasks.predictor import Model
 from tools.face_embedding.data import left_out_fold, open_both, open_part
+from tools.face_embedding.recipe import open_run
 
 FOLDS = 5
+
+
+def photograph(root: Path, names: list[str], rng: np.random.Generator) -> None:
+    """Two photos of noise for each of some people."""
+    for name in names:
+        (root / name).mkdir(parents=True)
+        for k in (1, 2):
+            photo = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            cv2.imwrite(str(root / name / f"{name}_{k:04d}.png"), photo)
 
 
 @pytest.fixture
@@ -22,11 +40,7 @@ def lfw(tmp_path: Path, rng: np.random.Generator) -> Path:
     """Twelve people with two photos; each fold of the pairs has two of the first ten."""
     root = tmp_path / "lfw"
     names = [f"P_{k:02d}" for k in range(12)]
-    for name in names:
-        (root / name).mkdir(parents=True)
-        for k in (1, 2):
-            photo = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-            cv2.imwrite(str(root / name / f"{name}_{k:04d}.png"), photo)
+    photograph(root, names, rng)
     rows = [f"{FOLDS}\t1"]
     for one, other in zip(names[0:10:2], names[1:10:2], strict=True):
         rows += [f"{one}\t1\t2", f"{one}\t1\t{other}\t1"]
@@ -96,3 +110,35 @@ def test_a_folder_of_people_is_parted_again(lfw: Path) -> None:
     assert len(measure(lfw, None)[0]) == 12
     with pytest.raises(ValueError, match=r"has no pairs.txt with folds; leave it out"):
         card_of(lfw, FaceSpec(fold=3))
+
+
+@pytest.mark.parametrize("chooses", [True, False])
+def test_tested_pairs_choose_no_weights(
+    lfw: Path, tmp_path: Path, rng: np.random.Generator, chooses: bool
+) -> None:
+    """The pairs of another fold may; without them the last evaluation is kept."""
+    small = EmbedderSpec(alpha=0.1, size=32, dim=6)
+    config = TrainEmbed(data=lfw, model=small, faces=FaceSpec(fold=3))
+    if not chooses:  # All folds of the other data are tested.
+        photograph(tmp_path / "others", ["Q_00", "Q_01"], rng)
+        config = TrainEmbed(data=tmp_path / "others", val=lfw, model=small)
+    assert config.data is not None
+    run = open_run(config, config.data)
+    network, card = run.build(None)
+    model = Model(FACE_EMBEDDING, card, tmp_path, NoOptions(), network=network)
+    exam = run.exam(model, workers=0, tested=False, alone=False)
+    assert exam.evaluator.chooses == chooses
+    task = run.task(model, exam, None)
+    kept: list[float] = []
+    keeper = RunKeeper(tmp_path, 1, lambda _, m: kept.append(m["selection"]), Stopwatch())
+    for value in (0.7, 0.9, 0.8):
+        found = {"selection": torch.tensor(value)}
+        trainer: Any = SimpleNamespace(
+            sanity_checking=False, is_global_zero=True, callback_metrics=found
+        )
+        keeper.on_validation_end(trainer, task)
+    assert kept == pytest.approx([0.7, 0.9] if chooses else [0.7, 0.9, 0.8])
+    notes = run.after_fit(model, tmp_path, "cpu", 0)
+    assert notes[0][0] == "chosen"
+    assert ("are left to choose by" in notes[0][1]) != chooses
+    assert notes[1:] == ([("tested", "fold 3; the other for the threshold")] if chooses else [])

@@ -212,12 +212,12 @@ def test_answers_alone_take_the_preset_for_them(
 ) -> None:
     taken: list[str] = []
 
-    def note(config: TrainAttr, *, report: bool) -> tuple[dict[str, str], str]:
+    def note(_recipe: object, config: TrainAttr, *, report: bool) -> tuple[dict[str, str], str]:
         assert report
         taken.append(config.preset)
         return {}, ""
 
-    monkeypatch.setattr("tools.face_attributes.recipe.train_attributes", note)
+    monkeypatch.setattr("tools.flows.grid.train_or_grid", note)
     status, _, err = tool("train_attr", "--data", faces, *flags)
     assert (status, taken) == (0, ["distill"]), err
 

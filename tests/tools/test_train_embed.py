@@ -17,10 +17,10 @@ from datasets.builtin.identities import draw_identities
 from datasets.identities.lfw import read_lfw
 from datasets.identities.structure import FaceData
 from tasks.face_embedding.evaluator import FaceEvaluator
-from tasks.face_embedding.load import NO_CLASSES, TASK, describe_model
+from tasks.face_embedding.load import NO_CLASSES, describe_model
 from tasks.face_embedding.model import build_embedder
-from tasks.face_embedding.spec import EmbedderSpec
-from tasks.face_embedding.task import FaceEmbeddingTask
+from tasks.face_embedding.spec import TASK, EmbedderSpec
+from tasks.fitting.network_task import NetworkTask
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
@@ -29,8 +29,7 @@ from tests.conftest import Tool
 from tests.tasks.ncnn import MobileFaceNet
 from tests.tasks.ncnn_files import write_ncnn
 from tests.tools.runs import assert_same_run
-from tools.face_embedding.data import open_both, training_loader
-from tools.face_embedding.recipe import open_embedding_teaching
+from tools.face_embedding.recipe import open_run
 
 SMALL = (
     *("--preset", "demo", "--alpha", 0.1, "--size", 32, "--stem-stride", 2, "--dim", 8),
@@ -132,16 +131,16 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     """In the order that brings photos of a person together."""
     extra = ("--objective", "triplet", "--per-identity", 3)
     assert train("straight", *extra)[0] == 0
-    step = FaceEmbeddingTask.training_step
+    step = NetworkTask.training_step
 
-    def signalled(self: FaceEmbeddingTask, batch: object, batch_idx: int) -> Tensor:
+    def signalled(self: NetworkTask, batch: object, batch_idx: int) -> Tensor:
         if self.global_step == 7:
             os.kill(os.getpid(), 15)
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(FaceEmbeddingTask, "training_step", signalled)
+    monkeypatch.setattr(NetworkTask, "training_step", signalled)
     status, _, err = train("stopped", *extra)
-    monkeypatch.setattr(FaceEmbeddingTask, "training_step", step)
+    monkeypatch.setattr(NetworkTask, "training_step", step)
     assert status == 1, err
     folder = tmp_path / "stopped"
     assert 0 < torch.load(folder / "last.ckpt", weights_only=True)["global_step"] < 10
@@ -185,14 +184,12 @@ def test_stored_targets_are_those_of_the_live_teacher(people: Path, tmp_path: Pa
     fit = replace(DEMO_EMBED.fit, epochs=2, batch_size=24, precision="fp32")
     told = EmbeddingDistillSpec(teacher=str(teacher))
     config = replace(DEMO_EMBED, data=people, model=spec, fit=fit, distill=told, workers=0)
-    data, _ = open_both(config, people)
-    live = open_embedding_teaching(config, data, "cpu")
-    stored = open_embedding_teaching(
-        replace(config, distill=replace(told, targets=tmp_path / "targets")), data, "cpu"
-    )
+    live = open_run(config, people).teaching("cpu")
+    storing = replace(config, distill=replace(told, targets=tmp_path / "targets"))
+    stored = open_run(storing, people).teaching("cpu")
     assert live is not None
     assert stored is not None
-    loader = training_loader(config, data, 0)
+    loader = open_run(config, people).training_loader(0)
     for epoch in range(2):
         loader.load_state_dict({"epoch": epoch, "batches": 0})
         for batch in loader:
@@ -253,7 +250,7 @@ def test_the_real_mobilefacenet_on_lfw(real_data: Path, tmp_path: Path) -> None:
         faces = np.stack([data.image(k)[16:128, 16:128] for k in ids.tolist()])
         with torch.inference_mode():
             embeddings = network(torch.from_numpy(faces).permute(0, 3, 1, 2))
-        evaluator.update(ids.tolist(), embeddings)
+        evaluator.update(ids.tolist(), [{"embedding": row} for row in embeddings.numpy()])
     metrics = evaluator.compute()["metrics"]
     assert metrics["accuracy"] >= 0.94
     assert metrics["auc"] > 0.97
@@ -335,12 +332,12 @@ def test_answers_alone_take_the_preset_for_them(
 ) -> None:
     taken: list[str] = []
 
-    def note(config: TrainEmbed, *, report: bool) -> tuple[dict[str, str], str]:
+    def note(_recipe: object, config: TrainEmbed, *, report: bool) -> tuple[dict[str, str], str]:
         assert report
         taken.append(config.preset)
         return {}, ""
 
-    monkeypatch.setattr("tools.face_embedding.recipe.train_embedder", note)
+    monkeypatch.setattr("tools.flows.grid.train_or_grid", note)
     status, _, err = tool("train_embed", "--data", people, *flags)
     assert (status, taken) == (0, ["distill"]), err
 
