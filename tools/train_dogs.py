@@ -11,9 +11,10 @@ from tools.flows.flags import read_flags
 def main(*, report: bool = True) -> None:
     """Train on web photos, then on the data; evaluate what was saved, report."""
     config = read_flags(DOGS_PRESETS)
-    from tools.fine_grained.recipe import train_dogs
+    from tools.fine_grained.recipe import FINE_GRAINED_RECIPE
+    from tools.flows.grid import train_or_grid
 
-    cli.result(config.common, *train_dogs(config, report=report))
+    cli.result(config.common, *train_or_grid(FINE_GRAINED_RECIPE, config, report=report))
 
 
 if __name__ == "__main__":

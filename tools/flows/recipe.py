@@ -54,16 +54,23 @@ class BuiltIn:
     stamp: str
 
     def or_given(self, path: Path | None, seed: int) -> Path:
-        """The user's data; or this, drawn by the first process of each machine."""
+        """The user's data; or this."""
         if path is not None:
             return path
-        folder = BUILT_IN / f"{self.name}-{seed}"
-        cli.say(f"no --data given: using {self.about} ({folder})")
+        cli.say(f"no --data given: using {self.about} ({self._folder(seed)})")
+        return self.drawn(seed)
+
+    def drawn(self, seed: int) -> Path:
+        """This, drawn by the first process of each machine while the others wait."""
+        folder = self._folder(seed)
         if int(os.environ.get("LOCAL_RANK", 0)):
             while not (folder / self.stamp).exists():
                 time.sleep(0.5)
             return folder
         return self.draw(folder, seed=seed)
+
+    def _folder(self, seed: int) -> Path:
+        return BUILT_IN / f"{self.name}-{seed}"
 
 
 class Exam(ABC):
@@ -268,7 +275,7 @@ class Recipe(Generic[Config]):
     name: str
     application: PhotoApplication[Any]
     built_in: BuiltIn
-    open: Callable[[Config, Path], OpenedRun[Config]]
+    open: Callable[[Config, Path], OpenedRun[Any]]
     exam: Callable[[Evaluate, Path, Model], Exam]
     collector: type[Collector]
     measures: Sequence[Metric]

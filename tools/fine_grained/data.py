@@ -1,0 +1,102 @@
+"""The fine-grained tool's data: breeds, noisy photos from the web, and labels wrong on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.fine_grained import TrainDogs
+from datasets.builtin.shapes_and_breeds import BREEDS_STAMP, WEB_STAMP, draw_breeds, draw_web
+from datasets.errors import InputError
+from datasets.labels.checking import examine_labels
+from datasets.labels.structure import LabelledData, mislabel
+from datasets.labels.web_photos import Removed, match_folders, read_web, remove_copies
+from datasets.types import ClassMap
+from tools import cli
+from tools.classification.data import Data
+from tools.flows.recipe import BuiltIn
+
+BREEDS = BuiltIn("breeds", "built-in breeds", draw_breeds, BREEDS_STAMP)
+_WEB = BuiltIn("web", "a built-in web", draw_web, WEB_STAMP)
+_SHOWN = 3
+
+
+def web_of(config: TrainDogs) -> Path | None:
+    """The user's web; beside built-in breeds the built-in one; None if there is no first stage."""
+    if not config.web_epochs:
+        return None
+    if config.data is None and config.web is None:
+        return _WEB.drawn(config.common.seed)
+    return config.web
+
+
+def with_wrong_labels(train: Data, config: TrainDogs) -> tuple[LabelledData, LabelledData]:
+    """Training photos of which some have a wrong label, and these alone.
+
+    Raises:
+        InputError: If the photos are no files.
+    """
+    if not isinstance(train, LabelledData):
+        raise InputError(f"--noise {config.noise}: the labels of shards stay as they are")
+    noisy, mask = mislabel(train, config.noise, config.common.seed)
+    if not mask.any():
+        raise InputError(f"--noise {config.noise}: of {len(train)} photos that is none")
+    cli.say(f"--noise {config.noise}: {mask.sum()} of {len(train)} labels are wrong on purpose")
+    return noisy, noisy.select(mask)
+
+
+@dataclass(frozen=True)
+class CleanWeb:
+    """Web photos that can be trained on, and what was left out.
+
+    Attributes:
+        data: The photos, under the data's classes.
+        unknown: Folders that are no class of the data.
+        removed: Copies of test photos, and damaged ones.
+    """
+
+    data: LabelledData
+    unknown: tuple[str, ...]
+    removed: Removed
+
+    @property
+    def text(self) -> str:
+        """One line for the report."""
+        return (
+            f"{self.data.root}: {len(self.data)} photos; left out: {len(self.removed.copies)} "
+            f"that look like test photos, {len(self.removed.damaged)} damaged, "
+            f"{len(self.unknown)} folders that are no class of the data"
+        )
+
+
+def clean_web(path: Path, classes: ClassMap, val: Data, bits: int) -> CleanWeb:
+    """Open a web folder, and say what is left out of it and what is in it.
+
+    Args:
+        path: Web folder.
+        classes: Of the training data, which its folders are matched with.
+        val: Photos that none of it may be a copy of.
+        bits: Most bits by which the hashes of a photo and its copy differ.
+
+    Raises:
+        InputError: If nothing in it can be used, or the test photos are no files.
+    """
+    if not isinstance(val, LabelledData):
+        raise InputError(
+            f"--web {path}: copies of test photos cannot be looked for in shards; name the test "
+            "photos as files by --val"
+        )
+    folders = match_folders(path, classes)
+    web, removed = remove_copies(read_web(folders, classes), val, bits)
+    for what, names in (
+        ("folders are no class of the data", folders.unknown),
+        ("photos look like test photos", [f"{web} ({test})" for web, test in removed.copies]),
+        ("photos cannot be read", removed.damaged),
+    ):
+        if names:
+            shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+            cli.say(f"web: left out: {len(names)} {what}: {shown}")
+    checkup = examine_labels(web)
+    checkup.raise_if_refused("--web")
+    cli.say(f"web: {checkup.describe(5)}")
+    return CleanWeb(checkup.data, folders.unknown, removed)
