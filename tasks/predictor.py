@@ -164,7 +164,7 @@ def open_network(
         InputError: As :func:`open_model`; or if it is of another application.
     """
     if is_export(path):
-        raise InputError(f"{path}: is an export; name the weights that it came from")
+        raise InputError(f"{path}: is an export; name the weights it came from")
     task = read_card(path).task
     if task != application.name:
         raise InputError(f"{path}: these weights are for {task}, not for {application.name}")

@@ -1,4 +1,4 @@
-"""Classifiers from weights files: whole, or as the start of another one."""
+"""Classifiers from weights files, as the start of another one."""
 
 from __future__ import annotations
 
@@ -11,32 +11,12 @@ from backbone.body import Body
 from backbone.flavour import refuse_other_flavour
 from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.classification.model import Classifier, build_classifier
+from tasks.classification.model import Classifier
 from tasks.classification.spec import TASK, ClassifierSpec
 from tasks.fitting.spec import flag_of
 from tasks.weights.card import Card
-from tasks.weights.file import BODY_PREFIX, load_into, spec_of
+from tasks.weights.file import BODY_PREFIX, load_into
 from tasks.weights.head_files import load_weights
-
-
-def load_classifier(path: Path) -> tuple[Classifier, Card]:
-    """A classifier with the weights of a run folder or weights file, in evaluation mode.
-
-    Raises:
-        InputError: If the file is missing, damaged, of another task, or does not fit itself.
-    """
-    state, card = load_weights(path)
-    if card.task != TASK:
-        raise InputError(f"{path}: these weights are for {card.task}, not for {TASK}")
-    spec = spec_of(card, ClassifierSpec, path)
-    if card.flavour.input.size != spec.size:
-        raise InputError(
-            f"{path}: the card says size {spec.size} in the model, but "
-            f"{card.flavour.input.size} in the flavour"
-        )
-    model = build_classifier(spec, len(card.classes), card.flavour)
-    load_into(model, state, str(path))
-    return model.eval(), card
 
 
 def start_classifier(model: Classifier, classes: ClassMap, path: Path) -> tuple[Card, list[str]]:

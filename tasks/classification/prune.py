@@ -10,9 +10,10 @@ import torch
 from backbone.mobilenet_v1 import MobileNetV1
 from backbone.prune import prune_body
 from datasets.errors import InputError
-from tasks.classification.load import class_rows, load_classifier
+from tasks.classification.application import CLASSIFICATION
+from tasks.classification.load import class_rows
 from tasks.classification.model import Classifier, build_classifier
-from tasks.runtime.open import is_export
+from tasks.predictor import open_network
 from tasks.weights.card import Card
 
 
@@ -43,9 +44,7 @@ def prune_classifier(path: Path, alpha: float, command: str) -> Pruned:
         InputError: If they are no weights of a classifier on MobileNet v1, batch norm tells
             nothing of its channels, or ``alpha`` is wider.
     """
-    if is_export(path):
-        raise InputError(f"{path}: is an export; name the weights it came from")
-    wide, card = load_classifier(path)
+    wide, card = open_network(path, CLASSIFICATION)
     if not isinstance(wide.body, MobileNetV1):
         raise InputError(f"{path}: {wide.spec.backbone} has no widths; only mobilenet_v1 has")
     if card.folded:

@@ -20,9 +20,10 @@ from backbone.imagenet_classes import WORDNET_IDS
 from backbone.layers import Normalize, fold_batchnorm
 from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.classification.load import load_classifier
+from tasks.classification.application import CLASSIFICATION
 from tasks.distillation.spec import TIMM, TORCHVISION, DistillSpec
 from tasks.distillation.teacher import Teacher
+from tasks.predictor import open_network
 from tasks.weights.file import load_into
 
 _PYTHON = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -54,7 +55,7 @@ def open_teacher(spec: DistillSpec, classes: ClassMap) -> Teacher:
             f"--teacher {name}: no such run folder or weights file; else write timm:NAME, "
             "torchvision:NAME or MODULE:FUNCTION"
         )
-    model, card = load_classifier(Path(name))
+    model, card = open_network(Path(name), CLASSIFICATION)
     columns = torch.from_numpy(classes.labels_in(card.classes)[1:]) - 1
     lacking = [n for n, c in zip(classes.names, columns.tolist(), strict=True) if c < 0]
     if lacking:

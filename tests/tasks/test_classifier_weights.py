@@ -18,9 +18,10 @@ from backbone.layers import Normalize
 from backbone.spec import BackboneName, Variant
 from datasets.types import ClassMap
 from tasks.classification import load
+from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import columns_in
 from tasks.classification.import_weights import Imported, import_network
-from tasks.classification.load import class_rows, load_classifier, start_classifier
+from tasks.classification.load import class_rows, start_classifier
 from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.reference_runtimes import (
     run_keras,
@@ -31,6 +32,7 @@ from tasks.classification.reference_runtimes import (
 from tasks.classification.spec import ClassifierSpec
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
+from tasks.predictor import open_network
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tests.backbone import foreign
@@ -241,14 +243,14 @@ def rewrite(path: Path, **change: Any) -> None:
 
 
 def card_model(path: Path) -> dict[str, Any]:
-    return load_classifier(path)[1].model
+    return open_network(path, CLASSIFICATION)[1].model
 
 
 def test_a_saved_classifier_answers_the_same(
     labelled: Callable[..., Imported], saved: Path
 ) -> None:
     imported = labelled(3, "cat\ndog\nfox")
-    model, card = load_classifier(saved)
+    model, card = open_network(saved, CLASSIFICATION)
     assert card.classes.names == ("cat", "dog", "fox")
     assert card.model == ClassifierSpec(alpha=foreign.ALPHA, size=224).to_json()
     with torch.inference_mode():
@@ -259,16 +261,16 @@ def test_cards_that_do_not_fit_are_refused(saved: Path) -> None:
     model = card_model(saved)
     rewrite(saved, task="detection")
     with pytest.raises(ValueError, match="weights are for detection, not for classification"):
-        load_classifier(saved)
+        open_network(saved, CLASSIFICATION)
     rewrite(saved, task="classification", model={**model, "odd": 1})
     with pytest.raises(ValueError, match=r"card's model cannot be built: missing or unknown: odd"):
-        load_classifier(saved)
+        open_network(saved, CLASSIFICATION)
     rewrite(saved, model={**model, "size": 96})
     with pytest.raises(ValueError, match="size 96 in the model, but 224 in the flavour"):
-        load_classifier(saved)
+        open_network(saved, CLASSIFICATION)
     rewrite(saved, model=model, classes=ClassMap.from_names(["cat", "dog"]))
     with pytest.raises(ValueError, match=r"'head\.2\.weight' is \(3, 51\) in the weights"):
-        load_classifier(saved)
+        open_network(saved, CLASSIFICATION)
 
 
 def fresh(classes: int = 4, **spec: Any) -> Classifier:
@@ -278,7 +280,7 @@ def fresh(classes: int = 4, **spec: Any) -> Classifier:
 
 
 def test_known_classes_keep_their_rows(saved: Path) -> None:
-    model, (old, _) = fresh(), load_classifier(saved)
+    model, (old, _) = fresh(), open_network(saved, CLASSIFICATION)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     classes = ClassMap.from_names(["emu", "fox", "cat", "yak"])
     card, new = start_classifier(model, classes, saved)
@@ -325,13 +327,15 @@ def test_squeezenet_comes_back_whole(tmp_path: Path) -> None:
     new = build_classifier(old.spec, 3).eval()
     assert start_classifier(new, classes, file)[1] == []
     with torch.inference_mode():
-        answers = [model(pictures(64)) for model in (old, new, load_classifier(file)[0])]
+        answers = [
+            model(pictures(64)) for model in (old, new, open_network(file, CLASSIFICATION)[0])
+        ]
     assert torch.equal(answers[0], answers[1])
     assert torch.equal(answers[0], answers[2])
 
 
 def test_other_tasks_lend_their_body(saved: Path) -> None:
-    model, (old, card) = fresh(), load_classifier(saved)
+    model, (old, card) = fresh(), open_network(saved, CLASSIFICATION)
     state = {k: v for k, v in old.state_dict().items() if k.startswith("body.")}
     state["box.weight"] = torch.zeros(3)
     theirs = {"backbone": "mobilenet_v1", "alpha": foreign.ALPHA, "framework": "ssd300"}

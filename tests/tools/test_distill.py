@@ -18,15 +18,16 @@ from datasets.builtin.shapes_and_breeds import draw_shapes
 from datasets.labels.augmentation import LabelTransform
 from datasets.labels.opening import open_labelled
 from datasets.shards.tar import write_shards
-from tasks.classification.load import TASK, load_classifier
+from tasks.classification.application import CLASSIFICATION
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
+from tasks.classification.spec import TASK, ClassifierSpec
 from tasks.classification.task import ClassificationTask
 from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.targets import TargetStore
 from tasks.distillation.teacher import Teacher
 from tasks.distillation.teaching import Lesson
+from tasks.predictor import open_network
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
@@ -168,7 +169,7 @@ def test_a_second_student_needs_no_teacher(
     train: Train, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = ("--targets", tmp_path / "t")
-    live = load_classifier(teacher)[0]
+    live = open_network(teacher, CLASSIFICATION)[0]
     join, differences = Lesson.join, []
 
     def compare(self: Lesson, losses: Losses, images: Tensor, logits: Tensor) -> Losses:

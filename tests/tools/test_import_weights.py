@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from backbone.formats.partial import PartialFlavour
 from backbone.formats.recognise import read_network
+from tasks.classification.application import CLASSIFICATION
 from tasks.classification.import_weights import import_network
-from tasks.classification.load import load_classifier
 from tasks.classification.reference_runtimes import run_litert
+from tasks.predictor import open_network
 from tests.backbone import foreign
 from tests.conftest import Tool
 from tests.tools.test_bad_input import expect
@@ -100,7 +101,7 @@ def test_a_classifier_comes_in_whole(real_data: Path, tool: Tool, tmp_path: Path
     source = real_data / "weights/mobilenet_v1_0.25_128_quant.tflite"
     answer = tool("import_weights", source, "--labels", labels, "--out", out, "--json")
     assert answer[0] == 0, answer[2]
-    model, card = load_classifier(out)
+    model, card = open_network(out, CLASSIFICATION)
     assert card.task == "classification"
     assert len(card.classes) == model.num_classes == 1000
     assert card.classes.names[:2] == ("tench, Tinca tinca", "goldfish, Carassius auratus")
@@ -126,7 +127,7 @@ def test_a_float_classifier_equals_its_original(
     flags = ("--mean", 0, 0, 0, "--std", 1, 1, 1, "--crop", 1)
     status, text, err = tool("import_weights", source, *flags, "--out", out, "--json")
     assert status == 0, err
-    _, card = load_classifier(out)
+    _, card = open_network(out, CLASSIFICATION)
     assert card.flavour.input.mean == (0, 0, 0)
     compared = json.loads(text)["compared"]
     if compared is not None:
@@ -172,7 +173,7 @@ def test_a_pytorch_file_of_layers_in_order(
         "import_weights", source, *LEAKY, *IMAGENET, "--size", size, "--out", out
     )
     assert status == 0, err
-    model, card = load_classifier(out)
+    model, card = open_network(out, CLASSIFICATION)
     assert card.flavour.activation == "leaky_relu:0.1"
     images, columns = photos(size, 1)
     with torch.inference_mode():
@@ -230,7 +231,7 @@ def test_timms_names_need_no_flags(tool: Tool, tmp_path: Path) -> None:
     status, text, err = tool("import_weights", source, "--out", out)
     assert status == 0, err
     assert "164 tensors, alpha 0.05, classifier, 6 classes" in text
-    assert load_classifier(out)[1].flavour.input.interpolation == "bicubic"
+    assert open_network(out, CLASSIFICATION)[1].flavour.input.interpolation == "bicubic"
     contrary = ("--padding", "same", "--out", out)
     expect(
         tool("import_weights", source, *contrary),

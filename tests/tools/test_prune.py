@@ -18,11 +18,12 @@ from configs.prune import Prune
 from datasets.builtin.shapes_and_breeds import draw_shapes
 from datasets.images import find_images
 from datasets.labels.opening import open_labelled
-from tasks.classification.load import load_classifier
+from tasks.classification.application import CLASSIFICATION
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
 from tasks.classification.task import ClassificationTask
 from tasks.distillation.spec import DistillSpec
+from tasks.predictor import open_network
 from tasks.runtime.open import read_card
 from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
@@ -65,7 +66,7 @@ def test_the_file_is_fine_tuned_and_taught(
     status, text, err = tool("prune", wide, "--alpha", NARROW, "--out", out)
     assert status == 0, err
     assert f"tools/train_cls.py --data PATH --weights {out} --teacher {wide}" in text
-    model, card = load_classifier(out)
+    model, card = open_network(out, CLASSIFICATION)
     assert (model.spec.alpha, model.spec.variant) == (NARROW, "shallow")
     assert card.metrics == {}, "nobody has measured it"
     assert "pruned from alpha 0.25 by tools/prune.py" in card.source

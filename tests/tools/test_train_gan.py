@@ -224,7 +224,7 @@ def test_the_experiment(
     assert "gains over 'real'" in text
     assert (folder / "experiment.html").exists()
     assert (folder / "experiment.png").exists()
-    monkeypatch.setattr("tools.dcgan.judge.make_model", partial(pytest.fail, "trained again"))
+    monkeypatch.setattr("tools.dcgan.judge.fit_run", partial(pytest.fail, "trained again"))
     status, again, err = tool("train_gan", "--resume", folder)
     assert status == 0, err
     assert again == text

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from configs.gan import TrainGan
-from datasets.builtin.shapes_and_breeds import draw_breeds
 from datasets.errors import InputError
 from datasets.images import Image
 from datasets.labels.opening import is_sharded
@@ -23,10 +22,8 @@ from datasets.loader import Draw, EpochSampler, ResumableLoader, make_loader
 from datasets.squares import centre_square
 from datasets.types import LabelBatch
 from tasks.dcgan.sampling import numbers_of
-from tools import cli
 from tools.classification.data import open_photos
 
-_DRAWN = Path("data")
 _BATCH = 128
 
 
@@ -35,15 +32,6 @@ class Wanted(TypedDict):
 
     labels: NDArray[np.int64]
     numbers: NDArray[np.int64]
-
-
-def data_or_breeds(config: TrainGan) -> Path:
-    """The user's data, or the built-in breeds, drawn where they are not there yet."""
-    if config.data is not None:
-        return config.data
-    path = _DRAWN / f"breeds-{config.common.seed}"
-    cli.say(f"no --data given: using built-in breeds ({path})")
-    return draw_breeds(path, seed=config.common.seed)
 
 
 def open_parts(config: TrainGan, path: Path) -> tuple[LabelledData, LabelledData]:

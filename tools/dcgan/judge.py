@@ -10,21 +10,22 @@ from typing import Any
 from configs.classification import TrainCls
 from configs.gan import TrainGan
 from datasets.labels.structure import LabelledData
-from tasks.classification.load import load_classifier
+from tasks.classification.application import CLASSIFICATION
 from tasks.dcgan.features import FeatureNet, Judge
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch
+from tasks.predictor import open_network
 from tools import cli
-from tools.classification.recipe import fit_classifier, make_model, report_run
+from tools.classification.recipe import CLASSIFICATION_RECIPE, ClassRun
 from tools.dcgan.data import Pictures
 from tools.flows.run_folder import save_config
-from tools.flows.teacher_targets import open_teaching
+from tools.flows.training import fit_run, report_run
 
 FEATURES_FOLDER = "features"
 
 
 def train_once(
-    run: TrainCls,
+    config: TrainCls,
     train: LabelledData,
     val: LabelledData,
     path: Path,
@@ -36,7 +37,7 @@ def train_once(
     """Train a classifier in its folder, unless that was done; go on where it was interrupted.
 
     Args:
-        run: What to train.
+        config: What to train.
         train: On what.
         val: To evaluate on.
         path: Of the data, for its card.
@@ -55,17 +56,17 @@ def train_once(
         return report
     watch = Stopwatch()
     begun = (folder / LAST_NAME).exists()
-    run = replace(run, resume=folder if begun else None)
-    teaching = open_teaching(run, train, device)
-    model, card = make_model(run, train, path, teaching)
-    save_config(run, folder)
+    config = replace(config, resume=folder if begun else None)
+    run = ClassRun(config, path, train, val)
+    teaching = run.teaching(device)
+    network, card = run.build(teaching)
+    save_config(config, folder)
     try:
-        fit_classifier(
+        fit_run(
+            CLASSIFICATION_RECIPE,
             run,
-            model,
+            network,
             card,
-            train,
-            val,
             folder=folder,
             device=device,
             watch=watch,
@@ -75,7 +76,7 @@ def train_once(
         raise InterruptedRun(
             f"stopped and saved to {folder / LAST_NAME}; go on with --resume {outer}"
         ) from None
-    return report_run(run, val, path, folder=folder, device=device, watch=watch)[0]
+    return report_run(run, folder=folder, device=device, watch=watch, notes=[])[0]
 
 
 def make_judge(
@@ -110,7 +111,7 @@ def make_judge(
         run = config.train_cls(augment, epochs=epochs, seed=config.common.seed)
         cli.say(f"the classifier to score pictures by: {source}")
         train_once(run, train, val, path, folder=source, outer=folder, device=device)
-    classifier, card = load_classifier(source)
+    classifier, card = open_network(source, CLASSIFICATION)
     top1 = card.metrics.get("top1")
     known = "" if top1 is None else f", top-1 {top1:.3f} where it was evaluated"
     trained = "as --features names it" if config.features else "trained on the real photos"

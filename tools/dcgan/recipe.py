@@ -35,10 +35,11 @@ from tasks.weights.file import find_weights, save_weights
 from tasks.weights.head_files import load_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.classification.recipe import data_text
-from tools.dcgan.data import Pictures, data_or_breeds, open_parts, picture_loader, wanted_loader
+from tools.classification.data import data_text
+from tools.dcgan.data import Pictures, open_parts, picture_loader, wanted_loader
 from tools.dcgan.experiment import run_experiment
 from tools.dcgan.judge import make_judge
+from tools.fine_grained.data import BREEDS
 from tools.flows.fitting import fit_and_keep
 from tools.flows.report_facts import model_text
 from tools.flows.run_folder import new_run_folder, save_config
@@ -63,7 +64,7 @@ def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
     device = cli.prepare(config.common)
     folder = config.resume or new_run_folder(config.common, config.preset)
     refuse_stopped(folder)
-    path = data_or_breeds(config)
+    path = BREEDS.or_given(config.data, config.common.seed)
     config, card = _with_generator(config)
     train, val = open_parts(config, path)
     if card is not None and card.classes.names != train.classes.names:

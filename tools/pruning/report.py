@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from configs.prune import Prune
+from tasks.classification.network import classifier_cost
 from tasks.classification.spec import ClassifierSpec
 from tasks.dcgan.comparison import Span, over_photos
 from tasks.fitting.stopwatch import REPORT_NAME
@@ -20,7 +21,6 @@ from tasks.reporting.html_page import Page
 from tasks.weights.atomic_write import replacing
 from tasks.weights.card import Card
 from tools import cli
-from tools.classification.recipe import classifier_cost
 
 # The network by which the others are measured.
 BASE = "scratch"
