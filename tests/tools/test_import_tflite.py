@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from backbone.formats.recognise import read_network
+from tasks.classification.application import CLASSIFICATION
 from tasks.classification.import_weights import import_network
-from tasks.classification.load import load_classifier
 from tasks.detection.from_tflite import import_ssd
 from tasks.detection.reference_runtime import LiteRtDetector
+from tasks.predictor import open_network
 from tests.backbone.tflite_files import (
     ALPHA,
     SIZE,
@@ -38,7 +39,7 @@ def test_a_classifier_comes_in_whole(tool: Tool, tmp_path: Path, headless: bool)
     args = (*head, "--labels", labels, "--out", out, "--json")
     status, text, err = tool("import_weights", source, *args)
     assert status == 0, err
-    model, card = load_classifier(out)
+    model, card = open_network(out, CLASSIFICATION)
     assert card.classes.names == ("heron", "crane (class 2)", "kite", "crane (class 4)", "wren")
     assert (card.model["alpha"], card.model["size"], card.folded) == (ALPHA, SIZE, True)
     ours = model.state_dict()

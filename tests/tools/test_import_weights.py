@@ -196,7 +196,7 @@ def test_a_drawn_pytorch_file_of_layers_in_order(tool: Tool, tmp_path: Path) -> 
     flags = (*LEAKY, *IMAGENET, "--size", 64, "--out", out)
     status, _, err = tool("import_weights", source, *flags)
     assert status == 0, err
-    model, card = load_classifier(out)
+    model, card = open_network(out, CLASSIFICATION)
     assert card.flavour.activation == "leaky_relu:0.1"
     original = Reference().eval()
     original.load_state_dict(dict(zip(original.state_dict(), theirs.values(), strict=True)))
