@@ -1,0 +1,1 @@
+"""An application that the product does not have: how old is the person in a photo?"""

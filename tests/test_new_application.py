@@ -1,0 +1,170 @@
+"""An application that the product does not have goes through every door, by its records alone.
+
+``tests/age`` is its folder; this test adds its three records to the three tuples, and edits
+nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from configs.demo import Demo
+from datasets import kinds
+from datasets.images import read_image
+from tasks import applications
+from tasks.predictor import open_model
+from tasks.runtime.open import open_export, read_card
+from tests.age.application import AGE
+from tests.age.config import AGE_PRESETS
+from tests.age.data import AGES, draw_ages
+from tests.age.recipe import AGE_RECIPE
+from tests.conftest import Tool
+from tools import cli, recipes
+from tools.flows.flags import read_flags
+from tools.flows.grid import train_or_grid
+from tools.page.shelf import Shelf
+from tools.page.showing import answer_photos
+
+Train = Callable[..., tuple[int, str, str]]
+QUICK = ("--threads", "1", "--workers", "0")
+
+
+@pytest.fixture
+def age(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The three tuples with one more record each; and a folder of drawn faces."""
+    monkeypatch.setattr(applications, "APPLICATIONS", (*applications.APPLICATIONS, AGE))
+    monkeypatch.setattr(recipes, "RECIPES", (*recipes.RECIPES, AGE_RECIPE))
+    monkeypatch.setattr(kinds, "KINDS", (AGES, *kinds.KINDS))
+    monkeypatch.chdir(tmp_path)
+    return draw_ages(tmp_path / "faces", count=60)
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Train:
+    """What tools/train_age.py would be: the two lines of every training tool."""
+
+    def main() -> None:
+        config = read_flags(AGE_PRESETS)
+        cli.result(config.common, *train_or_grid(AGE_RECIPE, config))
+
+    def run(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tools/train_age.py", *map(str, args), *QUICK])
+        status = 0
+        try:
+            cli.run(main)
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def done(result: tuple[int, str, str]) -> str:
+    status, out, err = result
+    assert status == 0, err
+    return out
+
+
+def test_it_goes_through_every_door(age: Path, train: Train, tool: Tool, tmp_path: Path) -> None:
+    checked = json.loads(done(tool("check_data", age, "--json")))
+    assert (checked["task"], checked["images"]) == ("age", 60)
+
+    run = tmp_path / "run"
+    report = json.loads(done(train("--data", age, "--epochs", 6, "--out", run, "--json")))
+    assert report["metrics"].keys() == {"within10", "mae"}
+    assert "birthday" in (run / "report.html").read_text(encoding="utf-8")
+    assert read_card(run).task == "age"
+
+    evaluated = json.loads(
+        done(tool("evaluate", run, "--data", age, "--out", tmp_path / "ev", "--json", *QUICK[:2]))
+    )
+    assert evaluated["metrics"] == report["metrics"]
+
+    photos = sorted(age.glob("*.png"))[:5]
+    args = ("--out", tmp_path / "predicted", "--json", *QUICK[:2])
+    told = json.loads(done(tool("predict", run, *photos, *args)))
+    years = [row["years"] for row in told["photos"]]
+    assert len(set(years)) == 5
+    assert (tmp_path / "predicted" / photos[0].name).exists()
+
+    exported = json.loads(done(tool("export", run, "--samples", age, "--json")))
+    assert exported["checked"]["differences"].keys() == {"years"}
+    session = open_export(run / "model.onnx", 1)
+    found = session([read_image(file, upright=True) for file in photos])
+    assert [float(one["years"][0]) for one in found] == pytest.approx(years, abs=0.1)
+    again = json.loads(
+        done(
+            tool("evaluate", run / "model.onnx", "--data", age, "--out", tmp_path / "e2", "--json")
+        )
+    )
+    assert again["metrics"]["mae"] == pytest.approx(report["metrics"]["mae"], abs=0.1)
+
+    int8 = ("--int8", "--calibrate", age, "--labelled", age, "--max-drop", 100)
+    small = json.loads(done(tool("export", run, "--samples", age, *int8, "--json")))
+    assert small["scores"]["metric"] == "within ten years"
+    assert open_model(run / "model.int8.onnx").application is AGE
+
+    card = done(tool("upload", run, "me/ages", "--dry-run", "--out", tmp_path / "hub"))
+    assert "nothing was sent" in card
+    text = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    assert "birthday" in text
+    assert "tools/train_age.py" in text
+
+
+def test_a_run_that_is_resumed_is_the_same(age: Path, train: Train, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    done(train("--data", age, "--epochs", 2, "--out", whole))
+    done(train("--data", age, "--epochs", 2, "--out", parts))
+    (parts / "report.json").unlink()
+    done(train("--resume", parts))
+    assert (whole / "metrics.csv").read_text() == (parts / "metrics.csv").read_text()
+    one, other = open_model(whole), open_model(parts)
+    for name, tensor in one.network.state_dict().items():
+        assert tensor.equal(other.network.state_dict()[name]), name
+
+
+def test_the_page_answers(age: Path, train: Train, tmp_path: Path) -> None:
+    done(train("--data", age, "--epochs", 1, "--out", tmp_path / "run"))
+    shelf = Shelf(Demo((tmp_path / "run",)), "cpu", recipes.RECIPES)
+    (row,) = shelf.describe()
+    assert (row["task"], row["note"], row["photos"]) == ("Ages", AGE.use_note, 1)
+    photo = sorted(age.glob("*.png"))[0].read_bytes()
+    reply: dict[str, Any] = answer_photos(shelf, 0, [photo], 10**7)
+    assert re.fullmatch(r"-?[\d.]+ years", reply["summary"])
+    picture = base64.b64decode(reply["picture"].partition(",")[2])
+    assert picture[:2] == b"\xff\xd8"
+
+
+def test_a_grid_of_it(age: Path, train: Train, tmp_path: Path) -> None:
+    grid = ("--grid", "alpha=.25,.5", "--epochs", 1, "--json")
+    found = json.loads(done(train("--data", age, "--out", tmp_path / "grid", *grid)))
+    assert [row["model"]["alpha"] for row in found["rows"]] == [0.25, 0.5]
+    assert np.isfinite([row["within10"] for row in found["rows"]]).all()
+
+
+def test_unknown_names_raise(train: Train, age: Path, tmp_path: Path) -> None:
+    """Without its record nothing falls through to another application."""
+    done(train("--data", age, "--epochs", 1, "--out", tmp_path / "run"))
+    root = Path(__file__).resolve().parent.parent
+    for name, args in (
+        ("evaluate", ()),
+        ("predict", (str(next(age.glob("*.png"))),)),
+        ("export", ()),
+        ("upload", ("me/ages", "--dry-run")),
+    ):
+        command = [sys.executable, str(root / f"tools/{name}.py"), str(tmp_path / "run"), *args]
+        found = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300
+        )
+        assert found.returncode == 2, found.stderr
+        assert "'age'" in found.stderr
