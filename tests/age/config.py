@@ -13,7 +13,7 @@ class TrainAge(PhotoTraining):
     """Train and evaluate a network that guesses ages."""
 
     model: ClassifierSpec = field(
-        default_factory=lambda: ClassifierSpec(alpha=0.25, size=48, variant="shallow")
+        default_factory=lambda: ClassifierSpec(alpha=0.25, size=64, variant="shallow")
     )
     fit: FitSpec = field(default_factory=lambda: FitSpec(epochs=2, batch_size=8, ema_decay=0.5))
 

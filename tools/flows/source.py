@@ -20,8 +20,8 @@ from tasks.multitask.spec import TASK as MULTITASK
 from tasks.photo_graph import PhotoGraph
 from tasks.predictor import network_outputs, open_model
 from tasks.runtime.open import is_export, read_card
-from tasks.runtime.session import Answer
-from tasks.weights.card import FORMAT, Card
+from tasks.runtime.session import FORMAT, Answer
+from tasks.weights.card import Card
 from tasks.weights.names import HEADS_FOLDER
 from tools import cli
 
