@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +18,6 @@ from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import TASK, build_geolocator
 from tasks.geolocation.partition import split_adaptively
 from tasks.geolocation.spec import PartitionSpec
-from tasks.geolocation.task import GeolocationTask
 from tasks.geolocation.teachers import open_geo_teacher
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
@@ -27,6 +25,7 @@ from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
+from tests.tools.stopping import stop_at
 from tools.flows.teacher_targets import open_teaching
 from tools.geolocation.cell_lists import write_all_cells
 from tools.geolocation.data import as_labelled, in_cells, make_atlas, open_parts, training_loader
@@ -64,18 +63,6 @@ def config(request: pytest.FixtureRequest, places: Path, tmp_path: Path) -> Trai
     save_weights(tmp_path / "teacher" / "model.safetensors", model.state_dict(), card)
     write_all_cells(tmp_path / "teacher", atlas.partitions)
     return config
-
-
-def stop_at(step: int, patch: pytest.MonkeyPatch) -> None:
-    """Have trainings stop before a step."""
-    inner = GeolocationTask.on_train_batch_start
-
-    def fail(self: GeolocationTask, batch: Any, batch_idx: int) -> None:
-        if self.global_step == step:
-            raise KeyboardInterrupt
-        inner(self, batch, batch_idx)
-
-    patch.setattr(GeolocationTask, "on_train_batch_start", fail)
 
 
 def test_stored_answers_are_the_living_teachers(config: TrainGeo, places: Path) -> None:

@@ -19,7 +19,7 @@ from tasks.classification.load import load_classifier
 from tasks.classification.reference_runtimes import run_litert
 from tests.backbone import foreign
 from tests.conftest import Tool
-from tests.tools.test_bad_input import expect
+from tests.tools.mistakes import expect
 
 LEAKY = ("--activation", "leaky_relu:0.1", "--padding", "symmetric", "--bn-eps", "1e-5")
 IMAGENET = ("--mean", 0.485, 0.456, 0.406, "--std", 0.229, 0.224, 0.225)

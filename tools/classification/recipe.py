@@ -34,18 +34,11 @@ from tasks.runtime.open import is_export
 from tasks.weights.card import Card
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.classification.data import (
-    Data,
-    Photos,
-    data_or_shapes,
-    make_photos,
-    open_both,
-    open_data,
-    training_loader,
-)
+from tools.classification.data import data_or_shapes, open_both, open_data
 from tools.flows.exported import loader_for, open_export
 from tools.flows.fitting import fit_and_keep
 from tools.flows.initial_weights import measure_norms, starting_flavour
+from tools.flows.photo_loaders import Data, Photos, make_photos, training_loader
 from tools.flows.report_facts import centre_of, run_facts, time_text
 from tools.flows.run_folder import evaluation_folder, is_first, new_run_folder, save_config
 from tools.flows.teacher_targets import open_teaching

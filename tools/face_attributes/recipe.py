@@ -39,12 +39,12 @@ from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.classification.data import Photos, make_photos, training_loader
 from tools.classification.recipe import classifier_cost
 from tools.face_attributes.data import Faces, data_or_faces, examine, open_faces
 from tools.flows.exported import loader_for, open_export
 from tools.flows.fitting import fit_and_keep
 from tools.flows.initial_weights import measure_norms, starting_flavour
+from tools.flows.photo_loaders import Photos, make_photos, training_loader
 from tools.flows.report_facts import centre_of, run_facts, time_text
 from tools.flows.run_folder import evaluation_folder, is_first, new_run_folder, save_config
 from tools.flows.teacher_targets import open_teaching

@@ -20,8 +20,9 @@ from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.runtime.open import read_card
 from tools import cli
-from tools.classification.data import Data, make_photos, open_both
+from tools.classification.data import open_both
 from tools.classification.recipe import fit_classifier, make_model, report_run
+from tools.flows.photo_loaders import Data, make_photos
 from tools.flows.run_folder import is_first, new_run_folder, save_config
 from tools.flows.teacher_targets import open_teaching
 
@@ -167,7 +168,7 @@ def train_on_web(
     inside = folder / WEB_FOLDER
     record = inside / RECORD_NAME
     if record.exists():
-        told = json.loads(record.read_text())
+        told = json.loads(record.read_text(encoding="utf-8"))
         watch.go_on_from(told.get("seconds", 0.0))  # Older records tell none.
         return [(name, text) for name, text in told["notes"]]
     found = clean_web(web, train.classes, val, config.copy_bits)

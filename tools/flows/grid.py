@@ -21,8 +21,8 @@ from tasks.fitting.stopwatch import REPORT_NAME
 from tasks.reporting.html_page import Page
 from tasks.weights.atomic_write import write_text
 from tools import cli
+from tools.flows.cost_plots import Point, draw_figures
 from tools.flows.run_folder import is_first, new_run_folder, save_config
-from tools.paper_tables.plots import Point, draw_figures
 
 Config = TypeVar("Config", bound=TaughtTraining)
 
@@ -191,7 +191,7 @@ def train_grid(
         inside = folder / name
         report = inside / REPORT_NAME
         if report.exists():
-            done = json.loads(report.read_text())
+            done = json.loads(report.read_text(encoding="utf-8"))
         else:
             cli.say(f"run {number} of {len(runs)}: {name}")
             begun = (inside / LAST_NAME).exists()

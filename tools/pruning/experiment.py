@@ -26,10 +26,11 @@ from tasks.runtime.open import open_export, read_card
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.classification.data import data_or_shapes, make_photos, open_both
+from tools.classification.data import data_or_shapes, open_both
 from tools.dcgan.judge import train_once
 from tools.flows.exported import loader_for
 from tools.flows.exporting import write_export
+from tools.flows.photo_loaders import make_photos
 from tools.flows.quantising import write_int8
 from tools.flows.run_folder import CONFIG_NAME, new_run_folder, save_config
 from tools.flows.source import open_source
@@ -103,7 +104,9 @@ class _Bench:
             write_int8(args, source, inside / FLOAT_FILE)
             both = [self._answers(inside / name) for name in (FLOAT_FILE, INT8_FILE)]
             cli.write_json(done, {"files": [asdict(one) for one in both]})
-        plain, int8 = (Answers(**one) for one in json.loads(done.read_text())["files"])
+        plain, int8 = (
+            Answers(**one) for one in json.loads(done.read_text(encoding="utf-8"))["files"]
+        )
         return plain, int8
 
     def _answers(self, file: Path) -> Answers:
@@ -179,7 +182,7 @@ def read_recipe(config: Prune) -> TrainCls:
             f"network; name a run folder of tools/train_cls.py (there is no {CONFIG_NAME})"
         )
     try:
-        recipe = from_json(TrainCls, json.loads(file.read_text()))
+        recipe = from_json(TrainCls, json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise InputError(f"{file}: not of tools/train_cls.py ({error})") from error
     return replace(

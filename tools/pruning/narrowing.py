@@ -14,8 +14,9 @@ from tasks.fitting.batchnorm import CALIBRATION_BATCHES, measure_batchnorm
 from tasks.runtime.open import read_card
 from tasks.weights.file import save_weights
 from tools import cli
-from tools.classification.data import Data, open_data, training_loader
+from tools.classification.data import open_data
 from tools.classification.recipe import classifier_cost
+from tools.flows.photo_loaders import Data, training_loader
 
 # Of the batches that batch norm is measured on.
 _BATCH = 64
