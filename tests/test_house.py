@@ -1,4 +1,4 @@
-"""The rules of the house: which way imports run, and how long files may be."""
+"""The rules of the house: which way imports run, how long files may be, how texts are opened."""
 
 import ast
 import subprocess
@@ -7,91 +7,149 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("backbone", "configs", "datasets", "tasks", "tools")
-# Who may import whom: tools -> configs -> tasks -> backbone, datasets.
-ALLOWED = {
-    "backbone": {"backbone"},
-    "datasets": {"datasets"},
-    "tasks": {"tasks", "backbone", "datasets.types"},
-    "configs": {"configs", "tasks", "backbone", "datasets.spec"},
-    "tools": set(PACKAGES),
-}
+from tests.exports import Exports
+from tests.house import (
+    FLOORS,
+    FOR_LIBRARIES,
+    PACKAGES,
+    ROOT,
+    floor_of,
+    graph,
+    imported_names,
+    reach,
+    sources,
+    tree_of,
+)
+
+PRODUCT = [path for package in PACKAGES for path in sources(package)]
+TOOLS = [
+    path
+    for path in sources("tools")
+    if len(path.parts) == 2 and path.stem not in ("__init__", "cli", "recipes")
+]
+# Functions of this name that open something else than a text.
+_NO_TEXTS = {"tarfile.open", "os.open", "Image.open"}
+NETWORKS = [
+    path.as_posix()
+    for path in PRODUCT
+    if path.parts[0] == "backbone" or path.name in ("model.py", "losses.py", "networks.py")
+]
 
 
-def sources(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
+def test_every_file_has_a_floor_and_every_floor_has_files() -> None:
+    places = [place for _, listed in FLOORS for place in listed]
+    assert len(set(places)) == len(places)
+    for place in places:
+        assert (ROOT / place).exists(), f"{place} is listed, but is no more"
+    numbers = {floor_of(path.as_posix()) for path in PRODUCT}
+    assert numbers == set(range(len(FLOORS)))
 
 
-def imports(file: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.split(".")[0] in PACKAGES}
+def test_imports_run_downwards() -> None:
+    upwards = [
+        f"{path} ({FLOORS[floor_of(path)][0]}) -> {other} ({FLOORS[floor_of(other)][0]})"
+        for path, others in graph().items()
+        for other in others
+        if floor_of(other) > floor_of(path)
+    ]
+    assert not upwards, "\n".join(upwards)
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_imports_run_one_way(package: str) -> None:
-    for file in sources(package):
-        for name in imports(file):
-            parts = name.split(".")
-            prefixes = {".".join(parts[:n]) for n in range(1, len(parts) + 1)}
-            if prefixes & ALLOWED[package]:
-                continue
-            # "from datasets.types import X" is seen as datasets.types and datasets.types.X.
-            assert any(a.startswith(f"{name}.") for a in ALLOWED[package]), f"{file}: {name}"
+def test_imports_never_run_in_a_circle() -> None:
+    edges = graph()
+    assert [path for path in edges if path in reach(path, edges)] == []
+
+
+@pytest.mark.parametrize("package", FOR_LIBRARIES)
+def test_libraries_know_no_kind_of_data(package: str) -> None:
+    for path, others in graph().items():
+        if path.startswith(f"{package}/"):
+            data = {other for other in others if other.startswith("datasets/")}
+            assert data <= FOR_LIBRARIES[package], path
 
 
 def test_networks_never_import_lightning() -> None:
-    for file in (*sources("backbone"), ROOT / "tasks/detection/ssd.py"):
-        assert "lightning" not in file.read_text()
+    """Neither by themselves nor through anything that they import."""
+    edges = graph(at_import=True)
+    assert len(NETWORKS) > len(sources("backbone"))
+    trainers = {
+        path
+        for path in edges
+        if any(name.split(".")[0] == "lightning" for name in imported_names(tree_of(Path(path))))
+    }
+    assert trainers
+    for path in NETWORKS:
+        assert not trainers & {path, *reach(path, edges)}, path
 
 
-def test_only_transforms_imports_albumentations() -> None:
-    users = [f for p in PACKAGES for f in sources(p) if "import albumentations" in f.read_text()]
-    assert users == [ROOT / "datasets/boxes/augmentation.py"]
+def test_one_file_imports_albumentations() -> None:
+    users = {
+        path.as_posix()
+        for path in PRODUCT
+        for name in imported_names(tree_of(path))
+        if name.split(".")[0] == "albumentations"
+    }
+    assert users == {"datasets/boxes/augmentation.py"}
+
+
+def test_runtime_takes_an_export_without_torch(exports: Exports) -> None:
+    """Nothing that it imports imports torch, and neither does opening an export."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "import tasks.weights.card\n"
+        "from tasks.runtime.open import open_export, read_card\n"
+        "path = Path(sys.argv[1])\n"
+        "assert open_export(path, 1).card == read_card(path)\n"
+        "assert 'torch' not in sys.modules"
+    )
+    file = exports.file("classifier")
+    done = subprocess.run(
+        [sys.executable, "-c", code, file], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_files_are_short() -> None:
-    for package in (*PACKAGES, "tests"):
-        for file in sources(package):
-            lines = len(file.read_text().splitlines())
-            assert lines <= 400, f"{file} has {lines} lines"
-    for file in (ROOT / "tools").glob("*.py"):
-        if "#!/usr/bin/env python" in file.read_text():
-            assert len(file.read_text().splitlines()) <= 80, file
+    for path in (*PRODUCT, *sources("tests")):
+        lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
+        assert lines <= (80 if path in TOOLS else 400), f"{path} has {lines} lines"
 
 
-@pytest.mark.parametrize(
-    "tool",
-    [
-        "train_det",
-        "train_cls",
-        "train_dogs",
-        "train_geo",
-        "make_cells",
-        "train_attr",
-        "train_embed",
-        "train_gan",
-        "train_multi",
-        "prune",
-        "evaluate",
-        "predict",
-        "export",
-        "demo",
-        "check_data",
-        "import_weights",
-        "paper",
-        "benchmark",
-        "choose",
-        "upload",
-        "download",
-    ],
-)
+def test_tests_import_no_tests() -> None:
+    """What several tests need stands in modules without tests."""
+    for path in sources("tests"):
+        for name in imported_names(tree_of(path)):
+            assert not (name.startswith("tests.") and ".test_" in name), f"{path}: {name}"
+
+
+def test_texts_name_their_encoding() -> None:
+    """Else the system's is taken, which is another one elsewhere."""
+    found = [
+        f"{path}:{node.lineno}: {ast.unparse(node.func)}"
+        for path in PRODUCT
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and _opens_text(node) and not _names_encoding(node)
+    ]
+    assert not found, "\n".join(found)
+
+
+def _opens_text(call: ast.Call) -> bool:
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    if name in ("read_text", "write_text"):
+        return isinstance(call.func, ast.Attribute)  # Our own write_text(path, text) writes UTF-8.
+    if name != "open" or ast.unparse(call.func) in _NO_TEXTS:
+        return False
+    given = [*call.args, *(word.value for word in call.keywords if word.arg == "mode")]
+    texts = [str(one.value) for one in given if isinstance(one, ast.Constant)]
+    modes = [text for text in texts if set(text) <= set("rwaxbt+")]
+    return not given or any("b" not in mode for mode in modes)
+
+
+def _names_encoding(call: ast.Call) -> bool:
+    return any(word.arg == "encoding" for word in call.keywords)
+
+
+@pytest.mark.parametrize("tool", [path.stem for path in TOOLS])
 def test_help_comes_without_torch(tool: str) -> None:
     code = (
         "import sys, runpy; sys.argv = ['tool', '--help']\n"

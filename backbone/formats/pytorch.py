@@ -140,7 +140,7 @@ def _with_config(network: Network, file: Path) -> Network:
     if not file.is_file():
         return network
     try:
-        config = json.loads(file.read_text())["pretrained_cfg"]
+        config = json.loads(file.read_text(encoding="utf-8"))["pretrained_cfg"]
         told = replace(
             network.stated,
             size=int(config["input_size"][1]),
@@ -186,7 +186,7 @@ def read_key_map(file: Path) -> dict[str, str]:
         InputError: If it is no JSON object of names, or lacks or adds one of ours, naming it.
     """
     try:
-        names = json.loads(file.read_text())
+        names = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"--key-map {file}: cannot be read as JSON ({error})") from error
     if not isinstance(names, dict) or not all(isinstance(v, str) for v in names.values()):

@@ -121,7 +121,7 @@ def _check_references(
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not valid JSON ({error})") from error
     if not isinstance(content, dict):

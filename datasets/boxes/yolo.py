@@ -51,14 +51,16 @@ def find_splits(path: Path) -> dict[str, Part]:
 def _data_file(folder: Path) -> Path | None:
     """``data.yaml``, or the first YAML file that names classes: folders hold others too."""
     for file in (folder / "data.yaml", folder / "data.yml", *sorted(folder.glob("*.y*ml"))):
-        if file.is_file() and (file.stem == "data" or "names" in file.read_text(errors="ignore")):
+        if file.is_file() and (
+            file.stem == "data" or "names" in file.read_text(errors="ignore", encoding="utf-8")
+        ):
             return file
     return None
 
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text())
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: not valid YAML ({error})") from error
     if not isinstance(content, dict):

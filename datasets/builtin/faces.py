@@ -127,4 +127,4 @@ def _write_lists(
     }
     for file, (head, values) in lists.items():
         rows = [f"{name} {value}" for name, value in zip(names, values, strict=True)]
-        (root / file).write_text("\n".join([*head, *rows, ""]))
+        (root / file).write_text("\n".join([*head, *rows, ""]), encoding="utf-8")

@@ -59,7 +59,7 @@ def draw_identities(
             draw_faces(celeba, **counts, size=size, seed=seed)
             owners = _move(celeba, folder)
         lines = _pairs(owners, per_identity, num_pairs, np.random.default_rng(seed))
-        (folder / "val" / PAIRS_NAME).write_text("\n".join(lines) + "\n")
+        (folder / "val" / PAIRS_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     return make_once(root, STAMP, wanted, fill)
 
@@ -80,13 +80,13 @@ def _move(celeba: Path, folder: Path) -> list[str]:
         lines.append(",".join((place.as_posix(), *points[photo].split())))
         if part == "val":
             unseen.add(name)
-    (folder / POINTS_NAME).write_text("\n".join(lines) + "\n")
+    (folder / POINTS_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return sorted(unseen)
 
 
 def _rows(file: Path, skip: int) -> list[tuple[str, str]]:
     """Photo and what stands behind it in a line."""
-    lines = file.read_text().splitlines()[skip:]
+    lines = file.read_text(encoding="utf-8").splitlines()[skip:]
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in lines]
 
 

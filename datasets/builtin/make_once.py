@@ -40,7 +40,7 @@ def make_once(
     beside = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
     try:
         fill(beside)
-        (beside / stamp_name).write_text(json.dumps(wanted))
+        (beside / stamp_name).write_text(json.dumps(wanted), encoding="utf-8")
         if _says(stamp, wanted):
             return root  # Another process was faster.
         shutil.rmtree(root, ignore_errors=True)
@@ -52,4 +52,4 @@ def make_once(
 
 
 def _says(stamp: Path, wanted: dict[str, Any]) -> bool:
-    return stamp.exists() and json.loads(stamp.read_text()) == wanted
+    return stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == wanted

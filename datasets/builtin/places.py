@@ -93,7 +93,7 @@ def draw_places(
             save_image(file, picture, quality=int(rng.integers(80, 96)))
 
         in_threads(draw, range(num_photos), "drawing places", unit="image", delay=0)
-        with (folder / LIST).open("w", newline="") as file:
+        with (folder / LIST).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("IMG_ID", "AUTHOR", "LAT", "LON"))
             for index, (author, lat, lng) in enumerate(photos):

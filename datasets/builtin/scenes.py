@@ -88,7 +88,8 @@ def _draw_split(root: Path, split: str, count: int, key: tuple[int, int]) -> Non
     categories = [{"id": i, "name": name} for i, name in enumerate(SHAPES, start=1)]
     path = root / "annotations" / f"instances_{split}.json"
     path.write_text(
-        json.dumps({"images": images, "annotations": annotations, "categories": categories})
+        json.dumps({"images": images, "annotations": annotations, "categories": categories}),
+        encoding="utf-8",
     )
 
 

@@ -98,7 +98,7 @@ def draw_breeds(
             for below in ("Images", "Annotation"):
                 (folder / below / name).parent.mkdir(parents=True, exist_ok=True)
             save_image(folder / "Images" / f"{name}.jpg", picture)
-            (folder / "Annotation" / name).write_text(_xml(name, box, size))
+            (folder / "Annotation" / name).write_text(_xml(name, box, size), encoding="utf-8")
 
         keys = _keys(seed, {_TRAIN: num_train, _TEST: num_val}, len(BREEDS))
         in_threads(draw, keys, "drawing breeds", unit="image", delay=0)

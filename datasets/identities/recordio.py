@@ -184,7 +184,7 @@ def write_records(path: Path, faces: Sequence[Sequence[bytes]]) -> None:
             lines.append(f"{key}\t{file.tell()}\n")
             for head, part in _parts(record):
                 file.write(head + part + b"\0" * (-len(part) % 4))
-    path.with_suffix(".idx").write_text("".join(lines))
+    path.with_suffix(".idx").write_text("".join(lines), encoding="utf-8")
 
 
 def _labelled(*labels: float) -> bytes:

@@ -107,7 +107,7 @@ def open_shards(pattern: str | Path, classes: ClassMap | None = None) -> Sharded
 
 def _read_classes(file: Path) -> ClassMap:
     try:
-        return ClassMap.from_json(json.loads(file.read_text()))
+        return ClassMap.from_json(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: not a list of classes with id and name ({error})") from error
 
@@ -171,7 +171,7 @@ def _counts(root: Path, shards: tuple[Path, ...]) -> tuple[NDArray[np.int64], in
     """Records of each shard, and the largest label + 1; remembered by name, length and time."""
     memory = root / COUNT_FILE
     try:
-        known: dict[str, Any] = dict(json.loads(memory.read_text()))
+        known: dict[str, Any] = dict(json.loads(memory.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         known = {}
     fresh = {}
@@ -188,7 +188,7 @@ def _counts(root: Path, shards: tuple[Path, ...]) -> tuple[NDArray[np.int64], in
     if fresh:
         with suppress(OSError):  # Read-only, as shared data should be.
             partial = memory.with_name(f".{memory.name}.{os.getpid()}")
-            partial.write_text(json.dumps(known, indent=1, sort_keys=True))
+            partial.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
             partial.rename(memory)
     rows = [known[shard.name] for shard in shards]
     counts = np.array([row["records"] for row in rows], dtype=np.int64)
@@ -302,7 +302,7 @@ def write_shards(data: LabelledData, folder: Path, per_shard: int = 1000) -> Pat
             for position, index in enumerate(order[start : start + per_shard], start=start):
                 _add(tar, f"{position:08d}", Path(data.files[index]), int(data.labels[index]))
         partial.rename(folder / f"{number:06d}.tar")
-    (folder / CLASS_FILE).write_text(json.dumps(data.classes.to_json()))
+    (folder / CLASS_FILE).write_text(json.dumps(data.classes.to_json()), encoding="utf-8")
     return folder
 
 

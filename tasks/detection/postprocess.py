@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.ops import nms
 
 from tasks.detection.boxes import decode
 from tasks.detection.spec import PostSpec
+from tasks.operators import suppress
 
 
 class Detections(NamedTuple):
@@ -81,29 +81,3 @@ def _select(
         scores=final,
         labels=(labels.gather(1, order) + 1) * (final > 0),
     )
-
-
-# An operator of its own, because exporters cannot follow its loop: they write ONNX's for it.
-@torch.library.custom_op("mobilenets::suppress", mutates_args=())
-def suppress(boxes: Tensor, scores: Tensor, above: float, max_iou: float) -> Tensor:
-    """Mask (B, K) of the boxes that survive NMS.
-
-    Args:
-        boxes: (B, K, 4) x1 y1 x2 y2.
-        scores: (B, K), best first.
-        above: Only boxes of a higher score take part.
-        max_iou: Of two boxes that overlap by more, the weaker is dropped.
-    """
-    masks = []
-    for box, score in zip(boxes, scores, strict=True):
-        # The best come first, so those above the threshold are a prefix.
-        number = int((score > above).sum())
-        mask = torch.zeros_like(score, dtype=torch.bool)
-        mask[nms(box[:number], score[:number], max_iou)] = True
-        masks.append(mask)
-    return torch.stack(masks)
-
-
-@suppress.register_fake
-def _suppress_shape(_boxes: Tensor, scores: Tensor, _above: float, _max_iou: float) -> Tensor:
-    return scores.new_empty(scores.shape, dtype=torch.bool)

@@ -10,8 +10,8 @@ from torchvision.ops import box_convert
 from backbone.layers import make_activation
 from tasks.detection.boxes import decode
 from tasks.detection.matching import Rule, match, sample
-from tasks.detection.postprocess import suppress
 from tasks.detection.spec import TwoStageLossSpec
+from tasks.operators import suppress
 
 DEPTH = 512
 ANCHORS_PER_CELL = 12

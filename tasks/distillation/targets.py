@@ -218,7 +218,7 @@ def _read_header(folder: Path) -> TargetHeader | None:
             raise InputError(f"--targets {folder}: holds something else; name a new folder")
         return None
     try:
-        found = json.loads(file.read_text())
+        found = json.loads(file.read_text(encoding="utf-8"))
         if found.pop("format") != _FORMAT:
             raise InputError("another format")
         return TargetHeader(**found)

@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 import torch
 
-from tasks.export import operators
+from tasks.export import translations
 from tasks.photo_graph import IMAGES, AnswerGraph
 from tasks.runtime.session import CARD_KEY, FACTS_KEY
 from tasks.weights.card import Card
@@ -42,8 +42,8 @@ def write_onnx(
             input_names=[IMAGES],
             output_names=list(graph.outputs),
             dynamic_shapes=(axes,),
-            opset_version=operators.OPSET,
-            custom_translation_table=operators.translations(),
+            opset_version=translations.OPSET,
+            custom_translation_table=translations.translations(),
             dynamo=True,
             verbose=False,
         )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from backbone.flavour import Interpolation
-from tasks.export import operators
+from tasks import operators
 
 # How the antialiased resize is written: as ONNX's operator, or as two matrix products, which take
 # two to five times as long but mean the same in every runtime.

@@ -45,11 +45,14 @@ class MetricsFile(Logger):
         assert step is not None
         if not self._begun:
             kept = [row for row in read_metrics(self.path) if row[0] < step]
-            with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
+            with (
+                replacing(self.path) as temporary,
+                temporary.open("w", newline="", encoding="utf-8") as file,
+            ):
                 csv.writer(file).writerows([("step", "name", "value"), *kept])
             self._begun = True
         rows = [(step, name, float(value)) for name, value in metrics.items() if name != "epoch"]
-        with self.path.open("a", newline="") as file:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(rows)
 
 
@@ -57,6 +60,6 @@ def read_metrics(path: Path) -> list[tuple[int, str, float]]:
     """Rows (step, name, value) of a metrics file; empty if there is none."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.reader(file) if len(row) == 3 and row[0].isdigit()]
     return [(int(step), name, float(value or "nan")) for step, name, value in rows]

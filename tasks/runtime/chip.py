@@ -28,7 +28,9 @@ def has_vnni(machine: str, info: str) -> bool:
 
 @cache
 def _sums_are_wide() -> bool:
-    return has_vnni(platform.machine(), _INFO.read_text() if _INFO.is_file() else "")
+    return has_vnni(
+        platform.machine(), _INFO.read_text(encoding="utf-8") if _INFO.is_file() else ""
+    )
 
 
 def keep_sums_right(options: Any) -> None:

@@ -94,7 +94,7 @@ def chip() -> str:
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        rows = (line.partition(":") for line in info.read_text().splitlines())
+        rows = (line.partition(":") for line in info.read_text(encoding="utf-8").splitlines())
         name = next(
             (value.strip() for key, _, value in rows if key.startswith("model name")), name
         )

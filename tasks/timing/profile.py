@@ -45,7 +45,7 @@ def stage_shares(path: Path, photo: Image, threads: int, rounds: int = 10) -> di
         feed = {session.get_inputs()[0].name: photo[None]}
         for _ in range(rounds):
             session.run(None, feed)
-        events = json.loads(Path(session.end_profiling()).read_text())
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
         stages = stages_of(onnx.load(str(optimised)))
     totals = sum_by_stage(events, stages)
     total = sum(totals.values()) or 1.0

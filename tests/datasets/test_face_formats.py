@@ -1,13 +1,11 @@
 """Face data: LFW's list, RecordIO archives, verification files, folders of people."""
 
-import io
 import pickle
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image as PilImage
 
 from datasets.builtin import identities as demo_identities
 from datasets.builtin.identities import draw_identities
@@ -15,15 +13,9 @@ from datasets.identities.lfw import choose_fold, read_faces, read_lfw
 from datasets.identities.opening import open_faces, place_faces, without_people
 from datasets.identities.recordio import RecordFile, read_records, write_records
 from datasets.identities.verification_bin import read_bin
+from tests.datasets.face_fakes import FOLDS, picture, write_pairs
 
 _MAGIC = struct.pack("<I", 0xCED7230A)
-
-
-def picture(value: int) -> bytes:
-    """A PNG of one grey."""
-    file = io.BytesIO()
-    PilImage.fromarray(np.full((6, 6, 3), value, np.uint8)).save(file, "PNG")
-    return file.getvalue()
 
 
 @pytest.fixture
@@ -36,20 +28,6 @@ def people(tmp_path: Path) -> Path:
         for k in range(1, 4):
             (root / name / f"{name}_{k:04d}.png").write_bytes(picture(10 * who + k))
     return root
-
-
-def write_pairs(root: Path, head: str, *lines: str) -> None:
-    (root / "pairs.txt").write_text("\n".join([head, *lines]).replace(" ", "\t") + "\n")
-
-
-FOLDS = (
-    "A_Person 1 2",
-    "A_Person 1 B_Person 3",
-    "C_Person 2 3",
-    "C_Person 1 D_Person 1",
-    "E_Person 3 1",
-    "E_Person 2 F_Person 2",
-)
 
 
 def test_pairs_in_file_order(people: Path) -> None:

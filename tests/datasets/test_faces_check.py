@@ -10,24 +10,13 @@ from datasets.identities.checking import examine_faces, open_examined
 from datasets.identities.opening import find_face_parts, open_faces
 from datasets.identities.recordio import write_records
 from datasets.identities.structure import FaceData
-from tests.datasets.test_face_formats import FOLDS, picture, write_pairs
+from tests.datasets.face_fakes import FOLDS, picture, write_pairs, write_people
 
 
 @pytest.fixture
 def people(tmp_path: Path) -> Path:
     """Six people with three photos each."""
     return write_people(tmp_path / "people", dict.fromkeys("ABCDEF", 3))
-
-
-def write_people(root: Path, counts: dict[str, int], first: int = 0) -> Path:
-    """So many photos of each person, each of another grey."""
-    for name, count in counts.items():
-        folder = root / f"{name}_Person"
-        folder.mkdir(parents=True)
-        for k in range(1, count + 1):
-            first += 1
-            (folder / f"{folder.name}_{k:04d}.png").write_bytes(picture(first))
-    return root
 
 
 def examine(path: Path, decode: bool = False) -> Examination[FaceData]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image as PilImage
 from PIL.TiffImagePlugin import IFDRational
 
 from datasets.builtin.places import choose_photos, draw_place, draw_places
@@ -14,32 +13,7 @@ from datasets.positions.columns import find_columns, is_position, read_positions
 from datasets.positions.exif_gps import read_tags
 from datasets.positions.opening import open_places, part_by_author
 from datasets.spec import Split
-
-_GPS, _ARTIST = 0x8825, 0x013B
-
-
-def photo(file: Path, gps: dict[int, object] | None = None, artist: str = "") -> Path:
-    """A JPEG with tags."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    exif = PilImage.Exif()
-    if gps:
-        exif[_GPS] = gps
-    if artist:
-        exif[_ARTIST] = artist
-    PilImage.new("RGB", (8, 8), (90, 120, 60)).save(file, exif=exif)
-    return file
-
-
-def gps(lat: float, lng: float) -> dict[int, object]:
-    """As cameras write it: degrees, minutes, seconds as fractions, and the hemisphere."""
-
-    def parts(angle: float) -> tuple[IFDRational, ...]:
-        whole, rest = divmod(abs(angle) * 60, 1)
-        seconds = IFDRational(round(rest * 60 * 1000), 1000)
-        return (IFDRational(int(whole) // 60), IFDRational(int(whole) % 60), seconds)
-
-    north, east = "N" if lat >= 0 else "S", "E" if lng >= 0 else "W"
-    return {1: north, 2: parts(lat), 3: east, 4: parts(lng)}
+from tests.datasets.place_fakes import gps, photo
 
 
 @pytest.mark.parametrize("place", [(48.8584, 2.2945), (-33.8568, 151.2153), (40.6892, -74.0445)])

@@ -1,6 +1,5 @@
 """The doctor of photos with positions: out of range, at 0, 0, swapped, copied, in both parts."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,18 +7,7 @@ import pytest
 from datasets.findings import Examination
 from datasets.positions.checking import examine_places
 from datasets.positions.opening import GeoData, LeftOut, open_places, read_places
-from tests.datasets.test_geo import gps, photo
-
-
-def write_list(root: Path, rows: Sequence[str], name: str = "list.csv") -> Path:
-    """A list, and a photo for each name in it."""
-    root.mkdir(parents=True, exist_ok=True)
-    (root / name).write_text("\n".join(("IMG_ID,AUTHOR,LAT,LON", *rows, "")))
-    for row in rows:
-        file = root / row.split(",")[0]
-        if not file.exists() and "gone" not in file.name:
-            file.write_bytes(photo(file).read_bytes() + file.name.encode())  # No two are alike.
-    return root / name
+from tests.datasets.place_fakes import gps, photo, write_list
 
 
 def examine(path: Path, decode: bool = False) -> Examination[GeoData]:

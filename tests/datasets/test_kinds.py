@@ -20,7 +20,7 @@ from datasets.kinds import KINDS, kind_named, recognise
 from tests.conftest import Tool
 from tests.datasets.fakes import GOOD_BOXES, write_coco
 from tests.datasets.label_fakes import save_photos, write_folders
-from tests.tools.test_bad_input import expect
+from tests.tools.mistakes import expect
 
 # UTKFace's: age, gender, ethnicity and time.
 _NAME = re.compile(r"(\d{1,3})_[01]_[0-4]_\d+")

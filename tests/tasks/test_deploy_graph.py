@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from datasets.squares import centre_square, fit_square
-from tasks.export import operators
+from tasks.export import translations
 from tasks.export.compare import Limits, compare
 from tasks.export.resize import Antialias, CentreSquare, WarpedSquare
 from tasks.runtime.open import open_export
@@ -127,8 +127,8 @@ def test_the_centre_in_a_runtime(
         (torch.zeros((1, 60, 70, 3), dtype=torch.uint8),),
         input_names=["images"],
         dynamic_shapes=({1: "height", 2: "width"},),
-        opset_version=operators.OPSET,
-        custom_translation_table=operators.translations(),
+        opset_version=translations.OPSET,
+        custom_translation_table=translations.translations(),
         dynamo=True,
         verbose=False,
     )

@@ -24,7 +24,7 @@ from tests.datasets.label_fakes import (
     write_pets,
     write_tiny,
 )
-from tests.tools.test_bad_input import card_of, cut, expect, pickled, without_card
+from tests.tools.mistakes import card_of, cut, expect, pickled, without_card
 
 COUNTS = {"train/a": 6, "train/b": 6, "val/a": 2, "val/b": 2}
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 4, "--epochs", 1, "--workers", 0)

@@ -10,12 +10,10 @@ from datasets.builtin.places import draw_places
 from datasets.identities.recordio import write_records
 from tests.conftest import Tool
 from tests.datasets.attribute_fakes import write_celeba, write_lfwa
+from tests.datasets.face_fakes import FOLDS, picture, write_pairs, write_people
 from tests.datasets.label_fakes import save_photos
-from tests.datasets.test_face_formats import FOLDS, picture, write_pairs
-from tests.datasets.test_faces_check import write_people
-from tests.datasets.test_geo import gps, photo
-from tests.datasets.test_geo_check import write_list
-from tests.tools.test_bad_input import expect
+from tests.datasets.place_fakes import gps, photo, write_list
+from tests.tools.mistakes import expect
 
 
 def found(tool: Tool, *args: object, status: int = 0) -> dict[str, Any]:

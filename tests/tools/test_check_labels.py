@@ -11,7 +11,7 @@ from datasets.shards.tar import write_shards
 from tests.conftest import Tool
 from tests.datasets.fakes import GOOD_BOXES, voc_xml, write_coco
 from tests.datasets.label_fakes import write_dogs, write_folders, write_pets, write_tiny
-from tests.tools.test_bad_input import expect
+from tests.tools.mistakes import expect
 
 COUNTS = {"train/a": 6, "train/b": 6, "val/a": 2, "val/b": 2}
 

@@ -34,7 +34,8 @@ from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
-from tools.classification.data import open_data, training_loader
+from tools.classification.data import open_data
+from tools.flows.photo_loaders import training_loader
 from tools.flows.teacher_targets import open_teaching
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)

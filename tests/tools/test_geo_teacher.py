@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from configs.geolocation import DEMO_GEO, TrainGeo
 from datasets.builtin.places import draw_places
 from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
-from tasks.fitting.network_task import NetworkTask
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import build_geolocator
 from tasks.geolocation.partition import split_adaptively
@@ -27,6 +25,7 @@ from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
+from tests.tools.stopping import stop_at
 from tools.flows.teacher_targets import open_teaching
 from tools.flows.training import train
 from tools.geolocation.cell_lists import write_all_cells
@@ -65,18 +64,6 @@ def config(request: pytest.FixtureRequest, places: Path, tmp_path: Path) -> Trai
     save_weights(tmp_path / "teacher" / "model.safetensors", model.state_dict(), card)
     write_all_cells(tmp_path / "teacher", atlas.partitions)
     return config
-
-
-def stop_at(step: int, patch: pytest.MonkeyPatch) -> None:
-    """Have trainings stop before a step."""
-    inner = NetworkTask.on_train_batch_start
-
-    def fail(self: NetworkTask, batch: Any, batch_idx: int) -> None:
-        if self.global_step == step:
-            raise KeyboardInterrupt
-        inner(self, batch, batch_idx)
-
-    patch.setattr(NetworkTask, "on_train_batch_start", fail)
 
 
 def test_stored_answers_are_the_living_teachers(config: TrainGeo, places: Path) -> None:

@@ -30,7 +30,7 @@ from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.datasets.label_fakes import save_photos
 from tests.tools.fake_hub import TOKEN, fake_hub
-from tests.tools.test_bad_input import expect
+from tests.tools.mistakes import expect
 from tools.classification.recipe import classifier_cost
 from tools.face_embedding.recipe import embedder_cost
 

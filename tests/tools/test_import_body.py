@@ -17,7 +17,7 @@ from tasks.weights.head_files import load_weights
 from tests.backbone import foreign
 from tests.backbone.tflite_files import ALPHA, SIZE, write_classifier
 from tests.conftest import Tool
-from tests.tools.test_bad_input import expect
+from tests.tools.mistakes import expect
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.backbone.tflite_files import (
     write_ssd,
 )
 from tests.conftest import Tool
-from tests.tools.test_bad_input import expect
+from tests.tools.mistakes import expect
 
 NAMES = ("heron", "crane", "kite", "crane", "wren")
 

@@ -20,7 +20,7 @@ from tasks.classification.reference_runtimes import run_litert
 from tasks.predictor import open_network
 from tests.backbone import foreign
 from tests.conftest import Tool
-from tests.tools.test_bad_input import expect
+from tests.tools.mistakes import expect
 
 LEAKY = ("--activation", "leaky_relu:0.1", "--padding", "symmetric", "--bn-eps", "1e-5")
 IMAGENET = ("--mean", 0.485, 0.456, 0.406, "--std", 0.229, 0.224, 0.225)

@@ -21,7 +21,7 @@ from tasks.face_attributes.teachers import open_attribute_teacher
 from tasks.runtime.open import read_card
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
-from tools.classification.data import view_loader
+from tools.flows.photo_loaders import view_loader
 
 NET = ("--alpha", 0.1, "--size", 32, "--stem-stride", 2)
 FIT = ("--preset", "demo", "--batch-size", 8, "--epochs", 2, "--eval-every", 2, "--workers", 0)

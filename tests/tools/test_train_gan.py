@@ -24,8 +24,8 @@ from tasks.fitting.history import read_metrics
 from tasks.runtime.open import read_card
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
-from tools.classification.data import training_loader
 from tools.dcgan.experiment import arm_data, joined
+from tools.flows.photo_loaders import training_loader
 
 FLAGS = (
     "--preset demo --size 32 --width 4 --latent 8 --batch-size 8 --epochs 6 --eval-every 3 "

@@ -28,8 +28,8 @@ from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
-from tests.datasets.test_geo import gps, photo
-from tests.tools.test_geo_teacher import stop_at
+from tests.datasets.place_fakes import gps, photo
+from tests.tools.stopping import stop_at
 from tools.flows.training import train
 from tools.geolocation.data import (
     hold_out,

@@ -22,8 +22,8 @@ from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.datasets.fakes import GOOD_BOXES, write_coco, write_voc, write_yolo
 from tests.tools.conftest import Finished
+from tests.tools.mistakes import expect
 from tests.tools.runs import SMALL, assert_same_run, start, train, wait_for
-from tests.tools.test_bad_input import expect
 
 RECIPE = ("--framework", "faster_rcnn_300", "--proposals", 20, *SMALL, "--eval-every", 3)
 EPOCHS = 8

@@ -25,17 +25,10 @@ from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
 from tasks.weights.card import Card
 from tools import cli
-from tools.classification.data import (
-    Data,
-    Photos,
-    data_text,
-    make_photos,
-    open_both,
-    open_data,
-    training_loader,
-)
+from tools.classification.data import data_text, open_both, open_data
 from tools.flows.collecting import PhotoRows
 from tools.flows.initial_weights import measure_norms, starting_flavour
+from tools.flows.photo_loaders import Data, Photos, make_photos, training_loader
 from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, Recipe
 from tools.flows.teacher_targets import open_teaching
 

@@ -52,7 +52,7 @@ def train_once(
         InterruptedRun: If a signal stopped it, after saving.
     """
     if (folder / REPORT_NAME).exists():
-        report: dict[str, Any] = json.loads((folder / REPORT_NAME).read_text())
+        report: dict[str, Any] = json.loads((folder / REPORT_NAME).read_text(encoding="utf-8"))
         return report
     watch = Stopwatch()
     begun = (folder / LAST_NAME).exists()

@@ -103,7 +103,7 @@ def refuse_stopped(folder: Path) -> None:
         InputError: If it was, saying why.
     """
     file = folder / REPORT_NAME
-    why = json.loads(file.read_text()).get("stopped") if file.exists() else ""
+    why = json.loads(file.read_text(encoding="utf-8")).get("stopped") if file.exists() else ""
     if why:
         raise InputError(f"{folder}: {why}; going on would change nothing: begin another run")
 
@@ -228,7 +228,7 @@ def facts(
 
 def told_again(folder: Path) -> tuple[dict[str, Any], str]:
     """The result of a run that was done before."""
-    report: dict[str, Any] = json.loads((folder / REPORT_NAME).read_text())
+    report: dict[str, Any] = json.loads((folder / REPORT_NAME).read_text(encoding="utf-8"))
     rows = []
     for kept in report["scores"]:
         figures = {name: kept[name] for name in MEANINGS}

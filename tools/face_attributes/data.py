@@ -16,7 +16,7 @@ from tasks.classification.evaluator import columns_in
 from tasks.face_attributes.evaluator import AttributeEvaluator
 from tasks.predictor import Model
 from tools import cli
-from tools.classification.data import Loader, make_photos
+from tools.flows.photo_loaders import Loader, make_photos
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,10 @@ from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.classification.data import training_loader
 from tools.face_attributes.data import Faces, Measured, examine, make_measured, open_faces
 from tools.flows.collecting import PhotoRows
 from tools.flows.initial_weights import measure_norms, starting_flavour
+from tools.flows.photo_loaders import training_loader
 from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, Recipe
 from tools.flows.teacher_targets import open_teaching
 

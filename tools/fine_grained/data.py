@@ -13,7 +13,7 @@ from datasets.labels.structure import LabelledData, mislabel
 from datasets.labels.web_photos import Removed, match_folders, read_web, remove_copies
 from datasets.types import ClassMap
 from tools import cli
-from tools.classification.data import Data
+from tools.flows.photo_loaders import Data
 from tools.flows.recipe import BuiltIn
 
 BREEDS = BuiltIn("breeds", "built-in breeds", draw_breeds, BREEDS_STAMP)

@@ -22,10 +22,10 @@ from tasks.fitting.stopwatch import REPORT_NAME
 from tasks.reporting.html_page import Page
 from tasks.weights.atomic_write import write_text
 from tools import cli
+from tools.flows.cost_plots import Point, draw_figures
 from tools.flows.recipe import Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config
 from tools.flows.training import train
-from tools.paper_tables.plots import Point, draw_figures
 
 Config = TypeVar("Config", bound=TaughtTraining)
 

@@ -34,7 +34,7 @@ def resumed(config: Config, folder: Path) -> Config:
     file = folder / CONFIG_NAME
     if not file.exists():
         raise InputError(f"--resume {folder}: no {CONFIG_NAME} there; is it a run folder?")
-    saved = from_json(type(config), json.loads(file.read_text()))
+    saved = from_json(type(config), json.loads(file.read_text(encoding="utf-8")))
     given = [a.split("=")[0] for a in sys.argv[1:] if a.startswith("--")]
     changed = [flag for flag in given if flag not in _CHANGEABLE]
     if changed:

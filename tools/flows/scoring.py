@@ -18,8 +18,9 @@ from tasks.detection.model import TASK as DETECTION
 from tasks.detection.model import Detector
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import open_export
-from tools.classification.data import Photos, make_photos, open_data
+from tools.classification.data import open_data
 from tools.detection.data import Validation, make_validation, open_examined
+from tools.flows.photo_loaders import Photos, make_photos
 from tools.flows.source import Source
 
 # Of a probability that was rounded to zero, for its logarithm.

@@ -22,7 +22,7 @@ from tasks.distillation.teacher import Teacher
 from tasks.distillation.teaching import Teaching
 from tasks.fitting.engine import local_device, rank_and_world, use_bf16
 from tools import cli
-from tools.classification.data import Data, Loader, view_loader
+from tools.flows.photo_loaders import Data, Loader, view_loader
 
 # From configuration, data, number of loader processes and batch size.
 View = Callable[[Any, Any, int, int], Loader]

@@ -32,8 +32,8 @@ from tasks.geolocation.spec import DecodeSpec, PartitionSpec
 from tasks.geolocation.sphere import distance_km
 from tasks.weights.card import Card
 from tools import cli
-from tools.classification import data as photos
-from tools.classification.data import Loader
+from tools.flows import photo_loaders
+from tools.flows.photo_loaders import Loader
 
 # Photos that look alike and lie this near are taken for copies.
 COPY_KM = 1.0
@@ -321,4 +321,4 @@ def make_places(
 
 def training_loader(config: PhotoTraining, data: GeoData, workers: int) -> Loader:
     """This process's share of the augmented pictures of each epoch, in whole batches."""
-    return photos.training_loader(config, as_labelled(data), workers)
+    return photo_loaders.training_loader(config, as_labelled(data), workers)

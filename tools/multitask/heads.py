@@ -40,6 +40,7 @@ from tools.face_attributes import data as attribute_data
 from tools.face_attributes import recipe as attributes
 from tools.face_embedding import data as face_data
 from tools.face_embedding import recipe as embedding
+from tools.flows import photo_loaders
 from tools.geolocation import data as places
 from tools.geolocation import recipe as geolocating
 
@@ -126,7 +127,7 @@ def _open_classes(config: TrainMulti, path: Path | None, *, name: str) -> Opened
     train, val = photos.open_both(single, path)
     model, card = classifying.make_model(single, train, path)
     ready = partial(
-        photos.make_photos, val, batch_size=config.fit.batch_size, workers=config.workers
+        photo_loaders.make_photos, val, batch_size=config.fit.batch_size, workers=config.workers
     )
     seen = ready(card, cache=config.cache)
 
@@ -145,7 +146,7 @@ def _open_classes(config: TrainMulti, path: Path | None, *, name: str) -> Opened
     return OpenedHead(
         model,
         card,
-        photos.training_loader(single, train, config.workers),
+        photo_loaders.training_loader(single, train, config.workers),
         seen.loader,
         classes_branch(seen.evaluator),
         f"{path}: {len(train)} photos of {len(train.classes)} classes",
@@ -159,7 +160,10 @@ def _open_attributes(config: TrainMulti, path: Path | None) -> OpenedHead:
     faces = attribute_data.open_faces(single, path)
     model, card = attributes.make_model(single, faces.train, path)
     ready = partial(
-        photos.make_photos, card=card, batch_size=config.fit.batch_size, workers=config.workers
+        photo_loaders.make_photos,
+        card=card,
+        batch_size=config.fit.batch_size,
+        workers=config.workers,
     )
     names = faces.train.attributes
     evaluator = AttributeEvaluator(faces.val.values, names, None, model.thresholds.cpu().numpy())
@@ -180,7 +184,7 @@ def _open_attributes(config: TrainMulti, path: Path | None) -> OpenedHead:
     return OpenedHead(
         model,
         card,
-        photos.training_loader(single, faces.train.photos, config.workers),
+        photo_loaders.training_loader(single, faces.train.photos, config.workers),
         ready(faces.val.photos, cache=config.cache).loader,
         attributes_branch(evaluator, torch.from_numpy(faces.train.values)),
         f"{path}: {len(faces.train)} photos with {len(names)} attributes",

@@ -19,18 +19,18 @@ from configs.io import from_json
 from configs.prune import Prune
 from datasets.errors import InputError
 from datasets.labels.structure import LabelledData
+from tasks.classification.answer import classify
 from tasks.classification.prune import prune_classifier
 from tasks.distillation.spec import DistillSpec
-from tasks.predictor import answered, open_model
-from tasks.runtime.open import read_card
+from tasks.runtime.open import open_export, read_card
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.classification.data import make_photos, open_both
-from tools.classification.recipe import SHAPES
+from tools.classification.data import data_or_shapes, open_both
 from tools.dcgan.judge import train_once
 from tools.flows.exported import loader_for
 from tools.flows.exporting import write_export
+from tools.flows.photo_loaders import make_photos
 from tools.flows.quantising import write_int8
 from tools.flows.run_folder import CONFIG_NAME, new_run_folder, save_config
 from tools.flows.source import open_source
@@ -104,18 +104,20 @@ class _Bench:
             write_int8(args, source, inside / FLOAT_FILE)
             both = [self._answers(inside / name) for name in (FLOAT_FILE, INT8_FILE)]
             cli.write_json(done, {"files": [asdict(one) for one in both]})
-        plain, int8 = (Answers(**one) for one in json.loads(done.read_text())["files"])
+        plain, int8 = (
+            Answers(**one) for one in json.loads(done.read_text(encoding="utf-8"))["files"]
+        )
         return plain, int8
 
     def _answers(self, file: Path) -> Answers:
-        model = open_model(file, threads=self.threads or None)
+        exported = open_export(file, self.threads or None)
         photos = make_photos(
-            self.val, model.card, batch_size=self.batch_size, workers=0, alone=True
+            self.val, exported.card, batch_size=self.batch_size, workers=0, alone=True
         )
         evaluator = photos.evaluator.fresh()
-        loader = loader_for(model, self.val, photos.loader, self.batch_size)
-        for image_ids, outputs in answered(model, loader, "cpu", file.name):
-            evaluator.update(image_ids, outputs)
+        loader = loader_for(exported, self.val, photos.loader, self.batch_size)
+        for image_ids, logits in classify(exported, loader, "cpu", file.name):
+            evaluator.update(image_ids, logits)
         score = evaluator.compute()
         right = score["predicted"] == score["targets"]
         return Answers(file.stat().st_size, [int(one) for one in right])
@@ -136,7 +138,7 @@ def run_experiment(config: Prune) -> tuple[dict[str, Any], str]:
     recipe = read_recipe(config)
     folder = config.resume or new_run_folder(config.common, "prune")
     pruned = prune_classifier(config.weights, config.alpha, config.command)
-    path = SHAPES.or_given(recipe.data, recipe.common.seed)
+    path = data_or_shapes(recipe.data, recipe.common.seed)
     train, val = open_both(recipe, path)
     if not isinstance(train, LabelledData) or not isinstance(val, LabelledData):
         raise InputError(f"--data {path}: the experiment needs photos in files, not in shards")
@@ -180,7 +182,7 @@ def read_recipe(config: Prune) -> TrainCls:
             f"network; name a run folder of tools/train_cls.py (there is no {CONFIG_NAME})"
         )
     try:
-        recipe = from_json(TrainCls, json.loads(file.read_text()))
+        recipe = from_json(TrainCls, json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise InputError(f"{file}: not of tools/train_cls.py ({error})") from error
     return replace(

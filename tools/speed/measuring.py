@@ -68,7 +68,7 @@ class Network:
         key: It is known again by.
         name: For people.
         size: Side of its input in pixels.
-        open: Builds or loads it.
+        make: Builds or loads it.
         command: How to come by it.
         shape: Of the grid; None for an own run.
     """
@@ -76,7 +76,7 @@ class Network:
     key: str
     name: str
     size: int
-    open: Callable[[], Source]
+    make: Callable[[], Source]
     command: str
     shape: Shape | None = None
 
@@ -154,7 +154,7 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
     if not file.exists():
         return {}
     try:
-        known = json.loads(file.read_text())
+        known = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{file}: not what choose.py keeps there ({error}); delete it") from error
     if not isinstance(known, dict) or not all(isinstance(row, dict) for row in known.values()):
@@ -193,7 +193,7 @@ def _ready_model(
     network: Network, _wanted: Sequence[str], photo: Image, _folder: Path, _threads: int
 ) -> list[tuple[str, _Ready]]:
     """PyTorch, as predict.py uses it; its file is that of the weights."""
-    source = network.open()
+    source = network.make()
     predict = source.predict()
     size = sum(value.nbytes for value in source.model.state_dict().values())
     call = whole(lambda: predict([photo]))
@@ -204,7 +204,7 @@ def _ready_export(
     network: Network, wanted: Sequence[str], photo: Image, folder: Path, threads: int
 ) -> list[tuple[str, _Ready]]:
     """ONNX Runtime; 8 bits with ranges that mean nothing, which takes the same time."""
-    source = network.open()
+    source = network.make()
     graph = make_graph(source.model, source.card.flavour.input, temperature=source.temperature)
     mult_adds = cost_of(source.model).mult_adds
     file = folder / "float32.onnx"

@@ -63,7 +63,11 @@ def own_peak() -> int:
     """The most that this process has held in memory, in bytes."""
     status = Path("/proc/self/status")
     if status.is_file():  # Linux: unlike getrusage's, not inherited from the parent.
-        rows = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        rows = dict(
+            line.split(":", 1)
+            for line in status.read_text(encoding="utf-8").splitlines()
+            if ":" in line
+        )
         return int(rows["VmHWM"].split()[0]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -1,7 +1,4 @@
-"""Operators that torch has no name for, or none that an exporter understands.
-
-Each runs in torch too, so that what is exported can be tried without a runtime.
-"""
+"""What the exporter writes for operators that it does not understand by itself."""
 
 from __future__ import annotations
 
@@ -10,31 +7,14 @@ from typing import Any
 
 import torch
 from onnxscript import ir, opset18
-from torch import Tensor
-from torch.nn import functional
 
-from tasks.detection import postprocess
+from tasks.operators import resize, suppress
 
 OPSET = 18
 op: Any = opset18  # Its types are those of runs, where values have kinds.
 # The least score of NMS that is a number: only what is minus infinity takes no part.
 _LOWEST = torch.finfo(torch.float32).min
 _MODES = {"bilinear": "linear", "bicubic": "cubic"}
-
-
-@torch.library.custom_op("mobilenets::resize", mutates_args=())
-def resize(images: Tensor, height: int, width: int, interpolation: str) -> Tensor:
-    """Antialiased resize of photos (N, H, W, 3) uint8 to (N, height, width, 3), as Pillow's."""
-    planes = images.permute(0, 3, 1, 2)
-    done = functional.interpolate(
-        planes, size=(height, width), mode=interpolation, antialias=True, align_corners=False
-    )
-    return done.permute(0, 2, 3, 1).contiguous()
-
-
-@resize.register_fake
-def _resize_shape(images: Tensor, height: int, width: int, _interpolation: str) -> Tensor:
-    return images.new_empty((images.shape[0], height, width, 3))
 
 
 def _resize_onnx(images: Any, height: Any, width: Any, interpolation: str) -> Any:
@@ -87,9 +67,9 @@ def _sort_onnx(
 
 
 def translations() -> dict[Any, Callable[..., Any]]:
-    """What the exporter writes for the operators of this suite."""
+    """By operator of torch, or of this suite, what the exporter writes for it."""
     return {
         torch.ops.aten.sort.stable: _sort_onnx,
         resize._opoverload: _resize_onnx,
-        postprocess.suppress._opoverload: _suppress_onnx,
+        suppress._opoverload: _suppress_onnx,
     }

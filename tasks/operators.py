@@ -1,0 +1,53 @@
+"""Operators that torch has no name for, or none that an exporter understands.
+
+Each runs in torch too, so that what is exported can be tried without a runtime;
+:mod:`tasks.export.translations` says what stands for it in an export.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.ops import nms
+
+
+@torch.library.custom_op("mobilenets::resize", mutates_args=())
+def resize(images: Tensor, height: int, width: int, interpolation: str) -> Tensor:
+    """Antialiased resize of photos (N, H, W, 3) uint8 to (N, height, width, 3), as Pillow's."""
+    planes = images.permute(0, 3, 1, 2)
+    done = functional.interpolate(
+        planes, size=(height, width), mode=interpolation, antialias=True, align_corners=False
+    )
+    return done.permute(0, 2, 3, 1).contiguous()
+
+
+@resize.register_fake
+def _resize_shape(images: Tensor, height: int, width: int, _interpolation: str) -> Tensor:
+    return images.new_empty((images.shape[0], height, width, 3))
+
+
+# An operator of its own, because exporters cannot follow its loop: they write ONNX's for it.
+@torch.library.custom_op("mobilenets::suppress", mutates_args=())
+def suppress(boxes: Tensor, scores: Tensor, above: float, max_iou: float) -> Tensor:
+    """Mask (B, K) of the boxes that survive NMS.
+
+    Args:
+        boxes: (B, K, 4) x1 y1 x2 y2.
+        scores: (B, K), best first.
+        above: Only boxes of a higher score take part.
+        max_iou: Of two boxes that overlap by more, the weaker is dropped.
+    """
+    masks = []
+    for box, score in zip(boxes, scores, strict=True):
+        # The best come first, so those above the threshold are a prefix.
+        number = int((score > above).sum())
+        mask = torch.zeros_like(score, dtype=torch.bool)
+        mask[nms(box[:number], score[:number], max_iou)] = True
+        masks.append(mask)
+    return torch.stack(masks)
+
+
+@suppress.register_fake
+def _suppress_shape(_boxes: Tensor, scores: Tensor, _above: float, _max_iou: float) -> Tensor:
+    return scores.new_empty(scores.shape, dtype=torch.bool)

@@ -1,0 +1,21 @@
+"""Trainings that stop at a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tasks.fitting.network_task import NetworkTask
+
+
+def stop_at(step: int, patch: pytest.MonkeyPatch) -> None:
+    """Have trainings stop before a step."""
+    inner = NetworkTask.on_train_batch_start
+
+    def fail(self: NetworkTask, batch: Any, batch_idx: int) -> None:
+        if self.global_step == step:
+            raise KeyboardInterrupt
+        inner(self, batch, batch_idx)
+
+    patch.setattr(NetworkTask, "on_train_batch_start", fail)
