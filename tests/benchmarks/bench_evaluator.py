@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.detection.evaluator import MEANINGS, CocoEvaluator, ImageResult
+from tasks.detection.evaluator import MEANINGS, CocoEvaluator
+from tasks.runtime.session import Answer as Outputs
 from tests.benchmarks.timing import medians, pin_threads
 
 IMAGES, DETECTIONS, CLASSES, OBJECTS, ROUNDS = 5000, 100, 80, 7, 2
@@ -45,12 +46,12 @@ def make_truth(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def make_results(truth: dict[str, Any], rng: np.random.Generator) -> list[ImageResult]:
+def make_results(truth: dict[str, Any], rng: np.random.Generator) -> dict[int, Outputs]:
     """Shaken true boxes first, then chance."""
     inside: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in truth["images"]}
     for row in truth["annotations"]:
         inside[row["image_id"]].append(row)
-    results: list[ImageResult] = []
+    results: dict[int, Outputs] = {}
     for image, rows in inside.items():
         boxes = rng.random((DETECTIONS, 4)) * (500, 380, 140, 100)
         labels = rng.integers(1, CLASSES + 1, DETECTIONS)
@@ -61,7 +62,7 @@ def make_results(truth: dict[str, Any], rng: np.random.Generator) -> list[ImageR
         boxes[:, 2:] += boxes[:, :2]
         scores = rng.uniform(0, 0.6, DETECTIONS)
         scores[: len(rows)] += 0.4
-        results.append({"image_id": image, "boxes": boxes, "scores": scores, "labels": labels})
+        results[image] = {"boxes": boxes, "scores": scores, "labels": labels}
     return results
 
 
@@ -73,7 +74,7 @@ def main() -> None:
     results = make_results(truth, rng)
     evaluators = {s: CocoEvaluator(truth, scorer=s) for s in ("faster", "pycocotools")}  # type: ignore[arg-type]
     for evaluator in evaluators.values():
-        evaluator.update(results)
+        evaluator.update([*results], [*results.values()])
     metrics: dict[str, dict[str, float]] = {}
 
     def score(scorer: str) -> None:

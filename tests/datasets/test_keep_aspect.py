@@ -9,9 +9,13 @@ from hypothesis import strategies as st
 from datasets.boxes.augmentation import DetectionTransform
 from datasets.spec import Augmentation
 from datasets.squares import fit_square
-from datasets.types import DetectionTarget
-from tasks.detection.evaluator import to_original
+from datasets.types import ClassMap, DetectionTarget
+from tasks.detection.model import Detector, build_detector, detector_flavour
+from tasks.detection.network import NETWORK
 from tasks.detection.postprocess import Detections
+from tasks.detection.spec import TASK, DetectorSpec
+from tasks.predictor import frame_of, rows_of
+from tasks.weights.card import Card
 
 SIZE = 96
 FILL = [124, 116, 104]
@@ -20,6 +24,15 @@ TRANSFORMS = {
     for augmentation in ("none", "flip")
     for keep_aspect in (False, True)
 }
+
+
+def detector(keep_aspect: bool) -> tuple[Detector, Card]:
+    spec = DetectorSpec(alpha=0.25, size=SIZE, keep_aspect=keep_aspect)
+    flavour, classes = detector_flavour("mobilenet_v1").sized(SIZE), ClassMap.from_names("abcd")
+    return build_detector(spec, classes), Card(TASK, spec.to_json(), flavour, classes)
+
+
+DETECTORS = {keep_aspect: detector(keep_aspect) for keep_aspect in (False, True)}
 
 
 def halves(width: int, height: int) -> np.ndarray:
@@ -42,7 +55,9 @@ def back(boxes: np.ndarray, width: int, height: int, keep_aspect: bool) -> np.nd
     count = len(boxes)
     relative = torch.from_numpy(boxes / SIZE)[None]
     found = Detections(relative, torch.ones(1, count), torch.arange(1, 1 + count)[None])
-    return to_original(found, [0], [(width, height)], keep_aspect)[0]["boxes"]
+    frame = frame_of([(width, height)]).double()
+    (photo,) = rows_of(NETWORK.decode(*DETECTORS[keep_aspect], found, frame))
+    return photo["boxes"]
 
 
 @given(

@@ -17,12 +17,13 @@ from datasets.boxes.opening import open_detection
 from tasks.detection.evaluator import (
     MEANINGS,
     CocoEvaluator,
-    ImageResult,
     format_classes,
     format_metrics,
-    to_original,
 )
+from tasks.detection.network import NETWORK
 from tasks.detection.postprocess import Detections
+from tasks.predictor import frame_of, rows_of
+from tasks.runtime.session import Answer as Outputs
 
 Rows = list[tuple[int, int, tuple[float, float, float, float]]]
 
@@ -49,10 +50,9 @@ def truth(rows: Rows, images: int = 2, crowd: tuple[int, ...] = ()) -> dict[str,
     }
 
 
-def found(image: int, rows: list[tuple[int, float, tuple[float, ...]]]) -> ImageResult:
+def found(rows: list[tuple[int, float, tuple[float, ...]]]) -> Outputs:
     """Detections (label, score, box) of an image."""
     return {
-        "image_id": image,
         "boxes": np.array([box for *_, box in rows], dtype=np.float64).reshape(-1, 4),
         "scores": np.array([score for _, score, _ in rows], dtype=np.float64),
         "labels": np.array([label for label, *_ in rows], dtype=np.int64),
@@ -74,10 +74,11 @@ def test_a_case_by_hand(scorer: Any) -> None:
     rows: Rows = [(1, 5, (0, 0, 100, 100)), (1, 5, (100, 100, 200, 200)), (2, 5, (0, 0, 50, 50))]
     evaluator = CocoEvaluator(truth(rows), scorer=scorer)
     evaluator.update(
+        [1, 2],
         [
-            found(1, [(1, 0.9, (0, 0, 100, 100)), (1, 0.7, (100, 100, 200, 180))]),
-            found(2, [(1, 0.8, (100, 100, 150, 150))]),
-        ]
+            found([(1, 0.9, (0, 0, 100, 100)), (1, 0.7, (100, 100, 200, 180))]),
+            found([(1, 0.8, (100, 100, 150, 150))]),
+        ],
     )
     score = evaluator.compute()
     ap50 = (34 + 33 * 2 / 3) / 101
@@ -95,7 +96,7 @@ def test_crowds_swallow_detections(scorer: Any) -> None:
     rows: Rows = [(1, 5, (0, 0, 100, 100)), (1, 5, (100, 0, 200, 200))]
     evaluator = CocoEvaluator(truth(rows, crowd=(1,)), scorer=scorer)
     inside = [(1, 0.95, (110.0 + 8 * k, 10.0, 116.0 + 8 * k, 30.0)) for k in range(5)]
-    evaluator.update([found(1, [*inside, (1, 0.5, (0, 0, 100, 100))])])
+    evaluator.update([1], [found([*inside, (1, 0.5, (0, 0, 100, 100))])])
     assert evaluator.compute()["metrics"]["AP"] == pytest.approx(1)
 
 
@@ -107,10 +108,10 @@ def test_nothing_found_is_zero_and_nothing_there_is_absent(scorer: Any) -> None:
     assert "AP_large       -" in format_metrics(metrics)
 
 
-def random_results(ground: dict[str, Any], rng: np.random.Generator) -> list[ImageResult]:
+def random_results(ground: dict[str, Any], rng: np.random.Generator) -> dict[int, Outputs]:
     """Shaken copies of the truth among random boxes, with tied scores."""
     labels = {row["id"]: k for k, row in enumerate(ground["categories"], start=1)}
-    results = []
+    results = {}
     for image in ground["images"]:
         rows = []
         for row in (a for a in ground["annotations"] if a["image_id"] == image["id"]):
@@ -122,16 +123,16 @@ def random_results(ground: dict[str, Any], rng: np.random.Generator) -> list[Ima
             low = rng.random(2) * 150
             box = (*low, *(low + rng.random(2) * 90 + 2))
             rows.append((int(rng.integers(1, len(labels) + 1)), float(rng.random() / 2), box))
-        results.append(found(image["id"], rows))
+        results[image["id"]] = found(rows)
     return results
 
 
-def check_both_scorers(ground: dict[str, Any], results: list[ImageResult], folder: Path) -> None:
+def check_both_scorers(ground: dict[str, Any], results: dict[int, Outputs], folder: Path) -> None:
     """The 12 numbers of both scorers, and of pycocotools run on the written files alone."""
     numbers = []
     for scorer in ("faster", "pycocotools"):
         evaluator = CocoEvaluator(ground, scorer=scorer)
-        evaluator.update(results)
+        evaluator.update([*results], [*results.values()])
         numbers.append(evaluator.compute()["metrics"])
     evaluator.write(folder)
     (folder / "truth.json").write_text(json.dumps({"info": {}, **ground}))
@@ -176,7 +177,7 @@ def test_our_ground_truth_is_cocos_own(
     data = open_detection(root, "val")
     results = random_results(to_coco(data), np.random.default_rng(1))
     evaluator = CocoEvaluator(to_coco(data))
-    evaluator.update(results)
+    evaluator.update([*results], [*results.values()])
     evaluator.write(tmp_path)
     with contextlib.redirect_stdout(io.StringIO()):
         original = COCO(str(root / f"annotations/{name}.json"))
@@ -191,7 +192,7 @@ def test_our_ground_truth_is_cocos_own(
 
 def test_original_ids_come_back() -> None:
     evaluator = CocoEvaluator(truth([]))
-    evaluator.update([found(2, [(2, 0.5, (1, 2, 3, 5))]), found(1, [(1, 0.25, (0, 0, 4, 4))])])
+    evaluator.update([2, 1], [found([(2, 0.5, (1, 2, 3, 5))]), found([(1, 0.25, (0, 0, 4, 4))])])
     assert evaluator.results() == [
         {"image_id": 1, "category_id": 5, "bbox": [0, 0, 4, 4], "score": 0.25},
         {"image_id": 2, "category_id": 9, "bbox": [1, 2, 2, 3], "score": 0.5},
@@ -201,7 +202,7 @@ def test_original_ids_come_back() -> None:
 def test_classes_are_mapped_by_name_and_strangers_dropped() -> None:
     labels = np.array([0, 2, 0])  # The model's first class is the data's second; its second none.
     evaluator = CocoEvaluator(truth([]), labels)
-    evaluator.update([found(1, [(1, 0.5, (0, 0, 4, 4)), (2, 0.5, (0, 0, 4, 4))])])
+    evaluator.update([1], [found([(1, 0.5, (0, 0, 4, 4)), (2, 0.5, (0, 0, 4, 4))])])
     assert [row["category_id"] for row in evaluator.results()] == [9]
 
 
@@ -209,8 +210,16 @@ def test_an_image_counts_once() -> None:
     """Processes that share a set may both see an image that fills the last batch."""
     evaluator = CocoEvaluator(truth([(1, 5, (0, 0, 50, 50))]))
     for _ in range(2):
-        evaluator.update([found(1, [(1, 0.9, (0, 0, 50, 50))])])
+        evaluator.update([1], [found([(1, 0.9, (0, 0, 50, 50))])])
     assert len(evaluator.results()) == 1
+
+
+def test_only_scores_above_the_threshold_count() -> None:
+    """An export finds more than is asked for, where its own threshold is lower."""
+    evaluator = CocoEvaluator(truth([]), above=0.5).fresh()
+    box = (0, 0, 4, 4)
+    evaluator.update([1], [found([(1, 0.75, box), (2, 0.5, box), (1, 0.25, box)])])
+    assert [row["score"] for row in evaluator.results()] == [0.75]
 
 
 def test_boxes_go_back_to_original_pixels() -> None:
@@ -219,8 +228,9 @@ def test_boxes_go_back_to_original_pixels() -> None:
         torch.tensor([[0.75, 0.0]]),
         torch.tensor([[4, 0]]),
     )
-    (result,) = to_original(detections, [17], [(640, 480)])
-    assert result["image_id"] == 17
+    model, card = NETWORK.example(0.25, 64, "ssd300")
+    decoded = NETWORK.decode(model, card, detections, frame_of([(640, 480)]))
+    (result,) = rows_of(decoded)
     assert result["labels"].tolist() == [4]
     assert result["boxes"][0] == pytest.approx([64, 96, 320, 480], abs=1e-4)
 

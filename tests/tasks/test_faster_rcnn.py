@@ -10,11 +10,13 @@ from torch import Tensor
 from datasets.types import ClassMap
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
+from tasks.detection.application import DETECTION
 from tasks.detection.faster_rcnn import FasterRCNN
 from tasks.detection.matching import Rule, match
-from tasks.detection.model import build_detector, detector_flavour, load_detector, start_from
+from tasks.detection.model import build_detector, detector_flavour, start_from
 from tasks.detection.rpn import propose
-from tasks.detection.spec import DetectorSpec, TwoStageLossSpec
+from tasks.detection.spec import DetectOptions, DetectorSpec, TwoStageLossSpec
+from tasks.predictor import open_network
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tests.tasks.two_stage import SPEC, THREE, build, spread, targets_of
@@ -106,10 +108,10 @@ def test_weights_come_back_and_proposals_can_be_fewer(tmp_path: Path) -> None:
     model = spread(build(replace(SPEC, size=96))).eval()
     path = saved(model, tmp_path / "model.safetensors")
     images = torch.randint(256, (1, 3, 96, 96), dtype=torch.uint8)
-    loaded, _ = load_detector(path)
+    loaded, _ = open_network(path, DETECTION)
     for one, two in zip(model(images), loaded(images), strict=True):
         assert torch.equal(one, two)
-    fewer, card = load_detector(path, proposals=5)
+    fewer, card = open_network(path, DETECTION, [DetectOptions(proposals=5)])
     assert card.model["proposals"] == 5
     assert fewer.spec.proposals == 5
     assert int((fewer(images).scores > 0).sum()) <= 15

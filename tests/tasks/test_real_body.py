@@ -11,12 +11,15 @@ from datasets.boxes.coco import to_coco
 from datasets.boxes.opening import open_detection
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.torch_set import DetectionSet, detection_loader
-from tasks.detection.evaluator import CocoEvaluator, to_original
+from tasks.detection.application import DETECTION
+from tasks.detection.evaluator import CocoEvaluator
 from tasks.detection.model import build_detector, start_from
-from tasks.detection.spec import DetectorSpec, TwoStageLossSpec
+from tasks.detection.spec import TASK, DetectorSpec, TwoStageLossSpec
 from tasks.fitting.batchnorm import calibrate_batchnorm
 from tasks.fitting.engine import has_native_bf16
+from tasks.predictor import exact_outputs
 from tasks.runtime.open import read_card
+from tasks.weights.card import Card
 from tests.conftest import Tool
 
 STEPS, RATE = 80, 2e-3
@@ -74,7 +77,8 @@ def test_the_loss_on_coco_falls_and_a_batch_is_learned_by_heart(
         history.append(loss.item())
     assert np.mean(history[-10:]) < 0.1 * np.mean(history[:10])
     evaluator = CocoEvaluator(to_coco(data))
+    card = Card(TASK, spec.to_json(), flavour, data.classes)
     with torch.inference_mode():
-        found = model.eval()(images)
-    evaluator.update(to_original(found, batch["image_ids"], batch["sizes"]))
+        found = exact_outputs(DETECTION, model.eval(), card, images, batch["sizes"])
+    evaluator.update(batch["image_ids"], found)
     assert evaluator.compute()["metrics"]["AP"] > 0.9

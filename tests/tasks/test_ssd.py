@@ -10,17 +10,18 @@ from torch import Tensor
 
 from backbone.flavour import Flavour
 from datasets.types import COCO_CLASSES, ClassMap
+from tasks.detection.application import DETECTION
 from tasks.detection.matching import Rule, match
 from tasks.detection.model import (
     build_detector,
     detector_flavour,
-    load_detector,
     start_from,
 )
 from tasks.detection.postprocess import postprocess
 from tasks.detection.spec import DetectorSpec, LossSpec, PostSpec
 from tasks.detection.ssd import SSD
 from tasks.fitting.batchnorm import calibrate_batchnorm
+from tasks.predictor import open_network
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
@@ -126,7 +127,7 @@ def saved(tmp_path: Path) -> Path:
 def test_weights_come_back_bit_for_bit(saved: Path) -> None:
     torch.manual_seed(1)
     fresh = build(SMALL, THREE).eval()
-    model, card = load_detector(saved)
+    model, card = open_network(saved, DETECTION)
     assert card.classes == THREE
     assert card.metrics == {"AP": 0.5}
     images, _ = batch()

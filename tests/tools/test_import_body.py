@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import tools.detection.recipe
+import tools.flows.training
 from backbone.formats.recognise import read_network
 from tasks.classification.import_weights import import_network
 from tasks.weights.file import save_weights
@@ -72,13 +72,13 @@ def test_a_detector_starts_from_it(
 ) -> None:
     """Width from the card, convolutions from the file, everything else anew."""
     begun: dict[str, torch.Tensor] = {}
-    real = tools.detection.recipe._fit
+    real = tools.flows.training.fit_run
 
-    def spy(config: Any, model: Any, *args: Any, **options: Any) -> None:
-        begun.update({name: value.clone() for name, value in model.state_dict().items()})
-        real(config, model, *args, **options)
+    def spy(recipe: Any, run: Any, network: Any, *args: Any, **options: Any) -> None:
+        begun.update({name: value.clone() for name, value in network.state_dict().items()})
+        real(recipe, run, network, *args, **options)
 
-    monkeypatch.setattr(tools.detection.recipe, "_fit", spy)
+    monkeypatch.setattr(tools.flows.training, "fit_run", spy)
     args = ("--weights", body, "--framework", framework, "--data", scenes, "--size", 96)
     few = ("--epochs", 1, "--workers", 0, "--batch-size", 6, "--out", tmp_path / "run")
     status, out, err = tool("train_det", *args, *few)

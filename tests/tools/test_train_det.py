@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tasks.detection.evaluator import MEANINGS
 from tests.conftest import Tool
 from tests.tools.conftest import Finished
 from tests.tools.runs import SMALL
+from tools.detection.recipe import DETECTION_RECIPE, SCENES
 
 
 def test_prints_one_json_object_with_the_twelve_numbers(finished: Finished) -> None:
@@ -107,7 +109,8 @@ def test_without_data_it_draws_scenes_and_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     few = partial(draw_scenes, num_train=8, num_val=4)
-    monkeypatch.setattr("tools.detection.data.draw_scenes", few)
+    recipe = replace(DETECTION_RECIPE, built_in=replace(SCENES, draw=few))
+    monkeypatch.setattr("tools.detection.recipe.DETECTION_RECIPE", recipe)
     status, _, err = tool("train_det", "--framework", "ssd300", *SMALL[2:], "--epochs", 1)
     assert status == 0, err
     assert "no --data given: using built-in scenes" in err
