@@ -15,6 +15,8 @@ from datasets.builtin.shapes_and_breeds import draw_shapes
 from datasets.labels.augmentation import LabelTransform
 from datasets.labels.opening import open_labelled
 from datasets.labels.torch_set import LabelledSet, label_loader
+from tasks.application import NoOptions
+from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import LabelEvaluator
 from tasks.classification.model import build_classifier
 from tasks.classification.spec import ClassifierSpec
@@ -24,6 +26,8 @@ from tasks.fitting.engine import fit
 from tasks.fitting.optim import decay_groups, make_optimizer, rate_factor, rate_groups
 from tasks.fitting.spec import FitSpec
 from tasks.fitting.stopwatch import Stopwatch
+from tasks.predictor import Model
+from tasks.weights.card import Card
 from tests.tools.runs import assert_equal
 
 SMALL = ClassifierSpec(alpha=0.25, size=32)
@@ -132,8 +136,16 @@ def train(
 ) -> Watched:
     data, val = open_labelled(shapes, "train"), open_labelled(shapes, "val")
     torch.manual_seed(0)
-    model = build_classifier(SMALL, 8)
-    task = Watched(model, spec, 0, LabelEvaluator(val.labels, val.classes))
+    network = build_classifier(SMALL, 8)
+    card = Card(CLASSIFICATION.name, SMALL.to_json(), network.body.flavour, data.classes)
+    task = Watched(
+        Model(CLASSIFICATION, card, folder, NoOptions(), network=network),
+        spec,
+        0,
+        LabelEvaluator(val.labels, val.classes),
+        monitor=CLASSIFICATION.metric.name,
+        targets=lambda batch: batch["targets"],
+    )
     task.stop_at = stop_at
     sets = (
         LabelledSet(data, LabelTransform(32, "small")),
