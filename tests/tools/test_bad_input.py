@@ -132,7 +132,7 @@ def test_data(
         (cut, ["not a whole safetensors file"]),
         (pickled, ["not a whole safetensors file", "tools/import_weights.py"]),
         (without_card, ["carry no card", "tools/import_weights.py"]),
-        (card_of(lambda card: card.update(task="gan")), ["are for gan, not for detection"]),
+        (card_of(lambda card: card.update(task="gan")), ["is for 'gan', which is none of"]),
         (card_of(lambda card: card.update(format=9)), ["card of format 9; this version reads 2"]),
         (card_of(lambda card: card["model"].update(alpha=0.5)), ["another width"]),  # type: ignore[attr-defined]
         (card_of(lambda card: card["model"].update(wings=2)), ["cannot be built", "wings"]),  # type: ignore[attr-defined]

@@ -231,7 +231,11 @@ def test_bad_flags(exports: Exports, tool: Tool, tmp_path: Path, album: Path) ->
         (("predict", tmp_path / "text.onnx", album), "not an ONNX file that runs here"),
         (("evaluate", tmp_path / "text.onnx"), "not an ONNX file that runs here"),
         (("predict", file, album, "--proposals", 5), "--proposals 5: the weights are for"),
-        (("predict", exports.file("ssd"), album, "--proposals", 5), "--proposals 5"),
+        (
+            ("predict", exports.file("ssd"), album, "--proposals", 5),
+            "--proposals 5: the weights are for an export, which has its own number",
+        ),
+        (("predict", Path("ssd.tflite"), album, "--head", "boxes"), "is for detection alone"),
         (("predict", exports.file("ssd"), album, "--nms-iou", 0.3), "export it again with --nms"),
         (("predict", file, album, "--device", "cuda"), "--device cuda"),
     ):

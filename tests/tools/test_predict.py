@@ -108,6 +108,20 @@ def test_originals_are_never_overwritten(finished: Finished, tool: Tool, album: 
     assert (album / "a.jpg").read_bytes() == before
 
 
+def test_an_original_answers_as_it_is(
+    ssd_tflite: Path, tool: Tool, album: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ai_edge_litert")
+    out = tmp_path / "out"
+    status, text, err = tool("predict", ssd_tflite, album, "--out", out, *EASY)
+    assert status == 0, err
+    assert "3 pictures" in text
+    content = COCO(str(out / "predictions.json"))
+    assert len(content.imgs) == 3
+    assert content.anns
+    assert {c["name"] for c in content.dataset["categories"]} >= {"person", "dog"}
+
+
 def test_real_photos(real_ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: Path) -> None:
     """TensorFlow's weights find what anyone sees."""
     weights = tmp_path / "ssd.safetensors"
