@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from backbone.bodies import build_body, default_flavour
 from backbone.body import Body
+from backbone.flavour import Flavour
+from backbone.layers import Normalize
+from datasets.errors import InputError
+
+if TYPE_CHECKING:
+    from tasks.classification.spec import ClassifierSpec
 
 
 class BodyNetwork(nn.Module):
@@ -31,3 +38,65 @@ class BodyNetwork(nn.Module):
     def from_features(self, features: dict[int, Tensor]) -> Any:
         """Raw outputs from features of the body, by stride."""
         raise NotImplementedError
+
+
+class LastLayerNetwork(BodyNetwork):
+    """A body with the classifier of its architecture on its last map, whatever its columns mean.
+
+    Args:
+        spec: Architecture.
+        columns: Columns of the last layer.
+        flavour: Flavour of the body; its input size is ``spec.size``.
+        dropout: Share of the features that are dropped before the last layer in training.
+
+    Attributes:
+        last_stride: Stride of the map that the head takes.
+
+    Raises:
+        InputError: If the body cannot be built so.
+    """
+
+    def __init__(
+        self, spec: ClassifierSpec, columns: int, flavour: Flavour, dropout: float
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.normalize = Normalize(flavour.input)
+        self.body = body_of(spec, flavour)
+        if spec.size < self.body.min_size:
+            raise InputError(
+                f"--size {spec.size} is too small for {spec.backbone}: {self.body.min_size} "
+                "pixels or more"
+            )
+        self.head = self.body.make_classifier(columns, dropout)
+        self.last_stride = max(self.body.channels)
+
+    def from_features(self, features: dict[int, Tensor]) -> Tensor:
+        """Raw outputs (B, columns) from features of the body, by stride."""
+        raw: Tensor = self.head(features[self.last_stride])
+        return raw
+
+
+def body_of(spec: ClassifierSpec, flavour: Flavour) -> Body:
+    """The body of an architecture, with fresh weights.
+
+    Raises:
+        InputError: If it cannot be built so.
+    """
+    return build_body(
+        spec.backbone,
+        alpha=spec.alpha,
+        variant=spec.variant,
+        stem_stride=spec.stem_stride,
+        flavour=flavour,
+    )
+
+
+def flavour_for(spec: ClassifierSpec, flavour: Flavour | None) -> Flavour:
+    """A flavour whose input has the size of an architecture.
+
+    Args:
+        spec: Architecture.
+        flavour: Flavour to take; the default of the body where None.
+    """
+    return (flavour or default_flavour(spec.backbone)).sized(spec.size)

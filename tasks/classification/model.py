@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from torch import Tensor
 
-from backbone.bodies import build_body, default_flavour
 from backbone.flavour import Flavour
-from backbone.layers import Normalize
 from datasets.errors import InputError
-from tasks.body_network import BodyNetwork
+from tasks.body_network import LastLayerNetwork, flavour_for
 from tasks.classification.losses import class_loss
 from tasks.classification.mix import mix
 from tasks.classification.spec import ClassifierSpec, ClassLossSpec
 from tasks.distillation.teaching import Lesson
 
 
-class Classifier(BodyNetwork):
+class Classifier(LastLayerNetwork):
     """Normalisation, body, head and loss.
 
     Args:
@@ -25,7 +21,6 @@ class Classifier(BodyNetwork):
         num_classes: Columns of the answer.
         flavour: Of the body; its input size is ``spec.size``.
         loss: Training objective.
-
 
     Raises:
         InputError: If there is no class, or the body cannot be built so.
@@ -38,31 +33,11 @@ class Classifier(BodyNetwork):
         flavour: Flavour,
         loss: ClassLossSpec | None = None,
     ) -> None:
-        super().__init__()
-        self.loss = loss or ClassLossSpec()
         if num_classes < 1:
             raise InputError(f"{num_classes} classes: a classifier needs at least one")
-        self.spec, self.num_classes = spec, num_classes
-        self.normalize = Normalize(flavour.input)
-        self.body = build_body(
-            spec.backbone,
-            alpha=spec.alpha,
-            variant=spec.variant,
-            stem_stride=spec.stem_stride,
-            flavour=flavour,
-        )
-        if spec.size < self.body.min_size:
-            raise InputError(
-                f"--size {spec.size} is too small for {spec.backbone}: {self.body.min_size} "
-                "pixels or more"
-            )
-        self.head = self.body.make_classifier(num_classes, self.loss.dropout)
-        self.last_stride = max(self.body.channels)
-
-    def from_features(self, features: dict[int, Tensor]) -> Tensor:
-        """Logits (B, num_classes) from features of the body, by stride."""
-        logits: Tensor = self.head(features[self.last_stride])
-        return logits
+        loss = loss or ClassLossSpec()
+        super().__init__(spec, num_classes, flavour, loss.dropout)
+        self.loss, self.num_classes = loss, num_classes
 
     def forward(
         self, images: Tensor, targets: Tensor | None = None, lesson: Lesson | None = None
@@ -101,6 +76,4 @@ def build_classifier(
     Raises:
         InputError: If there is no class, or the body cannot be built so.
     """
-    flavour = flavour or default_flavour(spec.backbone)
-    flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
-    return Classifier(spec, num_classes, flavour, loss)
+    return Classifier(spec, num_classes, flavour_for(spec, flavour), loss)

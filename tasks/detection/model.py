@@ -25,10 +25,10 @@ from tasks.detection.spec import (
 )
 from tasks.detection.ssd import SSD
 from tasks.detection.ssd_layout import layout_of, map_sizes
-from tasks.fitting.spec import flag_of
 from tasks.weights.card import Card
 from tasks.weights.file import BODY_PREFIX, load_into, spec_of
 from tasks.weights.head_files import load_weights
+from tasks.weights.start import refuse_other_model, with_body_of
 
 # What stands before the last layer, in a detector's second stage and in a classifier.
 NECK_PREFIX, CLASSIFIER_NECK = "neck.", "head.0."
@@ -118,18 +118,12 @@ def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, li
         InputError: If body, width, head or flavour differ, naming both sides.
     """
     state, card = load_weights(path)
-    spec = model.spec.to_json()
     stages = card.task == TASK and spec_of(card, DetectorSpec, path).two_stage
     whole = card.task == TASK and stages == model.spec.two_stage
-    for name in ("backbone", "alpha", *(("head", "roi_pool") if whole else ())):
-        ours, theirs = spec[name], card.model.get(name)
-        if ours != theirs:
-            flag = flag_of(name)
-            choice = f"{flag} {theirs}" if not isinstance(ours, bool) else flag
-            raise InputError(
-                f"{path}: the weights have {name} {theirs}, the model to train {ours}; "
-                f"choose --{'no-' if theirs is False else ''}{choice}"
-            )
+    names = {"backbone": None, "alpha": None}
+    if whole:
+        names |= {"head": None, "roi_pool": None}
+    refuse_other_model(model.spec.to_json(), card, path, names)
     for name, usual in (("variant", "standard"), ("stem_stride", 2)):
         if card.model.get(name, usual) != usual:
             raise InputError(
@@ -158,10 +152,9 @@ def _with_body_of(
     VGG16's fully connected layers are a part of SSD's body but not of the others', so those that
     both have are taken; a classifier's two large ones serve Faster R-CNN's second stage.
     """
-    body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
     if backbone != "vgg16":
-        rest = {key: value for key, value in fresh.items() if not key.startswith(BODY_PREFIX)}
-        return rest | body
+        return with_body_of(fresh, state)
+    body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
     neck = {
         NECK_PREFIX + key.removeprefix(CLASSIFIER_NECK): value
         for key, value in state.items()

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from backbone.flavour import refuse_other_flavour
-from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.classification.load import class_rows, refuse_other_body
+from tasks.classification.load import class_rows
 from tasks.face_attributes.model import AttributeNet
 from tasks.face_attributes.spec import TASK
 from tasks.weights.card import Card
-from tasks.weights.file import BODY_PREFIX, load_into
-from tasks.weights.head_files import load_weights
+from tasks.weights.start import start_with_classes
 
 
 def start_attribute_net(
@@ -36,21 +31,5 @@ def start_attribute_net(
     Raises:
         InputError: If body, width, variant or flavour differ, naming both sides.
     """
-    state, card = load_weights(path)
-    refuse_other_body(model.spec, card, path)
-    refuse_other_flavour(str(path), card.flavour, model.body.flavour)
-    fresh = model.state_dict()
-    start = {
-        key: state.get(key, value) if key.startswith(BODY_PREFIX) else value
-        for key, value in fresh.items()
-    }
-    columns = torch.full((len(attributes),), -1)
-    if card.task == TASK:
-        columns = torch.from_numpy(attributes.labels_in(card.classes)[1:]) - 1
-        for key in (*class_rows(model.body), "thresholds"):
-            if key not in state or len(state[key]) != len(card.classes):
-                raise InputError(f"{path}: {key!r} has not one row for each of the attributes")
-            start[key] = fresh[key].clone()
-            start[key][columns >= 0] = state[key][columns[columns >= 0]]
-    load_into(model, start, str(path))
-    return card, [n for n, c in zip(attributes.names, columns.tolist(), strict=True) if c < 0]
+    rows = (*class_rows(model.body), "thresholds")
+    return start_with_classes(model, attributes, path, task=TASK, rows=rows, noun="the attributes")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from backbone.bodies import default_flavour
 from backbone.flavour import Flavour
+from tasks.body_network import flavour_for
 from tasks.classification.model import Classifier
 from tasks.classification.spec import ClassifierSpec, ClassLossSpec
 from tasks.distillation.losses import sigmoid_loss
@@ -109,6 +108,4 @@ def build_attribute_net(
     Raises:
         InputError: If the body cannot be built so.
     """
-    flavour = flavour or default_flavour(spec.backbone)
-    flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
-    return AttributeNet(spec, num_attributes, flavour, loss)
+    return AttributeNet(spec, num_attributes, flavour_for(spec, flavour), loss)

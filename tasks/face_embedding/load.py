@@ -8,15 +8,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from backbone.flavour import refuse_other_flavour
 from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.classification.load import refuse_other_body
 from tasks.face_embedding.model import FaceEmbedder
 from tasks.face_embedding.spec import TASK, EmbedderSpec
 from tasks.weights.card import Card
-from tasks.weights.file import BODY_PREFIX, load_into, spec_of
-from tasks.weights.head_files import load_weights
+from tasks.weights.file import load_into, spec_of
+from tasks.weights.start import read_start, with_body_of
 
 # Tensors that serve training alone; they would tell of the people in the training set.
 TRAINING_ONLY = "margin_head."
@@ -136,13 +134,12 @@ def start_embedder(model: FaceEmbedder, path: Path) -> Card:
     Raises:
         InputError: If body, width, variant or flavour differ, naming both sides.
     """
-    state, card = load_weights(path)
-    refuse_other_body(model.spec, card, path)
-    ours = model.body.flavour  # Faces may be prepared in another way than photos were.
-    refuse_other_flavour(str(path), replace(card.flavour, input=ours.input), ours)
-    keeps_head = card.task == TASK and card.model.get("dim") == model.spec.dim
-    taken = {
-        key: value for key, value in state.items() if keeps_head or key.startswith(BODY_PREFIX)
-    }
-    load_into(model, {**model.state_dict(), **taken}, str(path))
+    # Faces may be prepared in another way than photos were.
+    state, card = read_start(model, path, any_input=True)
+    fresh = model.state_dict()
+    if card.task == TASK and card.model.get("dim") == model.spec.dim:
+        taken = {**fresh, **state}  # What serves training alone is in no file.
+    else:
+        taken = with_body_of(fresh, state)
+    load_into(model, taken, str(path))
     return card

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from backbone.bodies import build_body, default_flavour
 from backbone.flavour import Flavour
-from backbone.layers import Normalize
-from datasets.errors import InputError
-from tasks.body_network import BodyNetwork
+from tasks.body_network import LastLayerNetwork, flavour_for
 from tasks.distillation.losses import embedding_loss
 from tasks.distillation.teaching import Lesson
 from tasks.face_embedding.losses import MarginHead, triplet_loss
 from tasks.face_embedding.spec import EmbedderSpec, EmbedLossSpec
 
 
-class FaceEmbedder(BodyNetwork):
+class FaceEmbedder(LastLayerNetwork):
     """Normalisation, body, a linear layer, and losses.
 
     Args:
@@ -28,7 +23,6 @@ class FaceEmbedder(BodyNetwork):
         loss: Training objective.
         num_identities: Of the training set, where identities are learnt from by the margin loss;
             0 else, and in use.
-
 
     Raises:
         InputError: If the body cannot be built so.
@@ -41,32 +35,13 @@ class FaceEmbedder(BodyNetwork):
         loss: EmbedLossSpec | None = None,
         num_identities: int = 0,
     ) -> None:
-        super().__init__()
-        self.spec, self.loss = spec, loss or EmbedLossSpec()
-        self.normalize = Normalize(flavour.input)
-        self.body = build_body(
-            spec.backbone,
-            alpha=spec.alpha,
-            variant=spec.variant,
-            stem_stride=spec.stem_stride,
-            flavour=flavour,
-        )
-        if spec.size < self.body.min_size:
-            raise InputError(
-                f"--size {spec.size} is too small for {spec.backbone}: {self.body.min_size} "
-                "pixels or more"
-            )
-        self.head = self.body.make_classifier(spec.dim, self.loss.dropout)
-        self.last_stride = max(self.body.channels)
+        loss = loss or EmbedLossSpec()
+        super().__init__(spec, spec.dim, flavour, loss.dropout)
+        self.loss = loss
         self.margin_head: MarginHead | None = None
         if num_identities and self.loss.objective == "margin":
             margin, scale = self.loss.chosen_margin, self.loss.scale
             self.margin_head = MarginHead(spec.dim, num_identities, margin=margin, scale=scale)
-
-    def from_features(self, features: dict[int, Tensor]) -> Tensor:
-        """Vectors (B, dim) of any length from features of the body, by stride."""
-        vectors: Tensor = self.head(features[self.last_stride])
-        return vectors
 
     def forward(
         self, images: Tensor, targets: Tensor | None = None, lesson: Lesson | None = None
@@ -123,6 +98,4 @@ def build_embedder(
     Raises:
         InputError: If the body cannot be built so.
     """
-    flavour = flavour or default_flavour(spec.backbone)
-    flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
-    return FaceEmbedder(spec, flavour, loss, num_identities)
+    return FaceEmbedder(spec, flavour_for(spec, flavour), loss, num_identities)

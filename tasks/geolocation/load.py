@@ -1,20 +1,18 @@
-"""Geolocators from weights files, whole or as the start of another one."""
+"""Geolocators with fresh weights, or with those of another file."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from backbone.bodies import default_flavour
-from backbone.flavour import Flavour, refuse_other_flavour
-from tasks.classification.load import refuse_other_body
+from backbone.flavour import Flavour
+from tasks.body_network import flavour_for
 from tasks.classification.spec import ClassifierSpec
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.spec import GeoLossSpec
 from tasks.weights.card import Card
-from tasks.weights.file import BODY_PREFIX, load_into
-from tasks.weights.head_files import load_weights
+from tasks.weights.file import load_into
+from tasks.weights.start import read_start, with_body_of
 
 # Of the state dict: the cells, and the figure of the card by which logits are divided.
 CELLS_KEY, TEMPERATURE_KEY = "cells", "temperature"
@@ -37,9 +35,7 @@ def build_geolocator(
     Raises:
         InputError: If the body cannot be built so.
     """
-    flavour = flavour or default_flavour(spec.backbone)
-    flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
-    return Geolocator(spec, atlas, flavour, loss)
+    return Geolocator(spec, atlas, flavour_for(spec, flavour), loss)
 
 
 def start_geolocator(model: Geolocator, path: Path) -> tuple[Card, bool]:
@@ -55,17 +51,12 @@ def start_geolocator(model: Geolocator, path: Path) -> tuple[Card, bool]:
     Raises:
         InputError: If body, width, variant or flavour differ, naming both sides.
     """
-    state, card = load_weights(path)
-    refuse_other_body(model.spec, card, path)
-    refuse_other_flavour(str(path), card.flavour, model.body.flavour)
+    state, card = read_start(model, path)
     fresh = model.state_dict()
     cells = state.get(CELLS_KEY)
     whole = cells is not None and cells[:, :2].equal(fresh[CELLS_KEY][:, :2])
     if not whole:
-        state = {
-            key: state.get(key, value) if key.startswith(BODY_PREFIX) else value
-            for key, value in fresh.items()
-        }
+        state = with_body_of(fresh, state)
     load_into(model, {**state, CELLS_KEY: fresh[CELLS_KEY]}, str(path))
     return card, whole
 

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from backbone.bodies import build_body
 from datasets.errors import InputError
 from tasks import applications
 from tasks.application import PhotoApplication
 from tasks.applications import photo_application
-from tasks.body_network import BodyNetwork
+from tasks.body_network import BodyNetwork, body_of
 from tasks.classification.spec import ClassifierSpec
 from tasks.multitask.model import MultiTaskNet
 from tasks.multitask.stored import State, Stored, StoredHead, multi_card, read_stored
@@ -74,13 +73,7 @@ def build_stored(stored: Stored, given: Iterable[object] = ()) -> MultiTaskNet:
     """
     told = {name: value for name, value in stored.card.model.items() if name != "heads"}
     spec = spec_of(replace(stored.card, model=told), ClassifierSpec, stored.path)
-    body = build_body(
-        spec.backbone,
-        alpha=spec.alpha,
-        variant=spec.variant,
-        stem_stride=spec.stem_stride,
-        flavour=stored.card.flavour,
-    )
+    body = body_of(spec, stored.card.flavour)
     plain = {key.removeprefix(BODY_PREFIX): value for key, value in stored.body.items()}
     load_into(body, plain, str(stored.path))
     models = {name: build_head(*stored.single(name), stored.path, given) for name in stored.heads}

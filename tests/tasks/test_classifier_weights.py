@@ -17,7 +17,6 @@ from backbone.imagenet_classes import WORDNET_IDS
 from backbone.layers import Normalize
 from backbone.spec import BackboneName, Variant
 from datasets.types import ClassMap
-from tasks.classification import load
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import columns_in
 from tasks.classification.import_weights import Imported, import_network
@@ -33,6 +32,7 @@ from tasks.classification.spec import ClassifierSpec
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.predictor import open_network
+from tasks.weights import start
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tests.backbone import foreign
@@ -311,7 +311,7 @@ def test_rows_go_with_their_classes_on_any_body(
             nn.init.uniform_(parameter, number, number + 1)
     state, before = old.state_dict(), [new.get_parameter(key).clone() for key in keys]
     card = Card("classification", spec.to_json(), old.body.flavour, names)
-    monkeypatch.setattr(load, "load_weights", lambda _: (dict(state), card))
+    monkeypatch.setattr(start, "load_weights", lambda _: (dict(state), card))
     _, fresh = start_classifier(new, ClassMap.from_names(list("cxay")), Path("w"))
     assert fresh == ["x", "y"]
     for key, value in zip(keys, before, strict=True):

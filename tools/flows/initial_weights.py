@@ -11,9 +11,9 @@ from torch import nn
 from backbone.bodies import default_flavour
 from backbone.flavour import Flavour
 from configs.training import SquareTraining
-from tasks.classification.load import refuse_other_body
 from tasks.fitting.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
 from tasks.runtime.open import read_card
+from tasks.weights.start import refuse_other_model
 from tools import cli
 
 
@@ -26,7 +26,7 @@ def starting_flavour(config: SquareTraining) -> tuple[Flavour, str]:
     flavour, origin = default_flavour(config.model.backbone), "from scratch"
     if config.weights is not None:
         told = read_card(config.weights)
-        refuse_other_body(config.model, told, config.weights)
+        refuse_other_model(config.model.to_json(), told, config.weights)
         flavour, origin = told.flavour, f"from {config.weights}"
     seen = replace(
         flavour.input,
