@@ -1,11 +1,6 @@
-"""A model ready to answer: a run folder, weights file or export alike, photos in, answers out.
+"""A model that answers: photos in, named outputs and answers out, network or export alike.
 
-::
-
-    model = open_model(Path("runs/mine"))
-    predictor = model.predictor("cpu")
-    for answer in predictor([photo]):  # (H, W, 3) uint8 RGB
-        print(predictor.answers.line(answer))
+:mod:`tasks.open_model` opens one of whatever application; here its application is known.
 """
 
 from __future__ import annotations
@@ -22,9 +17,8 @@ from datasets.errors import InputError
 from datasets.images import Image
 from datasets.types import PhotoBatch
 from tasks.application import PhotoApplication
-from tasks.applications import original_application, photo_application
 from tasks.runtime.exported import Exported, without_padding
-from tasks.runtime.open import is_export, open_export, read_card
+from tasks.runtime.open import is_export, read_card
 from tasks.runtime.session import Answer as Outputs
 
 if TYPE_CHECKING:
@@ -104,55 +98,24 @@ class Model:
         return Predictor(outputs, self.answers)
 
 
-def open_model(
-    path: Path,
-    given: Iterable[object] = (),
-    *,
-    threads: int | None = None,
-    head: str | None = None,
-) -> Model:
-    """Open a model of any application.
+def load_network(path: Path, application: PhotoApplication[Any], options: Any) -> tuple[Any, Card]:
+    """The network of a weights file that is known to be an application's, and its card.
 
     Args:
-        path: Run folder, weights file or export.
-        given: Options of any applications, of which it takes its own.
-        threads: CPU threads of an export; None takes one per core.
-        head: Of an export of several heads the one that answers.
+        path: Run folder or weights file.
+        application: What its card says that it is for.
+        options: How answers are asked for, as the application takes them.
 
     Raises:
-        InputError: If it is missing or damaged, does not fit itself, or answers no photos.
+        InputError: If it is missing or damaged, or does not fit itself.
     """
-    if is_export(path):
-        export = open_export(path, threads, head)
-        application = photo_application(export.task, path)
-        return Model(application, export.card, path, application.pick(given), export=export)
     from tasks.weights.file import load_into
     from tasks.weights.head_files import load_weights
 
     state, card = load_weights(path)
-    application = photo_application(card.task, path)
-    options = application.pick(given)
     network, card = application.network().build(card, state, path, options)
     load_into(network, state, str(path))
-    return Model(application, card, path, options, network=network.eval())
-
-
-def open_original(path: Path, given: Iterable[object] = ()) -> Model | None:
-    """Open a file of another format that an application runs as it is; None if none does.
-
-    Args:
-        path: Of the file, whose suffix tells.
-        given: Options of any applications, of which it takes its own.
-
-    Raises:
-        InputError: If it cannot be run.
-    """
-    application = original_application(path)
-    if application is None:
-        return None
-    options = application.pick(given)
-    network, card = application.originals[path.suffix](path, options)
-    return Model(application, card, path, options, network=network.eval(), original=True)
+    return network.eval(), card
 
 
 def open_network(
@@ -161,15 +124,14 @@ def open_network(
     """A network of one application with the weights of a file, in evaluation mode, and its card.
 
     Raises:
-        InputError: As :func:`open_model`; or if it is of another application.
+        InputError: If it is missing or damaged, does not fit itself, or is of another application.
     """
     if is_export(path):
         raise InputError(f"{path}: is an export; name the weights it came from")
     task = read_card(path).task
     if task != application.name:
         raise InputError(f"{path}: these weights are for {task}, not for {application.name}")
-    model = open_model(path, given)
-    return model.network, model.card
+    return load_network(path, application, application.pick(given))
 
 
 def network_outputs(

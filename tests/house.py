@@ -35,12 +35,17 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "whatever the application: training, reports, exports, timing",
         (
+            "tasks/application.py",
+            "tasks/body_network.py",
             "tasks/distillation",
             "tasks/export",
             "tasks/fitting",
             "tasks/int8",
             "tasks/operators.py",
+            "tasks/photo_graph.py",
+            "tasks/photo_view.py",
             "tasks/predictor.py",
+            "tasks/probabilities.py",
             "tasks/reporting",
             "tasks/timing",
         ),
@@ -54,9 +59,11 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tasks/face_attributes",
             "tasks/face_embedding",
             "tasks/geolocation",
+            "tasks/multitask/application.py",
+            "tasks/multitask/spec.py",
         ),
     ),
-    ("all of them as graphs", ("tasks/export/onnx_file.py", "tasks/photo_graph.py")),
+    ("all applications", ("tasks/applications.py", "tasks/open_model.py")),
     ("several applications on one body", ("tasks/multitask",)),
     ("flags and presets", ("configs",)),
     ("the command line", ("tools/__init__.py", "tools/cli.py")),
@@ -87,12 +94,19 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tools/speed",
         ),
     ),
+    ("all recipes", ("tools/recipes.py",)),
     ("commands", ("tools",)),
 )
 # The only files of datasets that the body, the tasks and the flags know: no kind of data.
 FOR_LIBRARIES = {
     "backbone": {"datasets/errors.py"},
-    "tasks": {"datasets/errors.py", "datasets/images.py", "datasets/spec.py", "datasets/types.py"},
+    "tasks": {
+        "datasets/errors.py",
+        "datasets/images.py",
+        "datasets/spec.py",
+        "datasets/squares.py",
+        "datasets/types.py",
+    },
     "configs": {"datasets/errors.py", "datasets/spec.py"},
 }
 

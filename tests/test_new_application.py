@@ -22,7 +22,7 @@ from configs.demo import Demo
 from datasets import kinds
 from datasets.images import read_image
 from tasks import applications
-from tasks.predictor import open_model
+from tasks.open_model import open_model
 from tasks.runtime.open import open_export, read_card
 from tests.age.application import AGE
 from tests.age.config import AGE_PRESETS

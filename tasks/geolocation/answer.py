@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from datasets.errors import InputError
 from datasets.images import Image
 from tasks.application import Column, Facts, Reply
 from tasks.geolocation.decode import decode
+from tasks.geolocation.draw import draw_place
+from tasks.geolocation.located import Located, place_name
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import DecodeSpec
 from tasks.probabilities import log_of
@@ -24,28 +26,6 @@ if TYPE_CHECKING:
 # Rows of the page's table.
 _CELLS = 20
 _FACT = "cells"
-
-
-class Located(NamedTuple):
-    """Where a photo was taken, as far as the model can tell.
-
-    Attributes:
-        lat: Degrees.
-        lng: Degrees.
-        confidence: Probability of the cells near the answer, 0..1.
-        answered: Whether that is enough.
-        cells: Columns of the region, the most likely first.
-        probabilities: Probabilities of these, 0..1.
-        radius_km: How far the region reaches from the answer.
-    """
-
-    lat: float
-    lng: float
-    confidence: float
-    answered: bool
-    cells: list[int]
-    probabilities: list[float]
-    radius_km: float
 
 
 def cells_text(cells: NDArray[np.int64]) -> str:
@@ -113,8 +93,6 @@ class PlaceAnswers:
 
     def draw(self, image: Image, answer: Located) -> Image:
         """The photo with its most likely cells, over a map with the region."""
-        from tasks.geolocation.draw import draw_place
-
         return draw_place(image, answer, self.partition)
 
     def to_json(self, answer: Located) -> dict[str, Any]:
@@ -155,9 +133,3 @@ class PlaceAnswers:
             (Column("cell around"), Column("probability", "share"), Column("S2 token")),
             cells[:_CELLS],
         )
-
-
-def place_name(lat: float, lng: float) -> str:
-    """Degrees as people write them: 48.86 N, 2.35 E."""
-    north, east = "N" if lat >= 0 else "S", "E" if lng >= 0 else "W"
-    return f"{abs(lat):.2f} {north}, {abs(lng):.2f} {east}"

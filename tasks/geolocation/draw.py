@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.classification.draw import draw_answer
-from tasks.geolocation.answer import Located, place_name
+from tasks.geolocation.located import Located, place_name
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.sphere import Floats
 from tasks.geolocation.world import rings

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.geolocation.answer import Located, place_name
 from tasks.geolocation.draw import draw_place
 from tasks.geolocation.evaluator import MEANINGS, RADII_KM, Score, few_note
+from tasks.geolocation.located import Located, place_name
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import USE_NOTE
 from tasks.geolocation.sphere import Floats

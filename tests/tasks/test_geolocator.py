@@ -18,7 +18,6 @@ from tasks.distillation.losses import cells_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teaching import Teaching
 from tasks.geolocation import s2
-from tasks.geolocation.answer import place_name
 from tasks.geolocation.application import GEOLOCATION
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.draw import draw_place
@@ -27,6 +26,7 @@ from tasks.geolocation.load import (
     start_geolocator,
     temperature_of,
 )
+from tasks.geolocation.located import place_name
 from tasks.geolocation.losses import hard_loss, soft_loss
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import Partition, split_adaptively
@@ -35,7 +35,8 @@ from tasks.geolocation.sphere import Floats, distance_km, unit_vectors
 from tasks.geolocation.teachers import open_geo_teacher
 from tasks.geolocation.truth import Truth
 from tasks.geolocation.world import rings
-from tasks.predictor import open_model, open_network
+from tasks.open_model import open_model
+from tasks.predictor import open_network
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 

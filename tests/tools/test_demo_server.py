@@ -12,7 +12,7 @@ import pytest
 
 from configs.demo import LimitSpec
 from tests.tools.page_client import BINARY, POST, ask, raw, request, serving, simple
-from tools.page.refusal import Refusal
+from tools.flows.answerer import Refusal
 from tools.page.serving import PageServer
 
 

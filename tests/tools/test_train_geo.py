@@ -23,7 +23,7 @@ from datasets.spec import Split
 from tasks.fitting.network_task import NetworkTask
 from tasks.geolocation.partition import CELLS_HEADER, read_cells
 from tasks.geolocation.spec import PartitionSpec
-from tasks.predictor import open_model
+from tasks.open_model import open_model
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.head_files import load_weights

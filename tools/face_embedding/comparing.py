@@ -20,9 +20,8 @@ from tasks.face_embedding.draw import draw_neighbours
 from tasks.face_embedding.load import refuse_other_alignment
 from tasks.predictor import Model
 from tools import cli
+from tools.flows.answerer import Answerer, Refusal
 from tools.flows.pictures import read_or_reason
-from tools.page.answerer import Answerer
-from tools.page.refusal import Refusal
 
 _SAME = "Same person"
 _NEAREST = 5

@@ -10,7 +10,8 @@ from typing import Any
 from configs.tools import Evaluate
 from datasets.errors import InputError
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.predictor import Model, answered, open_model, open_original
+from tasks.open_model import open_model, open_original
+from tasks.predictor import Model, answered
 from tasks.reporting.skeleton import report_file, write_report
 from tools import cli
 from tools.flows.choose_head import choose_head

@@ -30,7 +30,7 @@ from tools import cli
 
 if TYPE_CHECKING:
     from configs.demo import Demo
-    from tools.page.answerer import Answerer
+    from tools.flows.answerer import Answerer
 
 Config = TypeVar("Config")
 Notes = list[tuple[str, str]]

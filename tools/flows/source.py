@@ -17,8 +17,9 @@ from tasks.applications import photo_application
 from tasks.export.compare import Limits, compare
 from tasks.export.resize import Antialias
 from tasks.multitask.spec import TASK as MULTITASK
+from tasks.open_model import open_model
 from tasks.photo_graph import PhotoGraph
-from tasks.predictor import network_outputs, open_model
+from tasks.predictor import network_outputs
 from tasks.runtime.open import is_export, read_card
 from tasks.runtime.session import FORMAT, Answer
 from tasks.weights.card import Card

@@ -9,7 +9,8 @@ from torch import nn
 
 from tasks.distillation.teaching import Teaching
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.predictor import Model, open_model
+from tasks.open_model import open_model
+from tasks.predictor import Model
 from tasks.weights.card import Card
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from configs.demo import Demo
-from tasks.predictor import Model, open_model
+from tasks.open_model import open_model
+from tasks.predictor import Model
+from tools.flows.answerer import Answerer
 from tools.flows.recipe import Recipe
-from tools.page.answerer import Answerer
 
 
 def open_answerer(

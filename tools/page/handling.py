@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from configs.demo import LimitSpec
 from tools.cli import explain
-from tools.page.refusal import Refusal
+from tools.flows.answerer import Refusal
 
 _CHUNK = 2**16
 # Longest numbers that are read at all.

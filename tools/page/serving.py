@@ -23,8 +23,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from configs.demo import LimitSpec
+from tools.flows.answerer import Refusal
 from tools.page.handling import Handler
-from tools.page.refusal import Refusal
 
 # Threads that read requests or write answers; connections beyond them wait in the kernel.
 _CONNECTIONS, _BACKLOG = 128, 1024

@@ -19,11 +19,10 @@ from tasks.runtime.open import is_export, read_card
 from tasks.weights.card import Card
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
+from tools.flows.answerer import Answerer, Refusal
 from tools.flows.choose_head import head_file
 from tools.flows.recipe import Recipe
-from tools.page.answerer import Answerer
 from tools.page.answering import open_answerer
-from tools.page.refusal import Refusal
 
 RUNS = Path("runs")
 # Models in memory at once.

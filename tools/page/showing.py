@@ -16,8 +16,8 @@ from configs.demo import Demo
 from datasets.errors import InputError
 from datasets.images import Image
 from tools import cli
+from tools.flows.answerer import Refusal
 from tools.flows.recipe import Recipe
-from tools.page.refusal import Refusal
 from tools.page.serving import PageServer
 from tools.page.shelf import Shelf
 from tools.page.uploads import decode_upload

@@ -9,7 +9,7 @@ from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
 
 from datasets.images import Image, decode_image
-from tools.page.refusal import Refusal
+from tools.flows.answerer import Refusal
 
 # What browsers can show. Pillow knows many more kinds, and runs other programs for some of them.
 _KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")

@@ -11,6 +11,19 @@ from datasets.images import Image
 from tasks.application import Reply
 
 
+class Refusal(ValueError):  # noqa: N818 (nothing went wrong)
+    """A request that is not answered, and what the person is told.
+
+    Args:
+        status: Of HTTP, 400 to 503.
+        text: For a person.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
 @dataclass(frozen=True)
 class Answerer:
     """A model made ready for pictures of any size, and how its answers are told.

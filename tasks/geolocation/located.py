@@ -1,0 +1,33 @@
+"""Where a photo was taken, as an answer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Located(NamedTuple):
+    """Where a photo was taken, as far as the model can tell.
+
+    Attributes:
+        lat: Degrees.
+        lng: Degrees.
+        confidence: Probability of the cells near the answer, 0..1.
+        answered: Whether that is enough.
+        cells: Columns of the region, the most likely first.
+        probabilities: Probabilities of these, 0..1.
+        radius_km: How far the region reaches from the answer.
+    """
+
+    lat: float
+    lng: float
+    confidence: float
+    answered: bool
+    cells: list[int]
+    probabilities: list[float]
+    radius_km: float
+
+
+def place_name(lat: float, lng: float) -> str:
+    """Degrees as people write them: 48.86 N, 2.35 E."""
+    north, east = "N" if lat >= 0 else "S", "E" if lng >= 0 else "W"
+    return f"{abs(lat):.2f} {north}, {abs(lng):.2f} {east}"

@@ -1,0 +1,64 @@
+"""Opening a run folder, weights file or export of whatever application.
+
+::
+
+    model = open_model(Path("runs/mine"))
+    predictor = model.predictor("cpu")
+    for answer in predictor([photo]):  # (H, W, 3) uint8 RGB
+        print(predictor.answers.line(answer))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tasks.applications import original_application, photo_application
+from tasks.predictor import Model, load_network
+from tasks.runtime.open import is_export, open_export, read_card
+
+
+def open_model(
+    path: Path,
+    given: Iterable[object] = (),
+    *,
+    threads: int | None = None,
+    head: str | None = None,
+) -> Model:
+    """Open a model of any application.
+
+    Args:
+        path: Run folder, weights file or export.
+        given: Options of any applications, of which it takes its own.
+        threads: CPU threads of an export; None takes one per core.
+        head: Of an export of several heads the one that answers.
+
+    Raises:
+        InputError: If it is missing or damaged, does not fit itself, or answers no photos.
+    """
+    if is_export(path):
+        export = open_export(path, threads, head)
+        application = photo_application(export.task, path)
+        return Model(application, export.card, path, application.pick(given), export=export)
+    application = photo_application(read_card(path).task, path)
+    options = application.pick(given)
+    network, card = load_network(path, application, options)
+    return Model(application, card, path, options, network=network)
+
+
+def open_original(path: Path, given: Iterable[object] = ()) -> Model | None:
+    """Open a file of another format that an application runs as it is; None if none does.
+
+    Args:
+        path: Of the file, whose suffix tells.
+        given: Options of any applications, of which it takes its own.
+
+    Raises:
+        InputError: If it cannot be run.
+    """
+    application = original_application(path)
+    if application is None:
+        return None
+    options = application.pick(given)
+    network, card = application.originals[path.suffix](path, options)
+    return Model(application, card, path, options, network=network.eval(), original=True)
