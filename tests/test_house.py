@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from datasets.kinds import KINDS
+from tasks.applications import APPLICATIONS
 from tests.exports import Exports
 from tests.house import (
     FLOORS,
@@ -164,3 +166,46 @@ def test_help_comes_without_torch(tool: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "--threads" in done.stdout
     assert "--json" in done.stdout
+
+
+# What may name an application outside of its own folders: the tuples, and the doctor's --task.
+_LISTS = {
+    "tasks/applications.py",
+    "tools/recipes.py",
+    "datasets/kinds.py",
+    "configs/tools.py",
+}
+
+
+def _folders_of(name: str) -> tuple[str, ...]:
+    """Where an application is at home; others may build on it from folders of their own."""
+    return (f"tasks/{name}/", f"tools/{name}/", f"configs/{name}.py")
+
+
+def _at_home() -> tuple[str, ...]:
+    names = [one.name for one in APPLICATIONS] + ["fine_grained", "gan", "pruning", "prune"]
+    tools = tuple(f"tools/{one.train_tool}.py" for one in APPLICATIONS)
+    own = tuple(folder for name in names for folder in _folders_of(name))
+    kinds = tuple(f"datasets/{kind.name}/" for kind in KINDS)
+    return (*own, *kinds, *tools, "tools/train_dogs.py", "tools/prune.py", "datasets/builtin/")
+
+
+def test_doors_know_no_application() -> None:
+    """Neither by its name in a text of code nor by an import."""
+    names = {one.name for one in APPLICATIONS} | {kind.task for kind in KINDS}
+    home = _at_home()
+    found = []
+    for path in PRODUCT:
+        place = path.as_posix()
+        if place in _LISTS or place.startswith((*home, "tools/paper_tables/", "configs/paper")):
+            continue
+        tree = tree_of(path)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and node.value in names:
+                found.append(f"{place}:{node.lineno}: {node.value!r}")
+        found += [
+            f"{place}: imports {name}"
+            for name in imported_names(tree)
+            if name.startswith(tuple(f"tasks.{one}." for one in names))
+        ]
+    assert not found, "\n".join(sorted(set(found)))
