@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from datasets.types import ClassMap
+from tasks.classification.evaluator import columns_in
 from tasks.classification.model import Classifier
+from tasks.predictor import Model
 
 Image = NDArray[np.uint8]
 # How much of the photo the hottest spot covers.
@@ -107,3 +111,18 @@ class Explainer:
         side = max(_SIDE, seen.shape[0])
         large = cv2.resize(seen, (side, side), interpolation=cv2.INTER_CUBIC)
         return overlay(np.asarray(large, dtype=np.uint8), heat)
+
+
+def explainer_of(model: Model, device: str, classes: ClassMap) -> Explainer | None:
+    """What shows where a model sees the classes of some data; None of an export.
+
+    Args:
+        model: Model that was opened; exports cannot be asked for their gradients.
+        device: Where to compute.
+        classes: Classes of the data.
+    """
+    if model.network is None:
+        return None
+    network: Any = model.network
+    square = model.application.network().view.square(model.card)
+    return Explainer(network, device, square, columns_in(model.card.classes, classes))

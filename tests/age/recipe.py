@@ -67,7 +67,7 @@ class AgeExam(Exam):
 class AgeRun(OpenedRun[TrainAge]):
     """The data of a training."""
 
-    metric = AGE.metric
+    application = AGE
 
     def __init__(self, config: TrainAge, path: Path) -> None:
         super().__init__(config, path)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
+from backbone.flavour import Flavour
 from configs.classification import TrainCls
 from configs.tools import Evaluate
 from datasets.builtin.shapes_and_breeds import SHAPES_STAMP, draw_shapes
 from datasets.labels.opening import is_sharded
 from datasets.loader import Resumable
+from datasets.types import ClassMap
 from tasks.classification.application import CLASSIFICATION
-from tasks.classification.evaluator import columns_in, format_classes, format_metrics
-from tasks.classification.gradcam import Explainer
+from tasks.classification.evaluator import format_classes, format_metrics
+from tasks.classification.gradcam import explainer_of
 from tasks.classification.load import start_classifier
 from tasks.classification.model import build_classifier
 from tasks.classification.report import ReportData, make_report
@@ -23,13 +24,12 @@ from tasks.classification.task import ClassificationTask
 from tasks.distillation.teaching import Teaching
 from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
-from tasks.weights.card import Card
 from tools import cli
 from tools.classification.data import data_text, open_both, open_data
 from tools.flows.collecting import PhotoRows
-from tools.flows.initial_weights import measure_norms, starting_flavour
 from tools.flows.photo_loaders import Data, Photos, make_photos, training_loader
-from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, Recipe
+from tools.flows.photo_run import PhotoRun, say_known
+from tools.flows.recipe import BuiltIn, Exam, Notes, Recipe
 from tools.flows.teacher_targets import open_teaching
 
 _CUT = ", photos cut to their boxes,"
@@ -61,12 +61,7 @@ class ClassExam(Exam):
 
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
         """Confusions, worst mistakes, and what the network saw of them."""
-        explain = None
-        if model.network is not None:  # An export cannot be asked for its gradients.
-            square = model.application.network().view.square(model.card)
-            columns = columns_in(model.card.classes, self.data.classes)
-            network: Any = model.network
-            explain = Explainer(network, device, square, columns)
+        explain = explainer_of(model, device, self.data.classes)
         files = [Path(file).name for file in self.data.files]
         return make_report(ReportData(self.data.classes, score, self.data.image, explain, files))
 
@@ -77,7 +72,7 @@ class ClassExam(Exam):
         )
 
 
-class ClassRun(OpenedRun[TrainCls]):
+class ClassRun(PhotoRun[TrainCls]):
     """The data of a classifier's training, and what is made from them.
 
     Args:
@@ -87,11 +82,12 @@ class ClassRun(OpenedRun[TrainCls]):
         val: To evaluate on.
     """
 
-    metric = CLASSIFICATION.metric
+    application = CLASSIFICATION
 
     def __init__(self, config: TrainCls, path: Path, train: Data, val: Data) -> None:
         super().__init__(config, path)
         self.train, self.val = train, val
+        self.cut = _CUT if config.boxes else ""
 
     @property
     def subject(self) -> str:
@@ -102,28 +98,20 @@ class ClassRun(OpenedRun[TrainCls]):
         """The teacher, if one is named."""
         return open_teaching(self.config, self.train, device)
 
-    def build(self, teaching: Teaching | None) -> tuple[nn.Module, Card]:
-        """The classifier to train, and its card."""
-        config, data = self.config, self.train
-        torch.manual_seed(config.common.seed)
-        flavour, origin = starting_flavour(config)
-        model = build_classifier(config.model, len(data.classes), flavour, config.loss)
-        if config.weights is not None:
-            start, new = start_classifier(model, data.classes, config.weights)
-            known = len(data.classes) - len(new)
-            cli.say(f"weights of {config.weights}: {known} classes known, {len(new)} start anew")
-            if start.folded:
-                measure_norms(model, training_loader(config, data, 0))
-        if teaching is not None:
-            origin += f", taught by {teaching.name},"
-        cut = _CUT if config.boxes else ""
-        return model, Card(
-            task=CLASSIFICATION.name,
-            model=config.model.to_json(),
-            flavour=flavour,
-            classes=data.classes,
-            source=f"trained {origin} on {self.path}{cut} by {config.command}",
-        )
+    @property
+    def classes(self) -> ClassMap:
+        """Classes of the data."""
+        return self.train.classes
+
+    def network(self, flavour: Flavour) -> nn.Module:
+        """A fresh classifier."""
+        return build_classifier(self.config.model, len(self.classes), flavour, self.config.loss)
+
+    def start(self, network: Any, weights: Path) -> bool:
+        """Take the body, and the head's rows of classes that are known."""
+        start, new = start_classifier(network, self.classes, weights)
+        say_known(weights, self.classes, new, "classes")
+        return start.folded
 
     def training_loader(self, workers: int) -> Resumable[Any]:
         """This process's share of the augmented photos."""

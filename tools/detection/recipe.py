@@ -93,7 +93,7 @@ class DetRun(OpenedRun[TrainDet]):
         val: To evaluate on.
     """
 
-    metric = DETECTION.metric
+    application = DETECTION
 
     def __init__(
         self, config: TrainDet, path: Path, train: DetectionData, val: DetectionData

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from backbone.flavour import Flavour
 from configs.face_attributes import TrainAttr
 from configs.tools import Evaluate
 from datasets.attributes.opening import open_attributes
 from datasets.builtin.faces import STAMP, draw_faces
 from datasets.loader import Resumable
+from datasets.types import ClassMap
 from tasks.classification.evaluator import columns_in
-from tasks.classification.gradcam import Explainer
+from tasks.classification.gradcam import explainer_of
 from tasks.distillation.teaching import Teaching
 from tasks.face_attributes.application import FACE_ATTRIBUTES
 from tasks.face_attributes.evaluator import format_attributes, format_metrics
@@ -27,15 +29,14 @@ from tasks.face_attributes.spec import USE_NOTE
 from tasks.face_attributes.teachers import open_attribute_teacher
 from tasks.predictor import Model, answered
 from tasks.reporting.skeleton import Report
-from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.face_attributes.data import Faces, Measured, examine, make_measured, open_faces
 from tools.flows.collecting import PhotoRows
-from tools.flows.initial_weights import measure_norms, starting_flavour
 from tools.flows.photo_loaders import training_loader
-from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, Recipe
+from tools.flows.photo_run import PhotoRun, say_known
+from tools.flows.recipe import BuiltIn, Exam, Notes, Recipe
 from tools.flows.teacher_targets import open_teaching
 
 
@@ -67,12 +68,7 @@ class AttributeExam(Exam):
 
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
         """Attributes, worst mistakes, and what the network saw of them."""
-        explain = None
-        if model.network is not None:  # An export cannot be asked for its gradients.
-            square = model.application.network().view.square(model.card)
-            columns = columns_in(model.card.classes, self.data.attributes)
-            network: Any = model.network
-            explain = Explainer(network, device, square, columns)
+        explain = explainer_of(model, device, self.data.attributes)
         files = [Path(file).name for file in self.data.files]
         return make_report(
             ReportData(self.data.attributes, score, self.data.image, explain, files)
@@ -86,7 +82,7 @@ class AttributeExam(Exam):
         )
 
 
-class AttributeRun(OpenedRun[TrainAttr]):
+class AttributeRun(PhotoRun[TrainAttr]):
     """The data of a training on face attributes, and what is made from them.
 
     Args:
@@ -95,7 +91,7 @@ class AttributeRun(OpenedRun[TrainAttr]):
         faces: To train on, to validate on, and to report on.
     """
 
-    metric = FACE_ATTRIBUTES.metric
+    application = FACE_ATTRIBUTES
 
     def __init__(self, config: TrainAttr, path: Path, faces: Faces) -> None:
         super().__init__(config, path)
@@ -117,30 +113,23 @@ class AttributeRun(OpenedRun[TrainAttr]):
             answers="values",
         )
 
-    def build(self, teaching: Teaching | None) -> tuple[nn.Module, Card]:
-        """The network to train, and its card."""
-        config, data = self.config, self.faces.train
-        torch.manual_seed(config.common.seed)
-        flavour, origin = starting_flavour(config)
-        model = build_attribute_net(config.model, len(data.attributes), flavour, config.loss)
-        model.weigh(data.attributes.names, torch.from_numpy(data.prevalence))
-        if config.weights is not None:
-            start, new = start_attribute_net(model, data.attributes, config.weights)
-            known = len(data.attributes) - len(new)
-            cli.say(
-                f"weights of {config.weights}: {known} attributes known, {len(new)} start anew"
-            )
-            if start.folded:
-                measure_norms(model, training_loader(config, data.photos, 0))
-        if teaching is not None:
-            origin += f", taught by {teaching.name},"
-        return model, Card(
-            task=FACE_ATTRIBUTES.name,
-            model=config.model.to_json(),
-            flavour=flavour,
-            classes=data.attributes,
-            source=f"trained {origin} on {self.path} by {config.command}",
-        )
+    @property
+    def classes(self) -> ClassMap:
+        """Attributes of the data."""
+        return self.faces.train.attributes
+
+    def network(self, flavour: Flavour) -> nn.Module:
+        """A fresh network."""
+        config, prevalence = self.config, self.faces.train.prevalence
+        model = build_attribute_net(config.model, len(self.classes), flavour, config.loss)
+        model.weigh(self.classes.names, torch.from_numpy(prevalence))
+        return model
+
+    def start(self, network: Any, weights: Path) -> bool:
+        """Take the body, and the head's rows of attributes that are known."""
+        start, new = start_attribute_net(network, self.classes, weights)
+        say_known(weights, self.classes, new, "attributes")
+        return start.folded
 
     def training_loader(self, workers: int) -> Resumable[Any]:
         """This process's share of the augmented photos."""

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import nn
 
+from backbone.flavour import Flavour
 from configs.face_embedding import TrainEmbed
 from configs.tools import Evaluate
 from datasets.builtin.identities import STAMP, draw_identities
@@ -37,7 +37,6 @@ from tasks.face_embedding.teachers import open_embedding_teacher
 from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
 from tasks.runtime.open import read_card
-from tasks.weights.card import Card
 from tools import cli
 from tools.face_embedding.collecting import FaceCollector
 from tools.face_embedding.comparing import compare_faces
@@ -50,8 +49,8 @@ from tools.face_embedding.data import (
     training_loader,
     view_loader,
 )
-from tools.flows.initial_weights import measure_norms, starting_flavour
-from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, Recipe
+from tools.flows.photo_run import PhotoRun
+from tools.flows.recipe import BuiltIn, Exam, Notes, Recipe
 from tools.flows.teacher_targets import open_teaching
 
 # Which of a training's weights are kept.
@@ -104,7 +103,7 @@ def tested_fold(data: FaceData) -> Notes:
     return [("tested", f"fold {data.pairs.tested[0] + 1}; the other for the threshold")]
 
 
-class EmbedRun(OpenedRun[TrainEmbed]):
+class EmbedRun(PhotoRun[TrainEmbed]):
     """The data of an embedding network's training, and what is made from them.
 
     Args:
@@ -115,7 +114,7 @@ class EmbedRun(OpenedRun[TrainEmbed]):
     """
 
     training_only = (TRAINING_ONLY,)
-    metric = FACE_EMBEDDING.metric
+    application = FACE_EMBEDDING
 
     def __init__(self, config: TrainEmbed, path: Path, train: FaceData, val: FaceData) -> None:
         super().__init__(config, path)
@@ -149,29 +148,29 @@ class EmbedRun(OpenedRun[TrainEmbed]):
             augment=f"{config.augment}, --crop {config.crop:g}, --alignment {data.alignment}",
         )
 
-    def build(self, teaching: Teaching | None) -> tuple[nn.Module, Card]:
-        """The network to train, and its card."""
-        config, data, path = self.config, self.train, self.path
-        torch.manual_seed(config.common.seed)
-        flavour, origin = starting_flavour(config)
-        if config.weights is not None:
-            told = read_card(config.weights)
-            if told.task == FACE_EMBEDDING.name:
-                refuse_other_alignment(told, config.weights, data.alignment, path)
-        people = len(data.classes) if config.uses_labels else 0
-        model = build_embedder(config.model, flavour, config.loss, people)
-        if config.weights is not None and start_embedder(model, config.weights).folded:
-            measure_norms(model, training_loader(config, data, 0))
-        if teaching is not None:
-            origin += f", taught by {teaching.name},"
-        seen = TrainedOn(str(path), left_out_fold(config, path), digest_of(data.classes.names))
-        return model, Card(
-            task=FACE_EMBEDDING.name,
-            model=describe_model(config.model, data.alignment, seen),
-            flavour=flavour,
-            classes=NO_CLASSES,
-            source=f"trained {origin} on {path} by {config.command}",
-        )
+    @property
+    def classes(self) -> ClassMap:
+        """None: the people that a network is used on are not those that it was trained on."""
+        return NO_CLASSES
+
+    def network(self, flavour: Flavour) -> nn.Module:
+        """A fresh network."""
+        config = self.config
+        people = len(self.train.classes) if config.uses_labels else 0
+        return build_embedder(config.model, flavour, config.loss, people)
+
+    def start(self, network: Any, weights: Path) -> bool:
+        """Take the body, and the last layer of a network for faces that stand alike."""
+        told = read_card(weights)
+        if told.task == FACE_EMBEDDING.name:
+            refuse_other_alignment(told, weights, self.train.alignment, self.path)
+        return start_embedder(network, weights).folded
+
+    def model_facts(self) -> dict[str, Any]:
+        """Architecture, how faces stand, and whom it was trained on."""
+        names, fold = self.train.classes.names, left_out_fold(self.config, self.path)
+        seen = TrainedOn(str(self.path), fold, digest_of(names))
+        return describe_model(self.config.model, self.train.alignment, seen)
 
     def training_loader(self, workers: int) -> Resumable[Any]:
         """This process's share of the augmented faces."""
@@ -192,7 +191,7 @@ class EmbedRun(OpenedRun[TrainEmbed]):
 
     def monitor(self, exam: Exam) -> str | None:
         """AUC of the pairs that choose weights; where all are tested none may choose."""
-        return self.metric.name if self._chooses else None
+        return self.application.metric.name if self._chooses else None
 
     @property
     def _chooses(self) -> bool:

@@ -119,10 +119,12 @@ class OpenedRun(ABC, Generic[Config]):
         path: Of its data.
 
     Attributes:
+        application: What it is for.
         training_only: Beginnings of the names of tensors that stay out of the weights file.
         subject: What it is trained on, in a few words.
     """
 
+    application: ClassVar[PhotoApplication[Any]]
     training_only: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: Config, path: Path) -> None:
@@ -181,9 +183,7 @@ class OpenedRun(ABC, Generic[Config]):
 
     def monitor(self, exam: Exam) -> str | None:
         """Metric by which weights are chosen; None keeps those of the last evaluation."""
-        return self.metric.name
-
-    metric: ClassVar[Metric]
+        return self.application.metric.name
 
     def task(self, model: Model, exam: Exam, teaching: Teaching | None) -> NetworkTask:
         """What Lightning trains."""

@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
+from backbone.flavour import Flavour
 from configs.geolocation import TrainGeo
 from configs.tools import Evaluate
 from datasets.builtin.places import STAMP, draw_places
 from datasets.loader import Resumable
+from datasets.types import ClassMap
 from tasks.distillation.teaching import Teaching
 from tasks.geolocation.answer import cells_of
 from tasks.geolocation.application import GEOLOCATION
@@ -30,13 +31,12 @@ from tasks.geolocation.teachers import open_geo_teacher
 from tasks.geolocation.truth import Truth
 from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
-from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.collecting import PhotoRows
-from tools.flows.initial_weights import measure_norms, starting_flavour
-from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, Recipe
+from tools.flows.photo_run import PhotoRun
+from tools.flows.recipe import BuiltIn, Exam, Notes, Recipe
 from tools.flows.teacher_targets import open_teaching
 from tools.geolocation.cell_lists import write_all_cells
 from tools.geolocation.data import (
@@ -99,7 +99,7 @@ class GeoExam(Exam):
         return f"{format_metrics(score)}\n  cost         {cost} per photo"
 
 
-class GeoRun(OpenedRun[TrainGeo]):
+class GeoRun(PhotoRun[TrainGeo]):
     """The data of a geolocator's training, and what is made from them.
 
     Args:
@@ -109,7 +109,7 @@ class GeoRun(OpenedRun[TrainGeo]):
         atlas: Partitions that the model answers in.
     """
 
-    metric = GEOLOCATION.metric
+    application = GEOLOCATION
 
     def __init__(self, config: TrainGeo, path: Path, parts: Parts, atlas: Atlas) -> None:
         super().__init__(config, path)
@@ -140,28 +140,24 @@ class GeoRun(OpenedRun[TrainGeo]):
             answers="classes" if len(self.atlas.partitions) == 1 else "values",
         )
 
-    def build(self, teaching: Teaching | None) -> tuple[nn.Module, Card]:
-        """The geolocator to train, and its card."""
-        config = self.config
-        torch.manual_seed(config.common.seed)
-        flavour, origin = starting_flavour(config)
-        model = build_geolocator(config.model, self.atlas, flavour, config.loss)
-        if config.weights is not None:
-            start, whole = start_geolocator(model, config.weights)
-            cli.say(f"weights of {config.weights}: body{' and head' if whole else ', a new head'}")
-            if start.folded:
-                quiet = replace(config, cache=False)
-                measure_norms(model, training_loader(quiet, self.parts.train, 0))
-        if teaching is not None:
-            origin += f", taught by {teaching.name},"
-        return model, Card(
-            task=GEOLOCATION.name,
-            model=config.model.to_json(),
-            flavour=flavour,
-            classes=self.atlas.classes,
-            source=f"trained {origin} on {self.path} by {config.command}",
-            trained_on=trained_on(self.path, whole=config.val is not None),
-        )
+    @property
+    def classes(self) -> ClassMap:
+        """Cells of the finest partition."""
+        return self.atlas.classes
+
+    def network(self, flavour: Flavour) -> nn.Module:
+        """A fresh geolocator."""
+        return build_geolocator(self.config.model, self.atlas, flavour, self.config.loss)
+
+    def start(self, network: Any, weights: Path) -> bool:
+        """Take the body; of a geolocator with the same cells the head too."""
+        start, whole = start_geolocator(network, weights)
+        cli.say(f"weights of {weights}: body{' and head' if whole else ', a new head'}")
+        return start.folded
+
+    def trained_on(self) -> dict[str, Any]:
+        """The list or folder, and whether authors were held out of it."""
+        return trained_on(self.path, whole=self.config.val is not None)
 
     def save(self, folder: Path) -> None:
         """Write the lists of cells."""

@@ -1,0 +1,84 @@
+"""What the trainings of networks on squares of photos have in common: how the network is made."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sized
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from backbone.flavour import Flavour
+from datasets.types import ClassMap
+from tasks.distillation.teaching import Teaching
+from tasks.weights.card import Card
+from tools import cli
+from tools.flows.initial_weights import measure_norms, starting_flavour
+from tools.flows.recipe import OpenedRun
+
+Config = TypeVar("Config")
+
+
+class PhotoRun(OpenedRun[Config]):
+    """A run whose network is made from scratch or from weights.
+
+    Attributes:
+        cut: What was done to the photos, between commas, for the card.
+    """
+
+    cut: str = ""
+
+    @property
+    @abstractmethod
+    def classes(self) -> ClassMap:
+        """Classes of the network."""
+
+    @abstractmethod
+    def network(self, flavour: Flavour) -> nn.Module:
+        """The network with fresh weights."""
+
+    @abstractmethod
+    def start(self, network: Any, weights: Path) -> bool:
+        """Fill the network from weights, and say what of them is used.
+
+        Returns:
+            Whether the weights came without batch-norm statistics.
+        """
+
+    def model_facts(self) -> dict[str, Any]:
+        """Architecture, as the card tells it."""
+        config: Any = self.config
+        facts: dict[str, Any] = config.model.to_json()
+        return facts
+
+    def trained_on(self) -> dict[str, Any]:
+        """What the card keeps of the data, to know them again."""
+        return {}
+
+    def build(self, teaching: Teaching | None) -> tuple[nn.Module, Card]:
+        """The network to train, and the card of what it will be."""
+        config: Any = self.config
+        torch.manual_seed(config.common.seed)
+        flavour, origin = starting_flavour(config)
+        network = self.network(flavour)
+        if config.weights is not None and self.start(network, config.weights):
+            loader: Any = self.training_loader(0)
+            measure_norms(network, loader)
+        if teaching is not None:
+            origin += f", taught by {teaching.name},"
+        return network, Card(
+            task=self.application.name,
+            model=self.model_facts(),
+            flavour=flavour,
+            classes=self.classes,
+            source=f"trained {origin} on {self.path}{self.cut} by {config.command}",
+            trained_on=self.trained_on(),
+        )
+
+
+def say_known(weights: Path, classes: ClassMap, new: Sized, noun: str) -> None:
+    """Tell how many classes weights know, and how many start anew."""
+    known = len(classes) - len(new)
+    cli.say(f"weights of {weights}: {known} {noun} known, {len(new)} start anew")
