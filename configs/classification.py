@@ -9,7 +9,8 @@ from typing import Literal
 from configs.presets import Presets
 from configs.training import PhotoTraining
 from datasets.errors import InputError
-from tasks.classification.spec import ClassifierSpec, ClassLossSpec
+from tasks.body_spec import ClassifierSpec
+from tasks.classification.spec import ClassLossSpec
 from tasks.fitting.spec import FitSpec
 
 ClsPreset = Literal["auto", "demo", "paper", "modern", "small", "finetune"]

@@ -12,7 +12,7 @@ from configs.classification import FINETUNE_CLS, MODERN, PAPER_CLS
 from configs.presets import Presets
 from configs.training import PhotoTraining
 from datasets.spec import LabelAugmentation
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
 from tasks.face_attributes.spec import AttributeLossSpec
 

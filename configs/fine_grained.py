@@ -11,7 +11,8 @@ from configs.presets import Presets
 from configs.training import NoGrid
 from datasets.errors import InputError
 from datasets.spec import COPY_BITS
-from tasks.classification.spec import ClassifierSpec, ClassLossSpec, Robust
+from tasks.body_spec import ClassifierSpec
+from tasks.classification.spec import ClassLossSpec, Robust
 from tasks.distillation.spec import DistillSpec
 
 DogsPreset = Literal["auto", "demo", "paper", "modern", "finetune"]

@@ -11,7 +11,7 @@ from configs.presets import Presets
 from configs.training import DataFlags, Training
 from datasets.errors import InputError
 from datasets.spec import LabelAugmentation
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tasks.dcgan.spec import GanFitSpec, GanLossSpec, GanSpec
 from tasks.fitting.spec import flag_of
 

@@ -14,7 +14,7 @@ from configs.presets import Presets
 from configs.training import NoGrid, PhotoTraining
 from datasets.errors import InputError
 from datasets.spec import COPY_BITS, LabelAugmentation
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tasks.geolocation.spec import DecodeSpec, GeoLossSpec, PartitionSpec
 
 GeoPreset = Literal["auto", "demo", "paper", "modern", "finetune"]

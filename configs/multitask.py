@@ -15,7 +15,8 @@ from configs.presets import Presets
 from configs.training import SquareTraining
 from datasets.errors import InputError
 from datasets.spec import Augmentation, FaceAugmentation, LabelAugmentation
-from tasks.classification.spec import ClassifierSpec, ClassLossSpec
+from tasks.body_spec import ClassifierSpec
+from tasks.classification.spec import ClassLossSpec
 from tasks.detection.spec import DetectorSpec, LossSpec
 from tasks.face_embedding.spec import EmbedderSpec, FaceSpec
 from tasks.fitting.spec import FitSpec

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backbone.spec import BackboneName, Variant
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tasks.detection.spec import DetectorBackbone, DetectorSpec, Framework
 
 Unit = Literal["M", "B", "%"]

@@ -11,7 +11,7 @@ import tyro
 from configs.common import Common
 from datasets.errors import InputError
 from datasets.spec import Interpolation, LabelAugmentation
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
 from tasks.fitting.spec import FitSpec
 

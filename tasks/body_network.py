@@ -13,7 +13,7 @@ from backbone.layers import Normalize
 from datasets.errors import InputError
 
 if TYPE_CHECKING:
-    from tasks.classification.spec import ClassifierSpec
+    from tasks.body_spec import ClassifierSpec
 
 
 class BodyNetwork(nn.Module):

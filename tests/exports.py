@@ -9,8 +9,8 @@ from torch import nn
 
 from backbone.bodies import default_flavour
 from datasets.types import ClassMap
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.detection.model import build_detector, detector_flavour
 from tasks.detection.spec import DetectorSpec, PostSpec
 from tasks.export.onnx_file import write_onnx

@@ -37,6 +37,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "tasks/application.py",
             "tasks/body_network.py",
+            "tasks/body_spec.py",
             "tasks/distillation",
             "tasks/export",
             "tasks/fitting",
@@ -47,6 +48,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tasks/predictor.py",
             "tasks/probabilities.py",
             "tasks/reporting",
+            "tasks/start_network.py",
             "tasks/timing",
         ),
     ),

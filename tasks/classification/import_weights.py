@@ -15,8 +15,9 @@ from backbone.imagenet_classes import WORDNET_IDS
 from backbone.mobilenet_v1 import MobileNetV1
 from datasets.errors import InputError
 from datasets.types import ClassMap
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import BODY_TASK, TASK, ClassifierSpec
+from tasks.classification.spec import BODY_TASK, TASK
 from tasks.weights.card import Card
 from tasks.weights.file import load_into
 

@@ -8,8 +8,8 @@ from backbone.body import Body
 from datasets.types import ClassMap
 from tasks.classification.model import Classifier
 from tasks.classification.spec import TASK
+from tasks.start_network import start_with_classes
 from tasks.weights.card import Card
-from tasks.weights.start import start_with_classes
 
 
 def start_classifier(model: Classifier, classes: ClassMap, path: Path) -> tuple[Card, list[str]]:

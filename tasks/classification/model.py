@@ -7,9 +7,10 @@ from torch import Tensor
 from backbone.flavour import Flavour
 from datasets.errors import InputError
 from tasks.body_network import LastLayerNetwork, flavour_for
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.losses import class_loss
 from tasks.classification.mix import mix
-from tasks.classification.spec import ClassifierSpec, ClassLossSpec
+from tasks.classification.spec import ClassLossSpec
 from tasks.distillation.teaching import Lesson
 
 

@@ -13,8 +13,9 @@ from backbone.bodies import default_flavour
 from backbone.cost import Cost, count_cost
 from datasets.types import ClassMap
 from tasks.application import Facts, Network, NoOptions, refuse_other_size
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import Classifier, build_classifier
-from tasks.classification.spec import TASK, ClassifierSpec
+from tasks.classification.spec import TASK
 from tasks.photo_view import CENTRE
 from tasks.weights.card import Card
 from tasks.weights.file import spec_of

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal
 
-import tyro
-
-from backbone.spec import BackboneName, Variant
 from datasets.errors import InputError
 from tasks.fitting.spec import flag_of
 
@@ -15,48 +12,6 @@ TASK = "classification"
 # Weights of a body without anything on top, from which any network can start.
 BODY_TASK = "body"
 Robust = Literal["none", "gce"]
-
-
-@dataclass(frozen=True)
-class ClassifierSpec:
-    """Architecture; together with the class list and the flavour it rebuilds the network."""
-
-    backbone: BackboneName = "mobilenet_v1"
-    """Body of the network."""
-    alpha: Annotated[float, tyro.conf.arg(aliases=("--width",))] = 1.0
-    """Width multiplier of MobileNet, above 0; 1, .75, .5, .25 in the paper."""
-    variant: Variant = "standard"
-    """Of MobileNet: shallow (table 5), full_conv (table 4), conv_head (one more 1x1 convolution at
-    the end, as timm's mobilenetv1_100h), or where batch norm and activation stand in a block."""
-    stem_stride: int = 2
-    """Of MobileNet's first convolution; 1 keeps four times the pixels, for small pictures."""
-    size: Annotated[int, tyro.conf.arg(aliases=("--resolution",))] = 224
-    """Side of the square input in pixels, 32 or more: the paper's resolution multiplier."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be built.
-
-        Raises:
-            InputError: Naming the field, the value and the choices.
-        """
-        if not self.alpha > 0:
-            raise InputError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
-        if self.stem_stride not in (1, 2):
-            raise InputError(f"--stem-stride {self.stem_stride}: choose 1 or 2")
-        if self.size < 32:
-            raise InputError(f"--size {self.size} is too small: 32 pixels or more")
-        for name, choices in (
-            ("backbone", get_args(BackboneName)),
-            ("variant", get_args(Variant)),
-        ):
-            if getattr(self, name) not in choices:
-                raise InputError(
-                    f"unknown {name} {getattr(self, name)!r}: choose one of {', '.join(choices)}"
-                )
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain dict for a card."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ from tasks.detection.spec import (
 )
 from tasks.detection.ssd import SSD
 from tasks.detection.ssd_layout import layout_of, map_sizes
+from tasks.start_network import refuse_other_model, with_body_of
 from tasks.weights.card import Card
 from tasks.weights.file import BODY_PREFIX, load_into, spec_of
 from tasks.weights.head_files import load_weights
-from tasks.weights.start import refuse_other_model, with_body_of
 
 # What stands before the last layer, in a detector's second stage and in a classifier.
 NECK_PREFIX, CLASSIFIER_NECK = "neck.", "head.0."

@@ -8,8 +8,8 @@ from datasets.types import ClassMap
 from tasks.classification.load import class_rows
 from tasks.face_attributes.model import AttributeNet
 from tasks.face_attributes.spec import TASK
+from tasks.start_network import start_with_classes
 from tasks.weights.card import Card
-from tasks.weights.start import start_with_classes
 
 
 def start_attribute_net(

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from backbone.flavour import Flavour
 from tasks.body_network import flavour_for
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import Classifier
-from tasks.classification.spec import ClassifierSpec, ClassLossSpec
+from tasks.classification.spec import ClassLossSpec
 from tasks.distillation.losses import sigmoid_loss
 from tasks.distillation.teaching import Lesson
 from tasks.face_attributes.losses import attribute_loss

@@ -11,9 +11,9 @@ from torch import Tensor
 from backbone.bodies import default_flavour
 from datasets.types import ClassMap
 from tasks.application import Network, NoOptions
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.network import NETWORK as CLASSIFIER
 from tasks.classification.network import classifier_spec, run_raw
-from tasks.classification.spec import ClassifierSpec
 from tasks.face_attributes.model import AttributeNet, build_attribute_net
 from tasks.face_attributes.spec import TASK
 from tasks.photo_view import CENTRE

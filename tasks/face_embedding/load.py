@@ -12,9 +12,9 @@ from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.face_embedding.model import FaceEmbedder
 from tasks.face_embedding.spec import TASK, EmbedderSpec
+from tasks.start_network import read_start, with_body_of
 from tasks.weights.card import Card
 from tasks.weights.file import load_into, spec_of
-from tasks.weights.start import read_start, with_body_of
 
 # Tensors that serve training alone; they would tell of the people in the training set.
 TRAINING_ONLY = "margin_head."

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from datasets.errors import InputError
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 
 TASK = "face_embedding"
 USE_NOTE = (

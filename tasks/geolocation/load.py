@@ -6,13 +6,13 @@ from pathlib import Path
 
 from backbone.flavour import Flavour
 from tasks.body_network import flavour_for
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.spec import GeoLossSpec
+from tasks.start_network import read_start, with_body_of
 from tasks.weights.card import Card
 from tasks.weights.file import load_into
-from tasks.weights.start import read_start, with_body_of
 
 # Of the state dict: the cells, and the figure of the card by which logits are divided.
 CELLS_KEY, TEMPERATURE_KEY = "cells", "temperature"

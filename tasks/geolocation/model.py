@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbone.flavour import Flavour
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import Classifier
-from tasks.classification.spec import ClassifierSpec, ClassLossSpec
+from tasks.classification.spec import ClassLossSpec
 from tasks.distillation.losses import cells_loss
 from tasks.distillation.teaching import Lesson
 from tasks.geolocation.atlas import Atlas

@@ -12,8 +12,8 @@ from backbone.bodies import default_flavour
 from backbone.cost import Cost
 from datasets.errors import InputError
 from tasks.application import Facts, Network
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.network import classifier_cost, classifier_spec, run_raw
-from tasks.classification.spec import ClassifierSpec
 from tasks.geolocation import s2
 from tasks.geolocation.answer import cells_of, cells_text
 from tasks.geolocation.atlas import Atlas, atlas_of

@@ -11,7 +11,7 @@ from tasks import applications
 from tasks.application import PhotoApplication
 from tasks.applications import photo_application
 from tasks.body_network import BodyNetwork, body_of
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tasks.multitask.model import MultiTaskNet
 from tasks.multitask.stored import State, Stored, StoredHead, multi_card, read_stored
 from tasks.weights.card import Card

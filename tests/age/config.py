@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from configs.presets import Presets
 from configs.training import PhotoTraining
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tasks.fitting.spec import FitSpec
 
 

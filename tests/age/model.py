@@ -9,7 +9,7 @@ from backbone.bodies import build_body, default_flavour
 from backbone.flavour import Flavour
 from backbone.layers import Normalize
 from tasks.body_network import BodyNetwork
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tests.age.spec import SPAN
 
 

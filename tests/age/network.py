@@ -10,8 +10,8 @@ from backbone.bodies import default_flavour
 from backbone.cost import Cost, count_cost
 from datasets.types import ClassMap
 from tasks.application import Facts, Network, NoOptions
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.network import classifier_spec, run_raw
-from tasks.classification.spec import ClassifierSpec
 from tasks.photo_view import CENTRE
 from tasks.weights.card import Card
 from tests.age.model import AgeNet

@@ -19,8 +19,8 @@ from backbone.inception_v2 import InceptionV2
 from backbone.mobilenet_v1 import MobileNetV1
 from backbone.spec import BackboneName, Variant
 from backbone.vgg16 import VGG16SSD
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 
 NAMES: tuple[BackboneName, ...] = get_args(BackboneName)
 BODIES: dict[str, Callable[[], Body]] = {

@@ -16,8 +16,8 @@ from backbone.mobilenet_v1 import MobileNetV1
 from backbone.resnet50 import Match, ResNet50
 from backbone.vgg16 import VGG16SSD
 from datasets.types import ClassMap
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.detection.model import build_detector, detector_cost
 from tasks.detection.spec import DetectorSpec
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from configs.classification import MODERN
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.fitting.engine import has_native_bf16
 from tests.benchmarks.bench_training import make_step
 from tests.benchmarks.timing import medians, pin_threads

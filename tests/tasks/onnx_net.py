@@ -12,8 +12,8 @@ from torch import nn
 from backbone.flavour import Flavour, InputSpec, parse_activation
 from backbone.layers import ConvBNAct, fold_batchnorm, same_padding
 from datasets.types import ClassMap
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import Classifier, build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.int8.network import Floats
 from tasks.runtime.session import CARD_KEY, FACTS_KEY, FORMAT
 from tasks.weights.card import Card

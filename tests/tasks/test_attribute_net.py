@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torchvision.ops import sigmoid_focal_loss
 
 from datasets.types import ClassMap
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.losses import sigmoid_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teaching import Lesson

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.nn import functional
 
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.losses import class_loss, generalised_cross_entropy
 from tasks.classification.model import Classifier, build_classifier
-from tasks.classification.spec import ClassifierSpec, ClassLossSpec
+from tasks.classification.spec import ClassLossSpec
 
 # Logits whose probabilities are 1/2, 1/4, 1/4 and 1/10, 1/10, 8/10.
 LOGITS = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))

@@ -19,6 +19,7 @@ from backbone.flavour import Flavour
 from backbone.spec import BackboneName
 from datasets.types import ClassMap, LabelBatch
 from tasks.application import NoOptions
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.answer import ClassAnswers
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.draw import draw_answer
@@ -26,7 +27,6 @@ from tasks.classification.evaluator import LabelEvaluator
 from tasks.classification.gradcam import Explainer, grad_cam, overlay
 from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.report import ReportData, make_report
-from tasks.classification.spec import ClassifierSpec
 from tasks.predictor import Model, answered
 from tasks.reporting.skeleton import RunFacts, write_report
 from tasks.weights.card import Card

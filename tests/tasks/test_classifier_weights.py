@@ -17,6 +17,7 @@ from backbone.imagenet_classes import WORDNET_IDS
 from backbone.layers import Normalize
 from backbone.spec import BackboneName, Variant
 from datasets.types import ClassMap
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import columns_in
 from tasks.classification.import_weights import Imported, import_network
@@ -28,7 +29,6 @@ from tasks.classification.reference_runtimes import (
     runtime_of,
     why_not_compared,
 )
-from tasks.classification.spec import ClassifierSpec
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.predictor import open_network

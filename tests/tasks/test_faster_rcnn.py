@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from datasets.types import ClassMap
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.detection.application import DETECTION
 from tasks.detection.faster_rcnn import FasterRCNN
 from tasks.detection.matching import Rule, match

@@ -16,10 +16,10 @@ from datasets.labels.augmentation import LabelTransform
 from datasets.labels.opening import open_labelled
 from datasets.labels.torch_set import LabelledSet, label_loader
 from tasks.application import NoOptions
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import LabelEvaluator
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.classification.task import ClassificationTask
 from tasks.fitting.checkpoint import InterruptedRun, RunKeeper
 from tasks.fitting.engine import fit

@@ -12,8 +12,8 @@ from matplotlib.path import Path as Outline
 from torch.nn import functional
 
 from datasets.types import ClassMap
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.distillation.losses import cells_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teaching import Teaching

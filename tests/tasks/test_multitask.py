@@ -17,9 +17,9 @@ from datasets.loader import EpochSampler, ResumableLoader
 from datasets.task_mix import InTurn, TaskMix
 from datasets.types import ClassMap
 from tasks.body_network import BodyNetwork
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.load import load_classifier, start_classifier
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.detection.model import build_detector, detector_flavour, load_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.face_attributes.load import load_attribute_net

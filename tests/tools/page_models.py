@@ -15,8 +15,8 @@ from torch import nn
 
 from datasets.builtin.scenes import draw_scene
 from datasets.types import ClassMap
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.face_attributes.model import build_attribute_net

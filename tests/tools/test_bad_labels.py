@@ -12,8 +12,8 @@ import pytest
 from PIL import Image as PilImage
 
 from datasets.types import ClassMap
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tests.conftest import Tool

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from datasets.types import ClassMap
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME

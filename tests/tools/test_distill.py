@@ -18,9 +18,10 @@ from datasets.builtin.shapes_and_breeds import draw_shapes
 from datasets.labels.augmentation import LabelTransform
 from datasets.labels.opening import open_labelled
 from datasets.shards.tar import write_shards
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import TASK, ClassifierSpec
+from tasks.classification.spec import TASK
 from tasks.classification.task import ClassificationTask
 from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import DistillSpec

@@ -12,7 +12,7 @@ import torch
 from configs.common import Common
 from configs.geolocation import DEMO_GEO, TrainGeo
 from datasets.builtin.places import draw_places
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import build_geolocator

@@ -13,7 +13,7 @@ import torch
 
 from backbone.flavour import Flavour
 from datasets.types import ClassMap
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tasks.detection.spec import DetectorSpec
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights

@@ -18,9 +18,9 @@ from configs.prune import Prune
 from datasets.builtin.shapes_and_breeds import draw_shapes
 from datasets.images import find_images
 from datasets.labels.opening import open_labelled
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.classification.task import ClassificationTask
 from tasks.distillation.spec import DistillSpec
 from tasks.predictor import open_network

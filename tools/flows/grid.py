@@ -15,8 +15,8 @@ import torch
 from configs.training import TaughtTraining
 from datasets.errors import InputError
 from tasks.application import Metric
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.fitting.checkpoint import LAST_NAME
 from tasks.fitting.stopwatch import REPORT_NAME
 from tasks.reporting.html_page import Page

@@ -13,7 +13,7 @@ from backbone.flavour import Flavour
 from configs.training import SquareTraining
 from tasks.fitting.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
 from tasks.runtime.open import read_card
-from tasks.weights.start import refuse_other_model
+from tasks.start_network import refuse_other_model
 from tools import cli
 
 

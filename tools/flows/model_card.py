@@ -7,9 +7,9 @@ from pathlib import Path
 
 from backbone.cost import Cost
 from backbone.flavour import InputSpec
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.evaluator import MEANINGS as LABEL_MEANINGS
 from tasks.classification.load import TASK as CLASSIFICATION
-from tasks.classification.spec import ClassifierSpec
 from tasks.detection.evaluator import ABSENT
 from tasks.detection.evaluator import MEANINGS as BOX_MEANINGS
 from tasks.detection.model import TASK as DETECTION

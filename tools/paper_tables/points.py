@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from configs.paper import ClassifierRow, Table
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tools.flows.cost_plots import Point
 from tools.paper_tables.costs import cost_of
 from tools.paper_tables.runs import CLASSIFICATION, Run, classifier_of, metrics_of

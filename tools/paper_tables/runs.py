@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.paper import ClassifierRow, DetectorRow, Model, Row, Table
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.names import WEIGHTS_NAME

@@ -8,8 +8,8 @@ from typing import Any
 
 from configs.classification import TrainCls
 from configs.prune import Prune
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.prune import Pruned, prune_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.fitting.batchnorm import CALIBRATION_BATCHES, measure_batchnorm
 from tasks.runtime.open import read_card
 from tasks.weights.file import save_weights

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from configs.prune import Prune
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.network import classifier_cost
-from tasks.classification.spec import ClassifierSpec
 from tasks.dcgan.comparison import Span, over_photos
 from tasks.fitting.stopwatch import REPORT_NAME
 from tasks.reporting.html_page import Page

@@ -11,8 +11,8 @@ import torch
 
 from backbone.flavour import Flavour
 from datasets.types import COCO_CLASSES, ClassMap
+from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
-from tasks.classification.spec import ClassifierSpec
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec, Framework
 from tasks.face_attributes.model import build_attribute_net

@@ -19,7 +19,7 @@ from configs.common import Common
 from configs.deploy import Export
 from datasets.images import Image, decode_image
 from datasets.squares import centre_square, fit_square
-from tasks.classification.spec import ClassifierSpec
+from tasks.body_spec import ClassifierSpec
 from tasks.detection.faster_rcnn import FasterRCNN
 from tasks.detection.model import Detector, detector_cost
 from tasks.detection.postprocess import postprocess
