@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import Field, fields, replace
+from typing import Any, ClassVar, Literal, Self
 
 BackboneName = Literal[
     "mobilenet_v1",
@@ -26,3 +28,29 @@ Variant = Literal[
     "bn_act_after_pointwise",
     "bn_act_after_depthwise",
 ]
+MOBILENET: BackboneName = "mobilenet_v1"
+
+
+class OnBody:
+    """An architecture on a body: a dataclass, some of whose fields only MobileNet takes.
+
+    Attributes:
+        OF_MOBILENET: Names of these fields.
+    """
+
+    OF_MOBILENET: ClassVar[tuple[str, ...]]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def varied(self, values: Mapping[str, Any]) -> Self:
+        """The same with other values; on another body MobileNet's fields go to their defaults.
+
+        Args:
+            values: By field.
+
+        Raises:
+            InputError: If it cannot be built so.
+        """
+        if values.get("backbone", getattr(self, "backbone", None)) != MOBILENET:
+            own = [one for one in fields(self) if one.name in self.OF_MOBILENET]
+            values = {**{one.name: one.default for one in own}, **values}
+        return replace(self, **values)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from configs.presets import Presets
-from configs.training import GridTraining, NoGrid
+from configs.training import GridTraining
 from datasets.errors import InputError
 from datasets.spec import Augmentation
 from tasks.detection.spec import (
@@ -29,7 +29,7 @@ class TrainDet(GridTraining):
 
     Without --data it trains on built-in scenes. Everything it needs is in the run folder
     afterwards: weights with their card, report.html, checkpoint, metrics, configuration. It is
-    --out, by default runs/<preset>/<time>.
+    --out, by default runs/<preset>/<time>. With --grid it is a folder of runs with one table.
     """
 
     preset: Preset = "auto"
@@ -41,8 +41,6 @@ class TrainDet(GridTraining):
     Weights of another framework, or of a classifier, lend their body."""
     resume: Path | None = None
     """Run folder to go on with after an interruption; its own configuration is used."""
-    grid: NoGrid = ()
-    """Not of this tool."""
     model: DetectorSpec = field(default_factory=DetectorSpec)
     loss: LossSpec = field(default_factory=LossSpec)
     two_stage: TwoStageLossSpec = field(default_factory=TwoStageLossSpec)
@@ -63,6 +61,12 @@ class TrainDet(GridTraining):
                     f"--{flag_of(one.name)} {getattr(idle, one.name)}: "
                     f"{self.model.framework} has no such loss"
                 )
+
+    def following(self, model: DetectorSpec, seed: int) -> dict[str, Any]:
+        """A detector with another number of stages has the losses of its own kind."""
+        if model.two_stage == self.model.two_stage:
+            return {}
+        return {"loss": LossSpec(), "two_stage": TwoStageLossSpec()}
 
 
 PAPER = TrainDet(

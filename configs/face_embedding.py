@@ -62,8 +62,9 @@ class TrainEmbed(TaughtTraining):
     """Run folder or weights file to start from, of any task with the same body."""
     grid: tuple[str, ...] = ()
     """Train one run for each combination, as alpha=1,.75 size=160,128; a + begins another group.
-    They are compared by accuracy on pairs, or by AUC where all photos are compared. Keys: alpha,
-    size, variant, backbone, stem_stride, seed, lr, epochs."""
+    They are compared by accuracy on pairs, or by AUC where all photos are compared. Keys: the
+    flags of the network (alpha, size, dim and the others) and of the fit (lr, epochs and the
+    others), and seed."""
     model: EmbedderSpec = field(default_factory=EmbedderSpec)
     loss: EmbedLossSpec = field(default_factory=EmbedLossSpec)
     distill: EmbeddingDistillSpec = field(default_factory=EmbeddingDistillSpec)

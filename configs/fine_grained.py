@@ -8,7 +8,6 @@ from typing import Literal
 
 from configs.classification import FINETUNE_CLS, MODERN, PAPER_CLS, TrainCls
 from configs.presets import Presets
-from configs.training import NoGrid
 from datasets.errors import InputError
 from datasets.spec import COPY_BITS
 from tasks.body_spec import ClassifierSpec
@@ -25,15 +24,14 @@ class TrainDogs(TrainCls):
     In two stages where there are photos from the web, as the paper's for Stanford Dogs: first on
     these, whose labels are noisy, then on the data. Copies of test photos among them are found
     and left out. Without --data it trains on built-in breeds and a built-in web. The run folder
-    is --out, by default runs/<preset>/<time>; the first stage has a folder web/ in it.
+    is --out, by default runs/<preset>/<time>; the first stage has a folder web/ in it. With --grid
+    it is a folder of runs with one table.
     """
 
     preset: DogsPreset = "auto"
     """Recipe: auto is demo without --data, finetune with --weights, else modern."""
     resume: Path | None = None
     """Run folder to go on with after an interruption; its own configuration is used."""
-    grid: NoGrid = ()
-    """Not of this tool."""
     web: Path | None = None
     """Folder of noisy photos for the first stage: a folder per class, called by its name or
     WordNet id; what is no class of --data is left out. Without it there is no first stage."""

@@ -11,7 +11,7 @@ import tyro
 from configs.classification import FINETUNE_CLS, MODERN, PAPER_CLS
 from configs.common import Common
 from configs.presets import Presets
-from configs.training import NoGrid, PhotoTraining
+from configs.training import PhotoTraining
 from datasets.errors import InputError
 from datasets.spec import COPY_BITS, LabelAugmentation
 from tasks.body_spec import ClassifierSpec
@@ -26,8 +26,8 @@ class TrainGeo(PhotoTraining):
 
     Without --data it trains on built-in places. Everything it needs is in the run folder
     afterwards: weights with their card and cells, cells.csv, report.html with maps, checkpoint,
-    metrics, configuration. It is --out, by default runs/<preset>/<time>. Do not locate photos of
-    people without their consent.
+    metrics, configuration. It is --out, by default runs/<preset>/<time>. With --grid it is a
+    folder of runs with one table. Do not locate photos of people without their consent.
     """
 
     preset: GeoPreset = "auto"
@@ -49,8 +49,6 @@ class TrainGeo(PhotoTraining):
     """Cells to use: a list of them (class_label, hex_id, imgs_per_cell, latitude_mean,
     longitude_mean), or several, coarse to fine; or positions to divide the globe by (CSV with
     LAT and LON, or a folder of photos with GPS tags). By default those of the training photos."""
-    grid: NoGrid = ()
-    """Not of this tool."""
     partition: PartitionSpec = field(default_factory=PartitionSpec)
     loss: GeoLossSpec = field(default_factory=GeoLossSpec)
     decode: DecodeSpec = field(default_factory=DecodeSpec)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Self
 
 import tyro
 
@@ -14,9 +15,6 @@ from datasets.spec import Interpolation, LabelAugmentation
 from tasks.body_spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
 from tasks.fitting.spec import FitSpec
-
-# Of a tool that trains one run at a time: no flag, so nobody gives it in vain.
-NoGrid: TypeAlias = tyro.conf.SuppressFixed[tyro.conf.Fixed[tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,41 @@ class GridTraining(FitTraining, DataFlags):
     """Run folder (or grid) to go on with after an interruption; its own configuration is used."""
     grid: tuple[str, ...] = ()
     """Train one run for each combination, as alpha=1,.5 size=64,48; a + begins another group
-    (alpha=1,.5 + size=48 trains three). Keys: alpha, size, variant, backbone, stem_stride, seed,
-    lr, epochs."""
+    (alpha=1,.5 + size=48 trains three). Keys: the flags of the network (alpha, size, backbone and
+    the others) and of the fit (lr, epochs and the others), and seed."""
+
+    def varied(self, model: Mapping[str, Any], fit: Mapping[str, Any], seed: int) -> Self:
+        """One run of the grid.
+
+        Args:
+            model: Other values of the architecture, by field.
+            fit: Other values of the fit, by field.
+            seed: Of the run.
+
+        Raises:
+            InputError: If they do not go together.
+        """
+        own: Any = self
+        spec = own.model.varied(model)
+        changed: Self = replace(
+            own,
+            grid=(),
+            resume=None,
+            model=spec,
+            fit=replace(self.fit, **fit),
+            common=replace(self.common, seed=seed),
+            **self.following(spec, seed),
+        )
+        return changed
+
+    def following(self, model: Any, seed: int) -> dict[str, Any]:
+        """What else differs in a run of the grid, by field.
+
+        Args:
+            model: Architecture of the run.
+            seed: Of the run.
+        """
+        return {}
 
 
 @dataclass(frozen=True)
@@ -116,6 +147,13 @@ class TaughtTraining(SquareTraining, GridTraining, ValFlags):
         """
         SquareTraining.__post_init__(self)
         ValFlags.__post_init__(self)
+
+    def following(self, model: ClassifierSpec, seed: int) -> dict[str, Any]:
+        """A teacher's stored answers are to pictures of one size and seed."""
+        targets = self.distill.targets
+        if targets is None:
+            return {}
+        return {"distill": replace(self.distill, targets=targets / f"{model.size}-seed{seed}")}
 
 
 @dataclass(frozen=True)

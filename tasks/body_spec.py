@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 import tyro
 
-from backbone.spec import BackboneName, Variant
+from backbone.spec import BackboneName, OnBody, Variant
 from datasets.errors import InputError
 
 
 @dataclass(frozen=True)
-class ClassifierSpec:
+class ClassifierSpec(OnBody):
     """Architecture; together with the class list and the flavour it rebuilds the network."""
+
+    OF_MOBILENET: ClassVar[tuple[str, ...]] = ("alpha", "variant", "stem_stride")
 
     backbone: BackboneName = "mobilenet_v1"
     """Body of the network."""

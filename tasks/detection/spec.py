@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
+from backbone.spec import OnBody
 from datasets.errors import InputError
 from tasks.fitting.spec import flag_of
 
@@ -19,8 +21,10 @@ MOST_PROPOSALS = 1000
 
 
 @dataclass(frozen=True)
-class DetectorSpec:
+class DetectorSpec(OnBody):
     """Architecture; together with the class list and the flavour it rebuilds the network."""
+
+    OF_MOBILENET: ClassVar[tuple[str, ...]] = ("alpha", "head")
 
     framework: Framework = "ssd300"
     """Detector on top of the body."""
@@ -84,6 +88,21 @@ class DetectorSpec:
     def two_stage(self) -> bool:
         """Whether it is a Faster R-CNN."""
         return self.framework != "ssd300"
+
+    def varied(self, values: Mapping[str, Any]) -> Self:
+        """The same with other values; what belongs to another framework or body is left behind.
+
+        Another framework has its own size, unless another one than the old one's own was chosen.
+        """
+        framework = values.get("framework", self.framework)
+        left: dict[str, Any] = {}
+        if framework != self.framework and self.size == SIZES[self.framework]:
+            left["size"] = 0
+        if "ssd300" in (framework, self.framework) and framework != self.framework:
+            left |= {"head": "ssd", "proposals": PROPOSALS, "roi_pool": False}
+        if values.get("backbone") == "vgg16":  # It pools its crops anyway.
+            left["roi_pool"] = False
+        return super().varied({**left, **values})
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict for a card."""

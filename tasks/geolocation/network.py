@@ -57,14 +57,28 @@ def _cost(card: Card, facts: Facts, path: Path) -> Cost:
     return classifier_cost(spec_of(card, ClassifierSpec, path), len(cells_of(facts, path)))
 
 
+def sketch_geolocator(spec: ClassifierSpec) -> Geolocator:
+    """A geolocator of one cell with fresh weights.
+
+    Raises:
+        InputError: If the body cannot be built so.
+    """
+    return build_geolocator(spec, _first_cells(0, 1))
+
+
+def _first_cells(level: int, count: int) -> Atlas:
+    """So many cells of a level, the first along the curve."""
+    cells = s2.parents(s2.cell_ids(np.zeros(1), np.zeros(1)), 0)
+    for _ in range(level):
+        cells = s2.children(cells).ravel()
+    cells = cells[:count]
+    return Atlas((Partition(cells, np.ones(len(cells), np.int64), *s2.centres(cells)),))
+
+
 def _example(alpha: float, size: int, _variant: str) -> tuple[Geolocator, Card]:
     """As many cells as PlaNet on MobileNet has, in a row along the curve."""
     spec = ClassifierSpec(alpha=alpha, size=size)
-    cells = s2.parents(s2.cell_ids(np.zeros(1), np.zeros(1)), 0)
-    for _ in range(_LEVEL):
-        cells = s2.children(cells).ravel()
-    cells = cells[:_CELLS]
-    atlas = Atlas((Partition(cells, np.ones(len(cells), np.int64), *s2.centres(cells)),))
+    atlas = _first_cells(_LEVEL, _CELLS)
     flavour = default_flavour(spec.backbone).sized(size)
     return build_geolocator(spec, atlas), Card(TASK, spec.to_json(), flavour, atlas.classes)
 

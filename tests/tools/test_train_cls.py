@@ -16,6 +16,7 @@ from tasks.runtime.open import read_card
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import train
+from tools.classification.recipe import CLASSIFICATION_RECIPE
 from tools.flows.grid import expand
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
@@ -135,9 +136,7 @@ def test_a_grid_trains_each_once_and_goes_on(
     assert [row["seeds"] for row in rows] == [1, 1, 2]
     assert rows[2]["spread"] is not None
     assert (folder / "grid.html").exists()
-    monkeypatch.setattr(
-        "tools.classification.recipe.train_classifier", partial(pytest.fail, "trained again")
-    )
+    monkeypatch.setattr("tools.flows.grid.train", partial(pytest.fail, "trained again"))
     status, again, err = tool("train_cls", "--resume", folder)
     assert status == 0, err
     assert again == text
@@ -145,7 +144,7 @@ def test_a_grid_trains_each_once_and_goes_on(
 
 def test_other_bodies_stand_once_in_a_grid_of_widths() -> None:
     grid = ("backbone=mobilenet_v1,vgg16", "alpha=.5,1", "size=64")
-    runs = dict(expand(replace(TrainCls(), grid=grid)))
+    runs = dict(expand(CLASSIFICATION_RECIPE, replace(TrainCls(), grid=grid)))
     assert list(runs) == [
         "mobilenet_v1-a0.5-64-seed0",
         "mobilenet_v1-a1-64-seed0",
@@ -166,7 +165,7 @@ def test_an_impossible_grid_is_refused_before_it_begins(
     grid: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        expand(replace(TrainCls(), grid=grid))
+        expand(CLASSIFICATION_RECIPE, replace(TrainCls(), grid=grid))
 
 
 def test_a_grid_varies_rate_and_length(shapes: Path, tool: Tool, tmp_path: Path) -> None:
@@ -231,7 +230,7 @@ def test_resolution_by_hand() -> None:
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        (["depth=1"], "--grid depth=1: write KEY=VALUE,VALUE with one of alpha, width"),
+        (["depth=1"], "--grid depth=1: write KEY=VALUE,VALUE with one of backbone, alpha, width"),
         (["alpha=big"], "--grid alpha=big: could not convert"),
         (["size=8"], "--size 8 is too small"),
     ],

@@ -313,7 +313,10 @@ def test_a_student_of_the_real_teacher(
         (("--teacher", "timm:resnet18"), "timm:resnet18: classifies"),
         (("--temperature", 3), "temperature"),
         (("--data", "nowhere"), "nowhere: no such file or folder"),
-        (("--grid", "dim=8"), "--grid dim=8: write KEY=VALUE,VALUE with one of alpha"),
+        (
+            ("--grid", "depth=8"),
+            "--grid depth=8: write KEY=VALUE,VALUE with one of backbone, alpha",
+        ),
     ],
 )
 def test_bad_flags(

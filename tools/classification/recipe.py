@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,7 @@ CLASSIFICATION_RECIPE = Recipe(
     name="classification",
     application=CLASSIFICATION,
     built_in=SHAPES,
+    sketch=partial(build_classifier, num_classes=1),
     open=open_run,
     exam=open_exam,
     collector=PhotoRows,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from datasets.builtin.scenes import STAMP, draw_scenes
 from datasets.errors import InputError
 from datasets.images import Image
 from datasets.loader import Resumable
+from datasets.types import ClassMap
 from tasks.detection.answer import Objects
 from tasks.detection.application import DETECTION
 from tasks.detection.evaluator import format_classes, format_metrics
@@ -271,6 +273,7 @@ DETECTION_RECIPE = Recipe(
     name="detection",
     application=DETECTION,
     built_in=SCENES,
+    sketch=partial(build_detector, classes=ClassMap.from_names(["object"])),
     open=open_run,
     exam=open_exam,
     collector=BoxCollector,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,7 @@ ATTRIBUTES_RECIPE = Recipe(
     name="face_attributes",
     application=FACE_ATTRIBUTES,
     built_in=FACES,
+    sketch=partial(build_attribute_net, num_attributes=1),
     open=open_run,
     exam=open_exam,
     collector=PhotoRows,

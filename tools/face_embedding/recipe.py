@@ -231,6 +231,7 @@ EMBEDDING_RECIPE = Recipe(
     name="face_embedding",
     application=FACE_EMBEDDING,
     built_in=IDENTITIES,
+    sketch=build_embedder,
     open=open_run,
     exam=open_exam,
     collector=FaceCollector,

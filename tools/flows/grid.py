@@ -5,18 +5,26 @@ from __future__ import annotations
 import itertools
 import json
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import torch
 
-from configs.training import TaughtTraining
+from backbone.spec import MOBILENET
+from configs.training import GridTraining
 from datasets.errors import InputError
 from tasks.application import Metric
-from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import build_classifier
 from tasks.fitting.checkpoint import LAST_NAME
 from tasks.fitting.stopwatch import REPORT_NAME
 from tasks.reporting.html_page import Page
@@ -27,65 +35,113 @@ from tools.flows.recipe import Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config
 from tools.flows.training import train
 
-Config = TypeVar("Config", bound=TaughtTraining)
+Config = TypeVar("Config", bound=GridTraining)
 
-# What a grid may vary, by the paper's words and by our flags, and how its values are read.
-_KEYS = {
-    "alpha": float,
-    "width": float,
-    "size": int,
-    "resolution": int,
-    "variant": str,
-    "backbone": str,
-    "stem_stride": int,
-    "seed": int,
-    "lr": float,
-    "epochs": int,
-}
-_OF_FIT = {"lr", "epochs"}
-_OF_MOBILENET = {"alpha", "variant", "stem_stride"}
-_SAME = {"width": "alpha", "resolution": "size"}
-_NEXT_GROUP = "+"
+_SEED, _NEXT_GROUP = "seed", "+"
+# How a run's name abbreviates fields.
+_SHORT = {"alpha": "a", "stem_stride": "stem"}
+# What stands in every name, or wherever it is not as usual.
+_ALWAYS = ("backbone", "alpha", "size")
+_WHERE_ODD = {"variant": "standard", "stem_stride": 2}
 
 
-def expand(config: Config) -> list[tuple[str, Config]]:
+class _Key(NamedTuple):
+    """What a grid may vary.
+
+    Attributes:
+        part: Of the configuration that it is a field of.
+        field: Its name there.
+        read: From a word to a value.
+    """
+
+    part: Literal["model", "fit", "common"]
+    field: str
+    read: Callable[[str], Any]
+
+
+def keys_of(config: GridTraining) -> dict[str, _Key]:
+    """What a grid of a configuration may vary, by the names and the aliases of the flags."""
+    keys: dict[str, _Key] = {}
+    parts: tuple[Literal["model", "fit"], ...] = ("model", "fit")
+    for part in parts:
+        kind = type(getattr(config, part))
+        hints = get_type_hints(kind, include_extras=True)
+        for one in fields(kind):
+            hint = hints[one.name]
+            if (read := _reader(hint)) is not None:
+                keys |= {word: _Key(part, one.name, read) for word in (one.name, *_aliases(hint))}
+    return {**keys, _SEED: _Key("common", _SEED, int)}
+
+
+def _aliases(hint: Any) -> list[str]:
+    told = (getattr(extra, "aliases", None) or () for extra in getattr(hint, "__metadata__", ()))
+    return [alias.removeprefix("--") for aliases in told for alias in aliases]
+
+
+def _reader(hint: Any) -> Callable[[str], Any] | None:
+    """What reads a value of a type from a word; None if it is none of one word."""
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    if hint is bool:
+        return _read_bool
+    if hint in (int, float, str):
+        read: Callable[[str], Any] = hint
+        return read
+    return str if get_origin(hint) is Literal else None
+
+
+def _read_bool(word: str) -> bool:
+    if word not in ("true", "false"):
+        raise ValueError(f"{word!r} is neither true nor false")
+    return word == "true"
+
+
+def expand(recipe: Recipe[Any], config: Config) -> list[tuple[str, Config]]:
     """The runs of a grid: (folder name, configuration), each combination once.
+
+    Args:
+        recipe: Of the application.
+        config: With the grid.
 
     Raises:
         InputError: On an unknown key or an impossible value, naming it; if a network cannot be
             built; or if there is no run.
     """
     runs: dict[str, Config] = {}
-    for group in _groups(config.grid):
-        keys = [key for key, _ in group]
-        used: set[str] = set()
+    for group in _groups(config):
+        used: set[_Key] = set()
         for values in itertools.product(*(choices for _, choices in group)):
-            chosen = _known(config.model, dict(zip(keys, values, strict=True)))
+            pairs = zip((key for key, _ in group), values, strict=True)
+            chosen = _known(config, dict(pairs))
             used |= chosen.keys()
-            run = _apply(config, dict(chosen))
-            name = _name(run, {key: chosen[key] for key in keys if key in _OF_FIT})
-            runs.setdefault(name, run)
-        idle = [key for key in keys if key not in used]
+            run = _apply(config, chosen)
+            runs.setdefault(_name(run, chosen), run)
+        idle = [key.field for key, _ in group if key not in used]
         if idle:
-            raise InputError(f"--grid {idle[0]}=...: only mobilenet_v1 takes it, and none is here")
+            raise InputError(f"--grid {idle[0]}=...: only {MOBILENET} takes it, and none is here")
     if not runs:
         raise InputError(
             f"--grid {' '.join(config.grid)}: names no run; write KEY=VALUE,VALUE between the "
             f"{_NEXT_GROUP}"
         )
     for name, run in runs.items():
-        _refuse_impossible(name, run)
+        _refuse_impossible(recipe, name, run)
     return list(runs.items())
 
 
-def _known(model: ClassifierSpec, values: dict[str, Any]) -> dict[str, Any]:
+def _known(config: Any, values: dict[_Key, Any]) -> dict[_Key, Any]:
     """Values without those that the body does not take: only MobileNet has widths."""
-    if values.get("backbone", model.backbone) == "mobilenet_v1":
+    if _of("model", values).get("backbone", config.model.backbone) == MOBILENET:
         return values
-    return {key: value for key, value in values.items() if key not in _OF_MOBILENET}
+    own = config.model.OF_MOBILENET
+    return {k: value for k, value in values.items() if k.part != "model" or k.field not in own}
 
 
-def _refuse_impossible(name: str, run: TaughtTraining) -> None:
+def _of(part: str, values: dict[_Key, Any]) -> dict[str, Any]:
+    return {key.field: value for key, value in values.items() if key.part == part}
+
+
+def _refuse_impossible(recipe: Recipe[Any], name: str, run: Any) -> None:
     """Refuse a network that cannot be built, before hours go into those ahead of it.
 
     Raises:
@@ -93,63 +149,59 @@ def _refuse_impossible(name: str, run: TaughtTraining) -> None:
     """
     try:
         with torch.device("meta"):
-            build_classifier(run.model, 1)
+            recipe.sketch(run.model)
     except ValueError as error:
         raise InputError(f"--grid: {name}: {error}") from error
 
 
-def _groups(words: Sequence[str]) -> Iterator[list[tuple[str, list[Any]]]]:
+def _groups(config: GridTraining) -> Iterator[list[tuple[_Key, list[Any]]]]:
     """Parts between the plus signs, as (key, values)."""
-    for plus, group in itertools.groupby(words, key=lambda word: word == _NEXT_GROUP):
+    keys = keys_of(config)
+    for plus, group in itertools.groupby(config.grid, key=lambda word: word == _NEXT_GROUP):
         if not plus:
-            yield [_parse(word) for word in group]
+            yield [_parse(word, keys) for word in group]
 
 
-def _parse(word: str) -> tuple[str, list[Any]]:
-    key, equals, values = word.partition("=")
-    key = key.replace("-", "_")
-    if not equals or key not in _KEYS:
-        raise InputError(f"--grid {word}: write KEY=VALUE,VALUE with one of {', '.join(_KEYS)}")
+def _parse(word: str, keys: dict[str, _Key]) -> tuple[_Key, list[Any]]:
+    name, equals, values = word.partition("=")
+    name = name.replace("-", "_")
+    if not equals or name not in keys:
+        raise InputError(f"--grid {word}: write KEY=VALUE,VALUE with one of {', '.join(keys)}")
     try:
-        return _SAME.get(key, key), [_KEYS[key](value) for value in values.split(",")]
+        return keys[name], [keys[name].read(value) for value in values.split(",")]
     except ValueError as error:
         raise InputError(f"--grid {word}: {error}") from error
 
 
-def _apply(config: Config, values: dict[str, Any]) -> Config:
-    """A configuration with some values changed; other bodies have no width and no variants."""
-    seed = values.pop("seed", config.common.seed)
-    fit = {key: values.pop(key) for key in list(values) if key in _OF_FIT}
-    model = config.model
-    if values.get("backbone", model.backbone) != "mobilenet_v1":
-        model = replace(model, alpha=1.0, variant="standard", stem_stride=2)
-    model, distill = replace(model, **values), config.distill
-    if distill.targets is not None:  # Stored answers are to pictures of one size and seed.
-        distill = replace(distill, targets=distill.targets / f"{model.size}-seed{seed}")
-    return replace(
-        config,
-        grid=(),
-        resume=None,
-        model=model,
-        distill=distill,
-        fit=replace(config.fit, **fit),
-        common=replace(config.common, seed=seed),
-    )
+def _apply(config: Config, values: dict[_Key, Any]) -> Config:
+    """A configuration with some values changed."""
+    seed = _of("common", values).get(_SEED, config.common.seed)
+    return config.varied(_of("model", values), _of("fit", values), seed)
 
 
-def _name(run: TaughtTraining, fit: dict[str, Any]) -> str:
+def _name(run: Any, chosen: dict[_Key, Any]) -> str:
     """Folder name: mobilenet_v1-a1-64-shallow-lr0.01-seed1."""
     spec = run.model
     parts: list[str] = [spec.backbone]
-    if spec.backbone == "mobilenet_v1":
+    if spec.backbone == MOBILENET:
         parts.append(f"a{spec.alpha:g}")
     parts.append(str(spec.size))
-    if spec.variant != "standard":
-        parts.append(spec.variant)
-    if spec.stem_stride != 2:
-        parts.append(f"stem{spec.stem_stride}")
-    parts += [f"{key}{value:g}" for key, value in fit.items()]
+    for name, usual in _WHERE_ODD.items():
+        if getattr(spec, name, usual) != usual:
+            parts.append(_label(name, getattr(spec, name)))
+    own = {**_of("model", chosen), **_of("fit", chosen)}
+    told = (*_ALWAYS, *_WHERE_ODD)
+    parts += [_label(name, value) for name, value in own.items() if name not in told]
     return "-".join([*parts, f"seed{run.common.seed}"])
+
+
+def _label(name: str, value: Any) -> str:
+    """A value in a run's name: a word as it is, a number behind what it is of."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return name if value else f"no_{name}"
+    return f"{_SHORT.get(name, name)}{value:g}"
 
 
 def train_or_grid(
@@ -182,7 +234,7 @@ def train_grid(
     Runs that are finished are not repeated; one that was interrupted goes on. Arguments and
     errors as in :func:`train_or_grid`.
     """
-    runs = expand(config)
+    runs = expand(recipe, config)
     folder = config.resume or new_run_folder(config.common, config.preset)
     if is_first():
         save_config(config, folder)
@@ -194,7 +246,7 @@ def train_grid(
             done = json.loads(finished.read_text(encoding="utf-8"))
         else:
             cli.say(f"run {number} of {len(runs)}: {name}")
-            begun = (inside / LAST_NAME).exists()
+            begun = any(inside.rglob(LAST_NAME))  # Of a stage before it, too.
             run = replace(run, resume=inside if begun else None)
             done, _ = train(recipe, run, inside, report=report)
         rows.append({"run": name, "model": run.model.to_json(), "seed": run.common.seed, **done})
@@ -260,7 +312,7 @@ def write_page(
     points = [
         Point(
             size=row["model"]["size"],
-            percent=100 * row[measure.name],
+            percent=100 * row[measure.name] / measure.best,
             mult_adds=row["mult_adds"] / 1e6,
             params=row["params"] / 1e6,
         )

@@ -264,6 +264,8 @@ class Recipe(Generic[Config]):
         name: Of the recipe; that of its application, where it has one only.
         application: What it is for.
         built_in: What it trains on where no data are named.
+        sketch: From an architecture to a network with fresh weights and an answer of the
+            smallest size, which tells whether it can be built.
         open: Opens and examines the data of a training.
         exam: Opens labelled data to measure a model on: from flags, path and model.
         collector: Gathers the answers of a prediction.
@@ -275,6 +277,7 @@ class Recipe(Generic[Config]):
     name: str
     application: PhotoApplication[Any]
     built_in: BuiltIn
+    sketch: Callable[[Any], nn.Module]
     open: Callable[[Config, Path], OpenedRun[Any]]
     exam: Callable[[Evaluate, Path, Model], Exam]
     collector: type[Collector]

@@ -26,6 +26,7 @@ from tasks.geolocation.load import (
     start_geolocator,
     temperature_of,
 )
+from tasks.geolocation.network import sketch_geolocator
 from tasks.geolocation.report import ReportData, make_report
 from tasks.geolocation.teachers import open_geo_teacher
 from tasks.geolocation.truth import Truth
@@ -247,6 +248,7 @@ GEOLOCATION_RECIPE = Recipe(
     name="geolocation",
     application=GEOLOCATION,
     built_in=PLACES,
+    sketch=sketch_geolocator,
     open=open_run,
     exam=open_exam,
     collector=PhotoRows,
