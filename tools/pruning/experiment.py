@@ -19,14 +19,15 @@ from configs.io import from_json
 from configs.prune import Prune
 from datasets.errors import InputError
 from datasets.labels.structure import LabelledData
-from tasks.classification.answer import classify
 from tasks.classification.prune import prune_classifier
 from tasks.distillation.spec import DistillSpec
-from tasks.runtime.open import open_export, read_card
+from tasks.predictor import answered, open_model
+from tasks.runtime.open import read_card
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.classification.data import data_or_shapes, open_both
+from tools.classification.data import open_both
+from tools.classification.recipe import SHAPES
 from tools.dcgan.judge import train_once
 from tools.flows.exported import loader_for
 from tools.flows.exporting import write_export
@@ -110,14 +111,14 @@ class _Bench:
         return plain, int8
 
     def _answers(self, file: Path) -> Answers:
-        exported = open_export(file, self.threads or None)
+        model = open_model(file, threads=self.threads or None)
         photos = make_photos(
-            self.val, exported.card, batch_size=self.batch_size, workers=0, alone=True
+            self.val, model.card, batch_size=self.batch_size, workers=0, alone=True
         )
         evaluator = photos.evaluator.fresh()
-        loader = loader_for(exported, self.val, photos.loader, self.batch_size)
-        for image_ids, logits in classify(exported, loader, "cpu", file.name):
-            evaluator.update(image_ids, logits)
+        loader = loader_for(model, self.val, photos.loader, self.batch_size)
+        for image_ids, outputs in answered(model, loader, "cpu", file.name):
+            evaluator.update(image_ids, outputs)
         score = evaluator.compute()
         right = score["predicted"] == score["targets"]
         return Answers(file.stat().st_size, [int(one) for one in right])
@@ -138,7 +139,7 @@ def run_experiment(config: Prune) -> tuple[dict[str, Any], str]:
     recipe = read_recipe(config)
     folder = config.resume or new_run_folder(config.common, "prune")
     pruned = prune_classifier(config.weights, config.alpha, config.command)
-    path = data_or_shapes(recipe.data, recipe.common.seed)
+    path = SHAPES.or_given(recipe.data, recipe.common.seed)
     train, val = open_both(recipe, path)
     if not isinstance(train, LabelledData) or not isinstance(val, LabelledData):
         raise InputError(f"--data {path}: the experiment needs photos in files, not in shards")

@@ -9,13 +9,13 @@ from typing import Any
 from configs.classification import TrainCls
 from configs.prune import Prune
 from tasks.body_spec import ClassifierSpec
+from tasks.classification.network import classifier_cost
 from tasks.classification.prune import Pruned, prune_classifier
 from tasks.fitting.batchnorm import CALIBRATION_BATCHES, measure_batchnorm
 from tasks.runtime.open import read_card
 from tasks.weights.file import save_weights
 from tools import cli
 from tools.classification.data import open_data
-from tools.classification.recipe import classifier_cost
 from tools.flows.photo_loaders import Data, training_loader
 
 # Of the batches that batch norm is measured on.
