@@ -21,7 +21,8 @@ from datasets.errors import InputError
 from datasets.labels.structure import LabelledData
 from tasks.classification.prune import prune_classifier
 from tasks.distillation.spec import DistillSpec
-from tasks.predictor import answered, open_model
+from tasks.open_model import open_model
+from tasks.predictor import answered
 from tasks.runtime.open import read_card
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
