@@ -8,7 +8,7 @@ from typing import Literal
 
 from configs.common import Common
 from datasets.errors import InputError
-from tasks.detection.spec import SIZES, Framework
+from tasks.detection.spec import Framework
 from tasks.fitting.spec import flag_of
 
 Task = Literal["classification", "detection", "geolocation", "face_attributes", "face_embedding"]
@@ -17,14 +17,6 @@ Number = Literal["float32", "int8"]
 By = Literal["auto", "paper", "tensorflow", "runs"]
 ALPHAS = (1.0, 0.75, 0.5, 0.25)
 SMALLEST = 32
-# What is measured unless --resolution says otherwise: where the paper has figures, and below.
-RESOLUTIONS: dict[str, tuple[int, ...]] = {
-    "classification": (224, 192, 160, 128),
-    "detection": (300, 240, 180),
-    "geolocation": (224, 192, 160, 128),
-    "face_attributes": (224, 128),
-    "face_embedding": (160, 128),
-}
 
 
 @dataclass(frozen=True)
@@ -94,8 +86,6 @@ class Choose:
             if self.precision != ("float32", "int8"):
                 raise InputError("--precision int8: goes with --runtime onnxruntime")
             object.__setattr__(self, "precision", ("float32",))
-        if self.framework != "ssd300" and self.task != "detection":
-            raise InputError(f"--framework {self.framework}: is for --task detection")
         if self.rounds < 1:
             raise InputError(f"--rounds {self.rounds} must be 1 or more")
         if self.common.device not in ("auto", "cpu"):
@@ -107,15 +97,6 @@ class Choose:
                 raise InputError(f"--runs {folder}: no such folder")
         if self.common.out is not None and self.common.out.is_file():
             raise InputError(f"--out {self.common.out}: is a file; name a folder")
-
-    @property
-    def resolutions(self) -> tuple[int, ...]:
-        """Input sides of the grid."""
-        if self.resolution:
-            return self.resolution
-        if self.framework != "ssd300":
-            return (SIZES[self.framework],)
-        return RESOLUTIONS[self.task]
 
     @property
     def folder(self) -> Path:

@@ -5,6 +5,8 @@ Data only. They are of other trainings than the paper's rows, so they stand apar
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 # ImageNet top-1 %, float and 8 bits, by width and resolution: the table in TF-slim's
 # ``mobilenet_v1.md``. The 8-bit networks were trained with quantisation in the loop.
 TF_SLIM: dict[tuple[float, int], tuple[float, float]] = {
@@ -33,3 +35,26 @@ TF_ZOO: dict[tuple[float, int], tuple[float, float]] = {
     (1.0, 300): (21.0, 18.0),
     (0.75, 300): (18.0, 16.0),
 }
+
+
+@dataclass(frozen=True)
+class Published:
+    """A table of figures by width and resolution.
+
+    Attributes:
+        task: Name of the application.
+        variant: Of its networks, as the application names it.
+        told: Who published them.
+        figures: Percent, float and 8 bits, by width multiplier and side in pixels.
+    """
+
+    task: str
+    variant: str
+    told: str
+    figures: dict[tuple[float, int], tuple[float, float]]
+
+
+TF_TABLES = (
+    Published("classification", "", "published with TF-slim's weights", TF_SLIM),
+    Published("detection", "ssd300", "published in TensorFlow's detection zoo", TF_ZOO),
+)

@@ -25,22 +25,24 @@ import torch
 
 from backbone.layers import fold_batchnorm
 from datasets.images import decode_image
+from tasks.classification.application import CLASSIFICATION
 from tasks.classification.model import Classifier
+from tasks.detection.application import DETECTION
 from tasks.detection.from_tflite import import_ssd
 from tasks.export.onnx_file import write_onnx
 from tasks.int8.network import Runner, cut_network, final_outputs, find_layers
 from tasks.int8.quantize import quantise, rounded_name
 from tasks.int8.ranges import choose_ranges, measure
-from tasks.photo_graph import make_graph
 from tasks.timing.latency import GEMM_SIDE, Spread, Stages, Timed, chip, gemm, whole
 from tasks.timing.profile import POST, stage_shares
 from tests.benchmarks.timing import medians, pin_threads
 from tools.flows.source import Source
+from tools.speed.accuracies import Shape
 from tools.speed.benchmarking import run_turns, sample_files
 from tools.speed.measuring import write_int8
 from tools.speed.peers import open_peer, peer_names
 from tools.speed.random_models import random_source
-from tools.speed.subjects import DECODE, cost_of, export_subject, source_subject
+from tools.speed.subjects import DECODE, export_subject, source_subject
 
 ROUNDS = 40
 SIZE = 224
@@ -51,7 +53,7 @@ _GEMMS = ("matrix product, ONNX Runtime", "matrix product, PyTorch")
 
 def write_float(source: Source, file: Path) -> Path:
     """A float export."""
-    graph = make_graph(source.model, source.card.flavour.input)
+    graph = source.graph()
     write_onnx(graph, source.card, source.facts(), file)
     return file
 
@@ -83,13 +85,13 @@ def networks(source: Source, folder: Path, threads: int) -> dict[str, Callable[[
 
 def compare_networks(folder: Path, threads: int) -> None:
     """The network's ratios, and its distance from the floor."""
-    source = random_source("classification", 1.0, SIZE)
+    source = random_source(Shape(CLASSIFICATION, "", 1.0, SIZE))
     calls = networks(source, folder, threads)
     products: dict[str, Timed] = {_GEMMS[0]: gemm("float32", threads)}
     left, right = torch.rand(2, GEMM_SIDE, GEMM_SIDE)
     products[_GEMMS[1]] = whole(lambda: left @ right)
     found = medians({**calls, **products}, ROUNDS, warmup=5)
-    mult_adds = cost_of(source.model).mult_adds
+    mult_adds = source.cost().mult_adds
     peak = max(GEMM_SIDE**3 / found[name] for name in _GEMMS)
     floor = mult_adds / peak
     print(f"MobileNet 1.0-224, network alone, {mult_adds / 1e6:.1f} M mult-adds")
@@ -121,7 +123,8 @@ def detectors(
 ) -> dict[str, tuple[Callable[[bytes], Stages], Path | None]]:
     """Whole ways from a photo's file to boxes, and the file of an export."""
     sources = {
-        f"ssd300 {alpha:g}": random_source("detection", alpha, 300) for alpha in (1.0, 0.75, 0.5)
+        f"ssd300 {alpha:g}": random_source(Shape(DETECTION, "ssd300", alpha, 300))
+        for alpha in (1.0, 0.75, 0.5)
     }
     if os.environ.get("MOBILENETS_DATA"):
         sources["ssd300 0.75, TensorFlow's weights"] = real_ssd(

@@ -9,17 +9,20 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from tasks.classification.application import CLASSIFICATION
+from tasks.detection.application import DETECTION
 from tasks.export.onnx_file import write_onnx
-from tasks.photo_graph import make_graph
 from tasks.timing.latency import GEMM_SIDE, WHOLE, Spread, gemm, spreads, take_turns
 from tasks.timing.profile import stage_shares, stages_of, sum_by_stage
 from tasks.weights.file import save_weights
 from tests.conftest import Tool
+from tools.speed.accuracies import Shape
 from tools.speed.benchmarking import Peak, split_graph
 from tools.speed.peak_memory import peak_memory
 from tools.speed.random_models import random_source
-from tools.speed.subjects import GRAPH, cost_of
+from tools.speed.subjects import GRAPH
 
+TINY = Shape(CLASSIFICATION, "", 0.25, 32)
 FAST = ("--rounds", "2", "--warmup", "1", "--threads", "1", "--batch-sizes", "1", "2", "--json")
 STAGES = ["decode", "preprocess", "network", "post-process", "whole"]
 
@@ -27,10 +30,9 @@ STAGES = ["decode", "preprocess", "network", "post-process", "whole"]
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny classifier as an export."""
-    source = random_source("classification", 0.25, 32)
+    source = random_source(TINY)
     file = tmp_path_factory.mktemp("exports") / "tiny.onnx"
-    graph = make_graph(source.model, source.card.flavour.input)
-    write_onnx(graph, source.card, source.facts(), file)
+    write_onnx(source.graph(), source.card, source.facts(), file)
     return file
 
 
@@ -39,10 +41,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Tiny models of two tasks as weights files."""
     folder = tmp_path_factory.mktemp("weights")
     found = {}
-    for task, size in (("classification", 32), ("detection", 64)):
-        source = random_source(task, 0.25, size)
-        found[task] = folder / f"{task}.safetensors"
-        save_weights(found[task], source.model.state_dict(), source.card)
+    for shape in (TINY, Shape(DETECTION, "ssd300", 0.25, 64)):
+        source = random_source(shape)
+        found[source.task] = folder / f"{source.task}.safetensors"
+        save_weights(found[source.task], source.model.state_dict(), source.card)
     return found
 
 
@@ -154,7 +156,7 @@ def test_weights_an_export_and_peers(
     ours, exported, *peers = found["models"]
     assert [row["runtime"] for row in (ours, exported)] == ["PyTorch", "ONNX Runtime"]
     assert "torchvision mobilenet_v3_large" in [row["name"] for row in peers]
-    mult_adds = cost_of(random_source("classification", 0.25, 32).model).mult_adds
+    mult_adds = random_source(TINY).cost().mult_adds
     assert ours["mult_adds"] == exported["mult_adds"] == mult_adds
     for row in found["models"]:
         assert list(row["stages"]) == STAGES

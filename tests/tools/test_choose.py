@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from datasets.types import ClassMap
+from tasks.applications import photo_application
 from tasks.body_spec import ClassifierSpec
+from tasks.classification.application import CLASSIFICATION
 from tasks.classification.model import build_classifier
+from tasks.detection.application import DETECTION
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
@@ -102,7 +105,8 @@ def test_front_rises_in_cost_and_accuracy() -> None:
 
 def told(task: str, alpha: float, size: int, precision: str = "float32") -> dict[str, float]:
     framework = {"detection": "ssd300", "two_stage": "faster_rcnn_600"}.get(task, "")
-    shape = Shape(task.replace("two_stage", "detection"), framework, alpha, size)
+    application = photo_application(task.replace("two_stage", "detection"), "")
+    shape = Shape(application, framework, alpha, size)
     return {one.origin: one.percent for one in known_accuracies(shape, precision)}
 
 
@@ -119,7 +123,7 @@ def test_each_accuracy_keeps_its_origin() -> None:
     assert told("geolocation", 1.0, 224) == {"paper": 45.2}
     assert told("face_attributes", 0.5, 128) == {"paper": 87.7}
     assert told("face_embedding", 0.75, 160) == {"paper": 75.2}
-    shape = Shape("classification", "", 0.5, 160)
+    shape = Shape(CLASSIFICATION, "", 0.5, 160)
     words = [one.told for one in known_accuracies(shape, "float32")]
     assert words == ["printed in the paper, table 9", "published with TF-slim's weights"]
 
@@ -138,11 +142,11 @@ def finish(folder: Path, names: list[str], top1: float) -> Path:
 def test_runs_on_other_classes_are_refused(tmp_path: Path) -> None:
     finish(tmp_path / "a", ["cat", "dog"], 0.7)
     finish(tmp_path / "b", ["dog", "cat"], 0.8)
-    assert len(own_runs([tmp_path], "classification")) == 2
-    assert not own_runs([tmp_path], "detection")
+    assert len(own_runs([tmp_path], CLASSIFICATION)) == 2
+    assert not own_runs([tmp_path], DETECTION)
     finish(tmp_path / "c", ["cat", "dog", "cow"], 0.9)
     with pytest.raises(ValueError, match=r"2 classes and .*c 3 others"):
-        own_runs([tmp_path], "classification")
+        own_runs([tmp_path], CLASSIFICATION)
 
 
 def read(tool: Tool, *args: object) -> Any:

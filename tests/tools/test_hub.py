@@ -13,12 +13,14 @@ import torch
 from datasets.types import COCO_CLASSES, ClassMap
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import build_classifier
+from tasks.classification.network import classifier_cost
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.face_attributes.model import build_attribute_net
 from tasks.face_embedding.load import NO_CLASSES, describe_model
 from tasks.face_embedding.load import TASK as EMBEDDING
 from tasks.face_embedding.model import build_embedder
+from tasks.face_embedding.network import embedder_cost
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.load import build_geolocator
@@ -31,8 +33,6 @@ from tests.conftest import Tool
 from tests.datasets.label_fakes import save_photos
 from tests.tools.fake_hub import TOKEN, fake_hub
 from tests.tools.mistakes import expect
-from tools.classification.recipe import classifier_cost
-from tools.face_embedding.recipe import embedder_cost
 
 constants = pytest.importorskip("huggingface_hub.constants")
 

@@ -4,64 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from backbone.cost import Cost
 from backbone.flavour import InputSpec
-from tasks.body_spec import ClassifierSpec
-from tasks.classification.evaluator import MEANINGS as LABEL_MEANINGS
-from tasks.classification.load import TASK as CLASSIFICATION
+from tasks.application import Application, PhotoApplication
+from tasks.applications import application_named
 from tasks.detection.evaluator import ABSENT
-from tasks.detection.evaluator import MEANINGS as BOX_MEANINGS
-from tasks.detection.model import TASK as DETECTION
-from tasks.detection.model import detector_cost
-from tasks.detection.spec import DetectorSpec
-from tasks.face_attributes.evaluator import MEANINGS as ATTRIBUTE_MEANINGS
-from tasks.face_attributes.load import TASK as FACE_ATTRIBUTES
-from tasks.face_attributes.spec import USE_NOTE as ATTRIBUTE_NOTE
-from tasks.face_embedding.evaluator import MEANINGS as PAIR_MEANINGS
-from tasks.face_embedding.load import TASK as FACE_EMBEDDING
-from tasks.face_embedding.load import alignment_of, embedder_spec
-from tasks.geolocation.evaluator import MEANINGS as PLACE_MEANINGS
-from tasks.geolocation.load import CELLS_KEY
-from tasks.geolocation.load import TASK as GEOLOCATION
-from tasks.geolocation.spec import USE_NOTE
+from tasks.predictor import open_model
 from tasks.weights.card import Card
-from tasks.weights.file import spec_of
-from tasks.weights.head_files import load_weights
-from tools.classification.recipe import classifier_cost
-from tools.face_embedding.recipe import embedder_cost
 from tools.flows.report_facts import model_text
 
-# The hub's own names of tasks, by which it sorts models.
-_PIPELINES = {
-    CLASSIFICATION: "image-classification",
-    DETECTION: "object-detection",
-    GEOLOCATION: "image-classification",
-    FACE_ATTRIBUTES: "image-classification",
-    FACE_EMBEDDING: "image-feature-extraction",
-}
-_TRAINERS = {
-    CLASSIFICATION: "train_cls",
-    DETECTION: "train_det",
-    GEOLOCATION: "train_geo",
-    FACE_ATTRIBUTES: "train_attr",
-    FACE_EMBEDDING: "train_embed",
-}
-# What a body is shown to be the start of; it may be that of all others.
-_OF_BODIES = (CLASSIFICATION, DETECTION)
-_MEANINGS = {
-    CLASSIFICATION: LABEL_MEANINGS,
-    DETECTION: BOX_MEANINGS,
-    GEOLOCATION: PLACE_MEANINGS,
-    FACE_ATTRIBUTES: ATTRIBUTE_MEANINGS,
-    FACE_EMBEDDING: PAIR_MEANINGS,
-}
-_LIMITS = {
-    GEOLOCATION: USE_NOTE,
-    FACE_ATTRIBUTES: ATTRIBUTE_NOTE,
-    FACE_EMBEDDING: "Do not identify people who have not agreed to it: in many places that is "
-    "against the law.",
-}
 # Names of classes that are listed; of longer lists the first few are.
 _LISTED, _FEW = 100, 10
 
@@ -78,9 +30,11 @@ def model_card(card: Card, weights: Path, name: str, licence: str | None = None)
     Raises:
         InputError: If the card's architecture cannot be built.
     """
+    application = application_named(card.task, weights)
+    answers = application if isinstance(application, PhotoApplication) else None
     header = ["library_name: mobilenet-suite", "tags: [mobilenet, mobilenet_v1]"]
-    if card.task in _PIPELINES:
-        header.append(f"pipeline_tag: {_PIPELINES[card.task]}")
+    if answers is not None:
+        header.append(f"pipeline_tag: {answers.pipeline}")
     if licence is not None:
         header.append(f"license: {licence}")
     rows = [
@@ -89,35 +43,20 @@ def model_card(card: Card, weights: Path, name: str, licence: str | None = None)
         ("input", _input_text(card.flavour.input)),
         ("origin", card.source),
     ]
-    cost = _cost(card, weights)
-    if cost is not None:
-        rows.insert(2, ("cost of a photo", str(cost)))
-    if card.task == FACE_EMBEDDING:
-        rows.append(("faces stand", alignment_of(card, weights)))
+    if answers is not None:  # Of a body alone the input may have any size.
+        facts = open_model(weights).facts
+        rows.insert(2, ("cost of a photo", str(answers.network().cost(card, facts, weights))))
+        rows += answers.card_rows(card, weights)
     parts = [
         "\n".join(["---", *header, "---"]),
         f"# {name.partition('/')[2]}",
         _table(("", ""), rows),
-        *_figures(card),
-        *_classes(card),
-        *_limits(card),
-        _usage(card, name),
+        *_figures(card, answers),
+        *_classes(card, answers),
+        *_limits(answers),
+        _usage(application, name),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _cost(card: Card, weights: Path) -> Cost | None:
-    """Of one photo; None of a body alone, whose input may have any size."""
-    if card.task in (CLASSIFICATION, FACE_ATTRIBUTES):
-        return classifier_cost(spec_of(card, ClassifierSpec, weights), len(card.classes))
-    if card.task == DETECTION:
-        return detector_cost(spec_of(card, DetectorSpec, weights), len(card.classes))
-    if card.task == GEOLOCATION:  # A column for each cell of each partition.
-        cells = len(load_weights(weights)[0].get(CELLS_KEY, ()))
-        return classifier_cost(spec_of(card, ClassifierSpec, weights), cells)
-    if card.task == FACE_EMBEDDING:
-        return embedder_cost(embedder_spec(card, weights))
-    return None
 
 
 def _input_text(spec: InputSpec) -> str:
@@ -132,9 +71,9 @@ def _input_text(spec: InputSpec) -> str:
     )
 
 
-def _figures(card: Card) -> list[str]:
+def _figures(card: Card, answers: PhotoApplication[Any] | None) -> list[str]:
     """What was measured on the validation part, if anything was."""
-    meanings = _MEANINGS.get(card.task, {})
+    meanings = answers.meanings if answers else {}
     rows = [
         (name, f"{value:.3f}", meanings.get(name.removeprefix("val_"), ""))
         for name, value in card.metrics.items()
@@ -144,36 +83,36 @@ def _figures(card: Card) -> list[str]:
     return ["## Measured on its validation data", table] if rows else []
 
 
-def _classes(card: Card) -> list[str]:
-    """What it answers with; of cells, whose names are tokens, the number alone."""
+def _classes(card: Card, answers: PhotoApplication[Any] | None) -> list[str]:
+    """What it answers with."""
     names = card.classes.names
     if not names:
         return []
-    if card.task == GEOLOCATION:
-        return [f"## Cells ({len(names)})", "S2 cells; the weights carry them."]
+    what = answers.noun if answers else "classes"
+    title = f"## {what.capitalize()} ({len(names)})"
+    if answers and answers.classes_note:
+        return [title, answers.classes_note]
     listed = names if len(names) <= _LISTED else names[:_FEW]
     more = len(names) - len(listed)
-    what = "Attributes" if card.task == FACE_ATTRIBUTES else "Classes"
     text = ", ".join(listed) + (f", and {more} more, which the weights carry" if more else "")
-    return [f"## {what} ({len(names)})", text]
+    return [title, text]
 
 
-def _limits(card: Card) -> list[str]:
-    return ["## What it is not for", _LIMITS[card.task]] if card.task in _LIMITS else []
+def _limits(answers: PhotoApplication[Any] | None) -> list[str]:
+    return ["## What it is not for", answers.use_note] if answers and answers.use_note else []
 
 
-def _usage(card: Card, name: str) -> str:
+def _usage(application: Application, name: str) -> str:
     file = f"{name.partition('/')[2]}.safetensors"
     lines = [f"tools/download.py {name}"]
-    if card.task in _TRAINERS:
-        others = " --gallery people/" if card.task == FACE_EMBEDDING else ""
+    if isinstance(application, PhotoApplication):
+        more = f" {application.predict_with}" if application.predict_with else ""
         lines += [
-            f"tools/predict.py {file} photo.jpg{others}",
+            f"tools/predict.py {file} photo.jpg{more}",
             f"tools/evaluate.py {file} --data PATH",
-            f"tools/{_TRAINERS[card.task]}.py --weights {file} --data PATH",
         ]
-    else:
-        lines += [f"tools/{_TRAINERS[t]}.py --weights {file} --data PATH" for t in _OF_BODIES]
+    starts = application.starts or (application.train_tool,)
+    lines += [f"tools/{tool}.py --weights {file} --data PATH" for tool in starts]
     return "\n".join(["## Use", "", "With the MobileNet suite:", "", *(f"    {x}" for x in lines)])
 
 

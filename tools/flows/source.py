@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from backbone.cost import Cost
 from configs.deploy import Export
 from datasets.errors import InputError
 from datasets.images import Image
@@ -67,6 +68,10 @@ class Source:
     def facts(self) -> dict[str, Any]:
         """What a float export tells of itself beside the card."""
         return {**common_facts(), **self.application.network().facts(self.model)}
+
+    def cost(self) -> Cost:
+        """Of one photo, by the card."""
+        return self.application.network().cost(self.card, self.facts(), self.file)
 
     def predict(self) -> Callable[[Sequence[Image]], list[Answer]]:
         """The suite's own way from photos to named outputs."""

@@ -5,37 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from configs.paper import ClassifierRow, DetectorRow, Model
 from configs.paper_tables import TABLES
-from configs.published import TF_SLIM, TF_ZOO
+from configs.published import TF_TABLES
 from datasets.errors import InputError
+from tasks.application import PhotoApplication
 from tools.paper_tables.runs import Run, find_runs, metrics_of
 
 Origin = Literal["paper", "tensorflow", "runs"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What the networks of a task are compared by.
-
-    Attributes:
-        name: In cards and in the paper's tables.
-        title: For people, in percent.
-    """
-
-    name: str
-    title: str
-
-
-METRICS: dict[str, Metric] = {
-    "classification": Metric("top1", "top-1 %"),
-    "detection": Metric("AP", "COCO AP %"),
-    "geolocation": Metric("km200", "% within 200 km"),
-    "face_attributes": Metric("mean_ap", "mean AP %"),
-    "face_embedding": Metric("accuracy", "accuracy %"),
-}
 
 
 @dataclass(frozen=True)
@@ -58,21 +37,21 @@ class Shape:
     """A network of the grid.
 
     Attributes:
-        task: What for.
-        framework: Of a detector, else empty.
+        application: What for.
+        variant: Of its networks (see :class:`~tasks.application.PhotoApplication`).
         alpha: Width multiplier.
         size: Side of its input in pixels.
     """
 
-    task: str
-    framework: str
+    application: PhotoApplication[Any]
+    variant: str
     alpha: float
     size: int
 
     @property
     def name(self) -> str:
         """For people: ``ssd300 0.75-240``, as the paper writes it."""
-        return f"{self.framework or 'MobileNet'} {self.alpha:g}-{self.size}"
+        return f"{self.variant or 'MobileNet'} {self.alpha:g}-{self.size}"
 
 
 def known_accuracies(shape: Shape, precision: str) -> list[Accuracy]:
@@ -84,9 +63,9 @@ def known_accuracies(shape: Shape, precision: str) -> list[Accuracy]:
 
 def _printed(shape: Shape) -> Accuracy | None:
     """The first row of the paper's tables that is this network."""
-    metric = METRICS[shape.task].name
+    metric = shape.application.compared_by.name
     for table in TABLES:
-        if table.task != shape.task or metric not in table.metrics:
+        if table.task != shape.application.name or metric not in table.metrics:
             continue
         column = table.metrics.index(metric)
         for row in table.rows:
@@ -103,34 +82,32 @@ def _is_shape(model: Model | None, shape: Shape) -> bool:
     if spec.backbone != "mobilenet_v1" or (spec.alpha, spec.size) != (shape.alpha, shape.size):
         return False
     if isinstance(model, DetectorRow):
-        return model.spec.framework == shape.framework
+        return model.spec.framework == shape.variant
     return model.spec.variant == "standard"
 
 
 def _tensorflow(shape: Shape, precision: str) -> Accuracy | None:
-    if shape.task == "classification":
-        table, told = TF_SLIM, "published with TF-slim's weights"
-    elif shape.framework == "ssd300":
-        table, told = TF_ZOO, "published in TensorFlow's detection zoo"
-    else:
-        return None
-    pair = table.get((shape.alpha, shape.size))
-    if pair is None:
-        return None
-    return Accuracy(pair[precision == "int8"], "tensorflow", told)
+    for table in TF_TABLES:
+        if (table.task, table.variant) == (shape.application.name, shape.variant):
+            pair = table.figures.get((shape.alpha, shape.size))
+            if pair is not None:
+                return Accuracy(pair[precision == "int8"], "tensorflow", table.told)
+    return None
 
 
-def own_runs(folders: Sequence[Path], task: str) -> list[tuple[Run, Accuracy]]:
-    """Finished runs of a task that were measured, with their accuracies.
+def own_runs(
+    folders: Sequence[Path], application: PhotoApplication[Any]
+) -> list[tuple[Run, Accuracy]]:
+    """Finished runs of an application that were measured, with their accuracies.
 
     Raises:
         InputError: If they tell apart different classes, so that their figures are no match.
     """
-    metric = METRICS[task]
+    metric = application.compared_by
     found: list[tuple[Run, Accuracy]] = []
     for run in find_runs(folders):
         values = metrics_of(run, (metric.name,))
-        if run.card.task == task and values:
+        if run.card.task == application.name and values:
             told = f"measured in {run.folder}"
             found.append((run, Accuracy(values[0], "runs", told)))
     for run, _ in found[1:]:

@@ -52,6 +52,7 @@ class Choice:
         verdict: What the budget leads to.
         front: Names on the Pareto front of accuracy over time.
         where: Chip, runtime and threads.
+        metric: What accuracies are, in percent.
     """
 
     rows: tuple[Row, ...]
@@ -59,6 +60,7 @@ class Choice:
     verdict: Verdict
     front: tuple[str, ...]
     where: str
+    metric: str
 
     def row(self, option: Option | None) -> Row | None:
         """The row of an option."""

@@ -12,7 +12,7 @@ from configs.choose import Choose
 from tasks.reporting.html_page import Page
 from tasks.weights.atomic_write import replacing
 from tools import cli
-from tools.speed.accuracies import METRICS, Origin
+from tools.speed.accuracies import Origin
 from tools.speed.budget import Option, front
 from tools.speed.choice import Choice, Row
 
@@ -84,15 +84,14 @@ def _cells(row: Row, choice: Choice) -> list[str]:
     ]
 
 
-def _titles(args: Choose, choice: Choice) -> list[str]:
-    metric = METRICS[args.task].title
-    told = [f"{_HEADS[origin]} {metric}" for origin in _columns(choice)]
+def _titles(choice: Choice) -> list[str]:
+    told = [f"{_HEADS[origin]} {choice.metric}" for origin in _columns(choice)]
     return ["network", "ms", "10th..90th", "MB", "M mult-adds", *told, ""]
 
 
 def as_text(args: Choose, choice: Choice) -> str:
     """The result for the terminal."""
-    table = [_titles(args, choice), *(_cells(row, choice) for row in choice.rows)]
+    table = [_titles(choice), *(_cells(row, choice) for row in choice.rows)]
     widths = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
     lines = [
         "  ".join(
@@ -120,7 +119,7 @@ def draw_front(args: Choose, choice: Choice) -> tuple[Figure, Figure]:
         _scatter(axes, choice, cost)
         if limit is not None:
             axes.axvline(limit, color="#c23b5a", linestyle="--", linewidth=1, label="budget")
-        _dress(axes, label, f"{METRICS[args.task].title}, {_ORIGINS[choice.origin]}")
+        _dress(axes, label, f"{choice.metric}, {_ORIGINS[choice.origin]}")
         figures.append(figure)
     return figures[0], figures[1]
 
@@ -200,7 +199,7 @@ def write_page(args: Choose, choice: Choice, figures: Sequence[Figure]) -> None:
         "Times and sizes were measured here; accuracies were not, unless of own runs. Only those "
         "of one origin are compared. Networks without a figure are not in the plots.",
     )
-    page.table(_titles(args, choice), [_cells(row, choice) for row in choice.rows])
+    page.table(_titles(choice), [_cells(row, choice) for row in choice.rows])
     sources = sorted({one.told for row in choice.rows for one in row.accuracies})
     page.text("Accuracies: " + "; ".join(sources) if sources else "No accuracy is known.")
     page.write(args.folder / PAGE_NAME)

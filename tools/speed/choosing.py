@@ -12,11 +12,13 @@ from typing import Any
 
 from configs.choose import By, Choose
 from datasets.errors import InputError
+from tasks.application import PhotoApplication
+from tasks.applications import APPLICATIONS, photo_application
 from tasks.timing.latency import chip
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.paper_tables.runs import Run
-from tools.speed.accuracies import METRICS, Accuracy, Origin, Shape, known_accuracies, own_runs
+from tools.speed.accuracies import Accuracy, Origin, Shape, known_accuracies, own_runs
 from tools.speed.budget import decide, front
 from tools.speed.choice import Choice, Row
 from tools.speed.choice_page import as_text, draw_front, write_page
@@ -38,8 +40,9 @@ def choose(args: Choose) -> tuple[dict[str, Any], str]:
     """
     cli.prepare(args.common)
     threads = args.common.threads or os.cpu_count() or 1
-    own = own_runs(args.runs, args.task)
-    networks = [*_grid(args), *(_own_network(run, args) for run, _ in own)]
+    application = photo_application(args.task, "--task")
+    own = own_runs(args.runs, application)
+    networks = [*_grid(args, application), *(_own_network(run, args) for run, _ in own)]
     where, measured = measure_networks(args, networks, args.folder / MEASURED_NAME, threads)
     told = {_own_network(run, args).key: accuracy for run, accuracy in own}
     rows = sorted(
@@ -57,7 +60,9 @@ def choose(args: Choose) -> tuple[dict[str, Any], str]:
     options = [row.option(origin) for row in rows]
     verdict = decide(options, args.latency_ms, args.size_mb)
     best = tuple(option.name for option in front(options, lambda o: o.ms))
-    choice = Choice(tuple(rows), origin, verdict, best, f"{chip()}, {where}")
+    choice = Choice(
+        tuple(rows), origin, verdict, best, f"{chip()}, {where}", application.compared_by.title
+    )
     result = as_json(args, choice)
     figures = draw_front(args, choice)
     write_page(args, choice, figures)
@@ -75,18 +80,34 @@ def choose_origin(by: By, rows: Sequence[Row]) -> Origin:
     return "tensorflow" if counts["tensorflow"] > counts["paper"] else "paper"
 
 
-def _grid(args: Choose) -> list[Network]:
+def _grid(args: Choose, application: PhotoApplication[Any]) -> list[Network]:
     """The networks of the grid."""
-    framework = args.framework if args.task == "detection" else ""
+    variant = _variant(args, application)
     found = []
-    for alpha, size in product(args.alpha, args.resolutions):
-        shape = Shape(args.task, framework, alpha, size)
-        open_it = partial(
-            random_source, args.task, alpha, size, framework=args.framework, seed=args.common.seed
-        )
+    for alpha, size in product(args.alpha, args.resolution or application.variants[variant]):
+        shape = Shape(application, variant, alpha, size)
+        open_it = partial(random_source, shape, args.common.seed)
         key = f"{args.task} {shape.name}"
         found.append(Network(key, shape.name, size, open_it, _train_command(shape), shape))
     return found
+
+
+def _variant(args: Choose, application: PhotoApplication[Any]) -> str:
+    """The kind of networks that is asked for: the one that has no name, or one by its name.
+
+    Raises:
+        InputError: If one is named that the application has not.
+    """
+    if args.framework in application.variants:
+        return args.framework
+    if args.framework != Choose.framework:
+        theirs = [
+            one.name
+            for one in APPLICATIONS
+            if isinstance(one, PhotoApplication) and args.framework in one.variants
+        ]
+        raise InputError(f"--framework {args.framework}: is for --task {' or '.join(theirs)}")
+    return next(iter(application.variants))
 
 
 def _own_network(run: Run, args: Choose) -> Network:
@@ -99,16 +120,9 @@ def _own_network(run: Run, args: Choose) -> Network:
 
 
 def _train_command(shape: Shape) -> str:
-    tools = {
-        "classification": "train_cls",
-        "detection": f"train_det.py --framework {shape.framework}",
-        "geolocation": "train_geo",
-        "face_attributes": "train_attr",
-        "face_embedding": "train_embed",
-    }
-    tool = tools[shape.task]
-    tool = tool if ".py" in tool else f"{tool}.py"
-    return f"tools/{tool} --data PATH --alpha {shape.alpha:g} --size {shape.size}"
+    variant = f" --framework {shape.variant}" if shape.variant else ""
+    given = f"--data PATH --alpha {shape.alpha:g} --size {shape.size}"
+    return f"tools/{shape.application.train_tool}.py{variant} {given}"
 
 
 def _row(network: Network, precision: str, found: Measurement, own: Accuracy | None) -> Row:
@@ -139,7 +153,7 @@ def as_json(args: Choose, choice: Choice) -> dict[str, Any]:
         "task": args.task,
         "where": choice.where,
         "budget": {"latency_ms": args.latency_ms, "size_mb": args.size_mb},
-        "metric": METRICS[args.task].title,
+        "metric": choice.metric,
         "by": choice.origin,
         **named,
         "reasons": list(verdict.reasons),

@@ -21,14 +21,12 @@ from tasks.export.onnx_file import write_facts, write_onnx
 from tasks.int8.network import cut_network, find_layers
 from tasks.int8.quantize import quantise
 from tasks.int8.ranges import choose_ranges, measure
-from tasks.photo_graph import make_graph
 from tasks.runtime.open import open_export
 from tasks.timing.latency import WHOLE, Timed, chip, spreads, whole
 from tools import cli
 from tools.flows.source import Source
 from tools.speed.accuracies import Shape
 from tools.speed.benchmarking import drawn_photo, run_turns
-from tools.speed.subjects import cost_of
 
 _WARMUP = 3
 _RANGE_PICTURES = 2
@@ -197,7 +195,7 @@ def _ready_model(
     predict = source.predict()
     size = sum(value.nbytes for value in source.model.state_dict().values())
     call = whole(lambda: predict([photo]))
-    return [("float32", _Ready(call, size, cost_of(source.model).mult_adds))]
+    return [("float32", _Ready(call, size, source.cost().mult_adds))]
 
 
 def _ready_export(
@@ -205,10 +203,9 @@ def _ready_export(
 ) -> list[tuple[str, _Ready]]:
     """ONNX Runtime; 8 bits with ranges that mean nothing, which takes the same time."""
     source = network.make()
-    graph = make_graph(source.model, source.card.flavour.input, temperature=source.temperature)
-    mult_adds = cost_of(source.model).mult_adds
+    mult_adds = source.cost().mult_adds
     file = folder / "float32.onnx"
-    write_onnx(graph, source.card, source.facts(), file, dynamic=False)
+    write_onnx(source.graph(), source.card, source.facts(), file, dynamic=False)
     found = []
     for precision in wanted:
         chosen = file
@@ -238,7 +235,7 @@ def write_int8(source: Source, file: Path, to: Path) -> None:
     """
     model = onnx.load(str(file))
     layers = find_layers(model, fold_batchnorm(source.model))
-    size = source.model.spec.size
+    size = source.card.flavour.input.size
     rng = np.random.default_rng(0)
     noise = rng.uniform(-1, 1, (_RANGE_PICTURES, 1, 3, size, size)).astype(np.float32)
     ranges = choose_ranges(

@@ -13,20 +13,21 @@ from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 
 from backbone.cost import count_cost
 from datasets.images import Image, decode_image
+from tasks.classification.application import CLASSIFICATION
+from tasks.detection.application import DETECTION
 from tasks.timing.latency import Stages
 from tasks.timing.profile import NETWORK, POST, PREPROCESS
 from tools.speed.subjects import DECODE, Subject, Watch
 
-DETECTION = "detection"
 _COCO_COLUMNS = 91
-# Names of the peers by task; all that is no detector is compared with classifiers.
+# What finds boxes is compared with detectors, all else with classifiers.
 _CLASSIFIERS = ("torchvision mobilenet_v3_large", "timm mobilenetv1_100")
 _DETECTORS = ("torchvision ssdlite320_mobilenet_v3_large",)
 
 
 def peer_names(task: str) -> tuple[str, ...]:
     """Peers of a task whose packages are installed."""
-    names = _DETECTORS if task == DETECTION else _CLASSIFIERS
+    names = _DETECTORS if task == DETECTION.name else _CLASSIFIERS
     return tuple(name for name in names if find_spec(name.split()[0]))
 
 
@@ -69,7 +70,7 @@ def _classifier(name: str, model: nn.Module) -> Subject:
         return model(torch.stack([fit(_tensor(photo)) for photo in photos])).softmax(1).numpy()
 
     cost = count_cost(model, (1, 3, 224, 224))
-    return Subject(name, "PyTorch", "float32", "classification", run, answer, cost.mult_adds)
+    return Subject(name, "PyTorch", "float32", CLASSIFICATION.name, run, answer, cost.mult_adds)
 
 
 def _detector(name: str) -> Subject:
@@ -100,7 +101,7 @@ def _detector(name: str) -> Subject:
 
     network: Callable[[Any, Tensor], object] = lambda m, x: m.head(list(m.backbone(x).values()))  # noqa: E731
     cost = count_cost(model, (1, 3, 320, 320), network)
-    return Subject(name, "PyTorch", "float32", DETECTION, run, answer, cost.mult_adds)
+    return Subject(name, "PyTorch", "float32", DETECTION.name, run, answer, cost.mult_adds)
 
 
 def _tensor(photo: Image) -> Tensor:

@@ -11,32 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from backbone.cost import Cost, count_cost
 from backbone.layers import fold_batchnorm
 from configs.common import Common
 from configs.deploy import Export
 from datasets.images import Image, decode_image
-from datasets.squares import centre_square, fit_square
-from tasks.body_spec import ClassifierSpec
-from tasks.detection.faster_rcnn import FasterRCNN
-from tasks.detection.model import Detector, detector_cost
-from tasks.detection.postprocess import postprocess
-from tasks.detection.spec import DetectorSpec
-from tasks.detection.ssd import SSD
-from tasks.face_embedding.load import TASK as FACE_EMBEDDING
-from tasks.face_embedding.load import embedder_spec
-from tasks.geolocation.load import TASK as GEOLOCATION
-from tasks.photo_graph import Model, make_graph
+from tasks.application import Halves, Network
+from tasks.applications import photo_application
+from tasks.predictor import frame_of, rows_of
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export, open_export
 from tasks.timing.latency import Stages
 from tasks.timing.profile import NETWORK, POST, PREPROCESS
-from tasks.weights.card import Card
-from tasks.weights.file import spec_of
-from tools.classification.recipe import classifier_cost
-from tools.face_embedding.recipe import embedder_cost
 from tools.flows.source import Source, open_source
 
 DECODE, GRAPH = "decode", "graph"
@@ -126,7 +112,7 @@ def export_subject(path: Path, threads: int) -> Subject:
         task=exported.task,
         run=run,
         answer=exported,
-        mult_adds=cost_of_export(exported),
+        mult_adds=_cost_of_export(exported),
         most=1 if exported.single else 0,
         inside="stages by the runtime's profile" if onnx else "the graph as one",
         file=path if onnx else None,
@@ -137,9 +123,8 @@ def source_subject(source: Source) -> Subject:
     """A model in PyTorch, as predict.py runs it: batch norm folded, channels last."""
     model = fold_batchnorm(source.model)
     model.to(memory_format=torch.channels_last)
-    fit, post = fit_of(source), _post_of(source)
-    two_stage = isinstance(model, FasterRCNN)
-    call: Callable[[Tensor], Any] = model if isinstance(model, FasterRCNN) else model.raw
+    network, card = source.application.network(), source.card
+    fit, halves = network.view.square(card), halves_of(network, model)
 
     @torch.inference_mode()
     def run(data: bytes) -> Stages:
@@ -148,9 +133,10 @@ def source_subject(source: Source) -> Subject:
         watch.stop(DECODE)
         pixels = torch.from_numpy(np.stack([fit(photo)])).permute(0, 3, 1, 2)
         watch.stop(PREPROCESS)
-        raw = call(pixels)
+        raw = halves.layers(pixels)
         watch.stop(NETWORK)
-        post(raw)
+        frame = frame_of([(photo.shape[1], photo.shape[0])])
+        rows_of(network.decode(model, card, halves.rest(raw), frame))
         watch.stop(POST)
         return watch.stages
 
@@ -161,49 +147,21 @@ def source_subject(source: Source) -> Subject:
         task=source.task,
         run=run,
         answer=source.predict(),
-        mult_adds=cost_of(source.model).mult_adds,
-        inside="its NMS counts to the network" if two_stage else _BY_HAND,
+        mult_adds=source.cost().mult_adds,
+        inside=f"{halves.note} counts to the network" if halves.note else _BY_HAND,
     )
 
 
-def fit_of(source: Source) -> Callable[[Image], Image]:
-    """How a photo becomes the model's square input, outside a graph."""
-    spec, seen = source.model.spec, source.card.flavour.input
-    if isinstance(spec, DetectorSpec):
-        return partial(fit_square, size=spec.size, keep_aspect=spec.keep_aspect)
-    return partial(centre_square, size=spec.size, crop=seen.crop, interpolation=seen.interpolation)
+def halves_of(network: Network[Any], model: Any) -> Halves:
+    """What a network does, in two steps; all of it in the first where nothing follows."""
+    if network.halves is not None:
+        return network.halves(model)
+    return Halves(partial(network.run, model), lambda raw: raw)
 
 
-def _post_of(source: Source) -> Callable[[Any], object]:
-    """What follows the network: to arrays of the answer."""
-    model = source.model
-    if isinstance(model, SSD):
-        anchors, post = model.anchors, model.post
-        return lambda raw: [part.numpy() for part in postprocess(raw[0], raw[1], anchors, post)]
-    if isinstance(model, FasterRCNN):
-        return lambda found: [part.numpy() for part in found]
-    graph = make_graph(model, source.card.flavour.input, temperature=source.temperature)
-    return lambda raw: [part.numpy() for part in graph.decode(raw)]
-
-
-def cost_of(model: Model) -> Cost:
-    """Mult-adds and parameters of a model for one photo."""
-    shape = (1, 3, model.spec.size, model.spec.size)
-    if isinstance(model, Detector):
-        return count_cost(model, shape, lambda m, x: m.network(x))
-    return count_cost(model, shape, lambda m, x: m.raw(x))
-
-
-def cost_of_export(exported: Exported) -> int:
+def _cost_of_export(exported: Exported) -> int:
     """Mult-adds of an export for one photo, by its card; of several heads as it tells itself."""
-    card: Card = exported.card
     if exported.heads:
         return int(exported.facts["mult_adds"])
-    if card.task == "detection":
-        cost = detector_cost(spec_of(card, DetectorSpec, exported.path), len(card.classes))
-    elif card.task == FACE_EMBEDDING:
-        cost = embedder_cost(embedder_spec(card, exported.path))
-    else:
-        outputs = len(exported.cells) if card.task == GEOLOCATION else len(card.classes)
-        cost = classifier_cost(spec_of(card, ClassifierSpec, exported.path), outputs)
-    return cost.mult_adds
+    network = photo_application(exported.task, exported.path).network()
+    return network.cost(exported.card, exported.facts, exported.path).mult_adds
