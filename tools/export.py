@@ -18,11 +18,12 @@ def main() -> None:
     from tools.flows.exporting import write_float
     from tools.flows.quantising import write_int8
     from tools.flows.source import open_source
+    from tools.recipes import RECIPES
 
     # The float export is checked already; write_int8 writes args.out_file() and nothing else.
     source = open_source(args)
     with write_float(args, source) as float_file:
-        cli.result(args.common, *write_int8(args, source, float_file))
+        cli.result(args.common, *write_int8(args, source, float_file, RECIPES))
 
 
 if __name__ == "__main__":

@@ -10,16 +10,23 @@ import pytest
 
 from configs.common import Common
 from configs.deploy import Export
+from configs.tools import Evaluate
+from datasets.builtin.places import draw_places
 from datasets.images import save_image
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.int8 import remedies
+from tasks.predictor import open_model
 from tasks.runtime.open import open_export
+from tests.exports import Exports
 from tests.tasks.onnx_net import CLASSES, SIZE, card_of, classifier, network_of, pictures, to_onnx
 from tools.flows import quantising
+from tools.flows.evaluating import look_at_all
 from tools.flows.quantising import calibration_pictures, write_int8
 from tools.flows.scoring import Scorer, open_scorer
 from tools.flows.source import Source
+from tools.geolocation.recipe import GEOLOCATION_RECIPE
+from tools.recipes import RECIPES
 
 PHOTOS = 16
 
@@ -61,7 +68,7 @@ def test_the_file_answers_as_the_float_one(
     source: Source, float_file: Path, photos: Path, tmp_path: Path
 ) -> None:
     args = flags(tmp_path, photos, labelled=photos, max_drop=10.0)
-    result, text = write_int8(args, source, float_file)
+    result, text = write_int8(args, source, float_file, RECIPES)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["ants.int8.json", "ants.int8.onnx"]
     report = json.loads((tmp_path / "ants.int8.json").read_text())
     assert report == json.loads(json.dumps(result))
@@ -99,7 +106,7 @@ def test_a_loss_above_the_limit_writes_nothing(
     monkeypatch.setattr(remedies, "fine_tune", quick)
     args = flags(tmp_path, photos, labelled=photos, max_drop=2.0)
     with pytest.raises(ValueError, match="not written") as caught:
-        write_int8(args, source, float_file)
+        write_int8(args, source, float_file, RECIPES)
     told = str(caught.value)
     assert "falls from 90.0 to 71.5, by 18.5 points; --max-drop allows 2" in told
     for remedy in ("mse ranges", "equalisation", "bias correction", "in float", "fine-tuning"):
@@ -120,7 +127,7 @@ def test_a_naive_network_that_keeps_to_the_limit_is_taken(
         quantising, "open_scorer", lambda *_: Scorer("top-1", lambda _: next(told))
     )
     args = flags(tmp_path, photos, labelled=photos, max_drop=1.0)
-    result, text = write_int8(args, source, float_file)
+    result, text = write_int8(args, source, float_file, RECIPES)
     assert result["scores"]["ours"] == 89.5
     assert not any(step["kept"] for step in result["remedies"])
     assert "float 90.0, int8 89.5" in text
@@ -130,7 +137,7 @@ def test_a_naive_network_that_keeps_to_the_limit_is_taken(
 def test_without_labels_nothing_is_claimed(
     source: Source, float_file: Path, photos: Path, tmp_path: Path
 ) -> None:
-    result, text = write_int8(flags(tmp_path, photos), source, float_file)
+    result, text = write_int8(flags(tmp_path, photos), source, float_file, RECIPES)
     assert result["scores"] is None
     assert "not measured on labelled photos" in text
 
@@ -138,7 +145,7 @@ def test_without_labels_nothing_is_claimed(
 def test_bad_photos(source: Source, float_file: Path, tmp_path: Path) -> None:
     def refused(folder: Path) -> str:
         with pytest.raises(ValueError, match="--calibrate") as caught:
-            write_int8(flags(tmp_path / "out", folder), source, float_file)
+            write_int8(flags(tmp_path / "out", folder), source, float_file, RECIPES)
         return str(caught.value)
 
     assert "no such folder" in refused(tmp_path / "nowhere")
@@ -176,11 +183,19 @@ def test_two_stages_are_refused(photos: Path, tmp_path: Path, float_file: Path) 
     model = build_detector(spec, CLASSES)
     source = Source(model, card_of(classifier()), Path("r.safetensors"))
     with pytest.raises(ValueError, match="one stage"):
-        write_int8(flags(tmp_path, photos), source, float_file)
+        write_int8(flags(tmp_path, photos), source, float_file, RECIPES)
 
 
-def test_labels_are_for_what_has_one_metric(source: Source, photos: Path, tmp_path: Path) -> None:
-    card = card_of(classifier())
-    faces = Source(source.model, type(card)(**{**vars(card), "task": "face_embedding"}), Path("f"))
-    with pytest.raises(ValueError, match="is for classification and detection"):
-        open_scorer(flags(tmp_path, photos, labelled=photos), faces)
+def test_every_application_is_scored_by_its_own_figure(tmp_path: Path, exports: Exports) -> None:
+    """Through the exam of evaluate.py, on all photos, whatever the metric's best is."""
+    places = draw_places(tmp_path / "places", seed=0)
+    source = exports.source("places")
+    scorer = open_scorer(flags(tmp_path, places, labelled=places), source, RECIPES)
+    assert scorer.metric == "GeoScore"
+    points = scorer.score(exports.file("places"))
+    assert 0 < points < 100
+    assert points == scorer.score(exports.file("places")), "an exam can be sat twice"
+    model = open_model(source.file)
+    exam = GEOLOCATION_RECIPE.exam(Evaluate(source.file, batch_size=4, workers=0), places, model)
+    score = look_at_all(model, exam, "cpu", "").compute()
+    assert points == pytest.approx(score["metrics"]["geoscore"] / 50, abs=0.1)

@@ -160,7 +160,10 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> ClassExam:
         InputError: If they cannot be used, or share no class with it.
     """
     # Shards to evaluate on are what was named; a labelled set gives up a part of itself.
-    whole = is_sharded(path)
+    return _open_photos(args, path, model, whole=is_sharded(path))
+
+
+def _open_photos(args: Evaluate, path: Path, model: Model, *, whole: bool) -> ClassExam:
     data = open_data(path, args.split or "val", args.classes, whole=whole, boxes=args.boxes)
     workers = cli.choose_workers(args.workers)
     return ClassExam(make_photos(data, model.card, batch_size=args.batch_size, workers=workers))
@@ -176,4 +179,5 @@ CLASSIFICATION_RECIPE = Recipe(
     exam=open_exam,
     collector=PhotoRows,
     measures=(CLASSIFICATION.metric,),
+    labelled=partial(_open_photos, whole=True),
 )

@@ -75,6 +75,23 @@ def open_to_answer(args: Any) -> Model:
     return model
 
 
+def look_at_all(model: Model, exam: Exam, device: str, label: str) -> Any:
+    """The evaluator of a part, with a model's answers to all of its photos.
+
+    Args:
+        model: To be asked.
+        exam: The part.
+        device: Where to compute.
+        label: Of the progress bar.
+    """
+    evaluator: Any = exam.evaluator.fresh()
+    size = exam.loader.batch_size
+    loader = loader_for(model, exam.data, exam.loader, size, exam.image_ids)
+    for image_ids, outputs in answered(model, loader, device, label):
+        evaluator.update(image_ids, outputs)
+    return evaluator
+
+
 def score_and_report(
     model: Model,
     exam: Exam,
@@ -101,12 +118,8 @@ def score_and_report(
     Returns:
         The score, what ``report.json`` holds, and the same for people.
     """
-    evaluator: Any = exam.evaluator.fresh()
     started = time.perf_counter()
-    size = exam.loader.batch_size
-    loader = loader_for(model, exam.data, exam.loader, size, exam.image_ids)
-    for image_ids, outputs in answered(model, loader, device, "evaluating"):
-        evaluator.update(image_ids, outputs)
+    evaluator = look_at_all(model, exam, device, "evaluating")
     exam.loader.close()
     seconds = time.perf_counter() - started
     score = evaluator.compute()

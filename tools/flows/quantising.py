@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tasks.int8.network import Floats, Runner, cut_preparation, find_layers
 from tasks.int8.remedies import Pictures, Search, State, Step
 from tasks.weights.atomic_write import replacing
 from tools import cli
+from tools.flows.recipe import Recipe
 from tools.flows.scoring import Scorer, open_scorer
 from tools.flows.source import Source
 
@@ -60,13 +61,16 @@ class Scores:
         return self.original - self.ours
 
 
-def write_int8(args: Export, source: Source, float_file: Path) -> tuple[dict[str, Any], str]:
+def write_int8(
+    args: Export, source: Source, float_file: Path, recipes: Sequence[Recipe[Any]]
+) -> tuple[dict[str, Any], str]:
     """Bring a float export to 8 bits and write it, with a report (.json) beside it.
 
     Args:
         args: Flags.
         source: The model that was exported.
         float_file: Its checked float export.
+        recipes: Of all applications.
 
     Returns:
         The result for programs and for people.
@@ -76,7 +80,7 @@ def write_int8(args: Export, source: Source, float_file: Path) -> tuple[dict[str
     """
     started = time.perf_counter()
     network = _network_of(source)
-    scorer = None if args.labelled is None else open_scorer(args, source)
+    scorer = None if args.labelled is None else open_scorer(args, source, recipes)
     model = onnx.load(str(float_file))
     pictures = calibration_pictures(args, model, network)
     cli.say(
@@ -122,7 +126,7 @@ def _network_of(source: Source) -> nn.Module:
             f"{source.file}: --int8 is for networks of one stage; this one chooses regions "
             f"between its {len(stages)}. Export it without --int8"
         )
-    network = fold_batchnorm(source.model)
+    network: nn.Module = fold_batchnorm(source.model)
     network.register_module("normalize", nn.Identity())
     return network
 

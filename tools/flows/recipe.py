@@ -270,6 +270,8 @@ class Recipe(Generic[Config]):
         exam: Opens labelled data to measure a model on: from flags, path and model.
         collector: Gathers the answers of a prediction.
         measures: What the runs of a grid are compared by: the first that all of them have.
+        labelled: The same, of data that nothing was trained on: all of it where a set of one part
+            would give up some; None where that makes no difference.
         page_answerer: From model, flags of the page and device to what the page asks, where an
             answer is not about one photo by itself.
     """
@@ -282,6 +284,7 @@ class Recipe(Generic[Config]):
     exam: Callable[[Evaluate, Path, Model], Exam]
     collector: type[Collector]
     measures: Sequence[Metric]
+    labelled: Callable[[Evaluate, Path, Model], Exam] | None = None
     page_answerer: Callable[[Model, Demo, str], Answerer] | None = None
 
 
