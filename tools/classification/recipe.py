@@ -27,6 +27,7 @@ from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
 from tools import cli
 from tools.classification.data import data_text, open_both, open_data
+from tools.classification.importing import CLASSIFIER_IMPORTER
 from tools.flows.collecting import PhotoRows
 from tools.flows.photo_loaders import Data, Photos, make_photos, training_loader
 from tools.flows.photo_run import PhotoRun, say_known
@@ -179,5 +180,6 @@ CLASSIFICATION_RECIPE = Recipe(
     exam=open_exam,
     collector=PhotoRows,
     measures=(CLASSIFICATION.metric,),
+    importer=CLASSIFIER_IMPORTER,
     labelled=partial(_open_photos, whole=True),
 )

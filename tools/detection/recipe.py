@@ -34,6 +34,7 @@ from tasks.weights.card import Card
 from tasks.weights.file import spec_of
 from tools import cli
 from tools.detection.data import Validation, make_validation, open_examined, training_loader
+from tools.detection.importing import SSD_IMPORTER
 from tools.flows.initial_weights import measure_norms
 from tools.flows.recipe import BuiltIn, Collector, Exam, Notes, OpenedRun, Recipe
 
@@ -278,4 +279,5 @@ DETECTION_RECIPE = Recipe(
     exam=open_exam,
     collector=BoxCollector,
     measures=(DETECTION.metric,),
+    importer=SSD_IMPORTER,
 )

@@ -27,6 +27,7 @@ from tasks.predictor import Model, Predictor
 from tasks.reporting.skeleton import Report
 from tasks.weights.card import Card
 from tools import cli
+from tools.flows.importing import Importer
 
 if TYPE_CHECKING:
     from configs.demo import Demo
@@ -272,6 +273,7 @@ class Recipe(Generic[Config]):
         measures: What the runs of a grid are compared by: the first that all of them have.
         labelled: The same, of data that nothing was trained on: all of it where a set of one part
             would give up some; None where that makes no difference.
+        importer: Reads weights of other frameworks, if any can be read.
         page_answerer: From model, flags of the page and device to what the page asks, where an
             answer is not about one photo by itself.
     """
@@ -285,6 +287,7 @@ class Recipe(Generic[Config]):
     collector: type[Collector]
     measures: Sequence[Metric]
     labelled: Callable[[Evaluate, Path, Model], Exam] | None = None
+    importer: Importer | None = None
     page_answerer: Callable[[Model, Demo, str], Answerer] | None = None
 
 

@@ -1,0 +1,35 @@
+"""TensorFlow's SSD, brought in and compared with the original."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from backbone.formats.recognise import is_tflite
+from backbone.tflite import read_tflite
+from configs.tools import ImportWeights
+from datasets.types import read_labels
+from tasks.detection.from_tflite import import_ssd, is_detector
+from tools.flows.importing import Foreign, Importer, scenes_for
+
+_NOT_COMPARED = "not compared with the original: LiteRT is not installed here"
+
+
+def _claims(source: Path) -> bool:
+    return is_tflite(source) and is_detector(read_tflite(source))
+
+
+def _read(args: ImportWeights, source: Path) -> Foreign:
+    from tasks.detection.reference_runtime import compare
+
+    args.refuse_for_detector()
+    model, card = import_ssd(source, read_labels(args.labels) if args.labels else None)
+    said, facts = _NOT_COMPARED, {}
+    if importlib.util.find_spec("ai_edge_litert") is not None:
+        facts["largest_score_difference"] = worst = compare(source, model, scenes_for(card))
+        said = f"against LiteRT on built-in scenes: scores differ by {worst:.3f} at most"
+    about = f"detector, {len(card.classes)} classes\n{said}"
+    return Foreign(model.state_dict(), card, about, facts)
+
+
+SSD_IMPORTER = Importer(_read, _claims)

@@ -1,0 +1,65 @@
+"""Weights of other frameworks: who can read a file, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from configs.tools import ImportWeights
+from datasets.builtin.scenes import draw_scene
+from datasets.squares import resize_square
+from tasks.weights.card import Card
+
+_SCENES = 8
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What was read of a foreign file.
+
+    Attributes:
+        tensors: To write.
+        card: Beside them.
+        about: The same for people, and how it compares with the original.
+        facts: The comparison for programs.
+    """
+
+    tensors: dict[str, Tensor]
+    card: Card
+    about: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Importer:
+    """What an application can read of other frameworks.
+
+    Attributes:
+        read: From flags and source to the weights. Raises
+            :class:`~datasets.errors.InputError` if they cannot be read.
+        claims: Whether a source is this application's; None takes what nobody claims.
+    """
+
+    read: Callable[[ImportWeights, Path], Foreign]
+    claims: Callable[[Path], bool] | None = None
+
+
+def importer_for(source: Path, importers: Sequence[Importer]) -> Importer:
+    """Who reads a source: the first that claims it, or that takes what nobody claims."""
+    for one in importers:
+        if one.claims is not None and one.claims(source):
+            return one
+    return next(one for one in importers if one.claims is None)
+
+
+def scenes_for(card: Card) -> Tensor:
+    """Built-in scenes to compare on, as large as the model takes them: (8, 3, S, S) uint8."""
+    pictures = [draw_scene(np.random.default_rng(seed))[0] for seed in range(_SCENES)]
+    stacked = np.stack([resize_square(picture, card.flavour.input.size) for picture in pictures])
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2)
