@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
@@ -21,11 +19,11 @@ from tasks.classification.calibration import (
     reliability,
     temperature,
 )
-from tasks.fitting.gathering import gather_rows
+from tasks.fitting.gathering import RowEvaluator
 from tasks.probabilities import log_of, stack_probabilities
 from tasks.reporting.tables import columns_text, metrics_text
 from tasks.runtime.session import Answer as Outputs
-from tasks.weights.atomic_write import write_text
+from tasks.weights.atomic_write import write_csv
 
 PREDICTIONS_NAME = "predictions.csv"
 MEANINGS = {
@@ -99,7 +97,7 @@ def columns_in(model: ClassMap, data: ClassMap) -> NDArray[np.int64] | None:
     return columns
 
 
-class LabelEvaluator:
+class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
     """Collects probabilities and scores them against the true classes.
 
     Of two class lists that differ, the data's counts: the model chooses among the classes that
@@ -124,12 +122,12 @@ class LabelEvaluator:
         classes: ClassMap,
         columns: NDArray[np.int64] | None = None,
     ) -> None:
+        super().__init__()
         self.targets, self.classes, self.columns = targets, classes, columns
         self.known = np.ones(len(classes), dtype=np.bool_)
         if columns is not None:
             self.known[:] = False
             self.known[columns[columns >= 0]] = True
-        self.rows: dict[int, NDArray[np.float32]] = {}
 
     def fresh(self) -> LabelEvaluator:
         """An evaluator of the same photos that has seen nothing."""
@@ -153,20 +151,7 @@ class LabelEvaluator:
             answers = np.full((len(given), len(self.classes)), -np.inf, dtype=np.float32)
             answers[:, self.columns[self.columns >= 0]] = given[:, self.columns >= 0]
             given = answers
-        for image_id, row in zip(image_ids, given, strict=True):
-            self.rows.setdefault(int(image_id), row)
-
-    def gather(self) -> None:
-        """Bring the answers of all processes together on each."""
-        self.rows = gather_rows(self.rows)
-
-    def _stacked(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Image ids (M,), rising, and their logits (M, C)."""
-        ids = np.array(sorted(self.rows), dtype=np.int64)
-        logits = np.empty((len(ids), len(self.classes)), dtype=np.float32)
-        for row, image_id in enumerate(ids.tolist()):
-            logits[row] = self.rows[image_id]
-        return ids, logits
+        self.keep(image_ids, given)
 
     def compute(self) -> Score:
         """Score what was collected.
@@ -174,7 +159,7 @@ class LabelEvaluator:
         Raises:
             InputError: If no photo of a class that the model knows was collected.
         """
-        ids, logits = self._stacked()
+        ids, logits = self.stacked(len(self.classes))
         targets = self.targets[ids]
         known = self.known[targets]
         if not known.any():
@@ -219,18 +204,17 @@ class LabelEvaluator:
         Raises:
             OSError: If it cannot be written; an older one stays as it was.
         """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("file", "true", "predicted", "probability", "top5"))
+        titles = ("file", "true", "predicted", "probability", "top5")
         names = self.classes.names
+        rows = []
         for image_id in sorted(self.rows):
             row = self.rows[image_id]
             best = [k for k in np.argsort(-row, kind="stable")[:_TOP].tolist() if row[k] > -np.inf]
             probability = float(softmax(row)[best[0]])
             five = "; ".join(names[k] for k in best)
             true = names[self.targets[image_id]]
-            writer.writerow((files[image_id], true, names[best[0]], f"{probability:.6f}", five))
-        write_text(folder / PREDICTIONS_NAME, text.getvalue())
+            rows.append((files[image_id], true, names[best[0]], f"{probability:.6f}", five))
+        write_csv(folder / PREDICTIONS_NAME, titles, rows)
 
 
 def _some(names: Sequence[str]) -> str:

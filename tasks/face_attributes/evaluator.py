@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
@@ -15,11 +13,11 @@ from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.classification.evaluator import PREDICTIONS_NAME
 from tasks.face_attributes.precision import average_precision, fit_threshold, mean_interval
-from tasks.fitting.gathering import gather_rows
+from tasks.fitting.gathering import RowEvaluator
 from tasks.probabilities import log_of, stack_probabilities
 from tasks.reporting.tables import columns_text, metrics_text
 from tasks.runtime.session import Answer as Outputs
-from tasks.weights.atomic_write import write_text
+from tasks.weights.atomic_write import write_csv
 
 MEANINGS = {
     "mean_ap": "mean average precision over the attributes (the paper's table 12)",
@@ -69,7 +67,7 @@ class Score(TypedDict):
     constant: tuple[str, ...]  # attributes that never vary in these photos: not in the means
 
 
-class AttributeEvaluator:
+class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
     """Collects probabilities and scores them, each attribute against what is known of it.
 
     Of two lists of attributes that differ, those in both are scored.
@@ -97,6 +95,7 @@ class AttributeEvaluator:
         *,
         interval: bool = False,
     ) -> None:
+        super().__init__()
         self.values, self.attributes, self.interval = values, attributes, interval
         self._columns = np.arange(len(attributes)) if columns is None else columns
         self._given = thresholds
@@ -106,7 +105,6 @@ class AttributeEvaluator:
         self.thresholds = np.full(len(attributes), 0.5, np.float32)
         if thresholds is not None:
             self.thresholds[self._columns[has]] = thresholds[has]
-        self.rows: dict[int, NDArray[np.float64]] = {}
 
     def fresh(self) -> AttributeEvaluator:
         """An evaluator of the same photos that has seen nothing."""
@@ -130,18 +128,7 @@ class AttributeEvaluator:
         shares = np.zeros((len(outputs), len(self.attributes)))
         given = stack_probabilities(image_ids, outputs, len(has))
         shares[:, self._columns[has]] = given[:, has]
-        for image_id, row in zip(image_ids, shares, strict=True):
-            self.rows.setdefault(int(image_id), row)
-
-    def gather(self) -> None:
-        """Bring the answers of all processes together on each."""
-        self.rows = gather_rows(self.rows)
-
-    def _stacked(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Image ids (M,), rising, and their probabilities (M, A)."""
-        ids = np.array(sorted(self.rows), dtype=np.int64)
-        shares = [self.rows[image_id] for image_id in ids.tolist()]
-        return ids, np.array(shares).reshape(len(ids), len(self.attributes))
+        self.keep(image_ids, shares)
 
     def compute(self) -> Score:
         """Score what was collected.
@@ -149,7 +136,7 @@ class AttributeEvaluator:
         Raises:
             InputError: If no attribute varies in the photos that were collected.
         """
-        ids, probabilities = self._stacked()
+        ids, probabilities = self.stacked(len(self.attributes))
         values = self.values[ids]
         names = np.array(self.attributes.names)
         scored = self.known & (values >= 0).any(axis=0)
@@ -211,7 +198,7 @@ class AttributeEvaluator:
 
         An attribute that never varies, or that the model lacks, keeps a half.
         """
-        ids, probabilities = self._stacked()
+        ids, probabilities = self.stacked(len(self.attributes))
         values = self.values[ids]
         fitted = np.full(len(self.attributes), 0.5, np.float32)
         for column in np.flatnonzero(self.known).tolist():
@@ -230,13 +217,12 @@ class AttributeEvaluator:
         Raises:
             OSError: If it cannot be written; an older one stays as it was.
         """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("file", *np.array(self.attributes.names)[self.known].tolist()))
-        for image_id in sorted(self.rows):
-            shares = self.rows[image_id][self.known]
-            writer.writerow((files[image_id], *(f"{share:.6f}" for share in shares.tolist())))
-        write_text(folder / PREDICTIONS_NAME, text.getvalue())
+        titles = ("file", *np.array(self.attributes.names)[self.known].tolist())
+        rows = (
+            (files[image_id], *(f"{share:.6f}" for share in shares[self.known].tolist()))
+            for image_id, shares in sorted(self.rows.items())
+        )
+        write_csv(folder / PREDICTIONS_NAME, titles, rows)
 
 
 def _cross_entropy(probabilities: NDArray[np.float64], values: NDArray[np.int8]) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,10 +11,10 @@ from numpy.typing import NDArray
 from datasets.errors import InputError
 from datasets.types import FacePairs
 from tasks.face_embedding.protocols import Score, measure_all, measure_pairs
-from tasks.fitting.gathering import gather_rows
+from tasks.fitting.gathering import RowEvaluator
 from tasks.reporting.tables import metrics_text
 from tasks.runtime.session import Answer as Outputs
-from tasks.weights.atomic_write import write_text
+from tasks.weights.atomic_write import write_csv
 
 PAIRS_NAME = "pairs.csv"
 MEANINGS = {
@@ -34,7 +32,7 @@ MEANINGS = {
 }
 
 
-class FaceEvaluator:
+class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
     """Collects embeddings and compares them as a protocol says.
 
     Args:
@@ -46,8 +44,8 @@ class FaceEvaluator:
     """
 
     def __init__(self, labels: NDArray[np.int64], pairs: FacePairs | None = None) -> None:
+        super().__init__()
         self.labels, self.pairs = labels, pairs
-        self.rows: dict[int, NDArray[np.float32]] = {}
 
     @property
     def chooses(self) -> bool:
@@ -78,12 +76,7 @@ class FaceEvaluator:
                 f"the embedding of image {image_ids[bad[0]]} has no direction: the weights are "
                 "damaged, or the precision is too low for them"
             )
-        for image_id, row in zip(image_ids, given / lengths, strict=True):
-            self.rows.setdefault(int(image_id), row.astype(np.float32))
-
-    def gather(self) -> None:
-        """Bring the embeddings of all processes together on each."""
-        self.rows = gather_rows(self.rows)
+        self.keep(image_ids, (given / lengths).astype(np.float32))
 
     def compute(self) -> Score:
         """Compare what was collected.
@@ -124,14 +117,13 @@ class FaceEvaluator:
         """
         if self.pairs is None:
             return
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("fold", "first", "second", "same", "distance"))
+        titles = ("fold", "first", "second", "same", "distance")
+        rows = []
         columns = (self.pairs.folds, self.pairs.first, self.pairs.second, self.pairs.same)
         for fold, one, two, same in zip(*(column.tolist() for column in columns), strict=True):
             distance = float(np.square(self.rows[one] - self.rows[two]).sum(dtype=np.float64))
-            writer.writerow((fold + 1, files[one], files[two], int(same), f"{distance:.6f}"))
-        write_text(folder / PAIRS_NAME, text.getvalue())
+            rows.append((fold + 1, files[one], files[two], int(same), f"{distance:.6f}"))
+        write_csv(folder / PAIRS_NAME, titles, rows)
 
 
 def format_metrics(score: Score) -> str:

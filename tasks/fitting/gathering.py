@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 Row = TypeVar("Row")
 
@@ -20,3 +24,29 @@ def gather_rows(rows: dict[int, Row]) -> dict[int, Row]:
     parts: list[dict[int, Row]] = [{} for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather_object(parts, rows)
     return {image_id: row for part in parts for image_id, row in part.items()}
+
+
+class RowEvaluator(Generic[Row]):
+    """The part of an evaluator that keeps a row for each photo.
+
+    Attributes:
+        rows: Row of each photo, by image id.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Row] = {}
+
+    def keep(self, image_ids: Sequence[int], rows: Iterable[Row]) -> None:
+        """Keep the rows of some photos; a photo that came before is passed over."""
+        for image_id, row in zip(image_ids, rows, strict=True):
+            self.rows.setdefault(int(image_id), row)
+
+    def gather(self) -> None:
+        """Bring the rows of all processes together on each."""
+        self.rows = gather_rows(self.rows)
+
+    def stacked(self, width: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """Image ids (M,), rising, and their rows (M, width)."""
+        ids = np.array(sorted(self.rows), dtype=np.int64)
+        rows = [self.rows[image_id] for image_id in ids.tolist()]
+        return ids, np.array(rows).reshape(len(ids), width)

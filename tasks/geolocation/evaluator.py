@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict, get_args
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 from datasets.errors import InputError
 from tasks.classification.calibration import temperature as fit_temperature
 from tasks.classification.evaluator import PREDICTIONS_NAME, interval
-from tasks.fitting.gathering import gather_rows
+from tasks.fitting.gathering import RowEvaluator, gather_rows
 from tasks.geolocation.decode import decode, positions
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import DecodeSpec, Decoding
@@ -22,7 +20,7 @@ from tasks.geolocation.sphere import EARTH_KM, Floats, distance_km, unit_vectors
 from tasks.probabilities import log_of, stack_probabilities
 from tasks.reporting.tables import metrics_text
 from tasks.runtime.session import Answer as Outputs
-from tasks.weights.atomic_write import write_text
+from tasks.weights.atomic_write import write_csv
 
 # Street, city, region, country, continent (Hays and Efros, Im2GPS; the paper's table 11).
 RADII_KM = (1, 25, 200, 750, 2500)
@@ -78,7 +76,7 @@ class Score(TypedDict):
     answered: NDArray[np.bool_]  # (M,)
 
 
-class GeoEvaluator:
+class GeoEvaluator(RowEvaluator[NDArray[Any]]):
     """Collects answers and measures how far off they are.
 
     Args:
@@ -101,10 +99,10 @@ class GeoEvaluator:
         spec: DecodeSpec,
         temperature: float = 1.0,
     ) -> None:
+        super().__init__()
         self.lat, self.lng, self.partition = lat, lng, partition
         self.spec, self.temperature = spec, temperature
         self._columns = partition.columns_at(lat, lng)
-        self.rows: dict[int, NDArray[Any]] = {}
         self.kept: dict[int, NDArray[np.float32]] = {}
 
     def fresh(self, temperature: float | None = None) -> GeoEvaluator:
@@ -127,8 +125,8 @@ class GeoEvaluator:
         shares = stack_probabilities(image_ids, outputs, len(self.partition))
         given = (log_of(shares) * self.temperature).astype(np.float32)
         ids = np.asarray(image_ids, np.int64)
-        for image_id, row, logit in zip(ids.tolist(), self._rows(ids, given), given, strict=True):
-            self.rows.setdefault(image_id, row)
+        self.keep(ids.tolist(), self._rows(ids, given))
+        for image_id, logit in zip(ids.tolist(), given, strict=True):
             if self._columns[image_id] >= 0 and (len(self.kept) + 1) * len(logit) <= _KEPT:
                 self.kept.setdefault(image_id, logit)
 
@@ -155,7 +153,8 @@ class GeoEvaluator:
 
     def gather(self) -> None:
         """Bring the answers of all processes together on each."""
-        self.rows, self.kept = gather_rows(self.rows), gather_rows(self.kept)
+        super().gather()
+        self.kept = gather_rows(self.kept)
 
     def compute(self) -> Score:
         """Measure what was collected.
@@ -228,17 +227,15 @@ class GeoEvaluator:
         Raises:
             OSError: If it cannot be written; an older one stays as it was.
         """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        names = ("file", "lat", "lon", "answer_lat", "answer_lon", "km", "confidence", "answered")
-        writer.writerow(names)
+        titles = ("file", "lat", "lon", "answer_lat", "answer_lon", "km", "confidence", "answered")
+        rows = []
         keys = ("lat", "lng", "km", "confidence", "answered")
         columns = zip(score["image_ids"].tolist(), *(score[k].tolist() for k in keys), strict=True)  # type: ignore[literal-required]
         for k, lat, lng, km, confidence, answered in columns:
             truth = f"{self.lat[k]:.6f}", f"{self.lng[k]:.6f}"
             answer = f"{lat:.6f}", f"{lng:.6f}", f"{km:.3f}", f"{confidence:.4f}", int(answered)
-            writer.writerow((files[k], *truth, *answer))
-        write_text(folder / PREDICTIONS_NAME, text.getvalue())
+            rows.append((files[k], *truth, *answer))
+        write_csv(folder / PREDICTIONS_NAME, titles, rows)
 
 
 def geoscore(km: Floats) -> Floats:

@@ -9,7 +9,6 @@ that counting its photos takes two binary searches.
 from __future__ import annotations
 
 import csv
-import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +19,7 @@ from datasets.errors import InputError
 from tasks.geolocation import s2
 from tasks.geolocation.s2 import Ids, Ints
 from tasks.geolocation.sphere import Floats, degrees, unit_vectors
-from tasks.weights.atomic_write import write_text
+from tasks.weights.atomic_write import write_csv
 
 # The columns of the public lists of cells.
 CELLS_HEADER = ("class_label", "hex_id", "imgs_per_cell", "latitude_mean", "longitude_mean")
@@ -150,9 +149,6 @@ def write_cells(path: Path, partition: Partition) -> None:
     Raises:
         OSError: If the file cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CELLS_HEADER)
     rows = zip(
         partition.tokens,
         partition.counts.tolist(),
@@ -160,8 +156,7 @@ def write_cells(path: Path, partition: Partition) -> None:
         partition.lng.tolist(),
         strict=True,
     )
-    writer.writerows((label, *row) for label, row in enumerate(rows))
-    write_text(path, text.getvalue())
+    write_csv(path, CELLS_HEADER, ((label, *row) for label, row in enumerate(rows)))
 
 
 def is_cells(text: str) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 
@@ -44,3 +46,19 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: Path, titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table as comma-separated values in one piece.
+
+    Args:
+        path: File to write.
+        titles: Titles of the columns.
+        rows: Cells of each row, in the order of the titles.
+
+    Raises:
+        OSError: If it cannot be written; an older file stays as it was.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows((titles, *rows))
+    write_text(path, text.getvalue())
