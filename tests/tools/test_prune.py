@@ -184,11 +184,11 @@ def quick_export(args: Export, source: Source, out: Path) -> Any:
     return shutil.copy(out.parent.parent / "wide" / out.name, out)
 
 
-def quick_int8(args: Export, source: Source, float_file: Path) -> Any:
+def quick_int8(args: Export, source: Source, float_file: Path, recipes: Any) -> Any:
     """The wide network truly goes to 8 bits; of the others the float file stands for it."""
     assert args.labelled is None, "held-out photos choose nothing"
     if float_file.parent.name == "wide":
-        return write_int8(args, source, float_file)
+        return write_int8(args, source, float_file, recipes)
     return shutil.copy(float_file, args.out_file())
 
 

@@ -16,7 +16,7 @@ from datasets.images import save_image
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.int8 import remedies
-from tasks.predictor import open_model
+from tasks.open_model import open_model
 from tasks.runtime.open import open_export
 from tests.exports import Exports
 from tests.tasks.onnx_net import CLASSES, SIZE, card_of, classifier, network_of, pictures, to_onnx

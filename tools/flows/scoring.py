@@ -9,7 +9,8 @@ from typing import Any
 
 from configs.deploy import Export
 from configs.tools import Evaluate
-from tasks.predictor import Model, open_model
+from tasks.open_model import open_model
+from tasks.predictor import Model
 from tools.flows.evaluating import look_at_all
 from tools.flows.recipe import Exam, Recipe, recipe_for
 from tools.flows.source import Source

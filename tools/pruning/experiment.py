@@ -28,7 +28,7 @@ from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.classification.data import open_both
-from tools.classification.recipe import SHAPES
+from tools.classification.recipe import CLASSIFICATION_RECIPE, SHAPES
 from tools.dcgan.judge import train_once
 from tools.flows.exported import loader_for
 from tools.flows.exporting import write_export
@@ -103,7 +103,7 @@ class _Bench:
             )
             source = open_source(args)
             write_export(args, source, inside / FLOAT_FILE)
-            write_int8(args, source, inside / FLOAT_FILE)
+            write_int8(args, source, inside / FLOAT_FILE, (CLASSIFICATION_RECIPE,))
             both = [self._answers(inside / name) for name in (FLOAT_FILE, INT8_FILE)]
             cli.write_json(done, {"files": [asdict(one) for one in both]})
         plain, int8 = (
