@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,9 +11,10 @@ from configs.classification import FINETUNE_CLS, MODERN, TrainCls
 from configs.detection import TrainDet
 from configs.face_attributes import TrainAttr
 from configs.face_embedding import TrainEmbed
+from configs.fine_grained import TrainDogs
 from configs.geolocation import TrainGeo
 from configs.presets import Presets
-from configs.training import SquareTraining
+from configs.training import FitTraining, SquareTraining
 from datasets.errors import InputError
 from datasets.spec import Augmentation, FaceAugmentation, LabelAugmentation
 from tasks.body_spec import ClassifierSpec
@@ -168,24 +170,53 @@ class TrainMulti(SquareTraining):
         held = self.fit.epochs if self.bn == "frozen-trunk" else self.fit.frozen_epochs
         return replace(self.fit, frozen_epochs=held)
 
-    def classifier(self, name: str, path: Path | None) -> TrainCls:
-        """As its own tool would train a head of classes; the built-in breeds come with boxes."""
+    def single(self, name: str, path: Path | None) -> FitTraining:
+        """As its own tool would train a head.
+
+        Args:
+            name: Of the head.
+            path: Of its data; None for built-in pictures.
+
+        Raises:
+            InputError: If the body is none for such a head.
+        """
+        heads: dict[str, Callable[[Path | None], FitTraining]] = {
+            "classes": self.classes,
+            "breeds": self.breeds,
+            "attributes": self.attributes,
+            "places": self.places,
+            "embedding": self.embedding,
+            "boxes": self.boxes,
+        }
+        return heads[name](path)
+
+    def size_flag(self, name: str) -> str:
+        """The flag of the side of a head's input."""
+        return "--box-size" if name == "boxes" else "--size"
+
+    def classes(self, path: Path | None) -> TrainCls:
+        """As its own tool would train a head of classes."""
         return TrainCls(
             data=path,
-            classes=self.parse("only").get(name),
+            classes=self.parse("only").get("classes"),
             weights=self.weights,
             command=self.command,
             model=self.model,
             loss=ClassLossSpec(label_smoothing=self.label_smoothing),
             fit=self.fit,
             augment=self.augment,
-            boxes=name == "breeds" and path is None,
             interpolation=self.interpolation,
             crop=self.crop,
             cache=self.cache,
             workers=self.workers,
             common=self.common,
         )
+
+    def breeds(self, path: Path | None) -> TrainDogs:
+        """As its own tool would train a head of breeds in one stage; built-in ones have boxes."""
+        whole = {one.name: getattr(self.classes(path), one.name) for one in fields(TrainCls)}
+        only = self.parse("only").get("breeds")
+        return TrainDogs(**{**whole, "classes": only, "boxes": path is None, "web_epochs": 0})
 
     def attributes(self, path: Path | None) -> TrainAttr:
         """As its own tool would train the head of attributes."""

@@ -1,4 +1,4 @@
-"""How each kind of head is taught and measured, as its own task does it."""
+"""How a head is taught and measured, as its own application does it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from tasks.classification.evaluator import LabelEvaluator
-from tasks.detection.evaluator import CocoEvaluator, to_original
-from tasks.face_attributes.evaluator import AttributeEvaluator
-from tasks.face_embedding.evaluator import FaceEvaluator
-from tasks.geolocation.evaluator import GeoEvaluator
-from tasks.geolocation.task import Truth
-
-# Of GeoScore, which no answer exceeds.
-_BEST_GEOSCORE = 5000.0
+from tasks.application import Evaluator, PhotoApplication
+from tasks.predictor import exact_outputs
+from tasks.runtime.session import Answer as Outputs
+from tasks.weights.card import Card
 
 
 @dataclass(frozen=True)
@@ -25,79 +17,34 @@ class Branch:
     """A head's lessons and its exam.
 
     Attributes:
-        evaluator: Of the validation part; it has ``fresh``, ``update``, ``gather``, ``compute``.
-        monitor: The metric that tells how good the head is; higher is better.
+        application: Whose metric tells how good the head is.
+        card: Of the head.
+        evaluator: Of the validation part.
         targets: From a batch on the device to what the model wants beside the images.
-        examine: From model and batch, in evaluation mode, to what ``update`` takes.
-        best: Value of the metric that nothing exceeds.
     """
 
-    evaluator: Any
-    monitor: str
+    application: PhotoApplication[Any]
+    card: Card
+    evaluator: Evaluator
     targets: Callable[[Any], Any]
-    examine: Callable[[Any, Any], tuple[Any, ...]]
-    best: float = 1.0
 
+    def examine(self, model: Any, batch: Any) -> tuple[list[int], list[Outputs]]:
+        """What the evaluator takes: image ids and named outputs of a batch.
 
-def _targets(batch: Any) -> Any:
-    return batch["targets"]
+        Args:
+            model: Of the head, in evaluation mode.
+            batch: On its device.
+        """
+        outputs = exact_outputs(
+            self.application, model, self.card, batch["images"], batch.get("sizes")
+        )
+        return batch["image_ids"], outputs
 
+    def share(self, metrics: dict[str, float]) -> float:
+        """How good the head is, in 0..1.
 
-def _logits(model: Any, batch: Any) -> tuple[Any, ...]:
-    return batch["image_ids"], model.raw(batch["images"])
-
-
-def classes_branch(evaluator: LabelEvaluator) -> Branch:
-    """Of a classifier: top-1."""
-    return Branch(evaluator, "top1", _targets, _logits)
-
-
-def attributes_branch(evaluator: AttributeEvaluator, values: Tensor) -> Branch:
-    """Of a network of attributes: mean average precision.
-
-    Args:
-        evaluator: Of the validation part.
-        values: (N, A) int8 attributes of the training photos by image id.
-    """
-
-    def targets(batch: Any) -> Any:
-        return values[torch.tensor(batch["image_ids"])].to(batch["images"].device)
-
-    return Branch(evaluator, "mean_ap", targets, _logits)
-
-
-def places_branch(evaluator: GeoEvaluator, truth: Truth) -> Branch:
-    """Of a geolocator: GeoScore.
-
-    Args:
-        evaluator: Of the validation part.
-        truth: Of the training photos.
-    """
-
-    def targets(batch: Any) -> Any:
-        return truth.of(batch["image_ids"], batch["images"].device)
-
-    def examine(model: Any, batch: Any) -> tuple[Any, ...]:
-        return batch["image_ids"], model.combine(model.raw(batch["images"]))
-
-    return Branch(evaluator, "geoscore", targets, examine, _BEST_GEOSCORE)
-
-
-def embedding_branch(evaluator: FaceEvaluator) -> Branch:
-    """Of an embedding network: area under the ROC of the pairs that choose weights."""
-
-    def examine(model: Any, batch: Any) -> tuple[Any, ...]:
-        return batch["image_ids"], model(batch["images"])
-
-    return Branch(evaluator, "selection", _targets, examine)
-
-
-def boxes_branch(evaluator: CocoEvaluator) -> Branch:
-    """Of a detector: COCO's AP."""
-
-    def examine(model: Any, batch: Any) -> tuple[Any, ...]:
-        found = model(batch["images"])
-        keep = model.spec.keep_aspect
-        return (to_original(found, batch["image_ids"], batch["sizes"], keep),)
-
-    return Branch(evaluator, "AP", _targets, examine)
+        Args:
+            metrics: Of an evaluation.
+        """
+        metric = self.application.metric
+        return metrics[metric.name] / metric.best

@@ -7,17 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from tasks.application import Metric
 from tasks.multitask.cost import PassCost
 from tasks.reporting.html_page import Page
 from tasks.reporting.skeleton import Curves, Report
 
-MEANINGS = {
-    "top1": "share of photos whose most likely class is right",
-    "mean_ap": "mean average precision of the attributes",
-    "geoscore": "mean of 5000 exp(-km / 1492.7)",
-    "selection": "area under the ROC of pairs of faces",
-    "AP": "COCO's average precision, IoU .5 to .95",
-}
 _COST_NOTE = (
     "One photo; times are medians on the CPU, all measured in turn in one process. The first "
     "head's network is the measure: what one answer costs."
@@ -32,13 +26,15 @@ class HeadRow:
         name: Of the head.
         data: What it was trained on.
         metric: That it is measured by.
+        meaning: Of the metric.
         value: In the common trunk.
         alone: On a trunk of its own; None if that was not trained.
     """
 
     name: str
     data: str
-    metric: str
+    metric: Metric
+    meaning: str
     value: float
     alone: float | None = None
 
@@ -63,9 +59,10 @@ class ReportData:
 def make_report(data: ReportData) -> Report:
     """What is special to a run of several heads."""
     losses = [f"loss_{row.name}" for row in data.rows]
-    measures = [f"{row.name}/{row.metric}" for row in data.rows if row.metric != "geoscore"]
+    # Curves of shares have one scale.
+    measures = [f"{row.name}/{row.metric.name}" for row in data.rows if row.metric.best == 1]
     return Report(
-        headline=[(f"{row.value:.3f}", f"{row.name}, {row.metric}") for row in data.rows],
+        headline=[(f"{row.value:.3f}", f"{row.name}, {row.metric.name}") for row in data.rows],
         summary=_summary(data),
         opening=partial(_write_opening, data=data),
         curves=(
@@ -85,7 +82,7 @@ def _write_opening(page: Page, data: ReportData) -> None:
         [
             (
                 row.name,
-                f"{row.metric}: {MEANINGS[row.metric]}",
+                f"{row.metric.name}: {row.meaning}",
                 row.value,
                 "-" if row.alone is None else row.alone,
                 row.data,
@@ -116,7 +113,7 @@ def _summary(data: ReportData) -> dict[str, Any]:
     """What report.json holds."""
     return {
         "heads": {
-            row.name: {"metric": row.metric, "value": row.value, "alone": row.alone}
+            row.name: {"metric": row.metric.name, "value": row.value, "alone": row.alone}
             for row in data.rows
         },
         "kept": list(data.kept),
@@ -142,7 +139,7 @@ def format_report(data: ReportData) -> str:
     lines = ["  head        measure     common trunk   alone"]
     for row in data.rows:
         alone = "-" if row.alone is None else f"{row.alone:.3f}"
-        lines.append(f"  {row.name:<11} {row.metric:<11} {row.value:>12.3f} {alone:>7}")
+        lines.append(f"  {row.name:<11} {row.metric.name:<11} {row.value:>12.3f} {alone:>7}")
     for name in data.kept:
         lines.append(f"  {name:<11} as it was")
     lines.append("")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datasets.types import MixedBatch
 from tasks.fitting.base import Task
+from tasks.fitting.network_task import validation_names
 from tasks.fitting.spec import FitSpec
 from tasks.multitask.branch import Branch
 from tasks.multitask.model import MultiTaskNet
@@ -78,10 +79,11 @@ class MultiTask(Task):
         self.log_dict(self.trainer.strategy.broadcast(metrics), rank_zero_only=True)
 
     def _measured(self) -> dict[str, float]:
-        shares, metrics = [], {}
+        shares: list[float] = []
+        metrics: dict[str, float] = {}
         for name, evaluator in self._evaluators.items():
-            branch, score = self._branches[name], evaluator.compute()["metrics"]
-            shares.append(score[branch.monitor] / branch.best)
-            for metric, value in score.items():
-                metrics[f"{name}/{'val_loss' if metric == 'loss' else metric}"] = value
+            found = evaluator.compute()["metrics"]
+            shares.append(self._branches[name].share(found))
+            named = validation_names(found)
+            metrics |= {f"{name}/{metric}": value for metric, value in named.items()}
         return {self.monitor: sum(shares) / len(shares), **metrics}

@@ -16,13 +16,17 @@ import torch
 from datasets.loader import EpochSampler, ResumableLoader
 from datasets.task_mix import InTurn, TaskMix
 from datasets.types import ClassMap
+from tasks.application import PhotoApplication
+from tasks.applications import photo_application
 from tasks.body_network import BodyNetwork
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.load import load_classifier, start_classifier
+from tasks.classification.application import CLASSIFICATION
+from tasks.classification.load import start_classifier
 from tasks.classification.model import build_classifier
-from tasks.detection.model import build_detector, detector_flavour, load_detector
+from tasks.detection.application import DETECTION
+from tasks.detection.model import build_detector, detector_flavour
 from tasks.detection.spec import DetectorSpec
-from tasks.face_attributes.load import load_attribute_net
+from tasks.face_attributes.application import FACE_ATTRIBUTES
 from tasks.face_attributes.model import build_attribute_net
 from tasks.face_embedding.load import describe_model
 from tasks.face_embedding.model import build_embedder
@@ -34,7 +38,8 @@ from tasks.multitask.graph import MultiGraph
 from tasks.multitask.load import build_stored, load_multi
 from tasks.multitask.model import MultiTaskNet
 from tasks.multitask.stored import Stored, multi_card, read_stored
-from tasks.photo_graph import make_graph
+from tasks.photo_graph import PhotoGraph
+from tasks.predictor import open_network
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
@@ -268,14 +273,14 @@ def test_a_file_gives_each_task_its_model(tmp_path: Path) -> None:
         with torch.inference_mode():
             wanted, given = net.head(name).raw(photo(size)), again.head(name).raw(photo(size))
         torch.testing.assert_close(given, wanted, rtol=0, atol=0)
-    loaders: dict[str, Any] = {
-        "classes": load_classifier,
-        "attributes": load_attribute_net,
-        "boxes": load_detector,
+    applications: dict[str, PhotoApplication[Any]] = {
+        "classes": CLASSIFICATION,
+        "attributes": FACE_ATTRIBUTES,
+        "boxes": DETECTION,
     }
     stored.save_heads(tmp_path / "heads")
-    for name, load in loaders.items():
-        model, card = load(tmp_path / "heads" / f"{name}.safetensors")
+    for name, application in applications.items():
+        model, card = open_network(tmp_path / "heads" / f"{name}.safetensors", application)
         card = replace(card, trunk="")
         size = net.head(name).spec.size
         assert card == stored.heads[name].card
@@ -319,10 +324,10 @@ def test_a_head_knows_its_trunk(tmp_path: Path) -> None:
     file = tmp_path / "heads" / "classes.safetensors"
     assert read_card(file).task == "classification"
     with pytest.raises(ValueError, match=r"a head without its trunk: keep it in the folder heads"):
-        load_classifier(file)
+        open_network(file, CLASSIFICATION)
     third.save(tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="on another trunk it answers nonsense"):
-        load_classifier(file)
+        open_network(file, CLASSIFICATION)
 
 
 def test_costs() -> None:
@@ -359,6 +364,6 @@ def test_one_graph_gives_what_the_graphs_of_each_head_give(
     with torch.inference_mode():
         found = dict(zip(graph.outputs, graph(photos), strict=True))
         for name, card in cards.items():
-            single = make_graph(net.head(name), card.flavour.input)
+            single = PhotoGraph(photo_application(card.task, name), net.head(name), card)
             for output, value in zip(single.outputs, single(photos), strict=True):
                 torch.testing.assert_close(found[f"{name}_{output}"], value)

@@ -164,4 +164,5 @@ FINE_GRAINED_RECIPE = Recipe(
     exam=open_exam,
     collector=PhotoRows,
     measures=(CLASSIFICATION.metric,),
+    head="breeds",
 )

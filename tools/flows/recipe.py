@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from configs.tools import Evaluate, Predict
 from datasets.errors import InputError
@@ -142,6 +142,11 @@ class OpenedRun(ABC, Generic[Config]):
         config: Any = self.config
         return f"{config.model.backbone} on {self.path.name}"
 
+    @property
+    def notes(self) -> Notes:
+        """Rows for the report on what was found in the data."""
+        return []
+
     def options(self) -> tuple[object, ...]:
         """How answers are asked for in evaluations of the run."""
         return ()
@@ -268,6 +273,9 @@ class Recipe(Generic[Config]):
         sketch: From an architecture to a network with fresh weights and an answer of the
             smallest size, which tells whether it can be built.
         open: Opens and examines the data of a training.
+        open_further: The same for a head whose tensors are stored, where they decide what the
+            classes are.
+        head: What it is called as a head on a common trunk; else as its application is.
         exam: Opens labelled data to measure a model on: from flags, path and model.
         collector: Gathers the answers of a prediction.
         measures: What the runs of a grid are compared by: the first that all of them have.
@@ -289,6 +297,8 @@ class Recipe(Generic[Config]):
     labelled: Callable[[Evaluate, Path, Model], Exam] | None = None
     importer: Importer | None = None
     page_answerer: Callable[[Model, Demo, str], Answerer] | None = None
+    open_further: Callable[[Config, Path, Mapping[str, Tensor]], OpenedRun[Any]] | None = None
+    head: str = ""
 
 
 def recipe_for(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from backbone.flavour import Flavour
 from configs.geolocation import TrainGeo
@@ -18,9 +18,10 @@ from datasets.types import ClassMap
 from tasks.distillation.teaching import Teaching
 from tasks.geolocation.answer import cells_of
 from tasks.geolocation.application import GEOLOCATION
-from tasks.geolocation.atlas import Atlas, atlas_from
+from tasks.geolocation.atlas import Atlas, atlas_from, atlas_of
 from tasks.geolocation.evaluator import format_metrics
 from tasks.geolocation.load import (
+    CELLS_KEY,
     TEMPERATURE_KEY,
     build_geolocator,
     start_geolocator,
@@ -122,6 +123,11 @@ class GeoRun(PhotoRun[TrainGeo]):
         """Photos and cells."""
         return f"{len(self.parts.train)} photos in {len(self.atlas.fine)} cells"
 
+    @property
+    def notes(self) -> Notes:
+        """Which leaks were found."""
+        return self.parts.notes
+
     def options(self) -> tuple[object, ...]:
         """How answers are made of cells."""
         return (self.config.decode,)
@@ -191,7 +197,7 @@ class GeoRun(PhotoRun[TrainGeo]):
 
     def after_fit(self, model: Model, folder: Path, device: str, workers: int) -> Notes:
         """What was trained on, and which leaks were found."""
-        return [("trained on", self.about), *self.parts.notes]
+        return [("trained on", self.about), *self.notes]
 
     def after_report(self, model: Model, folder: Path, score: Any) -> None:
         """Keep the figures in the card, but not the temperature that fits what is reported."""
@@ -217,6 +223,15 @@ def open_run(config: TrainGeo, path: Path, atlas: Atlas | None = None) -> GeoRun
     return GeoRun(
         config, path, parts, atlas or make_atlas(config.cells, config.partition, parts.train)
     )
+
+
+def open_further(config: TrainGeo, path: Path, state: Mapping[str, Tensor]) -> GeoRun:
+    """Open the same for a head that goes on in its cells.
+
+    Raises:
+        InputError: If the data cannot be used, or the head holds no cells.
+    """
+    return open_run(config, path, atlas_of(state[CELLS_KEY]) if CELLS_KEY in state else None)
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> GeoExam:
@@ -250,6 +265,7 @@ GEOLOCATION_RECIPE = Recipe(
     built_in=PLACES,
     sketch=sketch_geolocator,
     open=open_run,
+    open_further=open_further,
     exam=open_exam,
     collector=PhotoRows,
     measures=(GEOLOCATION.metric,),

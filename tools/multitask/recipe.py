@@ -10,6 +10,7 @@ from typing import Any
 from configs.multitask import DEMO_HEADS, TrainMulti
 from datasets.errors import InputError
 from datasets.task_mix import InTurn, TaskMix
+from tasks.body_network import BodyNetwork
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.engine import rank_and_world
 from tasks.fitting.history import METRICS_NAME, read_metrics
@@ -17,7 +18,7 @@ from tasks.fitting.stopwatch import Stopwatch
 from tasks.multitask.balance import Balance
 from tasks.multitask.cost import count_params, pass_costs
 from tasks.multitask.load import as_stored, build_stored, load_multi
-from tasks.multitask.model import HeadModel, MultiTaskNet
+from tasks.multitask.model import MultiTaskNet
 from tasks.multitask.report import HeadRow, ReportData, format_report, make_report
 from tasks.multitask.spec import HEADS, TASK
 from tasks.multitask.stored import Stored, multi_card, read_stored
@@ -255,7 +256,7 @@ def make_net(
         trunk.requires_grad_(False)
     else:
         own = set(opened) if config.bn == "per-task" else set()
-    ordered: dict[str, HeadModel] = {name: models[name] for name in HEADS if name in models}
+    ordered: dict[str, BodyNetwork] = {name: models[name] for name in HEADS if name in models}
     weights = config.loss_weights(tuple(opened))
     balance = Balance(weights, learnt=config.balance == "uncertainty")
     card = multi_card(
@@ -273,13 +274,15 @@ def _measure(
     opened: Mapping[str, OpenedHead], folder: Path, device: str, *, report: bool
 ) -> list[HeadRow]:
     """Measure what a run kept, head by head, as its own tool does."""
-    net, cards = load_multi(folder)
+    options = [one for head in opened.values() for one in head.run.options()]
+    net, cards = load_multi(folder, options)
     rows = []
     for name, head in opened.items():
-        inside = folder / REPORTS / name
-        metrics = head.report(net.head(name), cards[name], inside, device, report)
-        metric = head.branch.monitor
-        rows.append(HeadRow(name, head.data, metric, float(metrics[metric])))
+        model = head.as_model(net.head(name), cards[name], folder)
+        metrics = head.measure(model, folder / REPORTS / name, device, page=report)
+        metric, meanings = model.application.metric, model.application.meanings
+        value = float(metrics[metric.name])
+        rows.append(HeadRow(name, head.data, metric, meanings[metric.name], value))
     return rows
 
 
