@@ -80,7 +80,6 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tools/face_embedding",
             "tools/fine_grained",
             "tools/geolocation",
-            "tools/multitask",
         ),
     ),
     (
@@ -97,6 +96,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("all recipes", ("tools/recipes.py",)),
+    ("several heads, each by its recipe", ("tools/multitask",)),
     ("commands", ("tools",)),
 )
 # The only files of datasets that the body, the tasks and the flags know: no kind of data.
