@@ -65,7 +65,7 @@ class Export(SpecialFlags):
     """INT8: labelled data to measure what it costs; by default only the answers on the photos of
     --calibrate are compared."""
     max_drop: float = 1.0
-    """INT8: points of top-1 (or AP) that it may lose on --labelled; with a larger loss the
+    """INT8: points of the main metric (top-1, AP, ...) that it may lose on --labelled; beyond, the
     remedies are tried, and then nothing is written."""
     post: PostSpec = field(default_factory=PostSpec)
     common: Common = field(default_factory=Common)

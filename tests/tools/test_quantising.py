@@ -11,21 +11,26 @@ import pytest
 from configs.common import Common
 from configs.deploy import Export
 from configs.tools import Evaluate
+from datasets.builtin.faces import draw_faces
+from datasets.builtin.identities import draw_identities
 from datasets.builtin.places import draw_places
+from datasets.builtin.scenes import draw_scenes
 from datasets.images import save_image
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.int8 import remedies
 from tasks.open_model import open_model
 from tasks.runtime.open import open_export
+from tests.datasets.label_fakes import write_folders
+from tests.exports import CLASSES as EXPORTED
 from tests.exports import Exports
 from tests.tasks.onnx_net import CLASSES, SIZE, card_of, classifier, network_of, pictures, to_onnx
 from tools.flows import quantising
 from tools.flows.evaluating import look_at_all
 from tools.flows.quantising import calibration_pictures, write_int8
+from tools.flows.recipe import recipe_for
 from tools.flows.scoring import Scorer, open_scorer
 from tools.flows.source import Source
-from tools.geolocation.recipe import GEOLOCATION_RECIPE
 from tools.recipes import RECIPES
 
 PHOTOS = 16
@@ -186,16 +191,42 @@ def test_two_stages_are_refused(photos: Path, tmp_path: Path, float_file: Path) 
         write_int8(flags(tmp_path, photos), source, float_file, RECIPES)
 
 
-def test_every_application_is_scored_by_its_own_figure(tmp_path: Path, exports: Exports) -> None:
-    """Through the exam of evaluate.py, on all photos, whatever the metric's best is."""
-    places = draw_places(tmp_path / "places", seed=0)
-    source = exports.source("places")
-    scorer = open_scorer(flags(tmp_path, places, labelled=places), source, RECIPES)
-    assert scorer.metric == "GeoScore"
-    points = scorer.score(exports.file("places"))
-    assert 0 < points < 100
-    assert points == scorer.score(exports.file("places")), "an exam can be sat twice"
+def draw_labelled(kind: str, root: Path) -> Path:
+    """A few labelled photos for one of the suite's exports."""
+    if kind == "classifier":
+        return write_folders(root, {f"val/{name}": 4 for name in EXPORTED.names})
+    if kind == "attributes":
+        return draw_faces(root, num_identities=12, per_identity=2, size=40)
+    if kind == "faces":
+        return draw_identities(root, num_identities=67, per_identity=2, num_pairs=2, size=40)
+    if kind == "places":
+        return draw_places(root, num_photos=60, num_authors=20, size=40)
+    return draw_scenes(root, num_train=1, num_val=4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [
+        ("classifier", "top-1"),
+        ("ssdlite", "AP"),
+        ("places", "GeoScore"),
+        ("attributes", "mean AP"),
+        ("faces", "AUC"),
+    ],
+)
+def test_every_application_is_scored_by_its_own_figure(
+    kind: str, metric: str, tmp_path: Path, exports: Exports
+) -> None:
+    """As evaluate.py scores the network that the export was made of, in points of 100."""
+    source, data = exports.source(kind), draw_labelled(kind, tmp_path / "data")
+    scorer = open_scorer(flags(tmp_path, data, labelled=data), source, RECIPES)
+    assert scorer.metric == metric
+    points = scorer.score(exports.file(kind))
+    assert points == scorer.score(exports.file(kind)), "an exam can be sat twice"
     model = open_model(source.file)
-    exam = GEOLOCATION_RECIPE.exam(Evaluate(source.file, batch_size=4, workers=0), places, model)
-    score = look_at_all(model, exam, "cpu", "").compute()
-    assert points == pytest.approx(score["metrics"]["geoscore"] / 50, abs=0.1)
+    recipe = recipe_for(model.application, RECIPES, source.file)
+    exam = recipe.exam(Evaluate(source.file, batch_size=4, workers=0), data, model)
+    figures = look_at_all(model, exam, "cpu", "").compute()["metrics"]
+    told = model.application.metric
+    assert points == pytest.approx(100 * figures[told.name] / told.best, abs=2.0)
+    assert 0 <= points <= 100
