@@ -125,4 +125,5 @@ AGE_RECIPE = Recipe(
     exam=open_exam,
     collector=PhotoRows,
     measures=(AGE.metric,),
+    sketch=AgeNet,
 )

@@ -1,6 +1,8 @@
-"""One small finished run, shared by the tests of what comes after it."""
+"""Run folders: one that was trained, for tests of what training leaves, and one that was not."""
 
 import json
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.backbone.tflite_files import write_classifier
-from tests.tools.runs import SMALL, train
+from tests.exports import Exports
+from tests.tools.runs import SMALL, train, unchanged
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,22 @@ class Finished:
 
 
 @pytest.fixture(scope="session")
-def finished(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A few epochs on the small scenes, with ``--json``."""
+def finished(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    """A few epochs on the small scenes, with ``--json``; trained for whichever test asks first."""
     folder = tmp_path_factory.mktemp("runs") / "finished"
     recipe = ("--epochs", 3, "--eval-every", 2, "--workers", 0, "--json")
     done = train("--framework", "ssd300", "--data", scenes, "--out", folder, *SMALL, *recipe)
     assert done.returncode == 0, done.stderr
-    return Finished(folder, json.loads(done.stdout), done.stderr)
+    with unchanged(folder):
+        yield Finished(folder, json.loads(done.stdout), done.stderr)
+
+
+@pytest.fixture
+def detector(exports: Exports, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with the random weights of an SSD, which was never trained."""
+    folder = tmp_path_factory.mktemp("runs")
+    shutil.copy(exports.source("ssd").file, folder / "model.safetensors")
+    return folder
 
 
 @pytest.fixture(scope="session", params=["drawn", "real"])

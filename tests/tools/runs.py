@@ -1,10 +1,13 @@
 """Small training runs as real processes."""
 
+import contextlib
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +103,20 @@ def assert_equal(one: Any, two: Any, where: str) -> None:
             assert_equal(a, b, f"{where}[{k}]")
     else:
         assert one == two, where
+
+
+@contextlib.contextmanager
+def unchanged(folder: Path) -> Iterator[None]:
+    """Check that those who share a run folder leave it as it is, so that their order is free."""
+    before = _digests(folder)
+    yield
+    after = _digests(folder)
+    assert after == before, sorted(name for name, _ in before.items() ^ after.items())
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }

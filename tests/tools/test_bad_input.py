@@ -139,7 +139,7 @@ def test_data(
     ],
 )
 def test_weights(
-    finished: Finished,
+    detector: Path,
     tool: Tool,
     tmp_path: Path,
     scenes: Path,
@@ -147,7 +147,7 @@ def test_weights(
     parts: list[str],
 ) -> None:
     file = tmp_path / "model.safetensors"
-    shutil.copy(finished.folder / "model.safetensors", file)
+    shutil.copy(detector / "model.safetensors", file)
     damage(file)
     expect(tool("evaluate", file, "--data", scenes, "--out", tmp_path / "out"), str(file), *parts)
     expect(tool("predict", file, scenes / "val", "--out", tmp_path / "out"), str(file), *parts)
@@ -155,13 +155,13 @@ def test_weights(
 
 
 def test_weights_for_another_width(
-    finished: Finished, tool: Tool, scenes: Path, tmp_path: Path
+    detector: Path, tool: Tool, scenes: Path, tmp_path: Path
 ) -> None:
     args = (
         "--data",
         scenes,
         "--weights",
-        finished.folder,
+        detector,
         "--alpha",
         0.5,
         "--out",
@@ -170,9 +170,9 @@ def test_weights_for_another_width(
     expect(tool("train_det", *args), "have alpha 0.25, the model to train 0.5")
 
 
-def test_data_of_other_classes(finished: Finished, tool: Tool, tmp_path: Path) -> None:
+def test_data_of_other_classes(detector: Path, tool: Tool, tmp_path: Path) -> None:
     data = write_coco(tmp_path / "set", GOOD_BOXES)
-    expect(tool("evaluate", finished.folder, "--data", data), "no class name in common", "cat")
+    expect(tool("evaluate", detector, "--data", data), "no class name in common", "cat")
 
 
 def test_a_cut_checkpoint(finished: Finished, tool: Tool, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_full_disk(
     ],
 )
 def test_media(
-    finished: Finished,
+    detector: Path,
     tool: Tool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -247,7 +247,7 @@ def test_media(
     Path("empty").mkdir()
     Path("notes.txt").write_text("no picture")
     Path("film.mp4").write_text("no film")
-    expect(tool("predict", finished.folder, *args), *parts)
+    expect(tool("predict", detector, *args), *parts)
 
 
 @pytest.mark.parametrize(

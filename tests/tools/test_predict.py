@@ -10,10 +10,9 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from tests.conftest import Tool
-from tests.tools.conftest import Finished
 from tools.flows.pictures import output_files
 
-EASY = ("--score-threshold", 0.01)  # The small run is sure of nothing.
+EASY = ("--score-threshold", 0.01)
 
 
 @pytest.fixture
@@ -32,9 +31,9 @@ def album(tmp_path: Path) -> Path:
     return root
 
 
-def test_a_folder(finished: Finished, tool: Tool, album: Path, tmp_path: Path) -> None:
+def test_a_folder(detector: Path, tool: Tool, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    status, text, err = tool("predict", finished.folder, album, "--out", out, *EASY)
+    status, text, err = tool("predict", detector, album, "--out", out, *EASY)
     assert status == 0, err
     assert {p.name for p in out.iterdir()} == {"a.jpg", "a_2.jpg", "b.jpg", "predictions.json"}
     with Image.open(out / "b.jpg") as drawn:
@@ -52,10 +51,10 @@ def test_a_folder(finished: Finished, tool: Tool, album: Path, tmp_path: Path) -
         assert row["category_id"] in content.cats
 
 
-def test_json_alone(finished: Finished, tool: Tool, album: Path, tmp_path: Path) -> None:
+def test_json_alone(detector: Path, tool: Tool, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     args = ("--no-draw", "--json", "--out", out)
-    status, text, err = tool("predict", finished.folder, album / "a.jpg", *args)
+    status, text, err = tool("predict", detector, album / "a.jpg", *args)
     assert status == 0, err
     assert [p.name for p in out.iterdir()] == ["predictions.json"]
     result = json.loads(text)
@@ -63,7 +62,7 @@ def test_json_alone(finished: Finished, tool: Tool, album: Path, tmp_path: Path)
     assert result["unreadable"] == []
 
 
-def test_a_video_becomes_a_video(finished: Finished, tool: Tool, tmp_path: Path) -> None:
+def test_a_video_becomes_a_video(detector: Path, tool: Tool, tmp_path: Path) -> None:
     film = tmp_path / "film.avi"
     writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (96, 64))
     rng = np.random.default_rng(0)
@@ -71,7 +70,7 @@ def test_a_video_becomes_a_video(finished: Finished, tool: Tool, tmp_path: Path)
         writer.write(rng.integers(0, 255, (64, 96, 3), dtype=np.uint8))
     writer.release()
     out = tmp_path / "out"
-    status, _, err = tool("predict", finished.folder, film, "--out", out, *EASY)
+    status, _, err = tool("predict", detector, film, "--out", out, *EASY)
     assert status == 0, err
     drawn = cv2.VideoCapture(str(out / "film.mp4"))
     assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 11
@@ -90,19 +89,19 @@ def test_every_picture_gets_a_file_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_bad_video_does_not_cost_the_photos(
-    finished: Finished, tool: Tool, album: Path, tmp_path: Path
+    detector: Path, tool: Tool, album: Path, tmp_path: Path
 ) -> None:
     (album / "film.mp4").write_text("no film")
     out = tmp_path / "out"
-    status, _, err = tool("predict", finished.folder, album, "--out", out)
+    status, _, err = tool("predict", detector, album, "--out", out)
     assert status == 0, err
     assert f"{album / 'film.mp4'}: not a video that can be read" in err
     assert len(json.loads((out / "predictions.json").read_text())["images"]) == 3
 
 
-def test_originals_are_never_overwritten(finished: Finished, tool: Tool, album: Path) -> None:
+def test_originals_are_never_overwritten(detector: Path, tool: Tool, album: Path) -> None:
     before = (album / "a.jpg").read_bytes()
-    status, _, err = tool("predict", finished.folder, album, "--out", album)
+    status, _, err = tool("predict", detector, album, "--out", album)
     assert status == 2
     assert "would overwrite" in err
     assert (album / "a.jpg").read_bytes() == before

@@ -208,7 +208,8 @@ def test_resolution_grows_in_training_alone(
 
     def watch(self: Classifier, images: torch.Tensor) -> torch.Tensor:
         (trained if self.training else evaluated).append(images.shape[-1])
-        return inner(self, images)
+        logits: torch.Tensor = inner(self, images)
+        return logits
 
     monkeypatch.setattr(Classifier, "raw", watch)
     args = (*SMALL, "--size", 64, "--progressive", 0.5, "--epochs", 4)

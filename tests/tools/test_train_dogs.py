@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from tasks.classification.task import ClassificationTask
 from tasks.runtime.open import read_card
 from tests.conftest import Tool
 from tests.datasets.label_fakes import write_folders
-from tests.tools.runs import assert_same_run
+from tests.tools.runs import assert_same_run, unchanged
 from tools.classification import data as photos
 from tools.fine_grained.recipe import clean_web
+from tools.flows import photo_loaders
 
 FLAGS = (
     "--preset demo --size 32 --batch-size 16 --epochs 2 --web-epochs 2 --copy-bits 2 --workers 0"
@@ -41,7 +43,7 @@ def both(sets: Path) -> tuple[Any, ...]:
 
 
 @pytest.fixture(scope="module")
-def run(both: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(both: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A straight run of both stages, as a program of its own would do it."""
     folder = tmp_path_factory.mktemp("runs") / "straight"
     with pytest.MonkeyPatch.context() as patch:
@@ -49,7 +51,8 @@ def run(both: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Path
         from tools.train_dogs import main
 
         main()
-    return folder
+    with unchanged(folder):
+        yield folder
 
 
 def test_a_run_of_two_stages(run: Path) -> None:
@@ -120,11 +123,11 @@ def test_it_goes_on_in_the_stage_that_was_interrupted(
 def test_a_report_is_of_all_photos_on_one_of_two_processes(
     run: Path, sets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(photos, "rank_and_world", lambda: (0, 2))
+    monkeypatch.setattr(photo_loaders, "rank_and_world", lambda: (0, 2))
     data, card = photos.open_photos(sets / "breeds", "val", None), read_card(run)
 
     def scored(alone: bool) -> list[int]:
-        split = photos.make_photos(data, card, batch_size=5, workers=0, alone=alone)
+        split = photo_loaders.make_photos(data, card, batch_size=5, workers=0, alone=alone)
         return [image_id for batch in split.loader for image_id in batch["image_ids"]]
 
     assert scored(False) == list(range(0, 24, 2))

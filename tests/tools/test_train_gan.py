@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from tasks.dcgan.task import GanTask
 from tasks.fitting.history import read_metrics
 from tasks.runtime.open import read_card
 from tests.conftest import Tool
-from tests.tools.runs import assert_same_run
+from tests.tools.runs import assert_same_run, unchanged
 from tools.dcgan.experiment import arm_data, joined
 from tools.flows.photo_loaders import training_loader
 
@@ -47,7 +48,7 @@ def data(breeds: Path) -> tuple[Any, ...]:
 
 
 @pytest.fixture(scope="module")
-def run(data: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(data: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A straight run, as a program of its own would do it."""
     folder = tmp_path_factory.mktemp("runs") / "straight"
     with pytest.MonkeyPatch.context() as patch:
@@ -55,7 +56,8 @@ def run(data: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Path
         from tools.train_gan import main
 
         main()
-    return folder
+    with unchanged(folder):
+        yield folder
 
 
 def test_a_run_leaves_generator_scores_and_sheets(run: Path) -> None:

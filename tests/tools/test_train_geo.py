@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from tasks.weights.card import Card
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.datasets.place_fakes import gps, photo
+from tests.tools.runs import unchanged
 from tests.tools.stopping import stop_at
 from tools.flows.training import train
 from tools.geolocation.data import (
@@ -51,7 +53,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(places: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(places: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A finished run of two epochs, with a coarse and a fine head."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     config = replace(
@@ -66,7 +68,8 @@ def run(places: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     report, text = train(GEOLOCATION_RECIPE, config)
     assert report["folder"] == str(folder)
     assert "km200" in text
-    return folder
+    with unchanged(folder):
+        yield folder
 
 
 def test_a_run_leaves_weights_cells_and_report(run: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tests.conftest import Tool
 from tests.datasets.fakes import GOOD_BOXES, write_coco, write_voc, write_yolo
 from tests.tools.conftest import Finished
 from tests.tools.mistakes import expect
-from tests.tools.runs import SMALL, assert_same_run, start, train, wait_for
+from tests.tools.runs import SMALL, assert_same_run, start, train, unchanged, wait_for
 
 RECIPE = ("--framework", "faster_rcnn_300", "--proposals", 20, *SMALL, "--eval-every", 3)
 EPOCHS = 8
@@ -31,13 +31,14 @@ SPEC = DetectorSpec(framework="faster_rcnn_300", alpha=0.25, size=64, proposals=
 
 
 @pytest.fixture(scope="module")
-def two_stage(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def two_stage(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
     """A finished run of Faster R-CNN on the small scenes."""
     folder = tmp_path_factory.mktemp("runs") / "two_stage"
     args = ("--data", scenes, "--out", folder, *RECIPE, "--epochs", EPOCHS, "--json")
     done = train(*args, "--workers", 1)
     assert done.returncode == 0, done.stderr
-    return Finished(folder, json.loads(done.stdout), done.stderr)
+    with unchanged(folder):
+        yield Finished(folder, json.loads(done.stdout), done.stderr)
 
 
 def test_report_and_card_tell_framework_proposals_and_cost(two_stage: Finished) -> None:
@@ -105,12 +106,12 @@ def test_predict(two_stage: Finished, scenes: Path, tool: Tool, tmp_path: Path) 
 
 
 def test_impossible_proposals_are_refused(
-    two_stage: Finished, finished: Finished, scenes: Path, tool: Tool
+    two_stage: Finished, detector: Path, scenes: Path, tool: Tool
 ) -> None:
     for name, path in (("evaluate", ("--data", scenes)), ("predict", (scenes / "val",))):
         answer = tool(name, two_stage.folder, *path, "--proposals", 0)
         expect(answer, "--proposals 0 is not in 1")
-        answer = tool(name, finished.folder, *path, "--proposals", 5)
+        answer = tool(name, detector, *path, "--proposals", 5)
         expect(answer, "--proposals 5: SSD has no second stage")
 
 
@@ -160,9 +161,9 @@ def test_two_processes(scenes: Path, tmp_path: Path) -> None:
 
 
 def test_a_body_goes_from_ssd_to_faster_rcnn_and_its_width_with_it(
-    finished: Finished, scenes: Path, tool: Tool, tmp_path: Path
+    detector: Path, scenes: Path, tool: Tool, tmp_path: Path
 ) -> None:
-    args = ("--weights", finished.folder, "--framework", "faster_rcnn_300", "--size", 64)
+    args = ("--weights", detector, "--framework", "faster_rcnn_300", "--size", 64)
     few = ("--batch-size", 6, "--proposals", 9, "--epochs", 1, "--workers", 0)
     status, _, err = tool("train_det", "--data", scenes, *args, *few, "--out", tmp_path / "run")
     assert status == 0, err
