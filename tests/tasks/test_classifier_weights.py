@@ -17,6 +17,7 @@ from backbone.imagenet_classes import WORDNET_IDS
 from backbone.layers import Normalize
 from backbone.spec import BackboneName, Variant
 from datasets.types import ClassMap
+from tasks import start_network
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import columns_in
@@ -32,7 +33,6 @@ from tasks.classification.reference_runtimes import (
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.predictor import open_network
-from tasks.weights import start
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tests.backbone import foreign
@@ -311,7 +311,7 @@ def test_rows_go_with_their_classes_on_any_body(
             nn.init.uniform_(parameter, number, number + 1)
     state, before = old.state_dict(), [new.get_parameter(key).clone() for key in keys]
     card = Card("classification", spec.to_json(), old.body.flavour, names)
-    monkeypatch.setattr(start, "load_weights", lambda _: (dict(state), card))
+    monkeypatch.setattr(start_network, "load_weights", lambda _: (dict(state), card))
     _, fresh = start_classifier(new, ClassMap.from_names(list("cxay")), Path("w"))
     assert fresh == ["x", "y"]
     for key, value in zip(keys, before, strict=True):
