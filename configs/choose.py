@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from configs.common import Common
+from configs.task_names import USUAL, TaskName
 from datasets.errors import InputError
 from tasks.detection.spec import Framework
 from tasks.fitting.spec import flag_of
 
-Task = Literal["classification", "detection", "geolocation", "face_attributes", "face_embedding"]
 Runtime = Literal["onnxruntime", "pytorch"]
 Number = Literal["float32", "int8"]
 By = Literal["auto", "paper", "tensorflow", "runs"]
@@ -34,7 +34,7 @@ class Choose:
     measured again.
     """
 
-    task: Task = "classification"
+    task: TaskName = USUAL
     """What the model is for."""
     latency_ms: float | None = None
     """Longest time for a photo, in milliseconds."""

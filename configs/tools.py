@@ -11,6 +11,7 @@ import tyro
 from backbone.formats.partial import PartialFlavour
 from configs.common import Common
 from configs.special import SpecialFlags
+from configs.task_names import TaskName
 from datasets.errors import InputError
 from datasets.spec import Split
 from tasks.detection.spec import DetectOptions, DetectorBackbone, Framework, PostSpec
@@ -135,14 +136,7 @@ class CheckData(SpecialFlags):
     """Any data that a training tool takes: COCO, Pascal VOC, YOLO; folders of photos, CSV lists,
     shards; CelebA, LFWA; LFW, .rec and .bin archives of faces; lists with LAT and LON, photos with
     GPS tags."""
-    task: Literal[
-        "auto",
-        "detection",
-        "classification",
-        "face_attributes",
-        "face_embedding",
-        "geolocation",
-    ] = "auto"
+    task: TaskName | Literal["auto"] = "auto"
     """What to examine it for; auto takes the most particular: detection where there are boxes, as
     in Oxford-IIIT Pets, which can be read for classification too. Folders of photos are taken for
     classes: say face_embedding if they are people, and geolocation if the photos have GPS tags."""

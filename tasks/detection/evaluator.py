@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.fitting.gathering import gather_rows
-from tasks.reporting.tables import columns_text, metrics_text
+from tasks.reporting.tables import ABSENT, columns_text, metrics_text
 from tasks.runtime.session import Answer as Outputs
 from tasks.weights.atomic_write import write_text
 
@@ -37,8 +37,6 @@ MEANINGS = {
     "AR_medium": "AR100 of objects from 32x32 to 96x96 pixels",
     "AR_large": "AR100 of objects above 96x96 pixels",
 }
-# COCO prints -1 where there is nothing to measure.
-ABSENT = -1.0
 
 
 class Score(TypedDict):

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from datasets.types import ClassMap, DetectionTarget
 from tasks.detection.draw import Image, draw_detections, draw_truth
-from tasks.detection.evaluator import ABSENT, MEANINGS, Score, format_value
+from tasks.detection.evaluator import MEANINGS, Score, format_value
 from tasks.reporting.html_page import Page
 from tasks.reporting.plots import confusion_plot
 from tasks.reporting.skeleton import Curves, MetricsTable, Report
-from tasks.reporting.tables import metric_rows
+from tasks.reporting.tables import ABSENT, metric_rows
 from tasks.runtime.session import Answer as Outputs
 
 # A person looks at confident boxes; mAP counts down to a score of a hundredth.

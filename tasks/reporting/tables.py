@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+# In place of a figure that nothing there could tell, as COCO prints it.
+ABSENT = -1.0
+
 
 def metrics_text(
     shown: Mapping[str, str], meanings: Mapping[str, str], notes: Iterable[str] = ()

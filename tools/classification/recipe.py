@@ -22,6 +22,7 @@ from tasks.classification.load import start_classifier
 from tasks.classification.model import build_classifier
 from tasks.classification.report import ReportData, make_report
 from tasks.classification.task import ClassificationTask
+from tasks.classification.teachers import open_teacher
 from tasks.distillation.teaching import Teaching
 from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
@@ -98,7 +99,7 @@ class ClassRun(PhotoRun[TrainCls]):
 
     def teaching(self, device: str) -> Teaching | None:
         """The teacher, if one is named."""
-        return open_teaching(self.config, self.train, device)
+        return open_teaching(self.config, self.train, device, find=open_teacher)
 
     @property
     def classes(self) -> ClassMap:

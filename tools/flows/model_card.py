@@ -9,8 +9,8 @@ from typing import Any
 from backbone.flavour import InputSpec
 from tasks.application import Application, PhotoApplication
 from tasks.applications import application_named
-from tasks.detection.evaluator import ABSENT
 from tasks.open_model import open_model
+from tasks.reporting.tables import ABSENT
 from tasks.weights.card import Card
 from tools.flows.report_facts import model_text
 

@@ -15,7 +15,6 @@ from configs.training import PhotoTraining
 from datasets.errors import InputError
 from datasets.shards.tar import ShardedData
 from datasets.types import ClassMap
-from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.targets import BLOCK, Answers, TargetHeader, TargetStore, look_of
 from tasks.distillation.teacher import Teacher
@@ -35,7 +34,7 @@ def open_teaching(
     data: Data,
     device: str,
     *,
-    find: Callable[[DistillSpec, ClassMap], Teacher] = open_teacher,
+    find: Callable[[DistillSpec, ClassMap], Teacher],
     answers: Answers = "classes",
     view: View = view_loader,
     augment: str | None = None,
