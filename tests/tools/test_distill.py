@@ -153,7 +153,7 @@ def test_stored_answers_are_the_live_ones(
         workers=0,
     )
     data = open_data(shapes, "train", None)
-    teaching = open_teaching(config, data, "cpu")
+    teaching = open_teaching(config, data, "cpu", find=open_teacher)
     assert teaching is not None
     live = open_teacher(spec, data.classes)
     loader = training_loader(config, data, 0)
