@@ -76,8 +76,8 @@ class DataKind:
     """All that a door needs to know of a kind of data.
 
     Attributes:
-        name: What it holds, in the plural.
-        task: What it is examined for.
+        name: What it holds, in the plural; its folder in ``datasets`` is called so, too.
+        task: Name of the application that it is examined for.
         layouts: A sentence that says which folders and files are of this kind.
         find_parts: Recognises it. The parts are ``train``, ``val`` or both, as
             :func:`~datasets.splitting.choose_part` takes them; none where only reading the data

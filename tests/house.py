@@ -194,7 +194,7 @@ def floor_of(path: str) -> int:
     for place in (path, *(parent.as_posix() for parent in Path(path).parents)):
         if place in places:
             return places[place]
-    raise KeyError(path)
+    raise KeyError(f"{path}: FLOORS in tests/house.py lists neither it nor a folder above it")
 
 
 def reach(start: str, edges: dict[str, frozenset[str]]) -> set[str]:

@@ -1,4 +1,7 @@
-"""CSV lists: a header and ``path,label[,split]`` per line, delimited by comma, ; or tab."""
+"""CSV lists: a header and ``path,label[,split]`` per line, delimited by comma, ; or tab.
+
+The header may call the columns otherwise, as ``image;class``.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +100,8 @@ def _read_list(file: Path) -> dict[str, tuple[Path, list[tuple[str, str]]]]:
     if columns is None:
         raise InputError(
             f"{file}: the first line must name the columns, path and label (and split): it is "
-            f"{', '.join(_header(file)[1])!r}"
+            f"{', '.join(_header(file)[1])!r}. A path may also be called "
+            f"{', '.join(_PATH[1:])}; a label {', '.join(_LABEL[1:])}"
         )
     rows: dict[str, list[tuple[str, str]]] = {}
     for number, fields in _lines(file, text):

@@ -17,7 +17,8 @@ LAYOUTS = (
     "a folder of pictures per class, in train/ and val/ or as it is; or wnids.txt and "
     "val/val_annotations.txt (Tiny ImageNet); or Images/ beside train_list.mat or Annotation/ "
     "(Stanford Dogs); or images/ and annotations/trainval.txt (Oxford-IIIT Pets); or be a "
-    ".csv file with the columns path and label; or shards, as .tar files"
+    ".csv or .tsv file with the columns path and label, or image and class; or shards, as .tar "
+    "files"
 )
 
 
