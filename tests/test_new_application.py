@@ -145,6 +145,12 @@ def test_the_page_answers(age: Path, train: Train, tmp_path: Path) -> None:
     assert picture[:2] == b"\xff\xd8"
 
 
+def test_a_teacher_that_nobody_asks_is_refused(age: Path, train: Train, tmp_path: Path) -> None:
+    status, _, err = train("--data", age, "--out", tmp_path / "run", "--teacher", "nobody")
+    assert status == 2
+    assert "--teacher nobody: the training of age learns from labels alone" in err
+
+
 def test_a_grid_of_it(age: Path, train: Train, tmp_path: Path) -> None:
     grid = ("--grid", "alpha=.25,.5", "--epochs", 1, "--json")
     found = json.loads(done(train("--data", age, "--out", tmp_path / "grid", *grid)))

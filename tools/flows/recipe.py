@@ -20,6 +20,7 @@ from datasets.errors import InputError
 from datasets.images import Image
 from datasets.loader import Resumable
 from tasks.application import Application, Evaluator, Metric, PhotoApplication
+from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teaching import Teaching
 from tasks.fitting.network_task import NetworkTask
 from tasks.fitting.stopwatch import Stopwatch
@@ -152,7 +153,17 @@ class OpenedRun(ABC, Generic[Config]):
         return ()
 
     def teaching(self, device: str) -> Teaching | None:
-        """What is learnt from besides labels, if anything."""
+        """What is learnt from besides labels, if anything.
+
+        Raises:
+            InputError: If a teacher is named, but this training knows what to do with none.
+        """
+        distill: DistillSpec | None = getattr(self.config, "distill", None)
+        if distill is not None and distill.is_on:
+            raise InputError(
+                f"--teacher {distill.teacher or distill.targets}: the training of "
+                f"{self.application.name} learns from labels alone; leave it out"
+            )
         return None
 
     def prepare(self, folder: Path, device: str, watch: Stopwatch) -> Notes:
