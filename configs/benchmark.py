@@ -10,7 +10,7 @@ import tyro
 
 from configs.common import Common
 from datasets.errors import InputError
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import flag_of, require_at_least
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,7 @@ class Benchmark:
         """
         if not self.models:
             raise InputError("name a run folder, a weights file or an export to measure")
-        for name in ("rounds", "warmup"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name} {getattr(self, name)} must be 1 or more")
+        require_at_least(self, 1, "rounds", "warmup")
         for size in self.batch_sizes:
             if size < 1:
                 raise InputError(f"--{flag_of('batch_sizes')} {size} must be 1 or more")

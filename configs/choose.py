@@ -10,7 +10,7 @@ from configs.common import Common
 from configs.task_names import USUAL, TaskName
 from datasets.errors import InputError
 from tasks.detection.spec import Framework
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import require_above_0, require_at_least
 
 Runtime = Literal["onnxruntime", "pytorch"]
 Number = Literal["float32", "int8"]
@@ -69,10 +69,7 @@ class Choose:
         Raises:
             InputError: Naming the flag, its value and the choices.
         """
-        for name in ("latency_ms", "size_mb"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"--{flag_of(name)} {value} must be above 0")
+        require_above_0(self, "latency_ms", "size_mb")
         for name in ("precision", "alpha"):
             if not getattr(self, name):
                 raise InputError(f"--{name}: name one or more")
@@ -86,8 +83,7 @@ class Choose:
             if self.precision != ("float32", "int8"):
                 raise InputError("--precision int8: goes with --runtime onnxruntime")
             object.__setattr__(self, "precision", ("float32",))
-        if self.rounds < 1:
-            raise InputError(f"--rounds {self.rounds} must be 1 or more")
+        require_at_least(self, 1, "rounds")
         if self.common.device not in ("auto", "cpu"):
             raise InputError(f"--device {self.common.device}: choose.py measures on the CPU")
         if self.by == "runs" and not self.runs:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from datasets.errors import InputError
+from tasks.flag_values import require_at_least
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -32,7 +32,4 @@ class Common:
         Raises:
             InputError: Naming the flag.
         """
-        if self.threads < 0:
-            raise InputError(f"--threads {self.threads} must be 0 or more")
-        if self.seed < 0:
-            raise InputError(f"--seed {self.seed} must be 0 or more")
+        require_at_least(self, 0, "threads", "seed")

@@ -13,7 +13,7 @@ from configs.special import SpecialFlags
 from datasets.errors import InputError
 from tasks.detection.spec import DetectOptions, PostSpec
 from tasks.face_embedding.spec import Standing
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import require_above_0, require_at_least
 from tasks.geolocation.spec import DecodeSpec
 
 LOOPBACK = "127.0.0.1"
@@ -40,13 +40,9 @@ class LimitSpec:
         Raises:
             InputError: Naming the flag and its value.
         """
-        for name in ("megabytes", "megapixels", "read_seconds"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be above 0")
-        if self.concurrent < 1:
-            raise InputError(f"--concurrent {self.concurrent} must be 1 or more")
-        if self.queue < 0:
-            raise InputError(f"--queue {self.queue} must be 0 or more")
+        require_above_0(self, "megabytes", "megapixels", "read_seconds")
+        require_at_least(self, 1, "concurrent")
+        require_at_least(self, 0, "queue")
 
     @property
     def bytes(self) -> int:

@@ -12,7 +12,7 @@ from configs.common import Common
 from configs.special import SpecialFlags
 from datasets.errors import InputError
 from tasks.detection.spec import DetectOptions, PostSpec
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import flag_of
 from tasks.weights.names import WEIGHTS_NAME
 
 Target = Literal["onnx", "openvino"]

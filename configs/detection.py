@@ -18,7 +18,8 @@ from tasks.detection.spec import (
     PostSpec,
     TwoStageLossSpec,
 )
-from tasks.fitting.spec import FitSpec, flag_of
+from tasks.fitting.spec import FitSpec
+from tasks.flag_values import flag_of
 
 Preset = Literal["auto", "demo", "paper", "focal", "finetune", "adapt"]
 

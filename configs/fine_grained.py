@@ -13,6 +13,7 @@ from datasets.spec import COPY_BITS
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.spec import ClassLossSpec, Robust
 from tasks.distillation.spec import DistillSpec
+from tasks.flag_values import require_above_0, require_at_least, require_within
 
 DogsPreset = Literal["auto", "demo", "paper", "modern", "finetune"]
 
@@ -57,12 +58,9 @@ class TrainDogs(TrainCls):
             InputError: Naming the flag.
         """
         super().__post_init__()
-        if self.web_epochs < 0:
-            raise InputError(f"--web-epochs {self.web_epochs} must be 0 or more")
-        if not 0 < self.web_lr < float("inf"):
-            raise InputError(f"--web-lr {self.web_lr} must be above 0")
-        if not 0 <= self.noise < 1:
-            raise InputError(f"--noise {self.noise} is not in [0, 1)")
+        require_at_least(self, 0, "web_epochs")
+        require_above_0(self, "web_lr")
+        require_within(self, "[0, 1)", "noise")
         if not 0 <= self.copy_bits < 32:
             raise InputError(
                 f"--copy-bits {self.copy_bits} is not in 0..31: different photos differ in 32 of "

@@ -13,7 +13,7 @@ from datasets.errors import InputError
 from datasets.spec import LabelAugmentation
 from tasks.body_spec import ClassifierSpec
 from tasks.dcgan.spec import GanFitSpec, GanLossSpec, GanSpec
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import require_at_least
 
 GanPreset = Literal["auto", "demo", "photos"]
 Arm = Literal["real", "synthetic", "real+synthetic", "real+standard", "all"]
@@ -45,11 +45,8 @@ class ClassifierRecipe:
         Raises:
             InputError: Naming the flag.
         """
-        for name, least in (("cls_epochs", 1), ("cls_batch_size", 2)):
-            if getattr(self, name) < least:
-                raise InputError(
-                    f"--{flag_of(name)} {getattr(self, name)} must be {least} or more"
-                )
+        require_at_least(self, 1, "cls_epochs")
+        require_at_least(self, 2, "cls_batch_size")
         if not self.cls_alpha > 0:
             raise InputError(f"--cls-alpha {self.cls_alpha} must be above 0 (1 is full width)")
 
@@ -112,11 +109,9 @@ class TrainGan(Training, DataFlags):
         Raises:
             InputError: Naming the flag.
         """
-        for name, least in (("seeds", 1), ("synthetic", 1), ("scored", 10), ("sample", 0)):
-            if getattr(self, name) < least:
-                raise InputError(
-                    f"--{flag_of(name)} {getattr(self, name)} must be {least} or more"
-                )
+        require_at_least(self, 1, "seeds", "synthetic")
+        require_at_least(self, 10, "scored")
+        require_at_least(self, 0, "sample")
         if not self.arms or len(set(self.arms)) < len(self.arms):
             raise InputError(f"--arms {' '.join(self.arms)}: name each once, and one at least")
         if self.sample and self.weights is None:

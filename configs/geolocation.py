@@ -15,6 +15,7 @@ from configs.training import PhotoTraining
 from datasets.errors import InputError
 from datasets.spec import COPY_BITS, LabelAugmentation
 from tasks.body_spec import ClassifierSpec
+from tasks.flag_values import require_at_least
 from tasks.geolocation.spec import DecodeSpec, GeoLossSpec, PartitionSpec
 
 GeoPreset = Literal["auto", "demo", "paper", "modern", "finetune"]
@@ -71,8 +72,7 @@ class TrainGeo(PhotoTraining):
         super().__post_init__()
         if not -1 <= self.copy_bits < 32:
             raise InputError(f"--copy-bits {self.copy_bits} is not in -1..31")
-        if not 0 <= self.gap_km < float("inf"):
-            raise InputError(f"--gap-km {self.gap_km} must be 0 or more")
+        require_at_least(self, 0, "gap_km")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from tasks.classification.spec import ClassLossSpec
 from tasks.detection.spec import DetectorSpec, LossSpec
 from tasks.face_embedding.spec import EmbedderSpec, FaceSpec
 from tasks.fitting.spec import FitSpec
+from tasks.flag_values import require_at_least
 from tasks.geolocation.spec import GeoLossSpec, PartitionSpec
 from tasks.multitask.spec import HEADS, BalanceBy, BatchNorm
 
@@ -116,8 +117,7 @@ class TrainMulti(SquareTraining):
             raise InputError(f"--only {odd[0]}: for {' and '.join(_BY_CLASS)}")
         if self.bn == "frozen-trunk" and self.weights is None:
             raise InputError("--bn frozen-trunk: a trunk that nobody trained: give --weights")
-        if self.heads_per_step < 0:
-            raise InputError(f"--heads-per-step {self.heads_per_step} must be 0 or more")
+        require_at_least(self, 0, "heads_per_step")
         if self.fit.compile:
             raise InputError("--compile: not for several heads on one trunk")
         if "boxes" in named and (self.model.stem_stride, self.model.variant) != (2, "standard"):

@@ -10,7 +10,7 @@ import tyro
 
 from configs.common import Common
 from datasets.errors import InputError
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import flag_of, require_at_least
 from tasks.weights.names import WEIGHTS_NAME
 
 # What means nothing without --experiment.
@@ -67,9 +67,7 @@ class Prune:
         """
         if not self.alpha > 0:
             raise InputError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
-        for name in ("epochs", "seeds"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
+        require_at_least(self, 1, "epochs", "seeds")
         if self.resume is not None:
             return
         if self.weights is None:

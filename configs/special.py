@@ -7,7 +7,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, ClassVar
 
 from datasets.errors import InputError
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import flag_of
 
 
 class SpecialFlags:

@@ -16,7 +16,7 @@ from datasets.errors import InputError
 from datasets.spec import Split
 from tasks.detection.spec import DetectOptions, DetectorBackbone, Framework, PostSpec
 from tasks.face_embedding.spec import FaceSpec
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import flag_of, require_at_least
 from tasks.geolocation.spec import DecodeSpec
 
 
@@ -64,7 +64,7 @@ class Evaluate(SpecialFlags):
         Raises:
             InputError: Naming the flag.
         """
-        _check_batch_size(self.batch_size)
+        require_at_least(self, 1, "batch_size")
 
     @property
     def options(self) -> tuple[object, ...]:
@@ -108,17 +108,12 @@ class Predict(SpecialFlags):
         Raises:
             InputError: Naming the flag.
         """
-        _check_batch_size(self.batch_size)
+        require_at_least(self, 1, "batch_size")
 
     @property
     def options(self) -> tuple[object, ...]:
         """How answers are asked for, of which each application takes its own."""
         return DetectOptions(self.proposals, self.post), self.places
-
-
-def _check_batch_size(batch_size: int) -> None:
-    if batch_size < 1:
-        raise InputError(f"--batch-size {batch_size} must be 1 or more")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from datasets.spec import Interpolation, LabelAugmentation
 from tasks.body_spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
 from tasks.fitting.spec import FitSpec
+from tasks.flag_values import require_within
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,7 @@ class SquareTraining(FitTraining):
         Raises:
             InputError: Naming the flag.
         """
-        if not 0 < self.crop <= 1:
-            raise InputError(f"--crop {self.crop} is not in (0, 1]")
+        require_within(self, "(0, 1]", "crop")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from backbone.flavour import refuse_other_flavour
 from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import flag_of
 from tasks.weights.card import Card
 from tasks.weights.file import BODY_PREFIX, load_into
 from tasks.weights.head_files import load_weights

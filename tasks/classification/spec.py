@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from datasets.errors import InputError
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import require_at_least, require_within
 
 TASK = "classification"
 # Weights of a body without anything on top, from which any network can start.
@@ -42,13 +41,6 @@ class ClassLossSpec:
         Raises:
             InputError: Naming the flag and its value.
         """
-        for name in ("label_smoothing", "dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1)")
-        if not 0 < self.gce_q <= 1:
-            raise InputError(f"--gce-q {self.gce_q} is not in (0, 1]")
-        if not 0 < self.progressive <= 1:
-            raise InputError(f"--progressive {self.progressive} is not in (0, 1]")
-        for name in ("mixup", "cutmix"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be 0 or more")
+        require_within(self, "[0, 1)", "label_smoothing", "dropout")
+        require_within(self, "(0, 1]", "gce_q", "progressive")
+        require_at_least(self, 0, "mixup", "cutmix")

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from datasets.errors import InputError
-from tasks.fitting.spec import FitSpec, Precision, flag_of
+from tasks.fitting.spec import FitSpec, Precision
+from tasks.flag_values import require_above_0, require_at_least, require_within
 
 TASK = "dcgan"
 Policy = Literal["translation", "cutout", "colour"]
@@ -34,9 +35,7 @@ class GanSpec:
         """
         if self.size not in SIZES:
             raise InputError(f"--size {self.size}: choose one of {', '.join(map(str, SIZES))}")
-        for name in ("latent", "width"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
+        require_at_least(self, 1, "latent", "width")
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -74,10 +73,8 @@ class GanLossSpec:
         Raises:
             InputError: Naming the flag and its value.
         """
-        if not 0 <= self.r1 < float("inf"):
-            raise InputError(f"--r1 {self.r1} must be 0 or more")
-        if self.r1_every < 1:
-            raise InputError(f"--r1-every {self.r1_every} must be 1 or more")
+        require_at_least(self, 0, "r1")
+        require_at_least(self, 1, "r1_every")
 
 
 @dataclass(frozen=True)
@@ -116,16 +113,10 @@ class GanFitSpec:
         Raises:
             InputError: Naming the flag and its value.
         """
-        if self.batch_size < 2:
-            raise InputError(f"--batch-size {self.batch_size} must be 2 or more")
-        if self.patience < 0:
-            raise InputError(f"--patience {self.patience} must be 0 or more")
-        for name in ("lr_generator", "lr_discriminator"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be above 0")
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1)")
+        require_at_least(self, 2, "batch_size")
+        require_at_least(self, 0, "patience")
+        require_above_0(self, "lr_generator", "lr_discriminator")
+        require_within(self, "[0, 1)", "beta1", "beta2")
         self.engine()
 
     def engine(self) -> FitSpec:

@@ -16,7 +16,7 @@ from datasets.types import ClassMap
 from tasks.application import Column, Reply
 from tasks.detection.draw import draw_detections
 from tasks.detection.spec import DetectOptions, PostSpec
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import flag_of
 from tasks.reporting.pictures import for_screen
 from tasks.runtime.session import Answer as Outputs
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 from backbone.spec import OnBody
 from datasets.errors import InputError
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import require_at_least, require_between_0_and_1, require_within
 
 TASK = "detection"
 Framework = Literal["ssd300", "faster_rcnn_300", "faster_rcnn_600"]
@@ -135,10 +135,10 @@ class LossSpec:
         Raises:
             InputError: Naming the flag and its value.
         """
-        for name in ("match_iou", "focal_alpha"):
-            _check_share(name, getattr(self, name))
-        for name in ("negatives_per_positive", "min_negatives", "focal_gamma", "box_weight"):
-            _check_not_negative(name, getattr(self, name))
+        require_between_0_and_1(self, "match_iou", "focal_alpha")
+        require_at_least(
+            self, 0, "negatives_per_positive", "min_negatives", "focal_gamma", "box_weight"
+        )
 
 
 @dataclass(frozen=True)
@@ -170,18 +170,16 @@ class TwoStageLossSpec:
         Raises:
             InputError: Naming the flag and its value.
         """
-        for name in ("rpn_positive_iou", "rpn_negative_iou", "box_positive_share", "box_iou"):
-            _check_share(name, getattr(self, name))
+        require_between_0_and_1(
+            self, "rpn_positive_iou", "rpn_negative_iou", "box_positive_share", "box_iou"
+        )
         if self.rpn_negative_iou > self.rpn_positive_iou:
             raise InputError(
                 f"--rpn-negative-iou {self.rpn_negative_iou} must not be above "
                 f"--rpn-positive-iou {self.rpn_positive_iou}"
             )
-        for name in ("rpn_box_weight", "second_box_weight", "smooth_l1_beta"):
-            _check_not_negative(name, getattr(self, name))
-        for name in ("rpn_samples", "box_samples"):
-            if getattr(self, name) < 2:
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be 2 or more")
+        require_at_least(self, 0, "rpn_box_weight", "second_box_weight", "smooth_l1_beta")
+        require_at_least(self, 2, "rpn_samples", "box_samples")
 
 
 @dataclass(frozen=True)
@@ -203,12 +201,8 @@ class PostSpec:
         Raises:
             InputError: Naming the field and the value.
         """
-        for name in ("score_threshold", "nms_iou"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1]")
-        for name in ("candidates", "detections"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
+        require_within(self, "[0, 1]", "score_threshold", "nms_iou")
+        require_at_least(self, 1, "candidates", "detections")
 
 
 @dataclass(frozen=True)
@@ -218,13 +212,3 @@ class DetectOptions:
     proposals: int | None = None
     """Faster R-CNN: regions that its second stage looks at; by default as it was trained."""
     post: PostSpec = field(default_factory=PostSpec)
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 < value < 1:
-        raise InputError(f"--{flag_of(name)} {value} is not between 0 and 1")
-
-
-def _check_not_negative(name: str, value: float) -> None:
-    if not 0 <= value < float("inf"):
-        raise InputError(f"--{flag_of(name)} {value} must be 0 or more")

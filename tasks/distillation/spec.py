@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.errors import InputError
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import flag_of, require_above_0, require_at_least, require_within
 
 TIMM, TORCHVISION = "timm:", "torchvision:"
 
@@ -40,12 +40,9 @@ class DistillSpec:
         Raises:
             InputError: Naming the flag and its value.
         """
-        if not 0 < self.temperature < float("inf"):
-            raise InputError(f"--temperature {self.temperature} must be above 0")
-        if not 0 < self.distill_weight <= 1:
-            raise InputError(f"--distill-weight {self.distill_weight} is not in (0, 1]")
-        if self.top_k < 1:
-            raise InputError(f"--top-k {self.top_k} must be 1 or more")
+        require_above_0(self, "temperature")
+        require_within(self, "(0, 1]", "distill_weight")
+        require_at_least(self, 1, "top_k")
         if self.teacher_weights is not None and not self._is_foreign():
             raise InputError(
                 f"--teacher-weights {self.teacher_weights} goes with --teacher timm:NAME or "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from datasets.errors import InputError
+from tasks.flag_values import require_at_least, require_within
 
 TASK = "face_attributes"
 USE_NOTE = (
@@ -36,10 +37,8 @@ class AttributeLossSpec:
         Raises:
             InputError: Naming the flag and its value.
         """
-        if not 0 <= self.focal_gamma < float("inf"):
-            raise InputError(f"--focal-gamma {self.focal_gamma} must be 0 or more")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--dropout {self.dropout} is not in [0, 1)")
+        require_at_least(self, 0, "focal_gamma")
+        require_within(self, "[0, 1)", "dropout")
         for word in self.attribute_weights:
             _parse(word)
 

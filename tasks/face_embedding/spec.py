@@ -8,6 +8,7 @@ from typing import Literal
 
 from datasets.errors import InputError
 from tasks.body_spec import ClassifierSpec
+from tasks.flag_values import require_above_0, require_within
 
 TASK = "face_embedding"
 USE_NOTE = (
@@ -60,14 +61,11 @@ class EmbedLossSpec:
         Raises:
             InputError: Naming the flag and its value.
         """
-        if self.margin is not None and not 0 <= self.margin < 2:
-            raise InputError(f"--margin {self.margin} is not in [0, 2)")
-        if not 0 < self.scale < float("inf"):
-            raise InputError(f"--scale {self.scale} must be above 0")
+        require_within(self, "[0, 2)", "margin")
+        require_above_0(self, "scale")
         if self.per_identity < 2:
             raise InputError(f"--per-identity {self.per_identity}: a pair needs 2 or more")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--dropout {self.dropout} is not in [0, 1)")
+        require_within(self, "[0, 1)", "dropout")
 
     @property
     def chosen_margin(self) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from datasets.errors import InputError
+from tasks.flag_values import require_above_0, require_at_least, require_within
 
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -71,27 +72,12 @@ class FitSpec:
                 "--batch-size 1 leaves batch norm nothing to measure: take 2 or more, or "
                 "--freeze-bn"
             )
-        for name in ("epochs", "batch_size", "eval_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be 1 or more")
+        require_at_least(self, 1, "epochs", "batch_size", "eval_every")
         if not 0 <= self.frozen_epochs <= self.epochs:
             raise InputError(
                 f"--frozen-epochs {self.frozen_epochs} is not in 0..{self.epochs}, the epochs"
             )
-        for name in ("lr", "decay_epochs", "save_minutes"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be above 0")
-        for name in ("weight_decay", "clip_norm"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} must be 0 or more")
-        for name in ("momentum", "ema_decay", "warmup"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} is not in [0, 1)")
-        for name in ("bn_momentum", "decay_rate", "layer_decay"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"--{flag_of(name)} {getattr(self, name)} is not in (0, 1]")
-
-
-def flag_of(name: str) -> str:
-    """A field's name as its flag is written, without the dashes in front."""
-    return name.replace("_", "-")
+        require_above_0(self, "lr", "decay_epochs", "save_minutes")
+        require_at_least(self, 0, "weight_decay", "clip_norm")
+        require_within(self, "[0, 1)", "momentum", "ema_decay", "warmup")
+        require_within(self, "(0, 1]", "bn_momentum", "decay_rate", "layer_decay")

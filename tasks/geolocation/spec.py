@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from datasets.errors import InputError
+from tasks.flag_values import require_above_0, require_at_least, require_within
 
 TASK = "geolocation"
 USE_NOTE = (
@@ -39,8 +40,7 @@ class PartitionSpec:
             raise InputError(f"--split-above {values}: 1 or more each")
         if sorted(set(self.split_above), reverse=True) != list(self.split_above):
             raise InputError(f"--split-above {values}: the numbers must fall, coarse to fine")
-        if self.drop_below < 0:
-            raise InputError(f"--drop-below {self.drop_below} must be 0 or more")
+        require_at_least(self, 0, "drop_below")
         if self.split_above and self.drop_below > min(self.split_above):
             raise InputError(
                 f"--drop-below {self.drop_below} is above {min(self.split_above)}, the least of "
@@ -71,10 +71,8 @@ class GeoLossSpec:
         Raises:
             InputError: Naming the flag and its value.
         """
-        if not 0 < self.tau < float("inf"):
-            raise InputError(f"--tau {self.tau} must be above 0")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--dropout {self.dropout} is not in [0, 1)")
+        require_above_0(self, "tau")
+        require_within(self, "[0, 1)", "dropout")
 
 
 @dataclass(frozen=True)
@@ -104,11 +102,7 @@ class DecodeSpec:
         if self.decoding not in get_args(Decoding):
             choices = ", ".join(get_args(Decoding))
             raise InputError(f"--decoding {self.decoding}: choose one of {choices}")
-        if self.top_cells < 1:
-            raise InputError(f"--top-cells {self.top_cells} must be 1 or more")
-        if not 0 < self.near_km < float("inf"):
-            raise InputError(f"--near-km {self.near_km} must be above 0")
-        if not 0 < self.region < 1:
-            raise InputError(f"--region {self.region} is not in (0, 1)")
-        if not 0 <= self.abstain <= 1:
-            raise InputError(f"--abstain {self.abstain} is not in [0, 1]")
+        require_at_least(self, 1, "top_cells")
+        require_above_0(self, "near_km")
+        require_within(self, "(0, 1)", "region")
+        require_within(self, "[0, 1]", "abstain")

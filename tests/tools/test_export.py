@@ -18,7 +18,7 @@ from datasets.builtin.identities import draw_identities
 from datasets.builtin.places import draw_places
 from datasets.images import save_image
 from datasets.types import COCO_CLASSES
-from tasks.fitting.spec import flag_of
+from tasks.flag_values import flag_of
 from tasks.runtime.open import open_export
 from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
