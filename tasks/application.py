@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from datasets.errors import InputError
@@ -243,6 +245,16 @@ class PhotoApplication(Application, Generic[Options]):
             if isinstance(one, self.options):
                 return one
         return self.options()
+
+
+def network_of(module: str) -> Callable[[], Network[Any]]:
+    """What gives ``NETWORK`` of a module, which imports torch, once it is asked for."""
+    return partial(_network_in, module)
+
+
+def _network_in(module: str) -> Network[Any]:
+    network: Network[Any] = import_module(module).NETWORK
+    return network
 
 
 @dataclass(frozen=True)

@@ -136,9 +136,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
         """Add the answers to some photos; a photo that came before is passed over.
 
-        Args:
-            image_ids: Of the B photos: their index in the data set.
-            outputs: Of each, with ``probabilities`` (C_model,).
+        Each photo is answered with ``probabilities`` (C_model,).
 
         Raises:
             InputError: If a probability is not a number.
@@ -197,12 +195,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
     def write(self, folder: Path, files: Sequence[str]) -> None:
         """Write ``predictions.csv``: file, true, predicted, probability, top5.
 
-        Args:
-            folder: To write into.
-            files: Name of each photo, by image id.
-
-        Raises:
-            OSError: If it cannot be written; an older one stays as it was.
+        ``files`` names each photo, by image id.
         """
         titles = ("file", "true", "predicted", "probability", "top5")
         names = self.classes.names

@@ -13,23 +13,7 @@ from tasks.weights.card import Card
 
 
 def start_classifier(model: Classifier, classes: ClassMap, path: Path) -> tuple[Card, list[str]]:
-    """Fill a classifier with the weights of another model, for fine-tuning.
-
-    The body comes from weights of any task; resolution and stem stride may differ. From a
-    classifier the head comes too: the same classes keep their rows, whatever their
-    column; new classes keep their fresh ones.
-
-    Args:
-        model: To be filled.
-        classes: Its classes.
-        path: Run folder or weights file.
-
-    Returns:
-        The card of the weights, and the names of the classes that start anew.
-
-    Raises:
-        InputError: If body, width, variant or flavour differ, naming both sides.
-    """
+    """Fill a classifier for fine-tuning; as :func:`~tasks.start_network.start_with_classes`."""
     rows, noun = class_rows(model.body), "the card's classes"
     return start_with_classes(model, classes, path, task=TASK, rows=rows, noun=noun)
 

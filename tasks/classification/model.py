@@ -66,13 +66,7 @@ def build_classifier(
     flavour: Flavour | None = None,
     loss: ClassLossSpec | None = None,
 ) -> Classifier:
-    """A classifier with fresh weights.
-
-    Args:
-        spec: Architecture.
-        num_classes: Columns of the answer.
-        flavour: The body's default where None; its input size is replaced by the spec's.
-        loss: Training objective.
+    """A classifier with fresh weights; without a flavour in the default one of the body.
 
     Raises:
         InputError: If there is no class, or the body cannot be built so.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from backbone.bodies import default_flavour
 from backbone.cost import Cost, count_cost
 from datasets.types import ClassMap
 from tasks.application import Facts, Network, NoOptions, refuse_other_size
+from tasks.body_network import BodyNetwork
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import Classifier, build_classifier
 from tasks.classification.spec import TASK
@@ -26,9 +27,7 @@ _CLASSES = 1000
 
 def classifier_cost(spec: ClassifierSpec, num_outputs: int) -> Cost:
     """Mult-adds and parameters for one photo, counted without memory or arithmetic."""
-    with torch.device("meta"):
-        model = build_classifier(spec, num_outputs)
-    return count_cost(model, (1, 3, spec.size, spec.size), lambda m, x: m.raw(x))
+    return raw_cost(lambda: build_classifier(spec, num_outputs), spec.size)
 
 
 def classifier_spec(card: Card, path: Path) -> ClassifierSpec:
@@ -46,6 +45,23 @@ def run_raw(model: Any, squares: Tensor) -> Tensor:
     """Raw outputs of a network that has one stage."""
     raw: Tensor = model.raw(squares)
     return raw
+
+
+def raw_cost(make: Callable[[], BodyNetwork], size: int) -> Cost:
+    """Mult-adds and parameters of a network's raw outputs for one square of a side in pixels."""
+    with torch.device("meta"):
+        model = make()
+    return count_cost(model, (1, 3, size, size), lambda m, x: m.raw(x))
+
+
+def example_card(task: str, spec: ClassifierSpec, classes: ClassMap) -> Card:
+    """The card of a network that nobody trained."""
+    return Card(task, spec.to_json(), default_flavour(spec.backbone).sized(spec.size), classes)
+
+
+def numbered(count: int) -> ClassMap:
+    """Classes that are called by their numbers."""
+    return ClassMap.from_names([str(number) for number in range(count)])
 
 
 def _build(
@@ -66,12 +82,10 @@ def _cost(card: Card, _facts: Facts, path: Path) -> Cost:
 
 def _example(alpha: float, size: int, _variant: str) -> tuple[Classifier, Card]:
     spec = ClassifierSpec(alpha=alpha, size=size)
-    names = ClassMap.from_names([f"{number}" for number in range(_CLASSES)])
-    flavour = default_flavour(spec.backbone).sized(size)
-    return build_classifier(spec, len(names)), Card(TASK, spec.to_json(), flavour, names)
+    return build_classifier(spec, _CLASSES), example_card(TASK, spec, numbered(_CLASSES))
 
 
-NETWORK = Network(
+NETWORK: Network[Any] = Network(
     build=_build,
     view=CENTRE,
     run=run_raw,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,6 +20,7 @@ from tasks.reporting.plots import confusion_plot, most_confused
 from tasks.reporting.skeleton import Curves, MetricsTable, Report
 from tasks.reporting.tables import metric_rows
 
+AnyScore = TypeVar("AnyScore")
 _PICTURES = 12
 _PAIRS = 20
 _TABLE_ROWS = 100
@@ -34,11 +35,11 @@ _CURVES = (
 
 
 @dataclass(frozen=True)
-class ReportData:
-    """What a classification report shows.
+class ReportData(Generic[AnyScore]):
+    """What the report of a classifier shows, or of a network of attributes.
 
     Attributes:
-        classes: Classes of the data.
+        classes: Classes or attributes of the data.
         score: Result of the evaluation.
         read: Gives the photo of an image id.
         explain: Gives what the network saw of a photo, coloured where it speaks for a class
@@ -47,7 +48,7 @@ class ReportData:
     """
 
     classes: ClassMap
-    score: Score
+    score: AnyScore
     read: Callable[[int], Image]
     explain: Callable[[Image, int], Image] | None
     files: Sequence[str]
@@ -63,7 +64,7 @@ class _Case:
     probability: float
 
 
-def make_report(data: ReportData) -> Report:
+def make_report(data: ReportData[Score]) -> Report:
     """What is special to a classification run."""
     score, metrics = data.score, data.score["metrics"]
     wrong, doubtful = _worst(score), _doubtful(score)
@@ -95,7 +96,7 @@ def _write_unknown(page: Page, score: Score) -> None:
 
 def _write_sections(
     page: Page,
-    data: ReportData,
+    data: ReportData[Score],
     pairs: Sequence[tuple[int, int, int]],
     wrong: Sequence[_Case],
     doubtful: Sequence[_Case],
@@ -131,7 +132,9 @@ def _write_classes(page: Page, score: Score) -> None:
     page.table(head, rows, bar=1)
 
 
-def _write_confusions(page: Page, data: ReportData, pairs: Sequence[tuple[int, int, int]]) -> None:
+def _write_confusions(
+    page: Page, data: ReportData[Score], pairs: Sequence[tuple[int, int, int]]
+) -> None:
     """Matrix, reliability and the pairs that are taken for each other."""
     score, names = data.score, data.classes.names
     metrics = score["metrics"]
@@ -216,7 +219,7 @@ def _pairs(confusion: NDArray[np.int64]) -> list[tuple[int, int, int]]:
     return [row for row in rows if row[2]]
 
 
-def _picture_note(data: ReportData) -> str:
+def _picture_note(data: ReportData[Score]) -> str:
     if data.explain is None:
         return ""
     return (
@@ -225,7 +228,7 @@ def _picture_note(data: ReportData) -> str:
     )
 
 
-def _picture(data: ReportData, case: _Case) -> tuple[Image, str]:
+def _picture(data: ReportData[Score], case: _Case) -> tuple[Image, str]:
     photo = data.read(case.image_id)
     picture = tile(photo, _TILE, _GREY)
     if data.explain is not None:
@@ -238,7 +241,7 @@ def _picture(data: ReportData, case: _Case) -> tuple[Image, str]:
     return picture, f"{said} ({data.files[case.image_id]})"
 
 
-def _details(data: ReportData, pairs: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
+def _details(data: ReportData[Score], pairs: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
     """What report.json holds of classes and confusions."""
     score, names = data.score, data.classes.names
     keep = most_confused(score["confusion"], _WHOLE_TABLE)
@@ -256,7 +259,7 @@ def _details(data: ReportData, pairs: Sequence[tuple[int, int, int]]) -> dict[st
     }
 
 
-def _case_json(data: ReportData, case: _Case) -> dict[str, Any]:
+def _case_json(data: ReportData[Score], case: _Case) -> dict[str, Any]:
     names = data.classes.names
     return {
         "file": data.files[case.image_id],

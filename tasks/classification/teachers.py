@@ -20,6 +20,7 @@ from backbone.imagenet_classes import WORDNET_IDS
 from backbone.layers import Normalize, fold_batchnorm
 from datasets.errors import InputError
 from datasets.types import ClassMap
+from tasks.application import PhotoApplication
 from tasks.classification.application import CLASSIFICATION
 from tasks.distillation.spec import TIMM, TORCHVISION, DistillSpec
 from tasks.distillation.teacher import Teacher
@@ -55,14 +56,36 @@ def open_teacher(spec: DistillSpec, classes: ClassMap) -> Teacher:
             f"--teacher {name}: no such run folder or weights file; else write timm:NAME, "
             "torchvision:NAME or MODULE:FUNCTION"
         )
-    model, card = open_network(Path(name), CLASSIFICATION)
+    return open_own_teacher(
+        name, CLASSIFICATION, classes, lambda names: f"{', '.join(names[:3])}, ..."
+    )
+
+
+def open_own_teacher(
+    name: str,
+    application: PhotoApplication[Any],
+    classes: ClassMap,
+    tell: Callable[[Sequence[str]], str],
+) -> Teacher:
+    """A network of this suite as a teacher, with its columns in the student's order.
+
+    Args:
+        name: Its run folder or weights file.
+        application: What it is for.
+        classes: Of the data, in the order of the student's columns.
+        tell: Puts the names that it knows into words.
+
+    Raises:
+        InputError: If it cannot be read, or lacks a class.
+    """
+    model, card = open_network(Path(name), application)
     columns = torch.from_numpy(classes.labels_in(card.classes)[1:]) - 1
     lacking = [n for n, c in zip(classes.names, columns.tolist(), strict=True) if c < 0]
     if lacking:
         raise InputError(
-            f"--teacher {name}: lacks {len(lacking)} of the data's {len(classes)} classes "
-            f"({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}); it knows "
-            f"{', '.join(card.classes.names[:3])}, ..."
+            f"--teacher {name}: lacks {len(lacking)} of the data's {len(classes)} "
+            f"{application.noun} ({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}); "
+            f"it knows {tell(card.classes.names)}"
         )
     return Teacher(name, fold_batchnorm(model), size=model.spec.size, columns=columns)
 

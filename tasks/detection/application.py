@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.application import Facts, Metric, PhotoApplication
+from tasks.application import Facts, Metric, PhotoApplication, network_of
 from tasks.detection.answer import BoxAnswers, refuse_other_post
 from tasks.detection.evaluator import MEANINGS
 from tasks.detection.spec import SIZES, TASK, DetectOptions
@@ -15,16 +15,8 @@ from tasks.weights.card import Card
 if TYPE_CHECKING:
     from torch import nn
 
-    from tasks.application import Network
-
 # Sides in pixels below a framework's own that its networks are compared at.
 _SMALLER = {"ssd300": (240, 180)}
-
-
-def _network() -> Network[DetectOptions]:
-    from tasks.detection.network import NETWORK
-
-    return NETWORK
 
 
 def _answers(card: Card, facts: Facts, options: DetectOptions, path: Path) -> BoxAnswers:
@@ -53,7 +45,7 @@ DETECTION = PhotoApplication(
         "scores": "(K,) float32 in 0..1",
         "labels": "(K,) int64 from 1; a label of 0 is padding",
     },
-    network=_network,
+    network=network_of("tasks.detection.network"),
     answers=_answers,
     metric=Metric("AP", "AP"),
     compared_by=Metric("AP", "COCO AP %"),

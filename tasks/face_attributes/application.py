@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tasks.application import Facts, Metric, NoOptions, PhotoApplication
+from tasks.application import Facts, Metric, NoOptions, PhotoApplication, network_of
 from tasks.export.compare import share_limits
 from tasks.face_attributes.answer import AttributeAnswers
 from tasks.face_attributes.evaluator import MEANINGS
 from tasks.face_attributes.spec import TASK, USE_NOTE
 from tasks.weights.card import Card
-
-if TYPE_CHECKING:
-    from tasks.application import Network
-
-
-def _network() -> Network[NoOptions]:
-    from tasks.face_attributes.network import NETWORK
-
-    return NETWORK
 
 
 def _answers(card: Card, _facts: Facts, _options: NoOptions, _path: Path) -> AttributeAnswers:
@@ -35,7 +25,7 @@ FACE_ATTRIBUTES = PhotoApplication(
         "probabilities": "(A,) float32 in 0..1, in the order of the attributes",
         "present": "(A,) bool: whether each probability reaches the attribute's threshold",
     },
-    network=_network,
+    network=network_of("tasks.face_attributes.network"),
     answers=_answers,
     metric=Metric("mean_ap", "mean AP"),
     compared_by=Metric("mean_ap", "mean AP %"),

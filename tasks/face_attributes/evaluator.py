@@ -115,9 +115,7 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
         """Add the answers to some photos; a photo that came before is passed over.
 
-        Args:
-            image_ids: Of the B photos: their index in the data set.
-            outputs: Of each, with ``probabilities`` (A_model,).
+        Each photo is answered with ``probabilities`` (A_model,).
 
         Raises:
             InputError: If a probability is not a number.
@@ -210,12 +208,7 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
     def write(self, folder: Path, files: Sequence[str]) -> None:
         """Write ``predictions.csv``: file, and the probability of each attribute.
 
-        Args:
-            folder: To write into.
-            files: Name of each photo, by image id.
-
-        Raises:
-            OSError: If it cannot be written; an older one stays as it was.
+        ``files`` names each photo, by image id.
         """
         titles = ("file", *np.array(self.attributes.names)[self.known].tolist())
         rows = (

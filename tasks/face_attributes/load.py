@@ -15,21 +15,6 @@ from tasks.weights.card import Card
 def start_attribute_net(
     model: AttributeNet, attributes: ClassMap, path: Path
 ) -> tuple[Card, list[str]]:
-    """Fill a network with the weights of another model, for fine-tuning.
-
-    The body comes from weights of any task; from a network of attributes those of the same name
-    keep their rows of the head.
-
-    Args:
-        model: To be filled.
-        attributes: Its columns.
-        path: Run folder or weights file.
-
-    Returns:
-        The card of the weights, and the names of the attributes that start anew.
-
-    Raises:
-        InputError: If body, width, variant or flavour differ, naming both sides.
-    """
+    """Fill a network for fine-tuning; as :func:`~tasks.start_network.start_with_classes`."""
     rows = (*class_rows(model.body), "thresholds")
     return start_with_classes(model, attributes, path, task=TASK, rows=rows, noun="the attributes")

@@ -98,13 +98,7 @@ def build_attribute_net(
     flavour: Flavour | None = None,
     loss: AttributeLossSpec | None = None,
 ) -> AttributeNet:
-    """A network with fresh weights.
-
-    Args:
-        spec: Architecture.
-        num_attributes: Columns of the answer.
-        flavour: The body's default where None; its input size is replaced by the spec's.
-        loss: Training objective.
+    """A network with fresh weights; without a flavour in the default one of the body.
 
     Raises:
         InputError: If the body cannot be built so.

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from backbone.bodies import default_flavour
-from datasets.types import ClassMap
-from tasks.application import Network, NoOptions
+from tasks.application import NoOptions
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.network import NETWORK as CLASSIFIER
-from tasks.classification.network import classifier_spec, run_raw
+from tasks.classification.network import classifier_spec, example_card, numbered
 from tasks.face_attributes.model import AttributeNet, build_attribute_net
 from tasks.face_attributes.spec import TASK
-from tasks.photo_view import CENTRE
 from tasks.weights.card import Card
 
 # CelebA's.
@@ -42,17 +40,7 @@ def _facts(model: AttributeNet) -> dict[str, Any]:
 
 def _example(alpha: float, size: int, _variant: str) -> tuple[AttributeNet, Card]:
     spec = ClassifierSpec(alpha=alpha, size=size)
-    names = ClassMap.from_names([f"{number}" for number in range(_ATTRIBUTES)])
-    flavour = default_flavour(spec.backbone).sized(size)
-    return build_attribute_net(spec, len(names)), Card(TASK, spec.to_json(), flavour, names)
+    return build_attribute_net(spec, _ATTRIBUTES), example_card(TASK, spec, numbered(_ATTRIBUTES))
 
 
-NETWORK = Network(
-    build=_build,
-    view=CENTRE,
-    run=run_raw,
-    decode=_decode,
-    facts=_facts,
-    cost=CLASSIFIER.cost,
-    example=_example,
-)
+NETWORK = replace(CLASSIFIER, build=_build, decode=_decode, facts=_facts, example=_example)

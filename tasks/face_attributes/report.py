@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from datasets.types import ClassMap
 from tasks.classification.draw import draw_answer
+from tasks.classification.report import ReportData
 from tasks.face_attributes.evaluator import MEANINGS, Score, by_gain, notes_on
 from tasks.face_attributes.spec import USE_NOTE
 from tasks.reporting.html_page import Page
@@ -28,26 +29,6 @@ _CURVES = (
 
 
 @dataclass(frozen=True)
-class ReportData:
-    """What a report of face attributes shows.
-
-    Attributes:
-        attributes: Attributes of the data.
-        score: Result of the evaluation.
-        read: Gives the photo of an image id.
-        explain: Gives what the network saw of a photo, coloured where it speaks for an attribute
-            (the data's column); None shows photos as they are.
-        files: Name of each photo, by image id.
-    """
-
-    attributes: ClassMap
-    score: Score
-    read: Callable[[int], Image]
-    explain: Callable[[Image, int], Image] | None
-    files: Sequence[str]
-
-
-@dataclass(frozen=True)
 class _Case:
     """One wrong answer."""
 
@@ -57,10 +38,10 @@ class _Case:
     probability: float
 
 
-def make_report(data: ReportData) -> Report:
+def make_report(data: ReportData[Score]) -> Report:
     """What is special to a run of face attributes."""
     score, metrics = data.score, data.score["metrics"]
-    worst = _worst(score, data.attributes)
+    worst = _worst(score, data.classes)
     span = f"{metrics['mean_ap_low']:.3f} to {metrics['mean_ap_high']:.3f}"
     return Report(
         headline=[
@@ -78,7 +59,7 @@ def make_report(data: ReportData) -> Report:
             "worst": [
                 {
                     "file": data.files[case.image_id],
-                    "attribute": data.attributes.names[case.column],
+                    "attribute": data.classes.names[case.column],
                     "true": case.true,
                     "probability": case.probability,
                 }
@@ -94,7 +75,7 @@ def make_report(data: ReportData) -> Report:
     )
 
 
-def _write_sections(page: Page, data: ReportData, worst: Sequence[_Case]) -> None:
+def _write_sections(page: Page, data: ReportData[Score], worst: Sequence[_Case]) -> None:
     """Attributes, and the worst mistakes."""
     _write_attributes(page, data)
     coloured = (
@@ -113,7 +94,7 @@ def _write_sections(page: Page, data: ReportData, worst: Sequence[_Case]) -> Non
         page.text("None: every answer is right.")
 
 
-def _write_attributes(page: Page, data: ReportData) -> None:
+def _write_attributes(page: Page, data: ReportData[Score]) -> None:
     """Plot and table of the attributes."""
     ranked = by_gain(data.score)
     page.section(
@@ -176,8 +157,8 @@ def _worst(score: Score, attributes: ClassMap) -> list[_Case]:
     return cases
 
 
-def _picture(data: ReportData, case: _Case) -> tuple[Image, str]:
-    name = data.attributes.names[case.column]
+def _picture(data: ReportData[Score], case: _Case) -> tuple[Image, str]:
+    name = data.classes.names[case.column]
     photo = data.read(case.image_id)
     seen = photo if data.explain is None else data.explain(photo, case.column)
     picture = draw_answer(seen, [name], [case.probability], name if case.true else "")

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from backbone.layers import fold_batchnorm
-from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.classification.teachers import open_teacher
+from tasks.classification.teachers import open_own_teacher, open_teacher
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teacher import Teacher
 from tasks.face_attributes.application import FACE_ATTRIBUTES
-from tasks.predictor import open_network
 
 
 def open_attribute_teacher(spec: DistillSpec, attributes: ClassMap) -> Teacher:
@@ -32,13 +27,9 @@ def open_attribute_teacher(spec: DistillSpec, attributes: ClassMap) -> Teacher:
     assert name is not None
     if not Path(name).exists():
         return open_teacher(spec, attributes)
-    model, card = open_network(Path(name), FACE_ATTRIBUTES)
-    columns = torch.from_numpy(attributes.labels_in(card.classes)[1:]) - 1
-    lacking = [n for n, c in zip(attributes.names, columns.tolist(), strict=True) if c < 0]
-    if lacking:
-        raise InputError(
-            f"--teacher {name}: lacks {len(lacking)} of the data's {len(attributes)} attributes "
-            f"({', '.join(lacking[:3])}{', ...' if len(lacking) > 3 else ''}); it knows "
-            f"{', '.join(card.classes.names)}; take those by --attributes"
-        )
-    return Teacher(name, fold_batchnorm(model), size=model.spec.size, columns=columns)
+    return open_own_teacher(
+        name,
+        FACE_ATTRIBUTES,
+        attributes,
+        lambda names: f"{', '.join(names)}; take those by --attributes",
+    )

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tasks.application import Facts, Metric, NoOptions, PhotoApplication
+from tasks.application import Facts, Metric, NoOptions, PhotoApplication, network_of
 from tasks.export.compare import share_limits
 from tasks.face_embedding.answer import EmbeddingAnswers
 from tasks.face_embedding.evaluator import MEANINGS
 from tasks.face_embedding.spec import TASK, USE_NOTE
 from tasks.weights.card import Card
-
-if TYPE_CHECKING:
-    from tasks.application import Network
-
-
-def _network() -> Network[NoOptions]:
-    from tasks.face_embedding.network import NETWORK
-
-    return NETWORK
 
 
 def _answers(card: Card, _facts: Facts, _options: NoOptions, _path: Path) -> EmbeddingAnswers:
@@ -38,7 +28,7 @@ FACE_EMBEDDING = PhotoApplication(
     train_tool="train_embed",
     options=NoOptions,
     outputs={"embedding": "(D,) float32 of length one"},
-    network=_network,
+    network=network_of("tasks.face_embedding.network"),
     answers=_answers,
     metric=Metric("selection", "AUC"),
     compared_by=Metric("accuracy", "accuracy %"),

@@ -108,12 +108,7 @@ class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
     def write(self, folder: Path, files: Sequence[str]) -> None:
         """Write ``pairs.csv``: fold, first, second, same, distance; of all pairs nothing.
 
-        Args:
-            folder: To write into.
-            files: Name of each photo, by its index.
-
-        Raises:
-            OSError: If it cannot be written; an older one stays as it was.
+        ``files`` names each photo, by its index.
         """
         if self.pairs is None:
             return

@@ -87,13 +87,7 @@ def build_embedder(
     loss: EmbedLossSpec | None = None,
     num_identities: int = 0,
 ) -> FaceEmbedder:
-    """An embedding network with fresh weights.
-
-    Args:
-        spec: Architecture.
-        flavour: The body's default where None; its input size is replaced by the spec's.
-        loss: Training objective.
-        num_identities: As :class:`FaceEmbedder`.
+    """An embedding network with fresh weights; without a flavour in the default one of the body.
 
     Raises:
         InputError: If the body cannot be built so.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from backbone.bodies import default_flavour
-from backbone.cost import Cost, count_cost
-from tasks.application import Facts, Network, NoOptions, refuse_other_size
-from tasks.classification.network import run_raw
+from backbone.cost import Cost
+from tasks.application import Facts, NoOptions, refuse_other_size
+from tasks.classification.network import NETWORK as CLASSIFIER
+from tasks.classification.network import example_card, raw_cost
 from tasks.face_embedding.load import (
     NO_CLASSES,
     alignment_of,
@@ -20,7 +20,6 @@ from tasks.face_embedding.load import (
 )
 from tasks.face_embedding.model import FaceEmbedder, build_embedder, unit
 from tasks.face_embedding.spec import TASK, EmbedderSpec
-from tasks.photo_view import CENTRE
 from tasks.weights.card import Card
 
 
@@ -41,9 +40,7 @@ def _decode(
 
 def embedder_cost(spec: EmbedderSpec) -> Cost:
     """Mult-adds and parameters for one photo, counted without memory or arithmetic."""
-    with torch.device("meta"):
-        model = build_embedder(spec)
-    return count_cost(model, (1, 3, spec.size, spec.size), lambda m, x: m.raw(x))
+    return raw_cost(lambda: build_embedder(spec), spec.size)
 
 
 def _cost(card: Card, _facts: Facts, path: Path) -> Cost:
@@ -52,16 +49,8 @@ def _cost(card: Card, _facts: Facts, path: Path) -> Cost:
 
 def _example(alpha: float, size: int, _variant: str) -> tuple[FaceEmbedder, Card]:
     spec = EmbedderSpec(alpha=alpha, size=size)
-    flavour = default_flavour(spec.backbone).sized(size)
-    return build_embedder(spec), Card(TASK, describe_model(spec, "none"), flavour, NO_CLASSES)
+    card = replace(example_card(TASK, spec, NO_CLASSES), model=describe_model(spec, "none"))
+    return build_embedder(spec), card
 
 
-NETWORK = Network(
-    build=_build,
-    view=CENTRE,
-    run=run_raw,
-    decode=_decode,
-    facts=lambda _model: {},
-    cost=_cost,
-    example=_example,
-)
+NETWORK = replace(CLASSIFIER, build=_build, decode=_decode, cost=_cost, example=_example)

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tasks.application import Facts, Metric, PhotoApplication
+from tasks.application import Facts, Metric, PhotoApplication, network_of
 from tasks.export.compare import share_limits
 from tasks.geolocation.answer import PlaceAnswers, cells_of
 from tasks.geolocation.atlas import atlas_from
 from tasks.geolocation.evaluator import MEANINGS
 from tasks.geolocation.spec import TASK, USE_NOTE, DecodeSpec
 from tasks.weights.card import Card
-
-if TYPE_CHECKING:
-    from tasks.application import Network
-
-
-def _network() -> Network[DecodeSpec]:
-    from tasks.geolocation.network import NETWORK
-
-    return NETWORK
 
 
 def _answers(_card: Card, facts: Facts, options: DecodeSpec, path: Path) -> PlaceAnswers:
@@ -33,7 +23,7 @@ GEOLOCATION = PhotoApplication(
     train_tool="train_geo",
     options=DecodeSpec,
     outputs={"probabilities": "(C,) float32 in 0..1, of the finest partition's cells"},
-    network=_network,
+    network=network_of("tasks.geolocation.network"),
     answers=_answers,
     metric=Metric("geoscore", "GeoScore", best=5000.0),
     compared_by=Metric("km200", "% within 200 km"),

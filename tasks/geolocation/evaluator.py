@@ -219,13 +219,7 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
     def write(self, folder: Path, files: Sequence[str], score: Score) -> None:
         """Write ``predictions.csv``: a line for each photo, with truth, answer and distance.
 
-        Args:
-            folder: To write into.
-            files: Name of each photo, by image id.
-            score: Of :meth:`compute`.
-
-        Raises:
-            OSError: If it cannot be written; an older one stays as it was.
+        ``files`` names each photo, by image id.
         """
         titles = ("file", "lat", "lon", "answer_lat", "answer_lon", "km", "confidence", "answered")
         rows = []

@@ -24,13 +24,7 @@ def build_geolocator(
     flavour: Flavour | None = None,
     loss: GeoLossSpec | None = None,
 ) -> Geolocator:
-    """A geolocator with fresh weights.
-
-    Args:
-        spec: Architecture.
-        atlas: Partitions that it answers in.
-        flavour: The body's default where None; its input size is replaced by the spec's.
-        loss: Training objective.
+    """A geolocator with fresh weights; without a flavour in the default one of the body.
 
     Raises:
         InputError: If the body cannot be built so.

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from backbone.bodies import default_flavour
 from backbone.cost import Cost
 from datasets.errors import InputError
-from tasks.application import Facts, Network
+from tasks.application import Facts
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.network import classifier_cost, classifier_spec, run_raw
+from tasks.classification.network import NETWORK as CLASSIFIER
+from tasks.classification.network import classifier_cost, classifier_spec, example_card
 from tasks.geolocation import s2
 from tasks.geolocation.answer import cells_of, cells_text
 from tasks.geolocation.atlas import Atlas, atlas_of
@@ -21,7 +22,6 @@ from tasks.geolocation.load import CELLS_KEY, build_geolocator, temperature_of
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import TASK, DecodeSpec
-from tasks.photo_view import CENTRE
 from tasks.weights.card import Card
 from tasks.weights.file import spec_of
 
@@ -79,14 +79,12 @@ def _example(alpha: float, size: int, _variant: str) -> tuple[Geolocator, Card]:
     """As many cells as PlaNet on MobileNet has, in a row along the curve."""
     spec = ClassifierSpec(alpha=alpha, size=size)
     atlas = _first_cells(_LEVEL, _CELLS)
-    flavour = default_flavour(spec.backbone).sized(size)
-    return build_geolocator(spec, atlas), Card(TASK, spec.to_json(), flavour, atlas.classes)
+    return build_geolocator(spec, atlas), example_card(TASK, spec, atlas.classes)
 
 
-NETWORK = Network(
+NETWORK = replace(
+    CLASSIFIER,
     build=_build,
-    view=CENTRE,
-    run=run_raw,
     decode=_decode,
     facts=lambda model: {"cells": cells_text(model.cells.cpu().numpy())},
     cost=_cost,

@@ -170,7 +170,7 @@ def test_answers_can_be_drawn_on_any_picture(size: tuple[int, int]) -> None:
     assert (image == 200).all()
 
 
-def make_data(num_classes: int, **changes: Any) -> ReportData:
+def make_data(num_classes: int, **changes: Any) -> ReportData[Any]:
     """A report over random answers to random photos, one file for each."""
     rng = np.random.default_rng(3)
     classes = ClassMap.from_names([f"<class {k}>" for k in range(num_classes)])
@@ -197,7 +197,7 @@ def make_data(num_classes: int, **changes: Any) -> ReportData:
 
 def write(
     folder: Path,
-    data: ReportData,
+    data: ReportData[Any],
     history: Sequence[tuple[int, str, float]] = (),
     *,
     page: bool = True,
