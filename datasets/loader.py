@@ -207,3 +207,20 @@ def make_loader(
         workers=min(workers, -(-len(sampler) // batch_size)),
         drop_last=sampler.shuffle and len(sampler) >= batch_size,
     )
+
+
+def epoch_loader(
+    dataset: DrawnSet,
+    *,
+    collate: Callable[[Sequence[Any]], Any],
+    finish: Callable[[Any], Batch],
+    batch_size: int,
+    train: bool,
+    workers: int,
+    seed: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> ResumableLoader[Batch]:
+    """Loader of whole epochs: shuffled and in whole batches for training, else in order."""
+    sampler = EpochSampler(len(dataset), shuffle=train, seed=seed, rank=rank, world=world)
+    return make_loader(dataset, sampler, collate, finish, batch_size, workers)

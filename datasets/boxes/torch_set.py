@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from datasets.boxes.structure import DetectionData
 from datasets.images import Image
-from datasets.loader import Draw, EpochSampler, ResumableLoader, draw_seed, make_loader
+from datasets.loader import Draw, draw_seed, epoch_loader
 from datasets.types import DetectionBatch, DetectionTarget
 
 Transform = Callable[[Image, DetectionTarget, int], tuple[Image, DetectionTarget]]
@@ -90,16 +91,5 @@ def finish_detection(batch: dict[str, Any]) -> DetectionBatch:
     return cast("DetectionBatch", {**batch, "targets": targets})
 
 
-def detection_loader(
-    dataset: DetectionSet,
-    *,
-    batch_size: int,
-    train: bool,
-    workers: int,
-    seed: int = 0,
-    rank: int = 0,
-    world: int = 1,
-) -> ResumableLoader[DetectionBatch]:
-    """Loader of a detector: shuffled and in whole batches for training, else in order."""
-    sampler = EpochSampler(len(dataset), shuffle=train, seed=seed, rank=rank, world=world)
-    return make_loader(dataset, sampler, collate_detection, finish_detection, batch_size, workers)
+detection_loader = partial(epoch_loader, collate=collate_detection, finish=finish_detection)
+"""Loader of a detector: shuffled and in whole batches for training, else in order."""

@@ -7,11 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.identities.augmentation import FaceTransform
-from datasets.identities.structure import FaceData
-from datasets.labels.torch_set import LabelledSet, collate_labels, finish_labels
-from datasets.loader import Draw, EpochSampler, ResumableLoader, make_loader
-from datasets.types import LabelBatch
+from datasets.loader import Draw, EpochSampler
 
 
 class IdentitySampler(EpochSampler):
@@ -55,37 +51,3 @@ class IdentitySampler(EpochSampler):
         epoch, start = self.epoch, self.start
         self.start = 0
         return iter([(epoch, int(index)) for index in mine[start:]])
-
-
-def face_loader(
-    data: FaceData,
-    transform: FaceTransform,
-    *,
-    batch_size: int,
-    train: bool,
-    workers: int,
-    together: int = 1,
-    seed: int = 0,
-    cache: bool = False,
-    rank: int = 0,
-    world: int = 1,
-) -> ResumableLoader[LabelBatch]:
-    """Loader of faces: shuffled and in whole batches for training, else in order.
-
-    Args:
-        data: Faces.
-        transform: To the network's input.
-        batch_size: Photos per batch and rank.
-        train: Shuffle.
-        workers: Loader processes.
-        together: Photos of an identity that follow each other in training.
-        seed: Of order and augmentation.
-        cache: Keep decoded photos in memory.
-        rank: This process among ``world``.
-        world: Number of processes.
-    """
-    dataset = LabelledSet(data, transform, seed, cache=cache)
-    sampler = EpochSampler(len(data), shuffle=train, seed=seed, rank=rank, world=world)
-    if train and together > 1:
-        sampler = IdentitySampler(data.labels, together, seed=seed, rank=rank, world=world)
-    return make_loader(dataset, sampler, collate_labels, finish_labels, batch_size, workers)

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from datasets.images import Image
 from datasets.labels.structure import LabelledData
-from datasets.loader import Draw, EpochSampler, ResumableLoader, draw_seed, make_loader
+from datasets.loader import Draw, draw_seed, epoch_loader
 from datasets.types import LabelBatch
 
 # Most memory that decoded photos may take: all of Tiny ImageNet is 1.23e9 bytes.
@@ -152,16 +153,5 @@ def finish_labels(batch: dict[str, Any]) -> LabelBatch:
     return cast("LabelBatch", {**batch, "targets": targets})
 
 
-def label_loader(
-    dataset: LabelledSet,
-    *,
-    batch_size: int,
-    train: bool,
-    workers: int,
-    seed: int = 0,
-    rank: int = 0,
-    world: int = 1,
-) -> ResumableLoader[LabelBatch]:
-    """Loader of a classifier: shuffled and in whole batches for training, else in order."""
-    sampler = EpochSampler(len(dataset), shuffle=train, seed=seed, rank=rank, world=world)
-    return make_loader(dataset, sampler, collate_labels, finish_labels, batch_size, workers)
+label_loader = partial(epoch_loader, collate=collate_labels, finish=finish_labels)
+"""Loader of a classifier: shuffled and in whole batches for training, else in order."""

@@ -26,7 +26,7 @@ from tests.age.model import AgeNet
 from tools import cli
 from tools.flows.collecting import PhotoRows
 from tools.flows.initial_weights import starting_flavour
-from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, Recipe
+from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, Ready, Recipe
 
 
 class AgeExam(Exam):
@@ -37,17 +37,13 @@ class AgeExam(Exam):
         transform = LabelTransform(
             seen.size, "none", crop=seen.crop, interpolation=seen.interpolation
         )
-        self.data, self.notes = data, []
-        self.loader = label_loader(
+        loader = label_loader(
             LabelledSet(data, transform), batch_size=batch_size, train=False, workers=workers
         )
-        self.evaluator = AgeEvaluator(data.labels)
+        super().__init__(Ready(data, loader, AgeEvaluator(data.labels)))
 
     def facts(self, model: Model) -> Notes:
         return [("data", f"{self.data.root}: {len(self.data)} photos")]
-
-    def write(self, folder: Path, evaluator: Any, score: Any) -> None:
-        evaluator.write(folder, [str(file) for file in self.data.files])
 
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
         metrics = score["metrics"]

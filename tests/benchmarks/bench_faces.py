@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from datasets.identities.augmentation import FaceTransform
 from datasets.identities.lfw import read_lfw
-from datasets.identities.sampler import face_loader
+from datasets.labels.torch_set import LabelledSet, label_loader
 from tasks.face_embedding.evaluator import FaceEvaluator, format_metrics
 from tests.tasks.ncnn import MobileFaceNet
 
@@ -24,9 +24,8 @@ def main() -> None:
     data = read_lfw(Path(os.environ["MOBILENETS_DATA"]) / "lfw")
     network = MobileFaceNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     evaluator = FaceEvaluator(data.labels, data.pairs)
-    loader = face_loader(
-        data, FaceTransform(112, "none", crop=CROP), batch_size=64, train=False, workers=0
-    )
+    faces = LabelledSet(data, FaceTransform(112, "none", crop=CROP))
+    loader = label_loader(faces, batch_size=64, train=False, workers=0)
     for batch in tqdm(loader, "embedding", len(loader), unit="batch"):
         images = batch["images"].contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():

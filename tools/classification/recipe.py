@@ -14,6 +14,7 @@ from configs.tools import Evaluate
 from datasets.builtin.shapes_and_breeds import SHAPES_STAMP, draw_shapes
 from datasets.labels.opening import is_sharded
 from datasets.loader import Resumable
+from datasets.shards.loader import ShardLoader
 from datasets.types import ClassMap
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import format_classes, format_metrics
@@ -30,7 +31,7 @@ from tools import cli
 from tools.classification.data import data_text, open_both, open_data
 from tools.classification.importing import CLASSIFIER_IMPORTER
 from tools.flows.collecting import PhotoRows
-from tools.flows.photo_loaders import Data, Photos, make_photos, training_loader
+from tools.flows.photo_loaders import Data, make_photos, training_loader
 from tools.flows.photo_run import PhotoRun, say_known
 from tools.flows.recipe import BuiltIn, Exam, Notes, Recipe
 from tools.flows.teacher_targets import open_teaching
@@ -39,34 +40,22 @@ _CUT = ", photos cut to their boxes,"
 
 
 class ClassExam(Exam):
-    """Labelled photos, ready to be scored.
-
-    Args:
-        photos: Loader and evaluator of the part.
-    """
-
-    def __init__(self, photos: Photos) -> None:
-        self.photos = photos
-        self.data, self.loader, self.evaluator = photos.data, photos.loader, photos.evaluator
-        self.notes = []
+    """Labelled photos, ready to be scored."""
 
     def facts(self, model: Model) -> Notes:
-        """Classes, data, and what was left out of them."""
+        """Classes, data, and what was left out: damaged photos that the doctor or shards met."""
+        met = len(self.loader.damaged) if isinstance(self.loader, ShardLoader) else 0
         return [
             ("classes", str(len(model.card.classes))),
             ("data", data_text(self.data)),
-            ("left out", f"{self.photos.left_out} photos, unreadable"),
+            ("left out", f"{self.data.left_out + met} photos, unreadable"),
         ]
-
-    def write(self, folder: Path, evaluator: Any, score: Any) -> None:
-        """Write predictions.csv."""
-        evaluator.write(folder, [str(file) for file in self.data.files])
 
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
         """Confusions, worst mistakes, and what the network saw of them."""
         explain = explainer_of(model, device, self.data.classes)
-        files = [Path(file).name for file in self.data.files]
-        return make_report(ReportData(self.data.classes, score, self.data.image, explain, files))
+        found = ReportData(self.data.classes, score, self.data.image, explain, self.files)
+        return make_report(found)
 
     def text(self, score: Any, cost: str) -> str:
         """Figures, and the classes."""

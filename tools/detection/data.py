@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from configs.detection import TrainDet
@@ -22,6 +21,7 @@ from tasks.detection.model import detector_anchors
 from tasks.detection.spec import DetectorSpec
 from tasks.fitting.engine import rank_and_world
 from tools import cli
+from tools.flows.recipe import Ready
 
 Loader = ResumableLoader[DetectionBatch]
 
@@ -51,21 +51,6 @@ def open_examined(path: Path, split: Split, spec: DetectorSpec, *, train: bool) 
     return checkup.data
 
 
-@dataclass(frozen=True)
-class Validation:
-    """A labelled split, ready to be scored.
-
-    Attributes:
-        data: Its pictures and boxes.
-        loader: Of all of it, in order.
-        evaluator: That knows the boxes.
-    """
-
-    data: DetectionData
-    loader: Loader
-    evaluator: CocoEvaluator
-
-
 def make_validation(
     data: DetectionData,
     classes: ClassMap,
@@ -76,7 +61,7 @@ def make_validation(
     scorer: Scorer = "faster",
     above: float = 0.0,
     alone: bool = False,
-) -> Validation:
+) -> Ready[DetectionData, CocoEvaluator]:
     """Loader and evaluator of a split for a model of the given classes and input.
 
     Args:
@@ -112,7 +97,7 @@ def make_validation(
     )
     same = classes.names == data.classes.names
     evaluator = CocoEvaluator(to_coco(data), None if same else labels, scorer, above)
-    return Validation(data, loader, evaluator)
+    return Ready(data, loader, evaluator)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from datasets.loader import Resumable
 from datasets.types import ClassMap
 from tasks.detection.answer import Objects
 from tasks.detection.application import DETECTION
-from tasks.detection.evaluator import format_classes, format_metrics
+from tasks.detection.evaluator import CocoEvaluator, format_classes, format_metrics
 from tasks.detection.model import Detector, build_detector, detector_flavour, start_from
 from tasks.detection.report import ReportData, make_report
 from tasks.detection.spec import DetectOptions, DetectorSpec
@@ -33,26 +33,20 @@ from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.file import spec_of
 from tools import cli
-from tools.detection.data import Validation, make_validation, open_examined, training_loader
+from tools.detection.data import make_validation, open_examined, training_loader
 from tools.detection.importing import SSD_IMPORTER
 from tools.flows.initial_weights import measure_norms
-from tools.flows.recipe import BuiltIn, Collector, Exam, Notes, OpenedRun, Recipe
+from tools.flows.recipe import BuiltIn, Collector, Exam, Notes, OpenedRun, Ready, Recipe
 
 _SHOWN = 20
 
 
 class BoxExam(Exam):
-    """Pictures with boxes, ready to be scored.
+    """Pictures with boxes, ready to be scored."""
 
-    Args:
-        validation: Loader and evaluator of the part.
-    """
-
-    def __init__(self, validation: Validation) -> None:
-        self.data, self.loader = validation.data, validation.loader
-        self.evaluator = validation.evaluator
-        self.image_ids = validation.data.image_ids.tolist()
-        self.notes = []
+    def __init__(self, ready: Ready[DetectionData, CocoEvaluator]) -> None:
+        super().__init__(ready)
+        self.image_ids = ready.data.image_ids.tolist()
 
     def facts(self, model: Model) -> Notes:
         """Classes, data, and what was left out of them."""
@@ -76,7 +70,7 @@ class BoxExam(Exam):
             results=[evaluator.images[int(number)] for number in data.image_ids],
             truths=[data.target(index) for index in range(len(data))],
             read=data.image,
-            files=[Path(file).name for file in data.files],
+            files=self.files,
         )
         return make_report(found)
 

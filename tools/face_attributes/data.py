@@ -16,7 +16,8 @@ from tasks.classification.evaluator import columns_in
 from tasks.face_attributes.evaluator import AttributeEvaluator
 from tasks.predictor import Model
 from tools import cli
-from tools.flows.photo_loaders import Loader, make_photos
+from tools.flows.photo_loaders import exam_loader
+from tools.flows.recipe import Ready
 
 
 @dataclass(frozen=True)
@@ -99,21 +100,6 @@ def examine(part: str, data: AttributeData, other: AttributeData | None = None) 
     return checkup.data
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A part, ready to be scored.
-
-    Attributes:
-        data: What a report looks up of a photo.
-        loader: Of all of it, in order.
-        evaluator: That knows the attributes.
-    """
-
-    data: AttributeData
-    loader: Loader
-    evaluator: AttributeEvaluator
-
-
 def make_measured(
     data: AttributeData,
     model: Model,
@@ -123,28 +109,16 @@ def make_measured(
     cache: bool = False,
     alone: bool = False,
     interval: bool = False,
-) -> Measured:
-    """Loader and evaluator of a part for a model, prepared as its card says.
+) -> Ready[AttributeData, AttributeEvaluator]:
+    """Loader and evaluator of a part for a model; as ``exam_loader``.
 
-    Args:
-        data: Of the part.
-        model: To be scored.
-        batch_size: Photos per pass.
-        workers: Loader processes.
-        cache: Keep decoded photos in memory.
-        alone: This process scores all of it, whatever others do; else it takes its share.
-        interval: Find the interval of the mean average precision too.
+    With ``interval`` the interval of the mean average precision is found too.
 
     Raises:
         InputError: If model and data have no attribute in common.
     """
-    photos = make_photos(
-        data.photos,
-        model.card,
-        batch_size=batch_size,
-        workers=workers,
-        cache=cache,
-        alone=alone,
+    loader = exam_loader(
+        data.photos, model.card, batch_size=batch_size, workers=workers, cache=cache, alone=alone
     )
     evaluator = AttributeEvaluator(
         data.values,
@@ -153,4 +127,4 @@ def make_measured(
         np.array(model.facts["thresholds"], np.float32),
         interval=interval,
     )
-    return Measured(data, photos.loader, evaluator)
+    return Ready(data, loader, evaluator)

@@ -20,12 +20,13 @@ from datasets.loader import Resumable
 from datasets.types import ClassMap
 from tasks.classification.evaluator import columns_in
 from tasks.classification.gradcam import explainer_of
+from tasks.classification.report import ReportData
 from tasks.distillation.teaching import Teaching
 from tasks.face_attributes.application import FACE_ATTRIBUTES
 from tasks.face_attributes.evaluator import format_attributes, format_metrics
 from tasks.face_attributes.load import start_attribute_net
 from tasks.face_attributes.model import build_attribute_net
-from tasks.face_attributes.report import ReportData, make_report
+from tasks.face_attributes.report import make_report
 from tasks.face_attributes.spec import USE_NOTE
 from tasks.face_attributes.teachers import open_attribute_teacher
 from tasks.predictor import Model, answered
@@ -33,11 +34,11 @@ from tasks.reporting.skeleton import Report
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.face_attributes.data import Faces, Measured, examine, make_measured, open_faces
+from tools.face_attributes.data import Faces, examine, make_measured, open_faces
 from tools.flows.collecting import PhotoRows
 from tools.flows.photo_loaders import training_loader
 from tools.flows.photo_run import PhotoRun, say_known
-from tools.flows.recipe import BuiltIn, Exam, Notes, Recipe
+from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe
 from tools.flows.teacher_targets import open_teaching
 
 
@@ -45,14 +46,13 @@ class AttributeExam(Exam):
     """Photos with attributes, ready to be scored.
 
     Args:
-        measured: Loader and evaluator of the part.
+        ready: Its photos, loader and evaluator.
         name: What the part is called.
     """
 
-    def __init__(self, measured: Measured, name: str) -> None:
-        self.data, self.loader = measured.data, measured.loader
-        self.evaluator = measured.evaluator
-        self.notes, self.title = [], f", {name}"
+    def __init__(self, ready: Ready[Any, Any], name: str) -> None:
+        super().__init__(ready)
+        self.title = f", {name}"
 
     def facts(self, model: Model) -> Notes:
         """Attributes, data, and what was left out of them."""
@@ -63,17 +63,11 @@ class AttributeExam(Exam):
             ("left out", f"{data.left_out} photos, unreadable"),
         ]
 
-    def write(self, folder: Path, evaluator: Any, score: Any) -> None:
-        """Write predictions.csv."""
-        evaluator.write(folder, [str(file) for file in self.data.files])
-
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
         """Attributes, worst mistakes, and what the network saw of them."""
         explain = explainer_of(model, device, self.data.attributes)
-        files = [Path(file).name for file in self.data.files]
-        return make_report(
-            ReportData(self.data.attributes, score, self.data.image, explain, files)
-        )
+        found = ReportData(self.data.attributes, score, self.data.image, explain, self.files)
+        return make_report(found)
 
     def text(self, score: Any, cost: str) -> str:
         """Figures, the attributes, and what they must not be used for."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from configs.face_embedding import TrainEmbed
 from datasets.errors import InputError
 from datasets.identities.augmentation import FaceTransform
 from datasets.identities.opening import open_faces, place_faces, shares_people, without_people
-from datasets.identities.sampler import face_loader
+from datasets.identities.sampler import IdentitySampler
 from datasets.identities.structure import FaceData
 from datasets.labels.checking import examine_labels
-from datasets.loader import ResumableLoader
+from datasets.labels.torch_set import LabelledSet, collate_labels, finish_labels
+from datasets.loader import EpochSampler, ResumableLoader, make_loader
 from datasets.spec import Split
 from datasets.types import LabelBatch
 from tasks.face_embedding.evaluator import FaceEvaluator
@@ -21,6 +22,9 @@ from tasks.face_embedding.spec import FaceSpec
 from tasks.fitting.engine import rank_and_world
 from tasks.weights.card import Card
 from tools import cli
+from tools.flows import photo_loaders
+from tools.flows.photo_loaders import augmentation, exam_loader
+from tools.flows.recipe import Ready
 
 _FOLD = 10
 _ALIGNED = 112
@@ -158,21 +162,6 @@ def _examine(part: str, data: FaceData, other: FaceData | None = None) -> FaceDa
     return mended
 
 
-@dataclass(frozen=True)
-class Measured:
-    """Faces that are ready to be compared.
-
-    Attributes:
-        data: What a report looks up of a photo.
-        loader: Of all of it, in order.
-        evaluator: That knows the pairs.
-    """
-
-    data: FaceData
-    loader: ResumableLoader[LabelBatch]
-    evaluator: FaceEvaluator
-
-
 def make_measured(
     data: FaceData,
     card: Card,
@@ -181,71 +170,36 @@ def make_measured(
     workers: int,
     cache: bool = False,
     alone: bool = False,
-) -> Measured:
-    """Loader and evaluator of faces for a model, prepared as its card says.
+) -> Ready[FaceData, FaceEvaluator]:
+    """Loader and evaluator of faces for a model; as ``exam_loader``.
 
-    Args:
-        data: Faces that stand as the model wants them.
-        card: Of the model.
-        batch_size: Photos per pass.
-        workers: Loader processes.
-        cache: Keep decoded photos in memory.
-        alone: This process measures all of it, whatever others do; else it takes its share.
+    The faces have to stand as the model wants them.
     """
-    spec = card.flavour.input
-    transform = FaceTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-    rank, world = (0, 1) if alone else rank_and_world()
-    loader = face_loader(
+    loader = exam_loader(
         data,
-        transform,
+        card,
         batch_size=batch_size,
-        train=False,
         workers=workers,
         cache=cache,
-        rank=rank,
-        world=world,
+        alone=alone,
+        transform=FaceTransform,
     )
-    return Measured(data, loader, FaceEvaluator(data.labels, data.pairs))
+    return Ready(data, loader, FaceEvaluator(data.labels, data.pairs))
 
 
 def training_loader(
     config: TrainEmbed, data: FaceData, workers: int
 ) -> ResumableLoader[LabelBatch]:
     """This process's share of the augmented faces of each epoch, in whole batches."""
-    rank, world = rank_and_world()
-    triplets = config.uses_labels and config.loss.objective == "triplet"
-    return face_loader(
-        data,
-        _augmentation(config),
-        batch_size=config.fit.batch_size,
-        train=True,
-        workers=workers,
-        together=config.loss.per_identity if triplets else 1,
-        seed=config.common.seed,
-        cache=config.cache,
-        rank=rank,
-        world=world,
-    )
+    seed, (rank, world) = config.common.seed, rank_and_world()
+    draws = EpochSampler(len(data), shuffle=True, seed=seed, rank=rank, world=world)
+    together = config.loss.per_identity
+    if config.uses_labels and config.loss.objective == "triplet" and together > 1:
+        draws = IdentitySampler(data.labels, together, seed=seed, rank=rank, world=world)
+    faces = LabelledSet(data, augmentation(config, FaceTransform), seed, cache=config.cache)
+    size = config.fit.batch_size
+    return make_loader(faces, draws, collate_labels, finish_labels, size, workers)
 
 
-def view_loader(
-    config: TrainEmbed, data: FaceData, workers: int, batch_size: int
-) -> ResumableLoader[LabelBatch]:
-    """The faces of :func:`training_loader`, in the order of the data, all on each process."""
-    return face_loader(
-        data,
-        _augmentation(config),
-        batch_size=batch_size,
-        train=False,
-        workers=workers,
-        seed=config.common.seed,
-    )
-
-
-def _augmentation(config: TrainEmbed) -> FaceTransform:
-    return FaceTransform(
-        config.model.size,
-        config.augment,
-        crop=config.crop,
-        interpolation=config.interpolation,
-    )
+view_loader = partial(photo_loaders.view_loader, transform=FaceTransform)
+"""The faces of :func:`training_loader`, in the order of the data, all on each process."""

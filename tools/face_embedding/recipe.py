@@ -41,7 +41,6 @@ from tools import cli
 from tools.face_embedding.collecting import FaceCollector
 from tools.face_embedding.comparing import compare_faces
 from tools.face_embedding.data import (
-    Measured,
     left_out_fold,
     make_measured,
     open_both,
@@ -50,7 +49,7 @@ from tools.face_embedding.data import (
     view_loader,
 )
 from tools.flows.photo_run import PhotoRun
-from tools.flows.recipe import BuiltIn, Exam, Notes, Recipe
+from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe
 from tools.flows.teacher_targets import open_teaching
 
 # Which of a training's weights are kept.
@@ -62,16 +61,16 @@ class FaceExam(Exam):
     """Faces to be compared, ready to be scored.
 
     Args:
-        measured: Loader and evaluator of the faces.
+        ready: The faces, their loader and evaluator.
         warning: That people are measured whom the network was trained on; else empty.
     """
 
     evaluator: FaceEvaluator
 
-    def __init__(self, measured: Measured, warning: str = "") -> None:
-        self.data, self.loader = measured.data, measured.loader
-        self.evaluator, self.warning = measured.evaluator, warning
-        self.notes = [*([("warning", warning)] if warning else []), *tested_fold(self.data)]
+    def __init__(self, ready: Ready[FaceData, FaceEvaluator], warning: str = "") -> None:
+        warned = [("warning", warning)] if warning else []
+        super().__init__(ready, [*warned, *tested_fold(ready.data)])
+        self.warning = warning
 
     def facts(self, model: Model) -> Notes:
         """Faces, and what was left out of them."""
@@ -81,10 +80,6 @@ class FaceExam(Exam):
             ("data", f"{data.root}: {len(data)} faces ({data.format}), {compared}"),
             ("left out", f"{data.left_out} photos, unreadable or without a face"),
         ]
-
-    def write(self, folder: Path, evaluator: Any, score: Any) -> None:
-        """Write pairs.csv, where there are pairs."""
-        evaluator.write(folder, [str(file) for file in self.data.files])
 
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
         """Curves, folds, and the pairs that are hardest."""

@@ -1,13 +1,15 @@
-"""Loaders of labelled photos, from folders or shards: to train, to score, and for teachers."""
+"""Loaders of photos in squares, from folders or shards: to train, to score, and for teachers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from configs.training import PhotoTraining
+from configs.training import PhotoTraining, TaughtTraining
 from datasets.labels.augmentation import LabelTransform
 from datasets.labels.structure import LabelledData
-from datasets.labels.torch_set import LabelledSet, label_loader
+from datasets.labels.torch_set import LabelledSet, Transform, label_loader
 from datasets.loader import ResumableLoader
 from datasets.shards.loader import ShardLoader
 from datasets.shards.photos import list_photos
@@ -16,30 +18,12 @@ from datasets.types import LabelBatch
 from tasks.classification.evaluator import LabelEvaluator, columns_in
 from tasks.fitting.engine import rank_and_world
 from tasks.weights.card import Card
+from tools.flows.recipe import Ready
 
 Data = LabelledData | ShardedData
 Loader = ResumableLoader[LabelBatch] | ShardLoader
-
-
-@dataclass(frozen=True)
-class Photos:
-    """A labelled split, ready to be scored.
-
-    Attributes:
-        data: What a report looks up of a photo.
-        loader: Of all of it, in order.
-        evaluator: That knows the labels.
-    """
-
-    data: LabelledData
-    loader: Loader
-    evaluator: LabelEvaluator
-
-    @property
-    def left_out(self) -> int:
-        """Damaged photos: found by the doctor, or met in shards."""
-        met = len(self.loader.damaged) if isinstance(self.loader, ShardLoader) else 0
-        return self.data.left_out + met
+# Made from a size and an augmentation's name, as LabelTransform is.
+TransformMaker = Callable[..., Transform]
 
 
 def make_photos(
@@ -50,8 +34,31 @@ def make_photos(
     workers: int,
     cache: bool = False,
     alone: bool = False,
-) -> Photos:
-    """Loader and evaluator of a split for a model, prepared as its card says.
+) -> Ready[LabelledData, LabelEvaluator]:
+    """Loader and evaluator of a split for a model; as :func:`exam_loader`.
+
+    Raises:
+        InputError: If model and data have no class name in common.
+    """
+    columns = columns_in(card.classes, data.classes)
+    loader = exam_loader(
+        data, card, batch_size=batch_size, workers=workers, cache=cache, alone=alone
+    )
+    listed = list_photos(data) if isinstance(data, ShardedData) else data
+    return Ready(listed, loader, LabelEvaluator(listed.labels, data.classes, columns))
+
+
+def exam_loader(
+    data: Data,
+    card: Card,
+    *,
+    batch_size: int,
+    workers: int,
+    cache: bool = False,
+    alone: bool = False,
+    transform: TransformMaker = LabelTransform,
+) -> Loader:
+    """The photos of a split in order, prepared as a model's card says.
 
     Args:
         data: Of the split.
@@ -60,31 +67,25 @@ def make_photos(
         workers: Loader processes.
         cache: Keep decoded photos in memory.
         alone: This process scores all of it, whatever others do; else it takes its share.
-
-    Raises:
-        InputError: If model and data have no class name in common.
+        transform: What cuts and resizes them.
     """
-    columns = columns_in(card.classes, data.classes)
-    spec = card.flavour.input
-    transform = LabelTransform(spec.size, "none", crop=spec.crop, interpolation=spec.interpolation)
-    loader = _make_loader(
+    seen = card.flavour.input
+    return _make_loader(
         data,
-        transform,
+        transform(seen.size, "none", crop=seen.crop, interpolation=seen.interpolation),
         batch_size=batch_size,
         train=False,
         workers=workers,
         cache=cache,
         alone=alone,
     )
-    listed = list_photos(data) if isinstance(data, ShardedData) else data
-    return Photos(listed, loader, LabelEvaluator(listed.labels, data.classes, columns))
 
 
 def training_loader(config: PhotoTraining, data: Data, workers: int) -> Loader:
     """This process's share of the augmented pictures of each epoch, in whole batches."""
     return _make_loader(
         data,
-        _augmentation(config),
+        augmentation(config),
         batch_size=config.fit.batch_size,
         train=True,
         workers=workers,
@@ -93,11 +94,17 @@ def training_loader(config: PhotoTraining, data: Data, workers: int) -> Loader:
     )
 
 
-def view_loader(config: PhotoTraining, data: Data, workers: int, batch_size: int) -> Loader:
-    """The pictures of :func:`training_loader`, in the order of the data, all on each process."""
+def view_loader(
+    config: TaughtTraining,
+    data: Data,
+    workers: int,
+    batch_size: int,
+    transform: TransformMaker = LabelTransform,
+) -> Loader:
+    """The pictures of a training, in the order of the data, all on each process."""
     return _make_loader(
         data,
-        _augmentation(config),
+        augmentation(config, transform),
         batch_size=batch_size,
         train=False,
         workers=workers,
@@ -106,18 +113,16 @@ def view_loader(config: PhotoTraining, data: Data, workers: int, batch_size: int
     )
 
 
-def _augmentation(config: PhotoTraining) -> LabelTransform:
-    return LabelTransform(
-        config.model.size,
-        config.augment,
-        crop=config.crop,
-        interpolation=config.interpolation,
+def augmentation(config: Any, transform: TransformMaker = LabelTransform) -> Transform:
+    """What a configuration does to the pictures that it trains on."""
+    return transform(
+        config.model.size, config.augment, crop=config.crop, interpolation=config.interpolation
     )
 
 
 def _make_loader(
     data: Data,
-    transform: LabelTransform,
+    transform: Transform,
     *,
     batch_size: int,
     train: bool,
@@ -127,23 +132,11 @@ def _make_loader(
     alone: bool = False,
 ) -> Loader:
     rank, world = (0, 1) if alone else rank_and_world()
+    make: Callable[..., Loader]
     if isinstance(data, ShardedData):
-        return ShardLoader(
-            data,
-            transform,
-            batch_size=batch_size,
-            train=train,
-            workers=workers,
-            seed=seed,
-            rank=rank,
-            world=world,
-        )
-    return label_loader(
-        LabelledSet(data, transform, seed, cache=cache),
-        batch_size=batch_size,
-        train=train,
-        workers=workers,
-        seed=seed,
-        rank=rank,
-        world=world,
+        make = partial(ShardLoader, data, transform)
+    else:
+        make = partial(label_loader, LabelledSet(data, transform, seed, cache=cache))
+    return make(
+        batch_size=batch_size, train=train, workers=workers, seed=seed, rank=rank, world=world
     )

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from tools.flows.answerer import Answerer
 
 Config = TypeVar("Config")
+Data = TypeVar("Data")
+Scores = TypeVar("Scores")
 Notes = list[tuple[str, str]]
 BUILT_IN = Path("data")
 
@@ -75,15 +77,31 @@ class BuiltIn:
         return BUILT_IN / f"{self.name}-{seed}"
 
 
-class Exam(ABC):
-    """A labelled part, ready to be scored.
+@dataclass(frozen=True)
+class Ready(Generic[Data, Scores]):
+    """A labelled part with what scores it.
 
     Attributes:
         data: What photos are read from; it has ``image(index)`` and a length.
         loader: All of it, in order, as the network sees it.
         evaluator: Knows what is right.
-        image_ids: What the evaluator calls the photos, by index; None where it is the index.
+    """
+
+    data: Data
+    loader: Any
+    evaluator: Scores
+
+
+class Exam(ABC):
+    """A labelled part, ready to be scored.
+
+    Args:
+        ready: Its photos, loader and evaluator.
         notes: More rows for the report.
+
+    Attributes:
+        data: As of ``ready``; so are ``loader`` and ``evaluator``.
+        image_ids: What the evaluator calls the photos, by index; None where it is the index.
         warning: What a reader of the figures must know first, if anything.
         title: What was measured, behind the name of the data: ``, val``.
     """
@@ -96,13 +114,22 @@ class Exam(ABC):
     warning: str = ""
     title: str = ""
 
+    def __init__(self, ready: Ready[Any, Any], notes: Notes | None = None) -> None:
+        self.data, self.loader, self.evaluator = ready.data, ready.loader, ready.evaluator
+        self.notes = notes or []
+
+    @property
+    def files(self) -> list[str]:
+        """Name of each photo, for the report."""
+        return [Path(file).name for file in self.data.files]
+
     @abstractmethod
     def facts(self, model: Model) -> Notes:
         """Rows of the report that say what was measured on what."""
 
-    @abstractmethod
     def write(self, folder: Path, evaluator: Any, score: Any) -> None:
         """Write what was answered to every photo."""
+        evaluator.write(folder, [str(file) for file in self.data.files])
 
     @abstractmethod
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:

@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 from configs.geolocation import TrainGeo
 from configs.training import PhotoTraining
 from datasets.errors import InputError
-from datasets.labels.augmentation import LabelTransform
 from datasets.labels.structure import LabelledData
-from datasets.labels.torch_set import LabelledSet, label_loader
-from datasets.loader import ResumableLoader
 from datasets.perceptual_hash import hash_files, near
 from datasets.positions.checking import examine_places
 from datasets.positions.columns import read_positions
@@ -22,8 +19,7 @@ from datasets.positions.opening import GeoData, LeftOut, part_by_author, read_pl
 from datasets.spec import Split
 from datasets.splitting import HOLD_OUT
 from datasets.text import read_text
-from datasets.types import ClassMap, LabelBatch
-from tasks.fitting.engine import rank_and_world
+from datasets.types import ClassMap
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.evaluator import GeoEvaluator
 from tasks.geolocation.nearest import nearest_km
@@ -34,6 +30,7 @@ from tasks.weights.card import Card
 from tools import cli
 from tools.flows import photo_loaders
 from tools.flows.photo_loaders import Loader
+from tools.flows.recipe import Notes, Ready
 
 # Photos that look alike and lie this near are taken for copies.
 COPY_KM = 1.0
@@ -42,7 +39,6 @@ _TOLD_KM = (0.1, 1.0, 25.0)
 # Photos that are enough to choose weights on, with a standard error of a point or less.
 _TO_CHOOSE = 5000
 _NO_CLASSES = ClassMap((0,), ("photo",))
-Notes = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -264,21 +260,6 @@ def as_labelled(data: GeoData, classes: ClassMap = _NO_CLASSES) -> LabelledData:
     )
 
 
-@dataclass(frozen=True)
-class Places:
-    """A split, ready to be scored.
-
-    Attributes:
-        data: What a report looks up of a photo.
-        loader: Of all of it, in order.
-        evaluator: That knows the positions.
-    """
-
-    data: GeoData
-    loader: ResumableLoader[LabelBatch]
-    evaluator: GeoEvaluator
-
-
 def make_places(
     data: GeoData,
     atlas: Atlas,
@@ -290,33 +271,16 @@ def make_places(
     workers: int,
     cache: bool = False,
     alone: bool = False,
-) -> Places:
-    """Loader and evaluator of a split for a model, prepared as its card says.
+) -> Ready[GeoData, GeoEvaluator]:
+    """Loader and evaluator of a split for a model; as ``exam_loader``.
 
-    Args:
-        data: Of the split.
-        atlas: Of the model.
-        card: Of the model.
-        spec: How it answers.
-        temperature: That its logits are divided by.
-        batch_size: Photos per pass.
-        workers: Loader processes.
-        cache: Keep decoded photos in memory.
-        alone: This process scores all of it, whatever others do; else it takes its share.
+    The evaluator decodes with the model's ``atlas``, as ``spec`` says, from logits divided by the
+    ``temperature``.
     """
-    seen = card.flavour.input
-    transform = LabelTransform(seen.size, "none", crop=seen.crop, interpolation=seen.interpolation)
-    rank, world = (0, 1) if alone else rank_and_world()
-    loader = label_loader(
-        LabelledSet(as_labelled(data), transform, cache=cache),
-        batch_size=batch_size,
-        train=False,
-        workers=workers,
-        rank=rank,
-        world=world,
+    loader = photo_loaders.exam_loader(
+        as_labelled(data), card, batch_size=batch_size, workers=workers, cache=cache, alone=alone
     )
-    evaluator = GeoEvaluator(data.lat, data.lng, atlas.fine, spec, temperature)
-    return Places(data, loader, evaluator)
+    return Ready(data, loader, GeoEvaluator(data.lat, data.lng, atlas.fine, spec, temperature))
 
 
 def training_loader(config: PhotoTraining, data: GeoData, workers: int) -> Loader:

@@ -38,12 +38,11 @@ from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.collecting import PhotoRows
 from tools.flows.photo_run import PhotoRun
-from tools.flows.recipe import BuiltIn, Exam, Notes, Recipe
+from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe
 from tools.flows.teacher_targets import open_teaching
 from tools.geolocation.cell_lists import write_all_cells
 from tools.geolocation.data import (
     Parts,
-    Places,
     as_labelled,
     describe,
     in_cells,
@@ -60,13 +59,14 @@ class GeoExam(Exam):
     """Photos with positions, ready to be scored.
 
     Args:
-        places: Loader and evaluator of the part.
+        ready: Its photos, loader and evaluator.
         atlas: Partitions of the model.
+        notes: More rows for the report.
     """
 
-    def __init__(self, places: Places, atlas: Atlas, notes: Notes) -> None:
-        self.data, self.loader, self.evaluator = places.data, places.loader, places.evaluator
-        self.atlas, self.notes = atlas, notes
+    def __init__(self, ready: Ready[Any, Any], atlas: Atlas, notes: Notes) -> None:
+        super().__init__(ready, notes)
+        self.atlas = atlas
 
     def facts(self, model: Model) -> Notes:
         """Cells, photos, and how answers are made of cells."""
@@ -92,7 +92,7 @@ class GeoExam(Exam):
                 used_temperature=evaluator.temperature,
                 read=self.data.image,
                 locate=asked.predictor(device),
-                files=[Path(file).name for file in self.data.files],
+                files=self.files,
             )
         )
 
