@@ -78,11 +78,7 @@ class Flavour:
     input: InputSpec = field(default_factory=InputSpec)
 
     def __post_init__(self) -> None:
-        """Refuse unknown conventions.
-
-        Raises:
-            InputError: Naming the value and the choices.
-        """
+        """Refuse unknown conventions. Raises InputError naming the value and the choices."""
         _check_choice("padding", self.padding, get_args(Padding))
         if not self.bn_eps > 0:
             raise InputError(f"bn_eps {self.bn_eps} must be above 0")

@@ -44,11 +44,7 @@ class TrainCls(PhotoTraining):
     (Stanford Dogs)."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse impossible numbers. Raises InputError naming the flag."""
         super().__post_init__()
         if self.distill.targets is None:
             return

@@ -27,9 +27,5 @@ class Common:
     """Print the result as one JSON object on standard output instead of tables."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse impossible numbers. Raises InputError naming the flag."""
         require_at_least(self, 0, "threads", "seed")

@@ -86,11 +86,7 @@ class Demo(SpecialFlags):
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse what does not go together. Raises InputError naming the flag and its value."""
         if not 0 <= self.port < 2**16:
             raise InputError(f"--port {self.port} is not in 0..65535")
         if self.common.out is not None:

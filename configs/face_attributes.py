@@ -73,11 +73,7 @@ class TrainAttr(PhotoTraining):
     """Share of the resized short side that the central crop keeps in evaluation; 1 keeps all."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse impossible numbers. Raises InputError naming the flag."""
         super().__post_init__()
         self.distill.refuse_unused(self.loss)
 

@@ -52,11 +52,7 @@ class TrainDogs(TrainCls):
     perceptual hashes differ. Raise it to be stricter with copies, up to about 14."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse impossible numbers. Raises InputError naming the flag."""
         super().__post_init__()
         require_at_least(self, 0, "web_epochs")
         require_above_0(self, "web_lr")

@@ -40,11 +40,7 @@ class ClassifierRecipe:
     RandAugment, tf_slim is that of MobileNet's authors."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse impossible numbers. Raises InputError naming the flag."""
         require_at_least(self, 1, "cls_epochs")
         require_at_least(self, 2, "cls_batch_size")
         if not self.cls_alpha > 0:
@@ -104,11 +100,7 @@ class TrainGan(Training, DataFlags):
     trainer's own."""
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse what does not go together. Raises InputError naming the flag."""
         require_at_least(self, 1, "seeds", "synthetic")
         require_at_least(self, 10, "scored")
         require_at_least(self, 0, "sample")
@@ -125,11 +117,6 @@ class TrainGan(Training, DataFlags):
         """One of the classifiers: --cls-preset without mixing, its last weights kept.
 
         Only the last epoch is evaluated, so no arm is chosen by the photos it is measured on.
-
-        Args:
-            augment: Of its training pictures.
-            epochs: Passes over them.
-            seed: Of everything random.
         """
         base = CLS_PRESETS[self.classifier.cls_preset]
         fit = replace(

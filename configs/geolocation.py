@@ -64,11 +64,7 @@ class TrainGeo(PhotoTraining):
     """Training photos this near to a photo to evaluate on are left out, whatever they show."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse impossible numbers. Raises InputError naming the flag."""
         super().__post_init__()
         if not -1 <= self.copy_bits < 32:
             raise InputError(f"--copy-bits {self.copy_bits} is not in -1..31")

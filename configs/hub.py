@@ -37,11 +37,7 @@ class Upload:
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse what is no model's name.
-
-        Raises:
-            InputError: Naming it.
-        """
+        """Refuse what is no model's name. Raises InputError naming it."""
         _check_name(self.name)
 
     def folder(self) -> Path:
@@ -62,19 +58,11 @@ class Download:
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse what is no model's name.
-
-        Raises:
-            InputError: Naming it.
-        """
+        """Refuse what is no model's name. Raises InputError naming it."""
         _check_name(self.name)
 
     def target(self) -> Path:
-        """The file to write.
-
-        Raises:
-            InputError: If it is there already.
-        """
+        """The file to write. Raises InputError if it is there already."""
         out = self.common.out or Path(f"{self.name.partition('/')[2]}.safetensors")
         if out.exists():
             raise InputError(f"--out {out}: is there already; choose another name")

@@ -99,11 +99,7 @@ class TrainMulti(SquareTraining):
     trainer's own."""
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse what does not go together. Raises InputError naming the flag and its value."""
         super().__post_init__()
         named = [*self.parse("tasks"), *self.parse("add"), *self.drop]
         for name in named:

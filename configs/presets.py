@@ -32,11 +32,7 @@ class Presets(Generic[Config_co]):
     offer: str = "choose one of"
 
     def __getitem__(self, name: str) -> Config_co:
-        """The preset of a name.
-
-        Raises:
-            InputError: If there is none, with the choices.
-        """
+        """The preset of a name. Raises InputError if there is none, with the choices."""
         for preset in self.named:
             if preset.preset == name:
                 return preset

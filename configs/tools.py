@@ -59,11 +59,7 @@ class Evaluate(SpecialFlags):
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse impossible numbers. Raises InputError naming the flag."""
         require_at_least(self, 1, "batch_size")
 
     @property
@@ -103,11 +99,7 @@ class Predict(SpecialFlags):
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse impossible numbers. Raises InputError naming the flag."""
         require_at_least(self, 1, "batch_size")
 
     @property
@@ -156,11 +148,7 @@ class CheckData(SpecialFlags):
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse impossible numbers. Raises InputError naming the flag."""
         if self.size and self.size < 32:
             raise InputError(f"--size {self.size} is too small: 32 pixels or more")
         if self.common.out is not None and self.common.out == self.data:
@@ -213,11 +201,7 @@ class ImportWeights:
             raise InputError(f"{self.source}: {fix}")
 
     def target(self) -> Path:
-        """The file to write.
-
-        Raises:
-            InputError: If by default that would be the source.
-        """
+        """The file to write. Raises InputError if by default that would be the source."""
         out = self.common.out or Path(self.source.name).with_suffix(".safetensors")
         if out.resolve() == self.source.resolve():
             raise InputError(f"{self.source}: would be overwritten; give a name with --out")

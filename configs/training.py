@@ -103,12 +103,7 @@ class GridTraining(FitTraining, DataFlags):
         return changed
 
     def following(self, model: Any, seed: int) -> dict[str, Any]:
-        """What else differs in a run of the grid, by field.
-
-        Args:
-            model: Architecture of the run.
-            seed: Of the run.
-        """
+        """What else differs in a run of the grid, by field."""
         return {}
 
 
@@ -125,11 +120,7 @@ class SquareTraining(FitTraining):
     """Keep decoded photos in memory if they take less than 1.5 GB."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse impossible numbers. Raises InputError naming the flag."""
         require_within(self, "(0, 1]", "crop")
 
 
@@ -140,11 +131,7 @@ class TaughtTraining(SquareTraining, GridTraining, ValFlags):
     distill: DistillSpec = field(default_factory=DistillSpec)
 
     def __post_init__(self) -> None:
-        """Refuse what its parts refuse.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse what its parts refuse. Raises InputError naming the flag."""
         SquareTraining.__post_init__(self)
         ValFlags.__post_init__(self)
 

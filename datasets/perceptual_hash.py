@@ -54,10 +54,6 @@ def hash_files(
 ) -> tuple[Hashes, NDArray[np.bool_]]:
     """Hash photos, as they are seen: turned as their EXIF tags say.
 
-    Args:
-        files: N paths.
-        title: Of the progress bar.
-
     Returns:
         Hashes (N, 2) as of :func:`hash_picture`, and whether each photo could be read (N,); the
         hashes of those that could not are 0.

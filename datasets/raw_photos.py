@@ -28,11 +28,7 @@ class OriginalPhotos:
         return -(-len(self.image_ids) // self.batch_size)
 
     def __iter__(self) -> Iterator[PhotoBatch]:
-        """Yield batches.
-
-        Raises:
-            InputError: If a photo cannot be read; it names the file.
-        """
+        """Yield batches. Raises InputError if a photo cannot be read; it names the file."""
         starts = range(0, len(self.image_ids), self.batch_size)
         spans = [range(k, min(k + self.batch_size, len(self.image_ids))) for k in starts]
         with ThreadPoolExecutor() as pool:

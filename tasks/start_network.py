@@ -76,10 +76,6 @@ def with_body_of(fresh: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> di
     """A network's fresh tensors, with the body of other weights in place of its own.
 
     What the weights lack is left out, so that :func:`~tasks.weights.file.load_into` names it.
-
-    Args:
-        fresh: All tensors of the network.
-        state: The weights.
     """
     return {
         key: state[key] if key.startswith(BODY_PREFIX) else value

@@ -155,11 +155,7 @@ def _with_config(network: Network, file: Path) -> Network:
 
 
 def _by_order(name: str, state: Mapping[str, Tensor], is_ordered: bool) -> Layout:
-    """27 times convolution and batch norm, then a linear layer, whatever they are called.
-
-    Raises:
-        InputError: If names or number of the tensors are not those of such a network.
-    """
+    """27 times convolution and batch norm, then a linear layer, whatever they are called."""
     names = [key for key in state if not key.endswith(_COUNTER)]
     ours = list(TIMM.names)
     kinds = [part.rpartition(".")[2] for part in TIMM.names.values()]

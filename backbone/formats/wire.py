@@ -54,11 +54,7 @@ def read_fields(data: memoryview) -> Iterator[tuple[int, Value]]:
 
 
 def as_bytes(value: Value) -> memoryview:
-    """A field that must be bytes.
-
-    Raises:
-        IndexError: If it is a number.
-    """
+    """A field that must be bytes. Raises IndexError if it is a number."""
     if isinstance(value, int):
         raise IndexError("a number where bytes belong")
     return value
@@ -78,9 +74,5 @@ def as_int(value: Value) -> int:
 
 
 def as_text(value: Value) -> str:
-    """A field that must be text.
-
-    Raises:
-        IndexError: If it is a number.
-    """
+    """A field that must be text. Raises IndexError if it is a number."""
     return bytes(as_bytes(value)).decode(errors="replace")

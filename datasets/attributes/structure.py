@@ -97,11 +97,7 @@ class AttributeParts:
         return bool((self.parts == PARTS.index(part)).any())
 
     def part(self, part: Part) -> AttributeData:
-        """The photos of a part.
-
-        Raises:
-            InputError: If there are none.
-        """
+        """The photos of a part. Raises InputError if there are none."""
         if not self.has(part):
             raise InputError(f"{self.data.root}: no photo in the part {part!r}")
         return self.data.select(self.parts == PARTS.index(part))
@@ -132,11 +128,7 @@ def arrange(
 
 
 def name_attributes(names: Sequence[str], where: Path) -> ClassMap:
-    """The attributes of a list.
-
-    Raises:
-        InputError: If there is none, or one stands twice.
-    """
+    """The attributes of a list. Raises InputError if there is none, or one stands twice."""
     if not names:
         raise InputError(f"{where}: names no attribute")
     try:

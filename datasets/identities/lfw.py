@@ -62,10 +62,6 @@ def read_pairs(file: Path, data: FaceData) -> FacePairs:
     name, number). A first line of one number (``500``) is a single fold, which is dealt into
     ten, pair by pair, since a threshold has to come from other pairs.
 
-    Args:
-        file: The list.
-        data: Photos that the pairs are of.
-
     Raises:
         InputError: As :func:`read_lfw`.
     """
@@ -94,10 +90,6 @@ def read_pairs(file: Path, data: FaceData) -> FacePairs:
 
 def missing_photos(file: Path, data: FaceData) -> list[tuple[int, str]]:
     """Photos that a list of pairs names and that are not there: (line, name), each line's.
-
-    Args:
-        file: The list.
-        data: Photos that the pairs are of.
 
     Raises:
         InputError: If a line is no pair, naming list and line.

@@ -142,11 +142,7 @@ def read_records(path: Path) -> FaceData:
 
 
 def _by_ranges(archive: RecordFile) -> tuple[list[int], list[str]]:
-    """Keys and identities of all pictures, without reading these; none if nothing leads.
-
-    Raises:
-        InputError: If an identity's record is not there.
-    """
+    """Keys and identities of all pictures, without reading these; none if nothing leads."""
     lead, rest = archive.read(0) if 0 in archive.offsets else ((), b"picture")
     keys: list[int] = []
     names: list[str] = []

@@ -80,11 +80,7 @@ def find_columns(file: Path) -> Columns | None:
 
 
 def need_columns(file: Path) -> Columns:
-    """As :func:`find_columns`.
-
-    Raises:
-        InputError: If the header names no latitude and longitude.
-    """
+    """As :func:`find_columns`. Raises InputError if the header names no latitude and longitude."""
     columns = find_columns(file)
     if columns is None:
         raise InputError(

@@ -279,12 +279,7 @@ def unknown_note(score: Score) -> str:
 
 
 def format_classes(score: Score, limit: int = 40) -> str:
-    """Recall, precision and photos per class, best first; of many classes the worst.
-
-    Args:
-        score: Of an evaluation.
-        limit: How many classes to show.
-    """
+    """Recall, precision and photos per class, best first; of many classes the worst."""
     rows = by_recall(score)
     cells = [
         (

@@ -36,11 +36,7 @@ class ClassLossSpec:
     three quarters of the run. At .5 a run computes about 70 %."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
         require_within(self, "[0, 1)", "label_smoothing", "dropout")
         require_within(self, "(0, 1]", "gce_q", "progressive")
         require_at_least(self, 0, "mixup", "cutmix")

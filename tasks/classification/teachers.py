@@ -178,16 +178,7 @@ def _filled(
     seen: InputSpec,
     classes: ClassMap,
 ) -> Teacher:
-    """A foreign network with its weights and preprocessing.
-
-    Args:
-        name: Of the teacher.
-        network: With ImageNet's thousand columns.
-        build: Makes one with another number of columns.
-        file: Its weights.
-        seen: How it wants its pictures.
-        classes: Of the data.
-    """
+    """A foreign network with its weights and preprocessing."""
     if not file.is_file():
         raise InputError(f"--teacher-weights {file}: no such file")
     state = read_state(file)
@@ -206,11 +197,7 @@ def _filled(
 
 
 def _columns(name: str, count: int, classes: ClassMap) -> Tensor | None:
-    """The teacher's column of each class; None if it was trained on just these.
-
-    Raises:
-        InputError: If the classes cannot be found among the teacher's.
-    """
+    """The teacher's column of each class; None if it was trained on just these."""
     if count == _IMAGENET:
         places = {number: column for column, number in enumerate(WORDNET_IDS)}
         odd = [n for i, n in zip(classes.ids, classes.names, strict=True) if i not in places]

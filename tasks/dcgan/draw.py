@@ -49,11 +49,7 @@ def draw_sheet(pictures: Image, names: Sequence[str]) -> Image:
 
 
 def save_png(path: Path, picture: Image) -> None:
-    """Write (H, W, 3) RGB in one piece.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Write (H, W, 3) RGB in one piece. Raises OSError if it cannot be written."""
     data = io.BytesIO()
     PIL.Image.fromarray(picture).save(data, "PNG")
     with replacing(path) as temporary:

@@ -16,13 +16,7 @@ GENERATOR_PREFIX = "generator."
 
 
 class Gan(nn.Module):
-    """Both networks, and what each of them minimises.
-
-    Args:
-        spec: Architecture.
-        num_classes: How many classes.
-        loss: Of the game.
-    """
+    """Both networks, and what each of them minimises."""
 
     networks: tuple[str, ...] = ()
 

@@ -18,12 +18,7 @@ _INIT_STD = 0.02
 
 
 class ClassNorm(nn.Module):
-    """Batch norm with a scale and an offset per class (Dumoulin et al., arXiv 1610.07629).
-
-    Args:
-        channels: Of the maps.
-        num_classes: How many classes.
-    """
+    """Batch norm with a scale and an offset per class (Dumoulin et al., arXiv 1610.07629)."""
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()
@@ -40,12 +35,7 @@ class ClassNorm(nn.Module):
 
 
 class Generator(nn.Module):
-    """Random numbers and a class in, a picture out, by transposed convolutions.
-
-    Args:
-        spec: Architecture.
-        num_classes: How many classes.
-    """
+    """Random numbers and a class in, a picture out, by transposed convolutions."""
 
     def __init__(self, spec: GanSpec, num_classes: int) -> None:
         super().__init__()

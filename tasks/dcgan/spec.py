@@ -68,11 +68,7 @@ class GanLossSpec:
     """Show the discriminator half the real photos mirrored: not for letters or traffic signs."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse impossible numbers. Raises InputError naming the flag and its value."""
         require_at_least(self, 0, "r1")
         require_at_least(self, 1, "r1_every")
 
@@ -108,11 +104,7 @@ class GanFitSpec:
     all alike, before the training stops; 0 never stops."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot train.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse values that cannot train. Raises InputError naming the flag and its value."""
         require_at_least(self, 2, "batch_size")
         require_at_least(self, 0, "patience")
         require_above_0(self, "lr_generator", "lr_discriminator")

@@ -47,10 +47,6 @@ class Watch:
     def look(self, window: Window, steps: int) -> str:
         """Take note of a window.
 
-        Args:
-            window: Means over the last steps.
-            steps: How many.
-
         Returns:
             Why to stop; empty to go on.
         """

@@ -112,11 +112,7 @@ def _reorder(conv: TfliteConv) -> TfliteConv:
 
 
 def _post(source: TfliteModel) -> PostSpec:
-    """The file's own NMS overlap; its ten detections and its score of 1e-8 are for phones.
-
-    Raises:
-        InputError: If its box coder is another one, or it tells no overlap.
-    """
+    """The file's own NMS overlap; its ten detections and its score of 1e-8 are for phones."""
     names = ("x_scale", "y_scale", "w_scale", "h_scale")
     found = tuple(float(source.options.get(name, 0)) for name in names)
     if found != CODER_WEIGHTS:
@@ -127,11 +123,7 @@ def _post(source: TfliteModel) -> PostSpec:
 
 
 def _check_anchors(source: TfliteModel, ours: Tensor) -> None:
-    """Compare the file's anchors (cy cx h w, quantised) with ours (cx cy w h).
-
-    Raises:
-        InputError: If they are not the same to within their quantisation.
-    """
+    """Compare the file's anchors (cy cx h w, quantised) with ours (cx cy w h)."""
     theirs = source.constants.get("anchors")
     if theirs is None or theirs.shape != tuple(ours.shape):
         shape = None if theirs is None else theirs.shape

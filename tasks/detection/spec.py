@@ -130,11 +130,7 @@ class LossSpec:
     """SSD: weight of the smooth L1 box loss against the class loss."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
         require_between_0_and_1(self, "match_iou", "focal_alpha")
         require_at_least(
             self, 0, "negatives_per_positive", "min_negatives", "focal_gamma", "box_weight"
@@ -165,11 +161,7 @@ class TwoStageLossSpec:
     """Error at which a box loss turns from square to linear (torchvision: 1/9)."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
         require_between_0_and_1(
             self, "rpn_positive_iou", "rpn_negative_iou", "box_positive_share", "box_iou"
         )
@@ -196,11 +188,7 @@ class PostSpec:
     """Most detections per image."""
 
     def __post_init__(self) -> None:
-        """Refuse values outside their ranges.
-
-        Raises:
-            InputError: Naming the field and the value.
-        """
+        """Refuse values outside their ranges. Raises InputError naming the field and the value."""
         require_within(self, "[0, 1]", "score_threshold", "nms_iou")
         require_at_least(self, 1, "candidates", "detections")
 

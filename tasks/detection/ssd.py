@@ -134,11 +134,7 @@ class SSD(BodyNetwork):
 
 
 def check_size(images: Tensor, spec: DetectorSpec) -> None:
-    """Refuse images of another size than the detector's.
-
-    Raises:
-        InputError: Naming both.
-    """
+    """Refuse images of another size than the detector's. Raises InputError naming both."""
     if images.shape[-2:] != (spec.size, spec.size):
         raise InputError(
             f"images of {images.shape[-1]}x{images.shape[-2]} do not fit this detector: "

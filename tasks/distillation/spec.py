@@ -35,11 +35,7 @@ class DistillSpec:
     other classes."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
         require_above_0(self, "temperature")
         require_within(self, "(0, 1]", "distill_weight")
         require_at_least(self, 1, "top_k")

@@ -85,10 +85,6 @@ class Teacher:
     def check(self, num_classes: int, size: int) -> None:
         """See whether it answers as it should.
 
-        Args:
-            num_classes: Of the data.
-            size: Side of the student's images.
-
         Raises:
             InputError: If it does not give a finite logit for each class.
         """

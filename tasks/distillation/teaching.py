@@ -75,9 +75,6 @@ class Teaching:
     def refuse_other(self, fingerprint: Fingerprint | None) -> None:
         """See whether a checkpoint was made with this teacher.
 
-        Args:
-            fingerprint: That the checkpoint tells.
-
         Raises:
             InputError: If it was another: the run would not be the same.
         """

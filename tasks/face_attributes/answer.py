@@ -37,11 +37,7 @@ class Traits(NamedTuple):
 
 
 class AttributeAnswers:
-    """How the outputs of a network of attributes are told.
-
-    Args:
-        names: Its attributes.
-    """
+    """How the outputs of a network of attributes are told."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names

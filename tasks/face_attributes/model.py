@@ -24,12 +24,6 @@ _MOST = 20.0
 class AttributeNet(Classifier):
     """Body, one linear layer and a sigmoid for each attribute.
 
-    Args:
-        spec: Architecture.
-        num_attributes: Columns of the answer.
-        flavour: Of the body.
-        loss: Training objective.
-
     Attributes:
         thresholds: (A,) probability from which the answer is yes; it travels with the weights.
     """

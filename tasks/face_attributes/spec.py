@@ -32,22 +32,14 @@ class AttributeLossSpec:
     """Share of the features that are dropped before the last layer in training."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
         require_at_least(self, 0, "focal_gamma")
         require_within(self, "[0, 1)", "dropout")
         for word in self.attribute_weights:
             _parse(word)
 
     def weights_of(self, names: Sequence[str]) -> list[float]:
-        """Weight of each of some attributes.
-
-        Raises:
-            InputError: If a weight is of none of them.
-        """
+        """Weight of each of some attributes. Raises InputError if a weight is of none of them."""
         given = dict(_parse(word) for word in self.attribute_weights)
         odd = [name for name in given if name not in names]
         if odd:

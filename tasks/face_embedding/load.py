@@ -68,11 +68,7 @@ def trained_on(card: Card) -> TrainedOn | None:
 
 
 def alignment_of(card: Card, path: Path) -> str:
-    """How faces must stand for a network.
-
-    Raises:
-        InputError: If the card does not tell.
-    """
+    """How faces must stand for a network. Raises InputError if the card does not tell."""
     found = card.model.get(_ALIGNMENT)
     if not isinstance(found, str):
         raise InputError(f"{path}: the card does not tell how faces must stand for these weights")
@@ -107,15 +103,7 @@ def refuse_other_alignment(card: Card, path: Path, data: str, where: Path | str)
 
 
 def embedder_spec(card: Card, path: Path) -> EmbedderSpec:
-    """The architecture that a card tells.
-
-    Args:
-        card: Of the network.
-        path: Of its weights.
-
-    Raises:
-        InputError: If it cannot be built.
-    """
+    """The architecture that a card tells. Raises InputError if it cannot be built."""
     return spec_of(replace(card, model=_architecture(card)), EmbedderSpec, path)
 
 

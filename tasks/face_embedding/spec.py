@@ -56,11 +56,7 @@ class EmbedLossSpec:
     """Share of the features that are dropped before the last layer in training."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
         require_within(self, "[0, 2)", "margin")
         require_above_0(self, "scale")
         if self.per_identity < 2:
@@ -93,11 +89,7 @@ class FaceSpec:
     folds, or of the data that the weights were trained on the one that was left out."""
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse what does not go together. Raises InputError naming the flag and its value."""
         if self.points is not None and self.detector is not None:
             raise InputError(f"--points {self.points}: goes without --detector")
         aligns = self.points is not None or self.detector is not None

@@ -49,11 +49,7 @@ class AtomicCheckpointIO(CheckpointIO):
         map_location: Any | None = None,
         weights_only: bool | None = True,
     ) -> dict[str, Any]:
-        """Read a checkpoint.
-
-        Raises:
-            InputError: If it is damaged, naming the file.
-        """
+        """Read a checkpoint. Raises InputError if it is damaged, naming the file."""
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch.load raises a dozen kinds for a cut file.

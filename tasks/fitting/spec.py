@@ -62,11 +62,7 @@ class FitSpec:
     """Longest time between checkpoints within an epoch; each epoch's end saves one anyway."""
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot train.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse values that cannot train. Raises InputError naming the flag and its value."""
         if self.batch_size == 1 and not self.freeze_bn:
             raise InputError(
                 "--batch-size 1 leaves batch norm nothing to measure: take 2 or more, or "

@@ -76,12 +76,7 @@ def locate(
 
 
 class PlaceAnswers:
-    """How a geolocator's outputs are told.
-
-    Args:
-        partition: The cells that it answers in.
-        spec: How it answers.
-    """
+    """How a geolocator's outputs are told."""
 
     def __init__(self, partition: Partition, spec: DecodeSpec) -> None:
         self.partition, self.spec = partition, spec

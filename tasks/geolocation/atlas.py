@@ -101,20 +101,12 @@ class Atlas:
 
 
 def atlas_of(tensor: Tensor) -> Atlas:
-    """Read what :meth:`Atlas.to_tensor` wrote.
-
-    Raises:
-        InputError: If it is no such tensor.
-    """
+    """Read what :meth:`Atlas.to_tensor` wrote. Raises InputError if it is no such tensor."""
     return atlas_from(tensor.cpu().numpy())
 
 
 def atlas_from(rows: NDArray[np.int64]) -> Atlas:
-    """The same from an array (cells, 4).
-
-    Raises:
-        InputError: If it holds no cells.
-    """
+    """The same from an array (cells, 4). Raises InputError if it holds no cells."""
     if rows.dtype != np.int64 or rows.ndim != 2 or rows.shape[1] != _WIDTH or not len(rows):
         raise InputError(f"the tensor of cells is {rows.dtype} {rows.shape}, not int64 (cells, 4)")
     parts: Sequence[Ints] = [

@@ -157,11 +157,7 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
         self.kept = gather_rows(self.kept)
 
     def compute(self) -> Score:
-        """Measure what was collected.
-
-        Raises:
-            InputError: If no photo was answered.
-        """
+        """Measure what was collected. Raises InputError if no photo was answered."""
         ids = np.array(sorted(self.rows), np.int64)
         rows = np.array([self.rows[k] for k in ids.tolist()], _ROW)
         answered = rows["confidence"] >= self.spec.abstain

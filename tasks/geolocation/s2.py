@@ -196,11 +196,7 @@ def tokens(ids: Ids) -> list[str]:
 
 
 def from_tokens(texts: list[str]) -> Ids:
-    """Read tokens.
-
-    Raises:
-        InputError: If one is no cell; it names it.
-    """
+    """Read tokens. Raises InputError if one is no cell; it names it."""
     numbers = np.zeros(len(texts), np.uint64)
     for k, text in enumerate(texts):
         try:

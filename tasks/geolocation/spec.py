@@ -30,11 +30,7 @@ class PartitionSpec:
     twentieth of --split-above, from 5 to 50."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers that divide nothing.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse numbers that divide nothing. Raises InputError naming the flag and its value."""
         values = " ".join(map(str, self.split_above))
         if self.split_above and min(self.split_above) < 1:
             raise InputError(f"--split-above {values}: 1 or more each")
@@ -66,11 +62,7 @@ class GeoLossSpec:
     """Share of the features that are dropped before the last layer in training."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
         require_above_0(self, "tau")
         require_within(self, "[0, 1)", "dropout")
 
@@ -94,11 +86,7 @@ class DecodeSpec:
     """Give no answer where the confidence is below this."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse impossible numbers. Raises InputError naming the flag and its value."""
         if self.decoding not in get_args(Decoding):
             choices = ", ".join(get_args(Decoding))
             raise InputError(f"--decoding {self.decoding}: choose one of {choices}")

@@ -102,11 +102,7 @@ class Page:
         self._parts.append(f"<div class=grid>{''.join(parts)}</div>")
 
     def write(self, path: Path) -> None:
-        """Write the file.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
+        """Write the file. Raises OSError if it cannot be written."""
         head = f"<meta charset=utf-8><title>{html.escape(self.title)}</title>"
         head += "<meta name=viewport content='width=device-width'>"
         body = "\n".join(self._parts)

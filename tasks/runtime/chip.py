@@ -38,9 +38,6 @@ def keep_sums_right(options: Any) -> None:
 
     x86 chips without VNNI sum two products in 16 bits, which overflow. There the runtime is told
     to widen the weights. Elsewhere it is not, for then networks take more than twice as long.
-
-    Args:
-        options: The session's.
     """
     if not _sums_are_wide():
         options.add_session_config_entry("session.x64quantprecision", "1")

@@ -39,11 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in one piece.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Write a text file in one piece. Raises OSError if it cannot be written."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

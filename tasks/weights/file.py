@@ -46,11 +46,7 @@ def save_weights(path: Path, state: dict[str, Tensor], card: Card) -> None:
 
 
 def find_weights(path: Path) -> Path:
-    """The weights file of a run folder, or the file itself.
-
-    Raises:
-        InputError: If there is none.
-    """
+    """The weights file of a run folder, or the file itself. Raises InputError if there is none."""
     if path.is_dir():
         inside = path / WEIGHTS_NAME
         if not inside.exists():

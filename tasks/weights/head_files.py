@@ -43,13 +43,6 @@ def refuse_other_trunk(
 ) -> None:
     """Check that a head was trained on a trunk.
 
-    Args:
-        state: Tensors with those of the trunk among them.
-        own: Names of the head's tensors.
-        card: Of the head.
-        head: Its file.
-        trunk: The trunk's.
-
     Raises:
         InputError: If it was trained on another, naming both.
     """

@@ -65,14 +65,7 @@ class ClassExam(Exam):
 
 
 class ClassRun(PhotoRun[TrainCls]):
-    """The data of a classifier's training, and what is made from them.
-
-    Args:
-        config: Of the run.
-        path: Of its data.
-        train: To train on.
-        val: To evaluate on.
-    """
+    """The data of a classifier's training, and what is made from them."""
 
     application = CLASSIFICATION
 

@@ -81,14 +81,7 @@ class BoxExam(Exam):
 
 
 class DetRun(OpenedRun[TrainDet]):
-    """The data of a detector's training, and what is made from them.
-
-    Args:
-        config: Of the run.
-        path: Of its data.
-        train: To train on.
-        val: To evaluate on.
-    """
+    """The data of a detector's training, and what is made from them."""
 
     application = DETECTION
 
@@ -136,15 +129,8 @@ class DetRun(OpenedRun[TrainDet]):
     def _start(self, model: Detector, start: Card) -> bool:
         """Fill a detector with the weights to start from.
 
-        Args:
-            model: To be filled.
-            start: Card of the weights.
-
         Returns:
             Whether its batch norm stays as it is folded into the weights.
-
-        Raises:
-            InputError: If they do not fit.
         """
         config, classes = self.config, self.train.classes
         assert config.weights is not None

@@ -67,11 +67,7 @@ def open_faces(config: TrainAttr, path: Path) -> Faces:
 
 
 def _refuse_labels(config: TrainAttr, path: Path) -> None:
-    """See that photos without labels have a teacher that says all.
-
-    Raises:
-        InputError: If they have not.
-    """
+    """See that photos without labels have a teacher that says all."""
     if not config.distill.is_on or config.distill.distill_weight < 1:
         raise InputError(
             f"--data {path}: photos without labels: they need a --teacher, and --distill-weight 1"

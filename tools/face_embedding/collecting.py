@@ -29,11 +29,6 @@ _ALIGNED = 112
 class FaceCollector(Collector):
     """Compares photos with each other, or with those of ``--gallery``, once all are known.
 
-    Args:
-        args: Flags of the prediction.
-        model: That answers.
-        device: It computes on.
-
     Raises:
         InputError: If the flags do not fit, or faces stand otherwise than the model has learnt.
     """

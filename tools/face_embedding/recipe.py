@@ -99,14 +99,7 @@ def tested_fold(data: FaceData) -> Notes:
 
 
 class EmbedRun(PhotoRun[TrainEmbed]):
-    """The data of an embedding network's training, and what is made from them.
-
-    Args:
-        config: Of the run.
-        path: Of its data.
-        train: To train on.
-        val: To evaluate on.
-    """
+    """The data of an embedding network's training, and what is made from them."""
 
     training_only = (TRAINING_ONLY,)
     application = FACE_EMBEDDING

@@ -24,10 +24,6 @@ from tools.flows.run_folder import evaluation_folder
 def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
     """Score a model, and leave predictions and report in a folder.
 
-    Args:
-        args: Flags.
-        recipes: Of all applications.
-
     Returns:
         The result for programs and for people.
 

@@ -25,10 +25,6 @@ from tools.flows.videos import predict_video
 def predict(args: Predict, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
     """Answer for photos, draw the answers and write ``predictions.json``.
 
-    Args:
-        args: Flags.
-        recipes: Of all applications.
-
     Returns:
         The result for programs and for people.
 

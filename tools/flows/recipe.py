@@ -143,10 +143,6 @@ class Exam(ABC):
 class OpenedRun(ABC, Generic[Config]):
     """The examined data of a training, and all that is made from them.
 
-    Args:
-        config: Of the run.
-        path: Of its data.
-
     Attributes:
         application: What it is for.
         training_only: Beginnings of the names of tensors that stay out of the weights file.
@@ -255,11 +251,6 @@ class OpenedRun(ABC, Generic[Config]):
 
 class Collector(ABC):
     """Gathers the answers to photos, and says at the end what was found.
-
-    Args:
-        args: Flags of the prediction.
-        model: That answers.
-        device: It computes on.
 
     Attributes:
         draws: Each answer can be drawn as soon as it is known.
