@@ -20,8 +20,26 @@ from tasks.flag_values import flag_of, require_at_least
 from tasks.geolocation.spec import DecodeSpec
 
 
+class AnswerFlags(SpecialFlags):
+    """What is done with the flags of evaluations and predictions alike."""
+
+    batch_size: int
+    proposals: int | None
+    post: PostSpec
+    places: DecodeSpec
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers. Raises InputError naming the flag."""
+        require_at_least(self, 1, "batch_size")
+
+    @property
+    def options(self) -> tuple[object, ...]:
+        """How answers are asked for, of which each application takes its own."""
+        return DetectOptions(self.proposals, self.post), self.places
+
+
 @dataclass(frozen=True)
-class Evaluate(SpecialFlags):
+class Evaluate(AnswerFlags):
     """Measure a model on labelled data: COCO's numbers, top-1, km, mean AP, or pairs of faces.
 
     Writes report.html and what was answered to --out, by default evaluations/<weights>-<data>:
@@ -58,18 +76,9 @@ class Evaluate(SpecialFlags):
     faces: FaceSpec = field(default_factory=FaceSpec)
     common: Common = field(default_factory=Common)
 
-    def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
-        require_at_least(self, 1, "batch_size")
-
-    @property
-    def options(self) -> tuple[object, ...]:
-        """How answers are asked for, of which each application takes its own."""
-        return DetectOptions(self.proposals, self.post), self.places
-
 
 @dataclass(frozen=True)
-class Predict(SpecialFlags):
+class Predict(AnswerFlags):
     """Find objects in photos, folders of photos, or a video; tell class, place, person.
 
     Writes each picture with its boxes, its most likely classes, a map or the nearest faces, and
@@ -97,15 +106,6 @@ class Predict(SpecialFlags):
     places: DecodeSpec = field(default_factory=DecodeSpec)
     faces: FaceSpec = field(default_factory=FaceSpec)
     common: Common = field(default_factory=Common)
-
-    def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
-        require_at_least(self, 1, "batch_size")
-
-    @property
-    def options(self) -> tuple[object, ...]:
-        """How answers are asked for, of which each application takes its own."""
-        return DetectOptions(self.proposals, self.post), self.places
 
 
 @dataclass(frozen=True)

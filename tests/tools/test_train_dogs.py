@@ -22,6 +22,7 @@ from tests.tools.runs import assert_same_run, unchanged
 from tools.classification import data as photos
 from tools.fine_grained.recipe import clean_web
 from tools.flows import photo_loaders
+from tools.flows.recipe import Loading
 
 FLAGS = (
     "--preset demo --size 32 --batch-size 16 --epochs 2 --web-epochs 2 --copy-bits 2 --workers 0"
@@ -127,7 +128,7 @@ def test_a_report_is_of_all_photos_on_one_of_two_processes(
     data, card = photos.open_photos(sets / "breeds", "val", None), read_card(run)
 
     def scored(alone: bool) -> list[int]:
-        split = photo_loaders.make_photos(data, card, batch_size=5, workers=0, alone=alone)
+        split = photo_loaders.make_photos(data, card, Loading(5, workers=0, alone=alone))
         return [image_id for batch in split.loader for image_id in batch["image_ids"]]
 
     assert scored(False) == list(range(0, 24, 2))

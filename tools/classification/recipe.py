@@ -27,13 +27,12 @@ from tasks.classification.teachers import open_teacher
 from tasks.distillation.teaching import Teaching
 from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
-from tools import cli
 from tools.classification.data import data_text, open_both, open_data
 from tools.classification.importing import CLASSIFIER_IMPORTER
 from tools.flows.collecting import PhotoRows
 from tools.flows.photo_loaders import Data, make_photos, training_loader
 from tools.flows.photo_run import PhotoRun, say_known
-from tools.flows.recipe import BuiltIn, Exam, Notes, Recipe
+from tools.flows.recipe import BuiltIn, Exam, Notes, Recipe, loading_for
 from tools.flows.teacher_targets import open_teaching
 
 _CUT = ", photos cut to their boxes,"
@@ -68,6 +67,7 @@ class ClassRun(PhotoRun[TrainCls]):
     """The data of a classifier's training, and what is made from them."""
 
     application = CLASSIFICATION
+    trained_as = ClassificationTask
 
     def __init__(self, config: TrainCls, path: Path, train: Data, val: Data) -> None:
         super().__init__(config, path)
@@ -104,28 +104,7 @@ class ClassRun(PhotoRun[TrainCls]):
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> Exam:
         """The photos to evaluate on, for both purposes."""
-        return ClassExam(
-            make_photos(
-                self.val,
-                model.card,
-                batch_size=self.config.fit.batch_size,
-                workers=workers,
-                cache=self.config.cache and not alone,
-                alone=alone,
-            )
-        )
-
-    def task(self, model: Model, exam: Exam, teaching: Teaching | None) -> ClassificationTask:
-        """A training that may begin with small pictures."""
-        return ClassificationTask(
-            model,
-            self.config.fit,
-            self.config.common.seed,
-            exam.evaluator,
-            monitor=self.monitor(exam),
-            targets=self.targets(model.network),  # type: ignore[arg-type]
-            teaching=teaching,
-        )
+        return ClassExam(make_photos(self.val, model.card, self.loading(workers, alone=alone)))
 
 
 def open_run(config: TrainCls, path: Path) -> ClassRun:
@@ -149,8 +128,7 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> ClassExam:
 
 def _open_photos(args: Evaluate, path: Path, model: Model, *, whole: bool) -> ClassExam:
     data = open_data(path, args.split or "val", args.classes, whole=whole, boxes=args.boxes)
-    workers = cli.choose_workers(args.workers)
-    return ClassExam(make_photos(data, model.card, batch_size=args.batch_size, workers=workers))
+    return ClassExam(make_photos(data, model.card, loading_for(args)))
 
 
 SHAPES = BuiltIn("shapes", "built-in shapes", draw_shapes, SHAPES_STAMP)

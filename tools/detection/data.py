@@ -21,7 +21,7 @@ from tasks.detection.model import detector_anchors
 from tasks.detection.spec import DetectorSpec
 from tasks.fitting.engine import rank_and_world
 from tools import cli
-from tools.flows.recipe import Ready
+from tools.flows.recipe import Loading, Ready
 
 Loader = ResumableLoader[DetectionBatch]
 
@@ -54,25 +54,21 @@ def open_examined(path: Path, split: Split, spec: DetectorSpec, *, train: bool) 
 def make_validation(
     data: DetectionData,
     classes: ClassMap,
+    loading: Loading,
     *,
     spec: DetectorSpec,
-    batch_size: int,
-    workers: int,
     scorer: Scorer = "faster",
     above: float = 0.0,
-    alone: bool = False,
 ) -> Ready[DetectionData, CocoEvaluator]:
     """Loader and evaluator of a split for a model of the given classes and input.
 
     Args:
         data: The split.
         classes: Of the model.
+        loading: How it is read.
         spec: Of the model.
-        batch_size: Images per pass.
-        workers: Loader processes.
         scorer: Who computes COCO's numbers.
         above: Detections of a higher score count.
-        alone: This process scores all of it, whatever others do; else it takes its share.
 
     Raises:
         InputError: If model and data have no class name in common.
@@ -86,12 +82,12 @@ def make_validation(
     unknown = [n for n in data.classes.names if n not in classes.names]
     if unknown:
         cli.say(f"{len(unknown)} classes of the data are unknown to the model: {_some(unknown)}")
-    rank, world = (0, 1) if alone else rank_and_world()
+    rank, world = (0, 1) if loading.alone else rank_and_world()
     loader = detection_loader(
         DetectionSet(data, DetectionTransform(spec.size, "none", keep_aspect=spec.keep_aspect)),
-        batch_size=batch_size,
+        batch_size=loading.batch_size,
         train=False,
-        workers=workers,
+        workers=loading.workers,
         rank=rank,
         world=world,
     )

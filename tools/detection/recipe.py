@@ -36,7 +36,17 @@ from tools import cli
 from tools.detection.data import make_validation, open_examined, training_loader
 from tools.detection.importing import SSD_IMPORTER
 from tools.flows.initial_weights import measure_norms
-from tools.flows.recipe import BuiltIn, Collector, Exam, Notes, OpenedRun, Ready, Recipe
+from tools.flows.recipe import (
+    BuiltIn,
+    Collector,
+    Exam,
+    Loading,
+    Notes,
+    OpenedRun,
+    Ready,
+    Recipe,
+    loading_for,
+)
 
 _SHOWN = 20
 
@@ -162,11 +172,9 @@ class DetRun(OpenedRun[TrainDet]):
             make_validation(
                 self.val,
                 model.card.classes,
+                Loading(config.fit.batch_size, workers, alone=alone),
                 spec=config.model,
-                batch_size=config.fit.batch_size,
-                workers=workers,
                 above=config.post.score_threshold,
-                alone=alone,
             )
         )
 
@@ -240,9 +248,8 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
         make_validation(
             open_examined(path, split, spec, train=False),
             model.card.classes,
+            loading_for(args),
             spec=spec,
-            batch_size=args.batch_size,
-            workers=cli.choose_workers(args.workers),
             scorer=args.scorer,
             above=above,
         )

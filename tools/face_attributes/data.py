@@ -17,7 +17,7 @@ from tasks.face_attributes.evaluator import AttributeEvaluator
 from tasks.predictor import Model
 from tools import cli
 from tools.flows.photo_loaders import exam_loader
-from tools.flows.recipe import Ready
+from tools.flows.recipe import Loading, Ready
 
 
 @dataclass(frozen=True)
@@ -97,25 +97,16 @@ def examine(part: str, data: AttributeData, other: AttributeData | None = None) 
 
 
 def make_measured(
-    data: AttributeData,
-    model: Model,
-    *,
-    batch_size: int,
-    workers: int,
-    cache: bool = False,
-    alone: bool = False,
-    interval: bool = False,
+    data: AttributeData, model: Model, loading: Loading, *, interval: bool = False
 ) -> Ready[AttributeData, AttributeEvaluator]:
-    """Loader and evaluator of a part for a model; as ``exam_loader``.
+    """Loader and evaluator of a part for a model.
 
     With ``interval`` the interval of the mean average precision is found too.
 
     Raises:
         InputError: If model and data have no attribute in common.
     """
-    loader = exam_loader(
-        data.photos, model.card, batch_size=batch_size, workers=workers, cache=cache, alone=alone
-    )
+    loader = exam_loader(data.photos, model.card, loading)
     evaluator = AttributeEvaluator(
         data.values,
         data.attributes,

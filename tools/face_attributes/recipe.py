@@ -33,12 +33,11 @@ from tasks.predictor import Model, answered
 from tasks.reporting.skeleton import Report
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
-from tools import cli
 from tools.face_attributes.data import Faces, examine, make_measured, open_faces
 from tools.flows.collecting import PhotoRows
 from tools.flows.photo_loaders import training_loader
 from tools.flows.photo_run import PhotoRun, say_known
-from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe
+from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_teaching
 
 
@@ -146,10 +145,7 @@ class AttributeRun(PhotoRun[TrainAttr]):
         measured = make_measured(
             faces.test if tested else faces.val,
             model,
-            batch_size=self.config.fit.batch_size,
-            workers=workers,
-            cache=self.config.cache and not alone,
-            alone=alone,
+            self.loading(workers, alone=alone),
             interval=tested,
         )
         return AttributeExam(measured, faces.tested if tested else "val")
@@ -194,11 +190,7 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> AttributeExam:
     parts = open_attributes(path)
     name = args.split or ("test" if parts.has("test") else "val")
     data = examine(name, parts.data if name == "all" else parts.part(name))
-    workers = cli.choose_workers(args.workers)
-    measured = make_measured(
-        data, model, batch_size=args.batch_size, workers=workers, interval=True
-    )
-    return AttributeExam(measured, name)
+    return AttributeExam(make_measured(data, model, loading_for(args), interval=True), name)
 
 
 FACES = BuiltIn("faces", "built-in faces", draw_faces, STAMP)

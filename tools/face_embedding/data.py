@@ -24,7 +24,7 @@ from tasks.weights.card import Card
 from tools import cli
 from tools.flows import photo_loaders
 from tools.flows.photo_loaders import augmentation, exam_loader
-from tools.flows.recipe import Ready
+from tools.flows.recipe import Loading, Ready
 
 _FOLD = 10
 _ALIGNED = 112
@@ -162,28 +162,9 @@ def _examine(part: str, data: FaceData, other: FaceData | None = None) -> FaceDa
     return mended
 
 
-def make_measured(
-    data: FaceData,
-    card: Card,
-    *,
-    batch_size: int,
-    workers: int,
-    cache: bool = False,
-    alone: bool = False,
-) -> Ready[FaceData, FaceEvaluator]:
-    """Loader and evaluator of faces for a model; as ``exam_loader``.
-
-    The faces have to stand as the model wants them.
-    """
-    loader = exam_loader(
-        data,
-        card,
-        batch_size=batch_size,
-        workers=workers,
-        cache=cache,
-        alone=alone,
-        transform=FaceTransform,
-    )
+def make_measured(data: FaceData, card: Card, loading: Loading) -> Ready[FaceData, FaceEvaluator]:
+    """Loader and evaluator of faces that stand as a model wants them."""
+    loader = exam_loader(data, card, loading, FaceTransform)
     return Ready(data, loader, FaceEvaluator(data.labels, data.pairs))
 
 

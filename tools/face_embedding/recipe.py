@@ -37,7 +37,6 @@ from tasks.face_embedding.teachers import open_embedding_teacher
 from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
 from tasks.runtime.open import read_card
-from tools import cli
 from tools.face_embedding.collecting import FaceCollector
 from tools.face_embedding.comparing import compare_faces
 from tools.face_embedding.data import (
@@ -49,7 +48,7 @@ from tools.face_embedding.data import (
     view_loader,
 )
 from tools.flows.photo_run import PhotoRun
-from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe
+from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_teaching
 
 # Which of a training's weights are kept.
@@ -166,16 +165,7 @@ class EmbedRun(PhotoRun[TrainEmbed]):
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> FaceExam:
         """The faces to evaluate on: folds part what is tested from what chooses weights."""
-        return FaceExam(
-            make_measured(
-                self.val,
-                model.card,
-                batch_size=self.config.fit.batch_size,
-                workers=workers,
-                cache=self.config.cache and not alone,
-                alone=alone,
-            )
-        )
+        return FaceExam(make_measured(self.val, model.card, self.loading(workers, alone=alone)))
 
     def monitor(self, exam: Exam) -> str | None:
         """AUC of the pairs that choose weights; where all are tested none may choose."""
@@ -209,9 +199,7 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> FaceExam:
     told = trained_on(card)
     data, warning = open_part(path, args.split, args.faces, card.flavour.input.size, told)
     refuse_other_alignment(card, args.weights, data.alignment, path)
-    workers = cli.choose_workers(args.workers)
-    measured = make_measured(data, card, batch_size=args.batch_size, workers=workers)
-    return FaceExam(measured, warning)
+    return FaceExam(make_measured(data, card, loading_for(args)), warning)
 
 
 IDENTITIES = BuiltIn("identities", "built-in faces of people", draw_identities, STAMP)

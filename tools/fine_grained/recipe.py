@@ -19,7 +19,7 @@ from tools.classification.recipe import CLASSIFICATION_RECIPE, ClassRun, open_ex
 from tools.fine_grained.data import BREEDS, clean_web, web_of, with_wrong_labels
 from tools.flows.collecting import PhotoRows
 from tools.flows.photo_loaders import Data, make_photos
-from tools.flows.recipe import Notes, Recipe
+from tools.flows.recipe import Loading, Notes, Recipe
 from tools.flows.run_folder import is_first, save_config
 from tools.flows.training import fit_run
 
@@ -120,13 +120,8 @@ class DogsRun(ClassRun):
         """How often a mislabelled photo is answered with its wrong label."""
         if self.wrong is None:
             return []
-        photos = make_photos(
-            self.wrong,
-            model.card,
-            batch_size=self.config.fit.batch_size,
-            workers=workers,
-            alone=True,
-        )
+        loading = Loading(self.config.fit.batch_size, workers, alone=True)
+        photos = make_photos(self.wrong, model.card, loading)
         for image_ids, outputs in answered(
             model, photos.loader, device, "looking at wrong labels"
         ):

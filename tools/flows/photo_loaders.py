@@ -18,7 +18,7 @@ from datasets.types import LabelBatch
 from tasks.classification.evaluator import LabelEvaluator, columns_in
 from tasks.fitting.engine import rank_and_world
 from tasks.weights.card import Card
-from tools.flows.recipe import Ready
+from tools.flows.recipe import Loading, Ready
 
 Data = LabelledData | ShardedData
 Loader = ResumableLoader[LabelBatch] | ShardLoader
@@ -26,72 +26,35 @@ Loader = ResumableLoader[LabelBatch] | ShardLoader
 TransformMaker = Callable[..., Transform]
 
 
-def make_photos(
-    data: Data,
-    card: Card,
-    *,
-    batch_size: int,
-    workers: int,
-    cache: bool = False,
-    alone: bool = False,
-) -> Ready[LabelledData, LabelEvaluator]:
-    """Loader and evaluator of a split for a model; as :func:`exam_loader`.
+def make_photos(data: Data, card: Card, loading: Loading) -> Ready[LabelledData, LabelEvaluator]:
+    """Loader and evaluator of a split, for a model.
 
     Raises:
         InputError: If model and data have no class name in common.
     """
     columns = columns_in(card.classes, data.classes)
-    loader = exam_loader(
-        data, card, batch_size=batch_size, workers=workers, cache=cache, alone=alone
-    )
+    loader = exam_loader(data, card, loading)
     listed = list_photos(data) if isinstance(data, ShardedData) else data
     return Ready(listed, loader, LabelEvaluator(listed.labels, data.classes, columns))
 
 
 def exam_loader(
-    data: Data,
-    card: Card,
-    *,
-    batch_size: int,
-    workers: int,
-    cache: bool = False,
-    alone: bool = False,
-    transform: TransformMaker = LabelTransform,
+    data: Data, card: Card, loading: Loading, transform: TransformMaker = LabelTransform
 ) -> Loader:
-    """The photos of a split in order, prepared as a model's card says.
-
-    Args:
-        data: Of the split.
-        card: Of the model.
-        batch_size: Photos per pass.
-        workers: Loader processes.
-        cache: Keep decoded photos in memory.
-        alone: This process scores all of it, whatever others do; else it takes its share.
-        transform: What cuts and resizes them.
-    """
+    """The photos of a split in order, prepared as a model's card says."""
     seen = card.flavour.input
     return _make_loader(
         data,
         transform(seen.size, "none", crop=seen.crop, interpolation=seen.interpolation),
-        batch_size=batch_size,
+        loading,
         train=False,
-        workers=workers,
-        cache=cache,
-        alone=alone,
     )
 
 
 def training_loader(config: PhotoTraining, data: Data, workers: int) -> Loader:
     """This process's share of the augmented pictures of each epoch, in whole batches."""
-    return _make_loader(
-        data,
-        augmentation(config),
-        batch_size=config.fit.batch_size,
-        train=True,
-        workers=workers,
-        seed=config.common.seed,
-        cache=config.cache,
-    )
+    loading = Loading(config.fit.batch_size, workers, cache=config.cache)
+    return _make_loader(data, augmentation(config), loading, train=True, seed=config.common.seed)
 
 
 def view_loader(
@@ -102,15 +65,8 @@ def view_loader(
     transform: TransformMaker = LabelTransform,
 ) -> Loader:
     """The pictures of a training, in the order of the data, all on each process."""
-    return _make_loader(
-        data,
-        augmentation(config, transform),
-        batch_size=batch_size,
-        train=False,
-        workers=workers,
-        seed=config.common.seed,
-        alone=True,
-    )
+    seen, loading = augmentation(config, transform), Loading(batch_size, workers, alone=True)
+    return _make_loader(data, seen, loading, train=False, seed=config.common.seed)
 
 
 def augmentation(config: Any, transform: TransformMaker = LabelTransform) -> Transform:
@@ -121,22 +77,19 @@ def augmentation(config: Any, transform: TransformMaker = LabelTransform) -> Tra
 
 
 def _make_loader(
-    data: Data,
-    transform: Transform,
-    *,
-    batch_size: int,
-    train: bool,
-    workers: int,
-    seed: int = 0,
-    cache: bool = False,
-    alone: bool = False,
+    data: Data, transform: Transform, loading: Loading, *, train: bool, seed: int = 0
 ) -> Loader:
-    rank, world = (0, 1) if alone else rank_and_world()
     make: Callable[..., Loader]
     if isinstance(data, ShardedData):
         make = partial(ShardLoader, data, transform)
     else:
-        make = partial(label_loader, LabelledSet(data, transform, seed, cache=cache))
+        make = partial(label_loader, LabelledSet(data, transform, seed, cache=loading.cache))
+    rank, world = (0, 1) if loading.alone else rank_and_world()
     return make(
-        batch_size=batch_size, train=train, workers=workers, seed=seed, rank=rank, world=world
+        batch_size=loading.batch_size,
+        train=train,
+        workers=loading.workers,
+        seed=seed,
+        rank=rank,
+        world=world,
     )

@@ -16,7 +16,7 @@ from tasks.distillation.teaching import Teaching
 from tasks.weights.card import Card
 from tools import cli
 from tools.flows.initial_weights import measure_norms, starting_flavour
-from tools.flows.recipe import OpenedRun
+from tools.flows.recipe import Loading, OpenedRun
 
 Config = TypeVar("Config")
 
@@ -46,6 +46,11 @@ class PhotoRun(OpenedRun[Config]):
         Returns:
             Whether the weights came without batch-norm statistics.
         """
+
+    def loading(self, workers: int, *, alone: bool) -> Loading:
+        """How a part that is scored is read; what is read once is not kept in memory."""
+        config: Any = self.config
+        return Loading(config.fit.batch_size, workers, config.cache and not alone, alone)
 
     def model_facts(self) -> dict[str, Any]:
         """Architecture, as the card tells it."""

@@ -92,6 +92,28 @@ class Ready(Generic[Data, Scores]):
     evaluator: Scores
 
 
+@dataclass(frozen=True)
+class Loading:
+    """How a part that is scored is read.
+
+    Attributes:
+        batch_size: Photos per pass.
+        workers: Loader processes.
+        cache: Keep decoded photos in memory.
+        alone: This process scores all of it, whatever others do; else it takes its share.
+    """
+
+    batch_size: int
+    workers: int
+    cache: bool = False
+    alone: bool = False
+
+
+def loading_for(args: Evaluate) -> Loading:
+    """How an evaluation with these flags reads its data."""
+    return Loading(args.batch_size, cli.choose_workers(args.workers))
+
+
 class Exam(ABC):
     """A labelled part, ready to be scored.
 
@@ -145,11 +167,13 @@ class OpenedRun(ABC, Generic[Config]):
 
     Attributes:
         application: What it is for.
+        trained_as: How Lightning trains its networks.
         training_only: Beginnings of the names of tensors that stay out of the weights file.
         subject: What it is trained on, in a few words.
     """
 
     application: ClassVar[PhotoApplication[Any]]
+    trained_as: ClassVar[type[NetworkTask]] = NetworkTask
     training_only: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: Config, path: Path) -> None:
@@ -228,7 +252,7 @@ class OpenedRun(ABC, Generic[Config]):
     def task(self, model: Model, exam: Exam, teaching: Teaching | None) -> NetworkTask:
         """What Lightning trains."""
         config: Any = self.config
-        return NetworkTask(
+        return self.trained_as(
             model,
             config.fit,
             config.common.seed,

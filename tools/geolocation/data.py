@@ -30,7 +30,7 @@ from tasks.weights.card import Card
 from tools import cli
 from tools.flows import photo_loaders
 from tools.flows.photo_loaders import Loader
-from tools.flows.recipe import Notes, Ready
+from tools.flows.recipe import Loading, Notes, Ready
 
 # Photos that look alike and lie this near are taken for copies.
 COPY_KM = 1.0
@@ -265,21 +265,16 @@ def make_places(
     atlas: Atlas,
     card: Card,
     spec: DecodeSpec,
+    loading: Loading,
     *,
     temperature: float,
-    batch_size: int,
-    workers: int,
-    cache: bool = False,
-    alone: bool = False,
 ) -> Ready[GeoData, GeoEvaluator]:
-    """Loader and evaluator of a split for a model; as ``exam_loader``.
+    """Loader and evaluator of a split, for a model.
 
     The evaluator decodes with the model's ``atlas``, as ``spec`` says, from logits divided by the
     ``temperature``.
     """
-    loader = photo_loaders.exam_loader(
-        as_labelled(data), card, batch_size=batch_size, workers=workers, cache=cache, alone=alone
-    )
+    loader = photo_loaders.exam_loader(as_labelled(data), card, loading)
     return Ready(data, loader, GeoEvaluator(data.lat, data.lng, atlas.fine, spec, temperature))
 
 

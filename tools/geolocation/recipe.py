@@ -38,7 +38,7 @@ from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.collecting import PhotoRows
 from tools.flows.photo_run import PhotoRun
-from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe
+from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_teaching
 from tools.geolocation.cell_lists import write_all_cells
 from tools.geolocation.data import (
@@ -187,11 +187,8 @@ class GeoRun(PhotoRun[TrainGeo]):
             self.atlas,
             model.card,
             config.decode if tested else replace(config.decode, abstain=0.0),
+            self.loading(workers, alone=alone),
             temperature=temperature_of(model.card),
-            batch_size=config.fit.batch_size,
-            workers=workers,
-            cache=config.cache and not alone,
-            alone=alone,
         )
         return GeoExam(places, self.atlas, [])
 
@@ -251,9 +248,8 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> GeoExam:
         atlas,
         model.card,
         args.places,
+        loading_for(args),
         temperature=temperature_of(model.card),
-        batch_size=args.batch_size,
-        workers=cli.choose_workers(args.workers),
     )
     return GeoExam(places, atlas, [("part", part)])
 

@@ -34,6 +34,7 @@ from tools.flows.exported import loader_for
 from tools.flows.exporting import write_export
 from tools.flows.photo_loaders import make_photos
 from tools.flows.quantising import write_int8
+from tools.flows.recipe import Loading
 from tools.flows.run_folder import CONFIG_NAME, new_run_folder, save_config
 from tools.flows.source import open_source
 from tools.pruning.narrowing import measure
@@ -113,9 +114,8 @@ class _Bench:
 
     def _answers(self, file: Path) -> Answers:
         model = open_model(file, threads=self.threads or None)
-        photos = make_photos(
-            self.val, model.card, batch_size=self.batch_size, workers=0, alone=True
-        )
+        loading = Loading(self.batch_size, workers=0, alone=True)
+        photos = make_photos(self.val, model.card, loading)
         evaluator = photos.evaluator.fresh()
         loader = loader_for(model, self.val, photos.loader, self.batch_size)
         for image_ids, outputs in answered(model, loader, "cpu", file.name):
