@@ -46,7 +46,7 @@ class LastLayerNetwork(BodyNetwork):
     Args:
         spec: Architecture.
         columns: Columns of the last layer.
-        flavour: Flavour of the body; its input size is ``spec.size``.
+        flavour: The body's default where None; its input size is replaced by the spec's.
         dropout: Share of the features that are dropped before the last layer in training.
 
     Attributes:
@@ -57,10 +57,10 @@ class LastLayerNetwork(BodyNetwork):
     """
 
     def __init__(
-        self, spec: ClassifierSpec, columns: int, flavour: Flavour, dropout: float
+        self, spec: ClassifierSpec, columns: int, flavour: Flavour | None, dropout: float
     ) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, flavour = spec, flavour_for(spec, flavour)
         self.normalize = Normalize(flavour.input)
         self.body = body_of(spec, flavour)
         if spec.size < self.body.min_size:

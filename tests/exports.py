@@ -10,16 +10,16 @@ from torch import nn
 from backbone.bodies import default_flavour
 from datasets.types import ClassMap
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.detection.model import build_detector, detector_flavour
 from tasks.detection.spec import DetectorSpec, PostSpec
 from tasks.export.onnx_file import write_onnx
-from tasks.face_attributes.model import build_attribute_net
+from tasks.face_attributes.model import AttributeNet
 from tasks.face_embedding.load import NO_CLASSES, describe_model
-from tasks.face_embedding.model import build_embedder
+from tasks.face_embedding.model import FaceEmbedder
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.geolocation.atlas import Atlas
-from tasks.geolocation.load import build_geolocator
+from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import split_adaptively
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
@@ -86,10 +86,10 @@ def _build(kind: str) -> tuple[nn.Module, Card]:
     flavour = replace(flavour, input=seen)
     spec = SMALL.to_json()
     if kind == "classifier":
-        model: nn.Module = build_classifier(SMALL, len(CLASSES), flavour)
+        model: nn.Module = Classifier(SMALL, len(CLASSES), flavour)
         return model, Card("classification", spec, flavour, CLASSES)
     if kind == "attributes":
-        net = build_attribute_net(SMALL, len(TRAITS), flavour)
+        net = AttributeNet(SMALL, len(TRAITS), flavour)
         net.thresholds.copy_(torch.linspace(0.3, 0.7, len(TRAITS)))
         return net, Card("face_attributes", spec, flavour, TRAITS)
     if kind == "places":
@@ -97,13 +97,11 @@ def _build(kind: str) -> tuple[nn.Module, Card]:
         spots = rng.uniform(-60, 60, 900), rng.uniform(-170, 170, 900)
         atlas = Atlas(tuple(split_adaptively(*spots, most=most, least=5) for most in (100, 30)))
         card = Card("geolocation", spec, flavour, atlas.classes, {"temperature": 1.7})
-        return build_geolocator(SMALL, atlas, flavour), card
+        return Geolocator(SMALL, atlas, flavour), card
     if kind == "faces":
         faces = EmbedderSpec(alpha=0.25, size=48, dim=16, variant="shallow")
         described = describe_model(faces, "none")
-        return build_embedder(faces, flavour), Card(
-            "face_embedding", described, flavour, NO_CLASSES
-        )
+        return FaceEmbedder(faces, flavour), Card("face_embedding", described, flavour, NO_CLASSES)
     return _build_detector(kind)
 
 

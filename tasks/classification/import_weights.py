@@ -16,7 +16,7 @@ from backbone.mobilenet_v1 import MobileNetV1
 from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.classification.spec import BODY_TASK, TASK
 from tasks.weights.card import Card
 from tasks.weights.file import load_into
@@ -84,7 +84,7 @@ def import_network(
         return _import_body(network, flavour, f"body {source}")
     classes, background = class_map(network, labels)
     spec = ClassifierSpec(alpha=network.alpha, variant=network.variant, size=flavour.input.size)
-    model = build_classifier(spec, len(classes), flavour)
+    model = Classifier(spec, len(classes), flavour)
     state = dict(network.state)
     for key in (HEAD_WEIGHT, HEAD_BIAS) if background else ():
         state[key] = state[key][1:]

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from backbone.flavour import Flavour
 from datasets.errors import InputError
-from tasks.body_network import LastLayerNetwork, flavour_for
+from tasks.body_network import LastLayerNetwork
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.losses import class_loss
 from tasks.classification.mix import mix
@@ -20,7 +20,7 @@ class Classifier(LastLayerNetwork):
     Args:
         spec: Architecture.
         num_classes: Columns of the answer.
-        flavour: Of the body; its input size is ``spec.size``.
+        flavour: The body's default where None; its input size is replaced by the spec's.
         loss: Training objective.
 
     Raises:
@@ -31,7 +31,7 @@ class Classifier(LastLayerNetwork):
         self,
         spec: ClassifierSpec,
         num_classes: int,
-        flavour: Flavour,
+        flavour: Flavour | None = None,
         loss: ClassLossSpec | None = None,
     ) -> None:
         if num_classes < 1:
@@ -58,17 +58,3 @@ class Classifier(LastLayerNetwork):
         logits = self.raw(images).float()
         losses = {"class": class_loss(logits, shares, self.loss)}
         return losses if lesson is None else lesson.join(losses, images, logits)
-
-
-def build_classifier(
-    spec: ClassifierSpec,
-    num_classes: int,
-    flavour: Flavour | None = None,
-    loss: ClassLossSpec | None = None,
-) -> Classifier:
-    """A classifier with fresh weights; without a flavour in the default one of the body.
-
-    Raises:
-        InputError: If there is no class, or the body cannot be built so.
-    """
-    return Classifier(spec, num_classes, flavour_for(spec, flavour), loss)

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from backbone.bodies import default_flavour
 from backbone.cost import Cost, count_cost
+from backbone.flavour import Flavour
 from datasets.types import ClassMap
 from tasks.application import Facts, Network, NoOptions, refuse_other_size
 from tasks.body_network import BodyNetwork
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import Classifier, build_classifier
+from tasks.classification.model import Classifier
 from tasks.classification.spec import TASK
 from tasks.photo_view import CENTRE
 from tasks.weights.card import Card
 from tasks.weights.file import spec_of
 
+Net = TypeVar("Net", bound=BodyNetwork)
 # ImageNet's.
 _CLASSES = 1000
 
 
 def classifier_cost(spec: ClassifierSpec, num_outputs: int) -> Cost:
     """Mult-adds and parameters for one photo, counted without memory or arithmetic."""
-    return raw_cost(lambda: build_classifier(spec, num_outputs), spec.size)
+    return raw_cost(lambda: Classifier(spec, num_outputs), spec.size)
 
 
 def classifier_spec(card: Card, path: Path) -> ClassifierSpec:
@@ -64,10 +66,29 @@ def numbered(count: int) -> ClassMap:
     return ClassMap.from_names([str(number) for number in range(count)])
 
 
-def _build(
-    card: Card, _state: Mapping[str, Tensor], path: Path, _options: NoOptions
-) -> tuple[Classifier, Card]:
-    return build_classifier(classifier_spec(card, path), len(card.classes), card.flavour), card
+def building(
+    make: Callable[[ClassifierSpec, int, Flavour], Net],
+) -> Callable[[Card, Mapping[str, Tensor], Path, NoOptions], tuple[Net, Card]]:
+    """What builds, for a card, networks that are made of architecture, columns and flavour."""
+
+    def build(
+        card: Card, _state: Mapping[str, Tensor], path: Path, _options: NoOptions
+    ) -> tuple[Net, Card]:
+        return make(classifier_spec(card, path), len(card.classes), card.flavour), card
+
+    return build
+
+
+def sampling(
+    make: Callable[[ClassifierSpec, int], Net], task: str, columns: int
+) -> Callable[[float, int, str], tuple[Net, Card]]:
+    """What makes a task's networks with so many columns and fresh weights."""
+
+    def example(alpha: float, size: int, _variant: str) -> tuple[Net, Card]:
+        spec = ClassifierSpec(alpha=alpha, size=size)
+        return make(spec, columns), example_card(task, spec, numbered(columns))
+
+    return example
 
 
 def _decode(
@@ -80,17 +101,12 @@ def _cost(card: Card, _facts: Facts, path: Path) -> Cost:
     return classifier_cost(spec_of(card, ClassifierSpec, path), len(card.classes))
 
 
-def _example(alpha: float, size: int, _variant: str) -> tuple[Classifier, Card]:
-    spec = ClassifierSpec(alpha=alpha, size=size)
-    return build_classifier(spec, _CLASSES), example_card(TASK, spec, numbered(_CLASSES))
-
-
 NETWORK: Network[Any] = Network(
-    build=_build,
+    build=building(Classifier),
     view=CENTRE,
     run=run_raw,
     decode=_decode,
     facts=lambda _model: {},
     cost=_cost,
-    example=_example,
+    example=sampling(Classifier, TASK, _CLASSES),
 )

@@ -12,7 +12,7 @@ from backbone.prune import prune_body
 from datasets.errors import InputError
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.load import class_rows
-from tasks.classification.model import Classifier, build_classifier
+from tasks.classification.model import Classifier
 from tasks.predictor import open_network
 from tasks.weights.card import Card
 
@@ -57,7 +57,7 @@ def prune_classifier(path: Path, alpha: float, command: str) -> Pruned:
         pruned = prune_body(wide.body, alpha, rows)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
-    model = build_classifier(replace(wide.spec, alpha=alpha), wide.num_classes, card.flavour)
+    model = Classifier(replace(wide.spec, alpha=alpha), wide.num_classes, card.flavour)
     model.body = pruned.body
     with torch.no_grad():
         weight, offset = (model.get_parameter(name) for name in class_rows(model.body))

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from backbone.flavour import Flavour
-from tasks.body_network import flavour_for
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import Classifier
 from tasks.classification.spec import ClassLossSpec
@@ -36,7 +35,7 @@ class AttributeNet(Classifier):
         self,
         spec: ClassifierSpec,
         num_attributes: int,
-        flavour: Flavour,
+        flavour: Flavour | None = None,
         loss: AttributeLossSpec | None = None,
     ) -> None:
         attribute_spec = loss or AttributeLossSpec()
@@ -84,17 +83,3 @@ class AttributeNet(Classifier):
         loss = attribute_loss(logits, targets, self.yes_weight, self.no_weight, gamma)
         losses = {"attributes": loss}
         return losses if lesson is None else lesson.join(losses, images, logits, sigmoid_loss)
-
-
-def build_attribute_net(
-    spec: ClassifierSpec,
-    num_attributes: int,
-    flavour: Flavour | None = None,
-    loss: AttributeLossSpec | None = None,
-) -> AttributeNet:
-    """A network with fresh weights; without a flavour in the default one of the body.
-
-    Raises:
-        InputError: If the body cannot be built so.
-    """
-    return AttributeNet(spec, num_attributes, flavour_for(spec, flavour), loss)

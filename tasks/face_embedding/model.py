@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbone.flavour import Flavour
-from tasks.body_network import LastLayerNetwork, flavour_for
+from tasks.body_network import LastLayerNetwork
 from tasks.distillation.losses import embedding_loss
 from tasks.distillation.teaching import Lesson
 from tasks.face_embedding.losses import MarginHead, triplet_loss
@@ -19,7 +19,7 @@ class FaceEmbedder(LastLayerNetwork):
 
     Args:
         spec: Architecture.
-        flavour: Of the body; its input size is ``spec.size``.
+        flavour: The body's default where None; its input size is replaced by the spec's.
         loss: Training objective.
         num_identities: Of the training set, where identities are learnt from by the margin loss;
             0 else, and in use.
@@ -31,7 +31,7 @@ class FaceEmbedder(LastLayerNetwork):
     def __init__(
         self,
         spec: EmbedderSpec,
-        flavour: Flavour,
+        flavour: Flavour | None = None,
         loss: EmbedLossSpec | None = None,
         num_identities: int = 0,
     ) -> None:
@@ -79,17 +79,3 @@ class FaceEmbedder(LastLayerNetwork):
 def unit(vectors: Tensor) -> Tensor:
     """Vectors (B, D) brought to length one, in float32."""
     return functional.normalize(vectors.float(), dim=1)
-
-
-def build_embedder(
-    spec: EmbedderSpec,
-    flavour: Flavour | None = None,
-    loss: EmbedLossSpec | None = None,
-    num_identities: int = 0,
-) -> FaceEmbedder:
-    """An embedding network with fresh weights; without a flavour in the default one of the body.
-
-    Raises:
-        InputError: If the body cannot be built so.
-    """
-    return FaceEmbedder(spec, flavour_for(spec, flavour), loss, num_identities)

@@ -18,7 +18,7 @@ from tasks.face_embedding.load import (
     describe_model,
     embedder_spec,
 )
-from tasks.face_embedding.model import FaceEmbedder, build_embedder, unit
+from tasks.face_embedding.model import FaceEmbedder, unit
 from tasks.face_embedding.spec import TASK, EmbedderSpec
 from tasks.weights.card import Card
 
@@ -29,7 +29,7 @@ def _build(
     alignment_of(card, path)
     spec = embedder_spec(card, path)
     refuse_other_size(card, spec.size, path)
-    return build_embedder(spec, card.flavour), card
+    return FaceEmbedder(spec, card.flavour), card
 
 
 def _decode(
@@ -40,7 +40,7 @@ def _decode(
 
 def embedder_cost(spec: EmbedderSpec) -> Cost:
     """Mult-adds and parameters for one photo, counted without memory or arithmetic."""
-    return raw_cost(lambda: build_embedder(spec), spec.size)
+    return raw_cost(lambda: FaceEmbedder(spec), spec.size)
 
 
 def _cost(card: Card, _facts: Facts, path: Path) -> Cost:
@@ -50,7 +50,7 @@ def _cost(card: Card, _facts: Facts, path: Path) -> Cost:
 def _example(alpha: float, size: int, _variant: str) -> tuple[FaceEmbedder, Card]:
     spec = EmbedderSpec(alpha=alpha, size=size)
     card = replace(example_card(TASK, spec, NO_CLASSES), model=describe_model(spec, "none"))
-    return build_embedder(spec), card
+    return FaceEmbedder(spec), card
 
 
 NETWORK = replace(CLASSIFIER, build=_build, decode=_decode, cost=_cost, example=_example)

@@ -1,35 +1,16 @@
-"""Geolocators with fresh weights, or with those of another file."""
+"""Geolocators that start from the weights of another file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from backbone.flavour import Flavour
-from tasks.body_network import flavour_for
-from tasks.body_spec import ClassifierSpec
-from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.model import Geolocator
-from tasks.geolocation.spec import GeoLossSpec
 from tasks.start_network import read_start, with_body_of
 from tasks.weights.card import Card
 from tasks.weights.file import load_into
 
 # Of the state dict: the cells, and the figure of the card by which logits are divided.
 CELLS_KEY, TEMPERATURE_KEY = "cells", "temperature"
-
-
-def build_geolocator(
-    spec: ClassifierSpec,
-    atlas: Atlas,
-    flavour: Flavour | None = None,
-    loss: GeoLossSpec | None = None,
-) -> Geolocator:
-    """A geolocator with fresh weights; without a flavour in the default one of the body.
-
-    Raises:
-        InputError: If the body cannot be built so.
-    """
-    return Geolocator(spec, atlas, flavour_for(spec, flavour), loss)
 
 
 def start_geolocator(model: Geolocator, path: Path) -> tuple[Card, bool]:

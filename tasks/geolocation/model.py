@@ -46,7 +46,7 @@ class Geolocator(Classifier):
         self,
         spec: ClassifierSpec,
         atlas: Atlas,
-        flavour: Flavour,
+        flavour: Flavour | None = None,
         loss: GeoLossSpec | None = None,
     ) -> None:
         geo_loss = loss or GeoLossSpec()

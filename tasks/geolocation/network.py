@@ -18,7 +18,7 @@ from tasks.classification.network import classifier_cost, classifier_spec, examp
 from tasks.geolocation import s2
 from tasks.geolocation.answer import cells_of, cells_text
 from tasks.geolocation.atlas import Atlas, atlas_of
-from tasks.geolocation.load import CELLS_KEY, build_geolocator, temperature_of
+from tasks.geolocation.load import CELLS_KEY, temperature_of
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import TASK, DecodeSpec
@@ -44,7 +44,7 @@ def _build(
             f"{path}: the card names {len(card.classes)} cells, which are not the "
             f"{len(atlas.fine)} of the weights"
         )
-    return build_geolocator(spec, atlas, card.flavour), card
+    return Geolocator(spec, atlas, card.flavour), card
 
 
 def _decode(
@@ -63,7 +63,7 @@ def sketch_geolocator(spec: ClassifierSpec) -> Geolocator:
     Raises:
         InputError: If the body cannot be built so.
     """
-    return build_geolocator(spec, _first_cells(0, 1))
+    return Geolocator(spec, _first_cells(0, 1))
 
 
 def _first_cells(level: int, count: int) -> Atlas:
@@ -79,7 +79,7 @@ def _example(alpha: float, size: int, _variant: str) -> tuple[Geolocator, Card]:
     """As many cells as PlaNet on MobileNet has, in a row along the curve."""
     spec = ClassifierSpec(alpha=alpha, size=size)
     atlas = _first_cells(_LEVEL, _CELLS)
-    return build_geolocator(spec, atlas), example_card(TASK, spec, atlas.classes)
+    return Geolocator(spec, atlas), example_card(TASK, spec, atlas.classes)
 
 
 NETWORK = replace(

@@ -20,7 +20,7 @@ from backbone.mobilenet_v1 import MobileNetV1
 from backbone.spec import BackboneName, Variant
 from backbone.vgg16 import VGG16SSD
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 
 NAMES: tuple[BackboneName, ...] = get_args(BackboneName)
 BODIES: dict[str, Callable[[], Body]] = {
@@ -87,7 +87,7 @@ def test_maps_splits_and_gradients(name: str) -> None:
 def test_smallest_image_and_the_classifiers_shape(name: BackboneName) -> None:
     with torch.device("meta"):
         body = build_body(name)
-        model = build_classifier(ClassifierSpec(name, size=body.min_size), 7)
+        model = Classifier(ClassifierSpec(name, size=body.min_size), 7)
         logits = model.raw(torch.empty(2, 3, body.min_size, body.min_size))
         with pytest.raises(ValueError, match="too small"):
             body(torch.empty(1, 3, body.min_size - 1, 300))
@@ -210,14 +210,14 @@ def test_unknown_names_and_impossible_classifiers_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown backbone 'vgg19'"):
         default_flavour("vgg19")
     with pytest.raises(ValueError, match="--size 64 is too small for inception_v3: 75"):
-        build_classifier(ClassifierSpec("inception_v3", size=64), 10)
+        Classifier(ClassifierSpec("inception_v3", size=64), 10)
     with pytest.raises(ValueError, match="0 classes"):
-        build_classifier(ClassifierSpec(), 0)
+        Classifier(ClassifierSpec(), 0)
 
 
 def test_a_classifier_takes_bytes_and_any_layout_of_them() -> None:
     torch.manual_seed(0)
-    model = build_classifier(ClassifierSpec(alpha=0.25, size=64), 5).eval()
+    model = Classifier(ClassifierSpec(alpha=0.25, size=64), 5).eval()
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
         logits = model(images)
@@ -243,7 +243,7 @@ ABLATIONS: dict[Variant, tuple[int, int]] = {
 def test_variants_of_mobilenet_differ_as_named_and_learn(variant: Variant) -> None:
     torch.manual_seed(0)
     spec = ClassifierSpec(alpha=0.25, variant=variant, size=32)
-    model = build_classifier(spec, 4)
+    model = Classifier(spec, 4)
     kinds = [type(m) for m in model.body.modules()]
     assert (kinds.count(nn.BatchNorm2d), kinds.count(nn.ReLU6)) == ABLATIONS[variant]
     if "after" in variant:

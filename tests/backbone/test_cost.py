@@ -17,7 +17,7 @@ from backbone.resnet50 import Match, ResNet50
 from backbone.vgg16 import VGG16SSD
 from datasets.types import ClassMap
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.detection.model import build_detector, detector_cost
 from tasks.detection.spec import DetectorSpec
 
@@ -28,7 +28,7 @@ def cost_of(num_classes: int = 1000, **spec: Any) -> Cost:
     """Of a whole classifier, built without memory."""
     chosen = ClassifierSpec(**spec)
     with torch.device("meta"):
-        model = build_classifier(chosen, num_classes)
+        model = Classifier(chosen, num_classes)
     return count_cost(model, (1, 3, chosen.size, chosen.size))
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from configs.classification import MODERN
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.fitting.engine import has_native_bf16
 from tests.benchmarks.bench_training import make_step
 from tests.benchmarks.timing import medians, pin_threads
@@ -27,7 +27,7 @@ SIDES = {"plain": (True, False), "ours": (False, False), "compiled": (False, Tru
 def make_classifier(alpha: float) -> nn.Module:
     """MobileNet of a width with the modern recipe's loss."""
     torch.manual_seed(0)
-    return build_classifier(ClassifierSpec(alpha=alpha), CLASSES, loss=MODERN.loss)
+    return Classifier(ClassifierSpec(alpha=alpha), CLASSES, loss=MODERN.loss)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from backbone.flavour import Flavour, InputSpec, parse_activation
 from backbone.layers import ConvBNAct, fold_batchnorm, same_padding
 from datasets.types import ClassMap
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import Classifier, build_classifier
+from tasks.classification.model import Classifier
 from tasks.int8.network import Floats
 from tasks.runtime.session import CARD_KEY, FACTS_KEY, FORMAT
 from tasks.weights.card import Card
@@ -27,7 +27,7 @@ def classifier(activation: str = "relu6", seed: int = 0) -> Classifier:
     torch.manual_seed(seed)
     flavour = Flavour(activation=activation, input=InputSpec(size=SIZE))
     spec = ClassifierSpec(alpha=0.1, size=SIZE, variant="shallow")
-    model = build_classifier(spec, len(CLASSES), flavour).eval()
+    model = Classifier(spec, len(CLASSES), flavour).eval()
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight)

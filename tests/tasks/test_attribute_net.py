@@ -12,14 +12,14 @@ from torchvision.ops import sigmoid_focal_loss
 
 from datasets.types import ClassMap
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.distillation.losses import sigmoid_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teaching import Lesson
 from tasks.face_attributes.application import FACE_ATTRIBUTES
 from tasks.face_attributes.load import start_attribute_net
 from tasks.face_attributes.losses import attribute_loss
-from tasks.face_attributes.model import AttributeNet, build_attribute_net
+from tasks.face_attributes.model import AttributeNet
 from tasks.face_attributes.spec import TASK, AttributeLossSpec
 from tasks.face_attributes.teachers import open_attribute_teacher
 from tasks.predictor import open_network
@@ -43,7 +43,7 @@ def save(path: Path, model: AttributeNet, attributes: ClassMap, task: str = TASK
 
 def network(columns: int, seed: int = 0) -> AttributeNet:
     torch.manual_seed(seed)
-    model = build_attribute_net(SPEC, columns).eval()
+    model = AttributeNet(SPEC, columns).eval()
     nn.init.normal_(model.get_parameter("head.2.weight"))
     return model
 
@@ -75,7 +75,7 @@ def test_focal_loss_is_torchvisions() -> None:
 
 def test_what_attributes_weigh() -> None:
     loss = AttributeLossSpec(balance=True, attribute_weights=("Smiling=3",))
-    model = build_attribute_net(SPEC, 3, loss=loss)
+    model = AttributeNet(SPEC, 3, loss=loss)
     share = torch.tensor([0.25, 0.5, torch.nan], dtype=torch.float64)
     model.weigh(NAMES, share)
     torch.testing.assert_close(model.yes_weight, torch.tensor([2.0, 3.0, 1.0]))
@@ -136,7 +136,7 @@ def test_starting_from_other_attributes(tmp_path: Path) -> None:
     torch.testing.assert_close(new.get_parameter("head.2.weight")[1], fresh)
     torch.testing.assert_close(new.thresholds, torch.tensor([0.7, 0.5, 0.5]))
     # The body alone comes from another task.
-    classifier = build_classifier(SPEC, 2).eval()
+    classifier = Classifier(SPEC, 2).eval()
     card = Card("classification", SPEC.to_json(), classifier.body.flavour, names(*NAMES[:2]))
     save_weights(tmp_path / "c.safetensors", classifier.state_dict(), card)
     _, anew = start_attribute_net(new, names(*NAMES), tmp_path / "c.safetensors")

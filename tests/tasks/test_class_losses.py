@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.losses import class_loss, generalised_cross_entropy
-from tasks.classification.model import Classifier, build_classifier
+from tasks.classification.model import Classifier
 from tasks.classification.spec import ClassLossSpec
 
 # Logits whose probabilities are 1/2, 1/4, 1/4 and 1/10, 1/10, 8/10.
@@ -69,7 +69,7 @@ def test_the_spec_chooses() -> None:
 def test_a_classifier_trains_with_it() -> None:
     torch.manual_seed(0)
     spec = ClassifierSpec(alpha=0.25, size=32)
-    model: Classifier = build_classifier(spec, 3, loss=ClassLossSpec(robust="gce", mixup=0.2))
+    model: Classifier = Classifier(spec, 3, loss=ClassLossSpec(robust="gce", mixup=0.2))
     losses = model.train()(torch.zeros(4, 3, 32, 32), torch.tensor([0, 1, 2, 0]))
     assert 0 < losses["class"].item() < 2
     losses["class"].backward()

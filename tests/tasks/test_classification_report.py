@@ -25,7 +25,7 @@ from tasks.classification.application import CLASSIFICATION
 from tasks.classification.draw import draw_answer
 from tasks.classification.evaluator import LabelEvaluator
 from tasks.classification.gradcam import Explainer, grad_cam, overlay
-from tasks.classification.model import Classifier, build_classifier
+from tasks.classification.model import Classifier
 from tasks.classification.report import ReportData, make_report
 from tasks.predictor import Model, answered
 from tasks.reporting.skeleton import RunFacts, write_report
@@ -37,7 +37,7 @@ Image = NDArray[np.uint8]
 
 def small_classifier(num_classes: int = 3) -> Classifier:
     torch.manual_seed(0)
-    return build_classifier(ClassifierSpec(alpha=0.25, size=64), num_classes).eval()
+    return Classifier(ClassifierSpec(alpha=0.25, size=64), num_classes).eval()
 
 
 def colour_classifier() -> Classifier:
@@ -91,7 +91,7 @@ def test_heat_takes_nothing_along() -> None:
 
 @pytest.mark.parametrize("name", [n for n in get_args(BackboneName) if n != "mobilenet_v1"])
 def test_every_body_can_be_asked(name: BackboneName) -> None:
-    model = build_classifier(ClassifierSpec(backbone=name, size=96), 4).eval()
+    model = Classifier(ClassifierSpec(backbone=name, size=96), 4).eval()
     heat = grad_cam(model, torch.randint(0, 256, (1, 3, 96, 96), dtype=torch.uint8))
     assert heat.shape == (1, 96, 96)
     assert bool(heat.isfinite().all())

@@ -23,7 +23,7 @@ from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import columns_in
 from tasks.classification.import_weights import Imported, import_network
 from tasks.classification.load import class_rows, start_classifier
-from tasks.classification.model import Classifier, build_classifier
+from tasks.classification.model import Classifier
 from tasks.classification.reference_runtimes import (
     run_keras,
     run_timm,
@@ -276,7 +276,7 @@ def test_cards_that_do_not_fit_are_refused(saved: Path) -> None:
 def fresh(classes: int = 4, **spec: Any) -> Classifier:
     whole = ClassifierSpec(**{"alpha": foreign.ALPHA, "size": 96, **spec})
     flavour = replace(FLAVOUR, input=replace(FLAVOUR.input, interpolation="bicubic"))
-    return build_classifier(whole, classes, flavour)
+    return Classifier(whole, classes, flavour)
 
 
 def test_known_classes_keep_their_rows(saved: Path) -> None:
@@ -303,7 +303,7 @@ def test_rows_go_with_their_classes_on_any_body(
     size = 299 if backbone == "inception_v3" else 224
     spec, names = ClassifierSpec(backbone=backbone, size=size), ClassMap.from_names(list("abc"))
     with torch.device("meta"):
-        old, new = build_classifier(spec, 3), build_classifier(spec, 4)
+        old, new = Classifier(spec, 3), Classifier(spec, 4)
     keys = class_rows(old.body)
     for model in (old, new):
         last = model.get_submodule(keys[0].rpartition(".")[0]).to_empty(device="cpu")
@@ -321,10 +321,10 @@ def test_rows_go_with_their_classes_on_any_body(
 
 def test_squeezenet_comes_back_whole(tmp_path: Path) -> None:
     classes, file = ClassMap.from_names(list("abc")), tmp_path / "s.safetensors"
-    old = build_classifier(ClassifierSpec(backbone="squeezenet", size=64), 3).eval()
+    old = Classifier(ClassifierSpec(backbone="squeezenet", size=64), 3).eval()
     card = Card("classification", old.spec.to_json(), old.body.flavour, classes)
     save_weights(file, old.state_dict(), card)
-    new = build_classifier(old.spec, 3).eval()
+    new = Classifier(old.spec, 3).eval()
     assert start_classifier(new, classes, file)[1] == []
     with torch.inference_mode():
         answers = [
@@ -359,7 +359,7 @@ def test_other_tasks_lend_their_body(saved: Path) -> None:
 def test_another_body_is_refused(saved: Path, spec: dict[str, Any], part: str) -> None:
     if spec.get("backbone") == "vgg16":
         with torch.device("meta"):
-            model = build_classifier(ClassifierSpec(**spec), 4)
+            model = Classifier(ClassifierSpec(**spec), 4)
     else:
         model = fresh(**spec)
     with pytest.raises(ValueError, match=part):
@@ -370,4 +370,4 @@ def test_another_flavour_is_refused(saved: Path) -> None:
     spec = ClassifierSpec(alpha=foreign.ALPHA, size=96)
     told = "have padding symmetric, bn_eps 1e-05, the model to train padding same, bn_eps 0.001$"
     with pytest.raises(ValueError, match=told):
-        start_classifier(build_classifier(spec, 4), ClassMap.from_names(list("abcd")), saved)
+        start_classifier(Classifier(spec, 4), ClassMap.from_names(list("abcd")), saved)

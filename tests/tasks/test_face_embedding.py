@@ -26,7 +26,7 @@ from tasks.face_embedding.load import (
     trained_on,
 )
 from tasks.face_embedding.losses import MarginHead, squared_distances, triplet_loss
-from tasks.face_embedding.model import build_embedder, unit
+from tasks.face_embedding.model import FaceEmbedder, unit
 from tasks.face_embedding.network import embedder_cost
 from tasks.face_embedding.spec import TASK, EmbedderSpec, EmbedLossSpec, FaceSpec
 from tasks.face_embedding.teachers import open_embedding_teacher
@@ -99,7 +99,7 @@ def test_the_margin_is_taken_from_the_right_cosine() -> None:
 def test_a_batch_can_be_learnt(objective: str) -> None:
     torch.manual_seed(0)
     loss = EmbedLossSpec(objective=objective)  # type: ignore[arg-type]
-    model = build_embedder(SMALL, loss=loss, num_identities=3).train()
+    model = FaceEmbedder(SMALL, loss=loss, num_identities=3).train()
     images = torch.randint(0, 256, (9, 3, 32, 32), dtype=torch.uint8)
     labels = torch.arange(9) % 3
     optimizer = torch.optim.Adam(model.parameters(), 5e-3)
@@ -118,7 +118,7 @@ def test_a_batch_can_be_learnt(objective: str) -> None:
 def test_a_student_takes_its_teachers_direction() -> None:
     """Whatever the length: only what is left of the share is learnt from identities."""
     torch.manual_seed(0)
-    model = build_embedder(SMALL, num_identities=2).train()
+    model = FaceEmbedder(SMALL, num_identities=2).train()
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     with torch.no_grad():
         own = model.raw(images)
@@ -138,7 +138,7 @@ def test_a_student_takes_its_teachers_direction() -> None:
 
 
 def save(path: Path, alignment: str, spec: EmbedderSpec = SMALL) -> Path:
-    model = build_embedder(spec)
+    model = FaceEmbedder(spec)
     flavour = model.body.flavour
     card = Card(TASK, describe_model(spec, alignment), flavour, NO_CLASSES)
     save_weights(path, model.state_dict(), card)
@@ -177,16 +177,16 @@ def test_a_card_tells_whom_it_was_trained_on(tmp_path: Path) -> None:
 def test_fine_tuning_takes_the_head_of_equal_length(tmp_path: Path) -> None:
     path = save(tmp_path / "w.safetensors", "none")
     theirs, _ = open_network(path, FACE_EMBEDDING)
-    same = build_embedder(SMALL, num_identities=4)
+    same = FaceEmbedder(SMALL, num_identities=4)
     start_embedder(same, path)
-    other = build_embedder(replace(SMALL, dim=9))
+    other = FaceEmbedder(replace(SMALL, dim=9))
     start_embedder(other, path)
     assert torch.equal(same.get_parameter("head.2.weight"), theirs.get_parameter("head.2.weight"))
     for model in (same, other):
         first = next(iter(theirs.body.parameters()))
         assert torch.equal(next(iter(model.body.parameters())), first)
     with pytest.raises(ValueError, match=r"the weights have alpha 0.1, the model to train 0.2"):
-        start_embedder(build_embedder(replace(SMALL, alpha=0.2)), path)
+        start_embedder(FaceEmbedder(replace(SMALL, alpha=0.2)), path)
 
 
 def test_teachers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

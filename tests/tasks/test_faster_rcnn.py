@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datasets.types import ClassMap
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.detection.application import DETECTION
 from tasks.detection.faster_rcnn import FasterRCNN
 from tasks.detection.matching import Rule, match
@@ -190,7 +190,7 @@ def test_another_kind_of_mobilenet_is_refused(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize("framework", ["ssd300", "faster_rcnn_300"])
 def test_vgg16_starts_from_a_classifier(tmp_path: Path, framework: str) -> None:
     """SSD takes the convolutions, Faster R-CNN the two large linear layers too."""
-    source = build_classifier(ClassifierSpec(backbone="vgg16"), 3)
+    source = Classifier(ClassifierSpec(backbone="vgg16"), 3)
     card = Card("classification", source.spec.to_json(), detector_flavour("vgg16"), THREE)
     path = tmp_path / "model.safetensors"
     save_weights(path, source.state_dict(), card)

@@ -19,7 +19,7 @@ from tasks.application import NoOptions
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import LabelEvaluator
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.classification.task import ClassificationTask
 from tasks.fitting.checkpoint import InterruptedRun, RunKeeper
 from tasks.fitting.engine import fit
@@ -48,7 +48,7 @@ def rates(model: nn.Module, spec: FitSpec) -> dict[str, tuple[float, float]]:
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adamw"])
 def test_rates_fall_with_depth(optimizer: Any) -> None:
     spec = FitSpec(optimizer=optimizer, lr=0.8, weight_decay=1e-3, layer_decay=0.5)
-    found = rates(build_classifier(SMALL, 4), spec)
+    found = rates(Classifier(SMALL, 4), spec)
     for name, (rate, decay) in found.items():
         parts = name.split(".")
         depth = 0 if parts[0] == "head" else 14 - int(parts[2])
@@ -60,13 +60,13 @@ def test_rates_fall_with_depth(optimizer: Any) -> None:
 
 
 def test_without_layer_decay_there_are_two_groups() -> None:
-    model = build_classifier(SMALL, 4)
+    model = Classifier(SMALL, 4)
     assert len(make_optimizer(model, FitSpec()).param_groups) == 2
     assert {rate for rate, _ in rates(model, FitSpec(lr=0.3)).values()} == {0.3}
 
 
 def test_the_schedule_scales_all_rates() -> None:
-    model, spec = build_classifier(SMALL, 4), FitSpec(lr=1.0, layer_decay=0.5, warmup=0)
+    model, spec = Classifier(SMALL, 4), FitSpec(lr=1.0, layer_decay=0.5, warmup=0)
     optimizer = make_optimizer(model, spec)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(spec, 100))
     first = [group["lr"] for group in optimizer.param_groups]
@@ -136,7 +136,7 @@ def train(
 ) -> Watched:
     data, val = open_labelled(shapes, "train"), open_labelled(shapes, "val")
     torch.manual_seed(0)
-    network = build_classifier(SMALL, 8)
+    network = Classifier(SMALL, 8)
     card = Card(CLASSIFICATION.name, SMALL.to_json(), network.body.flavour, data.classes)
     task = Watched(
         Model(CLASSIFICATION, card, folder, NoOptions(), network=network),

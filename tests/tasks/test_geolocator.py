@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from datasets.types import ClassMap
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.distillation.losses import cells_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.teaching import Teaching
@@ -21,11 +21,7 @@ from tasks.geolocation import s2
 from tasks.geolocation.application import GEOLOCATION
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.draw import draw_place
-from tasks.geolocation.load import (
-    build_geolocator,
-    start_geolocator,
-    temperature_of,
-)
+from tasks.geolocation.load import start_geolocator, temperature_of
 from tasks.geolocation.located import place_name
 from tasks.geolocation.losses import hard_loss, soft_loss
 from tasks.geolocation.model import Geolocator
@@ -58,7 +54,7 @@ def atlas(photos: tuple[Floats, Floats]) -> Atlas:
 @pytest.fixture
 def model(atlas: Atlas) -> Geolocator:
     torch.manual_seed(0)
-    return build_geolocator(SMALL, atlas)
+    return Geolocator(SMALL, atlas)
 
 
 def card_of(model: Geolocator, atlas: Atlas, metrics: dict[str, float] | None = None) -> Card:
@@ -99,7 +95,7 @@ def test_soft_labels_leave_nothing_out() -> None:
     lat, lng = rng.uniform(45, 50, 3000), rng.uniform(0, 8, 3000)
     atlas = Atlas((split_adaptively(lat, lng, most=4, least=1),))
     assert len(atlas.fine) > 900
-    model = build_geolocator(SMALL, atlas, loss=GeoLossSpec(labels="soft"))
+    model = Geolocator(SMALL, atlas, loss=GeoLossSpec(labels="soft"))
     cells = atlas.fine
     km = distance_km(lat[:8, None], lng[:8, None], cells.lat, cells.lng)
     labels = np.exp(-(km - km.min(axis=1, keepdims=True)) / 75)
@@ -121,7 +117,7 @@ def test_a_student_learns_from_a_geolocator_alone(
 ) -> None:
     """Its loss is that of each head by itself, its cells are found by token, and it falls."""
     torch.manual_seed(0)
-    teacher = build_geolocator(SMALL, atlas)
+    teacher = Geolocator(SMALL, atlas)
     torch.nn.init.normal_(teacher.get_parameter(LAST), std=0.5)
     save_weights(tmp_path / "t.safetensors", teacher.state_dict(), card_of(teacher, atlas))
     spec = DistillSpec(str(tmp_path / "t.safetensors"), temperature=2.0, distill_weight=1.0)
@@ -135,7 +131,7 @@ def test_a_student_learns_from_a_geolocator_alone(
     torch.testing.assert_close(
         opened(images), torch.cat((coarse, own[:, 1:]), dim=1), rtol=1e-3, atol=1e-3
     )
-    student = build_geolocator(SMALL, known)
+    student = Geolocator(SMALL, known)
     lesson = Teaching(spec, opened.name, "", opened).lesson(0, list(range(8)))
     targets = Truth(known, *photos).of(list(range(8)), torch.device("cpu"))
     optimizer = torch.optim.Adam(student.parameters(), 3e-3)
@@ -199,7 +195,7 @@ def test_each_head_has_its_loss(
 
 def test_a_batch_is_learnt_by_heart(atlas: Atlas, photos: tuple[Floats, Floats]) -> None:
     torch.manual_seed(0)
-    model = build_geolocator(SMALL, atlas, loss=GeoLossSpec(labels="hard"))
+    model = Geolocator(SMALL, atlas, loss=GeoLossSpec(labels="hard"))
     images = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8)
     targets = Truth(atlas, *photos).of(list(range(8)), torch.device("cpu"))
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
@@ -216,7 +212,7 @@ def test_coarser_heads_are_added(model: Geolocator, atlas: Atlas) -> None:
     coarse, fine = (functional.log_softmax(p, 1) for p in logits.split(atlas.sizes, 1))
     wanted = fine + coarse[:, torch.from_numpy(atlas.ancestors[0])]
     torch.testing.assert_close(model.combine(logits), wanted)
-    alone = build_geolocator(SMALL, Atlas(atlas.partitions[1:]))
+    alone = Geolocator(SMALL, Atlas(atlas.partitions[1:]))
     plain = torch.randn(2, atlas.sizes[1])
     assert torch.equal(alone.combine(plain), plain)
 
@@ -265,7 +261,7 @@ def test_weights_that_do_not_fit_themselves(
 def test_starting_from_other_weights(model: Geolocator, atlas: Atlas, tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     save_weights(file, model.state_dict(), card_of(model, atlas))
-    same, other = (build_geolocator(SMALL, a) for a in (atlas, Atlas(atlas.partitions[1:])))
+    same, other = (Geolocator(SMALL, a) for a in (atlas, Atlas(atlas.partitions[1:])))
     assert start_geolocator(same, file)[1]
     assert torch.equal(same.get_parameter(LAST), model.get_parameter(LAST))
     before = other.get_parameter(LAST).clone()
@@ -275,12 +271,12 @@ def test_starting_from_other_weights(model: Geolocator, atlas: Atlas, tmp_path: 
         other.body.state_dict()["layers.0.conv.weight"],
         model.body.state_dict()["layers.0.conv.weight"],
     )
-    classifier = build_classifier(SMALL, 3)
+    classifier = Classifier(SMALL, 3)
     names = ClassMap.from_names(["a", "b", "c"])
     card = Card("classification", SMALL.to_json(), classifier.body.flavour, names)
     save_weights(file, classifier.state_dict(), card)
     assert not start_geolocator(same, file)[1]
-    wide = build_geolocator(replace(SMALL, alpha=0.5), atlas)
+    wide = Geolocator(replace(SMALL, alpha=0.5), atlas)
     with pytest.raises(ValueError, match=r"alpha 0.25, the model to train 0.5"):
         start_geolocator(wide, file)
 

@@ -22,14 +22,14 @@ from tasks.body_network import BodyNetwork
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.load import start_classifier
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.detection.application import DETECTION
 from tasks.detection.model import build_detector, detector_flavour
 from tasks.detection.spec import DetectorSpec
 from tasks.face_attributes.application import FACE_ATTRIBUTES
-from tasks.face_attributes.model import build_attribute_net
+from tasks.face_attributes.model import AttributeNet
 from tasks.face_embedding.load import describe_model
-from tasks.face_embedding.model import build_embedder
+from tasks.face_embedding.model import FaceEmbedder
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.fitting.optim import decay_groups
 from tasks.multitask.balance import Balance
@@ -54,9 +54,9 @@ def models() -> dict[str, BodyNetwork]:
     torch.manual_seed(3)
     detector = build_detector(DetectorSpec(alpha=0.1, size=64), NAMES)
     heads: dict[str, Any] = {
-        "classes": build_classifier(SPEC, 3),
-        "attributes": build_attribute_net(SPEC, 3),
-        "embedding": build_embedder(EmbedderSpec(alpha=0.1, size=32, dim=8)),
+        "classes": Classifier(SPEC, 3),
+        "attributes": AttributeNet(SPEC, 3),
+        "embedding": FaceEmbedder(EmbedderSpec(alpha=0.1, size=32, dim=8)),
         "boxes": detector,
     }
     for model in heads.values():  # Statistics that differ from a fresh net's, and among heads.
@@ -288,7 +288,7 @@ def test_a_file_gives_each_task_its_model(tmp_path: Path) -> None:
             torch.testing.assert_close(
                 model.raw(photo(size)), net.head(name).raw(photo(size)), rtol=0, atol=0
             )
-    fresh = build_classifier(SPEC, 3, stored.card.flavour)
+    fresh = Classifier(SPEC, 3, stored.card.flavour)
     start_classifier(fresh, NAMES, tmp_path / "model.safetensors")
     assert torch.equal(fresh.body.layers[0].conv.weight, net.body.layers[0].conv.weight)
 

@@ -14,7 +14,7 @@ from backbone.imagenet_classes import WORDNET_IDS
 from datasets.types import ClassMap
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.load import TASK
-from tasks.classification.model import Classifier, build_classifier
+from tasks.classification.model import Classifier
 from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import DistillSpec
 from tasks.weights.card import Card
@@ -37,7 +37,7 @@ def ours(tmp_path: Path, images: Tensor) -> tuple[Path, Classifier]:
     """A teacher that knows c, a and b, in this order."""
     torch.manual_seed(2)
     spec = ClassifierSpec(alpha=0.1, size=48)
-    model = build_classifier(spec, 3)
+    model = Classifier(spec, 3)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0

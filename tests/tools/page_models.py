@@ -16,15 +16,15 @@ from torch import nn
 from datasets.builtin.scenes import draw_scene
 from datasets.types import ClassMap
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
-from tasks.face_attributes.model import build_attribute_net
+from tasks.face_attributes.model import AttributeNet
 from tasks.face_embedding.load import NO_CLASSES, describe_model
-from tasks.face_embedding.model import build_embedder
+from tasks.face_embedding.model import FaceEmbedder
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.geolocation.atlas import Atlas
-from tasks.geolocation.load import build_geolocator
+from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import split_adaptively
 from tasks.multitask.model import MultiTaskNet
 from tasks.multitask.spec import HEADS
@@ -65,7 +65,7 @@ def make_multi(folder: Path, odd: str = "") -> Path:
         made[odd] = model, replace(card, flavour=replace(card.flavour, input=seen))
     cards = {name: card for name, (_, card) in made.items()}
     heads: dict[str, Any] = {name: model for name, (model, _) in made.items()}
-    net = MultiTaskNet(build_classifier(SMALL, 1).body, heads)
+    net = MultiTaskNet(Classifier(SMALL, 1).body, heads)
     for name in net.heads:
         _see_something(net.head(name), net.head(name).spec.size)
     out = net.left_out()
@@ -90,7 +90,7 @@ def _see_something(model: nn.Module, size: int) -> None:
 
 def _classifier() -> tuple[nn.Module, Card]:
     classes = ClassMap.from_names(list(CLASSES))
-    model = build_classifier(SMALL, len(classes))
+    model = Classifier(SMALL, len(classes))
     return model, Card("classification", SMALL.to_json(), model.body.flavour, classes)
 
 
@@ -105,13 +105,13 @@ def _detector() -> tuple[nn.Module, Card]:
 
 def _attributes() -> tuple[nn.Module, Card]:
     names = ClassMap.from_names(["Eyeglasses", "Smiling", "Wearing_Hat"], first=0)
-    model = build_attribute_net(SMALL, len(names))
+    model = AttributeNet(SMALL, len(names))
     return model, Card("face_attributes", SMALL.to_json(), model.body.flavour, names)
 
 
 def _embedder() -> tuple[nn.Module, Card]:
     spec = EmbedderSpec(alpha=0.1, size=32, dim=8)
-    model = build_embedder(spec)
+    model = FaceEmbedder(spec)
     told = describe_model(spec, "none")
     metrics = {"threshold": 1e-3}
     return model, Card("face_embedding", told, model.body.flavour, NO_CLASSES, metrics)
@@ -121,7 +121,7 @@ def _geo() -> tuple[nn.Module, Card]:
     rng = np.random.default_rng(3)
     lat, lng = rng.uniform(-60, 70, 400), rng.uniform(-180, 180, 400)
     atlas = Atlas((split_adaptively(lat, lng, most=100, least=5),))
-    model = build_geolocator(SMALL, atlas)
+    model = Geolocator(SMALL, atlas)
     return model, Card("geolocation", SMALL.to_json(), model.body.flavour, atlas.classes)
 
 

@@ -13,7 +13,7 @@ from PIL import Image as PilImage
 
 from datasets.types import ClassMap
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tests.conftest import Tool
@@ -38,7 +38,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     """A fresh classifier of the classes a and b, as a run would leave it."""
-    model = build_classifier(ClassifierSpec(alpha=0.25, size=32), 2)
+    model = Classifier(ClassifierSpec(alpha=0.25, size=32), 2)
     card = Card(
         task="classification",
         model=model.spec.to_json(),

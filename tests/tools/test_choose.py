@@ -12,7 +12,7 @@ from datasets.types import ClassMap
 from tasks.applications import photo_application
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.detection.application import DETECTION
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
@@ -131,7 +131,7 @@ def test_each_accuracy_keeps_its_origin() -> None:
 def finish(folder: Path, names: list[str], top1: float) -> Path:
     """A run folder with real, random weights."""
     spec = ClassifierSpec(alpha=0.25, size=32)
-    model = build_classifier(spec, len(names))
+    model = Classifier(spec, len(names))
     flavour = model.body.flavour
     classes = ClassMap.from_names(names)
     card = Card("classification", spec.to_json(), flavour, classes, {"top1": top1})

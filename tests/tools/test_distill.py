@@ -20,7 +20,7 @@ from datasets.labels.opening import open_labelled
 from datasets.shards.tar import write_shards
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.classification.spec import TASK
 from tasks.classification.task import ClassificationTask
 from tasks.classification.teachers import open_teacher
@@ -64,7 +64,7 @@ def teacher(shapes: Path, tmp_path: Path) -> Path:
     torch.manual_seed(1)
     data, transform = open_labelled(shapes, "train"), LabelTransform(48, "none")
     spec, classes = ClassifierSpec(alpha=0.1, size=48), data.classes
-    model = build_classifier(spec, len(classes))
+    model = Classifier(spec, len(classes))
     nn.init.normal_(model.get_parameter("head.2.weight"), std=0.5)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -115,7 +115,7 @@ def test_a_resumed_student_is_the_same(
     assert_same_run(tmp_path / "straight", tmp_path / "stopped")
     checkpoint = torch.load(tmp_path / "straight" / "last.ckpt")
     state, card = load_weights(tmp_path / "straight")
-    own = {f"model.{name}" for name in build_classifier(ClassifierSpec(size=32), 8).state_dict()}
+    own = {f"model.{name}" for name in Classifier(ClassifierSpec(size=32), 8).state_dict()}
     assert own == {f"model.{name}" for name in state}
     assert own == checkpoint["state_dict"].keys()
     assert own == checkpoint["current_model_state"].keys()

@@ -19,7 +19,7 @@ from configs.presets import Presets
 from datasets.types import ClassMap
 from tasks.classification.import_weights import import_network
 from tasks.classification.load import start_classifier
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.weights.file import save_weights
 from tests.backbone import foreign
 from tools.flows.flags import read_flags
@@ -87,4 +87,4 @@ def test_either_resize_starts_from_them(weights: Path) -> None:
         flavour = replace(card.flavour, input=seen)
         spec = replace(CLS_PRESETS["demo"].model)
         spec = replace(spec, alpha=foreign.ALPHA, stem_stride=2)
-        assert start_classifier(build_classifier(spec, 2, flavour), classes, weights)[1] == ["new"]
+        assert start_classifier(Classifier(spec, 2, flavour), classes, weights)[1] == ["new"]

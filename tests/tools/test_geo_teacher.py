@@ -15,7 +15,7 @@ from datasets.builtin.places import draw_places
 from tasks.body_spec import ClassifierSpec
 from tasks.distillation.spec import DistillSpec
 from tasks.geolocation.atlas import Atlas
-from tasks.geolocation.load import build_geolocator
+from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import split_adaptively
 from tasks.geolocation.spec import TASK, PartitionSpec
 from tasks.geolocation.teachers import open_geo_teacher
@@ -57,7 +57,7 @@ def config(request: pytest.FixtureRequest, places: Path, tmp_path: Path) -> Trai
     atlas = make_atlas((), config.partition, open_parts(config, places).train)
     torch.manual_seed(0)
     spec = ClassifierSpec(alpha=0.1, size=48)
-    model = build_geolocator(spec, atlas)
+    model = Geolocator(spec, atlas)
     torch.nn.init.normal_(model.get_parameter(LAST), std=0.5)
     card = Card(TASK, spec.to_json(), model.body.flavour, atlas.classes)
     (tmp_path / "teacher").mkdir()

@@ -12,18 +12,18 @@ import torch
 
 from datasets.types import COCO_CLASSES, ClassMap
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.classification.network import classifier_cost
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
-from tasks.face_attributes.model import build_attribute_net
+from tasks.face_attributes.model import AttributeNet
 from tasks.face_embedding.load import NO_CLASSES, describe_model
 from tasks.face_embedding.load import TASK as EMBEDDING
-from tasks.face_embedding.model import build_embedder
+from tasks.face_embedding.model import FaceEmbedder
 from tasks.face_embedding.network import embedder_cost
 from tasks.face_embedding.spec import EmbedderSpec
 from tasks.geolocation.atlas import Atlas
-from tasks.geolocation.load import build_geolocator
+from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import split_adaptively
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
@@ -54,7 +54,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    model = build_classifier(ClassifierSpec(alpha=0.25, size=32), 2)
+    model = Classifier(ClassifierSpec(alpha=0.25, size=32), 2)
     card = Card(
         task="classification",
         model=model.spec.to_json(),
@@ -170,7 +170,7 @@ def test_the_page_of_a_geolocator_counts_its_cells(tool: Tool, tmp_path: Path) -
     parts = tuple(split_adaptively(lat, lng, most=most, least=1) for most in (400, 20))
     atlas = Atlas(parts)
     assert atlas.sizes[1] > 200
-    model = build_geolocator(ClassifierSpec(alpha=0.25, size=64), atlas)
+    model = Geolocator(ClassifierSpec(alpha=0.25, size=64), atlas)
     metrics = {"km200": 0.5, "km200_low": 0.4, "geoscore": 3000.0}
     card = Card("geolocation", model.spec.to_json(), model.body.flavour, atlas.classes, metrics)
     page = _page(tool, tmp_path / "geo", card, model.state_dict())
@@ -185,7 +185,7 @@ def test_the_page_of_a_geolocator_counts_its_cells(tool: Tool, tmp_path: Path) -
 
 def test_the_pages_of_faces(tool: Tool, tmp_path: Path) -> None:
     spec = ClassifierSpec(alpha=0.25, size=64)
-    net = build_attribute_net(spec, 2)
+    net = AttributeNet(spec, 2)
     names = ClassMap.from_names(["Smiling", "Eyeglasses"], 0)
     card = Card(
         "face_attributes", spec.to_json(), net.body.flavour, names, {"mean_ap": 0.7, "loss": 0.5}
@@ -200,7 +200,7 @@ def test_the_pages_of_faces(tool: Tool, tmp_path: Path) -> None:
     ):
         assert part in page, part
     faces = EmbedderSpec(alpha=0.25, size=64, dim=8)
-    embedder = build_embedder(faces)
+    embedder = FaceEmbedder(faces)
     told = describe_model(faces, "funneled")
     card = Card(EMBEDDING, told, embedder.body.flavour, NO_CLASSES, {"accuracy": 0.9})
     page = _page(tool, tmp_path / "embed", card, embedder.state_dict())
@@ -218,7 +218,7 @@ def test_the_pages_of_faces(tool: Tool, tmp_path: Path) -> None:
 
 def test_the_page_of_many_classes_names_a_few(tool: Tool, tmp_path: Path) -> None:
     spec = ClassifierSpec(alpha=0.25, size=32)
-    model = build_classifier(spec, 120)
+    model = Classifier(spec, 120)
     names = ClassMap.from_names([f"breed {k}" for k in range(120)], 0)
     card = Card("classification", spec.to_json(), model.body.flavour, names)
     page = _page(tool, tmp_path / "cls", card, model.state_dict())

@@ -20,7 +20,7 @@ from datasets.images import find_images
 from datasets.labels.opening import open_labelled
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.classification.task import ClassificationTask
 from tasks.distillation.spec import DistillSpec
 from tasks.predictor import open_network
@@ -134,7 +134,7 @@ def test_what_is_no_mobilenet_classifier(
 ) -> None:
     card, file = read_card(wide), tmp_path / "squeezenet.safetensors"
     spec = ClassifierSpec("squeezenet", size=64)
-    model = build_classifier(spec, 3)
+    model = Classifier(spec, 3)
     seen = replace(model.body.flavour, input=replace(model.body.flavour.input, size=64))
     save_weights(file, model.state_dict(), replace(card, model=spec.to_json(), flavour=seen))
     folded = tmp_path / "folded.safetensors"

@@ -18,7 +18,7 @@ from datasets.identities.lfw import read_lfw
 from datasets.identities.structure import FaceData
 from tasks.face_embedding.evaluator import FaceEvaluator
 from tasks.face_embedding.load import NO_CLASSES, describe_model
-from tasks.face_embedding.model import build_embedder
+from tasks.face_embedding.model import FaceEmbedder
 from tasks.face_embedding.spec import TASK, EmbedderSpec
 from tasks.fitting.network_task import NetworkTask
 from tasks.runtime.open import read_card
@@ -177,7 +177,7 @@ def test_stored_targets_are_those_of_the_live_teacher(people: Path, tmp_path: Pa
     """For every picture of every epoch as the student sees it, to half precision."""
     torch.manual_seed(3)
     spec = EmbedderSpec(alpha=0.1, size=32, dim=8)
-    network = build_embedder(spec)
+    network = FaceEmbedder(spec)
     card = Card(TASK, describe_model(spec, "none"), network.body.flavour, NO_CLASSES)
     teacher = tmp_path / "teacher.safetensors"
     save_weights(teacher, network.state_dict(), card)

@@ -20,7 +20,7 @@ from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import format_classes, format_metrics
 from tasks.classification.gradcam import explainer_of
 from tasks.classification.load import start_classifier
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.classification.report import ReportData, make_report
 from tasks.classification.task import ClassificationTask
 from tasks.classification.teachers import open_teacher
@@ -90,7 +90,7 @@ class ClassRun(PhotoRun[TrainCls]):
 
     def network(self, flavour: Flavour) -> nn.Module:
         """A fresh classifier."""
-        return build_classifier(self.config.model, len(self.classes), flavour, self.config.loss)
+        return Classifier(self.config.model, len(self.classes), flavour, self.config.loss)
 
     def start(self, network: Any, weights: Path) -> bool:
         """Take the body, and the head's rows of classes that are known."""
@@ -136,7 +136,7 @@ CLASSIFICATION_RECIPE = Recipe(
     name="classification",
     application=CLASSIFICATION,
     built_in=SHAPES,
-    sketch=partial(build_classifier, num_classes=1),
+    sketch=partial(Classifier, num_classes=1),
     open=open_run,
     exam=open_exam,
     collector=PhotoRows,

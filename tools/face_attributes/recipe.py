@@ -25,7 +25,7 @@ from tasks.distillation.teaching import Teaching
 from tasks.face_attributes.application import FACE_ATTRIBUTES
 from tasks.face_attributes.evaluator import format_attributes, format_metrics
 from tasks.face_attributes.load import start_attribute_net
-from tasks.face_attributes.model import build_attribute_net
+from tasks.face_attributes.model import AttributeNet
 from tasks.face_attributes.report import make_report
 from tasks.face_attributes.spec import USE_NOTE
 from tasks.face_attributes.teachers import open_attribute_teacher
@@ -115,7 +115,7 @@ class AttributeRun(PhotoRun[TrainAttr]):
     def network(self, flavour: Flavour) -> nn.Module:
         """A fresh network."""
         config, prevalence = self.config, self.faces.train.prevalence
-        model = build_attribute_net(config.model, len(self.classes), flavour, config.loss)
+        model = AttributeNet(config.model, len(self.classes), flavour, config.loss)
         model.weigh(self.classes.names, torch.from_numpy(prevalence))
         return model
 
@@ -198,7 +198,7 @@ ATTRIBUTES_RECIPE = Recipe(
     name="face_attributes",
     application=FACE_ATTRIBUTES,
     built_in=FACES,
-    sketch=partial(build_attribute_net, num_attributes=1),
+    sketch=partial(AttributeNet, num_attributes=1),
     open=open_run,
     exam=open_exam,
     collector=PhotoRows,

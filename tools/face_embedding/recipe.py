@@ -31,7 +31,7 @@ from tasks.face_embedding.load import (
     start_embedder,
     trained_on,
 )
-from tasks.face_embedding.model import build_embedder
+from tasks.face_embedding.model import FaceEmbedder
 from tasks.face_embedding.report import ReportData, make_report
 from tasks.face_embedding.teachers import open_embedding_teacher
 from tasks.predictor import Model
@@ -144,7 +144,7 @@ class EmbedRun(PhotoRun[TrainEmbed]):
         """A fresh network."""
         config = self.config
         people = len(self.train.classes) if config.uses_labels else 0
-        return build_embedder(config.model, flavour, config.loss, people)
+        return FaceEmbedder(config.model, flavour, config.loss, people)
 
     def start(self, network: Any, weights: Path) -> bool:
         """Take the body, and the last layer of a network for faces that stand alike."""
@@ -207,7 +207,7 @@ EMBEDDING_RECIPE = Recipe(
     name="face_embedding",
     application=FACE_EMBEDDING,
     built_in=IDENTITIES,
-    sketch=build_embedder,
+    sketch=FaceEmbedder,
     open=open_run,
     exam=open_exam,
     collector=FaceCollector,

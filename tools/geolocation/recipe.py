@@ -20,13 +20,8 @@ from tasks.geolocation.answer import cells_of
 from tasks.geolocation.application import GEOLOCATION
 from tasks.geolocation.atlas import Atlas, atlas_from, atlas_of
 from tasks.geolocation.evaluator import format_metrics
-from tasks.geolocation.load import (
-    CELLS_KEY,
-    TEMPERATURE_KEY,
-    build_geolocator,
-    start_geolocator,
-    temperature_of,
-)
+from tasks.geolocation.load import CELLS_KEY, TEMPERATURE_KEY, start_geolocator, temperature_of
+from tasks.geolocation.model import Geolocator
 from tasks.geolocation.network import sketch_geolocator
 from tasks.geolocation.report import ReportData, make_report
 from tasks.geolocation.teachers import open_geo_teacher
@@ -154,7 +149,7 @@ class GeoRun(PhotoRun[TrainGeo]):
 
     def network(self, flavour: Flavour) -> nn.Module:
         """A fresh geolocator."""
-        return build_geolocator(self.config.model, self.atlas, flavour, self.config.loss)
+        return Geolocator(self.config.model, self.atlas, flavour, self.config.loss)
 
     def start(self, network: Any, weights: Path) -> bool:
         """Take the body; of a geolocator with the same cells the head too."""

@@ -26,7 +26,7 @@ from configs.paper import (
     Table,
     mobilenet,
 )
-from tasks.classification.model import build_classifier
+from tasks.classification.model import Classifier
 from tasks.detection.model import detector_cost
 
 MULT_ADDS, PARAMS, LAYER = "mult-adds", "params", "layer"
@@ -135,7 +135,7 @@ def cost_of(model: Model) -> Cost:
             parts = nn.ModuleList([body, body.make_classifier(model.outputs)])
             last = max(body.channels)
             return count_cost(parts, shape, lambda m, x: m[1](m[0](x)[last]))
-        return count_cost(build_classifier(model.spec, model.outputs), shape)
+        return count_cost(Classifier(model.spec, model.outputs), shape)
 
 
 def _block_cost(block: Block) -> Cost:
@@ -236,7 +236,7 @@ def _check_layers(table: Table) -> list[CheckedRow]:
 def _our_layers() -> list[tuple[str, Decimal, Decimal]]:
     """Each layer as table 1 writes it, its mult-adds and its parameters with batch norm."""
     with torch.device("meta"):
-        model = build_classifier(mobilenet(1, 224).spec, 1000)
+        model = Classifier(mobilenet(1, 224).spec, 1000)
     rows: list[tuple[str, Decimal, Decimal]] = []
     height, width = 224, 224
     for layer in count_cost(model, (1, 3, 224, 224)).layers:
