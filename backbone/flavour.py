@@ -137,11 +137,6 @@ def refuse_other_flavour(name: str, theirs: Flavour, ours: Flavour) -> None:
 
     Size, crop and interpolation may change: training adapts to these.
 
-    Args:
-        name: Of the weights, for the error.
-        theirs: Of the weights.
-        ours: Of the model.
-
     Raises:
         InputError: Naming each field that differs, with both values.
     """

@@ -79,16 +79,7 @@ class GridTraining(FitTraining, DataFlags):
     the others) and of the fit (lr, epochs and the others), and seed."""
 
     def varied(self, model: Mapping[str, Any], fit: Mapping[str, Any], seed: int) -> Self:
-        """One run of the grid.
-
-        Args:
-            model: Other values of the architecture, by field.
-            fit: Other values of the fit, by field.
-            seed: Of the run.
-
-        Raises:
-            InputError: If they do not go together.
-        """
+        """One run of the grid. Raises InputError if they do not go together."""
         own: Any = self
         spec = own.model.varied(model)
         changed: Self = replace(

@@ -89,11 +89,7 @@ class Examination(Generic[Data_co]):
             raise InputError(f"{what}: {told}" if what else told)
 
     def describe(self, most: int = 20) -> str:
-        """The examination as text: a summary, counts of findings, and the first of them.
-
-        Args:
-            most: Findings to name one by one.
-        """
+        """The examination as text: a summary, counts of findings, and the first of them."""
         return "\n".join((*self.about, *self.lines(most)))
 
     def lines(self, most: int) -> list[str]:
@@ -148,13 +144,7 @@ def drop_unusable(
 
 
 def drop_unreadable(photos: Photos, findings: list[Finding], *, decode: bool) -> Mask:
-    """Mask (N,) of the photos that can be read; the others are noted as dropped.
-
-    Args:
-        photos: To look at.
-        findings: Is added to.
-        decode: Decode every photo instead of reading its header.
-    """
+    """Mask (N,) of the photos that can be read; the others are noted as dropped."""
 
     def look(index: int) -> None:
         if decode:

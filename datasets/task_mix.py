@@ -117,11 +117,7 @@ class TaskMix(Resumable[MixedBatch]):
 
 
 class InTurn(Resumable[MixedBatch]):
-    """Batches of several tasks to evaluate on: all of one, then all of the next.
-
-    Args:
-        loaders: Of evaluation batches, by task.
-    """
+    """Batches of several tasks to evaluate on: all of one, then all of the next."""
 
     num_workers = 0
 

@@ -265,11 +265,6 @@ class NoOptions:
 def refuse_other_size(card: Card, size: int, path: Path) -> None:
     """Check that a card is of one mind about the network's input.
 
-    Args:
-        card: Of the weights.
-        size: That its model tells.
-        path: Of the weights, for the message.
-
     Raises:
         InputError: If its flavour tells another size.
     """

@@ -28,15 +28,7 @@ APPLICATIONS: tuple[Application, ...] = (
 
 
 def application_named(name: str, path: Path | str) -> Application:
-    """The application of a name.
-
-    Args:
-        name: As a card tells it.
-        path: Of the file that tells it, for the message.
-
-    Raises:
-        InputError: If there is none.
-    """
+    """The application of a name. Raises InputError if there is none."""
     for application in APPLICATIONS:
         if application.name == name:
             return application
@@ -45,11 +37,7 @@ def application_named(name: str, path: Path | str) -> Application:
 
 
 def original_application(path: Path) -> PhotoApplication[Any] | None:
-    """The application that runs a file of another format as it is; None if none does.
-
-    Args:
-        path: Of the file, whose suffix tells.
-    """
+    """The application that runs a file of another format as it is; None if none does."""
     for application in APPLICATIONS:
         if isinstance(application, PhotoApplication) and path.suffix in application.originals:
             return application

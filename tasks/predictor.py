@@ -137,14 +137,7 @@ def open_network(
 def network_outputs(
     application: PhotoApplication[Any], network: nn.Module, card: Card, device: str
 ) -> Callable[[Sequence[Image]], list[Outputs]]:
-    """A network made ready for photos of any size: a folded copy on a device.
-
-    Args:
-        application: What it is for.
-        network: To be copied.
-        card: Of the network.
-        device: To compute on.
-    """
+    """A network made ready for photos of any size: a folded copy on a device."""
     import torch
 
     from backbone.layers import fold_batchnorm

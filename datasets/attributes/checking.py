@@ -24,13 +24,10 @@ FEW = 10
 def examine_attributes(
     data: AttributeData, other: AttributeData | None = None, *, decode: bool = False
 ) -> Examination[AttributeData]:
-    """Examine a part of a set.
+    """Examine a part of a set beside another one, if there is one.
 
-    Args:
-        data: What the adapter read.
-        other: Another part; photos and people that stand in both are told, because they make the
-            figures look better than they are.
-        decode: Decode every photo instead of reading its header.
+    Photos and people that stand in both are told, because they make the figures look better than
+    they are. With ``decode`` every photo is decoded, else its header is read.
     """
     findings: list[Finding] = []
     good = drop_unreadable(data, findings, decode=decode)

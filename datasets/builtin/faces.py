@@ -53,9 +53,6 @@ def draw_faces(
         size: Width of the pictures in pixels; they are 218 / 178 as high.
         seed: Another seed is other people.
 
-    Returns:
-        ``folder``.
-
     Raises:
         InputError: If ``folder`` holds something else, or there are too few people.
     """

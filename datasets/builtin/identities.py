@@ -44,9 +44,6 @@ def draw_identities(
         size: Width of the pictures in pixels.
         seed: Another seed is other people.
 
-    Returns:
-        ``root``.
-
     Raises:
         InputError: If ``root`` holds something else, or there are too few people or photos.
     """

@@ -25,9 +25,6 @@ def make_once(
         wanted: What it says, as JSON.
         fill: Writes the files below an empty folder.
 
-    Returns:
-        ``root``.
-
     Raises:
         InputError: If ``root`` holds something else.
     """

@@ -72,9 +72,6 @@ def draw_places(
         size: Side in pixels.
         seed: Another seed is other photos of the same world.
 
-    Returns:
-        ``root``.
-
     Raises:
         InputError: If ``root`` holds something else.
     """

@@ -40,10 +40,7 @@ def draw_scenes(root: Path, *, num_train: int = 2000, num_val: int = 300, seed: 
         root: Folder to fill: ``annotations/instances_{train,val}.json``, ``train/``, ``val/``.
         num_train: Training scenes.
         num_val: Held-out scenes.
-        seed: Another seed is another set.
-
-    Returns:
-        ``root``.
+        seed: Of the set.
 
     Raises:
         InputError: If ``root`` holds something else.

@@ -33,10 +33,7 @@ def draw_shapes(
         num_train: Training pictures of each class.
         num_val: Held-out pictures of each class.
         size: Side of the pictures in pixels.
-        seed: Another seed is another set.
-
-    Returns:
-        ``root``.
+        seed: Of the set.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -81,10 +78,7 @@ def draw_breeds(
         num_train: Training pictures of each breed (Stanford Dogs has 100).
         num_val: Test pictures of each breed.
         size: Side of the pictures in pixels.
-        seed: Another seed is another set.
-
-    Returns:
-        ``root``.
+        seed: Of the set.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -133,9 +127,6 @@ def draw_web(
         strays: Pictures in the folder that is no breed.
         size: Side in pixels that animals are drawn at; close-ups are smaller.
         seed: Of the breeds whose web this is.
-
-    Returns:
-        ``root``.
 
     Raises:
         InputError: If ``root`` holds something else.

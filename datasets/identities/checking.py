@@ -60,14 +60,11 @@ def examine_faces(
     lacking: Sequence[Finding] = (),
     decode: bool = False,
 ) -> Examination[FaceData]:
-    """Examine a part of a set.
+    """Examine a part of a set beside another one, if there is one.
 
-    Args:
-        data: What the adapter read.
-        other: Another part; photos and people that stand in both are told, because they make the
-            figures look better than they are.
-        lacking: What was found before, about its list of pairs.
-        decode: Decode every photo instead of reading its header; in archives all are decoded.
+    Photos and people that stand in both are told, because they make the figures look better than
+    they are. ``lacking`` was found before, about the list of pairs. With ``decode`` every
+    photo is decoded, else its header is read; in archives all are decoded.
     """
     findings = list(lacking)
     good, groups = _check_photos(data, other, decode, findings)

@@ -25,13 +25,10 @@ IMBALANCED = 10
 def examine_labels(
     data: LabelledData, other: LabelledData | None = None, *, decode: bool = False
 ) -> Examination[LabelledData]:
-    """Examine a labelled set.
+    """Examine a labelled set beside its other split, if there is one.
 
-    Args:
-        data: What the adapter read.
-        other: The other split; exact copies of its photos are told, because a validation photo
-            that was trained on makes the figures look better than they are.
-        decode: Decode every photo instead of reading its header.
+    Photos that stand in both are told, because they make the figures look better than they are.
+    With ``decode`` every photo is decoded, else its header is read.
     """
     findings: list[Finding] = []
     good = drop_unreadable(data, findings, decode=decode)

@@ -33,14 +33,10 @@ def examine_places(
     left_out: Sequence[LeftOut] = (),
     decode: bool = False,
 ) -> Examination[GeoData]:
-    """Examine a part of a set.
+    """Examine a part of a set beside another one, if there is one.
 
-    Args:
-        data: What the adapter read.
-        other: Another part; photos and authors that stand in both are told, because they make the
-            figures look better than they are.
-        left_out: What the adapter could not use.
-        decode: Decode every photo instead of reading its header.
+    Photos and authors that stand in both are told, because they make the figures look better than
+    they are. With ``decode`` every photo is decoded, else its header is read.
     """
     findings = [_explain(photo) for photo in left_out]
     good = drop_unreadable(data, findings, decode=decode)

@@ -70,11 +70,6 @@ def lines_of(file: Path, columns: Columns) -> Iterator[tuple[str, list[str]]]:
 def row_of(fields: list[str], columns: Columns, where: str) -> Row:
     """A line's photo, position and author.
 
-    Args:
-        fields: Of the line.
-        columns: Of the list; one names the photos.
-        where: The line, for messages.
-
     Raises:
         InputError: If there are too few fields, or a position is no number.
     """

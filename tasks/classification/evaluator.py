@@ -75,10 +75,6 @@ class Score(TypedDict):
 def columns_in(model: ClassMap, data: ClassMap) -> NDArray[np.int64] | None:
     """The data's column of each of the model's, by name or WordNet id; None if they are the same.
 
-    Args:
-        model: Classes of the model.
-        data: Classes of the data.
-
     Returns:
         (C_model,) columns, -1 where the data lacks the class.
 

@@ -42,11 +42,6 @@ def refuse_other_post(options: DetectOptions, own: Mapping[str, Any], path: Path
 
     A score threshold above its own is applied to what it finds; all else was fixed.
 
-    Args:
-        options: What is asked for.
-        own: What the model tells of itself.
-        path: Of the model.
-
     Raises:
         InputError: If something else is asked for.
     """

@@ -106,11 +106,6 @@ def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, li
     Classes of the same name keep their predictors, whatever their column; new classes keep their
     fresh ones. Everything else must fit. Weights of another task or framework lend their body.
 
-    Args:
-        model: To be filled.
-        classes: Its classes.
-        path: Run folder or weights file.
-
     Returns:
         The card of the weights, and the names of the classes that start anew.
 

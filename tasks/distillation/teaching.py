@@ -54,14 +54,7 @@ class Lesson:
 
 
 class Teaching:
-    """A teacher, or its stored answers, for a whole training.
-
-    Args:
-        spec: How much it counts.
-        name: Of the teacher, for people.
-        fingerprint: Of the teacher.
-        source: What answers.
-    """
+    """A teacher, or its stored answers, for a whole training."""
 
     def __init__(
         self, spec: DistillSpec, name: str, fingerprint: Fingerprint, source: Teacher | TargetStore

@@ -56,12 +56,6 @@ def compare(
 ) -> dict[str, float]:
     """Largest difference of each output, over photos.
 
-    Args:
-        images: The photos.
-        wanted: Answers of the model.
-        found: Those of its export.
-        limits: What may differ.
-
     Returns:
         By output, measured as limits are: of boxes as a share of the photo's longer side.
 

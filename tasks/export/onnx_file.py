@@ -23,15 +23,7 @@ _AXES = ("photos", "height", "width")
 def write_onnx(
     graph: AnswerGraph, card: Card, facts: dict[str, Any], file: Path, *, dynamic: bool = True
 ) -> None:
-    """Write a graph with its card.
-
-    Args:
-        graph: From photos to answers.
-        card: Of the model.
-        facts: Of the export.
-        file: To write.
-        dynamic: Take any number of photos per call, else one.
-    """
+    """Write a graph with its card."""
     traced = _TRACED if dynamic else (1, *_TRACED[1:])
     axes = {axis: name for axis, name in enumerate(_AXES) if dynamic or axis}
     with warnings.catch_warnings():

@@ -10,11 +10,6 @@ from tasks.runtime.openvino_session import NOTES, import_openvino, read_model
 def write_openvino(onnx_file: Path, notes: dict[str, str], file: Path) -> None:
     """Translate an ONNX file into a .xml and a .bin beside it.
 
-    Args:
-        onnx_file: To read.
-        notes: Texts for the .xml to carry.
-        file: The .xml to write.
-
     Raises:
         InputError: If OpenVINO is not installed, or cannot translate the graph.
     """

@@ -78,12 +78,6 @@ def alignment_of(card: Card, path: Path) -> str:
 def refuse_other_alignment(card: Card, path: Path, data: str, where: Path | str) -> None:
     """Check that faces stand as a network has learnt them.
 
-    Args:
-        card: Of the network.
-        path: Of its weights.
-        data: How the faces of some data stand.
-        where: The data.
-
     Raises:
         InputError: If they stand otherwise, naming both sides.
     """
@@ -111,10 +105,6 @@ def start_embedder(model: FaceEmbedder, path: Path) -> Card:
     """Fill a network with the weights of another model of the same body, for fine-tuning.
 
     From an embedding network of the same length the last layer comes too.
-
-    Args:
-        model: To be filled.
-        path: Run folder or weights file of any task.
 
     Returns:
         The card of the weights.

@@ -47,12 +47,6 @@ class MarginHead(nn.Module):
 
     Cross-entropy over scale * (cosine - margin of the right one) (CosFace, arXiv 1801.09414,
     equation 4). It serves training alone: people that are met later have no direction.
-
-    Args:
-        dim: Of the embeddings.
-        num_identities: In the training set.
-        margin: Of the cosine.
-        scale: Of the cosine.
     """
 
     def __init__(self, dim: int, num_identities: int, *, margin: float, scale: float) -> None:

@@ -20,11 +20,6 @@ class Task(pl.LightningModule):
 
     Its ``networks`` names the methods that are network alone, which ``--compile`` compiles.
 
-    Args:
-        model: The network, with its losses.
-        fit: How to train it.
-        seed: Of everything random.
-
     Attributes:
         monitor: Metric by which the best weights are chosen, higher is better; None keeps those
             of the last evaluation.

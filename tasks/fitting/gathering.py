@@ -12,11 +12,7 @@ Row = TypeVar("Row")
 
 
 def gather_rows(rows: dict[int, Row]) -> dict[int, Row]:
-    """Rows by image id of all processes; the same rows where there is one process.
-
-    Args:
-        rows: Rows of this process.
-    """
+    """Rows by image id of all processes; the same rows where there is one process."""
     import torch.distributed
 
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):

@@ -22,9 +22,6 @@ class TotalProgress(ProgressBar):
     Evaluations count their batches on the same line, in place of the label. A second bar below
     the first would have to move the cursor up again, which leaves blank lines and escape
     sequences wherever that is not understood: in logs, notebooks and simple consoles.
-
-    Args:
-        label: Shown before the bar.
     """
 
     def __init__(self, label: str) -> None:

@@ -36,10 +36,6 @@ def cells_text(cells: NDArray[np.int64]) -> str:
 def cells_of(facts: Facts, path: Path) -> NDArray[np.int64]:
     """The cells that a model answers in.
 
-    Args:
-        facts: What it tells of itself.
-        path: Of the model, for the message.
-
     Returns:
         (C, 4) partition, S2 cell, leaf cell of the mean position, photos.
 

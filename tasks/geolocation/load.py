@@ -16,10 +16,6 @@ CELLS_KEY, TEMPERATURE_KEY = "cells", "temperature"
 def start_geolocator(model: Geolocator, path: Path) -> tuple[Card, bool]:
     """Fill a geolocator with the body of another model; of the same cells, with the head too.
 
-    Args:
-        model: To be filled.
-        path: Run folder or weights file, of any task.
-
     Returns:
         The card of the weights, and whether the head came too.
 

@@ -65,13 +65,7 @@ class Ceilings(nn.Module):
 
 
 def find_links(model: ModelProto, layers: Sequence[Layer], network: nn.Module) -> list[Link]:
-    """Where channels can be rescaled: all that read them are layers, through pools at most.
-
-    Args:
-        model: Float export.
-        layers: Of the network in it.
-        network: In PyTorch.
-    """
+    """Where channels can be rescaled: all that read them are layers, through pools at most."""
     readers = readers_of(model)
     by_node = {layer.node: layer for layer in layers}
     given_out = {value.name for value in model.graph.output}

@@ -32,10 +32,6 @@ from tasks.weights.card import Card
 class Exported:
     """An export, ready to answer.
 
-    Args:
-        session: With the graph.
-        path: Of the file, for messages.
-
     Attributes:
         path: Of the file.
         card: Task, classes, input and figures of the weights.

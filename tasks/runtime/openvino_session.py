@@ -47,14 +47,7 @@ class OpenVinoSession:
 
 
 def import_openvino(path: Path) -> Any:
-    """The package, which need not be installed.
-
-    Args:
-        path: What it is needed for, for the message.
-
-    Raises:
-        InputError: If it is not installed.
-    """
+    """The package, which need not be installed. Raises InputError if it is not installed."""
     # At its import it tells its makers so, unless the package that does this is not there.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:

@@ -32,13 +32,7 @@ class Session(Protocol):
 
 
 class HeadSession:
-    """One head of a graph of several, as a graph of its task alone; all are computed.
-
-    Args:
-        session: Of all heads.
-        name: Of the head.
-        notes: Its own.
-    """
+    """One head of a graph of several, as a graph of its task alone; all are computed."""
 
     def __init__(self, session: Session, name: str, notes: dict[str, str]) -> None:
         self._session, self.single, self.notes = session, session.single, notes

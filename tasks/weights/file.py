@@ -85,11 +85,6 @@ def read_weights_card(path: Path) -> Card:
 def spec_of(card: Card, kind: type[Spec], path: Path) -> Spec:
     """The architecture that a card tells, in full: nothing is filled in.
 
-    Args:
-        card: Of the weights.
-        kind: Dataclass of the task's architectures.
-        path: Of the weights, for the message.
-
     Raises:
         InputError: If a field is missing or unknown, naming it.
     """

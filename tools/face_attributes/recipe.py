@@ -42,12 +42,7 @@ from tools.flows.teacher_targets import open_teaching
 
 
 class AttributeExam(Exam):
-    """Photos with attributes, ready to be scored.
-
-    Args:
-        ready: Its photos, loader and evaluator.
-        name: What the part is called.
-    """
+    """Photos with attributes, ready to be scored."""
 
     def __init__(self, ready: Ready[Any, Any], name: str) -> None:
         super().__init__(ready)

@@ -34,11 +34,6 @@ Vector = NDArray[np.float32]
 def compare_faces(model: Model, config: Demo, device: str) -> Answerer:
     """Compare two photos, or search the gallery.
 
-    Args:
-        model: Of faces.
-        config: How they stand, and the gallery.
-        device: To compute on.
-
     Raises:
         InputError: If faces stand otherwise than the network has learnt them, or the gallery
             shows none.

@@ -50,15 +50,7 @@ def _alone(args: Args, task: str) -> tuple[Args, str]:
 
 
 def head_file(weights: Path, head: str) -> Path:
-    """The file of a head.
-
-    Args:
-        weights: Run folder or weights file.
-        head: Its name.
-
-    Raises:
-        InputError: If it is not there.
-    """
+    """The file of a head. Raises InputError if it is not there."""
     folder = weights if weights.is_dir() else weights.parent
     file = folder / HEADS_FOLDER / f"{head}.safetensors"
     if not file.exists():

@@ -72,14 +72,7 @@ def open_to_answer(args: Any) -> Model:
 
 
 def look_at_all(model: Model, exam: Exam, device: str, label: str) -> Any:
-    """The evaluator of a part, with a model's answers to all of its photos.
-
-    Args:
-        model: To be asked.
-        exam: The part.
-        device: Where to compute.
-        label: Of the progress bar.
-    """
+    """The evaluator of a part, with a model's answers to all of its photos."""
     evaluator: Any = exam.evaluator.fresh()
     size = exam.loader.batch_size
     loader = loader_for(model, exam.data, exam.loader, size, exam.image_ids)

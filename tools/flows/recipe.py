@@ -117,10 +117,6 @@ def loading_for(args: Evaluate) -> Loading:
 class Exam(ABC):
     """A labelled part, ready to be scored.
 
-    Args:
-        ready: Its photos, loader and evaluator.
-        notes: More rows for the report.
-
     Attributes:
         data: As of ``ready``; so are ``loader`` and ``evaluator``.
         image_ids: What the evaluator calls the photos, by index; None where it is the index.
@@ -357,16 +353,7 @@ class Recipe(Generic[Config]):
 def recipe_for(
     application: Application, recipes: Sequence[Recipe[Any]], path: Path
 ) -> Recipe[Any]:
-    """The recipe of an application: of several the first.
-
-    Args:
-        application: Of some weights.
-        recipes: All recipes.
-        path: Of the weights, for the message.
-
-    Raises:
-        InputError: If there is none.
-    """
+    """The recipe of an application: of several the first. Raises InputError if there is none."""
     for recipe in recipes:
         if recipe.application.name == application.name:
             return recipe

@@ -100,14 +100,6 @@ def report_run(
 ) -> tuple[dict[str, Any], str]:
     """Evaluate the weights that a run kept and write its report.
 
-    Args:
-        run: What was trained.
-        folder: Of the run.
-        device: To compute on.
-        watch: Of the run.
-        notes: More rows for the report.
-        report: Draw the report's page too.
-
     Returns:
         As :func:`train`.
     """

@@ -27,13 +27,6 @@ def predict_video(
 ) -> list[str]:
     """Answer for every frame; write a video with the answers drawn.
 
-    Args:
-        args: How many frames per pass.
-        video: To be read.
-        predictor: That answers.
-        collector: Takes the answers up.
-        files: Where the drawing goes; empty where nothing is drawn.
-
     Returns:
         Messages, where the video cannot be read.
 

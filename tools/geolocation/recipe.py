@@ -51,13 +51,7 @@ from tools.geolocation.measured_part import part_to_measure, trained_on
 
 
 class GeoExam(Exam):
-    """Photos with positions, ready to be scored.
-
-    Args:
-        ready: Its photos, loader and evaluator.
-        atlas: Partitions of the model.
-        notes: More rows for the report.
-    """
+    """Photos with positions, ready to be scored."""
 
     def __init__(self, ready: Ready[Any, Any], atlas: Atlas, notes: Notes) -> None:
         super().__init__(ready, notes)
