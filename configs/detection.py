@@ -116,22 +116,23 @@ FOCAL = TrainDet(
 scale the rate with it: ``--batch-size 32 --lr .028``.
 """
 
+_DEMO_FIT = FitSpec(
+    epochs=10,
+    batch_size=8,
+    optimizer="adamw",
+    lr=6e-3,
+    weight_decay=1e-2,
+    warmup=0.05,
+    bn_momentum=0.05,
+    clip_norm=3.0,
+    ema_decay=0.995,
+    eval_every=6,
+)
 DEMO = TrainDet(
     preset="demo",
     model=DetectorSpec(alpha=0.25, size=300),
     loss=LossSpec(min_negatives=8),
-    fit=FitSpec(
-        epochs=10,
-        batch_size=8,
-        optimizer="adamw",
-        lr=6e-3,
-        weight_decay=1e-2,
-        warmup=0.05,
-        bn_momentum=0.05,
-        clip_norm=3.0,
-        ema_decay=0.995,
-        eval_every=6,
-    ),
+    fit=_DEMO_FIT,
     augment="flip",
 )
 """Built-in scenes, sized for two CPU cores.
@@ -199,18 +200,7 @@ RCNN_DEMO = TrainDet(
     preset="demo",
     model=DetectorSpec(framework="faster_rcnn_300", alpha=0.25, roi_pool=True),
     two_stage=TwoStageLossSpec(box_samples=32, box_positive_share=0.5),
-    fit=FitSpec(
-        epochs=7,
-        batch_size=8,
-        optimizer="adamw",
-        lr=5e-3,
-        weight_decay=1e-2,
-        warmup=0.05,
-        bn_momentum=0.05,
-        clip_norm=3.0,
-        ema_decay=0.995,
-        eval_every=6,
-    ),
+    fit=replace(_DEMO_FIT, epochs=7, lr=5e-3),
     augment="flip",
 )
 """Built-in scenes, sized for two CPU cores.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from configs.classification import FINETUNE_CLS, MODERN, TrainCls
 from configs.detection import TrainDet
@@ -190,23 +190,17 @@ class TrainMulti(SquareTraining):
         """The flag of the side of a head's input."""
         return "--box-size" if name == "boxes" else "--size"
 
+    def _shared(self, path: Path | None) -> dict[str, Any]:
+        """What the tool of a head on squares takes over, by field."""
+        names = {one.name for one in fields(SquareTraining)} - {"preset", "resume"}
+        return {"data": path, "augment": self.augment} | {
+            name: getattr(self, name) for name in names
+        }
+
     def classes(self, path: Path | None) -> TrainCls:
         """As its own tool would train a head of classes."""
-        return TrainCls(
-            data=path,
-            classes=self.parse("only").get("classes"),
-            weights=self.weights,
-            command=self.command,
-            model=self.model,
-            loss=ClassLossSpec(label_smoothing=self.label_smoothing),
-            fit=self.fit,
-            augment=self.augment,
-            interpolation=self.interpolation,
-            crop=self.crop,
-            cache=self.cache,
-            workers=self.workers,
-            common=self.common,
-        )
+        loss, only = ClassLossSpec(label_smoothing=self.label_smoothing), self.parse("only")
+        return TrainCls(**self._shared(path), classes=only.get("classes"), loss=loss)
 
     def breeds(self, path: Path | None) -> TrainDogs:
         """As its own tool would train a head of breeds in one stage; built-in ones have boxes."""
@@ -216,54 +210,18 @@ class TrainMulti(SquareTraining):
 
     def attributes(self, path: Path | None) -> TrainAttr:
         """As its own tool would train the head of attributes."""
-        return TrainAttr(
-            data=path,
-            weights=self.weights,
-            command=self.command,
-            model=self.model,
-            fit=self.fit,
-            augment="small",
-            interpolation=self.interpolation,
-            crop=self.crop,
-            cache=self.cache,
-            workers=self.workers,
-            common=self.common,
-        )
+        return TrainAttr(**{**self._shared(path), "augment": "small"})
 
     def places(self, path: Path | None) -> TrainGeo:
         """As its own tool would train the head of places."""
-        return TrainGeo(
-            data=path,
-            weights=self.weights,
-            command=self.command,
-            partition=self.partition,
-            model=self.model,
-            loss=GeoLossSpec(labels="soft"),
-            fit=self.fit,
-            augment=self.augment,
-            interpolation=self.interpolation,
-            crop=self.crop,
-            cache=self.cache,
-            workers=self.workers,
-            common=self.common,
-        )
+        loss = GeoLossSpec(labels="soft")
+        return TrainGeo(**self._shared(path), partition=self.partition, loss=loss)
 
     def embedding(self, path: Path | None) -> TrainEmbed:
         """As its own tool would train the head of embeddings, from identities."""
-        return TrainEmbed(
-            data=path,
-            weights=self.weights,
-            command=self.command,
-            model=EmbedderSpec(**self.model.to_json(), dim=self.dim),
-            faces=self.faces,
-            fit=self.fit,
-            augment=self.face_augment,
-            interpolation=self.interpolation,
-            crop=self.crop,
-            cache=self.cache,
-            workers=self.workers,
-            common=self.common,
-        )
+        model = EmbedderSpec(**self.model.to_json(), dim=self.dim)
+        own = {"model": model, "faces": self.faces, "augment": self.face_augment}
+        return TrainEmbed(**{**self._shared(path), **own})
 
     def boxes(self, path: Path | None) -> TrainDet:
         """As its own tool would train the head of boxes."""
