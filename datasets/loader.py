@@ -134,25 +134,23 @@ class ResumableLoader(Resumable[Batch], DataLoader[Batch]):
 
     Args:
         dataset: Takes draws (epoch, index).
-        sampler: Of the draws.
-        batch_size: Samples per batch and rank.
+        sampler: Of the draws; shuffled ones come in whole batches, if there is one.
         collate: From samples to a batch, in the loader process.
         finish: The rest of it, in the trainer's process.
-        workers: Loader processes; 0 loads in the trainer's own.
-        drop_last: Pass over an incomplete last batch.
+        batch_size: Samples per batch and rank.
+        workers: Loader processes, no more than batches; 0 loads in the trainer's own.
     """
 
     def __init__(
         self,
         dataset: DrawnSet,
         sampler: EpochSampler,
-        *,
-        batch_size: int,
         collate: Callable[[Sequence[Any]], Any],
         finish: Callable[[Any], Batch],
+        batch_size: int,
         workers: int,
-        drop_last: bool,
     ) -> None:
+        workers = min(workers, -(-len(sampler) // batch_size))
         DataLoader.__init__(
             self,
             cast("Any", dataset),  # Not a Dataset of batches, as the base class would have it.
@@ -163,7 +161,7 @@ class ResumableLoader(Resumable[Batch], DataLoader[Batch]):
             persistent_workers=workers > 0,
             worker_init_fn=init_worker,
             pin_memory=torch.cuda.is_available(),
-            drop_last=drop_last,
+            drop_last=sampler.shuffle and len(sampler) >= batch_size,
         )
         self._remember(sampler, batch_size)
         self._finish = finish
@@ -189,26 +187,6 @@ def init_worker(_worker: int) -> None:
     cv2.setNumThreads(0)
 
 
-def make_loader(
-    dataset: DrawnSet,
-    sampler: EpochSampler,
-    collate: Callable[[Sequence[Any]], Any],
-    finish: Callable[[Any], Batch],
-    batch_size: int,
-    workers: int,
-) -> ResumableLoader[Batch]:
-    """A loader with no more processes than batches; shuffled draws come in whole batches."""
-    return ResumableLoader(
-        dataset,
-        sampler,
-        batch_size=batch_size,
-        collate=collate,
-        finish=finish,
-        workers=min(workers, -(-len(sampler) // batch_size)),
-        drop_last=sampler.shuffle and len(sampler) >= batch_size,
-    )
-
-
 def epoch_loader(
     dataset: DrawnSet,
     *,
@@ -223,4 +201,4 @@ def epoch_loader(
 ) -> ResumableLoader[Batch]:
     """Loader of whole epochs: shuffled and in whole batches for training, else in order."""
     sampler = EpochSampler(len(dataset), shuffle=train, seed=seed, rank=rank, world=world)
-    return make_loader(dataset, sampler, collate, finish, batch_size, workers)
+    return ResumableLoader(dataset, sampler, collate, finish, batch_size, workers)

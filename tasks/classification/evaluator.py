@@ -130,13 +130,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
         return LabelEvaluator(self.targets, self.classes, self.columns)
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
-        """Add the answers to some photos; a photo that came before is passed over.
-
-        Each photo is answered with ``probabilities`` (C_model,).
-
-        Raises:
-            InputError: If a probability is not a number.
-        """
+        """Add answers, ``probabilities`` (C_model,). Raises InputError if one is no number."""
         if not outputs:
             return
         width = len(self.classes) if self.columns is None else len(self.columns)

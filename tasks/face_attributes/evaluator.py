@@ -113,13 +113,7 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
         )
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
-        """Add the answers to some photos; a photo that came before is passed over.
-
-        Each photo is answered with ``probabilities`` (A_model,).
-
-        Raises:
-            InputError: If a probability is not a number.
-        """
+        """Add answers, ``probabilities`` (A_model,). Raises InputError if one is no number."""
         if not outputs:
             return
         has = self._columns >= 0

@@ -37,11 +37,6 @@ def distance_km(lat: Floats, lng: Floats, other_lat: Floats, other_lng: Floats) 
     return np.asarray(2 * EARTH_KM * np.arcsin(half))
 
 
-def chord(km: float) -> float:
-    """Straight distance between unit vectors whose points are so many km apart."""
-    return float(2 * np.sin(min(km / EARTH_KM, np.pi) / 2))
-
-
 def arc_km(chords: Floats) -> Floats:
     """Great-circle distance in km of straight distances between unit vectors."""
     return np.asarray(2 * EARTH_KM * np.arcsin(np.clip(chords / 2, 0, 1)))

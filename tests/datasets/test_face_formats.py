@@ -11,9 +11,10 @@ from datasets.builtin import identities as demo_identities
 from datasets.builtin.identities import draw_identities
 from datasets.identities.lfw import choose_fold, read_faces, read_lfw
 from datasets.identities.opening import open_faces, place_faces, without_people
-from datasets.identities.recordio import RecordFile, read_records, write_records
+from datasets.identities.recordio import RecordFile, read_records
 from datasets.identities.verification_bin import read_bin
 from tests.datasets.face_fakes import FOLDS, picture, write_pairs
+from tests.datasets.record_files import write_records
 
 _MAGIC = struct.pack("<I", 0xCED7230A)
 

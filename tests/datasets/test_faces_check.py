@@ -8,9 +8,9 @@ import pytest
 from datasets.findings import Examination
 from datasets.identities.checking import examine_faces, open_examined
 from datasets.identities.opening import find_face_parts, open_faces
-from datasets.identities.recordio import write_records
 from datasets.identities.structure import FaceData
 from tests.datasets.face_fakes import FOLDS, picture, write_pairs, write_people
+from tests.datasets.record_files import write_records
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from datasets.builtin.places import draw_places
-from datasets.identities.recordio import write_records
 from tests.conftest import Tool
 from tests.datasets.attribute_fakes import write_celeba, write_lfwa
 from tests.datasets.face_fakes import FOLDS, picture, write_pairs, write_people
 from tests.datasets.label_fakes import save_photos
 from tests.datasets.place_fakes import gps, photo, write_list
+from tests.datasets.record_files import write_records
 from tests.tools.mistakes import expect
 
 

@@ -349,7 +349,7 @@ def test_other_formats(train: Train, people: Path, tool: Tool, tmp_path: Path) -
     """An archive to train on and a verification file to measure on, aligned as they are."""
     import pickle
 
-    from datasets.identities.recordio import write_records
+    from tests.datasets.record_files import write_records
 
     photos = [sorted(p.glob("*.jpg")) for p in sorted((people / "train").iterdir())]
     write_records(tmp_path / "train.rec", [[f.read_bytes() for f in own] for own in photos])

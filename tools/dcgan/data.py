@@ -18,7 +18,7 @@ from datasets.images import Image
 from datasets.labels.opening import is_sharded
 from datasets.labels.structure import LabelledData, cut_to_boxes
 from datasets.labels.torch_set import CACHE_BYTES, LabelSample, collate_labels, finish_labels
-from datasets.loader import Draw, EpochSampler, ResumableLoader, make_loader
+from datasets.loader import Draw, EpochSampler, ResumableLoader
 from datasets.squares import centre_square
 from datasets.types import LabelBatch
 from tasks.dcgan.sampling import numbers_of
@@ -110,7 +110,7 @@ class Pictures:
 def picture_loader(pictures: Pictures, batch_size: int, seed: int) -> ResumableLoader[LabelBatch]:
     """Loader of shuffled whole batches; nothing is read or decoded, so it needs no process."""
     draws = EpochSampler(len(pictures), shuffle=True, seed=seed)
-    return make_loader(pictures, draws, collate_labels, finish_labels, batch_size, 0)
+    return ResumableLoader(pictures, draws, collate_labels, finish_labels, batch_size, 0)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def wanted_loader(labels: NDArray[np.int64]) -> ResumableLoader[Wanted]:
     """Loader of what to generate: as many pictures of each class as there are labels."""
     wanted = WantedSet(labels, numbers_of(labels))
     draws = EpochSampler(len(wanted), shuffle=False)
-    return make_loader(wanted, draws, _collate, _finish, _BATCH, 0)
+    return ResumableLoader(wanted, draws, _collate, _finish, _BATCH, 0)
 
 
 def _collate(samples: Sequence[tuple[int, int]]) -> NDArray[np.int64]:

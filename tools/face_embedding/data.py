@@ -13,7 +13,7 @@ from datasets.identities.sampler import IdentitySampler
 from datasets.identities.structure import FaceData
 from datasets.labels.checking import examine_labels
 from datasets.labels.torch_set import LabelledSet, collate_labels, finish_labels
-from datasets.loader import EpochSampler, ResumableLoader, make_loader
+from datasets.loader import EpochSampler, ResumableLoader
 from datasets.spec import Split
 from datasets.types import LabelBatch
 from tasks.face_embedding.evaluator import FaceEvaluator
@@ -179,7 +179,7 @@ def training_loader(
         draws = IdentitySampler(data.labels, together, seed=seed, rank=rank, world=world)
     faces = LabelledSet(data, augmentation(config, FaceTransform), seed, cache=config.cache)
     size = config.fit.batch_size
-    return make_loader(faces, draws, collate_labels, finish_labels, size, workers)
+    return ResumableLoader(faces, draws, collate_labels, finish_labels, size, workers)
 
 
 view_loader = partial(photo_loaders.view_loader, transform=FaceTransform)

@@ -24,9 +24,6 @@ from tools.flows.run_folder import evaluation_folder
 def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
     """Score a model, and leave predictions and report in a folder.
 
-    Returns:
-        The result for programs and for people.
-
     Raises:
         InputError: If data, weights or flags do not fit.
     """

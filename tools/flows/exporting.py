@@ -36,9 +36,6 @@ _PARTS = ((201, 157), (201, 157), (97, 240), (63, 41))
 def export_model(args: Export) -> tuple[dict[str, Any], str]:
     """Write a float export, checked.
 
-    Returns:
-        The result for programs and for people.
-
     Raises:
         InputError: If weights or photos cannot be used, or the export answers otherwise.
     """

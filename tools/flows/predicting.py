@@ -25,9 +25,6 @@ from tools.flows.videos import predict_video
 def predict(args: Predict, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
     """Answer for photos, draw the answers and write ``predictions.json``.
 
-    Returns:
-        The result for programs and for people.
-
     Raises:
         InputError: If weights, flags or files do not fit.
     """

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from backbone.cost import Cost
-from datasets.images import Image
-from datasets.squares import centre_square
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.reporting.skeleton import RunFacts
@@ -50,9 +47,3 @@ def run_facts(
         history=read_metrics(folder / METRICS_NAME),
         watch=watch,
     )
-
-
-def centre_of(card: Card) -> Callable[[Image], Image]:
-    """From a photo to the square of it that a network is evaluated on, not normalised yet."""
-    spec = card.flavour.input
-    return partial(centre_square, size=spec.size, crop=spec.crop, interpolation=spec.interpolation)

@@ -19,9 +19,6 @@ CELLS_NAME = "cells.csv"
 def make_cells(args: MakeCells) -> tuple[dict[str, Any], str]:
     """Divide the globe, and write the cells and a report.
 
-    Returns:
-        The result for programs and for people.
-
     Raises:
         InputError: If there are no positions, or too few.
     """
