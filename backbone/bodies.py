@@ -65,11 +65,7 @@ def build_body(
 
 
 def default_flavour(name: BackboneName) -> Flavour:
-    """The conventions under which a body's weights are usually trained.
-
-    Raises:
-        InputError: If the body is unknown.
-    """
+    """A body's usual conventions. Raises InputError if the body is unknown."""
     if name == "mobilenet_v1":
         return Flavour()
     _check_name(name)

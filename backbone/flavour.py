@@ -94,11 +94,7 @@ class Flavour:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Flavour:
-        """Rebuild a flavour from a card.
-
-        Raises:
-            InputError: If a field is missing or unknown, naming it.
-        """
+        """Read a card's flavour. Raises InputError if a field is missing or unknown, naming it."""
         _check_fields(data, cls)
         spec = {**data["input"]}
         _check_fields(spec, InputSpec)

@@ -64,11 +64,7 @@ class Choose:
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be met or measured.
-
-        Raises:
-            InputError: Naming the flag, its value and the choices.
-        """
+        """Refuse what cannot be met or measured. Raises InputError naming flag and choices."""
         require_above_0(self, "latency_ms", "size_mb")
         for name in ("precision", "alpha"):
             if not getattr(self, name):

@@ -35,11 +35,7 @@ class LimitSpec:
     """Longest time for a request to arrive, or an answer to be taken."""
 
     def __post_init__(self) -> None:
-        """Refuse limits that let nothing through, or everything.
-
-        Raises:
-            InputError: Naming the flag and its value.
-        """
+        """Refuse limits that let nothing through. Raises InputError naming the flag."""
         require_above_0(self, "megabytes", "megapixels", "read_seconds")
         require_at_least(self, 1, "concurrent")
         require_at_least(self, 0, "queue")

@@ -50,11 +50,7 @@ class TrainDet(GridTraining):
     """ssd: min-IoU crop, zoom-out, flip, photometric; tf: crop and flip; flip; none."""
 
     def __post_init__(self) -> None:
-        """Refuse flags of the other framework, which would do nothing.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse flags of the other framework. Raises InputError naming the flag."""
         idle = self.loss if self.model.two_stage else self.two_stage
         for one in fields(idle):
             if getattr(idle, one.name) != one.default:

@@ -142,11 +142,7 @@ class TrainMulti(SquareTraining):
         return found
 
     def loss_weights(self, names: tuple[str, ...]) -> dict[str, float]:
-        """The fixed weight of each of some tasks.
-
-        Raises:
-            InputError: If one is of no task, or no number above 0.
-        """
+        """Fixed weights by task. Raises InputError if one is of no task, or no number above 0."""
         weights = dict.fromkeys(names, 1.0)
         for word in self.task_weights:
             name, _, value = word.partition("=")

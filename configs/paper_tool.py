@@ -29,11 +29,7 @@ class Paper:
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse what is not in the paper.
-
-        Raises:
-            InputError: Naming the flag, its value and the choices.
-        """
+        """Refuse what is not in the paper. Raises InputError naming flag, value and choices."""
         for number in self.table:
             if not 1 <= number <= NUM_TABLES:
                 raise InputError(f"--table {number}: choose from 1 to {NUM_TABLES}")

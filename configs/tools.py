@@ -188,11 +188,7 @@ class ImportWeights:
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse to write over a source, or to take a name for a file.
-
-        Raises:
-            InputError: Naming the file.
-        """
+        """Refuse to write over a source. Raises InputError naming the file."""
         for given in (self.source, self.labels, self.head, self.key_map):
             if given is not None and given == self.common.out:
                 raise InputError(f"--out {given}: would overwrite the source")

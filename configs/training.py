@@ -34,11 +34,7 @@ class ValFlags(DataFlags):
     """Data to evaluate on, in any of these forms; all of --data is then trained on."""
 
     def __post_init__(self) -> None:
-        """Refuse data to evaluate on without data to train on.
-
-        Raises:
-            InputError: Naming the flag.
-        """
+        """Refuse data to evaluate on alone. Raises InputError naming the flag."""
         if self.val is not None and self.data is None:
             raise InputError(f"--val {self.val}: goes with --data")
 

@@ -183,11 +183,7 @@ def crop_to_box(image: Image, box: NDArray[np.float64], margin: float) -> Image:
 
 
 def save_image(path: Path, image: Image, quality: int = 92) -> None:
-    """Write (H, W, 3) RGB; the suffix says the format.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
+    """Write (H, W, 3) RGB; the suffix says the format. Raises OSError if that fails."""
     jpeg = path.suffix.lower() in (".jpg", ".jpeg")
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if jpeg else []
     done, data = cv2.imencode(path.suffix, image[..., ::-1], options)

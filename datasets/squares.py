@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image as PilImage
 
+from datasets.errors import InputError
 from datasets.images import Image
 from datasets.spec import Interpolation
 
@@ -47,6 +48,29 @@ def centre_square(
     across = picture.resize((size, below - above), kind, box=(left, 0, right, below - above))
     square = across.resize((size, size), kind, box=(0, top - above, size, bottom - above))
     return np.asarray(square, np.uint8)
+
+
+class CentreCut:
+    """The centre of a picture, resized: what a network is evaluated on.
+
+    Args:
+        size: Side of the result in pixels.
+        crop: Share of the resized short side that the centre keeps.
+        interpolation: Of the resize.
+
+    Raises:
+        InputError: If the crop is out of (0, 1].
+    """
+
+    def __init__(self, size: int, *, crop: float, interpolation: Interpolation) -> None:
+        if not 0 < crop <= 1:
+            raise InputError(f"crop {crop} is not in (0, 1]")
+        self.size, self.crop = size, crop
+        self.interpolation: Interpolation = interpolation
+
+    def cut(self, image: Image) -> Image:
+        """The centre of (H, W, 3) RGB."""
+        return centre_square(image, self.size, crop=self.crop, interpolation=self.interpolation)
 
 
 def resize_square(image: Image, size: int) -> Image:

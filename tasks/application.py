@@ -263,11 +263,7 @@ class NoOptions:
 
 
 def refuse_other_size(card: Card, size: int, path: Path) -> None:
-    """Check that a card is of one mind about the network's input.
-
-    Raises:
-        InputError: If its flavour tells another size.
-    """
+    """Check a card's two sizes of the input. Raises InputError if they differ."""
     if card.flavour.input.size != size:
         raise InputError(
             f"{path}: the card says size {size} in the model, but {card.flavour.input.size} in "

@@ -78,11 +78,7 @@ class LastLayerNetwork(BodyNetwork):
 
 
 def body_of(spec: ClassifierSpec, flavour: Flavour) -> Body:
-    """The body of an architecture, with fresh weights.
-
-    Raises:
-        InputError: If it cannot be built so.
-    """
+    """A fresh body of an architecture. Raises InputError if it cannot be built so."""
     return build_body(
         spec.backbone,
         alpha=spec.alpha,

@@ -30,11 +30,7 @@ class ClassifierSpec(OnBody):
     """Side of the square input in pixels, 32 or more: the paper's resolution multiplier."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built.
-
-        Raises:
-            InputError: Naming the field, the value and the choices.
-        """
+        """Refuse what cannot be built. Raises InputError naming field, value and choices."""
         if not self.alpha > 0:
             raise InputError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
         if self.stem_stride not in (1, 2):

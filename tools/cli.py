@@ -108,11 +108,7 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 def prepare(common: Common) -> str:
-    """Set threads and seed; return the device to compute on.
-
-    Raises:
-        InputError: If the device is not there.
-    """
+    """Set threads and seed; choose a device. Raises InputError if the device is not there."""
     import cv2
     import torch
 

@@ -40,11 +40,7 @@ def main() -> None:
 
 
 def write_page(folder: Path, tables: Sequence[FilledTable], runs: Sequence[Run]) -> None:
-    """Write ``paper.html``, ``figure4.svg`` and ``figure5.svg``.
-
-    Raises:
-        OSError: If a file cannot be written.
-    """
+    """Write ``paper.html`` and both figures. Raises OSError if a file cannot be written."""
     from configs.paper_tables import TABLES
     from tasks.reporting.html_page import Page
     from tasks.weights.atomic_write import replacing

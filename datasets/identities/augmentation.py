@@ -10,17 +10,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from datasets.errors import InputError
 from datasets.images import Image
 from datasets.spec import FaceAugmentation, Interpolation
-from datasets.squares import centre_square
+from datasets.squares import CentreCut
 
 # Largest shift (share of the side), turn (degrees), scaling; changes of contrast and brightness.
 _SHIFT, _TURN, _SCALE = 0.04, 6.0, 0.06
 _CONTRAST, _BRIGHTNESS = 0.2, 20.0
 
 
-class FaceTransform:
+class FaceTransform(CentreCut):
     """(picture, seed) -> (size, size, 3) uint8; all chance comes from the seed.
 
     Args:
@@ -42,21 +41,16 @@ class FaceTransform:
         crop: float = 1.0,
         interpolation: Interpolation = "bilinear",
     ) -> None:
-        if not 0 < crop <= 1:
-            raise InputError(f"crop {crop} is not in (0, 1]")
-        self.size, self.augmentation, self.crop = size, augmentation, crop
-        self.interpolation: Interpolation = interpolation
+        super().__init__(size, crop=crop, interpolation=interpolation)
+        self.augmentation = augmentation
 
     def __call__(self, image: Image, seed: int) -> Image:
         """Transform one picture (H, W, 3) RGB."""
         if self.augmentation == "none":
-            return self._cut(image)
+            return self.cut(image)
         rng = np.random.default_rng(seed)
-        face = self._cut(image) if self.augmentation == "flip" else self._move(image, rng)
+        face = self.cut(image) if self.augmentation == "flip" else self._move(image, rng)
         return np.ascontiguousarray(face[:, ::-1]) if rng.random() < 0.5 else face
-
-    def _cut(self, image: Image) -> Image:
-        return centre_square(image, self.size, crop=self.crop, interpolation=self.interpolation)
 
     def _move(self, image: Image, rng: np.random.Generator) -> Image:
         """The cut of a face that stands a little elsewhere, under another light."""

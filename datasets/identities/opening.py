@@ -132,11 +132,7 @@ def open_with_pairs(
 
 
 def without_people(data: FaceData, other: FaceData) -> FaceData:
-    """The photos of people that have none in another set, as names tell.
-
-    Raises:
-        InputError: If nobody is left.
-    """
+    """The photos of people that another set lacks. Raises InputError if nobody is left."""
     theirs = {other.classes.names[label] for label in set(other.labels.tolist())}
     names = set(data.classes.names) - theirs
     if len(names) < 2:

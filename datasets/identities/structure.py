@@ -23,11 +23,7 @@ class Archive(Protocol):
     """A file that holds many pictures."""
 
     def picture(self, record: int) -> bytes:
-        """The picture file of a record.
-
-        Raises:
-            InputError: If it cannot be read, naming file and record.
-        """
+        """The picture file of a record. Raises InputError if it cannot be read, naming both."""
 
 
 @dataclass(frozen=True, kw_only=True)

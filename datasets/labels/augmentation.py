@@ -13,17 +13,16 @@ import cv2
 import numpy as np
 
 from datasets.boxes.augmentation import A, seed_steps
-from datasets.errors import InputError
 from datasets.images import Image
 from datasets.spec import Interpolation, LabelAugmentation
-from datasets.squares import FILL, centre_square
+from datasets.squares import FILL, CentreCut
 
 # Of RandAugment's scale, whose 30 steps go from nothing to all; torchvision's default.
 _MAGNITUDE = 9 / 30
 _CV2 = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 
 
-class LabelTransform:
+class LabelTransform(CentreCut):
     """(picture, seed) -> (size, size, 3) uint8; all chance comes from the seed.
 
     Args:
@@ -52,9 +51,7 @@ class LabelTransform:
         crop: float = 0.875,
         interpolation: Interpolation = "bilinear",
     ) -> None:
-        if not 0 < crop <= 1:
-            raise InputError(f"crop {crop} is not in (0, 1]")
-        self.size, self.crop, self.interpolation = size, crop, interpolation
+        super().__init__(size, crop=crop, interpolation=interpolation)
         self._pipeline = None
         if augmentation != "none":
             self._pipeline = A.Compose(_steps(augmentation, size, _CV2[interpolation]))
@@ -62,9 +59,7 @@ class LabelTransform:
     def __call__(self, image: Image, seed: int) -> Image:
         """Transform one picture (H, W, 3) RGB."""
         if self._pipeline is None:
-            return centre_square(
-                image, self.size, crop=self.crop, interpolation=self.interpolation
-            )
+            return self.cut(image)
         seed_steps(self._pipeline, seed)
         return np.asarray(self._pipeline(image=image)["image"], np.uint8)
 

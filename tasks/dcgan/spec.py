@@ -28,11 +28,7 @@ class GanSpec:
     """Channels of the map of half the pictures' side; each smaller map has twice as many."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built.
-
-        Raises:
-            InputError: Naming the flag, the value and the choices.
-        """
+        """Refuse what cannot be built. Raises InputError naming flag, value and choices."""
         if self.size not in SIZES:
             raise InputError(f"--size {self.size}: choose one of {', '.join(map(str, SIZES))}")
         require_at_least(self, 1, "latent", "width")
@@ -112,11 +108,7 @@ class GanFitSpec:
         self.engine()
 
     def engine(self) -> FitSpec:
-        """What the suite's engine has to know of it.
-
-        Raises:
-            InputError: Naming a flag and its value.
-        """
+        """What the engine has to know of it. Raises InputError naming a flag and its value."""
         return FitSpec(
             epochs=self.epochs,
             batch_size=self.batch_size,

@@ -28,11 +28,7 @@ class EmbedderSpec(ClassifierSpec):
     """Length of the embedding; that of the teacher where there is one."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built.
-
-        Raises:
-            InputError: Naming the field, the value and the choices.
-        """
+        """Refuse what cannot be built. Raises InputError naming field, value and choices."""
         super().__post_init__()
         if self.dim < 2:
             raise InputError(f"--dim {self.dim} is too small: 2 or more")

@@ -69,11 +69,7 @@ class Task(pl.LightningModule):
         checkpoint["epoch_steps"] = self.epoch_steps
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compare the length of an epoch.
-
-        Raises:
-            InputError: If it is another now: the run would not be the same.
-        """
+        """Compare the length of an epoch. Raises InputError if it is another now."""
         if checkpoint["epoch_steps"] != self.epoch_steps:
             raise InputError(
                 f"the run had {checkpoint['epoch_steps']} batches per epoch and process, now "
@@ -114,11 +110,7 @@ class Task(pl.LightningModule):
         return losses
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Sum of the model's losses.
-
-        Raises:
-            FloatingPointError: If it is not a number, naming the images of the batch.
-        """
+        """Sum of the losses. Raises FloatingPointError if it is no number, naming the images."""
         losses = self.losses(batch)
         loss = torch.stack(list(losses.values())).sum()
         if not loss.isfinite():

@@ -32,11 +32,7 @@ class AtomicCheckpointIO(CheckpointIO):
         path: str | Path,
         storage_options: Any | None = None,
     ) -> None:
-        """Write in one piece; on a full disk the old file stays.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
+        """Write in one piece, or leave the old file. Raises OSError if it cannot be written."""
         try:
             with replacing(Path(path)) as temporary:
                 torch.save(checkpoint, temporary)
@@ -165,11 +161,7 @@ class RunKeeper(Checkpoint):
             raise InterruptedRun
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save, and stop if asked to.
-
-        Raises:
-            InterruptedRun: After saving, if a signal asked for it.
-        """
+        """Save, and stop if asked to. Raises InterruptedRun after saving in that case."""
         self._save(trainer)
         if self._all_agree(trainer, self._asked):
             raise InterruptedRun

@@ -45,11 +45,7 @@ def has_native_bf16(device: str) -> bool:
 
 
 def choose_device(name: str) -> str:
-    """Resolve ``auto``; check that the device is there.
-
-    Raises:
-        InputError: If it is not, naming what is.
-    """
+    """Resolve ``auto``. Raises InputError if the device is not there, naming what is."""
     there = ["cpu"]
     if torch.cuda.is_available():
         there.insert(0, "cuda")

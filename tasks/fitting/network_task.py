@@ -68,11 +68,7 @@ class NetworkTask(Task):
         checkpoint["teacher"] = self._teaching and self._teaching.fingerprint
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compare the teacher.
-
-        Raises:
-            InputError: If it is another now: the run would not be the same.
-        """
+        """Compare the teacher. Raises InputError if it is another now."""
         super().on_load_checkpoint(checkpoint)
         if self._teaching is not None:
             self._teaching.refuse_other(checkpoint.get("teacher"))

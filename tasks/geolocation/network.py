@@ -58,11 +58,7 @@ def _cost(card: Card, facts: Facts, path: Path) -> Cost:
 
 
 def sketch_geolocator(spec: ClassifierSpec) -> Geolocator:
-    """A geolocator of one cell with fresh weights.
-
-    Raises:
-        InputError: If the body cannot be built so.
-    """
+    """A fresh geolocator of one cell. Raises InputError if the body cannot be built so."""
     return Geolocator(spec, _first_cells(0, 1))
 
 

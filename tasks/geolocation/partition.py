@@ -144,11 +144,7 @@ def _split(leaves: Ids, most: int, least: int) -> tuple[Ids, Ints]:
 
 
 def write_cells(path: Path, partition: Partition) -> None:
-    """Write a partition as the public lists of cells are written.
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
+    """Write the cells as public lists have them. Raises OSError if that fails."""
     rows = zip(
         partition.tokens,
         partition.counts.tolist(),

@@ -58,11 +58,7 @@ class Card:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Card:
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            InputError: If it is of a newer format or lacks a field.
-        """
+        """Read what :meth:`to_json` wrote. Raises InputError if newer or without a field."""
         form = data.get("format") if isinstance(data, dict) else None
         if form != FORMAT:
             raise InputError(

@@ -41,11 +41,7 @@ def trunk_digest(state: Mapping[str, Tensor], own: Collection[str]) -> str:
 def refuse_other_trunk(
     state: Mapping[str, Tensor], own: Collection[str], card: Card, *, head: Path, trunk: Path
 ) -> None:
-    """Check that a head was trained on a trunk.
-
-    Raises:
-        InputError: If it was trained on another, naming both.
-    """
+    """Check that a head was trained on a trunk. Raises InputError if not, naming both."""
     found = trunk_digest(state, own)
     if found != card.trunk:
         raise InputError(

@@ -16,11 +16,7 @@ from tools.flows.photo_loaders import Data
 
 
 def open_both(config: TrainCls, path: Path) -> tuple[Data, Data]:
-    """Open what a configuration trains on and what it evaluates on.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Open both parts of a configuration. Raises InputError if they cannot be used."""
     whole = config.val is not None
     train = open_data(path, "train", config.classes, whole=whole, boxes=config.boxes)
     val_path = config.val or path

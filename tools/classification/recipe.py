@@ -108,11 +108,7 @@ class ClassRun(PhotoRun[TrainCls]):
 
 
 def open_run(config: TrainCls, path: Path) -> ClassRun:
-    """Open what a classifier is trained and evaluated on.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Open the data of a training. Raises InputError if they cannot be used."""
     return ClassRun(config, path, *open_both(config, path))
 
 

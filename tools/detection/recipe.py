@@ -221,11 +221,7 @@ class BoxCollector(Collector):
 
 
 def open_run(config: TrainDet, path: Path) -> DetRun:
-    """Open what a detector is trained and evaluated on.
-
-    Raises:
-        InputError: If the data cannot be used, or are too few.
-    """
+    """Open the data of a training. Raises InputError if they cannot be used, or are too few."""
     train = open_examined(path, "train", config.model, train=True)
     if len(train) < 2 * rank_and_world()[1] and not config.fit.freeze_bn:
         raise InputError(

@@ -38,11 +38,7 @@ class Faces:
 
 
 def open_faces(config: TrainAttr, path: Path) -> Faces:
-    """Open what a configuration trains, validates and tests on.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Open all parts of a configuration. Raises InputError if they cannot be used."""
     if config.val is None:
         tested = open_attributes(path)
         train = _chosen(tested.part("train"), config)

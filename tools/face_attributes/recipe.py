@@ -166,11 +166,7 @@ class AttributeRun(PhotoRun[TrainAttr]):
 
 
 def open_run(config: TrainAttr, path: Path) -> AttributeRun:
-    """Open what a network of attributes is trained and evaluated on.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Open the data of a training. Raises InputError if they cannot be used."""
     return AttributeRun(config, path, open_faces(config, path))
 
 

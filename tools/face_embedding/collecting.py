@@ -62,11 +62,7 @@ class FaceCollector(Collector):
         return answer_photos(self.args, self._gallery, predictor, self, {})
 
     def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
-        """The nearest of each photo, drawn beside it.
-
-        Raises:
-            InputError: If there is nothing to compare with.
-        """
+        """Each photo's nearest, beside it. Raises InputError if there are none to compare with."""
         itself = not self.args.gallery
         if len(self._theirs) <= itself:
             raise InputError(self.empty)

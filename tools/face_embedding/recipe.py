@@ -181,11 +181,7 @@ class EmbedRun(PhotoRun[TrainEmbed]):
 
 
 def open_run(config: TrainEmbed, path: Path) -> EmbedRun:
-    """Open what an embedding network is trained and evaluated on.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Open the data of a training. Raises InputError if they cannot be used."""
     return EmbedRun(config, path, *open_both(config, path))
 
 

@@ -50,11 +50,7 @@ def resumed(config: Config, folder: Path) -> Config:
 
 
 def save_config(config: Any, folder: Path) -> None:
-    """Write the configuration that :func:`resumed` reads.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Write what :func:`resumed` reads. Raises OSError if it cannot be written."""
     from tasks.weights.atomic_write import write_text
 
     folder.mkdir(parents=True, exist_ok=True)

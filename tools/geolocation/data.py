@@ -233,11 +233,7 @@ def read_if_cells(path: Path) -> Partition | None:
 
 
 def in_cells(data: GeoData, atlas: Atlas) -> GeoData:
-    """The photos that lie in a cell of the finest partition: the others teach nothing.
-
-    Raises:
-        InputError: If none does.
-    """
+    """The photos that lie in one of the finest cells. Raises InputError if none does."""
     inside = atlas.fine.columns_at(data.lat, data.lng) >= 0
     if not inside.any():
         raise InputError(f"{data.root}: no photo lies in any of the {len(atlas.fine)} cells")

@@ -221,11 +221,7 @@ def open_further(config: TrainGeo, path: Path, state: Mapping[str, Tensor]) -> G
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> GeoExam:
-    """Open photos with positions to measure a geolocator on.
-
-    Raises:
-        InputError: If they cannot be used.
-    """
+    """Open photos to measure a geolocator on. Raises InputError if they cannot be used."""
     whole, part = False, f"--split {args.split} of {path}"
     if args.split is None:
         whole, part = part_to_measure(path, model.card)
