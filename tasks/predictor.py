@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from datasets.errors import InputError
 from datasets.images import Image
@@ -193,12 +192,8 @@ def frame_of(sizes: Sequence[tuple[int, int]]) -> Tensor:
 def rows_of(decoded: Mapping[str, Tensor]) -> list[Outputs]:
     """Named outputs of a batch, photo by photo, without padding."""
     arrays = {name: part.cpu().numpy() for name, part in decoded.items()}
-    rows = ({name: part[k] for name, part in arrays.items()} for k in range(_length(arrays)))
-    return [without_padding(row) for row in rows]
-
-
-def _length(arrays: Mapping[str, NDArray[Any]]) -> int:
-    return len(next(iter(arrays.values())))
+    rows = zip(*arrays.values(), strict=True)
+    return [without_padding(dict(zip(arrays, row, strict=True))) for row in rows]
 
 
 def _each(raw: Any, change: Callable[[Tensor], Tensor]) -> Any:

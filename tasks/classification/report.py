@@ -67,7 +67,8 @@ class _Case:
 def make_report(data: ReportData[Score]) -> Report:
     """What is special to a classification run."""
     score, metrics = data.score, data.score["metrics"]
-    wrong, doubtful = _worst(score), _doubtful(score)
+    wrong = _cases(score, right=False, surest_first=True)
+    doubtful = _cases(score, right=True, surest_first=False)
     pairs = _pairs(score["confusion"])
     low, high = metrics["top1_low"], metrics["top1_high"]
     headline = [(f"{metrics['top1']:.3f}", f"top-1 (95 %: {low:.3f} to {high:.3f})")]
@@ -200,14 +201,6 @@ def _cases(score: Score, right: bool, surest_first: bool) -> list[_Case]:
         _Case(int(ids[k]), int(targets[k]), int(predicted[k]), float(sure[k]))
         for k in rows[order[:_PICTURES]]
     ]
-
-
-def _worst(score: Score) -> list[_Case]:
-    return _cases(score, right=False, surest_first=True)
-
-
-def _doubtful(score: Score) -> list[_Case]:
-    return _cases(score, right=True, surest_first=False)
 
 
 def _pairs(confusion: NDArray[np.int64]) -> list[tuple[int, int, int]]:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 from datasets.errors import InputError
 from datasets.types import ClassMap
@@ -54,10 +53,6 @@ def describe_model(
     return {**spec.to_json(), _ALIGNMENT: alignment, **(asdict(trained) if trained else {})}
 
 
-def _architecture(card: Card) -> dict[str, Any]:
-    return {name: value for name, value in card.model.items() if name not in _FACTS}
-
-
 def trained_on(card: Card) -> TrainedOn | None:
     """Who a network was trained on; None where the card does not tell, as older ones."""
     told = {one.name: card.model.get(one.name) for one in fields(TrainedOn)}
@@ -98,7 +93,8 @@ def refuse_other_alignment(card: Card, path: Path, data: str, where: Path | str)
 
 def embedder_spec(card: Card, path: Path) -> EmbedderSpec:
     """The architecture that a card tells. Raises InputError if it cannot be built."""
-    return spec_of(replace(card, model=_architecture(card)), EmbedderSpec, path)
+    model = {name: value for name, value in card.model.items() if name not in _FACTS}
+    return spec_of(replace(card, model=model), EmbedderSpec, path)
 
 
 def start_embedder(model: FaceEmbedder, path: Path) -> Card:

@@ -108,7 +108,7 @@ def measure_pairs(first: Vectors, second: Vectors, pairs: FacePairs) -> Score:
         "vals": vals,
         "roc": roc,
         "worst": _worst_pairs(distances, pairs, tested),
-        "histogram": _coarse(_count(distances[tested]), pairs.same[tested]),
+        "histogram": _coarse(_step(np.clip(distances[tested], 0, 4)), pairs.same[tested]),
     }
 
 
@@ -261,10 +261,6 @@ def _step(distances: NDArray[np.floating]) -> NDArray[np.int64]:
     """Number of the step of each distance."""
     steps: NDArray[np.int64] = np.minimum(distances * (STEPS / 4), STEPS - 1).astype(np.int64)
     return steps
-
-
-def _count(distances: NDArray[np.float64]) -> NDArray[np.int64]:
-    return _step(np.clip(distances, 0, 4))
 
 
 def _coarse(steps: NDArray[np.int64], same: NDArray[np.bool_]) -> NDArray[np.int64]:

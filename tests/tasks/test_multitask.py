@@ -191,7 +191,6 @@ def mix(per_step: int = 0, **sizes: int) -> TaskMix:
             collate=list,
             finish=lambda batch: {"files": batch},
             workers=0,
-            drop_last=True,
         )
         for name, size in sizes.items()
     }

@@ -145,16 +145,12 @@ def _fill(
     try:
         with (
             torch.autocast(device, torch.bfloat16, enabled=bf16),
-            _bar(epochs * len(data)) as bar,
+            tqdm(total=epochs * len(data), desc="storing targets", unit="photo") as bar,
         ):
             for epoch, blocks in itertools.groupby(missing, key=lambda key: key[0]):
                 _store_epoch(store, teacher, loader, epoch, next(blocks)[1], bar)
     finally:
         loader.close()
-
-
-def _bar(photos: int) -> tqdm[Any]:
-    return tqdm(total=photos, desc="storing targets", unit="photo")
 
 
 def _store_epoch(
