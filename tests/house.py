@@ -41,6 +41,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tasks/distillation",
             "tasks/export",
             "tasks/fitting",
+            "tasks/flag_values.py",
             "tasks/int8",
             "tasks/operators.py",
             "tasks/photo_graph.py",
