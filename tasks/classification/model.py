@@ -11,7 +11,7 @@ from tasks.body_spec import ClassifierSpec
 from tasks.classification.losses import class_loss
 from tasks.classification.mix import mix
 from tasks.classification.spec import ClassLossSpec
-from tasks.distillation.teaching import Lesson
+from tasks.distillation.target_source import TeacherTargets
 
 
 class Classifier(LastLayerNetwork):
@@ -41,14 +41,17 @@ class Classifier(LastLayerNetwork):
         self.loss, self.num_classes = loss, num_classes
 
     def forward(
-        self, images: Tensor, targets: Tensor | None = None, lesson: Lesson | None = None
+        self,
+        images: Tensor,
+        targets: Tensor | None = None,
+        taught: TeacherTargets | None = None,
     ) -> dict[str, Tensor] | Tensor:
         """Losses in training, logits in evaluation.
 
         Args:
             images: (B, 3, S, S) RGB 0..255.
             targets: (B,) int64 column of each image, from 0. Needed in training.
-            lesson: What a teacher says of the images, which it sees mixed as this network does.
+            taught: What a teacher says of the images, which it sees mixed as this network does.
         """
         if not self.training:
             answers: Tensor = self.raw(images)
@@ -57,4 +60,4 @@ class Classifier(LastLayerNetwork):
         images, shares = mix(images, targets, self.num_classes, self.loss)
         logits = self.raw(images).float()
         losses = {"class": class_loss(logits, shares, self.loss)}
-        return losses if lesson is None else lesson.join(losses, images, logits)
+        return losses if taught is None else taught.join(losses, images, logits)

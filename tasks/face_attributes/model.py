@@ -12,7 +12,7 @@ from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import Classifier
 from tasks.classification.spec import ClassLossSpec
 from tasks.distillation.losses import sigmoid_loss
-from tasks.distillation.teaching import Lesson
+from tasks.distillation.target_source import TeacherTargets
 from tasks.face_attributes.losses import attribute_loss
 from tasks.face_attributes.spec import AttributeLossSpec
 
@@ -65,14 +65,17 @@ class AttributeNet(Classifier):
         self.no_weight.copy_(no * weights)
 
     def forward(
-        self, images: Tensor, targets: Tensor | None = None, lesson: Lesson | None = None
+        self,
+        images: Tensor,
+        targets: Tensor | None = None,
+        taught: TeacherTargets | None = None,
     ) -> dict[str, Tensor] | Tensor:
         """Losses in training, logits (B, A) in evaluation.
 
         Args:
             images: (B, 3, S, S) RGB 0..255.
             targets: (B, A) 1 yes, 0 no, -1 unknown. Needed in training.
-            lesson: What a teacher says of the images.
+            taught: What a teacher says of the images.
         """
         if not self.training:
             answers: Tensor = self.raw(images)
@@ -82,4 +85,4 @@ class AttributeNet(Classifier):
         gamma = self.attribute_spec.focal_gamma
         loss = attribute_loss(logits, targets, self.yes_weight, self.no_weight, gamma)
         losses = {"attributes": loss}
-        return losses if lesson is None else lesson.join(losses, images, logits, sigmoid_loss)
+        return losses if taught is None else taught.join(losses, images, logits, sigmoid_loss)

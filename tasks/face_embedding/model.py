@@ -9,7 +9,7 @@ from torch.nn import functional
 from backbone.flavour import Flavour
 from tasks.body_network import LastLayerNetwork
 from tasks.distillation.losses import embedding_loss
-from tasks.distillation.teaching import Lesson
+from tasks.distillation.target_source import TeacherTargets
 from tasks.face_embedding.losses import MarginHead, triplet_loss
 from tasks.face_embedding.spec import EmbedderSpec, EmbedLossSpec
 
@@ -44,21 +44,24 @@ class FaceEmbedder(LastLayerNetwork):
             self.margin_head = MarginHead(spec.dim, num_identities, margin=margin, scale=scale)
 
     def forward(
-        self, images: Tensor, targets: Tensor | None = None, lesson: Lesson | None = None
+        self,
+        images: Tensor,
+        targets: Tensor | None = None,
+        taught: TeacherTargets | None = None,
     ) -> dict[str, Tensor] | Tensor:
         """Losses in training, embeddings (B, dim) float32 of length one in evaluation.
 
         Args:
             images: (B, 3, S, S) RGB 0..255.
             targets: (B,) int64 identity of each image, from 0. Needed in training.
-            lesson: What a teacher says of the images. Its embeddings are brought to length one.
+            taught: What a teacher says of the images. Its embeddings are brought to length one.
         """
         embeddings = unit(self.raw(images))
         if not self.training:
             return embeddings
         assert targets is not None, "training needs targets"
-        share = 0.0 if lesson is None else lesson.spec.distill_weight
-        theirs = None if lesson is None else unit(lesson.answers(images))
+        share = 0.0 if taught is None else taught.spec.distill_weight
+        theirs = None if taught is None else unit(taught.answers(images))
         losses: dict[str, Tensor] = {}
         # In bfloat16 the cosines of two photos of a person could not be told apart.
         with torch.autocast(images.device.type, enabled=False):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tasks.application import Evaluator
-from tasks.distillation.teaching import Teaching
+from tasks.distillation.target_source import TargetSource
 from tasks.fitting.base import Task
 from tasks.fitting.spec import FitSpec
 from tasks.predictor import Model, exact_outputs
@@ -26,7 +26,7 @@ class NetworkTask(Task):
         monitor: Metric by which the best weights are chosen, higher is better; None keeps those
             of the last evaluation.
         targets: From a batch on the device to what the network wants beside the images.
-        teaching: What it learns from besides labels.
+        target_source: What it learns from besides labels.
 
     Attributes:
         score: The last evaluation.
@@ -41,13 +41,13 @@ class NetworkTask(Task):
         *,
         monitor: str | None,
         targets: Callable[[Any], Any],
-        teaching: Teaching | None = None,
+        target_source: TargetSource | None = None,
     ) -> None:
         assert model.network is not None
         super().__init__(model.network, fit, seed)
         self.monitor = monitor
         self._application, self._card = model.application, model.card
-        self._targets, self._teaching = targets, teaching
+        self._targets, self._target_source = targets, target_source
         self._evaluator = evaluator.fresh()
         self.score: Any = None
 
@@ -55,23 +55,23 @@ class NetworkTask(Task):
         """The network's losses on a batch, with the teacher's if there is one."""
         targets = self._targets(batch)
         losses: dict[str, Tensor]
-        if self._teaching is None:
+        if self._target_source is None:
             losses = self.model(batch["images"], targets)
         else:
-            lesson = self._teaching.lesson(self.current_epoch, batch["image_ids"])
-            losses = self.model(batch["images"], targets, lesson)
+            taught = self._target_source.teacher_targets(self.current_epoch, batch["image_ids"])
+            losses = self.model(batch["images"], targets, taught)
         return losses
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep who the teacher is, but nothing of it."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["teacher"] = self._teaching and self._teaching.fingerprint
+        checkpoint["teacher"] = self._target_source and self._target_source.fingerprint
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Compare the teacher. Raises InputError if it is another now."""
         super().on_load_checkpoint(checkpoint)
-        if self._teaching is not None:
-            self._teaching.refuse_other(checkpoint.get("teacher"))
+        if self._target_source is not None:
+            self._target_source.refuse_other(checkpoint.get("teacher"))
 
     def on_validation_epoch_start(self) -> None:
         """Forget the answers of the evaluation before."""

@@ -14,7 +14,7 @@ from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import Classifier
 from tasks.classification.spec import ClassLossSpec
 from tasks.distillation.losses import cells_loss
-from tasks.distillation.teaching import Lesson
+from tasks.distillation.target_source import TeacherTargets
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.losses import hard_loss, soft_loss
 from tasks.geolocation.spec import GeoLossSpec
@@ -65,14 +65,14 @@ class Geolocator(Classifier):
         self,
         images: Tensor,
         targets: GeoTargets | None = None,
-        lesson: Lesson | None = None,
+        taught: TeacherTargets | None = None,
     ) -> dict[str, Tensor] | Tensor:
         """Losses in training; in evaluation logits (B, cells of all partitions).
 
         Args:
             images: (B, 3, S, S) RGB 0..255.
             targets: Needed in training.
-            lesson: What a teacher of the same cells says of the images.
+            taught: What a teacher of the same cells says of the images.
         """
         logits: Tensor = self.raw(images)
         if not self.training:
@@ -85,10 +85,10 @@ class Geolocator(Classifier):
         for level, (head, columns) in enumerate(zip(heads, targets["columns"].T, strict=True)):
             name = "cells" if count == 1 else f"cells{level}"
             losses[name] = self._loss(level, head, columns, targets["units"]) / count
-        if lesson is None:
+        if taught is None:
             return losses
-        compare = partial(cells_loss, sizes=self.sizes, temperature=lesson.spec.temperature)
-        return lesson.join(losses, images, logits, compare)
+        compare = partial(cells_loss, sizes=self.sizes, temperature=taught.spec.temperature)
+        return taught.join(losses, images, logits, compare)
 
     def combine(self, logits: Tensor) -> Tensor:
         """One logit for each cell of the finest partition: (B, cells), float32.

@@ -14,7 +14,7 @@ from tasks.weights.card import Card
 
 @dataclass(frozen=True)
 class Branch:
-    """A head's lessons and its exam.
+    """How a head is taught and measured.
 
     Attributes:
         application: Whose metric tells how good the head is.

@@ -12,7 +12,7 @@ from datasets.labels.structure import LabelledData
 from datasets.labels.torch_set import LabelledSet, label_loader
 from datasets.loader import Resumable
 from datasets.types import ClassMap
-from tasks.distillation.teaching import Teaching
+from tasks.distillation.target_source import TargetSource
 from tasks.fitting.engine import rank_and_world
 from tasks.predictor import Model
 from tasks.reporting.skeleton import MetricsTable, Report
@@ -74,7 +74,7 @@ class AgeRun(OpenedRun[TrainAge]):
     def subject(self) -> str:
         return f"{len(self.train)} photos"
 
-    def build(self, teaching: Teaching | None) -> tuple[nn.Module, Card]:
+    def build(self, target_source: TargetSource | None) -> tuple[nn.Module, Card]:
         torch.manual_seed(self.config.common.seed)
         flavour, origin = starting_flavour(self.config)
         source = f"trained {origin} on {self.path} by {self.config.command}"

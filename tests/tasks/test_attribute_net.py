@@ -15,7 +15,7 @@ from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import Classifier
 from tasks.distillation.losses import sigmoid_loss
 from tasks.distillation.spec import DistillSpec
-from tasks.distillation.teaching import Lesson
+from tasks.distillation.target_source import TeacherTargets
 from tasks.face_attributes.application import FACE_ATTRIBUTES
 from tasks.face_attributes.load import start_attribute_net
 from tasks.face_attributes.losses import attribute_loss
@@ -98,9 +98,9 @@ def test_a_lesson(share: float) -> None:
         if isinstance(module, nn.BatchNorm2d | nn.Dropout):
             module.eval()
     answers = torch.tensor([[2.0, -1, 0]] * 4)
-    lesson = Lesson(lambda _: answers, DistillSpec(teacher="x", distill_weight=share))
+    taught = TeacherTargets(lambda _: answers, DistillSpec(teacher="x", distill_weight=share))
     values = torch.tensor([[1, 0, 1]] * 4)
-    losses = model(images(), values, lesson)
+    losses = model(images(), values, taught)
     logits = model.raw(images())
     torch.testing.assert_close(losses["teacher"], share * sigmoid_loss(logits, answers))
     if share == 1:

@@ -17,9 +17,9 @@ from torch.nn import functional
 
 from tasks.distillation.losses import embedding_loss, sigmoid_loss, softmax_loss
 from tasks.distillation.spec import DistillSpec
+from tasks.distillation.target_source import TargetSource, TeacherTargets
 from tasks.distillation.targets import BLOCK, HEADER_NAME, TargetHeader, TargetStore, look_of
 from tasks.distillation.teacher import Fingerprint, Teacher, is_same
-from tasks.distillation.teaching import Lesson, Teaching
 from tasks.face_attributes.spec import AttributeLossSpec
 from tasks.face_embedding.spec import EmbedLossSpec
 
@@ -105,11 +105,11 @@ def test_a_lesson_shares_the_loss_out() -> None:
 
     losses = {"class": torch.tensor(2.0)}
     spec = DistillSpec(teacher="x", temperature=3.0, distill_weight=0.75)
-    joined = Lesson(ask, spec).join(losses, images, logits)
+    joined = TeacherTargets(ask, spec).join(losses, images, logits)
     assert seen[0] is images
     assert joined["class"] == 0.5
     torch.testing.assert_close(joined["teacher"], 0.75 * softmax_loss(logits, answers, 3.0))
-    alone = Lesson(ask, replace(spec, distill_weight=1.0)).join(losses, images, logits)
+    alone = TeacherTargets(ask, replace(spec, distill_weight=1.0)).join(losses, images, logits)
     assert list(alone) == ["teacher"]
 
 
@@ -220,8 +220,8 @@ def test_a_teacher_that_does_not_answer(answer: object, message: str) -> None:
 
 
 def test_a_student_may_be_copied_but_not_its_teacher() -> None:
-    teaching = Teaching(DistillSpec(teacher="x"), "x", "ab", Teacher("x", network()))
-    assert copy.deepcopy({"a": teaching})["a"] is teaching
+    target_source = TargetSource(DistillSpec(teacher="x"), "x", "ab", Teacher("x", network()))
+    assert copy.deepcopy({"a": target_source})["a"] is target_source
 
 
 def filled(folder: Path, header: TargetHeader, logits: Tensor, epoch: int = 0) -> TargetStore:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from datasets.types import ClassMap
 from tasks.distillation.spec import DistillSpec
-from tasks.distillation.teaching import Lesson
+from tasks.distillation.target_source import TeacherTargets
 from tasks.face_embedding.answer import nearest
 from tasks.face_embedding.application import FACE_EMBEDDING
 from tasks.face_embedding.draw import draw_neighbours
@@ -125,12 +125,16 @@ def test_a_student_takes_its_teachers_direction() -> None:
         own = model.raw(images)
     labels = torch.tensor([0, 1, 0, 1])
     alone = model(
-        images, labels, Lesson(lambda _: 9 * own, DistillSpec(teacher="x", distill_weight=1))
+        images,
+        labels,
+        TeacherTargets(lambda _: 9 * own, DistillSpec(teacher="x", distill_weight=1)),
     )
     assert alone.keys() == {"teacher"}
     assert alone["teacher"].item() == pytest.approx(0, abs=1e-5)
     turned = model(
-        images, labels, Lesson(lambda _: -own, DistillSpec(teacher="x", distill_weight=0.75))
+        images,
+        labels,
+        TeacherTargets(lambda _: -own, DistillSpec(teacher="x", distill_weight=0.75)),
     )
     assert turned["teacher"].item() == pytest.approx(0.75 * 4, rel=1e-4)
     assert turned["margin"].item() == pytest.approx(

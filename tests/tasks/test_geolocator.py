@@ -16,7 +16,7 @@ from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import Classifier
 from tasks.distillation.losses import cells_loss
 from tasks.distillation.spec import DistillSpec
-from tasks.distillation.teaching import Teaching
+from tasks.distillation.target_source import TargetSource
 from tasks.geolocation import s2
 from tasks.geolocation.application import GEOLOCATION
 from tasks.geolocation.atlas import Atlas
@@ -133,19 +133,19 @@ def test_a_student_learns_from_a_geolocator_alone(
         opened(images), torch.cat((coarse, own[:, 1:]), dim=1), rtol=1e-3, atol=1e-3
     )
     student = Geolocator(SMALL, known)
-    lesson = Teaching(spec, opened.name, "", opened).lesson(0, list(range(8)))
+    taught = TargetSource(spec, opened.name, "", opened).teacher_targets(0, list(range(8)))
     targets = Truth(known, *photos).of(list(range(8)), torch.device("cpu"))
     optimizer = torch.optim.Adam(student.parameters(), 3e-3)
     falling = []
     for _ in range(15):
-        losses = student.train()(images, targets, lesson)
+        losses = student.train()(images, targets, taught)
         assert losses.keys() == {"teacher"}, "labels do not count at --distill-weight 1"
         falling.append(losses["teacher"].item())
         optimizer.zero_grad()
         losses["teacher"].backward()
         optimizer.step()
     assert falling[-1] < 0.5 * falling[0]
-    both = student(images, targets, replace(lesson, spec=replace(spec, distill_weight=0.5)))
+    both = student(images, targets, replace(taught, spec=replace(spec, distill_weight=0.5)))
     assert both.keys() == {"cells0", "cells1", "teacher"}
 
 

@@ -25,9 +25,9 @@ from tasks.classification.spec import TASK
 from tasks.classification.task import ClassificationTask
 from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import DistillSpec
+from tasks.distillation.target_source import TeacherTargets
 from tasks.distillation.targets import TargetStore
 from tasks.distillation.teacher import Teacher
-from tasks.distillation.teaching import Lesson
 from tasks.predictor import open_network
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
@@ -37,7 +37,7 @@ from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
 from tools.classification.data import open_data
 from tools.flows.photo_loaders import training_loader
-from tools.flows.teacher_targets import open_teaching
+from tools.flows.teacher_targets import open_target_source
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
 Train = Callable[..., tuple[int, str, str]]
@@ -155,8 +155,8 @@ def test_stored_answers_are_the_live_ones(
         workers=0,
     )
     data = open_data(shapes, "train", None)
-    teaching = open_teaching(config, data, "cpu", find=open_teacher)
-    assert teaching is not None
+    target_source = open_target_source(config, data, "cpu", find=open_teacher)
+    assert target_source is not None
     live = open_teacher(spec, data.classes)
     loader = training_loader(config, data, 0)
     for epoch in range(2):
@@ -164,7 +164,9 @@ def test_stored_answers_are_the_live_ones(
         seen = list(loader)
         assert len(seen) == 2
         for batch in seen:
-            stored = teaching.lesson(epoch, batch["image_ids"]).answers(batch["images"])
+            stored = target_source.teacher_targets(epoch, batch["image_ids"]).answers(
+                batch["images"]
+            )
             wanted = live(batch["images"]).log_softmax(1)
             torch.testing.assert_close(stored, wanted, rtol=1e-3, atol=1e-4)
 
@@ -175,9 +177,9 @@ def test_a_second_student_needs_no_teacher(
 ) -> None:
     store = ("--targets", tmp_path / "t")
     live = open_network(teacher, CLASSIFICATION)[0]
-    join, differences = Lesson.join, []
+    join, differences = TeacherTargets.join, []
 
-    def compare(self: Lesson, losses: Losses, images: Tensor, logits: Tensor) -> Losses:
+    def compare(self: TeacherTargets, losses: Losses, images: Tensor, logits: Tensor) -> Losses:
         wide = functional.interpolate(images.float(), size=48, mode="bilinear", antialias=True)
         with torch.no_grad():
             difference = self.answers(images) - live(wide).float().log_softmax(1)
@@ -185,7 +187,7 @@ def test_a_second_student_needs_no_teacher(
         return join(self, losses, images, logits)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Lesson, "join", compare)
+        patch.setattr(TeacherTargets, "join", compare)
         assert train("one", "--teacher", teacher, *store, "--precision", "fp32")[0] == 0
     assert len(differences) == 6
     assert max(differences) < 0.02  # Of log probabilities of 5 and more, at half precision.

@@ -26,7 +26,7 @@ from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
 from tests.tools.stopping import stop_at
-from tools.flows.teacher_targets import open_teaching
+from tools.flows.teacher_targets import open_target_source
 from tools.flows.training import train
 from tools.geolocation.cell_lists import write_all_cells
 from tools.geolocation.data import as_labelled, in_cells, make_atlas, open_parts, training_loader
@@ -73,17 +73,17 @@ def test_stored_answers_are_the_living_teachers(config: TrainGeo, places: Path) 
     atlas = make_atlas((), config.partition, train)
     train = in_cells(train, atlas)
     heads = len(atlas.partitions)
-    teaching = open_teaching(
+    target_source = open_target_source(
         config,
         as_labelled(train, atlas.columns),
         "cpu",
         find=lambda spec, _: open_geo_teacher(spec, atlas),
         answers="classes" if heads == 1 else "values",
     )
-    assert teaching is not None
+    assert target_source is not None
     living = open_geo_teacher(config.distill, atlas)
     for batch in training_loader(config, train, 0):
-        stored = teaching.lesson(0, batch["image_ids"]).answers(batch["images"])
+        stored = target_source.teacher_targets(0, batch["image_ids"]).answers(batch["images"])
         pairs = (one.split(atlas.sizes, 1) for one in (stored, living(batch["images"])))
         for ours, theirs in zip(*pairs, strict=True):
             torch.testing.assert_close(

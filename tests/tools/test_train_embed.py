@@ -187,9 +187,9 @@ def test_stored_targets_are_those_of_the_live_teacher(people: Path, tmp_path: Pa
     fit = replace(DEMO_EMBED.fit, epochs=2, batch_size=24, precision="fp32")
     told = EmbeddingDistillSpec(teacher=str(teacher))
     config = replace(DEMO_EMBED, data=people, model=spec, fit=fit, distill=told, workers=0)
-    live = open_run(config, people).teaching("cpu")
+    live = open_run(config, people).target_source("cpu")
     storing = replace(config, distill=replace(told, targets=tmp_path / "targets"))
-    stored = open_run(storing, people).teaching("cpu")
+    stored = open_run(storing, people).target_source("cpu")
     assert live is not None
     assert stored is not None
     loader = open_run(config, people).training_loader(0)
@@ -197,7 +197,7 @@ def test_stored_targets_are_those_of_the_live_teacher(people: Path, tmp_path: Pa
         loader.load_state_dict({"epoch": epoch, "batches": 0})
         for batch in loader:
             images, ids = batch["images"], batch["image_ids"]
-            one, two = (t.lesson(epoch, ids).answers(images) for t in (live, stored))
+            one, two = (t.teacher_targets(epoch, ids).answers(images) for t in (live, stored))
             assert torch.allclose(one, two, atol=1e-3)
 
 

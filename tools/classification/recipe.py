@@ -24,7 +24,7 @@ from tasks.classification.model import Classifier
 from tasks.classification.report import ReportData, make_report
 from tasks.classification.task import ClassificationTask
 from tasks.classification.teachers import open_teacher
-from tasks.distillation.teaching import Teaching
+from tasks.distillation.target_source import TargetSource
 from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
 from tools.classification.data import data_text, open_both, open_data
@@ -33,7 +33,7 @@ from tools.flows.collecting import PhotoRows
 from tools.flows.photo_loaders import Data, make_photos, training_loader
 from tools.flows.photo_run import PhotoRun, say_known
 from tools.flows.recipe import BuiltIn, Exam, Notes, Recipe, loading_for
-from tools.flows.teacher_targets import open_teaching
+from tools.flows.teacher_targets import open_target_source
 
 _CUT = ", photos cut to their boxes,"
 
@@ -79,9 +79,9 @@ class ClassRun(PhotoRun[TrainCls]):
         """Photos and classes."""
         return f"{len(self.train)} photos of {len(self.train.classes)} classes"
 
-    def teaching(self, device: str) -> Teaching | None:
+    def target_source(self, device: str) -> TargetSource | None:
         """The teacher, if one is named."""
-        return open_teaching(self.config, self.train, device, find=open_teacher)
+        return open_target_source(self.config, self.train, device, find=open_teacher)
 
     @property
     def classes(self) -> ClassMap:

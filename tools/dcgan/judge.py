@@ -58,8 +58,8 @@ def train_once(
     begun = (folder / LAST_NAME).exists()
     config = replace(config, resume=folder if begun else None)
     run = ClassRun(config, path, train, val)
-    teaching = run.teaching(device)
-    network, card = run.build(teaching)
+    target_source = run.target_source(device)
+    network, card = run.build(target_source)
     save_config(config, folder)
     try:
         fit_run(
@@ -70,7 +70,7 @@ def train_once(
             folder=folder,
             device=device,
             watch=watch,
-            teaching=teaching,
+            target_source=target_source,
         )
     except InterruptedRun:
         raise InterruptedRun(

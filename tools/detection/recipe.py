@@ -25,7 +25,7 @@ from tasks.detection.evaluator import CocoEvaluator, format_classes, format_metr
 from tasks.detection.model import Detector, build_detector, detector_flavour, start_from
 from tasks.detection.report import ReportData, make_report
 from tasks.detection.spec import DetectOptions, DetectorSpec
-from tasks.distillation.teaching import Teaching
+from tasks.distillation.target_source import TargetSource
 from tasks.fitting.engine import rank_and_world
 from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
@@ -116,7 +116,7 @@ class DetRun(OpenedRun[TrainDet]):
         """Detections are made in evaluations as in the training."""
         return (DetectOptions(post=self.config.post),)
 
-    def build(self, teaching: Teaching | None) -> tuple[nn.Module, Card]:
+    def build(self, target_source: TargetSource | None) -> tuple[nn.Module, Card]:
         """The detector to train, and its card."""
         config, classes = self.config, self.train.classes
         torch.manual_seed(config.common.seed)

@@ -21,7 +21,7 @@ from datasets.types import ClassMap
 from tasks.classification.evaluator import columns_in
 from tasks.classification.gradcam import explainer_of
 from tasks.classification.report import ReportData
-from tasks.distillation.teaching import Teaching
+from tasks.distillation.target_source import TargetSource
 from tasks.face_attributes.application import FACE_ATTRIBUTES
 from tasks.face_attributes.evaluator import format_attributes, format_metrics
 from tasks.face_attributes.load import start_attribute_net
@@ -38,7 +38,7 @@ from tools.flows.collecting import PhotoRows
 from tools.flows.photo_loaders import training_loader
 from tools.flows.photo_run import PhotoRun, say_known
 from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
-from tools.flows.teacher_targets import open_teaching
+from tools.flows.teacher_targets import open_target_source
 
 
 class AttributeExam(Exam):
@@ -92,9 +92,9 @@ class AttributeRun(PhotoRun[TrainAttr]):
         train = self.faces.train
         return f"{len(train)} photos with {len(train.attributes)} attributes"
 
-    def teaching(self, device: str) -> Teaching | None:
+    def target_source(self, device: str) -> TargetSource | None:
         """The teacher, if one is named."""
-        return open_teaching(
+        return open_target_source(
             self.config,
             self.faces.train.photos,
             device,

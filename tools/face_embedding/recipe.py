@@ -17,8 +17,8 @@ from datasets.loader import Resumable
 from datasets.types import ClassMap
 from tasks.application import Metric
 from tasks.distillation.spec import DistillSpec
+from tasks.distillation.target_source import TargetSource
 from tasks.distillation.teacher import Teacher
-from tasks.distillation.teaching import Teaching
 from tasks.face_embedding.application import FACE_EMBEDDING
 from tasks.face_embedding.evaluator import FaceEvaluator, format_metrics
 from tasks.face_embedding.load import (
@@ -49,7 +49,7 @@ from tools.face_embedding.data import (
 )
 from tools.flows.photo_run import PhotoRun
 from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
-from tools.flows.teacher_targets import open_teaching
+from tools.flows.teacher_targets import open_target_source
 
 # Which of a training's weights are kept.
 _CHOSEN = "the weights of the evaluation that is best on the pairs of the fold before the tested"
@@ -112,7 +112,7 @@ class EmbedRun(PhotoRun[TrainEmbed]):
         """Faces and people."""
         return f"{len(self.train)} faces of {len(self.train.classes)} people"
 
-    def teaching(self, device: str) -> Teaching | None:
+    def target_source(self, device: str) -> TargetSource | None:
         """What is learnt from besides identities, if anything.
 
         A teacher of classes has a column for each; one of embeddings has numbers without a name.
@@ -125,7 +125,7 @@ class EmbedRun(PhotoRun[TrainEmbed]):
                 spec, dim=dim, size=size, alignment=data.alignment, data=data.root
             )
 
-        return open_teaching(
+        return open_target_source(
             cast("Any", config),  # Its augmentations are not those of classifiers.
             cast("Any", replace(data, classes=ClassMap.from_names([str(k) for k in range(dim)]))),
             device,

@@ -12,7 +12,7 @@ from torch import nn
 
 from backbone.flavour import Flavour
 from datasets.types import ClassMap
-from tasks.distillation.teaching import Teaching
+from tasks.distillation.target_source import TargetSource
 from tasks.weights.card import Card
 from tools import cli
 from tools.flows.initial_weights import measure_norms, starting_flavour
@@ -62,7 +62,7 @@ class PhotoRun(OpenedRun[Config]):
         """What the card keeps of the data, to know them again."""
         return {}
 
-    def build(self, teaching: Teaching | None) -> tuple[nn.Module, Card]:
+    def build(self, target_source: TargetSource | None) -> tuple[nn.Module, Card]:
         """The network to train, and the card of what it will be."""
         config: Any = self.config
         torch.manual_seed(config.common.seed)
@@ -71,8 +71,8 @@ class PhotoRun(OpenedRun[Config]):
         if config.weights is not None and self.start(network, config.weights):
             loader: Any = self.training_loader(0)
             measure_norms(network, loader)
-        if teaching is not None:
-            origin += f", taught by {teaching.name},"
+        if target_source is not None:
+            origin += f", taught by {target_source.name},"
         return network, Card(
             task=self.application.name,
             model=self.model_facts(),

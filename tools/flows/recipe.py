@@ -21,7 +21,7 @@ from datasets.images import Image
 from datasets.loader import Resumable
 from tasks.application import Application, Evaluator, Metric, PhotoApplication
 from tasks.distillation.spec import DistillSpec
-from tasks.distillation.teaching import Teaching
+from tasks.distillation.target_source import TargetSource
 from tasks.fitting.network_task import NetworkTask
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.predictor import Model, Predictor
@@ -195,7 +195,7 @@ class OpenedRun(ABC, Generic[Config]):
         """How answers are asked for in evaluations of the run."""
         return ()
 
-    def teaching(self, device: str) -> Teaching | None:
+    def target_source(self, device: str) -> TargetSource | None:
         """What is learnt from besides labels, if anything.
 
         Raises:
@@ -219,7 +219,7 @@ class OpenedRun(ABC, Generic[Config]):
         return config.resume is not None
 
     @abstractmethod
-    def build(self, teaching: Teaching | None) -> tuple[nn.Module, Card]:
+    def build(self, target_source: TargetSource | None) -> tuple[nn.Module, Card]:
         """The network to train, and the card of what it will be."""
 
     @abstractmethod
@@ -245,7 +245,7 @@ class OpenedRun(ABC, Generic[Config]):
         """Metric by which weights are chosen; None keeps those of the last evaluation."""
         return self.application.metric.name
 
-    def task(self, model: Model, exam: Exam, teaching: Teaching | None) -> NetworkTask:
+    def task(self, model: Model, exam: Exam, target_source: TargetSource | None) -> NetworkTask:
         """What Lightning trains."""
         config: Any = self.config
         return self.trained_as(
@@ -255,7 +255,7 @@ class OpenedRun(ABC, Generic[Config]):
             exam.evaluator,
             monitor=self.monitor(exam),
             targets=self.targets(model.network),  # type: ignore[arg-type]
-            teaching=teaching,
+            target_source=target_source,
         )
 
     def save(self, folder: Path) -> None:

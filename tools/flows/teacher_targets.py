@@ -16,9 +16,9 @@ from datasets.errors import InputError
 from datasets.shards.tar import ShardedData
 from datasets.types import ClassMap
 from tasks.distillation.spec import DistillSpec
+from tasks.distillation.target_source import TargetSource
 from tasks.distillation.targets import BLOCK, Answers, TargetHeader, TargetStore, look_of
 from tasks.distillation.teacher import Teacher
-from tasks.distillation.teaching import Teaching
 from tasks.fitting.engine import local_device, rank_and_world, use_bf16
 from tools import cli
 from tools.flows.photo_loaders import Data, Loader, view_loader
@@ -29,7 +29,7 @@ View = Callable[[Any, Any, int, int], Loader]
 _BATCH = 128
 
 
-def open_teaching(
+def open_target_source(
     config: PhotoTraining,
     data: Data,
     device: str,
@@ -38,7 +38,7 @@ def open_teaching(
     answers: Answers = "classes",
     view: View = view_loader,
     augment: str | None = None,
-) -> Teaching | None:
+) -> TargetSource | None:
     """What the student of a configuration learns from besides labels, if anything.
 
     Where answers are to be stored, all that the training needs are stored now.
@@ -67,7 +67,7 @@ def open_teaching(
             teacher.compile()
         if spec.targets is None:
             known = teacher.fingerprint(size, softmax=answers == "classes")
-            return Teaching(spec, teacher.name, known, teacher)
+            return TargetSource(spec, teacher.name, known, teacher)
     assert spec.targets is not None
     store = TargetStore(
         spec.targets, _header(config, data, teacher, answers, view, augment or config.augment)
@@ -76,7 +76,7 @@ def open_teaching(
     header = store.header
     assert header.teacher is not None
     assert header.fingerprint is not None
-    return Teaching(spec, header.teacher, header.fingerprint, store)
+    return TargetSource(spec, header.teacher, header.fingerprint, store)
 
 
 def _header(

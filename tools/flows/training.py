@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from tasks.distillation.teaching import Teaching
+from tasks.distillation.target_source import TargetSource
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.open_model import open_model
 from tasks.predictor import Model
@@ -43,14 +43,21 @@ def train(
     folder = folder or config.resume or new_run_folder(config.common, config.preset)
     path = recipe.built_in.or_given(config.data, config.common.seed)
     run = recipe.open(config, path)
-    teaching = run.teaching(device)  # What is wrong with it is said at once.
+    target_source = run.target_source(device)  # What is wrong with it is said at once.
     notes = run.prepare(folder, device, watch)
-    network, card = run.build(teaching)
+    network, card = run.build(target_source)
     if is_first():
         save_config(config, folder)
         run.save(folder)
     fit_run(
-        recipe, run, network, card, folder=folder, device=device, watch=watch, teaching=teaching
+        recipe,
+        run,
+        network,
+        card,
+        folder=folder,
+        device=device,
+        watch=watch,
+        target_source=target_source,
     )
     return report_run(run, folder=folder, device=device, watch=watch, notes=notes, report=report)
 
@@ -64,7 +71,7 @@ def fit_run(
     folder: Path,
     device: str,
     watch: Stopwatch,
-    teaching: Teaching | None = None,
+    target_source: TargetSource | None = None,
 ) -> None:
     """Train a network on opened data in a folder, which keeps the best evaluation's weights.
 
@@ -77,7 +84,7 @@ def fit_run(
     model = Model(recipe.application, card, folder, options, network=network)
     exam = run.exam(model, workers=workers, tested=False, alone=False)
     fit_and_keep(
-        run.task(model, exam, teaching),
+        run.task(model, exam, target_source),
         run.training_loader(workers),
         exam.loader,
         card,

@@ -15,7 +15,7 @@ from configs.tools import Evaluate
 from datasets.builtin.places import STAMP, draw_places
 from datasets.loader import Resumable
 from datasets.types import ClassMap
-from tasks.distillation.teaching import Teaching
+from tasks.distillation.target_source import TargetSource
 from tasks.geolocation.answer import cells_of
 from tasks.geolocation.application import GEOLOCATION
 from tasks.geolocation.atlas import Atlas, atlas_from, atlas_of
@@ -34,7 +34,7 @@ from tools import cli
 from tools.flows.collecting import PhotoRows
 from tools.flows.photo_run import PhotoRun
 from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
-from tools.flows.teacher_targets import open_teaching
+from tools.flows.teacher_targets import open_target_source
 from tools.geolocation.cell_lists import write_all_cells
 from tools.geolocation.data import (
     Parts,
@@ -121,14 +121,14 @@ class GeoRun(PhotoRun[TrainGeo]):
         """How answers are made of cells."""
         return (self.config.decode,)
 
-    def teaching(self, device: str) -> Teaching | None:
+    def target_source(self, device: str) -> TargetSource | None:
         """What is learnt from besides positions.
 
         Of one head a store keeps the likeliest cells; of several it keeps all, since the
         likeliest of all columns would leave heads bare.
         """
         cli.say(f"cells: {' + '.join(map(str, self.atlas.sizes))}, to train on {self.about}")
-        return open_teaching(
+        return open_target_source(
             self.config,
             as_labelled(self.parts.train, self.atlas.columns),
             device,

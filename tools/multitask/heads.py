@@ -1,4 +1,4 @@
-"""The heads of a trunk: data, model, lessons and report of each, as its own tool has them."""
+"""The heads of a trunk: data, model, targets and report of each, as its own tool has them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tasks.distillation.teacher import Fingerprint, Teacher, is_same
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TeacherTargets:
     """What a teacher says of one batch.
 
     Attributes:
@@ -53,7 +53,7 @@ class Lesson:
         return {**own, "teacher": share * loss}
 
 
-class Teaching:
+class TargetSource:
     """A teacher, or its stored answers, for a whole training."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Teaching:
     ) -> None:
         self.spec, self.name, self.fingerprint, self._source = spec, name, fingerprint, source
 
-    def __deepcopy__(self, _memo: dict[int, Any]) -> Teaching:
+    def __deepcopy__(self, _memo: dict[int, Any]) -> TargetSource:
         """The same one: a copy of a student, as weights are averaged in, has the same teacher."""
         return self
 
@@ -77,7 +77,7 @@ class Teaching:
                 "the same ones"
             )
 
-    def lesson(self, epoch: int, image_ids: Sequence[int]) -> Lesson:
+    def teacher_targets(self, epoch: int, image_ids: Sequence[int]) -> TeacherTargets:
         """What is to be learnt from a batch.
 
         Args:
@@ -85,8 +85,8 @@ class Teaching:
             image_ids: Index in the training data of each image of the batch.
         """
         if isinstance(self._source, Teacher):
-            return Lesson(self._source, self.spec)
-        return Lesson(partial(_stored, self._source.read(epoch, image_ids)), self.spec)
+            return TeacherTargets(self._source, self.spec)
+        return TeacherTargets(partial(_stored, self._source.read(epoch, image_ids)), self.spec)
 
 
 def _stored(answers: Tensor, images: Tensor) -> Tensor:
