@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: env demo test test-chips check format lock benchmark
+.PHONY: env demo test quick test-chips check format lock benchmark
 
 env: $(READY)
 
@@ -18,8 +18,15 @@ $(READY): requirements.lock pyproject.toml
 demo: env ## Train and evaluate SSD300 on built-in scenes
 	$(BIN)/python tools/train_det.py --framework ssd300
 
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: check ## The whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
+
+quick: env ## Style, and the tests that take a second at most: about a minute
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(PYTEST) -m "not slow"
 
 # The tests that compute, as on an x86 chip of before 2013, on one with AVX2 alone, and on this one;
 # each on one thread or two, in either order. ONNX Runtime goes by the chip itself: its kernels,
@@ -31,8 +38,6 @@ OLD := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE 
 AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2 \
 	TEST_THREADS=2 OMP_WAIT_POLICY=passive
 OWN := TEST_THREADS=2 TEST_ORDER=reversed OMP_WAIT_POLICY=passive
-
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-chips: env ## The tests that compute, on older chips, two threads, and in reverse
 	$(OLD) $(PYTEST) $(COMPUTING)

@@ -48,6 +48,7 @@ def test_every_file_has_a_floor_and_every_floor_has_files() -> None:
     assert numbers == set(range(len(FLOORS)))
 
 
+@pytest.mark.slow
 def test_imports_run_downwards() -> None:
     upwards = [
         f"{path} ({FLOORS[floor_of(path)][0]}) -> {other} ({FLOORS[floor_of(other)][0]})"
@@ -71,6 +72,7 @@ def test_libraries_know_no_kind_of_data(package: str) -> None:
             assert data <= FOR_LIBRARIES[package], path
 
 
+@pytest.mark.slow
 def test_networks_never_import_lightning() -> None:
     """Neither by themselves nor through anything that they import."""
     edges = graph(at_import=True)
@@ -85,6 +87,7 @@ def test_networks_never_import_lightning() -> None:
         assert not trainers & {path, *reach(path, edges)}, path
 
 
+@pytest.mark.slow
 def test_one_file_imports_albumentations() -> None:
     users = {
         path.as_posix()
@@ -95,6 +98,7 @@ def test_one_file_imports_albumentations() -> None:
     assert users == {"datasets/boxes/augmentation.py"}
 
 
+@pytest.mark.slow
 def test_runtime_takes_an_export_without_torch(exports: Exports) -> None:
     """Nothing that it imports imports torch, and neither does opening an export."""
     code = (
@@ -118,6 +122,7 @@ def test_files_are_short() -> None:
         assert lines <= (80 if path in TOOLS else 400), f"{path} has {lines} lines"
 
 
+@pytest.mark.slow
 def test_tests_import_no_tests() -> None:
     """What several tests need stands in modules without tests."""
     for path in sources("tests"):
@@ -125,6 +130,7 @@ def test_tests_import_no_tests() -> None:
             assert not (name.startswith("tests.") and ".test_" in name), f"{path}: {name}"
 
 
+@pytest.mark.slow
 def test_texts_name_their_encoding() -> None:
     """Else the system's is taken, which is another one elsewhere."""
     found = [
@@ -152,6 +158,7 @@ def _names_encoding(call: ast.Call) -> bool:
     return any(word.arg == "encoding" for word in call.keywords)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", [path.stem for path in TOOLS])
 def test_help_comes_without_torch(tool: str) -> None:
     code = (

@@ -10,6 +10,8 @@ import pytest
 
 from tests.skips import NO_GPU, NO_SAMPLES, PERMITTED
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 HOOKS = "from tests.skips import pytest_make_collect_report, pytest_runtest_makereport\n"
 TESTS = f"""

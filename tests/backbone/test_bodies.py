@@ -57,6 +57,7 @@ def test_maps_at_the_usual_size(name: str) -> None:
     assert shapes == {s: (2, body.channels[s], side, side) for s, side in sides.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BODIES)
 def test_maps_splits_and_gradients(name: str) -> None:
     torch.manual_seed(0)
@@ -83,6 +84,7 @@ def test_maps_splits_and_gradients(name: str) -> None:
         assert key.endswith("bias") or weight.grad.any(), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_smallest_image_and_the_classifiers_shape(name: BackboneName) -> None:
     with torch.device("meta"):
@@ -96,6 +98,7 @@ def test_smallest_image_and_the_classifiers_shape(name: BackboneName) -> None:
     assert model.body.flavour.input.size == body.min_size
 
 
+@pytest.mark.slow
 def test_tap_4c_leaves_the_split_alone() -> None:
     torch.manual_seed(0)
     body = InceptionV2(tap_4c=True).eval()
@@ -109,6 +112,7 @@ def test_tap_4c_leaves_the_split_alone() -> None:
         assert len(rest) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [33, 62, 64, 75])
 def test_inception_v2_pools_as_tensorflow_does(size: int) -> None:
     """SAME padding of a maximum is a border that never wins, after an even side only."""
@@ -157,6 +161,7 @@ REFERENCES: dict[BackboneName, tuple[Callable[..., Any], dict[str, Any], int]] =
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFERENCES)
 def test_torchvisions_weights_give_torchvisions_logits(name: BackboneName) -> None:
     build, options, size = REFERENCES[name]
@@ -204,6 +209,7 @@ def test_batch_norms_have_the_flavours_epsilon(name: BackboneName) -> None:
     assert {m.eps for m in norms} <= {default_flavour(name).bn_eps}
 
 
+@pytest.mark.slow
 def test_unknown_names_and_impossible_classifiers_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown backbone 'vgg19': choose one of mobilenet_v1, "):
         build_body("vgg19")
@@ -239,6 +245,7 @@ ABLATIONS: dict[Variant, tuple[int, int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", get_args(Variant))
 def test_variants_of_mobilenet_differ_as_named_and_learn(variant: Variant) -> None:
     torch.manual_seed(0)

@@ -208,6 +208,7 @@ DETECTORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("alpha", "size", "head"), DETECTORS)
 def test_ssd300_of_table_13(alpha: float, size: int, head: str) -> None:
     spec = DetectorSpec(alpha=alpha, size=size, head=head)

@@ -177,6 +177,7 @@ def test_anchor_cover(tmp_path: Path) -> None:
     assert "100.0% of boxes stay under 0.5" in thin.describe()
 
 
+@pytest.mark.slow
 def test_real_sets_are_healthy(real_data: Path) -> None:
     for name, split in (("coco", "train"), ("coco", "val"), ("pets", "all")):
         data: DetectionData = open_detection(real_data / name, split)

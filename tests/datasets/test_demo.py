@@ -19,6 +19,7 @@ def test_a_scene_is_a_function_of_its_seed() -> None:
     assert not np.array_equal(one[0], other[0])
 
 
+@pytest.mark.slow
 def test_scenes_are_varied_and_boxes_inside() -> None:
     scenes = [draw_scene(np.random.default_rng(seed)) for seed in range(150)]
     labels = [label for _, found, _ in scenes for label in found]

@@ -166,6 +166,7 @@ def test_what_is_taken_for_faces(people: Path, tmp_path: Path) -> None:
     assert find_face_parts(tmp_path, plain=False) is None
 
 
+@pytest.mark.slow
 def test_the_real_lfw(real_data: Path) -> None:
     checkup = examine(real_data / "lfw")
     assert checkup.summary["pairs"] == {"same": 3000, "different": 3000, "folds": 10}

@@ -134,6 +134,7 @@ def test_a_crop_out_of_range_is_refused() -> None:
         LabelTransform(48, "modern", crop=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [32, 64, 100, 224])
 def test_the_centre_of_photos_of_any_size(size: int) -> None:
     """Also where a side times its scale is a rounding error less than a whole number."""

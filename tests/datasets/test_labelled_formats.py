@@ -198,6 +198,7 @@ def fake_set(counts: dict[str, int]) -> LabelledData:
     return LabelledData("folders", Path("/set"), np.array(files), keys, name_classes(list(counts)))
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text("abc", min_size=1), st.integers(0, 40), min_size=1, max_size=6))
 def test_holding_out_parts_each_class_and_is_stable(counts: dict[str, int]) -> None:
     data = fake_set(counts)

@@ -165,6 +165,7 @@ def test_epochs_and_seeds_differ(shards: Path) -> None:
     assert first == ids(loader(data))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("done", [1, 2, 3, 5])
 def test_resume_inside_an_epoch(shards: Path, workers: int, done: int) -> None:

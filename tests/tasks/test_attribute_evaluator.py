@@ -33,6 +33,7 @@ def test_average_precision_by_hand() -> None:
     assert np.isnan(average_precision(scores, np.zeros(4, bool)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digits", [1, 8])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
 def test_average_precision_is_scikit_learns(

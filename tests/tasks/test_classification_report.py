@@ -89,6 +89,7 @@ def test_heat_takes_nothing_along() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in get_args(BackboneName) if n != "mobilenet_v1"])
 def test_every_body_can_be_asked(name: BackboneName) -> None:
     model = build_classifier(ClassifierSpec(backbone=name, size=96), 4).eval()
@@ -248,6 +249,7 @@ def test_report_holds_the_figures(tmp_path: Path) -> None:
     assert all(rows[image] == column for image, column in asked)
 
 
+@pytest.mark.slow
 def test_without_a_page_the_figures_stay_and_no_image_is_read(tmp_path: Path) -> None:
     data = make_data(8)
     shown = write(tmp_path / "shown", data)
@@ -282,6 +284,7 @@ def test_worst_mistakes_come_sorted(tmp_path: Path) -> None:
     assert score["confusion"][of(first["true"]), of(first["predicted"])] == first["count"]
 
 
+@pytest.mark.slow
 def test_few_classes_have_no_top5_and_many_are_shortened(tmp_path: Path) -> None:
     summary = write(tmp_path / "few", make_data(5))
     assert "top5" not in summary["metrics"]

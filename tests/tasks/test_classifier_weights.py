@@ -61,6 +61,7 @@ def bring(source: Path, size: int) -> tuple[Imported, Any, Tensor]:
     return imported, network, Normalize(imported.card.flavour.input)(pictures(size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [224, 225])
 @pytest.mark.parametrize(
     ("name", "alpha", "variant"),
@@ -85,6 +86,7 @@ def test_timm_answers_the_same(
     assert torch.equal(again, theirs.softmax(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "top", "size"),
     [
@@ -295,6 +297,7 @@ def test_known_classes_keep_their_rows(saved: Path) -> None:
     assert all(torch.equal(state[name], theirs[name]) for name in body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", get_args(BackboneName))
 def test_rows_go_with_their_classes_on_any_body(
     monkeypatch: pytest.MonkeyPatch, backbone: BackboneName

@@ -236,6 +236,7 @@ def test_real_and_generated_are_augmented_and_the_generator_gets_no_gradient_of_
         assert ((pictures == 0).all(dim=1).sum(dim=(1, 2)) >= 64).all(), "a hole in each"
 
 
+@pytest.mark.slow
 def test_it_learns_what_the_classes_look_like() -> None:
     """Two classes of one colour each, red and blue."""
     torch.manual_seed(0)

@@ -19,6 +19,8 @@ from tasks.runtime.open import open_export
 from tests.exports import KINDS, POST, Exports, photos
 from tools.flows.exporting import check
 
+pytestmark = pytest.mark.slow
+
 SIDES = st.integers(1, 400)
 
 

@@ -160,6 +160,7 @@ def test_both_scorers_agree(seed: int, tmp_path: Path) -> None:
     check_both_scorers(ground, random_results(ground, rng), tmp_path)
 
 
+@pytest.mark.slow
 def test_both_scorers_agree_on_coco(real_data: Path, tmp_path: Path) -> None:
     ground = to_coco(open_detection(real_data / "coco", "val"))
     check_both_scorers(ground, random_results(ground, np.random.default_rng(0)), tmp_path)

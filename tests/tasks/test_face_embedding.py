@@ -95,6 +95,7 @@ def test_the_margin_is_taken_from_the_right_cosine() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["margin", "triplet"])
 def test_a_batch_can_be_learnt(objective: str) -> None:
     torch.manual_seed(0)
@@ -248,6 +249,7 @@ def test_bad_flags(make: object, message: str) -> None:
         make()
 
 
+@pytest.mark.slow
 def test_costs_of_table_14() -> None:
     """286, 185, 166 and 108 million mult-adds; the second row from below is printed at 128."""
     for alpha, size, mult_adds in (

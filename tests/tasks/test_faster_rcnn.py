@@ -45,6 +45,7 @@ def batch() -> tuple[Tensor, list[dict[str, Tensor]]]:
     return images, targets_of([(boxes[0], 1)], [(boxes[1], 2)], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("roi_pool", [False, True])
 def test_one_batch_is_learned_by_heart(roi_pool: bool) -> None:
     spec = replace(SPEC, size=128, proposals=20, roi_pool=roi_pool)
@@ -146,6 +147,7 @@ def test_weights_of_ssd_lend_their_body(tmp_path: Path) -> None:
         assert torch.equal(model.body.state_dict()[name], value), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["vgg16", "inception_v2"])
 @pytest.mark.parametrize("framework", ["ssd300", "faster_rcnn_300"])
 def test_compared_bodies_train_and_detect(backbone: str, framework: str) -> None:
@@ -187,6 +189,7 @@ def test_another_kind_of_mobilenet_is_refused(tmp_path: Path, name: str) -> None
         start_from(model, THREE, path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", ["ssd300", "faster_rcnn_300"])
 def test_vgg16_starts_from_a_classifier(tmp_path: Path, framework: str) -> None:
     """SSD takes the convolutions, Faster R-CNN the two large linear layers too."""

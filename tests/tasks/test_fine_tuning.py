@@ -182,6 +182,7 @@ def test_the_body_is_held_and_let_go(shapes: Path, tmp_path: Path) -> None:
     assert all(parameter.requires_grad for parameter in task.model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [4, 7, 10])
 def test_resuming_is_exact(shapes: Path, tmp_path: Path, stop_at: int) -> None:
     """Stopped inside an epoch with the body held, with it free, and where it is let go."""
@@ -198,6 +199,7 @@ def test_resuming_is_exact(shapes: Path, tmp_path: Path, stop_at: int) -> None:
         assert_equal(states[0][part], states[1][part], part)
 
 
+@pytest.mark.slow
 def test_a_stop_on_a_logging_step_keeps_its_row(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +237,7 @@ def test_time_is_counted_over_all_processes(shapes: Path, tmp_path: Path) -> Non
     assert fresh.seconds < 3600
 
 
+@pytest.mark.slow
 def test_frozen_norms_stay_frozen_when_the_body_is_let_go(shapes: Path, tmp_path: Path) -> None:
     states = train(shapes, tmp_path, replace(FIT, freeze_bn=True)).states
     moved = changed(states[0], states[-1])

@@ -90,6 +90,7 @@ def test_shares_by_hand() -> None:
         assert found[f"{name}_low"] <= found[name] <= found[f"{name}_high"]
 
 
+@pytest.mark.slow
 def test_intervals_hold_what_they_promise(rng: np.random.Generator) -> None:
     """On 237 photos, Im2GPS's number, the true share is inside about 95 times of 100."""
     inside, widths = [], []

@@ -116,6 +116,7 @@ def test_soft_labels_leave_nothing_out() -> None:
     assert found.item() == pytest.approx(-(labels * logs).sum(axis=1).mean(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_a_geolocator_alone(
     atlas: Atlas, photos: tuple[Floats, Floats], tmp_path: Path
 ) -> None:
@@ -197,6 +198,7 @@ def test_each_head_has_its_loss(
         model(images)
 
 
+@pytest.mark.slow
 def test_a_batch_is_learnt_by_heart(atlas: Atlas, photos: tuple[Floats, Floats]) -> None:
     torch.manual_seed(0)
     model = build_geolocator(SMALL, atlas, loss=GeoLossSpec(labels="hard"))

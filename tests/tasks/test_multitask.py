@@ -330,6 +330,7 @@ def test_a_head_knows_its_trunk(tmp_path: Path) -> None:
         open_network(file, CLASSIFICATION)
 
 
+@pytest.mark.slow
 def test_costs() -> None:
     net = make_net()
     small, large = pass_costs(net, measure=False)

@@ -219,6 +219,7 @@ def test_biases_make_up_for_shifted_means() -> None:
     assert distance(rounded(), true) < 1e-4
 
 
+@pytest.mark.slow
 def test_remedies_hold_what_naive_rounding_ruins() -> None:
     model = spread(classifier("relu"), most=30.0)
     plain = torch_logits(network_of(classifier("relu")), pictures(4))
@@ -239,6 +240,7 @@ def test_remedies_hold_what_naive_rounding_ruins() -> None:
     )
 
 
+@pytest.mark.slow
 def test_layers_stay_in_float_when_asked() -> None:
     search = begin(classifier())
     search.naive()
@@ -260,6 +262,7 @@ def _alone(search: Search) -> dict[str, float]:
     return lone_errors(state.network, state.layers, state.ranges, search.pictures.held)
 
 
+@pytest.mark.slow
 def test_fine_tuning_brings_the_answers_closer() -> None:
     state = begin(classifier()).state.altered()
     teacher = copy.deepcopy(state.network)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from datasets.boxes.augmentation import DetectionTransform
@@ -21,6 +22,8 @@ from tasks.predictor import exact_outputs
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tests.conftest import Tool
+
+pytestmark = pytest.mark.slow
 
 STEPS, RATE = 80, 2e-3
 SOURCE = "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite"

@@ -20,6 +20,8 @@ from tasks.runtime.session import CARD_KEY, FACTS_KEY
 from tasks.weights.card import Card
 from tests.exports import CLASSES, POST, Exports, photos
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

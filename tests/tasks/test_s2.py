@@ -51,6 +51,7 @@ def some_cells(points: tuple[Floats, Floats]) -> Ids:
     return np.unique(np.concatenate(ids))
 
 
+@pytest.mark.slow
 def test_leaves_are_those_of_the_library(points: tuple[Floats, Floats]) -> None:
     np.testing.assert_array_equal(s2.cell_ids(*points), reference(*points))
 

@@ -61,6 +61,7 @@ def batch() -> tuple[Tensor, list[dict[str, Tensor]]]:
     return images, targets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "head"), [("hard_negative", "ssd"), ("focal", "ssd"), ("hard_negative", "ssdlite")]
 )
@@ -154,6 +155,7 @@ def test_fine_tuning_keeps_the_predictors_of_known_classes(saved: Path) -> None:
     assert torch.equal(model.box_predictors[0].weight, source["box_predictors.0.weight"])
 
 
+@pytest.mark.slow
 def test_ssdlite_keeps_its_depthwise_filters(tmp_path: Path) -> None:
     """Only the last layer's rows are classes, even where their number divides the depth."""
     spec = DetectorSpec(alpha=0.25, size=96, head="ssdlite")

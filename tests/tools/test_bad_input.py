@@ -175,6 +175,7 @@ def test_data_of_other_classes(detector: Path, tool: Tool, tmp_path: Path) -> No
     expect(tool("evaluate", detector, "--data", data), "no class name in common", "cat")
 
 
+@pytest.mark.slow
 def test_a_cut_checkpoint(finished: Finished, tool: Tool, tmp_path: Path) -> None:
     """The weights of the run so far stay, and the message says where."""
     run = tmp_path / "run"
@@ -189,6 +190,7 @@ def test_a_cut_checkpoint(finished: Finished, tool: Tool, tmp_path: Path) -> Non
     assert (run / "model.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_code(finished: Finished, tool: Tool, tmp_path: Path) -> None:
     """It is refused, and the code does not run."""
     run, mark = tmp_path / "run", tmp_path / "mark"
@@ -203,6 +205,7 @@ def test_a_checkpoint_with_code(finished: Finished, tool: Tool, tmp_path: Path) 
     assert not mark.exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk(
     finished: Finished, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

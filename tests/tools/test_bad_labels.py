@@ -273,6 +273,7 @@ def odd_pictures(folder: Path) -> None:
     (folder / "text.jpg").write_text("no picture")
 
 
+@pytest.mark.slow
 def test_pictures_of_every_kind(tool: Tool, tmp_path: Path, weights: Path) -> None:
     """What can be read is used; what cannot is named and left out, and the rest goes on."""
     data = write_folders(tmp_path / "set", {**COUNTS, "train/a": 20})
@@ -301,6 +302,7 @@ def test_damage_that_no_header_tells(tool: Tool, tmp_path: Path, photos: Path) -
     expect(answer, "dropped: unusable image", "a/0.png: the picture is damaged", status=0)
 
 
+@pytest.mark.slow
 def test_small_and_empty_classes_are_told(tool: Tool, tmp_path: Path) -> None:
     """A class of one photo is trained on, a class of none keeps its column: both are said."""
     data = write_folders(tmp_path / "set", {"a": 1, "b": 6, "c": 5, "d": 0})
@@ -353,6 +355,7 @@ def test_damaged_weights(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_data_of_other_classes(tool: Tool, tmp_path: Path, weights: Path) -> None:
     """None in common is an error; some are scored, and the others said."""
     other = write_folders(tmp_path / "other", {"train/x": 3, "train/y": 3, "val/x": 2, "val/y": 2})

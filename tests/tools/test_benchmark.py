@@ -123,6 +123,7 @@ def test_matrix_products_run(precision: str) -> None:
     assert 1e9 < GEMM_SIDE**3 / seconds < 1e14
 
 
+@pytest.mark.slow
 def test_profile_of_an_export(export: Path) -> None:
     photo = np.full((480, 640, 3), 99, np.uint8)
     shares = stage_shares(export, photo, 1, rounds=3)
@@ -131,6 +132,7 @@ def test_profile_of_an_export(export: Path) -> None:
     assert min(shares["preprocess"], shares["network"]) > 0.01
 
 
+@pytest.mark.slow
 def test_memory_of_an_export_is_without_torch(export: Path) -> None:
     peak = peak_memory(str(export), 1)
     assert peak is not None
@@ -144,6 +146,7 @@ def read(tool: Tool, *args: object) -> Any:
     return json.loads(out)
 
 
+@pytest.mark.slow
 def test_weights_an_export_and_peers(
     tool: Tool, tmp_path: Path, export: Path, weights: dict[str, Path]
 ) -> None:
@@ -171,6 +174,7 @@ def mult_adds_ms(row: Any, peak: float) -> float:
     return float(row["mult_adds"] / peak / 1e6)
 
 
+@pytest.mark.slow
 def test_a_detector_for_people(tool: Tool, weights: dict[str, Path]) -> None:
     flags = [flag for flag in FAST if flag != "--json"]
     status, text, err = tool("benchmark", weights["detection"], "--no-memory", *flags)

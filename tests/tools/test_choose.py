@@ -155,6 +155,7 @@ def read(tool: Tool, *args: object) -> Any:
     return json.loads(out)
 
 
+@pytest.mark.slow
 def test_a_tiny_grid_in_onnxruntime(tool: Tool, tmp_path: Path) -> None:
     flags = (*TINY, "--resolution", "32", "--latency-ms", "1e6", "--out", tmp_path)
     found = read(tool, *flags)
@@ -170,6 +171,7 @@ def test_a_tiny_grid_in_onnxruntime(tool: Tool, tmp_path: Path) -> None:
     assert found["reasons"] == ["nothing is known of the accuracy of these networks"]
 
 
+@pytest.mark.slow
 def test_page_budget_and_memory_of_measurements(tool: Tool, tmp_path: Path) -> None:
     flags = (*FAST, "--out", tmp_path)
     found = read(tool, *flags, "--latency-ms", "1e6", "--size-mb", "4")
@@ -197,6 +199,7 @@ def test_page_budget_and_memory_of_measurements(tool: Tool, tmp_path: Path) -> N
     torch.set_num_threads(1)
 
 
+@pytest.mark.slow
 def test_own_runs_are_measured_with_their_weights(tool: Tool, tmp_path: Path) -> None:
     run = finish(tmp_path / "runs/one", ["cat", "dog"], 0.75)
     out = tmp_path / "out"

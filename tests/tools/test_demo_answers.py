@@ -167,6 +167,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 def test_bytes_that_look_like_scans_by_chance_are_no_attack() -> None:
     """Two bytes are met by chance in any large file that is compressed."""
     noise = np.random.default_rng(0).integers(0, 256, (2400, 1800, 3), dtype=np.uint8)

@@ -19,6 +19,8 @@ from tools.page.serving import PageServer
 from tools.page.showing import open_page
 from tools.recipes import RECIPES
 
+pytestmark = pytest.mark.slow
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 TITLES = dict(

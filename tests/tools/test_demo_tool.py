@@ -61,6 +61,7 @@ def peak_memory(process: int) -> int:
     return int(row.split()[1]) // 1024
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is told by /proc alone")
 def test_a_thousand_at_once(models: list[Path], tmp_path: Path) -> None:
     """All are answered or sent away, memory stays bounded, and SIGTERM ends it well."""

@@ -99,6 +99,7 @@ def stop_at(step: int, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ClassificationTask, "on_train_batch_start", fail)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stored", [False, True])
 def test_a_resumed_student_is_the_same(
     train: Train, tool: Tool, teacher: Path, tmp_path: Path, stored: bool
@@ -124,6 +125,7 @@ def test_a_resumed_student_is_the_same(
     assert (teacher / "model.safetensors").read_bytes() == frozen
 
 
+@pytest.mark.slow
 def test_another_teacher_on_resume_is_refused(
     train: Train, tool: Tool, teacher: Path, tmp_path: Path
 ) -> None:
@@ -167,6 +169,7 @@ def test_stored_answers_are_the_live_ones(
             torch.testing.assert_close(stored, wanted, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_second_student_needs_no_teacher(
     train: Train, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +201,7 @@ def test_a_second_student_needs_no_teacher(
     assert not (tmp_path / "three").exists()
 
 
+@pytest.mark.slow
 def test_storing_goes_on(
     train: Train, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +230,7 @@ def test_storing_goes_on(
     assert len(list((tmp_path / "t").glob("*.npy"))) == 3
 
 
+@pytest.mark.slow
 def test_what_changed_is_refused(train: Train, teacher: Path, tmp_path: Path) -> None:
     store = ("--targets", tmp_path / "t")
     assert train("one", "--teacher", teacher, *store, "--epochs", 1)[0] == 0
@@ -251,6 +256,7 @@ def test_what_changed_is_refused(train: Train, teacher: Path, tmp_path: Path) ->
     assert not (tmp_path / "two").exists()
 
 
+@pytest.mark.slow
 def test_data_that_changed_is_refused(tool: Tool, teacher: Path, tmp_path: Path) -> None:
     own = draw_shapes(tmp_path / "own", num_train=6, num_val=2, size=32)
     args = ("--data", own, *SMALL, "--epochs", 1, "--targets", tmp_path / "t")
@@ -263,6 +269,7 @@ def test_data_that_changed_is_refused(tool: Tool, teacher: Path, tmp_path: Path)
     assert "stored with another training data:" in err
 
 
+@pytest.mark.slow
 def test_a_grid_shares_what_can_be_shared(
     train: Train, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +290,7 @@ def test_a_grid_shares_what_can_be_shared(
     assert sum(calls) == 48
 
 
+@pytest.mark.slow
 def test_any_python_teaches(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = "def teach(x):\n    return x.float().mean((2, 3)).repeat(1, 3)[:, :8]\n"

@@ -15,6 +15,8 @@ from tests.backbone.tflite_files import write_ssd
 from tests.conftest import Tool
 from tests.tools.conftest import Finished
 
+pytestmark = pytest.mark.slow
+
 
 def test_both_scorers_and_the_files_give_the_same_twelve_numbers(
     finished: Finished, scenes: Path, tool: Tool, tmp_path: Path

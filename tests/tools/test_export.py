@@ -27,6 +27,8 @@ from tests.conftest import Tool
 from tests.datasets.label_fakes import write_folders
 from tests.exports import CLASSES, KINDS, POST, Exports, photos
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

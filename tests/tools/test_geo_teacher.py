@@ -91,6 +91,7 @@ def test_stored_answers_are_the_living_teachers(config: TrainGeo, places: Path) 
             )
 
 
+@pytest.mark.slow
 def test_a_resumed_student_is_the_same(config: TrainGeo, tool: Tool, tmp_path: Path) -> None:
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     train(GEOLOCATION_RECIPE, replace(config, common=Common(out=straight)), report=False)
@@ -107,6 +108,7 @@ def test_a_resumed_student_is_the_same(config: TrainGeo, tool: Tool, tmp_path: P
     assert len(torch.load(straight / "last.ckpt")["teacher"]) == 64
 
 
+@pytest.mark.slow
 def test_another_teacher_or_partition_is_refused(config: TrainGeo, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     lat, lng = rng.uniform(-60, 60, 200), rng.uniform(-170, 170, 200)

@@ -61,6 +61,7 @@ def test_import(
         assert result["compared"]["difference"] < 0.01  # Of 1 the cosine.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", ["ssd300", "faster_rcnn_300"])
 def test_a_detector_starts_from_it(
     body: Path,

@@ -58,6 +58,7 @@ def test_a_classifier_comes_in_whole(tool: Tool, tmp_path: Path, headless: bool)
     assert compared["agreed"] == compared["pictures"] == 8
 
 
+@pytest.mark.slow
 def test_a_float_classifier_equals_its_original(tool: Tool, tmp_path: Path) -> None:
     """1e-5 against LiteRT, once the range of its input is told."""
     pytest.importorskip("ai_edge_litert")

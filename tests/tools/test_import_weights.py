@@ -55,6 +55,7 @@ def hits(answers: Tensor, columns: Tensor) -> int:
     return int((answers.argmax(1) == columns).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "head", "step", "known"),
     [
@@ -160,6 +161,7 @@ class Reference(nn.Module):
         return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [224, 225])
 def test_a_pytorch_file_of_layers_in_order(
     real_data: Path,

@@ -13,6 +13,8 @@ from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import SMALL
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def wide(tmp_path: Path) -> Path:

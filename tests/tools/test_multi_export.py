@@ -30,6 +30,8 @@ from tools.flows.source import Source, open_source
 from tools.page.shelf import Shelf
 from tools.recipes import RECIPES
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUTS = {
     "classes_probabilities",

@@ -100,6 +100,7 @@ def tables() -> dict[int, Any]:
     return {table["number"]: table for table in as_json(filled)["tables"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", PRINTED)
 def test_what_can_be_reproduced_matches(tables: dict[int, Any], number: int) -> None:
     for row, expected in zip(tables[number]["rows"], PRINTED[number], strict=True):
@@ -112,6 +113,7 @@ def test_what_can_be_reproduced_matches(tables: dict[int, Any], number: int) -> 
                 assert not text or cost["printed"] == text
 
 
+@pytest.mark.slow
 def test_each_mismatch_has_its_reason(tables: dict[int, Any]) -> None:
     missed = {
         (number, index): row["remark"]
@@ -125,6 +127,7 @@ def test_each_mismatch_has_its_reason(tables: dict[int, Any]) -> None:
         assert reason in missed[place]
 
 
+@pytest.mark.slow
 def test_conventions_are_shown(tables: dict[int, Any]) -> None:
     resolution = tables[7]["rows"][2]
     assert resolution["costs"]["mult-adds"]["ours"] == "289.65"
@@ -151,6 +154,7 @@ def test_rounding(value: str, text: str, step: str, fits: bool) -> None:
     assert rounds_to(Decimal(value), text, step) is fits
 
 
+@pytest.mark.slow
 def test_prints_all_tables_without_runs(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +261,7 @@ def test_damaged_weights_are_skipped(tool: Tool, tmp_path: Path) -> None:
     assert f"left out: {bare}: these weights carry no card" in err
 
 
+@pytest.mark.slow
 def test_page_and_figures(tool: Tool, tmp_path: Path) -> None:
     runs, out = tmp_path / "runs", tmp_path / "page"
     runs.mkdir()
@@ -326,6 +331,7 @@ def test_help_comes_without_torch() -> None:
     assert "--markdown" in done.stdout
 
 
+@pytest.mark.slow
 def test_foreign_cards_do_no_harm(tool: Tool, tmp_path: Path) -> None:
     spec = ClassifierSpec()
     finish(tmp_path / "a", "classification", spec, top1=0.5)

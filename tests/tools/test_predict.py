@@ -121,6 +121,7 @@ def test_an_original_answers_as_it_is(
     assert {c["name"] for c in content.dataset["categories"]} >= {"person", "dog"}
 
 
+@pytest.mark.slow
 def test_real_photos(real_ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: Path) -> None:
     """TensorFlow's weights find what anyone sees."""
     weights = tmp_path / "ssd.safetensors"

@@ -59,6 +59,7 @@ def wide(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_file_is_fine_tuned_and_taught(
     wide: Path, shapes: Path, tool: Tool, tmp_path: Path
 ) -> None:
@@ -192,6 +193,7 @@ def quick_int8(args: Export, source: Source, float_file: Path, recipes: Any) -> 
     return shutil.copy(float_file, args.out_file())
 
 
+@pytest.mark.slow
 def test_the_experiment_goes_on_with_what_is_finished(
     wide: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

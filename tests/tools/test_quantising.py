@@ -69,6 +69,7 @@ def flags(folder: Path, calibrate: Path, **more: object) -> Export:
     return Export(folder, int8=True, calibrate=calibrate, common=common, **more)
 
 
+@pytest.mark.slow
 def test_the_file_answers_as_the_float_one(
     source: Source, float_file: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -96,6 +97,7 @@ def test_the_file_answers_as_the_float_one(
     assert 0 < np.abs(one - other).max() < 0.1
 
 
+@pytest.mark.slow
 def test_a_loss_above_the_limit_writes_nothing(
     source: Source,
     float_file: Path,
@@ -119,6 +121,7 @@ def test_a_loss_above_the_limit_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_naive_network_that_keeps_to_the_limit_is_taken(
     source: Source,
     float_file: Path,
@@ -139,6 +142,7 @@ def test_a_naive_network_that_keeps_to_the_limit_is_taken(
     assert open_export(tmp_path / "ants.int8.onnx", 1).facts["int8"]["remedies"] == []
 
 
+@pytest.mark.slow
 def test_without_labels_nothing_is_claimed(
     source: Source, float_file: Path, photos: Path, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ def straight(folder: Path, scenes: Path, *args: object, processes: int = 1) -> N
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_sigkill(scenes: Path, tmp_path: Path, workers: int) -> None:
     """Killed after some epoch's checkpoint; the half epoch since is trained again."""
@@ -43,6 +44,7 @@ def test_sigkill(scenes: Path, tmp_path: Path, workers: int) -> None:
     assert_same_run(tmp_path / "straight", folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_save_within_the_epoch(tmp_path: Path, number: signal.Signals) -> None:
     """One long epoch: the checkpoint lies between two of its batches."""
@@ -65,6 +67,7 @@ def test_signals_save_within_the_epoch(tmp_path: Path, number: signal.Signals) -
     assert_same_run(tmp_path / "straight", folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["last batch", "evaluation"])
 def test_signals_where_an_epoch_ends(
     scenes: Path, tmp_path: Path, tool: Tool, monkeypatch: pytest.MonkeyPatch, place: str
@@ -92,6 +95,7 @@ def test_signals_where_an_epoch_ends(
     assert_same_run(one, two)
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_is_refused(scenes: Path, tmp_path: Path) -> None:
     recipe = ("--epochs", 2, "--eval-every", 9, "--batch-size", 3, "--workers", 0)
     straight(tmp_path, scenes, *recipe)
@@ -103,6 +107,7 @@ def test_another_number_of_processes_is_refused(scenes: Path, tmp_path: Path) ->
     assert "8 batches per epoch and process, now there are 4" in refused.stderr
 
 
+@pytest.mark.slow
 def test_two_processes(scenes: Path, tmp_path: Path) -> None:
     """Data-parallel training under torchrun, killed and resumed."""
     recipe = ("--epochs", 10, "--eval-every", 5, "--batch-size", 3, "--workers", 1)
@@ -141,6 +146,7 @@ def test_several_processes_need_a_folder(tmp_path: Path, monkeypatch: pytest.Mon
     assert new_run_folder(Common(out=tmp_path), "demo") == tmp_path
 
 
+@pytest.mark.slow
 def test_a_resume_takes_no_other_recipe(scenes: Path, tmp_path: Path) -> None:
     straight(tmp_path, scenes, "--epochs", 1)
     refused = train("--resume", tmp_path, "--lr", "1")

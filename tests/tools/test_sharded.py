@@ -40,6 +40,7 @@ def result(answer: tuple[int, str, str]) -> dict[str, Any]:
     return dict(json.loads(out))
 
 
+@pytest.mark.slow
 def test_training_and_evaluation(shards: Path, shapes: Path, tool: Tool, tmp_path: Path) -> None:
     run = tmp_path / "run"
     args = ("--data", shards, "--out", run, "--workers", 1, *SMALL, "--json")
@@ -59,6 +60,7 @@ def test_training_and_evaluation(shards: Path, shapes: Path, tool: Tool, tmp_pat
         assert shown[0][name] == pytest.approx(trained["metrics"][name], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_same(shards: Path, tool: Tool, tmp_path: Path) -> None:
     """Stopped after the first of an epoch's three batches, it goes on with the second."""
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
@@ -90,6 +92,7 @@ def test_a_resumed_run_is_the_same(shards: Path, tool: Tool, tmp_path: Path) -> 
     assert_same_run(straight, stopped)
 
 
+@pytest.mark.slow
 def test_a_labelled_set_to_evaluate_on(
     shards: Path, shapes: Path, tool: Tool, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ def test_the_interpreter_knows_its_limits() -> None:
             screen_after(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [100, 50, 0], ids=["wide", "narrow", "of unknown width"])
 def test_a_training_leaves_its_bars_and_the_result(
     scenes: Path, tmp_path: Path, columns: int
@@ -52,6 +53,7 @@ def test_a_training_leaves_its_bars_and_the_result(
     assert first.split()[:1] == ["AP"]
 
 
+@pytest.mark.slow
 def test_a_log_holds_no_escapes(finished: Finished) -> None:
     assert "training " in finished.errors
     assert "\x1b" not in finished.errors

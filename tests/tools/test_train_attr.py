@@ -56,6 +56,7 @@ def run(tool: Tool, faces: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_and_what_the_other_tools_make_of_it(
     run: Path, faces: Path, tool: Tool, tmp_path: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_run_and_what_the_other_tools_make_of_it(
     np.testing.assert_allclose(written, shares, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_student_from_the_teacher_alone(
     run: Path, train: Train, tool: Tool, faces: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +128,7 @@ def test_a_student_from_the_teacher_alone(
         assert (status, "they need a --teacher, and --distill-weight 1" in err) == (2, True), err
 
 
+@pytest.mark.slow
 def test_stored_answers_are_those_of_the_living_teacher(
     run: Path, train: Train, faces: Path, tmp_path: Path
 ) -> None:
@@ -166,6 +169,7 @@ def nothing(pictures: torch.Tensor) -> torch.Tensor:
     return torch.zeros(len(pictures), 3)
 
 
+@pytest.mark.slow
 def test_a_grid_as_table_12(train: Train, tmp_path: Path) -> None:
     grid = ("--grid", "alpha=.1,.15", "size=32", "+", "size=48", "epochs=1", "--json")
     status, text, err = train("grid", *grid)
@@ -179,6 +183,7 @@ def test_a_grid_as_table_12(train: Train, tmp_path: Path) -> None:
     assert "top-1" not in page
 
 
+@pytest.mark.slow
 def test_fine_tuning_and_losses(run: Path, train: Train) -> None:
     loss = ("--balance", "--focal-gamma", 2, "--attribute-weights", "Smiling=2")
     status, _, err = train("tuned", "--weights", run, *loss)

@@ -38,6 +38,7 @@ def run(tool: Tool, shapes: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_leaves_weights_report_and_checkpoint(run: Path) -> None:
     for name in ("config.json", "last.ckpt", "report.html", "predictions.csv", "metrics.csv"):
         assert (run / name).exists(), name
@@ -52,6 +53,7 @@ def test_a_run_leaves_weights_report_and_checkpoint(run: Path) -> None:
     assert not list(run.glob(".*")), "temporary files were left"
 
 
+@pytest.mark.slow
 def test_the_other_tools_take_it(run: Path, shapes: Path, tool: Tool, tmp_path: Path) -> None:
     out = tmp_path / "evaluation"
     status, text, err = tool("evaluate", run, "--data", shapes, "--out", out, "--json")
@@ -69,6 +71,7 @@ def test_the_other_tools_take_it(run: Path, shapes: Path, tool: Tool, tmp_path: 
     assert "--proposals 5: the weights are for classification" in err
 
 
+@pytest.mark.slow
 def test_it_lends_its_body_to_a_detector(
     run: Path, scenes: Path, tool: Tool, tmp_path: Path
 ) -> None:
@@ -81,6 +84,7 @@ def test_it_lends_its_body_to_a_detector(
     assert read_card(tmp_path / "det").model["alpha"] == 0.25
 
 
+@pytest.mark.slow
 def test_fine_tuning_keeps_known_classes(
     run: Path, shapes: Path, tool: Tool, tmp_path: Path
 ) -> None:
@@ -95,6 +99,7 @@ def test_fine_tuning_keeps_known_classes(
     assert read_card(tmp_path / "two").classes.names == ("star", "cross")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_same(shapes: Path, tool: Tool, tmp_path: Path) -> None:
     """Stopped after its first epoch by a longer plan that fails, it goes on bit for bit."""
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
@@ -117,6 +122,7 @@ def test_a_resumed_run_is_the_same(shapes: Path, tool: Tool, tmp_path: Path) -> 
     assert all(torch.equal(value, two[name]) for name, value in one.items())
 
 
+@pytest.mark.slow
 def test_a_grid_trains_each_once_and_goes_on(
     shapes: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +148,7 @@ def test_a_grid_trains_each_once_and_goes_on(
     assert again == text
 
 
+@pytest.mark.slow
 def test_other_bodies_stand_once_in_a_grid_of_widths() -> None:
     grid = ("backbone=mobilenet_v1,vgg16", "alpha=.5,1", "size=64")
     runs = dict(expand(CLASSIFICATION_RECIPE, replace(TrainCls(), grid=grid)))
@@ -168,6 +175,7 @@ def test_an_impossible_grid_is_refused_before_it_begins(
         expand(CLASSIFICATION_RECIPE, replace(TrainCls(), grid=grid))
 
 
+@pytest.mark.slow
 def test_a_grid_varies_rate_and_length(shapes: Path, tool: Tool, tmp_path: Path) -> None:
     folder = tmp_path / "grid"
     grid = ("--grid", "lr=.01,.001", "epochs=1")
@@ -181,6 +189,7 @@ def test_a_grid_varies_rate_and_length(shapes: Path, tool: Tool, tmp_path: Path)
     assert [row["seeds"] for row in rows] == [1, 1], "other rates are other networks"
 
 
+@pytest.mark.slow
 def test_a_grid_on_two_processes(tmp_path: Path) -> None:
     """Under torchrun: one run after another, each on both; what is finished is passed over."""
     shapes = draw_shapes(tmp_path / "shapes", num_train=2, num_val=1, size=32)
@@ -199,6 +208,7 @@ def test_a_grid_on_two_processes(tmp_path: Path) -> None:
     assert any(not torch.equal(value, two[name]) for name, value in one.items())
 
 
+@pytest.mark.slow
 def test_resolution_grows_in_training_alone(
     shapes: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +256,7 @@ def test_impossible_grids(
     assert message in err
 
 
+@pytest.mark.slow
 def test_imported_weights_are_given_statistics_first(
     classifier_tflite: Path, shapes: Path, tool: Tool, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from tests.tools.runs import SMALL
 from tools.detection.recipe import DETECTION_RECIPE, SCENES
 
 
+@pytest.mark.slow
 def test_prints_one_json_object_with_the_twelve_numbers(finished: Finished) -> None:
     assert set(finished.result["metrics"]) == set(MEANINGS)
     assert len(MEANINGS) == 12
@@ -28,6 +29,7 @@ def test_prints_one_json_object_with_the_twelve_numbers(finished: Finished) -> N
     assert "Traceback" not in finished.errors
 
 
+@pytest.mark.slow
 def test_leaves_everything_in_the_run_folder(finished: Finished) -> None:
     for name in ("config.json", "last.ckpt", "report.json", "results.json", "tensorboard"):
         assert (finished.folder / name).exists(), name
@@ -43,6 +45,7 @@ def test_leaves_everything_in_the_run_folder(finished: Finished) -> None:
     assert not list(finished.folder.glob(".*")), "temporary files were left"
 
 
+@pytest.mark.slow
 def test_the_report_shows_losses_curves_confusion_and_pictures(finished: Finished) -> None:
     page = (finished.folder / "report.html").read_text()
     for part in ("Losses", "Precision", "Confusion", "Best", "Worst"):
@@ -51,6 +54,7 @@ def test_the_report_shows_losses_curves_confusion_and_pictures(finished: Finishe
     assert "http" not in page.replace("http://www.w3.org", ""), "the page needs nothing else"
 
 
+@pytest.mark.slow
 def test_the_card_says_what_the_weights_are(finished: Finished) -> None:
     with safe_open(finished.folder / "model.safetensors", framework="pt") as file:
         card = json.loads(file.metadata()["card"])
@@ -60,6 +64,7 @@ def test_the_card_says_what_the_weights_are(finished: Finished) -> None:
     assert card["metrics"].keys() == set(MEANINGS)
 
 
+@pytest.mark.slow
 def test_works_on_any_format_and_starts_from_weights(
     finished: Finished, tool: Tool, tmp_path: Path
 ) -> None:
@@ -75,6 +80,7 @@ def test_works_on_any_format_and_starts_from_weights(
     assert "star" in out
 
 
+@pytest.mark.slow
 def test_imported_weights_train_in_batch_statistics_too(
     ssd_tflite: Path, scenes: Path, tool: Tool, tmp_path: Path
 ) -> None:
@@ -104,6 +110,7 @@ def _yolo(root: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_without_data_it_draws_scenes_and_says_so(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +138,7 @@ def test_a_loss_that_is_no_number_names_the_images(
         assert all(torch.isfinite(value).all() for value in state.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["focal", "paper"])
 def test_the_published_recipes_run(tool: Tool, tmp_path: Path, preset: str, scenes: Path) -> None:
     args = ("--preset", preset, "--alpha", 0.25, "--size", 64, "--batch-size", 8, "--lr", 1e-3)
@@ -141,6 +149,7 @@ def test_the_published_recipes_run(tool: Tool, tmp_path: Path, preset: str, scen
     assert "AP50" in out
 
 
+@pytest.mark.slow
 def test_ssdlite_compiles(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Traced as for the real compiler, but run without it: that takes a minute to start."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))

@@ -55,6 +55,7 @@ def run(both: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield folder
 
 
+@pytest.mark.slow
 def test_a_run_of_two_stages(run: Path) -> None:
     for place in (run, run / "web"):
         assert {"model.safetensors", "last.ckpt", "metrics.csv"} <= {
@@ -76,6 +77,7 @@ def test_a_run_of_two_stages(run: Path) -> None:
     assert all("seen_" in web and "Images" in test for web, test in record["copies"])
 
 
+@pytest.mark.slow
 def test_the_other_tools_take_it(run: Path, sets: Path, tool: Tool, tmp_path: Path) -> None:
     args = (run, "--data", sets / "breeds", "--json", "--out", tmp_path / "e")
     status, text, err = tool("evaluate", *args, "--boxes")
@@ -92,6 +94,7 @@ def test_the_other_tools_take_it(run: Path, sets: Path, tool: Tool, tmp_path: Pa
     assert status == 0, err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [1, 2])
 def test_it_goes_on_in_the_stage_that_was_interrupted(
     run: Path, both: tuple[Any, ...], tool: Tool, tmp_path: Path, stage: int
@@ -120,6 +123,7 @@ def test_it_goes_on_in_the_stage_that_was_interrupted(
         assert_same_run(run / "web", folder / "web")
 
 
+@pytest.mark.slow
 def test_a_report_is_of_all_photos_on_one_of_two_processes(
     run: Path, sets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +151,7 @@ def test_web_folders_are_matched_with_the_classes_that_are_trained(tmp_path: Pat
     assert found.unknown == ()
 
 
+@pytest.mark.slow
 def test_without_a_web_there_is_one_stage(sets: Path, tool: Tool, tmp_path: Path) -> None:
     args = ("--data", sets / "breeds", "--epochs", 1, "--frozen-epochs", 1)
     status, _, err = tool("train_dogs", *SMALL, *args, "--out", tmp_path / "run")
@@ -154,6 +159,7 @@ def test_without_a_web_there_is_one_stage(sets: Path, tool: Tool, tmp_path: Path
     assert not (tmp_path / "run" / "web").exists()
 
 
+@pytest.mark.slow
 def test_wrong_labels_on_purpose(sets: Path, tool: Tool, tmp_path: Path) -> None:
     args = ("--data", sets / "breeds", "--noise", 0.4, "--robust", "gce")
     status, _, err = tool("train_dogs", *SMALL, *args, "--out", tmp_path / "run")

@@ -52,6 +52,7 @@ def train(tool: Tool, people: Path, tmp_path: Path) -> Train:
     )
 
 
+@pytest.mark.slow
 def test_a_run_and_what_the_other_tools_do_with_it(
     train: Train, people: Path, tool: Tool, tmp_path: Path
 ) -> None:
@@ -125,6 +126,7 @@ def _predict(tool: Tool, run: Path, people: Path, tmp_path: Path) -> None:
     assert "have 'five_points'" in err
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(
     train: Train, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +154,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert not (folder / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_grid_as_table_14(train: Train, people: Path, tool: Tool, tmp_path: Path) -> None:
     grid = ("--grid", "alpha=.1,.15", "+", "resolution=48", "epochs=1", "--json")
     status, text, err = train("grid", *grid)
@@ -198,6 +201,7 @@ def test_stored_targets_are_those_of_the_live_teacher(people: Path, tmp_path: Pa
             assert torch.allclose(one, two, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_targets_of_another_run_are_refused(train: Train, tmp_path: Path) -> None:
     assert train("teacher")[0] == 0
     teacher, store = tmp_path / "teacher", tmp_path / "targets"
@@ -239,6 +243,7 @@ def small_lfw(real_data: Path, root: Path, each: int) -> FaceData:
     return read_lfw(root)
 
 
+@pytest.mark.slow
 def test_the_real_mobilefacenet_on_lfw(real_data: Path, tmp_path: Path) -> None:
     """On all 6,000 pairs 98 %; here 10 of each fold, faces cut out of the middle 112 pixels."""
     data = small_lfw(real_data, tmp_path / "lfw", 5)
@@ -256,6 +261,7 @@ def test_the_real_mobilefacenet_on_lfw(real_data: Path, tmp_path: Path) -> None:
     assert metrics["auc"] > 0.97
 
 
+@pytest.mark.slow
 def test_a_student_of_a_teacher_from_a_module(
     people: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +282,7 @@ def test_a_student_of_a_teacher_from_a_module(
     assert "taught by tests.tasks.ncnn:teacher," in card.source
 
 
+@pytest.mark.slow
 def test_a_student_of_the_real_teacher(
     real_data: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,6 +352,7 @@ def test_answers_alone_take_the_preset_for_them(
     assert (status, taken) == (0, ["distill"]), err
 
 
+@pytest.mark.slow
 def test_other_formats(train: Train, people: Path, tool: Tool, tmp_path: Path) -> None:
     """An archive to train on and a verification file to measure on, aligned as they are."""
     import pickle

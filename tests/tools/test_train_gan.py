@@ -60,6 +60,7 @@ def run(data: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield folder
 
 
+@pytest.mark.slow
 def test_a_run_leaves_generator_scores_and_sheets(run: Path) -> None:
     assert {
         "config.json",
@@ -95,6 +96,7 @@ def test_a_run_leaves_generator_scores_and_sheets(run: Path) -> None:
     assert not list(run.glob(".*")), "temporary files were left"
 
 
+@pytest.mark.slow
 def test_the_game_is_logged(run: Path) -> None:
     rows = read_metrics(run / "metrics.csv")
     values = {name: [v for _, n, v in rows if n == name] for name in ("d_real", "d_fake")}
@@ -102,6 +104,7 @@ def test_the_game_is_logged(run: Path) -> None:
     assert {"loss_d", "loss_g", "variety", "frechet", "coverage"} <= {n for _, n, _ in rows}
 
 
+@pytest.mark.slow
 def test_stopped_by_ctrl_c_it_goes_on_as_if_nothing_had_happened(
     run: Path, data: tuple[Any, ...], tool: Tool, tmp_path: Path
 ) -> None:
@@ -130,6 +133,7 @@ def test_stopped_by_ctrl_c_it_goes_on_as_if_nothing_had_happened(
     assert again == text, "a finished run is told, not done again"
 
 
+@pytest.mark.slow
 def test_a_saturated_discriminator_stops_the_run(
     run: Path, data: tuple[Any, ...], tool: Tool, tmp_path: Path
 ) -> None:
@@ -154,6 +158,7 @@ def test_a_saturated_discriminator_stops_the_run(
     assert "begin another run" in err
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_the_run(
     run: Path, data: tuple[Any, ...], tool: Tool, tmp_path: Path
 ) -> None:
@@ -164,6 +169,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_samples_are_a_folder_per_class(run: Path, tool: Tool, tmp_path: Path) -> None:
     folder = tmp_path / "made"
     args: tuple[Any, ...] = ("--weights", run, "--out", folder, "--json")
@@ -185,6 +191,7 @@ def test_samples_are_a_folder_per_class(run: Path, tool: Tool, tmp_path: Path) -
     assert np.abs(first.astype(int) - again).max() <= 1
 
 
+@pytest.mark.slow
 def test_scores_in_another_classifiers_features(
     run: Path, data: tuple[Any, ...], tool: Tool, tmp_path: Path
 ) -> None:
@@ -200,6 +207,7 @@ def test_scores_in_another_classifiers_features(
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_experiment(
     run: Path, data: tuple[Any, ...], tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +288,7 @@ def test_mistakes_are_named(
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_generator_of_other_classes_is_refused(
     run: Path, breeds: Path, tool: Tool, tmp_path: Path
 ) -> None:

@@ -42,6 +42,8 @@ from tools.geolocation.data import (
 from tools.geolocation.measured_part import part_to_measure, trained_on
 from tools.geolocation.recipe import GEOLOCATION_RECIPE, open_exam
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
 CELLS = ("--split-above", 40, 12, "--drop-below", 2)
 

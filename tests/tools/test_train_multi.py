@@ -92,6 +92,7 @@ def same(one: Path, two: Path, name: str) -> bool:
     return all(map(torch.equal, answers(one, name), answers(two, name)))
 
 
+@pytest.mark.slow
 def test_a_run_and_what_its_heads_are_to_other_tools(
     run: Path, sets: Path, tool: Tool, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_run_and_what_its_heads_are_to_other_tools(
         assert (run / "reports" / name / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_photos_are_shown_to_one_head(run: Path, sets: Path, tool: Tool, tmp_path: Path) -> None:
     photo = sets / "attributes" / "img_align_celeba" / "000043.jpg"
     status, _, err = tool("predict", run, photo, "--head", "attributes", "--out", tmp_path)
@@ -134,6 +136,7 @@ def test_photos_are_shown_to_one_head(run: Path, sets: Path, tool: Tool, tmp_pat
         assert (status, said in err) == (2, True), err
 
 
+@pytest.mark.slow
 def test_heads_on_a_frozen_trunk_do_not_disturb_each_other(
     run: Path, sets: Path, train: Train, tmp_path: Path
 ) -> None:
@@ -178,6 +181,7 @@ def test_heads_on_a_frozen_trunk_do_not_disturb_each_other(
     assert (status, "has it; --tasks trains it further" in err) == (2, True), err
 
 
+@pytest.mark.slow
 def test_heads_join_the_network_of_a_single_task(
     run: Path, sets: Path, train: Train, tmp_path: Path
 ) -> None:
@@ -204,6 +208,7 @@ def test_heads_join_the_network_of_a_single_task(
     assert (status, "faster_rcnn_300 is no trunk with a head" in err) == (2, True), err
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(
     sets: Path, train: Train, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,6 +245,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert adds["together"] == adds["separate"], "a pass for each"
 
 
+@pytest.mark.slow
 def test_each_head_alone_beside_it(sets: Path, train: Train, tool: Tool, tmp_path: Path) -> None:
     two = [f"{name}={sets / name}" for name in ("classes", "attributes")]
     args = ("--tasks", *two, "--epochs", 1, "--eval-every", 1, "--compare")

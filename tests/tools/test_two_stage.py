@@ -41,6 +41,7 @@ def two_stage(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield Finished(folder, json.loads(done.stdout), done.stderr)
 
 
+@pytest.mark.slow
 def test_report_and_card_tell_framework_proposals_and_cost(two_stage: Finished) -> None:
     card = load_weights(two_stage.folder)[1]
     assert card.model == SPEC.to_json()
@@ -55,6 +56,7 @@ def test_report_and_card_tell_framework_proposals_and_cost(two_stage: Finished) 
     assert facts["cost"] in page
 
 
+@pytest.mark.slow
 def test_the_losses_of_both_stages_are_kept_and_shown(two_stage: Finished) -> None:
     rows = list(csv.reader((two_stage.folder / "metrics.csv").open()))
     stages = {"loss_rpn_class", "loss_rpn_box", "loss_class", "loss_box"}
@@ -65,6 +67,7 @@ def test_the_losses_of_both_stages_are_kept_and_shown(two_stage: Finished) -> No
         assert any(name.encode() in plot for plot in plots), name
 
 
+@pytest.mark.slow
 def test_fewer_proposals_cost_less(
     two_stage: Finished, scenes: Path, tool: Tool, tmp_path: Path
 ) -> None:
@@ -82,6 +85,7 @@ def test_fewer_proposals_cost_less(
         assert max(places.count(kind) for kind in places) <= 5
 
 
+@pytest.mark.slow
 def test_evaluation_gives_the_numbers_of_the_run(
     two_stage: Finished, scenes: Path, tool: Tool, tmp_path: Path
 ) -> None:
@@ -93,6 +97,7 @@ def test_evaluation_gives_the_numbers_of_the_run(
     assert again["facts"]["cost"] == two_stage.result["facts"]["cost"]
 
 
+@pytest.mark.slow
 def test_predict(two_stage: Finished, scenes: Path, tool: Tool, tmp_path: Path) -> None:
     photo = sorted((scenes / "val").iterdir())[0]
     # So short a training may be sure of nothing: whatever it finds is shown.
@@ -105,6 +110,7 @@ def test_predict(two_stage: Finished, scenes: Path, tool: Tool, tmp_path: Path) 
     assert 0 < len(found["annotations"]) <= 3 * 8
 
 
+@pytest.mark.slow
 def test_impossible_proposals_are_refused(
     two_stage: Finished, detector: Path, scenes: Path, tool: Tool
 ) -> None:
@@ -123,6 +129,7 @@ def coco(root: Path) -> Path:
     return write_coco(root, GOOD_BOXES, images=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("write", "names"), [(coco, "cat"), (write_voc, "person"), (yolo, "cat")])
 def test_every_format(
     tool: Tool, tmp_path: Path, write: Callable[[Path], Path], names: str
@@ -135,6 +142,7 @@ def test_every_format(
     assert names in json.loads(text)["per_class"]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed(two_stage: Finished, scenes: Path, tool: Tool, tmp_path: Path) -> None:
     """Proposals and samples are drawn as if nothing had happened."""
     folder = tmp_path / "killed"
@@ -151,6 +159,7 @@ def test_killed_and_resumed(two_stage: Finished, scenes: Path, tool: Tool, tmp_p
     assert_same_run(two_stage.folder, folder)
 
 
+@pytest.mark.slow
 def test_two_processes(scenes: Path, tmp_path: Path) -> None:
     args = ("--data", scenes, "--out", tmp_path, *RECIPE, "--epochs", 1, "--workers", 0)
     done = train(*args, "--batch-size", 3, "--json", processes=2)
@@ -160,6 +169,7 @@ def test_two_processes(scenes: Path, tmp_path: Path) -> None:
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
 
 
+@pytest.mark.slow
 def test_a_body_goes_from_ssd_to_faster_rcnn_and_its_width_with_it(
     detector: Path, scenes: Path, tool: Tool, tmp_path: Path
 ) -> None:
@@ -202,6 +212,7 @@ def test_defaults_go_by_framework_and_body(
     assert {name: model[name] for name in expected} == expected
 
 
+@pytest.mark.slow
 def test_weights_bring_their_architecture(
     two_stage: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +223,7 @@ def test_weights_bring_their_architecture(
         read(monkeypatch, "--weights", two_stage.folder, "--backbone", "vgg16")
 
 
+@pytest.mark.slow
 def test_another_second_stage_is_refused_by_its_flag(
     two_stage: Finished, scenes: Path, tool: Tool, tmp_path: Path
 ) -> None:
