@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from datasets.names import shown
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -39,13 +41,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in one piece.
+    """Write a text file in one piece; file names in it become text that UTF-8 has.
 
     Raises:
         OSError: If it cannot be written.
     """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(shown(text), encoding="utf-8")
 
 
 def write_csv(path: Path, titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
