@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -94,6 +94,10 @@ class Examination(Generic[Data_co]):
         """The same, with what became of every file in front."""
         summary = {**self.summary, "files": ledger.to_json()}
         return replace(self, summary=summary, about=(ledger.line(), *self.about))
+
+    def with_findings(self, more: Iterable[Finding]) -> Examination[Data_co]:
+        """The same, with more findings in front."""
+        return replace(self, findings=(*more, *self.findings))
 
     def describe(self, most: int = 20) -> str:
         """The examination as text: a summary, counts of findings, and the first of them.
