@@ -1,6 +1,7 @@
 """Every kind of picture file becomes (H, W, 3) uint8 RGB, or a message that names it."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -173,7 +174,7 @@ def test_header_and_pixels_agree(tmp_path: Path, kind: str, orientation: int) ->
     path, exif = tmp_path / "picture", PilImage.Exif()
     exif[0x0112] = orientation
     written = kind.removeprefix("late ")
-    options = {"quality": 95} if written in ("JPEG", "MPO", "WEBP", "AVIF") else {}
+    options: dict[str, Any] = {"quality": 95} if written in ("JPEG", "MPO", "WEBP", "AVIF") else {}
     if written != "GIF":
         options["exif"] = exif
     picture().save(path, written, **options)
