@@ -60,7 +60,8 @@ class Evaluate(AnswerFlags):
     boxes: bool = False
     """Classifier: cut photos to their boxes first, as train_dogs.py --boxes does."""
     split: Split | None = None
-    """Part of the data; by default val, or all of a single file; of face attributes the part to
+    """Part of the data; by default val, or all of a single file and of labelled photos without
+    parts that the weights were not trained on; of face attributes the part to
     test on; of a list of places with a column split, or that the weights were trained on, val; of
     faces all that there is, or what was left out of the training on them."""
     scorer: Literal["faster", "pycocotools"] = "faster"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from datasets.errors import InputError
 from datasets.images import Image, probe_image
+from datasets.ledger import Ledger
+from datasets.names import shown
 from datasets.parallel import in_threads
 
 Action = Literal["dropped", "clipped", "kept", "refused"]
@@ -47,7 +49,7 @@ class Finding:
     def __str__(self) -> str:
         """One line that names file, annotation and value."""
         about = f", annotation {self.annotation}" if self.annotation is not None else ""
-        return f"{self.action}: {self.kind}: {self.file}{about}: {self.detail}"
+        return shown(f"{self.action}: {self.kind}: {self.file}{about}: {self.detail}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,15 @@ class Examination(Generic[Data_co]):
         if self.refusals:
             told = "; ".join(f"{f.file}: {f.kind}: {f.detail}" for f in self.refusals)
             raise InputError(f"{what}: {told}" if what else told)
+
+    def with_ledger(self, ledger: Ledger) -> Examination[Data_co]:
+        """The same, with what became of every file in front."""
+        summary = {**self.summary, "files": ledger.to_json()}
+        return replace(self, summary=summary, about=(ledger.line(), *self.about))
+
+    def with_findings(self, more: Iterable[Finding]) -> Examination[Data_co]:
+        """The same, with more findings in front."""
+        return replace(self, findings=(*more, *self.findings))
 
     def describe(self, most: int = 20) -> str:
         """The examination as text: a summary, counts of findings, and the first of them."""

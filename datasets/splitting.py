@@ -49,7 +49,7 @@ def path_shares(files: Sequence[str], root: Path) -> NDArray[np.float64]:
 
 def name_shares(names: Sequence[str]) -> NDArray[np.float64]:
     """A number in 0..1 for each name (N,), which it alone decides."""
-    return np.array([zlib.crc32(name.encode()) / 2**32 for name in names], dtype=np.float64)
+    return np.array([zlib.crc32(os.fsencode(name)) / 2**32 for name in names], dtype=np.float64)
 
 
 def held_out(shares: NDArray[np.float64], share: float = HOLD_OUT) -> NDArray[np.bool_]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets.errors import InputError
+from datasets.names import shown
+
+# Those of numbers that 64 bits hold.
+_DIGITS = 18
 
 
 def read_text(file: Path) -> str:
@@ -14,10 +18,17 @@ def read_text(file: Path) -> str:
         InputError: If it is not there, or no such text.
     """
     if not file.is_file():
-        raise InputError(f"{file}: no such file")
+        raise InputError(f"{shown(file)}: no such file")
     try:
         return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{shown(file)}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{file}: not text in UTF-8 (byte {error.start}); save it as UTF-8 text"
+            f"{shown(file)}: not text in UTF-8 (byte {error.start}); save it as UTF-8 text"
         ) from error
+
+
+def number_in(text: str) -> int | None:
+    """The whole number from 0 up that a text is; None if it is none, or has over 18 digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None

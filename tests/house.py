@@ -106,6 +106,7 @@ FOR_LIBRARIES = {
     "tasks": {
         "datasets/errors.py",
         "datasets/images.py",
+        "datasets/names.py",
         "datasets/spec.py",
         "datasets/squares.py",
         "datasets/types.py",

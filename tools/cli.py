@@ -6,6 +6,7 @@ warnings go to standard error. Exit status: 0 done, 2 bad input, 1 anything else
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ import tyro
 
 from configs.common import Common
 from datasets.errors import InputError
+from datasets.names import shown, shown_in
 
 Config = TypeVar("Config")
 DONE, FAULT, BAD_INPUT = 0, 1, 2
@@ -35,6 +37,9 @@ def parse(cls: type[Config], default: Config | None = None) -> Config:
 def run(main: Callable[[], None]) -> None:
     """Run a tool and turn what it raises into a message and an exit status."""
     _give_bars_a_width()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # A locale may lack letters of the text.
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except BrokenPipeError:  # The reader of a pipe has seen enough.
@@ -79,7 +84,7 @@ def explain(error: Exception) -> tuple[int, str]:
 
 
 def _stop(text: str, status: int) -> None:
-    print(f"{'error: ' if status else ''}{text}", file=sys.stderr)
+    print(shown(f"{'error: ' if status else ''}{text}"), file=sys.stderr)
     sys.exit(status)
 
 
@@ -91,20 +96,20 @@ def shown_command() -> str:
 def say(text: str) -> None:
     """Tell the user something that is not the result; only the first process speaks."""
     if int(os.environ.get("RANK", 0)) == 0:
-        print(text, file=sys.stderr, flush=True)
+        print(shown(text), file=sys.stderr, flush=True)
 
 
 def result(common: Common, data: dict[str, Any], text: str) -> None:
     """Print the result, in the form that was asked for."""
     if int(os.environ.get("RANK", 0)) == 0:
-        print(json.dumps(data) if common.json else text, flush=True)
+        print(json.dumps(shown_in(data)) if common.json else shown(text), flush=True)
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Write a result to a file."""
     from tasks.weights.atomic_write import write_text
 
-    write_text(path, json.dumps(data, indent=1))
+    write_text(path, json.dumps(shown_in(data), indent=1))
 
 
 def prepare(common: Common) -> str:

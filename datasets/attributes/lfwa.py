@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat  # type: ignore[import-untyped]
-from scipy.io.matlab import MatReadError  # type: ignore[import-untyped]
 
 from datasets.attributes.structure import (
     NO,
@@ -20,10 +18,13 @@ from datasets.attributes.structure import (
     name_attributes,
 )
 from datasets.errors import InputError
+from datasets.matlab import NewerFileError, read_mat
 
 ATTRIBUTE_FILE, PARTITION_FILE = "lfw_att_40.mat", "indices_train_test.mat"
 _NAMES, _LABELS, _FILES = "AttrName", "label", "name"
 _TRAIN, _TEST = "indices_img_train", "indices_img_test"
+# Values of a variable: LFWA's labels are half a million.
+_MOST = 1 << 26
 # Folders of the photos, in any of which a folder per person lies.
 _IMAGE_FOLDERS = ("lfw", "lfw-deepfunneled", "lfw_funneled", "lfw-funneled", ".")
 
@@ -78,7 +79,10 @@ def _part(data: AttributeData, file: Path, whole: bool) -> AttributeParts:
     content = _read_mat(file, (_TRAIN, _TEST))
     parts = np.full(len(data), -1, np.int64)
     for name, part in ((_TRAIN, 0), (_TEST, 2)):
-        rows = np.asarray(content[name]).astype(np.int64).reshape(-1) - 1  # MATLAB counts from 1.
+        numbers = np.asarray(content[name]).reshape(-1)
+        if not np.isfinite(numbers).all():
+            raise InputError(f"{file}: {name} holds what is no number")
+        rows = numbers.astype(np.int64) - 1  # MATLAB counts from 1.
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(data):
             raise InputError(f"{file}: {name} goes beyond the {len(data)} photos")
         parts[rows] = part
@@ -89,20 +93,21 @@ def _part(data: AttributeData, file: Path, whole: bool) -> AttributeParts:
 def _read_mat(file: Path, names: tuple[str, ...]) -> dict[str, Any]:
     """Variables of a file: numbers as arrays, cells of text as lists."""
     try:
-        content = loadmat(str(file), squeeze_me=True, variable_names=names)
-    except NotImplementedError:  # Format 7.3, in which LFWA was published.
+        content = read_mat(file, names)
+    except NewerFileError:  # Version 7.3, in which LFWA was published.
         content = _read_hdf5(file, names)
-    except (ValueError, TypeError, OSError, MatReadError) as error:
-        raise InputError(f"{file}: not a MATLAB file that can be read ({error})") from error
     for name in names:
         if name not in content:
             raise InputError(f"{file}: no {name!r} in it")
-    text = {
-        name: [str(one) for one in np.atleast_1d(content[name])]
-        for name in (_NAMES, _FILES)
-        if name in names
-    }
-    return {**content, **text}
+    for name, value in content.items():
+        if name in (_NAMES, _FILES):
+            value = [value] if isinstance(value, str) else value
+            if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+                raise InputError(f"{file}: {name!r} is no list of names")
+            content[name] = value
+        elif not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+            raise InputError(f"{file}: {name!r} holds no numbers")
+    return content
 
 
 def _read_hdf5(file: Path, names: tuple[str, ...]) -> dict[str, Any]:
@@ -117,12 +122,16 @@ def _read_hdf5(file: Path, names: tuple[str, ...]) -> dict[str, Any]:
             for name in names:
                 if name not in opened:
                     continue
+                if opened[name].size > _MOST:
+                    raise InputError(f"{file}: {name!r} holds over {_MOST} values")
                 value = np.asarray(opened[name][()])
                 if value.dtype == object:  # References to texts, each an array of UTF-16.
                     found[name] = [_text(opened[one]) for one in value.reshape(-1)]
                 else:
                     found[name] = value.T
-    except (OSError, KeyError, ValueError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # A damaged file makes h5py raise nearly anything.
         raise InputError(f"{file}: not a MATLAB file that can be read ({error})") from error
     return found
 

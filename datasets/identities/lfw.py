@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from datasets.errors import InputError
 from datasets.identities.structure import FaceData, assemble_faces
-from datasets.labels.folders import class_folders, pictures_below
+from datasets.images import pictures_below
+from datasets.labels.folders import class_folders
 from datasets.text import read_text
 from datasets.types import FacePairs
 

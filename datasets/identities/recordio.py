@@ -10,7 +10,9 @@ flag above 0 counts the labels that follow as floats. All is little-endian.
 from __future__ import annotations
 
 import math
+import os
 import struct
+from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from tqdm import tqdm
 
 from datasets.errors import InputError
 from datasets.identities.structure import FaceData, assemble_faces
-from datasets.text import read_text
+from datasets.text import number_in, read_text
 
 _MAGIC = 0xCED7230A
 _MAGIC_BYTES = struct.pack("<I", _MAGIC)
@@ -53,11 +55,16 @@ class RecordFile:
         if not index.is_file():
             raise InputError(f"{path}: its index {index.name} is not beside it")
         offsets = {}
+        length = path.stat().st_size
         for number, line in enumerate(read_text(index).splitlines(), start=1):
-            fields = line.split()
-            if len(fields) != 2 or not all(field.isdigit() for field in fields):
+            fields = [number_in(field) for field in line.split()]
+            if len(fields) != 2 or fields[0] is None or fields[1] is None:
                 raise InputError(f"{index}: line {number}: no key and offset: {line[:40]!r}")
-            offsets[int(fields[0])] = int(fields[1])
+            if fields[1] >= length:
+                raise InputError(
+                    f"{index}: line {number}: offset {fields[1]}, but {path.name} ends at {length}"
+                )
+            offsets[fields[0]] = fields[1]
         if not offsets:
             raise InputError(f"{index}: lists no record")
         return cls(path, offsets)
@@ -88,6 +95,7 @@ class RecordFile:
         """The data of a record, its parts joined."""
         parts: list[bytes] = []
         with self.path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
             try:
                 file.seek(self.offsets[key])
             except (OSError, OverflowError, ValueError) as error:
@@ -100,9 +108,9 @@ class RecordFile:
                 kind, length = word >> _LENGTH_BITS, word & ((1 << _LENGTH_BITS) - 1)
                 if (kind in (_WHOLE, _FIRST)) != (not parts):
                     raise self._damaged(key, "has parts in a wrong order")
-                data = file.read(length)
-                if len(data) < length:
+                if file.tell() + length > size:
                     raise self._damaged(key, "is cut short")
+                data = file.read(length)
                 file.seek(-length % 4, 1)
                 parts.append(data)
                 if kind in (_WHOLE, _LAST):
@@ -146,11 +154,23 @@ def _by_ranges(archive: RecordFile) -> tuple[list[int], list[str]]:
     names: list[str] = []
     if rest or len(lead) < 2:
         return keys, names
+    known = sorted(archive.offsets)
     for number, key in enumerate(range(int(lead[0]), int(lead[1]))):
         if key not in archive.offsets:
             raise InputError(f"{archive.path}: identity record {key} is not in its index")
         span = archive.read(key)[0]
-        found = [k for k in range(int(span[0]), int(span[-1])) if k in archive.offsets]
+        first, end = int(span[0]), int(span[-1])
+        if not 0 <= first <= end <= known[-1] + 1:
+            raise InputError(
+                f"{archive.path}: record {key} tells of pictures from {first:.6g} to {end:.6g}, "
+                f"but the index ends at {known[-1]}; the archive is damaged"
+            )
+        found = known[bisect_left(known, first) : bisect_left(known, end)]
         keys += found
         names += [f"{number:07d}"] * len(found)
+        if len(keys) > len(known):
+            raise InputError(
+                f"{archive.path}: record {key} has pictures that belong to others, too; the "
+                "archive is damaged"
+            )
     return keys, names

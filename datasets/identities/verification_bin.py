@@ -8,7 +8,9 @@ it is refused by name.
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +26,22 @@ NUM_FOLDS = 10
 _KINDS = frozenset({"b1", "u1", "?", "|b1", "|u1", "bool", "uint8"})
 
 
+# Opcodes that build what is hashed or filled in: plain lists need none of them, and a small file
+# could keep them busy for years.
+_NEEDLESS = frozenset(
+    ["DICT", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_SET", "ADDITEMS", "FROZENSET"]
+)
+_MEMO = frozenset(["PUT", "BINPUT", "LONG_BINPUT"])
+
+
 class _RefusedError(Exception):
     """A pickle wants to use what is not plain data."""
+
+
+def _told(value: object) -> str:
+    """A value for a message; of a list or tuple, which may hold itself many times, its type."""
+    plain = isinstance(value, str | bytes | int | float | None)
+    return f"{value!r:.40}" if plain else f"a {type(value).__name__}"
 
 
 class _Kind:
@@ -33,8 +49,8 @@ class _Kind:
 
     def __init__(self, name: Any, *_: Any) -> None:
         name = name.decode("latin1") if isinstance(name, bytes) else name
-        if name not in _KINDS:
-            raise _RefusedError(f"an array of {name!r}")
+        if not isinstance(name, str) or name not in _KINDS:
+            raise _RefusedError(f"an array of {_told(name)}")
         self.dtype = np.dtype(name)
 
     def __setstate__(self, state: Any) -> None:
@@ -59,8 +75,8 @@ def _scalar(_kind: _Kind, data: bytes) -> bool:
 
 def _latin1(text: str, coding: str) -> bytes:
     """What stands in a pickle of protocol 2 where Python 3 had bytes."""
-    if coding != "latin1":
-        raise _RefusedError(f"text in {coding!r}")
+    if not isinstance(coding, str) or coding != "latin1":
+        raise _RefusedError(f"text in {_told(coding)}")
     return text.encode("latin1")
 
 
@@ -146,12 +162,25 @@ def read_bin(path: Path) -> FaceData:
     return replace(data, pairs=listed)
 
 
+def _check_opcodes(content: bytes) -> None:
+    """See that a pickle can be loaded in the memory and time that its length allows.
+
+    The unpickler makes room for any place in its memo that it is told of.
+    """
+    for opcode, argument, position in pickletools.genops(content):
+        if opcode.name in _MEMO and not 0 <= int(argument or 0) <= len(content):
+            raise _RefusedError(f"place {argument} of a memo (byte {position})")
+        if opcode.name in _NEEDLESS:
+            raise _RefusedError(f"a dictionary or set (byte {position})")
+
+
 def _load(path: Path) -> tuple[tuple[bytes, ...], list[bool]]:
     """Picture files, and whether each pair is of one person."""
     try:
-        with path.open("rb") as file:
-            # Files of Python 2 hold bytes where Python 3 would see text.
-            found = _PlainUnpickler(file, encoding="bytes").load()
+        content = path.read_bytes()
+        _check_opcodes(content)
+        # Files of Python 2 hold bytes where Python 3 would see text.
+        found = _PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except _RefusedError as error:
@@ -174,5 +203,5 @@ def _load(path: Path) -> tuple[tuple[bytes, ...], list[bool]]:
             raise InputError(f"{path}: picture {number} is {type(one).__name__}, not bytes")
     odd = next((one for one in same if not isinstance(one, bool | int)), None)
     if odd is not None:
-        raise InputError(f"{path}: says of a pair {odd!r:.40} instead of true or false")
+        raise InputError(f"{path}: says of a pair {_told(odd)} instead of true or false")
     return files, [bool(one) for one in same]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from datasets.errors import InputError
-from datasets.images import SUFFIXES
+from datasets.images import is_passed_over, pictures_below
 from datasets.labels.structure import LabelledData, assemble, name_classes, nearest
 from datasets.text import read_text
 from datasets.types import ClassMap
@@ -19,6 +20,17 @@ SPLIT_FOLDERS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "test", "testing"),
 }
+# Folders of these names are parts of a set, or kinds of files, and no classes; a folder of trains
+# can be one, beside others.
+_NO_CLASSES = frozenset(
+    [
+        "images",
+        "labels",
+        "annotations",
+        *(name for names in SPLIT_FOLDERS.values() for name in names),
+    ]
+)
+_CAN_BE_CLASS = frozenset({"train"})
 # Lists of all classes, "n01440764 tench" per line in column order.
 _LISTS = ("synsets.txt", "LOC_synset_mapping.txt")
 
@@ -31,11 +43,13 @@ class Part:
         folder: Holds the class folders.
         order: Folder names of all classes, in the order of the columns.
         classes: Their names and ids.
+        listed: List of all classes, where there is one.
     """
 
     folder: Path
     order: tuple[str, ...]
     classes: ClassMap
+    listed: Path | None = None
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -51,7 +65,7 @@ def find_splits(path: Path) -> dict[str, Part]:
         return {}
     found = {}
     for split, names in SPLIT_FOLDERS.items():
-        folders = [path / name for name in names if class_folders(path / name)]
+        folders = [folder for folder in folders_named(path, names) if class_folders(folder)]
         if folders:
             found[split] = folders[0]
     if not found and class_folders(path):
@@ -71,33 +85,29 @@ def find_splits(path: Path) -> dict[str, Part]:
                 where = listed.name if listed else f"{next(iter(found.values())).name}/"
                 hint = nearest(name, order)
                 raise InputError(f"{folder}: class folder {name!r} is not in {where}{hint}")
-    return {split: Part(folder, order, classes) for split, folder in found.items()}
+    return {split: Part(folder, order, classes, listed) for split, folder in found.items()}
+
+
+def folders_named(path: Path, names: Sequence[str]) -> list[Path]:
+    """Folders in a folder that have one of some names, in whatever case, in the names' order."""
+    if not path.is_dir():
+        return []
+    there = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
+    return [path / found for name in names for found in there if found.lower() == name]
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Sorted names of the folders in a folder, if any of them holds a picture; else empty."""
+    """Sorted names of the folders in a folder, if any of them holds a picture; else empty.
+
+    It is empty, too, if some are named as parts of a set or kinds of files are.
+    """
     if not folder.is_dir():
         return []
-    names = sorted(e.name for e in os.scandir(folder) if e.is_dir() and e.name[0] != ".")
+    names = sorted(e.name for e in os.scandir(folder) if e.is_dir() and not is_passed_over(e.name))
+    odd = _NO_CLASSES.intersection(name.lower() for name in names)
+    if odd - _CAN_BE_CLASS or (odd and len(names) < 3):
+        return []
     return names if any(pictures_below(folder / name, first=True) for name in names) else []
-
-
-def pictures_below(folder: Path, *, first: bool = False) -> list[str]:
-    """Sorted paths of the pictures below a folder, or the first found; hidden ones not.
-
-    :func:`datasets.images.find_images` takes three times as long, which a million files notice.
-    """
-    found: list[str] = []
-    for base, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name[0] != "."]
-        found += [
-            f"{base}{os.sep}{name}"
-            for name in files
-            if os.path.splitext(name)[1].lower() in SUFFIXES and name[0] != "."  # noqa: PTH122
-        ]
-        if found and first:
-            break
-    return sorted(found)
 
 
 def read_names(file: Path) -> dict[str, str]:
@@ -119,6 +129,11 @@ def read_names(file: Path) -> dict[str, str]:
             raise InputError(f"{file}: line {number}: {fields[0]} stands there twice")
         names[fields[0]] = fields[1].split(",")[0].strip()
     return names
+
+
+def annotation_files(_path: Path, part: Part) -> list[Path]:
+    """Files that tell the classes."""
+    return [] if part.listed is None else [part.listed]
 
 
 def read(root: Path, part: Part) -> LabelledData:

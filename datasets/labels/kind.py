@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.findings import Examination
+from datasets.findings import Examination, Finding
 from datasets.kind import CheckOptions, DataKind
 from datasets.labels.checking import examine_labels
 from datasets.labels.opening import (
     LAYOUTS,
+    account_labelled,
     has_labels,
     is_sharded,
     open_labelled,
@@ -57,7 +58,15 @@ def _examine(
     beside = None if other is None else open_photos(path, other, wanted)
     data = open_photos(path, split, wanted)
     # A photo in a shard has no file of its own whose header could be read.
-    return examine_labels(data, beside, decode=options.decode or not parts)
+    checkup = examine_labels(data, beside, decode=options.decode or not parts)
+    if not parts:
+        lost = open_shard_part(path, split, whole=True).passed_over
+        return checkup.with_findings(
+            Finding(what, "dropped", str(path), None, f"{count} in the shards")
+            for what, count in lost.items()
+        )
+    damaged = [finding.file for finding in checkup.findings if finding.action == "dropped"]
+    return checkup.with_ledger(account_labelled(path, damaged))
 
 
 LABELS = DataKind(

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from scipy.io import loadmat  # type: ignore[import-untyped]
-from scipy.io.matlab import MatReadError  # type: ignore[import-untyped]
 from tqdm import tqdm
 
 from datasets.boxes.voc import parse_xml
 from datasets.errors import InputError
-from datasets.labels.folders import class_folders, pictures_below
+from datasets.images import pictures_below
+from datasets.labels.folders import class_folders
 from datasets.labels.structure import LabelledData, assemble, name_classes
+from datasets.matlab import NewerFileError, read_mat
 from datasets.types import ClassMap
 
 _LISTS = {"train": "train_list.mat", "val": "test_list.mat"}
@@ -37,6 +37,7 @@ class Part:
         names: ``n02085620-Chihuahua/n02085620_5927.jpg`` and so on.
         order: Breed folders, sorted as the lists number them.
         classes: The part behind the dash, and the WordNet number.
+        list: MATLAB file of the names, if there is one.
     """
 
     images: Path
@@ -44,6 +45,7 @@ class Part:
     names: tuple[str, ...]
     order: tuple[str, ...]
     classes: ClassMap
+    list: Path | None = None
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -68,18 +70,32 @@ def find_splits(path: Path) -> dict[str, Part]:
     order = tuple(sorted({name.partition("/")[0] for part in names.values() for name in part}))
     classes = name_classes(order, {name: name.partition("-")[2] or name for name in order})
     return {
-        split: Part(folder, path / xmls, part, order, classes) for split, part in names.items()
+        split: Part(folder, path / xmls, part, order, classes, _there(files[split]))
+        for split, part in names.items()
     }
+
+
+def _there(file: Path) -> Path | None:
+    return file if file.is_file() else None
 
 
 def _read_list(file: Path) -> tuple[str, ...]:
     try:
-        content: dict[str, Any] = loadmat(str(file), squeeze_me=True, variable_names=["file_list"])
-    except (ValueError, TypeError, OSError, NotImplementedError, MatReadError) as error:
-        raise InputError(f"{file}: not a MATLAB file that can be read ({error})") from error
+        content = read_mat(file, ("file_list",))
+    except NewerFileError as error:
+        raise InputError(f"{file}: is in MATLAB's version 7.3; save it by 'save -v7'") from error
     if "file_list" not in content:
         raise InputError(f"{file}: no 'file_list' in it")
-    return tuple(str(name) for name in np.atleast_1d(content["file_list"]))
+    names = content["file_list"]
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise InputError(f"{file}: 'file_list' is no list of names")
+    return tuple(names)
+
+
+def annotation_files(_path: Path, part: Part) -> Sequence[Path]:
+    """Files of boxes, and the list."""
+    xmls = [part.annotations / Path(name).with_suffix("") for name in part.names]
+    return [*xmls, *([] if part.list is None else [part.list])]
 
 
 def read(root: Path, part: Part) -> LabelledData:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from datasets.errors import InputError
 from datasets.images import Image, crop_to_box, read_image, read_orientation, turn_upright
+from datasets.names import shown
 from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap
 
@@ -124,9 +125,9 @@ def name_classes(keys: Sequence[str], names: Mapping[str, str] | None = None) ->
         keys: Folder names, wnids or labels.
         names: A better name of some keys.
     """
-    called = [(names or {}).get(key, key) for key in keys]
+    called = [shown((names or {}).get(key, key)) for key in keys]
     seen = Counter(called)
-    unique = [f"{n} ({k})" if seen[n] > 1 else n for k, n in zip(keys, called, strict=True)]
+    unique = [f"{n} ({shown(k)})" if seen[n] > 1 else n for k, n in zip(keys, called, strict=True)]
     numbers = [_number(key) for key in keys]
     own = [number for number in numbers if number is not None]
     ids = own if len(own) == len(set(own)) == len(keys) else list(range(len(keys)))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.errors import InputError
-from datasets.labels.folders import pictures_below, read_names
+from datasets.images import pictures_below
+from datasets.labels.folders import read_names
 from datasets.labels.structure import LabelledData, assemble, name_classes
 from datasets.text import read_text
 from datasets.types import ClassMap
@@ -70,6 +71,15 @@ def _validation(file: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         files.append(str(file.parent / "images" / fields[0]))
         keys.append(fields[1])
     return tuple(files), tuple(keys)
+
+
+def annotation_files(path: Path, part: Part) -> list[Path]:
+    """Lists of classes, of their names, and of the pictures to validate with."""
+    return [
+        path / "wnids.txt",
+        path / "words.txt",
+        *([part.where] if part.where.is_file() else []),
+    ]
 
 
 def read(root: Path, part: Part) -> LabelledData:

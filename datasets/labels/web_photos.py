@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.errors import InputError
-from datasets.labels.folders import SPLIT_FOLDERS, class_folders, pictures_below
+from datasets.images import pictures_below
+from datasets.labels.folders import SPLIT_FOLDERS, class_folders
 from datasets.labels.structure import LabelledData, assemble
 from datasets.perceptual_hash import hash_files, near
 from datasets.types import ClassMap

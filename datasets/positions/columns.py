@@ -33,6 +33,8 @@ _AUTHOR = (
 )
 _SPLIT = ("split", "subset")
 _ROWS = 500_000
+# Characters of a header; what is longer is no list.
+_LONGEST = 100_000
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,13 @@ def open_list(file: Path) -> TextIO:
 def find_columns(file: Path) -> Columns | None:
     """Read the header of a list; None if it names no latitude and longitude."""
     with open_list(file) as lines:
-        first = lines.readline()
+        first = lines.readline(_LONGEST)
     delimiter = next((sign for sign in "\t;," if sign in first), ",")
-    names = [name.strip().lower() for name in next(csv.reader([first], delimiter=delimiter), [])]
+    try:
+        fields = next(csv.reader([first], delimiter=delimiter), [])
+    except csv.Error:  # No text, or one endless line.
+        return None
+    names = [name.strip().lower() for name in fields]
     lat, lng, photo, author, split = (
         next((names.index(name) for name in known if name in names), None)
         for known in (_LAT, _LNG, _ID, _AUTHOR, _SPLIT)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from datasets.images import SUFFIXES, Image, find_images, read_image
+from datasets.findings import first_of
+from datasets.images import Image, find_images, is_passed_over, is_picture, read_image
 from datasets.labels.csv_list import split_name
 from datasets.positions.columns import (
     LISTS,
@@ -33,6 +34,7 @@ _PARTS = {"train": ("train", "training"), "val": ("val", "validation", "test", "
 # Photos of a folder whose tags tell whether it is one of photos with positions.
 _LOOKED_AT = 20
 LOST, NOWHERE, UNREADABLE = "photo not found", "no position", "unreadable"
+SEVERAL = "several photos fit the name"
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,13 @@ def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
     Raises:
         InputError: If there is no such part, or no photo with a position; it names the path.
     """
-    data, lone = read_places(path, split)
+    left_out: list[LeftOut] = []
+    data, lone = read_places(path, split, left_out)
     if not len(data):
         why = ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
+        several = next((photo for photo in left_out if photo.reason == SEVERAL), None)
+        if several is not None:
+            why += f", as {several.photo}: name folders in the list"
         raise InputError(f"{path}: no photo with a position ({why or 'it lists none'})")
     return part_by_author(data, split) if lone and not whole else data
 
@@ -186,8 +192,9 @@ def find_parts(path: Path) -> dict[str, Part]:
     """
     if path.is_file():
         return _parts_of_list(path)
-    lists = [f for f in sorted(path.iterdir()) if f.suffix.lower() in LISTS and find_columns(f)]
-    folders = [f for f in sorted(path.iterdir()) if f.is_dir()]
+    inside = [f for f in sorted(path.iterdir()) if not is_passed_over(f.name)]
+    lists = [f for f in inside if f.suffix.lower() in LISTS and f.is_file() and find_columns(f)]
+    folders = [f for f in inside if f.is_dir()]
     named = _named_parts(lists)
     if len(lists) > max(1, len(named)):
         shown = ", ".join(f.name for f in lists[:5])
@@ -204,11 +211,11 @@ def holds_places(path: Path) -> bool:
     """
     if path.is_file():
         return path.suffix.lower() in LISTS and find_columns(path) is not None
-    files = sorted(file for file in path.iterdir() if file.is_file())
+    files = sorted(f for f in path.iterdir() if f.is_file() and not is_passed_over(f.name))
     columns = [find_columns(file) for file in files if file.suffix.lower() in LISTS]
     if any(found is not None and found.photo is not None for found in columns):
         return True
-    photos = [str(file) for file in files if file.suffix.lower() in SUFFIXES][:_LOOKED_AT]
+    photos = [str(file) for file in files if is_picture(file.name)][:_LOOKED_AT]
     return any(tags is not None and tags.position is not None for tags in tags_of(photos))
 
 
@@ -253,11 +260,13 @@ def _read_list(part: Part, note: _Note) -> list[Row]:
             continue
         row = row_of(fields, columns, where)
         found = index.find(row.file)
-        if found is None or not is_position(np.array(row.lat), np.array(row.lng)):
-            reason = LOST if found is None else NOWHERE
-            note(LeftOut(reason, where, row.file, row.lat, row.lng))
+        if len(found) > 1:
+            fitting = f"{row.file}: {first_of([os.path.relpath(f, file.parent) for f in found])}"
+            note(LeftOut(SEVERAL, where, fitting, row.lat, row.lng))
+        elif not found or not is_position(np.array(row.lat), np.array(row.lng)):
+            note(LeftOut(NOWHERE if found else LOST, where, row.file, row.lat, row.lng))
         else:
-            rows.append(row._replace(file=found, author=row.author or found))
+            rows.append(row._replace(file=found[0], author=row.author or found[0]))
     return rows
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from datasets.errors import InputError
-from datasets.images import SUFFIXES
+from datasets.images import is_picture, walk_files
 from datasets.positions.columns import Columns, open_list
 
 # Flickr's name of a user. Im2GPS's list has the rest of the file's name in front of some.
@@ -91,26 +91,40 @@ def row_of(fields: list[str], columns: Columns, where: str) -> Row:
 
 
 class Pictures:
-    """The pictures below a folder, by what lists call them."""
+    """The pictures below a folder, by what lists call them.
+
+    Args:
+        root: Folder of the list.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = str(root)
         self._by_name: dict[str, list[str]] = {}
-        for folder, folders, names in os.walk(root):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                stem, suffix = os.path.splitext(name)  # noqa: PTH122 (millions of names)
-                if suffix.lower() in SUFFIXES and not name.startswith("."):
+        for folder, names in walk_files(root):
+            for name in names:
+                if is_picture(name):
                     path = f"{folder}{os.sep}{name}"
+                    stem = os.path.splitext(name)[0]  # noqa: PTH122 (millions of names)
                     self._by_name.setdefault(name, []).append(path)
                     self._by_name.setdefault(stem, []).append(path)
 
-    def find(self, name: str) -> str | None:
-        """The one picture that a name stands for; None if there is none, or several."""
+    def find(self, name: str) -> list[str]:
+        """The pictures that a name may stand for: one, none, or several that fit alike.
+
+        The path as it is listed wins; else a picture whose path ends as the name does is looked
+        for everywhere below, nearest to the list first: one in a folder by itself, and not in
+        several.
+        """
+        if "\0" in name or not name:
+            return []
+        listed = os.path.join(self.root, name)  # noqa: PTH118 (millions of names)
+        if os.path.isfile(listed):  # noqa: PTH113 (the same)
+            return [listed]
         for wanted in (name, name.replace("_", "/")):
             found = self._by_name.get(wanted.rpartition("/")[2], [])
-            ends = (f"/{wanted.lstrip('/')}", f"/{wanted.lstrip('/')}.")
-            exact = [f for f in found if f.endswith(ends[0]) or ends[1] in f]
-            if len(exact) == 1:
-                return exact[0]
-        return None
+            end = f"/{wanted.lstrip('/')}"
+            exact = [f for f in found if f.endswith(end) or f"{end}." in f]
+            beside = [f for f in exact if os.path.splitext(f)[0] == self.root + end]  # noqa: PTH122
+            if exact:
+                return sorted(beside if len(beside) == 1 else exact)
+        return []

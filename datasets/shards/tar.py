@@ -1,9 +1,9 @@
 """Tar shards as webdataset writes them: found, counted, walked through, written.
 
 A record is a picture (``key.jpg``) and its label (``key.cls``, a number, or ``key.json`` with
-``label``), which stand side by side. A walk reads the 512-byte headers alone and tells where a
-record's bytes are, so records can be passed over, or left to another process, without reading
-or decoding them.
+``label``); they usually stand side by side, but may stand anywhere. A walk reads the 512-byte
+headers alone and tells where a record's bytes are, so records can be passed over, or left to
+another process, without reading or decoding them.
 """
 
 from __future__ import annotations
@@ -14,22 +14,24 @@ import os
 import re
 import tarfile
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets.errors import InputError
-from datasets.images import SUFFIXES
-from datasets.labels.folders import SPLIT_FOLDERS
+from datasets.images import SUFFIXES, is_passed_over
+from datasets.labels.folders import SPLIT_FOLDERS, folders_named
 from datasets.labels.structure import LabelledData
+from datasets.names import shown
 from datasets.spec import Split
 from datasets.splitting import choose_part
+from datasets.text import read_text
 from datasets.types import ClassMap
 
 # Counts of all shards of a folder, so that they are walked through once.
@@ -38,6 +40,9 @@ CLASS_FILE = "classes.json"
 _LABELS = (".cls", ".json")
 _BLOCK = 512  # Of a tar.
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+# Bounds of what files and patterns tell: shards, columns of a classifier, bytes of a label.
+_MOST_SHARDS, _MOST_CLASSES, _MOST_LABEL = 1_000_000, 100_000, 1 << 20
+NO_LABEL, NO_PICTURE = "pictures without a label", "labels without a picture"
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,14 @@ class ShardedData:
         shards: Files, in the order that numbers the photos.
         counts: (S,) int64 records of each.
         classes: Names and ids in the order of the columns.
+        passed_over: How many members are no part of a record, by what is wrong with them.
     """
 
     root: Path
     shards: tuple[Path, ...]
     counts: NDArray[np.int64]
     classes: ClassMap
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of records."""
@@ -89,9 +96,12 @@ def open_shards(pattern: str | Path, classes: ClassMap | None = None) -> Sharded
     """
     shards = _expand(str(pattern))
     root = shards[0].parent
-    counts, num_classes = _counts(root, shards)
+    counts, num_classes, passed_over = _counts(root, shards)
     if not counts.sum():
-        raise InputError(f"{pattern}: no records of a picture (.jpg, ...) and a label (.cls)")
+        told = "".join(f"; {count} {what}" for what, count in passed_over.items())
+        raise InputError(
+            f"{shown(pattern)}: no records of a picture (.jpg, ...) and a label (.cls){told}"
+        )
     named = next((f / CLASS_FILE for f in (root, root.parent) if (f / CLASS_FILE).is_file()), None)
     if classes is None and named is not None:
         classes = _read_classes(named)
@@ -102,13 +112,13 @@ def open_shards(pattern: str | Path, classes: ClassMap | None = None) -> Sharded
             f"{pattern}: holds the label {num_classes - 1}, but there are {len(classes)} classes, "
             "which are numbered from 0"
         )
-    return ShardedData(root, shards, counts, classes)
+    return ShardedData(root, shards, counts, classes, passed_over)
 
 
 def _read_classes(file: Path) -> ClassMap:
     try:
-        return ClassMap.from_json(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError) as error:
+        return ClassMap.from_json(json.loads(read_text(file)))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(f"{file}: not a list of classes with id and name ({error})") from error
 
 
@@ -116,7 +126,7 @@ def holds_shards(path: Path) -> bool:
     """Whether a path is a pattern of shards, one of them, or a folder of them or their parts."""
     if path.suffix == ".tar":
         return True
-    return path.is_dir() and (any(path.glob("*.tar")) or bool(_find_parts(path)))
+    return path.is_dir() and bool(_tars_in(path) or _find_parts(path))
 
 
 def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> ShardedData:
@@ -144,21 +154,27 @@ def _find_parts(path: Path) -> dict[str, Path]:
     """Folders of shards by split."""
     found = {}
     for split, names in SPLIT_FOLDERS.items():
-        folders = [path / name for name in names if any((path / name).glob("*.tar"))]
+        folders = [folder for folder in folders_named(path, names) if _tars_in(folder)]
         if folders:
             found[split] = folders[0]
     return found
+
+
+def _tars_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.tar") if not is_passed_over(file.name))
 
 
 def _expand(pattern: str) -> tuple[Path, ...]:
     braces = _BRACES.search(pattern)
     if braces:
         first, last = braces.groups()
+        if int(last) - int(first) >= _MOST_SHARDS:
+            raise InputError(f"{pattern}: names over {_MOST_SHARDS} shards")
         names = [str(k).zfill(len(first)) for k in range(int(first), int(last) + 1)]
         shards = [Path(pattern.replace(braces[0], name, 1)) for name in names]
     else:
         path = Path(pattern)
-        shards = sorted(path.glob("*.tar")) if path.is_dir() else [path]
+        shards = _tars_in(path) if path.is_dir() else [path]
     if not shards:
         raise InputError(f"{pattern}: no .tar shards there")
     missing = [shard for shard in shards if not shard.is_file()]
@@ -167,66 +183,111 @@ def _expand(pattern: str) -> tuple[Path, ...]:
     return tuple(shards)
 
 
-def _counts(root: Path, shards: tuple[Path, ...]) -> tuple[NDArray[np.int64], int]:
-    """Records of each shard, and the largest label + 1; remembered by name, length and time."""
+def _counts(root: Path, shards: tuple[Path, ...]) -> tuple[NDArray[np.int64], int, dict[str, int]]:
+    """Records of each shard, the largest label + 1, and members that are passed over.
+
+    They are remembered by name, length and time.
+    """
     memory = root / COUNT_FILE
-    try:
-        known: dict[str, Any] = dict(json.loads(memory.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        known = {}
-    fresh = {}
+    known = _remembered(memory)
     todo = [shard for shard in shards if not _is_known(known.get(shard.name), shard)]
     for shard in tqdm(todo, "counting records", unit="shard", delay=2):
-        labels = [read_label(shard, record) for record in walk(shard)]
-        fresh[shard.name] = {
-            "bytes": shard.stat().st_size,
-            "modified": int(shard.stat().st_mtime),
-            "records": len(labels),
-            "classes": max(labels, default=-1) + 1,
-        }
-    known |= fresh
-    if fresh:
+        known[shard.name] = _count(shard)
+    if todo:
         with suppress(OSError):  # Read-only, as shared data should be.
             partial = memory.with_name(f".{memory.name}.{os.getpid()}")
             partial.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
             partial.rename(memory)
     rows = [known[shard.name] for shard in shards]
     counts = np.array([row["records"] for row in rows], dtype=np.int64)
-    return counts, max(row["classes"] for row in rows)
+    passed_over = {
+        what: total
+        for key, what in _PASSED_OVER.items()
+        if (total := sum(row[key] for row in rows))
+    }
+    return counts, max(row["classes"] for row in rows), passed_over
+
+
+_PASSED_OVER = {"unlabelled": NO_LABEL, "pictureless": NO_PICTURE}
+
+
+def _remembered(memory: Path) -> dict[str, dict[str, int]]:
+    """What a file of counts tells, as far as it can be; the shards themselves know best."""
+    try:
+        told = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    rows = told.items() if isinstance(told, dict) else ()
+    return {name: row for name, row in rows if isinstance(row, dict)}
+
+
+def _count(shard: Path) -> dict[str, int]:
+    passed_over = Counter[str]()
+    labels = [read_label(shard, record) for record in walk(shard, passed_over=passed_over)]
+    found = shard.stat()
+    return {
+        "bytes": found.st_size,
+        "modified": int(found.st_mtime),
+        "records": len(labels),
+        "classes": max(labels, default=-1) + 1,
+        **{key: passed_over[what] for key, what in _PASSED_OVER.items()},
+    }
 
 
 def _is_known(row: dict[str, int] | None, shard: Path) -> bool:
+    """Whether a remembered row is of a shard as it is, and can be true of it."""
+    if row is None:
+        return False
     found = shard.stat()
     now = found.st_size, int(found.st_mtime)  # Tars are padded, so lengths alone say little.
-    return row is not None and (row.get("bytes"), row.get("modified")) == now
+    members = found.st_size // _BLOCK
+    bounds = {
+        **{"records": members // 2, "classes": _MOST_CLASSES},
+        **dict.fromkeys(_PASSED_OVER, members),
+    }
+    return (row.get("bytes"), row.get("modified")) == now and all(
+        type(row.get(key)) is int and 0 <= row[key] <= most for key, most in bounds.items()
+    )
 
 
-def walk(file: Path, number: int = 0) -> Iterator[Record]:
-    """Records of a shard in the order they stand there, from their headers alone.
+def walk(
+    file: Path, number: int = 0, *, passed_over: Counter[str] | None = None
+) -> Iterator[Record]:
+    """Records of a shard in the order in which they are complete, from their headers alone.
 
     A shard that is cut short gives the records before the damage, with a warning.
 
     Args:
         file: Shard.
         number: Goes into the records.
+        passed_over: Counts the members that are no part of a record, by what is wrong with them.
     """
-    key: tuple[str, str] | None = None
-    parts: dict[str, tuple[tuple[int, int], str]] = {}
+    open_parts: dict[tuple[str, str], dict[str, tuple[tuple[int, int], str]]] = {}
+    done: tuple[str, str] | None = None
     position = 0
     for name, offset, size in _members(file):
         folder, _, base = name.rpartition("/")
-        stem, _, suffix = base.partition(".")  # As webdataset: at the first dot.
-        if (folder, stem) != key:
-            key, parts = (folder, stem), {}
-        kind = f".{suffix.lower()}"
+        key, _, suffix = base.partition(".")  # As webdataset: at the first dot.
+        kind, where = f".{suffix.lower()}", (folder, key)
         role = "picture" if kind in SUFFIXES else "label" if kind in _LABELS else None
-        if role is None or role in parts:
+        if role is None or where == done or _is_stray(name):
             continue
-        parts[role] = (offset, size), name if role == "picture" else kind
+        parts = open_parts.setdefault(where, {})
+        parts.setdefault(role, ((offset, size), name if role == "picture" else kind))
         if len(parts) == 2:
             (picture, called), (label, label_kind) = parts["picture"], parts["label"]
             yield Record(number, position, called, picture, label, label_kind)
             position += 1
+            done = where
+            del open_parts[where]
+    if passed_over is not None:
+        for parts in open_parts.values():
+            passed_over[NO_LABEL if "picture" in parts else NO_PICTURE] += 1
+
+
+def _is_stray(name: str) -> bool:
+    """Whether a member was left behind by an archiver, as ``./._0000.jpg``."""
+    return any(is_passed_over(part) for part in name.split("/") if part not in (".", ".."))
 
 
 def _members(file: Path) -> Iterator[tuple[str, int, int]]:
@@ -236,13 +297,13 @@ def _members(file: Path) -> Iterator[tuple[str, int, int]]:
         with tarfile.open(file, "r:") as tar:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # It would keep them all.
-                if member.offset_data + member.size > length:
+                if not 0 <= member.size <= length - member.offset_data:
                     raise tarfile.ReadError("unexpected end of data")
                 if member.isfile():
                     yield member.name, member.offset_data, member.size
             if read_bytes(file, (tar.offset, _BLOCK)) != bytes(_BLOCK):
                 raise tarfile.ReadError(f"no header and no end mark at byte {tar.offset}")
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, ArithmeticError, RecursionError, MemoryError) as error:
         warnings.warn(f"{file}: damaged ({error}); the rest of it is left out", stacklevel=2)
 
 
@@ -259,18 +320,19 @@ def read_label(file: Path, record: Record) -> int:
     Raises:
         InputError: If the label is no number from 0 up; it names shard and member.
     """
-    return _parse_label(file, record, read_bytes(file, record.label))
-
-
-def _parse_label(file: Path, record: Record, text: bytes) -> int:
+    where = f"{file}: {record.name.rpartition('.')[0]}{record.label_kind}"
+    if record.label[1] > _MOST_LABEL:
+        raise InputError(f"{where}: {record.label[1]} bytes are no label")
+    text = read_bytes(file, record.label)
     try:
         value = json.loads(text)
         label = value["label"] if record.label_kind == ".json" else value
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         label = None
-    if not isinstance(label, int) or label < 0:
-        where = f"{file}: {record.name.partition('.')[0]}{record.label_kind}"
+    if type(label) is not int or label < 0:
         raise InputError(f"{where}: {text[:40]!r}; a label is a column number from 0 up")
+    if label >= _MOST_CLASSES:
+        raise InputError(f"{where}: {label}: labels are numbers below {_MOST_CLASSES}")
     return label
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.names import shown_in
 from tasks.fitting.gathering import gather_rows
 from tasks.reporting.tables import ABSENT, columns_text, metrics_text
 from tasks.runtime.session import Answer as Outputs
@@ -132,8 +133,8 @@ class CocoEvaluator:
 
     def write(self, folder: Path) -> None:
         """Write ``results.json`` and ``ground_truth.json``, which any COCO tool can score."""
-        write_text(folder / "results.json", json.dumps(self.results()))
-        write_text(folder / "ground_truth.json", json.dumps(self.ground_truth))
+        write_text(folder / "results.json", json.dumps(shown_in(self.results())))
+        write_text(folder / "ground_truth.json", json.dumps(shown_in(self.ground_truth)))
 
     def compute(self) -> Score:
         """Score what was collected, over all images of the ground truth."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.images import Image
+from datasets.names import shown
 from tasks.application import Column, Reply
 from tasks.reporting.pictures import for_screen
 from tasks.runtime.session import Answer as Outputs
@@ -55,6 +57,19 @@ class EmbeddingAnswers:
         )
 
 
+def person_and_photo(path: Path, gallery: Path | None = None) -> str:
+    """A photo by the person's name, which is that of its folder, and its own: ``anna/1.jpg``.
+
+    Args:
+        path: Of the photo.
+        gallery: Folder of the persons' folders; of a photo that lies in it itself, its own name
+            is all that tells.
+    """
+    if gallery is not None and path.is_relative_to(gallery):
+        return shown(path.relative_to(gallery).as_posix())
+    return shown("/".join(path.absolute().parts[-2:]))
+
+
 class Neighbour(NamedTuple):
     """A photo beside another one.
 
@@ -72,7 +87,7 @@ def nearest(
     gallery: NDArray[np.float32],
     top: int,
     *,
-    itself: bool,
+    itself: NDArray[np.bool_] | None = None,
 ) -> list[list[Neighbour]]:
     """The nearest photos of a gallery for each photo, nearest first.
 
@@ -80,13 +95,13 @@ def nearest(
         vectors: (N, D) float32 of length one.
         gallery: (M, D) float32 of length one.
         top: How many; fewer where the gallery has fewer.
-        itself: The gallery are the same photos in the same order: pass over the photo itself.
+        itself: (N, M) which of them are the photo itself, and passed over; None if none is.
     """
     distances = np.clip(2 - 2 * vectors @ gallery.T, 0, 4)
-    if itself:
-        np.fill_diagonal(distances, np.inf)
-    order = np.argsort(distances, axis=1, kind="stable")[:, : min(top, len(gallery) - itself)]
+    if itself is not None:
+        distances[itself] = np.inf
+    order = np.argsort(distances, axis=1, kind="stable")[:, :top]
     return [
-        [Neighbour(int(k), float(distances[row, k])) for k in found]
+        [Neighbour(int(k), float(distances[row, k])) for k in found if distances[row, k] < np.inf]
         for row, found in enumerate(order)
     ]

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from datasets.names import shown_in
 from tasks.weights.atomic_write import write_text
 
 REPORT_NAME = "report.json"
@@ -55,5 +56,5 @@ def write_summary(
     """
     took = {} if watch is None else {"minutes": watch.minutes}
     told = {"folder": str(folder), **took, **summary}
-    write_text(folder / REPORT_NAME, json.dumps(told, indent=1))
+    write_text(folder / REPORT_NAME, json.dumps(shown_in(told), indent=1))
     return told

@@ -178,11 +178,15 @@ def test_damaged_records(tmp_path: Path) -> None:
     write_records(tmp_path / "a.rec", [[picture(1)], [picture(2)]])
     whole = (tmp_path / "a.rec").read_bytes()
     (tmp_path / "a.rec").write_bytes(whole[:90])
-    with pytest.raises(ValueError, match=r"record 3 does not begin where the index says"):
+    with pytest.raises(ValueError, match=r"line 3: offset \d+, but a\.rec ends at 90"):
         read_records(tmp_path / "a.rec")
+    (tmp_path / "a.rec").write_bytes(whole)
     index = (tmp_path / "a.idx").read_text()
+    (tmp_path / "a.idx").write_text(index.replace("0\t0\n", "0\t4\n"))
+    with pytest.raises(ValueError, match=r"record 0 does not begin where the index says"):
+        read_records(tmp_path / "a.rec")
     (tmp_path / "a.idx").write_text(index.replace("0\t0\n", f"0\t{2**80}\n"))
-    with pytest.raises(ValueError, match=r"record 0 is at no place in it"):
+    with pytest.raises(ValueError, match=r"line 1: no key and offset"):
         read_records(tmp_path / "a.rec")
     (tmp_path / "a.idx").write_text(index)
     lead = whole.replace(struct.pack("<2f", 3, 5), struct.pack("<2f", np.nan, np.inf), 1)

@@ -1,6 +1,7 @@
 """Every kind of picture file becomes (H, W, 3) uint8 RGB, or a message that names it."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PilImage
+from PIL import ImageOps
 
-from datasets.images import crop_to_box, find_images, probe_image, read_image, save_image
+from datasets.images import (
+    crop_to_box,
+    find_images,
+    probe_image,
+    read_image,
+    read_orientation,
+    save_image,
+    turn_upright,
+)
 
 WIDTH, HEIGHT = 64, 48
 
@@ -136,6 +146,68 @@ def test_writing_and_finding(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no picture")
     assert find_images(tmp_path) == [tmp_path / "1.JPG", tmp_path / "b/2.png"]
     assert np.array_equal(read_image(tmp_path / "b/2.png", upright=True), image)
+
+
+_XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
+    b'syntax-ns#"><rdf:Description tiff:Orientation="6" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"'
+    b"/></rdf:RDF></x:xmpmeta>"
+)
+
+
+def test_what_an_editor_noted_turns_nothing(tmp_path: Path) -> None:
+    """XMP tells of a turning, too, which neither browsers nor OpenCV believe."""
+    path = tmp_path / "a.jpg"
+    picture().save(path, xmp=_XMP, quality=95)
+    assert b"tiff:Orientation" in path.read_bytes()
+    assert probe_image(path) == (WIDTH, HEIGHT, False)
+    assert read_orientation(path) == 1
+    for upright in (False, True):
+        image = read_image(path, upright=upright)
+        assert image.shape == (HEIGHT, WIDTH, 3)
+        assert is_red(image[40, 10])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "late PNG", "WEBP", "TIFF", "AVIF", "MPO", "GIF"])
+def test_header_and_pixels_agree(tmp_path: Path, kind: str, orientation: int) -> None:
+    path, exif = tmp_path / "picture", PilImage.Exif()
+    exif[0x0112] = orientation
+    written = kind.removeprefix("late ")
+    options: dict[str, Any] = {"quality": 95} if written in ("JPEG", "MPO", "WEBP", "AVIF") else {}
+    if written != "GIF":
+        options["exif"] = exif
+    picture().save(path, written, **options)
+    if kind.startswith("late"):
+        path.write_bytes(behind_the_pixels(path.read_bytes()))
+    width, height, sideways = probe_image(path)
+    stored, turned = read_image(path, upright=False), read_image(path, upright=True)
+    assert stored.shape == (height, width, 3)
+    assert turned.shape == ((width, height, 3) if sideways else (height, width, 3))
+    assert np.array_equal(turn_upright(stored, read_orientation(path)), turned)
+    if written not in ("TIFF", "GIF"):  # Turned already; has no tags.
+        assert sideways == (orientation >= 5)
+    with PilImage.open(path) as opened:
+        opened.load()
+        seen = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+    assert np.abs(turned.astype(int) - seen).max() <= 8  # Decoders round otherwise.
+
+
+def behind_the_pixels(data: bytes) -> bytes:
+    """A PNG whose tags stand behind its pixels."""
+    start = data.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+    closing = data.index(b"IEND") - 4
+    return data[:start] + data[end:closing] + data[start:end] + data[closing:]
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "mpo", "apng", "avif", "jp2", "tga", "ico"])
+def test_pictures_of_all_suffixes_are_found_and_read(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"a.{suffix.upper()}"
+    picture().save(file)
+    assert find_images(tmp_path) == [file]
+    width, height, _ = probe_image(file)
+    assert read_image(file, upright=True).shape == (height, width, 3)
 
 
 # An export that ran in this process has set its thread to take subnormal numbers for zero.

@@ -223,11 +223,11 @@ def test_teachers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_neighbours() -> None:
     gallery = at_angles(0, 10, 90).numpy()
-    rows = nearest(gallery, gallery, 5, itself=True)
+    rows = nearest(gallery, gallery, 5, itself=np.eye(len(gallery), dtype=bool))
     assert [[n.photo for n in row] for row in rows] == [[1, 2], [0, 2], [1, 0]]
     assert rows[0][1].distance == pytest.approx(2, abs=1e-6)
     asked = at_angles(80).numpy()
-    assert [n.photo for n in nearest(asked, gallery, 2, itself=False)[0]] == [2, 1]
+    assert [n.photo for n in nearest(asked, gallery, 2)[0]] == [2, 1]
     photo = np.full((40, 60, 3), 90, np.uint8)
     drawn = draw_neighbours(photo, [(photo, "Zoë", 0.1), (photo, "Al", 1.5)], 0.5)
     assert drawn.shape[1] % 3 == 0

@@ -1,6 +1,7 @@
 """Photos, folders and videos in; drawn pictures and COCO JSON out."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -79,6 +80,25 @@ def test_a_video_becomes_a_video(detector: Path, tool: Tool, tmp_path: Path) -> 
         row["file_name"] for row in json.loads((out / "predictions.json").read_text())["images"]
     ]
     assert names == [f"{film}#{number}" for number in range(11)]
+
+
+def test_a_video_whose_name_is_no_utf8(detector: Path, tool: Tool, tmp_path: Path) -> None:
+    """OpenCV would take the process down."""
+    plain = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(plain), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (96, 64))
+    for value in range(3):
+        writer.write(np.full((64, 96, 3), 40 * value, np.uint8))
+    writer.release()
+    film = plain.rename(tmp_path / os.fsdecode(b"ch\xe2ton.avi"))
+    out = tmp_path / "out"
+    status, _, err = tool("predict", detector, film, "--out", out, *EASY)
+    assert status == 0, err
+    drawn = (out / film.name).with_suffix(".mp4").rename(out / "drawn.mp4")
+    assert cv2.VideoCapture(str(drawn)).get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    told = json.loads((out / "predictions.json").read_text())["images"]
+    assert [row["file_name"].rpartition("/")[2] for row in told] == [
+        rf"ch\xe2ton.avi#{number}" for number in range(3)
+    ]
 
 
 def test_every_picture_gets_a_file_of_its_own(tmp_path: Path) -> None:

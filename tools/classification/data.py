@@ -7,7 +7,7 @@ from pathlib import Path
 from configs.classification import TrainCls
 from datasets.errors import InputError
 from datasets.labels.checking import examine_labels
-from datasets.labels.opening import is_sharded, open_labelled, read_wanted
+from datasets.labels.opening import account_labelled, is_sharded, open_labelled, read_wanted
 from datasets.labels.structure import LabelledData, choose_classes, cut_to_boxes
 from datasets.shards.tar import open_shard_part
 from datasets.spec import Split
@@ -55,6 +55,8 @@ def open_data(
     if wanted is not None:
         raise InputError(f"--classes {wanted}: shards are read with all of their classes")
     data = open_shard_part(path, split, whole=whole)
+    for what, count in data.passed_over.items():
+        cli.say(f"warning: {split} data: {path}: {count} {what} are passed over")
     if len(data.classes) < 2:
         raise InputError(f"{split} data: {path}: one class only; a classifier needs two or more")
     cli.say(
@@ -82,6 +84,9 @@ def open_photos(
         data = choose_classes(data, read_wanted(wanted))
     checkup = examine_labels(data, other)
     checkup.raise_if_refused(f"{split} data")
+    if split == "train":
+        damaged = [finding.file for finding in checkup.findings if finding.action == "dropped"]
+        cli.say(account_labelled(path, damaged).line())
     if split == "train" or checkup.findings:
         cli.say(f"{split} data: {checkup.describe(5)}")
     return checkup.data

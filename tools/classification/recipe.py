@@ -12,7 +12,6 @@ from backbone.flavour import Flavour
 from configs.classification import TrainCls
 from configs.tools import Evaluate
 from datasets.builtin.shapes_and_breeds import SHAPES_STAMP, draw_shapes
-from datasets.labels.opening import is_sharded
 from datasets.loader import Resumable
 from datasets.shards.loader import ShardLoader
 from datasets.types import ClassMap
@@ -27,8 +26,10 @@ from tasks.classification.teachers import open_teacher
 from tasks.distillation.target_source import TargetSource
 from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
+from tools import cli
 from tools.classification.data import data_text, open_both, open_data
 from tools.classification.importing import CLASSIFIER_IMPORTER
+from tools.classification.measured_part import part_to_measure, trained_on
 from tools.flows.collecting import PhotoRows
 from tools.flows.photo_loaders import Data, make_photos, training_loader
 from tools.flows.photo_run import PhotoRun, say_known
@@ -88,6 +89,10 @@ class ClassRun(PhotoRun[TrainCls]):
         """Classes of the data."""
         return self.train.classes
 
+    def trained_on(self) -> dict[str, Any]:
+        """What was held out of data that are not parted."""
+        return trained_on(self.path, whole=self.config.val is not None)
+
     def network(self, flavour: Flavour) -> nn.Module:
         """A fresh classifier."""
         return Classifier(self.config.model, len(self.classes), flavour, self.config.loss)
@@ -118,13 +123,18 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> ClassExam:
     Raises:
         InputError: If they cannot be used, or share no class with it.
     """
-    # Shards to evaluate on are what was named; a labelled set gives up a part of itself.
-    return _open_photos(args, path, model, whole=is_sharded(path))
+    whole, measured = part_to_measure(args, path, model.card)
+    exam = _open_photos(args, path, model, whole=whole, measured=measured)
+    cli.say(f"measuring {len(exam.data)} photos: {measured}")
+    return exam
 
 
-def _open_photos(args: Evaluate, path: Path, model: Model, *, whole: bool) -> ClassExam:
+def _open_photos(
+    args: Evaluate, path: Path, model: Model, *, whole: bool, measured: str = ""
+) -> ClassExam:
     data = open_data(path, args.split or "val", args.classes, whole=whole, boxes=args.boxes)
-    return ClassExam(make_photos(data, model.card, loading_for(args)))
+    ready = make_photos(data, model.card, loading_for(args))
+    return ClassExam(ready, [("measured", measured)] if measured else [])
 
 
 SHAPES = BuiltIn("shapes", "built-in shapes", draw_shapes, SHAPES_STAMP)

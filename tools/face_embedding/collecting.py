@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from configs.tools import Predict
+from datasets.copies import digest_of
 from datasets.errors import InputError
 from datasets.identities.alignment import PointDetector, Points, align_face, read_points
 from datasets.images import Image, read_image, save_image
-from tasks.face_embedding.answer import Neighbour, Vector, nearest
+from tasks.face_embedding.answer import Neighbour, Vector, nearest, person_and_photo
 from tasks.face_embedding.draw import draw_neighbours
 from tasks.face_embedding.load import refuse_other_alignment
 from tasks.predictor import Model, Predictor
@@ -63,21 +65,21 @@ class FaceCollector(Collector):
 
     def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
         """Each photo's nearest, beside it. Raises InputError if there are none to compare with."""
-        itself = not self.args.gallery
-        if len(self._theirs) <= itself:
+        alone = not self.args.gallery
+        if len(self._theirs) <= alone:
             raise InputError(self.empty)
+        photos, names = ([path for path, _ in part] for part in (self._found, self._theirs))
         rows = nearest(
             np.stack([vector for _, vector in self._found]),
             np.stack([vector for _, vector in self._theirs]),
             _NEAREST,
-            itself=itself,
+            itself=np.eye(len(photos), dtype=np.bool_) if alone else _same_files(photos, names),
         )
-        photos, names = ([path for path, _ in part] for part in (self._found, self._theirs))
         if files:
             for path, row in zip(photos, rows, strict=True):
-                _draw(files[path], path, row, names, self._threshold)
+                _draw(files[path], path, row, names, self._threshold, self.args.gallery)
         found = _to_json(photos, rows, names, self._threshold)
-        return found, _text(folder, photos, rows, names, self._threshold)
+        return found, _text(folder, photos, rows, names, self._threshold, self.args.gallery)
 
 
 def _photos(paths: tuple[Path, ...]) -> list[Path]:
@@ -85,6 +87,15 @@ def _photos(paths: tuple[Path, ...]) -> list[Path]:
     if videos:
         raise InputError(f"{videos[0]}: videos are for detectors; name photos or folders")
     return photos
+
+
+def _same_files(photos: list[Path], gallery: list[Path]) -> NDArray[np.bool_]:
+    """Mask (N, M) of the photos of a gallery that are one of some photos, or a copy of it."""
+    ours, theirs = (
+        np.array([digest_of(path.read_bytes()).hex() for path in part])
+        for part in (photos, gallery)
+    )
+    return np.asarray(ours[:, None] == theirs[None])
 
 
 class _Aligner:
@@ -113,10 +124,16 @@ class _Aligner:
 
 
 def _draw(
-    file: Path, path: Path, row: list[Neighbour], names: list[Path], threshold: float | None
+    file: Path,
+    path: Path,
+    row: list[Neighbour],
+    names: list[Path],
+    threshold: float | None,
+    gallery: Path | None,
 ) -> None:
     neighbours = [
-        (read_image(names[k], upright=True), names[k].name, distance) for k, distance in row
+        (read_image(names[k], upright=True), person_and_photo(names[k], gallery), distance)
+        for k, distance in row
     ]
     save_image(file, draw_neighbours(read_image(path, upright=True), neighbours, threshold))
 
@@ -147,15 +164,16 @@ def _text(
     rows: list[list[Neighbour]],
     names: list[Path],
     threshold: float | None,
+    gallery: Path | None,
 ) -> str:
     lines = []
     for path, row in list(zip(photos, rows, strict=True))[:_SHOWN]:
         same = [threshold is not None and d <= threshold for _, d in row]
         told = (
-            f"{names[k].name} {d:.2f}{' (same)' * yes}"
+            f"{person_and_photo(names[k], gallery)} {d:.2f}{' (same)' * yes}"
             for (k, d), yes in zip(row, same, strict=True)
         )
-        lines.append(f"  {path}: {', '.join(told)}")
+        lines.append(f"  {path}: {', '.join(told) or 'no other photo'}")
     if len(photos) > _SHOWN:
         lines.append(f"  ... and {len(photos) - _SHOWN} more")
     known = (

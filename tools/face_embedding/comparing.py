@@ -15,7 +15,7 @@ from datasets.errors import InputError
 from datasets.identities.alignment import PointDetector, align_face
 from datasets.images import Image, find_images, read_image
 from tasks.application import Column, Reply
-from tasks.face_embedding.answer import nearest
+from tasks.face_embedding.answer import nearest, person_and_photo
 from tasks.face_embedding.draw import draw_neighbours
 from tasks.face_embedding.load import refuse_other_alignment
 from tasks.predictor import Model
@@ -49,7 +49,13 @@ def compare_faces(model: Model, config: Demo, device: str) -> Answerer:
     if config.gallery is None:
         return Answerer(look, partial(_tell_pair, threshold=threshold))
     photos, vectors = _read_gallery(config.gallery, look)
-    tell = partial(_tell_nearest, photos=photos, gallery=vectors, threshold=threshold)
+    tell = partial(
+        _tell_nearest,
+        folder=config.gallery,
+        photos=photos,
+        gallery=vectors,
+        threshold=threshold,
+    )
     return Answerer(look, tell)
 
 
@@ -83,7 +89,7 @@ def _read_gallery(
             vectors += look([image])
             photos.append(path)
         except Refusal as error:
-            cli.say(f"warning: --gallery: {path.name} is left out: {error}")
+            cli.say(f"warning: --gallery: {person_and_photo(path, folder)} is left out: {error}")
     if not photos:
         raise InputError(f"--gallery {folder}: no face there")
     return photos, np.stack(vectors)
@@ -121,12 +127,13 @@ def _tell_nearest(
     images: list[Image],
     found: list[Vector],
     *,
+    folder: Path,
     photos: list[Path],
     gallery: Vector,
     threshold: float | None,
 ) -> Reply:
-    row = nearest(np.stack(found[:1]), gallery, _NEAREST, itself=False)[0]
-    names = [photos[k].name for k, _ in row]
+    row = nearest(np.stack(found[:1]), gallery, _NEAREST)[0]
+    names = [person_and_photo(photos[k], folder) for k, _ in row]
     neighbours = [
         (read_image(photos[k], upright=True), name, distance)
         for (k, distance), name in zip(row, names, strict=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from datasets.errors import InputError
-from datasets.images import SUFFIXES, Image, find_images, read_image
+from datasets.images import SUFFIXES, Image, find_images, read_image, walk_files
 
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 _DRAWN_AS = frozenset({".jpg", ".jpeg", ".png"})
@@ -29,7 +29,7 @@ def find_media(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     for path in paths:
         if path.is_dir():
             photos += find_images(path)
-            videos += sorted(f for f in path.rglob("*") if f.suffix.lower() in VIDEOS)
+            videos += _videos_below(path)
         elif not path.exists():
             raise InputError(f"{path}: no such file or folder")
         elif path.suffix.lower() in VIDEOS:
@@ -42,6 +42,15 @@ def find_media(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         known = ", ".join(sorted(SUFFIXES))
         raise InputError(f"{', '.join(map(str, paths))}: no pictures there (looked for {known})")
     return photos, videos
+
+
+def _videos_below(folder: Path) -> list[Path]:
+    return sorted(
+        Path(base, name)
+        for base, names in walk_files(folder)
+        for name in names
+        if Path(name).suffix.lower() in VIDEOS
+    )
 
 
 def read_or_reason(path: Path) -> Image | str:

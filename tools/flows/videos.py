@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from configs.tools import Predict
 from datasets.images import Image
+from datasets.names import safe_path, shown
 from tasks.predictor import Predictor
 from tools.flows.pictures import batches
 from tools.flows.recipe import Collector
@@ -33,21 +35,36 @@ def predict_video(
     Raises:
         OSError: If the result cannot be written.
     """
-    capture = cv2.VideoCapture(str(video))
-    if not capture.isOpened():
-        return [f"{video}: not a video that can be read"]
+    with ExitStack() as names:
+        # A name that is no UTF-8 would take the process down in OpenCV.
+        capture = cv2.VideoCapture(names.enter_context(safe_path(video)))
+        if not capture.isOpened():
+            return [f"{video}: not a video that can be read"]
+        drawn = names.enter_context(safe_path(files[video])) if files else None
+        return _answer_frames(args, video, capture, predictor, collector, drawn)
+
+
+def _answer_frames(
+    args: Predict,
+    video: Path,
+    capture: cv2.VideoCapture,
+    predictor: Predictor,
+    collector: Collector,
+    drawn: str | None,
+) -> list[str]:
+    """As :func:`predict_video`, of an opened video, drawn into a file of plain letters."""
     rate = capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
     total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     writer: cv2.VideoWriter | None = None
     number = 0
-    with tqdm(desc=video.name, total=total or None, unit="frame", delay=1) as bar:
+    with tqdm(desc=shown(video.name), total=total or None, unit="frame", delay=1) as bar:
         for batch in batches(_frames(capture), args.batch_size):
             for image, answer in zip(batch, predictor(batch), strict=True):
                 collector.add(f"{video}#{number}", image, answer)
                 number += 1
-                if files:
+                if drawn is not None:
                     if writer is None:
-                        writer = _open_writer(files[video], rate, image)
+                        writer = _open_writer(drawn, rate, image)
                     writer.write(predictor.answers.draw(image, answer)[..., ::-1])
             bar.update(len(batch))
     capture.release()
@@ -64,9 +81,9 @@ def _frames(capture: cv2.VideoCapture) -> Iterator[Image]:
         yield np.ascontiguousarray(frame[..., ::-1])
 
 
-def _open_writer(path: Path, rate: float, image: Image) -> cv2.VideoWriter:
+def _open_writer(path: str, rate: float, image: Image) -> cv2.VideoWriter:
     code = cv2.VideoWriter.fourcc(*"mp4v")
-    writer = cv2.VideoWriter(str(path), code, rate, (image.shape[1], image.shape[0]))
+    writer = cv2.VideoWriter(path, code, rate, (image.shape[1], image.shape[0]))
     if not writer.isOpened():
         raise OSError(f"{path}: the video cannot be written")
     return writer

@@ -1,0 +1,63 @@
+"""File names of any bytes: shown to people, and given to libraries that take plain text only.
+
+A file name is a row of bytes; Python keeps those that are no UTF-8 as lone surrogates, which
+neither a terminal nor a file in UTF-8 nor OpenCV takes.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# Those that stand for the bytes 0x80 to 0xff of a file name (PEP 383).
+_BYTES = range(0xDC80, 0xDD00)
+
+
+def shown(name: object) -> str:
+    r"""A file name, or text with file names in it, as text that can be written anywhere.
+
+    Bytes that are no UTF-8 are escaped: ``ch\xe2ton.jpg``. Other text stays as it is.
+
+    Args:
+        name: A path or text.
+    """
+    return _SURROGATE.sub(_escape, str(name))
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if code in _BYTES else f"\\u{code:04x}"
+
+
+def shown_in(data: Any) -> Any:
+    """Data for JSON in which every text can be written, as :func:`shown` does it."""
+    if isinstance(data, str):
+        return shown(data)
+    if isinstance(data, dict):
+        return {shown_in(key): shown_in(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [shown_in(value) for value in data]
+    return data
+
+
+@contextmanager
+def safe_path(path: Path) -> Iterator[str]:
+    """A name in plain letters of a file to read or to write, for libraries that fail on others.
+
+    OpenCV's video reader ends the whole process where a name is no UTF-8.
+
+    Args:
+        path: Of the file; its folder exists.
+    """
+    if str(path).isascii():
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / f"file{path.suffix if path.suffix.isascii() else ''}"
+        link.symlink_to(path.parent.resolve() / path.name)
+        yield str(link)
