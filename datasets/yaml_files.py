@@ -53,6 +53,6 @@ def read_yaml(file: Path) -> Fields:
         raise InputError(f"{file}: not valid YAML ({' '.join(str(error).split())})") from error
     except RecursionError as error:
         raise InputError(f"{file}: not usable YAML (nested too deeply)") from error
-    except ValueError as error:  # An escape such as \UFFFFFFFF, which stands for no letter.
+    except (ValueError, OverflowError) as error:  # \UFFFFFFFF stands for no letter.
         raise InputError(f"{file}: not valid YAML ({error})") from error
     return Fields.of(file, content)

@@ -11,14 +11,10 @@ from tqdm import tqdm
 from datasets.errors import InputError
 from datasets.images import SUFFIXES
 from datasets.labels.structure import LabelledData, assemble, name_classes, nearest
+from datasets.part_names import is_no_class, part_folders
 from datasets.text import read_text
 from datasets.types import ClassMap
 
-# Names of the folders of each split; the first that is there is taken.
-SPLIT_FOLDERS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "test", "testing"),
-}
 # Lists of all classes, "n01440764 tench" per line in column order.
 _LISTS = ("synsets.txt", "LOC_synset_mapping.txt")
 
@@ -50,10 +46,10 @@ def find_splits(path: Path) -> dict[str, Part]:
     if not path.is_dir():
         return {}
     found = {}
-    for split, names in SPLIT_FOLDERS.items():
-        folders = [path / name for name in names if class_folders(path / name)]
-        if folders:
-            found[split] = folders[0]
+    for split, folders in part_folders(path).items():
+        holding = [folder for folder in folders if class_folders(folder)]
+        if holding:
+            found[split] = holding[0]
     if not found and class_folders(path):
         found = {"train": path}
     if not found:
@@ -75,10 +71,14 @@ def find_splits(path: Path) -> dict[str, Part]:
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Sorted names of the folders in a folder, if any of them holds a picture; else empty."""
+    """Sorted names of the folders in a folder, if any of them holds a picture; else empty.
+
+    Folders that are a part of a set or its contents (``Train``, ``images``) are no classes.
+    """
     if not folder.is_dir():
         return []
-    names = sorted(e.name for e in os.scandir(folder) if e.is_dir() and e.name[0] != ".")
+    entries = (e for e in os.scandir(folder) if e.is_dir() and e.name[0] != ".")
+    names = sorted(e.name for e in entries if not is_no_class(e.name))
     return names if any(pictures_below(folder / name, first=True) for name in names) else []
 
 

@@ -26,8 +26,8 @@ from tqdm import tqdm
 
 from datasets.errors import InputError
 from datasets.images import SUFFIXES
-from datasets.labels.folders import SPLIT_FOLDERS
 from datasets.labels.structure import LabelledData
+from datasets.part_names import part_folders
 from datasets.spec import Split
 from datasets.splitting import choose_part
 from datasets.types import ClassMap
@@ -143,10 +143,10 @@ def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> Sharded
 def _find_parts(path: Path) -> dict[str, Path]:
     """Folders of shards by split."""
     found = {}
-    for split, names in SPLIT_FOLDERS.items():
-        folders = [path / name for name in names if any((path / name).glob("*.tar"))]
-        if folders:
-            found[split] = folders[0]
+    for split, folders in part_folders(path).items():
+        holding = [folder for folder in folders if any(folder.glob("*.tar"))]
+        if holding:
+            found[split] = holding[0]
     return found
 
 
