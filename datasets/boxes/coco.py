@@ -127,8 +127,9 @@ def read(root: Path, file: Path) -> DetectionData:
     areas = np.array([_area(row) for row in annotations], np.float64)
     order = np.argsort(owners, kind="stable")
     counts = np.bincount(owners, minlength=len(images))
-    sides = boxes[:, 2] * boxes[:, 3]
-    boxes[:, 2:] += boxes[:, :2]
+    with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
+        sides = boxes[:, 2] * boxes[:, 3]
+        boxes[:, 2:] += boxes[:, :2]
     fits = all(isinstance(key, int) and -(2**63) <= key < 2**63 for key in keys)
     numbers = keys if fits else list(range(1, len(keys) + 1))
     folder = _image_folder(root, file, names)

@@ -129,6 +129,8 @@ def assemble(
     """Build the flat structure from per-image lists; images and boxes are numbered from 1."""
     counts = np.array([len(one) for one in labels], dtype=np.int64)
     flat = np.concatenate([*boxes, np.zeros((0, 4))])
+    with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
+        areas = np.prod(flat[:, 2:] - flat[:, :2], axis=1)
     return DetectionData(
         format=format,
         root=root,
@@ -139,7 +141,7 @@ def assemble(
         boxes=flat,
         labels=np.array([k for one in labels for k in one], dtype=np.int64),
         iscrowd=np.array([c for one in crowd for c in one], dtype=np.bool_),
-        areas=np.prod(flat[:, 2:] - flat[:, :2], axis=1),
+        areas=areas,
         annotation_ids=np.arange(1, len(flat) + 1),
         classes=classes,
         upright=upright,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets.boxes.structure import DetectionData, assemble
-from datasets.boxes.voc_layout import Part, find_splits
+from datasets.boxes.voc_layout import Part, find_splits, is_annotation
 from datasets.errors import InputError
 from datasets.fields import as_number
 from datasets.images import SUFFIXES, probe_image
@@ -151,14 +151,14 @@ def _classes(parts: list[Part], names: list[str]) -> ClassMap:
     present = set(names)
     for folder in {folder for part in parts for folder in part.siblings}:
         for file in folder.glob("*.xml"):
-            present |= _names_in(file)
+            present |= _names_in(file) if is_annotation(file) else set()
     if present <= set(VOC_CLASSES):
         return ClassMap.from_names(list(VOC_CLASSES))
     return ClassMap.from_names(sorted(present))
 
 
 def _names_in(file: Path) -> set[str]:
-    """Names of the objects of a file, of VOC's or any other."""
+    """Names of the objects of a file."""
     found = {(thing.findtext("name") or "").strip() for thing in read_xml(file).iter("object")}
     return found - {""}
 

@@ -93,12 +93,12 @@ def _layout(folder: Path) -> tuple[Path, Path, Path] | None:
     ):
         if (folder / images).is_dir():
             files = (folder / xmls).glob("*.xml")
-            if any(is_evident or _is_annotation(file) for file in islice(files, _LOOKED_AT)):
+            if any(is_evident or is_annotation(file) for file in islice(files, _LOOKED_AT)):
                 return folder / xmls, folder / images, folder / lists
     return None
 
 
-def _is_annotation(file: Path) -> bool:
+def is_annotation(file: Path) -> bool:
     """Tell VOC's XML, damaged or not, from any other that lies about."""
     try:
         with file.open("rb") as opened:
@@ -111,7 +111,7 @@ def _all_of(xmls: Path, images: Path) -> Part:
     """All XML files of a folder; others than VOC's that belong to no picture are told."""
     files = sorted(xmls.glob("*.xml"))
     pictures = {file.stem for file in _pictures_in(images)}
-    used = [file for file in files if file.stem in pictures or _is_annotation(file)]
+    used = [file for file in files if file.stem in pictures or is_annotation(file)]
     stray = [file.name for file in files if file not in {*used}]
     described = {file.stem for file in used}
     bare = sorted(stem for stem in pictures if stem not in described)
