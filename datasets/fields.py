@@ -159,9 +159,11 @@ class Fields:
 
 def as_number(value: object) -> float | None:
     """A number, or the number that a text is; None for anything else."""
+    if isinstance(value, float):
+        return value
     if isinstance(value, str):
         return float(value) if _NUMBER.fullmatch(value.strip()) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int):
         return None
     try:
         return float(value)

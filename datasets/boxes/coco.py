@@ -23,7 +23,8 @@ from datasets.types import ClassMap
 _TRAIN_WORDS = ("train", "trainval", "training")
 _VAL_WORDS = ("minival", "val", "valid", "validation", "test")
 _ROBOFLOW = "_annotations.coco.json"
-# Names of COCO's fields: a file in which two of them stand means to be one of its kind.
+# Names of COCO's fields: a file in whose first bytes two stand means to be one of its kind.
+_LOOKED_INTO = 2**20
 _EVIDENCE = (b'"images"', b'"annotations"', b'"categories"', b'"file_name"', b'"bbox"')
 # So many images are looked for to find out in which folder they lie.
 _LOOKED_FOR = 50
@@ -84,7 +85,8 @@ def _claims(file: Path) -> bool:
     if _is_named(file):
         return True
     try:
-        content = file.read_bytes()
+        with file.open("rb") as opened:
+            content = opened.read(_LOOKED_INTO)
     except OSError:
         return file.parent.name == "annotations"
     return sum(key in content for key in _EVIDENCE) > 1
