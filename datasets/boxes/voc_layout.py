@@ -112,8 +112,8 @@ def _all_of(xmls: Path, images: Path) -> Part:
     files = sorted(xmls.glob("*.xml"))
     pictures = {file.stem for file in _pictures_in(images)}
     used = [file for file in files if file.stem in pictures or is_annotation(file)]
-    stray = [file.name for file in files if file not in {*used}]
     described = {file.stem for file in used}
+    stray = [file.name for file in files if file.stem not in described]
     bare = sorted(stem for stem in pictures if stem not in described)
     told = [
         *_tell("XML files passed over", xmls, stray, len(files), "no annotation of a picture"),
