@@ -53,7 +53,7 @@ class TrainDet(GridTraining):
     """ssd: min-IoU crop, zoom-out, flip, photometric; tf: crop and flip; flip; none."""
 
     def __post_init__(self) -> None:
-        """Refuse flags of the other framework, and --val alone. Raises InputError with the flag."""
+        """Refuse flags of the other framework, and --val alone. Raises InputError."""
         if self.val is not None and self.data is None:
             raise InputError(f"--val {self.val}: goes with --data")
         idle = self.loss if self.model.two_stage else self.two_stage
