@@ -37,6 +37,9 @@ class TrainDet(GridTraining):
     """Recipe: auto is demo without --data, finetune with --weights, else paper."""
     data: Path | None = None
     """COCO, Pascal VOC or YOLO folder (recognised by itself), or a COCO JSON file."""
+    val: Path | None = None
+    """Data to evaluate on, in any of these forms; all of --data is then trained on, unless it has
+    parts."""
     weights: Path | None = None
     """Run folder or weights file to start from; classes of the same name keep their weights.
     Weights of another framework, or of a classifier, lend their body."""
@@ -50,7 +53,9 @@ class TrainDet(GridTraining):
     """ssd: min-IoU crop, zoom-out, flip, photometric; tf: crop and flip; flip; none."""
 
     def __post_init__(self) -> None:
-        """Refuse flags of the other framework. Raises InputError naming the flag."""
+        """Refuse flags of the other framework, and --val alone. Raises InputError."""
+        if self.val is not None and self.data is None:
+            raise InputError(f"--val {self.val}: goes with --data")
         idle = self.loss if self.model.two_stage else self.two_stage
         for one in fields(idle):
             if getattr(idle, one.name) != one.default:

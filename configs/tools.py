@@ -60,10 +60,11 @@ class Evaluate(AnswerFlags):
     boxes: bool = False
     """Classifier: cut photos to their boxes first, as train_dogs.py --boxes does."""
     split: Split | None = None
-    """Part of the data; by default val, or all of a single file and of labelled photos without
-    parts that the weights were not trained on; of face attributes the part to
-    test on; of a list of places with a column split, or that the weights were trained on, val; of
-    faces all that there is, or what was left out of the training on them."""
+    """Part of the data; by default val, or all of a single file, of boxes in one part and of
+    labelled photos without parts that the weights were not trained on; of boxes that they were
+    trained on what was held out; of face attributes the part to test on; of a list of places with
+    a column split, or that the weights were trained on, val; of faces all that there is, or what
+    was left out of the training on them."""
     scorer: Literal["faster", "pycocotools"] = "faster"
     """Detector: faster-coco-eval computes the numbers, or pycocotools (slower, the same)."""
     proposals: int | None = None

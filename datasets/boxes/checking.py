@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.boxes.copied import note_copies, note_shared_files
 from datasets.boxes.structure import DetectionData
 from datasets.errors import InputError
 from datasets.findings import (
@@ -37,6 +38,8 @@ def examine(
     mend_boxes: bool = True,
     decode: bool = False,
     keep_aspect: bool = False,
+    copies: bool = False,
+    other: DetectionData | None = None,
 ) -> Examination[DetectionData]:
     """Examine a detection set.
 
@@ -47,16 +50,25 @@ def examine(
             annotated, or the figures would not be comparable; only NaN is dropped.
         decode: Decode every picture instead of reading its header.
         keep_aspect: The input holds the picture's longer side, instead of each side its own.
+        copies: Look for pictures with the same content.
+        other: The other split; what both share makes figures look better than they are.
     """
-    findings: list[Finding] = []
+    findings = list(data.told)
     good_images = _check_images(data, decode, findings)
     boxes, keep = _check_boxes(data, mend_boxes, findings)
     _check_whole(data, good_images, findings)
     mended = replace(data, boxes=boxes).select(good_images, keep)
     mended = replace(mended, left_out=int((~good_images).sum()))
-    if len(data) and not len(mended.boxes):
+    if len(data) and mended.iscrowd.all():
         aim = "learn from" if mend_boxes else "score"
-        findings.append(Finding("no boxes", "refused", str(data.root), None, f"none to {aim}"))
+        crowds = len(mended.iscrowd)
+        which = f"; all {crowds} are marked as crowd or difficult, which do not count"
+        detail = f"none to {aim}{which if crowds else ''}"
+        findings.append(Finding("no boxes", "refused", str(data.root), None, detail))
+    if copies:
+        note_copies(mended, other, findings)
+    elif other is not None:
+        note_shared_files(mended, other, findings)
     summary = _summary(mended, anchors, keep_aspect)
     return Examination(
         data=mended, findings=tuple(findings), summary=summary, about=_about(summary)
@@ -110,6 +122,8 @@ def _check_boxes(
         written = boxes + ((1, 1, 0, 0) if data.format == "voc" else 0)  # VOC counts from 1.
         normalised = np.all((written <= 1) & (written >= 0) & (frames > 32), axis=1)
         note("box looks normalised", drop, normalised, show_in_frame)
+        if data.format == "voc":  # Its boxes include their last pixel.
+            note("stray click", drop, np.all(written[:, :2] == written[:, 2:], axis=1), show)
         note("box without area", drop, np.any(sides <= 0, axis=1), show)
         inside = np.clip(boxes, 0, frames)
         left = inside[:, 2:] - inside[:, :2]

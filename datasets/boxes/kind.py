@@ -20,10 +20,16 @@ def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
 def _examine(
     path: Path, parts: tuple[str, ...], options: CheckOptions
 ) -> Examination[DetectionData]:
-    split, _ = options.choose(parts)
+    split, beside = options.choose(parts)
     anchors = None if options.anchors is None else options.anchors()
-    data = open_detection(path, split)
-    return examine(data, anchors, decode=options.decode, keep_aspect=options.keep_aspect)
+    return examine(
+        open_detection(path, split),
+        anchors,
+        decode=options.decode,
+        keep_aspect=options.keep_aspect,
+        copies=True,
+        other=None if beside is None else open_detection(path, beside),
+    )
 
 
 BOXES = DataKind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datasets.boxes import coco, voc, yolo
+from datasets.boxes import coco, voc, yolo, yolo_plain
 from datasets.boxes.structure import DetectionData, hold_out
 from datasets.errors import InputError
 from datasets.spec import Split
@@ -13,15 +13,20 @@ from datasets.splitting import choose_part
 
 LAYOUTS = (
     "annotations/instances_train*.json (COCO), or Annotations/*.xml beside JPEGImages/ (Pascal "
-    "VOC), or labels/*.txt beside images/ and data.yaml (YOLO)"
+    "VOC), or labels/*.txt beside images/, with data.yaml or classes.txt (YOLO)"
 )
 
 
-def open_detection(path: Path, split: Split) -> DetectionData:
+def open_detection(path: Path, split: Split, *, whole: bool = False) -> DetectionData:
     """Recognise a folder (or COCO JSON file) and read one split of it.
 
     A set that has a training part only gives a fifth of its images, chosen by name, to ``val``,
     and the others to ``train``; ``all`` is the whole of it.
+
+    Args:
+        path: Folder or file.
+        split: Part of it.
+        whole: Take all of a set that is not parted, for any split.
 
     Raises:
         InputError: If the path is missing, has no such split, or looks like none of the formats,
@@ -37,11 +42,12 @@ def open_detection(path: Path, split: Split) -> DetectionData:
     reader, found = recognised
     chosen, lone = choose_part(path, split, found)
     part: DetectionData = reader.read(path, chosen)
-    return hold_out(part, split) if lone else part
+    return hold_out(part, split) if lone and not whole else part
 
 
 def recognise_detection(path: Path) -> tuple[Any, dict[str, Any]] | None:
     """The reader of a format, and the parts that it finds; None if it is no detection set."""
-    readers: tuple[Any, ...] = (coco, yolo, voc)  # The same two functions, each its own parts.
+    # The same two functions each, its own parts; the surest evidence first.
+    readers: tuple[Any, ...] = (coco, yolo, voc, yolo_plain)
     found = ((reader, reader.find_splits(path)) for reader in readers)
     return next(((reader, parts) for reader, parts in found if parts), None)

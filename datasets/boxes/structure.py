@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
+from datasets.findings import Finding
 from datasets.images import Image, read_image
 from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap, DetectionTarget
@@ -25,7 +27,7 @@ class DetectionData:
         format: ``coco``, ``voc`` or ``yolo``.
         root: Folder that the user named.
         files: (N,) image paths.
-        image_ids: (N,) int64, the data set's own where it has them.
+        image_ids: (N,) int64, the data set's own where it has such numbers.
         sizes: (N, 2) int64 (width, height) as annotated.
         offsets: (N + 1,) int64; the boxes of image i are rows offsets[i]:offsets[i + 1].
         boxes: (M, 4) float64 x1 y1 x2 y2 in pixels, exactly as annotated.
@@ -36,6 +38,9 @@ class DetectionData:
         classes: Names and original ids.
         upright: Boxes are drawn on the picture as its EXIF tag turns it.
         left_out: Images that the data doctor dropped.
+        told: What the reader passed over or doubts, for the data doctor.
+        own_ids: The data set's ids of images, by ``image_ids``, where those are numbered anew
+            because some are texts or too large.
     """
 
     format: str
@@ -52,6 +57,8 @@ class DetectionData:
     classes: ClassMap
     upright: bool
     left_out: int = 0
+    told: tuple[Finding, ...] = ()
+    own_ids: Mapping[int, int | str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -117,10 +124,13 @@ def assemble(
     crowd: list[list[bool]],
     classes: ClassMap,
     upright: bool,
+    told: Sequence[Finding] = (),
 ) -> DetectionData:
     """Build the flat structure from per-image lists; images and boxes are numbered from 1."""
     counts = np.array([len(one) for one in labels], dtype=np.int64)
     flat = np.concatenate([*boxes, np.zeros((0, 4))])
+    with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
+        areas = np.prod(flat[:, 2:] - flat[:, :2], axis=1)
     return DetectionData(
         format=format,
         root=root,
@@ -131,10 +141,11 @@ def assemble(
         boxes=flat,
         labels=np.array([k for one in labels for k in one], dtype=np.int64),
         iscrowd=np.array([c for one in crowd for c in one], dtype=np.bool_),
-        areas=np.prod(flat[:, 2:] - flat[:, :2], axis=1),
+        areas=areas,
         annotation_ids=np.arange(1, len(flat) + 1),
         classes=classes,
         upright=upright,
+        told=tuple(told),
     )
 
 

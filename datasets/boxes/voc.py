@@ -2,102 +2,28 @@
 
 from __future__ import annotations
 
-import re
-import xml.etree.ElementTree as ElementTree
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets.boxes.structure import DetectionData, assemble
+from datasets.boxes.voc_layout import Part, find_splits, is_annotation
 from datasets.errors import InputError
+from datasets.fields import as_number
 from datasets.images import SUFFIXES, probe_image
-from datasets.text import read_text
 from datasets.types import ClassMap
+from datasets.xml_files import read_xml
 
+__all__ = ["VOC_CLASSES", "ParsedXml", "Part", "find_splits", "parse_xml", "read"]
 _NAMES = """aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse
 motorbike person pottedplant sheep sofa train tvmonitor"""
 VOC_CLASSES = tuple(_NAMES.split())
-
-
-@dataclass(frozen=True)
-class Part:
-    """One split of one VOC-like folder.
-
-    Attributes:
-        annotations: Folder of XML files.
-        images: Folder of pictures.
-        stems: File names without suffix, in the list's order.
-        breeds: Class id and name per stem where the list gives them (Pets), else empty.
-    """
-
-    annotations: Path
-    images: Path
-    stems: tuple[str, ...]
-    breeds: dict[str, tuple[int, str]]
-
-
-def find_splits(path: Path) -> dict[str, list[Part]]:
-    """Splits of a folder; empty if it is not VOC-like.
-
-    ``trainval`` with ``test`` is taken for training and validation, else ``train`` with ``val``.
-    Names in a list that have no XML file carry no boxes to learn from and are left out; a list
-    of which nothing is left counts as absent.
-    """
-    years = [path, *sorted(path.glob("VOC20*")), *sorted(path.glob("VOCdevkit/VOC20*"))]
-    found: dict[str, list[Part]] = {}
-    for year in years:
-        layout = _layout(year)
-        if layout is None:
-            continue
-        xmls, images, lists = layout
-        named = {name: _part(xmls, images, lists / f"{name}.txt") for name in _LISTS}
-        known = {name: part for name, part in named.items() if part}
-        if not known:
-            stems = tuple(sorted(file.stem for file in xmls.glob("*.xml")))
-            known = {"train": Part(xmls, images, stems, {})}
-        wanted = ("trainval", "test") if {"trainval", "test"} <= known.keys() else ("train", "val")
-        fallback = ("trainval", "test")
-        for split, first, second in zip(("train", "val"), wanted, fallback, strict=True):
-            chosen = known.get(first) or known.get(second)
-            if chosen:
-                found.setdefault(split, []).append(chosen)
-    return found
-
-
-_LISTS = ("train", "val", "trainval", "test")
-
-
-def _layout(folder: Path) -> tuple[Path, Path, Path] | None:
-    """(XML folder, image folder, list folder) of a VOC-like folder."""
-    for xmls, images, lists in (
-        ("Annotations", "JPEGImages", "ImageSets/Main"),
-        ("annotations/xmls", "images", "annotations"),
-        ("annotations", "images", "."),
-        (".", ".", "."),
-    ):
-        if (folder / images).is_dir() and next((folder / xmls).glob("*.xml"), None):
-            return folder / xmls, folder / images, folder / lists
-    return None
-
-
-def _part(xmls: Path, images: Path, file: Path) -> Part | None:
-    if not file.is_file():
-        return None
-    stems, breeds = [], {}
-    for line in read_text(file).splitlines():
-        fields = line.split()
-        if not fields or fields[0].startswith("#"):
-            continue
-        stem = fields[0]
-        if not (xmls / f"{stem}.xml").exists():
-            continue
-        stems.append(stem)
-        if len(fields) == 4 and (name := re.fullmatch(r"(.+)_\d+", stem)):
-            breeds[stem] = (int(fields[1]), name[1])
-    return Part(xmls, images, tuple(stems), breeds) if stems else None
+_LARGEST_SIDE = 2**31 - 1
 
 
 def read(root: Path, parts: list[Part]) -> DetectionData:
@@ -130,6 +56,7 @@ def read(root: Path, parts: list[Part]) -> DetectionData:
         crowd=[one.difficult for one in parsed],
         classes=classes,
         upright=False,
+        told=[finding for part in parts for finding in part.told],
     )
 
 
@@ -153,7 +80,7 @@ def parse_xml(file: Path, breed: tuple[int, str] | None) -> ParsedXml:
     Raises:
         InputError: If it is damaged or lacks a field; it names both.
     """
-    tree = _tree(file)
+    tree = read_xml(file)
     boxes, names, difficult = [], [], []
     for number, thing in enumerate(tree.iter("object"), start=1):
         where = f"{file}: object {number}"
@@ -163,34 +90,37 @@ def parse_xml(file: Path, breed: tuple[int, str] | None) -> ParsedXml:
         corners = [_number(thing.find("bndbox"), key, where) for key in _CORNERS]
         boxes.append((corners[0] - 1, corners[1] - 1, corners[2], corners[3]))
         names.append(name)
-        difficult.append((thing.findtext("difficult") or "0").strip() == "1")
+        difficult.append((thing.findtext("difficult") or "0").strip().lower() in ("1", "true"))
     size = tree.find("size")
-    width, height = (int(float(_text(size, key) or 0)) for key in ("width", "height"))
+    width, height = (_side(size, key, f"{file}: <size>") for key in ("width", "height"))
     return ParsedXml(
         (width, height), np.array(boxes, dtype=np.float64).reshape(-1, 4), names, difficult
     )
 
 
-def _tree(file: Path) -> ElementTree.Element:
-    try:
-        return ElementTree.parse(file).getroot()
-    except (ElementTree.ParseError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: damaged XML ({error})") from error
-
-
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def _text(element: ElementTree.Element | None, key: str) -> str:
+def _text(element: Element | None, key: str) -> str:
     return (element.findtext(key) or "").strip() if element is not None else ""
 
 
-def _number(element: ElementTree.Element | None, key: str, where: str) -> float:
+def _number(element: Element | None, key: str, where: str) -> float:
     text = _text(element, key)
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"{where} has <{key}> {text!r}, which is no number") from None
+    number = as_number(text)
+    if number is None:
+        raise InputError(f"{where} has <{key}> {text[:80]!r}, which is no number")
+    return number
+
+
+def _side(size: Element | None, key: str, where: str) -> int:
+    """Width or height; 0 where it is left out."""
+    if not _text(size, key):
+        return 0
+    number = _number(size, key, where)
+    if not math.isfinite(number) or not 0 <= number <= _LARGEST_SIDE:
+        raise InputError(f"{where} has <{key}> {_text(size, key)[:80]!r}, which is no size")
+    return int(number)
 
 
 def _size(one: ParsedXml, file: str) -> tuple[int, int]:
@@ -207,18 +137,30 @@ def _classes(parts: list[Part], names: list[str]) -> ClassMap:
     """VOC's own order where all names are VOC's, the Pets list's ids, else sorted names.
 
     Names are taken from every XML file of the folders, so that all splits agree.
+
+    Raises:
+        InputError: If the list gives a breed two ids.
     """
     breeds = {breed for part in parts for breed in part.breeds.values()}
     if breeds:
         ids, ordered = zip(*sorted(breeds), strict=True)
-        return ClassMap(tuple(ids), tuple(ordered))
+        try:
+            return ClassMap(tuple(ids), tuple(ordered))
+        except ValueError as error:
+            raise InputError(f"{parts[0].annotations.parent}: list of breeds: {error}") from error
     present = set(names)
-    for folder in {part.annotations for part in parts}:
+    for folder in {folder for part in parts for folder in part.siblings}:
         for file in folder.glob("*.xml"):
-            present |= {(t.findtext("name") or "").strip() for t in _tree(file).iter("object")}
+            present |= _names_in(file) if is_annotation(file) else set()
     if present <= set(VOC_CLASSES):
         return ClassMap.from_names(list(VOC_CLASSES))
     return ClassMap.from_names(sorted(present))
+
+
+def _names_in(file: Path) -> set[str]:
+    """Names of the objects of a file."""
+    found = {(thing.findtext("name") or "").strip() for thing in read_xml(file).iter("object")}
+    return found - {""}
 
 
 def _pictures(folder: Path) -> dict[str, Path]:

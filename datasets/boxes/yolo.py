@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from datasets.boxes.listed_paths import is_there, locate
 from datasets.boxes.structure import DetectionData, assemble
+from datasets.boxes.yolo_labels import label_file, read_rows
 from datasets.errors import InputError
+from datasets.fields import Fields, as_whole, is_clean
+from datasets.findings import Finding, first_of
 from datasets.images import find_images, probe_image
 from datasets.parallel import in_threads
 from datasets.text import read_text
 from datasets.types import ClassMap
+from datasets.yaml_files import read_yaml
+
+_PARTS = (("train", ("train",)), ("val", ("val", "valid", "test")))
+_SUFFIXES = (".yaml", ".yml")
+_NAMES, _SPLITS = (
+    re.compile(rf"(?:^|[\s{{,])[\"']?(?:{keys})[\"']?\s*:", re.MULTILINE)
+    for keys in ("names|nc", "train|val|valid|test")
+)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One split: where its images are listed, and the names of the classes."""
+    """One split.
+
+    Attributes:
+        sources: Folders of images, and lists of them.
+        classes: Names by the numbers in label files.
+        bases: Folders that the lines of lists may be relative to.
+        keypoints: Numbers of keypoints behind each box.
+    """
 
     sources: tuple[Path, ...]
     classes: ClassMap
+    bases: tuple[Path, ...] = ()
+    keypoints: int = 0
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -32,60 +53,110 @@ def find_splits(path: Path) -> dict[str, Part]:
     Raises:
         InputError: If ``data.yaml`` is there but cannot be understood.
     """
-    file = path if path.suffix in (".yaml", ".yml") else _data_file(path)
+    file = path if path.suffix.lower() in _SUFFIXES else _data_file(path)
     if file is None or not file.is_file():
         return {}
-    content = _load(file)
-    classes = _names(file, content)
-    base = file.parent / str(content.get("path") or ".")
-    if not base.is_dir():
-        base = file.parent  # "path" is often the author's own machine.
+    content = read_yaml(file)
+    classes = _names(content)
+    base = file.parent / (_texts(content, "path") or ["."])[0]
+    bases = (*([base] if base.is_dir() else []), file.parent, file.parent.parent)
+    keypoints = _keypoints(content)
     found: dict[str, Part] = {}
-    for split, keys in (("train", ("train",)), ("val", ("val", "valid", "test"))):
+    for split, keys in _PARTS:
         for key in keys:
-            if content.get(key) and split not in found:
-                found[split] = Part(_sources(file, base, key, content[key]), classes)
+            written = _texts(content, key)
+            if written and split not in found:
+                sources = _sources(file, key, written, bases[:-1])
+                found[split] = Part(sources, classes, bases, keypoints)
+    if not found:
+        raise InputError(f"{file}: no 'train': name the folder of the images there")
     return found
 
 
 def _data_file(folder: Path) -> Path | None:
-    """``data.yaml``, or the first YAML file that names classes: folders hold others too."""
+    """The first YAML file that names classes and parts, as its author means it."""
+    if not folder.is_dir():
+        return None
     for file in (folder / "data.yaml", folder / "data.yml", *sorted(folder.glob("*.y*ml"))):
-        if file.is_file() and (
-            file.stem == "data" or "names" in file.read_text(errors="ignore", encoding="utf-8")
-        ):
-            return file
+        if file.is_file() and file.suffix in _SUFFIXES:
+            text = file.read_bytes()[: 2**20].decode(errors="replace")
+            named, parted = _NAMES.search(text), _SPLITS.search(text)
+            if (named or parted) if file.stem == "data" else (named and parted):
+                return file
     return None
 
 
-def _load(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not valid YAML ({error})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{file}: not a YOLO data file")
-    return content
+def _texts(content: Fields, key: str) -> list[str]:
+    """A text or several; none where the field is left empty."""
+    value = content.values.get(key)
+    entries = value if isinstance(value, list) else [value]
+    entries = [one for one in entries if one not in (None, "", "~", "null", "Null", "NULL")]
+    found = [one for one in entries if isinstance(one, str) and is_clean(one)]
+    if len(found) < len(entries):
+        raise content.error(key, "a path or a list of paths is needed")
+    return found
 
 
-def _names(file: Path, content: dict[str, Any]) -> ClassMap:
-    names = content.get("names")
+def _names(content: Fields) -> ClassMap:
+    """Class names: a list, or names by number, or (which some write) numbers by name.
+
+    Raises:
+        InputError: If they are something else, or not as many as ``nc`` says.
+    """
+    names = content.values.get("names")
     if isinstance(names, dict):
-        pairs = sorted((int(key), str(name)) for key, name in names.items())
+        rows = list(names.items())
+        if not all(_is_number(key) for key, _ in rows):
+            rows = [(number, name) for name, number in rows]
+        if not rows or not all(_is_number(key) and _is_name(name) for key, name in rows):
+            raise content.error("names", "a name for each class number is needed")
+        pairs = sorted((int(key), str(name)) for key, name in rows)
+    elif isinstance(names, list) and names and all(_is_name(name) for name in names):
+        pairs = list(enumerate(names))
+    elif isinstance(names, list):
+        raise content.error("names", "a list of class names is needed")
+    else:
+        raise InputError(
+            f"{content.file}: no 'names': list the class names there, in the order of their ids"
+        )
+    if content.values.get("nc"):
+        count = content.whole("nc")
+        if count not in (len(pairs), pairs[-1][0] + 1):
+            raise content.error("nc", f"but 'names' holds {len(pairs)}; which is right?")
+    try:
         return ClassMap(tuple(k for k, _ in pairs), tuple(name for _, name in pairs))
-    if isinstance(names, list):
-        return ClassMap.from_names([str(name) for name in names], first=0)
-    raise InputError(f"{file}: no 'names': list the class names there, in the order of their ids")
+    except ValueError as error:
+        raise InputError(f"{content.file}: names: {error}") from error
 
 
-def _sources(file: Path, base: Path, key: str, entry: object) -> tuple[Path, ...]:
+def _is_number(value: object) -> bool:
+    number = as_whole(value)
+    return number is not None and 0 <= number < 2**31
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and is_clean(value)
+
+
+def _keypoints(content: Fields) -> int:
+    """Numbers of keypoints in each line: of ``kpt_shape``, points and numbers of each."""
+    if not content.has("kpt_shape"):
+        return 0
+    points, each = content.numbers("kpt_shape", 2, "two numbers, of points and their dimensions,")
+    if each not in (2, 3) or not 0 < points < 10_000 or points % 1:
+        raise content.error("kpt_shape", "points, and 2 or 3 dimensions, are needed")
+    return int(points * each)
+
+
+def _sources(
+    file: Path, key: str, written: Sequence[str], bases: Sequence[Path]
+) -> tuple[Path, ...]:
     """Folders or list files of a split; Roboflow writes paths that are one folder off."""
     found: list[Path] = []
-    for one in entry if isinstance(entry, list) else [entry]:
-        guesses = (base / str(one), base / str(one).removeprefix("../"))
-        there = next((guess for guess in guesses if guess.exists()), None)
+    for one in written:
+        there = locate(one, bases)
         if there is None:
-            raise InputError(f"{file}: {key}: {one}: no such folder or list below {base}")
+            raise InputError(f"{file}: {key}: {one}: no such folder or list below {bases[0]}")
         found.append(there)
     return tuple(found)
 
@@ -99,15 +170,16 @@ def read(root: Path, part: Part) -> DetectionData:
         InputError: If there are no images, or a line is not five numbers or names a class that
             is not listed; it names file and line.
     """
-    files = [file for source in part.sources for file in _images(source)]
+    files = [file for source in part.sources for file in _images(source, part.bases)]
     if not files:
         raise InputError(f"{', '.join(map(str, part.sources))}: no images in it")
     sizes = in_threads(_size, files, "reading sizes", unit="file")
     label = {category: k for k, category in enumerate(part.classes.ids, start=1)}
     labels: list[list[int]] = []
     boxes: list[NDArray[np.float64]] = []
-    for file, size in zip(files, sizes, strict=True):
-        rows = _rows(_label_file(file), label)
+    described = [label_file(file) for file in files]
+    for file, size in zip(described, sizes, strict=True):
+        rows = read_rows(file, label, part.keypoints)
         labels.append([int(row[0]) for row in rows])
         boxes.append(_to_pixels(rows[:, 1:], size))
     return assemble(
@@ -120,14 +192,33 @@ def read(root: Path, part: Part) -> DetectionData:
         crowd=[[False] * len(one) for one in labels],
         classes=part.classes,
         upright=True,
+        told=_without_labels(root, files, described),
     )
 
 
-def _images(source: Path) -> list[Path]:
+def _without_labels(root: Path, files: list[Path], described: list[Path]) -> list[Finding]:
+    """Images that no label file belongs to: backgrounds, or not labelled yet."""
+    bare = [file for file, labels in zip(files, described, strict=True) if not is_there(labels)]
+    if not bare:
+        return []
+    looked = described[files.index(bare[0])]
+    names = first_of([file.name for file in bare])
+    detail = f"{len(bare)} of {len(files)}, taken for backgrounds (no {looked}): {names}"
+    return [Finding("images without label file", "kept", str(root), None, detail)]
+
+
+def _images(source: Path, bases: Sequence[Path]) -> list[Path]:
+    """Pictures of a folder, or of the lines of a list."""
     if source.is_dir():
         return find_images(source)
     lines = [line.strip() for line in read_text(source).splitlines()]
-    return [source.parent / line for line in lines if line]
+    found = []
+    for line in lines:
+        if not is_clean(line):
+            raise InputError(f"{source}: {line[:80]!r} cannot be a path; is it a list of images?")
+        if line:
+            found.append(locate(line, (source.parent, *bases)) or source.parent / line)
+    return found
 
 
 def _size(file: Path) -> tuple[int, int]:
@@ -139,47 +230,9 @@ def _size(file: Path) -> tuple[int, int]:
     return (height, width) if sideways else (width, height)
 
 
-def _label_file(image: Path) -> Path:
-    """``.../images/.../name.jpg`` belongs to ``.../labels/.../name.txt``."""
-    parts = list(image.parts)
-    for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
-            parts[index] = "labels"
-            break
-    return Path(*parts).with_suffix(".txt")
-
-
-def _rows(file: Path, label: dict[int, int]) -> NDArray[np.float64]:
-    """(N, 5): label from 1, cx, cy, w, h. Polygons are reduced to their boxes."""
-    rows: list[tuple[float, ...]] = []
-    if file.exists():
-        for number, line in enumerate(read_text(file).splitlines(), start=1):
-            if not line.strip():
-                continue
-            try:
-                category, *values = (float(field) for field in line.split())
-                chosen = label[int(category)]
-            except ValueError:
-                raise InputError(f"{file}:{number}: {line!r} is not made of numbers") from None
-            except KeyError:
-                raise InputError(
-                    f"{file}:{number}: class {int(category)} is not among the listed "
-                    f"{min(label)}..{max(label)}"
-                ) from None
-            if len(values) > 5 and len(values) % 2 == 0:
-                points = np.array(values).reshape(-1, 2)
-                low, high = points.min(0), points.max(0)
-                values = [*((low + high) / 2), *(high - low)]
-            if len(values) != 4:
-                raise InputError(
-                    f"{file}:{number}: {len(values) + 1} numbers; class cx cy w h are needed"
-                )
-            rows.append((chosen, *values))
-    return np.array(rows, dtype=np.float64).reshape(-1, 5)
-
-
 def _to_pixels(relative: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:
     """Cx cy w h in 0..1 to x1 y1 x2 y2 in pixels."""
-    half = relative[:, 2:] / 2
-    corners = np.concatenate((relative[:, :2] - half, relative[:, :2] + half), axis=1)
-    return corners * np.array([*size, *size], dtype=np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
+        half = relative[:, 2:] / 2
+        corners = np.concatenate((relative[:, :2] - half, relative[:, :2] + half), axis=1)
+        return corners * np.array([*size, *size], dtype=np.float64)

@@ -21,7 +21,8 @@ from datasets.identities.lfw import (
 from datasets.identities.recordio import read_records
 from datasets.identities.structure import FaceData, hold_out_identities, keep_identities
 from datasets.identities.verification_bin import read_bin
-from datasets.labels.folders import SPLIT_FOLDERS, class_folders, folders_named
+from datasets.labels.folders import class_folders
+from datasets.part_names import part_folders
 from datasets.spec import Alignment, Split
 
 LAYOUTS = (
@@ -148,8 +149,8 @@ def _parts_of(path: Path) -> dict[str, Path]:
     """``train`` and ``val`` folders of a set that has both."""
     found = {
         split: folder
-        for split, names in SPLIT_FOLDERS.items()
-        for folder in reversed(folders_named(path, names))
+        for split, folders in part_folders(path).items()
+        for folder in reversed(folders)
         if class_folders(folder)
     }
     return found if len(found) == 2 else {}

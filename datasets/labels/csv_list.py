@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.errors import InputError
-from datasets.labels.folders import SPLIT_FOLDERS
 from datasets.labels.structure import LabelledData, assemble, name_classes, nearest
+from datasets.part_names import PART_NAMES
 from datasets.text import read_text
 from datasets.types import ClassMap
 
@@ -56,7 +56,7 @@ def find_splits(path: Path) -> dict[str, Part]:
             raise InputError(f"{path}: lists no photo below its header")
     else:
         lists = [f for f in sorted(path.glob("*.[ct]sv")) if _columns(f)]
-        for split, names in SPLIT_FOLDERS.items():
+        for split, names in PART_NAMES.items():
             named = [file for name in names for file in lists if file.stem.lower() == name]
             for file in named[:1]:
                 rows = [row for _, part in _read_list(file).values() for row in part]
@@ -144,7 +144,7 @@ def split_name(text: str, where: str) -> str:
     name = text.lower()
     if name in ("test", "testing"):
         return "test"
-    for split, names in SPLIT_FOLDERS.items():
+    for split, names in PART_NAMES.items():
         if name in names:
             return split
     raise InputError(f"{where}: split {text!r}{nearest(name, ('train', 'val', 'test'))}")

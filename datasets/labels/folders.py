@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,24 +11,11 @@ from tqdm import tqdm
 from datasets.errors import InputError
 from datasets.images import is_passed_over, pictures_below
 from datasets.labels.structure import LabelledData, assemble, name_classes, nearest
+from datasets.part_names import is_no_class, part_folders
 from datasets.text import read_text
 from datasets.types import ClassMap
 
-# Names of the folders of each split; the first that is there is taken.
-SPLIT_FOLDERS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "test", "testing"),
-}
-# Folders of these names are parts of a set, or kinds of files, and no classes; a folder of trains
-# can be one, beside others.
-_NO_CLASSES = frozenset(
-    [
-        "images",
-        "labels",
-        "annotations",
-        *(name for names in SPLIT_FOLDERS.values() for name in names),
-    ]
-)
+# A part of a set that can be a class, too, beside others: a folder of trains.
 _CAN_BE_CLASS = frozenset({"train"})
 # Lists of all classes, "n01440764 tench" per line in column order.
 _LISTS = ("synsets.txt", "LOC_synset_mapping.txt")
@@ -64,10 +50,10 @@ def find_splits(path: Path) -> dict[str, Part]:
     if not path.is_dir():
         return {}
     found = {}
-    for split, names in SPLIT_FOLDERS.items():
-        folders = [folder for folder in folders_named(path, names) if class_folders(folder)]
-        if folders:
-            found[split] = folders[0]
+    for split, folders in part_folders(path).items():
+        holding = [folder for folder in folders if class_folders(folder)]
+        if holding:
+            found[split] = holding[0]
     if not found and class_folders(path):
         found = {"train": path}
     if not found:
@@ -88,14 +74,6 @@ def find_splits(path: Path) -> dict[str, Part]:
     return {split: Part(folder, order, classes, listed) for split, folder in found.items()}
 
 
-def folders_named(path: Path, names: Sequence[str]) -> list[Path]:
-    """Folders in a folder that have one of some names, in whatever case, in the names' order."""
-    if not path.is_dir():
-        return []
-    there = sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
-    return [path / found for name in names for found in there if found.lower() == name]
-
-
 def class_folders(folder: Path) -> list[str]:
     """Sorted names of the folders in a folder, if any of them holds a picture; else empty.
 
@@ -104,7 +82,7 @@ def class_folders(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     names = sorted(e.name for e in os.scandir(folder) if e.is_dir() and not is_passed_over(e.name))
-    odd = _NO_CLASSES.intersection(name.lower() for name in names)
+    odd = {name.lower() for name in names if is_no_class(name)}
     if odd - _CAN_BE_CLASS or (odd and len(names) < 3):
         return []
     return names if any(pictures_below(folder / name, first=True) for name in names) else []

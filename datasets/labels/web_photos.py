@@ -10,8 +10,9 @@ import numpy as np
 
 from datasets.errors import InputError
 from datasets.images import pictures_below
-from datasets.labels.folders import SPLIT_FOLDERS, class_folders
+from datasets.labels.folders import class_folders
 from datasets.labels.structure import LabelledData, assemble
+from datasets.part_names import part_folders
 from datasets.perceptual_hash import hash_files, near
 from datasets.types import ClassMap
 
@@ -45,7 +46,7 @@ def match_folders(path: Path, classes: ClassMap) -> WebFolders:
     """
     if not path.is_dir():
         raise InputError(f"--web {path}: no such folder")
-    places = [*(path / name for name in SPLIT_FOLDERS["train"]), path]
+    places = [*part_folders(path).get("train", []), path]
     root = next((place for place in places if class_folders(place)), None)
     if root is None:
         raise InputError(f"--web {path}: holds no folder of pictures per class")

@@ -26,9 +26,9 @@ from tqdm import tqdm
 
 from datasets.errors import InputError
 from datasets.images import SUFFIXES, is_passed_over
-from datasets.labels.folders import SPLIT_FOLDERS, folders_named
 from datasets.labels.structure import LabelledData
 from datasets.names import shown
+from datasets.part_names import part_folders
 from datasets.spec import Split
 from datasets.splitting import choose_part
 from datasets.text import read_text
@@ -153,10 +153,10 @@ def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> Sharded
 def _find_parts(path: Path) -> dict[str, Path]:
     """Folders of shards by split."""
     found = {}
-    for split, names in SPLIT_FOLDERS.items():
-        folders = [folder for folder in folders_named(path, names) if _tars_in(folder)]
-        if folders:
-            found[split] = folders[0]
+    for split, folders in part_folders(path).items():
+        holding = [folder for folder in folders if _tars_in(folder)]
+        if holding:
+            found[split] = holding[0]
     return found
 
 

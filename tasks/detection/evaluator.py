@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -61,6 +61,8 @@ class CocoEvaluator:
             the ground truth does not know the class. None if both have the same classes.
         scorer: ``faster`` (faster-coco-eval, the default) or ``pycocotools``.
         above: Detections of a higher score count.
+        own_ids: The data set's ids of images by the ground truth's, where they differ; files are
+            written with them.
 
     Attributes:
         images: What was collected, by image id: ``boxes`` (D, 4), ``scores`` and ``labels`` (D,),
@@ -73,14 +75,16 @@ class CocoEvaluator:
         labels: NDArray[np.int64] | None = None,
         scorer: Scorer = "faster",
         above: float = 0.0,
+        own_ids: Mapping[int, int | str] | None = None,
     ) -> None:
         self.ground_truth, self.labels = ground_truth, labels
         self.scorer, self.above = scorer, above
+        self.own_ids = own_ids or {}
         self.images: dict[int, Outputs] = {}
 
     def fresh(self) -> CocoEvaluator:
         """An evaluator of the same ground truth that has seen nothing."""
-        return CocoEvaluator(self.ground_truth, self.labels, self.scorer, self.above)
+        return CocoEvaluator(self.ground_truth, self.labels, self.scorer, self.above, self.own_ids)
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
         """Add the detections of some images; an image that came before is passed over.
@@ -133,8 +137,16 @@ class CocoEvaluator:
 
     def write(self, folder: Path) -> None:
         """Write ``results.json`` and ``ground_truth.json``, which any COCO tool can score."""
-        write_text(folder / "results.json", json.dumps(shown_in(self.results())))
-        write_text(folder / "ground_truth.json", json.dumps(shown_in(self.ground_truth)))
+        own, truth = self.own_ids, self.ground_truth
+        results = [{**row, "image_id": _own(own, row["image_id"])} for row in self.results()]
+        if own:
+            images = [{**row, "id": _own(own, row["id"])} for row in truth["images"]]
+            annotations = [
+                {**row, "image_id": _own(own, row["image_id"])} for row in truth["annotations"]
+            ]
+            truth = {**truth, "images": images, "annotations": annotations}
+        write_text(folder / "results.json", json.dumps(shown_in(results)))
+        write_text(folder / "ground_truth.json", json.dumps(shown_in(truth)))
 
     def compute(self) -> Score:
         """Score what was collected, over all images of the ground truth."""
@@ -160,6 +172,10 @@ class CocoEvaluator:
             "per_class": per_class,
             "precision": precision[0],
         }
+
+
+def _own(own_ids: Mapping[int, int | str], image_id: int) -> int | str:
+    return own_ids.get(image_id, image_id)
 
 
 def _evaluate_pycocotools(truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:

@@ -114,7 +114,9 @@ def test_coco_fields_that_others_leave_empty(tmp_path: Path) -> None:
     assert open_detection(tmp_path, "train").areas[0] == 600
     content["images"][0]["id"] = "im10"
     file.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"train2017\.json: images entry im10 has id 'im10'"):
+    with pytest.raises(
+        ValueError, match=r"train2017\.json: annotations\[0\]\.image_id: 10; an id"
+    ):
         open_detection(tmp_path, "train")
 
 

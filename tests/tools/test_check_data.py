@@ -45,10 +45,10 @@ def test_decoding_finds_a_damaged_picture(tmp_path: Path, tool: Tool) -> None:
     picture = data / "train2017" / "3.png"
     content = picture.read_bytes()
     picture.write_bytes(content[:-40] + bytes(24) + content[-16:])  # The end looks whole.
-    assert "3.png" not in tool("check_data", data)[1]
+    assert "unusable image" not in tool("check_data", data)[1]
     status, text, _ = tool("check_data", data, "--decode")
     assert status == 0
-    assert "3.png" in text
+    assert f"unusable image: {picture}" in text
 
 
 def test_every_real_set(real_data: Path, tool: Tool) -> None:

@@ -9,7 +9,7 @@ from configs.detection import TrainDet
 from datasets.boxes.augmentation import DetectionTransform
 from datasets.boxes.checking import examine
 from datasets.boxes.coco import to_coco
-from datasets.boxes.opening import open_detection
+from datasets.boxes.opening import open_detection, recognise_detection
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.torch_set import DetectionSet, detection_loader
 from datasets.errors import InputError
@@ -20,13 +20,22 @@ from tasks.detection.evaluator import CocoEvaluator, Scorer
 from tasks.detection.model import detector_anchors
 from tasks.detection.spec import DetectorSpec
 from tasks.fitting.engine import rank_and_world
+from tasks.weights.card import Card
 from tools import cli
 from tools.flows.recipe import Loading, Ready
 
 Loader = ResumableLoader[DetectionBatch]
 
 
-def open_examined(path: Path, split: Split, spec: DetectorSpec, *, train: bool) -> DetectionData:
+def open_examined(
+    path: Path,
+    split: Split,
+    spec: DetectorSpec,
+    *,
+    train: bool,
+    whole: bool = False,
+    other: DetectionData | None = None,
+) -> DetectionData:
     """Read a split and have the data doctor look at it, before training or before scoring.
 
     Args:
@@ -34,6 +43,8 @@ def open_examined(path: Path, split: Split, spec: DetectorSpec, *, train: bool) 
         split: Part of it.
         spec: Of the detector, whose anchors the boxes are compared with.
         train: Mend boxes, and tell about the data even if nothing is wrong.
+        whole: Take all of a set that is not parted.
+        other: Data that are trained on, to tell whether these are the same files.
 
     Raises:
         InputError: If the data cannot be used.
@@ -41,7 +52,11 @@ def open_examined(path: Path, split: Split, spec: DetectorSpec, *, train: bool) 
     anchors = detector_anchors(spec).numpy()
     try:
         checkup = examine(
-            open_detection(path, split), anchors, mend_boxes=train, keep_aspect=spec.keep_aspect
+            open_detection(path, split, whole=whole),
+            anchors,
+            mend_boxes=train,
+            keep_aspect=spec.keep_aspect,
+            other=other,
         )
         checkup.raise_if_refused()
     except ValueError as error:
@@ -49,6 +64,30 @@ def open_examined(path: Path, split: Split, spec: DetectorSpec, *, train: bool) 
     if train or checkup.findings:
         cli.say(f"{split} data: {checkup.describe(5)}")
     return checkup.data
+
+
+def part_to_score(path: Path, card: Card) -> tuple[Split, bool, str]:
+    """What of a data set is scored where no part of it was asked for.
+
+    Of a set with a part to validate on, that part. Of a set without parts all of it, unless the
+    weights were trained on the rest of it: then the fifth that was held out.
+
+    Returns:
+        The part, whether it is all of a set without parts, and a sentence about it.
+
+    Raises:
+        InputError: If the data cannot be recognised.
+    """
+    if path.suffix.lower() == ".json":
+        return "all", False, f"all of {path}"
+    found = recognise_detection(path)
+    if found is None or len(found[1]) > 1 or "val" in found[1]:
+        return "val", False, f"the part of {path} to validate on; --split train takes the other"
+    told = card.trained_on
+    if told.get("path") == str(path.resolve()) and told.get("held_out"):
+        said = "the others have been trained on; --split all takes them too"
+        return "val", False, f"the fifth of {path} that was held out; {said}"
+    return "val", True, f"all of {path}; --split val takes a fifth of it"
 
 
 def make_validation(
@@ -92,7 +131,7 @@ def make_validation(
         world=world,
     )
     same = classes.names == data.classes.names
-    evaluator = CocoEvaluator(to_coco(data), None if same else labels, scorer, above)
+    evaluator = CocoEvaluator(to_coco(data), None if same else labels, scorer, above, data.own_ids)
     return Ready(data, loader, evaluator)
 
 

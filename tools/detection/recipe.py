@@ -33,7 +33,7 @@ from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.file import spec_of
 from tools import cli
-from tools.detection.data import make_validation, open_examined, training_loader
+from tools.detection.data import make_validation, open_examined, part_to_score, training_loader
 from tools.detection.importing import SSD_IMPORTER
 from tools.flows.initial_weights import measure_norms
 from tools.flows.recipe import (
@@ -133,6 +133,7 @@ class DetRun(OpenedRun[TrainDet]):
             classes=classes,
             source=f"trained {origin} on {self.path} by {config.command}",
             folded=folded,
+            trained_on={"path": str(self.path.resolve()), "held_out": config.val is None},
         )
         return model, card
 
@@ -222,13 +223,17 @@ class BoxCollector(Collector):
 
 def open_run(config: TrainDet, path: Path) -> DetRun:
     """Open the data of a training. Raises InputError if they cannot be used, or are too few."""
-    train = open_examined(path, "train", config.model, train=True)
+    apart = config.val is not None
+    train = open_examined(path, "train", config.model, train=True, whole=apart)
     if len(train) < 2 * rank_and_world()[1] and not config.fit.freeze_bn:
         raise InputError(
             f"{path}: {len(train)} training images are too few; batch norm needs two or more "
             "per process"
         )
-    return DetRun(config, path, train, open_examined(path, "val", config.model, train=False))
+    val = open_examined(
+        config.val or path, "val", config.model, train=False, whole=apart, other=train
+    )
+    return DetRun(config, path, train, val)
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
@@ -238,11 +243,14 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
         InputError: If they cannot be used, or share no class with it.
     """
     above = model.answers.above
-    split = args.split or ("all" if path.suffix == ".json" else "val")
+    split, whole, said = args.split or "val", False, ""
+    if args.split is None:
+        split, whole, said = part_to_score(path, model.card)
+        cli.say(f"scored: {said}")
     spec = spec_of(model.card, DetectorSpec, model.path)
-    return BoxExam(
+    exam = BoxExam(
         make_validation(
-            open_examined(path, split, spec, train=False),
+            open_examined(path, split, spec, train=False, whole=whole),
             model.card.classes,
             loading_for(args),
             spec=spec,
@@ -250,6 +258,8 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
             above=above,
         )
     )
+    exam.notes = [("scored", said)] if said else []
+    return exam
 
 
 SCENES = BuiltIn("scenes", "built-in scenes", draw_scenes, STAMP)

@@ -1,0 +1,178 @@
+"""Which files of a folder are Pascal VOC's, and which part of the set each belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from datasets.findings import Finding, first_of
+from datasets.images import SUFFIXES
+from datasets.part_names import folder_named, part_folders
+from datasets.text import read_text
+
+_LISTS = ("train", "val", "trainval", "test")
+# So many XML files are looked at to find one of VOC's among others.
+_LOOKED_AT = 200
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split of one VOC-like folder.
+
+    Attributes:
+        annotations: Folder of XML files.
+        images: Folder of pictures.
+        stems: File names without suffix, in the list's order.
+        breeds: Class id and name per stem where the list gives them (Pets), else empty.
+        told: What of the folder is not used, for the data doctor.
+        siblings: Folders of XML files of the whole set, which agree about the classes.
+    """
+
+    annotations: Path
+    images: Path
+    stems: tuple[str, ...]
+    breeds: dict[str, tuple[int, str]] = field(default_factory=dict)
+    told: tuple[Finding, ...] = ()
+    siblings: tuple[Path, ...] = ()
+
+
+def find_splits(path: Path) -> dict[str, list[Part]]:
+    """Splits of a folder; empty if it is not VOC-like.
+
+    ``trainval`` with ``test`` is taken for training and validation, else ``train`` with ``val``.
+    Names in a list that have no XML file carry no boxes to learn from and are left out; a list
+    of which nothing is left counts as absent. Without lists, the XML files may lie in folders
+    that are parts, as Roboflow and TensorFlow's tutorials have them.
+    """
+    years = [path, *sorted(path.glob("VOC20*")), *sorted(path.glob("VOCdevkit/VOC20*"))]
+    found: dict[str, list[Part]] = {}
+    for year in years:
+        layout = _layout(year)
+        known = {} if layout is None else _listed(*layout)
+        if layout is not None and not known:
+            known = {"train": _all_of(*layout[:2])}
+        wanted = ("trainval", "test") if {"trainval", "test"} <= known.keys() else ("train", "val")
+        fallback = ("trainval", "test")
+        for split, first, second in zip(("train", "val"), wanted, fallback, strict=True):
+            chosen = known.get(first) or known.get(second)
+            if chosen:
+                found.setdefault(split, []).append(chosen)
+    found = found or _parted(path)
+    folders = tuple(dict.fromkeys(part.annotations for ps in found.values() for part in ps))
+    return {
+        split: [replace(part, siblings=folders) for part in parts]
+        for split, parts in found.items()
+    }
+
+
+def _parted(path: Path) -> dict[str, list[Part]]:
+    """Folders that are parts, in the folder or among its images."""
+    for parent in (path, folder_named(path, "images")):
+        found = {}
+        for split, folders in part_folders(parent).items() if parent else ():
+            layouts = (_layout(folder) for folder in folders)
+            parts = [_all_of(xmls, images) for xmls, images, _ in filter(None, layouts)]
+            if parts:
+                found[split] = parts[:1]
+        if found:
+            return found
+    return {}
+
+
+def _layout(folder: Path) -> tuple[Path, Path, Path] | None:
+    """(XML folder, image folder, list folder) of a VOC-like folder."""
+    for xmls, images, lists, is_evident in (
+        ("Annotations", "JPEGImages", "ImageSets/Main", True),
+        ("annotations/xmls", "images", "annotations", True),
+        ("annotations", "images", ".", False),
+        ("Annotations", "images", ".", False),
+        (".", ".", ".", False),
+    ):
+        if (folder / images).is_dir():
+            files = (folder / xmls).glob("*.xml")
+            if any(is_evident or is_annotation(file) for file in islice(files, _LOOKED_AT)):
+                return folder / xmls, folder / images, folder / lists
+    return None
+
+
+def is_annotation(file: Path) -> bool:
+    """Tell VOC's XML, damaged or not, from any other that lies about."""
+    try:
+        with file.open("rb") as opened:
+            return b"<annotation" in opened.read(4096).replace(b"\0", b"")
+    except OSError:
+        return False
+
+
+def _all_of(xmls: Path, images: Path) -> Part:
+    """All XML files of a folder; others than VOC's that belong to no picture are told."""
+    files = sorted(xmls.glob("*.xml"))
+    pictures = {file.stem for file in _pictures_in(images)}
+    used = [file for file in files if file.stem in pictures or is_annotation(file)]
+    described = {file.stem for file in used}
+    stray = [file.name for file in files if file.stem not in described]
+    bare = sorted(stem for stem in pictures if stem not in described)
+    told = [
+        *_tell("XML files passed over", xmls, stray, len(files), "no annotation of a picture"),
+        *_tell("images without XML file", images, bare, len(pictures), "not used"),
+    ]
+    return Part(xmls, images, tuple(file.stem for file in used), told=tuple(told))
+
+
+def _pictures_in(folder: Path) -> Iterator[Path]:
+    return (file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
+
+
+def _listed(xmls: Path, images: Path, lists: Path) -> dict[str, Part]:
+    """The parts that lists name."""
+    parts = {name: _part(xmls, images, lists / f"{name}.txt") for name in _LISTS}
+    return {name: part for name, part in parts.items() if part}
+
+
+def _part(xmls: Path, images: Path, file: Path) -> Part | None:
+    """The names of a list that have an XML file; others are told."""
+    if not file.is_file():
+        return None
+    there = {one.stem for one in xmls.glob("*.xml")}
+    stems, breeds, missing = list[str](), dict[str, tuple[int, str]](), list[str]()
+    for line in read_text(file).splitlines():
+        fields = line.split()
+        if not fields or fields[0].startswith("#"):
+            continue
+        stem = _stem(line.strip(), there)
+        if stem not in there:
+            missing.append(stem)
+            continue
+        stems.append(stem)
+        name = re.fullmatch(r"(.+)_\d+", stem)
+        if len(fields) == 4 and name and re.fullmatch("[0-9]{1,9}", fields[1]):
+            breeds[stem] = (int(fields[1]), name[1])
+    told = _tell(
+        "listed images left out",
+        file,
+        missing,
+        len(stems) + len(missing),
+        "no XML file; one without objects makes a background",
+    )
+    return Part(xmls, images, tuple(stems), breeds, tuple(told)) if stems else None
+
+
+def _stem(line: str, there: set[str]) -> str:
+    """The file that a line means: by its name, with suffix or path, or followed by numbers."""
+    first = line.split()[0]
+    for written in (line, first):
+        name = written.replace("\\", "/").rsplit("/", 1)[-1]
+        for stem in (name, name.rpartition(".")[0]):
+            if stem in there:
+                return stem
+    return first
+
+
+def _tell(kind: str, where: Path, names: list[str], total: int, why: str) -> list[Finding]:
+    if not names:
+        return []
+    detail = f"{len(names)} of {total} ({why}): {first_of(names)}"
+    return [Finding(kind, "dropped", str(where), None, detail)]

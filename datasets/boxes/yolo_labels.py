@@ -1,0 +1,112 @@
+"""YOLO's label files: where they lie, and what the numbers of a line mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.boxes.listed_paths import is_there
+from datasets.errors import InputError
+from datasets.fields import as_number
+from datasets.text import read_text
+
+# Files beside label files that name classes; the last stands for any name.
+NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "*.names")
+
+
+def label_file(image: Path) -> Path:
+    """``.../images/.../name.jpg`` belongs to ``.../labels/.../name.txt``, or to the one beside."""
+    beside = image.with_suffix(".txt")
+    parts = list(image.parts)
+    for index in range(len(parts) - 2, -1, -1):
+        if parts[index].lower() == "images":
+            written = parts[index]
+            for name in (_like(written, "labels"), "labels"):
+                parts[index] = name
+                if is_there(found := Path(*parts).with_suffix(".txt")):
+                    return found
+            return beside if is_there(beside) else found
+    return beside
+
+
+def _like(example: str, word: str) -> str:
+    """A word in small letters, capitals, or with a capital, as the example is."""
+    if example.isupper():
+        return word.upper()
+    return word.capitalize() if example[0].isupper() else word
+
+
+def looks_like_labels(file: Path) -> bool:
+    """Whether the first line of a text file is a class number and four or more numbers."""
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            first = lines.readline(4096).split()
+    except (OSError, UnicodeDecodeError):
+        return False
+    numbers = [as_number(field) for field in first]
+    return len(numbers) >= 5 and None not in numbers and float(numbers[0] or 0).is_integer()
+
+
+def read_rows(file: Path, label: Mapping[int, int], keypoints: int) -> NDArray[np.float64]:
+    """Boxes of a label file, if it is there: (N, 5) label from 1, cx, cy, w, h.
+
+    Polygons, among them rotated boxes of four corners, are reduced to their boxes.
+
+    Args:
+        file: Label file.
+        label: Label of each class number.
+        keypoints: Numbers of keypoints that follow the box in each line; 0 without keypoints.
+
+    Raises:
+        InputError: If a line is something else, or of an unknown class; it names file and line.
+    """
+    rows: list[tuple[float, ...]] = []
+    if is_there(file):
+        for number, line in enumerate(read_text(file).splitlines(), start=1):
+            if line.strip():
+                rows.append(_row(line, f"{file}:{number}", label, keypoints))
+    return np.array(rows, dtype=np.float64).reshape(-1, 5)
+
+
+def _row(line: str, where: str, label: Mapping[int, int], keypoints: int) -> tuple[float, ...]:
+    fields = line.split()
+    numbers = [number for field in fields if (number := as_number(field)) is not None]
+    if len(numbers) < len(fields):
+        raise InputError(f"{where}: {line[:80]!r} is not made of numbers")
+    category, values = numbers[0], numbers[1:]
+    if not category.is_integer():
+        raise InputError(f"{where}: class {fields[0][:20]} is not a whole number")
+    if int(category) not in label:
+        raise InputError(
+            f"{where}: class {fields[0][:20]} is not among the listed {min(label)}..{max(label)}"
+        )
+    return (label[int(category)], *_box(values, where, keypoints))
+
+
+def _box(values: list[float], where: str, keypoints: int) -> list[float]:
+    """Cx, cy, w, h of what follows the class."""
+    if keypoints:
+        if len(values) not in (4, 4 + keypoints):
+            raise InputError(
+                f"{where}: {len(values) + 1} numbers; class cx cy w h and {keypoints} numbers of "
+                "keypoints (kpt_shape) are needed"
+            )
+        return values[:4]
+    if len(values) < 6 or len(values) % 2:
+        if len(values) != 4:
+            raise InputError(
+                f"{where}: {len(values) + 1} numbers; class cx cy w h are needed, or a polygon"
+            )
+        return values
+    beyond = {value for value in values if value > 1.5}
+    if beyond == {2.0}:  # How visible keypoints are marked; a corner is in 0..1.
+        raise InputError(
+            f"{where}: looks like keypoints, not a polygon; say so by kpt_shape in data.yaml"
+        )
+    points = np.array(values).reshape(-1, 2)
+    low, high = points.min(axis=0), points.max(axis=0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return [*((low + high) / 2).tolist(), *(high - low).tolist()]

@@ -1,0 +1,57 @@
+"""The one reader of JSON files: UTF-8 with or without a mark, and the place of what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from datasets.errors import InputError
+from datasets.fields import Fields
+from datasets.text import read_text
+
+
+def read_object(file: Path) -> Fields:
+    """A JSON file that holds an object, whose fields are checked as they are read.
+
+    Raises:
+        InputError: If it cannot be read, is no JSON or holds something else.
+    """
+    return Fields.of(file, read_json(file))
+
+
+def read_json(file: Path) -> object:
+    """What a JSON file holds, unchecked.
+
+    Raises:
+        InputError: If it cannot be read or is no JSON; it names line and column.
+    """
+    return parse_json(read_text(file), file)
+
+
+def parse_json(text: str | bytes, where: Path | str) -> object:
+    """What a JSON text holds, unchecked.
+
+    Args:
+        text: The text; bytes are UTF-8.
+        where: What messages call it.
+
+    Raises:
+        InputError: If it is no JSON; it names line and column.
+    """
+    if isinstance(text, bytes):
+        try:
+            text = text.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{where}: not text in UTF-8 (byte {error.start})") from error
+    try:
+        found: object = json.loads(text)
+    except json.JSONDecodeError as error:
+        whole = text.rstrip().endswith(("}", "]"))
+        hint = "" if whole else "; the file ends too early: copy or export it again"
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InputError(f"{where}: {place}: not valid JSON ({error.msg}){hint}") from error
+    except RecursionError as error:
+        raise InputError(f"{where}: not usable JSON (nested too deeply)") from error
+    except ValueError as error:  # A number of more than 4300 digits.
+        raise InputError(f"{where}: not usable JSON ({error})") from error
+    return found

@@ -1,0 +1,47 @@
+"""Names of folders that mean a part of a data set, or what lies in it, and never a class."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# In the order in which one is taken where several are there.
+PART_NAMES = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "test", "testing"),
+}
+# What belongs to annotated photos: such a folder is no class, whatever its letters' case.
+_CONTENTS = ("images", "labels", "annotations", "jpegimages", "imagesets")
+NO_CLASSES = frozenset((*PART_NAMES["train"], *PART_NAMES["val"], *_CONTENTS))
+
+
+def is_no_class(name: str) -> bool:
+    """Whether a folder of that name is a part of a set or its contents, rather than a class."""
+    return name.lower() in NO_CLASSES
+
+
+def folder_named(path: Path, name: str) -> Path | None:
+    """The folder of that name in a folder, whatever its letters' case."""
+    found = _folders(path)
+    exact = [one for one in found if one.name == name]
+    return next(iter([*exact, *(one for one in found if one.name.lower() == name)]), None)
+
+
+def part_folders(path: Path) -> dict[str, list[Path]]:
+    """The folders that are parts, by ``train`` and ``val``, the preferred one first."""
+    found = _folders(path)
+    parts = {
+        split: [one for name in names for one in found if one.name.lower() == name]
+        for split, names in PART_NAMES.items()
+    }
+    return {split: folders for split, folders in parts.items() if folders}
+
+
+def _folders(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return []
+    return [path / entry.name for entry in sorted(os.scandir(path), key=_name) if entry.is_dir()]
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name

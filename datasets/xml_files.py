@@ -1,0 +1,70 @@
+"""The one reader of XML files: without entities, and bounded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+from datasets.errors import InputError
+
+# Annotations of one photo take kilobytes; those of a whole project megabytes.
+_LARGEST = 2**28
+_DEEPEST = 64
+
+
+def read_xml(file: Path) -> Element:
+    """The root element of an XML file.
+
+    Raises:
+        InputError: If it cannot be read, is damaged, declares entities or is nested too deeply;
+            it names line and column.
+    """
+    try:
+        if file.stat().st_size > _LARGEST:
+            raise InputError(f"{file}: {file.stat().st_size} bytes are too many for an XML file")
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+    try:
+        return _parse(data, file)
+    except expat.ExpatError as error:
+        problem = expat.ErrorString(error.code)
+        place = f"line {error.lineno}, column {error.offset + 1}"
+        raise InputError(f"{file}: damaged XML ({problem}: {place})") from error
+    except (LookupError, ValueError, AssertionError) as error:  # Of its declared encoding.
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{file}: damaged XML ({error})") from error
+
+
+def _parse(data: bytes, file: Path) -> Element:
+    builder, parser = TreeBuilder(), expat.ParserCreate()
+    depth = 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise InputError(f"{file}: line {parser.CurrentLineNumber}: nested too deeply")
+        builder.start(name, attributes)
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(name)
+
+    def refuse(name: str, *_: object) -> None:
+        # Entities can hold other files, or a gigabyte in ten lines.
+        raise InputError(
+            f"{file}: line {parser.CurrentLineNumber}: declares the entity {name!r}; write out "
+            "what it stands for"
+        )
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = builder.data
+    parser.EntityDeclHandler = refuse
+    parser.buffer_text = True
+    parser.Parse(data, True)
+    return builder.close()
