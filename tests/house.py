@@ -105,6 +105,7 @@ FOR_LIBRARIES = {
     "backbone": {"datasets/errors.py"},
     "tasks": {
         "datasets/errors.py",
+        "datasets/names.py",
         "datasets/images.py",
         "datasets/names.py",
         "datasets/spec.py",

@@ -1,7 +1,9 @@
 """Small labelled sets in the real formats, written to a folder."""
 
+import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 from scipy.io import savemat  # type: ignore[import-untyped]
 
@@ -23,6 +25,14 @@ def write_folders(root: Path, counts: dict[str, int]) -> Path:
         save_photos(root / place, [f"{k}.png" for k in range(count)])
         (root / place).mkdir(parents=True, exist_ok=True)
     return root
+
+
+def write_picture(file: Path) -> None:
+    """Each differs from all others, as a JPEG whatever its suffix."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(list(os.fsencode(file)))
+    data = cv2.imencode(".jpg", rng.integers(0, 255, (20, 24, 3), np.uint8))[1]
+    file.write_bytes(data.tobytes())
 
 
 TINY = ("n00000002", "n00000001")

@@ -19,7 +19,7 @@ from datasets.names import safe_path, shown, shown_in
 from datasets.positions.opening import LeftOut, open_places, read_places
 from datasets.shards.photos import list_photos
 from datasets.shards.tar import COUNT_FILE, NO_LABEL, NO_PICTURE, open_shards
-from tests.datasets.test_ledger import write_picture
+from tests.datasets.label_fakes import write_picture
 
 
 def write_pictures(root: Path, *names: str) -> Path:

@@ -1,13 +1,10 @@
 """Every file below a labelled set is accounted for."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
-import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,20 +13,13 @@ from datasets.kind import CheckOptions
 from datasets.kinds import recognise
 from datasets.labels.opening import account_labelled
 from datasets.ledger import DAMAGED, LEFT_BEHIND, NO_PART, NOT_LISTED, NOT_READ, account
+from tests.datasets.label_fakes import write_picture
 
 FOLDERS = ["cat", "dog", "cat/more", "__MACOSX", ".ipynb_checkpoints", "@eaDir", "dog/@eaDir", "."]
 NAMES = [
     *("0.jpg", "1.JFIF", "2.png", "._0.jpg", "Thumbs.db", ".DS_Store", "notes.txt", "3.heic"),
     *("desktop.ini", "4.webp", "caf\udce9.jpg", "labels.xml", "noend"),
 ]
-
-
-def write_picture(file: Path) -> None:
-    """Each differs from all others, as a JPEG whatever its suffix."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(list(os.fsencode(file)))
-    data = cv2.imencode(".jpg", rng.integers(0, 255, (20, 24, 3), np.uint8))[1]
-    file.write_bytes(data.tobytes())
 
 
 @contextmanager
