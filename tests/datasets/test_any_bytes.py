@@ -21,7 +21,7 @@ from scipy.io import savemat  # type: ignore[import-untyped]
 from datasets.attributes import celeba, lfwa
 from datasets.errors import InputError
 from datasets.identities.lfw import read_lfw
-from datasets.identities.recordio import read_records, write_records
+from datasets.identities.recordio import read_records
 from datasets.identities.verification_bin import read_bin
 from datasets.images import probe_image, read_image, read_orientation
 from datasets.labels import csv_list, pets, stanford_dogs
@@ -29,6 +29,7 @@ from datasets.matlab import NewerFileError, read_mat
 from datasets.positions.opening import open_places
 from datasets.shards.tar import open_shards
 from datasets.text import number_in
+from tests.datasets.record_files import write_records
 
 
 def png() -> bytes:
