@@ -107,7 +107,6 @@ FOR_LIBRARIES = {
         "datasets/errors.py",
         "datasets/names.py",
         "datasets/images.py",
-        "datasets/names.py",
         "datasets/spec.py",
         "datasets/squares.py",
         "datasets/types.py",
