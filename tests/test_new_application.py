@@ -35,6 +35,8 @@ from tools.flows.grid import train_or_grid
 from tools.page.shelf import Shelf
 from tools.page.showing import answer_photos
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., tuple[int, str, str]]
 QUICK = ("--threads", "1", "--workers", "0")
 

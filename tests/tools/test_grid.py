@@ -119,6 +119,7 @@ def test_a_geolocator_that_cannot_be_built() -> None:
         expand(GEOLOCATION_RECIPE, replace(TrainGeo(), grid=grid))
 
 
+@pytest.mark.slow
 def test_a_grid_of_geolocators_goes_on(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_grid_of_geolocators_goes_on(
     assert again == text
 
 
+@pytest.mark.slow
 def test_a_grid_of_detectors(tool: Tool, scenes: Path, tmp_path: Path) -> None:
     folder = tmp_path / "grid"
     small = ("--preset", "demo", "--batch-size", 4, "--epochs", 1, "--workers", 0)
@@ -156,6 +158,7 @@ def test_a_grid_of_detectors(tool: Tool, scenes: Path, tmp_path: Path) -> None:
     assert "mobilenet_v1-a0.1-96" in text
 
 
+@pytest.mark.slow
 def test_each_run_of_a_fine_grained_grid_has_its_own_stages(tool: Tool, tmp_path: Path) -> None:
     breeds = draw_breeds(tmp_path / "breeds", num_train=4, num_val=2, size=64)
     web = draw_web(tmp_path / "web", num=5, copies=1, strays=2, size=64)

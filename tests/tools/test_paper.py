@@ -190,6 +190,7 @@ def test_markdown(tool: Tool) -> None:
     assert "| no: 1700 counts" in rows[3]
 
 
+@pytest.mark.slow
 def test_runs_fill_the_measured_column(tool: Tool, tmp_path: Path) -> None:
     finish(tmp_path / "a/one", "classification", ClassifierSpec(), top1=0.501)
     best = finish(tmp_path / "a/two", "classification", ClassifierSpec(), top1=0.602)

@@ -208,6 +208,7 @@ def draw_labelled(kind: str, root: Path) -> Path:
     return draw_scenes(root, num_train=1, num_val=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "metric"),
     [
