@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from datasets.errors import InputError
 from tasks.body_spec import ClassifierSpec
@@ -22,7 +24,7 @@ Standing = Literal["auto", "none", "funneled", "five_points"]
 class EmbedderSpec(ClassifierSpec):
     """Architecture: a body, and a linear layer on its pooled features."""
 
-    size: int = 112
+    size: Annotated[int, tyro.conf.arg(aliases=("--resolution",))] = 112
     """Side of the square input in pixels, 32 or more: the paper's resolution multiplier."""
     dim: int = 128
     """Length of the embedding; that of the teacher where there is one."""
