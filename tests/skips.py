@@ -16,7 +16,7 @@ NO_GPU = "no GPU is here"
 NO_SAMPLES = "MOBILENETS_DATA is not set: real samples are not here"
 # Whole reasons, to the letter. Who adds one says what keeps CI from having it.
 PERMITTED = (
-    NO_GPU,  # Runners are lent without one.
+    NO_GPU,  # Runners have none.
     NO_SAMPLES,  # They belong to others and are not in the repository; stand-ins are drawn.
 )
 
