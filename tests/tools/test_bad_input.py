@@ -113,7 +113,7 @@ def strange_box(data: Path) -> None:
         (no_validation, ["val data:", "no images: the annotations list none"]),
         (lost_pictures, ["missing", "Is it the right folder?"]),
         (unit_boxes, ["normalised"]),
-        (strange_box, ["annotation 101", "four numbers x, y, width, height are needed"]),
+        (strange_box, ["annotations[1].bbox", "four numbers x, y, width, height are needed"]),
     ],
 )
 def test_data(
