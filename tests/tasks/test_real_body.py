@@ -84,5 +84,5 @@ def test_the_loss_on_coco_falls_and_a_batch_is_learned_by_heart(
     with torch.inference_mode():
         found = exact_outputs(DETECTION, model.eval(), card, images, batch["sizes"])
     evaluator.update(batch["image_ids"], found)
-    # .88 with the kernels of old chips in float32, above .9 with others: margin for either.
+    # .87 to above .9, by kernels and threads.
     assert evaluator.compute()["metrics"]["AP"] > 0.75
