@@ -27,8 +27,8 @@ class Card:
             statistics were never measured.
         trunk: Of a head's file the digest of the trunk that it was trained on (see
             :mod:`tasks.weights.head_files`); else empty.
-        trained_on: What the weights were trained on, where their task must know it again: a
-            geolocator's photos (:func:`tools.geolocation.measured_part.trained_on`). Else empty.
+        trained_on: What the weights were trained on, where their application must know it again
+            to measure what was held out: ``path``, ``held_out``, some a ``digest``. Else empty.
     """
 
     task: str
