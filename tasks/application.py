@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from datasets.errors import InputError
+from tasks.export.compare import Limits, share_limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from backbone.cost import Cost
     from datasets.images import Image
-    from tasks.export.compare import Limits
     from tasks.photo_view import View
     from tasks.runtime.session import Answer as Outputs
     from tasks.weights.card import Card
@@ -180,8 +179,9 @@ class Application:
     starts: tuple[str, ...] = ()
 
 
-def _no_rows(_card: Card, _path: Path) -> list[tuple[str, str]]:
-    return []
+@dataclass(frozen=True)
+class NoOptions:
+    """Of an application whose answers can be asked for in one way only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,19 +216,21 @@ class PhotoApplication(Application, Generic[Options]):
         compares: An answer is about several photos, which are compared.
     """
 
-    options: type[Options]
     outputs: Mapping[str, str]
     network: Callable[[], Network[Options]]
     answers: Callable[[Card, Facts, Options, Path], Answers[Any]]
     metric: Metric
     compared_by: Metric
-    variants: Mapping[str, tuple[int, ...]]
     meanings: Mapping[str, str]
-    limits: Callable[[Facts, bool], Limits]
-    pipeline: str
+    variants: Mapping[str, tuple[int, ...]] = field(
+        default_factory=lambda: {"": (224, 192, 160, 128)}
+    )
+    options: type[Options] = NoOptions  # type: ignore[assignment]
+    limits: Callable[[Facts, bool], Limits] = share_limits
+    pipeline: str = "image-classification"
     noun: str = "classes"
     classes_note: str = ""
-    card_rows: Callable[[Card, Path], list[tuple[str, str]]] = _no_rows
+    card_rows: Callable[[Card, Path], list[tuple[str, str]]] = lambda _card, _path: []
     predict_with: str = ""
     flags: tuple[str, ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
@@ -249,17 +251,7 @@ class PhotoApplication(Application, Generic[Options]):
 
 def network_of(module: str) -> Callable[[], Network[Any]]:
     """What gives ``NETWORK`` of a module, which imports torch, once it is asked for."""
-    return partial(_network_in, module)
-
-
-def _network_in(module: str) -> Network[Any]:
-    network: Network[Any] = import_module(module).NETWORK
-    return network
-
-
-@dataclass(frozen=True)
-class NoOptions:
-    """Of an application whose answers can be asked for in one way only."""
+    return lambda: import_module(module).NETWORK
 
 
 def refuse_other_size(card: Card, size: int, path: Path) -> None:

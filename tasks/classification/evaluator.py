@@ -142,11 +142,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
         self.keep(image_ids, given)
 
     def compute(self) -> Score:
-        """Score what was collected.
-
-        Raises:
-            InputError: If no photo of a class that the model knows was collected.
-        """
+        """Score what was collected. Raises InputError if the model knows no photo's class."""
         ids, logits = self.stacked(len(self.classes))
         targets = self.targets[ids]
         known = self.known[targets]
@@ -157,7 +153,9 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
         own = np.take_along_axis(log_probabilities, targets[:, None], axis=1)[known]
         probabilities = np.exp(log_probabilities)
         predicted = logits.argmax(axis=1)
-        confusion = _confusion(targets, predicted, len(self.classes))
+        count = len(self.classes)
+        confusion = np.bincount(targets * count + predicted, minlength=count**2)
+        confusion = confusion.reshape(count, count)
         per_class = _per_class(confusion, self.classes.names)
         recalls = [row.recall for row in per_class.values() if row.recall is not None]
         fitted = temperature(logits[known], targets[known])
@@ -183,10 +181,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
         }
 
     def write(self, folder: Path, files: Sequence[str]) -> None:
-        """Write ``predictions.csv``: file, true, predicted, probability, top5.
-
-        ``files`` names each photo, by image id.
-        """
+        """Write ``predictions.csv``; ``files`` names each photo, by image id."""
         titles = ("file", "true", "predicted", "probability", "top5")
         names = self.classes.names
         rows = []
@@ -218,23 +213,13 @@ def _accuracies(rank: NDArray[np.int64], num_classes: int) -> dict[str, float]:
     return metrics | ({"top5": float((rank < _TOP).mean())} if num_classes > _TOP else {})
 
 
-def _confusion(
-    targets: NDArray[np.int64], predicted: NDArray[np.int64], count: int
-) -> NDArray[np.int64]:
-    cells = np.bincount(targets * count + predicted, minlength=count * count)
-    return cells.reshape(count, count).astype(np.int64)
-
-
 def _per_class(confusion: NDArray[np.int64], names: Sequence[str]) -> dict[str, ClassScore]:
-    rows = zip(
-        names, np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0), strict=True
-    )
-    return {
-        name: ClassScore(
-            float(hits / true) if true else None, float(hits / given) if given else None, int(true)
-        )
-        for name, hits, true, given in rows
-    }
+    found = {}
+    for k, name in enumerate(names):
+        hits, true, given = confusion[k, k], confusion[k].sum(), confusion[:, k].sum()
+        recall = float(hits / true) if true else None
+        found[name] = ClassScore(recall, float(hits / given) if given else None, int(true))
+    return found
 
 
 def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
@@ -271,15 +256,10 @@ def unknown_note(score: Score) -> str:
 def format_classes(score: Score, limit: int = 40) -> str:
     """Recall, precision and photos per class, best first; of many classes the worst."""
     rows = by_recall(score)
-    cells = [
-        (
-            name,
-            f"{row.recall:.3f}",
-            "-" if row.precision is None else f"{row.precision:.3f}",
-            str(row.photos),
-        )
-        for name, row in rows[-limit:]
-    ]
+    cells = []
+    for name, row in rows[-limit:]:
+        precision = "-" if row.precision is None else f"{row.precision:.3f}"
+        cells.append((name, f"{row.recall:.3f}", precision, str(row.photos)))
     table = columns_text(("class", "recall", "precision", "photos"), cells, _NAME)
     if len(rows) <= limit:
         return table

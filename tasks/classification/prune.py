@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -11,14 +12,12 @@ from backbone.mobilenet_v1 import MobileNetV1
 from backbone.prune import prune_body
 from datasets.errors import InputError
 from tasks.classification.application import CLASSIFICATION
-from tasks.classification.load import class_rows
-from tasks.classification.model import Classifier
+from tasks.classification.model import Classifier, class_rows
 from tasks.predictor import open_network
 from tasks.weights.card import Card
 
 
-@dataclass(frozen=True)
-class Pruned:
+class Pruned(NamedTuple):
     """A narrowed classifier.
 
     Attributes:
@@ -57,7 +56,7 @@ def prune_classifier(path: Path, alpha: float, command: str) -> Pruned:
         pruned = prune_body(wide.body, alpha, rows)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
-    model = Classifier(replace(wide.spec, alpha=alpha), wide.num_classes, card.flavour)
+    model = Classifier(replace(wide.spec, alpha=alpha), wide.columns, card.flavour)
     model.body = pruned.body
     with torch.no_grad():
         weight, offset = (model.get_parameter(name) for name in class_rows(model.body))

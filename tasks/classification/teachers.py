@@ -49,9 +49,9 @@ def open_teacher(spec: DistillSpec, classes: ClassMap) -> Teacher:
         return _open_timm(name, spec.teacher_weights, classes)
     if name.startswith(TORCHVISION):
         return _open_torchvision(name, spec.teacher_weights, classes)
-    if not Path(name).exists() and _PYTHON.fullmatch(name):
-        return Teacher(name, _import_callable(name))
     if not Path(name).exists():
+        if _PYTHON.fullmatch(name):
+            return Teacher(name, _import_callable(name))
         raise InputError(
             f"--teacher {name}: no such run folder or weights file; else write timm:NAME, "
             "torchvision:NAME or MODULE:FUNCTION"

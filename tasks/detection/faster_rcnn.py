@@ -14,9 +14,10 @@ from torch.nn import functional
 
 from backbone.bodies import build_body
 from backbone.flavour import Flavour
-from backbone.layers import Normalize, init_tf_slim, scale_channels
+from backbone.layers import init_tf_slim, scale_channels
 from tasks.detection.anchors import make_anchors, rpn_shapes
 from tasks.detection.crop import crop
+from tasks.detection.detector import DetectorNetwork
 from tasks.detection.matching import Rule, match, sample
 from tasks.detection.postprocess import Detections, postprocess_regions
 from tasks.detection.rpn import (
@@ -27,8 +28,7 @@ from tasks.detection.rpn import (
     propose,
     rpn_loss,
 )
-from tasks.detection.spec import DetectorSpec, PostSpec, TwoStageLossSpec
-from tasks.detection.ssd import check_size
+from tasks.detection.spec import DetectorSpec, TwoStageLossSpec
 
 STRIDE = 16
 CROP = 14
@@ -37,37 +37,19 @@ INIT_STD = 0.01
 _CHUNK = 100
 
 
-class FasterRCNN(nn.Module):
-    """Base, region proposals, second stage, losses and post-processing.
-
-    Args:
-        spec: Architecture.
-        num_classes: Classes without background; labels run from 1 to it.
-        flavour: Of the body; its input size is ``spec.size``.
-        loss: Training objective.
-        post: From raw outputs to detections.
+class FasterRCNN(DetectorNetwork):
+    """Base, region proposals and second stage; twelve anchors for each cell of the map.
 
     Attributes:
-        anchors: (A, 4) cx cy w h, relative; twelve for each cell of the map.
         networks: Names of the methods that are network alone, which ``--compile`` compiles.
     """
 
-    anchors: Tensor
+    objective = TwoStageLossSpec
     networks = ("first_stage", "second_stage")
 
-    def __init__(
-        self,
-        spec: DetectorSpec,
-        num_classes: int,
-        flavour: Flavour,
-        *,
-        loss: TwoStageLossSpec | None = None,
-        post: PostSpec | None = None,
-    ) -> None:
-        super().__init__()
-        self.spec, self.num_classes = spec, num_classes
-        self.loss, self.post = loss or TwoStageLossSpec(), post or PostSpec()
-        self.normalize = Normalize(flavour.input)
+    def add_layers(self, flavour: Flavour) -> None:
+        """Add base, region proposals and second stage with fresh weights."""
+        spec, num_classes = self.spec, self.num_classes
         self.body = build_body(spec.backbone, alpha=spec.alpha, flavour=flavour)
         depth = scale_channels(DEPTH, spec.alpha)
         self.rpn = RegionProposals(self.body.channels[STRIDE], depth, flavour.activation)
@@ -79,19 +61,16 @@ class FasterRCNN(nn.Module):
         # The two halves share the body's layers; a tuple is not registered a second time.
         self._halves = self.body.split(STRIDE)
         self.extent = extent_of(spec)
-        anchors = make_anchors([map_size(spec)], [rpn_shapes(spec.size)], self.extent)
-        self.register_buffer("anchors", anchors, persistent=False)
+
+    @staticmethod
+    def anchors_of(spec: DetectorSpec) -> Tensor:
+        """Anchors (A, 4) of the map of stride 16, whose size VGG16's poolings round down."""
+        side = spec.size // STRIDE if spec.backbone == "vgg16" else -(-spec.size // STRIDE)
+        return make_anchors([(side, side)], [rpn_shapes(spec.size)], extent_of(spec))
 
     def first_stage(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The base's map, objectness and offsets of all anchors.
-
-        Args:
-            images: (B, 3, S, S) RGB 0..255, any dtype, S the spec's size.
-
-        Returns:
-            (B, C, H, W), (B, A) and (B, A, 4).
-        """
-        check_size(images, self.spec)
+        """The base's map (B, C, H, W), objectness (B, A) and offsets (B, A, 4) of all anchors."""
+        self.refuse_other_size(images)
         feature = self._halves[0](self.normalize(images))
         return (feature, *self.rpn(feature))
 
@@ -100,11 +79,10 @@ class FasterRCNN(nn.Module):
         if self.spec.roi_pool:
             crops = functional.max_pool2d(crops, 2)
         features = self.neck(self._halves[1](crops))
-        return self.class_predictor(features), self.box_predictor(features).view(
-            -1, self.num_classes, 4
-        )
+        offsets = self.box_predictor(features).view(-1, self.num_classes, 4)
+        return self.class_predictor(features), offsets
 
-    def network(self, images: Tensor) -> tuple[Tensor, ...]:
+    def raw(self, images: Tensor) -> tuple[Tensor, ...]:
         """Every layer that has weights, for the accountant; all regions lie in one place."""
         feature, *rest = self.first_stage(images)
         boxes = torch.zeros(len(images) * self.spec.proposals, 4, device=images.device)
@@ -114,13 +92,7 @@ class FasterRCNN(nn.Module):
     def forward(
         self, images: Tensor, targets: list[dict[str, Tensor]] | None = None
     ) -> dict[str, Tensor] | Detections:
-        """Losses in training, detections in evaluation (torchvision's convention).
-
-        Args:
-            images: (B, 3, S, S) RGB 0..255.
-            targets: Per image relative ``boxes`` (N, 4; x1 y1 x2 y2), ``labels`` (N,) from 1
-                and ``iscrowd`` (N,). Needed in training.
-        """
+        """Losses in training, detections in evaluation."""
         feature, objectness, offsets = self.first_stage(images)
         regions, real = propose(objectness, offsets, self.anchors, self.spec.proposals)
         if not self.training:
@@ -143,12 +115,9 @@ class FasterRCNN(nn.Module):
         owners = number[:, None].expand(-1, count).flatten()
         boxes = regions.flatten(0, 1)
         # A graph that is exported for any number of images cannot be cut into so many parts.
-        whole = torch.compiler.is_exporting()
-        spans = (
-            [slice(None)]
-            if whole
-            else [slice(k, k + _CHUNK) for k in range(0, len(boxes), _CHUNK)]
-        )
+        spans = [slice(None)]
+        if not torch.compiler.is_exporting():
+            spans = [slice(k, k + _CHUNK) for k in range(0, len(boxes), _CHUNK)]
         parts = [
             self.second_stage(crop(feature, boxes[span], owners[span], CROP, self.extent))
             for span in spans
@@ -167,14 +136,12 @@ class FasterRCNN(nn.Module):
         labels = torch.where(real, matches.labels, -1)
         chosen = sample(labels, spec.box_samples, spec.box_positive_share)
         images = chosen.nonzero()[:, 0]
-        logits, offsets = self.second_stage(
-            crop(feature, regions[chosen], images, CROP, self.extent)
-        )
+        crops = crop(feature, regions[chosen], images, CROP, self.extent)
+        logits, offsets = self.second_stage(crops)
         truth, wanted = labels[chosen], matches.offsets[chosen]
         objects = truth > 0
-        found = offsets[objects].gather(1, (truth[objects] - 1)[:, None, None].expand(-1, 1, 4))[
-            :, 0
-        ]
+        own = (truth[objects] - 1)[:, None, None].expand(-1, 1, 4)
+        found = offsets[objects].gather(1, own)[:, 0]
         count = max(len(truth), 1)
         box = functional.smooth_l1_loss(
             found.float(), wanted[objects], reduction="sum", beta=spec.smooth_l1_beta
@@ -189,12 +156,6 @@ class FasterRCNN(nn.Module):
         for kind in ("weight", "bias"):
             yield f"class_predictor.{kind}", 1, True
             yield f"box_predictor.{kind}", 1, False
-
-
-def map_size(spec: DetectorSpec) -> tuple[int, int]:
-    """(height, width) of the map of stride 16: VGG16's poolings round down."""
-    side = spec.size // STRIDE if spec.backbone == "vgg16" else -(-spec.size // STRIDE)
-    return side, side
 
 
 def extent_of(spec: DetectorSpec) -> float | None:
