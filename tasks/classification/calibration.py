@@ -55,11 +55,8 @@ def temperature(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> floa
     """What to divide logits by so that their mean negative log likelihood is least.
 
     It changes no decision, only how sure the model is (Guo et al., section 4.2). Looked for
-    between 0.05 and 20; a model that makes no mistake ends at the lower end.
-
-    Args:
-        logits: (M, C), minus infinity where a class is not known.
-        targets: (M,) true columns, of known classes.
+    between 0.05 and 20; a model that makes no mistake ends at the lower end. Logits (M, C) are
+    minus infinity where a class is not known; targets (M,) are columns of known classes.
     """
     below = logits - logits.max(axis=1, keepdims=True)
     own = np.take_along_axis(below, targets[:, None], axis=1)[:, 0]

@@ -75,11 +75,8 @@ class Score(TypedDict):
 def columns_in(model: ClassMap, data: ClassMap) -> NDArray[np.int64] | None:
     """The data's column of each of the model's, by name or WordNet id; None if they are the same.
 
-    Returns:
-        (C_model,) columns, -1 where the data lacks the class.
-
-    Raises:
-        InputError: If they have no class in common; it names some of both.
+    Columns (C_model,) are -1 where the data lacks the class. Raises InputError if they have no
+    class in common; it names some of both.
     """
     if model.names == data.names:
         return None
@@ -223,11 +220,7 @@ def _per_class(confusion: NDArray[np.int64], names: Sequence[str]) -> dict[str, 
 
 
 def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
-    """Bootstrap interval of the accuracy, 95 %, always the same for the same photos.
-
-    Args:
-        right: (M,) whether each photo's answer is right.
-    """
+    """Bootstrap interval (95 %) of the accuracy over photos (M,), always the same for the same."""
     # Drawing M photos with replacement and counting the right ones is one binomial draw.
     rng = np.random.default_rng(_SEED)
     shares = rng.binomial(len(right), right.mean(), _RESAMPLES) / len(right)

@@ -60,9 +60,7 @@ def grad_cam(model: LastLayerNetwork, images: Tensor, columns: Tensor | None = N
 def overlay(image: Image, heat: NDArray[np.float32]) -> Image:
     """A copy of the picture, coloured where it is hot: red and opaque most, blue and clear least.
 
-    Args:
-        image: (H, W, 3) RGB.
-        heat: (h, w) in 0..1; stretched over the picture.
+    The heat (h, w) in 0..1 is stretched over the picture (H, W, 3).
     """
     height, width = image.shape[:2]
     stretched = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -9,8 +9,7 @@ from torch import Tensor
 from backbone.body import Body
 from datasets.types import ClassMap
 from tasks.body_network import LastLayerNetwork, Losses
-from tasks.classification.losses import class_loss
-from tasks.classification.mix import mix
+from tasks.classification.losses import class_loss, mix
 from tasks.classification.spec import TASK, ClassLossSpec
 from tasks.distillation.target_source import TeacherTargets
 from tasks.start_network import start_with_classes

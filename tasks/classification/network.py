@@ -32,11 +32,7 @@ def classifier_cost(spec: ClassifierSpec, num_outputs: int) -> Cost:
 
 
 def classifier_spec(card: Card, path: Path) -> ClassifierSpec:
-    """The architecture that a card tells.
-
-    Raises:
-        InputError: If it does not tell all of it, or two sizes.
-    """
+    """The architecture that a card tells. Raises InputError if it tells not all, or two sizes."""
     spec = spec_of(card, ClassifierSpec, path)
     refuse_other_size(card, spec.size, path)
     return spec

@@ -18,12 +18,9 @@ from tasks.weights.card import Card
 
 
 class Pruned(NamedTuple):
-    """A narrowed classifier.
+    """A narrowed classifier in evaluation mode, and its card without metrics: nobody measured it.
 
-    Attributes:
-        model: In evaluation mode.
-        card: Of what it is; it has no metrics, for nobody has measured it.
-        shares: Of each layer's energy, the share that its kept channels have, stem first.
+    ``shares`` is, of each layer's energy, the share that its kept channels have, stem first.
     """
 
     model: Classifier
@@ -34,10 +31,7 @@ class Pruned(NamedTuple):
 def prune_classifier(path: Path, alpha: float, command: str) -> Pruned:
     """Narrow the classifier of a run folder or weights file to the widths of ``alpha``.
 
-    Args:
-        path: Of the weights.
-        alpha: Width multiplier, not above theirs.
-        command: That asked for it, for the card.
+    ``command`` asked for it; the card tells that.
 
     Raises:
         InputError: If they are no weights of a classifier on MobileNet v1, batch norm tells

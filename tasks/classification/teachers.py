@@ -34,11 +34,7 @@ _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def open_teacher(spec: DistillSpec, classes: ClassMap) -> Teacher:
-    """The teacher that ``spec.teacher`` names, for the classes of some data.
-
-    Args:
-        spec: Names it.
-        classes: Of the data, in the order of the student's columns.
+    """The teacher that ``spec.teacher`` names, for the data's classes in the student's order.
 
     Raises:
         InputError: If it cannot be had, its package is not installed, or it lacks a class.

@@ -19,12 +19,7 @@ _HOLE = 1 / 2  # Of the side.
 
 
 def augment(pictures: Tensor, policies: Sequence[Policy]) -> Tensor:
-    """Change each picture by chance: its colours, its place, and a hole in it.
-
-    Args:
-        pictures: (B, 3, S, S) in -1..1.
-        policies: Which changes.
-    """
+    """Change pictures (B, 3, S, S) in -1..1 by chance: colours, place, and a hole in each."""
     if "colour" in policies:
         pictures = _colour(pictures)
     if "translation" in policies:

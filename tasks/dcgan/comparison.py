@@ -47,11 +47,8 @@ class Row(NamedTuple):
 def compare(answers: Mapping[str, Right]) -> list[Row]:
     """Compare arms on the same photos and seeds; the first is what the others are measured by.
 
-    Args:
-        answers: For each arm, (seeds, photos) whether an answer is right.
-
-    Raises:
-        InputError: If the arms differ in seeds or photos.
+    Of each arm is given (seeds, photos) whether an answer is right. Raises InputError if arms
+    differ in seeds or photos.
     """
     base = next(iter(answers.values()))
     rows = []

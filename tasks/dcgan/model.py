@@ -31,10 +31,7 @@ class Gan(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The discriminator's loss, and its logits for real and for generated pictures, (B,) each.
 
-        Args:
-            photos: (B, 3, S, S) real, in -1..1.
-            fakes: (B, 3, S, S) generated, of the same classes.
-            labels: (B,) int64 columns of both.
+        Both are (B, 3, S, S) in -1..1, of the same classes (B,).
         """
         if self.loss.mirror:
             photos = mirror_some(photos)
@@ -44,24 +41,15 @@ class Gan(nn.Module):
         return discriminator_loss(real, fake, self.loss.objective), real, fake
 
     def persuade(self, fakes: Tensor, labels: Tensor) -> Tensor:
-        """The generator's loss.
-
-        Args:
-            fakes: (B, 3, S, S) generated.
-            labels: (B,) int64 columns.
-        """
+        """The generator's loss for its pictures (B, 3, S, S) of classes (B,)."""
         logits = self.discriminator(augment(fakes, self.loss.diff_augment), labels)
         return generator_loss(logits, self.loss.objective)
 
     def slope_penalty(self, photos: Tensor, labels: Tensor) -> Tensor:
         """R1 for one of ``r1_every`` steps (arXiv 1801.04406, equation 9).
 
-        It is r1 / 2 times the mean squared gradient at real photos, as the discriminator sees
-        them, times the steps that it stands for.
-
-        Args:
-            photos: (B, 3, S, S) real, in -1..1.
-            labels: (B,) int64 columns.
+        It is r1 / 2 times the mean squared gradient at real photos (B, 3, S, S) in -1..1, as the
+        discriminator sees them, times the steps that it stands for.
         """
         seen = augment(photos, self.loss.diff_augment).detach().requires_grad_()
         with torch.autocast(seen.device.type, enabled=False):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -23,28 +24,11 @@ GAME_NAME = "game.png"
 _SHEETS = 6
 _SHARES = ("precision", "recall", "density", "coverage")
 # Over the scores' columns, in the order of their meanings.
-_TITLES = (
-    "",
-    "pictures",
-    "frechet",
-    "   kid",
-    "+- error",
-    "precision",
-    "recall",
-    "density",
-    "cover",
-)
+_TITLES = ("", "pictures", "frechet", "   kid", "+- error", *_SHARES[:3], "cover")
 
 
-@dataclass(frozen=True)
-class ScoreRow:
-    """Figures of one lot of pictures.
-
-    Attributes:
-        name: What made them.
-        pictures: How many.
-        figures: By the names of :data:`~tasks.dcgan.scores.MEANINGS`.
-    """
+class ScoreRow(NamedTuple):
+    """Figures of so many pictures by :data:`~tasks.dcgan.scores.MEANINGS`, and what made them."""
 
     name: str
     pictures: int
@@ -110,17 +94,11 @@ def _write_sections(page: Page, data: ReportData) -> None:
 
 def scores_text(rows: Sequence[ScoreRow]) -> str:
     """The table of scores for the terminal."""
-    return columns_text(
-        _TITLES,
-        [
-            (
-                row.name,
-                str(row.pictures),
-                *(f"{row.figures[name]:.{2 if name == 'frechet' else 3}f}" for name in MEANINGS),
-            )
-            for row in rows
-        ],
-    )
+    cells = []
+    for name, pictures, figures in rows:
+        shown = (f"{figures[one]:.{2 if one == 'frechet' else 3}f}" for one in MEANINGS)
+        cells.append((name, str(pictures), *shown))
+    return columns_text(_TITLES, cells)
 
 
 def _write_scores(page: Page, data: ReportData) -> None:
@@ -154,10 +132,7 @@ def _write_game(page: Page, data: ReportData) -> None:
             ),
             (history_plot(data.history, ("loss_d", "loss_g")), "losses (smoothed)"),
             (history_plot(data.history, ("frechet",)), "Frechet distance over steps"),
-            (
-                history_plot(data.history, _SHARES),
-                "the other scores over steps",
-            ),
+            (history_plot(data.history, _SHARES), "the other scores over steps"),
         ]
     )
     page.section("Samples over time", "A row per class, always the same random numbers.")

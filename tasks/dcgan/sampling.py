@@ -36,7 +36,7 @@ def make_card(spec: GanSpec, classes: ClassMap, source: str) -> Card:
 
 
 def load_generator(path: Path) -> tuple[Generator, Card]:
-    """The generator of a run folder or weights file, in evaluation mode.
+    """The generator of a run folder or weights file, in evaluation mode, and its card.
 
     Raises:
         InputError: If the file is missing, damaged, of another task, or does not fit itself.
@@ -56,11 +56,7 @@ def load_generator(path: Path) -> tuple[Generator, Card]:
 def make_latents(seed: int, labels: Sequence[int], numbers: Sequence[int], length: int) -> Tensor:
     """The random numbers of some pictures, (B, length) standard normal.
 
-    Args:
-        seed: Of the pictures.
-        labels: (B,) column of each.
-        numbers: (B,) which of its class.
-        length: How many random numbers.
+    Each is told by its class's column and its number within the class, (B,) both.
     """
     rows = [
         np.random.default_rng((seed, label, number)).standard_normal(length, dtype=np.float32)
@@ -112,12 +108,8 @@ def draw_some(
 ) -> Tensor:
     """One batch of pictures, (B, 3, S, S) uint8, in float32 arithmetic.
 
-    Args:
-        generator: In evaluation mode, on the device.
-        labels: (B,) column of each.
-        numbers: (B,) which of its class.
-        seed: Of the pictures.
-        device: To compute on.
+    The generator is in evaluation mode, on the device; labels and numbers are as in
+    :func:`make_latents`.
     """
     assert not generator.training, "sampling needs evaluation mode"
     latents = make_latents(seed, labels.tolist(), numbers.tolist(), generator.spec.latent)

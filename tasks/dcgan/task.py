@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.dcgan.features import Judge
 from tasks.dcgan.model import Gan, undecided_loss
 from tasks.dcgan.networks import from_bytes
 from tasks.dcgan.sampling import draw_some, generate
+from tasks.dcgan.scores import Judge
 from tasks.dcgan.spec import GanFitSpec
 from tasks.dcgan.watch import Watch, Window, variety
 from tasks.fitting.base import Task
@@ -87,8 +87,7 @@ class GanTask(Task):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """A step of the discriminator, then one of the generator on the same pictures.
 
-        Raises:
-            FloatingPointError: If a loss is not a number.
+        Raises FloatingPointError if a loss is not a number.
         """
         gan, labels = self.gan, batch["targets"]
         # The second optimiser is taken bare: Lightning would count its steps as steps of the run.
@@ -189,11 +188,9 @@ def shown_classes(num_classes: int) -> NDArray[np.int64]:
 
 
 def draw_sheet(pictures: Image, names: Sequence[str]) -> Image:
-    """A sheet, (H, W, 3) RGB; small pictures are enlarged, pixel by pixel.
+    """A sheet, (H, W, 3) RGB, of pictures (R, C, S, S, 3), a row for each of the R names.
 
-    Args:
-        pictures: (R, C, S, S, 3) RGB.
-        names: (R,) of the classes.
+    Small pictures are enlarged, pixel by pixel.
     """
     grow = max(1, _LEAST_SIDE // pictures.shape[2])
     tiles = pictures.repeat(grow, axis=2).repeat(grow, axis=3)

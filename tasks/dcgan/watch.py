@@ -45,18 +45,12 @@ class Watch:
         self.saturated = self.collapsed = 0
 
     def look(self, window: Window, steps: int) -> str:
-        """Take note of a window.
-
-        Returns:
-            Why to stop; empty to go on.
-        """
+        """Take note of a window; gives why to stop, or nothing to go on."""
         sure = window.loss_d < _SATURATED * self.undecided
         self.saturated = self.saturated + steps if sure else 0
         alike = window.variety < _COLLAPSED
         self.collapsed = self.collapsed + steps if alike else 0
-        if not self.patience:
-            return ""
-        if self.saturated >= self.patience:
+        if self.patience and self.saturated >= self.patience:
             return (
                 f"the discriminator is saturated: for {self.saturated} steps its loss has been "
                 f"under {_SATURATED:.0%} of that of guessing ({window.loss_d:.3f} of "
@@ -65,7 +59,7 @@ class Watch:
                 "--lr-discriminator, keep --spectral-norm, add --r1 1, or give --diff-augment all "
                 "three"
             )
-        if self.collapsed >= self.patience:
+        if self.patience and self.collapsed >= self.patience:
             return (
                 f"the generator has collapsed: for {self.collapsed} steps its pictures of one "
                 f"class have differed {window.variety:.1%} as much as photos do. Lower "
@@ -85,15 +79,8 @@ class Watch:
 def variety(fakes: Tensor, photos: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """How much pictures of one class differ from each other, of how much photos do: about 0..1.
 
-    Args:
-        fakes: (B, 3, S, S) generated.
-        photos: (B, 3, S, S) real, of the same classes.
-        labels: (B,) int64 columns of both.
-        num_classes: How many classes.
-
-    Returns:
-        Ratio of the root mean squared distances from the class's mean picture; 1 where no class
-        has two pictures, so that nothing can be said.
+    It is the ratio of the root mean squared distances from the class's mean picture; 1 where no
+    class has two pictures, so that nothing can be said. Both lots are (B, 3, S, S), labels (B,).
     """
     shares = functional.one_hot(labels, num_classes).float()
     counts = shares.sum(dim=0)

@@ -38,12 +38,9 @@ class Objects(NamedTuple):
 
 
 def refuse_other_post(options: DetectOptions, own: Mapping[str, Any], path: Path) -> None:
-    """Check that what is asked for is what a model was made with.
+    """Check that what is asked for is what a model was made with. Raises InputError if not.
 
     A score threshold above its own is applied to what it finds; all else was fixed.
-
-    Raises:
-        InputError: If something else is asked for.
     """
     usual = vars(PostSpec())
     for name, value in vars(options.post).items():
@@ -58,9 +55,7 @@ def refuse_other_post(options: DetectOptions, own: Mapping[str, Any], path: Path
 class BoxAnswers:
     """How a detector's outputs are told.
 
-    Args:
-        classes: Its classes.
-        above: Objects of a higher score count; weaker ones do not change what NMS left of others.
+    Objects of a score ``above`` some count; weaker ones do not change what NMS left of others.
     """
 
     def __init__(self, classes: ClassMap, above: float) -> None:

@@ -32,9 +32,9 @@ def draw_detections(
     Args:
         image: (H, W, 3) RGB.
         boxes: (N, 4) x1 y1 x2 y2 in pixels.
-        labels: From 1.
+        labels: From 1; ``names`` begins with the name of 1.
         scores: 0..1, best first.
-        names: Of the classes, the first for label 1.
+        names: Of the classes.
     """
     drawn = image.copy()
     scale = max(drawn.shape[:2]) / 640

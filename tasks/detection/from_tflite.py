@@ -13,7 +13,7 @@ from backbone.tflite import TfliteConv, TfliteModel, read_tflite
 from backbone.weights import BODY_CONVS, conv_bn, tflite_alpha, tflite_body, tflite_flavour
 from datasets.errors import InputError
 from datasets.types import COCO_CLASSES, ClassMap
-from tasks.detection.boxes import CODER_WEIGHTS
+from tasks.detection.anchors import CODER_WEIGHTS
 from tasks.detection.model import build_detector
 from tasks.detection.spec import TASK, DetectorSpec, PostSpec
 from tasks.detection.ssd import SSD
@@ -31,18 +31,15 @@ _LEVELS = len(MOBILENET.shapes)
 def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
     """Read the file into a detector.
 
-    Args:
-        path: Of the .tflite file.
-        classes: Of its columns after the background column, with original ids; by default
-            COCO's where there are 90, else they are only numbered.
-
-    Raises:
-        InputError: If the file is not that network, or a tensor of it does not fit.
+    ``classes`` are of its columns after the background column, with original ids; by default
+    COCO's where there are 90, else they are only numbered. Raises InputError if the file is not
+    that network, or a tensor of it does not fit.
     """
     source = read_tflite(path)
     boxes, scores = _predictors(source)
     extras = source.convs[BODY_CONVS : BODY_CONVS + _EXTRAS]
-    columns = _columns(boxes, scores)
+    anchors = sum(len(conv.weight) for conv in boxes) // 4
+    columns = sum(len(conv.weight) for conv in scores) // anchors
     if classes is None and columns == 1 + len(COCO_CLASSES):
         classes = COCO_CLASSES
     classes = classes or ClassMap.from_names([f"class {k}" for k in range(1, columns)])
@@ -61,17 +58,12 @@ def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
     for number, conv in enumerate(extras):
         state |= conv_bn(f"extras.{number // 2}.{number % 2}", conv, eps)
     for level, (box, score) in enumerate(zip(boxes, scores, strict=True)):
-        state |= _predictor(f"box_predictors.{level}", _reorder(box))
-        state |= _predictor(f"class_predictors.{level}", score)
+        for name, conv in (("box", _reorder(box)), ("class", score)):
+            state[f"{name}_predictors.{level}.weight"] = conv.weight
+            state[f"{name}_predictors.{level}.bias"] = conv.bias
     load_into(model, state, str(path))
-    card = Card(
-        task=TASK,
-        model=spec.to_json(),
-        flavour=flavour,
-        classes=classes,
-        source=f"imported from {path.name} (TensorFlow Lite, dequantised)",
-        folded=True,
-    )
+    source_text = f"imported from {path.name} (TensorFlow Lite, dequantised)"
+    card = Card(TASK, spec.to_json(), flavour, classes, source=source_text, folded=True)
     return model.eval(), card
 
 
@@ -94,20 +86,9 @@ def _predictors(source: TfliteModel) -> tuple[list[TfliteConv], list[TfliteConv]
     return boxes, scores
 
 
-def _columns(boxes: list[TfliteConv], scores: list[TfliteConv]) -> int:
-    """Class columns, background included."""
-    anchors = sum(conv.weight.shape[0] for conv in boxes) // 4
-    return sum(conv.weight.shape[0] for conv in scores) // anchors
-
-
-def _predictor(name: str, conv: TfliteConv) -> dict[str, Tensor]:
-    return {f"{name}.weight": conv.weight, f"{name}.bias": conv.bias}
-
-
 def _reorder(conv: TfliteConv) -> TfliteConv:
     """Swap each anchor's four outputs to our order."""
-    rows = conv.weight.shape[0] // 4
-    order = torch.cat([4 * row + torch.tensor(BOX_ORDER) for row in range(rows)])
+    order = (4 * torch.arange(len(conv.weight) // 4)[:, None] + torch.tensor(BOX_ORDER)).flatten()
     return replace(conv, weight=conv.weight[order], bias=conv.bias[order])
 
 

@@ -155,12 +155,8 @@ def _choose_rows(
 ) -> Tensor:
     """Predictor rows by class: taken from ``old`` where the class was known, else ``fresh``.
 
-    Args:
-        old: Rows ordered by group (SSD's anchors), then class.
-        fresh: The same for the new classes.
-        columns: Of each new class the old column; -1 (or 0 with a background) for unknown.
-        groups: Number of groups.
-        background: Column 0 is background on both sides.
+    Rows are ordered by group (SSD's anchors), then class. ``columns`` has of each new class the
+    old column; -1 (or 0 with a background, which is column 0 on both sides) for unknown.
     """
     after = fresh.reshape(groups, len(columns), -1).clone()
     before = old.reshape(groups, -1, after.shape[-1])

@@ -24,11 +24,7 @@ from tasks.weights.card import Card
 
 
 class LiteRtDetector(nn.Module):
-    """An SSD .tflite file run by LiteRT.
-
-    Args:
-        path: Of the file.
-        post: From raw outputs to detections; by default the file's NMS overlap.
+    """An SSD .tflite file run by LiteRT, by default with the file's NMS overlap.
 
     Raises:
         InputError: If LiteRT is not installed, or the file is no SSD MobileNet v1.
@@ -91,11 +87,7 @@ class LiteRtDetector(nn.Module):
 
 
 def open_litert(path: Path, options: DetectOptions) -> tuple[LiteRtDetector, Card]:
-    """The original file as a model and its card.
-
-    Raises:
-        InputError: If it cannot be run, or is asked for what it does not have.
-    """
+    """The original file as a model and its card. Raises InputError if it cannot be run so."""
     if options.proposals is not None:
         raise InputError(f"--proposals {options.proposals}: {path} has no second stage")
     model = LiteRtDetector(path, options.post)
@@ -105,10 +97,7 @@ def open_litert(path: Path, options: DetectOptions) -> tuple[LiteRtDetector, Car
 def compare(path: Path, model: SSD, images: Tensor) -> float:
     """Largest difference of any score between the original file and its import.
 
-    Args:
-        path: Of the original.
-        model: What was imported, in evaluation mode.
-        images: (B, 3, S, S) uint8.
+    Images are (B, 3, S, S) uint8, the model is in evaluation mode.
     """
     with torch.inference_mode():
         theirs, _ = LiteRtDetector(path).raw(images)

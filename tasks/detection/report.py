@@ -95,20 +95,17 @@ def _write_sections(
     per_class = data.score["per_class"]
     page.section("Per class")
     known = [(name, ap, ap50) for name, (ap, ap50) in per_class.items() if ap != ABSENT]
-    page.table(
-        ("class", "AP", "AP50", ""), sorted(known, key=lambda row: row[1], reverse=True), bar=1
-    )
+    known.sort(key=lambda row: row[1], reverse=True)
+    page.table(("class", "AP", "AP50", ""), known, bar=1)
     page.section(
         "Precision, recall and confusions",
         f"Curves at IoU .50. Confusions among boxes with a score of {SHOWN_SCORE} or more.",
     )
+    matrix = confusion_plot(confusion, [*data.classes.names, "background"])
     page.plots(
         [
             (_precision_plot(data.score), "precision over recall, per class"),
-            (
-                confusion_plot(confusion, [*data.classes.names, "background"]),
-                "rows: true; columns: predicted",
-            ),
+            (matrix, "rows: true; columns: predicted"),
         ]
     )
     note = "Coloured: predicted. Dashed white: true."
@@ -199,11 +196,10 @@ def _picture(data: ReportData, index: int, match: _Matched) -> tuple[Image, str]
     image = draw_truth(data.read(index), truth["boxes"])
     labels, scores = result["labels"][shown].tolist(), result["scores"][shown].tolist()
     image = draw_detections(image, result["boxes"][shown], labels, scores, data.classes.names)
-    found = int((match.partner >= 0).sum())
-    caption = (
-        f"{data.files[index]}: {len(truth['boxes'])} true, {len(shown)} predicted, {found} fit"
+    counts = (
+        f"{len(truth['boxes'])} true, {len(shown)} predicted, {(match.partner >= 0).sum()} fit"
     )
-    return image, caption
+    return image, f"{data.files[index]}: {counts}"
 
 
 def _precision_plot(score: Score) -> Figure:

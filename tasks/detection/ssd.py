@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import sigmoid_focal_loss
 
 from backbone.flavour import Flavour
 from backbone.layers import init_tf_slim
 from tasks.body_network import BodyNetwork
 from tasks.detection.anchors import make_anchors
 from tasks.detection.detector import DetectorNetwork
-from tasks.detection.losses import ssd_loss
-from tasks.detection.matching import Rule, match
+from tasks.detection.matching import Matches, Rule, match
 from tasks.detection.postprocess import Detections, postprocess
 from tasks.detection.spec import DetectorSpec, LossSpec
 from tasks.detection.ssd_layout import (
@@ -110,3 +111,43 @@ def _gather(maps: list[Tensor], predictors: nn.ModuleList, columns: int) -> Tens
         out = predictor(feature).permute(0, 2, 3, 1)
         parts.append(out.reshape(out.shape[0], -1, columns))
     return torch.cat(parts, dim=1)
+
+
+def ssd_loss(
+    logits: Tensor, offsets: Tensor, matches: Matches, spec: LossSpec
+) -> dict[str, Tensor]:
+    """Class and box loss, each divided by the number of matched anchors of the batch, float32.
+
+    Args:
+        logits: (B, A, 1 + C) raw class scores, column 0 for background.
+        offsets: (B, A, 4) predicted offsets.
+        matches: What each anchor should say.
+        spec: Kind of class loss and its numbers.
+    """
+    logits, offsets = logits.float(), offsets.float()
+    labels = matches.labels
+    positive = labels > 0
+    count = positive.sum().clamp(min=1)
+    truth = functional.one_hot(labels.clamp(min=0), logits.shape[-1]).to(logits.dtype)
+    focal = spec.loss == "focal"
+    if focal:
+        each = sigmoid_focal_loss(logits, truth, spec.focal_alpha, spec.focal_gamma)
+    else:
+        each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    loss = each.sum(-1)
+    counted = labels >= 0 if focal else positive | hard_negatives(loss.detach(), labels, spec)
+    box = functional.smooth_l1_loss(offsets[positive], matches.offsets[positive], reduction="sum")
+    return {"class": loss[counted].sum() / count, "box": spec.box_weight * box / count}
+
+
+def hard_negatives(loss: Tensor, labels: Tensor, spec: LossSpec) -> Tensor:
+    """The background anchors with the largest loss, a fixed multiple of each image's matches.
+
+    Of losses (B, A) and labels (B, A), 0 for background, -1 for ignored, a mask (B, A).
+    """
+    negative = labels == 0
+    wanted = ((labels > 0).sum(1) * spec.negatives_per_positive).clamp(min=spec.min_negatives)
+    ranked = torch.where(negative, loss, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    rank = torch.arange(loss.shape[1], device=loss.device).expand_as(ranked)
+    chosen = torch.zeros_like(negative).scatter_(1, ranked, rank < wanted[:, None])
+    return chosen & negative

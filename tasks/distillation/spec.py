@@ -59,11 +59,8 @@ class DistillSpec:
     def refuse_unused(self, loss: Any) -> None:
         """Refuse flags of a loss against labels where labels are not used.
 
-        Args:
-            loss: Dataclass of the flags; its ``dropout`` serves any loss.
-
-        Raises:
-            InputError: Naming the first that was given.
+        ``loss`` is their dataclass; its ``dropout`` serves any loss. Raises InputError naming the
+        first flag that was given.
         """
         if not self.is_on or self.distill_weight < 1:
             return

@@ -83,11 +83,7 @@ class Teacher:
         self._run = torch.compile(self._network)
 
     def check(self, num_classes: int, size: int) -> None:
-        """See whether it answers as it should.
-
-        Raises:
-            InputError: If it does not give a finite logit for each class.
-        """
+        """See whether it gives a finite logit for each class. Raises InputError if it does not."""
         try:
             answers: Any = self._answers(self._pictures(size))
         except Exception as error:  # Anything may happen in code that is not ours.

@@ -25,13 +25,7 @@ _PERCENTILES = (10, 50, 90)
 
 @dataclass(frozen=True)
 class Spread:
-    """A stage's times over all rounds.
-
-    Attributes:
-        ms: Median, milliseconds.
-        p10: Tenth percentile.
-        p90: Ninetieth percentile.
-    """
+    """A stage's times over all rounds, in milliseconds: median, tenth and ninetieth percentile."""
 
     ms: float
     p10: float
@@ -63,8 +57,7 @@ def take_turns(
 ) -> Iterator[tuple[str, Stages | None]]:
     """Time each candidate once per round, in turn, so that a noisy moment hits all alike.
 
-    Yields:
-        After each call its candidate and its seconds; None for those of the warm-up.
+    After each call its candidate and its seconds are yielded; None for those of the warm-up.
     """
     for number in range(warmup + rounds):
         for name, call in candidates.items():
@@ -104,9 +97,7 @@ def chip() -> str:
 def gemm(precision: str, threads: int) -> Timed:
     """A product of two square matrices in ONNX Runtime: ``GEMM_SIDE`` cubed mult-adds.
 
-    Args:
-        precision: ``float32``, or ``int8``: unsigned times signed 8 bits, summed in 32.
-        threads: To compute with.
+    In float32, or int8: unsigned times signed 8 bits, summed in 32.
     """
     import onnxruntime
 

@@ -53,14 +53,11 @@ def stage_shares(path: Path, photo: Image, threads: int, rounds: int = 10) -> di
 
 
 def stages_of(model: ModelProto) -> dict[str, str]:
-    """The stage of each operation by its name.
+    """The stage of each operation by its name, in a model that can be computed in its order.
 
     Layers with weights are the network, and so is what lies between them: what depends on one
     layer and another depends on. What depends on none comes before it, the rest after. The order
     of execution does not tell: a runtime may rank scores before it computes boxes.
-
-    Args:
-        model: Whose operations are in an order that they can be computed in.
     """
     nodes = list(model.graph.node)
     layers = {place for place, node in enumerate(nodes) if any(k in node.op_type for k in _LAYERS)}
@@ -95,11 +92,8 @@ def sum_by_stage(
 ) -> dict[str, float]:
     """Microseconds of each stage: the sum of its operations, each at its fastest.
 
-    Whatever else a machine does only adds to an operation, and to long ones more often.
-
-    Args:
-        events: Of a profile.
-        stages: Of the operations. Those within a loop are not named: the loop's time holds them.
+    Whatever else a machine does only adds to an operation, and to long ones more often. Events
+    are of a profile; operations within a loop are not named: the loop's time holds them.
     """
     times: dict[str, list[float]] = {}
     for row in events:
