@@ -40,9 +40,7 @@ Facts = Mapping[str, Any]
 class Column(NamedTuple):
     """A column of the table that the page shows.
 
-    Attributes:
-        title: Heading.
-        kind: How values are written: as they are, as percent with a bar, or rounded.
+    Its values are written as they are, as percent with a bar, or rounded.
     """
 
     title: str
@@ -58,7 +56,7 @@ class Reply(NamedTuple):
         detail: What else belongs to it; with the summary it stands for the picture where that
             cannot be seen.
         columns: Of the table.
-        rows: Rows of the table, the most important first; a value for each column.
+        rows: Of the table, the most important first; a value for each column.
     """
 
     picture: Image
@@ -106,10 +104,8 @@ class Evaluator(Protocol):
 class Metric(NamedTuple):
     """The figure by which networks of an application are compared; higher is better.
 
-    Attributes:
-        name: Among a score's metrics, where ``_low`` and ``_high`` may tell its interval.
-        title: For people.
-        best: Value that nothing exceeds.
+    It stands among a score's metrics, where ``_low`` and ``_high`` may tell its interval; nothing
+    exceeds ``best``.
     """
 
     name: str
@@ -120,10 +116,8 @@ class Metric(NamedTuple):
 class Halves(NamedTuple):
     """What ``run`` of a network does, in two steps, for who times them.
 
-    Attributes:
-        layers: From squares to what the layers give.
-        rest: From that to raw outputs.
-        note: What of the second step is done within the first, if anything.
+    They go from squares to what the layers give, and on to raw outputs. The note tells what of the
+    second is done within the first, if anything.
     """
 
     layers: Callable[[Tensor], Any]

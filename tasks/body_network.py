@@ -117,13 +117,9 @@ class LastLayerNetwork(BodyNetwork):
 
 
 def raw_cost(make: Callable[[], Any], size: int) -> Cost:
-    """Mult-adds and parameters of a network's raw outputs for one image.
+    """Mult-adds and parameters of a network's raw outputs for one image of a side in pixels.
 
     They are counted without memory or arithmetic.
-
-    Args:
-        make: Gives the network.
-        size: Side of the image in pixels.
     """
     with torch.device("meta"):
         model = make()

@@ -30,12 +30,7 @@ Batch = TypeVar("Batch", bound=Mapping[str, object])
 
 @dataclass(frozen=True)
 class Predictor:
-    """Answers for photos.
-
-    Attributes:
-        outputs: From photos (H, W, 3) uint8 RGB of any sizes to the named outputs of each.
-        answers: How outputs are told.
-    """
+    """Named outputs for photos (H, W, 3) uint8 RGB of any sizes, and how these are told."""
 
     outputs: Callable[[Sequence[Image]], list[Outputs]]
     answers: Any

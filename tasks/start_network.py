@@ -47,16 +47,11 @@ def read_start(
 def refuse_other_model(
     spec: Mapping[str, Any], card: Card, path: Path, names: Mapping[str, Any] = BODY_FIELDS
 ) -> None:
-    """Check that a network is built as the weights it is to start from.
+    """Check that a network is built as the weights that it is to start from.
 
-    Args:
-        spec: Architecture of the network, as its card would tell it.
-        card: Card of the weights.
-        path: Path of the weights, for the message.
-        names: Fields to compare, each with what a card means that does not tell it.
-
-    Raises:
-        InputError: If a field differs, naming both sides and the flag to choose.
+    Its architecture is as its card would tell it; ``names`` are the fields to compare, each with
+    what a card means that does not tell it. Raises InputError if a field differs, naming both
+    sides and the flag to choose.
     """
     for name, usual in names.items():
         ours, theirs = spec[name], card.model.get(name, usual)

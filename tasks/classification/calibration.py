@@ -16,10 +16,8 @@ _LOG_TEMPERATURES = (-3.0, 3.0)
 class Bin(NamedTuple):
     """Photos whose prediction is about equally sure.
 
-    Attributes:
-        confidence: Mean probability of the predicted class; the bin's middle where it is empty.
-        accuracy: Share of them that is right; 0 where it is empty.
-        photos: How many they are.
+    Their mean probability of the predicted class is the bin's middle where it is empty, and the
+    share of them that is right is 0 there.
     """
 
     confidence: float
@@ -45,7 +43,7 @@ def reliability(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_])
     return bins
 
 
-def calibration_error(bins: Sequence[Bin]) -> float:
+def error(bins: Sequence[Bin]) -> float:
     """How far confidence is from accuracy, mean over the photos (Guo et al., equation 3)."""
     total = sum(row.photos for row in bins)
     return sum(row.photos * abs(row.accuracy - row.confidence) for row in bins) / total

@@ -12,13 +12,8 @@ from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]
 
 from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.classification.calibration import (
-    NUM_BINS,
-    Bin,
-    calibration_error,
-    reliability,
-    temperature,
-)
+from tasks.classification import calibration
+from tasks.classification.calibration import NUM_BINS, Bin
 from tasks.fitting.gathering import RowEvaluator
 from tasks.probabilities import log_of, stack_probabilities
 from tasks.reporting.tables import columns_text, metrics_text
@@ -45,12 +40,9 @@ _SEED = 0
 
 
 class ClassScore(NamedTuple):
-    """Figures of one class.
+    """Figures of one class: the share of its photos that were found; None if there are none.
 
-    Attributes:
-        recall: Share of its photos that were found; None if there are none.
-        precision: Share of the photos given to it that are its own; None if none was.
-        photos: How many it has.
+    Precision is the share of the photos given to it that are its own; None if none was.
     """
 
     recall: float | None
@@ -155,18 +147,18 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
         confusion = confusion.reshape(count, count)
         per_class = _per_class(confusion, self.classes.names)
         recalls = [row.recall for row in per_class.values() if row.recall is not None]
-        fitted = temperature(logits[known], targets[known])
+        fitted = calibration.temperature(logits[known], targets[known])
         scaled = softmax(logits / np.float32(fitted), axis=1).max(axis=1)
-        bins = reliability(probabilities.max(axis=1), rank == 0)
-        calibration = {
+        bins = calibration.reliability(probabilities.max(axis=1), rank == 0)
+        calibrated = {
             "balanced": float(np.mean(recalls)),
             "loss": -float(own.mean(dtype=np.float64)),
-            "ece": calibration_error(bins),
-            "ece_scaled": calibration_error(reliability(scaled, rank == 0)),
+            "ece": calibration.error(bins),
+            "ece_scaled": calibration.error(calibration.reliability(scaled, rank == 0)),
             "temperature": fitted,
         }
         return {
-            "metrics": _accuracies(rank, len(self.classes)) | calibration,
+            "metrics": _accuracies(rank, len(self.classes)) | calibrated,
             "per_class": per_class,
             "confusion": confusion,
             "reliability": bins,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from torch.nn import functional
 
 from datasets.types import LabelBatch
@@ -14,9 +12,11 @@ from tasks.fitting.network_task import NetworkTask
 class ClassificationTask(NetworkTask):
     """A classifier's training: its photos may begin small (``--progressive``)."""
 
+    model: Classifier
+
     def on_after_batch_transfer(self, batch: LabelBatch, dataloader_idx: int) -> LabelBatch:
         """Shrink training images to the resolution of this step."""
-        model = cast("Classifier", self.model)
+        model = self.model
         if self.trainer.training and model.loss.progressive < 1:
             size = resolution_at(
                 self.global_step / self.total_steps,

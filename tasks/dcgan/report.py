@@ -82,7 +82,16 @@ def make_report(data: ReportData) -> Report:
 
 def _write_sections(page: Page, data: ReportData) -> None:
     """Scores, the course of the game, and the photos that are nearest."""
-    _write_scores(page, data)
+    page.section(
+        "Scores against the training photos",
+        f"{data.features}. Such figures compare with each other only, and a Frechet distance only "
+        "with one of as many pictures: fewer give a larger one.",
+    )
+    page.table(
+        ("", "pictures", *MEANINGS),
+        [(row.name, row.pictures, *(row.figures[name] for name in MEANINGS)) for row in data.rows],
+    )
+    page.table(("", ""), list(MEANINGS.items()))
     _write_game(page, data)
     page.section(
         "Nearest photos",
@@ -99,19 +108,6 @@ def scores_text(rows: Sequence[ScoreRow]) -> str:
         shown = (f"{figures[one]:.{2 if one == 'frechet' else 3}f}" for one in MEANINGS)
         cells.append((name, str(pictures), *shown))
     return columns_text(_TITLES, cells)
-
-
-def _write_scores(page: Page, data: ReportData) -> None:
-    page.section(
-        "Scores against the training photos",
-        f"{data.features}. Such figures compare with each other only, and a Frechet distance only "
-        "with one of as many pictures: fewer give a larger one.",
-    )
-    page.table(
-        ("", "pictures", *MEANINGS),
-        [(row.name, row.pictures, *(row.figures[name] for name in MEANINGS)) for row in data.rows],
-    )
-    page.table(("", ""), list(MEANINGS.items()))
 
 
 def _write_game(page: Page, data: ReportData) -> None:
@@ -136,13 +132,6 @@ def _write_game(page: Page, data: ReportData) -> None:
         ]
     )
     page.section("Samples over time", "A row per class, always the same random numbers.")
-    page.pictures(
-        (np.asarray(PIL.Image.open(file)), file.stem) for file in _some_sheets(data.folder)
-    )
-
-
-def _some_sheets(folder: Path) -> list[Path]:
-    """Sheets of the run, evenly chosen, the first and the last among them."""
-    sheets = sorted((folder / SAMPLES_FOLDER).glob("step-*.png"))
-    chosen = np.linspace(0, len(sheets) - 1, min(len(sheets), _SHEETS)).round().astype(int)
-    return [sheets[index] for index in chosen]
+    sheets = sorted((data.folder / SAMPLES_FOLDER).glob("step-*.png"))
+    some = np.linspace(0, len(sheets) - 1, min(len(sheets), _SHEETS)).round().astype(int)
+    page.pictures((np.asarray(PIL.Image.open(sheets[k])), sheets[k].stem) for k in some)

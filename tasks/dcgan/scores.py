@@ -150,15 +150,10 @@ def nearest(real: Features, fake: Features) -> NDArray[np.int64]:
 
 
 class FeatureNet:
-    """The pooled last map of a classifier's body.
+    """The pooled last map of a classifier's body, by which figures are called.
 
     Every picture, real or generated, comes at the generator's size and is resized as a whole to
     the classifier's: what is compared differs in nothing else than in who made it.
-
-    Args:
-        classifier: In evaluation mode.
-        name: What figures call it: the run folder or weights file.
-        device: To compute on.
     """
 
     def __init__(self, classifier: Classifier, name: str, device: str) -> None:
@@ -187,12 +182,9 @@ class FeatureNet:
 
 
 class Judge(NamedTuple):
-    """Scores generated pictures against photos.
+    """Scores generated pictures against photos, by the features ``real`` (N, D) of these.
 
-    Attributes:
-        net: Gives the features.
-        real: (N, D) features of the photos.
-        labels: (N,) column of each photo; generated pictures are of the same classes.
+    ``labels`` (N,) are their columns; generated pictures are of the same classes.
     """
 
     net: FeatureNet

@@ -78,19 +78,14 @@ class BoxAnswers:
 
     def to_json(self, answer: Objects) -> dict[str, Any]:
         """The objects as COCO's annotations, without the ids that tell them apart."""
+        objects = []
         rows = zip(*(part.tolist() for part in answer), strict=True)
-        return {"objects": [self._annotation(*row) for row in rows]}
-
-    def _annotation(self, corners: list[float], score: float, label: int) -> dict[str, Any]:
-        x1, y1, x2, y2 = corners
-        box = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
-        return {
-            "category_id": self.classes.ids[label - 1],
-            "bbox": box,
-            "area": round(box[2] * box[3], 2),
-            "iscrowd": 0,
-            "score": round(score, 4),
-        }
+        for (x1, y1, x2, y2), score, label in rows:
+            box = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
+            told = {"category_id": self.classes.ids[label - 1], "bbox": box}
+            told |= {"area": round(box[2] * box[3], 2), "iscrowd": 0, "score": round(score, 4)}
+            objects.append(told)
+        return {"objects": objects}
 
     def line(self, answer: Objects) -> str:
         """``cat 0.93, dog 0.51 and 3 more``."""
@@ -104,14 +99,13 @@ class BoxAnswers:
 
     def reply(self, image: Image, answer: Objects) -> Reply:
         """Boxes, and a table of them."""
-        names, (boxes, scores, labels) = self.classes.names, answer
+        names, (boxes, _, labels) = self.classes.names, answer
         shown = for_screen(image)
         scale = np.tile(np.divide(shown.shape[1::-1], image.shape[1::-1]), 2)
+        parts = zip(*(part.tolist() for part in answer), strict=True)
         rows: list[tuple[str | float, ...]] = [
             (names[label - 1], score, x1, y1, x2 - x1, y2 - y1)
-            for label, score, (x1, y1, x2, y2) in zip(
-                labels.tolist(), scores.tolist(), boxes.tolist(), strict=True
-            )
+            for (x1, y1, x2, y2), score, label in parts
         ]
         counts = Counter(names[label - 1] for label in labels.tolist())
         told = [f"{count} x {name}" if count > 1 else name for name, count in counts.items()]

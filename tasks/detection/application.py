@@ -25,7 +25,7 @@ def _answers(card: Card, facts: Facts, options: DetectOptions, path: Path) -> Bo
 
 
 def _open_litert(path: Path, options: DetectOptions) -> tuple[nn.Module, Card]:
-    from tasks.detection.reference_runtime import open_litert
+    from tasks.detection.from_tflite import open_litert
 
     return open_litert(path, options)
 

@@ -16,18 +16,11 @@ from torchvision.ops import roi_align
 from backbone.bodies import build_body
 from backbone.flavour import Flavour
 from backbone.layers import init_tf_slim, scale_channels
+from tasks.detection import rpn
 from tasks.detection.anchors import make_anchors, rpn_shapes
 from tasks.detection.detector import DetectorNetwork
 from tasks.detection.matching import Rule, match, sample
 from tasks.detection.postprocess import Detections, postprocess_regions
-from tasks.detection.rpn import (
-    DEPTH,
-    RegionProposals,
-    add_true_boxes,
-    as_anchors,
-    propose,
-    rpn_loss,
-)
 from tasks.detection.spec import DetectorSpec, TwoStageLossSpec
 
 STRIDE = 16
@@ -51,8 +44,8 @@ class FasterRCNN(DetectorNetwork):
         """Add base, region proposals and second stage with fresh weights."""
         spec, num_classes = self.spec, self.num_classes
         self.body = build_body(spec.backbone, alpha=spec.alpha, flavour=flavour)
-        depth = scale_channels(DEPTH, spec.alpha)
-        self.rpn = RegionProposals(self.body.channels[STRIDE], depth, flavour.activation)
+        depth = scale_channels(rpn.DEPTH, spec.alpha)
+        self.rpn = rpn.RegionProposals(self.body.channels[STRIDE], depth, flavour.activation)
         self.neck, width = self.body.make_neck()
         self.class_predictor = nn.Linear(width, 1 + num_classes)
         self.box_predictor = nn.Linear(width, 4 * num_classes)
@@ -94,12 +87,12 @@ class FasterRCNN(DetectorNetwork):
     ) -> dict[str, Tensor] | Detections:
         """Losses in training, detections in evaluation."""
         feature, objectness, offsets = self.first_stage(images)
-        regions, real = propose(objectness, offsets, self.anchors, self.spec.proposals)
+        regions, real = rpn.propose(objectness, offsets, self.anchors, self.spec.proposals)
         if not self.training:
             return self.detect(feature, regions, real)
         assert targets is not None, "training needs targets"
-        losses = rpn_loss(objectness, offsets, self.anchors, targets, self.loss)
-        regions, real = add_true_boxes(regions, real, targets)
+        losses = rpn.rpn_loss(objectness, offsets, self.anchors, targets, self.loss)
+        regions, real = rpn.add_true_boxes(regions, real, targets)
         return losses | self._second_loss(feature, regions, real, targets)
 
     def detect(self, feature: Tensor, regions: Tensor, real: Tensor) -> Detections:
@@ -122,14 +115,15 @@ class FasterRCNN(DetectorNetwork):
         logits, offsets = (torch.cat(part).float() for part in zip(*parts, strict=True))
         scores = logits.softmax(-1)[:, 1:].view(*real.shape, -1) * real[..., None]
         offsets = offsets.view(*real.shape, self.num_classes, 4)
-        return postprocess_regions(scores, offsets, as_anchors(regions), self.post)
+        return postprocess_regions(scores, offsets, rpn.as_anchors(regions), self.post)
 
     def _second_loss(
         self, feature: Tensor, regions: Tensor, real: Tensor, targets: list[dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         """Class and box loss of a drawn set of proposals, divided by their number."""
         spec = self.loss
-        matches = match(targets, as_anchors(regions), Rule(spec.box_iou, spec.box_iou, "none"))
+        rule = Rule(spec.box_iou, spec.box_iou, "none")
+        matches = match(targets, rpn.as_anchors(regions), rule)
         labels = torch.where(real, matches.labels, -1)
         chosen = sample(labels, spec.box_samples, spec.box_positive_share)
         images = chosen.nonzero()[:, 0]

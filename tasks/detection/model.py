@@ -136,17 +136,12 @@ def _with_body_of(
     """
     if backbone != "vgg16":
         return with_body_of(fresh, state)
-    body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
-    neck = {
-        NECK_PREFIX + key.removeprefix(CLASSIFIER_NECK): value
-        for key, value in state.items()
-        if key.startswith(CLASSIFIER_NECK)
-    }
-    shared = {
-        key: value
-        for key, value in (body | neck).items()
-        if key in fresh and fresh[key].shape == value.shape
-    }
+    shared = {}
+    for key, value in state.items():
+        if key.startswith((BODY_PREFIX, CLASSIFIER_NECK)):
+            name = key.replace(CLASSIFIER_NECK, NECK_PREFIX, 1)
+            if name in fresh and fresh[name].shape == value.shape:
+                shared[name] = value
     return fresh | shared
 
 

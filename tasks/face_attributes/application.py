@@ -19,9 +19,9 @@ FACE_ATTRIBUTES: PhotoApplication[NoOptions] = PhotoApplication(
     network=network_of("tasks.face_attributes.network"),
     metric=Metric("mean_ap", "mean AP"),
     compared_by=Metric("mean_ap", "mean AP %"),
-    variants={"": (224, 128)},
     meanings=MEANINGS,
     noun="attributes",
     use_note=USE_NOTE,
     head="attributes",
+    variants={"": (224, 128)},
 )
