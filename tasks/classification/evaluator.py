@@ -92,8 +92,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
     Args:
         targets: (N,) column of each photo, by image id.
         classes: Of the data.
-        columns: (C_model,) the data's column of each of the model's, -1 for none, as
-            :func:`columns_in` gives them. None if both have the same classes.
+        columns: As :func:`columns_in` gives them.
 
     Attributes:
         rows: Log probabilities (C,) float32 by image id, in the data's columns; minus infinity

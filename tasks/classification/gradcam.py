@@ -79,12 +79,8 @@ def explainer(
 ) -> Explain:
     """What shows what speaks for a class in pictures of any size.
 
-    Args:
-        model: In evaluation mode, on its device.
-        device: To compute on.
-        fit: Brings a picture to the model's square input.
-        columns: (C_model,) the data's column of each of the model's, -1 for none. None if both
-            have the same classes.
+    The model is in evaluation mode, on its device; ``fit`` brings a picture to its square input,
+    and ``columns`` are as :func:`~tasks.classification.evaluator.columns_in` gives them.
     """
 
     def explain(image: Image, column: int) -> Image:

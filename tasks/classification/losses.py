@@ -11,12 +11,9 @@ from tasks.classification.spec import ClassLossSpec
 
 
 def class_loss(logits: Tensor, targets: Tensor, spec: ClassLossSpec) -> Tensor:
-    """Mean loss of a batch.
+    """Mean loss of a batch of logits (B, C) float32.
 
-    Args:
-        logits: (B, C) float32.
-        targets: (B,) int64 columns, or (B, C) shares of the classes, which sum to 1.
-        spec: Which loss, and label smoothing.
+    Targets are columns (B,) int64, or shares (B, C) of the classes, which sum to 1.
     """
     if spec.robust == "gce":
         return generalised_cross_entropy(logits, targets, spec.gce_q, spec.label_smoothing)

@@ -27,11 +27,9 @@ _TIMM_ALPHAS: dict[Variant, tuple[float, ...]] = {"standard": (1.0, 1.25), "conv
 
 
 class Comparison(NamedTuple):
-    """Answers of the original beside ours.
+    """Answers of the original, by its runtime, beside ours on some pictures.
 
     Attributes:
-        runtime: That ran the original.
-        pictures: How many were shown.
         difference: Largest difference of a probability; of a body, 1 - the smallest cosine of
             its pooled features.
         agreed: Pictures on which the best class is the same; None for a body.
@@ -80,12 +78,8 @@ def compare(
 ) -> Comparison | None:
     """Run both; None where the original's runtime is not installed or not supported.
 
-    Args:
-        source: The original file.
-        network: Read from it.
-        imported: Made of that.
-        images: (B, 3, S, S) uint8.
-        head: File that was chained to a headless one.
+    The network was read from the source, to which ``head`` may have been chained, and imported.
+    Images are (B, 3, S, S) uint8.
     """
     runtime, module = runtime_of(source, network)
     if not module or importlib.util.find_spec(module) is None:
@@ -113,11 +107,8 @@ def compare(
 def run_litert(source: Path, images: Tensor, inputs: Tensor, head: Path | None = None) -> Tensor:
     """Output of a TensorFlow Lite file (B, columns): probabilities, or pooled features.
 
-    Args:
-        source: The file.
-        images: (B, 3, S, S) uint8, for files that take bytes.
-        inputs: The same, normalised, for files that take floats.
-        head: File to run on the output of the first.
+    Images (B, 3, S, S) uint8 are for files that take bytes, ``inputs``, the same normalised, for
+    those that take floats. The file ``head`` runs on the output of the first.
     """
     from ai_edge_litert.interpreter import Interpreter
 

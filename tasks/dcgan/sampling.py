@@ -77,14 +77,10 @@ def numbers_of(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 def generate(
     generator: Generator, labels: NDArray[np.int64], seed: int, device: str, label: str = ""
 ) -> Picture:
-    """Pictures of given classes, (N, S, S, 3) uint8 RGB.
+    """Pictures of given classes (N,), (N, S, S, 3) uint8 RGB, by a generator in evaluation mode.
 
-    Args:
-        generator: In evaluation mode.
-        labels: (N,) column of each picture.
-        seed: Another seed is other pictures; more pictures begin with the same ones.
-        device: To compute on.
-        label: Of the progress bar; none where empty.
+    Another seed is other pictures; more pictures begin with the same ones. There is no progress
+    bar where its label is empty.
     """
     numbers = numbers_of(labels)
     generator = generator.to(device)

@@ -215,8 +215,7 @@ class Window(NamedTuple):
     Attributes:
         d_real: The discriminator's probability that real photos are real, 0..1.
         d_fake: The same of generated pictures.
-        loss_d: Its loss, without R1.
-        loss_g: The generator's.
+        loss_d: Its loss, without R1; ``loss_g`` is the generator's.
         variety: How much generated pictures of one class differ, of how much real photos do.
     """
 

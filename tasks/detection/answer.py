@@ -26,10 +26,7 @@ _SHOWN = 8
 class Objects(NamedTuple):
     """What was found in a photo, best first.
 
-    Attributes:
-        boxes: (D, 4) x1 y1 x2 y2 in pixels of the photo.
-        scores: (D,) in 0..1.
-        labels: (D,) from 1.
+    Boxes (D, 4) are x1 y1 x2 y2 in pixels of the photo, scores (D,) in 0..1, labels (D,) from 1.
     """
 
     boxes: NDArray[np.float64]

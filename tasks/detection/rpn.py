@@ -49,11 +49,7 @@ def propose(
 ) -> tuple[Tensor, Tensor]:
     """The best regions of each image, padded to a fixed number.
 
-    Args:
-        logits: (B, A) of being an object.
-        offsets: (B, A, 4).
-        anchors: (A, 4) cx cy w h.
-        number: Regions per image.
+    Logits (B, A) are of being an object, offsets (B, A, 4) from anchors (A, 4) cx cy w h.
 
     Returns:
         Regions (B, number, 4) relative x1 y1 x2 y2, best first, and which are real (B, number).

@@ -35,13 +35,10 @@ class TeacherTargets:
         logits: Tensor,
         compare: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """A student's losses with the teacher's beside them, each in its share.
+        """A student's losses against labels with the teacher's beside them, each in its share.
 
-        Args:
-            losses: Against the labels.
-            images: As the student saw them.
-            logits: (B, C) of the student.
-            compare: Loss of these against the teacher's; by default that of classes.
+        Its logits (B, C) for images as it saw them are compared with the teacher's, by default as
+        those of classes.
         """
         share = self.spec.distill_weight
         answers = self.answers(images)

@@ -105,10 +105,8 @@ class Teacher:
     def fingerprint(self, size: int, *, softmax: bool = True) -> Fingerprint:
         """What tells it from another teacher, and from itself after further training.
 
-        Args:
-            size: Side of the student's images.
-            softmax: Answers are of classes that exclude each other, so that a number added to all
-                of them changes nothing; else each counts as it is.
+        ``size`` is the side of the student's images. With ``softmax`` answers are of classes that
+        exclude each other, so that a number added to all of them changes nothing.
         """
         if not isinstance(self._network, nn.Module):
             answers = self(self._pictures(size))
