@@ -50,7 +50,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tasks/probabilities.py",
             "tasks/reporting",
             "tasks/start_network.py",
-            "tasks/timing",
+            "tasks/timing.py",
         ),
     ),
     (

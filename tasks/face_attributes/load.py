@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets.types import ClassMap
-from tasks.classification.load import class_rows
+from tasks.classification.model import class_rows
 from tasks.face_attributes.model import AttributeNet
 from tasks.face_attributes.spec import TASK
 from tasks.start_network import start_with_classes

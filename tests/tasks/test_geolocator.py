@@ -185,7 +185,7 @@ def test_each_head_has_its_loss(
     targets = truth.of([5, 6, 7, 8], torch.device("cpu"))
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     for labels in ("hard", "soft"):
-        model.geo_loss = GeoLossSpec(labels=labels)
+        model.loss = GeoLossSpec(labels=labels)
         losses = model.train()(images, targets)
         assert losses.keys() == {"cells0", "cells1"}
         sum(losses.values()).backward()

@@ -12,8 +12,17 @@ from onnx import helper
 from tasks.classification.application import CLASSIFICATION
 from tasks.detection.application import DETECTION
 from tasks.export.onnx_file import write_onnx
-from tasks.timing.latency import GEMM_SIDE, WHOLE, Spread, gemm, spreads, take_turns
-from tasks.timing.profile import stage_shares, stages_of, sum_by_stage
+from tasks.timing import (
+    GEMM_SIDE,
+    WHOLE,
+    Spread,
+    gemm,
+    spreads,
+    stage_shares,
+    stages_of,
+    sum_by_stage,
+    take_turns,
+)
 from tasks.weights.file import save_weights
 from tests.conftest import Tool
 from tools.speed.accuracies import Shape

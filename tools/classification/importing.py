@@ -19,7 +19,7 @@ def _read(args: ImportWeights, source: Path) -> Foreign:
     compared = compare(source, network, imported, scenes_for(card), args.head)
     said = str(compared or why_not_compared(source, network))
     about = f"{imported.about()}\n{said}"
-    return Foreign(imported.state(), card, about, {"compared": compared and compared.to_json()})
+    return Foreign(imported.state(), card, about, {"compared": compared and compared._asdict()})
 
 
 CLASSIFIER_IMPORTER = Importer(_read)

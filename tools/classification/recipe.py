@@ -18,8 +18,7 @@ from datasets.types import ClassMap
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import format_classes, format_metrics
 from tasks.classification.gradcam import explainer_of
-from tasks.classification.load import start_classifier
-from tasks.classification.model import Classifier
+from tasks.classification.model import Classifier, start_classifier
 from tasks.classification.report import ReportData, make_report
 from tasks.classification.task import ClassificationTask
 from tasks.classification.teachers import open_teacher
@@ -142,7 +141,7 @@ CLASSIFICATION_RECIPE = Recipe(
     name="classification",
     application=CLASSIFICATION,
     built_in=SHAPES,
-    sketch=partial(Classifier, num_classes=1),
+    sketch=partial(Classifier, columns=1),
     open=open_run,
     exam=open_exam,
     collector=PhotoRows,

@@ -11,7 +11,7 @@ from configs.classification import TrainCls
 from configs.gan import TrainGan
 from datasets.labels.structure import LabelledData
 from tasks.classification.application import CLASSIFICATION
-from tasks.dcgan.features import FeatureNet, Judge
+from tasks.dcgan.scores import FeatureNet, Judge
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch
 from tasks.predictor import open_network

@@ -14,16 +14,13 @@ from backbone.cost import count_cost
 from configs.gan import TrainGan
 from datasets.errors import InputError
 from datasets.labels.structure import LabelledData
-from tasks.dcgan.draw import ROWS
-from tasks.dcgan.features import Judge
-from tasks.dcgan.load import load_generator, make_card
 from tasks.dcgan.model import DISCRIMINATOR_PREFIX, Gan
 from tasks.dcgan.networks import Generator
 from tasks.dcgan.report import ReportData, ScoreRow, make_report, scores_text
-from tasks.dcgan.sampling import Picture, generate
-from tasks.dcgan.scores import MEANINGS, NEIGHBOURS, nearest, score
+from tasks.dcgan.sampling import Picture, generate, load_generator, make_card
+from tasks.dcgan.scores import MEANINGS, NEIGHBOURS, Judge, nearest, score
 from tasks.dcgan.spec import GanSpec
-from tasks.dcgan.task import GanTask
+from tasks.dcgan.task import ROWS, GanTask
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.engine import rank_and_world
 from tasks.fitting.history import METRICS_NAME, read_metrics

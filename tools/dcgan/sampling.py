@@ -10,9 +10,8 @@ import numpy as np
 from configs.gan import TrainGan
 from datasets.errors import InputError
 from datasets.images import save_image
-from tasks.dcgan.load import load_generator
 from tasks.dcgan.networks import Generator
-from tasks.dcgan.sampling import generate
+from tasks.dcgan.sampling import generate, load_generator
 from tools import cli
 
 

@@ -20,7 +20,7 @@ def _claims(source: Path) -> bool:
 
 
 def _read(args: ImportWeights, source: Path) -> Foreign:
-    from tasks.detection.reference_runtime import compare
+    from tasks.detection.from_tflite import compare
 
     args.refuse_for_detector()
     model, card = import_ssd(source, read_labels(args.labels) if args.labels else None)

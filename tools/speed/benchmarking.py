@@ -17,8 +17,9 @@ from configs.benchmark import Benchmark
 from datasets.builtin.scenes import draw_scene
 from datasets.errors import InputError
 from datasets.images import Image, decode_image, find_images
-from tasks.timing.latency import (
+from tasks.timing import (
     GEMM_SIDE,
+    NETWORK,
     WHOLE,
     Spread,
     Stages,
@@ -26,10 +27,10 @@ from tasks.timing.latency import (
     chip,
     gemm,
     spreads,
+    stage_shares,
     take_turns,
     whole,
 )
-from tasks.timing.profile import NETWORK, stage_shares
 from tools import cli
 from tools.speed.peak_memory import peak_memory
 from tools.speed.peers import open_peer, peer_names

@@ -14,7 +14,7 @@ from configs.choose import By, Choose
 from datasets.errors import InputError
 from tasks.application import PhotoApplication
 from tasks.applications import APPLICATIONS, photo_application
-from tasks.timing.latency import chip
+from tasks.timing import chip
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.paper_tables.runs import Run

@@ -22,7 +22,7 @@ from tasks.int8.network import cut_network, find_layers
 from tasks.int8.quantize import quantise
 from tasks.int8.ranges import choose_ranges, measure
 from tasks.runtime.open import open_export
-from tasks.timing.latency import WHOLE, Timed, chip, spreads, whole
+from tasks.timing import WHOLE, Timed, chip, spreads, whole
 from tools import cli
 from tools.flows.source import Source
 from tools.speed.accuracies import Shape

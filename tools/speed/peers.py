@@ -15,8 +15,7 @@ from backbone.cost import count_cost
 from datasets.images import Image, decode_image
 from tasks.classification.application import CLASSIFICATION
 from tasks.detection.application import DETECTION
-from tasks.timing.latency import Stages
-from tasks.timing.profile import NETWORK, POST, PREPROCESS
+from tasks.timing import NETWORK, POST, PREPROCESS, Stages
 from tools.speed.subjects import DECODE, Subject, Watch
 
 _COCO_COLUMNS = 91

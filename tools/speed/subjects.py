@@ -21,8 +21,7 @@ from tasks.applications import photo_application
 from tasks.predictor import frame_of, rows_of
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import is_export, open_export
-from tasks.timing.latency import Stages
-from tasks.timing.profile import NETWORK, POST, PREPROCESS
+from tasks.timing import NETWORK, POST, PREPROCESS, Stages
 from tools.flows.source import Source, open_source
 
 DECODE, GRAPH = "decode", "graph"
