@@ -34,25 +34,15 @@ _TITLES = ("attribute", "prevalence", "   AP", "balanced", "accuracy", "majority
 
 
 class AttributeScore(NamedTuple):
-    """Figures of one attribute; None where all photos have the same answer.
+    """Figures of one attribute; None where all photos have the same answer."""
 
-    Attributes:
-        ap: Average precision.
-        balanced: Balanced accuracy.
-        accuracy: Share of right answers.
-        majority: That of always giving the more frequent answer.
-        prevalence: Share of the photos with the attribute: also the average precision of chance.
-        threshold: Probability from which the answer was yes.
-        photos: Of which the attribute is known.
-    """
-
-    ap: float | None
-    balanced: float | None
-    accuracy: float
-    majority: float
-    prevalence: float
-    threshold: float
-    photos: int
+    ap: float | None  # average precision, AP
+    balanced: float | None  # accuracy, both answers counting the same
+    accuracy: float  # share of right answers
+    majority: float  # that of always giving the more frequent answer
+    prevalence: float  # share of the photos with the attribute: also the AP of chance
+    threshold: float  # probability from which the answer was yes
+    photos: int  # of which the attribute is known
 
 
 class Score(TypedDict):

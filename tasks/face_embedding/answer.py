@@ -71,15 +71,10 @@ def person_and_photo(path: Path, gallery: Path | None = None) -> str:
 
 
 class Neighbour(NamedTuple):
-    """A photo beside another one.
+    """A photo beside another one."""
 
-    Attributes:
-        photo: Index in the gallery.
-        distance: Squared, 0..4.
-    """
-
-    photo: int
-    distance: float
+    photo: int  # index in the gallery
+    distance: float  # squared, 0..4
 
 
 def nearest(

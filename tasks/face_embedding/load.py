@@ -24,18 +24,11 @@ _ALIGNMENT = "alignment"
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """People that a network has seen, so that it is not measured on them unknowingly.
+    """People that a network has seen, so that it is not measured on them unknowingly."""
 
-    Attributes:
-        trained_on: Path of the data.
-        left_out_fold: Of the data's pairs, whose people and those of the fold before it were left
-            out; None where there was none.
-        people: :func:`digest_of` the names, of which none can be told from it.
-    """
-
-    trained_on: str
-    left_out_fold: int | None
-    people: str
+    trained_on: str  # path of the data
+    left_out_fold: int | None  # its people, and those of the fold before, were left out
+    people: str  # :func:`digest_of` the names, from which none can be told
 
 
 _FACTS = (_ALIGNMENT, *(one.name for one in fields(TrainedOn)))

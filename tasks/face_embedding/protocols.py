@@ -29,35 +29,21 @@ Vectors = NDArray[np.float32]
 
 
 class Fold(NamedTuple):
-    """One tested fold.
+    """One tested fold."""
 
-    Attributes:
-        number: From 1.
-        accuracy: Share of its pairs that are right.
-        threshold: From the other folds.
-        pairs: How many it has.
-    """
-
-    number: int
-    accuracy: float
-    threshold: float
-    pairs: int
+    number: int  # from 1
+    accuracy: float  # share of its pairs that are right
+    threshold: float  # from the other folds
+    pairs: int  # how many it has
 
 
 class Mistake(NamedTuple):
-    """A pair on the wrong side, or nearest to it.
+    """A pair on the wrong side, or nearest to it."""
 
-    Attributes:
-        first: Index of a photo.
-        second: Index of the other.
-        distance: Squared, 0..4.
-        same: Whether they show one person.
-    """
-
-    first: int
-    second: int
-    distance: float
-    same: bool
+    first: int  # index of a photo
+    second: int  # index of the other
+    distance: float  # squared, 0..4
+    same: bool  # whether they show one person
 
 
 class Score(TypedDict):

@@ -31,17 +31,11 @@ _CURVES = (
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report of face embeddings shows.
-
-    Attributes:
-        score: Result of the evaluation.
-        read: Gives the photo of an index.
-        files: Name of each photo, by index.
-    """
+    """What a report of face embeddings shows."""
 
     score: Score
-    read: Callable[[int], Image]
-    files: Sequence[str]
+    read: Callable[[int], Image]  # gives the photo of an index
+    files: Sequence[str]  # name of each photo, by index
 
 
 def make_report(data: ReportData) -> Report:

@@ -20,39 +20,23 @@ FEWEST = 10
 
 
 class Roc(NamedTuple):
-    """Shares at each distance that occurs, rising; the first row takes no pair for one.
+    """Shares at each distance that occurs, rising; the first row takes no pair for one."""
 
-    Attributes:
-        thresholds: (T,) distances up to which pairs are taken for one person.
-        far: (T,) in 0..1.
-        val: (T,) in 0..1.
-        negatives: Pairs of two people.
-        positives: Pairs of one person.
-    """
-
-    thresholds: Values
-    far: Values
-    val: Values
-    negatives: int
-    positives: int
+    thresholds: Values  # (T,) distances up to which pairs are taken for one person
+    far: Values  # (T,) in 0..1
+    val: Values  # (T,) in 0..1
+    negatives: int  # pairs of two people
+    positives: int  # pairs of one person
 
 
 class Val(NamedTuple):
-    """VAL at a FAR.
+    """VAL at a FAR."""
 
-    Attributes:
-        far: That was asked for.
-        val: None where it cannot be measured, because less than one pair may be wrong.
-        std: Of VAL over folds; None where there are none.
-        found: FAR on the tested pairs at these thresholds; None with ``val``.
-        negatives: Pairs of two people that the FAR is measured on.
-    """
-
-    far: float
-    val: float | None
-    std: float | None
-    found: float | None
-    negatives: int
+    far: float  # that was asked for
+    val: float | None  # None where less than one pair may be wrong
+    std: float | None  # of VAL over folds; None where there are none
+    found: float | None  # FAR on the tested pairs at these thresholds; None with ``val``
+    negatives: int  # pairs of two people that the FAR is measured on
 
     @property
     def rests_on(self) -> float:

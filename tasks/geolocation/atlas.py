@@ -27,13 +27,9 @@ _LEVEL, _CELL, _MEAN, _COUNT, _WIDTH = range(5)
 
 @dataclass(frozen=True)
 class Atlas:
-    """One partition or several, each cell of which lies in one cell of those before it.
+    """One partition or several, each cell of which lies in one cell of those before it."""
 
-    Attributes:
-        partitions: Coarse to fine; the last one is what the model answers in.
-    """
-
-    partitions: tuple[Partition, ...]
+    partitions: tuple[Partition, ...]  # coarse to fine; the last one is what the model answers in
 
     def __post_init__(self) -> None:
         """Refuse partitions that are not nested.

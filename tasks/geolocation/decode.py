@@ -17,26 +17,15 @@ Ints = NDArray[np.int64]
 
 
 class Places(NamedTuple):
-    """Answers for B photos.
+    """Answers for B photos."""
 
-    Attributes:
-        lat: (B,) degrees.
-        lng: (B,) degrees.
-        confidence: (B,) probability of the cells near the answer, 0..1.
-        probabilities: (B, C) of the cells.
-        order: (B, C) columns, the most likely first.
-        region: (B,) how many of them are the smallest set with the wanted probability.
-        radius_km: (B,) how far from the answer the photos of these cells lie at most: the largest
-            distance to one's mean position.
-    """
-
-    lat: Floats
-    lng: Floats
-    confidence: Floats
-    probabilities: Floats
-    order: Ints
-    region: Ints
-    radius_km: Floats
+    lat: Floats  # (B,) degrees
+    lng: Floats  # (B,) degrees
+    confidence: Floats  # (B,) probability of the cells near the answer, 0..1
+    probabilities: Floats  # (B, C) of the cells
+    order: Ints  # (B, C) columns, the most likely first
+    region: Ints  # (B,) how many of them are the smallest set with the wanted probability
+    radius_km: Floats  # (B,) largest distance from the answer to a mean position of these cells
 
 
 def decode(

@@ -6,25 +6,15 @@ from typing import NamedTuple
 
 
 class Located(NamedTuple):
-    """Where a photo was taken, as far as the model can tell.
+    """Where a photo was taken, as far as the model can tell."""
 
-    Attributes:
-        lat: Degrees.
-        lng: Degrees.
-        confidence: Probability of the cells near the answer, 0..1.
-        answered: Whether that is enough.
-        cells: Columns of the region, the most likely first.
-        probabilities: Probabilities of these, 0..1.
-        radius_km: How far the region reaches from the answer.
-    """
-
-    lat: float
-    lng: float
-    confidence: float
-    answered: bool
-    cells: list[int]
-    probabilities: list[float]
-    radius_km: float
+    lat: float  # degrees
+    lng: float  # degrees
+    confidence: float  # probability of the cells near the answer, 0..1
+    answered: bool  # whether that is enough
+    cells: list[int]  # columns of the region, the most likely first
+    probabilities: list[float]  # probabilities of these, 0..1
+    radius_km: float  # how far the region reaches from the answer
 
 
 def place_name(lat: float, lng: float) -> str:

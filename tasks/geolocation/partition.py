@@ -28,19 +28,12 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True)
 class Partition:
-    """Disjoint cells, in the order of a model's columns.
+    """Disjoint cells, in the order of a model's columns."""
 
-    Attributes:
-        ids: (C,) S2 cells.
-        counts: (C,) photos in each.
-        lat: (C,) mean position of its photos, degrees.
-        lng: (C,) the same.
-    """
-
-    ids: Ids
-    counts: Ints
-    lat: Floats
-    lng: Floats
+    ids: Ids  # (C,) S2 cells
+    counts: Ints  # (C,) photos in each
+    lat: Floats  # (C,) mean position of its photos, degrees
+    lng: Floats  # (C,) the same
 
     def __post_init__(self) -> None:
         """Refuse cells that overlap.

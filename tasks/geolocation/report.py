@@ -36,25 +36,15 @@ _CURVES = (
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a geolocation report shows.
+    """What a geolocation report shows."""
 
-    Attributes:
-        partition: Cells of the model.
-        score: Result of the evaluation.
-        truth: Latitudes and longitudes (N,) of the photos by image id, degrees.
-        used_temperature: Temperature that the logits were divided by.
-        read: Gives the photo of an image id.
-        locate: Answers for some photos.
-        files: Name of each photo, by image id.
-    """
-
-    partition: Partition
+    partition: Partition  # cells of the model
     score: Score
-    truth: tuple[Floats, Floats]
-    used_temperature: float
-    read: Callable[[int], Image]
-    locate: Callable[[Sequence[Image]], list[Located]]
-    files: Sequence[str]
+    truth: tuple[Floats, Floats]  # latitudes and longitudes (N,) by image id, degrees
+    used_temperature: float  # that the logits were divided by
+    read: Callable[[int], Image]  # gives the photo of an image id
+    locate: Callable[[Sequence[Image]], list[Located]]  # answers for photos
+    files: Sequence[str]  # name of each photo, by image id
 
 
 def make_report(data: ReportData) -> Report:

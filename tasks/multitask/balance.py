@@ -19,11 +19,9 @@ class Balance(nn.Module):
     Args:
         weights: Of each task, by name.
         learnt: Whether the weights are learnt; those given then multiply the whole term.
-
-    Attributes:
-        first: (T,) first loss of each task, 0 before there was one; it is kept in checkpoints.
     """
 
+    # (T,) first loss of each task, 0 before there was one; it is kept in checkpoints.
     first: Tensor
 
     def __init__(self, weights: Mapping[str, float], *, learnt: bool) -> None:

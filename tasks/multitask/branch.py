@@ -14,19 +14,12 @@ from tasks.weights.card import Card
 
 @dataclass(frozen=True)
 class Branch:
-    """How a head is taught and measured.
+    """How a head is taught and measured."""
 
-    Attributes:
-        application: Whose metric tells how good the head is.
-        card: Of the head.
-        evaluator: Of the validation part.
-        targets: From a batch on the device to what the model wants beside the images.
-    """
-
-    application: PhotoApplication[Any]
+    application: PhotoApplication[Any]  # whose metric tells how good the head is
     card: Card
-    evaluator: Evaluator
-    targets: Callable[[Any], Any]
+    evaluator: Evaluator  # of the validation part
+    targets: Callable[[Any], Any]  # from a batch on the device to what the model wants
 
     def examine(self, model: Any, batch: Any) -> tuple[list[int], list[Outputs]]:
         """What the evaluator takes: image ids and named outputs of a batch.

@@ -23,23 +23,14 @@ _ROUNDS, _WARMUP = 60, 3
 
 @dataclass(frozen=True)
 class PassCost:
-    """The heads of one input size.
+    """The heads of one input size."""
 
-    Attributes:
-        size: Of the input, in pixels.
-        heads: That take it.
-        together: Mult-adds of one pass that answers all.
-        separate: Of networks of their own, all of them.
-        one: Of the first head's network alone.
-        ms: Milliseconds of the same three, medians, one photo on the CPU; empty if not measured.
-    """
-
-    size: int
-    heads: tuple[str, ...]
-    together: int
-    separate: int
-    one: int
-    ms: dict[str, float]
+    size: int  # of the input, in pixels
+    heads: tuple[str, ...]  # that take it
+    together: int  # mult-adds of one pass that answers all
+    separate: int  # of networks of their own, all of them
+    one: int  # of the first head's network alone
+    ms: dict[str, float]  # the same three in ms, medians, on the CPU; empty if not measured
 
     @property
     def ratio(self) -> float:

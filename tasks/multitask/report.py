@@ -20,40 +20,24 @@ _COST_NOTE = (
 
 @dataclass(frozen=True)
 class HeadRow:
-    """A head's result.
-
-    Attributes:
-        name: Of the head.
-        data: What it was trained on.
-        metric: That it is measured by.
-        meaning: Of the metric.
-        value: In the common trunk.
-        alone: On a trunk of its own; None if that was not trained.
-    """
+    """A head's result."""
 
     name: str
-    data: str
-    metric: Metric
+    data: str  # what it was trained on
+    metric: Metric  # that it is measured by
     meaning: str
-    value: float
-    alone: float | None = None
+    value: float  # in the common trunk
+    alone: float | None = None  # on a trunk of its own; None if that was not trained
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report of several heads shows.
+    """What a report of several heads shows."""
 
-    Attributes:
-        rows: Heads that were trained.
-        kept: Names of those that stayed as they were.
-        costs: Costs by input size.
-        params: Parameters of trunk and heads, and of networks of their own.
-    """
-
-    rows: Sequence[HeadRow]
-    kept: Sequence[str]
-    costs: Sequence[PassCost]
-    params: tuple[int, int]
+    rows: Sequence[HeadRow]  # heads that were trained
+    kept: Sequence[str]  # names of those that stayed as they were
+    costs: Sequence[PassCost]  # by input size
+    params: tuple[int, int]  # parameters of trunk and heads, and of networks of their own
 
 
 def make_report(data: ReportData) -> Report:

@@ -30,15 +30,10 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class StoredHead:
-    """A head as files hold it.
+    """A head as files hold it."""
 
-    Attributes:
-        state: Its tensors without the trunk's; norms of its own begin with ``body.``.
-        card: As in a file of its own.
-    """
-
-    state: State
-    card: Card
+    state: State  # its tensors without the trunk's; norms of its own begin with ``body.``
+    card: Card  # as in a file of its own
 
     @property
     def owns_norms(self) -> bool:
@@ -48,26 +43,15 @@ class StoredHead:
 
 @dataclass(frozen=True)
 class Stored:
-    """A file of several heads in memory.
+    """A file of several heads in memory."""
 
-    Attributes:
-        path: Where it was read, for messages.
-        card: Of the file.
-        body: Tensors of the trunk, with the prefix of a body.
-        heads: By name.
-    """
-
-    path: Path
+    path: Path  # where it was read, for messages
     card: Card
-    body: State
-    heads: dict[str, StoredHead]
+    body: State  # tensors of the trunk, with the prefix of a body
+    heads: dict[str, StoredHead]  # by name
 
     def head(self, name: str) -> StoredHead:
-        """A head by its name.
-
-        Raises:
-            InputError: If there is none, with those that there are.
-        """
+        """A head by its name. Raises InputError if there is none, with those that there are."""
         if name not in self.heads:
             there = ", ".join(self.heads) or "none"
             raise InputError(f"{self.path}: has no head {name!r}; it has {there}")
@@ -92,11 +76,7 @@ class Stored:
         return trunk_digest(self.body, self.head(name).state)
 
     def save(self, path: Path) -> None:
-        """Write everything to one file.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
+        """Write everything to one file. Raises OSError if it cannot be written."""
         state = dict(self.body)
         for name, head in self.heads.items():
             state |= {f"{_PREFIX}{name}.{key}": tensor for key, tensor in head.state.items()}

@@ -38,12 +38,7 @@ pre { background: var(--soft); padding: .6rem; overflow: auto; font-size: .85rem
 
 
 class Page:
-    """Collects the parts of a report and writes them as one file.
-
-    Args:
-        title: Heading and window title.
-        note: One line under the heading.
-    """
+    """Collects the parts of a report, below its title and a note, and writes them as one file."""
 
     def __init__(self, title: str, note: str) -> None:
         self.title = title
@@ -63,13 +58,7 @@ class Page:
     def table(
         self, head: Sequence[str], rows: Iterable[Sequence[str | float]], bar: int | None = None
     ) -> None:
-        """A table; floats are shown with three digits.
-
-        Args:
-            head: Column titles.
-            rows: Text or numbers.
-            bar: Column of numbers in 0..1 to draw a bar for, behind the row.
-        """
+        """A table; floats have three digits; ``bar`` is a column of 0..1 to draw bars for."""
         body = []
         for row in rows:
             cells = [_cell(value) for value in row]

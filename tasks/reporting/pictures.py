@@ -21,13 +21,7 @@ TEXT: Colour = (238, 238, 238)
 
 
 def tile(image: Image, side: int, ground: Colour = GROUND) -> Image:
-    """The whole image in the middle of a square: (side, side, 3).
-
-    Args:
-        image: (H, W, 3) RGB.
-        side: In pixels; the image's longer side fills it.
-        ground: Colour of what the image leaves free.
-    """
+    """The whole image (H, W, 3) RGB in the middle of a square on a ground: (side, side, 3)."""
     height, width = image.shape[:2]
     scale = side / max(height, width)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
