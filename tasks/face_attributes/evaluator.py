@@ -30,7 +30,7 @@ MEANINGS = {
     "loss": "mean cross-entropy",
 }
 _NAME = 40
-_TITLES = ("attribute", "prevalence", "   AP", "balanced", "accuracy", "majority", "threshold")
+TITLES = ("attribute", "prevalence", "   AP", "balanced", "accuracy", "majority", "threshold")
 
 
 class AttributeScore(NamedTuple):
@@ -43,6 +43,12 @@ class AttributeScore(NamedTuple):
     prevalence: float  # share of the photos with the attribute: also the AP of chance
     threshold: float  # probability from which the answer was yes
     photos: int  # of which the attribute is known
+
+    @property
+    def figures(self) -> tuple[float | None, ...]:
+        """In the order of ``TITLES``."""
+        some = (self.accuracy, self.majority, self.threshold)
+        return self.prevalence, self.ap, self.balanced, *some
 
 
 class Score(TypedDict):
@@ -69,11 +75,6 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
             have the same attributes.
         thresholds: (A_model,) probability from which the answer is yes; a half where None.
         interval: Resample the photos for the interval of the mean average precision.
-
-    Attributes:
-        rows: Probabilities (A,) float64 by image id, in the data's columns.
-        known: (A,) whether the model has the attribute.
-        thresholds: (A,) probability from which the answer is yes, in the data's columns.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
         self._columns = np.arange(len(attributes)) if columns is None else columns
         self._given = thresholds
         has = self._columns >= 0
+        # (A,) in the data's columns: whether the model has the attribute, and its threshold.
         self.known = np.zeros(len(attributes), np.bool_)
         self.known[self._columns[has]] = True
         self.thresholds = np.full(len(attributes), 0.5, np.float32)
@@ -113,11 +115,7 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
         self.keep(image_ids, shares)
 
     def compute(self) -> Score:
-        """Score what was collected.
-
-        Raises:
-            InputError: If no attribute varies in the photos that were collected.
-        """
+        """Score what was collected. Raises InputError if no attribute varies in these photos."""
         ids, probabilities = self.stacked(len(self.attributes))
         values = self.values[ids]
         names = np.array(self.attributes.names)
@@ -190,10 +188,7 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
         return fitted
 
     def write(self, folder: Path, files: Sequence[str]) -> None:
-        """Write ``predictions.csv``: file, and the probability of each attribute.
-
-        ``files`` names each photo, by image id.
-        """
+        """Write ``predictions.csv``: file, named by image id, and each attribute's probability."""
         titles = ("file", *np.array(self.attributes.names)[self.known].tolist())
         rows = (
             (files[image_id], *(f"{share:.6f}" for share in shares[self.known].tolist()))
@@ -228,23 +223,10 @@ def notes_on(score: Score) -> list[str]:
 def format_attributes(score: Score) -> str:
     """A line per attribute, in the order of :func:`by_gain`."""
     rows = [
-        (
-            name,
-            *(
-                "-" if value is None else f"{value:.3f}"
-                for value in (
-                    row.prevalence,
-                    row.ap,
-                    row.balanced,
-                    row.accuracy,
-                    row.majority,
-                    row.threshold,
-                )
-            ),
-        )
+        (name, *("-" if value is None else f"{value:.3f}" for value in row.figures))
         for name, row in by_gain(score)
     ]
-    return columns_text(_TITLES, rows, _NAME)
+    return columns_text(TITLES, rows, _NAME)
 
 
 def by_gain(score: Score) -> list[tuple[str, AttributeScore]]:

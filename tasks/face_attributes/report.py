@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from datasets.types import ClassMap
 from tasks.classification.draw import draw_answer
 from tasks.classification.report import ReportData
-from tasks.face_attributes.evaluator import MEANINGS, Score, by_gain, notes_on
+from tasks.face_attributes.evaluator import MEANINGS, TITLES, Score, by_gain, notes_on
 from tasks.face_attributes.spec import USE_NOTE
 from tasks.reporting.html_page import Page
 from tasks.reporting.pictures import Image
@@ -78,16 +78,11 @@ def make_report(data: ReportData[Score]) -> Report:
 def _write_sections(page: Page, data: ReportData[Score], worst: Sequence[_Case]) -> None:
     """Attributes, and the worst mistakes."""
     _write_attributes(page, data)
-    coloured = (
-        "Coloured where the photo speaks for the attribute (Grad-CAM; red most). "
-        if data.explain is not None
-        else ""
-    )
-    page.section(
-        "Worst mistakes",
-        f"Wrong, and most sure of it, first. {coloured}Green: the attribute is there. Many are "
-        "mistakes of the labels.",
-    )
+    note = "Wrong, and most sure of it, first. "
+    if data.explain is not None:
+        note += "Coloured where the photo speaks for the attribute (Grad-CAM; red most). "
+    note += "Green: the attribute is there. Many are mistakes of the labels."
+    page.section("Worst mistakes", note)
     if worst:
         page.pictures(_picture(data, case) for case in worst)
     else:
@@ -96,30 +91,17 @@ def _write_sections(page: Page, data: ReportData[Score], worst: Sequence[_Case])
 
 def _write_attributes(page: Page, data: ReportData[Score]) -> None:
     """Plot and table of the attributes."""
-    ranked = by_gain(data.score)
     page.section(
         "Per attribute",
         "Prevalence is the average precision of chance; majority is the accuracy of always giving "
         "the more frequent answer. Only what exceeds them was learnt.",
     )
     page.plots([(_attribute_plot(data.score), "average precision; black: chance")])
-    head = ("attribute", "prevalence", "AP", "balanced", "accuracy", "majority", "threshold")
-    page.table(
-        (*head, "photos"),
-        [
-            (
-                name,
-                row.prevalence,
-                "-" if row.ap is None else row.ap,
-                "-" if row.balanced is None else row.balanced,
-                row.accuracy,
-                row.majority,
-                row.threshold,
-                row.photos,
-            )
-            for name, row in ranked
-        ],
-    )
+    rows = [
+        (name, *("-" if value is None else value for value in row.figures), row.photos)
+        for name, row in by_gain(data.score)
+    ]
+    page.table((*(title.strip() for title in TITLES), "photos"), rows)
 
 
 def _attribute_plot(score: Score) -> Figure:

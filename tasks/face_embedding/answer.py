@@ -60,10 +60,8 @@ class EmbeddingAnswers:
 def person_and_photo(path: Path, gallery: Path | None = None) -> str:
     """A photo by the person's name, which is that of its folder, and its own: ``anna/1.jpg``.
 
-    Args:
-        path: Of the photo.
-        gallery: Folder of the persons' folders; of a photo that lies in it itself, its own name
-            is all that tells.
+    Of a photo that lies in the gallery, the folder of persons' folders, itself, its own name is
+    all that tells.
     """
     if gallery is not None and path.is_relative_to(gallery):
         return shown(path.relative_to(gallery).as_posix())

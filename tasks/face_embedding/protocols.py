@@ -62,12 +62,8 @@ def measure_pairs(first: Vectors, second: Vectors, pairs: FacePairs) -> Score:
 
     This is LFW's protocol ("image-restricted" and all others share it): accuracy is the mean over
     folds, with its standard deviation and the standard error of the mean; VAL at a FAR takes the
-    threshold at which the other folds have that FAR.
-
-    Args:
-        first: (P, D) float32 of length one, the first photos of the pairs.
-        second: (P, D) the others.
-        pairs: Which are of one person, and their folds.
+    threshold at which the other folds have that FAR. The pairs' first and second photos are
+    (P, D) float32 of length one.
 
     Raises:
         InputError: If there are no pairs of a kind, or no fold for the threshold.
@@ -149,12 +145,10 @@ def _worst_pairs(
         mine = np.flatnonzero(tested & (pairs.same == same))
         order = np.argsort(-distances[mine] if same else distances[mine], kind="stable")
         rows += mine[order[:WORST]].tolist()
-    return [
-        Mistake(
-            int(pairs.first[k]), int(pairs.second[k]), float(distances[k]), bool(pairs.same[k])
-        )
-        for k in rows
-    ]
+    columns = (
+        column[rows].tolist() for column in (pairs.first, pairs.second, distances, pairs.same)
+    )
+    return [Mistake(*row) for row in zip(*columns, strict=True)]
 
 
 def measure_all(vectors: Vectors, labels: NDArray[np.int64]) -> Score:
@@ -162,11 +156,7 @@ def measure_all(vectors: Vectors, labels: NDArray[np.int64]) -> Score:
 
     Distances are counted in steps of 4 / 65536, which is the resolution of what is found.
     ``rank1`` is the share of photos whose nearest other photo is of the same person, among those
-    of which there is another.
-
-    Args:
-        vectors: (N, D) float32 of length one.
-        labels: (N,) identities.
+    of which there is another. Vectors are (N, D) float32 of length one, labels (N,) identities.
 
     Raises:
         InputError: If there are no pairs of one of the two kinds.
@@ -229,12 +219,7 @@ def _worst_of(
         ranked = np.where(later & (same == kind), sign * distances, np.inf).ravel()
         few = np.argpartition(ranked, min(WORST, ranked.size - 1))[:WORST]
         found = [
-            Mistake(
-                start + int(k) // same.shape[1],
-                int(k) % same.shape[1],
-                float(sign * ranked[k]),
-                kind,
-            )
+            Mistake(start + k // len(same[0]), k % len(same[0]), float(sign * ranked[k]), kind)
             for k in few.tolist()
             if np.isfinite(ranked[k])
         ]

@@ -54,12 +54,7 @@ class Val(NamedTuple):
 
 
 def roc_curve(distances: Values, same: Counts, different: Counts) -> Roc:
-    """The curve of counted distances.
-
-    Args:
-        distances: (M,) in any order.
-        same: (M,) pairs of one person at each.
-        different: (M,) pairs of two people at each.
+    """The curve of distances (M,) in any order, from the pairs (M,) of both kinds at each.
 
     Raises:
         InputError: If one of the two kinds is missing.
@@ -94,14 +89,9 @@ def equal_error(roc: Roc) -> tuple[float, float]:
 
 
 def threshold_at_far(negatives: Values, far: float) -> float | None:
-    """The distance below which a share of pairs of two people lies, interpolated.
+    """The distance below which a share of pairs of two people (N,) lies, interpolated.
 
-    Args:
-        negatives: (N,) their distances.
-        far: In (0, 1].
-
-    Returns:
-        None if the share is less than one pair.
+    None if the share, in (0, 1], is less than one pair.
     """
     count = far * len(negatives) * (1 + 1e-9)
     if count < 1:
@@ -111,13 +101,9 @@ def threshold_at_far(negatives: Values, far: float) -> float | None:
 
 
 def best_threshold(distances: Values, same: NDArray[np.bool_]) -> float:
-    """The threshold at which most pairs are right, half-way between two distances.
+    """The threshold at which most pairs (P,) are right, half-way between two distances.
 
     Of several that are equally good, the middle one is taken.
-
-    Args:
-        distances: (P,) of pairs.
-        same: (P,) whether they are of one person.
     """
     order = np.argsort(distances, kind="stable")
     ranked, kind = distances[order], same[order]

@@ -82,7 +82,7 @@ class Partition:
 def split_adaptively(
     lat: Floats, lng: Floats, *, most: int = 10_000, least: int = 50
 ) -> Partition:
-    """The adaptive partition of some positions.
+    """The adaptive partition of positions (N,) in degrees, its cells in the order of their ids.
 
     10 million take about 4 seconds on one core, and .4 GB with the positions themselves.
 
@@ -91,9 +91,6 @@ def split_adaptively(
         lng: (N,) degrees.
         most: Photos above which a cell is split (t1); a leaf cell never is.
         least: Photos below which a cell is dropped (t2).
-
-    Returns:
-        Its cells in the order of their ids.
 
     Raises:
         InputError: If a position is not on Earth, or no cell holds enough photos.
@@ -138,14 +135,9 @@ def _split(leaves: Ids, most: int, least: int) -> tuple[Ids, Ints]:
 
 def write_cells(path: Path, partition: Partition) -> None:
     """Write the cells as public lists have them. Raises OSError if that fails."""
-    rows = zip(
-        partition.tokens,
-        partition.counts.tolist(),
-        partition.lat.tolist(),
-        partition.lng.tolist(),
-        strict=True,
-    )
-    write_csv(path, CELLS_HEADER, ((label, *row) for label, row in enumerate(rows)))
+    columns = (one.tolist() for one in (partition.counts, partition.lat, partition.lng))
+    rows = enumerate(zip(partition.tokens, *columns, strict=True))
+    write_csv(path, CELLS_HEADER, ((label, *row) for label, row in rows))
 
 
 def is_cells(text: str) -> bool:
@@ -157,11 +149,7 @@ def read_cells(path: Path, text: str) -> Partition:
     """Read a list of cells: ``class_label,hex_id,imgs_per_cell,latitude_mean,longitude_mean``.
 
     Lines above the header, which the public lists have, are passed over. Columns come in the
-    order of ``class_label``.
-
-    Args:
-        path: For messages.
-        text: Content of the file.
+    order of ``class_label``. The path is for messages.
 
     Raises:
         InputError: If a line is no cell, or labels or cells clash; it names the file.

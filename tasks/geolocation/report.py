@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.geolocation.decode import Located, place_name
 from tasks.geolocation.draw import draw_place
 from tasks.geolocation.evaluator import MEANINGS, RADII_KM, Score, few_note
-from tasks.geolocation.located import Located, place_name
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import USE_NOTE
 from tasks.geolocation.sphere import Floats
@@ -176,3 +177,33 @@ def _pictures(data: ReportData, rows: NDArray[np.int64]) -> list[tuple[Image, st
         km = f"{data.score['km'][row]:,.0f} km off, confidence {data.score['confidence'][row]:.2f}"
         drawn.append((picture, f"{km}; true: {place_name(*truth)} ({data.files[k]})"))
     return drawn
+
+
+def write_partition_report(
+    folder: Path,
+    title: str,
+    command: str,
+    partitions: Sequence[Partition],
+    at: tuple[Floats, Floats],
+) -> None:
+    """Write ``report.html`` of partitions alone, coarse to fine, with a map of each.
+
+    ``at`` has the latitudes and longitudes (N,) that they were made of, in degrees.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    page = Page(title, command)
+    for partition in partitions:
+        counts = partition.counts
+        page.section(f"{len(partition)} cells")
+        kept = f"{counts.sum() / max(len(at[0]), 1):.1%}"
+        page.headline(
+            [
+                (f"{counts.sum():,}", f"photos in them, {kept} of all"),
+                (f"{counts.min():,} to {counts.max():,}", "photos per cell"),
+                (f"{np.median(counts):,.0f}", "median"),
+            ]
+        )
+        page.plots([(partition_plot(partition, *at), "cells, and photos (red)")])
+    page.write(folder / "report.html")

@@ -19,12 +19,8 @@ from tasks.predictor import open_network
 def open_geo_teacher(spec: DistillSpec, atlas: Atlas) -> Teacher:
     """The geolocator that ``spec.teacher`` names, with its columns in the student's order.
 
-    Cells are matched by token: each of the student's partitions must lie in one of the teacher's,
-    which may know more cells.
-
-    Args:
-        spec: Names it: a run folder or weights file of a geolocator.
-        atlas: Partitions of the student.
+    Cells are matched by token: each partition of the student's atlas must lie in one of the
+    teacher's, which may know more cells.
 
     Raises:
         InputError: If it is no geolocator of this suite, or lacks a cell.

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from backbone.cost import count_cost
 from backbone.layers import fold_batchnorm
-from tasks.body_network import BodyNetwork
 from tasks.multitask.model import MultiTaskNet
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -39,16 +38,16 @@ class PassCost:
 
 
 def pass_costs(net: MultiTaskNet, *, measure: bool = True) -> list[PassCost]:
-    """Costs for one photo, input size by input size.
+    """Costs for one photo, input size by input size; the network may be on any device.
 
-    Args:
-        net: On any device; it stays as it is.
-        measure: Time it too, on the CPU, with as many threads as torch has.
+    With ``measure`` it is timed too, on the CPU, with as many threads as torch has.
     """
     found = []
     for size, names in net.sizes.items():
         shape = (1, 3, size, size)
-        alone = [count_cost(net.head(name), shape, _raw).mult_adds for name in names]
+        alone = [
+            count_cost(net.head(name), shape, lambda m, x: m.raw(x)).mult_adds for name in names
+        ]
         found.append(
             PassCost(
                 size=size,
@@ -67,10 +66,6 @@ def count_params(net: MultiTaskNet) -> tuple[int, int]:
     heads = [net.head(name) for name in net.heads]
     together = {p: p.numel() for model in heads for p in model.parameters()}
     return sum(together.values()), sum(p.numel() for model in heads for p in model.parameters())
-
-
-def _raw(model: BodyNetwork, images: Tensor) -> object:
-    return model.raw(images)
 
 
 def _measure(net: MultiTaskNet, size: int, names: list[str]) -> dict[str, float]:

@@ -37,10 +37,7 @@ def load_multi(path: Path, given: Iterable[object] = ()) -> tuple[MultiTaskNet, 
 
 
 def as_stored(path: Path) -> Stored:
-    """A network of one task, seen as a trunk with one head.
-
-    Args:
-        path: Run folder or weights file.
+    """A network of one task, from a run folder or weights file, seen as a trunk with one head.
 
     Raises:
         InputError: If the file is missing or damaged, or is of a kind that is no trunk and head.

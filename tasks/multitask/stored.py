@@ -24,7 +24,6 @@ from tasks.weights.head_files import refuse_other_trunk, trunk_digest
 from tasks.weights.names import HEADS_FOLDER
 
 _PREFIX = "heads."
-_NO_CLASSES = ClassMap((), ())
 State = dict[str, Tensor]
 
 
@@ -58,11 +57,7 @@ class Stored:
         return self.heads[name]
 
     def single(self, name: str) -> tuple[State, Card]:
-        """Weights and card of a head with its trunk, as a file of its task alone has them.
-
-        Raises:
-            InputError: If there is no such head.
-        """
+        """A head's weights, with the trunk's, and its card, as in a file of its task alone."""
         head = self.head(name)
         return {**self.body, **head.state}, head.card
 
@@ -84,11 +79,7 @@ class Stored:
         save_weights(path, state, replace(self.card, model={**self.card.model, "heads": cards}))
 
     def save_heads(self, folder: Path) -> None:
-        """Write each head to a file of its own, ``NAME.safetensors``.
-
-        Raises:
-            OSError: If one cannot be written.
-        """
+        """Write each head to ``NAME.safetensors``. Raises OSError if one cannot be written."""
         for name, head in self.heads.items():
             card = replace(head.card, trunk=self.fingerprint(name))
             save_weights(folder / f"{name}.safetensors", head.state, card)
@@ -110,13 +101,10 @@ class Stored:
         return self.with_heads({**self.heads, name: head})
 
     def finished(self, metrics: Mapping[str, float]) -> Stored:
-        """The file of a run that is over: figures go to the heads' cards.
+        """The file of a run that is over: figures, named ``head/metric``, go to the heads' cards.
 
         Where all heads have norms of their own, the trunk takes the first one's, so that other
         models can start from it.
-
-        Args:
-            metrics: Of the run, as ``head/metric``; other names stay with the file.
         """
         heads = {}
         for name, head in self.heads.items():
@@ -136,28 +124,16 @@ class Stored:
 
 
 def multi_card(spec: Mapping[str, Any], cards: Mapping[str, Card], *, card: Card) -> Card:
-    """The card of a file of several heads.
+    """The card of a file of several heads, with flavour and source of another card.
 
-    Args:
-        spec: Of the trunk, as a classifier's card tells it.
-        cards: Of the heads.
-        card: Gives flavour and source.
+    ``spec`` is the trunk's, as a classifier's card tells it; ``cards`` are the heads'.
     """
-    told = {name: one.to_json() for name, one in cards.items()}
-    return Card(
-        task=TASK,
-        model={**spec, "heads": told},
-        flavour=card.flavour,
-        classes=_NO_CLASSES,
-        source=card.source,
-    )
+    model = {**spec, "heads": {name: one.to_json() for name, one in cards.items()}}
+    return Card(TASK, model, card.flavour, ClassMap((), ()), source=card.source)
 
 
 def read_stored(path: Path) -> Stored:
-    """Read a file of several heads.
-
-    Args:
-        path: Run folder or weights file.
+    """Read a run folder or weights file of several heads.
 
     Raises:
         InputError: If it is missing, damaged, or of another kind.

@@ -1,19 +1,45 @@
-"""Training and evaluation steps of a trunk with several heads."""
+"""Training and evaluation of a trunk with several heads, each as its own application does it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from datasets.types import MixedBatch
+from tasks.application import Evaluator, PhotoApplication
 from tasks.fitting.base import Task
 from tasks.fitting.network_task import validation_names
 from tasks.fitting.spec import FitSpec
-from tasks.multitask.branch import Branch
 from tasks.multitask.model import MultiTaskNet
+from tasks.predictor import exact_outputs
+from tasks.runtime.session import Answer as Outputs
+from tasks.weights.card import Card
+
+
+@dataclass(frozen=True)
+class Branch:
+    """How a head is taught and measured."""
+
+    application: PhotoApplication[Any]  # whose metric tells how good the head is
+    card: Card
+    evaluator: Evaluator  # of the validation part
+    targets: Callable[[Any], Any]  # from a batch on the device to what the model wants
+
+    def examine(self, model: Any, batch: Any) -> tuple[list[int], list[Outputs]]:
+        """Image ids and named outputs of a batch on its device, from a head in evaluation mode."""
+        outputs = exact_outputs(
+            self.application, model, self.card, batch["images"], batch.get("sizes")
+        )
+        return batch["image_ids"], outputs
+
+    def share(self, metrics: dict[str, float]) -> float:
+        """How good the head is by the metrics of an evaluation, in 0..1."""
+        metric = self.application.metric
+        return metrics[metric.name] / metric.best
 
 
 class MultiTask(Task):

@@ -12,7 +12,7 @@ from torch import nn
 
 from backbone.mobilenet_v1 import MobileNetV1
 from tasks.fitting.checkpoint import AtomicCheckpointIO
-from tasks.fitting.ema import AveragedWeights
+from tasks.fitting.engine import AveragedWeights
 from tasks.fitting.history import MetricsFile, read_metrics
 from tasks.fitting.optim import RMSpropTF, decay_groups, rate_factor
 from tasks.fitting.spec import FitSpec
