@@ -142,8 +142,8 @@ class WarpedSquare(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of each pixel of the result the two of an axis it lies between, and their weights.
 
-        Pixels beyond the outermost centres take the border's alone, which OpenCV does in the
-        horizontal pass; in the vertical one it mixes them with themselves.
+        With ``border`` pixels beyond the outermost centres take these alone, which OpenCV does in
+        the horizontal pass; in the vertical one it mixes them with themselves.
         """
         centres = torch.arange(self.size, dtype=torch.float64) + 0.5
         places = (centres * (1 / (side / length)) - 0.5).float()

@@ -130,21 +130,19 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
             for k in np.flatnonzero(scored).tolist()
         }
         rows = [per_attribute[str(name)] for name in names[vary]]
-        metrics = {"mean_ap": float(np.mean([row.ap for row in rows if row.ap is not None]))}
+
+        def mean(figure: str) -> float:
+            return float(np.mean([getattr(row, figure) for row in rows]))
+
+        metrics = {"mean_ap": mean("ap")}
         if self.interval:
             low, high = mean_interval(probabilities, values, np.flatnonzero(vary))
             metrics |= {"mean_ap_low": low, "mean_ap_high": high}
+        metrics["chance_ap"] = mean("prevalence")
+        metrics |= {figure: mean(figure) for figure in ("balanced", "accuracy", "majority")}
+        metrics["loss"] = _cross_entropy(probabilities[:, scored], values[:, scored])
         return {
-            "metrics": metrics
-            | {
-                "chance_ap": float(np.mean([row.prevalence for row in rows])),
-                "balanced": float(
-                    np.mean([row.balanced for row in rows if row.balanced is not None])
-                ),
-                "accuracy": float(np.mean([row.accuracy for row in rows])),
-                "majority": float(np.mean([row.majority for row in rows])),
-                "loss": _cross_entropy(probabilities[:, scored], values[:, scored]),
-            },
+            "metrics": metrics,
             "per_attribute": per_attribute,
             "image_ids": ids,
             "values": values,

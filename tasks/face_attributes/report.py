@@ -43,12 +43,13 @@ def make_report(data: ReportData[Score]) -> Report:
     score, metrics = data.score, data.score["metrics"]
     worst = _worst(score, data.classes)
     span = f"{metrics['mean_ap_low']:.3f} to {metrics['mean_ap_high']:.3f}"
+    words = {
+        "mean_ap": f"mean AP (95 %: {span})",
+        "balanced": "balanced accuracy",
+        "accuracy": f"accuracy (majority {metrics['majority']:.3f})",
+    }
     return Report(
-        headline=[
-            (f"{metrics['mean_ap']:.3f}", f"mean AP (95 %: {span})"),
-            (f"{metrics['balanced']:.3f}", "balanced accuracy"),
-            (f"{metrics['accuracy']:.3f}", f"accuracy (majority {metrics['majority']:.3f})"),
-        ],
+        headline=[(f"{metrics[name]:.3f}", word) for name, word in words.items()],
         summary={"metrics": metrics, "images": len(score["image_ids"])},
         details={
             "per_attribute": {name: row._asdict() for name, row in score["per_attribute"].items()},

@@ -20,9 +20,8 @@ Vector = NDArray[np.float32]
 class EmbeddingAnswers:
     """How an embedding network's outputs are told; they say something only beside others.
 
-    Args:
-        threshold: Squared distance up to which two photos count as one person; None if it was
-            never measured.
+    Up to the threshold of the squared distance two photos count as one person; None if it was
+    never measured.
     """
 
     def __init__(self, threshold: float | None) -> None:

@@ -189,14 +189,13 @@ def measure_all(vectors: Vectors, labels: NDArray[np.int64]) -> Score:
         "threshold": threshold,
         "selection": area(roc),
     }
-    coarse = counts.reshape(2, -1, 1024).sum(axis=2)
     return {
         "metrics": metrics,
         "folds": [],
         "vals": vals,
         "roc": roc,
         "worst": worst,
-        "histogram": coarse,
+        "histogram": counts.reshape(2, -1, 1024).sum(axis=2),
     }
 
 

@@ -64,7 +64,7 @@ def make_report(data: ReportData) -> Report:
                     "distance": pair.distance,
                 }
                 for pair in score["worst"]
-            ],
+            ]
         },
         per="photo",
         curves=_CURVES,

@@ -23,16 +23,9 @@ class RMSpropTF(Optimizer):
     """
 
     def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float,
-        *,
-        alpha: float = 0.9,
-        momentum: float = 0.9,
-        eps: float = 1.0,
-        weight_decay: float = 0.0,
+        self, params: Iterable[Any], lr: float, *, momentum: float = 0.9, eps: float = 1.0
     ) -> None:
-        options = {"alpha": alpha, "momentum": momentum, "eps": eps, "weight_decay": weight_decay}
+        options = {"alpha": 0.9, "momentum": momentum, "eps": eps, "weight_decay": 0.0}
         super().__init__(params, {"lr": lr, **options})
 
     @torch.no_grad()

@@ -82,7 +82,7 @@ class TotalProgress(ProgressBar):
         if self._bar is not None:
             self._bar.close()
 
-    def teardown(self, *_: Any) -> None:
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Close the bar."""
         self.on_exception()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -72,11 +73,7 @@ def _pixels(points: Floats, unit: float) -> NDArray[np.int32]:
 
 
 def _dot(
-    canvas: Image,
-    place: tuple[float, float],
-    unit: float,
-    colour: tuple[int, int, int] | list[float],
-    radius: int,
+    canvas: Image, place: tuple[float, float], unit: float, colour: Sequence[float], radius: int
 ) -> None:
     centre = _pixels(np.array([(place[1], place[0])]), unit)[0].tolist()
     cv2.circle(canvas, centre, radius << _SHIFT, colour, -1, cv2.LINE_AA, _SHIFT)

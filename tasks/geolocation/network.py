@@ -65,7 +65,7 @@ def sketch_geolocator(spec: ClassifierSpec) -> Geolocator:
 
 def _first_cells(level: int, count: int) -> Atlas:
     """So many cells of a level, the first along the curve."""
-    cells = s2.parents(s2.cell_ids(np.zeros(1), np.zeros(1)), 0)
+    cells = s2.faces()[:1]
     for _ in range(level):
         cells = s2.children(cells).ravel()
     cells = cells[:count]

@@ -36,11 +36,7 @@ class Partition:
     lng: Floats  # (C,) the same
 
     def __post_init__(self) -> None:
-        """Refuse cells that overlap.
-
-        Raises:
-            InputError: If there is no cell, or one lies in another; it names both.
-        """
+        """Raise InputError if there is no cell, or one lies in another; it names both."""
         if not len(self.ids):
             raise InputError("a partition needs at least one cell")
         first, last = (ends[self._order] for ends in s2.range_of(self.ids))

@@ -113,14 +113,12 @@ def _write_sections(
     page: Page, data: ReportData, worst: NDArray[np.int64], best: NDArray[np.int64]
 ) -> None:
     """Ways of decoding, maps, confidence, and the best and the worst answers."""
-    page.section(
-        "Ways of decoding", "centre: of the most likely cell; mean: of its photos; local: of cells"
-    )
+    told = "centre: of the most likely cell; mean: of its photos; local: of cells"
+    page.section("Ways of decoding", told)
     names = [*(f"km{r}" for r in RADII_KM), "median_km", "geoscore"]
     ways = data.score["by_way"].items()
     page.table(("", *names), [(way, *(row[n] for n in names)) for way, row in ways])
     _write_maps(page, data)
-    _write_confidence(page, data)
     note = "Orange: the region, brighter where it is more likely. White cross: the answer. "
     note += "Green: the truth."
     page.section("Worst answers", f"Far off, and sure of it, first. {note}")
@@ -130,38 +128,29 @@ def _write_sections(
 
 
 def _write_maps(page: Page, data: ReportData) -> None:
+    """Answers and cells, how far off and how sure, and whether the regions hold their promise."""
     score = data.score
     page.section("Map", "Dots: where photos were taken. Lines lead to the answers.")
-    ids = score["image_ids"][score["answered"]]
+    answered = score["answered"]
+    ids, km = score["image_ids"][answered], score["km"][answered]
     truth = data.truth[0][ids], data.truth[1][ids]
-    answers = score["lat"][score["answered"]], score["lng"][score["answered"]]
-    page.plots(
-        [(answers_plot(data.partition, truth, answers, score["km"][score["answered"]]), "")]
-    )
+    answers = score["lat"][answered], score["lng"][answered]
+    page.plots([(answers_plot(data.partition, truth, answers, km), "")])
     cells = len(data.partition)
     page.section("Cells", f"{cells} cells, and the photos that were evaluated on (red).")
     page.plots([(partition_plot(data.partition, *data.truth), "")])
-
-
-def _write_confidence(page: Page, data: ReportData) -> None:
-    """How far off, how sure, and whether the regions hold what they promise."""
-    score, metrics = data.score, data.score["metrics"]
+    metrics = score["metrics"]
     page.section(
         "Distance and confidence",
         f"The region holds the right cell for {metrics['coverage']:.1%} of the photos, at "
         f"temperature {data.used_temperature:.2f}; these photos would fit "
         f"{metrics['temperature']:.2f}.",
     )
+    gain = "what abstaining gains: of the surest answers, the share within a distance"
     page.plots(
         [
-            (
-                distance_plot(score["km"][score["answered"]], score["chance"]),
-                "share of the answers within a distance",
-            ),
-            (
-                confidence_plot(score["km"], score["confidence"], _SURE),
-                "what abstaining gains: of the surest answers, the share within a distance",
-            ),
+            (distance_plot(km, score["chance"]), "share of the answers within a distance"),
+            (confidence_plot(score["km"], score["confidence"], _SURE), gain),
         ]
     )
 
@@ -198,12 +187,8 @@ def write_partition_report(
         counts = partition.counts
         page.section(f"{len(partition)} cells")
         kept = f"{counts.sum() / max(len(at[0]), 1):.1%}"
-        page.headline(
-            [
-                (f"{counts.sum():,}", f"photos in them, {kept} of all"),
-                (f"{counts.min():,} to {counts.max():,}", "photos per cell"),
-                (f"{np.median(counts):,.0f}", "median"),
-            ]
-        )
+        span = (f"{counts.min():,} to {counts.max():,}", "photos per cell")
+        median = (f"{np.median(counts):,.0f}", "median")
+        page.headline([(f"{counts.sum():,}", f"photos in them, {kept} of all"), span, median])
         page.plots([(partition_plot(partition, *at), "cells, and photos (red)")])
     page.write(folder / "report.html")

@@ -142,10 +142,8 @@ def _short_ways(lat: Floats, lng: Floats, to_lat: Floats, to_lng: Floats) -> Flo
     ahead = lng + (to_lng - lng + 180) % 360 - 180
     lines = np.stack((np.stack((lng, lat), 1), np.stack((ahead, to_lat), 1)), axis=1)
     over = np.abs(ahead) > 180
-    back = (
-        lines[over] - np.stack((np.copysign(360, ahead[over]), np.zeros(over.sum())), 1)[:, None]
-    )
-    return np.concatenate((lines, back))
+    shift = np.stack((np.copysign(360, ahead[over]), np.zeros(over.sum())), 1)
+    return np.concatenate((lines, lines[over] - shift[:, None]))
 
 
 def distance_plot(km: Floats, chance: dict[str, float]) -> Figure:

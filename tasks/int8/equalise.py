@@ -1,12 +1,10 @@
 """Cross-layer equalisation: weak channels made stronger before they share a tensor's 256 levels.
 
-A tensor between two layers has one scale, so a channel that reaches a tenth of the strongest has a
-tenth of the levels. Multiplying it by g in the layer before and dividing by g in the layer after
-changes nothing in exact arithmetic (Nagel et al., arXiv 1906.04721, section 4.1), as the ReLUs
-between commute with a positive factor. ReLU6 does not: its ceiling of 6 becomes 6 g, another for
-each channel. The float network keeps these ceilings, so it answers as before. With g >= 1 and a
-tensor rounded up to 6 at most, rounding cuts off below every ceiling, so the 8-bit network needs
-none of them.
+Multiplying a channel by g in the layer before and dividing by g in the layer after changes nothing
+in exact arithmetic (Nagel et al., arXiv 1906.04721, section 4.1), as the ReLUs between commute
+with a positive factor. ReLU6 does not: its ceiling of 6 becomes 6 g, another for each channel,
+which the float network keeps. With g >= 1 and a tensor rounded up to 6 at most, rounding cuts off
+below every ceiling, so the 8-bit network needs none of them.
 
 Weights have a scale for each output channel, so the layer before loses nothing, nor does a
 depthwise layer after. In the columns of any other layer after, a division by g costs levels; there
@@ -162,11 +160,8 @@ def equalise(
 ) -> None:
     """Rescale channels in a float export and in the same network in PyTorch, in place.
 
-    Args:
-        model: Float export.
-        network: In PyTorch, batch norm folded.
-        links: Whose channels.
-        gains: (C,) for each, above 0; with a ceiling 1 or more.
+    Batch norm is folded in the network. The gains (C,) of each link are above 0; with a ceiling
+    1 or more.
     """
     for link, gain in zip(links, gains, strict=True):
         before = network.get_submodule(link.before.name)

@@ -44,10 +44,8 @@ class LayerError:
 def layer_errors(truth: State, chosen: State, pictures: Sequence[Floats]) -> list[LayerError]:
     """Compare an 8-bit network with the float one, layer by layer; the worst first, by ``alone``.
 
-    Args:
-        truth: In float, channels scaled as those of ``chosen``.
-        chosen: To be rounded.
-        pictures: Normalised, (1, 3, S, S).
+    The truth is in float, its channels scaled as those of ``chosen``, which is to be rounded;
+    pictures are normalised, (1, 3, S, S).
     """
     ranges = chosen.ranges
     alone = lone_errors(chosen.network, chosen.layers, ranges, pictures)

@@ -102,11 +102,8 @@ class Search:
     def begin(cls, model: ModelProto, network: nn.Module, pictures: Pictures, say: Say) -> Search:
         """Measure the float network.
 
-        Args:
-            model: Float export.
-            network: In PyTorch, batch norm folded, taking normalised pictures by ``raw``.
-            pictures: Of the user's photos.
-            say: Told what was tried.
+        ``network`` is the float export in PyTorch, batch norm folded; its ``raw`` takes normalised
+        pictures. ``say`` is told what was tried.
 
         Raises:
             InputError: If the two are not the same network.
@@ -193,18 +190,14 @@ class Search:
         measured = measure(cut_network(state.model, layers), layers, self.pictures.fit)
         return replace(state, layers=layers, measured=measured)
 
-    def _corrected(self, state: State) -> State:
-        if not self.correct:
-            return state
-        state = state.altered()
-        pictures = self.pictures.fit[:_BIAS_PHOTOS]
-        correct_biases(state.network, state.layers, state.ranges, state.floats, pictures)
-        copy_weights(state.model, state.network, state.layers)
-        return state
-
     def _judge(self, name: str, state: State, *, always: bool = False) -> bool:
         """Keep a state if it answers better than the best so far, or whatever it answers."""
-        ready = self._corrected(state)
+        ready = state
+        if self.correct:
+            ready = state.altered()
+            pictures = self.pictures.fit[:_BIAS_PHOTOS]
+            correct_biases(ready.network, ready.layers, ready.ranges, ready.floats, pictures)
+            copy_weights(ready.model, ready.network, ready.layers)
         sqnr, agreement = self._compare(ready)
         kept = always or sqnr > self.best + _WORTH
         self.steps.append(Step(name, sqnr, agreement, kept))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -80,23 +80,19 @@ def _measure(net: MultiTaskNet, size: int, names: list[str]) -> dict[str, float]
         "separate": lambda: [model.raw(photo) for model in separate],
         "one": lambda: one.raw(photo),
     }
+    times: dict[str, list[float]] = {name: [] for name in candidates}
     with torch.inference_mode():
-        return _medians(candidates)
+        for number in range(_WARMUP + _ROUNDS):
+            turn = number % len(candidates)  # Who comes after whom matters: caches.
+            for name in (*candidates, *candidates)[turn : turn + len(candidates)]:
+                started = time.perf_counter()
+                candidates[name]()
+                if number >= _WARMUP:
+                    times[name].append(time.perf_counter() - started)
+    return {name: 1000 * statistics.median(values) for name, values in times.items()}
 
 
 def _ready(model: Model) -> Model:
     """A copy for inference on the CPU."""
     folded = fold_batchnorm(copy.deepcopy(model).to("cpu"))
     return folded.to(memory_format=torch.channels_last)
-
-
-def _medians(candidates: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for number in range(_WARMUP + _ROUNDS):
-        turn = number % len(candidates)  # Who comes after whom matters: caches.
-        for name in (*candidates, *candidates)[turn : turn + len(candidates)]:
-            started = time.perf_counter()
-            candidates[name]()
-            if number >= _WARMUP:
-                times[name].append(time.perf_counter() - started)
-    return {name: 1000 * statistics.median(values) for name, values in times.items()}

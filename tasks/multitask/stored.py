@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -25,6 +25,7 @@ from tasks.weights.names import HEADS_FOLDER
 
 _PREFIX = "heads."
 State = dict[str, Tensor]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,6 @@ class Stored:
         order = [*HEADS, *(name for name in heads if name not in HEADS)]
         return replace(self, heads={name: heads[name] for name in order if name in heads})
 
-    def fingerprint(self, name: str) -> str:
-        """Digest of what a head uses of the trunk."""
-        return trunk_digest(self.body, self.head(name).state)
-
     def save(self, path: Path) -> None:
         """Write everything to one file. Raises OSError if it cannot be written."""
         state = dict(self.body)
@@ -81,7 +78,7 @@ class Stored:
     def save_heads(self, folder: Path) -> None:
         """Write each head to ``NAME.safetensors``. Raises OSError if one cannot be written."""
         for name, head in self.heads.items():
-            card = replace(head.card, trunk=self.fingerprint(name))
+            card = replace(head.card, trunk=trunk_digest(self.body, head.state))
             save_weights(folder / f"{name}.safetensors", head.state, card)
 
     def attach(self, name: str, path: Path) -> Stored:
@@ -108,11 +105,7 @@ class Stored:
         """
         heads = {}
         for name, head in self.heads.items():
-            found = {
-                metric.removeprefix(f"{name}/"): value
-                for metric, value in metrics.items()
-                if metric.startswith(f"{name}/")
-            }
+            found = _below(f"{name}/", metrics)
             heads[name] = replace(
                 head, card=replace(head.card, metrics=found or head.card.metrics)
             )
@@ -133,11 +126,7 @@ def multi_card(spec: Mapping[str, Any], cards: Mapping[str, Card], *, card: Card
 
 
 def read_stored(path: Path) -> Stored:
-    """Read a run folder or weights file of several heads.
-
-    Raises:
-        InputError: If it is missing, damaged, or of another kind.
-    """
+    """Read a run folder or weights file. Raises InputError if it is damaged or of another kind."""
     state, card = load_tensors(path)
     if card.task != TASK:
         raise InputError(f"{path}: these weights are for {card.task}, not for {TASK}")
@@ -147,7 +136,10 @@ def read_stored(path: Path) -> Stored:
     body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
     heads = {}
     for name, data in told.items():
-        inside = f"{_PREFIX}{name}."
-        own = {k.removeprefix(inside): v for k, v in state.items() if k.startswith(inside)}
-        heads[name] = StoredHead(own, Card.from_json(data))
+        heads[name] = StoredHead(_below(f"{_PREFIX}{name}.", state), Card.from_json(data))
     return Stored(path, card, body, heads)
+
+
+def _below(prefix: str, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Those whose names begin so, by what follows."""
+    return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,6 +56,7 @@ class MultiTask(Task):
     """
 
     monitor = "mean"
+    model: MultiTaskNet
 
     def __init__(
         self, model: MultiTaskNet, fit: FitSpec, seed: int, branches: Mapping[str, Branch]
@@ -63,11 +64,6 @@ class MultiTask(Task):
         super().__init__(model, fit, seed)
         self._branches = dict(branches)
         self._evaluators: dict[str, Any] = {}
-
-    @property
-    def net(self) -> MultiTaskNet:
-        """The model, by its kind."""
-        return cast("MultiTaskNet", self.model)
 
     def on_after_batch_transfer(self, batch: MixedBatch, dataloader_idx: int) -> MixedBatch:
         """Give the images of each part the memory layout of the network."""
@@ -80,10 +76,10 @@ class MultiTask(Task):
         found = {}
         for name, part in batch["parts"].items():
             targets = self._branches[name].targets(part)
-            losses = self.net.head(name)(part["images"], targets)
+            losses = self.model.head(name)(part["images"], targets)
             found[name] = torch.stack(list(losses.values())).sum()
-        assert self.net.balance is not None, "training needs a balance"
-        balanced: dict[str, Tensor] = self.net.balance(found)
+        assert self.model.balance is not None, "training needs a balance"
+        balanced: dict[str, Tensor] = self.model.balance(found)
         return balanced
 
     def on_validation_epoch_start(self) -> None:
@@ -94,7 +90,7 @@ class MultiTask(Task):
         """Collect a head's answers, in float32: the figures are those of the file."""
         for name, part in batch["parts"].items():
             with torch.autocast(self.device.type, enabled=False):
-                answers = self._branches[name].examine(self.net.head(name), part)
+                answers = self._branches[name].examine(self.model.head(name), part)
             self._evaluators[name].update(*answers)
 
     def on_validation_epoch_end(self) -> None:

@@ -79,7 +79,7 @@ class Page:
         for figure, caption in figures:
             file = io.BytesIO()
             figure.savefig(file, format="svg", bbox_inches="tight")
-            parts.append(_figure(_data_url("image/svg+xml", file.getvalue()), caption))
+            parts.append(_figure("image/svg+xml", file.getvalue(), caption))
         self._parts.append(f"<div class=plots>{''.join(parts)}</div>")
 
     def pictures(self, pictures: Iterable[tuple[NDArray[np.uint8], str]]) -> None:
@@ -87,7 +87,7 @@ class Page:
         parts = []
         for picture, caption in pictures:
             _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
-            parts.append(_figure(_data_url("image/jpeg", data.tobytes()), caption))
+            parts.append(_figure("image/jpeg", data.tobytes(), caption))
         self._parts.append(f"<div class=grid>{''.join(parts)}</div>")
 
     def write(self, path: Path) -> None:
@@ -107,10 +107,6 @@ def _cell(value: str | float) -> str:
     return f"<td class=number>{shown}</td>"
 
 
-def _figure(url: str, caption: str) -> str:
-    label = html.escape(caption)
+def _figure(kind: str, data: bytes, caption: str) -> str:
+    url, label = f"data:{kind};base64,{base64.b64encode(data).decode()}", html.escape(caption)
     return f'<figure><img src="{url}" alt="{label}"><figcaption>{label}</figcaption></figure>'
-
-
-def _data_url(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

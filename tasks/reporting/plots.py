@@ -48,11 +48,9 @@ def history_plot(history: Sequence[tuple[int, str, float]], names: Sequence[str]
 
 
 def most_confused(table: NDArray[np.int64], limit: int = _SHOWN_CLASSES) -> NDArray[np.int64]:
-    """Of many classes those with the most confusions, in their own order; else all.
+    """Of many classes those with the most confusions, at most ``limit``, in their own order.
 
-    Args:
-        table: (C, C) counts, rows true, columns predicted.
-        limit: How many classes at most.
+    The table (C, C) holds counts, rows true, columns predicted.
     """
     wrong = table.sum(1) + table.sum(0) - 2 * np.diag(table)
     return np.sort(np.argsort(-wrong, kind="stable")[:limit])
@@ -61,9 +59,7 @@ def most_confused(table: NDArray[np.int64], limit: int = _SHOWN_CLASSES) -> NDAr
 def confusion_plot(table: NDArray[np.int64], labels: Sequence[str]) -> Figure:
     """Counts, coloured by their share of the true class; of many classes the most confused.
 
-    Args:
-        table: (C, C) counts, rows true, columns predicted.
-        labels: Names of the C rows.
+    The table is (C, C), rows true, columns predicted, with a label for each row.
     """
     keep = most_confused(table)
     chosen = table[keep][:, keep]

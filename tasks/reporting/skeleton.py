@@ -45,10 +45,6 @@ class MetricsTable:
     note: str = ""  # sentence under the title
 
 
-def _nothing(_: Page) -> None:
-    """No sections."""
-
-
 @dataclass(frozen=True)
 class Report:
     """What an application alone shows of a run."""
@@ -62,11 +58,11 @@ class Report:
     in_millions: bool = False  # mult-adds of the headline in millions, not billions
     stopped: str = ""  # why the training ended before its time; stands above everything else
     page_facts: Sequence[tuple[str, str]] = ()  # that ``report.json`` holds elsewhere
-    opening: Sections = _nothing  # draws the sections between the facts and the training
+    opening: Sections = lambda _: None  # draws the sections between the facts and the training
     curves: Sequence[Curves] = ()
     curves_note: str = ""  # sentence over these plots
     metrics: MetricsTable | None = None  # None where other sections hold them
-    sections: Sections = _nothing  # draws the sections behind the metrics
+    sections: Sections = lambda _: None  # draws the sections behind the metrics
     use_note: str = ""  # what the answers must not be used for; empty if nothing needs saying
 
 
@@ -101,8 +97,16 @@ def _draw(run: RunFacts, report: Report) -> Page:
     page = Page(run.title, run.command)
     if report.stopped:
         page.section("The training stopped", report.stopped)
-    images = [] if report.num_images is None else [(str(report.num_images), "images")]
-    page.headline([*report.headline, *_cost_figures(run.cost, report), *images])
+    figures = list(report.headline)
+    if run.cost is not None:
+        cost = run.cost
+        millions = f"{cost.mult_adds / 1e6:.1f} M"
+        adds = millions if report.in_millions else f"{cost.mult_adds / 1e9:.3f} B"
+        figures.append((adds, f"mult-adds per {report.per}"))
+        figures.append((f"{cost.params / 1e6:.3f} M", "parameters"))
+    if report.num_images is not None:
+        figures.append((str(report.num_images), "images"))
+    page.headline(figures)
     page.table(("", ""), [*run.facts, *report.page_facts])
     report.opening(page)
     if report.curves and run.history:
@@ -115,14 +119,3 @@ def _draw(run: RunFacts, report: Report) -> Page:
     if report.use_note:
         page.section("Use", report.use_note)
     return page
-
-
-def _cost_figures(cost: Cost | None, report: Report) -> list[tuple[str, str]]:
-    if cost is None:
-        return []
-    millions = f"{cost.mult_adds / 1e6:.1f} M"
-    adds = millions if report.in_millions else f"{cost.mult_adds / 1e9:.3f} B"
-    return [
-        (adds, f"mult-adds per {report.per}"),
-        (f"{cost.params / 1e6:.3f} M", "parameters"),
-    ]
