@@ -65,7 +65,7 @@ def make_report(data: ReportData[Score]) -> Report:
                     "probability": case.probability,
                 }
                 for case in worst
-            ],
+            ]
         },
         num_images=len(score["image_ids"]),
         in_millions=True,

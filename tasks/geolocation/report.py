@@ -16,12 +16,7 @@ from tasks.geolocation.evaluator import MEANINGS, RADII_KM, Score, few_note
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import USE_NOTE
 from tasks.geolocation.sphere import Floats
-from tasks.geolocation.world import (
-    answers_plot,
-    confidence_plot,
-    distance_plot,
-    partition_plot,
-)
+from tasks.geolocation.world import answers_plot, confidence_plot, distance_plot, partition_plot
 from tasks.reporting.html_page import Page
 from tasks.reporting.pictures import Image
 from tasks.reporting.skeleton import Curves, MetricsTable, Report
@@ -84,7 +79,7 @@ def make_report(data: ReportData) -> Report:
                     "confidence": float(score["confidence"][row]),
                 }
                 for row in sure_and_far
-            ],
+            ]
         },
         num_images=len(score["image_ids"]),
         curves=_CURVES,

@@ -17,15 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from tasks.runtime.session import (
-    CARD_KEY,
-    FACTS_KEY,
-    FORMAT,
-    Answer,
-    HeadSession,
-    Image,
-    Session,
-)
+from tasks.runtime.session import CARD_KEY, FACTS_KEY, FORMAT, Answer, HeadSession, Image, Session
 from tasks.weights.card import Card
 
 
