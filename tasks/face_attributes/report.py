@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -28,8 +28,7 @@ _CURVES = (
 )
 
 
-@dataclass(frozen=True)
-class _Case:
+class _Case(NamedTuple):
     """One wrong answer."""
 
     image_id: int
