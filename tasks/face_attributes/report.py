@@ -28,15 +28,6 @@ _CURVES = (
 )
 
 
-class _Case(NamedTuple):
-    """One wrong answer."""
-
-    image_id: int
-    column: int
-    true: bool
-    probability: float
-
-
 def make_report(data: ReportData[Score]) -> Report:
     """What is special to a run of face attributes."""
     score, metrics = data.score, data.score["metrics"]
@@ -117,6 +108,15 @@ def _attribute_plot(score: Score) -> Figure:
     axes.grid(alpha=0.3, axis="x")
     axes.set_axisbelow(True)
     return figure
+
+
+class _Case(NamedTuple):
+    """One wrong answer."""
+
+    image_id: int
+    column: int
+    true: bool
+    probability: float
 
 
 def _worst(score: Score, attributes: ClassMap) -> list[_Case]:

@@ -112,7 +112,7 @@ class RunKeeper(Checkpoint):
             trainer.check_val_every_n_epoch = 1
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """Stop, with InterruptedRun, if the step before saved to do so: it has been logged now."""
+        """Raise InterruptedRun if the step before saved to stop; it has been logged by now."""
         if self._stopping:
             raise InterruptedRun
 
@@ -135,7 +135,7 @@ class RunKeeper(Checkpoint):
             self._save(trainer)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Stop, with InterruptedRun, if asked to: the checkpoint is of one training step ago."""
+        """Raise InterruptedRun if asked to stop: the checkpoint is of one training step before."""
         if self._all_agree(trainer, self._asked):
             raise InterruptedRun
 

@@ -18,8 +18,8 @@ class RMSpropTF(Optimizer):
     """RMSprop as TensorFlow computes it, which the paper trained with.
 
     It differs from PyTorch's in three ways that matter when epsilon is as large as 1: epsilon
-    stands inside the root, the mean square (which decays by alpha) starts at 1, and the rate is
-    part of the momentum.
+    stands inside the root, the mean square, whose decay is .9, starts at 1, and the rate is part
+    of the momentum.
     """
 
     def __init__(

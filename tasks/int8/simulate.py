@@ -116,7 +116,7 @@ def _stack(pictures: Sequence[Floats]) -> Tensor:
 def lone_errors(
     network: nn.Module, layers: Sequence[Layer], ranges: Ranges, pictures: Sequence[Floats]
 ) -> dict[str, float]:
-    """What each layer's own rounding does, all before it in float: signal over error, in dB.
+    """By name what a layer's own rounding does, all before it in float: signal over error, in dB.
 
     That is the rounding of its input and weights, and before a leaky activation of its output.
     The pictures are normalised, (1, 3, S, S). Infinite where rounding changes nothing.

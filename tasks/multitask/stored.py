@@ -58,7 +58,7 @@ class Stored:
         return self.heads[name]
 
     def single(self, name: str) -> tuple[State, Card]:
-        """A head's weights, with the trunk's, and its card, as in a file of its task alone."""
+        """Weights with the trunk's, and card of a head. Raises InputError if there is none."""
         head = self.head(name)
         return {**self.body, **head.state}, head.card
 
