@@ -67,6 +67,10 @@ class Stored:
         order = [*HEADS, *(name for name in heads if name not in HEADS)]
         return replace(self, heads={name: heads[name] for name in order if name in heads})
 
+    def fingerprint(self, name: str) -> str:
+        """Digest of what a head uses of the trunk."""
+        return trunk_digest(self.body, self.head(name).state)
+
     def save(self, path: Path) -> None:
         """Write everything to one file. Raises OSError if it cannot be written."""
         state = dict(self.body)
@@ -78,7 +82,7 @@ class Stored:
     def save_heads(self, folder: Path) -> None:
         """Write each head to ``NAME.safetensors``. Raises OSError if one cannot be written."""
         for name, head in self.heads.items():
-            card = replace(head.card, trunk=trunk_digest(self.body, head.state))
+            card = replace(head.card, trunk=self.fingerprint(name))
             save_weights(folder / f"{name}.safetensors", head.state, card)
 
     def attach(self, name: str, path: Path) -> Stored:
