@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.application import Facts, Metric, PhotoApplication, network_of
-from tasks.geolocation.answer import PlaceAnswers, cells_of
+from tasks.geolocation.answer import PlaceAnswers
 from tasks.geolocation.atlas import atlas_from
 from tasks.geolocation.evaluator import MEANINGS
 from tasks.geolocation.spec import TASK, USE_NOTE, DecodeSpec
+from tasks.runtime.exported import cells_of
 from tasks.weights.card import Card
 
 

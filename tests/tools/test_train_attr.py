@@ -17,7 +17,7 @@ from datasets.attributes.opening import open_attributes
 from datasets.attributes.structure import choose_attributes
 from datasets.builtin.face_drawing import ATTRIBUTES
 from datasets.builtin.faces import draw_faces
-from tasks.face_attributes.teachers import open_attribute_teacher
+from tasks.face_attributes.load import open_attribute_teacher
 from tasks.runtime.open import read_card
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool

@@ -24,11 +24,10 @@ from tasks.classification.report import ReportData
 from tasks.distillation.target_source import TargetSource
 from tasks.face_attributes.application import FACE_ATTRIBUTES
 from tasks.face_attributes.evaluator import format_attributes, format_metrics
-from tasks.face_attributes.load import start_attribute_net
+from tasks.face_attributes.load import open_attribute_teacher, start_attribute_net
 from tasks.face_attributes.model import AttributeNet
 from tasks.face_attributes.report import make_report
 from tasks.face_attributes.spec import USE_NOTE
-from tasks.face_attributes.teachers import open_attribute_teacher
 from tasks.predictor import Model, answered
 from tasks.reporting.skeleton import Report
 from tasks.weights.file import save_weights

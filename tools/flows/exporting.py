@@ -17,8 +17,7 @@ from configs.deploy import Export
 from datasets.builtin.scenes import draw_scene
 from datasets.errors import InputError
 from datasets.images import Image, find_images, read_image
-from tasks.export.onnx_file import write_facts, write_onnx
-from tasks.export.openvino_file import write_openvino
+from tasks.export.onnx_file import write_facts, write_onnx, write_openvino
 from tasks.runtime.exported import Exported
 from tasks.runtime.onnx_session import OnnxSession
 from tasks.runtime.openvino_session import OpenVinoSession

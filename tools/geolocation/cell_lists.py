@@ -9,8 +9,8 @@ from typing import Any
 
 from configs.geolocation import MakeCells
 from datasets.positions.columns import read_positions
-from tasks.geolocation.cells_report import write_partition_report
 from tasks.geolocation.partition import Partition, split_adaptively, write_cells
+from tasks.geolocation.report import write_partition_report
 from tools import cli
 
 CELLS_NAME = "cells.csv"

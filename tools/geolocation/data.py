@@ -22,10 +22,9 @@ from datasets.text import read_text
 from datasets.types import ClassMap
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.evaluator import GeoEvaluator
-from tasks.geolocation.nearest import nearest_km
 from tasks.geolocation.partition import Partition, is_cells, read_cells, split_adaptively
 from tasks.geolocation.spec import DecodeSpec, PartitionSpec
-from tasks.geolocation.sphere import distance_km
+from tasks.geolocation.sphere import distance_km, nearest_km
 from tasks.weights.card import Card
 from tools import cli
 from tools.flows import photo_loaders

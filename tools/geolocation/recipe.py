@@ -16,18 +16,23 @@ from datasets.builtin.places import STAMP, draw_places
 from datasets.loader import Resumable
 from datasets.types import ClassMap
 from tasks.distillation.target_source import TargetSource
-from tasks.geolocation.answer import cells_of
 from tasks.geolocation.application import GEOLOCATION
 from tasks.geolocation.atlas import Atlas, atlas_from, atlas_of
 from tasks.geolocation.evaluator import format_metrics
-from tasks.geolocation.load import CELLS_KEY, TEMPERATURE_KEY, start_geolocator, temperature_of
+from tasks.geolocation.load import (
+    CELLS_KEY,
+    TEMPERATURE_KEY,
+    Truth,
+    start_geolocator,
+    temperature_of,
+)
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.network import sketch_geolocator
 from tasks.geolocation.report import ReportData, make_report
 from tasks.geolocation.teachers import open_geo_teacher
-from tasks.geolocation.truth import Truth
 from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
+from tasks.runtime.exported import cells_of
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli

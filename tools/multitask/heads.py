@@ -11,8 +11,8 @@ from configs.multitask import TrainMulti
 from datasets.errors import InputError
 from datasets.loader import Resumable
 from tasks.body_network import BodyNetwork
-from tasks.multitask.branch import Branch
 from tasks.multitask.stored import StoredHead
+from tasks.multitask.task import Branch
 from tasks.predictor import Model
 from tasks.weights.card import Card
 from tools import cli
