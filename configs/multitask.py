@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +98,6 @@ class TrainMulti(SquareTraining):
     trainer's own."""
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together. Raises InputError naming the flag and its value."""
         super().__post_init__()
         named = [*self.parse("tasks"), *self.parse("add"), *self.drop]
         for name in named:
@@ -163,24 +161,17 @@ class TrainMulti(SquareTraining):
         return replace(self.fit, frozen_epochs=held)
 
     def single(self, name: str, path: Path | None) -> FitTraining:
-        """As its own tool would train a head.
+        """As the tool of the head that is named would train it.
 
         Args:
-            name: Of the head.
+            name: Of the head, as of the method that makes its configuration.
             path: Of its data; None for built-in pictures.
 
         Raises:
             InputError: If the body is none for such a head.
         """
-        heads: dict[str, Callable[[Path | None], FitTraining]] = {
-            "classes": self.classes,
-            "breeds": self.breeds,
-            "attributes": self.attributes,
-            "places": self.places,
-            "embedding": self.embedding,
-            "boxes": self.boxes,
-        }
-        return heads[name](path)
+        config: FitTraining = getattr(self, name)(path)
+        return config
 
     def size_flag(self, name: str) -> str:
         """The flag of the side of a head's input."""
@@ -247,9 +238,7 @@ MODERN_MULTI = TrainMulti(
 """Own data from scratch."""
 
 FINETUNE_MULTI = replace(
-    MODERN_MULTI,
-    preset="finetune",
-    fit=replace(FINETUNE_CLS.fit, epochs=15, eval_every=5),
+    MODERN_MULTI, preset="finetune", fit=replace(FINETUNE_CLS.fit, epochs=15, eval_every=5)
 )
 """Own data from existing weights."""
 

@@ -50,11 +50,7 @@ def compare_faces(model: Model, config: Demo, device: str) -> Answerer:
         return Answerer(look, partial(_tell_pair, threshold=threshold))
     photos, vectors = _read_gallery(config.gallery, look)
     tell = partial(
-        _tell_nearest,
-        folder=config.gallery,
-        photos=photos,
-        gallery=vectors,
-        threshold=threshold,
+        _tell_nearest, folder=config.gallery, photos=photos, gallery=vectors, threshold=threshold
     )
     return Answerer(look, tell)
 
