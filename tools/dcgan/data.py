@@ -50,6 +50,27 @@ def open_parts(config: TrainGan, path: Path) -> tuple[LabelledData, LabelledData
 
 
 @dataclass(frozen=True)
+class GanRun:
+    """What the parts of a run share.
+
+    Attributes:
+        config: Of the run.
+        train: Real photos, which the generator is trained on.
+        val: Real photos that neither it nor any classifier is trained on.
+        path: Of the data.
+        folder: Of the run.
+        device: To compute on.
+    """
+
+    config: TrainGan
+    train: LabelledData
+    val: LabelledData
+    path: Path
+    folder: Path
+    device: str
+
+
+@dataclass(frozen=True)
 class Pictures:
     """Photos at the generator's size, a data set for loaders.
 

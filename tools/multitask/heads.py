@@ -51,25 +51,15 @@ class OpenedHead:
         return f"{self.run.path}: {self.run.subject}"
 
     def as_model(self, network: Any, card: Card, path: Path) -> Model:
-        """The head as a model of its application.
-
-        Args:
-            network: Of the head.
-            card: Its card.
-            path: Of the weights, for messages.
-        """
+        """The head as a model of its application, read from a path."""
         application = self.branch.application
         options = application.pick(self.run.options())
         return Model(application, card, path, options, network=network)
 
     def measure(self, model: Model, folder: Path, device: str, *, page: bool) -> Mapping[str, Any]:
-        """The figures on the part to test on.
+        """The figures on the part to test on; the application's own report is left in a folder.
 
-        Args:
-            model: Of the head.
-            folder: Where the application's own report is left.
-            device: To compute on.
-            page: Draw the report's page too.
+        Only with ``page`` has it a page.
         """
         exam = self.run.exam(model, workers=self.workers, tested=True, alone=True)
         score, _, _ = score_and_report(
