@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,21 +40,6 @@ _GEMM = "matrix product, "
 _TORCH_GEMM = f"{_GEMM}PyTorch"
 
 
-@dataclass(frozen=True)
-class Peak:
-    """The chip's rate of mult-adds, as its fastest library reaches it in the same rounds.
-
-    Attributes:
-        rates: Mult-adds per second by precision.
-    """
-
-    rates: dict[str, float]
-
-    def floor_ms(self, mult_adds: int, precision: str) -> float:
-        """The time that mult-adds take at the peak, in milliseconds."""
-        return mult_adds / self.rates[precision] * 1e3
-
-
 def benchmark(args: Benchmark) -> tuple[dict[str, Any], str]:
     """Measure what was asked for.
 
@@ -73,7 +57,7 @@ def benchmark(args: Benchmark) -> tuple[dict[str, Any], str]:
         names = dict.fromkeys(name for task in tasks for name in peer_names(task))
         subjects += [open_peer(name) for name in names]
     photos = sample_files(args.photos, args.common.seed)
-    times, peak = time_subjects(args, subjects, photos, threads)
+    times, peaks = time_subjects(args, subjects, photos, threads)
     pixels = decode_image(photos[0], args.photos or "photo", upright=True)
     speeds = time_batches(args, subjects, pixels)
     rows = []
@@ -84,8 +68,9 @@ def benchmark(args: Benchmark) -> tuple[dict[str, Any], str]:
         memory = None
         if args.memory:
             cli.say(f"memory of {subject.name}")
-            memory = peak_memory(_absolute(subject.name), threads)
-        rows.append(_row(subject, stages, peak, speeds[index], memory))
+            path = Path(subject.name)  # Names of peers are none; those of files must hold there.
+            memory = peak_memory(str(path.resolve()) if path.exists() else subject.name, threads)
+        rows.append(_row(subject, stages, peaks, speeds[index], memory))
     size = f"{pixels.shape[1]}x{pixels.shape[0]}"
     result = {
         "chip": chip(),
@@ -93,15 +78,10 @@ def benchmark(args: Benchmark) -> tuple[dict[str, Any], str]:
         "photos": len(photos),
         "photo": size,
         "rounds": args.rounds,
-        "peak_gmacs": {name: round(rate / 1e9, 2) for name, rate in peak.rates.items()},
+        "peak_gmacs": {name: round(rate / 1e9, 2) for name, rate in peaks.items()},
         "models": rows,
     }
     return result, as_text(result)
-
-
-def _absolute(name: str) -> str:
-    """A path that holds in another folder; names of peers stay."""
-    return str(Path(name).resolve()) if Path(name).exists() else name
 
 
 def drawn_photo(seed: int) -> Image:
@@ -133,8 +113,11 @@ def sample_files(path: Path | None, seed: int) -> list[bytes]:
 
 def time_subjects(
     args: Benchmark, subjects: Sequence[Subject], photos: Sequence[bytes], threads: int
-) -> tuple[dict[int, list[Stages]], Peak]:
-    """Seconds by stage of each subject in each round, and the peak in the same rounds."""
+) -> tuple[dict[int, list[Stages]], dict[str, float]]:
+    """Seconds by stage of each subject in each round, and the chip's peak by precision.
+
+    The peak is the mult-adds a second that the fastest library reaches in the same rounds.
+    """
     calls: dict[str, Timed] = {
         str(index): _next_photo(subject, photos) for index, subject in enumerate(subjects)
     }
@@ -150,7 +133,7 @@ def time_subjects(
     best = {p: rates[f"{_GEMM}{p}"] for p in needed}
     if _TORCH_GEMM in rates:
         best["float32"] = max(best["float32"], rates[_TORCH_GEMM])
-    return {index: found[str(index)] for index in range(len(subjects))}, Peak(best)
+    return {index: found[str(index)] for index in range(len(subjects))}, best
 
 
 def run_turns(
@@ -215,11 +198,11 @@ def split_graph(stages: Mapping[str, Spread], shares: Mapping[str, float]) -> di
 def _row(
     subject: Subject,
     stages: Mapping[str, Spread],
-    peak: Peak,
+    peaks: Mapping[str, float],
     speeds: Mapping[int, float],
     memory: int | None,
 ) -> dict[str, Any]:
-    floor = peak.floor_ms(subject.mult_adds, subject.precision)
+    floor = subject.mult_adds / peaks[subject.precision] * 1e3  # Milliseconds at the peak.
     network = stages.get(NETWORK)
     return {
         "name": subject.name,

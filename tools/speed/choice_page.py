@@ -1,8 +1,9 @@
-"""A choice for people: text, page, and the Pareto front drawn."""
+"""What the chooser found, and the same for people: text, page, and the Pareto front drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,9 +13,9 @@ from configs.choose import Choose
 from tasks.reporting.html_page import Page
 from tasks.weights.atomic_write import replacing
 from tools import cli
-from tools.speed.accuracies import Origin
-from tools.speed.budget import Option, front
-from tools.speed.choice import Choice, Row
+from tools.speed.accuracies import Accuracy, Origin
+from tools.speed.budget import Option, Verdict, front
+from tools.speed.measuring import Measurement
 
 PAGE_NAME, PICTURE_NAME = "choose.html", "front.png"
 _ORIGINS: dict[Origin, str] = {
@@ -25,6 +26,64 @@ _ORIGINS: dict[Origin, str] = {
 _HEADS: dict[Origin, str] = {"paper": "paper", "tensorflow": "TensorFlow", "runs": "own run"}
 _MARKS = {"float32": "o", "int8": "D"}
 _COLOURS = {"float32": "#2a78d6", "int8": "#d9822b"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network in one precision, measured.
+
+    Attributes:
+        name: For people.
+        size: Side of its input in pixels.
+        precision: ``float32`` or ``int8``.
+        measured: Time, size and cost.
+        accuracies: All that is known, each with its origin.
+        command: How to come by it.
+    """
+
+    name: str
+    size: int
+    precision: str
+    measured: Measurement
+    accuracies: tuple[Accuracy, ...]
+    command: str
+
+    def by(self, origin: Origin) -> Accuracy | None:
+        """What one origin says."""
+        return next((one for one in self.accuracies if one.origin == origin), None)
+
+    def option(self, origin: Origin) -> Option:
+        """For the choice, by the accuracies of one origin."""
+        told = self.by(origin)
+        found = self.measured
+        return Option(
+            self.name, found.ms, found.mb, found.mult_adds, told.percent if told else None
+        )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Everything that was found.
+
+    Attributes:
+        rows: Networks, by rising time.
+        origin: Whose accuracies were compared.
+        verdict: What the budget leads to.
+        front: Names on the Pareto front of accuracy over time.
+        where: Chip, runtime and threads.
+        metric: What accuracies are, in percent.
+    """
+
+    rows: tuple[Row, ...]
+    origin: Origin
+    verdict: Verdict
+    front: tuple[str, ...]
+    where: str
+    metric: str
+
+    def row(self, option: Option | None) -> Row | None:
+        """The row of an option."""
+        return next((row for row in self.rows if option and row.name == option.name), None)
 
 
 def budget_text(args: Choose) -> str:

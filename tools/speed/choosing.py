@@ -20,11 +20,9 @@ from tools import cli
 from tools.paper_tables.runs import Run
 from tools.speed.accuracies import Accuracy, Origin, Shape, known_accuracies, own_runs
 from tools.speed.budget import decide, front
-from tools.speed.choice import Choice, Row
-from tools.speed.choice_page import as_text, draw_front, write_page
+from tools.speed.choice_page import Choice, Row, as_text, draw_front, write_page
 from tools.speed.measuring import Measurement, Network, measure_networks
-from tools.speed.random_models import random_source
-from tools.speed.subjects import load_source
+from tools.speed.subjects import load_source, random_source
 
 MEASURED_NAME, RESULT_NAME = "measured.json", "choose.json"
 
@@ -81,7 +79,6 @@ def choose_origin(by: By, rows: Sequence[Row]) -> Origin:
 
 
 def _grid(args: Choose, application: PhotoApplication[Any]) -> list[Network]:
-    """The networks of the grid."""
     variant = _variant(args, application)
     found = []
     for alpha, size in product(args.alpha, args.resolution or application.variants[variant]):

@@ -24,6 +24,7 @@ from tasks.runtime.open import is_export, open_export
 from tasks.timing.latency import Stages
 from tasks.timing.profile import NETWORK, POST, PREPROCESS
 from tools.flows.source import Source, open_source
+from tools.speed.accuracies import Shape
 
 DECODE, GRAPH = "decode", "graph"
 _BY_HAND = "stages timed one by one"
@@ -90,6 +91,19 @@ def load_source(path: Path, common: Common) -> Source:
         InputError: If it cannot be used.
     """
     return open_source(Export(weights=path, common=replace(common, out=None)))
+
+
+def random_source(shape: Shape, seed: int = 0) -> Source:
+    """A network of the paper with random weights, as good as trained ones to measure time.
+
+    Raises:
+        InputError: If it cannot be built so.
+    """
+    torch.manual_seed(seed)
+    network = shape.application.network()
+    model, card = network.example(shape.alpha, shape.size, shape.variant)
+    card = replace(card, source="random weights, to measure time alone")
+    return Source(model.eval(), card, Path("random weights"))
 
 
 def export_subject(path: Path, threads: int) -> Subject:
