@@ -161,11 +161,7 @@ class TrainMulti(SquareTraining):
         return replace(self.fit, frozen_epochs=held)
 
     def single(self, name: str, path: Path | None) -> FitTraining:
-        """As the tool of the head that is named would train it.
-
-        Args:
-            name: Of the head, as of the method that makes its configuration.
-            path: Of its data; None for built-in pictures.
+        """As the tool of the head that is named would train it, on data or on built-in pictures.
 
         Raises:
             InputError: If the body is none for such a head.

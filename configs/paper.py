@@ -107,15 +107,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Layer:
-    """One row of table 1.
-
-    Attributes:
-        label: Type, as printed.
-        stride: As printed.
-        filter: Shape as printed, with x for the multiplication sign.
-        input: H x W x C of its input, as printed.
-        note: Why print and computation differ.
-    """
+    """One row of table 1; filter and input (H x W x C) are as printed, with x for the sign."""
 
     label: str
     stride: int

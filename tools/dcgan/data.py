@@ -51,16 +51,7 @@ def open_parts(config: TrainGan, path: Path) -> tuple[LabelledData, LabelledData
 
 @dataclass(frozen=True)
 class GanRun:
-    """What the parts of a run share.
-
-    Attributes:
-        config: Of the run.
-        train: Real photos, which the generator is trained on.
-        val: Real photos that neither it nor any classifier is trained on.
-        path: Of the data.
-        folder: Of the run.
-        device: To compute on.
-    """
+    """What the parts of a run share: photos to train on, and those that no network trains on."""
 
     config: TrainGan
     train: LabelledData
@@ -72,12 +63,7 @@ class GanRun:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Photos at the generator's size, a data set for loaders.
-
-    Attributes:
-        data: The photos.
-        pixels: (N, S, S, 3) uint8 RGB: the central square of each.
-    """
+    """Photos at the generator's size, a data set: ``pixels`` (N, S, S, 3) uint8 RGB, squares."""
 
     data: LabelledData
     pixels: NDArray[np.uint8]
@@ -136,12 +122,7 @@ def picture_loader(pictures: Pictures, batch_size: int, seed: int) -> ResumableL
 
 @dataclass(frozen=True)
 class WantedSet:
-    """What an evaluation generates, as a data set for loaders.
-
-    Attributes:
-        labels: (N,) column of each picture.
-        numbers: (N,) which of its class it is.
-    """
+    """What an evaluation generates: (N,) column of each picture, and which of its class it is."""
 
     labels: NDArray[np.int64]
     numbers: NDArray[np.int64]

@@ -34,10 +34,6 @@ _FIRST_SEED = 1000
 def run_experiment(run: GanRun, generator: Generator) -> tuple[dict[str, Any], str]:
     """Train each arm with each seed, and compare them; what is done is not done again.
 
-    Args:
-        run: The experiment gets a folder in its folder.
-        generator: In evaluation mode.
-
     Returns:
         What ``experiment.json`` holds, and the same for people.
 

@@ -35,14 +35,7 @@ def train_once(
 ) -> dict[str, Any]:
     """Train a classifier in its folder, unless that was done; go on where it was interrupted.
 
-    Args:
-        config: What to train.
-        train: On what.
-        val: To evaluate on.
-        path: Of the data, for its card.
-        folder: Of this classifier.
-        outer: Of the run that it belongs to, by which all is resumed.
-        device: To compute on.
+    All is resumed by the ``outer`` run that it belongs to. ``path`` of the data is for its card.
 
     Returns:
         What its ``report.json`` holds.
@@ -79,11 +72,7 @@ def train_once(
 
 
 def make_judge(run: GanRun, pictures: Pictures) -> tuple[Judge, str]:
-    """What pictures are scored by, and a sentence on it.
-
-    Args:
-        run: Its configuration names the classifier, or tells how to train one.
-        pictures: The photos that generated pictures are compared with.
+    """What pictures are scored by, beside some photos, and a sentence on it.
 
     Raises:
         InputError: If ``--features`` names no classifier.

@@ -86,11 +86,7 @@ def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
 
 
 def refuse_stopped(folder: Path) -> None:
-    """Refuse to go on with a run whose game was over.
-
-    Raises:
-        InputError: If it was, saying why.
-    """
+    """Refuse to go on with a run whose game was over. Raises InputError if it was, saying why."""
     file = folder / REPORT_NAME
     why = json.loads(file.read_text(encoding="utf-8")).get("stopped") if file.exists() else ""
     if why:

@@ -51,13 +51,7 @@ def write_classes(
 ) -> list[list[Path]]:
     """Write so many pictures of each class as PNG files, in a folder of its name.
 
-    Args:
-        generator: In evaluation mode.
-        names: Of its classes.
-        counts: Pictures of each.
-        folder: For all of them.
-        seed: Of the pictures: more of them begin with the same ones.
-        device: To compute on.
+    More pictures of a seed begin with the same ones.
 
     Returns:
         The files, per class.

@@ -43,13 +43,9 @@ _NO_CLASSES = ClassMap((0,), ("photo",))
 
 @dataclass(frozen=True)
 class Parts:
-    """What a geolocator is trained and measured on.
+    """What a geolocator is trained and measured on, without leaks, and facts for the report.
 
-    Attributes:
-        train: To train on, without leaks.
-        chosen: That choose the weights and fit the temperature; ``val`` unless ``--val`` is given.
-        val: To evaluate on.
-        notes: Facts for the report.
+    ``chosen`` chooses the weights and fits the temperature: ``val`` unless ``--val`` is given.
     """
 
     train: GeoData
@@ -130,11 +126,7 @@ def describe(data: GeoData) -> str:
 def without_leaks(train: GeoData, val: GeoData, bits: int, gap_km: float) -> tuple[GeoData, Notes]:
     """Leave out training photos that tell the answers to validation photos.
 
-    Args:
-        train: To train on.
-        val: To evaluate on.
-        bits: Most bits in which the hashes of copies differ; below 0, nobody looks.
-        gap_km: Training photos nearer than this to a validation photo are left out.
+    These look alike (hashes differ in ``bits`` or fewer; below 0 nobody looks) or lie near.
 
     Returns:
         What is left to train on, and facts for the report.
@@ -158,13 +150,7 @@ def without_leaks(train: GeoData, val: GeoData, bits: int, gap_km: float) -> tup
 
 
 def leaks_by_distance(train: GeoData, kept: GeoData, val: GeoData) -> str:
-    """How many photos to evaluate on lie near one to train on, and authors of both parts.
-
-    Args:
-        train: All that could have been trained on.
-        kept: What is trained on.
-        val: To evaluate on.
-    """
+    """How many photos to evaluate on lie near one to train on, and authors of both parts."""
     both = np.intersect1d(kept.authors, val.authors)
     text = f"{len(both)} authors in both parts; of the photos to evaluate on {_near(kept, val)}"
     if len(kept) == len(train):
@@ -194,12 +180,9 @@ def _copies(train: GeoData, val: GeoData, bits: int) -> tuple[NDArray[np.int64],
 
 
 def make_atlas(paths: tuple[Path, ...], spec: PartitionSpec, data: GeoData) -> Atlas:
-    """The partitions that a model will answer in.
+    """The partitions that a model answers in: lists of cells, or positions divided.
 
-    Args:
-        paths: Lists of cells, or one source of positions; none for the data's own.
-        spec: How to divide positions.
-        data: Training photos.
+    Without paths these are the data's own positions.
 
     Raises:
         InputError: If there are too few positions, or fewer than two cells.
@@ -241,11 +224,9 @@ def in_cells(data: GeoData, atlas: Atlas) -> GeoData:
 
 
 def as_labelled(data: GeoData, classes: ClassMap = _NO_CLASSES) -> LabelledData:
-    """As loaders take photos; positions are looked up by index, so there are no labels.
+    """As loaders take photos: without labels, for positions are looked up by index.
 
-    Args:
-        data: Photos.
-        classes: What a teacher's answers are of, where they are stored.
+    The classes are those of a teacher's answers, where these are stored.
     """
     return LabelledData(
         format=data.format,

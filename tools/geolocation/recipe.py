@@ -91,14 +91,7 @@ class GeoExam(Exam):
 
 
 class GeoRun(PhotoRun[TrainGeo]):
-    """The data of a geolocator's training, and what is made from them.
-
-    Args:
-        config: Of the run.
-        path: Of its data.
-        parts: To train on, to choose weights by, and to evaluate on.
-        atlas: Partitions that the model answers in.
-    """
+    """The data of a geolocator's training in an atlas's cells, and what is made from them."""
 
     application = GEOLOCATION
 
@@ -195,12 +188,7 @@ class GeoRun(PhotoRun[TrainGeo]):
 
 
 def open_run(config: TrainGeo, path: Path, atlas: Atlas | None = None) -> GeoRun:
-    """Open what a geolocator is trained and evaluated on.
-
-    Args:
-        config: Of the run.
-        path: Of its data.
-        atlas: Partitions to answer in; by default as the configuration says.
+    """Open what a geolocator is trained and evaluated on, to answer in given or own partitions.
 
     Raises:
         InputError: If the data cannot be used.

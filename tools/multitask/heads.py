@@ -30,8 +30,7 @@ class OpenedHead:
         run: Its data, opened as its own tool opens them.
         model: With a body of its own still.
         card: As in a file of its own.
-        loader: Of training batches.
-        val_loader: Of evaluation batches.
+        loader: Of training batches; ``val_loader`` of evaluation batches.
         branch: How it is taught and measured.
         workers: Loader processes.
     """
@@ -83,13 +82,7 @@ def recipe_of(head: str) -> Recipe[Any]:
 def open_head(
     config: TrainMulti, name: str, path: Path | None, stored: StoredHead | None
 ) -> OpenedHead:
-    """Open a head's data, and build its model.
-
-    Args:
-        config: Of the run; its loader processes are those of one task.
-        name: Of the head.
-        path: Of its data; None for built-in pictures.
-        stored: What it is to go on from, if anything.
+    """Open a head's data, or built-in pictures, and build its model from what is stored of it.
 
     Raises:
         InputError: If data or weights do not fit.
@@ -123,11 +116,7 @@ def open_head(
 def _go_on_from(
     stored: StoredHead, model: BodyNetwork, card: Card, config: TrainMulti, name: str, path: Path
 ) -> None:
-    """Fill a head with what is stored of it.
-
-    Raises:
-        InputError: If it does not fit, naming the flag.
-    """
+    """Fill a head with what is stored of it. Raises InputError naming the flag if it differs."""
     if (stored.card.classes, stored.card.task) != (card.classes, card.task):
         raise InputError(
             f"--tasks {name}={path}: has other classes than the head of {config.weights}; "

@@ -86,11 +86,7 @@ def _start(config: TrainMulti) -> Stored | None:
 
 
 def make_plan(config: TrainMulti) -> Plan:
-    """What the flags ask for.
-
-    Raises:
-        InputError: If they do not fit the weights.
-    """
+    """What the flags ask for. Raises InputError if they do not fit the weights."""
     stored = _start(config)
     wanted = config.parse("tasks")
     if stored is None:
@@ -131,11 +127,6 @@ def make_plan(config: TrainMulti) -> Plan:
 
 def train_multi(config: TrainMulti, *, report: bool = True) -> tuple[dict[str, Any], str]:
     """Train, then evaluate the saved weights, and leave reports in the run folder.
-
-    Args:
-        config: What to train, on what.
-        report: Whether to draw the report's page, which in a small run takes longer than the
-            training; ``report.json`` is written either way.
 
     Returns:
         What ``report.json`` holds, and the same for people; empty on all processes but the first.

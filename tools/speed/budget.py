@@ -10,15 +10,7 @@ Limit = tuple[str, str, float, Callable[["Option"], float]]
 
 @dataclass(frozen=True)
 class Option:
-    """A network that was measured.
-
-    Attributes:
-        name: For people.
-        ms: Time for a photo.
-        mb: Millions of bytes of its file.
-        mult_adds: For a photo.
-        percent: Accuracy, by the one origin that is compared; None where it tells nothing.
-    """
+    """A network: ms of a photo, MB of its file, and percent by the one origin that is compared."""
 
     name: str
     ms: float

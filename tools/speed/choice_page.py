@@ -30,15 +30,9 @@ _COLOURS = {"float32": "#2a78d6", "int8": "#d9822b"}
 
 @dataclass(frozen=True)
 class Row:
-    """A network in one precision, measured.
+    """A network in one precision, measured, with all that is known of its accuracy.
 
-    Attributes:
-        name: For people.
-        size: Side of its input in pixels.
-        precision: ``float32`` or ``int8``.
-        measured: Time, size and cost.
-        accuracies: All that is known, each with its origin.
-        command: How to come by it.
+    Its ``size`` is the side of its input in pixels; its command tells how to come by it.
     """
 
     name: str
@@ -232,11 +226,7 @@ def _dress(axes: Axes, label: str, percent: str) -> None:
 
 
 def write_page(args: Choose, choice: Choice, figures: Sequence[Figure]) -> None:
-    """Write ``choose.html`` and ``front.png``.
-
-    Raises:
-        OSError: If a file cannot be written.
-    """
+    """Write ``choose.html`` and ``front.png``. Raises OSError if a file cannot be written."""
     with replacing(args.folder / PICTURE_NAME) as temporary:
         figures[0].savefig(temporary, format="png", dpi=150, bbox_inches="tight")
     page = Page(f"Which MobileNet: {args.task}", cli.shown_command())

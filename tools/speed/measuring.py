@@ -34,15 +34,13 @@ _RANGE_PICTURES = 2
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a network takes.
+    """What a network takes, timed in ``rounds``.
 
     Attributes:
-        ms: Median time from a decoded photo to its answer, milliseconds.
-        p10: Tenth percentile.
-        p90: Ninetieth percentile.
+        ms: Median time from a decoded photo to its answer, in milliseconds.
+        p10: Tenth percentile; ``p90`` the ninetieth.
         bytes: Of its file.
         mult_adds: For a photo.
-        rounds: That it was timed in.
     """
 
     ms: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from backbone.layers import fold_batchnorm
 from configs.common import Common
@@ -59,18 +60,24 @@ class Subject:
     file: Path | None = None
 
 
-class Watch:
-    """Seconds since the last stage's end."""
+def staged(
+    file: str | Path, steps: Mapping[str, Callable[[Any], Any]]
+) -> Callable[[bytes], Stages]:
+    """Times a photo from its file's bytes on: decoding, and steps, each of the result before it."""
+    steps = {DECODE: partial(decode_image, path=file, upright=True), **steps}
 
-    def __init__(self) -> None:
-        self.stages: Stages = {}
-        self._last = time.perf_counter()
+    @torch.inference_mode()
+    def run(data: bytes) -> Stages:
+        value: Any = data
+        stages: Stages = {}
+        begun = time.perf_counter()
+        for name, step in steps.items():
+            value = step(value)
+            now = time.perf_counter()
+            stages[name], begun = now - begun, now
+        return stages
 
-    def stop(self, stage: str) -> None:
-        """End a stage."""
-        now = time.perf_counter()
-        self.stages[stage] = now - self._last
-        self._last = now
+    return run
 
 
 def open_subject(path: Path, common: Common, threads: int) -> Subject:
@@ -109,22 +116,13 @@ def random_source(shape: Shape, seed: int = 0) -> Source:
 def export_subject(path: Path, threads: int) -> Subject:
     """An export: decoding, and the graph as one."""
     exported = open_export(path, threads)
-
-    def run(data: bytes) -> Stages:
-        watch = Watch()
-        photo = decode_image(data, path, upright=True)
-        watch.stop(DECODE)
-        exported([photo])
-        watch.stop(GRAPH)
-        return watch.stages
-
     onnx = path.suffix == ".onnx"
     return Subject(
         name=str(path),
         runtime="ONNX Runtime" if onnx else "OpenVINO",
         precision=exported.precision,
         task=exported.task,
-        run=run,
+        run=staged(path, {GRAPH: lambda photo: exported([photo])}),
         answer=exported,
         mult_adds=_cost_of_export(exported),
         most=1 if exported.single else 0,
@@ -140,26 +138,25 @@ def source_subject(source: Source) -> Subject:
     network, card = source.application.network(), source.card
     fit, halves = network.view.square(card), halves_of(network, model)
 
-    @torch.inference_mode()
-    def run(data: bytes) -> Stages:
-        watch = Watch()
-        photo = decode_image(data, source.file, upright=True)
-        watch.stop(DECODE)
-        pixels = torch.from_numpy(np.stack([fit(photo)])).permute(0, 3, 1, 2)
-        watch.stop(PREPROCESS)
-        raw = halves.layers(pixels)
-        watch.stop(NETWORK)
-        frame = frame_of([(photo.shape[1], photo.shape[0])])
-        rows_of(network.decode(model, card, halves.rest(raw), frame))
-        watch.stop(POST)
-        return watch.stages
+    def preprocess(photo: Image) -> tuple[Image, Tensor]:
+        return photo, torch.from_numpy(np.stack([fit(photo)])).permute(0, 3, 1, 2)
 
+    def decode(photo_and_raw: tuple[Image, Any]) -> object:
+        photo, raw = photo_and_raw
+        frame = frame_of([(photo.shape[1], photo.shape[0])])
+        return rows_of(network.decode(model, card, halves.rest(raw), frame))
+
+    steps: dict[str, Callable[[Any], Any]] = {
+        PREPROCESS: preprocess,
+        NETWORK: lambda found: (found[0], halves.layers(found[1])),
+        POST: decode,
+    }
     return Subject(
         name=str(source.file),
         runtime="PyTorch",
         precision="float32",
         task=source.task,
-        run=run,
+        run=staged(source.file, steps),
         answer=source.predict(),
         mult_adds=source.cost().mult_adds,
         inside=f"{halves.note} counts to the network" if halves.note else _BY_HAND,
