@@ -63,7 +63,7 @@ class Subject:
 def staged(
     file: str | Path, steps: Mapping[str, Callable[[Any], Any]]
 ) -> Callable[[bytes], Stages]:
-    """Times a photo from its file's bytes on: decoding, and steps, each of the result before it."""
+    """Times a photo from its file's bytes on: decoding, then steps, each fed by the one before."""
     steps = {DECODE: partial(decode_image, path=file, upright=True), **steps}
 
     @torch.inference_mode()
