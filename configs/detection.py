@@ -80,7 +80,7 @@ PAPER = TrainDet(
 
 ``tools/train_det.py --framework ssd300 --preset paper --data COCO``. TensorFlow's recipe:
 RMSprop, batch 24, 200k steps, which are 41 epochs of COCO's 117k training images; on a set of
-another size the epochs stay. It was not run to its end here: that takes days of a GPU.
+another size the epochs stay. Not run to its end here.
 """
 
 FOCAL = TrainDet(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from datasets.builtin.shapes_and_breeds import draw_shapes
 from tests.backbone.tflite_files import write_classifier
 from tests.exports import Exports
 from tests.tools.runs import SMALL, train, unchanged
@@ -53,3 +54,10 @@ def classifier_tflite(
     file = tmp_path_factory.mktemp("drawn") / "classifier.tflite"
     write_classifier(file, columns=1001, alpha=0.25, size=128)
     return file
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few small drawings of each built-in shape."""
+    root = tmp_path_factory.mktemp("sets") / "shapes"
+    return draw_shapes(root, num_train=6, num_val=3, size=32)

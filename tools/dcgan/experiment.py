@@ -119,9 +119,8 @@ def joined(parts: Sequence[LabelledData]) -> LabelledData:
     """Several lots of pictures as one; those without boxes stay whole."""
     boxes = None
     if any(part.boxes is not None for part in parts):
-        none = [np.full((len(part), 4), np.nan) for part in parts]
         boxes = np.concatenate(
-            [n if part.boxes is None else part.boxes for n, part in zip(none, parts, strict=True)]
+            [np.full((len(p), 4), np.nan) if p.boxes is None else p.boxes for p in parts]
         )
     return replace(
         parts[0],

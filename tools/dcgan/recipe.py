@@ -151,10 +151,10 @@ def train_or_score(run: GanRun) -> tuple[dict[str, Any], str]:
 def told_again(folder: Path) -> tuple[dict[str, Any], str]:
     """The result of a run that was done before."""
     report: dict[str, Any] = json.loads((folder / REPORT_NAME).read_text(encoding="utf-8"))
-    rows = []
-    for kept in report["scores"]:
-        figures = {name: kept[name] for name in MEANINGS}
-        rows.append(ScoreRow(kept["name"], kept["pictures"], figures))
+    rows = [
+        ScoreRow(kept["name"], kept["pictures"], {name: kept[name] for name in MEANINGS})
+        for kept in report["scores"]
+    ]
     return report, result_text(report, rows, folder, folder)
 
 

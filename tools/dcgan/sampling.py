@@ -17,10 +17,7 @@ from tools import cli
 
 
 def sample_to_folder(config: TrainGan) -> tuple[dict[str, Any], str]:
-    """Write ``--sample`` pictures of each class below ``--out``.
-
-    Returns:
-        The result for programs and for people.
+    """Write ``--sample`` pictures of each class to ``--out``; told to programs and to people.
 
     Raises:
         InputError: If weights or flags do not fit, or the folder holds something.

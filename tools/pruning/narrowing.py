@@ -22,10 +22,7 @@ _BATCH = 64
 
 
 def prune_to_file(config: Prune) -> tuple[dict[str, Any], str]:
-    """Prune to a weights file.
-
-    Returns:
-        The result for programs and for people.
+    """Prune to a weights file; the result for programs and for people.
 
     Raises:
         InputError: If weights, data or flags do not fit.

@@ -41,10 +41,7 @@ _TORCH_GEMM = f"{_GEMM}PyTorch"
 
 
 def benchmark(args: Benchmark) -> tuple[dict[str, Any], str]:
-    """Measure what was asked for.
-
-    Returns:
-        The result for programs and for people.
+    """Measure what was asked for; the result for programs and for people.
 
     Raises:
         InputError: If a model or photo cannot be used.

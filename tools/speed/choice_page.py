@@ -82,12 +82,8 @@ class Choice:
 
 def budget_text(args: Choose) -> str:
     """The budget in words."""
-    parts = []
-    if args.latency_ms is not None:
-        parts.append(f"{args.latency_ms:g} ms")
-    if args.size_mb is not None:
-        parts.append(f"{args.size_mb:g} MB")
-    return " and ".join(parts)
+    limits = ((args.latency_ms, "ms"), (args.size_mb, "MB"))
+    return " and ".join(f"{most:g} {unit}" for most, unit in limits if most is not None)
 
 
 def answer_lines(args: Choose, choice: Choice) -> list[str]:

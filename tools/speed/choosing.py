@@ -28,10 +28,7 @@ MEASURED_NAME, RESULT_NAME = "measured.json", "choose.json"
 
 
 def choose(args: Choose) -> tuple[dict[str, Any], str]:
-    """Measure, compare, decide, and write the page.
-
-    Returns:
-        The result for programs and for people.
+    """Measure, compare, decide, and write the page; the result for programs and for people.
 
     Raises:
         InputError: If runs or the file of what was measured cannot be used.
@@ -139,12 +136,9 @@ def as_json(args: Choose, choice: Choice) -> dict[str, Any]:
     """The result for programs."""
     verdict = choice.verdict
     named = {
-        name: row.name if (row := choice.row(option)) else None
-        for name, option in (
-            ("best", verdict.best),
-            ("nearest", verdict.nearest),
-            ("largest_of_unknown_accuracy", verdict.untold),
-        )
+        "best": verdict.best,
+        "nearest": verdict.nearest,
+        "largest_of_unknown_accuracy": verdict.untold,
     }
     return {
         "task": args.task,
@@ -152,7 +146,7 @@ def as_json(args: Choose, choice: Choice) -> dict[str, Any]:
         "budget": {"latency_ms": args.latency_ms, "size_mb": args.size_mb},
         "metric": choice.metric,
         "by": choice.origin,
-        **named,
+        **{name: option.name if option else None for name, option in named.items()},
         "reasons": list(verdict.reasons),
         "front": list(choice.front),
         "networks": [
