@@ -94,12 +94,12 @@ FOCAL = TrainDet(
 scale the rate with it: ``--batch-size 32 --lr .028``.
 """
 
-_DEMO_FIT = FitSpec(
+_ADAMW = FitSpec(optimizer="adamw", weight_decay=1e-2)
+_DEMO_FIT = replace(
+    _ADAMW,
     epochs=10,
     batch_size=8,
-    optimizer="adamw",
     lr=6e-3,
-    weight_decay=1e-2,
     bn_momentum=0.05,
     clip_norm=3.0,
     ema_decay=0.995,
@@ -121,15 +121,7 @@ DEMO = TrainDet(
 FINETUNE = TrainDet(
     preset="finetune",
     loss=LossSpec(min_negatives=8),
-    fit=FitSpec(
-        epochs=40,
-        batch_size=16,
-        optimizer="adamw",
-        lr=1e-3,
-        weight_decay=1e-2,
-        warmup=0.1,
-        ema_decay=0.998,
-    ),
+    fit=replace(_ADAMW, epochs=40, batch_size=16, lr=1e-3, warmup=0.1, ema_decay=0.998),
 )
 """Own classes from existing weights.
 

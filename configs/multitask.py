@@ -166,7 +166,7 @@ class TrainMulti(SquareTraining):
         Raises:
             InputError: If the body is none for such a head.
         """
-        config: FitTraining = getattr(self, name)(path)
+        config: FitTraining = getattr(self, f"_{name}")(path)
         return config
 
     def size_flag(self, name: str) -> str:
@@ -180,34 +180,29 @@ class TrainMulti(SquareTraining):
             name: getattr(self, name) for name in names
         }
 
-    def classes(self, path: Path | None) -> TrainCls:
-        """As its own tool would train a head of classes."""
+    def _classes(self, path: Path | None) -> TrainCls:
         loss, only = ClassLossSpec(label_smoothing=self.label_smoothing), self.parse("only")
         return TrainCls(**self._shared(path), classes=only.get("classes"), loss=loss)
 
-    def breeds(self, path: Path | None) -> TrainDogs:
-        """As its own tool would train a head of breeds in one stage; built-in ones have boxes."""
-        whole = {one.name: getattr(self.classes(path), one.name) for one in fields(TrainCls)}
+    def _breeds(self, path: Path | None) -> TrainDogs:
+        # In one stage; built-in ones have boxes.
+        whole = {one.name: getattr(self._classes(path), one.name) for one in fields(TrainCls)}
         only = self.parse("only").get("breeds")
         return TrainDogs(**{**whole, "classes": only, "boxes": path is None, "web_epochs": 0})
 
-    def attributes(self, path: Path | None) -> TrainAttr:
-        """As its own tool would train the head of attributes."""
+    def _attributes(self, path: Path | None) -> TrainAttr:
         return TrainAttr(**{**self._shared(path), "augment": "small"})
 
-    def places(self, path: Path | None) -> TrainGeo:
-        """As its own tool would train the head of places."""
+    def _places(self, path: Path | None) -> TrainGeo:
         loss = GeoLossSpec(labels="soft")
         return TrainGeo(**self._shared(path), partition=self.partition, loss=loss)
 
-    def embedding(self, path: Path | None) -> TrainEmbed:
-        """As its own tool would train the head of embeddings, from identities."""
+    def _embedding(self, path: Path | None) -> TrainEmbed:
         model = EmbedderSpec(**self.model.to_json(), dim=self.dim)
         own = {"model": model, "faces": self.faces, "augment": self.face_augment}
         return TrainEmbed(**{**self._shared(path), **own})
 
-    def boxes(self, path: Path | None) -> TrainDet:
-        """As its own tool would train the head of boxes."""
+    def _boxes(self, path: Path | None) -> TrainDet:
         if self.model.backbone not in ("mobilenet_v1", "inception_v2", "vgg16"):
             raise InputError(f"--backbone {self.model.backbone}: has no boxes")
         return TrainDet(

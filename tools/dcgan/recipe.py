@@ -60,7 +60,10 @@ def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
         raise InputError("a GAN trains in one process: start it without torchrun")
     device = cli.prepare(config.common)
     folder = config.resume or new_run_folder(config.common, config.preset)
-    refuse_stopped(folder)
+    file = folder / REPORT_NAME
+    why = json.loads(file.read_text(encoding="utf-8")).get("stopped") if file.exists() else ""
+    if why:  # The game was over.
+        raise InputError(f"{folder}: {why}; going on would change nothing: begin another run")
     path = BREEDS.or_given(config.data, config.common.seed)
     card = None
     if config.weights is not None:
@@ -83,14 +86,6 @@ def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
         data["experiment"], more = run_experiment(run, generator)
         text = f"{text}\n\n{more}" if text else more
     return data, text
-
-
-def refuse_stopped(folder: Path) -> None:
-    """Refuse to go on with a run whose game was over. Raises InputError if it was, saying why."""
-    file = folder / REPORT_NAME
-    why = json.loads(file.read_text(encoding="utf-8")).get("stopped") if file.exists() else ""
-    if why:
-        raise InputError(f"{folder}: {why}; going on would change nothing: begin another run")
 
 
 def train_or_score(run: GanRun) -> tuple[dict[str, Any], str]:

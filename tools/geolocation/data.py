@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.geolocation import TrainGeo
-from configs.training import PhotoTraining
 from datasets.errors import InputError
 from datasets.labels.structure import LabelledData
 from datasets.perceptual_hash import hash_files, near
@@ -28,8 +27,7 @@ from tasks.geolocation.spec import DecodeSpec, PartitionSpec
 from tasks.geolocation.sphere import distance_km
 from tasks.weights.card import Card
 from tools import cli
-from tools.flows import photo_loaders
-from tools.flows.photo_loaders import Loader
+from tools.flows.photo_loaders import exam_loader
 from tools.flows.recipe import Loading, Notes, Ready
 
 # Photos that look alike and lie this near are taken for copies.
@@ -251,10 +249,5 @@ def make_places(
     The evaluator decodes with the model's ``atlas``, as ``spec`` says, from logits divided by the
     ``temperature``.
     """
-    loader = photo_loaders.exam_loader(as_labelled(data), card, loading)
+    loader = exam_loader(as_labelled(data), card, loading)
     return Ready(data, loader, GeoEvaluator(data.lat, data.lng, atlas.fine, spec, temperature))
-
-
-def training_loader(config: PhotoTraining, data: GeoData, workers: int) -> Loader:
-    """This process's share of the augmented pictures of each epoch, in whole batches."""
-    return photo_loaders.training_loader(config, as_labelled(data), workers)

@@ -32,6 +32,7 @@ from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.collecting import PhotoRows
+from tools.flows.photo_loaders import training_loader
 from tools.flows.photo_run import PhotoRun
 from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
@@ -45,7 +46,6 @@ from tools.geolocation.data import (
     make_places,
     open_parts,
     open_sound,
-    training_loader,
 )
 from tools.geolocation.measured_part import part_to_measure, trained_on
 
@@ -154,7 +154,7 @@ class GeoRun(PhotoRun[TrainGeo]):
 
     def training_loader(self, workers: int) -> Resumable[Any]:
         """This process's share of the augmented photos."""
-        return training_loader(self.config, self.parts.train, workers)
+        return training_loader(self.config, as_labelled(self.parts.train), workers)
 
     def targets(self, model: nn.Module) -> Callable[[Any], Any]:
         """Cells and positions of the photos of a batch."""

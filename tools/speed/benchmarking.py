@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from configs.benchmark import Benchmark
 from datasets.builtin.scenes import draw_scene
 from datasets.errors import InputError
 from datasets.images import Image, decode_image, find_images
+from tasks.runtime.open import is_export
 from tasks.timing.latency import (
     GEMM_SIDE,
     WHOLE,
@@ -32,7 +35,7 @@ from tasks.timing.profile import NETWORK, stage_shares
 from tools import cli
 from tools.speed.peak_memory import peak_memory
 from tools.speed.peers import open_peer, peer_names
-from tools.speed.subjects import GRAPH, Subject, open_subject
+from tools.speed.subjects import GRAPH, Subject, export_subject, load_source, source_subject
 
 PHOTO_SIZE = (640, 480)
 _PRECISIONS = ("float32", "int8")
@@ -48,7 +51,12 @@ def benchmark(args: Benchmark) -> tuple[dict[str, Any], str]:
     """
     threads = args.common.threads or os.cpu_count() or 1
     cli.prepare(args.common)
-    subjects = [open_subject(path, args.common, threads) for path in args.models]
+    subjects = [
+        export_subject(path, threads)
+        if is_export(path)
+        else source_subject(load_source(path, args.common))
+        for path in args.models
+    ]
     if args.peers:
         tasks = dict.fromkeys(subject.task for subject in subjects)
         names = dict.fromkeys(name for task in tasks for name in peer_names(task))
@@ -121,7 +129,8 @@ def time_subjects(
     needed = {subject.precision for subject in subjects} & set(_PRECISIONS)
     products: dict[str, Timed] = {f"{_GEMM}{p}": gemm(p, threads) for p in sorted(needed)}
     if "float32" in needed:
-        products[_TORCH_GEMM] = _torch_gemm()
+        left, right = torch.rand(2, GEMM_SIDE, GEMM_SIDE)
+        products[_TORCH_GEMM] = whole(lambda: left @ right)
     found = run_turns({**calls, **products}, args.rounds, args.warmup, "timing")
     rates = {
         name: GEMM_SIDE**3 / Spread.of([row[WHOLE] for row in found[name]]).ms * 1e3
@@ -147,21 +156,8 @@ def run_turns(
 
 def _next_photo(subject: Subject, photos: Sequence[bytes]) -> Timed:
     """A call that takes the photos in turn."""
-    count = 0
-
-    def call() -> Stages:
-        nonlocal count
-        count += 1
-        return subject.run(photos[(count - 1) % len(photos)])
-
-    return call
-
-
-def _torch_gemm() -> Timed:
-    import torch
-
-    left, right = torch.rand(2, GEMM_SIDE, GEMM_SIDE)
-    return whole(lambda: left @ right)
+    turns = cycle(photos)
+    return lambda: subject.run(next(turns))
 
 
 def time_batches(

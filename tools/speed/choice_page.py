@@ -141,14 +141,11 @@ def _titles(choice: Choice) -> list[str]:
 def as_text(args: Choose, choice: Choice) -> str:
     """The result for the terminal."""
     table = [_titles(choice), *(_cells(row, choice) for row in choice.rows)]
-    widths = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-        for cells in table
-    ]
+    first, *widths = (max(map(len, column)) for column in zip(*table, strict=True))
+    lines = []
+    for name, *cells in table:
+        figures = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        lines.append("  ".join([name.ljust(first), *figures]).rstrip())
     head = f"{choice.where}; median of a photo of 640x480 to its answer, measured here"
     return "\n".join(
         [head, *lines, "", *answer_lines(args, choice), f"\nreport: {args.folder / PAGE_NAME}"]

@@ -17,11 +17,11 @@ from backbone.layers import fold_batchnorm
 from configs.common import Common
 from configs.deploy import Export
 from datasets.images import Image, decode_image
-from tasks.application import Halves, Network
+from tasks.application import Halves
 from tasks.applications import photo_application
 from tasks.predictor import frame_of, rows_of
 from tasks.runtime.exported import Exported
-from tasks.runtime.open import is_export, open_export
+from tasks.runtime.open import open_export
 from tasks.timing.latency import Stages
 from tasks.timing.profile import NETWORK, POST, PREPROCESS
 from tools.flows.source import Source, open_source
@@ -80,17 +80,6 @@ def staged(
     return run
 
 
-def open_subject(path: Path, common: Common, threads: int) -> Subject:
-    """A run folder, weights file or export, ready to be timed.
-
-    Raises:
-        InputError: If it cannot be used.
-    """
-    if is_export(path):
-        return export_subject(path, threads)
-    return source_subject(load_source(path, common))
-
-
 def load_source(path: Path, common: Common) -> Source:
     """A model of a run folder or weights file, as it would be exported.
 
@@ -136,7 +125,13 @@ def source_subject(source: Source) -> Subject:
     model = fold_batchnorm(source.model)
     model.to(memory_format=torch.channels_last)
     network, card = source.application.network(), source.card
-    fit, halves = network.view.square(card), halves_of(network, model)
+    fit = network.view.square(card)
+    # What it does in two steps; all of it in the first where nothing follows.
+    halves = (
+        network.halves(model)
+        if network.halves
+        else Halves(partial(network.run, model), lambda raw: raw)
+    )
 
     def preprocess(photo: Image) -> tuple[Image, Tensor]:
         return photo, torch.from_numpy(np.stack([fit(photo)])).permute(0, 3, 1, 2)
@@ -161,13 +156,6 @@ def source_subject(source: Source) -> Subject:
         mult_adds=source.cost().mult_adds,
         inside=f"{halves.note} counts to the network" if halves.note else _BY_HAND,
     )
-
-
-def halves_of(network: Network[Any], model: Any) -> Halves:
-    """What a network does, in two steps; all of it in the first where nothing follows."""
-    if network.halves is not None:
-        return network.halves(model)
-    return Halves(partial(network.run, model), lambda raw: raw)
 
 
 def _cost_of_export(exported: Exported) -> int:
