@@ -161,11 +161,7 @@ class TrainMulti(SquareTraining):
         return replace(self.fit, frozen_epochs=held)
 
     def single(self, name: str, path: Path | None) -> FitTraining:
-        """As the tool of the head that is named would train it, on data or on built-in pictures.
-
-        Raises:
-            InputError: If the body is none for such a head.
-        """
+        """As the head's own tool would train it. Raises InputError if it cannot be on this body."""
         config: FitTraining = getattr(self, f"_{name}")(path)
         return config
 

@@ -35,11 +35,7 @@ class Wanted(TypedDict):
 
 
 def open_parts(config: TrainGan, path: Path) -> tuple[LabelledData, LabelledData]:
-    """Open what the GAN trains on, and what it never sees.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """What the GAN trains on, and what it never sees. Raises InputError if they cannot be used."""
     if is_sharded(path):
         raise InputError(f"--data {path}: shards are streamed, and a GAN takes photos as files")
     train = open_photos(path, "train", config.classes)
@@ -70,11 +66,7 @@ class Pictures:
 
     @classmethod
     def read(cls, data: LabelledData, size: int) -> Pictures:
-        """Read and resize all photos.
-
-        Raises:
-            InputError: If one cannot be read, or they take too much memory.
-        """
+        """Read and resize all photos. Raises InputError if they take too much memory."""
         if (total := len(data) * size * size * 3) > CACHE_BYTES:
             raise InputError(
                 f"{data.root}: {len(data)} photos at {size} pixels take {total / 1e9:.1f} GB, "

@@ -53,11 +53,7 @@ class Parts:
 
 
 def open_parts(config: TrainGeo, path: Path) -> Parts:
-    """Open what a configuration trains on and what it evaluates on, and look for leaks.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Open what is trained and evaluated on, without leaks. Raises InputError if it is unusable."""
     apart = config.val is not None
     train = open_sound(path, "train", whole=apart)
     val = open_sound(config.val or path, "val", whole=apart)
@@ -98,11 +94,7 @@ def hold_out(data: GeoData) -> tuple[GeoData, GeoData]:
 
 
 def open_sound(path: Path, split: Split, *, whole: bool = False) -> GeoData:
-    """Open a split, have the data doctor look at it, and say what is in it.
-
-    Raises:
-        InputError: If the data cannot be used, or the doctor refuses them.
-    """
+    """Open a split, examine it, say what is in it. Raises InputError if the doctor refuses it."""
     left_out: list[LeftOut] = []
     data, lone = read_places(path, split, left_out)
     if lone and len(data) and not whole:

@@ -188,11 +188,7 @@ class GeoRun(PhotoRun[TrainGeo]):
 
 
 def open_run(config: TrainGeo, path: Path, atlas: Atlas | None = None) -> GeoRun:
-    """Open what a geolocator is trained and evaluated on, to answer in given or own partitions.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Open a geolocator's data for given or own cells. Raises InputError if it cannot be used."""
     parts = open_parts(config, path)
     return GeoRun(
         config, path, parts, atlas or make_atlas(config.cells, config.partition, parts.train)
@@ -200,11 +196,7 @@ def open_run(config: TrainGeo, path: Path, atlas: Atlas | None = None) -> GeoRun
 
 
 def open_further(config: TrainGeo, path: Path, state: Mapping[str, Tensor]) -> GeoRun:
-    """Open the same for a head that goes on in its cells.
-
-    Raises:
-        InputError: If the data cannot be used, or the head holds no cells.
-    """
+    """The same for a head that goes on in its cells. Raises InputError if it cannot be used."""
     return open_run(config, path, atlas_of(state[CELLS_KEY]) if CELLS_KEY in state else None)
 
 

@@ -82,11 +82,7 @@ def recipe_of(head: str) -> Recipe[Any]:
 def open_head(
     config: TrainMulti, name: str, path: Path | None, stored: StoredHead | None
 ) -> OpenedHead:
-    """Open a head's data, or built-in pictures, and build its model from what is stored of it.
-
-    Raises:
-        InputError: If data or weights do not fit.
-    """
+    """Open a head's data, and build its model. Raises InputError if data or weights do not fit."""
     cli.say(f"-- {name}")
     recipe, single = recipe_of(name), config.single(name, path)
     path = recipe.built_in.or_given(path, config.common.seed)

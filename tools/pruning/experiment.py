@@ -153,11 +153,7 @@ def run_experiment(config: Prune) -> tuple[dict[str, Any], str]:
 
 
 def read_recipe(config: Prune) -> TrainCls:
-    """How the wide network was trained, on the data that the experiment is to use.
-
-    Raises:
-        InputError: If the weights are not in a run folder of ``train_cls.py``.
-    """
+    """The wide network's recipe, on the data to use. Raises InputError if it has no run folder."""
     assert config.weights is not None
     file = config.weights / CONFIG_NAME
     if not file.exists():

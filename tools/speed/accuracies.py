@@ -92,11 +92,7 @@ def _tensorflow(shape: Shape, precision: str) -> Accuracy | None:
 def own_runs(
     folders: Sequence[Path], application: PhotoApplication[Any]
 ) -> list[tuple[Run, Accuracy]]:
-    """Finished runs of an application that were measured, with their accuracies.
-
-    Raises:
-        InputError: If they tell apart different classes, so that their figures are no match.
-    """
+    """Measured runs of an application. Raises InputError if they are of different classes."""
     metric = application.compared_by
     found: list[tuple[Run, Accuracy]] = []
     for run in find_runs(folders):

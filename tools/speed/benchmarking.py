@@ -96,11 +96,7 @@ def drawn_photo(seed: int) -> Image:
 
 
 def sample_files(path: Path | None, seed: int) -> list[bytes]:
-    """Files of photos: those of a folder, one, or a drawn one.
-
-    Raises:
-        InputError: If there is none, or one cannot be read.
-    """
+    """Files of photos: of a folder, one, or a drawn one. Raises InputError if one is damaged."""
     if path is None:
         done, encoded = cv2.imencode(".jpg", drawn_photo(seed)[..., ::-1])
         assert done

@@ -87,11 +87,7 @@ def _grid(args: Choose, application: PhotoApplication[Any]) -> list[Network]:
 
 
 def _variant(args: Choose, application: PhotoApplication[Any]) -> str:
-    """The kind of networks that is asked for: the one that has no name, or one by its name.
-
-    Raises:
-        InputError: If one is named that the application has not.
-    """
+    """The kind of networks that is asked for. Raises InputError if the application has it not."""
     if args.framework in application.variants:
         return args.framework
     if args.framework != Choose.framework:

@@ -81,20 +81,12 @@ def staged(
 
 
 def load_source(path: Path, common: Common) -> Source:
-    """A model of a run folder or weights file, as it would be exported.
-
-    Raises:
-        InputError: If it cannot be used.
-    """
+    """A run or weights file, as it would be exported. Raises InputError if it cannot be used."""
     return open_source(Export(weights=path, common=replace(common, out=None)))
 
 
 def random_source(shape: Shape, seed: int = 0) -> Source:
-    """A network of the paper with random weights, as good as trained ones to measure time.
-
-    Raises:
-        InputError: If it cannot be built so.
-    """
+    """A network of the paper with random weights. Raises InputError if it cannot be built so."""
     torch.manual_seed(seed)
     network = shape.application.network()
     model, card = network.example(shape.alpha, shape.size, shape.variant)
