@@ -161,7 +161,7 @@ class TrainMulti(SquareTraining):
         return replace(self.fit, frozen_epochs=held)
 
     def single(self, name: str, path: Path | None) -> FitTraining:
-        """As the head's own tool would train it. Raises InputError if it cannot be on this body."""
+        """As the head's own tool would train it. Raises InputError if this body cannot have it."""
         config: FitTraining = getattr(self, f"_{name}")(path)
         return config
 

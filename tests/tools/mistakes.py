@@ -7,12 +7,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-
-from tests.conftest import Tool
 
 
 def expect(answer: tuple[int, str, str], *parts: str, status: int = 2) -> None:
@@ -23,15 +20,6 @@ def expect(answer: tuple[int, str, str], *parts: str, status: int = 2) -> None:
     shown = re.sub(r"[\s│]+", " ", out + err)
     for part in parts:
         assert part in shown, shown
-
-
-def expect_refused_at_once(
-    tool: Tool, patch: pytest.MonkeyPatch, folder: Path, *args: str, parts: list[str]
-) -> None:
-    """The same of flags, where nothing is written to the folder that the tool runs in."""
-    patch.chdir(folder)
-    expect(tool(*args), *parts)
-    assert not list(folder.iterdir()), "something was written before the flags were checked"
 
 
 def empty(data: Path) -> None:

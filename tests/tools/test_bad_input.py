@@ -20,7 +20,6 @@ from tests.tools.mistakes import (
     cut,
     empty,
     expect,
-    expect_refused_at_once,
     pickled,
     without_card,
 )
@@ -60,10 +59,8 @@ TWO = ("--framework", "faster_rcnn_300")
         (["--resume", "nowhere"], ["--resume nowhere: no config.json there"]),
     ],
 )
-def test_flags(
-    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], parts: list[str]
-) -> None:
-    expect_refused_at_once(tool, monkeypatch, tmp_path, "train_det", *flags, parts=parts)
+def test_flags(refused_at_once: Callable[..., None], flags: list[str], parts: list[str]) -> None:
+    refused_at_once("train_det", flags, parts)
 
 
 def pictures_only(data: Path) -> None:

@@ -24,7 +24,6 @@ from tests.tools.mistakes import (
     cut,
     empty,
     expect,
-    expect_refused_at_once,
     pickled,
     without_card,
 )
@@ -64,10 +63,8 @@ def weights(tmp_path: Path) -> Path:
         (["--resume", "nowhere"], ["--resume nowhere: no config.json there"]),
     ],
 )
-def test_flags(
-    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], parts: list[str]
-) -> None:
-    expect_refused_at_once(tool, monkeypatch, tmp_path, "train_cls", *flags, parts=parts)
+def test_flags(refused_at_once: Callable[..., None], flags: list[str], parts: list[str]) -> None:
+    refused_at_once("train_cls", flags, parts)
 
 
 def flat(data: Path) -> None:

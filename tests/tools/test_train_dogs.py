@@ -44,7 +44,6 @@ def both(sets: Path) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def run(both: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Of both stages."""
     with straight_run("train_dogs", tmp_path_factory, *both) as folder:
         yield folder
 

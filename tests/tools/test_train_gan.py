@@ -49,6 +49,7 @@ def data(breeds: Path) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def run(data: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Training, scores and sheets."""
     with straight_run("train_gan", tmp_path_factory, *data) as folder:
         yield folder
 

@@ -53,7 +53,7 @@ class Parts:
 
 
 def open_parts(config: TrainGeo, path: Path) -> Parts:
-    """Open what is trained and evaluated on, without leaks. Raises InputError if it is unusable."""
+    """Open what is trained and evaluated on, without leaks. Raises InputError if it cannot be."""
     apart = config.val is not None
     train = open_sound(path, "train", whole=apart)
     val = open_sound(config.val or path, "val", whole=apart)

@@ -126,14 +126,9 @@ def make_plan(config: TrainMulti) -> Plan:
 
 
 def train_multi(config: TrainMulti, *, report: bool = True) -> tuple[dict[str, Any], str]:
-    """Train, then evaluate the saved weights, and leave reports in the run folder.
+    """Train, evaluate what was saved, and leave reports in the run folder, with pages or without.
 
-    Returns:
-        What ``report.json`` holds, and the same for people; empty on all processes but the first.
-
-    Raises:
-        InputError: If data, weights or flags do not fit.
-        InterruptedRun: If a signal stopped the training, after saving.
+    Returns and raises as :func:`tools.flows.training.train` does.
     """
     watch = Stopwatch()
     device = cli.prepare(config.common)
