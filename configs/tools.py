@@ -29,7 +29,6 @@ class AnswerFlags(SpecialFlags):
     places: DecodeSpec
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
         require_at_least(self, 1, "batch_size")
 
     @property
@@ -150,7 +149,6 @@ class CheckData(SpecialFlags):
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
         if self.size and self.size < 32:
             raise InputError(f"--size {self.size} is too small: 32 pixels or more")
         if self.common.out is not None and self.common.out == self.data:
@@ -190,7 +188,6 @@ class ImportWeights:
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse to write over a source. Raises InputError naming the file."""
         for given in (self.source, self.labels, self.head, self.key_map):
             if given is not None and given == self.common.out:
                 raise InputError(f"--out {given}: would overwrite the source")

@@ -40,8 +40,7 @@ from tools.speed.accuracies import Shape
 from tools.speed.benchmarking import run_turns, sample_files
 from tools.speed.measuring import write_int8
 from tools.speed.peers import open_peer, peer_names
-from tools.speed.random_models import random_source
-from tools.speed.subjects import DECODE, export_subject, source_subject
+from tools.speed.subjects import DECODE, export_subject, random_source, source_subject
 
 ROUNDS = 40
 SIZE = 224

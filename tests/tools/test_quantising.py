@@ -99,11 +99,7 @@ def test_the_file_answers_as_the_float_one(
 
 @pytest.mark.slow
 def test_a_loss_above_the_limit_writes_nothing(
-    source: Source,
-    float_file: Path,
-    photos: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    source: Source, float_file: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def score(file: Path) -> float:
         return 90.0 if open_export(file, 1).precision == "float32" else 71.5
@@ -123,11 +119,7 @@ def test_a_loss_above_the_limit_writes_nothing(
 
 @pytest.mark.slow
 def test_a_naive_network_that_keeps_to_the_limit_is_taken(
-    source: Source,
-    float_file: Path,
-    photos: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    source: Source, float_file: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the one with remedies, though closer in its answers, does not."""
     told = iter((90.0, 60.0, 89.5, 80.0))  # Float, per tensor, per channel, with remedies.

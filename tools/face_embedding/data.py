@@ -71,17 +71,10 @@ def left_out_fold(config: TrainEmbed, path: Path) -> int | None:
 def open_part(
     path: Path, split: Split | None, faces: FaceSpec, size: int, told: TrainedOn | None
 ) -> tuple[FaceData, str]:
-    """Open and examine what a model is to be measured on.
+    """Open and examine what a model with an input of ``size`` pixels is to be measured on.
 
-    Without a split it is all that there is; but of the data that the model was trained on, the
-    part or fold that was left out.
-
-    Args:
-        path: Of the data.
-        split: Part of it.
-        faces: How its faces stand, and the fold.
-        size: Of the model's input, in pixels.
-        told: Whom the model was trained on; None if that is not known.
+    Without a split it is all that there is; but of the data that the model was trained on (None
+    if that is not known), the part or fold that was left out.
 
     Returns:
         The data; and a warning, empty unless people are in them whom the model was trained on.

@@ -57,12 +57,7 @@ _LAST = "the weights of the last epoch: all pairs are tested, and none are left 
 
 
 class FaceExam(Exam):
-    """Faces to be compared, ready to be scored.
-
-    Args:
-        ready: The faces, their loader and evaluator.
-        warning: That people are measured whom the network was trained on; else empty.
-    """
+    """Faces to be compared, ready to be scored; a warning tells of known people among them."""
 
     evaluator: FaceEvaluator
 

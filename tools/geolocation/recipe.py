@@ -37,6 +37,7 @@ from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.collecting import PhotoRows
+from tools.flows.photo_loaders import training_loader
 from tools.flows.photo_run import PhotoRun
 from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
@@ -50,7 +51,6 @@ from tools.geolocation.data import (
     make_places,
     open_parts,
     open_sound,
-    training_loader,
 )
 from tools.geolocation.measured_part import part_to_measure, trained_on
 
@@ -96,14 +96,7 @@ class GeoExam(Exam):
 
 
 class GeoRun(PhotoRun[TrainGeo]):
-    """The data of a geolocator's training, and what is made from them.
-
-    Args:
-        config: Of the run.
-        path: Of its data.
-        parts: To train on, to choose weights by, and to evaluate on.
-        atlas: Partitions that the model answers in.
-    """
+    """The data of a geolocator's training in an atlas's cells, and what is made from them."""
 
     application = GEOLOCATION
 
@@ -166,7 +159,7 @@ class GeoRun(PhotoRun[TrainGeo]):
 
     def training_loader(self, workers: int) -> Resumable[Any]:
         """This process's share of the augmented photos."""
-        return training_loader(self.config, self.parts.train, workers)
+        return training_loader(self.config, as_labelled(self.parts.train), workers)
 
     def targets(self, model: nn.Module) -> Callable[[Any], Any]:
         """Cells and positions of the photos of a batch."""
@@ -200,16 +193,7 @@ class GeoRun(PhotoRun[TrainGeo]):
 
 
 def open_run(config: TrainGeo, path: Path, atlas: Atlas | None = None) -> GeoRun:
-    """Open what a geolocator is trained and evaluated on.
-
-    Args:
-        config: Of the run.
-        path: Of its data.
-        atlas: Partitions to answer in; by default as the configuration says.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Open a geolocator's data for given or own cells. Raises InputError if it cannot be used."""
     parts = open_parts(config, path)
     return GeoRun(
         config, path, parts, atlas or make_atlas(config.cells, config.partition, parts.train)
@@ -217,11 +201,7 @@ def open_run(config: TrainGeo, path: Path, atlas: Atlas | None = None) -> GeoRun
 
 
 def open_further(config: TrainGeo, path: Path, state: Mapping[str, Tensor]) -> GeoRun:
-    """Open the same for a head that goes on in its cells.
-
-    Raises:
-        InputError: If the data cannot be used, or the head holds no cells.
-    """
+    """The same for a head that goes on in its cells. Raises InputError if it cannot be used."""
     return open_run(config, path, atlas_of(state[CELLS_KEY]) if CELLS_KEY in state else None)
 
 
