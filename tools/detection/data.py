@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from configs.detection import TrainDet
 from datasets.boxes.augmentation import DetectionTransform
@@ -23,6 +24,14 @@ from tasks.fitting.engine import rank_and_world
 from tasks.weights.card import Card
 from tools import cli
 from tools.flows.recipe import Loading, Ready
+from tools.flows.trained_on import (
+    digest_of,
+    doubt_of,
+    names_and_sizes,
+    part_of_known,
+    tell_data,
+    was_trained_on,
+)
 
 Loader = ResumableLoader[DetectionBatch]
 
@@ -66,6 +75,31 @@ def open_examined(
     return checkup.data
 
 
+def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
+    """What a card keeps of a data set that weights are trained on.
+
+    Args:
+        path: Data set.
+        whole: All of it is trained on, where it is not parted.
+    """
+    found = recognise_detection(path)
+    lone = found is not None and len(found[1]) == 1
+    return tell_data(path, held_out=not whole, digest=_digest(path) if lone else None)
+
+
+def _digest(path: Path) -> str:
+    """Of the photos and boxes of a set that is not parted, and the names of their classes."""
+
+    def rows() -> Iterator[str | bytes]:
+        data = open_detection(path, "train", whole=True)
+        yield repr(data.classes.names)
+        yield from names_and_sizes(data.files.tolist(), data.root)
+        for values in (data.offsets, data.boxes, data.labels, data.iscrowd):
+            yield values.tobytes()
+
+    return digest_of(rows())
+
+
 def part_to_score(path: Path, card: Card) -> tuple[Split, bool, str]:
     """What of a data set is scored where no part of it was asked for.
 
@@ -84,10 +118,11 @@ def part_to_score(path: Path, card: Card) -> tuple[Split, bool, str]:
     if found is None or len(found[1]) > 1 or "val" in found[1]:
         return "val", False, f"the part of {path} to validate on; --split train takes the other"
     told = card.trained_on
-    if told.get("path") == str(path.resolve()) and told.get("held_out"):
-        said = "the others have been trained on; --split all takes them too"
-        return "val", False, f"the fifth of {path} that was held out; {said}"
-    return "val", True, f"all of {path}; --split val takes a fifth of it"
+    if was_trained_on(path, told, lambda: _digest(path)):
+        return "val", *part_of_known(path, told)
+    doubt = doubt_of(path, told)
+    said = f"all of {path}; --split val takes a fifth of it"
+    return "val", True, said + (f" ({doubt})" if doubt else "")
 
 
 def make_validation(

@@ -33,7 +33,13 @@ from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.file import spec_of
 from tools import cli
-from tools.detection.data import make_validation, open_examined, part_to_score, training_loader
+from tools.detection.data import (
+    make_validation,
+    open_examined,
+    part_to_score,
+    trained_on,
+    training_loader,
+)
 from tools.detection.importing import SSD_IMPORTER
 from tools.flows.initial_weights import measure_norms
 from tools.flows.recipe import (
@@ -133,7 +139,7 @@ class DetRun(OpenedRun[TrainDet]):
             classes=classes,
             source=f"trained {origin} on {self.path} by {config.command}",
             folded=folded,
-            trained_on={"path": str(self.path.resolve()), "held_out": config.val is None},
+            trained_on=trained_on(self.path, whole=config.val is not None),
         )
         return model, card
 
