@@ -35,13 +35,8 @@ def open_data(
 ) -> Data:
     """Open a split of any data, and say what is in it and what is wrong with it.
 
-    Args:
-        path: Data set or shards.
-        split: Part of it.
-        wanted: File that names the classes to take, or None for all.
-        other: The other split, to tell photos that stand in both.
-        whole: Take all of data that is not parted, for any split.
-        boxes: Cut photos to their boxes.
+    Of its classes those that the file ``wanted`` names are taken; photos that stand in the
+    ``other`` split too are told; ``whole`` takes all of data that is not parted.
 
     Raises:
         InputError: If the data cannot be used.

@@ -19,12 +19,7 @@ from tools.flows.trained_on import (
 
 
 def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
-    """What a card keeps of the data that weights are trained on; nothing of shards.
-
-    Args:
-        path: Data set.
-        whole: All of it is trained on, where it is not parted.
-    """
+    """What a card keeps of data trained on, ``whole`` if none is held out; nothing of shards."""
     if is_sharded(path):
         return {}
     lone = _is_lone(path)
@@ -47,15 +42,8 @@ def part_to_measure(args: Evaluate, path: Path, card: Card) -> tuple[bool, str]:
     """What is measured of labelled data.
 
     Of a set with a part to validate on, that part. Of another one all; but of one that the
-    weights were trained on, or a copy of it, the photos that were held out.
-
-    Args:
-        args: May ask for a part.
-        path: Data set or shards.
-        card: Of the weights, which tells what they were trained on.
-
-    Returns:
-        Whether all of a set that is not parted, and words for what is measured.
+    weights were trained on, or a copy of it, the photos that were held out. Told are whether it
+    is all of a set that is not parted, and words for it.
     """
     if is_sharded(path):
         return True, f"shards of {path}"

@@ -9,8 +9,9 @@ from typing import Any
 from torch import nn
 
 from backbone.flavour import Flavour
+from backbone.formats.recognise import read_network
 from configs.classification import TrainCls
-from configs.tools import Evaluate
+from configs.tools import Evaluate, ImportWeights
 from datasets.builtin.shapes_and_breeds import SHAPES_STAMP, draw_shapes
 from datasets.loader import Resumable
 from datasets.shards.loader import ShardLoader
@@ -18,6 +19,7 @@ from datasets.types import ClassMap
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import format_classes, format_metrics
 from tasks.classification.gradcam import explainer_of
+from tasks.classification.import_weights import import_network
 from tasks.classification.load import start_classifier
 from tasks.classification.model import Classifier
 from tasks.classification.report import ReportData, make_report
@@ -28,12 +30,11 @@ from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
 from tools import cli
 from tools.classification.data import data_text, open_both, open_data
-from tools.classification.importing import CLASSIFIER_IMPORTER
 from tools.classification.measured_part import part_to_measure, trained_on
-from tools.flows.collecting import PhotoRows
+from tools.flows.importing import Foreign, Importer, scenes_for
 from tools.flows.photo_loaders import Data, make_photos, training_loader
 from tools.flows.photo_run import PhotoRun, say_known
-from tools.flows.recipe import BuiltIn, Exam, Notes, Recipe, loading_for
+from tools.flows.recipe import BuiltIn, Exam, Notes, PhotoRows, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
 
 _CUT = ", photos cut to their boxes,"
@@ -137,6 +138,18 @@ def _open_photos(
     return ClassExam(ready, [("measured", measured)] if measured else [])
 
 
+def _read_foreign(args: ImportWeights, source: Path) -> Foreign:
+    from tasks.classification.reference_runtimes import compare, why_not_compared
+
+    network = read_network(source, head=args.head, key_map=args.key_map)
+    imported = import_network(network, args.flavour, args.labels)
+    card = imported.card
+    compared = compare(source, network, imported, scenes_for(card), args.head)
+    said = str(compared or why_not_compared(source, network))
+    about = f"{imported.about()}\n{said}"
+    return Foreign(imported.state(), card, about, {"compared": compared and compared.to_json()})
+
+
 SHAPES = BuiltIn("shapes", "built-in shapes", draw_shapes, SHAPES_STAMP)
 CLASSIFICATION_RECIPE = Recipe(
     name="classification",
@@ -147,6 +160,6 @@ CLASSIFICATION_RECIPE = Recipe(
     exam=open_exam,
     collector=PhotoRows,
     measures=(CLASSIFICATION.metric,),
-    importer=CLASSIFIER_IMPORTER,
+    importer=Importer(_read_foreign),
     labelled=partial(_open_photos, whole=True),
 )

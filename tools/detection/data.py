@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +76,7 @@ def open_examined(
 
 
 def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
-    """What a card keeps of a data set that weights are trained on.
-
-    Args:
-        path: Data set.
-        whole: All of it is trained on, where it is not parted.
-    """
+    """What a card keeps of a set trained on, or ``whole``, with nothing held out of a lone one."""
     found = recognise_detection(path)
     lone = found is not None and len(found[1]) == 1
     return tell_data(path, held_out=not whole, digest=_digest(path) if lone else None)
@@ -89,15 +84,15 @@ def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
 
 def _digest(path: Path) -> str:
     """Of the photos and boxes of a set that is not parted, and the names of their classes."""
-
-    def rows() -> Iterator[str | bytes]:
-        data = open_detection(path, "train", whole=True)
-        yield repr(data.classes.names)
-        yield from names_and_sizes(data.files.tolist(), data.root)
-        for values in (data.offsets, data.boxes, data.labels, data.iscrowd):
-            yield values.tobytes()
-
-    return digest_of(rows())
+    data = open_detection(path, "train", whole=True)
+    photos = names_and_sizes(data.files.tolist(), data.root)
+    truth = (data.offsets, data.boxes, data.labels, data.iscrowd)
+    rows: list[str | bytes] = [
+        repr(data.classes.names),
+        *photos,
+        *(values.tobytes() for values in truth),
+    ]
+    return digest_of(rows)
 
 
 def part_to_score(path: Path, card: Card) -> tuple[Split, bool, str]:
@@ -136,13 +131,7 @@ def make_validation(
 ) -> Ready[DetectionData, CocoEvaluator]:
     """Loader and evaluator of a split for a model of the given classes and input.
 
-    Args:
-        data: The split.
-        classes: Of the model.
-        loading: How it is read.
-        spec: Of the model.
-        scorer: Who computes COCO's numbers.
-        above: Detections of a higher score count.
+    Detections of a score higher than ``above`` count.
 
     Raises:
         InputError: If model and data have no class name in common.
@@ -177,14 +166,7 @@ def _some(names: Sequence[str]) -> str:
 def training_loader(
     config: TrainDet, data: DetectionData, workers: int, *, alone: bool = False
 ) -> Loader:
-    """The augmented pictures of each epoch, in whole batches.
-
-    Args:
-        config: Of the run.
-        data: To train on.
-        workers: Loader processes.
-        alone: All of them, whatever other processes do; else this process's share.
-    """
+    """This process's share, or ``alone`` all, of the augmented pictures, in whole batches."""
     spec = config.model
     rank, world = (0, 1) if alone else rank_and_world()
     transform = DetectionTransform(spec.size, config.augment, keep_aspect=spec.keep_aspect)

@@ -45,8 +45,12 @@ def open_faces(config: TrainAttr, path: Path) -> Faces:
     else:
         tested = open_attributes(config.val, whole=True)
         found = recognise_attributes(path, whole=True)
-        if found is None:
-            _refuse_labels(config, path)
+        if found is None:  # Without labels a teacher says all.
+            if not config.distill.is_on or config.distill.distill_weight < 1:
+                raise InputError(
+                    f"--data {path}: photos without labels: they need a --teacher, and "
+                    "--distill-weight 1"
+                )
             names = _chosen(tested.data, config).attributes
             train = read_photos(path, names)
         else:
@@ -62,14 +66,6 @@ def open_faces(config: TrainAttr, path: Path) -> Faces:
     return Faces(train, val, examine("test", _chosen(tested.part("test"), config), train), "test")
 
 
-def _refuse_labels(config: TrainAttr, path: Path) -> None:
-    """See that photos without labels have a teacher that says all."""
-    if not config.distill.is_on or config.distill.distill_weight < 1:
-        raise InputError(
-            f"--data {path}: photos without labels: they need a --teacher, and --distill-weight 1"
-        )
-
-
 def _chosen(data: AttributeData, config: TrainAttr) -> AttributeData:
     return choose_attributes(data, config.attributes) if config.attributes else data
 
@@ -77,10 +73,7 @@ def _chosen(data: AttributeData, config: TrainAttr) -> AttributeData:
 def examine(part: str, data: AttributeData, other: AttributeData | None = None) -> AttributeData:
     """Have the data doctor look at a part, and say what is in it and what is wrong with it.
 
-    Args:
-        part: What it is called.
-        data: As it was read.
-        other: What is trained on, to tell photos and people that stand in both.
+    Photos and people that stand in the ``other`` part too are told.
 
     Raises:
         InputError: If it cannot be used.

@@ -19,9 +19,8 @@ Args = TypeVar("Args", Evaluate, Predict)
 def choose_head(args: Args) -> tuple[Args, str]:
     """What is asked, and of which task it is.
 
-    Args:
-        args: Flags. Of a run of train_multi.py its file of the head takes the place of the run,
-            which is like any weights file of its task; an export stays.
+    Of a run of train_multi.py the file of the head takes the place of the run, and is like any
+    weights file of its task; an export stays.
 
     Raises:
         InputError: If the weights hold several heads and none is chosen, or not that one, or no

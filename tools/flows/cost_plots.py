@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -41,15 +41,10 @@ class Point:
 def draw_figures(
     printed: Sequence[Point], measured: Sequence[Point], percent: str = "top-1 accuracy, %"
 ) -> tuple[Figure, Figure]:
-    """Figure 4 (over mult-adds) and figure 5 (over parameters), both with a logarithmic x.
-
-    Args:
-        printed: The paper's.
-        measured: Own.
-        percent: What their y is called.
-    """
+    """Figure 4 (over mult-adds) and figure 5 (over parameters), both with a logarithmic x."""
     figures = []
-    colours = _colours(point.size for point in (*printed, *measured))
+    sizes, more = {point.size for point in (*printed, *measured)}, itertools.cycle(_MORE)
+    colours = {size: _COLOURS.get(size) or next(more) for size in sorted(sizes, reverse=True)}
     for attribute, label in (("mult_adds", "million mult-adds"), ("params", "million parameters")):
         figure = Figure(figsize=(7.2, 4.2))
         axes = figure.add_subplot()
@@ -67,13 +62,6 @@ def draw_figures(
         _add_legend(axes, colours, printed=bool(printed), measured=bool(measured))
         figures.append(figure)
     return figures[0], figures[1]
-
-
-def _colours(sizes: Iterable[int]) -> dict[int, str]:
-    """A colour per input size, largest first."""
-    ordered = sorted(set(sizes), reverse=True)
-    more = itertools.cycle(_MORE)
-    return {size: _COLOURS.get(size) or next(more) for size in ordered}
 
 
 def _dress(axes: Axes, label: str, percent: str) -> None:

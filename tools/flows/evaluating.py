@@ -5,20 +5,34 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from configs.tools import Evaluate
 from datasets.errors import InputError
+from datasets.images import Image
+from datasets.raw_photos import OriginalPhotos
+from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.open_model import open_model, open_original
 from tasks.predictor import Model, answered
-from tasks.reporting.skeleton import report_file, write_report
+from tasks.reporting.skeleton import RunFacts, report_file, write_report
+from tasks.weights.card import Card
 from tools import cli
 from tools.flows.choose_head import choose_head
-from tools.flows.exported import loader_for
 from tools.flows.recipe import Exam, Notes, Recipe, recipe_for
-from tools.flows.report_facts import run_facts, time_text
 from tools.flows.run_folder import evaluation_folder
+
+Loader = TypeVar("Loader")
+
+
+class Readable(Protocol):
+    """Data whose photos can be read one by one."""
+
+    def __len__(self) -> int:
+        """Number of photos."""
+
+    def image(self, index: int) -> Image:
+        """Photo of an index."""
 
 
 def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
@@ -49,9 +63,6 @@ def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, 
 def open_to_answer(args: Any) -> Model:
     """The model of an evaluation or prediction, once its flags are found to mean something.
 
-    Args:
-        args: Flags: ``weights``, ``head``, ``common``, ``options`` and ``refuse_unless``.
-
     Raises:
         InputError: If it cannot be used, or a flag does nothing for it.
     """
@@ -66,6 +77,23 @@ def open_to_answer(args: Any) -> Model:
     if model.export is not None and args.common.device not in ("auto", "cpu"):
         raise InputError(f"--device {args.common.device}: exports are run on the CPU")
     return model
+
+
+def loader_for(
+    model: Model,
+    data: Readable,
+    loader: Loader,
+    batch_size: int | None,
+    image_ids: Sequence[int] | None = None,
+) -> Loader | OriginalPhotos:
+    """What a model is evaluated on; an export gets photos as they are, and resizes them itself.
+
+    Evaluators call the photos ``image_ids``, by default their indices.
+    """
+    if model.export is None:
+        return loader
+    ids = range(len(data)) if image_ids is None else image_ids
+    return OriginalPhotos(data.image, ids, batch_size or 1)
 
 
 def look_at_all(model: Model, exam: Exam, device: str, label: str) -> Any:
@@ -91,15 +119,8 @@ def score_and_report(
 ) -> tuple[Any, dict[str, Any], str]:
     """Run a model over a part, score it, and leave predictions and report in a folder.
 
-    Args:
-        model: Model to score.
-        exam: Part to score it on.
-        folder: Where files go.
-        device: Where to compute.
-        title: Title of the report.
-        notes: More rows for the report.
-        watch: Stopwatch of the run; None after a mere evaluation.
-        report: Draw the report's page too.
+    A training gives its stopwatch. ``notes`` are more rows for the report, of which ``report``
+    draws the page too.
 
     Returns:
         The score, what ``report.json`` holds, and the same for people.
@@ -113,9 +134,22 @@ def score_and_report(
     exam.write(folder, evaluator, score)
     card = model.card
     cost = model.application.network().cost(card, model.facts, model.path)
-    own = [*exam.facts(model), ("time", time_text(seconds, len(exam.data), device)), *notes]
-    run = run_facts(folder, title, card, cost, own, watch)
+    rows = [
+        ("model", model_text(card)),
+        ("cost", str(cost)),
+        ("weights", card.source),
+        *exam.facts(model),
+        ("time", f"{seconds:.1f} s for {len(exam.data)} photos on {device}"),
+        *notes,
+    ]
+    history = read_metrics(folder / METRICS_NAME)
+    run = RunFacts(title, cli.shown_command(), rows, cost=cost, history=history, watch=watch)
     shown = exam.report(model, evaluator, score, device)
     told = write_report(folder, run, shown, page=report)
     text = exam.text(score, str(cost))
     return score, told, f"{text}\n\nreport: {report_file(folder)}"
+
+
+def model_text(card: Card) -> str:
+    """The architecture that a card tells, in a line."""
+    return ", ".join(f"{name} {value}" for name, value in card.model.items())

@@ -24,8 +24,7 @@ from tasks.runtime.onnx_session import OnnxSession
 from tasks.runtime.openvino_session import OpenVinoSession
 from tasks.runtime.session import CARD_KEY, FACTS_KEY
 from tasks.weights.atomic_write import replacing
-from tools.flows.multi_source import MultiSource, open_any_source
-from tools.flows.source import Source
+from tools.flows.source import MultiSource, Source, open_any_source
 
 # Photos to compare on at most; parts (height, width) of drawn ones: tall, wide, small. Neighbours
 # of one size go through at once.
@@ -90,9 +89,6 @@ def write_float(args: Export, source: Source) -> Iterator[Path]:
 def write_export(args: Export, source: Source | MultiSource, out: Path) -> dict[str, Any]:
     """Write an export under a temporary name, check it, and only then give it its own.
 
-    Returns:
-        What it tells of itself beside the card.
-
     Raises:
         InputError: If it answers otherwise than the model.
     """
@@ -112,13 +108,15 @@ def write_export(args: Export, source: Source | MultiSource, out: Path) -> dict[
         else:
             exported = Exported(OnnxSession(file, threads), out)
         facts["checked"] = check(source, exported, photos)
+        names = {file: out}
         if openvino:
             write_openvino(file, _notes(source, facts), target)
-            _rename(target.with_suffix(".bin"), out.with_suffix(".bin"))
-            _rename(target, out)
+            names = {target.with_suffix(".bin"): out.with_suffix(".bin"), target: out}
         else:
             write_facts(file, facts)
-            _rename(file, out)
+        for written, name in names.items():
+            with replacing(name) as temporary:
+                written.replace(temporary)
     return facts
 
 
@@ -141,16 +139,14 @@ def check(
     try:
         result = {"differences": source.differences(photos, exported(photos), resized=True)}
         if short is not None:
-            small = [_with_short_side(photo, short) for photo in photos]
+            small = []
+            for photo in photos:
+                shape = (round(side * short / min(photo.shape[:2])) for side in photo.shape[:2])
+                small.append(np.asarray(cv2.resize(photo, tuple(shape)[::-1]), np.uint8))
             result["small"] = source.differences(small, exported(small), resized=False)
     except ValueError as error:
         raise InputError(f"{exported.path}: not written: {error}") from error
     return {"photos": len(photos), **result}
-
-
-def _with_short_side(photo: Image, short: int) -> Image:
-    height, width = (round(side * short / min(photo.shape[:2])) for side in photo.shape[:2])
-    return np.asarray(cv2.resize(photo, (width, height)), np.uint8)
 
 
 def sample_photos(path: Path | None, seed: int) -> list[Image]:
@@ -175,8 +171,3 @@ def sample_photos(path: Path | None, seed: int) -> list[Image]:
 
 def _notes(source: Source | MultiSource, facts: dict[str, Any]) -> dict[str, str]:
     return {CARD_KEY: json.dumps(source.card.to_json()), FACTS_KEY: json.dumps(facts)}
-
-
-def _rename(file: Path, to: Path) -> None:
-    with replacing(to) as temporary:
-        file.replace(temporary)

@@ -46,13 +46,7 @@ _WHERE_ODD = {"variant": "standard", "stem_stride": 2}
 
 
 class _Key(NamedTuple):
-    """What a grid may vary.
-
-    Attributes:
-        part: Of the configuration that it is a field of.
-        field: Its name there.
-        read: From a word to a value.
-    """
+    """What a grid may vary: a field of a part of the configuration, and what reads its value."""
 
     part: Literal["model", "fit", "common"]
     field: str
@@ -99,15 +93,11 @@ def _read_bool(word: str) -> bool:
 def expand(recipe: Recipe[Any], config: Config) -> list[tuple[str, Config]]:
     """The runs of a grid: (folder name, configuration), each combination once.
 
-    Args:
-        recipe: Of the application.
-        config: With the grid.
-
     Raises:
         InputError: On an unknown key or an impossible value, naming it; if a network cannot be
             built; or if there is no run.
     """
-    runs: dict[str, Config] = {}
+    runs: dict[str, Any] = {}
     for group in _groups(config):
         used: set[_Key] = set()
         for values in itertools.product(*(choices for _, choices in group)):
@@ -124,8 +114,12 @@ def expand(recipe: Recipe[Any], config: Config) -> list[tuple[str, Config]]:
             f"--grid {' '.join(config.grid)}: names no run; write KEY=VALUE,VALUE between the "
             f"{_NEXT_GROUP}"
         )
-    for name, run in runs.items():
-        _refuse_impossible(recipe, name, run)
+    for name, run in runs.items():  # Before hours go into those ahead of it.
+        try:
+            with torch.device("meta"):
+                recipe.sketch(run.model)
+        except ValueError as error:
+            raise InputError(f"--grid: {name}: {error}") from error
     return list(runs.items())
 
 
@@ -139,19 +133,6 @@ def _known(config: Any, values: dict[_Key, Any]) -> dict[_Key, Any]:
 
 def _of(part: str, values: dict[_Key, Any]) -> dict[str, Any]:
     return {key.field: value for key, value in values.items() if key.part == part}
-
-
-def _refuse_impossible(recipe: Recipe[Any], name: str, run: Any) -> None:
-    """Refuse a network that cannot be built, before hours go into those ahead of it.
-
-    Raises:
-        InputError: If it cannot, naming the run and the reason.
-    """
-    try:
-        with torch.device("meta"):
-            recipe.sketch(run.model)
-    except ValueError as error:
-        raise InputError(f"--grid: {name}: {error}") from error
 
 
 def _groups(config: GridTraining) -> Iterator[list[tuple[_Key, list[Any]]]]:
@@ -209,14 +190,6 @@ def train_or_grid(
 ) -> tuple[dict[str, Any], str]:
     """Train once; or for each point of a grid, if the configuration names one.
 
-    Args:
-        recipe: Of the application.
-        config: What to train.
-        report: Draw the reports' pages too.
-
-    Returns:
-        The result for programs and for people.
-
     Raises:
         InputError: If the grid, data or flags do not fit.
         InterruptedRun: If a signal stopped it, after saving.
@@ -231,8 +204,7 @@ def train_grid(
 ) -> tuple[dict[str, Any], str]:
     """Train what a grid names, one run after another, and write a table and plots.
 
-    Runs that are finished are not repeated; one that was interrupted goes on. Arguments and
-    errors as in :func:`train_or_grid`.
+    Runs that are finished are not repeated; one that was interrupted goes on.
     """
     runs = expand(recipe, config)
     folder = config.resume or new_run_folder(config.common, config.preset)

@@ -1,21 +1,26 @@
-"""What the trainings of networks on squares of photos have in common: how the network is made."""
+"""What trainings on squares of photos have in common: how the network and its weights begin."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+from backbone.bodies import default_flavour
 from backbone.flavour import Flavour
+from configs.training import SquareTraining
 from datasets.types import ClassMap
 from tasks.distillation.target_source import TargetSource
+from tasks.fitting.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
+from tasks.runtime.open import read_card
+from tasks.start_network import refuse_other_model
 from tasks.weights.card import Card
 from tools import cli
-from tools.flows.initial_weights import measure_norms, starting_flavour
 from tools.flows.recipe import Loading, OpenedRun
 
 Config = TypeVar("Config")
@@ -87,3 +92,30 @@ def say_known(weights: Path, classes: ClassMap, new: Sized, noun: str) -> None:
     """Tell how many classes weights know, and how many start anew."""
     known = len(classes) - len(new)
     cli.say(f"weights of {weights}: {known} {noun} known, {len(new)} start anew")
+
+
+def starting_flavour(config: SquareTraining) -> tuple[Flavour, str]:
+    """The flavour of the network to train, and where its weights come from, for its card.
+
+    Raises:
+        InputError: If the weights to start from are of another body, or cannot be read.
+    """
+    flavour, origin = default_flavour(config.model.backbone), "from scratch"
+    if config.weights is not None:
+        told = read_card(config.weights)
+        refuse_other_model(config.model.to_json(), told, config.weights)
+        flavour, origin = told.flavour, f"from {config.weights}"
+    seen = replace(
+        flavour.input,
+        size=config.model.size,
+        crop=config.crop,
+        interpolation=config.interpolation,
+    )
+    return replace(flavour, input=seen), origin
+
+
+def measure_norms(model: nn.Module, loader: Iterable[Any]) -> None:
+    """Give batch norms that were folded away real statistics, on a few training batches."""
+    cli.say("measuring batch-norm statistics, which the weights came without")
+    pairs = zip(range(CALIBRATION_BATCHES), loader, strict=False)
+    calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])

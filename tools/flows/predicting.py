@@ -66,13 +66,6 @@ def answer_photos(
 ) -> list[str]:
     """Answer for photos; reading and writing run in threads beside the network.
 
-    Args:
-        args: How many photos per pass.
-        photos: To be read.
-        predictor: That answers.
-        collector: Takes the answers up.
-        files: Where the drawing of each goes; empty where nothing is drawn.
-
     Returns:
         A message for each photo that there is no answer to.
     """

@@ -39,6 +39,8 @@ Data = TypeVar("Data")
 Scores = TypeVar("Scores")
 Notes = list[tuple[str, str]]
 BUILT_IN = Path("data")
+# Photos whose answers are told in the terminal.
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,6 @@ class OpenedRun(ABC, Generic[Config]):
         application: What it is for.
         trained_as: How Lightning trains its networks.
         training_only: Beginnings of the names of tensors that stay out of the weights file.
-        subject: What it is trained on, in a few words.
     """
 
     application: ClassVar[PhotoApplication[Any]]
@@ -196,11 +197,7 @@ class OpenedRun(ABC, Generic[Config]):
         return ()
 
     def target_source(self, device: str) -> TargetSource | None:
-        """What is learnt from besides labels, if anything.
-
-        Raises:
-            InputError: If a teacher is named, but this training knows what to do with none.
-        """
+        """What is learnt from besides labels. Raises InputError on a teacher that it ignores."""
         distill: DistillSpec | None = getattr(self.config, "distill", None)
         if distill is not None and distill.is_on:
             raise InputError(
@@ -228,13 +225,9 @@ class OpenedRun(ABC, Generic[Config]):
 
     @abstractmethod
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> Exam:
-        """A part to score a model on.
+        """A part to score a model on: to report (``tested``), or to choose weights by.
 
-        Args:
-            model: To be scored.
-            workers: Loader processes.
-            tested: The part to report on, rather than the one to choose weights by.
-            alone: This process scores all of it, rather than its share.
+        ``alone``, this process scores all of it, rather than its share.
         """
 
     def targets(self, model: nn.Module) -> Callable[[Any], Any]:
@@ -294,21 +287,43 @@ class Collector(ABC):
         """Take up the answer to a photo or frame."""
 
     def answer_others(self, predictor: Predictor) -> list[str]:
-        """Answer for photos that the others are compared with, if there are any.
-
-        Returns:
-            A message for each photo that there is no answer to.
-        """
+        """Answer for photos that the others are compared with; a message for each that failed."""
         return []
 
     @abstractmethod
     def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
-        """What predictions.json holds, and the same for people.
+        """What predictions.json in the folder holds, and the same for people.
 
-        Args:
-            folder: Where results go.
-            files: Where the drawing of each photo goes; empty where nothing is drawn.
+        Of each photo, ``files`` tell where its drawing goes; they are empty where none is drawn.
         """
+
+
+class PhotoRows(Collector):
+    """One row for each photo, as its application tells it."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._answers = self.model.answers
+        self._rows: list[dict[str, Any]] = []
+        self._lines: list[str] = []
+
+    def add(self, name: str, image: Image, answer: Any) -> None:
+        """Take up the answer to a photo."""
+        self._rows.append(self._row(name, image, answer))
+        if len(self._lines) < _SHOWN:
+            self._lines.append(f"  {name}: {self._answers.line(answer)}")
+
+    def _row(self, name: str, image: Image, answer: Any) -> dict[str, Any]:
+        return {"file": name, **self._answers.to_json(answer)}
+
+    def _told(self, total: str) -> str:
+        """A line for each of the first photos, and the sum."""
+        more = len(self._rows) - len(self._lines)
+        return "\n".join([*self._lines, *([f"  ... and {more} more"] if more else []), total])
+
+    def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
+        """Rows, and lines."""
+        return {"photos": self._rows}, self._told(f"{len(self._rows)} photos: {folder}")
 
 
 @dataclass(frozen=True)

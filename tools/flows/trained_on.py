@@ -29,25 +29,16 @@ def names_and_sizes(files: Iterable[str | Path], base: Path) -> Iterator[str]:
 
 
 def tell_data(path: Path, *, held_out: bool, digest: str | None) -> dict[str, Any]:
-    """What a card keeps of data: their last name, as weights may be given to others.
+    """What a card keeps of data: their last name alone, as weights may be given to others.
 
-    Args:
-        path: Data.
-        held_out: A fifth of them was held out.
-        digest: Of them; None where they come in parts, of which none must be held out.
+    Where data come in parts, of which nothing must be held out, they may have no digest.
     """
     told = {"name": path.resolve().name, "held_out": held_out}
     return told if digest is None else {**told, "digest": digest}
 
 
 def was_trained_on(path: Path, told: dict[str, Any], digest: Callable[[], str]) -> bool:
-    """Whether data are those that a card tells of, or a copy of them.
-
-    Args:
-        path: Data.
-        told: The card's ``trained_on``. Older cards tell a path, some of them no digest.
-        digest: Finds that of the data, made as that of the card.
-    """
+    """Whether data, of this digest, are those that a card tells of; older ones tell their path."""
     if "held_out" in told and told.get("path") == str(path.resolve()):
         return True
     try:
@@ -57,16 +48,7 @@ def was_trained_on(path: Path, told: dict[str, Any], digest: Callable[[], str]) 
 
 
 def part_of_known(path: Path, told: dict[str, Any], whose: str = "") -> tuple[bool, str]:
-    """What is measured of data that weights were trained on.
-
-    Args:
-        path: Data.
-        told: The card's ``trained_on``.
-        whose: Photos were held out by: ``"the authors of "``.
-
-    Returns:
-        Whether all of it, and words for it.
-    """
+    """Whether all of data that weights were trained on is measured, and words for what is."""
     if not told["held_out"]:
         said = "on which the weights were trained: figures tell what was learnt by heart"
         return True, f"all of {path}, {said}"

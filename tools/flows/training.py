@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from datasets.loader import Resumable
 from tasks.distillation.target_source import TargetSource
+from tasks.fitting.base import Task
+from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
+from tasks.fitting.engine import fit
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.open_model import open_model
 from tasks.predictor import Model
 from tasks.weights.card import Card
+from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.evaluating import score_and_report
-from tools.flows.fitting import fit_and_keep
 from tools.flows.recipe import Notes, OpenedRun, Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config
 
@@ -25,11 +30,8 @@ def train(
 ) -> tuple[dict[str, Any], str]:
     """Train, then evaluate the saved weights, and leave a report in the run folder.
 
-    Args:
-        recipe: Of the application.
-        config: What to train, on what.
-        folder: Of the run; by default the resumed one, ``--out``, or a new one.
-        report: Draw the report's page too.
+    The folder is by default the resumed one, ``--out``, or a new one. ``report`` draws the
+    report's page too.
 
     Returns:
         What ``report.json`` holds, and the same for people; empty on all processes but the first.
@@ -50,7 +52,6 @@ def train(
         save_config(config, folder)
         run.save(folder)
     fit_run(
-        recipe,
         run,
         network,
         card,
@@ -63,7 +64,6 @@ def train(
 
 
 def fit_run(
-    recipe: Recipe[Any],
     run: OpenedRun[Any],
     network: nn.Module,
     card: Card,
@@ -80,8 +80,8 @@ def fit_run(
     """
     config: Any = run.config
     workers = cli.choose_workers(config.workers)
-    options = recipe.application.pick(run.options())
-    model = Model(recipe.application, card, folder, options, network=network)
+    application = run.application
+    model = Model(application, card, folder, application.pick(run.options()), network=network)
     exam = run.exam(model, workers=workers, tested=False, alone=False)
     fit_and_keep(
         run.task(model, exam, target_source),
@@ -94,6 +94,55 @@ def fit_run(
         watch=watch,
         training_only=run.training_only,
     )
+
+
+def fit_and_keep(
+    task: Task,
+    loader: Resumable[Any],
+    val_loader: Resumable[Any],
+    card: Card,
+    *,
+    folder: Path,
+    device: str,
+    resume: bool,
+    watch: Stopwatch,
+    training_only: str | tuple[str, ...] | None = None,
+) -> None:
+    """Train in a run folder, with the weights of the best evaluation in its weights file.
+
+    Their card gets its metrics; tensors whose names begin with ``training_only`` are left out.
+    With ``resume``, network and stopwatch go on from the folder's checkpoint.
+
+    Raises:
+        InterruptedRun: If a signal stopped it, after saving; it says how to go on.
+    """
+
+    def write_best(state: dict[str, Tensor], metrics: dict[str, float]) -> None:
+        kept = {
+            name: tensor
+            for name, tensor in state.items()
+            if training_only is None or not name.startswith(training_only)
+        }
+        save_weights(folder / WEIGHTS_NAME, kept, replace(card, metrics=metrics))
+
+    try:
+        fit(
+            task,
+            loader,
+            val_loader,
+            folder=folder,
+            device=device,
+            resume=resume,
+            write_best=write_best,
+            watch=watch,
+        )
+    except InterruptedRun:
+        raise InterruptedRun(
+            f"stopped and saved to {folder / LAST_NAME}; go on with --resume {folder}"
+        ) from None
+    finally:
+        loader.close()
+        val_loader.close()
 
 
 def report_run(

@@ -35,41 +35,29 @@ def predict_video(
     Raises:
         OSError: If the result cannot be written.
     """
+    number = 0
+    writer: cv2.VideoWriter | None = None
     with ExitStack() as names:
         # A name that is no UTF-8 would take the process down in OpenCV.
         capture = cv2.VideoCapture(names.enter_context(safe_path(video)))
         if not capture.isOpened():
             return [f"{video}: not a video that can be read"]
         drawn = names.enter_context(safe_path(files[video])) if files else None
-        return _answer_frames(args, video, capture, predictor, collector, drawn)
-
-
-def _answer_frames(
-    args: Predict,
-    video: Path,
-    capture: cv2.VideoCapture,
-    predictor: Predictor,
-    collector: Collector,
-    drawn: str | None,
-) -> list[str]:
-    """As :func:`predict_video`, of an opened video, drawn into a file of plain letters."""
-    rate = capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
-    total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    writer: cv2.VideoWriter | None = None
-    number = 0
-    with tqdm(desc=shown(video.name), total=total or None, unit="frame", delay=1) as bar:
+        rate = capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
+        total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
+        name = shown(video.name)
+        bar = names.enter_context(tqdm(desc=name, total=total, unit="frame", delay=1))
         for batch in batches(_frames(capture), args.batch_size):
             for image, answer in zip(batch, predictor(batch), strict=True):
                 collector.add(f"{video}#{number}", image, answer)
                 number += 1
                 if drawn is not None:
-                    if writer is None:
-                        writer = _open_writer(drawn, rate, image)
+                    writer = writer or _open_writer(drawn, rate, image)
                     writer.write(predictor.answers.draw(image, answer)[..., ::-1])
             bar.update(len(batch))
-    capture.release()
-    if writer is not None:
-        writer.release()
+        capture.release()
+        if writer is not None:
+            writer.release()
     return [] if number else [f"{video}: holds no frame that can be decoded"]
 
 

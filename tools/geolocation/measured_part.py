@@ -20,12 +20,7 @@ from tools.flows.trained_on import (
 
 
 def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
-    """What a card keeps of the list or folder that weights are trained on.
-
-    Args:
-        path: List or folder.
-        whole: All of it is trained on, where it is not parted.
-    """
+    """What a card keeps of a list or folder trained on, ``whole`` if no fifth is held out."""
     parts = find_parts(path)
     part = parts.get("train") or next(iter(parts.values()))
     held_out = len(parts) == 1 and not whole
@@ -45,14 +40,8 @@ def part_to_measure(path: Path, card: Card) -> tuple[bool, str]:
 
     Of a set that has a part to validate on, that part. Of a list without parts all, for it may be
     a benchmark; but of one that the weights were trained on, or a copy of it, the authors that
-    were held out, as of a folder.
-
-    Args:
-        path: List or folder.
-        card: Of the weights, which tells what they were trained on.
-
-    Returns:
-        Whether all of a set that is not parted, and a sentence about it.
+    were held out, as of a folder. Told are whether it is all of a set that is not parted, and a
+    sentence about it.
 
     Raises:
         InputError: If the path is not there, or is none of these.

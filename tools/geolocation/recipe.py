@@ -31,9 +31,8 @@ from tasks.reporting.skeleton import Report
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.flows.collecting import PhotoRows
 from tools.flows.photo_run import PhotoRun
-from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
+from tools.flows.recipe import BuiltIn, Exam, Notes, PhotoRows, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
 from tools.geolocation.cell_lists import write_all_cells
 from tools.geolocation.data import (

@@ -55,12 +55,7 @@ class _Timed(io.RawIOBase):
 
 
 class Site(Protocol):
-    """What a request is answered from: the server, as its handlers see it.
-
-    Attributes:
-        limits: Limits of every request.
-        pages: Type and content by path.
-    """
+    """The server, as its handlers see it; ``pages`` are type and content by path."""
 
     limits: LimitSpec
     pages: dict[str, tuple[str, bytes]]
@@ -110,7 +105,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Hand out a file."""
         try:
             self._check_origin()
-            kind, content = self._page()
+            path = self.path.partition("?")[0]
+            if path not in self.site.pages:
+                raise Refusal(HTTPStatus.NOT_FOUND, "there is no such page")
+            kind, content = self.site.pages[path]
         except Refusal as error:
             self._send(error.status, _JSON, _as_json({"error": str(error)}))
         else:
@@ -128,14 +126,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._send(status, _JSON, content)
         self._drain()
 
-    def _page(self) -> tuple[str, bytes]:
-        path = self.path.partition("?")[0]
-        if path not in self.site.pages:
-            raise Refusal(HTTPStatus.NOT_FOUND, "there is no such page")
-        return self.site.pages[path]
-
     def _answer(self) -> dict[str, Any]:
-        self.unread = self._length()
+        given = self.headers.get_all("Content-Length", [])
+        if len(given) != 1 or not _is_number(given[0]):
+            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "the request must tell its length once")
+        self.unread = int(given[0])
         self._check_origin()
         path, _, text = self.path.partition("?")
         if path != "/answer":
@@ -165,13 +160,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         origin = self.headers.get("Origin")
         if origin is not None and origin != f"http://{host}":
             raise Refusal(HTTPStatus.FORBIDDEN, "only the page itself may ask for answers")
-
-    def _length(self) -> int:
-        """Bytes that are to come."""
-        given = self.headers.get_all("Content-Length", [])
-        if len(given) != 1 or not _is_number(given[0]):
-            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "the request must tell its length once")
-        return int(given[0])
 
     def _read(self, length: int) -> bytes:
         body = bytearray()

@@ -35,13 +35,10 @@ Answer = Callable[[int, list[bytes]], dict[str, Any]]
 
 
 class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Serves files and answers on one address until it is stopped.
+    """Serves pages (type and content by path) and answers on one address until it is stopped.
 
-    Args:
-        address: Host and port; port 0 takes a free one.
-        limits: Of every request.
-        pages: Type and content by path.
-        answer: From a model's number and the bytes of photos to what is sent as JSON.
+    Port 0 takes a free one. Answers go from a model's number and the bytes of photos to what is
+    sent as JSON.
 
     Raises:
         OSError: If the address cannot be listened at.

@@ -38,11 +38,6 @@ def open_page(
 ) -> tuple[PageServer, Shelf]:
     """A server that listens already, and its models.
 
-    Args:
-        config: Where, what, and how much.
-        device: To compute on.
-        recipes: Of all applications.
-
     Raises:
         InputError: If there is no model, one cannot be used, or the address is not free.
     """
@@ -70,12 +65,6 @@ def answer_photos(
     shelf: Shelf, model: int, photos: list[bytes], most_pixels: int
 ) -> dict[str, Any]:
     """What the page is sent for one photo, or two that are compared.
-
-    Args:
-        shelf: The models.
-        model: Number of the one that is asked.
-        photos: Files.
-        most_pixels: Of each photo.
 
     Raises:
         Refusal: If the model or the photos are not such as can be answered for.

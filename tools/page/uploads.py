@@ -26,10 +26,6 @@ TOO_LARGE, UNKNOWN, DAMAGED = 413, 415, 422
 def decode_upload(data: bytes, most_pixels: int) -> Image:
     """Decode a photo that anyone may have sent.
 
-    Args:
-        data: The file.
-        most_pixels: Width times height that is taken.
-
     Returns:
         (H, W, 3) uint8 RGB, as a person sees it.
 
