@@ -38,6 +38,8 @@ from tools.flows.recipe import BuiltIn, Exam, Notes, PhotoRows, Recipe, loading_
 from tools.flows.teacher_targets import open_target_source
 
 _CUT = ", photos cut to their boxes,"
+# Photos of a class that are few: the sets that classifiers are trained on from scratch have more.
+_FEW_OF_A_CLASS = 300
 
 
 class ClassExam(Exam):
@@ -70,11 +72,18 @@ class ClassRun(PhotoRun[TrainCls]):
 
     application = CLASSIFICATION
     trained_as = ClassificationTask
+    measured_on_few = "298 photos of 3 breeds gave top-1 .611, where --weights gave .973"
 
     def __init__(self, config: TrainCls, path: Path, train: Data, val: Data) -> None:
         super().__init__(config, path)
         self.train, self.val = train, val
+        self.few_photos = _FEW_OF_A_CLASS * len(train.classes)
         self.cut = _CUT if config.boxes else ""
+
+    @property
+    def num_photos(self) -> int:
+        """Photos to train on."""
+        return len(self.train)
 
     @property
     def subject(self) -> str:

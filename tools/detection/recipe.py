@@ -102,12 +102,22 @@ class DetRun(OpenedRun[TrainDet]):
     """The data of a detector's training, and what is made from them."""
 
     application = DETECTION
+    few_photos = 2000
+    least_steps = 4000
+    measured_on_few = (
+        "200 to 640 photos gave AP .00 to .006, where --weights gave .387 in two epochs"
+    )
 
     def __init__(
         self, config: TrainDet, path: Path, train: DetectionData, val: DetectionData
     ) -> None:
         super().__init__(config, path)
         self.train, self.val = train, val
+
+    @property
+    def num_photos(self) -> int:
+        """Photos to train on."""
+        return len(self.train)
 
     @property
     def subject(self) -> str:

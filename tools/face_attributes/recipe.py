@@ -75,10 +75,16 @@ class AttributeRun(PhotoRun[TrainAttr]):
     """The data of a training on face attributes, and what is made from them."""
 
     application = FACE_ATTRIBUTES
+    few_photos = 2000
 
     def __init__(self, config: TrainAttr, path: Path, faces: Faces) -> None:
         super().__init__(config, path)
         self.faces = faces
+
+    @property
+    def num_photos(self) -> int:
+        """Photos to train on."""
+        return len(self.faces.train)
 
     @property
     def subject(self) -> str:

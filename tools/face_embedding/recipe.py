@@ -102,10 +102,17 @@ class EmbedRun(PhotoRun[TrainEmbed]):
 
     training_only = (TRAINING_ONLY,)
     application = FACE_EMBEDDING
+    few_photos = 10_000
+    measured_on_few = "6,152 photos of LFW told .583 of its pairs right, where chance tells .5"
 
     def __init__(self, config: TrainEmbed, path: Path, train: FaceData, val: FaceData) -> None:
         super().__init__(config, path)
         self.train, self.val = train, val
+
+    @property
+    def num_photos(self) -> int:
+        """Faces to train on."""
+        return len(self.train)
 
     @property
     def subject(self) -> str:

@@ -48,6 +48,8 @@ class DogsRun(ClassRun):
     ) -> None:
         super().__init__(config, path, train, val)
         self.web, self.wrong = web, wrong
+        if web is not None:  # Which the first stage has more of.
+            self.few_photos = 0
 
     def prepare(self, folder: Path, device: str, watch: Stopwatch) -> Notes:
         """Train the first stage in its folder, unless that was done before an interruption.

@@ -167,14 +167,31 @@ class OpenedRun(ABC, Generic[Config]):
         application: What it is for.
         trained_as: How Lightning trains its networks.
         training_only: Beginnings of the names of tensors that stay out of the weights file.
+        few_photos: Fewer photos to train on teach little from scratch; 0 where none are too few.
+        least_steps: Fewest steps of a training from scratch on fewer.
+        measured_on_few: What came of one.
     """
 
     application: ClassVar[PhotoApplication[Any]]
     trained_as: ClassVar[type[NetworkTask]] = NetworkTask
     training_only: ClassVar[tuple[str, ...]] = ()
+    few_photos: int = 0
+    least_steps: ClassVar[int] = 2000
+    measured_on_few: ClassVar[str] = ""
 
     def __init__(self, config: Config, path: Path) -> None:
         self.config, self.path = config, path
+
+    @property
+    @abstractmethod
+    def num_photos(self) -> int:
+        """Photos to train on."""
+
+    @property
+    def teacher(self) -> DistillSpec | None:
+        """What names a teacher, if one is named."""
+        distill: DistillSpec | None = getattr(self.config, "distill", None)
+        return distill if distill is not None and distill.is_on else None
 
     @property
     @abstractmethod
@@ -198,8 +215,7 @@ class OpenedRun(ABC, Generic[Config]):
 
     def target_source(self, device: str) -> TargetSource | None:
         """What is learnt from besides labels. Raises InputError on a teacher that it ignores."""
-        distill: DistillSpec | None = getattr(self.config, "distill", None)
-        if distill is not None and distill.is_on:
+        if (distill := self.teacher) is not None:
             raise InputError(
                 f"--teacher {distill.teacher or distill.targets}: the training of "
                 f"{self.application.name} learns from labels alone; leave it out"

@@ -21,6 +21,7 @@ from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.evaluating import score_and_report
+from tools.flows.few_photos import suit_to_photos
 from tools.flows.recipe import Notes, OpenedRun, Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config
 
@@ -45,6 +46,7 @@ def train(
     folder = folder or config.resume or new_run_folder(config.common, config.preset)
     path = recipe.built_in.or_given(config.data, config.common.seed)
     run = recipe.open(config, path)
+    config = suit_to_photos(run, folder)
     target_source = run.target_source(device)  # What is wrong with it is said at once.
     notes = run.prepare(folder, device, watch)
     network, card = run.build(target_source)
