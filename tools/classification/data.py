@@ -69,11 +69,7 @@ def open_photos(
     *,
     whole: bool = False,
 ) -> LabelledData:
-    """Read a split of a labelled set and have the data doctor look at it; as :func:`open_data`.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Read and examine a split of a labelled set; as :func:`open_data`."""
     data = open_labelled(path, split, whole=whole)
     if wanted is not None:
         data = choose_classes(data, read_wanted(wanted))

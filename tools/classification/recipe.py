@@ -128,11 +128,7 @@ def open_run(config: TrainCls, path: Path) -> ClassRun:
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> ClassExam:
-    """Open labelled photos to measure a classifier on.
-
-    Raises:
-        InputError: If they cannot be used, or share no class with it.
-    """
+    """Labelled photos to measure on. Raises InputError if they share no class with the model."""
     whole, measured = part_to_measure(args, path, model.card)
     exam = _open_photos(args, path, model, whole=whole, measured=measured)
     cli.say(f"measuring {len(exam.data)} photos: {measured}")

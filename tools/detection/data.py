@@ -47,13 +47,9 @@ def open_examined(
 ) -> DetectionData:
     """Read a split and have the data doctor look at it, before training or before scoring.
 
-    Args:
-        path: Data set.
-        split: Part of it.
-        spec: Of the detector, whose anchors the boxes are compared with.
-        train: Mend boxes, and tell about the data even if nothing is wrong.
-        whole: Take all of a set that is not parted.
-        other: Data that are trained on, to tell whether these are the same files.
+    Boxes are compared with the anchors of ``spec``; to ``train``, they are mended, and the data
+    are told about even if nothing is wrong. ``whole`` takes all of a set that is not parted;
+    ``other`` is trained on, to tell whether these are the same files.
 
     Raises:
         InputError: If the data cannot be used.
@@ -99,13 +95,8 @@ def part_to_score(path: Path, card: Card) -> tuple[Split, bool, str]:
     """What of a data set is scored where no part of it was asked for.
 
     Of a set with a part to validate on, that part. Of a set without parts all of it, unless the
-    weights were trained on the rest of it: then the fifth that was held out.
-
-    Returns:
-        The part, whether it is all of a set without parts, and a sentence about it.
-
-    Raises:
-        InputError: If the data cannot be recognised.
+    weights were trained on the rest of it: then the fifth that was held out. Told are the part,
+    whether it is all of a set without parts, and a sentence about it.
     """
     if path.suffix.lower() == ".json":
         return "all", False, f"all of {path}"

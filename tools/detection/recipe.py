@@ -242,11 +242,7 @@ def open_run(config: TrainDet, path: Path) -> DetRun:
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
-    """Open labelled pictures to measure a detector on.
-
-    Raises:
-        InputError: If they cannot be used, or share no class with it.
-    """
+    """Pictures to measure on. Raises InputError if they share no class with the detector."""
     above = model.answers.above
     split, whole, said = args.split or "val", False, ""
     if args.split is None:

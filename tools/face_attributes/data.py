@@ -88,13 +88,7 @@ def examine(part: str, data: AttributeData, other: AttributeData | None = None) 
 def make_measured(
     data: AttributeData, model: Model, loading: Loading, *, interval: bool = False
 ) -> Ready[AttributeData, AttributeEvaluator]:
-    """Loader and evaluator of a part for a model.
-
-    With ``interval`` the interval of the mean average precision is found too.
-
-    Raises:
-        InputError: If model and data have no attribute in common.
-    """
+    """Loader and evaluator of a part. Raises InputError if no attribute is in common."""
     loader = exam_loader(data.photos, model.card, loading)
     evaluator = AttributeEvaluator(
         data.values,

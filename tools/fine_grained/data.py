@@ -31,11 +31,7 @@ def web_of(config: TrainDogs) -> Path | None:
 
 
 def with_wrong_labels(train: Data, config: TrainDogs) -> tuple[LabelledData, LabelledData]:
-    """Training photos of which some have a wrong label, and these alone.
-
-    Raises:
-        InputError: If the photos are no files.
-    """
+    """Photos of which some have a wrong label, and these alone. Raises InputError on shards."""
     if not isinstance(train, LabelledData):
         raise InputError(f"--noise {config.noise}: the labels of shards stay as they are")
     noisy, mask = mislabel(train, config.noise, config.common.seed)

@@ -52,10 +52,7 @@ class DogsRun(ClassRun):
             self.few_photos = 0
 
     def prepare(self, folder: Path, device: str, watch: Stopwatch) -> Notes:
-        """Train the first stage in its folder, unless that was done before an interruption.
-
-        What follows starts from its weights.
-        """
+        """Train the first stage, unless that was done; the second starts from its weights."""
         if self.web is None:
             return []
         inside = folder / WEB_FOLDER
@@ -128,11 +125,7 @@ class DogsRun(ClassRun):
 
 
 def open_run(config: TrainDogs, path: Path) -> DogsRun:
-    """Open what both stages are trained and evaluated on.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Open the data of both stages. Raises InputError if they cannot be used."""
     web = web_of(config)
     train, val = open_both(config, path)
     wrong = None

@@ -23,14 +23,7 @@ _FAINT = 0.35
 
 @dataclass(frozen=True)
 class Point:
-    """A MobileNet classifier of standard variant.
-
-    Attributes:
-        size: Side of its input in pixels.
-        percent: Top-1, or what else is compared.
-        mult_adds: Millions.
-        params: Millions.
-    """
+    """A standard MobileNet: input in pixels, top-1 (or such) in percent, costs in millions."""
 
     size: int
     percent: float

@@ -36,11 +36,7 @@ class Readable(Protocol):
 
 
 def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
-    """Score a model, and leave predictions and report in a folder.
-
-    Raises:
-        InputError: If data, weights or flags do not fit.
-    """
+    """Score a model, leave a report. Raises InputError if data, weights or flags do not fit."""
     args, _ = choose_head(args)
     device = cli.prepare(args.common)
     model = open_to_answer(args)
@@ -61,11 +57,7 @@ def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, 
 
 
 def open_to_answer(args: Any) -> Model:
-    """The model of an evaluation or prediction, once its flags are found to mean something.
-
-    Raises:
-        InputError: If it cannot be used, or a flag does nothing for it.
-    """
+    """The model that flags ask for. Raises InputError if one of them does nothing for it."""
     threads = args.common.threads or None
     model = open_original(args.weights, args.options) or open_model(
         args.weights, args.options, threads=threads, head=args.head

@@ -33,11 +33,7 @@ _PARTS = ((201, 157), (201, 157), (97, 240), (63, 41))
 
 
 def export_model(args: Export) -> tuple[dict[str, Any], str]:
-    """Write a float export, checked.
-
-    Raises:
-        InputError: If weights or photos cannot be used, or the export answers otherwise.
-    """
+    """Write a float export. Raises InputError if it answers otherwise than the model."""
     started = time.perf_counter()
     source = open_any_source(args)
     out = args.out_file()
@@ -75,11 +71,7 @@ def _told(differences: dict[str, float]) -> str:
 
 @contextmanager
 def write_float(args: Export, source: Source) -> Iterator[Path]:
-    """A checked float ONNX export in a folder that goes when the block ends.
-
-    Raises:
-        InputError: As :func:`export_model`.
-    """
+    """A checked float ONNX export in a folder that goes when the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "float.onnx"
         write_export(args, source, file)
@@ -87,11 +79,7 @@ def write_float(args: Export, source: Source) -> Iterator[Path]:
 
 
 def write_export(args: Export, source: Source | MultiSource, out: Path) -> dict[str, Any]:
-    """Write an export under a temporary name, check it, and only then give it its own.
-
-    Raises:
-        InputError: If it answers otherwise than the model.
-    """
+    """Write, check, and only then name an export. Raises InputError if it answers otherwise."""
     photos = sample_photos(args.samples, args.common.seed)
     facts = source.facts()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -127,10 +115,7 @@ def check(
 
     Where an antialiased resize comes first, the photos are compared a second time, made so small
     that nothing is left to resize: then all numbers must agree.
-
-    Returns:
-        How many photos were compared, and the largest difference of each output: as they are,
-        and of small ones.
+    Told are how many there were, and the largest difference of each output.
 
     Raises:
         InputError: If one is too large, naming output, photo and difference.
@@ -150,11 +135,7 @@ def check(
 
 
 def sample_photos(path: Path | None, seed: int) -> list[Image]:
-    """Photos to compare on: the first of a folder, or drawn ones, of several sizes.
-
-    Raises:
-        InputError: If there are none, or one cannot be read.
-    """
+    """Photos of several sizes, of a folder or drawn. Raises InputError if there are none."""
     if path is None:
         rng = np.random.default_rng(seed)
         scenes = [draw_scene(rng)[0] for _ in range(1 + len(_PARTS))]

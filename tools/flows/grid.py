@@ -275,11 +275,7 @@ def as_text(table: Sequence[dict[str, Any]], folder: Path, measure: Metric) -> s
 def write_page(
     folder: Path, table: Sequence[dict[str, Any]], command: str, measure: Metric
 ) -> None:
-    """Write ``grid.json`` and ``grid.html``.
-
-    Raises:
-        OSError: If a file cannot be written.
-    """
+    """Write ``grid.json`` and ``grid.html``. Raises OSError if one cannot be."""
     write_text(folder / "grid.json", json.dumps(list(table), indent=1))
     points = [
         Point(

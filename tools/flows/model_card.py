@@ -19,11 +19,7 @@ _LISTED, _FEW = 100, 10
 
 
 def model_card(card: Card, weights: Path, name: str, licence: str | None = None) -> str:
-    """Markdown with the hub's header: what the model is, its figures, how to use it.
-
-    Raises:
-        InputError: If the card's architecture cannot be built.
-    """
+    """Markdown with the hub's header. Raises InputError if the card's model cannot be built."""
     application = application_named(card.task, weights)
     answers = application if isinstance(application, PhotoApplication) else None
     header = ["library_name: mobilenet-suite", "tags: [mobilenet, mobilenet_v1]"]

@@ -27,11 +27,7 @@ Config = TypeVar("Config")
 
 
 class PhotoRun(OpenedRun[Config]):
-    """A run whose network is made from scratch or from weights.
-
-    Attributes:
-        cut: What was done to the photos, between commas, for the card.
-    """
+    """A run whose network begins anew or from weights; ``cut`` says what was done to photos."""
 
     cut: str = ""
 
@@ -46,11 +42,7 @@ class PhotoRun(OpenedRun[Config]):
 
     @abstractmethod
     def start(self, network: Any, weights: Path) -> bool:
-        """Fill the network from weights, and say what of them is used.
-
-        Returns:
-            Whether the weights came without batch-norm statistics.
-        """
+        """Fill the network; whether the weights came without batch-norm statistics."""
 
     def loading(self, workers: int, *, alone: bool) -> Loading:
         """How a part that is scored is read; what is read once is not kept in memory."""
@@ -95,11 +87,7 @@ def say_known(weights: Path, classes: ClassMap, new: Sized, noun: str) -> None:
 
 
 def starting_flavour(config: SquareTraining) -> tuple[Flavour, str]:
-    """The flavour of the network to train, and where its weights come from, for its card.
-
-    Raises:
-        InputError: If the weights to start from are of another body, or cannot be read.
-    """
+    """Flavour and origin, for the card. Raises InputError on weights of another body."""
     flavour, origin = default_flavour(config.model.backbone), "from scratch"
     if config.weights is not None:
         told = read_card(config.weights)

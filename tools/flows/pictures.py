@@ -19,11 +19,7 @@ Done = TypeVar("Done")
 
 
 def find_media(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Photos and videos named, folders searched through.
-
-    Raises:
-        InputError: If a path is missing, or there is nothing to look at.
-    """
+    """Photos and videos named or in folders. Raises InputError if there are none."""
     photos: list[Path] = []
     videos: list[Path] = []
     for path in paths:

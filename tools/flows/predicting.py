@@ -23,11 +23,7 @@ from tools.flows.videos import predict_video
 
 
 def predict(args: Predict, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
-    """Answer for photos, draw the answers and write ``predictions.json``.
-
-    Raises:
-        InputError: If weights, flags or files do not fit.
-    """
+    """Draw answers, write ``predictions.json``. Raises InputError if flags do not fit."""
     args, _ = choose_head(args)
     device = cli.prepare(args.common)
     model = open_to_answer(args)
@@ -64,11 +60,7 @@ def answer_photos(
     collector: Collector,
     files: dict[Path, Path],
 ) -> list[str]:
-    """Answer for photos; reading and writing run in threads beside the network.
-
-    Returns:
-        A message for each photo that there is no answer to.
-    """
+    """Answer for photos while threads read and write; a message for each without answer."""
     failures: list[str] = []
     with ThreadPoolExecutor() as readers, ThreadPoolExecutor() as writers:
         images = ahead(readers, read_or_reason, photos, 2 * args.batch_size)

@@ -40,23 +40,14 @@ _HELD = 4
 
 @dataclass(frozen=True)
 class Scorer:
-    """An application's main metric.
-
-    Attributes:
-        metric: Its name.
-        score: Of an export's file, in points of 100.
-    """
+    """An application's main metric; ``score`` gives that of an export's file, in points of 100."""
 
     metric: str
     score: Callable[[Path], float]
 
 
 def open_scorer(args: Export, source: Source, recipes: Sequence[Recipe[Any]]) -> Scorer:
-    """Open the ``--labelled`` data that exports are to be scored on.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Open the ``--labelled`` data. Raises InputError if they cannot be used."""
     assert args.labelled is not None
     application = source.application
     recipe = recipe_for(application, recipes, source.file)
@@ -146,11 +137,7 @@ def write_int8(
 
 
 def _network_of(source: Source) -> nn.Module:
-    """The network in PyTorch, taking normalised pictures.
-
-    Raises:
-        InputError: If it is of two stages.
-    """
+    """The network, taking normalised pictures. Raises InputError if it is of two stages."""
     stages: tuple[str, ...] = getattr(source.model, "networks", ("raw",))
     if stages != ("raw",):
         raise InputError(
@@ -274,11 +261,7 @@ def _facts(source: Source, scores: Scores, search: Search) -> dict[str, Any]:
 
 
 def _refuse_drop(args: Export, scores: Scores, steps: list[Step]) -> None:
-    """Refuse a file that loses too much.
-
-    Raises:
-        InputError: With all figures.
-    """
+    """Refuse a file that loses too much. Raises InputError with all figures."""
     if scores.drop <= args.max_drop:
         return
     tried = ", ".join(step.name for step in steps if not step.name.startswith("naive"))

@@ -81,13 +81,7 @@ class BuiltIn:
 
 @dataclass(frozen=True)
 class Ready(Generic[Data, Scores]):
-    """A labelled part with what scores it.
-
-    Attributes:
-        data: What photos are read from; it has ``image(index)`` and a length.
-        loader: All of it, in order, as the network sees it.
-        evaluator: Knows what is right.
-    """
+    """A labelled part (``image(index)``, length), loaded in order, and its evaluator."""
 
     data: Data
     loader: Any
@@ -241,10 +235,7 @@ class OpenedRun(ABC, Generic[Config]):
 
     @abstractmethod
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> Exam:
-        """A part to score a model on: to report (``tested``), or to choose weights by.
-
-        ``alone``, this process scores all of it, rather than its share.
-        """
+        """A part to report on (``tested``) or choose weights by; ``alone``, all of it."""
 
     def targets(self, model: nn.Module) -> Callable[[Any], Any]:
         """From a batch on the device to what the network learns from it."""
@@ -308,10 +299,7 @@ class Collector(ABC):
 
     @abstractmethod
     def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
-        """What predictions.json in the folder holds, and the same for people.
-
-        Of each photo, ``files`` tell where its drawing goes; they are empty where none is drawn.
-        """
+        """What predictions.json holds, and the same for people; drawings go to ``files``."""
 
 
 class PhotoRows(Collector):

@@ -34,13 +34,7 @@ from tools import cli
 
 @dataclass(frozen=True)
 class Source:
-    """A network to be exported.
-
-    Attributes:
-        model: In evaluation mode, on the CPU.
-        card: Its card.
-        file: What it was read from.
-    """
+    """A network to be exported, in evaluation mode, on the CPU; its card and file."""
 
     model: Any
     card: Card
@@ -94,14 +88,7 @@ class Source:
 
 @dataclass(frozen=True)
 class MultiSource:
-    """A trunk with its heads, to be exported.
-
-    Attributes:
-        net: In evaluation mode, on the CPU.
-        card: Of the file.
-        file: It was read from.
-        heads: Each as a model of its task alone, by name.
-    """
+    """A trunk to be exported, its card, and its heads, each as a model of its task alone."""
 
     net: MultiTaskNet
     card: Card
@@ -135,13 +122,7 @@ class MultiSource:
     def differences(
         self, photos: Sequence[Image], found: Sequence[Answer], *, resized: bool
     ) -> dict[str, float]:
-        """As :meth:`Source.differences`, by ``HEAD_OUTPUT``.
-
-        Where nothing is resized, boxes are left out.
-
-        Raises:
-            InputError: If one is too far, naming head, output, photo and difference.
-        """
+        """As :meth:`Source.differences`, by ``HEAD_OUTPUT``; boxes only where ``resized``."""
         told: dict[str, float] = {}
         for name, source in self.heads.items():
             if source.short_side is None and not resized:
@@ -165,11 +146,7 @@ def common_facts() -> dict[str, Any]:
 
 
 def open_source(args: Export) -> Source:
-    """Load a network that is to be exported.
-
-    Raises:
-        InputError: If it is none that can be.
-    """
+    """Load a network to export. Raises InputError if it is none that can be."""
     cli.prepare(args.common)
     task = task_to_export(args.weights)
     if task == MULTITASK:
@@ -184,22 +161,14 @@ def open_source(args: Export) -> Source:
 
 
 def task_to_export(weights: Path) -> str:
-    """Task of a run folder or weights file.
-
-    Raises:
-        InputError: If it is none.
-    """
+    """Task of a run folder or weights file. Raises InputError on an export."""
     if is_export(weights):
         raise InputError(f"{weights}: is an export already; name the weights it came from")
     return read_card(weights).task
 
 
 def open_any_source(args: Export) -> Source | MultiSource:
-    """Load what is to be exported, of one task or of several.
-
-    Raises:
-        InputError: If it is no model that can be.
-    """
+    """Load one task or several to export. Raises InputError if they cannot be."""
     if task_to_export(args.weights) != MULTITASK:
         return open_source(args)
     cli.prepare(args.common)

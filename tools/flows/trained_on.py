@@ -29,10 +29,7 @@ def names_and_sizes(files: Iterable[str | Path], base: Path) -> Iterator[str]:
 
 
 def tell_data(path: Path, *, held_out: bool, digest: str | None) -> dict[str, Any]:
-    """What a card keeps of data: their last name alone, as weights may be given to others.
-
-    Where data come in parts, of which nothing must be held out, they may have no digest.
-    """
+    """What a card keeps of data: of their path the last name alone, for it is published."""
     told = {"name": path.resolve().name, "held_out": held_out}
     return told if digest is None else {**told, "digest": digest}
 

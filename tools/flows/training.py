@@ -75,11 +75,7 @@ def fit_run(
     watch: Stopwatch,
     target_source: TargetSource | None = None,
 ) -> None:
-    """Train a network on opened data in a folder, which keeps the best evaluation's weights.
-
-    Raises:
-        InterruptedRun: If a signal stopped it, after saving.
-    """
+    """Train on opened data, keeping the best weights. Raises InterruptedRun after saving."""
     config: Any = run.config
     workers = cli.choose_workers(config.workers)
     application = run.application
@@ -156,11 +152,7 @@ def report_run(
     notes: Notes,
     report: bool = True,
 ) -> tuple[dict[str, Any], str]:
-    """Evaluate the weights that a run kept and write its report.
-
-    Returns:
-        As :func:`train`.
-    """
+    """Evaluate the weights that a run kept and write its report; as :func:`train`."""
     if not is_first():
         return {}, ""
     config: Any = run.config

@@ -90,11 +90,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place among the requests that are answered or wait.
-
-        Raises:
-            Refusal: If all are taken (503).
-        """
+        """A place among requests that are answered or wait. Raises Refusal if all are taken."""
         if not self._places.acquire(blocking=False):
             raise Refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE, "too many photos at once: try again in a moment"
@@ -105,11 +101,7 @@ class PageServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             self._places.release()
 
     def answer(self, model: int, photos: list[bytes]) -> dict[str, Any]:
-        """Compute an answer in one of the few threads that do.
-
-        Raises:
-            Refusal: If the server is being stopped, or the photo cannot be answered for.
-        """
+        """Compute an answer in one of few threads. Raises Refusal if the server stops."""
         try:
             job: Future[dict[str, Any]] = self._pool.submit(self._answer, model, photos)
             return job.result()

@@ -30,13 +30,7 @@ _KEPT = 8
 
 
 class Offer(NamedTuple):
-    """A model that the page can ask.
-
-    Attributes:
-        path: Run folder, weights file or export.
-        card: Of what answers.
-        head: Of an export of several heads the one that answers.
-    """
+    """A model that the page can ask; of an export of several heads, the ``head`` that answers."""
 
     path: Path
     card: Card
@@ -54,11 +48,7 @@ class Offer(NamedTuple):
 
 
 class Shelf:
-    """Models by number, in the order that the page lists them.
-
-    Raises:
-        InputError: If there is none, or one that was named cannot be used.
-    """
+    """Models by number, as the page lists them. Raises InputError if one cannot be used."""
 
     def __init__(self, config: Demo, device: str, recipes: Sequence[Recipe[Any]]) -> None:
         self._config, self._device, self._recipes = config, device, recipes
@@ -108,11 +98,7 @@ class Shelf:
         return 2 if compares and self._config.gallery is None else 1
 
     def open(self, number: int) -> Answerer:
-        """A model ready to answer.
-
-        Raises:
-            InputError: If it cannot be used.
-        """
+        """A model ready to answer. Raises InputError if it cannot be used."""
         with self._lock:
             if number not in self._open:
                 answerer = self._make_answerer(self._models[number])
@@ -149,11 +135,7 @@ def _named(paths: tuple[Path, ...]) -> list[Offer]:
 
 
 def _offers(path: Path) -> list[Offer]:
-    """What a run folder, weights file or export answers with: itself, or each of its heads.
-
-    Raises:
-        InputError: If it cannot be used.
-    """
+    """What a path answers with: itself, or each head. Raises InputError if it cannot be used."""
     card = read_card(path)
     if "heads" in card.model:  # Several, on one trunk.
         heads = card.model["heads"]

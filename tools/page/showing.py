@@ -36,11 +36,7 @@ _BAD_REQUEST = 400
 def open_page(
     config: Demo, device: str, recipes: Sequence[Recipe[Any]]
 ) -> tuple[PageServer, Shelf]:
-    """A server that listens already, and its models.
-
-    Raises:
-        InputError: If there is no model, one cannot be used, or the address is not free.
-    """
+    """A server that listens, and its models. Raises InputError if one or the address fails."""
     _warn_of_others(config.host)
     shelf = Shelf(config, device, recipes)
     folder = files("tools.page")
@@ -64,11 +60,7 @@ def open_page(
 def answer_photos(
     shelf: Shelf, model: int, photos: list[bytes], most_pixels: int
 ) -> dict[str, Any]:
-    """What the page is sent for one photo, or two that are compared.
-
-    Raises:
-        Refusal: If the model or the photos are not such as can be answered for.
-    """
+    """What the page is sent for one photo or two. Raises Refusal if they cannot be answered for."""
     if model >= len(shelf):
         raise Refusal(_BAD_REQUEST, f"there is no model {model}: load the page again")
     wanted = shelf.photos_for(model)

@@ -58,10 +58,7 @@ class Measured:
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
-    """All runs in these folders and below; what cannot be read is warned about and left out.
-
-    Only the header of a weights file is read.
-    """
+    """All runs below folders, by the headers of their weights; what cannot be read is told."""
     files = {file.resolve(): file for folder in folders for file in folder.rglob(WEIGHTS_NAME)}
     runs = []
     for file in sorted(files.values()):
