@@ -70,10 +70,6 @@ class AgeRun(OpenedRun[TrainAge]):
         self.val = open_part(config.val or path, "all" if config.val else "val")
 
     @property
-    def num_photos(self) -> int:
-        return len(self.train)
-
-    @property
     def subject(self) -> str:
         return f"{len(self.train)} photos"
 

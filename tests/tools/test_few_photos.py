@@ -100,7 +100,7 @@ def test_what_helps_is_left_alone(photos: Path, tmp_path: Path) -> None:
         run = open_run(helped, photos)
         assert suit_to_photos(run, tmp_path) is helped
     many = open_run(config, photos)
-    many.few_photos = many.num_photos
+    many.few_photos = len(many.train)
     assert suit_to_photos(many, tmp_path) is config
 
 

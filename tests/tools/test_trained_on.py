@@ -15,7 +15,7 @@ from configs.tools import Evaluate
 from datasets.images import save_image
 from datasets.types import ClassMap
 from tasks.weights.card import Card
-from tools.classification import measured_part as classification
+from tools.classification import data as classification
 from tools.detection.data import part_to_score
 from tools.detection.data import trained_on as detector_trained_on
 from tools.geolocation import measured_part as geolocation

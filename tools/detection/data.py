@@ -24,14 +24,7 @@ from tasks.fitting.engine import rank_and_world
 from tasks.weights.card import Card
 from tools import cli
 from tools.flows.recipe import Loading, Ready
-from tools.flows.trained_on import (
-    digest_of,
-    doubt_of,
-    names_and_sizes,
-    part_of_known,
-    tell_data,
-    was_trained_on,
-)
+from tools.flows.trained_on import digest_of, doubt_of, known_part, tell_data
 
 Loader = ResumableLoader[DetectionBatch]
 
@@ -81,14 +74,9 @@ def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
 def _digest(path: Path) -> str:
     """Of the photos and boxes of a set that is not parted, and the names of their classes."""
     data = open_detection(path, "train", whole=True)
-    photos = names_and_sizes(data.files.tolist(), data.root)
-    truth = (data.offsets, data.boxes, data.labels, data.iscrowd)
-    rows: list[str | bytes] = [
-        repr(data.classes.names),
-        *photos,
-        *(values.tobytes() for values in truth),
-    ]
-    return digest_of(rows)
+    boxes = (data.offsets, data.boxes, data.labels, data.iscrowd)
+    truth: list[str | bytes] = [repr(data.classes.names), *(one.tobytes() for one in boxes)]
+    return digest_of(data.files.tolist(), data.root, truth)
 
 
 def part_to_score(path: Path, card: Card) -> tuple[Split, bool, str]:
@@ -104,8 +92,9 @@ def part_to_score(path: Path, card: Card) -> tuple[Split, bool, str]:
     if found is None or len(found[1]) > 1 or "val" in found[1]:
         return "val", False, f"the part of {path} to validate on; --split train takes the other"
     told = card.trained_on
-    if was_trained_on(path, told, lambda: _digest(path)):
-        return "val", *part_of_known(path, told)
+    known = known_part(path, told, lambda: _digest(path), path)
+    if known is not None:
+        return "val", *known
     doubt = doubt_of(path, told)
     said = f"all of {path}; --split val takes a fifth of it"
     return "val", True, said + (f" ({doubt})" if doubt else "")

@@ -115,11 +115,6 @@ class DetRun(OpenedRun[TrainDet]):
         self.train, self.val = train, val
 
     @property
-    def num_photos(self) -> int:
-        """Photos to train on."""
-        return len(self.train)
-
-    @property
     def subject(self) -> str:
         """Photos, boxes and classes."""
         data = self.train

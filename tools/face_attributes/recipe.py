@@ -79,12 +79,7 @@ class AttributeRun(PhotoRun[TrainAttr]):
 
     def __init__(self, config: TrainAttr, path: Path, faces: Faces) -> None:
         super().__init__(config, path)
-        self.faces = faces
-
-    @property
-    def num_photos(self) -> int:
-        """Photos to train on."""
-        return len(self.faces.train)
+        self.faces, self.train = faces, faces.train
 
     @property
     def subject(self) -> str:

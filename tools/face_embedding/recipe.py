@@ -110,11 +110,6 @@ class EmbedRun(PhotoRun[TrainEmbed]):
         self.train, self.val = train, val
 
     @property
-    def num_photos(self) -> int:
-        """Faces to train on."""
-        return len(self.train)
-
-    @property
     def subject(self) -> str:
         """Faces and people."""
         return f"{len(self.train)} faces of {len(self.train.classes)} people"

@@ -77,14 +77,7 @@ class DogsRun(ClassRun):
         if is_first():
             save_config(config, folder)
         try:
-            fit_run(
-                run,
-                network,
-                card,
-                folder=inside,
-                device=device,
-                watch=watch,
-            )
+            fit_run(run, network, card, folder=inside, device=device, watch=watch)
         except InterruptedRun:
             raise InterruptedRun(
                 f"stopped in the first stage and saved to {inside / LAST_NAME}; go on with "

@@ -4,40 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from configs.tools import Evaluate
+from configs.tools import Evaluate, Predict
 from datasets.errors import InputError
-from datasets.images import Image
 from datasets.raw_photos import OriginalPhotos
+from tasks.applications import original_application
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
+from tasks.multitask.spec import TASK as MULTITASK
 from tasks.open_model import open_model, open_original
 from tasks.predictor import Model, answered
 from tasks.reporting.skeleton import RunFacts, report_file, write_report
+from tasks.runtime.open import is_export, read_card
 from tasks.weights.card import Card
+from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 from tools import cli
-from tools.flows.choose_head import choose_head
 from tools.flows.recipe import Exam, Notes, Recipe, recipe_for
 from tools.flows.run_folder import evaluation_folder
 
-Loader = TypeVar("Loader")
-
-
-class Readable(Protocol):
-    """Data whose photos can be read one by one."""
-
-    def __len__(self) -> int:
-        """Number of photos."""
-
-    def image(self, index: int) -> Image:
-        """Photo of an index."""
+Args = TypeVar("Args", Evaluate, Predict)
 
 
 def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
     """Score a model, leave a report. Raises InputError if data, weights or flags do not fit."""
-    args, _ = choose_head(args)
+    args = choose_head(args)
     device = cli.prepare(args.common)
     model = open_to_answer(args)
     recipe = recipe_for(model.application, recipes, args.weights)
@@ -54,6 +47,42 @@ def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, 
     )
     warning = f"warning: {exam.warning}\n" if exam.warning else ""
     return told, warning + text
+
+
+def choose_head(args: Args) -> Args:
+    """What is asked of which model, where a run or an export holds several heads.
+
+    Of a run of train_multi.py the file of the head takes the place of the run, and is like any
+    weights file of its task; an export stays.
+
+    Raises:
+        InputError: If the weights hold several heads and none is chosen, or not that one, or no
+            heads at all.
+    """
+    weights, head = args.weights, args.head
+    original = original_application(weights)
+    task = read_card(weights).task if original is None else original.name
+    if task != MULTITASK:
+        if head is not None:
+            raise InputError(f"--head {head}: {weights} is for {task} alone")
+        return args
+    there = read_card(weights).model["heads"]
+    if head is None or head not in there:
+        what = "has several heads" if head is None else f"has no head {head!r}"
+        raise InputError(f"{weights}: {what}; choose one by --head: {', '.join(there)}")
+    return args if is_export(weights) else replace(args, weights=head_file(weights, head))
+
+
+def head_file(weights: Path, head: str) -> Path:
+    """The file of a head. Raises InputError if it is not there."""
+    folder = weights if weights.is_dir() else weights.parent
+    file = folder / HEADS_FOLDER / f"{head}.safetensors"
+    if not file.exists():
+        raise InputError(
+            f"{file}: not there: an unfinished run (train_multi.py --resume) has no "
+            f"{HEADS_FOLDER}/ yet, and a finished one's belongs beside {WEIGHTS_NAME}"
+        )
+    return file
 
 
 def open_to_answer(args: Any) -> Model:
@@ -73,11 +102,11 @@ def open_to_answer(args: Any) -> Model:
 
 def loader_for(
     model: Model,
-    data: Readable,
-    loader: Loader,
+    data: Any,
+    loader: Any,
     batch_size: int | None,
     image_ids: Sequence[int] | None = None,
-) -> Loader | OriginalPhotos:
+) -> Any:
     """What a model is evaluated on; an export gets photos as they are, and resizes them itself.
 
     Evaluators call the photos ``image_ids``, by default their indices.

@@ -34,7 +34,7 @@ def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
     """
     config = run.config
     helped = config.weights is not None or run.teacher is not None
-    if config.data is None or helped or run.num_photos >= run.few_photos:
+    if config.data is None or helped or len(run.train) >= run.few_photos:
         return config
     if config.resume is not None:
         saved = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))["fit"]
@@ -43,7 +43,7 @@ def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
         return run.config
     measured = f" (measured: {run.measured_on_few})" if run.measured_on_few else ""
     cli.say(
-        f"warning: {run.num_photos} photos to train on: from scratch, fewer than {run.few_photos} "
+        f"warning: {len(run.train)} photos to train on: from scratch, fewer than {run.few_photos} "
         f"teach little{measured}. Start from weights instead, a run folder or a file of "
         f"tools/download.py or tools/import_weights.py:\n  {command_with_weights()}"
     )
@@ -71,7 +71,7 @@ def is_length_given(command: str) -> bool:
 
 def _long_enough(run: OpenedRun[Any], fit: Any) -> Any:
     """The fit with epochs for the fewest steps, and as many evaluations as before."""
-    steps = max(1, run.num_photos // (fit.batch_size * rank_and_world()[1]))
+    steps = max(1, len(run.train) // (fit.batch_size * rank_and_world()[1]))
     epochs = math.ceil(run.least_steps / steps)
     if epochs <= fit.epochs:
         return fit

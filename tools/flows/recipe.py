@@ -164,6 +164,7 @@ class OpenedRun(ABC, Generic[Config]):
         few_photos: Fewer photos to train on teach little from scratch; 0 where none are too few.
         least_steps: Fewest steps of a training from scratch on fewer.
         measured_on_few: What came of one.
+        train: Photos to train on; it has a length.
     """
 
     application: ClassVar[PhotoApplication[Any]]
@@ -172,14 +173,10 @@ class OpenedRun(ABC, Generic[Config]):
     few_photos: int = 0
     least_steps: ClassVar[int] = 2000
     measured_on_few: ClassVar[str] = ""
+    train: Any
 
     def __init__(self, config: Config, path: Path) -> None:
         self.config, self.path = config, path
-
-    @property
-    @abstractmethod
-    def num_photos(self) -> int:
-        """Photos to train on."""
 
     @property
     def teacher(self) -> DistillSpec | None:

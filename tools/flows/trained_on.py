@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 
-def digest_of(rows: Iterable[str | bytes]) -> str:
-    """Of what tells a set of data from others: a row for each photo, or line of a list."""
+def digest_of(files: Iterable[str | Path], base: Path, truth: Iterable[str | bytes] = ()) -> str:
+    """Of the photos' paths below a folder, and bytes (-1 of no file), and of what is true of them.
+
+    Pixels are not read: a hundred thousand photos take a second or two.
+    """
     digest = hashlib.sha256()
-    for row in rows:
-        try:
-            told = os.fsencode(row)
-        except UnicodeEncodeError:  # An annotation can name what no file can be called.
-            told = str(row).encode(errors="backslashreplace")
-        digest.update(told + b"\n")
-    return digest.hexdigest()
-
-
-def names_and_sizes(files: Iterable[str | Path], base: Path) -> Iterator[str]:
-    """A row for each photo: its path below a folder, and its bytes, -1 where it is no file."""
     for file in files:
         size = os.path.getsize(file) if os.path.isfile(file) else -1  # noqa: PTH113, PTH202
-        yield f"{os.path.relpath(file, base)} {size}"
+        name = os.path.relpath(file, base)
+        try:
+            digest.update(os.fsencode(f"{name} {size}\n"))
+        except UnicodeEncodeError:  # An annotation can name what no file can be called.
+            digest.update(f"{name} {size}\n".encode(errors="backslashreplace"))
+    for row in truth:
+        digest.update(os.fsencode(row) + b"\n")
+    return digest.hexdigest()
 
 
 def tell_data(path: Path, *, held_out: bool, digest: str | None) -> dict[str, Any]:
@@ -34,23 +33,32 @@ def tell_data(path: Path, *, held_out: bool, digest: str | None) -> dict[str, An
     return told if digest is None else {**told, "digest": digest}
 
 
-def was_trained_on(path: Path, told: dict[str, Any], digest: Callable[[], str]) -> bool:
-    """Whether data, of this digest, are those that a card tells of; older ones tell their path."""
-    if "held_out" in told and told.get("path") == str(path.resolve()):
-        return True
+def known_part(
+    path: Path, told: dict[str, Any], digest: Callable[[], str], shown: Path, whose: str = ""
+) -> tuple[bool, str] | None:
+    """What is measured of data that weights were trained on, wherever they lie now.
+
+    Args:
+        path: Data, as cards tell it that are older and tell no digest.
+        told: The card's ``trained_on``.
+        digest: Finds that of the data, made as the card's.
+        shown: What the user named.
+        whose: Photos were held out: ``"the authors of "``.
+
+    Returns:
+        Whether all of it, and words; None for other data.
+    """
+    known = "held_out" in told and told.get("path") == str(path.resolve())
     try:
-        return "digest" in told and digest() == told["digest"]
+        if not known and ("digest" not in told or digest() != told["digest"]):
+            return None
     except ValueError:  # Nothing can have been held out of such data.
-        return False
-
-
-def part_of_known(path: Path, told: dict[str, Any], whose: str = "") -> tuple[bool, str]:
-    """Whether all of data that weights were trained on is measured, and words for what is."""
+        return None
     if not told["held_out"]:
         said = "on which the weights were trained: figures tell what was learnt by heart"
-        return True, f"all of {path}, {said}"
+        return True, f"all of {shown}, {said}"
     said = "the others have been trained on; --split all takes them too"
-    return False, f"the fifth of {whose}{path} that was held out; {said}"
+    return False, f"the fifth of {whose}{shown} that was held out; {said}"
 
 
 def doubt_of(path: Path, told: dict[str, Any]) -> str:

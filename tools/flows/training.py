@@ -32,14 +32,8 @@ def train(
     """Train, then evaluate the saved weights, and leave a report in the run folder.
 
     The folder is by default the resumed one, ``--out``, or a new one. ``report`` draws the
-    report's page too.
-
-    Returns:
-        What ``report.json`` holds, and the same for people; empty on all processes but the first.
-
-    Raises:
-        InputError: If data, weights or flags do not fit.
-        InterruptedRun: If a signal stopped the training, after saving.
+    report's page too. Told are what ``report.json`` holds, and the same for people, on the first
+    process alone. Raises InputError if data, weights or flags do not fit, and InterruptedRun.
     """
     watch = Stopwatch()
     device = cli.prepare(config.common)
@@ -47,21 +41,13 @@ def train(
     path = recipe.built_in.or_given(config.data, config.common.seed)
     run = recipe.open(config, path)
     config = suit_to_photos(run, folder)
-    target_source = run.target_source(device)  # What is wrong with it is said at once.
+    taught = run.target_source(device)  # What is wrong with it is said at once.
     notes = run.prepare(folder, device, watch)
-    network, card = run.build(target_source)
+    network, card = run.build(taught)
     if is_first():
         save_config(config, folder)
         run.save(folder)
-    fit_run(
-        run,
-        network,
-        card,
-        folder=folder,
-        device=device,
-        watch=watch,
-        target_source=target_source,
-    )
+    fit_run(run, network, card, folder=folder, device=device, watch=watch, target_source=taught)
     return report_run(run, folder=folder, device=device, watch=watch, notes=notes, report=report)
 
 

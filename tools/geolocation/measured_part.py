@@ -9,14 +9,7 @@ from datasets.errors import InputError
 from datasets.images import find_images
 from datasets.positions.opening import find_parts
 from tasks.weights.card import Card
-from tools.flows.trained_on import (
-    digest_of,
-    doubt_of,
-    names_and_sizes,
-    part_of_known,
-    tell_data,
-    was_trained_on,
-)
+from tools.flows.trained_on import digest_of, doubt_of, known_part, tell_data
 
 
 def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
@@ -30,9 +23,9 @@ def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
 def _digest(path: Path) -> str:
     """Of a list's lines, however they end, or of a folder's photos."""
     if not path.is_file():
-        return digest_of(names_and_sizes(find_images(path), path))
+        return digest_of(find_images(path), path)
     with path.open("rb") as lines:
-        return digest_of(text for line in lines if (text := line.strip()))
+        return digest_of([], path, (text for line in lines if (text := line.strip())))
 
 
 def part_to_measure(path: Path, card: Card) -> tuple[bool, str]:
@@ -53,8 +46,9 @@ def part_to_measure(path: Path, card: Card) -> tuple[bool, str]:
         return False, f"the part of {path} to validate on; --split train takes the other"
     (part,) = parts.values()
     told = card.trained_on
-    if was_trained_on(part.path, told, lambda: _digest(part.path)):
-        return part_of_known(path, told, "the authors of ")
+    known = known_part(part.path, told, lambda: _digest(part.path), path, "the authors of ")
+    if known is not None:
+        return known
     doubt = doubt_of(part.path, told)
     said = f" ({doubt})" if doubt else ""
     if path.is_file():

@@ -105,12 +105,8 @@ class GeoRun(PhotoRun[TrainGeo]):
     def __init__(self, config: TrainGeo, path: Path, parts: Parts, atlas: Atlas) -> None:
         super().__init__(config, path)
         self.atlas, self.parts = atlas, replace(parts, train=in_cells(parts.train, atlas))
-        self.about = describe(self.parts.train)
-
-    @property
-    def num_photos(self) -> int:
-        """Photos to train on."""
-        return len(self.parts.train)
+        self.train = self.parts.train
+        self.about = describe(self.train)
 
     @property
     def subject(self) -> str:

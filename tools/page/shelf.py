@@ -21,7 +21,7 @@ from tasks.weights.card import Card
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.answerer import Answerer, Refusal
-from tools.flows.choose_head import head_file
+from tools.flows.evaluating import head_file
 from tools.flows.recipe import Recipe
 
 RUNS = Path("runs")

@@ -60,7 +60,7 @@ def open_page(
 def answer_photos(
     shelf: Shelf, model: int, photos: list[bytes], most_pixels: int
 ) -> dict[str, Any]:
-    """What the page is sent for one photo or two. Raises Refusal if they cannot be answered for."""
+    """What the page is sent for one photo or two. Raises Refusal if it cannot answer for them."""
     if model >= len(shelf):
         raise Refusal(_BAD_REQUEST, f"there is no model {model}: load the page again")
     wanted = shelf.photos_for(model)
