@@ -22,13 +22,9 @@ from tools.flows.recipe import Loading, Ready
 
 @dataclass(frozen=True)
 class Faces:
-    """What a run uses, examined.
+    """Parts to train on, to choose weights and thresholds by, and to report on, examined.
 
-    Attributes:
-        train: To train on.
-        val: To choose weights by, and to fit thresholds on.
-        test: To report on; the same as ``val`` where the set has no such part.
-        tested: What that part is called.
+    Where the set has no ``test``, it is ``val`` too, and ``tested`` says so.
     """
 
     train: AttributeData

@@ -104,7 +104,8 @@ def expand(recipe: Recipe[Any], config: Config) -> list[tuple[str, Config]]:
             pairs = zip((key for key, _ in group), values, strict=True)
             chosen = _known(config, dict(pairs))
             used |= chosen.keys()
-            run = _apply(config, chosen)
+            seed = _of("common", chosen).get(_SEED, config.common.seed)
+            run = config.varied(_of("model", chosen), _of("fit", chosen), seed)
             runs.setdefault(_name(run, chosen), run)
         idle = [key.field for key, _ in group if key not in used]
         if idle:
@@ -154,12 +155,6 @@ def _parse(word: str, keys: dict[str, _Key]) -> tuple[_Key, list[Any]]:
         raise InputError(f"--grid {word}: {error}") from error
 
 
-def _apply(config: Config, values: dict[_Key, Any]) -> Config:
-    """A configuration with some values changed."""
-    seed = _of("common", values).get(_SEED, config.common.seed)
-    return config.varied(_of("model", values), _of("fit", values), seed)
-
-
 def _name(run: Any, chosen: dict[_Key, Any]) -> str:
     """Folder name: mobilenet_v1-a1-64-shallow-lr0.01-seed1."""
     spec = run.model
@@ -188,24 +183,16 @@ def _label(name: str, value: Any) -> str:
 def train_or_grid(
     recipe: Recipe[Any], config: Any, *, report: bool = True
 ) -> tuple[dict[str, Any], str]:
-    """Train once; or for each point of a grid, if the configuration names one.
+    """Train once; or each run of a grid, if the configuration names one, for a table and plots.
+
+    Runs that are finished are not repeated; one that was interrupted goes on.
 
     Raises:
         InputError: If the grid, data or flags do not fit.
         InterruptedRun: If a signal stopped it, after saving.
     """
-    if config.grid:
-        return train_grid(recipe, config, report=report)
-    return train(recipe, config, report=report)
-
-
-def train_grid(
-    recipe: Recipe[Any], config: Any, *, report: bool = True
-) -> tuple[dict[str, Any], str]:
-    """Train what a grid names, one run after another, and write a table and plots.
-
-    Runs that are finished are not repeated; one that was interrupted goes on.
-    """
+    if not config.grid:
+        return train(recipe, config, report=report)
     runs = expand(recipe, config)
     folder = config.resume or new_run_folder(config.common, config.preset)
     if is_first():

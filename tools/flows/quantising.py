@@ -94,9 +94,6 @@ def write_int8(
 ) -> tuple[dict[str, Any], str]:
     """Bring a checked float export to 8 bits and write it, with a report (.json) beside it.
 
-    Returns:
-        The result for programs and for people.
-
     Raises:
         InputError: If photos or model do not do, or more than ``--max-drop`` is lost.
     """
@@ -116,7 +113,13 @@ def write_int8(
     _refuse_drop(args, scores, search.steps)
     rows = layer_errors(search.truth, search.chosen, pictures.held)
     out = args.out_file()
-    _write(search.chosen, _facts(source, scores, search), out)
+    told = {
+        "scores": asdict(scores) if scores.metric else None,
+        "sqnr": round(search.best, 2),
+        "remedies": [step.name for step in search.steps if step.kept],
+        "floats": list(search.chosen.floats),
+    }
+    _write(search.chosen, {**source.facts(), "precision": "int8", "int8": told}, out)
     result = {
         "file": str(out),
         "target": args.target,
@@ -244,20 +247,6 @@ def _write(state: State, facts: dict[str, Any], out: Path) -> None:
     with replacing(out) as temporary:
         onnx.save(state.quantised(), str(temporary))
         write_facts(temporary, facts)
-
-
-def _facts(source: Source, scores: Scores, search: Search) -> dict[str, Any]:
-    """What the file tells of itself beside the card."""
-    return {
-        **source.facts(),
-        "precision": "int8",
-        "int8": {
-            "scores": asdict(scores) if scores.metric else None,
-            "sqnr": round(search.best, 2),
-            "remedies": [step.name for step in search.steps if step.kept],
-            "floats": list(search.chosen.floats),
-        },
-    }
 
 
 def _refuse_drop(args: Export, scores: Scores, steps: list[Step]) -> None:

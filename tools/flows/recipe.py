@@ -90,14 +90,7 @@ class Ready(Generic[Data, Scores]):
 
 @dataclass(frozen=True)
 class Loading:
-    """How a part that is scored is read.
-
-    Attributes:
-        batch_size: Photos per pass.
-        workers: Loader processes.
-        cache: Keep decoded photos in memory.
-        alone: This process scores all of it, whatever others do; else it takes its share.
-    """
+    """How a part that is scored is read: ``alone`` by this process, else a share by each."""
 
     batch_size: int
     workers: int
@@ -267,12 +260,9 @@ class OpenedRun(ABC, Generic[Config]):
 
 
 class Collector(ABC):
-    """Gathers the answers to photos, and says at the end what was found.
+    """Gathers the answers to photos, of ``videos`` to frames, and says what was found.
 
-    Attributes:
-        draws: Each answer can be drawn as soon as it is known.
-        videos: Frames of videos are answered for too.
-        empty: What is wrong where nothing could be answered for.
+    It ``draws`` each as soon as it is known, and says ``empty`` where there is none.
     """
 
     draws: ClassVar[bool] = True
