@@ -27,7 +27,7 @@ class TrainedOn:
     """People that a network has seen, so that it is not measured on them unknowingly.
 
     Attributes:
-        trained_on: Path of the data.
+        trained_on: Last name of the data, and :func:`digest_of` all their people; once a path.
         left_out_fold: Of the data's pairs, whose people and those of the fold before it were left
             out; None where there was none.
         people: :func:`digest_of` the names, of which none can be told from it.

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from backbone.flavour import Flavour
 from configs.tools import Evaluate
 from datasets.images import save_image
 from datasets.types import ClassMap
+from tasks.face_embedding.load import TrainedOn, digest_of
+from tasks.face_embedding.spec import FaceSpec
 from tasks.weights.card import Card
 from tools.classification import data as classification
 from tools.detection.data import part_to_score
 from tools.detection.data import trained_on as detector_trained_on
+from tools.face_embedding.data import name_of_all, open_part
 from tools.geolocation import measured_part as geolocation
 
 Case = tuple[
@@ -115,6 +119,22 @@ def test_older_cards_tell_a_path(case: Case, tmp_path: Path) -> None:
     moved = shutil.copytree(root, tmp_path / "moved")
     assert "held out" not in measured(moved, {"path": lay, "held_out": True})[1]
     assert "do not tell what they were trained on" in measured(moved, {})[1]
+
+
+def test_people_are_known_wherever_they_lie(tmp_path: Path) -> None:
+    """Where some were left out of the training, too."""
+    root = tmp_path / "of a person" / "people"
+    for name in ("ann", "bob", "eve"):
+        photos(root / name, 3)
+    told = TrainedOn(name_of_all(root), None, digest_of(["ann", "bob"]))
+    assert told.trained_on.split()[0] == "people"
+    assert "/" not in told.trained_on
+    moved = shutil.copytree(root, tmp_path / "moved")
+    lay = replace(told, trained_on=str(root))
+    for path, card, known in ((root, told, 3), (moved, told, 3), (root, lay, 3), (moved, lay, 0)):
+        data, warning = open_part(path, "all", FaceSpec(alignment="none"), 64, card)
+        assert len(data.classes) == 3
+        assert warning.startswith("3 of the 3 people are in the data") == bool(known)
 
 
 def test_older_digests_are_known(tmp_path: Path) -> None:
