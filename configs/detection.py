@@ -79,8 +79,8 @@ PAPER = TrainDet(
 """Table 13, SSD300 MobileNet: COCO mAP 19.3, 1.2 B mult-adds, 6.8 M parameters.
 
 ``tools/train_det.py --framework ssd300 --preset paper --data COCO``. TensorFlow's recipe:
-RMSprop, batch 24, 200k steps, which are 41 epochs of COCO's 117k training images; on a set of
-another size the epochs stay. Not run to its end here.
+RMSprop, batch 24, 200k steps, which are 41 epochs of COCO's 117k training images; by name the
+epochs stay on a set of any other size. It was not run to its end here: that takes days of a GPU.
 """
 
 FOCAL = TrainDet(

@@ -26,7 +26,7 @@ _ALIGNMENT = "alignment"
 class TrainedOn:
     """People that a network has seen, so that it is not measured on them unknowingly."""
 
-    trained_on: str  # path of the data
+    trained_on: str  # last name of the data, and a digest of their people; once it was a path
     left_out_fold: int | None  # its people, and those of the fold before, were left out
     people: str  # :func:`digest_of` the names, from which none can be told
 

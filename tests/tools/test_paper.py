@@ -290,8 +290,7 @@ def test_page_and_figures(tool: Tool, tmp_path: Path) -> None:
 
 def test_points_of_the_figures(tmp_path: Path) -> None:
     from configs.paper_tables import TABLES
-    from tools.paper_tables.points import measured_points, printed_points
-    from tools.paper_tables.runs import find_runs
+    from tools.paper_tables.runs import find_runs, measured_points, printed_points
 
     printed = printed_points(TABLES)
     assert len(printed) == 8  # Four widths, three more sizes, and 0.5-160.

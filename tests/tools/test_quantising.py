@@ -27,9 +27,8 @@ from tests.exports import Exports
 from tests.tasks.onnx_net import CLASSES, SIZE, card_of, classifier, network_of, pictures, to_onnx
 from tools.flows import quantising
 from tools.flows.evaluating import look_at_all
-from tools.flows.quantising import calibration_pictures, write_int8
+from tools.flows.quantising import Scorer, calibration_pictures, open_scorer, write_int8
 from tools.flows.recipe import recipe_for
-from tools.flows.scoring import Scorer, open_scorer
 from tools.flows.source import Source
 from tools.recipes import RECIPES
 

@@ -15,7 +15,7 @@ from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch
 from tasks.predictor import open_network
 from tools import cli
-from tools.classification.recipe import CLASSIFICATION_RECIPE, ClassRun
+from tools.classification.recipe import ClassRun
 from tools.dcgan.data import GanRun, Pictures
 from tools.flows.run_folder import save_config
 from tools.flows.training import fit_run, report_run
@@ -55,7 +55,6 @@ def train_once(
     save_config(config, folder)
     try:
         fit_run(
-            CLASSIFICATION_RECIPE,
             run,
             network,
             card,

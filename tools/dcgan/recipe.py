@@ -34,9 +34,9 @@ from tools.dcgan.data import GanRun, Pictures, open_parts, picture_loader, wante
 from tools.dcgan.experiment import run_experiment
 from tools.dcgan.judge import make_judge
 from tools.fine_grained.data import BREEDS
-from tools.flows.fitting import fit_and_keep
-from tools.flows.report_facts import model_text
+from tools.flows.evaluating import model_text
 from tools.flows.run_folder import new_run_folder, save_config
+from tools.flows.training import fit_and_keep
 
 _TILE = 128
 

@@ -118,8 +118,19 @@ def _trained_people(path: Path, told: TrainedOn | None) -> tuple[set[str], bool]
             continue
         if digest_of(names) == told.people:
             return names, not whole
-    same = Path(told.trained_on).resolve() == path.resolve()  # With people of --val left out.
+    # With people of --val left out. Older cards tell a path.
+    same = told.trained_on.endswith(f" {digest_of(names)}")
+    same = same or Path(told.trained_on).resolve() == path.resolve()
     return (names if same else set()), False
+
+
+def name_of_all(path: Path) -> str:
+    """Last name of data, for cards are published, and the digest of all people to train on."""
+    try:
+        people = open_faces(path, "train", whole=True).classes.names
+    except ValueError:  # Pairs that cannot be had as a whole.
+        return path.resolve().name
+    return f"{path.resolve().name} {digest_of(people)}"
 
 
 def _place(data: FaceData, faces: FaceSpec, size: int) -> FaceData:

@@ -36,10 +36,9 @@ from tasks.runtime.exported import cells_of
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.flows.collecting import PhotoRows
 from tools.flows.photo_loaders import training_loader
 from tools.flows.photo_run import PhotoRun
-from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
+from tools.flows.recipe import BuiltIn, Exam, Notes, PhotoRows, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
 from tools.geolocation.cell_lists import write_all_cells
 from tools.geolocation.data import (
@@ -99,11 +98,13 @@ class GeoRun(PhotoRun[TrainGeo]):
     """The data of a geolocator's training in an atlas's cells, and what is made from them."""
 
     application = GEOLOCATION
+    few_photos = 2000
 
     def __init__(self, config: TrainGeo, path: Path, parts: Parts, atlas: Atlas) -> None:
         super().__init__(config, path)
         self.atlas, self.parts = atlas, replace(parts, train=in_cells(parts.train, atlas))
-        self.about = describe(self.parts.train)
+        self.train = self.parts.train
+        self.about = describe(self.train)
 
     @property
     def subject(self) -> str:

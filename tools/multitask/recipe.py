@@ -28,8 +28,8 @@ from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 from tools import cli
-from tools.flows.fitting import fit_and_keep
 from tools.flows.run_folder import is_first, new_run_folder, save_config
+from tools.flows.training import fit_and_keep
 from tools.multitask.heads import OpenedHead, open_head
 
 # Within a run folder: each head's own report, and with --compare the runs of single heads.

@@ -30,7 +30,7 @@ from tools import cli
 from tools.classification.data import open_both
 from tools.classification.recipe import CLASSIFICATION_RECIPE, SHAPES
 from tools.dcgan.judge import train_once
-from tools.flows.exported import loader_for
+from tools.flows.evaluating import loader_for
 from tools.flows.exporting import write_export
 from tools.flows.photo_loaders import make_photos
 from tools.flows.quantising import write_int8
