@@ -7,38 +7,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from datasets.errors import InputError
-from datasets.labels.structure import LabelledData, assemble, name_classes, nearest
+from datasets.labels.structure import Part, name_classes, nearest
 from datasets.part_names import PART_NAMES
 from datasets.text import read_text
-from datasets.types import ClassMap
 
 _SUFFIXES = (".csv", ".tsv")
 # Other names by which lists call the columns.
 _PATH = ("path", "file", "filename", "file_name", "image", "image_path", "filepath")
 _LABEL = ("label", "class", "class_name", "category")
 _SPLIT = ("split", "subset", "set")
-
-
-@dataclass(frozen=True)
-class Part:
-    """One split.
-
-    Attributes:
-        list: The file.
-        rows: (path, label) as written.
-        order: Labels of the training part in the order of the columns: sorted, numbers by value.
-        classes: Their names and ids.
-    """
-
-    list: Path
-    rows: tuple[tuple[str, str], ...]
-    order: tuple[str, ...]
-    classes: ClassMap
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -69,7 +51,15 @@ def find_splits(path: Path) -> dict[str, Part]:
     numeric = all(label.isdecimal() for label in labels)
     order = tuple(sorted(labels, key=int if numeric else str))
     classes = name_classes(order)
-    return {name: Part(file, tuple(rows), order, classes) for name, (file, rows) in found.items()}
+    return {
+        name: Part("csv", partial(_photos, file, rows), order, classes, file, (file,))
+        for name, (file, rows) in found.items()
+    }
+
+
+def _photos(file: Path, rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Paths are relative to the list."""
+    return [(str(file.parent / path), label) for path, label in rows]
 
 
 def _header(file: Path) -> tuple[str, list[str]]:
@@ -148,25 +138,3 @@ def split_name(text: str, where: str) -> str:
         if name in names:
             return split
     raise InputError(f"{where}: split {text!r}{nearest(name, ('train', 'val', 'test'))}")
-
-
-def annotation_files(_path: Path, part: Part) -> Sequence[Path]:
-    """The list."""
-    return [part.list]
-
-
-def read(root: Path, part: Part) -> LabelledData:
-    """Put the rows of a split into the flat structure; paths are relative to the list.
-
-    Raises:
-        InputError: If the validation part has a class that the training part lacks.
-    """
-    return assemble(
-        format="csv",
-        root=root if root.is_dir() else root.parent,
-        files=[str(part.list.parent / path) for path, _ in part.rows],
-        keys=[label for _, label in part.rows],
-        order=part.order,
-        classes=part.classes,
-        where=part.list,
-    )

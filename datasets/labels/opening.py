@@ -8,7 +8,7 @@ from typing import Any
 
 from datasets.errors import InputError
 from datasets.labels import csv_list, folders, pets, stanford_dogs, tiny_imagenet
-from datasets.labels.structure import LabelledData, hold_out
+from datasets.labels.structure import LabelledData, Part, hold_out
 from datasets.ledger import Ledger, account
 from datasets.shards.tar import holds_shards
 from datasets.spec import Split
@@ -49,19 +49,18 @@ def open_labelled(path: Path, split: Split, *, whole: bool = False) -> LabelledD
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     recognised = recognise_labelled(path)
-    if recognised is not None:
-        reader, found = recognised
-        chosen, lone = choose_part(path, split, found)
-        part: LabelledData = reader.read(path, chosen)
-        return hold_out(part, split) if lone and not whole else part
-    raise InputError(
-        f"{path}: not recognised as a classification data set. It should hold either {LAYOUTS}"
-    )
+    if recognised is None:
+        raise InputError(
+            f"{path}: not recognised as a classification data set. It should hold either {LAYOUTS}"
+        )
+    chosen, lone = choose_part(path, split, recognised[1])
+    part = chosen.read(path)
+    return hold_out(part, split) if lone and not whole else part
 
 
-def recognise_labelled(path: Path) -> tuple[Any, dict[str, Any]] | None:
+def recognise_labelled(path: Path) -> tuple[Any, dict[str, Part]] | None:
     """The reader of a format, and the parts that it finds; None if it is none of them."""
-    # The same three functions each, its own parts; the most particular layout first.
+    # The same function each; the most particular layout first.
     readers: tuple[Any, ...] = (stanford_dogs, pets, tiny_imagenet, csv_list, folders)
     found = ((reader, reader.find_splits(path)) for reader in readers)
     return next(((reader, parts) for reader, parts in found if parts), None)
@@ -75,9 +74,9 @@ def account_labelled(path: Path, damaged: Iterable[str] = ()) -> Ledger:
         damaged: Pictures that had to be left out.
     """
     recognised = recognise_labelled(path)
-    reader, parts = recognised if recognised is not None else (folders, {})
-    pictures = [file for part in parts.values() for file in reader.read(path, part).files.tolist()]
-    told = [file for part in parts.values() for file in reader.annotation_files(path, part)]
+    parts = [] if recognised is None else recognised[1].values()
+    pictures = [file for part in parts for file, _ in part.photos()]
+    told = [file for part in parts for file in part.annotations]
     return account(path if path.is_dir() else path.parent, pictures, told, damaged)
 
 
