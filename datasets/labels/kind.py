@@ -57,8 +57,7 @@ def _examine(
     wanted = read_wanted(options.classes) if options.classes else None
     beside = None if other is None else open_photos(path, other, wanted)
     data = open_photos(path, split, wanted)
-    # A photo in a shard has no file of its own whose header could be read.
-    checkup = examine_labels(data, beside, decode=options.decode or not parts)
+    checkup = examine_labels(data, beside, decode=options.decode)
     if not parts:
         lost = open_shard_part(path, split, whole=True).passed_over
         return checkup.with_findings(

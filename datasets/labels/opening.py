@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from datasets.errors import InputError
-from datasets.labels import csv_list, folders, pets, stanford_dogs, tiny_imagenet
+from datasets.labels import (
+    csv_list,
+    folders,
+    metadata,
+    parquet,
+    pets,
+    stanford_dogs,
+    text_list,
+    tiny_imagenet,
+)
 from datasets.labels.structure import LabelledData, Part, hold_out
 from datasets.ledger import Ledger, account
 from datasets.shards.tar import holds_shards
@@ -15,12 +25,24 @@ from datasets.spec import Split
 from datasets.splitting import choose_part
 from datasets.text import read_text
 
+# By the names that people know them by; the most particular layout first. Each has find_splits.
+READERS: dict[str, ModuleType] = {
+    "Stanford Dogs": stanford_dogs,
+    "Oxford-IIIT Pets": pets,
+    "Tiny ImageNet": tiny_imagenet,
+    "Parquet": parquet,
+    "metadata.jsonl": metadata,
+    "CSV list": csv_list,
+    "text list": text_list,
+    "folder per class": folders,
+}
 LAYOUTS = (
     "a folder of pictures per class, in train/ and val/ or as it is; or wnids.txt and "
     "val/val_annotations.txt (Tiny ImageNet); or Images/ beside train_list.mat or Annotation/ "
     "(Stanford Dogs); or images/ and annotations/trainval.txt (Oxford-IIIT Pets); or be a "
     ".csv or .tsv file with the columns path and label, or image and class; or shards, as .tar "
-    "files"
+    "files; or metadata.jsonl, Parquet files, or lists of a picture and its class per line "
+    "(docs/data.md)"
 )
 
 
@@ -60,9 +82,7 @@ def open_labelled(path: Path, split: Split, *, whole: bool = False) -> LabelledD
 
 def recognise_labelled(path: Path) -> tuple[Any, dict[str, Part]] | None:
     """The reader of a format, and the parts that it finds; None if it is none of them."""
-    # The same function each; the most particular layout first.
-    readers: tuple[Any, ...] = (stanford_dogs, pets, tiny_imagenet, csv_list, folders)
-    found = ((reader, reader.find_splits(path)) for reader in readers)
+    found = ((reader, reader.find_splits(path)) for reader in READERS.values())
     return next(((reader, parts) for reader, parts in found if parts), None)
 
 
@@ -75,7 +95,8 @@ def account_labelled(path: Path, damaged: Iterable[str] = ()) -> Ledger:
     """
     recognised = recognise_labelled(path)
     parts = [] if recognised is None else recognised[1].values()
-    pictures = [file for part in parts for file, _ in part.photos()]
+    data = [part.read(path) for part in parts]
+    pictures = [file for part in data if part.in_files for file in part.files.tolist()]
     told = [file for part in parts for file in part.annotations]
     return account(path if path.is_dir() else path.parent, pictures, told, damaged)
 

@@ -70,6 +70,23 @@ class LabelledData:
         cut = crop_to_box(read_image(file, upright=False), self.boxes[index], self.box_margin)
         return turn_upright(cut, read_orientation(file))
 
+    @property
+    def in_files(self) -> bool:
+        """Whether each photo is a file of its own, rather than a piece of an archive."""
+        return True
+
+    def content(self, index: int) -> tuple[bytes, str]:
+        """A photo's file as it is, and its suffix in small letters.
+
+        Raises:
+            InputError: If it cannot be read; it names the file.
+        """
+        file = Path(str(self.files[index]))
+        try:
+            return file.read_bytes(), file.suffix.lower()
+        except OSError as error:
+            raise InputError(f"{shown(file)}: cannot be read ({error.strerror})") from error
+
     def select(self, keep: NDArray[np.bool_]) -> LabelledData:
         """The photos of a mask (N,); the classes stay."""
         boxes = None if self.boxes is None else self.boxes[keep]

@@ -362,19 +362,14 @@ def write_shards(data: LabelledData, folder: Path, per_shard: int = 1000) -> Pat
         partial = folder / f".{number:06d}.tar.part"
         with tarfile.open(partial, "w") as tar:
             for position, index in enumerate(order[start : start + per_shard], start=start):
-                _add(tar, f"{position:08d}", Path(data.files[index]), int(data.labels[index]))
+                _add(tar, f"{position:08d}", *data.content(int(index)), int(data.labels[index]))
         partial.rename(folder / f"{number:06d}.tar")
     (folder / CLASS_FILE).write_text(json.dumps(data.classes.to_json()), encoding="utf-8")
     return folder
 
 
-def _add(tar: tarfile.TarFile, key: str, photo: Path, label: int) -> None:
-    try:
-        content = photo.read_bytes()
-    except OSError as error:
-        raise InputError(f"{photo}: cannot be read ({error.strerror})") from error
-    parts = ((f"{key}{photo.suffix.lower()}", content), (f"{key}.cls", str(label).encode()))
-    for name, data in parts:
+def _add(tar: tarfile.TarFile, key: str, photo: bytes, suffix: str, label: int) -> None:
+    for name, data in ((f"{key}{suffix}", photo), (f"{key}.cls", str(label).encode())):
         member = tarfile.TarInfo(name)
         member.size = len(data)
         tar.addfile(member, io.BytesIO(data))
