@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets.attributes.checking import examine_attributes
-from datasets.attributes.opening import LAYOUTS, holds_attributes, open_attributes
+from datasets.attributes.opening import LAYOUTS, READERS, holds_attributes, open_attributes
 from datasets.attributes.structure import PARTS, AttributeData
 from datasets.attributes.utkface import misnamed
 from datasets.findings import Examination, Finding, first_of
@@ -41,4 +41,5 @@ ATTRIBUTES = DataKind(
     layouts=f"One of face attributes holds {LAYOUTS}.",
     find_parts=_find_parts,
     examine=_examine,
+    formats=tuple(READERS),
 )

@@ -86,6 +86,19 @@ def recognise_labelled(path: Path) -> tuple[Any, dict[str, Part]] | None:
     return next(((reader, parts) for reader, parts in found if parts), None)
 
 
+def open_labelled_parts(path: Path) -> dict[str, LabelledData]:
+    """All parts of a set, nothing held out; empty for one that is not recognised, and for shards.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    if is_sharded(path) or not path.exists():
+        return {}
+    recognised = recognise_labelled(path)
+    parts = {} if recognised is None else recognised[1]
+    return {split: part.read(path) for split, part in parts.items()}
+
+
 def account_labelled(path: Path, damaged: Iterable[str] = ()) -> Ledger:
     """What the files below a labelled set are used as, in all of its parts.
 

@@ -13,10 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from datasets.images import Image, crop_to_box, read_image, read_orientation, turn_upright
+from datasets.images import (
+    Image,
+    crop_to_box,
+    is_picture,
+    read_image,
+    read_orientation,
+    turn_upright,
+)
 from datasets.names import shown
 from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap
+from datasets.written_pictures import suffix_of
 
 # Share of a fine-grained photo's box that is added on each side of it.
 BOX_MARGIN = 0.1
@@ -76,14 +84,15 @@ class LabelledData:
         return True
 
     def content(self, index: int) -> tuple[bytes, str]:
-        """A photo's file as it is, and its suffix in small letters.
+        """A photo's file as it is, and a picture's suffix in small letters.
 
         Raises:
             InputError: If it cannot be read; it names the file.
         """
         file = Path(str(self.files[index]))
         try:
-            return file.read_bytes(), file.suffix.lower()
+            suffix = file.suffix.lower() if is_picture(file.name) else suffix_of(file)
+            return file.read_bytes(), suffix
         except OSError as error:
             raise InputError(f"{shown(file)}: cannot be read ({error.strerror})") from error
 

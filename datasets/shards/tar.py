@@ -126,7 +126,7 @@ def holds_shards(path: Path) -> bool:
     """Whether a path is a pattern of shards, one of them, or a folder of them or their parts."""
     if path.suffix == ".tar":
         return True
-    return path.is_dir() and bool(_tars_in(path) or _find_parts(path))
+    return path.is_dir() and bool(_tars_in(path) or find_shard_parts(path))
 
 
 def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> ShardedData:
@@ -140,7 +140,7 @@ def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> Sharded
     Raises:
         InputError: If there is no such part, or the shards cannot be used.
     """
-    parts = _find_parts(path)
+    parts = find_shard_parts(path)
     part, lone = choose_part(path, split, parts) if parts else (path, True)
     if lone and split == "val" and not whole:
         raise InputError(
@@ -150,8 +150,8 @@ def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> Sharded
     return open_shards(part)
 
 
-def _find_parts(path: Path) -> dict[str, Path]:
-    """Folders of shards by split."""
+def find_shard_parts(path: Path) -> dict[str, Path]:
+    """Folders of shards by split; empty where they are not parted."""
     found = {}
     for split, folders in part_folders(path).items():
         holding = [folder for folder in folders if _tars_in(folder)]
