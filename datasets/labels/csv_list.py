@@ -145,7 +145,7 @@ def _columns(file: Path) -> _Columns | None:
     sign, raw = _header(file)
     header = [name.lower() for name in raw]
     path, split = _first(header, (*_PATH, *_ID)), _first(header, _SPLIT)
-    if path is None:
+    if path is None or {"xmin", "ymin"} <= {*header}:  # A line per box.
         return None
     label = _first(header, (*LABEL_NAMES, *_LIKELY_LABEL))
     if label is not None:
@@ -172,6 +172,7 @@ def _bit(text: str) -> int | None:
 def _columns_of(file: Path) -> _Columns:
     columns = _columns(file)
     if columns is None:
+        read_text(file)  # If it is no text, that is what is wrong.
         raise InputError(
             f"{file}: the first line must name the columns, path and label (and split): it is "
             f"{', '.join(_header(file)[1]).lower()!r}. A path may also be called "

@@ -20,6 +20,7 @@ from datasets.labels import (
 )
 from datasets.labels.structure import LabelledData, Part, hold_out
 from datasets.ledger import Ledger, account
+from datasets.refused import refusal
 from datasets.shards.tar import holds_shards
 from datasets.spec import Split
 from datasets.splitting import choose_part
@@ -73,7 +74,8 @@ def open_labelled(path: Path, split: Split, *, whole: bool = False) -> LabelledD
     recognised = recognise_labelled(path)
     if recognised is None:
         raise InputError(
-            f"{path}: not recognised as a classification data set. It should hold either {LAYOUTS}"
+            f"{path}: not recognised as a classification data set.{refusal(path)} It should hold "
+            f"either {LAYOUTS}"
         )
     chosen, lone = choose_part(path, split, recognised[1])
     part = chosen.read(path)
