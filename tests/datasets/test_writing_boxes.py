@@ -1,6 +1,8 @@
 """Boxes written as COCO, VOC and YOLO are the boxes that were read."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,14 +43,19 @@ def assert_same(ours: DetectionData, back: DetectionData, *, far: float, areas: 
                 assert one[2] == pytest.approx(other[2])
 
 
+@contextmanager
+def made(rows: Any, classes: ClassMap = CLASSES, **fields: bool) -> Iterator[DetectionData]:
+    """A set beside which there is room."""
+    with tempfile.TemporaryDirectory() as name:
+        yield make_set(Path(name) / "in", rows, classes, **fields)
+
+
 @settings(deadline=None, max_examples=25)
 @given(rows=box_sets(), called=class_lists, upright=st.booleans())
 def test_all_is_the_same_in_coco(rows: Any, called: list[str], upright: bool) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        classes = ClassMap((1, 7, 90), tuple(called))
-        data = make_set(root / "in", rows, classes, upright=upright)
-        written, back = write("coco", {"train": data, "val": data}, root / "out")
+    classes = ClassMap((1, 7, 90), tuple(called))
+    with made(rows, classes, upright=upright) as data:
+        written, back = write("coco", {"train": data, "val": data}, data.root.parent / "out")
         assert back.keys() == {"train", "val"}
         ours = turned(data, upright=False)
         assert_same(ours, back["train"], far=1e-9, areas=True)
@@ -61,11 +68,9 @@ def test_all_is_the_same_in_coco(rows: Any, called: list[str], upright: bool) ->
 @settings(deadline=None, max_examples=25)
 @given(rows=box_sets(), called=class_lists, upright=st.booleans())
 def test_all_but_crowds_is_the_same_in_yolo(rows: Any, called: list[str], upright: bool) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        classes = ClassMap((0, 1, 2), tuple(called))
-        data = make_set(root / "in", rows, classes, upright=upright)
-        written, back = write("yolo", {"train": data}, root / "out")
+    classes = ClassMap((0, 1, 2), tuple(called))
+    with made(rows, classes, upright=upright) as data:
+        written, back = write("yolo", {"train": data}, data.root.parent / "out")
         ours = turned(data, upright=True)
         ours = ours.select(np.ones(len(ours), np.bool_), ~ours.iscrowd)
         assert_same(ours, back["train"], far=1e-9, areas=False)
@@ -79,10 +84,8 @@ def test_all_but_crowds_is_the_same_in_yolo(rows: Any, called: list[str], uprigh
 @settings(deadline=None, max_examples=25)
 @given(rows=box_sets(), upright=st.booleans())
 def test_voc_has_whole_pixels(rows: Any, upright: bool) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        data = make_set(root / "in", rows, CLASSES, upright=upright)
-        written, back = write("voc", {"train": data}, root / "out")
+    with made(rows, upright=upright) as data:
+        written, back = write("voc", {"train": data}, data.root.parent / "out")
         ours = turned(data, upright=False)
         assert_same(ours, back["train"], far=0.5, areas=False)
         rounded = (np.abs(ours.boxes - np.round(ours.boxes)) > 1e-5).any(axis=1).sum()
@@ -94,9 +97,8 @@ def test_voc_has_whole_pixels(rows: Any, upright: bool) -> None:
 @given(rows=box_sets(crowds=False), target=st.sampled_from(sorted(TARGETS)))
 def test_a_round_trip_through_every_format_ends_where_it_began(rows: Any, target: str) -> None:
     """COCO, another format, COCO again: what VOC rounded once stays so."""
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        data = make_set(root / "in", rows, CLASSES)
+    with made(rows) as data:
+        root = data.root.parent
         _, first = write("coco", {"train": data}, root / "first")
         _, there = write(target, first, root / "there")
         _, again = write("coco", there, root / "again")

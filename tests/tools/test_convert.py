@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from datasets.boxes.opening import open_parts
-from tests.datasets.label_fakes import save_photos, write_folders
+from tests.datasets.fakes import voc_xml
+from tests.datasets.label_fakes import save_photos, write_folders, write_pets
 from tools import cli, convert
 
 
@@ -63,16 +64,20 @@ def test_what_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pets = write_folders(tmp_path / "pets", {"cat": 2, "dog": 1})
+    both = write_pets(tmp_path / "both")
+    (both / "annotations/xmls").mkdir()
+    (both / "annotations/xmls/pug_7.xml").write_text(voc_xml([("dog", (1, 1, 9, 9), False)]))
     for flags, message in (
         ((pets, "--to", "yolo"), "holds labels, which are written as folders, shards"),
         ((scenes, "--to", "shards"), "holds boxes, which are written as coco, voc, yolo"),
+        ((both, "--to", "folders"), "voc, yolo; --task classification reads its labels"),
         ((pets, "--to", "folders", "--out", pets / "new"), "lies in the data"),
         ((tmp_path / "none", "--to", "coco"), "no such file or folder"),
         ((pets, "--to", "folders", "--task", "face_embedding"), "which are written as nothing"),
     ):
         assert run(monkeypatch, *flags) == 2
         assert message in capsys.readouterr().err
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["pets"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["both", "pets"]
 
 
 def test_nothing_is_left_of_what_fails(

@@ -30,8 +30,11 @@ def convert(args: Convert) -> tuple[dict[str, Any], str]:
     write = found.kind.targets.get(args.to)
     if write is None:
         known = ", ".join(found.kind.targets) or "nothing"
+        others = [one for one in found.also if args.to in one.targets]
+        hint = "".join(f"; --task {one.task} reads its {one.name}" for one in others)
         raise InputError(
             f"--to {args.to}: {args.data} holds {found.kind.name}, which are written as {known}"
+            f"{hint}"
         )
     parts = found.kind.open_parts(args.data)
     partial = out.with_name(f".{out.name}.{os.getpid()}.part")
