@@ -28,7 +28,7 @@ def find_pictures(file: Path, written: Sequence[str]) -> list[str]:
     Raises:
         InputError: If a name fits several pictures; it names two of them.
     """
-    as_is = [f"{file.parent}{os.sep}{name}" for name in written]
+    as_is = [_beside(str(file.parent), name) for name in written]
     if all(map(os.path.exists, as_is[:: max(1, len(as_is) // _LOOKED_AT)])):
         return as_is
     folder = file.parent
@@ -42,6 +42,12 @@ def find_pictures(file: Path, written: Sequence[str]) -> list[str]:
         path if name in there else str(folder / _meant(file, name, named))
         for name, path in zip(written, as_is, strict=True)
     ]
+
+
+def _beside(folder: str, name: str) -> str:
+    """A path that a list writes, which may be absolute; a million are joined in a second."""
+    plain = f"{folder}{os.sep}{name}"
+    return str(Path(folder, name)) if "//" in plain or "./" in plain else plain
 
 
 def _meant(file: Path, name: str, named: dict[str, list[PurePosixPath]]) -> PurePosixPath:

@@ -99,6 +99,16 @@ def test_a_picture_elsewhere_is_not_taken_for_a_missing_one(tmp_path: Path) -> N
     assert find_pictures(listed, ["C:\\set\\train\\0.png"]) == [str(tmp_path / "train/0.png")]
 
 
+def test_paths_may_be_absolute_or_have_dots(tmp_path: Path) -> None:
+    save_photos(tmp_path / "far", ["0.png"])
+    listed = tmp_path / "near/list.csv"
+    listed.parent.mkdir()
+    for written in (str(tmp_path / "far/0.png"), "../far/./0.png", "..//far/0.png"):
+        (found,) = find_pictures(listed, [written])
+        assert Path(found).samefile(tmp_path / "far/0.png")
+        assert found == str(listed.parent / written)
+
+
 def test_what_is_no_list_of_pictures_is_left_alone(tmp_path: Path) -> None:
     for folder in ("cat", "dog"):
         save_photos(tmp_path / folder, ["0.png", "1.png"])
