@@ -29,8 +29,9 @@ class TrainCls(PhotoTraining):
     """Recipe: auto is demo without --data, finetune with --weights, else modern."""
     data: Path | None = None
     """Folder of photos: ImageNet, Tiny ImageNet, Stanford Dogs, Pets, or a folder per class; a
-    CSV list (path,label,split); or webdataset shards, which are streamed: a folder of .tar files,
-    or of train/ and val/ with .tar files, or 'FOLDER/NAME-{000000..000123}.tar'."""
+    CSV list (path,label,split), or as docs/data.md lists; or webdataset shards, which are
+    streamed: a folder of .tar files, or of train/ and val/ with .tar files, or
+    'FOLDER/NAME-{000000..000123}.tar'."""
     val: Path | None = None
     """Data to evaluate on, in any of these forms; all of --data is then trained on, unless it has
     a part for training. By default --data's own part for it, or a fifth of its photos."""

@@ -160,6 +160,36 @@ class CheckData(SpecialFlags):
 
 
 @dataclass(frozen=True)
+class Convert:
+    """Write a data set in another format, pictures and all.
+
+    Boxes become COCO, Pascal VOC or YOLO; labelled photos a folder per class or shards. What the
+    format cannot hold is named and counted; outlines and keypoints are not read, so they are not
+    written either. The set is read back before it gets its name. --out is by default
+    converted/NAME-FORMAT.
+    """
+
+    data: Annotated[Path, tyro.conf.Positional]
+    """Any boxes or labelled photos that a training tool takes; docs/data.md lists the formats."""
+    to: Literal["coco", "voc", "yolo", "shards", "folders"]
+    """Format to write."""
+    task: TaskName | Literal["auto"] = "auto"
+    """What to read the data for, where it can be read for several; auto as check_data.py."""
+    link: bool = False
+    """Link pictures instead of copying them: no room is taken, and a change of one shows in the
+    other. Both must be on one disk. Shards hold copies."""
+    common: Common = field(default_factory=Common)
+
+    def target(self) -> Path:
+        """The folder to write. Raises InputError if it lies in the data."""
+        name = self.data.resolve().name.partition(".")[0] or "data"
+        out = self.common.out or Path("converted") / f"{name}-{self.to}"
+        if out.resolve().is_relative_to(self.data.resolve()):
+            raise InputError(f"--out {out}: lies in the data; choose another place")
+        return out
+
+
+@dataclass(frozen=True)
 class ImportWeights:
     """Bring weights of another framework into the suite, with the flavour that they need.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # Exports are run where there is no torch.
     import torch
 
 # Ids that mean the same in every data set: the numbers of WordNet ids (n01440764: 1440764).
-_WORDNET = range(1_000_000, 100_000_000)
+WORDNET = range(1_000_000, 100_000_000)
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ class ClassMap:
         """
         ids = {number: label for label, number in enumerate(other.ids, start=1)}
         names = {name: label for label, name in enumerate(other.names, start=1)}
-        found = [ids.get(number, 0) if number in _WORDNET else 0 for number in self.ids]
+        found = [ids.get(number, 0) if number in WORDNET else 0 for number in self.ids]
         taken = set(found)
         for at, (number, name) in enumerate(zip(self.ids, self.names, strict=True)):
             label = names.get(name, 0)
-            if label in taken or (number in _WORDNET and other.ids[label - 1] in _WORDNET):
+            if label in taken or (number in WORDNET and other.ids[label - 1] in WORDNET):
                 continue
             found[at] = found[at] or label
         return np.array([0, *found], dtype=np.int64)

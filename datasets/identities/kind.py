@@ -27,4 +27,5 @@ IDENTITIES = DataKind(
     layouts=f"One of faces by identity is {LAYOUTS}.",
     find_parts=_find_parts,
     examine=_examine,
+    formats=("folder per person", "LFW", "RecordIO", "pairs as .bin"),
 )

@@ -28,9 +28,18 @@ class ShardPhotos(LabelledData):
 
     def image(self, index: int) -> Image:
         """As :meth:`LabelledData.image`."""
+        return decode_image(self.content(index)[0], str(self.files[index]), upright=True)
+
+    @property
+    def in_files(self) -> bool:
+        """As :attr:`LabelledData.in_files`."""
+        return False
+
+    def content(self, index: int) -> tuple[bytes, str]:
+        """As :meth:`LabelledData.content`."""
         shard, offset, length = self.spans[index].tolist()
-        data = read_bytes(self.shards[shard], (offset, length))
-        return decode_image(data, str(self.files[index]), upright=True)
+        suffix = Path(str(self.files[index])).suffix.lower()
+        return read_bytes(self.shards[shard], (offset, length)), suffix
 
     def select(self, keep: NDArray[np.bool_]) -> LabelledData:
         """As :meth:`LabelledData.select`."""
