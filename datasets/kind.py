@@ -14,7 +14,7 @@ from datasets.findings import Examination
 from datasets.spec import Split
 
 # Options of an examination that mean something for some kinds of data only.
-Option = Literal["anchors", "keep_aspect", "classes"]
+Option = Literal["anchors", "keep_aspect", "classes", "format", "images"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class CheckOptions:
         anchors: Gives the (A, 4) cx cy w h, relative to the input, that boxes are compared with;
             None compares them with none. It is called only where there are boxes.
         keep_aspect: The input holds a picture's longer side, instead of each side its own.
+        format: Name of the format; None leaves it to the evidence.
+        images: Folder of the pictures where they lie elsewhere.
     """
 
     split: Split | None = None
@@ -35,6 +37,8 @@ class CheckOptions:
     classes: Path | None = None
     anchors: Callable[[], NDArray[np.float32]] | None = None
     keep_aspect: bool = False
+    format: str | None = None
+    images: Path | None = None
 
     def choose(self, parts: tuple[str, ...]) -> tuple[Split, Split | None]:
         """The part to examine, and the one to compare it with, if there is another.

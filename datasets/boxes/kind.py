@@ -7,6 +7,7 @@ from pathlib import Path
 from datasets.boxes.checking import examine
 from datasets.boxes.opening import LAYOUTS, open_detection, recognise_detection
 from datasets.boxes.structure import DetectionData
+from datasets.boxes.tree import Hints
 from datasets.findings import Examination
 from datasets.kind import CheckOptions, DataKind
 
@@ -14,30 +15,33 @@ from datasets.kind import CheckOptions, DataKind
 def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
     del named  # Annotations of boxes are nothing else.
     found = recognise_detection(path)
-    return None if found is None else tuple(found[1])
+    return None if found is None else tuple(found.claim.parts)
 
 
 def _examine(
     path: Path, parts: tuple[str, ...], options: CheckOptions
 ) -> Examination[DetectionData]:
+    hints = Hints(options.format, options.images)
+    if not parts and (found := recognise_detection(path, hints)) is not None:
+        parts = tuple(found.claim.parts)
     split, beside = options.choose(parts)
     anchors = None if options.anchors is None else options.anchors()
     return examine(
-        open_detection(path, split),
+        open_detection(path, split, hints=hints),
         anchors,
         decode=options.decode,
         keep_aspect=options.keep_aspect,
         copies=True,
-        other=None if beside is None else open_detection(path, beside),
+        other=None if beside is None else open_detection(path, beside, hints=hints),
     )
 
 
 BOXES = DataKind(
     name="boxes",
     task="detection",
-    layouts=f"A detection data set holds either {LAYOUTS}.",
+    layouts=f"A detection data set is one of {LAYOUTS}.",
     find_parts=_find_parts,
     examine=_examine,
-    options=frozenset({"anchors", "keep_aspect"}),
+    options=frozenset({"anchors", "keep_aspect", "format", "images"}),
     shares_files=True,
 )

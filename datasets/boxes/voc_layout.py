@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from datasets.boxes.tree import Tree, read_head
+from datasets.claims import Claim, Strength
 from datasets.findings import Finding, first_of
 from datasets.images import SUFFIXES
 from datasets.part_names import folder_named, part_folders
@@ -39,7 +41,27 @@ class Part:
     siblings: tuple[Path, ...] = ()
 
 
-def find_splits(path: Path) -> dict[str, list[Part]]:
+def claim(tree: Tree) -> Claim | None:
+    """XML files of pictures, by split; without pictures they only come near."""
+    parts = _splits(tree.path, tree.images) if tree.path.is_dir() else {}
+    if parts:
+        folder = next(iter(parts.values()))[0].annotations
+        inside = tree.name_of(folder) if folder != tree.path else "the folder"
+        evidence = f"XML files of VOC in {inside}"
+        return Claim(format="voc", strength=Strength.DESCRIBED, evidence=evidence, parts=parts)
+    lone = next(filter(is_annotation, tree.files(".xml")[:_LOOKED_AT]), None)
+    if lone is None:
+        return None
+    return Claim(
+        format="voc",
+        strength=Strength.NEAR,
+        evidence=f"{tree.name_of(lone)} is VOC's XML",
+        lacks="but no folder of pictures belongs to it: JPEGImages/ or images/ beside its folder, "
+        "the pictures beside the XML files, or --images",
+    )
+
+
+def _splits(path: Path, pictures: Path | None) -> dict[str, list[Part]]:
     """Splits of a folder; empty if it is not VOC-like.
 
     ``trainval`` with ``test`` is taken for training and validation, else ``train`` with ``val``.
@@ -50,7 +72,7 @@ def find_splits(path: Path) -> dict[str, list[Part]]:
     years = [path, *sorted(path.glob("VOC20*")), *sorted(path.glob("VOCdevkit/VOC20*"))]
     found: dict[str, list[Part]] = {}
     for year in years:
-        layout = _layout(year)
+        layout = _layout(year, pictures)
         known = {} if layout is None else _listed(*layout)
         if layout is not None and not known:
             known = {"train": _all_of(*layout[:2])}
@@ -60,7 +82,7 @@ def find_splits(path: Path) -> dict[str, list[Part]]:
             chosen = known.get(first) or known.get(second)
             if chosen:
                 found.setdefault(split, []).append(chosen)
-    found = found or _parted(path)
+    found = found or _parted(path, pictures)
     folders = tuple(dict.fromkeys(part.annotations for ps in found.values() for part in ps))
     return {
         split: [replace(part, siblings=folders) for part in parts]
@@ -68,12 +90,12 @@ def find_splits(path: Path) -> dict[str, list[Part]]:
     }
 
 
-def _parted(path: Path) -> dict[str, list[Part]]:
+def _parted(path: Path, pictures: Path | None) -> dict[str, list[Part]]:
     """Folders that are parts, in the folder or among its images."""
     for parent in (path, folder_named(path, "images")):
         found = {}
         for split, folders in part_folders(parent).items() if parent else ():
-            layouts = (_layout(folder) for folder in folders)
+            layouts = (_layout(folder, pictures) for folder in folders)
             parts = [_all_of(xmls, images) for xmls, images, _ in filter(None, layouts)]
             if parts:
                 found[split] = parts[:1]
@@ -82,7 +104,7 @@ def _parted(path: Path) -> dict[str, list[Part]]:
     return {}
 
 
-def _layout(folder: Path) -> tuple[Path, Path, Path] | None:
+def _layout(folder: Path, pictures: Path | None = None) -> tuple[Path, Path, Path] | None:
     """(XML folder, image folder, list folder) of a VOC-like folder."""
     for xmls, images, lists, is_evident in (
         ("Annotations", "JPEGImages", "ImageSets/Main", True),
@@ -91,20 +113,18 @@ def _layout(folder: Path) -> tuple[Path, Path, Path] | None:
         ("Annotations", "images", ".", False),
         (".", ".", ".", False),
     ):
-        if (folder / images).is_dir():
+        within = pictures or folder / images
+        if within.is_dir() and (images != "." or any(_pictures_in(within))):
             files = (folder / xmls).glob("*.xml")
             if any(is_evident or is_annotation(file) for file in islice(files, _LOOKED_AT)):
-                return folder / xmls, folder / images, folder / lists
+                return folder / xmls, within, folder / lists
     return None
 
 
 def is_annotation(file: Path) -> bool:
     """Tell VOC's XML, damaged or not, from any other that lies about."""
-    try:
-        with file.open("rb") as opened:
-            return b"<annotation" in opened.read(4096).replace(b"\0", b"")
-    except OSError:
-        return False
+    head = read_head(file)
+    return b"<annotation" in head and b"<annotations" not in head
 
 
 def _all_of(xmls: Path, images: Path) -> Part:

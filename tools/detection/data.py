@@ -12,6 +12,7 @@ from datasets.boxes.coco import to_coco
 from datasets.boxes.opening import open_detection, recognise_detection
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.torch_set import DetectionSet, detection_loader
+from datasets.boxes.tree import Hints
 from datasets.errors import InputError
 from datasets.loader import ResumableLoader
 from datasets.spec import Split
@@ -35,6 +36,7 @@ def open_examined(
     train: bool,
     whole: bool = False,
     other: DetectionData | None = None,
+    hints: Hints | None = None,
 ) -> DetectionData:
     """Read a split and have the data doctor look at it, before training or before scoring.
 
@@ -45,6 +47,7 @@ def open_examined(
         train: Mend boxes, and tell about the data even if nothing is wrong.
         whole: Take all of a set that is not parted.
         other: Data that are trained on, to tell whether these are the same files.
+        hints: What the user says of the data set.
 
     Raises:
         InputError: If the data cannot be used.
@@ -52,7 +55,7 @@ def open_examined(
     anchors = detector_anchors(spec).numpy()
     try:
         checkup = examine(
-            open_detection(path, split, whole=whole),
+            open_detection(path, split, whole=whole, hints=hints),
             anchors,
             mend_boxes=train,
             keep_aspect=spec.keep_aspect,
@@ -66,7 +69,7 @@ def open_examined(
     return checkup.data
 
 
-def part_to_score(path: Path, card: Card) -> tuple[Split, bool, str]:
+def part_to_score(path: Path, card: Card, hints: Hints) -> tuple[Split, bool, str]:
     """What of a data set is scored where no part of it was asked for.
 
     Of a set with a part to validate on, that part. Of a set without parts all of it, unless the
@@ -80,8 +83,8 @@ def part_to_score(path: Path, card: Card) -> tuple[Split, bool, str]:
     """
     if path.suffix.lower() == ".json":
         return "all", False, f"all of {path}"
-    found = recognise_detection(path)
-    if found is None or len(found[1]) > 1 or "val" in found[1]:
+    found = recognise_detection(path, hints)
+    if found is None or len(found.claim.parts) > 1 or "val" in found.claim.parts:
         return "val", False, f"the part of {path} to validate on; --split train takes the other"
     told = card.trained_on
     if told.get("path") == str(path.resolve()) and told.get("held_out"):

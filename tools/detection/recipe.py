@@ -14,6 +14,7 @@ from backbone.flavour import Flavour
 from configs.detection import TrainDet
 from configs.tools import Evaluate
 from datasets.boxes.structure import DetectionData
+from datasets.boxes.tree import Hints
 from datasets.builtin.scenes import STAMP, draw_scenes
 from datasets.errors import InputError
 from datasets.images import Image
@@ -224,14 +225,21 @@ class BoxCollector(Collector):
 def open_run(config: TrainDet, path: Path) -> DetRun:
     """Open the data of a training. Raises InputError if they cannot be used, or are too few."""
     apart = config.val is not None
-    train = open_examined(path, "train", config.model, train=True, whole=apart)
+    hints = Hints(config.format, config.images)
+    train = open_examined(path, "train", config.model, train=True, whole=apart, hints=hints)
     if len(train) < 2 * rank_and_world()[1] and not config.fit.freeze_bn:
         raise InputError(
             f"{path}: {len(train)} training images are too few; batch norm needs two or more "
             "per process"
         )
     val = open_examined(
-        config.val or path, "val", config.model, train=False, whole=apart, other=train
+        config.val or path,
+        "val",
+        config.model,
+        train=False,
+        whole=apart,
+        other=train,
+        hints=None if apart else hints,
     )
     return DetRun(config, path, train, val)
 
@@ -244,13 +252,14 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
     """
     above = model.answers.above
     split, whole, said = args.split or "val", False, ""
+    hints = Hints(args.format, args.images)
     if args.split is None:
-        split, whole, said = part_to_score(path, model.card)
+        split, whole, said = part_to_score(path, model.card, hints)
         cli.say(f"scored: {said}")
     spec = spec_of(model.card, DetectorSpec, model.path)
     exam = BoxExam(
         make_validation(
-            open_examined(path, split, spec, train=False, whole=whole),
+            open_examined(path, split, spec, train=False, whole=whole, hints=hints),
             model.card.classes,
             loading_for(args),
             spec=spec,
