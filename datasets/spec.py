@@ -19,6 +19,8 @@ BoxFormat = Literal[
     "voc",
     "yolo",
     "darknet",
+    "csv",
+    "open_images",
 ]
 
 # Bits of 64 in which the perceptual hashes of a photo and its copy may differ.

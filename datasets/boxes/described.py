@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from datasets.boxes.structure import DetectionData, assemble
 from datasets.errors import InputError
+from datasets.fields import Fields, as_number
 from datasets.findings import Action, Finding, first_of
 from datasets.images import pictures_below, probe_image
 from datasets.parallel import in_threads
 from datasets.types import ClassMap
 
 _SHOWN = 12
+Box = tuple[float, ...]
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Described:
 
     file: Path
     size: tuple[int, int] = (0, 0)
-    boxes: list[tuple[float, ...]] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     crowd: list[bool] = field(default_factory=list)
 
@@ -154,12 +156,30 @@ def order_of(names: set[str]) -> list[str]:
     return sorted(names, key=int if all(name.isdecimal() for name in names) else str)
 
 
-def enclosing(points: NDArray[np.float64]) -> tuple[float, ...]:
+def points_of(row: Fields, key: str) -> NDArray[np.float64]:
+    """Points (N, 2), N > 0, of a field that lists them. Raises InputError if it does not."""
+    value = row.values.get(key)
+    rows = value if isinstance(value, list) else []
+    found = [[as_number(one) for one in point] for point in rows if isinstance(point, list)]
+    if not found or len(found) < len(rows) or any(len(p) != 2 or None in p for p in found):
+        raise row.error(key, "points of two numbers are needed")
+    return np.array(found, np.float64)
+
+
+def ellipse(centre: tuple[float, float], radii: tuple[float, float], degrees: float = 0) -> Box:
+    """The box x1 y1 x2 y2 around an ellipse that is turned about its centre."""
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    wide = float(np.hypot(radii[0] * cos, radii[1] * sin))
+    high = float(np.hypot(radii[0] * sin, radii[1] * cos))
+    return centre[0] - wide, centre[1] - high, centre[0] + wide, centre[1] + high
+
+
+def enclosing(points: NDArray[np.float64]) -> Box:
     """The box x1 y1 x2 y2 around points (N, 2), N > 0."""
     return (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
 
 
-def turned(box: Sequence[float], degrees: float, about: tuple[float, float]) -> tuple[float, ...]:
+def turned(box: Sequence[float], degrees: float, about: tuple[float, float]) -> Box:
     """The box x1 y1 x2 y2 around a box that is turned clockwise about a point."""
     x1, y1, x2, y2 = box
     corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)]) - about

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from datasets.boxes import coco, voc, voc_layout, yolo, yolo_plain
+from datasets.boxes import box_csv, coco, open_images, voc, voc_layout, yolo, yolo_plain
 from datasets.boxes.structure import DetectionData, hold_out
 from datasets.boxes.tree import Hints, Tree
 from datasets.claims import Claim, Strength, nearest, strongest
@@ -42,6 +42,10 @@ FORMATS = (
     Format("voc", "Pascal VOC: Annotations/*.xml, JPEGImages/", voc_layout.claim, voc.read),
     Format("yolo", "YOLO: data.yaml, images/, labels/*.txt", yolo.claim, yolo.read),
     Format("darknet", "YOLO: the same with classes.txt or obj.data", yolo_plain.claim, yolo.read),
+    Format("csv", "CSV: filename, class, xmin, ymin, xmax, ymax", box_csv.claim, box_csv.read),
+    Format(
+        "open_images", "Open Images: *-annotations-bbox.csv", open_images.claim, open_images.read
+    ),
 )
 _READERS = {one.name: one.read for one in FORMATS}
 LAYOUTS = "; ".join(one.layout for one in FORMATS)

@@ -12,6 +12,7 @@ from pathlib import Path
 from datasets.claims import Strength
 from datasets.errors import InputError
 from datasets.images import is_passed_over
+from datasets.part_names import PART_NAMES, is_part
 
 TRAIN_WORDS = ("train", "trainval", "training")
 VAL_WORDS = ("minival", "val", "valid", "validation", "test", "testing")
@@ -152,6 +153,27 @@ def split_files(
     if not found and files:
         found["train"] = [*files]
     return {part: _only(base, several, is_named) for part, several in found.items()}
+
+
+def by_part(base: Path, files: Sequence[Path]) -> tuple[dict[str, tuple[Path, ...]], list[Path]]:
+    """Files of pictures by the folders that are parts; all train if there is none to train on.
+
+    Returns:
+        Files by ``train`` and ``val``, and those that are in neither.
+    """
+    folders: dict[str, list[Path]] = {}
+    for file in files:
+        inside = file.relative_to(base).parts[:-1] if file.is_relative_to(base) else ()
+        name = next((one for one in map(str.lower, reversed(inside)) if is_part(one)), "")
+        folders.setdefault(name, []).append(file)
+    found = {}
+    for split, names in PART_NAMES.items():
+        for name in names:
+            if name in folders and split not in found:
+                found[split] = tuple(folders.pop(name))
+    if "train" not in found:
+        return {"train": tuple(files)}, []
+    return found, [file for several in folders.values() for file in several]
 
 
 def _only(base: Path, files: list[Path], is_named: Callable[[Path], bool]) -> Path:

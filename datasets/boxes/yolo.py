@@ -71,12 +71,12 @@ def claim(tree: Tree) -> Claim | None:
         bases = (tree.images, tree.images.parent, *bases)
     keypoints = _keypoints(content)
     found: dict[str, Part] = {}
-    named = [key for _, keys in _PARTS for key in keys if _texts(content, key)]
+    written_parts = [key for _, keys in _PARTS for key in keys if _texts(content, key)]
     for split, keys in _PARTS:
         for key in keys:
             written = _texts(content, key)
             if written and split not in found:
-                alone = tree.images if len(named) == 1 else None
+                alone = tree.images if len(written_parts) == 1 else None
                 sources = _sources(file, key, written, bases[:-1], alone)
                 labels = None if tree.images is None else file.parent
                 found[split] = Part(sources, classes, bases, keypoints, labels)

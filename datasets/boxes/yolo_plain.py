@@ -37,6 +37,7 @@ def claim(tree: Tree) -> Claim | None:
         return None
     sources = _sources(path, tree.images)
     labels = None if tree.images is None else path
+    files: Iterator[Path]
     if labels is None:
         files = (file for one in sources.values() for file in _label_files(one))
     else:
