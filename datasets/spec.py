@@ -21,6 +21,10 @@ BoxFormat = Literal[
     "darknet",
     "csv",
     "open_images",
+    "labelme",
+    "cvat",
+    "label_studio",
+    "via",
 ]
 
 # Bits of 64 in which the perceptual hashes of a photo and its copy may differ.

@@ -8,20 +8,19 @@ one without box, ``path,,,,,``, is a picture without objects.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.boxes.described import Described, Told, gather, order_of, tell_unnamed
+from datasets.boxes.described import Described, Told, order_of
 from datasets.boxes.listed_paths import Finder
+from datasets.boxes.one_file import FilePart, claim_files, read_files
 from datasets.boxes.structure import DetectionData
-from datasets.boxes.tree import Tree, read_head, split_files
+from datasets.boxes.tree import Tree, read_head
 from datasets.claims import Claim, Strength
 from datasets.csv_files import as_fields, read_rows, split_header
 from datasets.errors import InputError
 from datasets.fields import Fields, as_number, as_whole
 from datasets.images import is_picture
 
-_ROBOFLOW = "_annotations.csv"
 _HEAD = 2**16
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 # Names by which tables call the columns.
@@ -39,23 +38,6 @@ _NEEDED = ("filename", "class", *_CORNERS)
 _WITHOUT_HEADER = ["filename", *_CORNERS, "class"]
 
 
-@dataclass(frozen=True)
-class Part:
-    """One split.
-
-    Attributes:
-        file: Its table.
-        files: Those of all splits, which agree about the classes.
-        base: Folder of the set, or of the pictures where they lie elsewhere.
-        class_list: Table of names and numbers, if there is one.
-    """
-
-    file: Path
-    files: tuple[Path, ...]
-    base: Path
-    class_list: Path | None = None
-
-
 def claim(tree: Tree) -> Claim | None:
     """Tables of boxes below a path.
 
@@ -67,17 +49,13 @@ def claim(tree: Tree) -> Claim | None:
     if not files:
         return next(filter(None, (_near(tree, file) for file in tables)), None)
     lists = [one for one in tables if one not in files and one.stem.lower().startswith("class")]
-    chosen = split_files(tree.base, files, lambda file: file.name == _ROBOFLOW)
-    evidence = f"{tree.name_of(next(iter(chosen.values())))} has a box in each line"
-    files, base = [*chosen.values()], tree.images or tree.base
-    return Claim(
-        format="csv",
-        strength=tree.strength(Strength.DECLARED),
-        evidence=evidence,
-        parts={
-            split: Part(file, tuple(files), base, next(iter(lists), None))
-            for split, file in chosen.items()
-        },
+    return claim_files(
+        "csv",
+        tree,
+        files,
+        "a box in each line",
+        is_named=lambda file: file.name == "_annotations.csv",
+        names=lists,
     )
 
 
@@ -135,32 +113,24 @@ def _rows(file: Path) -> Iterator[Fields]:
         is_header = False
 
 
-def read(root: Path, part: Part) -> DetectionData:
-    """Read the table of a split; the classes are those of all splits.
+def read(root: Path, part: FilePart) -> DetectionData:
+    """Read the table of a split; the classes are those of all splits, or of a list of classes.
 
     Raises:
         InputError: If a line lacks a field, or tells another size of a picture than one before; it
             names file and line.
     """
-    tables = {file: _read_table(file, part.base) for file in part.files}
-    told = Told(root)
-    everything = [picture for pictures in tables.values() for picture in pictures]
-    pictures = tables[part.file]
-    names = {name for picture in everything for name in picture.names}
-    classes = order_of(names)
-    if part.class_list is not None:
-        listed = _read_classes(part.class_list)
-        strange = sorted(names - {*listed})
-        if strange:
-            raise InputError(f"{part.class_list}: does not list {strange[0]!r}, a class of a box")
-        classes = listed
-    folders = [picture.file.parent for picture in pictures if picture.file.parent.is_dir()]
-    tell_unnamed(told, folders, everything, "a line in a table")
-    return gather("csv", root, pictures, classes, told=told)
+
+    def classes(used: set[str]) -> list[str]:
+        listed = order_of(used) if part.names is None else _read_classes(part.names)
+        for strange in sorted(used - {*listed})[:1]:
+            raise InputError(f"{part.names}: does not list {strange!r}, a class of a box")
+        return listed
+
+    return read_files("csv", root, part, _read_table, by="a line in a table", classes=classes)
 
 
-def _read_table(file: Path, base: Path) -> list[Described]:
-    finder = Finder(base, (file.parent, file.parent / "images", base / "images", base / file.stem))
+def _read_table(file: Path, finder: Finder, _told: Told) -> list[Described]:
     found: dict[str, Described] = {}
     for row in _rows(file):
         name = row.text("filename")

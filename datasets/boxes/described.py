@@ -32,6 +32,7 @@ class Described:
         boxes: x1 y1 x2 y2 each.
         names: Class of each box.
         crowd: Whether each is a crowd, or another region that is not to be counted.
+        wanted: It belongs to the split that is read, and is labelled.
     """
 
     file: Path
@@ -39,6 +40,7 @@ class Described:
     boxes: list[Box] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     crowd: list[bool] = field(default_factory=list)
+    wanted: bool = True
 
     def add(self, box: Sequence[float], name: str, *, crowd: bool = False) -> None:
         """Add a box, x1 y1 x2 y2."""

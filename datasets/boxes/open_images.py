@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.boxes.described import Described, Told, gather
+from datasets.boxes.one_file import FilePart, claim_files
 from datasets.boxes.structure import DetectionData
-from datasets.boxes.tree import Tree, read_head, split_files
-from datasets.claims import Claim, Strength
+from datasets.boxes.tree import Tree, read_head
+from datasets.claims import Claim
 from datasets.csv_files import as_fields, read_rows, split_header
 from datasets.errors import InputError
 from datasets.fields import Fields
@@ -20,41 +20,18 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _NEEDED = {"imageid", "labelname", *_CORNERS}
 
 
-@dataclass(frozen=True)
-class Part:
-    """One split.
-
-    Attributes:
-        file: Its table.
-        files: Those of all splits, which agree about the classes.
-        names: Table of the classes' names, if there is one.
-        base: Folder of the pictures.
-    """
-
-    file: Path
-    files: tuple[Path, ...]
-    names: Path | None
-    base: Path
-
-
 def claim(tree: Tree) -> Claim | None:
     """Tables with Open Images' columns. Raises InputError if several could be the same part."""
     tables = tree.files(".csv")
     files = [file for file in tables if {*_header(file)} >= _NEEDED]
-    if not files:
-        return None
     names = [one for one in tables if "class-descriptions" in one.name or one.stem == "classes"]
-    chosen = split_files(tree.base, files, lambda file: "annotations-bbox" in file.name)
-    evidence = f"{tree.name_of(next(iter(chosen.values())))} has Open Images' columns"
-    base = tree.images or tree.base
-    return Claim(
-        format="open_images",
-        strength=tree.strength(Strength.DECLARED),
-        evidence=evidence,
-        parts={
-            split: Part(file, (*chosen.values(),), next(iter(names), None), base)
-            for split, file in chosen.items()
-        },
+    return claim_files(
+        "open_images",
+        tree,
+        files,
+        "Open Images' columns",
+        is_named=lambda file: "annotations-bbox" in file.name,
+        names=names,
     )
 
 
@@ -62,7 +39,7 @@ def _header(file: Path) -> list[str]:
     return [name.lower() for name in split_header(read_head(file))[1]]
 
 
-def read(root: Path, part: Part) -> DetectionData:
+def read(root: Path, part: FilePart) -> DetectionData:
     """Read the table of a split; pictures that are not here, as most are not, are counted.
 
     Groups that share a box (IsGroupOf) are crowds: neither trained on nor counted.

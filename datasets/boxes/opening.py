@@ -7,7 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from datasets.boxes import box_csv, coco, open_images, voc, voc_layout, yolo, yolo_plain
+from datasets.boxes import (
+    box_csv,
+    coco,
+    cvat,
+    label_studio,
+    labelme,
+    open_images,
+    via,
+    voc,
+    voc_layout,
+    yolo,
+    yolo_plain,
+)
 from datasets.boxes.structure import DetectionData, hold_out
 from datasets.boxes.tree import Hints, Tree
 from datasets.claims import Claim, Strength, nearest, strongest
@@ -46,6 +58,10 @@ FORMATS = (
     Format(
         "open_images", "Open Images: *-annotations-bbox.csv", open_images.claim, open_images.read
     ),
+    Format("labelme", "LabelMe: JSON beside each picture", labelme.claim, labelme.read),
+    Format("cvat", "CVAT for images 1.1: annotations.xml", cvat.claim, cvat.read),
+    Format("label_studio", "Label Studio: JSON", label_studio.claim, label_studio.read),
+    Format("via", "VGG Image Annotator: JSON or CSV", via.claim, via.read),
 )
 _READERS = {one.name: one.read for one in FORMATS}
 LAYOUTS = "; ".join(one.layout for one in FORMATS)
