@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from datasets.errors import InputError
@@ -17,6 +18,18 @@ def read_object(file: Path) -> Fields:
         InputError: If it cannot be read, is no JSON or holds something else.
     """
     return Fields.of(file, read_json(file))
+
+
+def read_lines(file: Path) -> Iterator[Fields]:
+    """The objects of a file that holds one in each line.
+
+    Raises:
+        InputError: If it cannot be read, or a line is no object; it names the line.
+    """
+    for number, line in enumerate(read_text(file).split("\n"), start=1):
+        if line.strip():
+            where = f"line {number}"
+            yield Fields.of(file, parse_json(line, f"{file}: {where}"), (where,))
 
 
 def read_json(file: Path) -> object:

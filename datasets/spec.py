@@ -25,6 +25,8 @@ BoxFormat = Literal[
     "cvat",
     "label_studio",
     "via",
+    "kitti",
+    "hugging_face",
 ]
 
 # Bits of 64 in which the perceptual hashes of a photo and its copy may differ.

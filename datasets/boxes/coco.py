@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.boxes.listed_paths import Finder, is_there
+from datasets.boxes.segments import box_of_segment
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Tree, split_files
 from datasets.claims import Claim, Strength
@@ -153,7 +154,7 @@ def read(root: Path, part: Part) -> DetectionData:
         annotation_ids=np.array(_numbers(annotations), dtype=np.int64)[order],
         classes=categories.classes,
         upright=False,
-        told=tuple(categories.told),
+        told=(*categories.told, *_tell_segments(part.file, annotations)),
         own_ids={} if fits else dict(enumerate(keys, start=1)),
     )
 
@@ -184,8 +185,21 @@ def _boxes(annotations: Sequence[Fields]) -> NDArray[np.float64]:
         flat = list(chain.from_iterable(values))
         if {*map(type, flat)} <= {float}:
             return np.array(flat, np.float64).reshape(-1, 4)
-    about = "four numbers x, y, width, height"
-    return np.array([r.numbers("bbox", 4, about) for r in annotations], np.float64).reshape(-1, 4)
+    return np.array([_box(row) for row in annotations], np.float64).reshape(-1, 4)
+
+
+def _box(row: Fields) -> list[float]:
+    """The box of an annotation; around its segment where it has no box of its own."""
+    if not row.values.get("bbox") and row.values.get("segmentation"):
+        return box_of_segment(row)
+    return row.numbers("bbox", 4, "four numbers x, y, width, height")
+
+
+def _tell_segments(file: Path, annotations: Sequence[Fields]) -> list[Finding]:
+    """How many boxes stand around segments."""
+    made = [row for row in annotations if not row.values.get("bbox")]
+    detail = f"{len(made)} of {len(annotations)}, around their segments"
+    return [Finding("annotations without bbox", "kept", str(file), None, detail)] if made else []
 
 
 def _areas(annotations: Sequence[Fields]) -> NDArray[np.float64]:

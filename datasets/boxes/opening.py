@@ -11,6 +11,8 @@ from datasets.boxes import (
     box_csv,
     coco,
     cvat,
+    hugging_face,
+    kitti,
     label_studio,
     labelme,
     open_images,
@@ -62,6 +64,8 @@ FORMATS = (
     Format("cvat", "CVAT for images 1.1: annotations.xml", cvat.claim, cvat.read),
     Format("label_studio", "Label Studio: JSON", label_studio.claim, label_studio.read),
     Format("via", "VGG Image Annotator: JSON or CSV", via.claim, via.read),
+    Format("kitti", "KITTI: label_2/*.txt, image_2/", kitti.claim, kitti.read),
+    Format("hugging_face", "Hugging Face: metadata.jsonl", hugging_face.claim, hugging_face.read),
 )
 _READERS = {one.name: one.read for one in FORMATS}
 LAYOUTS = "; ".join(one.layout for one in FORMATS)

@@ -12,6 +12,7 @@ from datasets.boxes.listed_paths import is_there
 from datasets.errors import InputError
 from datasets.fields import as_number
 from datasets.text import read_text
+from datasets.types import ClassMap
 
 # Files beside label files that name classes; the last stands for any name.
 NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "*.names")
@@ -110,3 +111,19 @@ def _box(values: list[float], where: str, keypoints: int) -> list[float]:
     low, high = points.min(axis=0), points.max(axis=0)
     with np.errstate(invalid="ignore", over="ignore"):
         return [*((low + high) / 2).tolist(), *(high - low).tolist()]
+
+
+def read_names(file: Path) -> ClassMap:
+    """Class names, one per line, numbered from 0.
+
+    Raises:
+        InputError: If it holds none, or one twice.
+    """
+    names = [line.strip() for line in read_text(file).splitlines()]
+    names = [name for name in names if name]
+    if not names:
+        raise InputError(f"{file}: names no class; write one name per line")
+    try:
+        return ClassMap.from_names(names, first=0)
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from error

@@ -9,14 +9,13 @@ from pathlib import Path
 from datasets.boxes.listed_paths import locate
 from datasets.boxes.tree import Tree
 from datasets.boxes.yolo import Part
-from datasets.boxes.yolo_labels import NAME_FILES, label_file, looks_like_labels
+from datasets.boxes.yolo_labels import NAME_FILES, label_file, looks_like_labels, read_names
 from datasets.claims import Claim, Strength
 from datasets.errors import InputError
 from datasets.fields import is_clean
 from datasets.images import SUFFIXES
 from datasets.part_names import folder_named, part_folders
 from datasets.text import read_text
-from datasets.types import ClassMap
 
 # So many files are looked at to find one with boxes: most may be backgrounds.
 _LOOKED_AT = 200
@@ -56,7 +55,7 @@ def claim(tree: Tree) -> Claim | None:
             "their numbers, or data.yaml"
         )
         return Claim(format="darknet", strength=Strength.PLAIN, evidence=evidence, lacks=lacks)
-    classes = _read_names(names)
+    classes = read_names(names)
     return Claim(
         format="darknet",
         strength=Strength.DESCRIBED,
@@ -122,26 +121,10 @@ def _darknet(file: Path) -> dict[str, Part]:
             raise InputError(f"{file}: {key} = {written[:80]}: no such file in {file.parent}")
         return found
 
-    classes = _read_names(find("names"))
+    classes = read_names(find("names"))
     keys = {"train": "train", "val": "valid" if fields.get("valid") else "test"}
     return {
         split: Part((find(key),), classes, bases)
         for split, key in keys.items()
         if split == "train" or fields.get(key)
     }
-
-
-def _read_names(file: Path) -> ClassMap:
-    """Class names, one per line, numbered from 0.
-
-    Raises:
-        InputError: If it holds none, or one twice.
-    """
-    names = [line.strip() for line in read_text(file).splitlines()]
-    names = [name for name in names if name]
-    if not names:
-        raise InputError(f"{file}: names no class; write one name per line")
-    try:
-        return ClassMap.from_names(names, first=0)
-    except ValueError as error:
-        raise InputError(f"{file}: {error}") from error
