@@ -124,7 +124,10 @@ def gather(
     boxes: list[NDArray[np.float64]] = []
     for picture in pictures:
         corners = np.array(picture.boxes, np.float64).reshape(-1, 4)
-        boxes.append(corners * np.tile(picture.size, 2) if relative else corners)
+        if relative:
+            with np.errstate(invalid="ignore", over="ignore"):
+                corners = corners * np.tile(picture.size, 2)
+        boxes.append(corners)
     return assemble(
         format=format,
         root=root,
@@ -170,9 +173,10 @@ def points_of(row: Fields, key: str) -> NDArray[np.float64]:
 
 def ellipse(centre: tuple[float, float], radii: tuple[float, float], degrees: float = 0) -> Box:
     """The box x1 y1 x2 y2 around an ellipse that is turned about its centre."""
-    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    wide = float(np.hypot(radii[0] * cos, radii[1] * sin))
-    high = float(np.hypot(radii[0] * sin, radii[1] * cos))
+    with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
+        cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        wide = float(np.hypot(radii[0] * cos, radii[1] * sin))
+        high = float(np.hypot(radii[0] * sin, radii[1] * cos))
     return centre[0] - wide, centre[1] - high, centre[0] + wide, centre[1] + high
 
 
@@ -184,10 +188,10 @@ def enclosing(points: NDArray[np.float64]) -> Box:
 def turned(box: Sequence[float], degrees: float, about: tuple[float, float]) -> Box:
     """The box x1 y1 x2 y2 around a box that is turned clockwise about a point."""
     x1, y1, x2, y2 = box
-    corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)]) - about
-    angle = np.radians(degrees)
-    cos, sin = np.cos(angle), np.sin(angle)
-    return enclosing(corners @ np.array([(cos, sin), (-sin, cos)]) + about)
+    corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
+    with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
+        cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        return enclosing((corners - about) @ np.array([(cos, sin), (-sin, cos)]) + about)
 
 
 def tell_unnamed(told: Told, folders: Sequence[Path], named: Sequence[Described], by: str) -> None:

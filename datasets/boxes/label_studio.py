@@ -153,7 +153,9 @@ def _add(picture: Described, region: Fields, kind: str, told: Told) -> None:
 def _box(region: Fields, kind: str, degrees: float, scale: NDArray[np.float64]) -> Box:
     """A region's box in pixels; ``scale`` (2,) holds pixels per percent."""
     if kind == "polygonlabels":
-        return enclosing(points_of(region, "points") * scale)
+        points = points_of(region, "points")
+        with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
+            return enclosing(points * scale)
     x, y = np.array([region.number("x"), region.number("y")]) * scale
     names = ("width", "height") if kind == "rectanglelabels" else ("radiusX", "radiusY")
     w, h = np.array([region.number(name) for name in names]) * scale

@@ -16,6 +16,8 @@ from datasets.part_names import folder_named, part_folders
 from datasets.text import read_text
 
 _LISTS = ("train", "val", "trainval", "test")
+_XMLS = ("annotations", "annotation", "xmls", "xml", "labels")
+_IMAGES = ("images", "jpegimages", "image", "pictures", "imgs")
 # So many XML files are looked at to find one of VOC's among others.
 _LOOKED_AT = 200
 
@@ -91,7 +93,7 @@ def _splits(path: Path, pictures: Path | None) -> dict[str, list[Part]]:
 
 
 def _parted(path: Path, pictures: Path | None) -> dict[str, list[Part]]:
-    """Folders that are parts, in the folder or among its images."""
+    """Folders that are parts: in the folder, among its images, or among its annotations."""
     for parent in (path, folder_named(path, "images")):
         found = {}
         for split, folders in part_folders(parent).items() if parent else ():
@@ -101,24 +103,44 @@ def _parted(path: Path, pictures: Path | None) -> dict[str, list[Part]]:
                 found[split] = parts[:1]
         if found:
             return found
+    for xmls, images in _pairs(path, pictures):
+        found = {}
+        for split, folders in part_folders(xmls).items():
+            within = [(one, folder_named(images, one.name.lower())) for one in folders]
+            parts = [
+                _all_of(one, image or images)
+                for one, image in within
+                if any(map(is_annotation, islice(one.glob("*.xml"), _LOOKED_AT)))
+            ]
+            if parts:
+                found[split] = parts[:1]
+        if found:
+            return found
     return {}
 
 
 def _layout(folder: Path, pictures: Path | None = None) -> tuple[Path, Path, Path] | None:
     """(XML folder, image folder, list folder) of a VOC-like folder."""
-    for xmls, images, lists, is_evident in (
-        ("Annotations", "JPEGImages", "ImageSets/Main", True),
-        ("annotations/xmls", "images", "annotations", True),
-        ("annotations", "images", ".", False),
-        ("Annotations", "images", ".", False),
-        (".", ".", ".", False),
-    ):
-        within = pictures or folder / images
-        if within.is_dir() and (images != "." or any(_pictures_in(within))):
-            files = (folder / xmls).glob("*.xml")
-            if any(is_evident or is_annotation(file) for file in islice(files, _LOOKED_AT)):
-                return folder / xmls, within, folder / lists
+    rows = [
+        (folder / "Annotations", folder / "JPEGImages", folder / "ImageSets/Main", True),
+        (folder / "annotations/xmls", folder / "images", folder / "annotations", True),
+        *((xmls, images, folder, False) for xmls, images in _pairs(folder, pictures)),
+        (folder, folder, folder, False),
+    ]
+    for xmls, images, lists, is_evident in rows:
+        within = pictures or images
+        if within.is_dir() and (xmls != within or any(_pictures_in(within))):
+            files = islice(xmls.glob("*.xml"), _LOOKED_AT)
+            if any(is_evident or is_annotation(file) for file in files):
+                return xmls, within, lists
     return None
+
+
+def _pairs(folder: Path, pictures: Path | None) -> list[tuple[Path, Path]]:
+    """Folders of XML files and of pictures by usual names, whatever their letters' case."""
+    xmls = [folder_named(folder, name) for name in _XMLS]
+    images = [folder_named(folder, name) for name in _IMAGES] if pictures is None else [pictures]
+    return [(x, i) for x in xmls for i in images if x is not None and i is not None]
 
 
 def is_annotation(file: Path) -> bool:

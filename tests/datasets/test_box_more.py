@@ -1,6 +1,5 @@
 """KITTI's labels, Hugging Face's metadata, and COCO's segments without boxes."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,8 @@ from pycocotools import mask
 from datasets.boxes.opening import open_detection
 from datasets.boxes.tree import Hints
 from datasets.errors import InputError
-from tests.datasets.box_sets import BOX, NAMES, coco, is_right, refused, save_pictures, told, write
-
-ROW = "{} 0.00 0 -1.57 10.00 8.00 30.00 28.00 1.5 1.6 3.7 1.0 1.5 8.4 -1.56"
-
-
-def kitti(root: Path) -> Path:
-    save_pictures(root / "training/image_2", NAMES)
-    (root / "training/label_2").mkdir(parents=True)
-    for k, name in enumerate(NAMES):
-        row = ROW.format("Bus" if k % 2 else "Car")
-        (root / "training/label_2" / name.replace("png", "txt")).write_text(f"{row}\n")
-    return root
+from tests.datasets.box_sets import BOX, coco, is_right, refused, save_pictures, told, write
+from tests.datasets.tool_sets import ROW, hugging_face, kitti
 
 
 def test_kitti(tmp_path: Path) -> None:
@@ -71,18 +60,6 @@ def test_damaged_kitti(tmp_path: Path) -> None:
         open_detection(root, "all")
     file.write_text(ROW.format("Car"))
     assert len(open_detection(root, "all", hints=Hints(images=root / "pictures"))) == 6
-
-
-def hugging_face(
-    root: Path, key: str = "categories", kinds: tuple[Any, Any] = ("car", "bus")
-) -> Path:
-    save_pictures(root / "train", NAMES)
-    lines = [
-        {"file_name": name, "objects": {"bbox": [[10, 8, 20, 20]], key: [kinds[k % 2]]}}
-        for k, name in enumerate(NAMES)
-    ]
-    (root / "train/metadata.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
-    return root
 
 
 @pytest.mark.parametrize("key", ["categories", "category", "label"])

@@ -8,21 +8,7 @@ from datasets.boxes.opening import open_detection
 from datasets.boxes.tree import Hints
 from datasets.errors import InputError
 from tests.datasets.box_sets import BOX, NAMES, doctor, is_right, refused, save_pictures, told
-
-HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax"
-CAR_OR_BUS = ("car", "bus")
-
-
-def lines(names: list[str], row: str = "{name},64,48,{kind},10,8,30,28") -> str:
-    rows = [row.format(name=name, kind=CAR_OR_BUS[k % 2]) for k, name in enumerate(names)]
-    return "\n".join(rows) + "\n"
-
-
-def table(root: Path, header: str = HEADER, row: str = "{name},64,48,{kind},10,8,30,28") -> Path:
-    save_pictures(root / "images", NAMES)
-    head = f"{header}\n" if header else ""
-    (root / "boxes.csv").write_text(head + lines(NAMES, row))
-    return root
+from tests.datasets.tool_sets import HEADER, lines, open_images, table
 
 
 def is_right_by_name(path: Path) -> None:
@@ -126,23 +112,6 @@ def test_two_pictures_of_one_name(tmp_path: Path) -> None:
     hints = Hints(images=root / "b")
     data = open_detection(root, "all", hints=hints)
     assert {Path(file).parent.name for file in data.files} == {"b"}
-
-
-OPEN_IMAGES = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsGroupOf"
-
-
-def open_images(root: Path) -> Path:
-    for part, chosen in (("train", NAMES[:4]), ("validation", NAMES[4:])):
-        save_pictures(root / part, chosen)
-        box = ".15625,.46875,.16666666666666666,.58333333333"
-        rows = [f"{n[0]},xclick,/m/0{k % 2},1,{box},0,0" for k, n in enumerate(chosen)]
-        rows += [
-            "0123456789abcdef,xclick,/m/09,1,0,1,0,1,0,0",
-            f"{chosen[0][0]},x,/m/00,1,0,1,0,1,0,1",
-        ]
-        (root / f"{part}-annotations-bbox.csv").write_text("\n".join([OPEN_IMAGES, *rows]))
-    (root / "class-descriptions-boxable.csv").write_text("/m/00,Car\n/m/01,Bus\n/m/09,Lorry\n")
-    return root
 
 
 def test_open_images(tmp_path: Path) -> None:

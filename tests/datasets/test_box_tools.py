@@ -1,6 +1,5 @@
 """Exports of labelling tools: LabelMe, CVAT, Label Studio and VIA."""
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +11,20 @@ import pytest
 from datasets.boxes.opening import open_detection
 from datasets.boxes.tree import Hints
 from datasets.errors import InputError
-from tests.datasets.box_sets import BOX, NAMES, doctor, save_pictures, told
-
-KINDS = ["car", "bus"] * 3
+from tests.datasets.box_sets import BOX, NAMES, doctor, told
+from tests.datasets.tool_sets import (
+    EXPECTED,
+    KINDS,
+    PERCENT,
+    TOOLS,
+    cvat,
+    label_studio,
+    labelme,
+    result,
+    task,
+    via,
+    write_labelme,
+)
 
 
 def boxes_of(root: Path, split: Any = "all", hints: Hints | None = None) -> dict[str, list[Any]]:
@@ -30,129 +40,9 @@ def boxes_of(root: Path, split: Any = "all", hints: Hints | None = None) -> dict
     return out
 
 
-EXPECTED = {name: [(kind, BOX)] for name, kind in zip(NAMES, KINDS, strict=True)}
-
-
-def labelme(root: Path) -> Path:
-    save_pictures(root, NAMES)
-    for name, kind in zip(NAMES, KINDS, strict=True):
-        shape = {"label": kind, "points": [[30, 8], [10, 28]], "shape_type": "rectangle"}
-        write_labelme(root / name, [shape])
-    return root
-
-
-def write_labelme(picture: Path, shapes: list[Any], **more: Any) -> None:
-    content = {
-        "version": "5.0.1",
-        "flags": {},
-        "shapes": shapes,
-        "imagePath": picture.name,
-        "imageData": None,
-        "imageHeight": 48,
-        "imageWidth": 64,
-        **more,
-    }
-    picture.with_suffix(".json").write_text(json.dumps(content))
-
-
-def cvat(root: Path) -> Path:
-    save_pictures(root / "images", NAMES)
-    box = (
-        '<box label="{}" source="manual" occluded="1" xtl="10.0" ytl="8.0" xbr="30.0" ybr="28.0"/>'
-    )
-    images = [
-        f'<image id="{k}" name="{name}" subset="Train" width="64" height="48">'
-        f"{box.format(kind)}</image>"
-        for k, (name, kind) in enumerate(zip(NAMES, KINDS, strict=True))
-    ]
-    labels = "".join(f"<label><name>{name}</name></label>" for name in ("car", "bus", "lorry"))
-    meta = f"<meta><task><labels>{labels}</labels></task></meta>"
-    text = f"<annotations><version>1.1</version>{meta}{''.join(images)}</annotations>"
-    (root / "annotations.xml").write_text(f'<?xml version="1.0" encoding="utf-8"?>\n{text}')
-    return root
-
-
-PERCENT = {"x": 15.625, "y": 16.666666666, "width": 31.25, "height": 41.66666666, "rotation": 0}
-
-
-def result(kind: str, value: dict[str, Any], type: str = "rectanglelabels") -> dict[str, Any]:
-    sides = {"original_width": 64, "original_height": 48}
-    return {"type": type, "to_name": "image", "value": {**value, type: [kind]}, **sides}
-
-
-def task(name: str, results: list[Any], **more: Any) -> dict[str, Any]:
-    annotation = {"id": 1, "was_cancelled": False, "result": results, **more}
-    return {"id": 1, "annotations": [annotation], "data": {"image": name}}
-
-
-def label_studio(root: Path) -> Path:
-    save_pictures(root / "images", NAMES)
-    tasks = [
-        task(f"/data/upload/1/0a1b2c3d-{name}", [result(kind, PERCENT)])
-        for name, kind in zip(NAMES, KINDS, strict=True)
-    ]
-    (root / "project-1.json").write_text(json.dumps(tasks))
-    return root
-
-
-RECT = {"name": "rect", "x": 10, "y": 8, "width": 20, "height": 20}
-
-
-def via_content() -> dict[str, Any]:
-    return {
-        f"{name}123": {
-            "filename": name,
-            "size": 123,
-            "regions": [{"shape_attributes": RECT, "region_attributes": {"kind": kind}}],
-            "file_attributes": {},
-        }
-        for name, kind in zip(NAMES, KINDS, strict=True)
-    }
-
-
-def via(root: Path) -> Path:
-    save_pictures(root / "images", NAMES)
-    project = {"_via_settings": {}, "_via_img_metadata": via_content(), "_via_attributes": {}}
-    (root / "via_project.json").write_text(json.dumps(project))
-    return root
-
-
-def via_regions(root: Path) -> Path:
-    """As version 1 exports regions: numbered by keys."""
-    save_pictures(root, NAMES)
-    content = via_content()
-    for row in content.values():
-        row["regions"] = {str(k): one for k, one in enumerate(row["regions"])}
-    (root / "via_region_data.json").write_text(json.dumps(content))
-    return root
-
-
-def via_csv(root: Path) -> Path:
-    save_pictures(root, NAMES)
-    header = "filename,file_size,file_attributes,region_count,region_id,"
-    header += "region_shape_attributes,region_attributes"
-    with (root / "via_export_csv.csv").open("w", newline="") as file:
-        writer = csv.writer(file, quoting=csv.QUOTE_MINIMAL)
-        writer.writerow(header.split(","))
-        for name, kind in zip(NAMES, KINDS, strict=True):
-            texts = (json.dumps(RECT), json.dumps({"kind": kind}))
-            writer.writerow([name, 123, "{}", 1, 0, *texts])
-    return root
-
-
-MAKERS: dict[str, Callable[[Path], Path]] = {
-    "labelme": labelme,
-    "cvat": cvat,
-    "label_studio": label_studio,
-    "via": via,
-    "via_regions": via_regions,
-    "via_csv": via_csv,
-}
-
-
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", TOOLS)
 def test_boxes_are_read(tmp_path: Path, name: str) -> None:
-    root = MAKERS[name](tmp_path)
+    root = TOOLS[name](tmp_path)
     assert boxes_of(root) == EXPECTED
     checkup = doctor(root)
     assert checkup.summary["format"] == name.split("_")[0] if "via" in name else name
@@ -160,9 +50,9 @@ def test_boxes_are_read(tmp_path: Path, name: str) -> None:
     assert not told(root)
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", TOOLS)
 def test_pictures_elsewhere(tmp_path: Path, name: str) -> None:
-    root = MAKERS[name](tmp_path / "set")
+    root = TOOLS[name](tmp_path / "set")
     pictures = tmp_path / "elsewhere"
     pictures.mkdir()
     for file in sorted(root.rglob("*.png")):
@@ -170,9 +60,9 @@ def test_pictures_elsewhere(tmp_path: Path, name: str) -> None:
     assert boxes_of(root, hints=Hints(images=pictures)) == EXPECTED
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", TOOLS)
 def test_pictures_that_nothing_names_are_told(tmp_path: Path, name: str) -> None:
-    root = MAKERS[name](tmp_path)
+    root = TOOLS[name](tmp_path)
     (picture,) = root.rglob("0.png")
     picture.with_name("other.png").write_bytes(picture.read_bytes())
     ((kind, detail),) = told(root).items()
@@ -180,9 +70,9 @@ def test_pictures_that_nothing_names_are_told(tmp_path: Path, name: str) -> None
     assert detail == "1 (not used): other.png"
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", TOOLS)
 def test_damaged_files_are_named(tmp_path: Path, name: str) -> None:
-    root = MAKERS[name](tmp_path)
+    root = TOOLS[name](tmp_path)
     file = next(one for one in sorted(root.rglob("*")) if one.suffix in (".json", ".xml", ".csv"))
     good = file.read_text()
     file.write_text(good[: int(len(good) * 0.9)])
