@@ -75,6 +75,10 @@ def _never(_path: Path) -> bool:
     return False
 
 
+def _nothing(_path: Path) -> str:
+    return ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataKind:
     """All that a door needs to know of a kind of data.
@@ -93,6 +97,8 @@ class DataKind:
         shares_files: The same files may carry annotations of another kind, too.
         is_evident: Whether a path carries annotations of this kind for certain: folders of
             pictures may be anything.
+        nearest: A sentence about the format that an unrecognised path is most like, and what it
+            lacks; empty if it is like none.
     """
 
     name: str
@@ -104,3 +110,4 @@ class DataKind:
     takes_patterns: bool = False
     shares_files: bool = False
     is_evident: Callable[[Path], bool] = _never
+    nearest: Callable[[Path], str] = _nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets.boxes.checking import examine
-from datasets.boxes.opening import LAYOUTS, open_detection, recognise_detection
+from datasets.boxes.opening import LAYOUTS, nearest_format, open_detection, recognise_detection
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Hints
 from datasets.findings import Examination
@@ -44,4 +44,5 @@ BOXES = DataKind(
     examine=_examine,
     options=frozenset({"anchors", "keep_aspect", "format", "images"}),
     shares_files=True,
+    nearest=nearest_format,
 )

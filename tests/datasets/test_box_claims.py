@@ -121,6 +121,7 @@ def test_the_nearest_format_is_told(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=told):
             open_detection(tmp_path / name, "all")
+        refused(tmp_path / name, "not recognised. Nearest is")
 
 
 def test_pictures_elsewhere(tmp_path: Path) -> None:
