@@ -284,7 +284,9 @@ def _files_of(root: Path, part: Part, names: Sequence[str]) -> list[str]:
 
     # The first of those that hold most: a picture may be missing anywhere.
     folder = max(guesses, key=held)
-    finder = Finder(part.images or (folder if any(held(folder)) else base), (folder,))
+    if not any(held(folder)):  # Below a folder of this part's name alone, if it is there.
+        folder = next((guess for guess in guesses[:4] if guess.is_dir()), base)
+    finder = Finder(part.images or folder, (folder,))
     where = f"{part.file}: file_name"
     return [str(finder.find(name, where) or folder / name.replace("\\", "/")) for name in names]
 

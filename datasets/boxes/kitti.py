@@ -9,7 +9,7 @@ from pathlib import Path
 
 from datasets.boxes.described import Described, Told, gather, tell_unnamed
 from datasets.boxes.structure import DetectionData
-from datasets.boxes.tree import Tree, by_part
+from datasets.boxes.tree import Tree, by_part, first_fields
 from datasets.claims import Claim, Strength
 from datasets.errors import InputError
 from datasets.fields import as_number
@@ -33,11 +33,13 @@ class Part:
         labels: Its label files.
         everything: Those of all splits, which agree about the classes.
         pictures: Folders of pictures.
+        lost: Names that lists have without label file, and label files that are in no part.
     """
 
     labels: tuple[Path, ...]
     everything: tuple[Path, ...]
     pictures: tuple[Path, ...]
+    lost: tuple[str, ...]
 
 
 def claim(tree: Tree) -> Claim | None:
@@ -59,32 +61,32 @@ def claim(tree: Tree) -> Claim | None:
         name = _PAIRS[evident.parent.name]
         lacks = f"but there is no {name}/ beside {evident.parent.name}/; or name it by --images"
         return replace(found, strength=Strength.NEAR, lacks=lacks)
-    listed = _listed(tree, files)
+    missing: list[str] = []
+    listed = _listed(tree, files, missing)
     parts: Mapping[str, Sequence[Path]] = listed or by_part(tree.base, files)[0]
+    used = {file for one in parts.values() for file in one}
+    lost = (*missing, *(file.stem for file in files if file not in used))
     return replace(
-        found, parts={name: Part(tuple(one), tuple(files), there) for name, one in parts.items()}
+        found,
+        parts={name: Part(tuple(one), tuple(files), there, lost) for name, one in parts.items()},
     )
 
 
-def _listed(tree: Tree, files: Sequence[Path]) -> dict[str, list[Path]]:
+def _listed(tree: Tree, files: Sequence[Path], missing: list[str]) -> dict[str, list[Path]]:
     """Label files by ``ImageSets/train.txt`` and ``val.txt``, if these are there."""
     by_name = {file.stem: file for file in files}
     found: dict[str, list[Path]] = {}
-    for part in ("train", "val"):
-        for file in tree.files(".txt"):
-            if file.parent.name == "ImageSets" and file.stem.lower() == part:
-                names = read_text(file).split()
-                found[part] = [by_name[name] for name in names if name in by_name]
+    for file in tree.files(".txt"):
+        if file.parent.name == "ImageSets" and file.stem.lower() in ("train", "val"):
+            names = read_text(file).split()
+            found[file.stem.lower()] = [by_name[name] for name in names if name in by_name]
+            missing += [name for name in names if name not in by_name]
     return found if found.get("train") else {}
 
 
 def _looks_like_labels(file: Path) -> bool:
     """Whether the first line is a name and 14 or 15 numbers."""
-    try:
-        with file.open(encoding="utf-8-sig") as lines:
-            fields = lines.readline(4096).split()
-    except (OSError, UnicodeDecodeError):
-        return False
+    fields = first_fields(file)
     numbers = [as_number(field) for field in fields]
     return len(fields) in _COLUMNS and numbers[0] is None and None not in numbers[1:]
 
@@ -115,6 +117,8 @@ def read(root: Path, part: Part) -> DetectionData:
     classes = sorted(names - {_IGNORED})
     for picture in pictures:
         _ignore(picture, classes, told)
+    for name in part.lost:
+        told.add("labels in no part", "dropped", name, "or listed without label file")
     tell_unnamed(told, part.pictures, everything, "label file")
     return gather("kitti", root, pictures, classes, told=told)
 

@@ -113,6 +113,12 @@ def read_head(file: Path, count: int = 4096) -> bytes:
         return b""
 
 
+def first_fields(file: Path) -> list[str]:
+    """What blanks part in the first line of a file, as far as it can be read."""
+    line, _, _ = read_head(file).decode("utf-8-sig", errors="replace").partition("\n")
+    return line.split()
+
+
 def _kind_of(head: bytes) -> str:
     for kind, least, words in _JSON_KINDS:
         if sum(word in head for word in words) >= least:

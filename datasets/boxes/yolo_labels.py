@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.boxes.listed_paths import is_there
+from datasets.boxes.tree import first_fields
 from datasets.errors import InputError
 from datasets.fields import as_number
 from datasets.text import read_text
@@ -42,12 +43,7 @@ def _like(example: str, word: str) -> str:
 
 def looks_like_labels(file: Path) -> bool:
     """Whether the first line of a text file is a class number and four or more numbers."""
-    try:
-        with file.open(encoding="utf-8-sig") as lines:
-            first = lines.readline(4096).split()
-    except (OSError, UnicodeDecodeError):
-        return False
-    numbers = [as_number(field) for field in first]
+    numbers = [as_number(field) for field in first_fields(file)]
     return len(numbers) >= 5 and None not in numbers and float(numbers[0] or 0).is_integer()
 
 

@@ -42,9 +42,10 @@ def test_kittis_lists(tmp_path: Path) -> None:
     root = kitti(tmp_path)
     (root / "ImageSets").mkdir()
     (root / "ImageSets/train.txt").write_text("0\n1\n2\n")
-    (root / "ImageSets/val.txt").write_text("4\n5\n")
+    (root / "ImageSets/val.txt").write_text("4\n5\n6\n")
     assert len(open_detection(root, "train")) == 3
     assert [Path(f).name for f in open_detection(root, "val").files] == ["4.png", "5.png"]
+    assert told(root) == {"labels in no part (dropped)": "2 (or listed without label file): 6, 3"}
 
 
 def test_damaged_kitti(tmp_path: Path) -> None:
