@@ -286,7 +286,7 @@ def _files_of(root: Path, part: Part, names: Sequence[str]) -> list[str]:
     folder = max(guesses, key=held)
     if not any(held(folder)):  # Below a folder of this part's name alone, if it is there.
         folder = next((guess for guess in guesses[:4] if guess.is_dir()), base)
-    finder = Finder(part.images or folder, (folder,))
+    finder = Finder(part.images or folder, (folder,), described_by=part.file)
     where = f"{part.file}: file_name"
     return [str(finder.find(name, where) or folder / name.replace("\\", "/")) for name in names]
 

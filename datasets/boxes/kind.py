@@ -39,7 +39,7 @@ def _examine(
 BOXES = DataKind(
     name="boxes",
     task="detection",
-    layouts=f"A detection data set is one of {LAYOUTS}.",
+    layouts=f"A detection data set holds {LAYOUTS}.",
     find_parts=_find_parts,
     examine=_examine,
     options=frozenset({"anchors", "keep_aspect", "format", "images"}),

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from datasets.boxes.tree import side_of, split_words, words_of
 from datasets.errors import InputError
 from datasets.images import SUFFIXES, walk_files
 
@@ -46,11 +47,19 @@ class Finder:
         base: Folder that is searched, if need be.
         near: Folders that names are relative to, the likeliest first; the base is always one.
         suffixes: Of the files.
+        described_by: File that names the pictures. If it lies below the base and is of one part,
+            nothing is looked for in folders of the other: pictures there may have the same names.
     """
 
     def __init__(
-        self, base: Path, near: Sequence[Path] = (), suffixes: Collection[str] = SUFFIXES
+        self,
+        base: Path,
+        near: Sequence[Path] = (),
+        suffixes: Collection[str] = SUFFIXES,
+        described_by: Path | None = None,
     ) -> None:
+        within = described_by is not None and described_by.is_relative_to(base)
+        self._side = side_of(words_of(base, described_by)) if described_by and within else ""
         self.base, self.near, self._suffixes = base, (*near, base), suffixes
         self._found: dict[str, list[str]] | None = None
 
@@ -97,6 +106,9 @@ class Finder:
             for folder, names in walk_files(self.base):
                 inside = os.path.relpath(folder, self.base)
                 prefix = "" if inside == "." else f"{inside.replace(os.sep, '/')}/"
+                sides = {side_of(split_words(one)) for one in prefix.split("/")}
+                if self._side and sides - {"", self._side}:
+                    continue
                 for name in sorted(names):
                     stem, suffix = os.path.splitext(name.lower())  # noqa: PTH122
                     if suffix in self._suffixes:

@@ -103,7 +103,8 @@ def read_files(
     for file in part.files:
         near = (file.parent, file.parent / "images", part.base / "images", part.base / file.stem)
         counted = told if file == part.file else Told(root)
-        tables[file] = read_file(file, Finder(part.base, near), counted)
+        finder = Finder(part.base, near, described_by=file)
+        tables[file] = read_file(file, finder, counted)
     everything = [picture for pictures in tables.values() for picture in pictures]
     pictures = [picture for picture in tables[part.file] if picture.wanted]
     names = {name for picture in everything for name in picture.names}

@@ -40,7 +40,7 @@ class Format:
 
     Attributes:
         name: As ``--format`` takes it.
-        layout: What people call it, and what it consists of.
+        layout: What it consists of, and what people call it.
         claim: What speaks for it below a path.
         read: Reads a part of a set, given its root.
     """
@@ -52,23 +52,28 @@ class Format:
 
 
 FORMATS = (
-    Format("coco", "COCO: annotations/instances_train*.json", coco.claim, coco.read),
-    Format("voc", "Pascal VOC: Annotations/*.xml, JPEGImages/", voc_layout.claim, voc.read),
-    Format("yolo", "YOLO: data.yaml, images/, labels/*.txt", yolo.claim, yolo.read),
-    Format("darknet", "YOLO: the same with classes.txt or obj.data", yolo_plain.claim, yolo.read),
-    Format("csv", "CSV: filename, class, xmin, ymin, xmax, ymax", box_csv.claim, box_csv.read),
+    Format("coco", "annotations/instances_train*.json (COCO)", coco.claim, coco.read),
+    Format("voc", "Annotations/*.xml, JPEGImages/ (Pascal VOC)", voc_layout.claim, voc.read),
+    Format("yolo", "labels/*.txt, images/, data.yaml (YOLO)", yolo.claim, yolo.read),
+    Format("darknet", "the same with classes.txt or obj.data (YOLO)", yolo_plain.claim, yolo.read),
     Format(
-        "open_images", "Open Images: *-annotations-bbox.csv", open_images.claim, open_images.read
+        "csv",
+        "filename, class, xmin, ymin, xmax, ymax (TensorFlow's CSV)",
+        box_csv.claim,
+        box_csv.read,
     ),
-    Format("labelme", "LabelMe: JSON beside each picture", labelme.claim, labelme.read),
-    Format("cvat", "CVAT for images 1.1: annotations.xml", cvat.claim, cvat.read),
-    Format("label_studio", "Label Studio: JSON", label_studio.claim, label_studio.read),
-    Format("via", "VGG Image Annotator: JSON or CSV", via.claim, via.read),
-    Format("kitti", "KITTI: label_2/*.txt, image_2/", kitti.claim, kitti.read),
-    Format("hugging_face", "Hugging Face: metadata.jsonl", hugging_face.claim, hugging_face.read),
+    Format(
+        "open_images", "*-annotations-bbox.csv (Open Images)", open_images.claim, open_images.read
+    ),
+    Format("labelme", "JSON beside each picture (LabelMe)", labelme.claim, labelme.read),
+    Format("cvat", "annotations.xml (CVAT for images 1.1)", cvat.claim, cvat.read),
+    Format("label_studio", "a JSON export (Label Studio)", label_studio.claim, label_studio.read),
+    Format("via", "a JSON or CSV export (VGG Image Annotator)", via.claim, via.read),
+    Format("kitti", "label_2/*.txt, image_2/ (KITTI)", kitti.claim, kitti.read),
+    Format("hugging_face", "metadata.jsonl (Hugging Face)", hugging_face.claim, hugging_face.read),
 )
 _READERS = {one.name: one.read for one in FORMATS}
-LAYOUTS = "; ".join(one.layout for one in FORMATS)
+LAYOUTS = "; or ".join(one.layout for one in FORMATS)
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def open_detection(
         near = nearest_format(path, hints)
         raise InputError(
             f"{path}: not recognised as a detection data set. "
-            + (near or f"It should be one of {LAYOUTS}")
+            + (near or f"It should hold {LAYOUTS}")
         )
     chosen, lone = choose_part(path, split, found.claim.parts)
     evidence = found.claim.evidence
@@ -144,7 +149,7 @@ def recognise_detection(path: Path, hints: Hints | None = None) -> Recognised | 
     if hints.format is not None:
         raise InputError(
             f"{path}: not read as {hints.format} (--format). "
-            + (nearest_format(path, hints) or f"It should be {_format(hints.format).layout}")
+            + (nearest_format(path, hints) or f"It should hold {_format(hints.format).layout}")
         )
     return None
 

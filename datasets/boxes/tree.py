@@ -130,10 +130,19 @@ def words_of(base: Path, file: Path) -> set[str]:
     """Words in a file's name, or of the nearest folder above it whose name means a part."""
     parts = file.relative_to(base).parts if file.is_relative_to(base) else (file.name,)
     for name in (file.stem, *reversed(parts[:-1])):
-        words = set(re.findall("[a-z]+", name.lower()))
-        if words & {*TRAIN_WORDS, *VAL_WORDS}:
+        if side_of(words := split_words(name)):
             return words
     return set()
+
+
+def split_words(name: str) -> set[str]:
+    """Runs of small letters in a name."""
+    return set(re.findall("[a-z]+", name.lower()))
+
+
+def side_of(words: set[str]) -> str:
+    """The part that words mean: ``train`` or ``val``; empty if none."""
+    return "train" if words & {*TRAIN_WORDS} else "val" if words & {*VAL_WORDS} else ""
 
 
 def split_files(

@@ -79,7 +79,7 @@ def test_a_damaged_claim_is_no_other_format(tmp_path: Path) -> None:
 
 def test_a_format_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"not read as voc \(--format\)\. It should be Pascal VOC"
+        InputError, match=r"not read as voc \(--format\)\. It should hold .*\(Pascal VOC\)"
     ):
         open_detection(yolo(tmp_path), "all", hints=Hints("voc"))
 
@@ -168,3 +168,15 @@ def test_keypoints_have_boxes(tmp_path: Path) -> None:
     content["annotations"] = []
     (tmp_path / "annotations/instances_train2017.json").write_text(json.dumps(content))
     assert len(open_detection(tmp_path, "all").boxes) == 0
+
+
+def test_pictures_of_the_other_part_are_not_taken(tmp_path: Path) -> None:
+    """Names are often the same in both parts; a lost folder must not be replaced by the other."""
+    content = json.dumps(coco(tmp_path))
+    for part in ("train", "val"):
+        (tmp_path / f"annotations/instances_{part}.json").write_text(content)
+    (tmp_path / "images").rename(tmp_path / "val")
+    assert Path(open_detection(tmp_path, "val").files[0]).exists()
+    assert not Path(open_detection(tmp_path, "train").files[0]).exists()
+    data = open_detection(tmp_path, "train", hints=Hints(images=tmp_path / "val"))
+    assert Path(data.files[0]).exists()
