@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,8 @@ def parse_json(text: str | bytes, where: Path | str) -> object:
             text = text.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise InputError(f"{where}: not text in UTF-8 (byte {error.start})") from error
+    collects = gc.isenabled()
+    gc.disable()  # It would look at all new objects again and again, a quarter of the time.
     try:
         found: object = json.loads(text)
     except json.JSONDecodeError as error:
@@ -67,4 +70,7 @@ def parse_json(text: str | bytes, where: Path | str) -> object:
         raise InputError(f"{where}: not usable JSON (nested too deeply)") from error
     except ValueError as error:  # A number of more than 4300 digits.
         raise InputError(f"{where}: not usable JSON ({error})") from error
+    finally:
+        if collects:
+            gc.enable()
     return found

@@ -97,15 +97,6 @@ def _has_keypoints(tree: Tree, file: Path) -> bool:
     return "keypoint" in file.name.lower() and tree.json_kind(file) == "coco"
 
 
-@dataclass(frozen=True)
-class _Labels:
-    """Classes of a file: label from 1 of each id that annotations may carry."""
-
-    classes: ClassMap
-    label: dict[Key, int]
-    told: list[Finding]
-
-
 def read(root: Path, part: Part) -> DetectionData:
     """Read the annotation file of a split.
 
@@ -127,10 +118,10 @@ def read(root: Path, part: Part) -> DetectionData:
     names = [image.text("file_name") for image in images]
     sizes = [(image.whole("width"), image.whole("height")) for image in images]
     owners, used = _references(annotations, position)
-    categories = _categories(content, {*used})
-    labels = [categories.label.get(key) for key in used]
+    classes, label, told = _categories(content, {*used})
+    labels = [label.get(key) for key in used]
     if None in labels:
-        known = ", ".join(str(one) for one in list(categories.label)[:12])
+        known = ", ".join(str(one) for one in list(label)[:12])
         wrong = annotations[labels.index(None)]
         raise wrong.error("category_id", f"the file's categories are {known}")
     boxes, areas = _boxes(annotations), _areas(annotations)
@@ -153,9 +144,9 @@ def read(root: Path, part: Part) -> DetectionData:
         iscrowd=np.array(_crowds(annotations), dtype=np.bool_)[order],
         areas=np.where(areas != 0, areas, sides)[order],
         annotation_ids=np.array(_numbers(annotations), dtype=np.int64)[order],
-        classes=categories.classes,
+        classes=classes,
         upright=False,
-        told=(*categories.told, *_tell_segments(part.file, annotations)),
+        told=(*told, *_tell_segments(part.file, annotations)),
         own_ids={} if fits else dict(enumerate(keys, start=1)),
     )
 
@@ -229,8 +220,10 @@ def _are_numbers(keys: Sequence[Key]) -> bool:
     return all(isinstance(key, int) and -(2**63) <= key < 2**63 for key in keys)
 
 
-def _categories(content: Fields, used: set[Key]) -> _Labels:
-    """The classes of a file; ids that are no numbers are numbered in the file's order.
+def _categories(content: Fields, used: set[Key]) -> tuple[ClassMap, dict[Key, int], list[Finding]]:
+    """The classes of a file, the label from 1 of each id, and what was left out.
+
+    Ids that are no numbers are numbered in the file's order.
 
     Roboflow's exports begin with the name of the project as a category of id 0, which is no
     class: others name it as their group. It may even carry the name of one of them.
@@ -263,7 +256,7 @@ def _categories(content: Fields, used: set[Key]) -> _Labels:
         classes = ClassMap(tuple(ids), tuple(name for _, name in kept))
     except ValueError as error:
         raise InputError(f"{content.file}: categories: {error}") from error
-    return _Labels(classes, {key: k for k, (key, _) in enumerate(kept, start=1)}, told)
+    return classes, {key: k for k, (key, _) in enumerate(kept, start=1)}, told
 
 
 def _files_of(root: Path, part: Part, names: Sequence[str]) -> list[str]:

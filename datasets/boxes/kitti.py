@@ -8,12 +8,12 @@ from itertools import islice
 from pathlib import Path
 
 from datasets.boxes.described import Described, Told, gather, tell_unnamed
+from datasets.boxes.listed_paths import Finder
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Tree, by_part, first_fields
 from datasets.claims import Claim, Strength
 from datasets.errors import InputError
 from datasets.fields import as_number
-from datasets.images import pictures_below
 from datasets.text import read_text
 
 # Folders of labels, and those of their pictures, by this format's tools.
@@ -101,12 +101,15 @@ def read(root: Path, part: Part) -> DetectionData:
         InputError: If a line has other columns; it names file and line.
     """
     told = Told(root)
-    found = {Path(one).stem: Path(one) for one in _pictures(part.pictures)}
+    finders = {folder: Finder(folder) for folder in part.pictures}
     wanted, names = {*part.labels}, set[str]()
     pictures: list[Described] = []
     everything: list[Described] = []
     for file in part.everything:
-        picture = Described(found.get(file.stem, part.pictures[0] / f"{file.stem}.png"))
+        beside = file.parent.parent / _PAIRS[file.parent.name]
+        folder = beside if beside in finders else part.pictures[0]
+        found = finders[folder].find(file.stem, str(file))
+        picture = Described(found or folder / f"{file.stem}.png")
         everything.append(picture)
         for number, line in enumerate(read_text(file).splitlines(), start=1):
             if line.strip():
@@ -121,10 +124,6 @@ def read(root: Path, part: Part) -> DetectionData:
         told.add("labels in no part", "dropped", name, "or listed without label file")
     tell_unnamed(told, part.pictures, everything, "label file")
     return gather("kitti", root, pictures, classes, told=told)
-
-
-def _pictures(folders: Sequence[Path]) -> list[str]:
-    return [one for folder in reversed(folders) for one in reversed(pictures_below(folder))]
 
 
 def _add(picture: Described, line: str, where: str) -> None:

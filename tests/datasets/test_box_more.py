@@ -10,7 +10,7 @@ from pycocotools import mask
 from datasets.boxes.opening import open_detection
 from datasets.boxes.tree import Hints
 from datasets.errors import InputError
-from tests.datasets.box_sets import BOX, coco, is_right, refused, save_pictures, told, write
+from tests.datasets.box_sets import BOX, NAMES, coco, is_right, refused, save_pictures, told, write
 from tests.datasets.tool_sets import ROW, hugging_face, kitti
 
 
@@ -46,6 +46,16 @@ def test_kittis_lists(tmp_path: Path) -> None:
     assert len(open_detection(root, "train")) == 3
     assert [Path(f).name for f in open_detection(root, "val").files] == ["4.png", "5.png"]
     assert told(root) == {"labels in no part (dropped)": "2 (or listed without label file): 6, 3"}
+
+
+def test_kittis_parts_number_alike(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        kitti(tmp_path / part)
+        for name in ("image_2", "label_2"):
+            (tmp_path / part / "training" / name).rename(tmp_path / part / name)
+    for part in ("train", "val"):
+        files = open_detection(tmp_path, part).files.tolist()
+        assert files == [str(tmp_path / part / "image_2" / name) for name in NAMES]
 
 
 def test_damaged_kitti(tmp_path: Path) -> None:
