@@ -13,10 +13,10 @@ from configs.common import Common
 from configs.special import SpecialFlags
 from configs.task_names import TaskName
 from datasets.errors import InputError
-from datasets.spec import Split
+from datasets.spec import BoxFormat, Split
 from tasks.detection.spec import DetectOptions, DetectorBackbone, Framework, PostSpec
 from tasks.face_embedding.spec import FaceSpec
-from tasks.flag_values import flag_of, require_at_least
+from tasks.flag_values import flag_of, require_at_least, require_with_data
 from tasks.geolocation.spec import DecodeSpec
 
 
@@ -54,6 +54,10 @@ class Evaluate(AnswerFlags):
     """Head to measure, of a run of train_multi.py or its export."""
     data: Path | None = None
     """Labelled data in a format that training reads; built-in pictures if left out."""
+    format: BoxFormat | None = None
+    """Detector: format of the data, where its files could be of several."""
+    images: Path | None = None
+    """Detector: folder of the data's pictures, where they lie elsewhere."""
     classes: Path | None = None
     """Classifier: text file with the names or ids of the data's classes to take."""
     boxes: bool = False
@@ -76,6 +80,11 @@ class Evaluate(AnswerFlags):
     places: DecodeSpec = field(default_factory=DecodeSpec)
     faces: FaceSpec = field(default_factory=FaceSpec)
     common: Common = field(default_factory=Common)
+
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers, and flags about data without data. Raises InputError."""
+        super().__post_init__()
+        require_with_data(self)
 
 
 @dataclass(frozen=True)
@@ -121,9 +130,9 @@ class CheckData(SpecialFlags):
     FOR_ALL = ("data", "task", "split", "decode", "lines", "common")
 
     data: Annotated[Path, tyro.conf.Positional]
-    """Any data that a training tool takes: COCO, Pascal VOC, YOLO; folders of photos, CSV lists,
-    shards; CelebA, LFWA; LFW, .rec and .bin archives of faces; lists with LAT and LON, photos with
-    GPS tags."""
+    """Any data that a training tool takes: COCO, Pascal VOC, YOLO and other formats of boxes;
+    folders of photos, CSV lists, shards; CelebA, LFWA; LFW, .rec and .bin archives of faces; lists
+    with LAT and LON, photos with GPS tags."""
     task: TaskName | Literal["auto"] = "auto"
     """What to examine it for; auto takes the most particular: detection where there are boxes, as
     in Oxford-IIIT Pets, which can be read for classification too. Folders of photos are taken for
@@ -131,6 +140,10 @@ class CheckData(SpecialFlags):
     split: Split | None = None
     """Part of the data; by default train, or all of a set that is not parted. The other part is
     looked at for copies, people and authors that stand in both."""
+    format: BoxFormat | None = None
+    """Detection: format of the data, where its files could be of several."""
+    images: Path | None = None
+    """Detection: folder of the data's pictures, where they lie elsewhere."""
     classes: Path | None = None
     """Classification: text file with the names or ids of the classes to take."""
     framework: Framework = "ssd300"

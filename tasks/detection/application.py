@@ -50,7 +50,7 @@ DETECTION = PhotoApplication(
         least=facts["post"]["score_threshold"], most=facts["post"]["detections"]
     ),
     pipeline="object-detection",
-    flags=("scorer", "proposals", "post"),
+    flags=("scorer", "proposals", "post", "format", "images"),
     fixed={"proposals": "an export, which has its own number"},
     originals={".tflite": _open_litert},
     head="boxes",

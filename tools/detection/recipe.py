@@ -17,6 +17,7 @@ from backbone.tflite import read_tflite
 from configs.detection import TrainDet
 from configs.tools import Evaluate, ImportWeights
 from datasets.boxes.structure import DetectionData
+from datasets.boxes.tree import Hints
 from datasets.builtin.scenes import STAMP, draw_scenes
 from datasets.errors import InputError
 from datasets.images import Image
@@ -146,7 +147,11 @@ class DetRun(OpenedRun[TrainDet]):
             classes=classes,
             source=f"trained {origin} on {self.path} by {config.command}",
             folded=folded,
-            trained_on=trained_on(self.path, whole=config.val is not None),
+            trained_on=trained_on(
+                self.path,
+                whole=config.val is not None,
+                hints=Hints(config.format, config.images),
+            ),
         )
         return model, card
 
@@ -224,14 +229,21 @@ class BoxCollector(PhotoRows):
 def open_run(config: TrainDet, path: Path) -> DetRun:
     """Open the data of a training. Raises InputError if they cannot be used, or are too few."""
     apart = config.val is not None
-    train = open_examined(path, "train", config.model, train=True, whole=apart)
+    hints = Hints(config.format, config.images)
+    train = open_examined(path, "train", config.model, train=True, whole=apart, hints=hints)
     if len(train) < 2 * rank_and_world()[1] and not config.fit.freeze_bn:
         raise InputError(
             f"{path}: {len(train)} training images are too few; batch norm needs two or more "
             "per process"
         )
     val = open_examined(
-        config.val or path, "val", config.model, train=False, whole=apart, other=train
+        config.val or path,
+        "val",
+        config.model,
+        train=False,
+        whole=apart,
+        other=train,
+        hints=None if apart else hints,
     )
     return DetRun(config, path, train, val)
 
@@ -240,13 +252,14 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
     """Pictures to measure on. Raises InputError if they share no class with the detector."""
     above = model.answers.above
     split, whole, said = args.split or "val", False, ""
+    hints = Hints(args.format, args.images)
     if args.split is None:
-        split, whole, said = part_to_score(path, model.card)
+        split, whole, said = part_to_score(path, model.card, hints)
         cli.say(f"scored: {said}")
     spec = spec_of(model.card, DetectorSpec, model.path)
     exam = BoxExam(
         make_validation(
-            open_examined(path, split, spec, train=False, whole=whole),
+            open_examined(path, split, spec, train=False, whole=whole, hints=hints),
             model.card.classes,
             loading_for(args),
             spec=spec,
