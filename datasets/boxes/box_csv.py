@@ -156,5 +156,7 @@ def _read_classes(file: Path) -> list[str]:
         number = as_whole(fields[1]) if len(fields) == 2 else None
         if number is None:
             raise InputError(f"{file}: line {line}: a name and a whole number are needed")
+        if number in (one for one, _ in pairs) or fields[0] in (name for _, name in pairs):
+            raise InputError(f"{file}: line {line}: {fields[0]!r} or its number stands before")
         pairs.append((number, fields[0]))
     return [name for _, name in sorted(pairs)]

@@ -107,7 +107,7 @@ def gather(
         upright: Boxes are drawn on the picture as its EXIF tag turns it.
 
     Raises:
-        InputError: If there is no class at all, or one of the names is empty.
+        InputError: If the name of a class is empty.
     """
     if not all(name.strip() for name in classes):
         raise InputError(f"{root}: an empty text is no name of a class")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -192,9 +193,9 @@ def recognise_detection(path: Path, hints: Hints | None = None) -> Recognised | 
     claim = strongest(path, _claims(path, hints))
     if claim is not None:
         return Recognised(path, claim)
-    inner = _sets_in(path, hints)
-    others = [one for one in _folders(path) if one not in inner]
-    if len(inner) == 1 and not any(pictures_below(one, first=True) for one in others):
+    pictured = [one for one in _folders(path) if pictures_below(one, first=True)]
+    inner = _sets_in(path, hints) if len(pictured) < 2 else []
+    if len(inner) == 1 and pictured in ([], inner):
         claim = strongest(inner[0], _claims(inner[0], hints))
         if claim is not None:
             return Recognised(inner[0], claim)
@@ -222,8 +223,14 @@ def _claims(path: Path, hints: Hints) -> list[Claim]:
 
 
 def _sets_in(path: Path, hints: Hints) -> list[Path]:
-    """Folders in a folder that some format claims."""
-    return [one for one in _folders(path) if any(c.strength for c in _claims(one, hints))]
+    """Folders in a folder that some format claims, damaged or not."""
+    found = []
+    for folder in _folders(path):
+        with suppress(InputError):
+            if not any(claim.strength for claim in _claims(folder, hints)):
+                continue
+        found.append(folder)
+    return found
 
 
 def _format(name: str) -> Format:

@@ -101,6 +101,16 @@ def test_a_set_one_folder_below(tmp_path: Path) -> None:
     assert recognise_detection(tmp_path) is None
 
 
+def test_a_damaged_set_one_folder_below(tmp_path: Path) -> None:
+    yolo(tmp_path / "set", "names: [car, car]")
+    refused(tmp_path, "set/data.yaml: names: class name 'car' occurs twice")
+    classes = tmp_path / "classes"
+    for name in ("a", "b"):
+        save_pictures(classes / name, NAMES)
+    (classes / "a/data.yaml").write_text("train: .\nnames: [car, car]")
+    assert recognise_detection(classes) is None
+
+
 def test_two_sets_below_are_a_question(tmp_path: Path) -> None:
     for name in ("a", "b"):
         voc(tmp_path / name, ["0", "1"])

@@ -70,6 +70,8 @@ def test_pictures_without_boxes(tmp_path: Path) -> None:
     refused(root, "classes.csv: does not list 'bus'")
     (root / "classes.csv").write_text("car,0\nbus,x\n")
     refused(root, "classes.csv: line 2: a name and a whole number")
+    (root / "classes.csv").write_text("car,0\nbus,0\n")
+    refused(root, "classes.csv: line 2: 'bus' or its number stands before")
 
 
 @pytest.mark.parametrize(
