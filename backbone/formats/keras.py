@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from backbone.formats.network import HEAD_BIAS, HEAD_WEIGHT, Layout, Network, conv_names, fit
+from backbone.formats.network import Layout, Network, fit, tensor_names
 from backbone.formats.partial import TENSORFLOW, PartialFlavour
 from backbone.formats.slim import size_from_name, to_torch
 from datasets.errors import InputError
@@ -29,8 +29,8 @@ _ZIPPED = "model.weights.h5"
 
 def _by_name() -> Layout:
     convs = ["conv1", *(f"conv_{kind}_{k}" for k in range(1, 14) for kind in ("dw", "pw"))]
-    names = conv_names(convs, [f"{conv}_bn" for conv in convs], _PARTS)
-    names |= {HEAD_WEIGHT: "conv_preds/kernel", HEAD_BIAS: "conv_preds/bias"}
+    head = ("conv_preds/kernel", "conv_preds/bias")
+    names = tensor_names(convs, [f"{conv}_bn" for conv in convs], _PARTS, head)
     return Layout("Keras' MobileNet", names, _STATED, TENSORFLOW)
 
 
@@ -40,8 +40,7 @@ def _by_order() -> Layout:
     for block in range(1, 14):
         convs += [f"depthwise_conv2d_{block - 1}".removesuffix("_0"), f"conv2d_{block}"]
     norms = [f"batch_normalization_{k}".removesuffix("_0") for k in range(len(convs))]
-    names = conv_names(convs, norms, _VARS)
-    names |= {HEAD_WEIGHT: "conv2d_14/vars/0", HEAD_BIAS: "conv2d_14/vars/1"}
+    names = tensor_names(convs, norms, _VARS, ("conv2d_14/vars/0", "conv2d_14/vars/1"))
     return Layout("Keras' MobileNet", names, _STATED, TENSORFLOW)
 
 

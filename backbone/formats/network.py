@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,6 +21,7 @@ CONVS = (
 )
 # Behind them, in the variant conv_head.
 CONV_HEAD = "14"
+Parts = tuple[str, str, str, str, str]
 # What follows a convolution's name in our state dict.
 CONV_PARTS = ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
 HEAD_WEIGHT, HEAD_BIAS = "head.2.weight", "head.2.bias"
@@ -37,8 +38,7 @@ class Layout:
     Attributes:
         kind: Of the source, in words.
         names: Their name of each tensor of a classifier, by ours.
-        stated: What this layout says of the flavour.
-        usual: What else usually holds for such weights.
+        stated: What this layout says of the flavour; ``usual`` is what else mostly holds.
     """
 
     kind: str
@@ -56,11 +56,9 @@ class Network:
         kind: Of the source, in words.
         state: Of a classifier: ``body.layers...``, ``head.2.weight``, ``head.2.bias``; without
             the head's two if the file has none.
-        alpha: Width multiplier.
-        stated: What the file says of the flavour.
-        usual: What else usually holds for its kind.
+        stated: What the file says of the flavour; ``usual`` is what else mostly holds.
         folded: Batch norm carries only an offset.
-        variant: Of MobileNet: standard or conv_head.
+        variant: standard or conv_head.
     """
 
     name: str
@@ -78,16 +76,17 @@ class Network:
         return self.state[HEAD_WEIGHT].shape[0] if HEAD_WEIGHT in self.state else 0
 
 
-def conv_names(
-    convolutions: list[str], norms: list[str], parts: tuple[str, str, str, str, str]
+def tensor_names(
+    convolutions: Sequence[str], norms: Sequence[str], parts: Parts, head: tuple[str, str]
 ) -> dict[str, str]:
-    """Their name of each tensor of the body, by ours.
+    """Their name of each tensor of a classifier, by ours.
 
     Args:
         convolutions: Their names of the 27 convolutions in order, without the last part; a 28th
             is the variant conv_head's.
         norms: Of the batch norms, likewise.
         parts: Last part of kernel, scale, offset, mean and variance.
+        head: Weight and bias of the last layer.
     """
     names = {}
     every = (*CONVS, CONV_HEAD)[: max(len(convolutions), len(CONVS))]
@@ -95,7 +94,7 @@ def conv_names(
         for part, theirs in zip(CONV_PARTS, parts, strict=True):
             prefix = conv if part == CONV_PARTS[0] else norm
             names[f"{BODY}layers.{ours}.{part}"] = f"{prefix}{theirs}"
-    return names
+    return names | dict(zip((HEAD_WEIGHT, HEAD_BIAS), head, strict=True))
 
 
 def fit(
@@ -132,19 +131,14 @@ def fit(
             f"({len(extra)} such): not a MobileNet v1 classifier, or one with more to it"
         )
     state = {ours: tensors[theirs].detach().float() for ours, theirs in names.items()}
-    if HEAD_WEIGHT in state:  # Some frameworks have a 1x1 convolution here.
-        state[HEAD_WEIGHT] = _squeezed(state[HEAD_WEIGHT])
+    if HEAD_WEIGHT in state and state[HEAD_WEIGHT].shape[2:] == (1, 1):
+        state[HEAD_WEIGHT] = state[HEAD_WEIGHT][:, :, 0, 0]  # Some have a convolution here.
     alpha = find_alpha(name, state)
     variant: Variant = "conv_head" if _HEAD_CONV in names else "standard"
     check_state(name, state, alpha, names, variant)
     for conv in (*CONVS, CONV_HEAD)[: len(CONVS) + (variant == "conv_head")]:
         state[f"{BODY}layers.{conv}.bn.{_COUNTER}"] = torch.tensor(0)
     return Network(name, layout.kind, state, alpha, layout.stated, layout.usual, variant=variant)
-
-
-def _squeezed(weight: Tensor) -> Tensor:
-    is_pointwise = weight.ndim == 4 and weight.shape[2:] == (1, 1)
-    return weight[:, :, 0, 0] if is_pointwise else weight
 
 
 def find_alpha(name: str, state: Mapping[str, Tensor]) -> float:

@@ -13,17 +13,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from backbone.formats.network import (
-    CONVS,
-    HEAD_BIAS,
-    HEAD_WEIGHT,
-    Layout,
-    Network,
-    conv_names,
-    fit,
-)
-from backbone.formats.partial import PLAIN, RGB, PartialFlavour
+from backbone.formats.network import CONVS, HEAD_WEIGHT, Layout, Network, fit, tensor_names
+from backbone.formats.partial import PLAIN, RGB, TENSORFLOW, PartialFlavour
 from datasets.errors import InputError
+from datasets.json_files import read_json
 
 _PARTS = (".weight", ".weight", ".bias", ".running_mean", ".running_var")
 _COUNTER = "num_batches_tracked"
@@ -44,16 +37,8 @@ def _timm(*, conv_head: bool) -> Layout:
             norms += [f"{at}.bn1", f"{at}.bn2"]
     if conv_head:
         convs, norms = [*convs, "conv_head"], [*norms, "bn2"]
-    usual = PartialFlavour(
-        size=224,
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        channels="rgb",
-        interpolation="bicubic",
-        crop=0.875,
-    )
-    names = conv_names(convs, norms, _PARTS)
-    names |= {HEAD_WEIGHT: "classifier.weight", HEAD_BIAS: "classifier.bias"}
+    names = tensor_names(convs, norms, _PARTS, ("classifier.weight", "classifier.bias"))
+    usual = replace(TENSORFLOW, size=224, interpolation="bicubic")
     return Layout("timm's mobilenetv1", names, _SYMMETRIC, usual)
 
 
@@ -139,8 +124,9 @@ def _with_config(network: Network, file: Path) -> Network:
     """Timm's config.json beside the weights, if it is there, tells how photos are prepared."""
     if not file.is_file():
         return network
+    content: Any = read_json(file)
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))["pretrained_cfg"]
+        config = content["pretrained_cfg"]
         told = replace(
             network.stated,
             size=int(config["input_size"][1]),
@@ -149,7 +135,7 @@ def _with_config(network: Network, file: Path) -> Network:
             interpolation=config["interpolation"],
             crop=float(config["crop_pct"]),
         )
-    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(f"{file}: not the configuration of a timm model ({error!r})") from error
     return replace(network, stated=told)
 
