@@ -183,7 +183,10 @@ class ImportWeights:
     """TensorFlow Lite file with the last layers of a headless one."""
     key_map: Path | None = None
     """JSON object that names each tensor of PyTorch weights of an unknown layout: our key ->
-    their key."""
+    their key. What it does not name is left out; --list-keys drafts one."""
+    list_keys: bool = False
+    """Print the object that --key-map takes, with their keys where order and shape tell them and
+    empty texts where not, and read no more."""
     hub: bool = False
     """Fetch the source, hf-hub:OWNER/NAME, from Hugging Face's hub or its cache."""
     flavour: PartialFlavour = field(default_factory=PartialFlavour)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -22,11 +23,12 @@ CONVS = (
 # Behind them, in the variant conv_head.
 CONV_HEAD = "14"
 Parts = tuple[str, str, str, str, str]
+BODY_CONVS = len(CONVS)
 # What follows a convolution's name in our state dict.
 CONV_PARTS = ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
 HEAD_WEIGHT, HEAD_BIAS = "head.2.weight", "head.2.bias"
 BODY = "body."
-_STEM, _LAST = f"{BODY}layers.0.conv.weight", f"{BODY}layers.13.pointwise.conv.weight"
+STEM, LAST = f"{BODY}layers.0.conv.weight", f"{BODY}layers.13.pointwise.conv.weight"
 _HEAD_CONV = f"{BODY}layers.{CONV_HEAD}.conv.weight"
 _COUNTER = "num_batches_tracked"
 
@@ -59,6 +61,9 @@ class Network:
         stated: What the file says of the flavour; ``usual`` is what else mostly holds.
         folded: Batch norm carries only an offset.
         variant: standard or conv_head.
+        left_out: Names of tensors that have no place in a body or a classifier of ours.
+        prepares: Whether the file's own graph takes bytes 0..255 and scales them itself.
+        whole: Whether the file holds its architecture, so that it can be run.
     """
 
     name: str
@@ -69,6 +74,9 @@ class Network:
     usual: PartialFlavour
     folded: bool = False
     variant: Variant = "standard"
+    left_out: tuple[str, ...] = ()
+    prepares: bool = False
+    whole: bool = True
 
     @property
     def columns(self) -> int:
@@ -101,7 +109,8 @@ def fit(
     name: str,
     tensors: Mapping[str, Tensor],
     layout: Layout,
-    is_ignored: Callable[[str], bool] = lambda _: False,
+    *,
+    takes_part: bool = False,
 ) -> Network:
     """Bring a file's tensors under our names.
 
@@ -109,8 +118,7 @@ def fit(
         name: Of the file, for errors.
         tensors: In PyTorch's axis order, by their name.
         layout: How they are named.
-        is_ignored: Whether a tensor that the layout does not name may be left out (an
-            optimiser's, say).
+        takes_part: Whether tensors that the layout does not name are left out, not refused.
 
     Raises:
         InputError: If a tensor is missing, left over, of a wrong shape or not finite, naming it.
@@ -124,8 +132,8 @@ def fit(
                 f"{name}: read as {layout.kind}, but it lacks the tensor {theirs!r} (our {ours!r})"
             )
     extra = sorted(tensors.keys() - set(names.values()))
-    extra = [key for key in extra if not key.endswith(_COUNTER) and not is_ignored(key)]
-    if extra:
+    extra = [key for key in extra if not key.endswith(_COUNTER)]
+    if extra and not takes_part:
         raise InputError(
             f"{name}: read as {layout.kind}, but it holds {extra[0]!r} besides "
             f"({len(extra)} such): not a MobileNet v1 classifier, or one with more to it"
@@ -138,7 +146,41 @@ def fit(
     check_state(name, state, alpha, names, variant)
     for conv in (*CONVS, CONV_HEAD)[: len(CONVS) + (variant == "conv_head")]:
         state[f"{BODY}layers.{conv}.bn.{_COUNTER}"] = torch.tensor(0)
-    return Network(name, layout.kind, state, alpha, layout.stated, layout.usual, variant=variant)
+    return Network(
+        name,
+        layout.kind,
+        state,
+        alpha,
+        layout.stated,
+        layout.usual,
+        variant=variant,
+        left_out=tuple(extra),
+    )
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts conv2d, conv2d_2, conv2d_10 in this order."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if number % 2 else (-1, part) for number, part in enumerate(parts)]
+
+
+def refuse_kin(name: str, kernels: Sequence[int]) -> None:
+    """Tell MobileNet v2 and v3 by their depthwise convolutions; v1 has 13 of 3x3.
+
+    Args:
+        name: Of the file.
+        kernels: Sides of the depthwise kernels.
+
+    Raises:
+        InputError: Naming the network.
+    """
+    found = {17: "MobileNet v2", 11: "MobileNet v3 small", 15: "MobileNet v3 large"}
+    other = found.get(len(kernels))
+    if other and (5 in kernels) == ("v3" in other):
+        raise InputError(
+            f"{name}: a {other} ({len(kernels)} depthwise convolutions), not a MobileNet v1, "
+            "which has 13: only v1 is read"
+        )
 
 
 def find_alpha(name: str, state: Mapping[str, Tensor]) -> float:
@@ -147,7 +189,7 @@ def find_alpha(name: str, state: Mapping[str, Tensor]) -> float:
     Raises:
         InputError: If there is none.
     """
-    stem, last = state[_STEM].shape[0], state[_LAST].shape[0]
+    stem, last = state[STEM].shape[0], state[LAST].shape[0]
     exact = last / BLOCKS[-1][1]
     for alpha in (round(exact, 2), round(exact, 3), exact):
         if alpha > 0 and (scale_channels(32, alpha), scale_channels(1024, alpha)) == (stem, last):

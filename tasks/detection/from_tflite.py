@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbone.tflite import TfliteConv, TfliteModel, read_tflite
-from backbone.weights import BODY_CONVS, conv_bn, tflite_alpha, tflite_body, tflite_flavour
+from backbone.formats.folded import FoldedConv, body_state, chain_alpha, conv_bn
+from backbone.formats.network import BODY, BODY_CONVS
+from backbone.formats.tflite import TfliteModel, read_tflite, tflite_chain, tflite_flavour
 from datasets.errors import InputError
 from datasets.types import COCO_CLASSES, ClassMap
 from tasks.detection.boxes import CODER_WEIGHTS
@@ -52,14 +53,13 @@ def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
         )
     flavour = tflite_flavour(source, BODY_CONVS + len(extras))
     flavour = replace(flavour, input=replace(flavour.input, crop=1.0))
-    spec = DetectorSpec(alpha=tflite_alpha(source), size=source.input_size[0])
+    spec = DetectorSpec(alpha=chain_alpha(tflite_chain(source)), size=source.input_shape[0])
     model = build_detector(spec, classes, flavour, post=_post(source))
     assert isinstance(model, SSD)
     _check_anchors(source, model.anchors)
-    eps = flavour.bn_eps
-    state = {f"body.{key}": value for key, value in tflite_body(source, eps).items()}
+    state = {f"{BODY}{k}": v for k, v in body_state(source.convs[:BODY_CONVS]).items()}
     for number, conv in enumerate(extras):
-        state |= conv_bn(f"extras.{number // 2}.{number % 2}", conv, eps)
+        state |= conv_bn(f"extras.{number // 2}.{number % 2}", conv)
     for level, (box, score) in enumerate(zip(boxes, scores, strict=True)):
         state |= _predictor(f"box_predictors.{level}", _reorder(box))
         state |= _predictor(f"class_predictors.{level}", score)
@@ -80,7 +80,7 @@ def is_detector(source: TfliteModel) -> bool:
     return any(_BOXES in conv.name for conv in source.convs)
 
 
-def _predictors(source: TfliteModel) -> tuple[list[TfliteConv], list[TfliteConv]]:
+def _predictors(source: TfliteModel) -> tuple[list[FoldedConv], list[FoldedConv]]:
     """Box and class predictors of the six feature maps, finest first."""
     boxes = [conv for conv in source.convs if _BOXES in conv.name]
     scores = [conv for conv in source.convs if "ClassPredictor" in conv.name]
@@ -94,17 +94,17 @@ def _predictors(source: TfliteModel) -> tuple[list[TfliteConv], list[TfliteConv]
     return boxes, scores
 
 
-def _columns(boxes: list[TfliteConv], scores: list[TfliteConv]) -> int:
+def _columns(boxes: list[FoldedConv], scores: list[FoldedConv]) -> int:
     """Class columns, background included."""
     anchors = sum(conv.weight.shape[0] for conv in boxes) // 4
     return sum(conv.weight.shape[0] for conv in scores) // anchors
 
 
-def _predictor(name: str, conv: TfliteConv) -> dict[str, Tensor]:
+def _predictor(name: str, conv: FoldedConv) -> dict[str, Tensor]:
     return {f"{name}.weight": conv.weight, f"{name}.bias": conv.bias}
 
 
-def _reorder(conv: TfliteConv) -> TfliteConv:
+def _reorder(conv: FoldedConv) -> FoldedConv:
     """Swap each anchor's four outputs to our order."""
     rows = conv.weight.shape[0] // 4
     order = torch.cat([4 * row + torch.tensor(BOX_ORDER) for row in range(rows)])

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backbone.tflite import read_tflite
+from backbone.formats.tflite import read_tflite
 from datasets.errors import InputError
 from tasks.detection.from_tflite import BOX_ORDER, import_ssd
 from tasks.detection.postprocess import Detections, postprocess

@@ -92,7 +92,8 @@ def test_a_classifier_is_as_right_as_its_original(
         ours = torch.cat([imported.model(part) for part in images.split(10)])
     assert 100 * hits(ours, columns) / len(columns) == pytest.approx(known, abs=2)
     pytest.importorskip("ai_edge_litert")
-    theirs = run_litert(source, images, images, last)[:, 1:]
+    inputs = imported.model.get_submodule("normalize")(images)
+    theirs = run_litert(source, inputs, last)[:, 1:]
     assert abs(hits(ours, columns) - hits(theirs, columns)) <= len(columns) / 100
     assert hits(ours, theirs.argmax(1)) > 0.92 * len(columns)
 

@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from backbone.formats.recognise import is_tflite
-from backbone.tflite import read_tflite
+from backbone.formats.tflite import read_tflite
 from configs.tools import ImportWeights
 from datasets.types import read_labels
 from tasks.detection.from_tflite import import_ssd, is_detector
