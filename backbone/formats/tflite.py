@@ -45,6 +45,8 @@ _HARMLESS = {
     "SOFTMAX",
     "SQUEEZE",
 }
+# In the names of SSD's box predictors.
+BOXES = "BoxEncodingPredictor"
 # What a file's integer is to a byte of a photo: int8 counts from -128.
 _BYTES = {"uint8": 0, "int8": 128}
 # Of a quantised output range: half a step of 6 / 255.
@@ -218,6 +220,11 @@ class _Reader:
         scale = quantisation.ScaleAsNumpy().astype(np.float64)
         given = quantisation.ZeroPointLength()
         return scale, quantisation.ZeroPointAsNumpy() if given else np.zeros(len(scale))
+
+
+def has_boxes(model: TfliteModel) -> bool:
+    """Whether a file has SSD's box predictors; else it may be a classifier."""
+    return any(BOXES in conv.name for conv in model.convs)
 
 
 def tflite_flavour(model: TfliteModel, convs: int = BODY_CONVS) -> Flavour:

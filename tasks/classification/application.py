@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tasks.application import Application, Facts, Metric, NoOptions, PhotoApplication, network_of
+from tasks.application import (
+    Application,
+    Facts,
+    Metric,
+    NoOptions,
+    Original,
+    PhotoApplication,
+    network_of,
+)
 from tasks.classification.answer import ClassAnswers
 from tasks.classification.evaluator import MEANINGS
 from tasks.classification.spec import BODY_TASK, TASK
 from tasks.export.compare import share_limits
 from tasks.weights.card import Card
 
+if TYPE_CHECKING:
+    from torch import nn
+
 
 def _answers(card: Card, _facts: Facts, _options: NoOptions, _path: Path) -> ClassAnswers:
     return ClassAnswers(card.classes.names)
+
+
+def _claims(path: Path) -> bool:
+    from backbone.formats.tflite import has_boxes, read_tflite
+
+    return not has_boxes(read_tflite(path))
+
+
+def _open_litert(path: Path, _options: NoOptions, labels: Path | None) -> tuple[nn.Module, Card]:
+    from tasks.classification.original import open_litert
+
+    return open_litert(path, labels)
 
 
 CLASSIFICATION = PhotoApplication(
@@ -31,6 +55,7 @@ CLASSIFICATION = PhotoApplication(
     limits=share_limits,
     pipeline="image-classification",
     flags=("classes", "boxes"),
+    originals={".tflite": Original(_claims, _open_litert)},
     head="classes",
 )
 

@@ -114,14 +114,14 @@ class Explainer:
 
 
 def explainer_of(model: Model, device: str, classes: ClassMap) -> Explainer | None:
-    """What shows where a model sees the classes of some data; None of an export.
+    """What shows where a model sees the classes of some data; None of an export or original.
 
     Args:
         model: Model that was opened; exports cannot be asked for their gradients.
         device: Where to compute.
         classes: Classes of the data.
     """
-    if model.network is None:
+    if model.network is None or model.original:
         return None
     network: Any = model.network
     square = model.application.network().view.square(model.card)

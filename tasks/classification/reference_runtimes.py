@@ -111,7 +111,7 @@ def compare(
         inputs = Normalize(flavour.input)(images)
         try:
             if kind == "tflite":
-                theirs = run_litert(source, inputs, head)
+                theirs = LiteRt(source, head)(inputs)
             elif kind == "timm":
                 theirs = run_timm(source, network, inputs)
             elif kind == "keras":
@@ -133,32 +133,37 @@ def compare(
     return Comparison(runtime, len(images), float((ours - theirs).abs().max()), agreed)
 
 
-def run_litert(source: Path, inputs: Tensor, head: Path | None = None) -> Tensor:
-    """Output of a TensorFlow Lite file (B, columns): probabilities, or pooled features.
+class LiteRt:
+    """A TensorFlow Lite file, run by LiteRT.
 
     Args:
         source: The file; if it takes integers, they are made by its own scale and zero point.
-        inputs: (B, 3, S, S), normalised.
         head: File to run on the output of the first.
     """
-    files = [source] if head is None else [source, head]
-    runtimes = [_open_litert(file) for file in files]
-    rows = []
-    for image in inputs.permute(0, 2, 3, 1).numpy():
-        value = _as_taken(image[None], runtimes[0].get_input_details()[0])
-        for runtime in runtimes:
-            entry, result = runtime.get_input_details()[0], runtime.get_output_details()[0]
-            runtime.set_tensor(
-                entry["index"], value.reshape(entry["shape"]).astype(entry["dtype"])
-            )
-            runtime.invoke()
-            value = runtime.get_tensor(result["index"])
-        scale, zero = result["quantization"]
-        plain = value.reshape(-1).astype(np.float32)
-        rows.append(torch.from_numpy((plain - zero) * scale if scale else plain))
-    theirs = torch.stack(rows)
-    is_answer = "SOFTMAX" in read_tflite(files[-1]).others or result["name"].endswith(_POOLED)
-    return theirs if is_answer else theirs.softmax(1)
+
+    def __init__(self, source: Path, head: Path | None = None) -> None:
+        files = [source] if head is None else [source, head]
+        self._runtimes = [_open_litert(file) for file in files]
+        result = self._runtimes[-1].get_output_details()[0]
+        is_softmax = "SOFTMAX" in read_tflite(files[-1]).others
+        self._is_answer = is_softmax or result["name"].endswith(_POOLED)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Probabilities, or pooled features, (B, columns) of normalised images (B, 3, S, S)."""
+        rows = []
+        for image in inputs.permute(0, 2, 3, 1).numpy():
+            value = _as_taken(image[None], self._runtimes[0].get_input_details()[0])
+            for runtime in self._runtimes:
+                entry, result = runtime.get_input_details()[0], runtime.get_output_details()[0]
+                given = value.reshape(entry["shape"]).astype(entry["dtype"])
+                runtime.set_tensor(entry["index"], given)
+                runtime.invoke()
+                value = runtime.get_tensor(result["index"])
+            scale, zero = result["quantization"]
+            plain = value.reshape(-1).astype(np.float32)
+            rows.append(torch.from_numpy((plain - zero) * scale if scale else plain))
+        theirs = torch.stack(rows)
+        return theirs if self._is_answer else theirs.softmax(1)
 
 
 def _as_taken(values: NDArray[np.float32], entry: Any) -> NDArray[Any]:

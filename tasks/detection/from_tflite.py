@@ -11,7 +11,7 @@ from torch import Tensor
 
 from backbone.formats.folded import FoldedConv, body_state, chain_alpha, conv_bn
 from backbone.formats.network import BODY, BODY_CONVS
-from backbone.formats.tflite import TfliteModel, read_tflite, tflite_chain, tflite_flavour
+from backbone.formats.tflite import BOXES, TfliteModel, read_tflite, tflite_chain, tflite_flavour
 from datasets.errors import InputError
 from datasets.types import COCO_CLASSES, ClassMap
 from tasks.detection.boxes import CODER_WEIGHTS
@@ -24,7 +24,6 @@ from tasks.weights.file import load_into
 
 # TensorFlow's box encodings are ty tx th tw; ours are dx dy dw dh.
 BOX_ORDER = (1, 0, 3, 2)
-_BOXES = "BoxEncodingPredictor"
 _EXTRAS = 2 * len(MOBILENET.extras)  # Convolutions.
 _LEVELS = len(MOBILENET.shapes)
 
@@ -75,14 +74,9 @@ def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
     return model.eval(), card
 
 
-def is_detector(source: TfliteModel) -> bool:
-    """Whether a file has SSD's box predictors; else it may be a classifier."""
-    return any(_BOXES in conv.name for conv in source.convs)
-
-
 def _predictors(source: TfliteModel) -> tuple[list[FoldedConv], list[FoldedConv]]:
     """Box and class predictors of the six feature maps, finest first."""
-    boxes = [conv for conv in source.convs if _BOXES in conv.name]
+    boxes = [conv for conv in source.convs if BOXES in conv.name]
     scores = [conv for conv in source.convs if "ClassPredictor" in conv.name]
     expected = BODY_CONVS + _EXTRAS + 2 * _LEVELS
     if (len(boxes), len(scores), len(source.convs)) != (_LEVELS, _LEVELS, expected):

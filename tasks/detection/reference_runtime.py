@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from backbone.formats.tflite import read_tflite
 from datasets.errors import InputError
+from datasets.types import read_labels
 from tasks.detection.from_tflite import BOX_ORDER, import_ssd
 from tasks.detection.postprocess import Detections, postprocess
 from tasks.detection.spec import DetectOptions, PostSpec
@@ -29,6 +30,7 @@ class LiteRtDetector(nn.Module):
     Args:
         path: Of the file.
         post: From raw outputs to detections; by default the file's NMS overlap.
+        labels: File with the classes; by default COCO's where there are 90.
 
     Raises:
         InputError: If LiteRT is not installed, or the file is no SSD MobileNet v1.
@@ -36,7 +38,9 @@ class LiteRtDetector(nn.Module):
 
     anchors: Tensor
 
-    def __init__(self, path: Path, post: PostSpec | None = None) -> None:
+    def __init__(
+        self, path: Path, post: PostSpec | None = None, labels: Path | None = None
+    ) -> None:
         super().__init__()
         try:
             from ai_edge_litert.interpreter import (
@@ -48,7 +52,7 @@ class LiteRtDetector(nn.Module):
                 f"{path}: running the original file needs LiteRT: pip install ai-edge-litert; "
                 "or bring the weights in with tools/import_weights.py"
             ) from error
-        model, self.card = import_ssd(path)
+        model, self.card = import_ssd(path, read_labels(labels) if labels else None)
         self.spec, self.post = model.spec, post or model.post
         self.register_buffer("anchors", model.anchors)
         # Without delegates the inner tensors can be read after a run.
@@ -90,7 +94,9 @@ class LiteRtDetector(nn.Module):
         return torch.from_numpy(((raw.astype(np.float64) - zero) * scale).astype(np.float32))
 
 
-def open_litert(path: Path, options: DetectOptions) -> tuple[LiteRtDetector, Card]:
+def open_litert(
+    path: Path, options: DetectOptions, labels: Path | None = None
+) -> tuple[LiteRtDetector, Card]:
     """The original file as a model and its card.
 
     Raises:
@@ -98,7 +104,7 @@ def open_litert(path: Path, options: DetectOptions) -> tuple[LiteRtDetector, Car
     """
     if options.proposals is not None:
         raise InputError(f"--proposals {options.proposals}: {path} has no second stage")
-    model = LiteRtDetector(path, options.post)
+    model = LiteRtDetector(path, options.post, labels)
     return model, model.card
 
 

@@ -1,9 +1,12 @@
 """tools/import_weights.py on files as people have them; drawn ones stand in for real ones."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -198,6 +201,61 @@ def test_keys_are_listed_for_what_keeps_no_order(tool: Tool, tmp_path: Path) -> 
     status, text, _ = tool("import_weights", tmp_path / "other.pth", "--list-keys")
     assert status == 0
     assert set(json.loads(text).values()) == {""}
+
+
+def draw_photos(root: Path, names: tuple[str, ...], count: int) -> Path:
+    rng = np.random.default_rng(0)
+    for name in names:
+        (root / name).mkdir(parents=True)
+        for k in range(count):
+            photo = rng.integers(0, 255, (80, 96, 3), np.uint8)
+            cv2.imwrite(str(root / name / f"{k}.png"), photo)
+    return root
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_an_original_classifier_is_measured(tool: Tool, tmp_path: Path, signed: bool) -> None:
+    """As its import is, photo by photo, under the names that a file gives it."""
+    pytest.importorskip("ai_edge_litert")
+    source, names = tmp_path / "c.tflite", ("ant", "bee", "cat", "dog", "eel")
+    write_classifier(source, signed=signed)
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(("background", *names)))
+    data = draw_photos(tmp_path / "photos", names, 2)
+    flags = ("--data", data, "--workers", 0)
+    out = tmp_path / "out"
+    status, _, err = tool("evaluate", source, "--labels", labels, *flags, "--out", out / "theirs")
+    assert status == 0, err
+    ours = tmp_path / "c.safetensors"
+    status, _, err = tool("import_weights", source, "--labels", labels, "--out", ours)
+    assert status == 0, err
+    status, _, err = tool("evaluate", ours, *flags, "--out", out / "ours")
+    assert status == 0, err
+    rows = [list(csv.DictReader((out / k / "predictions.csv").open())) for k in ("theirs", "ours")]
+    assert len(rows[0]) == len(rows[1]) == 10
+    for theirs, mine in zip(*rows, strict=True):
+        assert theirs.keys() == mine.keys()
+        assert list(theirs.values())[:2] == list(mine.values())[:2]
+    expect(tool("evaluate", ours, "--labels", labels, *flags), f"{ours} names its own classes")
+    labels.write_text("one\ntwo")
+    answer = tool("evaluate", source, "--labels", labels, *flags)
+    expect(answer, "6 class columns, but 2 class names")
+    status, _, err = tool("predict", source, data / "ant", "--out", out / "told")
+    assert status == 0, err
+
+
+def test_what_is_no_original_classifier_says_why(tool: Tool, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert")
+    data = draw_photos(tmp_path / "photos", ("ant", "bee"), 1)
+    source = tmp_path / "c.tflite"
+    write_classifier(source, quantised=False)
+    answer = tool("evaluate", source, "--data", data)
+    expect(answer, str(source), "takes floats and does not tell in what range", "--mean R G B")
+    write_classifier(source, headless=True)
+    expect(tool("evaluate", source, "--data", data), "only a body, which answers no photos")
+    expect(tool("evaluate", tmp_path / "gone.tflite", "--data", data), "no such file")
+    source.write_bytes(source.read_bytes()[:2000])
+    expect(tool("evaluate", source, "--data", data), "damaged TensorFlow Lite file")
 
 
 @pytest.mark.slow

@@ -6,17 +6,17 @@ import importlib.util
 from pathlib import Path
 
 from backbone.formats.recognise import is_tflite
-from backbone.formats.tflite import read_tflite
+from backbone.formats.tflite import has_boxes, read_tflite
 from configs.tools import ImportWeights
 from datasets.types import read_labels
-from tasks.detection.from_tflite import import_ssd, is_detector
+from tasks.detection.from_tflite import import_ssd
 from tools.flows.importing import Foreign, Importer, scenes_for
 
 _NOT_COMPARED = "not compared with the original: LiteRT is not installed here"
 
 
 def _claims(source: Path) -> bool:
-    return is_tflite(source) and is_detector(read_tflite(source))
+    return is_tflite(source) and has_boxes(read_tflite(source))
 
 
 def _read(args: ImportWeights, source: Path) -> Foreign:

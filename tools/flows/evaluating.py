@@ -50,15 +50,18 @@ def open_to_answer(args: Any) -> Model:
     """The model of an evaluation or prediction, once its flags are found to mean something.
 
     Args:
-        args: Flags: ``weights``, ``head``, ``common``, ``options`` and ``refuse_unless``.
+        args: Flags: ``weights``, ``head``, ``labels``, ``common``, ``options`` and
+            ``refuse_unless``.
 
     Raises:
         InputError: If it cannot be used, or a flag does nothing for it.
     """
     threads = args.common.threads or None
-    model = open_original(args.weights, args.options) or open_model(
-        args.weights, args.options, threads=threads, head=args.head
-    )
+    model = open_original(args.weights, args.options, args.labels)
+    if model is None:
+        if args.labels is not None:
+            raise InputError(f"--labels {args.labels}: {args.weights} names its own classes")
+        model = open_model(args.weights, args.options, threads=threads, head=args.head)
     application = model.application
     args.refuse_unless(application.flags, application.name)
     for fixed, reason in application.fixed.items() if model.export is not None else ():
