@@ -46,12 +46,15 @@ class Evaluate(AnswerFlags):
     again), for faces pairs.csv, for the others predictions.csv.
     """
 
-    FOR_ALL = ("weights", "head", "data", "split", "batch_size", "workers", "common")
+    FOR_ALL = ("weights", "head", "labels", "data", "split", "batch_size", "workers", "common")
 
     weights: Annotated[Path, tyro.conf.Positional]
-    """Run folder or weights file."""
+    """Run folder or weights file, or an original .tflite file, run by LiteRT."""
     head: str | None = None
     """Head to measure, of a run of train_multi.py or its export."""
+    labels: Path | None = None
+    """Original .tflite file: text file with its classes, one per line, as import_weights.py takes
+    it."""
     data: Path | None = None
     """Labelled data in a format that training reads; built-in pictures if left out."""
     format: BoxFormat | None = None
@@ -96,14 +99,17 @@ class Predict(AnswerFlags):
     predictions/. A video becomes a video.
     """
 
-    FOR_ALL = ("weights", "paths", "head", "batch_size", "draw", "common")
+    FOR_ALL = ("weights", "paths", "head", "labels", "batch_size", "draw", "common")
 
     weights: Annotated[Path, tyro.conf.Positional]
-    """Run folder or weights file."""
+    """Run folder or weights file, or an original .tflite file, run by LiteRT."""
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Photos, folders or videos."""
     head: str | None = None
     """Head to ask, of a run of train_multi.py or its export."""
+    labels: Path | None = None
+    """Original .tflite file: text file with its classes, one per line, as import_weights.py takes
+    it."""
     gallery: Path | None = None
     """Faces: folder of photos to find each photo's nearest in; by default the other photos."""
     proposals: int | None = None
@@ -224,7 +230,10 @@ class ImportWeights:
     """TensorFlow Lite file with the last layers of a headless one."""
     key_map: Path | None = None
     """JSON object that names each tensor of PyTorch weights of an unknown layout: our key ->
-    their key."""
+    their key. What it does not name is left out; --list-keys drafts one."""
+    list_keys: bool = False
+    """Print the object that --key-map takes, with their keys where order and shape tell them and
+    empty texts where not, and read no more."""
     hub: bool = False
     """Fetch the source, hf-hub:OWNER/NAME, from Hugging Face's hub or its cache."""
     flavour: PartialFlavour = field(default_factory=PartialFlavour)

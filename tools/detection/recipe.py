@@ -13,7 +13,7 @@ from torch import nn
 
 from backbone.flavour import Flavour
 from backbone.formats.recognise import is_tflite
-from backbone.tflite import read_tflite
+from backbone.formats.tflite import has_boxes, read_tflite
 from configs.detection import TrainDet
 from configs.tools import Evaluate, ImportWeights
 from datasets.boxes.structure import DetectionData
@@ -26,7 +26,7 @@ from datasets.types import ClassMap, read_labels
 from tasks.detection.answer import Objects
 from tasks.detection.application import DETECTION
 from tasks.detection.evaluator import CocoEvaluator, format_classes, format_metrics
-from tasks.detection.from_tflite import import_ssd, is_detector
+from tasks.detection.from_tflite import import_ssd
 from tasks.detection.model import Detector, build_detector, detector_flavour, start_from
 from tasks.detection.report import ReportData, make_report
 from tasks.detection.spec import DetectOptions, DetectorSpec
@@ -272,7 +272,7 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
 
 
 def _is_tflite_ssd(source: Path) -> bool:
-    return is_tflite(source) and is_detector(read_tflite(source))
+    return is_tflite(source) and has_boxes(read_tflite(source))
 
 
 def _read_ssd(args: ImportWeights, source: Path) -> Foreign:
