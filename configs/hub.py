@@ -30,8 +30,8 @@ class Upload:
     licence: str | None = None
     """Licence to name on the page, as apache-2.0; by default none is named."""
     origin: str | None = None
-    """What to say of where the weights come from, instead of the run's own words, which tell
-    paths and the command line."""
+    """What to say of where the weights come from, instead of the run's own words: its command
+    line, in which of each absolute path the last name stays."""
     dry_run: bool = False
     """Write the two files and send nothing."""
     common: Common = field(default_factory=Common)

@@ -20,11 +20,10 @@ def main() -> None:
     from tasks.weights.atomic_write import write_text
     from tasks.weights.file import save_weights
     from tasks.weights.head_files import load_weights
-    from tools.flows.model_card import model_card
+    from tools.flows.model_card import model_card, without_folders
 
     state, card = load_weights(args.weights)
-    if args.origin is not None:
-        card = replace(card, source=args.origin)
+    card = replace(card, source=args.origin or without_folders(card.source))
     folder, files = args.folder(), (WEIGHTS_NAME, CARD_NAME)
     others = [f.name for f in folder.iterdir() if f.name not in files] if folder.is_dir() else []
     if others:

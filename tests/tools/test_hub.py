@@ -3,6 +3,7 @@
 import builtins
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from tests.datasets.label_fakes import save_photos
 from tests.tools.fake_hub import TOKEN, fake_hub
 from tests.tools.mistakes import expect
 from tests.tools.weights_files import save_classifier
+from tools.flows.model_card import without_folders
 
 constants = pytest.importorskip("huggingface_hub.constants")
 
@@ -96,7 +98,7 @@ def test_the_page_says_what_it_is(
     status, text, err = tool("upload", weights, "me/pets", "--dry-run", "--licence", "mit")
     assert status == 0, err
     assert "nothing was sent" in text
-    assert "/home/somebody/pets" in text  # What would be told is shown.
+    assert "origin: trained from scratch on pets" in text  # What would be told is shown.
     page = (tmp_path / "uploads/pets/README.md").read_text()
     for part in (
         "pipeline_tag: image-classification",
@@ -110,7 +112,10 @@ def test_the_page_says_what_it_is(
         "tools/predict.py pets.safetensors photo.jpg",
     ):
         assert part in page, part
-    assert read_card(tmp_path / "uploads/pets") == read_card(weights)
+    card = read_card(weights)
+    assert read_card(tmp_path / "uploads/pets") == replace(
+        card, source="trained from scratch on pets"
+    )
 
 
 def test_nothing_is_sent_unasked(hub: Any, weights: Path, tool: Tool, tmp_path: Path) -> None:
@@ -264,3 +269,19 @@ def test_without_the_client(
     out = ("--out", tmp_path / "out")
     for answer in (tool("download", "me/x", *out), tool("upload", weights, "me/x", *out)):
         expect(answer, "me/x: the hub needs huggingface_hub: pip install huggingface_hub")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            "trained on pets by tools/train_cls.py --data '/home/me/a client/x' --out ../runs/a",
+            "trained on pets by tools/train_cls.py --data 'x' --out a",
+        ),
+        (r"from C:\Users\me\w.safetensors on ~/data/dogs/", "from w.safetensors on dogs/"),
+        ('--data=/a/b/c --weights "/a b/c d.safetensors"', '--data=c --weights "c d.safetensors"'),
+        ("imported from https://host.org/a/b, timm/mobilenetv1_100", None),
+    ],
+)
+def test_folders_of_the_own_machine_are_not_told(words: str, told: str | None) -> None:
+    assert without_folders(words) == (words if told is None else told)

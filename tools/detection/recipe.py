@@ -139,13 +139,13 @@ class DetRun(OpenedRun[TrainDet]):
         loss = config.two_stage if config.model.two_stage else config.loss
         model = build_detector(config.model, classes, flavour, loss=loss, post=config.post)
         folded = start is not None and self._start(model, start)
-        origin = "from scratch" if start is None else f"from {config.weights}"
+        origin = "from scratch" if start is None else f"from {config.weights.name}"
         card = Card(
             task=DETECTION.name,
             model=config.model.to_json(),
             flavour=replace(flavour, input=replace(flavour.input, size=config.model.size)),
             classes=classes,
-            source=f"trained {origin} on {self.path} by {config.command}",
+            source=f"trained {origin} on {self.path.name} by {config.command}",
             folded=folded,
             trained_on=trained_on(
                 self.path,

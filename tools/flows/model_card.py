@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,15 @@ from tools.flows.evaluating import model_text
 
 # Names of classes that are listed; of longer lists the first few are.
 _LISTED, _FEW = 100, 10
+# Folders before a path's last name; within quotation marks they may hold blanks.
+_ROOT = r"(?:~\w*|\.{1,2}|[A-Za-z]:)?[/\\]+"
+_QUOTED = re.compile(rf"(['\"]){_ROOT}(?:[^'\"/\\]+[/\\]+(?=[^'\"/\\]))*")
+_BARE = re.compile(rf"(?<![\w:/\\.~'\"-]){_ROOT}(?:[^\s'\"/\\]+[/\\]+(?=[^\s'\"/\\]))*")
+
+
+def without_folders(words: str) -> str:
+    """A run's words on its origin, of whose paths the last names stay: the rest is private."""
+    return _BARE.sub("", _QUOTED.sub(r"\1", words))
 
 
 def model_card(card: Card, weights: Path, name: str, licence: str | None = None) -> str:

@@ -75,7 +75,7 @@ class PhotoRun(OpenedRun[Config]):
             model=self.model_facts(),
             flavour=flavour,
             classes=self.classes,
-            source=f"trained {origin} on {self.path}{self.cut} by {config.command}",
+            source=f"trained {origin} on {self.path.name}{self.cut} by {config.command}",
             trained_on=self.trained_on(),
         )
 
@@ -92,7 +92,7 @@ def starting_flavour(config: SquareTraining) -> tuple[Flavour, str]:
     if config.weights is not None:
         told = read_card(config.weights)
         refuse_other_model(config.model.to_json(), told, config.weights)
-        flavour, origin = told.flavour, f"from {config.weights}"
+        flavour, origin = told.flavour, f"from {config.weights.name}"
     seen = replace(
         flavour.input,
         size=config.model.size,
