@@ -156,6 +156,20 @@ def test_pictures_elsewhere(tmp_path: Path) -> None:
         open_detection(tmp_path / "voc", "all", hints=Hints(images=tmp_path / "gone"))
 
 
+def test_parts_of_yolo_elsewhere(tmp_path: Path) -> None:
+    root, away = tmp_path / "set", tmp_path / "away"
+    for part in ("train", "val"):
+        save_pictures(away / part, NAMES)
+        (root / "labels" / part).mkdir(parents=True)
+        for k in range(6):
+            (root / f"labels/{part}/{k}.txt").write_text(f"{int(part == 'val')} .5 .5 .5 .5\n")
+    (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [car, bus]\n")
+    for label, part in enumerate(("train", "val"), start=1):
+        data = open_detection(root, part, hints=Hints(images=away))
+        assert data.labels.tolist() == [label] * 6
+        assert {Path(file).parent.name for file in data.files} == {part}
+
+
 def test_a_name_that_fits_several_pictures(tmp_path: Path) -> None:
     content = coco(tmp_path)
     for row in content["images"]:
