@@ -71,7 +71,9 @@ def test_a_damaged_claim_is_no_other_format(tmp_path: Path) -> None:
     root = both(tmp_path)
     (root / "data.yaml").unlink()
     (root / "classes.txt").write_text("car\nbus\n")
-    assert open_detection(root, "all").format == "coco"
+    data = open_detection(root, "all")
+    assert data.format == "coco"
+    assert data.evidence.endswith("has COCO's fields; less surely darknet (--format)")
     file = root / "annotations/instances_all.json"
     file.write_text(file.read_text()[:400])
     refused(root, "instances_all.json: line 1", "not valid JSON")
