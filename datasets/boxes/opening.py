@@ -190,13 +190,13 @@ def recognise_detection(path: Path, hints: Hints | None = None) -> Recognised | 
     hints = hints or Hints()
     if hints.images is not None and not hints.images.is_dir():
         raise InputError(f"--images {hints.images}: no such folder")
-    claim = strongest(path, _claims(path, hints))
+    claim = _strongest(path, hints)
     if claim is not None:
         return Recognised(path, claim)
     pictured = [one for one in _folders(path) if pictures_below(one, first=True)]
     inner = _sets_in(path, hints) if len(pictured) < 2 else []
     if len(inner) == 1 and pictured in ([], inner):
-        claim = strongest(inner[0], _claims(inner[0], hints))
+        claim = _strongest(inner[0], hints)
         if claim is not None:
             return Recognised(inner[0], claim)
     if hints.format is not None:
@@ -205,6 +205,21 @@ def recognise_detection(path: Path, hints: Hints | None = None) -> Recognised | 
             + (nearest_format(path, hints) or f"It should hold {_format(hints.format).layout}")
         )
     return None
+
+
+def _strongest(path: Path, hints: Hints) -> Claim | None:
+    """The claim that is right; its evidence also tells of other formats that it is before."""
+    claims = _claims(path, hints)
+    claim = strongest(path, claims)
+    if claim is None:
+        return None
+    others = [
+        one.format
+        for one in claims
+        if one.strength and not one.lacks and _READERS[one.format] != _READERS[claim.format]
+    ]
+    more = f"; less surely {' or '.join(others)} (--format)" if others else ""
+    return replace(claim, evidence=f"{claim.evidence}{more}")
 
 
 def nearest_format(path: Path, hints: Hints | None = None) -> str:

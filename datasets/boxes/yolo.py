@@ -77,7 +77,7 @@ def claim(tree: Tree) -> Claim | None:
             written = _texts(content, key)
             if written and split not in found:
                 alone = tree.images if len(written_parts) == 1 else None
-                sources = _sources(file, key, written, bases[:-1], alone)
+                sources = _sources(file, key, written, bases[:-1], tree.images, alone)
                 labels = None if tree.images is None else file.parent
                 found[split] = Part(sources, classes, bases, keypoints, labels)
     if not found:
@@ -167,12 +167,26 @@ def _keypoints(content: Fields) -> int:
 
 
 def _sources(
-    file: Path, key: str, written: Sequence[str], bases: Sequence[Path], alone: Path | None
+    file: Path,
+    key: str,
+    written: Sequence[str],
+    bases: Sequence[Path],
+    images: Path | None,
+    alone: Path | None,
 ) -> tuple[Path, ...]:
-    """Folders or list files of a split; Roboflow writes paths that are one folder off."""
+    """Folders or list files of a split; Roboflow writes paths that are one folder off.
+
+    Args:
+        file: ``data.yaml``.
+        key: The split's field.
+        written: What stands in it.
+        bases: Folders that it may be relative to.
+        images: Folder of the pictures where the user named one: a last name may lie in it.
+        alone: That folder, where there is only one split.
+    """
     found: list[Path] = []
     for one in written:
-        there = locate(one, bases) or alone
+        there = locate(one, bases) or (images and locate(one, [images], least=1)) or alone
         if there is None:
             raise InputError(f"{file}: {key}: {one}: no such folder or list below {bases[0]}")
         found.append(there)

@@ -71,7 +71,9 @@ def test_a_damaged_claim_is_no_other_format(tmp_path: Path) -> None:
     root = both(tmp_path)
     (root / "data.yaml").unlink()
     (root / "classes.txt").write_text("car\nbus\n")
-    assert open_detection(root, "all").format == "coco"
+    data = open_detection(root, "all")
+    assert data.format == "coco"
+    assert data.evidence.endswith("has COCO's fields; less surely darknet (--format)")
     file = root / "annotations/instances_all.json"
     file.write_text(file.read_text()[:400])
     refused(root, "instances_all.json: line 1", "not valid JSON")
@@ -154,6 +156,20 @@ def test_pictures_elsewhere(tmp_path: Path) -> None:
     assert open_detection(tmp_path / "voc", "all", hints=hints).image(1).shape == (48, 64, 3)
     with pytest.raises(InputError, match=r"--images .*gone: no such folder"):
         open_detection(tmp_path / "voc", "all", hints=Hints(images=tmp_path / "gone"))
+
+
+def test_parts_of_yolo_elsewhere(tmp_path: Path) -> None:
+    root, away = tmp_path / "set", tmp_path / "away"
+    for part in ("train", "val"):
+        save_pictures(away / part, NAMES)
+        (root / "labels" / part).mkdir(parents=True)
+        for k in range(6):
+            (root / f"labels/{part}/{k}.txt").write_text(f"{int(part == 'val')} .5 .5 .5 .5\n")
+    (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [car, bus]\n")
+    for label, part in enumerate(("train", "val"), start=1):
+        data = open_detection(root, part, hints=Hints(images=away))
+        assert data.labels.tolist() == [label] * 6
+        assert {Path(file).parent.name for file in data.files} == {part}
 
 
 def test_a_name_that_fits_several_pictures(tmp_path: Path) -> None:
