@@ -72,12 +72,25 @@ def read_graph_def(path: Path) -> Network:
     Raises:
         InputError: If it is damaged, holds no constants, or is no MobileNet v1.
     """
+    nodes = _read(path)
+    return read_nodes(path, "TensorFlow graph", nodes, _constants(nodes))
+
+
+def read_constants(path: Path) -> dict[str, NDArray[Any]]:
+    """The constants of a frozen graph by name. Raises InputError if it is damaged."""
+    return _constants(_read(path))
+
+
+def _constants(nodes: Iterable[Node]) -> dict[str, NDArray[Any]]:
+    every = {node.name: node.attrs.get("value") for node in nodes if node.op == "Const"}
+    return {name: value for name, value in every.items() if value is not None}
+
+
+def _read(path: Path) -> list[Node]:
     try:
-        nodes = list(parse_graph(memoryview(path.read_bytes())))
-        constants = {node.name: node.attrs["value"] for node in nodes if node.op == "Const"}
+        return list(parse_graph(memoryview(path.read_bytes())))
     except (IndexError, KeyError, OverflowError, TypeError, ValueError, struct.error) as error:
         raise InputError(f"{path}: damaged TensorFlow graph ({error})") from error
-    return read_nodes(path, "TensorFlow graph", nodes, constants)
 
 
 def read_nodes(
