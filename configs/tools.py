@@ -212,12 +212,14 @@ class Convert:
 class ImportWeights:
     """Bring weights of another framework into the suite, with the flavour that they need.
 
-    Reads MobileNet v1 classifiers of TensorFlow Lite, TF-slim (checkpoints), Keras, Caffe, timm
-    and PyTorch, and TensorFlow's SSD MobileNet v1 (.tflite); the kind is told by the content.
-    Every tensor is checked, and conventions are never guessed: what the file does not tell is
-    asked for. A classifier without its head becomes a body that any model can start from. Where
-    the original's runtime is installed, both are run on the same pictures and compared. --out is
-    by default the source's name with .safetensors, in the current folder.
+    Reads MobileNet v1 classifiers of TensorFlow Lite, TensorFlow (TF-slim's checkpoints, frozen
+    graphs), Keras, TF.js, ONNX, Caffe, timm and PyTorch, and TensorFlow's SSD MobileNet v1
+    (.tflite, checkpoint, .pb); the kind is told by the content. Every tensor is checked, and
+    conventions are never guessed: what the file does not tell is asked for. A classifier without
+    its head, or with one that ours cannot be, becomes a body that any model can start from. The
+    file itself is run and compared on the same pictures where its runtime is installed, and else a
+    plain network of its tensors. --out is by default the source's name with .safetensors, in the
+    current folder.
     """
 
     source: Annotated[Path, tyro.conf.Positional]

@@ -65,7 +65,7 @@ class Chain:
         shape: (height, width, channels) of an image; None where the file leaves it open.
         mean: Of the flavour, where the file takes bytes or scales them itself; None where not.
         std: Likewise.
-        prepares: Whether its graph scales bytes itself.
+        takes: As in :class:`~backbone.formats.network.Network`.
     """
 
     path: Path
@@ -74,7 +74,7 @@ class Chain:
     shape: tuple[int | None, int | None, int]
     mean: RGB | None = None
     std: RGB | None = None
-    prepares: bool = False
+    takes: int = 0
 
 
 def read_chain(chain: Chain, last: FoldedConv | None) -> Network:
@@ -110,7 +110,7 @@ def read_chain(chain: Chain, last: FoldedConv | None) -> Network:
         state |= {HEAD_WEIGHT: last.weight[:, :, 0, 0], HEAD_BIAS: last.bias}
     check_state(str(path), state, alpha, {})
     return Network(
-        str(path), chain.kind, state, alpha, stated, PLAIN, folded=True, prepares=chain.prepares
+        str(path), chain.kind, state, alpha, stated, PLAIN, folded=True, takes=chain.takes
     )
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from backbone.formats.keras_config import KerasConfig, read_config
@@ -23,6 +24,7 @@ from backbone.formats.network import CONVS, Layout, Network, fit, natural, refus
 from backbone.formats.partial import TENSORFLOW
 from backbone.formats.slim import size_from_name, to_torch
 from datasets.errors import InputError
+from datasets.json_files import parse_json
 
 KIND = "Keras' MobileNet"
 _PARTS = ("/kernel", "/gamma", "/beta", "/moving_mean", "/moving_variance")
@@ -77,15 +79,33 @@ def read_keras(path: Path) -> Network:
             groups = _read_groups(h5py, file)
     except (OSError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: damaged Keras file ({error})") from error
-    learnt = {}
+    config = None if text is None else parse_json(text, f"{path}: its architecture")
+    return network_of(path, KIND, groups, config)
+
+
+def network_of(
+    path: Path, kind: str, groups: Mapping[str, Mapping[str, NDArray[np.float32]]], config: Any
+) -> Network:
+    """The network of a model by its layers.
+
+    Args:
+        path: Of the file.
+        kind: Of the source, in words.
+        groups: Arrays by layer and name (``kernel``, or the number of a variable).
+        config: The architecture as JSON has it; None if there is none.
+
+    Raises:
+        InputError: If it is another network's, or a tensor is missing or of a wrong shape.
+    """
+    groups, learnt = dict(groups), dict[str, Any]()
     for name in [one for one in groups if one.rpartition("/")[2].startswith("normalization")]:
         arrays = groups.pop(name)
         learnt = {part: arrays.get(part, arrays.get(key)) for part, key in _LEARNT.items()}
     layers = [_layer(path, name, arrays) for name, arrays in groups.items()]
     depthwise = [one.arrays["kernel"] for one in layers if one.kind == "depthwise"]
     refuse_kin(str(path), [kernel.shape[-1] for kernel in depthwise])
-    config = None if text is None else read_config(path, text, learnt)
-    return _network(path, layers, config)
+    told = None if config is None else read_config(path, config, learnt)
+    return _network(path, kind, layers, told)
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -116,8 +136,9 @@ def _read_groups(h5py: Any, file: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _layer(path: Path, name: str, arrays: dict[str, Any]) -> _Layer:
+def _layer(path: Path, name: str, given: Mapping[str, Any]) -> _Layer:
     """Tell a layer by its arrays; in .weights.h5 and .keras they are but numbered."""
+    arrays = dict(given)
     first = arrays.get("0", arrays.get("kernel", arrays.get("depthwise_kernel", np.zeros(0))))
     is_norm = first.ndim == 1
     if set(arrays) <= set("0123"):
@@ -136,7 +157,9 @@ def _layer(path: Path, name: str, arrays: dict[str, Any]) -> _Layer:
     return _Layer(name, kind, {k: to_torch(v, depthwise=depthwise) for k, v in arrays.items()})
 
 
-def _network(path: Path, layers: Sequence[_Layer], config: KerasConfig | None) -> Network:
+def _network(
+    path: Path, kind: str, layers: Sequence[_Layer], config: KerasConfig | None
+) -> Network:
     order = {} if config is None else {name: k for k, name in enumerate(config.names)}
 
     def place(layer: _Layer) -> tuple[Any, ...]:
@@ -175,13 +198,13 @@ def _network(path: Path, layers: Sequence[_Layer], config: KerasConfig | None) -
         _PARTS,
         (f"{last}/kernel", f"{last}/bias"),
     )
-    network = fit(str(path), tensors, Layout(KIND, names, usual=_STOCK))
+    network = fit(str(path), tensors, Layout(kind, names, usual=_STOCK))
     network = replace(network, left_out=tuple(left_out))
     size = size_from_name(path.name)
     if config is None:
         return replace(network, usual=replace(network.usual, size=size), whole=False)
     usual = replace(TENSORFLOW, size=size)
-    return replace(network, stated=config.stated, usual=usual, prepares=config.prepares)
+    return replace(network, stated=config.stated, usual=usual, takes=255 * config.prepares)
 
 
 def _conv_bn(conv: _Layer, norm: _Layer) -> dict[str, Tensor]:

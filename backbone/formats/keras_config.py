@@ -18,7 +18,6 @@ from backbone.flavour import Padding
 from backbone.formats.network import BODY_CONVS
 from backbone.formats.partial import RGB, PartialFlavour
 from datasets.errors import InputError
-from datasets.json_files import parse_json
 
 _NESTED = 8
 # Kinds of layer that change nothing when a classifier answers.
@@ -80,19 +79,19 @@ class _Layer:
     inbound: Any
 
 
-def read_config(path: Path, text: str | bytes, learnt: Mapping[str, Any]) -> KerasConfig:
+def read_config(path: Path, model: Any, learnt: Mapping[str, Any]) -> KerasConfig:
     """Read an architecture.
 
     Args:
         path: Of the file, for errors.
-        text: The architecture, as JSON.
+        model: The architecture, as JSON has it.
         learnt: Mean and variance of photos that a layer learnt, if there is one.
 
     Raises:
         InputError: If it is damaged, or not that of a MobileNet v1 with a head.
     """
     try:
-        layers = list(_flatten(parse_json(text, f"{path}: its architecture"), 0))
+        layers = list(_flatten(model, 0))
         return _read(path, layers, learnt)
     except StopIteration:
         raise InputError(f"{path}: not a MobileNet v1: no convolution") from None

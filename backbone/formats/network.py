@@ -62,7 +62,8 @@ class Network:
         folded: Batch norm carries only an offset.
         variant: standard or conv_head.
         left_out: Names of tensors that have no place in a body or a classifier of ours.
-        prepares: Whether the file's own graph takes bytes 0..255 and scales them itself.
+        takes: Largest value of a photo as the file's own graph takes it, 1 or 255, if it scales
+            photos itself; 0 if it takes normalised values.
         whole: Whether the file holds its architecture, so that it can be run.
     """
 
@@ -75,7 +76,7 @@ class Network:
     folded: bool = False
     variant: Variant = "standard"
     left_out: tuple[str, ...] = ()
-    prepares: bool = False
+    takes: int = 0
     whole: bool = True
 
     @property

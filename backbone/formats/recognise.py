@@ -6,18 +6,31 @@ import struct
 from pathlib import Path
 
 from backbone.formats.caffe import read_caffe
+from backbone.formats.graph_def import read_graph_def
 from backbone.formats.keras import is_keras_zip, read_keras
 from backbone.formats.network import Network
+from backbone.formats.onnx import read_onnx
 from backbone.formats.pytorch import draft_key_map, read_pytorch
 from backbone.formats.slim import read_slim
 from backbone.formats.tf_bundle import find_bundle
+from backbone.formats.tfjs import read_tfjs
 from backbone.formats.tflite import read_tflite, tflite_network
 from datasets.errors import InputError
 
 _TORCH_ZIP, _PICKLE, _HDF5 = b"PK\x03\x04", b"\x80\x02", b"\x89HDF\r\n\x1a\n"
+_READERS = {
+    "caffe": read_caffe,
+    "keras": read_keras,
+    "onnx": read_onnx,
+    "tensorflow": read_graph_def,
+    "tfjs": read_tfjs,
+}
+# Protocol buffers and JSON have no mark of their own.
+_SUFFIXES = {".caffemodel": "caffe", ".json": "tfjs", ".onnx": "onnx", ".pb": "tensorflow"}
 _KINDS = (
     "TensorFlow Lite (.tflite), TF-slim checkpoints (.index), Keras (.h5, .weights.h5, .keras), "
-    "Caffe (.caffemodel), PyTorch (.safetensors, .pth, .bin)"
+    "TensorFlow graphs (.pb), TF.js (.json), Caffe (.caffemodel), ONNX (.onnx), PyTorch "
+    "(.safetensors, .pth, .bin)"
 )
 
 
@@ -48,10 +61,8 @@ def read_network(path: Path, *, head: Path | None = None, key_map: Path | None =
         index = find_bundle(path)
         assert index is not None
         return read_slim(index)
-    if kind == "keras":
-        return read_keras(path)
-    if kind == "caffe":
-        return read_caffe(path)
+    if kind in _READERS:
+        return _READERS[kind](path)
     return read_pytorch(_inside(path), key_map)
 
 
@@ -67,7 +78,7 @@ def draft_keys(path: Path) -> dict[str, str]:
 
 
 def kind_of(path: Path) -> str:
-    """Kind of file: ``tflite``, ``slim``, ``keras``, ``caffe`` or ``pytorch``.
+    """Kind of file: tflite, slim, keras, caffe, onnx, tensorflow, tfjs or pytorch.
 
     Raises:
         InputError: If it is not there, or of no known kind.
@@ -84,8 +95,8 @@ def kind_of(path: Path) -> str:
         return "keras"
     if _is_safetensors(start, path.stat().st_size) or start.startswith((_TORCH_ZIP, _PICKLE)):
         return "pytorch"
-    if path.suffix == ".caffemodel":  # Protocol buffers have no mark of their own.
-        return "caffe"
+    if path.suffix in _SUFFIXES:
+        return _SUFFIXES[path.suffix]
     raise InputError(
         f"{path}: unknown kind of weights {path.suffix!r}; this tool reads {_KINDS}"
         + (": a checkpoint's .index must lie beside it" if ".data-" in path.name else "")

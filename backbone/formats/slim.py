@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,9 @@ _SCOPE = "MobilenetV1/"
 # Conv2d_0, Conv2d_1_depthwise, Conv2d_1_pointwise, ...
 _CONVS = [f"{_SCOPE}Conv2d_{conv.replace('.', '_')}" for conv in CONVS]
 _PARTS = ("/weights", "/gamma", "/beta", "/moving_mean", "/moving_variance")
+# In the names of what a detector has on top.
+_PREDICTOR = "BoxPredictor_"
+_EPS = 1e-3
 _HEAD = f"{_SCOPE}Logits/Conv2d_1c_1x1/"
 _NAMES = tensor_names(
     _CONVS, [f"{conv}/BatchNorm" for conv in _CONVS], _PARTS, (f"{_HEAD}weights", f"{_HEAD}biases")
@@ -29,13 +33,13 @@ LAYOUT = Layout(
         ours: theirs.replace("depthwise/weights", "depthwise/depthwise_weights")
         for ours, theirs in _NAMES.items()
     },
-    PartialFlavour(padding="same", bn_eps=1e-3, activation="relu6"),
+    PartialFlavour(padding="same", bn_eps=_EPS, activation="relu6"),
     TENSORFLOW,
 )
 
 
 def read_slim(index: Path) -> Network:
-    """Read a checkpoint.
+    """Read a checkpoint of a classifier, or the body of a detector's.
 
     The trained values are taken, not their moving averages: TF-slim's own evaluation does so.
     An optimiser's slots, averages and counters are left out.
@@ -44,18 +48,55 @@ def read_slim(index: Path) -> Network:
         InputError: If files are damaged, or a tensor is missing, left over or of a wrong shape.
     """
     wanted = set(LAYOUT.names.values())
-    values, others = read_bundle(index, wanted.__contains__)
-    tensors: dict[str, Tensor] = {
-        name: to_torch(value, depthwise=name.endswith("depthwise_weights"))
-        for name, value in values.items()
-    }
+    values, others = read_bundle(index, lambda name: own_name(name) in wanted)
+    is_whole = all(name.startswith(_SCOPE) for name in values)
     # Slots are named after their variable, which an unknown layer is not.
-    for name in others:
-        if name.startswith(_SCOPE) and name.rpartition("/")[0] not in wanted:
-            tensors[name] = torch.empty(0)
-    network = fit(str(index), tensors, LAYOUT)
-    usual = replace(network.usual, size=size_from_name(index.name))
-    return replace(network, usual=usual)
+    more = [
+        name
+        for name in others
+        if _SCOPE in name and own_name(name.rpartition("/")[0]) not in wanted
+    ]
+    if is_whole:
+        values |= {name: np.zeros(0, np.float32) for name in more}
+        return named_network(index, LAYOUT.kind, values)
+    network = named_network(index, f"{LAYOUT.kind}, the body of a detector", values)
+    rest = [name for name in others if _PREDICTOR in name or name in more]
+    return replace(network, left_out=tuple(n for n in rest if n.rpartition("/")[0] not in others))
+
+
+def own_name(name: str) -> str:
+    """A tensor's name from the scope of the network on."""
+    found = name.find(_SCOPE)
+    return name if found < 0 else name[found:]
+
+
+def named_network(
+    path: Path, kind: str, values: Mapping[str, NDArray[np.float32]], *, takes_part: bool = False
+) -> Network:
+    """A network by TF-slim's names, some of whose batch norms may be folded away.
+
+    Args:
+        path: Of the file.
+        kind: Of the source, in words.
+        values: In TensorFlow's axis order, by name; a scope before MobilenetV1 does not count.
+        takes_part: Whether other tensors are left out, not refused.
+
+    Raises:
+        InputError: If a tensor is missing, left over or of a wrong shape.
+    """
+    tensors, folded = dict[str, Tensor](), False
+    for name, value in values.items():
+        own = own_name(name).replace("Conv2d_0_pointwise/", "Conv2d_0/")
+        if own.endswith("_bn_offset"):
+            norm, folded = f"{own.rpartition('/')[0]}/BatchNorm", True
+            ones = torch.ones(value.size)
+            tensors |= {f"{norm}/gamma": ones, f"{norm}/moving_mean": 0 * ones}
+            tensors[f"{norm}/moving_variance"] = (1 - _EPS) * ones
+            own = f"{norm}/beta"
+        tensors[own] = to_torch(value, depthwise=name.endswith("depthwise_weights"))
+    network = fit(str(path), tensors, replace(LAYOUT, kind=kind), takes_part=takes_part)
+    usual = replace(network.usual, size=size_from_name(path.name))
+    return replace(network, usual=usual, folded=folded)
 
 
 def to_torch(value: NDArray[np.float32], *, depthwise: bool) -> Tensor:

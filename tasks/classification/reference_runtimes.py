@@ -41,6 +41,7 @@ _TIMM_ALPHAS: dict[Variant, tuple[float, ...]] = {"standard": (1.0, 1.25), "conv
 _RUNTIMES = {
     "tflite": ("LiteRT", "ai_edge_litert"),
     "keras": ("Keras", "keras"),
+    "onnx": ("ONNX Runtime", "onnxruntime"),
     "timm": ("timm", "timm"),
 }
 # How far probabilities may add up from 1, in bytes as well as in floats.
@@ -98,14 +99,16 @@ def compare(
         return f"not compared with the original: {runtime} is not installed here"
     with torch.inference_mode():
         inputs = Normalize(flavour.input)(images)
+        taken = images.float() * (network.takes / 255) if network.takes else inputs
         try:
             if kind == "tflite":
                 theirs = LiteRt(source, head)(inputs)
             elif kind == "timm":
                 theirs = run_timm(source, network, inputs)
             elif kind == "keras":
-                values = images.float() if network.prepares else inputs
-                runtime, theirs = run_keras(source, network, values)
+                runtime, theirs = run_keras(source, network, taken)
+            elif kind == "onnx":
+                theirs = run_onnx(source, network, taken)
             else:
                 raise _CannotRunError(f"no runtime of {network.kind} is supported")
         except _CannotRunError as error:
@@ -230,6 +233,32 @@ def run_keras(source: Path, network: Network, inputs: Tensor) -> tuple[str, Tens
     values = torch.from_numpy(np.array(keras.ops.convert_to_numpy(answer), np.float32))
     values = values.mean((1, 2)) if values.ndim == 4 else values
     return runtime, _probabilities(values) if network.columns else values
+
+
+def run_onnx(source: Path, network: Network, inputs: Tensor) -> Tensor:
+    """An ONNX file's probabilities, or its pooled features where there is no classifier.
+
+    Args:
+        source: The file.
+        network: Read from it.
+        inputs: (B, 3, S, S) as the file's network takes them.
+    """
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
+        entry = session.get_inputs()[0]
+        images = inputs if entry.shape[1] == 3 else inputs.permute(0, 2, 3, 1)
+        values = images.numpy().astype(np.uint8 if "uint8" in entry.type else np.float32)
+        rows = [session.run(None, {entry.name: image[None]})[0] for image in values]
+    except Exception as error:  # It raises many kinds of its own.
+        raise _CannotRunError(f"ONNX Runtime cannot run it: {_first_words(error)}") from error
+    answers = torch.from_numpy(np.concatenate(rows).astype(np.float32))
+    if answers.ndim == 4:
+        width = network.state[LAST].shape[0]
+        axes = (2, 3) if answers.shape[1] in (width, network.columns) else (1, 2)
+        answers = answers.mean(axes)
+    return _probabilities(answers) if network.columns else answers
 
 
 def _pooled(model: Any, network: Network) -> Any:

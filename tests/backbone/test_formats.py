@@ -334,7 +334,8 @@ def test_what_the_file_states_cannot_be_overruled() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [
-        ("x.pb", b"x", r"unknown kind of weights '\.pb'; this tool reads TensorFlow Lite"),
+        ("x.abc", b"x", r"unknown kind of weights '\.abc'; this tool reads TensorFlow Lite"),
+        ("x.pb", b"x", "damaged TensorFlow graph"),
         ("x.caffemodel", b"\xff" * 40, "damaged caffemodel"),
         ("x.h5", b"\x89HDF\r\n\x1a\n" + bytes(40), r"damaged Keras file|needs h5py"),
         ("x.safetensors", b"\x10\0\0\0\0\0\0\0{" + bytes(40), "damaged weights file"),

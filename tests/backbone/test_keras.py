@@ -50,7 +50,7 @@ def test_layers_that_nobody_named_are_read_in_order(
     expect_equal(network, state, atol=1e-6 * bias)
     assert (network.stated.padding, network.stated.activation) == ("keras", "relu")
     assert (network.stated.bn_eps, network.stated.size) == (1e-3, 64)
-    assert network.prepares == inner
+    assert network.takes == 255 * inner
     if inner:
         assert network.stated.mean == pytest.approx((0.5,) * 3)
         assert network.stated.std == pytest.approx((0.5,) * 3)
@@ -100,7 +100,7 @@ def test_what_stands_before_the_body_prepares_photos(
     network = read_network(
         write_h5(tmp_path / "m.h5", model([*layers, *body, *top("softmax")]), arrays)
     )
-    assert network.prepares
+    assert network.takes == 255
     assert network.stated.mean == pytest.approx((mean,) * 3)
     assert network.stated.std == pytest.approx((std,) * 3)
     with pytest.raises(ValueError, match="--mean 9 9 9 contradicts the file"):

@@ -26,6 +26,7 @@ from datasets.types import ClassMap, read_labels
 from tasks.detection.answer import Objects
 from tasks.detection.application import DETECTION
 from tasks.detection.evaluator import CocoEvaluator, format_classes, format_metrics
+from tasks.detection.from_tensorflow import import_tensorflow_ssd, is_tensorflow_detector
 from tasks.detection.from_tflite import import_ssd
 from tasks.detection.model import Detector, build_detector, detector_flavour, start_from
 from tasks.detection.report import ReportData, make_report
@@ -139,7 +140,7 @@ class DetRun(OpenedRun[TrainDet]):
         loss = config.two_stage if config.model.two_stage else config.loss
         model = build_detector(config.model, classes, flavour, loss=loss, post=config.post)
         folded = start is not None and self._start(model, start)
-        origin = "from scratch" if start is None else f"from {config.weights.name}"
+        origin = "from scratch" if config.weights is None else f"from {config.weights.name}"
         card = Card(
             task=DETECTION.name,
             model=config.model.to_json(),
@@ -271,21 +272,29 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
     return exam
 
 
-def _is_tflite_ssd(source: Path) -> bool:
-    return is_tflite(source) and has_boxes(read_tflite(source))
+def _claims(source: Path) -> bool:
+    if is_tflite(source):
+        return has_boxes(read_tflite(source))
+    return is_tensorflow_detector(source)
 
 
 def _read_ssd(args: ImportWeights, source: Path) -> Foreign:
     from tasks.detection.from_tflite import compare
 
     args.refuse_for_detector()
-    model, card = import_ssd(source, read_labels(args.labels) if args.labels else None)
-    said, facts = "not compared with the original: LiteRT is not installed here", {}
-    if importlib.util.find_spec("ai_edge_litert") is not None:
-        facts["largest_score_difference"] = worst = compare(source, model, scenes_for(card))
-        said = f"against LiteRT on built-in scenes: scores differ by {worst:.3f} at most"
+    classes = read_labels(args.labels) if args.labels else None
+    known: dict[str, Any] = {}
+    if not is_tflite(source):
+        model, card = import_tensorflow_ssd(source, classes)
+        said = "not compared with the original: no runtime of TensorFlow's own files is supported"
+    else:
+        model, card = import_ssd(source, classes)
+        said = "not compared with the original: LiteRT is not installed here"
+        if importlib.util.find_spec("ai_edge_litert") is not None:
+            known["largest_score_difference"] = worst = compare(source, model, scenes_for(card))
+            said = f"against LiteRT on built-in scenes: scores differ by {worst:.3f} at most"
     about = f"detector, {len(card.classes)} classes\n{said}"
-    return Foreign(model.state_dict(), card, about, facts)
+    return Foreign(model.state_dict(), card, about, known)
 
 
 SCENES = BuiltIn("scenes", "built-in scenes", draw_scenes, STAMP)
@@ -298,5 +307,5 @@ DETECTION_RECIPE = Recipe(
     exam=open_exam,
     collector=BoxCollector,
     measures=(DETECTION.metric,),
-    importer=Importer(_read_ssd, _is_tflite_ssd),
+    importer=Importer(_read_ssd, _claims),
 )

@@ -1,0 +1,216 @@
+"""Graphs of layers, whatever format they come from: their convolutions with what follows them.
+
+A format's reader says of each node what it does (:class:`Step`); here batch norms and biases are
+folded into the convolutions before them, and the row of a MobileNet v1 is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from backbone.formats.folded import Chain, FoldedConv, read_chain
+from backbone.formats.network import BODY_CONVS, Network, refuse_kin
+from backbone.formats.partial import RGB
+from datasets.errors import InputError
+
+Array = NDArray[np.float64]
+# Below this factor a graph scales bytes, else values in 0..1: no network sees values above 128.
+_OF_BYTES = 0.5
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one node does to one tensor.
+
+    Attributes:
+        kind: ``conv``; ``affine``, factor and summand per channel; ``act``; ``pad``, zeros around
+            a map; ``idle``, the same values in another form, pooled, or as probabilities; or
+            ``other``.
+        name: Of the node.
+        source: The tensor that it reads.
+        result: The tensor that it writes.
+        weight: Of a convolution or linear layer, (out, in, kh, kw); (out, 1, kh, kw) if
+            depthwise.
+        factor: Of an affine step, a number or (C,); and ``summand``.
+        stride: Of a convolution, in both directions.
+        pads: Zeros at top, left, bottom and right; or ``same``.
+        activation: As a flavour names it; of ``other`` what it is, in words.
+    """
+
+    kind: Literal["conv", "affine", "act", "pad", "idle", "other"]
+    name: str
+    source: str
+    result: str
+    weight: Array | None = None
+    factor: Any = 1.0
+    summand: Any = 0.0
+    stride: int = 1
+    pads: tuple[int, ...] | Literal["same"] = (0, 0, 0, 0)
+    activation: str = "none"
+
+
+@dataclass
+class _Conv:
+    """A convolution while what follows it is gathered."""
+
+    step: Step
+    before: _Conv | None
+    weight: Array
+    bias: Array
+    pads: tuple[int, ...] | Literal["same"]
+    activation: str = "none"
+    others: list[str] = field(default_factory=list)
+
+    def finished(self) -> FoldedConv:
+        weight = torch.from_numpy(np.ascontiguousarray(self.weight, np.float32))
+        bias = torch.from_numpy(np.ascontiguousarray(self.bias, np.float32))
+        padding = _padding(self.pads, weight.shape[-1], self.step.stride)
+        depthwise = weight.shape[1] == 1 and weight.shape[-1] > 1
+        name, stride = self.step.name, self.step.stride
+        return FoldedConv(name, weight, bias, depthwise, stride, padding, self.activation)
+
+
+def _padding(pads: tuple[int, ...] | Literal["same"], side: int, stride: int) -> str:
+    """In words; zeros before and after by one half of the kernel are SAME where nothing halves."""
+    around = side // 2
+    if pads == "same" or (stride == 1 and pads == (around,) * 4):
+        return "same"
+    known: dict[tuple[int, ...], str] = {
+        (around,) * 4: "symmetric",
+        (0, 0, around, around): "keras",
+    }
+    return known.get(pads, f"{pads}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The convolutions of a graph, and how it prepares photos.
+
+    Attributes:
+        convs: In order of execution.
+        follows: Of each, whether the one before it feeds it.
+        others: Of each, what else reads it, in words.
+        factor: What photos are multiplied by before the first of them, and ``summand`` added;
+            None if the graph takes normalised values.
+    """
+
+    convs: tuple[FoldedConv, ...]
+    follows: tuple[bool, ...]
+    others: tuple[tuple[str, ...], ...]
+    factor: Array | None
+    summand: Array
+
+
+def gather(steps: Iterable[Step], entry: str) -> Row:
+    """Fold what follows each convolution into it.
+
+    Args:
+        steps: In order of execution.
+        entry: Name of the tensor that holds photos.
+
+    Raises:
+        ValueError: If shapes of constants do not fit.
+    """
+    convs: list[_Conv] = []
+    made: dict[str, _Conv] = {}
+    photos, pads = {entry}, dict[str, tuple[int, ...]]()
+    factor, summand, prepares = np.ones(1), np.zeros(1), False
+    for step in steps:
+        conv = made.get(step.source)
+        if step.kind == "conv":
+            assert step.weight is not None
+            zeros = pads.get(step.source)
+            own = step.pads if zeros is None or step.pads == "same" else _sum(zeros, step.pads)
+            conv = _Conv(step, conv, step.weight, np.zeros(len(step.weight)), own)
+            convs.append(conv)
+        elif step.source in photos and step.kind in ("affine", "idle"):
+            photos.add(step.result)
+            if step.kind == "affine":
+                factor = factor * np.asarray(step.factor).reshape(-1)
+                summand = summand * np.asarray(step.factor).reshape(-1)
+                summand, prepares = summand + np.asarray(step.summand).reshape(-1), True
+        elif step.kind == "pad":
+            pads[step.result] = _sum(pads.get(step.source, (0, 0, 0, 0)), step.pads)
+        elif conv is not None and step.kind == "affine" and conv.activation == "none":
+            times = np.asarray(step.factor, np.float64).reshape(-1)
+            conv.weight = conv.weight * times[:, None, None, None]
+            conv.bias = conv.bias * times + np.asarray(step.summand, np.float64).reshape(-1)
+        elif conv is not None and step.kind == "act":
+            is_capped = (conv.activation, step.activation) == ("relu", "min6")
+            conv.activation = "relu6" if is_capped else step.activation
+        elif conv is not None and step.kind != "idle":
+            conv.others.append(step.activation)
+            continue
+        if conv is not None:
+            made[step.result] = conv
+    return Row(
+        tuple(conv.finished() for conv in convs),
+        tuple(conv.before is (convs[k - 1] if k else None) for k, conv in enumerate(convs)),
+        tuple(tuple(conv.others) for conv in convs),
+        factor if prepares else None,
+        summand,
+    )
+
+
+def _sum(one: tuple[int, ...], two: Any) -> tuple[int, ...]:
+    return tuple(a + int(b) for a, b in zip(one, two, strict=True))
+
+
+def read_row(
+    path: Path, kind: str, row: Row, shape: tuple[int | None, int | None, int], *, bytes_in: bool
+) -> Network:
+    """The classifier or body that a row of convolutions is.
+
+    Args:
+        path: Of the file.
+        kind: Of the source, in words.
+        row: As :func:`gather` finds it.
+        shape: (height, width, channels) of the input; None where it is open.
+        bytes_in: Whether the input is of type uint8.
+
+    Raises:
+        InputError: If it is no MobileNet v1, naming what it has instead.
+    """
+    convs = row.convs
+    refuse_kin(str(path), [conv.weight.shape[-1] for conv in convs if conv.depthwise])
+    if len(convs) < BODY_CONVS or not all(row.follows[1:]):
+        at = next((k for k, one in enumerate(row.follows) if k and not one), len(convs))
+        found = [what for others in row.others[:at] for what in others]
+        told = f": it has {found[0]}" if found else f": {at} convolutions in a row"
+        raise InputError(f"{path}: not a MobileNet v1{told}")
+    mean, std, takes = _scaling(row, bytes_in=bytes_in)
+    chain = Chain(path, kind, convs, shape, mean, std, takes)
+    return read_chain(chain, _last(path, convs[BODY_CONVS:], row.others[BODY_CONVS - 1 :]))
+
+
+def _scaling(row: Row, *, bytes_in: bool) -> tuple[RGB | None, RGB | None, int]:
+    """Mean, std, and the largest value of a photo as the graph takes it."""
+    if row.factor is None:
+        return ((0.0,) * 3, (1 / 255,) * 3, 255) if bytes_in else (None, None, 0)
+    takes = 255 if bytes_in or float(row.factor.max()) < _OF_BYTES else 1
+    if not (row.factor > 0).all():
+        raise ValueError(f"photos are multiplied by {row.factor}")
+    mean = np.broadcast_to(-row.summand / (row.factor * takes) + 0.0, 3)
+    std = np.broadcast_to(1 / (row.factor * takes), 3)
+    return tuple(mean.tolist()), tuple(std.tolist()), takes
+
+
+def _last(
+    path: Path, convs: Sequence[FoldedConv], others: Sequence[Sequence[str]]
+) -> FoldedConv | None:
+    """The classifier's linear layer."""
+    odd = [what for some in others for what in some]
+    is_linear = all(c.weight.shape[2:] == (1, 1) and c.activation == "none" for c in convs)
+    if odd or len(convs) > 1 or not is_linear:
+        told = odd[0] if odd else f"{len(convs)} layers after the body"
+        raise InputError(
+            f"{path}: not a MobileNet v1 classifier: it has {told}; one linear layer is expected"
+        )
+    return convs[0] if convs else None
