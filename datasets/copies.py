@@ -24,13 +24,9 @@ class Copies(NamedTuple):
 
 
 def find_copies(files: Sequence[str], others: Sequence[str] = ()) -> list[Copies]:
-    """Groups of files with equal bytes; files that are not there are passed over.
+    """Groups of files with equal bytes, of the part that is examined and of another.
 
-    Only files of equal length are read.
-
-    Args:
-        files: Of the part that is examined.
-        others: Of another part.
+    Files that are not there are passed over, and only files of equal length are read.
     """
     paths = [Path(file) for file in (*files, *others)]
     by_size: dict[int, list[int]] = {}
@@ -38,11 +34,9 @@ def find_copies(files: Sequence[str], others: Sequence[str] = ()) -> list[Copies
         if path.is_file():
             by_size.setdefault(path.stat().st_size, []).append(index)
     suspects = [k for group in by_size.values() if len(group) > 1 for k in group]
-
-    def digest(index: int) -> bytes:
-        return digest_of(paths[index].read_bytes())
-
-    digests = in_threads(digest, suspects, "comparing files", unit="file")
+    digests = in_threads(
+        lambda k: digest_of(paths[k].read_bytes()), suspects, "comparing files", unit="file"
+    )
     return group_copies(suspects, digests, len(files))
 
 

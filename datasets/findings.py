@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from datasets.images import Image, probe_image
+from datasets.images import probe_image
 from datasets.ledger import Ledger
 from datasets.names import shown
 from datasets.parallel import in_threads
+from datasets.types import PhotoFiles
 
 Action = Literal["dropped", "clipped", "kept", "refused"]
 Mask = NDArray[np.bool_]
@@ -115,17 +116,6 @@ class Examination(Generic[Data_co]):
         return out
 
 
-class Photos(Protocol):
-    """Photos in files."""
-
-    @property
-    def files(self) -> NDArray[np.str_]:
-        """(N,) paths."""
-
-    def image(self, index: int, /) -> Image:
-        """Photo of an index."""
-
-
 def drop_unusable(
     files: Sequence[str] | NDArray[np.str_],
     look: Callable[[int], object],
@@ -133,11 +123,7 @@ def drop_unusable(
 ) -> Mask:
     """Mask (N,) of the pictures that are fine; the others are noted as dropped.
 
-    Args:
-        files: (N,) paths.
-        look: Looks at the picture of an index, and raises a ``ValueError`` that says what is wrong
-            with it.
-        findings: Is added to.
+    ``look`` looks at the picture of an index, and raises a ``ValueError`` that says what is wrong.
     """
 
     def problem(index: int) -> str:
@@ -154,7 +140,7 @@ def drop_unusable(
     return np.array([not text for text in problems], dtype=np.bool_)
 
 
-def drop_unreadable(photos: Photos, findings: list[Finding], *, decode: bool) -> Mask:
+def drop_unreadable(photos: PhotoFiles, findings: list[Finding], *, decode: bool) -> Mask:
     """Mask (N,) of the photos that can be read; the others are noted as dropped."""
 
     def look(index: int) -> None:
@@ -171,13 +157,10 @@ def refuse_broken(root: Path, good: Mask, findings: list[Finding]) -> None:
     bad = int((~good).sum())
     if bad > MOST_BROKEN * len(good):
         first = next(f for f in findings if f.kind == _UNUSABLE)
-        detail = (
-            f"{bad} of {len(good)}; the first is {first.file} ({first.detail}). "
-            "Is it the right folder?"
-        )
-        findings.append(
-            Finding("images missing or unreadable", "refused", str(root), None, detail)
-        )
+        told = f"{bad} of {len(good)}; the first is {first.file} ({first.detail})"
+        detail = f"{told}. Is it the right folder?"
+        kind = "images missing or unreadable"
+        findings.append(Finding(kind, "refused", str(root), None, detail))
 
 
 def note_shared(
@@ -187,14 +170,9 @@ def note_shared(
     root: Path,
     findings: list[Finding],
 ) -> int:
-    """Note people or authors of both parts; returns how many there are.
+    """Note people or authors (``who``) of both parts; returns how many there are.
 
-    Args:
-        who: What they are called.
-        ours: Those of the part that is examined, sorted, each once.
-        theirs: Those of the other part.
-        root: Of the set.
-        findings: Is added to.
+    ``ours`` are those of the part that is examined, sorted, each once.
     """
     known = set(theirs)
     both = [one for one in ours if one in known]

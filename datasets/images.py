@@ -89,15 +89,10 @@ def read_image(path: Path | str, *, upright: bool) -> Image:
 
 
 def decode_image(data: bytes, path: Path | str, *, upright: bool) -> Image:
-    """Decode a picture file's bytes; as :func:`read_image`.
-
-    Args:
-        data: The file.
-        path: What messages call it.
-        upright: Turn the picture as its EXIF tag says.
+    """Decode a picture file's bytes as :func:`read_image`; messages call it ``path``.
 
     Raises:
-        InputError: If it is cut short, or no picture; it names ``path``.
+        InputError: If it is cut short, or no picture.
     """
     image = _decode_stored(data, path)
     # Decoders differ in which tags they believe, so that none of them turns: one reader of tags

@@ -53,13 +53,9 @@ def name_shares(names: Sequence[str]) -> NDArray[np.float64]:
 
 
 def held_out(shares: NDArray[np.float64], share: float = HOLD_OUT) -> NDArray[np.bool_]:
-    """Mask (N,) of what is held out for validation.
+    """Mask (N,) of what is held out for validation: about a ``share``, in (0, 1), of all.
 
-    Both sides get one at least, if there are two.
-
-    Args:
-        shares: (N,) as of :func:`name_shares`.
-        share: About so much of all, in (0, 1); by default a fifth.
+    Both sides get one at least, if there are two. ``shares`` are as of :func:`name_shares`.
     """
     held = shares < share
     if len(held):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets.attributes import celeba, lfwa
-from datasets.attributes.structure import AttributeParts
+from datasets.attributes.structure import AttributeParts, arrange
 from datasets.errors import InputError
 
 LAYOUTS = (
@@ -24,7 +24,8 @@ def recognise_attributes(path: Path, *, whole: bool = False) -> AttributeParts |
     Raises:
         InputError: If it is damaged.
     """
-    return celeba.read(path, whole=whole) or lfwa.read(path, whole=whole)
+    found = celeba.read(path) or lfwa.read(path)
+    return None if found is None else arrange(*found, whole=whole)
 
 
 def holds_attributes(path: Path) -> bool:
@@ -41,10 +42,9 @@ def open_attributes(path: Path, *, whole: bool = False) -> AttributeParts:
     """
     if not path.exists():
         raise InputError(f"{path}: no such folder")
-    found = recognise_attributes(path, whole=whole)
-    if found is None:
-        raise InputError(
-            f"{path}: not recognised as face attributes. It should hold {LAYOUTS}; "
-            "photos without labels can be trained on with a --teacher, where --val names others"
-        )
-    return found
+    if (found := recognise_attributes(path, whole=whole)) is not None:
+        return found
+    raise InputError(
+        f"{path}: not recognised as face attributes. It should hold {LAYOUTS}; "
+        "photos without labels can be trained on with a --teacher, where --val names others"
+    )

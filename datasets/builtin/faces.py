@@ -45,9 +45,7 @@ def draw_faces(
     As in CelebA nobody is in two parts, and the photos of a part are mixed.
 
     Args:
-        folder: To fill: ``img_align_celeba/000001.jpg``, ``list_attr_celeba.txt``,
-            ``list_eval_partition.txt``, ``identity_CelebA.txt``,
-            ``list_landmarks_align_celeba.txt``.
+        folder: To fill: ``img_align_celeba/000001.jpg`` and the four lists.
         num_identities: People, three or more: one at least in each part.
         per_identity: Photos of each.
         size: Width of the pictures in pixels; they are 218 / 178 as high.

@@ -21,8 +21,8 @@ def make_once(
 
     Args:
         root: Folder to make.
-        stamp_name: File in it that says what was made.
-        wanted: What it says, as JSON.
+        stamp_name: File in it that says, as JSON, what was made: ``wanted``.
+        wanted: What is to be made.
         fill: Writes the files below an empty folder.
 
     Raises:

@@ -47,13 +47,7 @@ Colour = Sequence[float]
 
 
 class Photo(NamedTuple):
-    """One photo that is to be drawn.
-
-    Attributes:
-        author: Who takes it.
-        lat: Degrees.
-        lng: Degrees.
-    """
+    """One photo that is to be drawn; latitude and longitude in degrees."""
 
     author: int
     lat: float
@@ -65,12 +59,8 @@ def draw_places(
 ) -> Path:
     """Draw the set below ``root`` unless this very set is there already.
 
-    Args:
-        root: Folder to fill: ``places.csv`` (IMG_ID, AUTHOR, LAT, LON), ``images/00/000000.jpg``.
-        num_photos: Photos in all.
-        num_authors: Who took them.
-        size: Side in pixels.
-        seed: Another seed is other photos of the same world.
+    It is ``places.csv`` (IMG_ID, AUTHOR, LAT, LON) and ``images/00/000000.jpg`` and so on, of
+    ``size`` pixels a side; another seed is other photos of the same world.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -103,9 +93,8 @@ def draw_places(
 def choose_photos(num_photos: int, num_authors: int, seed: int) -> list[Photo]:
     """Who takes a photo where: at home, in another town, or far from all of them."""
     world = np.random.default_rng(_WORLD_SEED)
-    towns = np.column_stack(
-        (world.uniform(_SOUTH, _NORTH, _TOWNS), world.uniform(-180, 180, _TOWNS))
-    )
+    lats, lngs = world.uniform(_SOUTH, _NORTH, _TOWNS), world.uniform(-180, 180, _TOWNS)
+    towns = np.column_stack((lats, lngs))
     weights = 1 / np.arange(3, _TOWNS + 3)
     weights /= weights.sum()
     rng = np.random.default_rng((seed, 0))
@@ -124,14 +113,9 @@ def choose_photos(num_photos: int, num_authors: int, seed: int) -> list[Photo]:
 def draw_place(
     rng: np.random.Generator, camera: np.random.Generator, lat: float, lng: float, size: int
 ) -> Image:
-    """A view of a place: (size, size, 3) RGB.
+    """A view of a place in degrees: (size, size, 3) RGB.
 
-    Args:
-        rng: Of the moment: weather and composition.
-        camera: Of the author's camera.
-        lat: Degrees.
-        lng: Degrees.
-        size: Side in pixels.
+    ``rng`` is of the moment, its weather and composition; ``camera`` of the author's camera.
     """
     side = 2 * size
     canvas = _ground(rng, lat, side)

@@ -34,13 +34,7 @@ Field = NDArray[np.float32]
 def draw_scenes(root: Path, *, num_train: int = 2000, num_val: int = 300, seed: int = 0) -> Path:
     """Draw the set below ``root`` unless this very set is there already.
 
-    It is drawn beside and renamed at the end, so that a set is whole or not there.
-
-    Args:
-        root: Folder to fill: ``annotations/instances_{train,val}.json``, ``train/``, ``val/``.
-        num_train: Training scenes.
-        num_val: Held-out scenes.
-        seed: Of the set.
+    It is ``annotations/instances_{train,val}.json``, ``train/`` and ``val/``.
 
     Raises:
         InputError: If ``root`` holds something else.

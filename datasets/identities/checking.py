@@ -33,13 +33,7 @@ _NAMELESS = "bin"
 def open_examined(
     path: Path, split: Split, other: Split | None, *, decode: bool
 ) -> Examination[FaceData]:
-    """Open a part of face data and examine it, with each photo that its pairs lack.
-
-    Args:
-        path: Folder, archive or verification file.
-        split: Part of it.
-        other: Part that it is compared with, if there is another.
-        decode: Decode every photo instead of reading its header.
+    """Open a part of face data and examine it beside another, with each photo its pairs lack.
 
     Raises:
         InputError: If it cannot be read at all.
@@ -50,14 +44,14 @@ def open_examined(
         Finding("pair without its photo", "refused", f"{file}: line {line}", None, f"no {name}")
         for line, name in missing
     ]
-    return examine_faces(data, beside, lacking=lacking, decode=decode)
+    return examine_faces(data, beside, lacking, decode=decode)
 
 
 def examine_faces(
     data: FaceData,
     other: FaceData | None = None,
-    *,
     lacking: Sequence[Finding] = (),
+    *,
     decode: bool = False,
 ) -> Examination[FaceData]:
     """Examine a part of a set beside another one, if there is one.
@@ -142,12 +136,9 @@ def _whole_pairs(data: FaceData, good: Mask, findings: list[Finding]) -> FacePai
     lost = ~(good[pairs.first] & good[pairs.second])
     if lost.any():
         first = next(k for k in (pairs.first[lost][0], pairs.second[lost][0]) if not good[k])
+        kind, file = "pairs need an unusable photo", str(data.files[first])
         detail = f"{lost.sum()} of {len(pairs)} pairs; mend or replace the photo"
-        findings.append(
-            Finding(
-                "pairs need an unusable photo", "refused", str(data.files[first]), None, detail
-            )
-        )
+        findings.append(Finding(kind, "refused", file, None, detail))
         return None
     places = np.cumsum(good) - 1
     return replace(pairs, first=places[pairs.first], second=places[pairs.second])
@@ -176,9 +167,9 @@ def _check_copies(
 
 def _check_identities(data: FaceData, findings: list[Finding], *, compared: bool) -> None:
     """Note people with too few photos; refuse a set in which nobody can be compared."""
-    root, names = str(data.root), np.array(data.classes.names)
     if data.format == _NAMELESS:
         return
+    root, names = str(data.root), np.array(data.classes.names)
     for kind, count, say in (
         ("identities without a photo", 0, "none that can be used"),
         ("identities of one photo", 1, "a single one: they are told from others, never known"),

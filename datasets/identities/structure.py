@@ -103,16 +103,9 @@ def assemble_faces(
     archive: Archive | None = None,
     records: Sequence[int] | None = None,
 ) -> FaceData:
-    """Build the flat structure from one identity per photo; columns by sorted name.
+    """Build the flat structure from one identity per photo (N,); columns by sorted name.
 
-    Args:
-        format: Of the set.
-        root: Folder or file that the user named.
-        files: (N,) paths, or names within an archive.
-        identities: (N,) what the set calls the person.
-        alignment: Of the photos.
-        archive: That holds the photos.
-        records: (N,) their records in it.
+    In an ``archive`` the ``files`` (N,) are names for people, and the ``records`` (N,) tell.
     """
     order, columns = np.unique(np.array(identities, dtype=np.str_), return_inverse=True)
     return FaceData(

@@ -16,20 +16,17 @@ from datasets.errors import InputError
 from datasets.images import Image, crop_to_box, read_image, read_orientation, turn_upright
 from datasets.names import shown
 from datasets.splitting import held_out, path_shares
-from datasets.types import ClassMap
+from datasets.types import ClassMap, PhotoFiles
 
 # Share of a fine-grained photo's box that is added on each side of it.
 BOX_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
-class LabelledData:
+class LabelledData(PhotoFiles):
     """All photos of one split in flat arrays, which loader processes share.
 
     Attributes:
-        format: ``folders``, ``tiny_imagenet``, ``csv``, ``stanford_dogs``, ...
-        root: Folder that the user named.
-        files: (N,) image paths.
         labels: (N,) int64 column of each photo's class, from 0.
         classes: Names and original ids, in the order of the columns.
         boxes: (N, 4) float64 x1 y1 x2 y2 in stored pixels, before any turning, of what each
@@ -39,18 +36,11 @@ class LabelledData:
         left_out: Photos that the data doctor dropped.
     """
 
-    format: str
-    root: Path
-    files: NDArray[np.str_]
     labels: NDArray[np.int64]
     classes: ClassMap
     boxes: NDArray[np.float64] | None = None
     left_out: int = 0
     box_margin: float | None = None
-
-    def __len__(self) -> int:
-        """Number of photos."""
-        return len(self.files)
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -58,14 +48,10 @@ class LabelledData:
         return np.bincount(self.labels, minlength=len(self.classes))
 
     def image(self, index: int) -> Image:
-        """Photo of an index, (H, W, 3) uint8 RGB, turned as its EXIF tag says.
-
-        Raises:
-            InputError: If it cannot be read; it names the file.
-        """
-        file = str(self.files[index])
+        """As :meth:`PhotoFiles.image`, cut to its box where photos are."""
         if self.box_margin is None or self.boxes is None:
-            return read_image(file, upright=True)
+            return super().image(index)
+        file = str(self.files[index])
         # Boxes are drawn on the stored pixels.
         cut = crop_to_box(read_image(file, upright=False), self.boxes[index], self.box_margin)
         return turn_upright(cut, read_orientation(file))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from datasets.errors import InputError
 from datasets.findings import first_of
-from datasets.images import Image, find_images, is_passed_over, is_picture, read_image
+from datasets.images import find_images, is_passed_over, is_picture
 from datasets.labels.csv_list import split_name
 from datasets.positions.columns import (
     LISTS,
@@ -28,6 +28,7 @@ from datasets.positions.columns import (
 from datasets.positions.rows import Pictures, Row, lines_of, row_of
 from datasets.spec import Split
 from datasets.splitting import HOLD_OUT, choose_part, held_out, name_shares
+from datasets.types import PhotoFiles
 
 # How the parts of a set may be called, as files (train.csv) or folders (train/).
 _PARTS = {"train": ("train", "training"), "val": ("val", "validation", "test", "testing")}
@@ -38,45 +39,25 @@ SEVERAL = "several photos fit the name"
 
 
 @dataclass(frozen=True)
-class GeoData:
+class GeoData(PhotoFiles):
     """Photos of one split in flat arrays.
 
     Attributes:
-        format: ``csv`` or ``exif``.
-        root: What the user named.
-        files: (N,) paths.
         lat: (N,) degrees north.
         lng: (N,) degrees east.
         authors: (N,) who took each; a photo of nobody known is its own author.
         left_out: Why photos are missing, and how many.
     """
 
-    format: str
-    root: Path
-    files: NDArray[np.str_]
     lat: Floats
     lng: Floats
     authors: NDArray[np.str_]
     left_out: Mapping[str, int] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        """Number of photos."""
-        return len(self.files)
-
-    def image(self, index: int) -> Image:
-        """Photo of an index, (H, W, 3) uint8 RGB, turned as its EXIF tag says.
-
-        Raises:
-            InputError: If it cannot be read; it names the file.
-        """
-        return read_image(str(self.files[index]), upright=True)
-
     def select(self, keep: NDArray[np.bool_], reason: str = "") -> GeoData:
         """The photos of a mask (N,).
 
-        Args:
-            keep: Which.
-            reason: Why the others are left out, for ``left_out``; empty if they are elsewhere.
+        ``reason`` is why the others are left out; empty if they are elsewhere.
         """
         dropped = int((~keep).sum())
         left_out = dict(self.left_out)
@@ -111,12 +92,7 @@ class LeftOut(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Where the photos of a part are told.
-
-    Attributes:
-        path: List, or folder of photos.
-        rows: What the list's column of splits says of them; None takes all.
-    """
+    """A list or folder of photos, and what the column of splits says of them; None takes all."""
 
     path: Path
     rows: str | None = None
@@ -133,10 +109,7 @@ def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
     a column ``split``. A set that is not parted gives the photos of a fifth of its authors, chosen
     by their names, to ``val``.
 
-    Args:
-        path: CSV file or folder.
-        split: Part of it.
-        whole: Take all of a set that is not parted, for any split.
+    With ``whole`` any split takes all of a set that is not parted.
 
     Raises:
         InputError: If there is no such part, or no photo with a position; it names the path.
@@ -157,10 +130,7 @@ def read_places(
 ) -> tuple[GeoData, bool]:
     """What :func:`open_places` opens, before it is parted; there may be no photo in it.
 
-    Args:
-        path: CSV file or folder.
-        split: Part of it.
-        left_out: Gets each photo that cannot be used.
+    ``left_out`` gets each photo that cannot be used.
 
     Returns:
         The photos, and whether they must be parted because they are all there is.
@@ -307,12 +277,7 @@ def part_by_author(data: GeoData, split: Split, share: float = HOLD_OUT) -> GeoD
     """The photos of a share of the authors for ``val``, the others' for ``train``.
 
     One author's photos of one day look alike and lie together: parted by photo, a network would
-    be tested on what it has seen.
-
-    Args:
-        data: To be parted.
-        split: Part of it.
-        share: Of the authors, in (0, 1); by default a fifth.
+    be tested on what it has seen. The share is in (0, 1).
 
     Raises:
         InputError: If all photos are of one author.

@@ -132,10 +132,7 @@ def holds_shards(path: Path) -> bool:
 def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> ShardedData:
     """Open a split of shards in ``train/`` and ``val/``, or shards that are not parted.
 
-    Args:
-        path: Folder of the two, or what :func:`open_shards` takes.
-        split: Part of it.
-        whole: Validate on all of it if there is no part for that.
+    With ``whole`` all is validated on if there is no part for that.
 
     Raises:
         InputError: If there is no such part, or the shards cannot be used.
@@ -200,11 +197,8 @@ def _counts(root: Path, shards: tuple[Path, ...]) -> tuple[NDArray[np.int64], in
             partial.rename(memory)
     rows = [known[shard.name] for shard in shards]
     counts = np.array([row["records"] for row in rows], dtype=np.int64)
-    passed_over = {
-        what: total
-        for key, what in _PASSED_OVER.items()
-        if (total := sum(row[key] for row in rows))
-    }
+    lost = {what: sum(row[key] for row in rows) for key, what in _PASSED_OVER.items()}
+    passed_over = {what: count for what, count in lost.items() if count}
     return counts, max(row["classes"] for row in rows), passed_over
 
 
@@ -340,15 +334,7 @@ def write_shards(data: LabelledData, folder: Path, per_shard: int = 1000) -> Pat
     """Pack a set into shards, each photo's file as it is, and ``classes.json`` beside them.
 
     Photos are dealt out in an order that mixes the classes, because a reader shuffles within a
-    window only.
-
-    Args:
-        data: Photos and labels.
-        folder: Made if it is not there.
-        per_shard: Photos of a shard; the last has the rest.
-
-    Returns:
-        ``folder``.
+    window only. Returns the folder, which is made if it is not there.
 
     Raises:
         InputError: If the folder holds shards already, or a photo cannot be read.
