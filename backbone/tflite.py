@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.errors import InputError
+from datasets.lfs import refuse_pointer
 
 _DTYPES = {
     tflite.TensorType.FLOAT32: np.float32,
@@ -97,6 +98,7 @@ def read_tflite(path: Path) -> TfliteModel:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     data = path.read_bytes()
+    refuse_pointer(path, data)
     if data[4:8] != b"TFL3":
         raise InputError(f"{path}: not a TensorFlow Lite file")
     try:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from datasets.images import probe_image
-from datasets.ledger import Ledger
+from datasets.images import decoders_differ, probe_image
+from datasets.ledger import UNUSABLE, Ledger, note_dropped, note_used
 from datasets.names import shown
 from datasets.parallel import in_threads
 from datasets.types import PhotoFiles
@@ -94,7 +94,7 @@ class Examination(Generic[Data_co]):
     def with_ledger(self, ledger: Ledger) -> Examination[Data_co]:
         """The same, with what became of every file in front."""
         summary = {**self.summary, "files": ledger.to_json()}
-        return replace(self, summary=summary, about=(ledger.line(), *self.about))
+        return replace(self, summary=summary, about=(ledger.table(), *self.about))
 
     def with_findings(self, more: Iterable[Finding]) -> Examination[Data_co]:
         """The same, with more findings in front."""
@@ -120,10 +120,13 @@ def drop_unusable(
     files: Sequence[str] | NDArray[np.str_],
     look: Callable[[int], object],
     findings: list[Finding],
+    *,
+    in_files: bool = True,
 ) -> Mask:
     """Mask (N,) of the pictures that are fine; the others are noted as dropped.
 
     ``look`` looks at the picture of an index, and raises a ``ValueError`` that says what is wrong.
+    The ledger is told, unless ``files`` are names of pictures that lie in archives.
     """
 
     def problem(index: int) -> str:
@@ -134,9 +137,13 @@ def drop_unusable(
         return ""
 
     problems = in_threads(problem, range(len(files)), "checking images", unit="image")
-    for file, text in zip(files, problems, strict=True):
+    names = [str(file) for file in files]
+    if in_files:
+        note_used(names)
+        note_dropped([file for file, text in zip(names, problems, strict=True) if text], UNUSABLE)
+    for file, text in zip(names, problems, strict=True):
         if text:
-            findings.append(Finding(_UNUSABLE, "dropped", str(file), None, text))
+            findings.append(Finding(_UNUSABLE, "dropped", file, None, text))
     return np.array([not text for text in problems], dtype=np.bool_)
 
 
@@ -149,7 +156,18 @@ def drop_unreadable(photos: PhotoFiles, findings: list[Finding], *, decode: bool
         else:
             probe_image(str(photos.files[index]))
 
-    return drop_unusable(photos.files, look, findings)
+    good = drop_unusable(photos.files, look, findings, in_files=photos.in_files)
+    if decode and photos.in_files:
+        note_decoders(photos.files[good].tolist(), findings)
+    return good
+
+
+def note_decoders(files: Sequence[str], findings: list[Finding]) -> None:
+    """Note pictures that can be read, but look different in other programs."""
+    told = in_threads(decoders_differ, files, "comparing decoders", unit="image")
+    for file, text in zip(files, told, strict=True):
+        if text:
+            findings.append(Finding("decoders disagree", "kept", file, None, text))
 
 
 def refuse_broken(root: Path, good: Mask, findings: list[Finding]) -> None:

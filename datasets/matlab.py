@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
+from datasets.ledger import note_read
+from datasets.lfs import refuse_pointer
 from datasets.names import shown
 
 _HEADER, _VERSION = 128, 124
@@ -94,10 +96,12 @@ def read_mat(file: Path, names: Sequence[str]) -> dict[str, Any]:
         InputError: If it is no such file, or damaged; it names the file and the place.
         NewerFileError: If it is of version 7.3.
     """
+    note_read(file)
     try:
         content = file.read_bytes()
     except OSError as error:
         raise InputError(f"{shown(file)}: cannot be read ({error.strerror})") from error
+    refuse_pointer(file, content)
     try:
         return _read(content, names)
     except (_DamagedError, zlib.error, UnicodeDecodeError, struct.error) as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets.errors import InputError
+from datasets.ledger import note_read
+from datasets.lfs import refuse_pointer
 from datasets.names import shown
 
 # Those of numbers that 64 bits hold.
@@ -19,6 +21,8 @@ def read_text(file: Path) -> str:
     """
     if not file.is_file():
         raise InputError(f"{shown(file)}: no such file")
+    note_read(file)
+    refuse_pointer(file)
     try:
         return file.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,8 +160,10 @@ class PhotoFiles:
         format: Layout that they were recognised by.
         root: What the user named.
         files: (N,) paths.
+        in_files: Whether these are files; else they name what lies in archives.
     """
 
+    in_files: ClassVar[bool] = True
     format: str
     root: Path
     files: NDArray[np.str_]

@@ -29,6 +29,7 @@ def main() -> None:
     args = cli.parse(CheckData)
     from datasets.kind import CheckOptions
     from datasets.kinds import recognise
+    from datasets.ledger import traced
 
     cli.prepare(args.common)
     found = recognise(args.data, None if args.task == "auto" else args.task)
@@ -43,7 +44,9 @@ def main() -> None:
         anchors=lambda: _anchors(args),
         keep_aspect=args.keep_aspect,
     )
-    checkup = found.kind.examine(args.data, found.parts, options)
+    with traced() as trace:
+        checkup = found.kind.examine(args.data, found.parts, options)
+    checkup = checkup.with_ledger(*trace.account(args.data))
     findings = [asdict(finding) for finding in checkup.findings]
     refused = bool(checkup.refusals)
     report = {"task": task, **checkup.summary, "refused": refused, "findings": findings}

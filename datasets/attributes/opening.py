@@ -7,6 +7,7 @@ from pathlib import Path
 from datasets.attributes import celeba, lfwa
 from datasets.attributes.structure import AttributeParts, arrange
 from datasets.errors import InputError
+from datasets.ledger import note_entries
 
 LAYOUTS = (
     f"{celeba.IMAGES}/ and {celeba.ATTRIBUTE_LIST}.txt (CelebA), or {lfwa.ATTRIBUTE_FILE} beside "
@@ -25,7 +26,10 @@ def recognise_attributes(path: Path, *, whole: bool = False) -> AttributeParts |
         InputError: If it is damaged.
     """
     found = celeba.read(path) or lfwa.read(path)
-    return None if found is None else arrange(*found, whole=whole)
+    if found is None:
+        return None
+    note_entries(found[0].files.tolist())
+    return arrange(*found, whole=whole)
 
 
 def holds_attributes(path: Path) -> bool:

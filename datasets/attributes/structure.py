@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from datasets.errors import InputError
 from datasets.images import find_images
 from datasets.labels.structure import LabelledData, nearest
+from datasets.ledger import note_entries
 from datasets.splitting import held_out, name_shares, path_shares
 from datasets.types import ClassMap, PhotoFiles
 
@@ -146,6 +147,7 @@ def read_photos(path: Path, attributes: ClassMap) -> AttributeData:
     files = [str(file) for file in find_images(path)]
     if not files:
         raise InputError(f"{path}: no pictures below it")
+    note_entries(files)
     return AttributeData(
         format="photos",
         root=path,

@@ -8,6 +8,7 @@ from typing import Any
 from datasets.boxes import coco, voc, yolo, yolo_plain
 from datasets.boxes.structure import DetectionData, hold_out
 from datasets.errors import InputError
+from datasets.ledger import note_entries
 from datasets.spec import Split
 from datasets.splitting import choose_part
 
@@ -42,6 +43,7 @@ def open_detection(path: Path, split: Split, *, whole: bool = False) -> Detectio
     reader, found = recognised
     chosen, lone = choose_part(path, split, found)
     part: DetectionData = reader.read(path, chosen)
+    note_entries(part.files.tolist())
     return hold_out(part, split) if lone and not whole else part
 
 

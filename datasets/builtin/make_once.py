@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.errors import InputError
+from datasets.json_files import read_json
 
 
 def make_once(
@@ -49,4 +50,4 @@ def make_once(
 
 
 def _says(stamp: Path, wanted: dict[str, Any]) -> bool:
-    return stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == wanted
+    return stamp.exists() and read_json(stamp) == wanted

@@ -96,7 +96,7 @@ def _check_photos(
         digests[index] = digest_of(content)
         decode_image(content, str(data.files[index]), upright=True)
 
-    good = drop_unusable(data.files, look, findings)
+    good = drop_unusable(data.files, look, findings, in_files=False)
     chosen = np.flatnonzero(good).tolist()
     return good, group_copies(chosen, [digests[k] for k in chosen], len(data))
 

@@ -12,6 +12,7 @@ from datasets.errors import InputError
 from datasets.identities.structure import FaceData, assemble_faces
 from datasets.images import pictures_below
 from datasets.labels.folders import class_folders
+from datasets.ledger import note_entries
 from datasets.text import read_text
 from datasets.types import FacePairs
 
@@ -34,6 +35,7 @@ def read_faces(root: Path) -> FaceData:
         names += [name] * len(found)
     if not files:
         raise InputError(f"{root}: no folders with pictures, one per identity")
+    note_entries(files)
     return assemble_faces(format="identities", root=root, files=files, identities=names)
 
 

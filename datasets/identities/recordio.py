@@ -20,6 +20,8 @@ from tqdm import tqdm
 
 from datasets.errors import InputError
 from datasets.identities.structure import FaceData, assemble_faces
+from datasets.ledger import ARCHIVES, note_read
+from datasets.lfs import refuse_pointer
 from datasets.text import number_in, read_text
 
 _MAGIC = 0xCED7230A
@@ -54,6 +56,8 @@ class RecordFile:
             raise InputError(f"{path}: no such file")
         if not index.is_file():
             raise InputError(f"{path}: its index {index.name} is not beside it")
+        note_read(path, ARCHIVES)
+        refuse_pointer(path)
         offsets = {}
         length = path.stat().st_size
         for number, line in enumerate(read_text(index).splitlines(), start=1):

@@ -20,6 +20,8 @@ import numpy as np
 
 from datasets.errors import InputError
 from datasets.identities.structure import FaceData, assemble_faces
+from datasets.ledger import ARCHIVES, note_read
+from datasets.lfs import refuse_pointer
 from datasets.types import FacePairs
 
 NUM_FOLDS = 10
@@ -134,6 +136,8 @@ def read_bin(path: Path) -> FaceData:
     Raises:
         InputError: If it is no such file, or wants anything but plain data.
     """
+    note_read(path, ARCHIVES)
+    refuse_pointer(path)
     files, same = _load(path)
     if not same or len(files) != 2 * len(same):
         raise InputError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,11 +148,6 @@ def split_name(text: str, where: str) -> str:
         if name in names:
             return split
     raise InputError(f"{where}: split {text!r}{nearest(name, ('train', 'val', 'test'))}")
-
-
-def annotation_files(_path: Path, part: Part) -> Sequence[Path]:
-    """The list."""
-    return [part.list]
 
 
 def read(root: Path, part: Part) -> LabelledData:

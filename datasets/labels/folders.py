@@ -29,13 +29,11 @@ class Part:
         folder: Holds the class folders.
         order: Folder names of all classes, in the order of the columns.
         classes: Their names and ids.
-        listed: List of all classes, where there is one.
     """
 
     folder: Path
     order: tuple[str, ...]
     classes: ClassMap
-    listed: Path | None = None
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -71,7 +69,7 @@ def find_splits(path: Path) -> dict[str, Part]:
                 where = listed.name if listed else f"{next(iter(found.values())).name}/"
                 hint = nearest(name, order)
                 raise InputError(f"{folder}: class folder {name!r} is not in {where}{hint}")
-    return {split: Part(folder, order, classes, listed) for split, folder in found.items()}
+    return {split: Part(folder, order, classes) for split, folder in found.items()}
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -81,11 +79,25 @@ def class_folders(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         return []
-    names = sorted(e.name for e in os.scandir(folder) if e.is_dir() and not is_passed_over(e.name))
+    names = sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.is_dir() and not is_passed_over(entry.name) and not _leads_up(entry)
+    )
     odd = {name.lower() for name in names if is_no_class(name)}
     if odd - _CAN_BE_CLASS or (odd and len(names) < 3):
         return []
     return names if any(pictures_below(folder / name, first=True) for name in names) else []
+
+
+def _leads_up(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a link to a folder that it lies in: it would hold all classes again."""
+    if not entry.is_symlink():
+        return False
+    target, folder = (
+        Path(os.path.realpath(path)) for path in (entry.path, Path(entry.path).parent)
+    )
+    return folder.is_relative_to(target)
 
 
 def read_names(file: Path) -> dict[str, str]:
@@ -107,11 +119,6 @@ def read_names(file: Path) -> dict[str, str]:
             raise InputError(f"{file}: line {number}: {fields[0]} stands there twice")
         names[fields[0]] = fields[1].split(",")[0].strip()
     return names
-
-
-def annotation_files(_path: Path, part: Part) -> list[Path]:
-    """Files that tell the classes."""
-    return [] if part.listed is None else [part.listed]
 
 
 def read(root: Path, part: Part) -> LabelledData:

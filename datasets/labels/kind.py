@@ -10,7 +10,6 @@ from datasets.kind import CheckOptions, DataKind
 from datasets.labels.checking import examine_labels
 from datasets.labels.opening import (
     LAYOUTS,
-    account_labelled,
     has_labels,
     is_sharded,
     open_labelled,
@@ -59,14 +58,11 @@ def _examine(
     data = open_photos(path, split, wanted)
     # A photo in a shard has no file of its own whose header could be read.
     checkup = examine_labels(data, beside, decode=options.decode or not parts)
-    if not parts:
-        lost = open_shard_part(path, split, whole=True).passed_over
-        return checkup.with_findings(
-            Finding(what, "dropped", str(path), None, f"{count} in the shards")
-            for what, count in lost.items()
-        )
-    damaged = [finding.file for finding in checkup.findings if finding.action == "dropped"]
-    return checkup.with_ledger(account_labelled(path, damaged))
+    lost = {} if parts else open_shard_part(path, split, whole=True).passed_over
+    return checkup.with_findings(
+        Finding(what, "dropped", str(path), None, f"{count} in the shards")
+        for what, count in lost.items()
+    )
 
 
 LABELS = DataKind(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from datasets.errors import InputError
 from datasets.labels import csv_list, folders, pets, stanford_dogs, tiny_imagenet
 from datasets.labels.structure import LabelledData, hold_out
-from datasets.ledger import Ledger, account
+from datasets.ledger import note_entries
 from datasets.shards.tar import holds_shards
 from datasets.spec import Split
 from datasets.splitting import choose_part
@@ -53,6 +52,7 @@ def open_labelled(path: Path, split: Split, *, whole: bool = False) -> LabelledD
         reader, found = recognised
         chosen, lone = choose_part(path, split, found)
         part: LabelledData = reader.read(path, chosen)
+        note_entries(part.files.tolist())
         return hold_out(part, split) if lone and not whole else part
     raise InputError(
         f"{path}: not recognised as a classification data set. It should hold either {LAYOUTS}"
@@ -61,24 +61,10 @@ def open_labelled(path: Path, split: Split, *, whole: bool = False) -> LabelledD
 
 def recognise_labelled(path: Path) -> tuple[Any, dict[str, Any]] | None:
     """The reader of a format, and the parts that it finds; None if it is none of them."""
-    # The same three functions each, its own parts; the most particular layout first.
+    # The same two functions each, its own parts; the most particular layout first.
     readers: tuple[Any, ...] = (stanford_dogs, pets, tiny_imagenet, csv_list, folders)
     found = ((reader, reader.find_splits(path)) for reader in readers)
     return next(((reader, parts) for reader, parts in found if parts), None)
-
-
-def account_labelled(path: Path, damaged: Iterable[str] = ()) -> Ledger:
-    """What the files below a labelled set are used as, in all of its parts.
-
-    Args:
-        path: Folder or CSV file that is recognised; of a file, its folder is looked through.
-        damaged: Pictures that had to be left out.
-    """
-    recognised = recognise_labelled(path)
-    reader, parts = recognised if recognised is not None else (folders, {})
-    pictures = [file for part in parts.values() for file in reader.read(path, part).files.tolist()]
-    told = [file for part in parts.values() for file in reader.annotation_files(path, part)]
-    return account(path if path.is_dir() else path.parent, pictures, told, damaged)
 
 
 def has_labels(path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,11 +72,6 @@ def _read_list(file: Path) -> list[tuple[str, int]]:
             )
         rows.append((fields[0], int(fields[1])))
     return rows
-
-
-def annotation_files(_path: Path, part: Part) -> Sequence[Path]:
-    """The list."""
-    return [part.list]
 
 
 def read(root: Path, part: Part) -> LabelledData:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,7 +36,6 @@ class Part:
         names: ``n02085620-Chihuahua/n02085620_5927.jpg`` and so on.
         order: Breed folders, sorted as the lists number them.
         classes: The part behind the dash, and the WordNet number.
-        list: MATLAB file of the names, if there is one.
     """
 
     images: Path
@@ -45,7 +43,6 @@ class Part:
     names: tuple[str, ...]
     order: tuple[str, ...]
     classes: ClassMap
-    list: Path | None = None
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -70,13 +67,8 @@ def find_splits(path: Path) -> dict[str, Part]:
     order = tuple(sorted({name.partition("/")[0] for part in names.values() for name in part}))
     classes = name_classes(order, {name: name.partition("-")[2] or name for name in order})
     return {
-        split: Part(folder, path / xmls, part, order, classes, _there(files[split]))
-        for split, part in names.items()
+        split: Part(folder, path / xmls, part, order, classes) for split, part in names.items()
     }
-
-
-def _there(file: Path) -> Path | None:
-    return file if file.is_file() else None
 
 
 def _read_list(file: Path) -> tuple[str, ...]:
@@ -90,12 +82,6 @@ def _read_list(file: Path) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"{file}: 'file_list' is no list of names")
     return tuple(names)
-
-
-def annotation_files(_path: Path, part: Part) -> Sequence[Path]:
-    """Files of boxes, and the list."""
-    xmls = [part.annotations / Path(name).with_suffix("") for name in part.names]
-    return [*xmls, *([] if part.list is None else [part.list])]
 
 
 def read(root: Path, part: Part) -> LabelledData:

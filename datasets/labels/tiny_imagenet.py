@@ -73,15 +73,6 @@ def _validation(file: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(files), tuple(keys)
 
 
-def annotation_files(path: Path, part: Part) -> list[Path]:
-    """Lists of classes, of their names, and of the pictures to validate with."""
-    return [
-        path / "wnids.txt",
-        path / "words.txt",
-        *([part.where] if part.where.is_file() else []),
-    ]
-
-
 def read(root: Path, part: Part) -> LabelledData:
     """Put the pictures of a split into the flat structure.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from datasets.errors import InputError
 from datasets.images import find_images
+from datasets.lfs import refuse_pointer
 from datasets.parallel import in_threads
 from datasets.positions.exif_gps import Tags, read_tags
 
@@ -67,7 +68,12 @@ def open_list(file: Path) -> TextIO:
 
 
 def find_columns(file: Path) -> Columns | None:
-    """Read the header of a list; None if it names no latitude and longitude."""
+    """Read the header of a list; None if it names no latitude and longitude.
+
+    Raises:
+        InputError: If it is a pointer of Git LFS.
+    """
+    refuse_pointer(file)
     with open_list(file) as lines:
         first = lines.readline(_LONGEST)
     delimiter = next((sign for sign in "\t;," if sign in first), ",")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,8 @@ from datasets.errors import InputError
 from datasets.findings import first_of
 from datasets.images import find_images, is_passed_over, is_picture
 from datasets.labels.csv_list import split_name
+from datasets.ledger import note_dropped, note_entries
+from datasets.lfs import refuse_pointer
 from datasets.positions.columns import (
     LISTS,
     Columns,
@@ -36,6 +38,8 @@ _PARTS = {"train": ("train", "training"), "val": ("val", "validation", "test", "
 _LOOKED_AT = 20
 LOST, NOWHERE, UNREADABLE = "photo not found", "no position", "unreadable"
 SEVERAL = "several photos fit the name"
+# The same in a ledger.
+_WITHOUT = "pictures without a position that can be used"
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class GeoData(PhotoFiles):
         left_out = dict(self.left_out)
         if reason and dropped:
             left_out[reason] = left_out.get(reason, 0) + dropped
+            note_dropped(self.files[~keep].tolist(), f"pictures left out: {reason}")
         return replace(
             self,
             files=self.files[keep],
@@ -98,7 +103,7 @@ class Part(NamedTuple):
     rows: str | None = None
 
 
-_Note = Callable[[LeftOut], None]
+_Note = Callable[[LeftOut, Sequence[str]], None]
 
 
 def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
@@ -143,13 +148,15 @@ def read_places(
     part, lone = choose_part(path, split, find_parts(path))
     counts = Counter[str]()
 
-    def note(photo: LeftOut) -> None:
+    def note(photo: LeftOut, files: Sequence[str]) -> None:
         counts[photo.reason] += 1
+        note_dropped(files, _WITHOUT)
         if left_out is not None:
             left_out.append(photo)
 
     is_list = part.path.is_file()
     rows = _read_list(part, note) if is_list else _read_folder(part.path, note)
+    note_entries([row.file for row in rows])
     return _assemble("csv" if is_list else "exif", path, rows, dict(counts)), lone
 
 
@@ -232,9 +239,10 @@ def _read_list(part: Part, note: _Note) -> list[Row]:
         found = index.find(row.file)
         if len(found) > 1:
             fitting = f"{row.file}: {first_of([os.path.relpath(f, file.parent) for f in found])}"
-            note(LeftOut(SEVERAL, where, fitting, row.lat, row.lng))
+            note(LeftOut(SEVERAL, where, fitting, row.lat, row.lng), found)
         elif not found or not is_position(np.array(row.lat), np.array(row.lng)):
-            note(LeftOut(NOWHERE if found else LOST, where, row.file, row.lat, row.lng))
+            reason = NOWHERE if found else LOST
+            note(LeftOut(reason, where, row.file, row.lat, row.lng), found)
         else:
             rows.append(row._replace(file=found[0], author=row.author or found[0]))
     return rows
@@ -251,8 +259,9 @@ def _read_folder(folder: Path, note: _Note) -> list[Row]:
         place = None if tags is None else tags.position
         lat, lng = place or (np.nan, np.nan)
         if tags is None or not is_position(np.array(lat), np.array(lng)):
+            refuse_pointer(file)
             reason = UNREADABLE if tags is None else NOWHERE
-            note(LeftOut(reason, str(file), str(file), lat, lng))
+            note(LeftOut(reason, str(file), str(file), lat, lng), [str(file)])
             continue
         inside = file.parent.relative_to(folder).as_posix()
         author = tags.artist or (str(file) if inside == "." else inside)

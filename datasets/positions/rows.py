@@ -14,6 +14,7 @@ import numpy as np
 
 from datasets.errors import InputError
 from datasets.images import is_picture, walk_files
+from datasets.ledger import note_read
 from datasets.positions.columns import Columns, open_list
 
 # Flickr's name of a user. Im2GPS's list has the rest of the file's name in front of some.
@@ -44,6 +45,7 @@ def lines_of(file: Path, columns: Columns) -> Iterator[tuple[str, list[str]]]:
     Raises:
         InputError: If a quote is opened and never closed; it names the line.
     """
+    note_read(file)
     with open_list(file) as lines:
         reader = csv.reader(chain(lines, ("\n", _END)), delimiter=columns.delimiter)
         begun = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ class ShardPhotos(LabelledData):
         spans: (N, 3) int64 shard, offset and length in bytes of each photo.
     """
 
+    in_files: ClassVar[bool] = False
     shards: tuple[Path, ...]
     spans: NDArray[np.int64]
 

@@ -25,13 +25,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets.errors import InputError
+from datasets.fields import Fields
 from datasets.images import SUFFIXES, is_passed_over
+from datasets.json_files import parse_json, read_json
 from datasets.labels.structure import LabelledData
+from datasets.ledger import ARCHIVES, note_read
+from datasets.lfs import refuse_pointer
 from datasets.names import shown
 from datasets.part_names import part_folders
 from datasets.spec import Split
 from datasets.splitting import choose_part
-from datasets.text import read_text
 from datasets.types import ClassMap
 
 # Counts of all shards of a folder, so that they are walked through once.
@@ -117,8 +120,10 @@ def open_shards(pattern: str | Path, classes: ClassMap | None = None) -> Sharded
 
 def _read_classes(file: Path) -> ClassMap:
     try:
-        return ClassMap.from_json(json.loads(read_text(file)))
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        return ClassMap.from_json(read_json(file))  # type: ignore[arg-type]
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{file}: not a list of classes with id and name ({error})") from error
 
 
@@ -186,6 +191,9 @@ def _counts(root: Path, shards: tuple[Path, ...]) -> tuple[NDArray[np.int64], in
     They are remembered by name, length and time.
     """
     memory = root / COUNT_FILE
+    for shard in shards:
+        note_read(shard, ARCHIVES)
+        refuse_pointer(shard)
     known = _remembered(memory)
     todo = [shard for shard in shards if not _is_known(known.get(shard.name), shard)]
     for shard in tqdm(todo, "counting records", unit="shard", delay=2):
@@ -208,8 +216,8 @@ _PASSED_OVER = {"unlabelled": NO_LABEL, "pictureless": NO_PICTURE}
 def _remembered(memory: Path) -> dict[str, dict[str, int]]:
     """What a file of counts tells, as far as it can be; the shards themselves know best."""
     try:
-        told = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        told = read_json(memory)
+    except InputError:
         return {}
     rows = told.items() if isinstance(told, dict) else ()
     return {name: row for name, row in rows if isinstance(row, dict)}
@@ -318,11 +326,12 @@ def read_label(file: Path, record: Record) -> int:
     if record.label[1] > _MOST_LABEL:
         raise InputError(f"{where}: {record.label[1]} bytes are no label")
     text = read_bytes(file, record.label)
-    try:
-        value = json.loads(text)
-        label = value["label"] if record.label_kind == ".json" else value
-    except (ValueError, KeyError, TypeError, RecursionError):
-        label = None
+    label: object = None
+    if record.label_kind == ".json":
+        label = Fields.of(where, parse_json(text, where)).values.get("label")
+    else:
+        with suppress(InputError):
+            label = parse_json(text, where)
     if type(label) is not int or label < 0:
         raise InputError(f"{where}: {text[:40]!r}; a label is a column number from 0 up")
     if label >= _MOST_CLASSES:

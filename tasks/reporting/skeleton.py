@@ -31,6 +31,7 @@ class RunFacts:
         cost: Cost of the network for one image; None where one figure would not tell it.
         history: Rows (step, name, value) of the training; empty after a mere evaluation.
         watch: Stopwatch of the run, for its minutes; None after a mere evaluation.
+        files: What became of the files of the data.
     """
 
     title: str
@@ -39,6 +40,21 @@ class RunFacts:
     cost: Cost | None = None
     history: Sequence[tuple[int, str, float]] = ()
     watch: Stopwatch | None = None
+    files: Sequence[FilesTable] = ()
+
+
+class FilesTable(NamedTuple):
+    """What became of the files below a path.
+
+    Attributes:
+        title: What the path is, with how many files there are.
+        rows: How many, used as what or why not, and which.
+        data: The same for ``report.json``.
+    """
+
+    title: str
+    rows: Sequence[Sequence[str]]
+    data: Mapping[str, Any]
 
 
 class Curves(NamedTuple):
@@ -133,7 +149,8 @@ def write_report(
     summary = dict(report.summary)
     if run.cost is not None:
         summary["cost"] = {"mult_adds": run.cost.mult_adds, "params": run.cost.params}
-    summary |= {**report.details, "facts": dict(run.facts), **report.cases}
+    files = {"files": [table.data for table in run.files]} if run.files else {}
+    summary |= {**report.details, "facts": dict(run.facts), **files, **report.cases}
     return write_summary(folder, summary, run.watch)
 
 
@@ -159,6 +176,9 @@ def _draw(run: RunFacts, report: Report) -> Page:
         page.section(report.metrics.title, report.metrics.note)
         page.table(report.metrics.head, report.metrics.rows)
     report.sections(page)
+    for table in run.files:
+        page.section("Files", table.title)
+        page.table(("", "", ""), table.rows)
     if report.use_note:
         page.section("Use", report.use_note)
     return page

@@ -37,8 +37,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tool: Tool, photos: Path, tmp_path: Path) -> Path:
     status, _, err = tool("train_cls", "--data", photos, "--out", tmp_path / "run", *SMALL)
     assert status == 0, err
-    assert "20 files below" in err
-    assert "20 used as pictures, 0 as annotation, 0 passed over" in err
+    assert "20 files: 20 pictures, 0 annotation files, 0 passed over" in err
     return tmp_path / "run"
 
 

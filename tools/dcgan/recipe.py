@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from backbone.cost import count_cost
 from configs.gan import TrainGan
 from datasets.errors import InputError
 from datasets.labels.structure import LabelledData
+from datasets.ledger import Ledger
 from tasks.dcgan.draw import ROWS
 from tasks.dcgan.features import Judge
 from tasks.dcgan.load import load_generator, make_card
@@ -41,8 +43,9 @@ from tools.dcgan.experiment import run_experiment
 from tools.dcgan.judge import make_judge
 from tools.fine_grained.data import BREEDS
 from tools.flows.fitting import fit_and_keep
-from tools.flows.report_facts import model_text
+from tools.flows.report_facts import files_tables, model_text
 from tools.flows.run_folder import new_run_folder, save_config
+from tools.flows.told_files import told_files
 
 _TILE = 128
 
@@ -66,7 +69,8 @@ def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
     refuse_stopped(folder)
     path = BREEDS.or_given(config.data, config.common.seed)
     config, card = _with_generator(config)
-    train, val = open_parts(config, path)
+    with told_files(path) as files:
+        train, val = open_parts(config, path)
     if card is not None and card.classes.names != train.classes.names:
         raise InputError(
             f"--weights {config.weights}: generates {', '.join(card.classes.names)}, but the data "
@@ -76,9 +80,13 @@ def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
     data: dict[str, Any] = {"folder": str(folder)}
     text = ""
     if card is None:
-        data, text = train_generator(config, train, val, path, folder=folder, device=device)
+        data, text = train_generator(
+            config, train, val, path, folder=folder, device=device, files=files
+        )
     elif config.features is not None:
-        data, text = score_generator(config, train, val, path, folder=folder, device=device)
+        data, text = score_generator(
+            config, train, val, path, folder=folder, device=device, files=files
+        )
     if config.experiment:
         generator, _ = load_generator(config.weights or folder)
         data["experiment"], more = run_experiment(
@@ -116,6 +124,7 @@ def train_generator(
     *,
     folder: Path,
     device: str,
+    files: Sequence[Ledger] = (),
 ) -> tuple[dict[str, Any], str]:
     """Train in a run folder, unless that was done, and leave scores and a report there.
 
@@ -126,6 +135,7 @@ def train_generator(
         path: Of the data.
         folder: Of the run.
         device: To compute on.
+        files: What became of the files of the data.
 
     Returns:
         What ``report.json`` holds, and the same for people.
@@ -153,6 +163,7 @@ def train_generator(
         config.command,
         facts(card, config.model, train, val, features),
         watch=watch,
+        files=files_tables(files),
     )
     found = ReportData(
         folder=folder,
@@ -179,6 +190,7 @@ def score_generator(
     *,
     folder: Path,
     device: str,
+    files: Sequence[Ledger] = (),
 ) -> tuple[dict[str, Any], str]:
     """Score a trained generator in the features of another classifier.
 
@@ -198,6 +210,7 @@ def score_generator(
         config.command,
         facts(read_card(config.weights), config.model, train, val, features),
         watch=watch,
+        files=files_tables(files),
     )
     found = ReportData(
         folder=folder,

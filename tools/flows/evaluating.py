@@ -9,6 +9,7 @@ from typing import Any
 
 from configs.tools import Evaluate
 from datasets.errors import InputError
+from datasets.ledger import Ledger
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.open_model import open_model, open_original
 from tasks.predictor import Model, answered
@@ -19,6 +20,7 @@ from tools.flows.exported import loader_for
 from tools.flows.recipe import Exam, Notes, Recipe, recipe_for
 from tools.flows.report_facts import run_facts, time_text
 from tools.flows.run_folder import evaluation_folder
+from tools.flows.told_files import told_files
 
 
 def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
@@ -32,7 +34,8 @@ def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, 
     model = open_to_answer(args)
     recipe = recipe_for(model.application, recipes, args.weights)
     path = recipe.built_in.or_given(args.data, args.common.seed)
-    exam = recipe.exam(args, path, model)
+    with told_files(path) as files:
+        exam = recipe.exam(args, path, model)
     folder = evaluation_folder(args.common, args.weights, path)
     _, told, text = score_and_report(
         model,
@@ -41,6 +44,7 @@ def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, 
         device=model.place(device),
         title=f"{args.weights.name} on {path.name}{exam.title}",
         notes=exam.notes,
+        files=files,
     )
     warning = f"warning: {exam.warning}\n" if exam.warning else ""
     return told, warning + text
@@ -86,6 +90,7 @@ def score_and_report(
     device: str,
     title: str,
     notes: Notes,
+    files: Sequence[Ledger] = (),
     watch: Stopwatch | None = None,
     report: bool = True,
 ) -> tuple[Any, dict[str, Any], str]:
@@ -98,6 +103,7 @@ def score_and_report(
         device: Where to compute.
         title: Title of the report.
         notes: More rows for the report.
+        files: What became of the files of the data.
         watch: Stopwatch of the run; None after a mere evaluation.
         report: Draw the report's page too.
 
@@ -114,7 +120,7 @@ def score_and_report(
     card = model.card
     cost = model.application.network().cost(card, model.facts, model.path)
     own = [*exam.facts(model), ("time", time_text(seconds, len(exam.data), device)), *notes]
-    run = run_facts(folder, title, card, cost, own, watch)
+    run = run_facts(folder, title, card, cost, own, watch, files)
     shown = exam.report(model, evaluator, score, device)
     told = write_report(folder, run, shown, page=report)
     text = exam.text(score, str(cost))

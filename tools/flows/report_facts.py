@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backbone.cost import Cost
+from datasets.ledger import Ledger
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.reporting.skeleton import RunFacts
+from tasks.reporting.skeleton import FilesTable, RunFacts
 from tasks.weights.card import Card
 from tools.cli import shown_command
 
@@ -25,8 +26,19 @@ def time_text(seconds: float, count: int, device: str) -> str:
     return f"{seconds:.1f} s for {count} photos on {device}"
 
 
+def files_tables(ledgers: Sequence[Ledger]) -> list[FilesTable]:
+    """What became of the files of the data, for a report."""
+    return [FilesTable(one.title, one.rows(), one.to_json()) for one in ledgers]
+
+
 def run_facts(
-    folder: Path, title: str, card: Card, cost: Cost, own: Facts, watch: Stopwatch | None
+    folder: Path,
+    title: str,
+    card: Card,
+    cost: Cost,
+    own: Facts,
+    watch: Stopwatch | None,
+    files: Sequence[Ledger] = (),
 ) -> RunFacts:
     """What is known of a run or an evaluation of one network.
 
@@ -37,6 +49,7 @@ def run_facts(
         cost: Cost of the network for one image.
         own: Rows of the report's summary below the network's.
         watch: Stopwatch of the run; None for an evaluation.
+        files: What became of the files of the data.
     """
     network = [("model", model_text(card)), ("cost", str(cost)), ("weights", card.source)]
     return RunFacts(
@@ -46,4 +59,5 @@ def run_facts(
         cost=cost,
         history=read_metrics(folder / METRICS_NAME),
         watch=watch,
+        files=files_tables(files),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from datasets.ledger import Ledger
 from tasks.distillation.target_source import TargetSource
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.open_model import open_model
@@ -18,6 +20,7 @@ from tools.flows.evaluating import score_and_report
 from tools.flows.fitting import fit_and_keep
 from tools.flows.recipe import Notes, OpenedRun, Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config
+from tools.flows.told_files import told_files
 
 
 def train(
@@ -42,7 +45,8 @@ def train(
     device = cli.prepare(config.common)
     folder = folder or config.resume or new_run_folder(config.common, config.preset)
     path = recipe.built_in.or_given(config.data, config.common.seed)
-    run = recipe.open(config, path)
+    with told_files(path, config.val) as files:
+        run = recipe.open(config, path)
     target_source = run.target_source(device)  # What is wrong with it is said at once.
     notes = run.prepare(folder, device, watch)
     network, card = run.build(target_source)
@@ -59,7 +63,9 @@ def train(
         watch=watch,
         target_source=target_source,
     )
-    return report_run(run, folder=folder, device=device, watch=watch, notes=notes, report=report)
+    return report_run(
+        run, folder=folder, device=device, watch=watch, notes=notes, files=files, report=report
+    )
 
 
 def fit_run(
@@ -103,6 +109,7 @@ def report_run(
     device: str,
     watch: Stopwatch,
     notes: Notes,
+    files: Sequence[Ledger] = (),
     report: bool = True,
 ) -> tuple[dict[str, Any], str]:
     """Evaluate the weights that a run kept and write its report.
@@ -125,6 +132,7 @@ def report_run(
         device=device,
         title=f"{run.title}{exam.title}",
         notes=notes,
+        files=files,
         watch=watch,
         report=report,
     )
