@@ -166,6 +166,11 @@ class Trace:
             self._dropped[key] = reason
             self._roles.pop(key, None)
 
+    def use_entries(self) -> None:
+        """Count all pictures that have an entry as used, of whatever part, unless dropped."""
+        for key in self._entries - self._dropped.keys():
+            self._roles.setdefault(key, PICTURES)
+
     def _key(self, file: str) -> int:
         folder, sep, name = file.rpartition(os.sep)
         if folder not in self._folders:

@@ -46,6 +46,7 @@ def main() -> None:
     )
     with traced() as trace:
         checkup = found.kind.examine(args.data, found.parts, options)
+    trace.use_entries()  # Training uses the part, too, that this one was compared with.
     checkup = checkup.with_ledger(*trace.account(args.data))
     findings = [asdict(finding) for finding in checkup.findings]
     refused = bool(checkup.refusals)

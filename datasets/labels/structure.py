@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from datasets.errors import InputError
 from datasets.images import Image, crop_to_box, read_image, read_orientation, turn_upright
+from datasets.ledger import note_dropped
 from datasets.names import shown
 from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap, PhotoFiles
@@ -172,7 +173,9 @@ def choose_classes(data: LabelledData, wanted: Sequence[str]) -> LabelledData:
         raise InputError(f"{data.root}: the list of wanted classes is empty")
     new = np.full(len(data.classes), -1, dtype=np.int64)
     new[columns] = np.arange(len(columns))
-    chosen = data.select(new[data.labels] >= 0)
+    keep = new[data.labels] >= 0
+    note_dropped(data.files[~keep].tolist(), "pictures of classes that are not wanted")
+    chosen = data.select(keep)
     ids, names = data.classes.ids, data.classes.names
     classes = ClassMap(tuple(ids[k] for k in columns), tuple(names[k] for k in columns))
     return replace(chosen, labels=new[chosen.labels], classes=classes)

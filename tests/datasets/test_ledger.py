@@ -1,5 +1,6 @@
 """Every file below a set of any kind is accounted for."""
 
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from datasets.ledger import (
     traced,
 )
 from datasets.shards.tar import write_shards
+from tests.conftest import Tool
 from tests.datasets.attribute_fakes import write_celeba, write_lfwa
 from tests.datasets.box_sets import coco, voc, write, yolo
 from tests.datasets.face_fakes import FOLDS, picture, write_pairs, write_people
@@ -208,6 +210,19 @@ def test_pictures_behind_a_link_are_found(tmp_path: Path) -> None:
     (root / "a").symlink_to(far)
     ledger, held = _look(root, None)
     assert (ledger.seen, ledger.used[PICTURES], held, ledger.elsewhere) == (4, 4, 4, 0)
+
+
+def test_the_doctor_counts_both_parts(tmp_path: Path, tool: Tool) -> None:
+    root = write_folders(
+        tmp_path / "set", {"train/a": 2, "train/b": 2, "train/c": 1, "val/a": 1, "val/b": 1}
+    )
+    (tmp_path / "wanted.txt").write_text("a\nb\n")
+    wanted = ("--classes", tmp_path / "wanted.txt", "--json")
+    status, out, err = tool("check_data", root, *wanted)
+    assert status == 0, err
+    files = json.loads(out)["files"]
+    assert files["used"] == {"pictures": 6, "annotation files": 0}
+    assert list(files["passed_over"]) == ["pictures of classes that are not wanted"]
 
 
 def test_pictures_elsewhere_are_told(tmp_path: Path) -> None:
