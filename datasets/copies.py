@@ -12,15 +12,10 @@ from datasets.parallel import in_threads
 
 
 class Copies(NamedTuple):
-    """Photos with the same content; two of them at least.
+    """Photos with the same content; two of them at least."""
 
-    Attributes:
-        mine: Indices into the part that is examined; one of them at least.
-        theirs: Indices into the other part.
-    """
-
-    mine: list[int]
-    theirs: list[int]
+    mine: list[int]  # Indices into the part that is examined; one of them at least.
+    theirs: list[int]  # Indices into the other part.
 
 
 def find_copies(files: Sequence[str], others: Sequence[str] = ()) -> list[Copies]:
@@ -46,12 +41,9 @@ def digest_of(content: bytes) -> bytes:
 
 
 def group_copies(indices: Sequence[int], digests: Sequence[bytes], num_mine: int) -> list[Copies]:
-    """Groups of equal digests that have to do with the part that is examined.
+    """Groups of equal digests (N,) that have to do with the part that is examined.
 
-    Args:
-        indices: (N,) of photos; from ``num_mine`` on they are of the other part.
-        digests: (N,) of their contents.
-        num_mine: Photos of the part that is examined.
+    Its photos' indices (N,) are below ``num_mine``; from there on they are of the other part.
     """
     groups: dict[bytes, list[int]] = {}
     for index, key in zip(indices, digests, strict=True):

@@ -79,10 +79,7 @@ class Examination(Generic[Data_co]):
         return [finding for finding in self.findings if finding.action == "refused"]
 
     def raise_if_refused(self, what: str = "") -> None:
-        """Stop before training on data that cannot be right.
-
-        Args:
-            what: Which data or flag it is about, for the message.
+        """Stop before training on data that cannot be right; ``what`` says which they are.
 
         Raises:
             InputError: With the refusals, if there are any.

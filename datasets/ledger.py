@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -33,28 +33,22 @@ NOT_WANTED = "pictures of parts, classes or people that are not used here"
 LINKED = "links to folders"
 SHUT = "folders that cannot be opened"
 # Files that are named for each reason, and files of annotation that a reason names.
-_EXAMPLES, _NAMED = 3, 2
+_EXAMPLES, _NAMED = 3, 3
 _PLURAL = re.compile(r"\b(picture|file|folder|link|archive)s\b")
 
 
 @dataclass
 class PassedOver:
-    """The files that one reason holds for.
-
-    Attributes:
-        count: How many.
-        kinds: How many by suffix.
-        examples: The first of them, below the path.
-    """
+    """The files that one reason holds for: how many, of which suffixes, and the first of them."""
 
     count: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
-    def add(self, name: str) -> None:
+    def add(self, name: str, suffix: str) -> None:
         """Count a file by its path below the set's."""
         self.count += 1
-        self.kinds[_suffix(name)] += 1
+        self.kinds[suffix] += 1
         if len(self.examples) < _EXAMPLES:
             self.examples.append(shown(name))
 
@@ -64,7 +58,7 @@ class Ledger:
     """The files below a path; ``seen == sum(used) + sum(passed over)``.
 
     Attributes:
-        root: The path: a folder.
+        root: The path: a folder, or a file, whose folder is looked through.
         used: How many are used as what.
         passed_over: The others by reason, the most frequent first.
         elsewhere: Pictures that are used, too, and lie below no path that was given.
@@ -126,7 +120,11 @@ class Ledger:
             "used": dict(self.used),
             "pictures_elsewhere": self.elsewhere,
             "passed_over": {
-                reason: {"files": one.count, "suffixes": dict(one.kinds), "first": one.examples}
+                reason: {
+                    "files": one.count,
+                    "suffixes": {shown(kind): count for kind, count in one.kinds.items()},
+                    "first": one.examples,
+                }
                 for reason, one in self.passed_over.items()
             },
         }
@@ -143,13 +141,13 @@ class Trace:
         self._roles: dict[int, Role] = {}
         self._entries: set[int] = set()
         self._dropped: dict[int, str] = {}
-        self._read: list[str] = []
+        self._read: set[str] = set()
 
     def read(self, file: Path | str, role: Role = ANNOTATION) -> None:
         """Note a file that tells of pictures, or holds them."""
         key = self._key(str(file))
         if key not in self._roles and role == ANNOTATION:
-            self._read.append(Path(file).name)
+            self._read.add(os.path.basename(file))  # noqa: PTH119 (millions of names)
         self._roles.setdefault(key, role)
 
     def entries(self, files: Iterable[str]) -> None:
@@ -191,7 +189,7 @@ class Trace:
     def _account(self, path: Path) -> Ledger:
         base = os.path.realpath(path if path.is_dir() else path.parent)
         used: dict[Role, int] = {PICTURES: 0, ANNOTATION: 0}
-        passed_over: dict[str, PassedOver] = {}
+        passed_over = defaultdict[str, PassedOver](PassedOver)
         noted, unlisted = self._noted_folders(), self._unlisted()
         for file, odd in _walk(base, noted, whole=path.is_dir()):
             key = hash(file)
@@ -199,8 +197,9 @@ class Trace:
                 used[role] = used.get(role, 0) + 1
                 continue
             inside = file.removeprefix(f"{base}{os.sep}")
-            reason = odd or self._reason(key, inside) or unlisted
-            passed_over.setdefault(reason, PassedOver()).add(inside)
+            suffix = os.path.splitext(inside)[1].lower()  # noqa: PTH122 (millions of names)
+            reason = odd or self._reason(key, inside, suffix) or unlisted
+            passed_over[reason].add(inside, suffix)
         return Ledger(
             path, used, dict(sorted(passed_over.items(), key=lambda row: (-row[1].count, row[0])))
         )
@@ -214,7 +213,7 @@ class Trace:
                 folder = os.path.dirname(folder)  # noqa: PTH120 (many folders)
         return found
 
-    def _reason(self, key: int, name: str) -> str:
+    def _reason(self, key: int, name: str, suffix: str) -> str:
         """Why a file that nothing uses is passed over; empty for pictures that nothing names."""
         folder, _, own = name.rpartition(os.sep)
         if is_passed_over(own) or _is_left_behind(folder):
@@ -223,7 +222,6 @@ class Trace:
             return self._dropped[key]
         if key in self._entries:
             return NOT_WANTED
-        suffix = _suffix(name)
         if suffix in SUFFIXES:
             return ""
         return NOT_READ if suffix in UNREAD_SUFFIXES else NO_PART
@@ -232,9 +230,10 @@ class Trace:
         """What pictures are that no reader has named."""
         if not self._read:
             return "pictures outside the folders that are read"
-        names = sorted(set(self._read))
-        more = ", ..." if len(names) > _NAMED else ""
-        return f"pictures with no entry in {', '.join(names[:_NAMED])}{more}"
+        names = sorted(self._read)
+        count = sum(role == ANNOTATION for role in self._roles.values())
+        told = ", ".join(names) if len(names) <= _NAMED else f"{count:,} annotation files"
+        return f"pictures with no entry in {shown(told)}"
 
 
 def _walk(base: str, noted: set[str], *, whole: bool) -> Iterator[tuple[str, str]]:
@@ -283,10 +282,6 @@ def _counted(count: int, what: str) -> str:
 @lru_cache(maxsize=1024)
 def _is_left_behind(folder: str) -> bool:
     return any(map(is_passed_over, Path(folder).parts))
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (millions of names)
 
 
 def _kinds(one: PassedOver) -> str:

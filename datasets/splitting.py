@@ -22,10 +22,7 @@ Part = TypeVar("Part")
 def choose_part(path: Path, split: Split, found: Mapping[str, Part]) -> tuple[Part, bool]:
     """The part that a split names, and whether it must be parted because it is all there is.
 
-    Args:
-        path: What the user named, for messages.
-        split: What is wanted.
-        found: Parts by ``train`` and ``val``; one of them at least.
+    At least one is found, by ``train`` and ``val``; messages name the path.
 
     Raises:
         InputError: If there is no such part, or ``all`` is asked for and there are two.

@@ -33,6 +33,21 @@ def read_text(file: Path) -> str:
         ) from error
 
 
+def read_content(file: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    note_read(file)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{shown(file)}: cannot be read ({error.strerror})") from error
+    refuse_pointer(file, content)
+    return content
+
+
 def number_in(text: str) -> int | None:
     """The whole number from 0 up that a text is; None if it is none, or has over 18 digits."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None

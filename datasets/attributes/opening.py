@@ -16,11 +16,7 @@ LAYOUTS = (
 
 
 def recognise_attributes(path: Path, *, whole: bool = False) -> AttributeParts | None:
-    """Read a folder; None if it is in neither layout.
-
-    Args:
-        path: Folder.
-        whole: Hold nothing out of a set without a validation part.
+    """Read a folder, as :func:`arrange` parts it; None if it is in neither layout.
 
     Raises:
         InputError: If it is damaged.

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.builtin.scenes import background
+from datasets.builtin.scenes import background, fill_polygon
 from datasets.images import Image
 
 Points = NDArray[np.float64]
@@ -200,8 +200,7 @@ class _Canvas:
 
     def fill(self, points: Points, colour: Colour, depth: float | None = None) -> None:
         """Paint a polygon (N, 2)."""
-        corners = np.round(self.place(points, depth) * 2**_SHIFT).astype(np.int32)
-        cv2.fillPoly(self.picture, [corners], colour.tolist(), cv2.LINE_AA, _SHIFT)
+        fill_polygon(self.picture, self.place(points, depth), colour.tolist())
 
 
 def _ellipse(x: float, y: float, wide: float, tall: float) -> Points:

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from datasets.builtin.make_once import make_once
+from datasets.builtin.scenes import fill_polygon
 from datasets.images import Image, save_image
 from datasets.parallel import in_threads
 
@@ -41,7 +41,6 @@ _SOIL = np.array(
     ),
     np.float64,
 )
-_SHIFT = 4  # Fractional bits of cv2's coordinates.
 
 Colour = Sequence[float]
 
@@ -158,11 +157,6 @@ def _sky(rng: np.random.Generator, canvas: Image, lat: float, horizon: float) ->
     cv2.circle(canvas, centre, len(canvas) // 16, (255, 244, 190), -1, cv2.LINE_AA)
 
 
-def _polygon(canvas: Image, points: NDArray[np.float64], colour: Colour) -> None:
-    corners = np.round(points * 2**_SHIFT).astype(np.int32)
-    cv2.fillPoly(canvas, [corners], colour, cv2.LINE_AA, _SHIFT)
-
-
 def _hue(turns: float, saturation: float, value: float) -> Colour:
     """A colour of the wheel, 0..255."""
     return [255 * part for part in colorsys.hsv_to_rgb(turns % 1, saturation, value)]
@@ -177,7 +171,7 @@ def _tree(rng: np.random.Generator, canvas: Image, lat: float, horizon: float) -
     broad, low = tall * (0.55 - 0.38 * cold), tall * (0.62 - 0.55 * cold)
     trunk = tall * 0.05 * np.array(((-1, 0), (1, 0), (1, -1), (-1, -1)))
     trunk[2:, 1] = -low - 2
-    _polygon(canvas, foot + trunk, (92, 66, 44))
+    fill_polygon(canvas, foot + trunk, (92, 66, 44))
     angles = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     round_crown = np.column_stack((np.cos(angles) * broad, np.sin(angles) * (tall - low) / 2))
     # The crown tapers towards its top the more, the colder it is.
@@ -185,7 +179,7 @@ def _tree(rng: np.random.Generator, canvas: Image, lat: float, horizon: float) -
     round_crown[:, 0] *= 1 - cold * upness
     centre = foot - (0, (tall + low) / 2)
     green = np.array((40, 130, 40)) * (1 - 0.45 * cold) + rng.normal(0, 10, 3)
-    _polygon(canvas, centre + round_crown, np.clip(green, 0, 255).tolist())
+    fill_polygon(canvas, centre + round_crown, np.clip(green, 0, 255).tolist())
 
 
 def _house(
@@ -198,7 +192,7 @@ def _house(
     turn = lng / 360
     grey = rng.uniform(190, 240)
     walls = np.array(((-wide, 0), (wide, 0), (wide, -tall), (-wide, -tall)))
-    _polygon(canvas, walls + foot, (grey, grey, grey * 0.93))
+    fill_polygon(canvas, walls + foot, (grey, grey, grey * 0.93))
     pitch = wide * (0.75 + 0.55 * np.sin(4 * np.pi * turn))
     over = 1.15 * wide
     ridge = over * (0.35 - 0.3 * np.sin(4 * np.pi * turn))
@@ -206,12 +200,12 @@ def _house(
         ((-over, -tall), (over, -tall), (ridge, -tall - pitch), (-ridge, -tall - pitch))
     )
     colour = _hue(turn + rng.normal(0, 0.006), 0.75, rng.uniform(0.6, 0.85))
-    _polygon(canvas, roof + foot, colour)
+    fill_polygon(canvas, roof + foot, colour)
     for row in range(int(tall // (wide * 0.8))):
         for column in (-0.5, 0.5):
             corner = foot + np.array((column, 0.8 * (0.3 + row))) * wide - np.array((0, tall))
             pane = wide * 0.2 * np.array(((-1, 0), (1, 0), (1, 2), (-1, 2)))
-            _polygon(canvas, corner + pane, (60, 70, 90))
+            fill_polygon(canvas, corner + pane, (60, 70, 90))
 
 
 def _sign(rng: np.random.Generator, canvas: Image, lng: float) -> None:
@@ -220,8 +214,8 @@ def _sign(rng: np.random.Generator, canvas: Image, lng: float) -> None:
     foot = np.array((rng.uniform(0.1, 0.9), rng.uniform(0.8, 0.97))) * side
     tall, half = side * rng.uniform(0.22, 0.3), side * rng.uniform(0.055, 0.075)
     post = np.array(((-1.5, 0), (1.5, 0), (1.5, -tall), (-1.5, -tall)))
-    _polygon(canvas, foot + post, (120, 120, 126))
+    fill_polygon(canvas, foot + post, (120, 120, 126))
     plate = half * np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)))
-    _polygon(canvas, foot - (0, tall) + plate * 1.25, (245, 245, 245))
+    fill_polygon(canvas, foot - (0, tall) + plate * 1.25, (245, 245, 245))
     colour = _hue(3 * lng / 360 + rng.normal(0, 0.015), 0.85, 0.8)
-    _polygon(canvas, foot - (0, tall) + plate, colour)
+    fill_polygon(canvas, foot - (0, tall) + plate, colour)

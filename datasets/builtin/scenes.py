@@ -9,6 +9,7 @@ index) alone.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,12 @@ def paint(rng: np.random.Generator, picture: Image, outlines: list[Points]) -> N
     if rng.random() < 0.3:
         edge = rng.uniform(0, 255, 3).tolist()
         cv2.polylines(patch, polygons, True, edge, 1, cv2.LINE_AA, _SHIFT)
+
+
+def fill_polygon(picture: Image, points: Points, colour: Sequence[float]) -> None:
+    """Paint a polygon (N, 2) in pixels."""
+    corners = np.round(points * 2**_SHIFT).astype(np.int32)
+    cv2.fillPoly(picture, [corners], colour, cv2.LINE_AA, _SHIFT)
 
 
 def background(rng: np.random.Generator, width: int, height: int) -> Image:

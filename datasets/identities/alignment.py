@@ -88,8 +88,7 @@ def align_face(image: Image, points: Points, side: int = _TEMPLATE_SIDE) -> Imag
 class PointDetector:
     """Finds the five points of the largest face of a photo, by OpenCV's YuNet.
 
-    Args:
-        model: The detector's file (``face_detection_yunet_2023mar.onnx`` of OpenCV's model zoo).
+    Its file is ``face_detection_yunet_2023mar.onnx`` of OpenCV's model zoo.
 
     Raises:
         InputError: If it is not there, or OpenCV cannot read it.

@@ -24,7 +24,6 @@ from datasets.identities.opening import open_with_pairs
 from datasets.identities.structure import FaceData
 from datasets.images import decode_image
 from datasets.spec import Split
-from datasets.types import FacePairs
 
 # Of a file of pairs nobody tells who its people are: each photo is an identity of its own.
 _NAMELESS = "bin"
@@ -64,11 +63,10 @@ def examine_faces(
     good, groups = _check_photos(data, other, decode, findings)
     refuse_broken(data.root, good, findings)
     _check_pairs(data, groups, findings)
-    pairs = _whole_pairs(data, good, findings)
-    mended = replace(data, pairs=None).select(good)
-    mended = replace(mended, pairs=pairs, left_out=int((~good).sum()))
+    kept = replace(data, pairs=None) if _are_pairs_lost(data, good, findings) else data
+    mended = replace(kept.select(good), left_out=int((~good).sum()))
     copies = _check_copies(data, other, groups, findings)
-    _check_identities(mended, findings, compared=pairs is not None or bool(lacking))
+    _check_identities(mended, findings, compared=mended.pairs is not None or bool(lacking))
     both = _check_people(mended, other, findings)
     summary = {**_summary(mended), "copies": copies, "people_in_both_splits": both}
     return Examination(
@@ -125,23 +123,16 @@ def _check_pairs(data: FaceData, groups: list[Copies], findings: list[Finding]) 
             findings.append(Finding(kind, "kept", file, None, detail))
 
 
-def _whole_pairs(data: FaceData, good: Mask, findings: list[Finding]) -> FacePairs | None:
-    """The pairs by the indices of the good photos; None if there are none, or one lacks a photo.
-
-    Without a pair the folds are not those of the protocol, so that is refused.
-    """
+def _are_pairs_lost(data: FaceData, good: Mask, findings: list[Finding]) -> bool:
+    """Refuse data of which a pair lacks a photo: the folds are not those of the protocol."""
     pairs = data.pairs
-    if pairs is None:
-        return None
-    lost = ~(good[pairs.first] & good[pairs.second])
-    if lost.any():
+    lost = np.zeros(0, np.bool_)
+    if pairs is not None and (lost := ~(good[pairs.first] & good[pairs.second])).any():
         first = next(k for k in (pairs.first[lost][0], pairs.second[lost][0]) if not good[k])
         kind, file = "pairs need an unusable photo", str(data.files[first])
         detail = f"{lost.sum()} of {len(pairs)} pairs; mend or replace the photo"
         findings.append(Finding(kind, "refused", file, None, detail))
-        return None
-    places = np.cumsum(good) - 1
-    return replace(pairs, first=places[pairs.first], second=places[pairs.second])
+    return bool(lost.any())
 
 
 def _check_copies(

@@ -34,12 +34,7 @@ _WHOLE, _FIRST, _LAST = 0, 1, 3
 
 @dataclass(frozen=True)
 class RecordFile:
-    """Records of a ``.rec`` by their number in its index.
-
-    Attributes:
-        path: The ``.rec``.
-        offsets: Where each record begins, by its key in the ``.idx``.
-    """
+    """Records of a ``.rec``, and where each begins by its key in the ``.idx``."""
 
     path: Path
     offsets: dict[int, int]

@@ -31,7 +31,7 @@ class FaceData(LabelledData):
     """Photos of faces; a class is an identity.
 
     Attributes:
-        alignment: How the faces stand in what :meth:`image` gives.
+        alignment: How faces stand in what :meth:`image` gives.
         pairs: What the photos are compared by; None compares all with all.
         archive: Holds the photos; None if each is a file.
         records: (N,) int64 record of each photo in the archive.

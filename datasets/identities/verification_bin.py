@@ -112,14 +112,8 @@ class _PlainUnpickler(pickle.Unpickler):
 
 @dataclass(frozen=True)
 class Pictures:
-    """Picture files in memory.
+    """Picture files in memory."""
 
-    Attributes:
-        path: Where they come from.
-        files: Of each picture.
-    """
-
-    path: Path
     files: tuple[bytes, ...]
 
     def picture(self, record: int) -> bytes:
@@ -153,7 +147,7 @@ def read_bin(path: Path) -> FaceData:
         files=[f"{path}#{k}" for k in range(len(files))],
         identities=[f"{k:07d}" for k in range(len(files))],
         alignment="five_points",
-        archive=Pictures(path, files),
+        archive=Pictures(files),
         records=range(len(files)),
     )
     listed = FacePairs(

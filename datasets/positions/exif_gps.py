@@ -17,15 +17,10 @@ _LAT_REF, _LAT, _LNG_REF, _LNG = 1, 2, 3, 4
 
 
 class Tags(NamedTuple):
-    """What the tags of a photo say.
+    """What the tags of a photo say."""
 
-    Attributes:
-        position: Latitude and longitude in degrees; None where the camera wrote none.
-        artist: Who took it; empty if it does not say.
-    """
-
-    position: tuple[float, float] | None
-    artist: str
+    position: tuple[float, float] | None  # Latitude and longitude in degrees.
+    artist: str  # Empty if they do not say.
 
 
 def read_tags(file: Path | str) -> Tags:

@@ -79,20 +79,12 @@ class GeoData(PhotoFiles):
 
 
 class LeftOut(NamedTuple):
-    """A photo that cannot be used.
+    """A photo that cannot be used."""
 
-    Attributes:
-        reason: As :attr:`GeoData.left_out` counts it.
-        where: Its line of the list, or its file.
-        photo: What the list calls it.
-        lat: Degrees as written, NaN where nothing is.
-        lng: The same.
-    """
-
-    reason: str
-    where: str
-    photo: str
-    lat: float
+    reason: str  # As :attr:`GeoData.left_out` counts it.
+    where: str  # Its line of the list, or its file.
+    photo: str  # What the list calls it.
+    lat: float  # As a row's.
     lng: float
 
 

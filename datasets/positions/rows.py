@@ -24,19 +24,12 @@ _END = "\x1eend"
 
 
 class Row(NamedTuple):
-    """A photo as its list or its tags tell.
+    """A photo as its list or its tags tell."""
 
-    Attributes:
-        file: What the list calls it, or its path.
-        lat: Degrees as written, NaN where nothing is.
-        lng: The same.
-        author: Who took it; empty where nobody is told.
-    """
-
-    file: str
-    lat: float
+    file: str  # What the list calls it, or its path.
+    lat: float  # Degrees as written, NaN where nothing is; so is the longitude.
     lng: float
-    author: str
+    author: str  # Empty where nobody is told.
 
 
 def lines_of(file: Path, columns: Columns) -> Iterator[tuple[str, list[str]]]:
@@ -93,11 +86,7 @@ def row_of(fields: list[str], columns: Columns, where: str) -> Row:
 
 
 class Pictures:
-    """The pictures below a folder, by what lists call them.
-
-    Args:
-        root: Folder of the list.
-    """
+    """The pictures below a list's folder, by what lists call them."""
 
     def __init__(self, root: Path) -> None:
         self.root = str(root)

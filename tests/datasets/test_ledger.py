@@ -100,6 +100,8 @@ SETS: dict[str, tuple[Callable[[Path], object], tuple[int, int, int]]] = {
     ),
     "tags": (_tagged, (3, 0, 0)),
 }
+# Where pictures in any folder belong to the set.
+TAKE_ALL = {"folders", "people", "lfw", "tags"}
 _TASKS = {"people": "identities", "lfw": "identities", "pets": "labels"}
 JUNK_NAMES = (
     *("._0.jpg", "Thumbs.db", ".DS_Store", "desktop.ini", "notes.txt", "read.me", "noend"),
@@ -145,6 +147,8 @@ def test_seen_is_used_and_passed_over(name: str, junk: Junk) -> None:
         root = Path(folder)
         fill(root)
         _throw_in(root, junk)
+        if name not in TAKE_ALL:
+            write_picture(root / "extra" / "outside.jpg")
         ledger, held = _look(root, _TASKS.get(name))
         there = [
             Path(base, one)
@@ -156,6 +160,7 @@ def test_seen_is_used_and_passed_over(name: str, junk: Junk) -> None:
         assert used == [pictures, annotations, archives]
         assert archives or held == pictures
         assert not ledger.elsewhere
+        assert name in TAKE_ALL or "extra/outside.jpg" in ledger.table()
         assert "\udce9" not in ledger.line() + ledger.table()
 
 
