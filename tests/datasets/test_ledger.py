@@ -100,8 +100,8 @@ SETS: dict[str, tuple[Callable[[Path], object], tuple[int, int, int]]] = {
     ),
     "tags": (_tagged, (3, 0, 0)),
 }
-# Where pictures in any folder belong to the set.
-TAKE_ALL = {"folders", "people", "lfw", "tags"}
+# Where pictures in any folder belong to the set, or would make it one of classes.
+TAKE_ALL = {"folders", "people", "lfw", "tags", "shards"}
 _TASKS = {"people": "identities", "lfw": "identities", "pets": "labels"}
 JUNK_NAMES = (
     *("._0.jpg", "Thumbs.db", ".DS_Store", "desktop.ini", "notes.txt", "read.me", "noend"),
