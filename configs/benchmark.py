@@ -44,7 +44,6 @@ class Benchmark:
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse what measures nothing. Raises InputError naming the flag and its value."""
         if not self.models:
             raise InputError("name a run folder, a weights file or an export to measure")
         require_at_least(self, 1, "rounds", "warmup")

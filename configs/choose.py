@@ -64,7 +64,6 @@ class Choose:
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be met or measured. Raises InputError naming flag and choices."""
         require_above_0(self, "latency_ms", "size_mb")
         for name in ("precision", "alpha"):
             if not getattr(self, name):
@@ -84,11 +83,7 @@ class Choose:
             raise InputError(f"--device {self.common.device}: choose.py measures on the CPU")
         if self.by == "runs" and not self.runs:
             raise InputError("--by runs: name their folders with --runs")
-        for folder in self.runs:
-            if not folder.is_dir():
-                raise InputError(f"--runs {folder}: no such folder")
-        if self.common.out is not None and self.common.out.is_file():
-            raise InputError(f"--out {self.common.out}: is a file; name a folder")
+        self.common.refuse_as_report_of(self.runs)
 
     @property
     def folder(self) -> Path:

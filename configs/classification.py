@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from configs.presets import Presets
-from configs.training import PhotoTraining
+from configs.training import PAPER_FIT, PhotoTraining
 from datasets.errors import InputError
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.spec import ClassLossSpec
@@ -29,8 +29,9 @@ class TrainCls(PhotoTraining):
     """Recipe: auto is demo without --data, finetune with --weights, else modern."""
     data: Path | None = None
     """Folder of photos: ImageNet, Tiny ImageNet, Stanford Dogs, Pets, or a folder per class; a
-    CSV list (path,label,split); or webdataset shards, which are streamed: a folder of .tar files,
-    or of train/ and val/ with .tar files, or 'FOLDER/NAME-{000000..000123}.tar'."""
+    CSV list (path,label,split), or as docs/data.md lists; or webdataset shards, which are
+    streamed: a folder of .tar files, or of train/ and val/ with .tar files, or
+    'FOLDER/NAME-{000000..000123}.tar'."""
     val: Path | None = None
     """Data to evaluate on, in any of these forms; all of --data is then trained on, unless it has
     a part for training. By default --data's own part for it, or a fifth of its photos."""
@@ -44,7 +45,6 @@ class TrainCls(PhotoTraining):
     (Stanford Dogs)."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
         super().__post_init__()
         if self.distill.targets is None:
             return
@@ -58,23 +58,7 @@ class TrainCls(PhotoTraining):
 
 
 PAPER_CLS = TrainCls(
-    preset="paper",
-    fit=FitSpec(
-        epochs=200,
-        batch_size=96,
-        optimizer="rmsprop",
-        lr=0.045,
-        schedule="exponential",
-        decay_rate=0.94,
-        decay_epochs=2.5,
-        warmup=0.0,
-        bn_momentum=0.0003,
-        ema_decay=0.9999,
-        clip_norm=0.0,
-        weight_decay=4e-5,
-        eval_every=5,
-    ),
-    augment="mild",
+    preset="paper", fit=replace(PAPER_FIT, epochs=200, batch_size=96, lr=0.045), augment="mild"
 )
 """Tables 4 to 9: ImageNet top-1 70.6 at full width and 224 pixels.
 
@@ -93,11 +77,9 @@ MODERN = TrainCls(
         optimizer="adamw",
         lr=2e-3,
         weight_decay=0.05,
-        warmup=0.05,
         bn_momentum=0.05,
         clip_norm=5.0,
         ema_decay=0.9995,
-        eval_every=5,
     ),
     augment="modern",
 )
@@ -110,17 +92,14 @@ SMALL = TrainCls(
     preset="small",
     model=ClassifierSpec(size=64, stem_stride=1),
     loss=ClassLossSpec(label_smoothing=0.1, mixup=0.2, progressive=0.5),
-    fit=FitSpec(
+    fit=replace(
+        MODERN.fit,
         epochs=40,
         batch_size=32,
         optimizer="sgd",
         lr=0.1,
         weight_decay=5e-4,
-        warmup=0.05,
-        bn_momentum=0.05,
-        clip_norm=5.0,
         ema_decay=0.995,
-        eval_every=5,
     ),
     augment="small",
     crop=1.0,

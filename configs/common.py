@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from datasets.errors import InputError
 from tasks.flag_values import require_at_least
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -27,5 +28,16 @@ class Common:
     """Print the result as one JSON object on standard output instead of tables."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
         require_at_least(self, 0, "threads", "seed")
+
+    def refuse_as_report_of(self, runs: tuple[Path, ...]) -> None:
+        """Refuse folders of runs that are not there, and a file as the report's folder.
+
+        Raises:
+            InputError: Naming the flag and its value.
+        """
+        for folder in runs:
+            if not folder.is_dir():
+                raise InputError(f"--runs {folder}: no such folder")
+        if self.out is not None and self.out.is_file():
+            raise InputError(f"--out {self.out}: is a file; name a folder")

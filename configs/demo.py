@@ -35,7 +35,6 @@ class LimitSpec:
     """Longest time for a request to arrive, or an answer to be taken."""
 
     def __post_init__(self) -> None:
-        """Refuse limits that let nothing through. Raises InputError naming the flag."""
         require_above_0(self, "megabytes", "megapixels", "read_seconds")
         require_at_least(self, 1, "concurrent")
         require_at_least(self, 0, "queue")
@@ -82,7 +81,6 @@ class Demo(SpecialFlags):
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together. Raises InputError naming the flag and its value."""
         if not 0 <= self.port < 2**16:
             raise InputError(f"--port {self.port} is not in 0..65535")
         if self.common.out is not None:

@@ -71,7 +71,6 @@ class Export(SpecialFlags):
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together. Raises InputError naming the flag."""
         if self.int8 and self.calibrate is None:
             raise InputError("--int8 needs --calibrate: a folder of photos to measure ranges on")
         if self.int8 and self.target != "onnx":

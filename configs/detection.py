@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from configs.presets import Presets
-from configs.training import GridTraining
+from configs.training import PAPER_FIT, GridTraining
 from datasets.errors import InputError
 from datasets.spec import Augmentation
 from tasks.detection.spec import (
@@ -53,7 +53,6 @@ class TrainDet(GridTraining):
     """ssd: min-IoU crop, zoom-out, flip, photometric; tf: crop and flip; flip; none."""
 
     def __post_init__(self) -> None:
-        """Refuse flags of the other framework, and --val alone. Raises InputError."""
         if self.val is not None and self.data is None:
             raise InputError(f"--val {self.val}: goes with --data")
         idle = self.loss if self.model.two_stage else self.two_stage
@@ -74,42 +73,20 @@ class TrainDet(GridTraining):
 PAPER = TrainDet(
     preset="paper",
     loss=LossSpec(loss="hard_negative", min_negatives=0),
-    fit=FitSpec(
-        epochs=41,
-        batch_size=24,
-        optimizer="rmsprop",
-        lr=0.004,
-        schedule="exponential",
-        decay_rate=0.95,
-        decay_epochs=164,
-        warmup=0.0,
-        bn_momentum=0.0003,
-        ema_decay=0.9999,
-        clip_norm=0.0,
-        eval_every=5,
-    ),
+    fit=replace(PAPER_FIT, epochs=41, lr=0.004, decay_rate=0.95, decay_epochs=164),
     augment="tf",
 )
 """Table 13, SSD300 MobileNet: COCO mAP 19.3, 1.2 B mult-adds, 6.8 M parameters.
 
 ``tools/train_det.py --framework ssd300 --preset paper --data COCO``. TensorFlow's recipe:
-RMSprop, batch 24, 200k steps, which are 41 epochs of COCO's 117k training images; on a set of
-another size the epochs stay. It was not run to its end here: that takes days of a GPU.
+RMSprop, batch 24, 200k steps, which are 41 epochs of COCO's 117k training images; by name the
+epochs stay on a set of any other size. It was not run to its end here: that takes days of a GPU.
 """
 
 FOCAL = TrainDet(
     preset="focal",
     loss=LossSpec(loss="focal"),
-    fit=FitSpec(
-        epochs=175,
-        batch_size=1024,
-        lr=0.9,
-        warmup=0.05,
-        bn_momentum=0.003,
-        ema_decay=0.999,
-        clip_norm=10.0,
-        eval_every=5,
-    ),
+    fit=FitSpec(epochs=175, batch_size=1024, lr=0.9, bn_momentum=0.003, ema_decay=0.999),
     augment="tf",
 )
 """TensorFlow's later public recipe for the same detector: focal loss, momentum .9, cosine with
@@ -117,13 +94,12 @@ FOCAL = TrainDet(
 scale the rate with it: ``--batch-size 32 --lr .028``.
 """
 
-_DEMO_FIT = FitSpec(
+_ADAMW = FitSpec(optimizer="adamw", weight_decay=1e-2)
+_DEMO_FIT = replace(
+    _ADAMW,
     epochs=10,
     batch_size=8,
-    optimizer="adamw",
     lr=6e-3,
-    weight_decay=1e-2,
-    warmup=0.05,
     bn_momentum=0.05,
     clip_norm=3.0,
     ema_decay=0.995,
@@ -145,17 +121,7 @@ DEMO = TrainDet(
 FINETUNE = TrainDet(
     preset="finetune",
     loss=LossSpec(min_negatives=8),
-    fit=FitSpec(
-        epochs=40,
-        batch_size=16,
-        optimizer="adamw",
-        lr=1e-3,
-        weight_decay=1e-2,
-        warmup=0.1,
-        ema_decay=0.998,
-        eval_every=5,
-    ),
-    augment="ssd",
+    fit=replace(_ADAMW, epochs=40, batch_size=16, lr=1e-3, warmup=0.1, ema_decay=0.998),
 )
 """Own classes from existing weights.
 
@@ -176,16 +142,7 @@ rate of ``finetune`` it falls to .16.
 RCNN_PAPER = TrainDet(
     preset="paper",
     model=DetectorSpec(framework="faster_rcnn_300"),
-    fit=FitSpec(
-        epochs=26,
-        batch_size=16,
-        optimizer="sgd",
-        lr=0.02,
-        schedule="cosine",
-        warmup=0.02,
-        ema_decay=0.9998,
-        eval_every=2,
-    ),
+    fit=FitSpec(epochs=26, batch_size=16, lr=0.02, warmup=0.02, eval_every=2),
     augment="flip",
 )
 """Table 13, Faster R-CNN 300 / 600 on MobileNet: COCO mAP 16.4 / 19.8, 25.2 / 30.5 B mult-adds,

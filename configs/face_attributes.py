@@ -73,14 +73,12 @@ class TrainAttr(PhotoTraining):
     """Share of the resized short side that the central crop keeps in evaluation; 1 keeps all."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
         super().__post_init__()
         self.distill.refuse_unused(self.loss)
 
 
 PAPER_ATTR = TrainAttr(
-    preset="paper",
-    fit=replace(PAPER_CLS.fit, epochs=60, weight_decay=0.0, eval_every=60),
+    preset="paper", fit=replace(PAPER_CLS.fit, epochs=60, weight_decay=0.0, eval_every=60)
 )
 """Table 12: mean AP 88.7 at full width and 224 pixels, 86.4 at a quarter and 128; the teacher's
 86.9 at 1600 million mult-adds.
@@ -93,8 +91,7 @@ section 3.2; the length is not in it. Not run to its end here: it takes days of 
 """
 
 LABELS = TrainAttr(
-    preset="labels",
-    fit=replace(MODERN.fit, epochs=20, weight_decay=0.05, eval_every=2),
+    preset="labels", fit=replace(MODERN.fit, epochs=20, weight_decay=0.05, eval_every=2)
 )
 """From labels, from scratch: how a teacher is made where there is none.
 
@@ -108,9 +105,7 @@ DISTILL = replace(LABELS, preset="distill", fit=replace(LABELS.fit, weight_decay
 """
 
 FINETUNE_ATTR = replace(
-    LABELS,
-    preset="finetune",
-    fit=replace(FINETUNE_CLS.fit, epochs=15, frozen_epochs=1),
+    LABELS, preset="finetune", fit=replace(FINETUNE_CLS.fit, epochs=15, frozen_epochs=1)
 )
 """From existing weights: of ImageNet, or of other attributes."""
 

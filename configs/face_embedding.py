@@ -76,7 +76,6 @@ class TrainEmbed(TaughtTraining):
     for LFW's photos of 250 pixels, whose middle 112 are the face."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
         super().__post_init__()
         self.distill.refuse_unused(self.loss)
         if self.faces.fold is not None and self.val is not None:

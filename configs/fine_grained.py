@@ -52,7 +52,6 @@ class TrainDogs(TrainCls):
     perceptual hashes differ. Raise it to be stricter with copies, up to about 14."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
         super().__post_init__()
         require_at_least(self, 0, "web_epochs")
         require_above_0(self, "web_lr")
@@ -98,12 +97,7 @@ first's, are not in it. The comparison: ``--backbone inception_v3 --size 299``. 
 here: it takes days of a GPU.
 """
 
-MODERN_DOGS = TrainDogs(
-    preset="modern",
-    loss=MODERN.loss,
-    fit=MODERN.fit,
-    augment="modern",
-)
+MODERN_DOGS = TrainDogs(preset="modern", loss=MODERN.loss, fit=MODERN.fit, augment="modern")
 """Own data from scratch, after web photos if there are any."""
 
 FINETUNE_DOGS = TrainDogs(

@@ -40,7 +40,6 @@ class ClassifierRecipe:
     RandAugment, tf_slim is that of MobileNet's authors."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
         require_at_least(self, 1, "cls_epochs")
         require_at_least(self, 2, "cls_batch_size")
         if not self.cls_alpha > 0:
@@ -100,7 +99,6 @@ class TrainGan(Training, DataFlags):
     trainer's own."""
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together. Raises InputError naming the flag."""
         require_at_least(self, 1, "seeds", "synthetic")
         require_at_least(self, 10, "scored")
         require_at_least(self, 0, "sample")
@@ -150,11 +148,7 @@ DEMO_GAN = TrainGan(
     preset="demo",
     model=GanSpec(size=32),
     fit=GanFitSpec(
-        epochs=120,
-        lr_generator=5e-4,
-        lr_discriminator=1e-3,
-        ema_decay=0.995,
-        eval_every=20,
+        epochs=120, lr_generator=5e-4, lr_discriminator=1e-3, ema_decay=0.995, eval_every=20
     ),
     classifier=ClassifierRecipe(cls_preset="demo", cls_alpha=0.25, cls_epochs=40),
     boxes=True,

@@ -64,7 +64,6 @@ class TrainGeo(PhotoTraining):
     """Training photos this near to a photo to evaluate on are left out, whatever they show."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
         super().__post_init__()
         if not -1 <= self.copy_bits < 32:
             raise InputError(f"--copy-bits {self.copy_bits} is not in -1..31")
@@ -122,9 +121,7 @@ DEMO_GEO = replace(
 """Built-in places, sized for two CPU cores: ``tools/train_geo.py``."""
 
 FINETUNE_GEO = replace(
-    MODERN_GEO,
-    preset="finetune",
-    fit=replace(FINETUNE_CLS.fit, epochs=10, eval_every=1),
+    MODERN_GEO, preset="finetune", fit=replace(FINETUNE_CLS.fit, epochs=10, eval_every=1)
 )
 """Own photos from existing weights."""
 

@@ -37,7 +37,6 @@ class Upload:
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse what is no model's name. Raises InputError naming it."""
         _check_name(self.name)
 
     def folder(self) -> Path:
@@ -58,7 +57,6 @@ class Download:
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse what is no model's name. Raises InputError naming it."""
         _check_name(self.name)
 
     def target(self) -> Path:

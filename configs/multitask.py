@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +98,6 @@ class TrainMulti(SquareTraining):
     trainer's own."""
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together. Raises InputError naming the flag and its value."""
         super().__post_init__()
         named = [*self.parse("tasks"), *self.parse("add"), *self.drop]
         for name in named:
@@ -163,24 +161,9 @@ class TrainMulti(SquareTraining):
         return replace(self.fit, frozen_epochs=held)
 
     def single(self, name: str, path: Path | None) -> FitTraining:
-        """As its own tool would train a head.
-
-        Args:
-            name: Of the head.
-            path: Of its data; None for built-in pictures.
-
-        Raises:
-            InputError: If the body is none for such a head.
-        """
-        heads: dict[str, Callable[[Path | None], FitTraining]] = {
-            "classes": self.classes,
-            "breeds": self.breeds,
-            "attributes": self.attributes,
-            "places": self.places,
-            "embedding": self.embedding,
-            "boxes": self.boxes,
-        }
-        return heads[name](path)
+        """As the head's own tool would train it. Raises InputError if this body cannot have it."""
+        config: FitTraining = getattr(self, f"_{name}")(path)
+        return config
 
     def size_flag(self, name: str) -> str:
         """The flag of the side of a head's input."""
@@ -193,34 +176,29 @@ class TrainMulti(SquareTraining):
             name: getattr(self, name) for name in names
         }
 
-    def classes(self, path: Path | None) -> TrainCls:
-        """As its own tool would train a head of classes."""
+    def _classes(self, path: Path | None) -> TrainCls:
         loss, only = ClassLossSpec(label_smoothing=self.label_smoothing), self.parse("only")
         return TrainCls(**self._shared(path), classes=only.get("classes"), loss=loss)
 
-    def breeds(self, path: Path | None) -> TrainDogs:
-        """As its own tool would train a head of breeds in one stage; built-in ones have boxes."""
-        whole = {one.name: getattr(self.classes(path), one.name) for one in fields(TrainCls)}
+    def _breeds(self, path: Path | None) -> TrainDogs:
+        # In one stage; built-in ones have boxes.
+        whole = {one.name: getattr(self._classes(path), one.name) for one in fields(TrainCls)}
         only = self.parse("only").get("breeds")
         return TrainDogs(**{**whole, "classes": only, "boxes": path is None, "web_epochs": 0})
 
-    def attributes(self, path: Path | None) -> TrainAttr:
-        """As its own tool would train the head of attributes."""
+    def _attributes(self, path: Path | None) -> TrainAttr:
         return TrainAttr(**{**self._shared(path), "augment": "small"})
 
-    def places(self, path: Path | None) -> TrainGeo:
-        """As its own tool would train the head of places."""
+    def _places(self, path: Path | None) -> TrainGeo:
         loss = GeoLossSpec(labels="soft")
         return TrainGeo(**self._shared(path), partition=self.partition, loss=loss)
 
-    def embedding(self, path: Path | None) -> TrainEmbed:
-        """As its own tool would train the head of embeddings, from identities."""
+    def _embedding(self, path: Path | None) -> TrainEmbed:
         model = EmbedderSpec(**self.model.to_json(), dim=self.dim)
         own = {"model": model, "faces": self.faces, "augment": self.face_augment}
         return TrainEmbed(**{**self._shared(path), **own})
 
-    def boxes(self, path: Path | None) -> TrainDet:
-        """As its own tool would train the head of boxes."""
+    def _boxes(self, path: Path | None) -> TrainDet:
         if self.model.backbone not in ("mobilenet_v1", "inception_v2", "vgg16"):
             raise InputError(f"--backbone {self.model.backbone}: has no boxes")
         return TrainDet(
@@ -247,9 +225,7 @@ MODERN_MULTI = TrainMulti(
 """Own data from scratch."""
 
 FINETUNE_MULTI = replace(
-    MODERN_MULTI,
-    preset="finetune",
-    fit=replace(FINETUNE_CLS.fit, epochs=15, eval_every=5),
+    MODERN_MULTI, preset="finetune", fit=replace(FINETUNE_CLS.fit, epochs=15, eval_every=5)
 )
 """Own data from existing weights."""
 

@@ -1,8 +1,6 @@
 """What a printed table of the MobileNets paper (arXiv 1704.04861) consists of.
 
-The tables themselves are in ``configs/paper_imagenet.py`` (1 to 9) and
-``configs/paper_tables.py`` (10 to 14, and all together). A figure keeps the printed text, so that
-ours can be rounded to its last digit.
+A figure keeps the printed text, so that ours can be rounded to its last digit.
 """
 
 from __future__ import annotations
@@ -109,15 +107,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Layer:
-    """One row of table 1.
-
-    Attributes:
-        label: Type, as printed.
-        stride: As printed.
-        filter: Shape as printed, with x for the multiplication sign.
-        input: H x W x C of its input, as printed.
-        note: Why print and computation differ.
-    """
+    """One row of table 1; filter and input (H x W x C) are as printed, with x for the sign."""
 
     label: str
     stride: int
@@ -166,6 +156,20 @@ def row(
     """A row; accuracies are parted by blanks, and a cost that is mere text is in millions."""
     adds, own = (Figure(f) if isinstance(f, str) else f for f in (mult_adds, params))
     return Row(label, tuple(accuracy.split()), adds, own, model, note)
+
+
+def named(
+    label: str,
+    accuracy: str,
+    mult_adds: str | Figure,
+    params: str | Figure,
+    outputs: int = 1000,
+    note: str = "",
+) -> Row:
+    """The row of a MobileNet of the width and resolution in its label: ``0.75 MobileNet-192``."""
+    alpha, size = label.split(" MobileNet-")
+    model = mobilenet(float(alpha), int(size), outputs)
+    return row(label, accuracy, mult_adds, params, model, note)
 
 
 def billions(text: str, counted: Counted = "whole") -> Figure:

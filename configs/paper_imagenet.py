@@ -15,6 +15,7 @@ from configs.paper import (
     Row,
     Table,
     mobilenet,
+    named,
     peer,
     percent,
     row,
@@ -50,7 +51,7 @@ def _imagenet(number: int, title: str, *rows: Row) -> Table:
     )
 
 
-_FULL = row("1.0 MobileNet-224", "70.6", "569", "4.2", mobilenet(1, 224))
+_FULL = named("1.0 MobileNet-224", "70.6", "569", "4.2")
 _TOTAL = row("total", "", "569", "4.2", mobilenet(1, 224))
 
 _STRUCTURE = (
@@ -115,24 +116,23 @@ _SHRINKING = (
         6,
         "MobileNet width multiplier",
         _FULL,
-        row("0.75 MobileNet-224", "68.4", "325", "2.6", mobilenet(0.75, 224)),
-        row("0.5 MobileNet-224", "63.7", "149", "1.3", mobilenet(0.5, 224)),
-        row("0.25 MobileNet-224", "50.6", "41", "0.5", mobilenet(0.25, 224)),
+        named("0.75 MobileNet-224", "68.4", "325", "2.6"),
+        named("0.5 MobileNet-224", "63.7", "149", "1.3"),
+        named("0.25 MobileNet-224", "50.6", "41", "0.5"),
     ),
     _imagenet(
         7,
         "MobileNet resolution",
         _FULL,
-        row("1.0 MobileNet-192", "69.1", "418", "4.2", mobilenet(1, 192)),
-        row(
+        named("1.0 MobileNet-192", "69.1", "418", "4.2"),
+        named(
             "1.0 MobileNet-160",
             "67.2",
             Figure("290", counted=NO_FC),
             "4.2",
-            mobilenet(1, 160),
-            "the other rows of this table count the classifier, this one does not",
+            note="the other rows of this table count the classifier, this one does not",
         ),
-        row("1.0 MobileNet-128", "64.4", "186", "4.2", mobilenet(1, 128)),
+        named("1.0 MobileNet-128", "64.4", "186", "4.2"),
     ),
 )
 _PEERS = (
@@ -150,22 +150,17 @@ _PEERS = (
             "torchvision's, with 3x3 in their place, has 1498 M and 6.62 M, no match either",
         ),
         row(
-            "VGG 16",
-            "71.5",
-            Figure("15300", step="100", counted=NO_FC),
-            "138",
-            peer("vgg16", 224),
+            "VGG 16", "71.5", Figure("15300", step="100", counted=NO_FC), "138", peer("vgg16", 224)
         ),
     ),
     _imagenet(
         9,
         "Smaller MobileNet beside popular models",
-        row(
+        named(
             "0.50 MobileNet-160",
             "60.2",
             Figure("76", counted=NO_FC),
             Figure("1.32", counted="no_batch_norm"),
-            mobilenet(0.5, 160),
         ),
         row(
             "Squeezenet",

@@ -15,6 +15,7 @@ from configs.paper import (
     billions,
     detector,
     mobilenet,
+    named,
     peer,
     row,
 )
@@ -24,9 +25,19 @@ from tasks.detection.spec import DetectorBackbone, Framework
 _IN_HOUSE = "the network is in-house: neither its layers nor its input are given"
 
 
-def _dogs(label: str, top1: str, adds: str, params: str, model: tuple[float, int]) -> Row:
-    figure = Figure(adds, counted="imagenet_head")
-    return row(label, top1, figure, params, mobilenet(*model, outputs=120))
+def _dogs(label: str, top1: str, adds: str, params: str) -> Row:
+    return named(label, top1, Figure(adds, counted="imagenet_head"), params, 120)
+
+
+def _faces(label: str, mean_ap: str, adds: str, params: str, note: str = "") -> Row:
+    return named(label, mean_ap, adds, params, 40, note)
+
+
+def _embedder(
+    label: str, accuracy: str, adds: str, params: str, model: tuple[float, int], note: str = ""
+) -> Row:
+    figure = Figure(adds, counted=NO_FC)
+    return row(label, accuracy, figure, params, mobilenet(*model, 128), note + _FACENET_PARAMS)
 
 
 _OVER = (
@@ -48,10 +59,10 @@ _TABLE_10 = Table(
             "Inception V3 takes 5.71 B mult-adds on 299 pixels, and has 22.0 M parameters with "
             "120 outputs, 23.8 M with 1000: neither gives the print",
         ),
-        _dogs("1.0 MobileNet-224", "83.3", "569", "3.3", (1, 224)),
-        _dogs("0.75 MobileNet-224", "81.9", "325", "1.9", (0.75, 224)),
-        _dogs("1.0 MobileNet-192", "81.9", "418", "3.3", (1, 192)),
-        _dogs("0.75 MobileNet-192", "80.5", "239", "1.9", (0.75, 192)),
+        _dogs("1.0 MobileNet-224", "83.3", "569", "3.3"),
+        _dogs("0.75 MobileNet-224", "81.9", "325", "1.9"),
+        _dogs("1.0 MobileNet-192", "81.9", "418", "3.3"),
+        _dogs("0.75 MobileNet-192", "80.5", "239", "1.9"),
     ),
     task="fine_grained",
     metrics=("top1",),
@@ -91,33 +102,18 @@ _TABLE_12 = Table(
     12,
     "Face attribute classification",
     (
-        row("1.0 MobileNet-224", "88.7", "568", "3.2", mobilenet(1, 224, 40)),
-        row("0.5 MobileNet-224", "88.1", "149", "0.8", mobilenet(0.5, 224, 40)),
-        row(
-            "0.25 MobileNet-224",
-            "87.2",
-            "45",
-            "0.2",
-            mobilenet(0.25, 224, 40),
-            _OVER.format("46"),
-        ),
-        row("1.0 MobileNet-128", "88.1", "185", "3.2", mobilenet(1, 128, 40)),
-        row(
+        _faces("1.0 MobileNet-224", "88.7", "568", "3.2"),
+        _faces("0.5 MobileNet-224", "88.1", "149", "0.8"),
+        _faces("0.25 MobileNet-224", "87.2", "45", "0.2", _OVER.format("46")),
+        _faces("1.0 MobileNet-128", "88.1", "185", "3.2"),
+        _faces(
             "0.5 MobileNet-128",
             "87.7",
             "48",
             "0.8",
-            mobilenet(0.5, 128, 40),
             "48.65 M without the last layer: the print seems cut off, not rounded",
         ),
-        row(
-            "0.25 MobileNet-128",
-            "86.4",
-            "15",
-            "0.2",
-            mobilenet(0.25, 128, 40),
-            _OVER.format("15"),
-        ),
+        _faces("0.25 MobileNet-128", "86.4", "15", "0.2", _OVER.format("15")),
         row(
             "Baseline",
             "86.9",
@@ -191,37 +187,30 @@ _TABLE_14 = Table(
     "MobileNet distilled from FaceNet",
     (
         row("FaceNet", "83", Figure("1600", step="100"), "7.5", None, _FACENET),
-        row(
+        _embedder(
             "1.0 MobileNet-160",
             "79.4",
-            Figure("286", counted=NO_FC),
+            "286",
             "4.9",
-            mobilenet(1, 160, 128),
-            f"286 is 3.7 M under the body alone; {_FACENET_PARAMS}",
+            (1, 160),
+            "286 is 3.7 M under the body alone; ",
         ),
-        row(
-            "1.0 MobileNet-128",
-            "78.3",
-            Figure("185", counted=NO_FC),
-            "5.5",
-            mobilenet(1, 128, 128),
-            _FACENET_PARAMS,
-        ),
-        row(
+        _embedder("1.0 MobileNet-128", "78.3", "185", "5.5", (1, 128)),
+        _embedder(
             "0.75 MobileNet-128",
             "75.2",
-            Figure("166", counted=NO_FC),
+            "166",
             "3.4",
-            mobilenet(0.75, 160, 128),
-            f"printed as -128, but 166 M is the cost of 160 pixels; {_FACENET_PARAMS}",
+            (0.75, 160),
+            "printed as -128, but 166 M is the cost of 160 pixels; ",
         ),
-        row(
+        _embedder(
             "0.75 MobileNet-128",
             "72.5",
-            Figure("108", counted=NO_FC),
+            "108",
             "3.8",
-            mobilenet(0.75, 128, 128),
-            f"108 is 2.0 M above the body alone; {_FACENET_PARAMS}",
+            (0.75, 128),
+            "108 is 2.0 M above the body alone; ",
         ),
     ),
     task="face_embedding",
@@ -233,11 +222,4 @@ _TABLE_14 = Table(
     "embedding has 3.3 M at both, and one of the flattened map 6.5 M at 160 and 5.3 M at 128.",
 )
 
-TABLES: tuple[Table, ...] = (
-    *TABLES_1_TO_9,
-    _TABLE_10,
-    _TABLE_11,
-    _TABLE_12,
-    _TABLE_13,
-    _TABLE_14,
-)
+TABLES: tuple[Table, ...] = (*TABLES_1_TO_9, _TABLE_10, _TABLE_11, _TABLE_12, _TABLE_13, _TABLE_14)

@@ -29,14 +29,9 @@ class Paper:
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse what is not in the paper. Raises InputError naming flag, value and choices."""
         for number in self.table:
             if not 1 <= number <= NUM_TABLES:
                 raise InputError(f"--table {number}: choose from 1 to {NUM_TABLES}")
         if self.markdown and self.common.json:
             raise InputError("--markdown and --json: choose one of them")
-        for folder in self.runs:
-            if not folder.is_dir():
-                raise InputError(f"--runs {folder}: no such folder")
-        if self.common.out is not None and self.common.out.is_file():
-            raise InputError(f"--out {self.common.out}: is a file; name a folder")
+        self.common.refuse_as_report_of(self.runs)

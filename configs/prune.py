@@ -60,7 +60,6 @@ class Prune:
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together. Raises InputError naming the flag."""
         if not self.alpha > 0:
             raise InputError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
         require_at_least(self, 1, "epochs", "seeds")

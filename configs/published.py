@@ -9,23 +9,16 @@ from dataclasses import dataclass
 
 # ImageNet top-1 %, float and 8 bits, by width and resolution: the table in TF-slim's
 # ``mobilenet_v1.md``. The 8-bit networks were trained with quantisation in the loop.
-TF_SLIM: dict[tuple[float, int], tuple[float, float]] = {
-    (1.0, 224): (70.9, 69.7),
-    (1.0, 192): (70.0, 69.0),
-    (1.0, 160): (68.0, 67.3),
-    (1.0, 128): (65.2, 64.0),
-    (0.75, 224): (68.4, 67.9),
-    (0.75, 192): (67.2, 66.2),
-    (0.75, 160): (65.3, 63.9),
-    (0.75, 128): (62.1, 59.8),
-    (0.5, 224): (63.3, 62.2),
-    (0.5, 192): (61.7, 60.4),
-    (0.5, 160): (59.1, 57.7),
-    (0.5, 128): (56.3, 54.9),
-    (0.25, 224): (49.8, 48.2),
-    (0.25, 192): (47.7, 45.8),
-    (0.25, 160): (45.5, 43.5),
-    (0.25, 128): (41.5, 39.9),
+_SLIM: dict[float, tuple[tuple[float, float], ...]] = {
+    1.0: ((70.9, 69.7), (70.0, 69.0), (68.0, 67.3), (65.2, 64.0)),
+    0.75: ((68.4, 67.9), (67.2, 66.2), (65.3, 63.9), (62.1, 59.8)),
+    0.5: ((63.3, 62.2), (61.7, 60.4), (59.1, 57.7), (56.3, 54.9)),
+    0.25: ((49.8, 48.2), (47.7, 45.8), (45.5, 43.5), (41.5, 39.9)),
+}
+TF_SLIM = {
+    (alpha, size): pair
+    for alpha, pairs in _SLIM.items()
+    for size, pair in zip((224, 192, 160, 128), pairs, strict=True)
 }
 # COCO mAP %, float and 8 bits, of SSD at 300 pixels, by width: TensorFlow 1's detection model zoo
 # (``tf1_detection_zoo.md``, the rows ssd_mobilenet_v1_coco, _0.75_depth_coco, _quantized_coco and

@@ -26,11 +26,7 @@ class SpecialFlags:
         return tuple(one.name for one in fields(cls) if one.name not in cls.FOR_ALL)
 
     def refuse_unless(self, takes: Collection[str], task: str) -> None:
-        """Refuse flags that would do nothing for a task.
-
-        Args:
-            takes: Names of the special fields that it takes, here or in other tools.
-            task: What people know it by.
+        """Refuse flags that would do nothing for a task: special ones that it does not take.
 
         Raises:
             InputError: Naming the first that was given.

@@ -5,10 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 TaskName = Literal[
-    "classification",
-    "detection",
-    "geolocation",
-    "face_attributes",
-    "face_embedding",
+    "classification", "detection", "geolocation", "face_attributes", "face_embedding"
 ]
 USUAL: TaskName = "classification"

@@ -29,7 +29,6 @@ class AnswerFlags(SpecialFlags):
     places: DecodeSpec
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
         require_at_least(self, 1, "batch_size")
 
     @property
@@ -150,7 +149,6 @@ class CheckData(SpecialFlags):
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
         if self.size and self.size < 32:
             raise InputError(f"--size {self.size} is too small: 32 pixels or more")
         if self.common.out is not None and self.common.out == self.data:
@@ -159,6 +157,36 @@ class CheckData(SpecialFlags):
     def reason(self, task: str) -> str:
         """Why a flag is refused."""
         return f"{self.data} is examined for {task}"
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Write a data set in another format, pictures and all.
+
+    Boxes become COCO, Pascal VOC or YOLO; labelled photos a folder per class or shards. What the
+    format cannot hold is named and counted; outlines and keypoints are not read, so they are not
+    written either. The set is read back before it gets its name. --out is by default
+    converted/NAME-FORMAT.
+    """
+
+    data: Annotated[Path, tyro.conf.Positional]
+    """Any boxes or labelled photos that a training tool takes; docs/data.md lists the formats."""
+    to: Literal["coco", "voc", "yolo", "shards", "folders"]
+    """Format to write."""
+    task: TaskName | Literal["auto"] = "auto"
+    """What to read the data for, where it can be read for several; auto as check_data.py."""
+    link: bool = False
+    """Link pictures instead of copying them: no room is taken, and a change of one shows in the
+    other. Both must be on one disk. Shards hold copies."""
+    common: Common = field(default_factory=Common)
+
+    def target(self) -> Path:
+        """The folder to write. Raises InputError if it lies in the data."""
+        name = self.data.resolve().name.partition(".")[0] or "data"
+        out = self.common.out or Path("converted") / f"{name}-{self.to}"
+        if out.resolve().is_relative_to(self.data.resolve()):
+            raise InputError(f"--out {out}: lies in the data; choose another place")
+        return out
 
 
 @dataclass(frozen=True)
@@ -190,7 +218,6 @@ class ImportWeights:
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
-        """Refuse to write over a source. Raises InputError naming the file."""
         for given in (self.source, self.labels, self.head, self.key_map):
             if given is not None and given == self.common.out:
                 raise InputError(f"--out {given}: would overwrite the source")

@@ -17,6 +17,17 @@ from tasks.distillation.spec import DistillSpec
 from tasks.fitting.spec import FitSpec
 from tasks.flag_values import require_within
 
+# TensorFlow's optimiser for MobileNets, to which each paper preset adds rate and length.
+PAPER_FIT = FitSpec(
+    optimizer="rmsprop",
+    schedule="exponential",
+    warmup=0.0,
+    bn_momentum=0.0003,
+    ema_decay=0.9999,
+    clip_norm=0.0,
+    eval_every=5,
+)
+
 
 @dataclass(frozen=True)
 class DataFlags:
@@ -34,7 +45,6 @@ class ValFlags(DataFlags):
     """Data to evaluate on, in any of these forms; all of --data is then trained on."""
 
     def __post_init__(self) -> None:
-        """Refuse data to evaluate on alone. Raises InputError naming the flag."""
         if self.val is not None and self.data is None:
             raise InputError(f"--val {self.val}: goes with --data")
 
@@ -107,7 +117,6 @@ class SquareTraining(FitTraining):
     """Keep decoded photos in memory if they take less than 1.5 GB."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers. Raises InputError naming the flag."""
         require_within(self, "(0, 1]", "crop")
 
 
@@ -118,7 +127,6 @@ class TaughtTraining(SquareTraining, GridTraining, ValFlags):
     distill: DistillSpec = field(default_factory=DistillSpec)
 
     def __post_init__(self) -> None:
-        """Refuse what its parts refuse. Raises InputError naming the flag."""
         SquareTraining.__post_init__(self)
         ValFlags.__post_init__(self)
 

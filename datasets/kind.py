@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -63,8 +63,43 @@ class FindParts(Protocol):
 Examine = Callable[[Path, tuple[str, ...], CheckOptions], Examination[Any]]
 
 
+@dataclass(frozen=True)
+class Written:
+    """A set that was written in another format, as reading it back tells.
+
+    Attributes:
+        parts: What each part holds, by what is counted.
+        classes: How many.
+        notes: What is not as it was, with counts.
+    """
+
+    parts: Mapping[str, Mapping[str, int]]
+    classes: int
+    notes: tuple[str, ...]
+
+
+class WriteParts(Protocol):
+    """Writes a set in a format."""
+
+    def __call__(self, parts: Mapping[str, Any], folder: Path, *, link: bool) -> Written:
+        """Write all parts.
+
+        Args:
+            parts: Of a set, as :attr:`DataKind.open_parts` gives them.
+            folder: Made; holds nothing yet.
+            link: Link pictures instead of copying them.
+
+        Raises:
+            InputError: If something of the set cannot be written.
+        """
+
+
 def _never(_path: Path) -> bool:
     return False
+
+
+def _nothing(_path: Path) -> Mapping[str, Any]:
+    return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +120,9 @@ class DataKind:
         shares_files: The same files may carry annotations of another kind, too.
         is_evident: Whether a path carries annotations of this kind for certain: folders of
             pictures may be anything.
+        formats: What is read, by the names that people know; ``docs/data.md`` lists them.
+        open_parts: Reads all parts of a set, nothing held out, to be written anew.
+        targets: Formats that it can be written in.
     """
 
     name: str
@@ -96,3 +134,6 @@ class DataKind:
     takes_patterns: bool = False
     shares_files: bool = False
     is_evident: Callable[[Path], bool] = _never
+    formats: tuple[str, ...] = ()
+    open_parts: Callable[[Path], Mapping[str, Any]] = _nothing
+    targets: Mapping[str, WriteParts] = field(default_factory=dict)

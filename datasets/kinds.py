@@ -12,6 +12,7 @@ from datasets.identities.kind import IDENTITIES
 from datasets.kind import DataKind
 from datasets.labels.kind import LABELS
 from datasets.positions.kind import POSITIONS
+from datasets.refused import refusal
 
 # The most particular layout first: nearly every folder could be one of labelled photos.
 KINDS: tuple[DataKind, ...] = (BOXES, ATTRIBUTES, IDENTITIES, POSITIONS, LABELS)
@@ -58,7 +59,8 @@ def recognise(path: Path, name: str | None = None) -> Recognised:
             return Recognised(kind, parts, _also(path, kind) if name is None else ())
     if not exists:
         raise InputError(f"{path}: no such file or folder")
-    raise InputError(f"{path}: not recognised. {' '.join(kind.layouts for kind in kinds)}")
+    known = " ".join(kind.layouts for kind in kinds)
+    raise InputError(f"{path}: not recognised.{refusal(path)} {known}")
 
 
 def _also(path: Path, kind: DataKind) -> tuple[DataKind, ...]:

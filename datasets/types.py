@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # Exports are run where there is no torch.
     import torch
 
 # Ids that mean the same in every data set: the numbers of WordNet ids (n01440764: 1440764).
-_WORDNET = range(1_000_000, 100_000_000)
+WORDNET = range(1_000_000, 100_000_000)
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ class ClassMap:
         """
         ids = {number: label for label, number in enumerate(other.ids, start=1)}
         names = {name: label for label, name in enumerate(other.names, start=1)}
-        found = [ids.get(number, 0) if number in _WORDNET else 0 for number in self.ids]
+        found = [ids.get(number, 0) if number in WORDNET else 0 for number in self.ids]
         taken = set(found)
         for at, (number, name) in enumerate(zip(self.ids, self.names, strict=True)):
             label = names.get(name, 0)
-            if label in taken or (number in _WORDNET and other.ids[label - 1] in _WORDNET):
+            if label in taken or (number in WORDNET and other.ids[label - 1] in WORDNET):
                 continue
             found[at] = found[at] or label
         return np.array([0, *found], dtype=np.int64)
@@ -159,11 +159,9 @@ class PhotoFiles:
     Attributes:
         format: Layout that they were recognised by.
         root: What the user named.
-        files: (N,) paths.
-        in_files: Whether these are files; else they name what lies in archives.
+        files: (N,) paths, or names of what lies in archives.
     """
 
-    in_files: ClassVar[bool] = True
     format: str
     root: Path
     files: NDArray[np.str_]
@@ -171,6 +169,11 @@ class PhotoFiles:
     def __len__(self) -> int:
         """Number of photos."""
         return len(self.files)
+
+    @property
+    def in_files(self) -> bool:
+        """Whether each photo is a file of its own, rather than a piece of an archive."""
+        return True
 
     def image(self, index: int) -> Image:
         """Photo of an index, (H, W, 3) uint8 RGB, turned as its EXIF tag says.

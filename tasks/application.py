@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from datasets.errors import InputError
+from tasks.export.compare import Limits, share_limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from backbone.cost import Cost
     from datasets.images import Image
-    from tasks.export.compare import Limits
     from tasks.photo_view import View
     from tasks.runtime.session import Answer as Outputs
     from tasks.weights.card import Card
@@ -41,9 +40,7 @@ Facts = Mapping[str, Any]
 class Column(NamedTuple):
     """A column of the table that the page shows.
 
-    Attributes:
-        title: Heading.
-        kind: How values are written: as they are, as percent with a bar, or rounded.
+    Its values are written as they are, as percent with a bar, or rounded.
     """
 
     title: str
@@ -59,7 +56,7 @@ class Reply(NamedTuple):
         detail: What else belongs to it; with the summary it stands for the picture where that
             cannot be seen.
         columns: Of the table.
-        rows: Rows of the table, the most important first; a value for each column.
+        rows: Of the table, the most important first; a value for each column.
     """
 
     picture: Image
@@ -107,10 +104,8 @@ class Evaluator(Protocol):
 class Metric(NamedTuple):
     """The figure by which networks of an application are compared; higher is better.
 
-    Attributes:
-        name: Among a score's metrics, where ``_low`` and ``_high`` may tell its interval.
-        title: For people.
-        best: Value that nothing exceeds.
+    It stands among a score's metrics, where ``_low`` and ``_high`` may tell its interval; nothing
+    exceeds ``best``.
     """
 
     name: str
@@ -121,10 +116,8 @@ class Metric(NamedTuple):
 class Halves(NamedTuple):
     """What ``run`` of a network does, in two steps, for who times them.
 
-    Attributes:
-        layers: From squares to what the layers give.
-        rest: From that to raw outputs.
-        note: What of the second step is done within the first, if anything.
+    They go from squares to what the layers give, and on to raw outputs. The note tells what of the
+    second is done within the first, if anything.
     """
 
     layers: Callable[[Tensor], Any]
@@ -180,8 +173,9 @@ class Application:
     starts: tuple[str, ...] = ()
 
 
-def _no_rows(_card: Card, _path: Path) -> list[tuple[str, str]]:
-    return []
+@dataclass(frozen=True)
+class NoOptions:
+    """Of an application whose answers can be asked for in one way only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,19 +210,21 @@ class PhotoApplication(Application, Generic[Options]):
         compares: An answer is about several photos, which are compared.
     """
 
-    options: type[Options]
     outputs: Mapping[str, str]
     network: Callable[[], Network[Options]]
     answers: Callable[[Card, Facts, Options, Path], Answers[Any]]
     metric: Metric
     compared_by: Metric
-    variants: Mapping[str, tuple[int, ...]]
     meanings: Mapping[str, str]
-    limits: Callable[[Facts, bool], Limits]
-    pipeline: str
+    variants: Mapping[str, tuple[int, ...]] = field(
+        default_factory=lambda: {"": (224, 192, 160, 128)}
+    )
+    options: type[Options] = NoOptions  # type: ignore[assignment]
+    limits: Callable[[Facts, bool], Limits] = share_limits
+    pipeline: str = "image-classification"
     noun: str = "classes"
     classes_note: str = ""
-    card_rows: Callable[[Card, Path], list[tuple[str, str]]] = _no_rows
+    card_rows: Callable[[Card, Path], list[tuple[str, str]]] = lambda _card, _path: []
     predict_with: str = ""
     flags: tuple[str, ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
@@ -249,17 +245,7 @@ class PhotoApplication(Application, Generic[Options]):
 
 def network_of(module: str) -> Callable[[], Network[Any]]:
     """What gives ``NETWORK`` of a module, which imports torch, once it is asked for."""
-    return partial(_network_in, module)
-
-
-def _network_in(module: str) -> Network[Any]:
-    network: Network[Any] = import_module(module).NETWORK
-    return network
-
-
-@dataclass(frozen=True)
-class NoOptions:
-    """Of an application whose answers can be asked for in one way only."""
+    return lambda: import_module(module).NETWORK
 
 
 def refuse_other_size(card: Card, size: int, path: Path) -> None:

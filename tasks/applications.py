@@ -45,11 +45,7 @@ def original_application(path: Path) -> PhotoApplication[Any] | None:
 
 
 def photo_application(name: str, path: Path | str) -> PhotoApplication[Any]:
-    """The application of a name, which answers for photos.
-
-    Raises:
-        InputError: If there is none, or it does not.
-    """
+    """The application of a name. Raises InputError if there is none or it answers no photos."""
     application = application_named(name, path)
     if not isinstance(application, PhotoApplication):
         raise InputError(f"{path}: weights for {name} answer no photos")

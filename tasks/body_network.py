@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from backbone.bodies import build_body, default_flavour
 from backbone.body import Body
+from backbone.cost import Cost, count_cost
 from backbone.flavour import Flavour
 from backbone.layers import Normalize
 from datasets.errors import InputError
 
 if TYPE_CHECKING:
     from tasks.body_spec import ClassifierSpec
+    from tasks.distillation.target_source import TeacherTargets
+
+Losses = dict[str, Tensor]
 
 
 class BodyNetwork(nn.Module):
@@ -47,20 +53,30 @@ class LastLayerNetwork(BodyNetwork):
         spec: Architecture.
         columns: Columns of the last layer.
         flavour: The body's default where None; its input size is replaced by the spec's.
-        dropout: Share of the features that are dropped before the last layer in training.
+        loss: Training objective; by default that of ``objective``.
 
     Attributes:
+        objective: Dataclass of training objectives, with the ``dropout`` before the last layer.
         last_stride: Stride of the map that the head takes.
 
     Raises:
-        InputError: If the body cannot be built so.
+        InputError: If there is no column, or the body cannot be built so.
     """
 
+    objective: type[Any]
+
     def __init__(
-        self, spec: ClassifierSpec, columns: int, flavour: Flavour | None, dropout: float
+        self,
+        spec: ClassifierSpec,
+        columns: int,
+        flavour: Flavour | None = None,
+        loss: Any = None,
     ) -> None:
         super().__init__()
-        self.spec, flavour = spec, flavour_for(spec, flavour)
+        if columns < 1:
+            raise InputError(f"{columns} classes: a classifier needs at least one")
+        flavour = (flavour or default_flavour(spec.backbone)).sized(spec.size)
+        self.spec, self.columns, self.loss = spec, columns, loss or self.objective()
         self.normalize = Normalize(flavour.input)
         self.body = body_of(spec, flavour)
         if spec.size < self.body.min_size:
@@ -68,13 +84,46 @@ class LastLayerNetwork(BodyNetwork):
                 f"--size {spec.size} is too small for {spec.backbone}: {self.body.min_size} "
                 "pixels or more"
             )
-        self.head = self.body.make_classifier(columns, dropout)
+        self.head = self.body.make_classifier(columns, self.loss.dropout)
         self.last_stride = max(self.body.channels)
 
     def from_features(self, features: dict[int, Tensor]) -> Tensor:
         """Raw outputs (B, columns) from features of the body, by stride."""
         raw: Tensor = self.head(features[self.last_stride])
         return raw
+
+    def forward(
+        self, images: Tensor, targets: Any = None, taught: TeacherTargets | None = None
+    ) -> Losses | Tensor:
+        """Losses in training, answers (B, columns) in evaluation.
+
+        Args:
+            images: (B, 3, S, S) RGB 0..255.
+            targets: As :meth:`losses` takes them. Needed in training.
+            taught: What a teacher says of the images.
+        """
+        if not self.training:
+            return self.answers(self.raw(images))
+        assert targets is not None, "training needs targets"
+        return self.losses(images, targets, taught)
+
+    def answers(self, raw: Tensor) -> Tensor:
+        """What is answered from raw outputs: themselves."""
+        return raw
+
+    def losses(self, images: Tensor, targets: Any, taught: TeacherTargets | None) -> Losses:
+        """Losses by name, the teacher's among them if there is one."""
+        raise NotImplementedError
+
+
+def raw_cost(make: Callable[[], Any], size: int) -> Cost:
+    """Mult-adds and parameters of a network's raw outputs for one image of a side in pixels.
+
+    They are counted without memory or arithmetic.
+    """
+    with torch.device("meta"):
+        model = make()
+    return count_cost(model, (1, 3, size, size), lambda m, x: m.raw(x))
 
 
 def body_of(spec: ClassifierSpec, flavour: Flavour) -> Body:
@@ -86,13 +135,3 @@ def body_of(spec: ClassifierSpec, flavour: Flavour) -> Body:
         stem_stride=spec.stem_stride,
         flavour=flavour,
     )
-
-
-def flavour_for(spec: ClassifierSpec, flavour: Flavour | None) -> Flavour:
-    """A flavour whose input has the size of an architecture.
-
-    Args:
-        spec: Architecture.
-        flavour: Flavour to take; the default of the body where None.
-    """
-    return (flavour or default_flavour(spec.backbone)).sized(spec.size)

@@ -49,12 +49,7 @@ def open_model(
 def open_original(path: Path, given: Iterable[object] = ()) -> Model | None:
     """Open a file of another format that an application runs as it is; None if none does.
 
-    Args:
-        path: Of the file, whose suffix tells.
-        given: Options of any applications, of which it takes its own.
-
-    Raises:
-        InputError: If it cannot be run.
+    Its suffix tells. Raises InputError if it cannot be run.
     """
     application = original_application(path)
     if application is None:

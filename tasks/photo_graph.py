@@ -22,11 +22,7 @@ IMAGES = "images"
 
 
 class AnswerGraph(nn.Module):
-    """From photos (N, H, W, 3) uint8 RGB to answers.
-
-    Attributes:
-        outputs: Names of what :meth:`forward` gives.
-    """
+    """From photos (N, H, W, 3) uint8 RGB to answers, whose names are ``outputs``."""
 
     outputs: tuple[str, ...]
 
@@ -65,12 +61,7 @@ class PhotoGraph(AnswerGraph):
         return self.decode(self.network.run(self.model, self.fit(images)), frame)
 
     def decode(self, raw: Any, frame: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Outputs from what the network gives.
-
-        Args:
-            raw: Raw outputs.
-            frame: Of the photos in pixels, as :class:`tasks.application.Network` has it.
-        """
+        """Outputs from raw ones; the frame is as :class:`tasks.application.Network` has it."""
         found = self.network.decode(self.model, self.card, raw, frame)
         assert tuple(found) == self.outputs, f"decoded {[*found]}, declared {self.outputs}"
         return tuple(found.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -41,21 +42,20 @@ def _centre_layer(card: Card, antialias: Antialias) -> nn.Module:
     return CentreSquare(seen.size, seen.crop, seen.interpolation, antialias)
 
 
-def _centre_short_side(card: Card) -> int:
-    return round(card.flavour.input.size / card.flavour.input.crop)
+def _whole(card: Card) -> dict[str, Any]:
+    return {"size": card.flavour.input.size, "keep_aspect": bool(card.model["keep_aspect"])}
 
 
-def _whole_square(card: Card) -> Callable[[Image], Image]:
-    keep_aspect = bool(card.model["keep_aspect"])
-    return partial(fit_square, size=card.flavour.input.size, keep_aspect=keep_aspect)
-
-
-def _whole_layer(card: Card, _antialias: Antialias) -> nn.Module:
-    return WarpedSquare(card.flavour.input.size, bool(card.model["keep_aspect"]))
-
-
-CENTRE = View(_centre_square, _centre_layer, _centre_short_side)
+CENTRE = View(
+    _centre_square,
+    _centre_layer,
+    lambda card: round(card.flavour.input.size / card.flavour.input.crop),
+)
 """The antialiased centre of the photo, as classifiers are scored."""
 
-WHOLE = View(_whole_square, _whole_layer, lambda _: None)
+WHOLE = View(
+    lambda card: partial(fit_square, **_whole(card)),
+    lambda card, _: WarpedSquare(**_whole(card)),
+    lambda _: None,
+)
 """The whole photo, warped or filled up as the card's ``keep_aspect`` says."""

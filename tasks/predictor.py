@@ -30,12 +30,7 @@ Batch = TypeVar("Batch", bound=Mapping[str, object])
 
 @dataclass(frozen=True)
 class Predictor:
-    """Answers for photos.
-
-    Attributes:
-        outputs: From photos (H, W, 3) uint8 RGB of any sizes to the named outputs of each.
-        answers: How outputs are told.
-    """
+    """Named outputs for photos (H, W, 3) uint8 RGB of any sizes, and how these are told."""
 
     outputs: Callable[[Sequence[Image]], list[Outputs]]
     answers: Any
@@ -84,11 +79,7 @@ class Model:
         return self.application.answers(self.card, self.facts, self.options, self.path)
 
     def predictor(self, device: str) -> Predictor:
-        """It, ready for photos of any size.
-
-        Args:
-            device: To compute on; exports and originals compute on the CPU.
-        """
+        """It, ready for photos of any size; exports and originals compute on the CPU."""
         if self.export is not None:
             return Predictor(self.export, self.answers)
         assert self.network is not None
@@ -100,13 +91,8 @@ class Model:
 def load_network(path: Path, application: PhotoApplication[Any], options: Any) -> tuple[Any, Card]:
     """The network of a weights file that is known to be an application's, and its card.
 
-    Args:
-        path: Run folder or weights file.
-        application: What its card says that it is for.
-        options: How answers are asked for, as the application takes them.
-
-    Raises:
-        InputError: If it is missing or damaged, or does not fit itself.
+    ``options`` are as the application takes them. Raises InputError if the run folder or file is
+    missing or damaged, or does not fit itself.
     """
     from tasks.weights.file import load_into
     from tasks.weights.head_files import load_weights
@@ -209,11 +195,8 @@ def answered(
 ) -> Iterator[tuple[list[int], list[Outputs]]]:
     """Yield image ids and named outputs of each batch of an evaluation.
 
-    Args:
-        model: To be evaluated.
-        loader: Of batches as in training; for an export, of photos as they are.
-        device: To compute on.
-        label: Of the progress bar.
+    Batches are as in training; for an export, of photos as they are. ``label`` is the progress
+    bar's.
     """
     from tqdm import tqdm
 

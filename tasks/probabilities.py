@@ -23,15 +23,9 @@ def log_of(probabilities: NDArray[Any]) -> NDArray[Any]:
 def stack_probabilities(
     image_ids: Sequence[int], outputs: Sequence[Outputs], width: int
 ) -> NDArray[Any]:
-    """The probabilities (B, width) that some photos were answered with.
+    """The probabilities (B, width) that photos of some ids were answered with.
 
-    Args:
-        image_ids: Image ids of the B photos, for the message.
-        outputs: Outputs of each photo, with ``probabilities`` (width,).
-        width: Number of the model's columns.
-
-    Raises:
-        InputError: If a probability is not a number.
+    Raises InputError naming the photo if a probability is not a number.
     """
     shares = np.stack([one["probabilities"] for one in outputs])
     assert shares.shape == (len(image_ids), width), f"{shares.shape}: {width} expected"

@@ -28,12 +28,9 @@ BODY_FIELDS: Mapping[str, Any] = {"backbone": None, "alpha": 1.0, "variant": "st
 def read_start(
     model: BodyNetwork, path: Path, *, any_input: bool = False
 ) -> tuple[dict[str, Tensor], Card]:
-    """The weights and card of a file that lends at least its body to a network.
+    """The weights and card of a file of any task that lends at least its body to a network.
 
-    Args:
-        model: Network to fill.
-        path: Run folder or weights file, of any task.
-        any_input: The network may take images that are prepared in another way.
+    With ``any_input`` the network may take images that are prepared in another way.
 
     Raises:
         InputError: If body, width, variant or flavour differ, naming both sides.
@@ -50,16 +47,11 @@ def read_start(
 def refuse_other_model(
     spec: Mapping[str, Any], card: Card, path: Path, names: Mapping[str, Any] = BODY_FIELDS
 ) -> None:
-    """Check that a network is built as the weights it is to start from.
+    """Check that a network is built as the weights that it is to start from.
 
-    Args:
-        spec: Architecture of the network, as its card would tell it.
-        card: Card of the weights.
-        path: Path of the weights, for the message.
-        names: Fields to compare, each with what a card means that does not tell it.
-
-    Raises:
-        InputError: If a field differs, naming both sides and the flag to choose.
+    Its architecture is as its card would tell it; ``names`` are the fields to compare, each with
+    what a card means that does not tell it. Raises InputError if a field differs, naming both
+    sides and the flag to choose.
     """
     for name, usual in names.items():
         ours, theirs = spec[name], card.model.get(name, usual)
@@ -116,15 +108,9 @@ def start_with_classes(
     for key in rows:
         if key not in state or len(state[key]) != len(card.classes):
             raise InputError(f"{path}: {key!r} has not one row for each of {noun}")
-        state[key] = _choose_rows(state[key], fresh[key], columns)
+        if state[key].shape[1:] == fresh[key].shape[1:]:  # Else loading names both shapes.
+            chosen, known = fresh[key].clone(), columns >= 0
+            chosen[known] = state[key][columns[known]]
+            state[key] = chosen
     load_into(model, state, str(path))
     return card, [n for n, c in zip(classes.names, columns.tolist(), strict=True) if c < 0]
-
-
-def _choose_rows(old: Tensor, fresh: Tensor, columns: Tensor) -> Tensor:
-    """Rows of ``old`` for known classes, else of ``fresh``; column -1 is unknown."""
-    chosen, known = fresh.clone(), columns >= 0
-    if old.shape[1:] == fresh.shape[1:]:  # Else the caller's check names both shapes.
-        chosen[known] = old[columns[known]]
-        return chosen
-    return old

@@ -50,7 +50,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tasks/probabilities.py",
             "tasks/reporting",
             "tasks/start_network.py",
-            "tasks/timing",
+            "tasks/timing.py",
         ),
     ),
     (
@@ -86,10 +86,6 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "commands of more than one file, over all applications",
         (
-            "tools/flows/exporting.py",
-            "tools/flows/model_card.py",
-            "tools/flows/quantising.py",
-            "tools/flows/scoring.py",
             "tools/page",
             "tools/paper_tables",
             "tools/pruning",

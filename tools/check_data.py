@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from datasets.kind import DataKind, Option
+    from datasets.kind import Option
 
 # The flags that each option of an examination is made of.
 _FLAGS: dict[Option, tuple[str, ...]] = {
@@ -36,7 +36,7 @@ def main() -> None:
     task = found.kind.task
     for other in found.also:
         cli.say(f"{args.data}: taken for {task}; --task {other.task} reads its {other.name}")
-    args.refuse_unless(_flags_of(found.kind), task)
+    args.refuse_unless([flag for one in found.kind.options for flag in _FLAGS[one]], task)
     options = CheckOptions(
         split=args.split,
         decode=args.decode,
@@ -56,11 +56,6 @@ def main() -> None:
         cli.write_json(args.common.out, report)
     if refused:
         sys.exit(cli.BAD_INPUT)
-
-
-def _flags_of(kind: DataKind) -> list[str]:
-    """The special flags that a kind of data takes."""
-    return [flag for option in kind.options for flag in _FLAGS[option]]
 
 
 def _anchors(args: CheckData) -> NDArray[np.float32]:

@@ -55,11 +55,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _give_bars_a_width() -> None:
-    """Set 80 columns where a terminal does not know its width, as under ``script``.
-
-    tqdm reads the variable when it is first imported; without it, it would draw bars of no
-    width, which leave blank lines.
-    """
+    """Set 80 columns where a terminal does not know its width: tqdm's bars would have none."""
     try:
         columns = os.get_terminal_size(sys.__stderr__.fileno()).columns if sys.__stderr__ else 1
     except (OSError, ValueError):  # Not a terminal, or closed.

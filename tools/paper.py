@@ -45,7 +45,7 @@ def write_page(folder: Path, tables: Sequence[FilledTable], runs: Sequence[Run])
     from tasks.reporting.html_page import Page
     from tasks.weights.atomic_write import replacing
     from tools.flows.cost_plots import draw_figures
-    from tools.paper_tables.points import measured_points, printed_points
+    from tools.paper_tables.runs import measured_points, printed_points
     from tools.paper_tables.text import add_to_page, summary
 
     measured = measured_points(runs)

@@ -22,13 +22,10 @@ def main() -> None:
     """Write pruned weights, or make the experiment."""
     config = read_flags()
     if config.experiment:
-        from tools.pruning.experiment import run_experiment
-
-        cli.result(config.common, *run_experiment(config))
-        return
-    from tools.pruning.narrowing import prune_to_file
-
-    cli.result(config.common, *prune_to_file(config))
+        from tools.pruning.experiment import run_experiment as work
+    else:
+        from tools.pruning.narrowing import prune_to_file as work
+    cli.result(config.common, *work(config))
 
 
 if __name__ == "__main__":

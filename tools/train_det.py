@@ -16,11 +16,7 @@ from tools.flows.flags import asks_for_help, peek, read_flags
 
 
 def told_presets() -> Presets[TrainDet]:
-    """The presets of the framework and body that flags name, or the weights to start from.
-
-    Raises:
-        InputError: If both name a body, and not the same; or the weights cannot be read.
-    """
+    """Presets as flags or weights tell. Raises InputError if they name different bodies."""
     given = peek("framework", "backbone", "weights")
     source = {} if asks_for_help() else _architecture(given.get("weights"))
     backbone = source.get("backbone", given.get("backbone", "mobilenet_v1"))

@@ -12,13 +12,10 @@ def main() -> None:
     """Sample, or train and score, and make the experiment if it is asked for."""
     config = read_flags(GAN_PRESETS)
     if config.sample:
-        from tools.dcgan.sampling import sample_to_folder
-
-        cli.result(config.common, *sample_to_folder(config))
-        return
-    from tools.dcgan.recipe import train_and_compare
-
-    cli.result(config.common, *train_and_compare(config))
+        from tools.dcgan.sampling import sample_to_folder as work
+    else:
+        from tools.dcgan.recipe import train_and_compare as work
+    cli.result(config.common, *work(config))
 
 
 if __name__ == "__main__":

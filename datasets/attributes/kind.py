@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets.attributes.checking import examine_attributes
-from datasets.attributes.opening import LAYOUTS, holds_attributes, open_attributes
+from datasets.attributes.opening import LAYOUTS, READERS, holds_attributes, open_attributes
 from datasets.attributes.structure import PARTS, AttributeData
-from datasets.findings import Examination
+from datasets.attributes.utkface import misnamed
+from datasets.findings import Examination, Finding, first_of
 from datasets.kind import CheckOptions, DataKind
 
 
@@ -24,9 +25,14 @@ def _examine(
     whole = open_attributes(path, whole=options.split in (None, "all"))
     split, _ = options.choose(tuple(part for part in PARTS if whole.has(part)))
     if split == "all":
-        return examine_attributes(whole.data, decode=options.decode)
-    rest = whole.data.select(whole.parts != PARTS.index(split))
-    return examine_attributes(whole.part(split), rest, decode=options.decode)
+        checkup = examine_attributes(whole.data, decode=options.decode)
+    else:
+        rest = whole.data.select(whole.parts != PARTS.index(split))
+        checkup = examine_attributes(whole.part(split), rest, decode=options.decode)
+    odd = misnamed(path) if whole.data.format == "utkface" else []
+    told = f"{len(odd)}, which tell no age, gender and ethnicity: {first_of(odd)}"
+    kind = "names that do not fit"
+    return checkup.with_findings([Finding(kind, "dropped", str(path), None, told)] if odd else [])
 
 
 ATTRIBUTES = DataKind(
@@ -35,4 +41,5 @@ ATTRIBUTES = DataKind(
     layouts=f"One of face attributes holds {LAYOUTS}.",
     find_parts=_find_parts,
     examine=_examine,
+    formats=tuple(READERS),
 )

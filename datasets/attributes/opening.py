@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datasets.attributes import celeba, lfwa
+from datasets.attributes import celeba, lfwa, utkface
 from datasets.attributes.structure import AttributeParts, arrange
 from datasets.errors import InputError
 from datasets.ledger import note_entries
 
+# By the names that people know them by.
+READERS = {"CelebA": celeba, "LFWA": lfwa, "UTKFace": utkface}
 LAYOUTS = (
     f"{celeba.IMAGES}/ and {celeba.ATTRIBUTE_LIST}.txt (CelebA), or {lfwa.ATTRIBUTE_FILE} beside "
-    "lfw/ (LFWA)"
+    "lfw/ (LFWA), or pictures named age_gender_ethnicity_time (UTKFace)"
 )
 
 
@@ -21,7 +23,7 @@ def recognise_attributes(path: Path, *, whole: bool = False) -> AttributeParts |
     Raises:
         InputError: If it is damaged.
     """
-    found = celeba.read(path) or lfwa.read(path)
+    found = celeba.read(path) or lfwa.read(path) or utkface.read(path)
     if found is None:
         return None
     note_entries(found[0].files.tolist())
@@ -29,9 +31,9 @@ def recognise_attributes(path: Path, *, whole: bool = False) -> AttributeParts |
 
 
 def holds_attributes(path: Path) -> bool:
-    """Whether a folder is in one of the layouts, as the names of its lists tell."""
+    """Whether a folder is in one of the layouts, as the names of its files tell."""
     lists = (celeba.find_list(path, celeba.ATTRIBUTE_LIST), path / lfwa.ATTRIBUTE_FILE)
-    return any(file is not None and file.is_file() for file in lists)
+    return any(file is not None and file.is_file() for file in lists) or utkface.holds(path)
 
 
 def open_attributes(path: Path, *, whole: bool = False) -> AttributeParts:

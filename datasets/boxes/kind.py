@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from datasets.boxes.checking import examine
-from datasets.boxes.opening import LAYOUTS, open_detection, recognise_detection
+from datasets.boxes.opening import (
+    LAYOUTS,
+    READERS,
+    open_detection,
+    open_parts,
+    recognise_detection,
+)
 from datasets.boxes.structure import DetectionData
+from datasets.boxes.writing import TARGETS, write_boxes
 from datasets.findings import Examination
 from datasets.kind import CheckOptions, DataKind
 
@@ -40,4 +48,7 @@ BOXES = DataKind(
     examine=_examine,
     options=frozenset({"anchors", "keep_aspect"}),
     shares_files=True,
+    formats=tuple(READERS),
+    open_parts=open_parts,
+    targets={name: partial(write_boxes, target) for name, target in TARGETS.items()},
 )

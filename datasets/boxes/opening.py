@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from datasets.boxes import coco, voc, yolo, yolo_plain
@@ -12,6 +13,13 @@ from datasets.ledger import note_entries
 from datasets.spec import Split
 from datasets.splitting import choose_part
 
+# By the names that people know them by; the surest evidence first.
+READERS: dict[str, ModuleType] = {
+    "COCO": coco,
+    "YOLO": yolo,
+    "Pascal VOC": voc,
+    "YOLO without data.yaml": yolo_plain,
+}
 LAYOUTS = (
     "annotations/instances_train*.json (COCO), or Annotations/*.xml beside JPEGImages/ (Pascal "
     "VOC), or labels/*.txt beside images/, with data.yaml or classes.txt (YOLO)"
@@ -49,7 +57,15 @@ def open_detection(path: Path, split: Split, *, whole: bool = False) -> Detectio
 
 def recognise_detection(path: Path) -> tuple[Any, dict[str, Any]] | None:
     """The reader of a format, and the parts that it finds; None if it is no detection set."""
-    # The same two functions each, its own parts; the surest evidence first.
-    readers: tuple[Any, ...] = (coco, yolo, voc, yolo_plain)
-    found = ((reader, reader.find_splits(path)) for reader in readers)
+    found = ((reader, reader.find_splits(path)) for reader in READERS.values())
     return next(((reader, parts) for reader, parts in found if parts), None)
+
+
+def open_parts(path: Path) -> dict[str, DetectionData]:
+    """All parts of a set, nothing held out.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    reader, found = recognise_detection(path) or (None, {})
+    return {split: reader.read(path, part) for split, part in found.items() if reader}

@@ -22,4 +22,5 @@ IDENTITIES = DataKind(
     layouts=f"One of faces by identity is {LAYOUTS}.",
     find_parts=find_face_parts,
     examine=_examine,
+    formats=("folder per person", "LFW", "RecordIO", "pairs as .bin"),
 )

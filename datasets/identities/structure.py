@@ -48,6 +48,11 @@ class FaceData(LabelledData):
     points: NDArray[np.float64] | None = None
     side: int = 112
 
+    @property
+    def in_files(self) -> bool:
+        """As :attr:`PhotoFiles.in_files`."""
+        return self.archive is None
+
     def image(self, index: int) -> Image:
         """Photo of an index, (H, W, 3) uint8 RGB, aligned if there are points.
 

@@ -28,10 +28,11 @@ def examine_labels(
     """Examine a labelled set beside its other split, if there is one.
 
     Photos that stand in both are told, because they make the figures look better than they are.
-    With ``decode`` every photo is decoded, else its header is read.
+    With ``decode`` every photo is decoded, and those in archives are always; else its header is
+    read.
     """
     findings: list[Finding] = []
-    good = drop_unreadable(data, findings, decode=decode)
+    good = drop_unreadable(data, findings, decode=decode or not data.in_files)
     mended = replace(data.select(good), left_out=int((~good).sum()))
     _check_classes(data, mended, findings)
     refuse_broken(data.root, good, findings)

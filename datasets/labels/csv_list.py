@@ -1,18 +1,24 @@
 """CSV lists: a header and ``path,label[,split]`` per line, delimited by comma, ; or tab.
 
-The header may call the columns otherwise, as ``image;class``.
+The header may call the columns otherwise, as ``image;class``, or as competitions do: ``id,breed``,
+``image_id,label``, ``image,level``. Instead of one column of labels there may be one per class, of
+which a single one is 1 in each line.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from datasets.errors import InputError
-from datasets.labels.structure import LabelledData, assemble, name_classes, nearest
+from datasets.fields import as_number
+from datasets.labels.listed_pictures import find_pictures, names_pictures
+from datasets.labels.structure import Part, name_classes, nearest
 from datasets.part_names import PART_NAMES
 from datasets.text import read_text
 from datasets.types import ClassMap
@@ -20,25 +26,15 @@ from datasets.types import ClassMap
 _SUFFIXES = (".csv", ".tsv")
 # Other names by which lists call the columns.
 _PATH = ("path", "file", "filename", "file_name", "image", "image_path", "filepath")
-_LABEL = ("label", "class", "class_name", "category")
+LABEL_NAMES = ("label", "class", "class_name", "category")
 _SPLIT = ("split", "subset", "set")
-
-
-@dataclass(frozen=True)
-class Part:
-    """One split.
-
-    Attributes:
-        list: The file.
-        rows: (path, label) as written.
-        order: Labels of the training part in the order of the columns: sorted, numbers by value.
-        classes: Their names and ids.
-    """
-
-    list: Path
-    rows: tuple[tuple[str, str], ...]
-    order: tuple[str, ...]
-    classes: ClassMap
+# Names that count where pictures below are called so.
+_ID = ("image_id", "image_name", "img", "img_name", "img_path", "id_code", "id")
+_LIKELY_LABEL = ("labels", "target", "breed", "species", "dx", "diagnosis", "level")
+# Columns of words about a picture, which are no class.
+_PROSE = ("text", "caption", "prompt", "description", "url")
+# Lines that are looked at to see whether they name pictures.
+_LOOKED_AT = 20
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -47,78 +43,207 @@ def find_splits(path: Path) -> dict[str, Part]:
     Raises:
         InputError: If a file that was named is no such list, or a line of one is incomplete.
     """
-    found: dict[str, tuple[Path, list[tuple[str, str]]]] = {}
     if path.is_file():
         if path.suffix.lower() not in _SUFFIXES:
             return {}
-        found = _read_list(path)
+        found = read_list(path)
         if not found:
             raise InputError(f"{path}: lists no photo below its header")
-    else:
-        lists = [f for f in sorted(path.glob("*.[ct]sv")) if _columns(f)]
-        for split, names in PART_NAMES.items():
-            named = [file for name in names for file in lists if file.stem.lower() == name]
-            for file in named[:1]:
-                rows = [row for _, part in _read_list(file).values() for row in part]
-                found[split] = (file, rows)
-        if not found and len(lists) == 1:
-            found = _read_list(lists[0])
+        return found
+    lists = [f for f in sorted(path.glob("*.[ct]sv")) if _is_list(f)]
+    by_part = {
+        split: [file for name in names for file in lists if file.stem.lower() == name]
+        for split, names in PART_NAMES.items()
+    }
+    if not any(by_part.values()):
+        return read_list(lists[0]) if len(lists) == 1 else {}
+    named = {split: files[0] for split, files in by_part.items() if files}
+    rows = {
+        split: (file, [row for part in read_rows(file).values() for row in part])
+        for split, file in named.items()
+    }
+    return parts_of("csv", rows, _columns_of(next(iter(named.values()))).classes)
+
+
+def read_list(file: Path) -> dict[str, Part]:
+    """Parts of a list; without a split column all is ``train``. ``test`` serves for ``val``.
+
+    Raises:
+        InputError: As :func:`find_splits`.
+    """
+    rows = read_rows(file)
+    if "test" in rows:
+        tested = rows.pop("test")
+        rows.setdefault("val", tested)
+    listed = {name: (file, rows[name]) for name in PART_NAMES if name in rows}
+    return parts_of("csv", listed, _columns_of(file).classes)
+
+
+def tells_classes(file: Path) -> bool:
+    """Whether the header of a list names a picture and its class."""
+    return _columns(file) is not None
+
+
+def parts_of(
+    format: str,
+    found: Mapping[str, tuple[Path, list[tuple[str, str]]]],
+    order: Sequence[str] = (),
+    classes: ClassMap | None = None,
+) -> dict[str, Part]:
+    """Parts of what lists tell, under the classes of the first of them.
+
+    Args:
+        format: Of the set.
+        found: The list of each part, and (picture as written, class) of its photos.
+        order: Classes in the order of their columns; none sorts them, numbers by value.
+        classes: Their names and ids, if they have others.
+    """
     if not found:
         return {}
-    labels = {label for _, label in next(iter(found.values()))[1]}
-    numeric = all(label.isdecimal() for label in labels)
-    order = tuple(sorted(labels, key=int if numeric else str))
-    classes = name_classes(order)
-    return {name: Part(file, tuple(rows), order, classes) for name, (file, rows) in found.items()}
+    order = order or sort_labels(label for _, label in next(iter(found.values()))[1])
+    named = classes or name_classes(order)
+    return {
+        name: Part(format, partial(_photos, file, rows), tuple(order), named, file, (file,))
+        for name, (file, rows) in found.items()
+    }
+
+
+def sort_labels(labels: Iterable[str]) -> list[str]:
+    """Labels once each, sorted: numbers by value."""
+    found = set(labels)
+    return sorted(found, key=int if all(label.isdecimal() for label in found) else str)
+
+
+def _photos(file: Path, rows: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    labels = (label for _, label in rows)
+    return zip(find_pictures(file, [name for name, _ in rows]), labels, strict=True)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Positions of the columns.
+
+    Attributes:
+        path: Of what names a picture.
+        label: Of its class; None where each class has a column.
+        split: Of the part, if there is one.
+        one_hot: Of the classes' columns.
+        classes: Their names.
+        is_sure: The header alone says that it is a list of pictures and classes.
+    """
+
+    path: int
+    label: int | None
+    split: int | None
+    one_hot: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+    is_sure: bool = False
+
+
+def _columns(file: Path) -> _Columns | None:
+    """What a list's header and first line tell; None if they name no path or no label."""
+    sign, raw = _header(file)
+    header = [name.lower() for name in raw]
+    path, split = _first(header, (*_PATH, *_ID)), _first(header, _SPLIT)
+    if path is None or {"xmin", "ymin"} <= {*header}:  # A line per box.
+        return None
+    label = _first(header, (*LABEL_NAMES, *_LIKELY_LABEL))
+    if label is not None:
+        sure = header[path] in _PATH and header[label] in LABEL_NAMES
+        return _Columns(path, label, split, is_sure=sure)
+    rest = [k for k, name in enumerate(header) if k not in (path, split) and name]
+    if len(rest) == 1 and header[rest[0]] not in _PROSE:
+        return _Columns(path, rest[0], split)
+    first = next((fields for _, fields in _lines(file, read_text(file), sign)), [])
+    if len(rest) < 2 or any(k >= len(first) or _bit(first[k]) is None for k in rest):
+        return None
+    return _Columns(path, None, split, tuple(rest), tuple(raw[k] for k in rest))
+
+
+def _first(header: list[str], names: tuple[str, ...]) -> int | None:
+    return next((header.index(name) for name in names if name in header), None)
+
+
+def _bit(text: str) -> int | None:
+    number = as_number(text)
+    return int(number) if number in (0, 1) else None
+
+
+def _columns_of(file: Path) -> _Columns:
+    columns = _columns(file)
+    if columns is None:
+        read_text(file)  # If it is no text, that is what is wrong.
+        raise InputError(
+            f"{file}: the first line must name the columns, path and label (and split): it is "
+            f"{', '.join(_header(file)[1]).lower()!r}. A path may also be called "
+            f"{', '.join((*_PATH[1:], *_ID))}; a label "
+            f"{', '.join((*LABEL_NAMES[1:], *_LIKELY_LABEL))}, or be one column of 0 and 1 per "
+            "class"
+        )
+    return columns
+
+
+def _is_list(file: Path) -> bool:
+    """Whether a file that lies in a folder is a list of its pictures, and no form to fill in."""
+    if "submission" in file.stem.lower():
+        return False
+    columns = _columns(file)
+    if columns is None or columns.is_sure:
+        return columns is not None
+    lines = islice(_lines(file, read_text(file), _header(file)[0]), _LOOKED_AT)
+    at = columns.path
+    return names_pictures(file, [fields[at].strip() for _, fields in lines if at < len(fields)])
 
 
 def _header(file: Path) -> tuple[str, list[str]]:
-    """Delimiter and lower-case names of the first line."""
+    """Delimiter and names of the first line."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             first = lines.readline().strip()
     except UnicodeDecodeError:
         return ",", []
     delimiter = next((sign for sign in "\t;," if sign in first), ",")
-    return delimiter, [name.strip().strip('"').lower() for name in first.split(delimiter)]
+    return delimiter, [name.strip().strip('"') for name in first.split(delimiter)]
 
 
-def _columns(file: Path) -> tuple[int, int, int | None] | None:
-    """Positions of path, label and split; None if the header names no path or no label."""
-    _, header = _header(file)
-    at = [next((header.index(n) for n in names if n in header), None) for names in _KINDS]
-    path, label, split = at
-    return None if path is None or label is None else (path, label, split)
+def read_rows(file: Path) -> dict[str, list[tuple[str, str]]]:
+    """(picture as written, class) of a list by split, ``test`` among them.
 
-
-_KINDS = (_PATH, _LABEL, _SPLIT)
-
-
-def _read_list(file: Path) -> dict[str, tuple[Path, list[tuple[str, str]]]]:
-    """Rows by split; without a split column all are ``train``. ``test`` serves for ``val``."""
-    text, columns = read_text(file), _columns(file)
-    if columns is None:
-        raise InputError(
-            f"{file}: the first line must name the columns, path and label (and split): it is "
-            f"{', '.join(_header(file)[1])!r}. A path may also be called "
-            f"{', '.join(_PATH[1:])}; a label {', '.join(_LABEL[1:])}"
-        )
+    Raises:
+        InputError: As :func:`find_splits`.
+    """
+    columns = _columns_of(file)
     rows: dict[str, list[tuple[str, str]]] = {}
-    for number, fields in _lines(file, text):
+    for number, fields in _lines(file, read_text(file), _header(file)[0]):
         where = f"{file}: line {number}"
-        path, label, split = (_field(fields, k, where) for k in columns)
+        path = _field(fields, columns.path, where)
+        if columns.label is None:
+            label = _only_class(fields, columns, where)
+        else:
+            label = _field(fields, columns.label, where)
+        split = "train" if columns.split is None else _field(fields, columns.split, where)
         rows.setdefault(split_name(split, where), []).append((path, label))
-    if "test" in rows:
-        tested = rows.pop("test")
-        rows.setdefault("val", tested)
-    return {name: (file, rows[name]) for name in ("train", "val") if name in rows}
+    return rows
 
 
-def _lines(file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+def _only_class(fields: list[str], columns: _Columns, where: str) -> str:
+    bits = [_bit(_field(fields, k, where)) for k in columns.one_hot]
+    if None in bits:
+        wrong = columns.classes[bits.index(None)]
+        raise InputError(f"{where}: {wrong} is neither 0 nor 1")
+    if sum(map(bool, bits)) != 1:
+        raise InputError(
+            f"{where}: {sum(map(bool, bits))} of the columns {', '.join(columns.classes[:12])} "
+            "are 1; a photo has one class"
+        )
+    return columns.classes[bits.index(1)]
+
+
+def _lines(file: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Number and fields of the lines below the header that hold something."""
-    reader = csv.reader(io.StringIO(text), delimiter=_header(file)[0])
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
     try:
-        next(reader)
+        next(reader, None)
         for fields in reader:
             if any(field.strip() for field in fields):
                 yield reader.line_num, fields
@@ -126,9 +251,7 @@ def _lines(file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{file}: line {reader.line_num}: no list ({error})") from error
 
 
-def _field(fields: list[str], position: int | None, where: str) -> str:
-    if position is None:
-        return "train"
+def _field(fields: list[str], position: int, where: str) -> str:
     text = fields[position].strip() if position < len(fields) else ""
     if not text:
         raise InputError(f"{where}: {len(fields)} fields, and number {position + 1} is empty")
@@ -148,20 +271,3 @@ def split_name(text: str, where: str) -> str:
         if name in names:
             return split
     raise InputError(f"{where}: split {text!r}{nearest(name, ('train', 'val', 'test'))}")
-
-
-def read(root: Path, part: Part) -> LabelledData:
-    """Put the rows of a split into the flat structure; paths are relative to the list.
-
-    Raises:
-        InputError: If the validation part has a class that the training part lacks.
-    """
-    return assemble(
-        format="csv",
-        root=root if root.is_dir() else root.parent,
-        files=[str(part.list.parent / path) for path, _ in part.rows],
-        keys=[label for _, label in part.rows],
-        order=part.order,
-        classes=part.classes,
-        where=part.list,
-    )

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from datasets.errors import InputError
 from datasets.images import is_passed_over, pictures_below
-from datasets.labels.structure import LabelledData, assemble, name_classes, nearest
+from datasets.labels.structure import Part, name_classes, nearest
 from datasets.part_names import is_no_class, part_folders
 from datasets.text import read_text
-from datasets.types import ClassMap
 
 # A part of a set that can be a class, too, beside others: a folder of trains.
 _CAN_BE_CLASS = frozenset({"train"})
 # Lists of all classes, "n01440764 tench" per line in column order.
 _LISTS = ("synsets.txt", "LOC_synset_mapping.txt")
-
-
-@dataclass(frozen=True)
-class Part:
-    """One split: a folder of class folders.
-
-    Attributes:
-        folder: Holds the class folders.
-        order: Folder names of all classes, in the order of the columns.
-        classes: Their names and ids.
-    """
-
-    folder: Path
-    order: tuple[str, ...]
-    classes: ClassMap
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -69,7 +54,17 @@ def find_splits(path: Path) -> dict[str, Part]:
                 where = listed.name if listed else f"{next(iter(found.values())).name}/"
                 hint = nearest(name, order)
                 raise InputError(f"{folder}: class folder {name!r} is not in {where}{hint}")
-    return {split: Part(folder, order, classes) for split, folder in found.items()}
+    told = () if listed is None else (listed,)
+    return {
+        split: Part("folders", partial(_photos, folder), order, classes, folder, told)
+        for split, folder in found.items()
+    }
+
+
+def _photos(folder: Path) -> Iterator[tuple[str, str]]:
+    for name in tqdm(class_folders(folder), "listing", unit="class", delay=2):
+        for file in pictures_below(folder / name):
+            yield file, name
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -119,22 +114,3 @@ def read_names(file: Path) -> dict[str, str]:
             raise InputError(f"{file}: line {number}: {fields[0]} stands there twice")
         names[fields[0]] = fields[1].split(",")[0].strip()
     return names
-
-
-def read(root: Path, part: Part) -> LabelledData:
-    """List the pictures of a split, class by class."""
-    files: list[str] = []
-    keys: list[str] = []
-    for name in tqdm(class_folders(part.folder), "listing", unit="class", delay=2):
-        found = pictures_below(part.folder / name)
-        files += found
-        keys += [name] * len(found)
-    return assemble(
-        format="folders",
-        root=root,
-        files=files,
-        keys=keys,
-        order=part.order,
-        classes=part.classes,
-        where=part.folder,
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from datasets.findings import Examination, Finding
@@ -10,6 +11,7 @@ from datasets.kind import CheckOptions, DataKind
 from datasets.labels.checking import examine_labels
 from datasets.labels.opening import (
     LAYOUTS,
+    READERS,
     has_labels,
     is_sharded,
     open_labelled,
@@ -17,6 +19,7 @@ from datasets.labels.opening import (
     recognise_labelled,
 )
 from datasets.labels.structure import LabelledData, choose_classes
+from datasets.labels.writing import TARGETS, open_parts, write_labels
 from datasets.shards.photos import list_photos
 from datasets.shards.tar import open_shard_part
 from datasets.spec import Split
@@ -56,8 +59,7 @@ def _examine(
     wanted = read_wanted(options.classes) if options.classes else None
     beside = None if other is None else open_photos(path, other, wanted)
     data = open_photos(path, split, wanted)
-    # A photo in a shard has no file of its own whose header could be read.
-    checkup = examine_labels(data, beside, decode=options.decode or not parts)
+    checkup = examine_labels(data, beside, decode=options.decode)
     lost = {} if parts else open_shard_part(path, split, whole=True).passed_over
     return checkup.with_findings(
         Finding(what, "dropped", str(path), None, f"{count} in the shards")
@@ -74,4 +76,7 @@ LABELS = DataKind(
     options=frozenset({"classes"}),
     takes_patterns=True,
     is_evident=has_labels,
+    formats=(*READERS, "webdataset shards"),
+    open_parts=open_parts,
+    targets={name: partial(write_labels, write) for name, write in TARGETS.items()},
 )

@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from datasets.errors import InputError
-from datasets.labels import csv_list, folders, pets, stanford_dogs, tiny_imagenet
-from datasets.labels.structure import LabelledData, hold_out
+from datasets.labels import (
+    csv_list,
+    folders,
+    metadata,
+    parquet,
+    pets,
+    stanford_dogs,
+    text_list,
+    tiny_imagenet,
+)
+from datasets.labels.structure import LabelledData, Part, hold_out
 from datasets.ledger import note_entries
+from datasets.refused import refusal
 from datasets.shards.tar import holds_shards
 from datasets.spec import Split
 from datasets.splitting import choose_part
 from datasets.text import read_text
 
+# By the names that people know them by; the most particular layout first. Each has find_splits.
+READERS: dict[str, ModuleType] = {
+    "Stanford Dogs": stanford_dogs,
+    "Oxford-IIIT Pets": pets,
+    "Tiny ImageNet": tiny_imagenet,
+    "Parquet": parquet,
+    "metadata.jsonl": metadata,
+    "CSV list": csv_list,
+    "text list": text_list,
+    "folder per class": folders,
+}
 LAYOUTS = (
     "a folder of pictures per class, in train/ and val/ or as it is; or wnids.txt and "
     "val/val_annotations.txt (Tiny ImageNet); or Images/ beside train_list.mat or Annotation/ "
     "(Stanford Dogs); or images/ and annotations/trainval.txt (Oxford-IIIT Pets); or be a "
     ".csv or .tsv file with the columns path and label, or image and class; or shards, as .tar "
-    "files"
+    "files; or metadata.jsonl, Parquet files, or lists of a picture and its class per line "
+    "(docs/data.md)"
 )
 
 
@@ -48,23 +71,34 @@ def open_labelled(path: Path, split: Split, *, whole: bool = False) -> LabelledD
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     recognised = recognise_labelled(path)
-    if recognised is not None:
-        reader, found = recognised
-        chosen, lone = choose_part(path, split, found)
-        part: LabelledData = reader.read(path, chosen)
-        note_entries(part.files.tolist())
-        return hold_out(part, split) if lone and not whole else part
-    raise InputError(
-        f"{path}: not recognised as a classification data set. It should hold either {LAYOUTS}"
-    )
+    if recognised is None:
+        raise InputError(
+            f"{path}: not recognised as a classification data set.{refusal(path)} It should hold "
+            f"either {LAYOUTS}"
+        )
+    chosen, lone = choose_part(path, split, recognised[1])
+    part = chosen.read(path)
+    note_entries(part.files.tolist() if part.in_files else [])
+    return hold_out(part, split) if lone and not whole else part
 
 
-def recognise_labelled(path: Path) -> tuple[Any, dict[str, Any]] | None:
+def recognise_labelled(path: Path) -> tuple[Any, dict[str, Part]] | None:
     """The reader of a format, and the parts that it finds; None if it is none of them."""
-    # The same two functions each, its own parts; the most particular layout first.
-    readers: tuple[Any, ...] = (stanford_dogs, pets, tiny_imagenet, csv_list, folders)
-    found = ((reader, reader.find_splits(path)) for reader in readers)
+    found = ((reader, reader.find_splits(path)) for reader in READERS.values())
     return next(((reader, parts) for reader, parts in found if parts), None)
+
+
+def open_labelled_parts(path: Path) -> dict[str, LabelledData]:
+    """All parts of a set, nothing held out; empty for one that is not recognised, and for shards.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    if is_sharded(path) or not path.exists():
+        return {}
+    recognised = recognise_labelled(path)
+    parts = {} if recognised is None else recognised[1]
+    return {split: part.read(path) for split, part in parts.items()}
 
 
 def has_labels(path: Path) -> bool:

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from datasets.errors import InputError
-from datasets.labels.structure import LabelledData, assemble
+from datasets.labels.structure import Part
 from datasets.text import read_text
 from datasets.types import ClassMap
 
 _LISTS = {"train": "trainval.txt", "val": "test.txt"}
 
 
-@dataclass(frozen=True)
-class Part:
-    """One split.
-
-    Attributes:
-        list: The file.
-        stems: Picture names without suffix.
-        breeds: Breed of each: the name's part before the number.
-        classes: All breeds of both lists with the ids that the lists give them.
-    """
-
-    list: Path
-    stems: tuple[str, ...]
-    breeds: tuple[str, ...]
-    classes: ClassMap
-
-
 def find_splits(path: Path) -> dict[str, Part]:
     """Splits of a folder; empty if it is not the Pets layout.
+
+    The XML boxes are of heads, not of animals, so they are no boxes to crop to.
 
     Raises:
         InputError: If a line has not the four fields, or a breed has two ids.
@@ -50,9 +35,13 @@ def find_splits(path: Path) -> dict[str, Part]:
     ordered = sorted(numbers, key=lambda name: numbers[name])
     classes = ClassMap(tuple(numbers[name] for name in ordered), tuple(ordered))
     return {
-        split: Part(file, tuple(s for s, _ in lines), tuple(_breed(s) for s, _ in lines), classes)
+        split: Part("pets", partial(_photos, path, lines), classes.names, classes, file, (file,))
         for split, (file, lines) in rows.items()
     }
+
+
+def _photos(path: Path, lines: list[tuple[str, int]]) -> list[tuple[str, str]]:
+    return [(str(path / "images" / f"{stem}.jpg"), _breed(stem)) for stem, _ in lines]
 
 
 def _breed(stem: str) -> str:
@@ -72,20 +61,3 @@ def _read_list(file: Path) -> list[tuple[str, int]]:
             )
         rows.append((fields[0], int(fields[1])))
     return rows
-
-
-def read(root: Path, part: Part) -> LabelledData:
-    """Put the names of a split into the flat structure.
-
-    The XML boxes are of heads, not of animals, so they are no boxes to crop to.
-    """
-    folder = root / "images"
-    return assemble(
-        format="pets",
-        root=root,
-        files=[str(folder / f"{stem}.jpg") for stem in part.stems],
-        keys=part.breeds,
-        order=part.classes.names,
-        classes=part.classes,
-        where=part.list,
-    )

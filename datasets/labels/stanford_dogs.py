@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets.boxes.voc import parse_xml
 from datasets.errors import InputError
 from datasets.images import pictures_below
 from datasets.labels.folders import class_folders
-from datasets.labels.structure import LabelledData, assemble, name_classes
+from datasets.labels.structure import Part, name_classes
 from datasets.matlab import NewerFileError, read_mat
-from datasets.types import ClassMap
 
 _LISTS = {"train": "train_list.mat", "val": "test_list.mat"}
 # Where the three archives of the set are usually unpacked to.
@@ -24,25 +24,6 @@ _LAYOUTS = (
     ("images/Images", "annotations/Annotation", "."),
     ("images/Images", "annotations/Annotation", "lists"),
 )
-
-
-@dataclass(frozen=True)
-class Part:
-    """One split.
-
-    Attributes:
-        images: Holds the breed folders.
-        annotations: Holds the same folders with XML files; may be missing.
-        names: ``n02085620-Chihuahua/n02085620_5927.jpg`` and so on.
-        order: Breed folders, sorted as the lists number them.
-        classes: The part behind the dash, and the WordNet number.
-    """
-
-    images: Path
-    annotations: Path
-    names: tuple[str, ...]
-    order: tuple[str, ...]
-    classes: ClassMap
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -66,9 +47,23 @@ def find_splits(path: Path) -> dict[str, Part]:
         names = {"train": tuple(f.relative_to(folder).as_posix() for f in below)}
     order = tuple(sorted({name.partition("/")[0] for part in names.values() for name in part}))
     classes = name_classes(order, {name: name.partition("-")[2] or name for name in order})
-    return {
-        split: Part(folder, path / xmls, part, order, classes) for split, part in names.items()
-    }
+    found = {}
+    for split, part in names.items():
+        boxes = [path / xmls / Path(name).with_suffix("") for name in part]
+        found[split] = Part(
+            format="stanford_dogs",
+            photos=partial(_photos, folder, part),
+            order=order,
+            classes=classes,
+            where=folder,
+            annotations=[*boxes, *([files[split]] if files[split].is_file() else [])],
+            boxes=partial(_boxes, boxes) if (path / xmls).is_dir() else None,
+        )
+    return found
+
+
+def _photos(folder: Path, names: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [(str(folder / name), name.partition("/")[0]) for name in names]
 
 
 def _read_list(file: Path) -> tuple[str, ...]:
@@ -84,26 +79,10 @@ def _read_list(file: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read(root: Path, part: Part) -> LabelledData:
-    """Put the names of a split into the flat structure, with boxes where there are XML files.
-
-    Raises:
-        InputError: If an XML file is damaged.
-    """
-    data = assemble(
-        format="stanford_dogs",
-        root=root,
-        files=[str(part.images / name) for name in part.names],
-        keys=[name.partition("/")[0] for name in part.names],
-        order=part.order,
-        classes=part.classes,
-        where=part.images,
-    )
-    if not part.annotations.is_dir():
-        return data
-    xmls = [part.annotations / Path(name).with_suffix("") for name in part.names]
-    boxes = [_box(file) for file in tqdm(xmls, "reading boxes", unit="file", delay=2)]
-    return replace(data, boxes=np.array(boxes, dtype=np.float64).reshape(-1, 4))
+def _boxes(files: list[Path]) -> NDArray[np.float64]:
+    """Of XML files; raises InputError if one is damaged."""
+    boxes = [_box(file) for file in tqdm(files, "reading boxes", unit="file", delay=2)]
+    return np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
 
 def _box(file: Path) -> tuple[float, ...]:

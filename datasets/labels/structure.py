@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,11 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from datasets.images import Image, crop_to_box, read_image, read_orientation, turn_upright
-from datasets.ledger import note_dropped
+from datasets.images import (
+    Image,
+    crop_to_box,
+    is_picture,
+    read_image,
+    read_orientation,
+    turn_upright,
+)
+from datasets.ledger import note_dropped, note_read
 from datasets.names import shown
 from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap, PhotoFiles
+from datasets.written_pictures import suffix_of
 
 # Share of a fine-grained photo's box that is added on each side of it.
 BOX_MARGIN = 0.1
@@ -57,49 +65,76 @@ class LabelledData(PhotoFiles):
         cut = crop_to_box(read_image(file, upright=False), self.boxes[index], self.box_margin)
         return turn_upright(cut, read_orientation(file))
 
+    def content(self, index: int) -> tuple[bytes, str]:
+        """A photo's file as it is, and a picture's suffix in small letters.
+
+        Raises:
+            InputError: If it cannot be read; it names the file.
+        """
+        file = Path(str(self.files[index]))
+        try:
+            suffix = file.suffix.lower() if is_picture(file.name) else suffix_of(file)
+            return file.read_bytes(), suffix
+        except OSError as error:
+            raise InputError(f"{shown(file)}: cannot be read ({error.strerror})") from error
+
     def select(self, keep: NDArray[np.bool_]) -> LabelledData:
         """The photos of a mask (N,); the classes stay."""
         boxes = None if self.boxes is None else self.boxes[keep]
         return replace(self, files=self.files[keep], labels=self.labels[keep], boxes=boxes)
 
 
-def assemble(
-    *,
-    format: str,
-    root: Path,
-    files: Sequence[str],
-    keys: Sequence[str],
-    order: Sequence[str],
-    classes: ClassMap,
-    where: Path,
-) -> LabelledData:
-    """Build the flat structure from one class key per photo.
+@dataclass(frozen=True)
+class Part:
+    """One split of a set, as the reader of its format finds it.
 
-    Args:
+    Attributes:
         format: Of the set.
-        root: Folder that the user named.
-        files: (N,) image paths.
-        keys: (N,) what the format calls each photo's class (a folder, a wnid, a name).
-        order: (C,) keys in the order of the columns: those of the training part.
+        photos: Gives each photo's path, and what the format calls its class (a folder, a wnid, a
+            name); asked only when the split is read.
+        order: (C,) those keys in the order of the columns: those of the training part.
         classes: (C,) names and ids of the same.
         where: File or folder of the keys, for messages.
-
-    Raises:
-        InputError: If a key is not in ``order``; it names the place and the nearest key.
+        annotations: Files that tell of the photos.
+        boxes: Gives what :class:`LabelledData` holds as boxes.
     """
-    column = {key: k for k, key in enumerate(order)}
-    for key in keys:
-        if key not in column:
-            raise InputError(
-                f"{where}: class {key!r} is not one of the set's{nearest(key, order)}"
-            )
-    return LabelledData(
-        format=format,
-        root=root,
-        files=np.array(files, dtype=np.str_),
-        labels=np.array([column[key] for key in keys], dtype=np.int64),
-        classes=classes,
-    )
+
+    format: str
+    photos: Callable[[], Iterable[tuple[str, str]]]
+    order: Sequence[str]
+    classes: ClassMap
+    where: Path
+    annotations: Sequence[Path] = ()
+    boxes: Callable[[], NDArray[np.float64]] | None = None
+
+    def read(self, root: Path) -> LabelledData:
+        """Put the photos into the flat structure.
+
+        Args:
+            root: Folder that the user named, or a list in it.
+
+        Raises:
+            InputError: If a key is not in ``order``; it names the place and the nearest key. Or
+                if a file of boxes is damaged.
+        """
+        for told in self.annotations:
+            note_read(told)
+        column = {key: k for k, key in enumerate(self.order)}
+        files, labels = list[str](), list[int]()
+        for file, key in self.photos():
+            if key not in column:
+                hint = nearest(key, self.order)
+                raise InputError(f"{self.where}: class {key!r} is not one of the set's{hint}")
+            files.append(file)
+            labels.append(column[key])
+        return LabelledData(
+            format=self.format,
+            root=root if root.is_dir() else root.parent,
+            files=np.array(files, dtype=np.str_),
+            labels=np.array(labels, dtype=np.int64),
+            classes=self.classes,
+            boxes=None if self.boxes is None else self.boxes(),
+        )
 
 
 def name_classes(keys: Sequence[str], names: Mapping[str, str] | None = None) -> ClassMap:

@@ -11,7 +11,7 @@ import numpy as np
 from datasets.errors import InputError
 from datasets.images import pictures_below
 from datasets.labels.folders import class_folders
-from datasets.labels.structure import LabelledData, assemble
+from datasets.labels.structure import LabelledData, Part
 from datasets.ledger import UNUSABLE, note_dropped, note_entries
 from datasets.part_names import part_folders
 from datasets.perceptual_hash import hash_files, near
@@ -89,22 +89,14 @@ def _some(names: tuple[str, ...] | list[str]) -> str:
 
 def read_web(folders: WebFolders, classes: ClassMap) -> LabelledData:
     """List the pictures of the matched folders under the data's classes."""
-    files: list[str] = []
-    keys: list[str] = []
-    for folder, column in folders.columns.items():
-        found = pictures_below(folders.root / folder)
-        files += found
-        keys += [classes.names[column]] * len(found)
-    note_entries(files)
-    return assemble(
-        format="web",
-        root=folders.root,
-        files=files,
-        keys=keys,
-        order=classes.names,
-        classes=classes,
-        where=folders.root,
-    )
+    photos = [
+        (file, classes.names[column])
+        for folder, column in folders.columns.items()
+        for file in pictures_below(folders.root / folder)
+    ]
+    note_entries([file for file, _ in photos])
+    root = folders.root
+    return Part("web", lambda: photos, classes.names, classes, where=root).read(root)
 
 
 @dataclass(frozen=True)

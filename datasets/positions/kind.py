@@ -46,4 +46,5 @@ POSITIONS = DataKind(
     find_parts=_find_parts,
     examine=_examine,
     shares_files=True,
+    formats=("list of places", "photos with GPS tags"),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +23,23 @@ class ShardPhotos(LabelledData):
         spans: (N, 3) int64 shard, offset and length in bytes of each photo.
     """
 
-    in_files: ClassVar[bool] = False
     shards: tuple[Path, ...]
     spans: NDArray[np.int64]
 
     def image(self, index: int) -> Image:
         """As :meth:`LabelledData.image`."""
+        return decode_image(self.content(index)[0], str(self.files[index]), upright=True)
+
+    @property
+    def in_files(self) -> bool:
+        """As :attr:`LabelledData.in_files`."""
+        return False
+
+    def content(self, index: int) -> tuple[bytes, str]:
+        """As :meth:`LabelledData.content`."""
         shard, offset, length = self.spans[index].tolist()
-        data = read_bytes(self.shards[shard], (offset, length))
-        return decode_image(data, str(self.files[index]), upright=True)
+        suffix = Path(str(self.files[index])).suffix.lower()
+        return read_bytes(self.shards[shard], (offset, length)), suffix
 
     def select(self, keep: NDArray[np.bool_]) -> LabelledData:
         """As :meth:`LabelledData.select`."""

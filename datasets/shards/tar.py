@@ -131,7 +131,7 @@ def holds_shards(path: Path) -> bool:
     """Whether a path is a pattern of shards, one of them, or a folder of them or their parts."""
     if path.suffix == ".tar":
         return True
-    return path.is_dir() and bool(_tars_in(path) or _find_parts(path))
+    return path.is_dir() and bool(_tars_in(path) or find_shard_parts(path))
 
 
 def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> ShardedData:
@@ -142,7 +142,7 @@ def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> Sharded
     Raises:
         InputError: If there is no such part, or the shards cannot be used.
     """
-    parts = _find_parts(path)
+    parts = find_shard_parts(path)
     part, lone = choose_part(path, split, parts) if parts else (path, True)
     if lone and split == "val" and not whole:
         raise InputError(
@@ -152,8 +152,8 @@ def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> Sharded
     return open_shards(part)
 
 
-def _find_parts(path: Path) -> dict[str, Path]:
-    """Folders of shards by split."""
+def find_shard_parts(path: Path) -> dict[str, Path]:
+    """Folders of shards by split; empty where they are not parted."""
     found = {}
     for split, folders in part_folders(path).items():
         holding = [folder for folder in folders if _tars_in(folder)]
@@ -357,19 +357,14 @@ def write_shards(data: LabelledData, folder: Path, per_shard: int = 1000) -> Pat
         partial = folder / f".{number:06d}.tar.part"
         with tarfile.open(partial, "w") as tar:
             for position, index in enumerate(order[start : start + per_shard], start=start):
-                _add(tar, f"{position:08d}", Path(data.files[index]), int(data.labels[index]))
+                _add(tar, f"{position:08d}", *data.content(int(index)), int(data.labels[index]))
         partial.rename(folder / f"{number:06d}.tar")
     (folder / CLASS_FILE).write_text(json.dumps(data.classes.to_json()), encoding="utf-8")
     return folder
 
 
-def _add(tar: tarfile.TarFile, key: str, photo: Path, label: int) -> None:
-    try:
-        content = photo.read_bytes()
-    except OSError as error:
-        raise InputError(f"{photo}: cannot be read ({error.strerror})") from error
-    parts = ((f"{key}{photo.suffix.lower()}", content), (f"{key}.cls", str(label).encode()))
-    for name, data in parts:
+def _add(tar: tarfile.TarFile, key: str, photo: bytes, suffix: str, label: int) -> None:
+    for name, data in ((f"{key}{suffix}", photo), (f"{key}.cls", str(label).encode())):
         member = tarfile.TarInfo(name)
         member.size = len(data)
         tar.addfile(member, io.BytesIO(data))

@@ -15,24 +15,14 @@ from tasks.runtime.session import Answer as Outputs
 
 
 class Answer(NamedTuple):
-    """The most likely classes of a photo, best first.
-
-    Attributes:
-        names: Names of the classes.
-        probabilities: In 0..1.
-    """
+    """The most likely classes of a photo, best first, with probabilities in 0..1."""
 
     names: list[str]
     probabilities: list[float]
 
 
 class ClassAnswers:
-    """How a classifier's outputs are told.
-
-    Args:
-        names: Its classes.
-        top: How many classes an answer names; fewer where the model knows fewer.
-    """
+    """How a classifier's outputs are told: ``top`` classes, or all where it has fewer."""
 
     def __init__(self, names: Sequence[str], top: int = 5) -> None:
         self.names, self.top = names, top

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from tasks.application import Application, Facts, Metric, NoOptions, PhotoApplication, network_of
+from tasks.application import Application, Metric, NoOptions, PhotoApplication, network_of
 from tasks.classification.answer import ClassAnswers
 from tasks.classification.evaluator import MEANINGS
 from tasks.classification.spec import BODY_TASK, TASK
-from tasks.export.compare import share_limits
-from tasks.weights.card import Card
 
-
-def _answers(card: Card, _facts: Facts, _options: NoOptions, _path: Path) -> ClassAnswers:
-    return ClassAnswers(card.classes.names)
-
-
-CLASSIFICATION = PhotoApplication(
+CLASSIFICATION: PhotoApplication[NoOptions] = PhotoApplication(
     name=TASK,
     title="Classes",
     train_tool="train_cls",
-    options=NoOptions,
     outputs={"probabilities": "(C,) float32 in 0..1, summing to 1, in the order of the classes"},
+    answers=lambda card, *_: ClassAnswers(card.classes.names),
     network=network_of("tasks.classification.network"),
-    answers=_answers,
     metric=Metric("top1", "top-1"),
     compared_by=Metric("top1", "top-1 %"),
-    variants={"": (224, 192, 160, 128)},
     meanings=MEANINGS,
-    limits=share_limits,
-    pipeline="image-classification",
     flags=("classes", "boxes"),
     head="classes",
 )

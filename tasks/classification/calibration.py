@@ -16,10 +16,8 @@ _LOG_TEMPERATURES = (-3.0, 3.0)
 class Bin(NamedTuple):
     """Photos whose prediction is about equally sure.
 
-    Attributes:
-        confidence: Mean probability of the predicted class; the bin's middle where it is empty.
-        accuracy: Share of them that is right; 0 where it is empty.
-        photos: How many they are.
+    Their mean probability of the predicted class is the bin's middle where it is empty, and the
+    share of them that is right is 0 there.
     """
 
     confidence: float
@@ -45,7 +43,7 @@ def reliability(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_])
     return bins
 
 
-def calibration_error(bins: Sequence[Bin]) -> float:
+def error(bins: Sequence[Bin]) -> float:
     """How far confidence is from accuracy, mean over the photos (Guo et al., equation 3)."""
     total = sum(row.photos for row in bins)
     return sum(row.photos * abs(row.accuracy - row.confidence) for row in bins) / total
@@ -55,11 +53,8 @@ def temperature(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> floa
     """What to divide logits by so that their mean negative log likelihood is least.
 
     It changes no decision, only how sure the model is (Guo et al., section 4.2). Looked for
-    between 0.05 and 20; a model that makes no mistake ends at the lower end.
-
-    Args:
-        logits: (M, C), minus infinity where a class is not known.
-        targets: (M,) true columns, of known classes.
+    between 0.05 and 20; a model that makes no mistake ends at the lower end. Logits (M, C) are
+    minus infinity where a class is not known; targets (M,) are columns of known classes.
     """
     below = logits - logits.max(axis=1, keepdims=True)
     own = np.take_along_axis(below, targets[:, None], axis=1)[:, 0]

@@ -16,7 +16,6 @@ _TRACK = (58, 62, 70)
 _BAR, _RIGHT = (66, 145, 235), (70, 180, 95)
 # Pixels of a picture whose longer side is 640; larger ones scale with it.
 _UNIT = 640
-_FONT = 20
 _SMALLEST = 360
 
 
@@ -41,25 +40,14 @@ def draw_answer(
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
         height, width = image.shape[:2]
     scale = max(0.8, max(height, width) / _UNIT)
-    if upright:
-        panel = _panel(round(340 * scale), names, probabilities, true, scale)
-        return _join([image, panel], axis=1)
-    return _join([image, _panel(width, names, probabilities, true, scale)], axis=0)
-
-
-def _join(parts: Sequence[Image], axis: int) -> Image:
-    """Set pictures side by side (axis 1) or below each other (0), filled up at the far end."""
-    across = 1 - axis
-    longest = max(part.shape[across] for part in parts)
-    filled = []
-    for part in parts:
-        shape = [*part.shape]
-        shape[across] = longest
-        canvas = np.empty(shape, dtype=np.uint8)
-        canvas[:] = GROUND
-        canvas[: part.shape[0], : part.shape[1]] = part
-        filled.append(canvas)
-    return np.concatenate(filled, axis=axis)
+    if not upright:
+        return np.concatenate((image, _panel(width, names, probabilities, true, scale)))
+    panel = _panel(round(340 * scale), names, probabilities, true, scale)
+    shape = max(height, len(panel)), width + panel.shape[1], 3
+    canvas = np.full(shape, GROUND, dtype=np.uint8)
+    canvas[:height, :width] = image
+    canvas[: len(panel), width:] = panel
+    return canvas
 
 
 def _panel(
@@ -67,7 +55,7 @@ def _panel(
 ) -> Image:
     """A line of text over a bar for each class."""
     pad, row = round(12 * scale), round(42 * scale)
-    letters = font(round(_FONT * scale))
+    letters = font(round(20 * scale))
     canvas = PIL.Image.new("RGB", (width, row * len(names) + pad), GROUND)
     draw = PIL.ImageDraw.Draw(canvas)
     inner = width - 2 * pad

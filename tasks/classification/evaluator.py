@@ -12,13 +12,8 @@ from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]
 
 from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.classification.calibration import (
-    NUM_BINS,
-    Bin,
-    calibration_error,
-    reliability,
-    temperature,
-)
+from tasks.classification import calibration
+from tasks.classification.calibration import NUM_BINS, Bin
 from tasks.fitting.gathering import RowEvaluator
 from tasks.probabilities import log_of, stack_probabilities
 from tasks.reporting.tables import columns_text, metrics_text
@@ -45,12 +40,9 @@ _SEED = 0
 
 
 class ClassScore(NamedTuple):
-    """Figures of one class.
+    """Figures of one class: the share of its photos that were found; None if there are none.
 
-    Attributes:
-        recall: Share of its photos that were found; None if there are none.
-        precision: Share of the photos given to it that are its own; None if none was.
-        photos: How many it has.
+    Precision is the share of the photos given to it that are its own; None if none was.
     """
 
     recall: float | None
@@ -75,11 +67,8 @@ class Score(TypedDict):
 def columns_in(model: ClassMap, data: ClassMap) -> NDArray[np.int64] | None:
     """The data's column of each of the model's, by name or WordNet id; None if they are the same.
 
-    Returns:
-        (C_model,) columns, -1 where the data lacks the class.
-
-    Raises:
-        InputError: If they have no class in common; it names some of both.
+    Columns (C_model,) are -1 where the data lacks the class. Raises InputError if they have no
+    class in common; it names some of both.
     """
     if model.names == data.names:
         return None
@@ -103,8 +92,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
     Args:
         targets: (N,) column of each photo, by image id.
         classes: Of the data.
-        columns: (C_model,) the data's column of each of the model's, -1 for none, as
-            :func:`columns_in` gives them. None if both have the same classes.
+        columns: As :func:`columns_in` gives them.
 
     Attributes:
         rows: Log probabilities (C,) float32 by image id, in the data's columns; minus infinity
@@ -142,11 +130,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
         self.keep(image_ids, given)
 
     def compute(self) -> Score:
-        """Score what was collected.
-
-        Raises:
-            InputError: If no photo of a class that the model knows was collected.
-        """
+        """Score what was collected. Raises InputError if the model knows no photo's class."""
         ids, logits = self.stacked(len(self.classes))
         targets = self.targets[ids]
         known = self.known[targets]
@@ -157,21 +141,23 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
         own = np.take_along_axis(log_probabilities, targets[:, None], axis=1)[known]
         probabilities = np.exp(log_probabilities)
         predicted = logits.argmax(axis=1)
-        confusion = _confusion(targets, predicted, len(self.classes))
+        count = len(self.classes)
+        confusion = np.bincount(targets * count + predicted, minlength=count**2)
+        confusion = confusion.reshape(count, count)
         per_class = _per_class(confusion, self.classes.names)
         recalls = [row.recall for row in per_class.values() if row.recall is not None]
-        fitted = temperature(logits[known], targets[known])
+        fitted = calibration.temperature(logits[known], targets[known])
         scaled = softmax(logits / np.float32(fitted), axis=1).max(axis=1)
-        bins = reliability(probabilities.max(axis=1), rank == 0)
-        calibration = {
+        bins = calibration.reliability(probabilities.max(axis=1), rank == 0)
+        calibrated = {
             "balanced": float(np.mean(recalls)),
             "loss": -float(own.mean(dtype=np.float64)),
-            "ece": calibration_error(bins),
-            "ece_scaled": calibration_error(reliability(scaled, rank == 0)),
+            "ece": calibration.error(bins),
+            "ece_scaled": calibration.error(calibration.reliability(scaled, rank == 0)),
             "temperature": fitted,
         }
         return {
-            "metrics": _accuracies(rank, len(self.classes)) | calibration,
+            "metrics": _accuracies(rank, len(self.classes)) | calibrated,
             "per_class": per_class,
             "confusion": confusion,
             "reliability": bins,
@@ -183,10 +169,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
         }
 
     def write(self, folder: Path, files: Sequence[str]) -> None:
-        """Write ``predictions.csv``: file, true, predicted, probability, top5.
-
-        ``files`` names each photo, by image id.
-        """
+        """Write ``predictions.csv``; ``files`` names each photo, by image id."""
         titles = ("file", "true", "predicted", "probability", "top5")
         names = self.classes.names
         rows = []
@@ -218,31 +201,17 @@ def _accuracies(rank: NDArray[np.int64], num_classes: int) -> dict[str, float]:
     return metrics | ({"top5": float((rank < _TOP).mean())} if num_classes > _TOP else {})
 
 
-def _confusion(
-    targets: NDArray[np.int64], predicted: NDArray[np.int64], count: int
-) -> NDArray[np.int64]:
-    cells = np.bincount(targets * count + predicted, minlength=count * count)
-    return cells.reshape(count, count).astype(np.int64)
-
-
 def _per_class(confusion: NDArray[np.int64], names: Sequence[str]) -> dict[str, ClassScore]:
-    rows = zip(
-        names, np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0), strict=True
-    )
-    return {
-        name: ClassScore(
-            float(hits / true) if true else None, float(hits / given) if given else None, int(true)
-        )
-        for name, hits, true, given in rows
-    }
+    found = {}
+    for k, name in enumerate(names):
+        hits, true, given = confusion[k, k], confusion[k].sum(), confusion[:, k].sum()
+        recall = float(hits / true) if true else None
+        found[name] = ClassScore(recall, float(hits / given) if given else None, int(true))
+    return found
 
 
 def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
-    """Bootstrap interval of the accuracy, 95 %, always the same for the same photos.
-
-    Args:
-        right: (M,) whether each photo's answer is right.
-    """
+    """Bootstrap interval (95 %) of the accuracy over photos (M,), always the same for the same."""
     # Drawing M photos with replacement and counting the right ones is one binomial draw.
     rng = np.random.default_rng(_SEED)
     shares = rng.binomial(len(right), right.mean(), _RESAMPLES) / len(right)
@@ -271,15 +240,10 @@ def unknown_note(score: Score) -> str:
 def format_classes(score: Score, limit: int = 40) -> str:
     """Recall, precision and photos per class, best first; of many classes the worst."""
     rows = by_recall(score)
-    cells = [
-        (
-            name,
-            f"{row.recall:.3f}",
-            "-" if row.precision is None else f"{row.precision:.3f}",
-            str(row.photos),
-        )
-        for name, row in rows[-limit:]
-    ]
+    cells = []
+    for name, row in rows[-limit:]:
+        precision = "-" if row.precision is None else f"{row.precision:.3f}"
+        cells.append((name, f"{row.recall:.3f}", precision, str(row.photos)))
     table = columns_text(("class", "recall", "precision", "photos"), cells, _NAME)
     if len(rows) <= limit:
         return table

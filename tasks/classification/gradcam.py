@@ -12,18 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from datasets.images import Image
 from datasets.types import ClassMap
+from tasks.body_network import LastLayerNetwork
 from tasks.classification.evaluator import columns_in
-from tasks.classification.model import Classifier
 from tasks.predictor import Model
 
-Image = NDArray[np.uint8]
+# From a picture (H, W, 3) RGB, and a class among the data's that the model knows, to a square of
+# 224 pixels or more: what the network saw, coloured where it speaks for the class.
+Explain = Callable[[Image, int], Image]
 # How much of the photo the hottest spot covers.
 _COVER = 0.7
 _SIDE = 224
 
 
-def grad_cam(model: Classifier, images: Tensor, columns: Tensor | None = None) -> Tensor:
+def grad_cam(model: LastLayerNetwork, images: Tensor, columns: Tensor | None = None) -> Tensor:
     """What in each image speaks for a class.
 
     The channels of the last map are added up, each weighted by how much it raises the class's
@@ -57,9 +60,7 @@ def grad_cam(model: Classifier, images: Tensor, columns: Tensor | None = None) -
 def overlay(image: Image, heat: NDArray[np.float32]) -> Image:
     """A copy of the picture, coloured where it is hot: red and opaque most, blue and clear least.
 
-    Args:
-        image: (H, W, 3) RGB.
-        heat: (h, w) in 0..1; stretched over the picture.
+    The heat (h, w) in 0..1 is stretched over the picture (H, W, 3).
     """
     height, width = image.shape[:2]
     stretched = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -70,59 +71,37 @@ def overlay(image: Image, heat: NDArray[np.float32]) -> Image:
     return np.asarray(image * (1 - share) + colours * share).round().astype(np.uint8)
 
 
-class Explainer:
-    """Shows what speaks for a class in pictures of any size.
+def explainer(
+    model: LastLayerNetwork,
+    device: str,
+    fit: Callable[[Image], Image],
+    columns: NDArray[np.int64] | None = None,
+) -> Explain:
+    """What shows what speaks for a class in pictures of any size.
 
-    Args:
-        model: In evaluation mode, on its device.
-        device: To compute on.
-        fit: Brings a picture to the model's square input.
-        columns: (C_model,) the data's column of each of the model's, -1 for none. None if both
-            have the same classes.
+    The model is in evaluation mode, on its device; ``fit`` brings a picture to its square input,
+    and ``columns`` are as :func:`~tasks.classification.evaluator.columns_in` gives them.
     """
 
-    def __init__(
-        self,
-        model: Classifier,
-        device: str,
-        fit: Callable[[Image], Image],
-        columns: NDArray[np.int64] | None = None,
-    ) -> None:
-        self.model, self.device, self.fit = model, device, fit
-        self._own = None
-        if columns is not None:
-            self._own = {int(column): own for own, column in enumerate(columns) if column >= 0}
-
-    def __call__(self, image: Image, column: int) -> Image:
-        """What the network saw of a picture, coloured where it speaks for a class.
-
-        Args:
-            image: (H, W, 3) RGB.
-            column: Of the class, among the data's; the model must know it.
-
-        Returns:
-            A square RGB picture of 224 pixels or more.
-        """
-        seen = self.fit(image)
+    def explain(image: Image, column: int) -> Image:
+        seen = fit(image)
         batch = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None]
-        own = column if self._own is None else self._own[column]
-        chosen = torch.tensor([own], device=self.device)
-        heat = grad_cam(self.model, batch.to(self.device), chosen)[0].cpu().numpy()
+        own = column if columns is None else int(np.flatnonzero(columns == column)[-1])
+        heat = grad_cam(model, batch.to(device), torch.tensor([own], device=device))
         side = max(_SIDE, seen.shape[0])
         large = cv2.resize(seen, (side, side), interpolation=cv2.INTER_CUBIC)
-        return overlay(np.asarray(large, dtype=np.uint8), heat)
+        return overlay(np.asarray(large, dtype=np.uint8), heat[0].cpu().numpy())
+
+    return explain
 
 
-def explainer_of(model: Model, device: str, classes: ClassMap) -> Explainer | None:
-    """What shows where a model sees the classes of some data; None of an export.
+def explainer_of(model: Model, device: str, classes: ClassMap) -> Explain | None:
+    """The same for a model that was opened and the classes of some data.
 
-    Args:
-        model: Model that was opened; exports cannot be asked for their gradients.
-        device: Where to compute.
-        classes: Classes of the data.
+    It is None for an export, which cannot be asked for its gradients.
     """
     if model.network is None:
         return None
     network: Any = model.network
     square = model.application.network().view.square(model.card)
-    return Explainer(network, device, square, columns_in(model.card.classes, classes))
+    return explainer(network, device, square, columns_in(model.card.classes, classes))

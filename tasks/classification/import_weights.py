@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from backbone.flavour import Flavour
 from backbone.formats.network import BODY, HEAD_BIAS, HEAD_WEIGHT, Network
 from backbone.formats.partial import PartialFlavour, resolve
 from backbone.imagenet_classes import WORDNET_IDS
@@ -31,8 +31,7 @@ _BACKGROUND = ("background", "???", "dummy")
 _STRIDE = 32
 
 
-@dataclass(frozen=True)
-class Imported:
+class Imported(NamedTuple):
     """A model of ours filled with foreign weights.
 
     Attributes:
@@ -78,10 +77,21 @@ def import_network(
     if flavour.padding == "keras" and flavour.input.size % _STRIDE == 0:
         flavour = replace(flavour, padding="same")  # Equal there, and what every head is made for.
     source = f"imported from {Path(network.name).name} ({network.kind})"
+    folded = network.folded
     if not network.columns:
         if labels is not None:
             raise InputError(f"--labels {labels}: {network.name} has no classifier, only a body")
-        return _import_body(network, flavour, f"body {source}")
+        body = MobileNetV1(network.alpha, flavour, variant=network.variant)
+        state = {key.removeprefix(BODY): value for key, value in network.state.items()}
+        load_into(body, state, network.name)
+        told = {
+            "backbone": "mobilenet_v1",
+            "alpha": network.alpha,
+            "variant": network.variant,
+        }
+        none, source = ClassMap((), ()), f"body {source}"
+        card = Card(BODY_TASK, told, flavour, none, source=source, folded=folded)
+        return Imported(body.eval(), card)
     classes, background = class_map(network, labels)
     spec = ClassifierSpec(alpha=network.alpha, variant=network.variant, size=flavour.input.size)
     model = Classifier(spec, len(classes), flavour)
@@ -89,47 +99,17 @@ def import_network(
     for key in (HEAD_WEIGHT, HEAD_BIAS) if background else ():
         state[key] = state[key][1:]
     load_into(model, state, network.name)
-    card = Card(
-        task=TASK,
-        model=spec.to_json(),
-        flavour=flavour,
-        classes=classes,
-        source=source,
-        folded=network.folded,
-    )
+    card = Card(TASK, spec.to_json(), flavour, classes, source=source, folded=folded)
     return Imported(model.eval(), card, background)
 
 
-def _import_body(network: Network, flavour: Flavour, source: str) -> Imported:
-    body = MobileNetV1(network.alpha, flavour, variant=network.variant)
-    state = {key.removeprefix(BODY): value for key, value in network.state.items()}
-    load_into(body, state, network.name)
-    card = Card(
-        task=BODY_TASK,
-        model={
-            "backbone": "mobilenet_v1",
-            "alpha": network.alpha,
-            "variant": network.variant,
-        },
-        flavour=flavour,
-        classes=ClassMap((), ()),
-        source=source,
-        folded=network.folded,
-    )
-    return Imported(body.eval(), card)
-
-
 def class_map(network: Network, labels: Path | None) -> tuple[ClassMap, bool]:
-    """Class names of the columns that stay, and whether the first column is background.
-
-    Raises:
-        InputError: If there are too few or too many names.
-    """
+    """Class names of the columns that stay, and whether the first column is background."""
     columns = network.columns
     if labels is None:
-        background = columns == _WITH_BACKGROUND
         if columns in (_IMAGENET, _WITH_BACKGROUND):
-            return ClassMap(WORDNET_IDS, tuple(f"n{k:08d}" for k in WORDNET_IDS)), background
+            classes = ClassMap(WORDNET_IDS, tuple(f"n{k:08d}" for k in WORDNET_IDS))
+            return classes, columns == _WITH_BACKGROUND
         return ClassMap.from_names([f"class {k}" for k in range(1, columns + 1)]), False
     classes, has_background = _read_classes(labels)
     extra = columns - len(classes)

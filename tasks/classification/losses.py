@@ -1,21 +1,19 @@
-"""A classifier's training objective: cross-entropy, or one that wrong labels disturb less."""
+"""A classifier's training objective, on pairs of images in one where wanted (mixup, cutmix)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.distributions import Beta
 from torch.nn import functional
 
 from tasks.classification.spec import ClassLossSpec
 
 
 def class_loss(logits: Tensor, targets: Tensor, spec: ClassLossSpec) -> Tensor:
-    """Mean loss of a batch.
+    """Mean loss of a batch of logits (B, C) float32.
 
-    Args:
-        logits: (B, C) float32.
-        targets: (B,) int64 columns, or (B, C) shares of the classes, which sum to 1.
-        spec: Which loss, and label smoothing.
+    Targets are columns (B,) int64, or shares (B, C) of the classes, which sum to 1.
     """
     if spec.robust == "gce":
         return generalised_cross_entropy(logits, targets, spec.gce_q, spec.label_smoothing)
@@ -30,13 +28,7 @@ def generalised_cross_entropy(
     Its gradient is cross-entropy's times p ** q: a photo that the network finds very unlike its
     label, as wrongly labelled ones are, pulls less. At q = 0 it is cross-entropy, at q = 1 the
     mean absolute error, which wrong labels that are spread evenly do not bias at all, but which
-    learns slowly.
-
-    Args:
-        logits: (B, C) float32.
-        targets: (B,) int64 columns, or (B, C) shares of the classes.
-        q: In (0, 1].
-        label_smoothing: Share of the target that is spread over all classes.
+    learns slowly. Arguments are as in :func:`class_loss`, q in (0, 1].
     """
     num_classes = logits.shape[1]
     if targets.ndim == 1:
@@ -45,3 +37,45 @@ def generalised_cross_entropy(
     # From the logarithm: the gradient of p ** q itself is infinite where p vanishes.
     each = -torch.expm1(q * functional.log_softmax(logits, dim=1)) / q
     return (shares * each).sum(dim=1).mean()
+
+
+def mix(
+    images: Tensor, targets: Tensor, num_classes: int, spec: ClassLossSpec
+) -> tuple[Tensor, Tensor]:
+    """Blend (mixup) or paste (cutmix) each image with the one before it in the batch.
+
+    Where both are set, each batch takes one of the two.
+
+    Args:
+        images: (B, 3, H, W), any dtype; integers come back as floats if blended.
+        targets: (B,) int64 columns.
+        num_classes: Columns.
+        spec: Strengths.
+
+    Returns:
+        Images, and targets: (B,) as they came if nothing is mixed, else shares (B, num_classes).
+    """
+    if not spec.mixup and not spec.cutmix:
+        return images, targets
+    paste = bool(spec.cutmix) and (not spec.mixup or bool(torch.rand(()) < 0.5))
+    strength = spec.cutmix if paste else spec.mixup
+    share = float(Beta(strength, strength).sample())
+    others = images.roll(1, dims=0)
+    if paste:
+        top, bottom, left, right = _window(images.shape[-2], images.shape[-1], 1 - share)
+        images = images.clone()
+        images[..., top:bottom, left:right] = others[..., top:bottom, left:right]
+        area = (bottom - top) * (right - left)
+        share = 1 - area / (images.shape[-2] * images.shape[-1])
+    else:
+        images = images.float() * share + others.float() * (1 - share)
+    own = functional.one_hot(targets, num_classes).float()
+    return images, own * share + own.roll(1, dims=0) * (1 - share)
+
+
+def _window(height: int, width: int, area: float) -> tuple[int, int, int, int]:
+    """Top, bottom, left, right of a window of about a share of the image, centred anywhere."""
+    side = area**0.5
+    y, x = int(torch.randint(height, ())), int(torch.randint(width, ()))
+    half_h, half_w = round(height * side / 2), round(width * side / 2)
+    return max(y - half_h, 0), min(y + half_h, height), max(x - half_w, 0), min(x + half_w, width)

@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 
 from backbone.bodies import default_flavour
-from backbone.cost import Cost, count_cost
+from backbone.cost import Cost
 from backbone.flavour import Flavour
 from datasets.types import ClassMap
-from tasks.application import Facts, Network, NoOptions, refuse_other_size
-from tasks.body_network import BodyNetwork
+from tasks.application import Network, NoOptions, refuse_other_size
+from tasks.body_network import BodyNetwork, raw_cost
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import Classifier
 from tasks.classification.spec import TASK
@@ -33,11 +32,7 @@ def classifier_cost(spec: ClassifierSpec, num_outputs: int) -> Cost:
 
 
 def classifier_spec(card: Card, path: Path) -> ClassifierSpec:
-    """The architecture that a card tells.
-
-    Raises:
-        InputError: If it does not tell all of it, or two sizes.
-    """
+    """The architecture that a card tells. Raises InputError if it tells not all, or two sizes."""
     spec = spec_of(card, ClassifierSpec, path)
     refuse_other_size(card, spec.size, path)
     return spec
@@ -49,21 +44,9 @@ def run_raw(model: Any, squares: Tensor) -> Tensor:
     return raw
 
 
-def raw_cost(make: Callable[[], BodyNetwork], size: int) -> Cost:
-    """Mult-adds and parameters of a network's raw outputs for one square of a side in pixels."""
-    with torch.device("meta"):
-        model = make()
-    return count_cost(model, (1, 3, size, size), lambda m, x: m.raw(x))
-
-
 def example_card(task: str, spec: ClassifierSpec, classes: ClassMap) -> Card:
     """The card of a network that nobody trained."""
     return Card(task, spec.to_json(), default_flavour(spec.backbone).sized(spec.size), classes)
-
-
-def numbered(count: int) -> ClassMap:
-    """Classes that are called by their numbers."""
-    return ClassMap.from_names([str(number) for number in range(count)])
 
 
 def building(
@@ -86,27 +69,20 @@ def sampling(
 
     def example(alpha: float, size: int, _variant: str) -> tuple[Net, Card]:
         spec = ClassifierSpec(alpha=alpha, size=size)
-        return make(spec, columns), example_card(task, spec, numbered(columns))
+        classes = ClassMap.from_names([str(number) for number in range(columns)])
+        return make(spec, columns), example_card(task, spec, classes)
 
     return example
-
-
-def _decode(
-    _model: Classifier, _card: Card, raw: Tensor, _frame: Tensor | None
-) -> dict[str, Tensor]:
-    return {"probabilities": raw.softmax(dim=1)}
-
-
-def _cost(card: Card, _facts: Facts, path: Path) -> Cost:
-    return classifier_cost(spec_of(card, ClassifierSpec, path), len(card.classes))
 
 
 NETWORK: Network[Any] = Network(
     build=building(Classifier),
     view=CENTRE,
     run=run_raw,
-    decode=_decode,
+    decode=lambda _model, _card, raw, _frame: {"probabilities": raw.softmax(dim=1)},
     facts=lambda _model: {},
-    cost=_cost,
+    cost=lambda card, _facts, path: classifier_cost(
+        spec_of(card, ClassifierSpec, path), len(card.classes)
+    ),
     example=sampling(Classifier, TASK, _CLASSES),
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -11,20 +12,15 @@ from backbone.mobilenet_v1 import MobileNetV1
 from backbone.prune import prune_body
 from datasets.errors import InputError
 from tasks.classification.application import CLASSIFICATION
-from tasks.classification.load import class_rows
-from tasks.classification.model import Classifier
+from tasks.classification.model import Classifier, class_rows
 from tasks.predictor import open_network
 from tasks.weights.card import Card
 
 
-@dataclass(frozen=True)
-class Pruned:
-    """A narrowed classifier.
+class Pruned(NamedTuple):
+    """A narrowed classifier in evaluation mode, and its card without metrics: nobody measured it.
 
-    Attributes:
-        model: In evaluation mode.
-        card: Of what it is; it has no metrics, for nobody has measured it.
-        shares: Of each layer's energy, the share that its kept channels have, stem first.
+    ``shares`` is, of each layer's energy, the share that its kept channels have, stem first.
     """
 
     model: Classifier
@@ -35,10 +31,7 @@ class Pruned:
 def prune_classifier(path: Path, alpha: float, command: str) -> Pruned:
     """Narrow the classifier of a run folder or weights file to the widths of ``alpha``.
 
-    Args:
-        path: Of the weights.
-        alpha: Width multiplier, not above theirs.
-        command: That asked for it, for the card.
+    ``command`` asked for it; the card tells that.
 
     Raises:
         InputError: If they are no weights of a classifier on MobileNet v1, batch norm tells
@@ -57,7 +50,7 @@ def prune_classifier(path: Path, alpha: float, command: str) -> Pruned:
         pruned = prune_body(wide.body, alpha, rows)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
-    model = Classifier(replace(wide.spec, alpha=alpha), wide.num_classes, card.flavour)
+    model = Classifier(replace(wide.spec, alpha=alpha), wide.columns, card.flavour)
     model.body = pruned.body
     with torch.no_grad():
         weight, offset = (model.get_parameter(name) for name in class_rows(model.body))

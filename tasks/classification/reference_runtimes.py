@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,13 +26,10 @@ _POOLED = "AvgPool"
 _TIMM_ALPHAS: dict[Variant, tuple[float, ...]] = {"standard": (1.0, 1.25), "conv_head": (1.0,)}
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Answers of the original beside ours.
+class Comparison(NamedTuple):
+    """Answers of the original, by its runtime, beside ours on some pictures.
 
     Attributes:
-        runtime: That ran the original.
-        pictures: How many were shown.
         difference: Largest difference of a probability; of a body, 1 - the smallest cosine of
             its pooled features.
         agreed: Pictures on which the best class is the same; None for a body.
@@ -44,12 +40,7 @@ class Comparison:
     difference: float
     agreed: int | None
 
-    def to_json(self) -> dict[str, object]:
-        """Plain dict."""
-        return asdict(self)
-
     def __str__(self) -> str:
-        """In a sentence."""
         text = f"against {self.runtime} on {self.pictures} built-in scenes: "
         if self.agreed is None:
             return f"{text}features have a cosine of {1 - self.difference:.3f} or more"
@@ -87,12 +78,8 @@ def compare(
 ) -> Comparison | None:
     """Run both; None where the original's runtime is not installed or not supported.
 
-    Args:
-        source: The original file.
-        network: Read from it.
-        imported: Made of that.
-        images: (B, 3, S, S) uint8.
-        head: File that was chained to a headless one.
+    The network was read from the source, to which ``head`` may have been chained, and imported.
+    Images are (B, 3, S, S) uint8.
     """
     runtime, module = runtime_of(source, network)
     if not module or importlib.util.find_spec(module) is None:
@@ -120,23 +107,23 @@ def compare(
 def run_litert(source: Path, images: Tensor, inputs: Tensor, head: Path | None = None) -> Tensor:
     """Output of a TensorFlow Lite file (B, columns): probabilities, or pooled features.
 
-    Args:
-        source: The file.
-        images: (B, 3, S, S) uint8, for files that take bytes.
-        inputs: The same, normalised, for files that take floats.
-        head: File to run on the output of the first.
+    Images (B, 3, S, S) uint8 are for files that take bytes, ``inputs``, the same normalised, for
+    those that take floats. The file ``head`` runs on the output of the first.
     """
+    from ai_edge_litert.interpreter import Interpreter
+
     files = [source] if head is None else [source, head]
-    runtimes = [_open_litert(file) for file in files]
+    runtimes: list[Any] = [Interpreter(str(file), num_threads=1) for file in files]
+    for runtime in runtimes:
+        runtime.allocate_tensors()
     takes_bytes = runtimes[0].get_input_details()[0]["dtype"] == np.uint8
     rows = []
     for image in (images if takes_bytes else inputs).permute(0, 2, 3, 1).numpy():
         value = image[None]
         for runtime in runtimes:
             entry, result = runtime.get_input_details()[0], runtime.get_output_details()[0]
-            runtime.set_tensor(
-                entry["index"], value.reshape(entry["shape"]).astype(entry["dtype"])
-            )
+            given = value.reshape(entry["shape"]).astype(entry["dtype"])
+            runtime.set_tensor(entry["index"], given)
             runtime.invoke()
             value = runtime.get_tensor(result["index"])
         scale, zero = result["quantization"]
@@ -145,14 +132,6 @@ def run_litert(source: Path, images: Tensor, inputs: Tensor, head: Path | None =
     theirs = torch.stack(rows)
     is_answer = "SOFTMAX" in read_tflite(files[-1]).others or result["name"].endswith(_POOLED)
     return theirs if is_answer else theirs.softmax(1)
-
-
-def _open_litert(file: Path) -> Any:
-    from ai_edge_litert.interpreter import Interpreter
-
-    runtime = Interpreter(str(file), num_threads=1)
-    runtime.allocate_tensors()
-    return runtime
 
 
 def run_timm(source: Path, network: Network, inputs: Tensor) -> Tensor:

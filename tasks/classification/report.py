@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from datasets.types import ClassMap
-from tasks.classification.calibration import NUM_BINS, Bin
+from tasks.classification.calibration import NUM_BINS
 from tasks.classification.evaluator import MEANINGS, Score, by_recall, unknown_note
 from tasks.reporting.html_page import Page
 from tasks.reporting.pictures import Image, tile
@@ -31,6 +31,10 @@ _GREY = (128, 128, 128)
 _CURVES = (
     Curves(("loss", "val_loss"), "loss over steps (smoothed)"),
     Curves(("top1", "top5"), "validation over steps"),
+)
+_PICTURE_NOTE = (
+    "Left: the photo. Right: what the network saw of it, coloured where it speaks for the "
+    "predicted class (Grad-CAM; red most)."
 )
 
 
@@ -54,22 +58,19 @@ class ReportData(Generic[AnyScore]):
     files: Sequence[str]
 
 
-@dataclass(frozen=True)
-class _Case:
-    """One photo and the answer to it; columns are the data's."""
+class _Case(NamedTuple):
+    """One photo, the column that was predicted, and what ``report.json`` holds of it."""
 
     image_id: int
-    true: int
     predicted: int
-    probability: float
+    said: dict[str, Any]
 
 
 def make_report(data: ReportData[Score]) -> Report:
     """What is special to a classification run."""
     score, metrics = data.score, data.score["metrics"]
-    wrong = _cases(score, right=False, surest_first=True)
-    doubtful = _cases(score, right=True, surest_first=False)
-    pairs = _pairs(score["confusion"])
+    wrong = _cases(data, right=False)
+    doubtful = _cases(data, right=True)
     low, high = metrics["top1_low"], metrics["top1_high"]
     headline = [(f"{metrics['top1']:.3f}", f"top-1 (95 %: {low:.3f} to {high:.3f})")]
     if "top5" in metrics:
@@ -77,16 +78,16 @@ def make_report(data: ReportData[Score]) -> Report:
     return Report(
         headline=headline,
         summary={"metrics": metrics, "images": len(score["image_ids"])},
-        details=_details(data, pairs),
+        details=_details(data),
         cases={
-            "worst": [_case_json(data, case) for case in wrong],
-            "least_sure": [_case_json(data, case) for case in doubtful],
+            "worst": [case.said for case in wrong],
+            "least_sure": [case.said for case in doubtful],
         },
         num_images=len(score["image_ids"]),
         opening=partial(_write_unknown, score=score),
         curves=_CURVES,
         metrics=MetricsTable(metric_rows(metrics, MEANINGS)),
-        sections=partial(_write_sections, data=data, pairs=pairs, wrong=wrong, doubtful=doubtful),
+        sections=partial(_write_sections, data=data, wrong=wrong, doubtful=doubtful),
     )
 
 
@@ -96,16 +97,12 @@ def _write_unknown(page: Page, score: Score) -> None:
 
 
 def _write_sections(
-    page: Page,
-    data: ReportData[Score],
-    pairs: Sequence[tuple[int, int, int]],
-    wrong: Sequence[_Case],
-    doubtful: Sequence[_Case],
+    page: Page, data: ReportData[Score], wrong: Sequence[_Case], doubtful: Sequence[_Case]
 ) -> None:
     """Classes, confusions, and the images that tell most."""
     _write_classes(page, data.score)
-    _write_confusions(page, data, pairs)
-    note = _picture_note(data)
+    _write_confusions(page, data)
+    note = "" if data.explain is None else _PICTURE_NOTE
     page.section("Worst mistakes", f"Wrong, and most sure of it, first. {note}")
     if wrong:
         page.pictures(_picture(data, case) for case in wrong)
@@ -133,9 +130,7 @@ def _write_classes(page: Page, score: Score) -> None:
     page.table(head, rows, bar=1)
 
 
-def _write_confusions(
-    page: Page, data: ReportData[Score], pairs: Sequence[tuple[int, int, int]]
-) -> None:
+def _write_confusions(page: Page, data: ReportData[Score]) -> None:
     """Matrix, reliability and the pairs that are taken for each other."""
     score, names = data.score, data.classes.names
     metrics = score["metrics"]
@@ -145,27 +140,26 @@ def _write_confusions(
     page.section("Confusions and confidence", note)
     shown = len(most_confused(score["confusion"]))
     which = "" if shown == len(names) else f"; the {shown} most confused of {len(names)} classes"
+    matrix, trust = confusion_plot(score["confusion"], names), _reliability_plot(data.score)
     page.plots(
         [
-            (confusion_plot(score["confusion"], names), f"rows: true; columns: predicted{which}"),
-            (
-                _reliability_plot(score["reliability"]),
-                "above the diagonal: too modest; below: too sure",
-            ),
+            (matrix, f"rows: true; columns: predicted{which}"),
+            (trust, "above the diagonal: too modest; below: too sure"),
         ]
     )
-    if not pairs:
-        return
-    page.section("Most confused pairs")
     totals = score["confusion"].sum(axis=1)
-    page.table(
-        ("true", "taken for", "photos", "share of the class"),
-        [(names[t], names[p], count, float(count / totals[t])) for t, p, count in pairs],
-    )
+    rows = [
+        (names[t], names[p], count, float(count / totals[t]))
+        for t, p, count in _pairs(score["confusion"])
+    ]
+    if rows:
+        page.section("Most confused pairs")
+        page.table(("true", "taken for", "photos", "share of the class"), rows)
 
 
-def _reliability_plot(bins: Sequence[Bin]) -> Figure:
+def _reliability_plot(score: Score) -> Figure:
     """Accuracy over confidence, above the number of photos at each confidence."""
+    bins = score["reliability"]
     figure = Figure(figsize=(5, 5))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     width = 1 / NUM_BINS
@@ -173,13 +167,8 @@ def _reliability_plot(bins: Sequence[Bin]) -> Figure:
     counts = np.array([row.photos for row in bins])
     above.bar(middles, [row.accuracy for row in bins], width * 0.94, color="#2a78d6")
     filled = [row for row in bins if row.photos]
-    above.plot(
-        [row.confidence for row in filled],
-        [row.accuracy for row in filled],
-        "o",
-        color="#123a6b",
-        markersize=4,
-    )
+    sure, right = ([row[k] for row in filled] for k in (0, 1))
+    above.plot(sure, right, "o", color="#123a6b", markersize=4)
     above.plot((0, 1), (0, 1), "--", color="#888", linewidth=1)
     above.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
     below.bar(middles, counts / counts.sum(), width * 0.94, color="#999")
@@ -190,17 +179,24 @@ def _reliability_plot(bins: Sequence[Bin]) -> Figure:
     return figure
 
 
-def _cases(score: Score, right: bool, surest_first: bool) -> list[_Case]:
-    """The first photos that were answered rightly or not, by the probability of the answer."""
+def _cases(data: ReportData[Score], *, right: bool) -> list[_Case]:
+    """Photos that were answered rightly, the least sure first; or wrongly, the surest first."""
+    score, names = data.score, data.classes.names
     targets, predicted = score["targets"], score["predicted"]
     sure = np.take_along_axis(score["probabilities"], predicted[:, None], axis=1)[:, 0]
     rows = np.flatnonzero((targets == predicted) == right)
-    order = np.argsort(-sure[rows] if surest_first else sure[rows], kind="stable")
-    ids = score["image_ids"]
-    return [
-        _Case(int(ids[k]), int(targets[k]), int(predicted[k]), float(sure[k]))
-        for k in rows[order[:_PICTURES]]
-    ]
+    order = np.argsort(sure[rows] if right else -sure[rows], kind="stable")
+    cases = []
+    for k in rows[order[:_PICTURES]]:
+        image_id, guess = int(score["image_ids"][k]), int(predicted[k])
+        said = {
+            "file": data.files[image_id],
+            "true": names[targets[k]],
+            "predicted": names[guess],
+            "probability": float(sure[k]),
+        }
+        cases.append(_Case(image_id, guess, said))
+    return cases
 
 
 def _pairs(confusion: NDArray[np.int64]) -> list[tuple[int, int, int]]:
@@ -212,29 +208,18 @@ def _pairs(confusion: NDArray[np.int64]) -> list[tuple[int, int, int]]:
     return [row for row in rows if row[2]]
 
 
-def _picture_note(data: ReportData[Score]) -> str:
-    if data.explain is None:
-        return ""
-    return (
-        "Left: the photo. Right: what the network saw of it, coloured where it speaks for the "
-        "predicted class (Grad-CAM; red most)."
-    )
-
-
 def _picture(data: ReportData[Score], case: _Case) -> tuple[Image, str]:
     photo = data.read(case.image_id)
     picture = tile(photo, _TILE, _GREY)
     if data.explain is not None:
         seen = data.explain(photo, case.predicted)
         picture = np.concatenate((picture, tile(seen, _TILE, _GREY)), axis=1)
-    names = data.classes.names
-    said = f"{names[case.predicted]} {case.probability:.1%}"
-    if case.true != case.predicted:
-        said += f"; true: {names[case.true]}"
-    return picture, f"{said} ({data.files[case.image_id]})"
+    said = case.said
+    true = f"; true: {said['true']}" if said["true"] != said["predicted"] else ""
+    return picture, f"{said['predicted']} {said['probability']:.1%}{true} ({said['file']})"
 
 
-def _details(data: ReportData[Score], pairs: Sequence[tuple[int, int, int]]) -> dict[str, Any]:
+def _details(data: ReportData[Score]) -> dict[str, Any]:
     """What report.json holds of classes and confusions."""
     score, names = data.score, data.classes.names
     keep = most_confused(score["confusion"], _WHOLE_TABLE)
@@ -245,18 +230,9 @@ def _details(data: ReportData[Score], pairs: Sequence[tuple[int, int, int]]) -> 
             "rows_true_columns_predicted": score["confusion"][keep][:, keep].tolist(),
         },
         "confused_pairs": [
-            {"true": names[t], "predicted": names[p], "count": count} for t, p, count in pairs
+            {"true": names[t], "predicted": names[p], "count": count}
+            for t, p, count in _pairs(score["confusion"])
         ],
         "reliability": [row._asdict() for row in score["reliability"]],
         "unknown_classes": list(score["unknown"]),
-    }
-
-
-def _case_json(data: ReportData[Score], case: _Case) -> dict[str, Any]:
-    names = data.classes.names
-    return {
-        "file": data.files[case.image_id],
-        "true": names[case.true],
-        "predicted": names[case.predicted],
-        "probability": case.probability,
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from torch.nn import functional
 
 from datasets.types import LabelBatch
@@ -14,9 +12,11 @@ from tasks.fitting.network_task import NetworkTask
 class ClassificationTask(NetworkTask):
     """A classifier's training: its photos may begin small (``--progressive``)."""
 
+    model: Classifier
+
     def on_after_batch_transfer(self, batch: LabelBatch, dataloader_idx: int) -> LabelBatch:
         """Shrink training images to the resolution of this step."""
-        model = cast("Classifier", self.model)
+        model = self.model
         if self.trainer.training and model.loss.progressive < 1:
             size = resolution_at(
                 self.global_step / self.total_steps,
@@ -32,16 +32,10 @@ class ClassificationTask(NetworkTask):
 
 
 def resolution_at(progress: float, *, start: float, full: int, least: int) -> int:
-    """Side of the training images, in pixels, at a point of the run.
+    """Side of the training images, in pixels, at a point of the run (progress 0..1).
 
-    It grows linearly over the first three quarters, in steps of 8 pixels (progressive resizing,
-    as in EfficientNetV2).
-
-    Args:
-        progress: Share of the run that is over, 0..1.
-        start: Share of the resolution at the beginning, in (0, 1].
-        full: Resolution at the end, in pixels.
-        least: That the body takes, in pixels.
+    It grows linearly from a share of the full one over the first three quarters, in steps of 8
+    pixels (progressive resizing, as in EfficientNetV2), and is never below the least.
     """
     share = min(1.0, start + (1 - start) * progress / 0.75)
     return full if share == 1 else min(full, max(least, round(full * share / 8) * 8))

@@ -34,11 +34,7 @@ _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def open_teacher(spec: DistillSpec, classes: ClassMap) -> Teacher:
-    """The teacher that ``spec.teacher`` names, for the classes of some data.
-
-    Args:
-        spec: Names it.
-        classes: Of the data, in the order of the student's columns.
+    """The teacher that ``spec.teacher`` names, for the data's classes in the student's order.
 
     Raises:
         InputError: If it cannot be had, its package is not installed, or it lacks a class.
@@ -49,9 +45,9 @@ def open_teacher(spec: DistillSpec, classes: ClassMap) -> Teacher:
         return _open_timm(name, spec.teacher_weights, classes)
     if name.startswith(TORCHVISION):
         return _open_torchvision(name, spec.teacher_weights, classes)
-    if not Path(name).exists() and _PYTHON.fullmatch(name):
-        return Teacher(name, _import_callable(name))
     if not Path(name).exists():
+        if _PYTHON.fullmatch(name):
+            return Teacher(name, _import_callable(name))
         raise InputError(
             f"--teacher {name}: no such run folder or weights file; else write timm:NAME, "
             "torchvision:NAME or MODULE:FUNCTION"

@@ -26,15 +26,13 @@ class Span(NamedTuple):
 
 
 class Row(NamedTuple):
-    """An arm.
+    """An arm by its name, and its number of seeds.
 
     Attributes:
-        arm: Its name.
         top1: Mean over the seeds, with the interval of Student's t over them.
         gain: Over the first arm, seed by seed, with the same interval.
         gain_over_photos: The same gain, with a bootstrap over the photos: were these others, the
             seeds the same.
-        seeds: How many.
     """
 
     arm: str
@@ -47,11 +45,8 @@ class Row(NamedTuple):
 def compare(answers: Mapping[str, Right]) -> list[Row]:
     """Compare arms on the same photos and seeds; the first is what the others are measured by.
 
-    Args:
-        answers: For each arm, (seeds, photos) whether an answer is right.
-
-    Raises:
-        InputError: If the arms differ in seeds or photos.
+    Of each arm is given (seeds, photos) whether an answer is right. Raises InputError if arms
+    differ in seeds or photos.
     """
     base = next(iter(answers.values()))
     rows = []
@@ -61,17 +56,9 @@ def compare(answers: Mapping[str, Right]) -> list[Row]:
                 f"arm {arm!r} has {right.shape[0]} runs on {right.shape[1]} photos, the first arm "
                 f"{base.shape[0]} on {base.shape[1]}: they cannot be compared"
             )
-        gains = right.mean(axis=1) - base.mean(axis=1)
-        per_photo = right.mean(axis=0) - base.mean(axis=0)
-        rows.append(
-            Row(
-                arm=arm,
-                top1=over_seeds(right.mean(axis=1)),
-                gain=over_seeds(gains),
-                gain_over_photos=over_photos(per_photo),
-                seeds=len(right),
-            )
-        )
+        top1, gains = right.mean(axis=1), right.mean(axis=1) - base.mean(axis=1)
+        per_photo = over_photos(right.mean(axis=0) - base.mean(axis=0))
+        rows.append(Row(arm, over_seeds(top1), over_seeds(gains), per_photo, len(right)))
     return rows
 
 

@@ -43,21 +43,15 @@ class Generator(nn.Module):
         channels = spec.channels
         self.first = nn.Linear(spec.latent, channels[0] * _FIRST_SIDE**2, bias=False)
         self.norms = nn.ModuleList(ClassNorm(count, num_classes) for count in channels)
+        lasts = [False] * (len(channels) - 1) + [True]
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(here, there, 4, stride=2, padding=1, bias=last)
-            for here, there, last in zip(
-                channels, (*channels[1:], 3), _last_of(len(channels)), strict=True
-            )
+            for here, there, last in zip(channels, (*channels[1:], 3), lasts, strict=True)
         )
         self.apply(_initialise)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Pictures (B, 3, S, S) float32 in -1..1.
-
-        Args:
-            latents: (B, latent) standard normal.
-            labels: (B,) int64 columns.
-        """
+        """Pictures (B, 3, S, S) float32 in -1..1 of numbers (B, latent) and classes (B,)."""
         x: Tensor = self.first(latents).view(len(latents), -1, _FIRST_SIDE, _FIRST_SIDE)
         for norm, up in zip(self.norms, self.ups, strict=True):
             x = up(norm(x, labels).relu())
@@ -67,10 +61,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """How real a picture looks for its class: a projection discriminator (arXiv 1802.05637).
 
-    Args:
-        spec: Of the generator, which this mirrors.
-        num_classes: How many classes.
-        normalised: Hold each layer to spectral norm 1 (arXiv 1802.05957).
+    ``normalised`` holds each layer to spectral norm 1 (arXiv 1802.05957).
     """
 
     def __init__(self, spec: GanSpec, num_classes: int, *, normalised: bool) -> None:
@@ -89,12 +80,7 @@ class Discriminator(nn.Module):
                 spectral_norm(layer)
 
     def forward(self, pictures: Tensor, labels: Tensor) -> Tensor:
-        """Logits (B,) float32; above 0 means real.
-
-        Args:
-            pictures: (B, 3, S, S) in -1..1.
-            labels: (B,) int64 columns.
-        """
+        """Logits (B,) float32 of pictures (B, 3, S, S) in -1..1; above 0 means real."""
         x = pictures
         for down in self.downs:
             x = functional.leaky_relu(down(x), _SLOPE)
@@ -112,10 +98,6 @@ def to_bytes(pictures: Tensor) -> Tensor:
 def from_bytes(pictures: Tensor) -> Tensor:
     """Pictures of 0..255 as float32 in -1..1."""
     return pictures.float() / 127.5 - 1
-
-
-def _last_of(count: int) -> list[bool]:
-    return [index == count - 1 for index in range(count)]
 
 
 def _initialise(module: nn.Module) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -23,28 +24,11 @@ GAME_NAME = "game.png"
 _SHEETS = 6
 _SHARES = ("precision", "recall", "density", "coverage")
 # Over the scores' columns, in the order of their meanings.
-_TITLES = (
-    "",
-    "pictures",
-    "frechet",
-    "   kid",
-    "+- error",
-    "precision",
-    "recall",
-    "density",
-    "cover",
-)
+_TITLES = ("", "pictures", "frechet", "   kid", "+- error", *_SHARES[:3], "cover")
 
 
-@dataclass(frozen=True)
-class ScoreRow:
-    """Figures of one lot of pictures.
-
-    Attributes:
-        name: What made them.
-        pictures: How many.
-        figures: By the names of :data:`~tasks.dcgan.scores.MEANINGS`.
-    """
+class ScoreRow(NamedTuple):
+    """Figures of so many pictures by :data:`~tasks.dcgan.scores.MEANINGS`, and what made them."""
 
     name: str
     pictures: int
@@ -98,7 +82,16 @@ def make_report(data: ReportData) -> Report:
 
 def _write_sections(page: Page, data: ReportData) -> None:
     """Scores, the course of the game, and the photos that are nearest."""
-    _write_scores(page, data)
+    page.section(
+        "Scores against the training photos",
+        f"{data.features}. Such figures compare with each other only, and a Frechet distance only "
+        "with one of as many pictures: fewer give a larger one.",
+    )
+    page.table(
+        ("", "pictures", *MEANINGS),
+        [(row.name, row.pictures, *(row.figures[name] for name in MEANINGS)) for row in data.rows],
+    )
+    page.table(("", ""), list(MEANINGS.items()))
     _write_game(page, data)
     page.section(
         "Nearest photos",
@@ -110,30 +103,11 @@ def _write_sections(page: Page, data: ReportData) -> None:
 
 def scores_text(rows: Sequence[ScoreRow]) -> str:
     """The table of scores for the terminal."""
-    return columns_text(
-        _TITLES,
-        [
-            (
-                row.name,
-                str(row.pictures),
-                *(f"{row.figures[name]:.{2 if name == 'frechet' else 3}f}" for name in MEANINGS),
-            )
-            for row in rows
-        ],
-    )
-
-
-def _write_scores(page: Page, data: ReportData) -> None:
-    page.section(
-        "Scores against the training photos",
-        f"{data.features}. Such figures compare with each other only, and a Frechet distance only "
-        "with one of as many pictures: fewer give a larger one.",
-    )
-    page.table(
-        ("", "pictures", *MEANINGS),
-        [(row.name, row.pictures, *(row.figures[name] for name in MEANINGS)) for row in data.rows],
-    )
-    page.table(("", ""), list(MEANINGS.items()))
+    cells = []
+    for name, pictures, figures in rows:
+        shown = (f"{figures[one]:.{2 if one == 'frechet' else 3}f}" for one in MEANINGS)
+        cells.append((name, str(pictures), *shown))
+    return columns_text(_TITLES, cells)
 
 
 def _write_game(page: Page, data: ReportData) -> None:
@@ -154,20 +128,10 @@ def _write_game(page: Page, data: ReportData) -> None:
             ),
             (history_plot(data.history, ("loss_d", "loss_g")), "losses (smoothed)"),
             (history_plot(data.history, ("frechet",)), "Frechet distance over steps"),
-            (
-                history_plot(data.history, _SHARES),
-                "the other scores over steps",
-            ),
+            (history_plot(data.history, _SHARES), "the other scores over steps"),
         ]
     )
     page.section("Samples over time", "A row per class, always the same random numbers.")
-    page.pictures(
-        (np.asarray(PIL.Image.open(file)), file.stem) for file in _some_sheets(data.folder)
-    )
-
-
-def _some_sheets(folder: Path) -> list[Path]:
-    """Sheets of the run, evenly chosen, the first and the last among them."""
-    sheets = sorted((folder / SAMPLES_FOLDER).glob("step-*.png"))
-    chosen = np.linspace(0, len(sheets) - 1, min(len(sheets), _SHEETS)).round().astype(int)
-    return [sheets[index] for index in chosen]
+    sheets = sorted((data.folder / SAMPLES_FOLDER).glob("step-*.png"))
+    some = np.linspace(0, len(sheets) - 1, min(len(sheets), _SHEETS)).round().astype(int)
+    page.pictures((np.asarray(PIL.Image.open(sheets[k])), sheets[k].stem) for k in some)

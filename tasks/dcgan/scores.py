@@ -7,11 +7,17 @@ each other only, and bear no published name.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
+from torch import Tensor
+from torch.nn import functional
 
 from datasets.errors import InputError
+from tasks.classification.model import Classifier
 
 Features = NDArray[np.floating]
 Matrix = NDArray[np.float64]
@@ -28,6 +34,7 @@ MEANINGS = {
     "density": "photos that a generated picture lies close to, of those expected; may exceed 1",
     "coverage": "share of photos that have a generated picture close by",
 }
+_BATCH = 128
 
 
 def score(real: Features, fake: Features, neighbours: int = NEIGHBOURS) -> dict[str, float]:
@@ -58,11 +65,7 @@ def score(real: Features, fake: Features, neighbours: int = NEIGHBOURS) -> dict[
 def frechet_distance(real: Features, fake: Features) -> float:
     """Squared Frechet distance of the Gaussians fitted to two sets (Heusel et al., 1706.08500).
 
-    |m - n|^2 + tr(A + B - 2 (A B)^1/2) for means m, n and covariances A, B.
-
-    Args:
-        real: (N, D).
-        fake: (M, D).
+    |m - n|^2 + tr(A + B - 2 (A B)^1/2) for means m, n and covariances A, B of (N, D) and (M, D).
     """
     one, two = real.astype(np.float64), fake.astype(np.float64)
     first, second = np.atleast_2d(np.cov(one.T)), np.atleast_2d(np.cov(two.T))
@@ -83,14 +86,8 @@ def _root(matrix: Matrix) -> Matrix:
 def kernel_distance(real: Features, fake: Features) -> tuple[float, float]:
     """Squared maximum mean discrepancy by (x.y / D + 1)^3 (Binkowski et al., 1801.01401).
 
-    The estimate is unbiased, so it may be below 0.
-
-    Args:
-        real: (N, D), N above 2.
-        fake: (M, D), M above 2.
-
-    Returns:
-        The distance, and its standard error by the jackknife over all pictures.
+    The estimate is unbiased, so it may be below 0. With it comes its standard error by the
+    jackknife over all pictures, of which there are more than 2 on both sides.
     """
     one, two = real.astype(np.float64), fake.astype(np.float64)
     n, m = len(one), len(two)
@@ -124,12 +121,7 @@ def _kernel(one: Matrix, two: Matrix) -> Matrix:
 def neighbourhoods(real: Features, fake: Features, neighbours: int) -> dict[str, float]:
     """Precision and recall (1904.06991), density and coverage (Naeem et al., 2002.09797).
 
-    A point's ball reaches to its k-th nearest neighbour in its own set.
-
-    Args:
-        real: (N, D), N above ``neighbours``.
-        fake: (M, D), M above ``neighbours``.
-        neighbours: k.
+    A point's ball reaches to its k-th nearest neighbour in its own set, of more than k points.
 
     Returns:
         ``precision``, the share of fakes in some ball of a real; ``recall``, of reals in some ball
@@ -155,3 +147,55 @@ def neighbourhoods(real: Features, fake: Features, neighbours: int) -> dict[str,
 def nearest(real: Features, fake: Features) -> NDArray[np.int64]:
     """(M,) row of the photo whose features are nearest to each fake's."""
     return np.asarray(cdist(fake, real).argmin(axis=1), dtype=np.int64)
+
+
+class FeatureNet:
+    """The pooled last map of a classifier's body, by which figures are called.
+
+    Every picture, real or generated, comes at the generator's size and is resized as a whole to
+    the classifier's: what is compared differs in nothing else than in who made it.
+    """
+
+    def __init__(self, classifier: Classifier, name: str, device: str) -> None:
+        self.name, self.device = name, device
+        self._net = classifier.to(device).eval()
+
+    def __call__(self, pictures: Tensor) -> NDArray[np.float32]:
+        """Features (B, D) of pictures (B, 3, H, W) uint8 RGB."""
+        net, size = self._net, self._net.spec.size
+        with torch.inference_mode(), torch.autocast(torch.device(self.device).type, enabled=False):
+            images = pictures.to(self.device).float()
+            if images.shape[-1] != size:
+                images = functional.interpolate(
+                    images, (size, size), mode="bilinear", antialias=True
+                ).round()
+            maps = net.body(net.normalize(images))[net.last_stride]
+            return np.asarray(maps.mean(dim=(2, 3)).cpu().numpy(), dtype=np.float32)
+
+    def of_all(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Features (N, D) of pictures (N, H, W, 3) uint8 RGB."""
+        parts = [
+            self(torch.from_numpy(pixels[start : start + _BATCH]).permute(0, 3, 1, 2))
+            for start in range(0, len(pixels), _BATCH)
+        ]
+        return np.concatenate(parts)
+
+
+class Judge(NamedTuple):
+    """Scores generated pictures against photos, by the features ``real`` (N, D) of these.
+
+    ``labels`` (N,) are their columns; generated pictures are of the same classes.
+    """
+
+    net: FeatureNet
+    real: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    @property
+    def title(self) -> str:
+        """What a Frechet distance here is called: never by the name of Inception's."""
+        return f"Frechet distance in the features of {self.net.name}"
+
+    def score(self, fake: NDArray[np.float32]) -> dict[str, float]:
+        """Figures of generated pictures' features (M, D)."""
+        return score(self.real, fake)

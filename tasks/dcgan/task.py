@@ -1,45 +1,54 @@
-"""Training and evaluation steps of a GAN: two optimisers by hand, and a watch over the game."""
+"""Training and evaluation steps of a GAN: two optimisers by hand, and a watch over the game.
+
+When the game does not go on any more, the training stops and says why.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import PIL.Image
+import PIL.ImageDraw
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
-from tasks.dcgan.draw import COLUMNS, draw_sheet, save_png, shown_classes
-from tasks.dcgan.features import Judge
 from tasks.dcgan.model import Gan, undecided_loss
 from tasks.dcgan.networks import from_bytes
 from tasks.dcgan.sampling import draw_some, generate
+from tasks.dcgan.scores import Judge
 from tasks.dcgan.spec import GanFitSpec
-from tasks.dcgan.watch import Watch, Window, variety
 from tasks.fitting.base import Task
+from tasks.reporting.pictures import GROUND, TEXT, Image, font, shorten
+from tasks.weights.atomic_write import replacing
 
+ROWS, COLUMNS = 12, 10
+_LEAST_SIDE, _GAP, _MARGIN, _FONT = 64, 2, 150, 13
+_NAME = 20
 SAMPLES_FOLDER = "samples"
 # Steps whose mean is one point of the curves; Lightning writes what is logged then.
 WINDOW = 10
+# Of the loss of a discriminator that cannot tell: below, it has nothing more to learn.
+_SATURATED = 0.05
+# Of the real photos' variety: below, the pictures of a class are all alike.
+_COLLAPSED = 0.05
 
 
 class GanTask(Task):
-    """Trains generator and discriminator in turn.
+    """Trains generator and discriminator in turn; the judge scores pictures during the training.
 
-    Args:
-        model: Both networks with their losses.
-        fit: How to train them.
-        seed: Of everything random.
-        names: Of the classes.
-        judge: Scores pictures during the training.
-        folder: Of the run; sample sheets go to ``samples/`` there.
+    Sample sheets of the classes, by their names, go to ``samples/`` in the folder of the run.
 
     Attributes:
         stopped: Why the training stopped before its end; empty if it did not.
     """
 
+    model: Gan
     monitor = "minus_frechet"
 
     def __init__(
@@ -60,17 +69,12 @@ class GanTask(Task):
         self._features: list[NDArray[np.float32]] = []
         self.stopped = ""
 
-    @property
-    def gan(self) -> Gan:
-        """Both networks."""
-        return cast("Gan", self.model)
-
     def configure_optimizers(self) -> Any:
         """An Adam for each network, at its own rate."""
         betas, spec = (self._fit.beta1, self._fit.beta2), self._fit
         return [
-            torch.optim.Adam(self.gan.generator.parameters(), spec.lr_generator, betas),
-            torch.optim.Adam(self.gan.discriminator.parameters(), spec.lr_discriminator, betas),
+            torch.optim.Adam(self.model.generator.parameters(), spec.lr_generator, betas),
+            torch.optim.Adam(self.model.discriminator.parameters(), spec.lr_discriminator, betas),
         ]
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -80,10 +84,9 @@ class GanTask(Task):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """A step of the discriminator, then one of the generator on the same pictures.
 
-        Raises:
-            FloatingPointError: If a loss is not a number.
+        Raises FloatingPointError if a loss is not a number.
         """
-        gan, labels = self.gan, batch["targets"]
+        gan, labels = self.model, batch["targets"]
         # The second optimiser is taken bare: Lightning would count its steps as steps of the run.
         generators = cast("Any", self.optimizers())[0]
         discriminators = cast("Any", self.optimizers(use_pl_optimizer=False))[1]
@@ -113,20 +116,17 @@ class GanTask(Task):
                 f"{total.item():g}, generator {loss_g.item():g}); lower --lr-discriminator and "
                 "--lr-generator, or take --precision fp32"
             )
-        self._note(torch.stack((real.sigmoid().mean(), fake.sigmoid().mean(), loss_d, loss_g)))
+        values = torch.stack((real.sigmoid().mean(), fake.sigmoid().mean(), loss_d, loss_g))
+        self._sums += values.detach().double().cpu()
+        self._counted += 1
         if self.global_step % WINDOW == 0:
             self._close_window(fakes, photos, labels)
         return loss_g.detach()
 
-    def _note(self, values: Tensor) -> None:
-        self._sums += values.detach().double().cpu()
-        self._counted += 1
-
     def _close_window(self, fakes: Tensor, photos: Tensor, labels: Tensor) -> None:
         """Log the means of the last steps, and stop if the game is over."""
-        means = (self._sums / self._counted).tolist()
-        differ = variety(fakes, photos, labels, self.gan.generator.num_classes)
-        window = Window(means[0], means[1], means[2], means[3], float(differ))
+        differ = variety(fakes, photos, labels, self.model.generator.num_classes)
+        window = Window._make([*(self._sums / self._counted).tolist(), float(differ)])
         steps, self._counted = self._counted, 0
         self._sums.zero_()
         named = {**window._asdict(), "loss": window.loss_d}
@@ -156,16 +156,15 @@ class GanTask(Task):
         self._features = []
         columns = shown_classes(len(self._names))
         labels = columns.repeat(COLUMNS)
-        made = generate(self.gan.generator, labels, self.seed, str(self.device))
+        made = generate(self.model.generator, labels, self.seed, str(self.device))
         rows = made.reshape(len(columns), COLUMNS, *made.shape[1:])
         file = self._folder / SAMPLES_FOLDER / f"step-{self.global_step:06d}.png"
         save_png(file, draw_sheet(rows, [self._names[column] for column in columns]))
 
     def validation_step(self, batch: dict[str, NDArray[np.int64]], batch_idx: int) -> None:
         """Generate what a batch names, and collect its features."""
-        made = draw_some(
-            self.gan.generator, batch["labels"], batch["numbers"], self.seed, self.device
-        )
+        labels, numbers = batch["labels"], batch["numbers"]
+        made = draw_some(self.model.generator, labels, numbers, self.seed, self.device)
         self._features.append(self._judge.net(made))
 
     def on_validation_epoch_end(self) -> None:
@@ -173,3 +172,116 @@ class GanTask(Task):
         figures = self._judge.score(np.concatenate(self._features))
         self._features = []
         self.log_dict({**figures, self.monitor: -figures["frechet"]})
+
+
+def shown_classes(num_classes: int) -> NDArray[np.int64]:
+    """(R,) columns of the classes on a sheet: all, or so many evenly chosen."""
+    count = min(num_classes, ROWS)
+    return np.linspace(0, num_classes - 1, count).round().astype(np.int64)
+
+
+def draw_sheet(pictures: Image, names: Sequence[str]) -> Image:
+    """A sheet, (H, W, 3) RGB, of pictures (R, C, S, S, 3), a row for each of the R names.
+
+    Small pictures are enlarged, pixel by pixel.
+    """
+    grow = max(1, _LEAST_SIDE // pictures.shape[2])
+    tiles = pictures.repeat(grow, axis=2).repeat(grow, axis=3)
+    step = tiles.shape[2] + _GAP
+    rows, columns = tiles.shape[:2]
+    canvas = PIL.Image.new("RGB", (_MARGIN + columns * step, rows * step + _GAP), GROUND)
+    draw = PIL.ImageDraw.Draw(canvas)
+    for row, name in enumerate(names):
+        top = row * step + _GAP
+        place = _GAP * 3, top + step // 2
+        draw.text(place, shorten(name, _NAME), TEXT, font(_FONT), anchor="lm")
+        for column in range(columns):
+            tile = PIL.Image.fromarray(tiles[row, column])
+            canvas.paste(tile, (_MARGIN + column * step, top))
+    return np.array(canvas)
+
+
+def save_png(path: Path, picture: Image) -> None:
+    """Write (H, W, 3) RGB in one piece. Raises OSError if it cannot be written."""
+    data = io.BytesIO()
+    PIL.Image.fromarray(picture).save(data, "PNG")
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.getvalue())
+
+
+class Window(NamedTuple):
+    """Means over some steps.
+
+    Attributes:
+        d_real: The discriminator's probability that real photos are real, 0..1.
+        d_fake: The same of generated pictures.
+        loss_d: Its loss, without R1; ``loss_g`` is the generator's.
+        variety: How much generated pictures of one class differ, of how much real photos do.
+    """
+
+    d_real: float
+    d_fake: float
+    loss_d: float
+    loss_g: float
+    variety: float
+
+
+class Watch:
+    """Counts for how many steps the game has been decided; a patience of 0 never stops.
+
+    ``undecided`` is the discriminator's loss when it cannot tell.
+    """
+
+    def __init__(self, patience: int, undecided: float) -> None:
+        self.patience, self.undecided = patience, undecided
+        self.saturated = self.collapsed = 0
+
+    def look(self, window: Window, steps: int) -> str:
+        """Take note of a window; gives why to stop, or nothing to go on."""
+        sure = window.loss_d < _SATURATED * self.undecided
+        self.saturated = self.saturated + steps if sure else 0
+        alike = window.variety < _COLLAPSED
+        self.collapsed = self.collapsed + steps if alike else 0
+        if self.patience and self.saturated >= self.patience:
+            return (
+                f"the discriminator is saturated: for {self.saturated} steps its loss has been "
+                f"under {_SATURATED:.0%} of that of guessing ({window.loss_d:.3f} of "
+                f"{self.undecided:.3f}; D(real) {window.d_real:.3f}, D(fake) "
+                f"{window.d_fake:.3f}), and the generator learns nothing from it. Lower "
+                "--lr-discriminator, keep --spectral-norm, add --r1 1, or give --diff-augment all "
+                "three"
+            )
+        if self.patience and self.collapsed >= self.patience:
+            return (
+                f"the generator has collapsed: for {self.collapsed} steps its pictures of one "
+                f"class have differed {window.variety:.1%} as much as photos do. Lower "
+                "--lr-generator, or raise --batch-size"
+            )
+        return ""
+
+    def state_dict(self) -> dict[str, int]:
+        """What a checkpoint keeps of this."""
+        return {"saturated": self.saturated, "collapsed": self.collapsed}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on counting."""
+        self.saturated, self.collapsed = state["saturated"], state["collapsed"]
+
+
+def variety(fakes: Tensor, photos: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """How much pictures of one class differ from each other, of how much photos do: about 0..1.
+
+    It is the ratio of the root mean squared distances from the class's mean picture; 1 where no
+    class has two pictures, so that nothing can be said. Both lots are (B, 3, S, S), labels (B,).
+    """
+    shares = functional.one_hot(labels, num_classes).float()
+    counts = shares.sum(dim=0)
+    if int(counts.max()) < 2:
+        return torch.ones(())
+
+    def spread(pictures: Tensor) -> Tensor:
+        flat = pictures.detach().float().flatten(1)
+        means = (shares.T @ flat) / counts.clamp(min=1)[:, None]
+        return (flat - means[labels]).square().mean().sqrt()
+
+    return spread(fakes) / spread(photos).clamp(min=1e-6)

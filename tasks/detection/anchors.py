@@ -1,4 +1,7 @@
-"""Anchors: SSD's default boxes and the first stage's of Faster R-CNN (paper, table 13)."""
+"""Anchors: SSD's default boxes and the first stage's of Faster R-CNN (paper, table 13); box coder.
+
+All boxes are relative to the image (0..1): anchors as cx cy w h, boxes as x1 y1 x2 y2.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,10 @@ _VGG_RATIOS = (3, 5, 5, 5, 3, 3)
 # Faster R-CNN's anchors have sides of these pixels whatever the input's size.
 RPN_SIDES = (64, 128, 256, 512)
 RPN_RATIOS = (0.5, 1.0, 2.0)
+# Variances of the coder: offsets are scaled so that all four have about unit spread.
+CODER_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
+# exp() of a larger log-size would overflow long before it meant a box.
+MAX_LOG_SIZE = math.log(1000.0)
 
 
 def ssd_shapes() -> list[list[Shape]]:
@@ -56,16 +63,13 @@ def make_anchors(
     shapes: Sequence[list[Shape]],
     extent: float | None = None,
 ) -> Tensor:
-    """All anchors of an image, map by map, row by row, cell by cell.
+    """All anchors (A, 4) float32 of an image, map by map, row by row, cell by cell.
 
     Args:
         map_sizes: (height, width) of the feature maps, finest first.
         shapes: In each cell of these maps.
         extent: How many cells would span the image, where that is no whole number: VGG16's
             poolings cut a part of a cell off at the right and bottom. By default the maps' own.
-
-    Returns:
-        (A, 4) float32, cx cy w h, relative to the image: 1917 for SSD at 300.
     """
     anchors = []
     for (height, width), level in zip(map_sizes, shapes, strict=True):
@@ -77,3 +81,31 @@ def make_anchors(
         sizes = sides.expand(height, width, -1, -1)
         anchors.append(torch.cat([centres, sizes], dim=-1).reshape(-1, 4))
     return torch.cat(anchors).float()
+
+
+def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """Offsets of boxes (..., 4; x1 y1 x2 y2) from anchors (..., 4; cx cy w h): dx dy dw dh."""
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    cx, cy, w, h = anchors.unbind(-1)
+    wx, wy, ww, wh = CODER_WEIGHTS
+    tiny = torch.finfo(boxes.dtype).eps
+    return torch.stack(
+        (
+            wx * ((x1 + x2) / 2 - cx) / w,
+            wy * ((y1 + y2) / 2 - cy) / h,
+            ww * torch.log((x2 - x1).clamp(min=tiny) / w),
+            wh * torch.log((y2 - y1).clamp(min=tiny) / h),
+        ),
+        dim=-1,
+    )
+
+
+def decode(offsets: Tensor, anchors: Tensor) -> Tensor:
+    """Boxes (..., 4; x1 y1 x2 y2) of offsets (..., 4; dx dy dw dh) from anchors (..., 4)."""
+    dx, dy, dw, dh = offsets.unbind(-1)
+    cx, cy, w, h = anchors.unbind(-1)
+    wx, wy, ww, wh = CODER_WEIGHTS
+    x, y = cx + dx / wx * w, cy + dy / wy * h
+    half_w = w * torch.exp((dw / ww).clamp(max=MAX_LOG_SIZE)) / 2
+    half_h = h * torch.exp((dh / wh).clamp(max=MAX_LOG_SIZE)) / 2
+    return torch.stack((x - half_w, y - half_h, x + half_w, y + half_h), dim=-1)

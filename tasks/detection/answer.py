@@ -26,10 +26,7 @@ _SHOWN = 8
 class Objects(NamedTuple):
     """What was found in a photo, best first.
 
-    Attributes:
-        boxes: (D, 4) x1 y1 x2 y2 in pixels of the photo.
-        scores: (D,) in 0..1.
-        labels: (D,) from 1.
+    Boxes (D, 4) are x1 y1 x2 y2 in pixels of the photo, scores (D,) in 0..1, labels (D,) from 1.
     """
 
     boxes: NDArray[np.float64]
@@ -38,12 +35,9 @@ class Objects(NamedTuple):
 
 
 def refuse_other_post(options: DetectOptions, own: Mapping[str, Any], path: Path) -> None:
-    """Check that what is asked for is what a model was made with.
+    """Check that what is asked for is what a model was made with. Raises InputError if not.
 
     A score threshold above its own is applied to what it finds; all else was fixed.
-
-    Raises:
-        InputError: If something else is asked for.
     """
     usual = vars(PostSpec())
     for name, value in vars(options.post).items():
@@ -58,9 +52,7 @@ def refuse_other_post(options: DetectOptions, own: Mapping[str, Any], path: Path
 class BoxAnswers:
     """How a detector's outputs are told.
 
-    Args:
-        classes: Its classes.
-        above: Objects of a higher score count; weaker ones do not change what NMS left of others.
+    Objects of a score ``above`` some count; weaker ones do not change what NMS left of others.
     """
 
     def __init__(self, classes: ClassMap, above: float) -> None:
@@ -83,19 +75,14 @@ class BoxAnswers:
 
     def to_json(self, answer: Objects) -> dict[str, Any]:
         """The objects as COCO's annotations, without the ids that tell them apart."""
+        objects = []
         rows = zip(*(part.tolist() for part in answer), strict=True)
-        return {"objects": [self._annotation(*row) for row in rows]}
-
-    def _annotation(self, corners: list[float], score: float, label: int) -> dict[str, Any]:
-        x1, y1, x2, y2 = corners
-        box = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
-        return {
-            "category_id": self.classes.ids[label - 1],
-            "bbox": box,
-            "area": round(box[2] * box[3], 2),
-            "iscrowd": 0,
-            "score": round(score, 4),
-        }
+        for (x1, y1, x2, y2), score, label in rows:
+            box = [round(value, 2) for value in (x1, y1, x2 - x1, y2 - y1)]
+            told = {"category_id": self.classes.ids[label - 1], "bbox": box}
+            told |= {"area": round(box[2] * box[3], 2), "iscrowd": 0, "score": round(score, 4)}
+            objects.append(told)
+        return {"objects": objects}
 
     def line(self, answer: Objects) -> str:
         """``cat 0.93, dog 0.51 and 3 more``."""
@@ -109,14 +96,13 @@ class BoxAnswers:
 
     def reply(self, image: Image, answer: Objects) -> Reply:
         """Boxes, and a table of them."""
-        names, (boxes, scores, labels) = self.classes.names, answer
+        names, (boxes, _, labels) = self.classes.names, answer
         shown = for_screen(image)
         scale = np.tile(np.divide(shown.shape[1::-1], image.shape[1::-1]), 2)
+        parts = zip(*(part.tolist() for part in answer), strict=True)
         rows: list[tuple[str | float, ...]] = [
             (names[label - 1], score, x1, y1, x2 - x1, y2 - y1)
-            for label, score, (x1, y1, x2, y2) in zip(
-                labels.tolist(), scores.tolist(), boxes.tolist(), strict=True
-            )
+            for (x1, y1, x2, y2), score, label in parts
         ]
         counts = Counter(names[label - 1] for label in labels.tolist())
         told = [f"{count} x {name}" if count > 1 else name for name, count in counts.items()]

@@ -25,14 +25,9 @@ def _answers(card: Card, facts: Facts, options: DetectOptions, path: Path) -> Bo
 
 
 def _open_litert(path: Path, options: DetectOptions) -> tuple[nn.Module, Card]:
-    from tasks.detection.reference_runtime import open_litert
+    from tasks.detection.from_tflite import open_litert
 
     return open_litert(path, options)
-
-
-def _limits(facts: Facts, _resized: bool) -> Limits:
-    post = facts["post"]
-    return Limits(least=post["score_threshold"], most=post["detections"])
 
 
 DETECTION = PhotoApplication(
@@ -51,7 +46,9 @@ DETECTION = PhotoApplication(
     compared_by=Metric("AP", "COCO AP %"),
     variants={name: (size, *_SMALLER.get(name, ())) for name, size in SIZES.items()},
     meanings=MEANINGS,
-    limits=_limits,
+    limits=lambda facts, _: Limits(
+        least=facts["post"]["score_threshold"], most=facts["post"]["detections"]
+    ),
     pipeline="object-detection",
     flags=("scorer", "proposals", "post"),
     fixed={"proposals": "an export, which has its own number"},

@@ -32,9 +32,9 @@ def draw_detections(
     Args:
         image: (H, W, 3) RGB.
         boxes: (N, 4) x1 y1 x2 y2 in pixels.
-        labels: From 1.
+        labels: From 1; ``names`` begins with the name of 1.
         scores: 0..1, best first.
-        names: Of the classes, the first for label 1.
+        names: Of the classes.
     """
     drawn = image.copy()
     scale = max(drawn.shape[:2]) / 640
@@ -53,13 +53,9 @@ def draw_truth(image: Image, boxes: NDArray[np.float32]) -> Image:
     for box in boxes:
         (x1, y1), (x2, y2) = np.round(box).astype(int).reshape(2, 2).tolist()
         cv2.rectangle(drawn, (x1, y1), (x2, y2), _BLACK, 1)
-        for start, end in (
-            ((x1, y1), (x2, y1)),
-            ((x2, y1), (x2, y2)),
-            ((x2, y2), (x1, y2)),
-            ((x1, y2), (x1, y1)),
-        ):
-            _dashes(drawn, np.array(start), np.array(end))
+        corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
+        for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+            _dashes(drawn, start, end)
     return drawn
 
 

@@ -89,10 +89,8 @@ class CocoEvaluator:
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
         """Add the detections of some images; an image that came before is passed over.
 
-        Args:
-            image_ids: Of the images: the ground truth's.
-            outputs: Of each: ``boxes`` (D, 4) x1 y1 x2 y2 in original pixels, ``scores`` (D,) and
-                ``labels`` (D,) from 1 in the model's classes, best first.
+        Of each, by the ground truth's id: ``boxes`` (D, 4) x1 y1 x2 y2 in original pixels,
+        ``scores`` (D,) and ``labels`` (D,) from 1 in the model's classes, best first.
         """
         for image_id, found in zip(image_ids, outputs, strict=True):
             self.images.setdefault(int(image_id), self._counted(found))
@@ -137,35 +135,36 @@ class CocoEvaluator:
 
     def write(self, folder: Path) -> None:
         """Write ``results.json`` and ``ground_truth.json``, which any COCO tool can score."""
-        own, truth = self.own_ids, self.ground_truth
-        results = [{**row, "image_id": _own(own, row["image_id"])} for row in self.results()]
-        if own:
-            images = [{**row, "id": _own(own, row["id"])} for row in truth["images"]]
-            annotations = [
-                {**row, "image_id": _own(own, row["image_id"])} for row in truth["annotations"]
-            ]
+        truth = self.ground_truth
+        results = self._renamed(self.results())
+        if self.own_ids:
+            images = self._renamed(truth["images"], "id")
+            annotations = self._renamed(truth["annotations"])
             truth = {**truth, "images": images, "annotations": annotations}
         write_text(folder / "results.json", json.dumps(shown_in(results)))
         write_text(folder / "ground_truth.json", json.dumps(shown_in(truth)))
 
+    def _renamed(self, rows: list[dict[str, Any]], key: str = "image_id") -> list[dict[str, Any]]:
+        """Rows with the data set's ids of images."""
+        return [{**row, key: self.own_ids.get(row[key], row[key])} for row in rows]
+
     def compute(self) -> Score:
         """Score what was collected, over all images of the ground truth."""
         results = self.results()
-        evaluation = (
-            _evaluate_pycocotools(self.ground_truth, results)
-            if self.scorer == "pycocotools"
-            else _evaluate_faster(self.ground_truth, results)
-        )
+        evaluate = _pycocotools if self.scorer == "pycocotools" else _faster
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = evaluate({"info": {}, **self.ground_truth}, results)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
         # (IoU thresholds, recalls, classes, areas, detections)
         precision = np.asarray(evaluation.eval["precision"])[..., 0, -1]
         names = {row["id"]: row["name"] for row in self.ground_truth["categories"]}
-        per_class = {}
-        for k, category in enumerate(sorted(names)):
-            column = precision[:, :, k]
-            known = (column > -1).any()
-            per_class[names[category]] = (
-                (float(column.mean()), float(column[0].mean())) if known else (ABSENT, ABSENT)
-            )
+        # Of a class without ground truth everything is -1, which is ABSENT.
+        per_class = {
+            names[category]: (float(precision[:, :, k].mean()), float(precision[0, :, k].mean()))
+            for k, category in enumerate(sorted(names))
+        }
         stats = [float(value) for value in evaluation.stats[: len(MEANINGS)]]
         return {
             "metrics": dict(zip(MEANINGS, stats, strict=True)),
@@ -174,39 +173,26 @@ class CocoEvaluator:
         }
 
 
-def _own(own_ids: Mapping[int, int | str], image_id: int) -> int | str:
-    return own_ids.get(image_id, image_id)
-
-
-def _evaluate_pycocotools(truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:
+def _pycocotools(truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    with contextlib.redirect_stdout(io.StringIO()):
-        ours, theirs = COCO(), COCO()
-        ours.dataset = {"info": {}, **truth}
-        ours.createIndex()
-        if results:
-            theirs = ours.loadRes([dict(row) for row in results])
-        else:
-            theirs.dataset = {**truth, "annotations": []}
-            theirs.createIndex()
-        return _run(COCOeval(ours, theirs, "bbox"))
+    ours, theirs = COCO(), COCO()
+    ours.dataset = truth
+    ours.createIndex()
+    if results:
+        theirs = ours.loadRes(results)
+    else:
+        theirs.dataset = {**truth, "annotations": []}
+        theirs.createIndex()
+    return COCOeval(ours, theirs, "bbox")
 
 
-def _evaluate_faster(truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:
+def _faster(truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:
     from faster_coco_eval import COCO, COCOeval_faster
 
-    with contextlib.redirect_stdout(io.StringIO()):
-        ours = COCO({"info": {}, **truth})
-        return _run(COCOeval_faster(ours, ours.loadRes([dict(row) for row in results]), "bbox"))
-
-
-def _run(evaluation: Any) -> Any:
-    evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
-    return evaluation
+    ours = COCO(truth)
+    return COCOeval_faster(ours, ours.loadRes(results), "bbox")
 
 
 def format_value(value: float) -> str:

@@ -11,24 +11,17 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.ops import roi_align
 
 from backbone.bodies import build_body
 from backbone.flavour import Flavour
-from backbone.layers import Normalize, init_tf_slim, scale_channels
+from backbone.layers import init_tf_slim, scale_channels
+from tasks.detection import rpn
 from tasks.detection.anchors import make_anchors, rpn_shapes
-from tasks.detection.crop import crop
+from tasks.detection.detector import DetectorNetwork
 from tasks.detection.matching import Rule, match, sample
 from tasks.detection.postprocess import Detections, postprocess_regions
-from tasks.detection.rpn import (
-    DEPTH,
-    RegionProposals,
-    add_true_boxes,
-    as_anchors,
-    propose,
-    rpn_loss,
-)
-from tasks.detection.spec import DetectorSpec, PostSpec, TwoStageLossSpec
-from tasks.detection.ssd import check_size
+from tasks.detection.spec import DetectorSpec, TwoStageLossSpec
 
 STRIDE = 16
 CROP = 14
@@ -37,40 +30,22 @@ INIT_STD = 0.01
 _CHUNK = 100
 
 
-class FasterRCNN(nn.Module):
-    """Base, region proposals, second stage, losses and post-processing.
-
-    Args:
-        spec: Architecture.
-        num_classes: Classes without background; labels run from 1 to it.
-        flavour: Of the body; its input size is ``spec.size``.
-        loss: Training objective.
-        post: From raw outputs to detections.
+class FasterRCNN(DetectorNetwork):
+    """Base, region proposals and second stage; twelve anchors for each cell of the map.
 
     Attributes:
-        anchors: (A, 4) cx cy w h, relative; twelve for each cell of the map.
         networks: Names of the methods that are network alone, which ``--compile`` compiles.
     """
 
-    anchors: Tensor
+    objective = TwoStageLossSpec
     networks = ("first_stage", "second_stage")
 
-    def __init__(
-        self,
-        spec: DetectorSpec,
-        num_classes: int,
-        flavour: Flavour,
-        *,
-        loss: TwoStageLossSpec | None = None,
-        post: PostSpec | None = None,
-    ) -> None:
-        super().__init__()
-        self.spec, self.num_classes = spec, num_classes
-        self.loss, self.post = loss or TwoStageLossSpec(), post or PostSpec()
-        self.normalize = Normalize(flavour.input)
+    def add_layers(self, flavour: Flavour) -> None:
+        """Add base, region proposals and second stage with fresh weights."""
+        spec, num_classes = self.spec, self.num_classes
         self.body = build_body(spec.backbone, alpha=spec.alpha, flavour=flavour)
-        depth = scale_channels(DEPTH, spec.alpha)
-        self.rpn = RegionProposals(self.body.channels[STRIDE], depth, flavour.activation)
+        depth = scale_channels(rpn.DEPTH, spec.alpha)
+        self.rpn = rpn.RegionProposals(self.body.channels[STRIDE], depth, flavour.activation)
         self.neck, width = self.body.make_neck()
         self.class_predictor = nn.Linear(width, 1 + num_classes)
         self.box_predictor = nn.Linear(width, 4 * num_classes)
@@ -79,19 +54,16 @@ class FasterRCNN(nn.Module):
         # The two halves share the body's layers; a tuple is not registered a second time.
         self._halves = self.body.split(STRIDE)
         self.extent = extent_of(spec)
-        anchors = make_anchors([map_size(spec)], [rpn_shapes(spec.size)], self.extent)
-        self.register_buffer("anchors", anchors, persistent=False)
+
+    @staticmethod
+    def anchors_of(spec: DetectorSpec) -> Tensor:
+        """Anchors (A, 4) of the map of stride 16, whose size VGG16's poolings round down."""
+        side = spec.size // STRIDE if spec.backbone == "vgg16" else -(-spec.size // STRIDE)
+        return make_anchors([(side, side)], [rpn_shapes(spec.size)], extent_of(spec))
 
     def first_stage(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The base's map, objectness and offsets of all anchors.
-
-        Args:
-            images: (B, 3, S, S) RGB 0..255, any dtype, S the spec's size.
-
-        Returns:
-            (B, C, H, W), (B, A) and (B, A, 4).
-        """
-        check_size(images, self.spec)
+        """The base's map (B, C, H, W), objectness (B, A) and offsets (B, A, 4) of all anchors."""
+        self.refuse_other_size(images)
         feature = self._halves[0](self.normalize(images))
         return (feature, *self.rpn(feature))
 
@@ -100,11 +72,10 @@ class FasterRCNN(nn.Module):
         if self.spec.roi_pool:
             crops = functional.max_pool2d(crops, 2)
         features = self.neck(self._halves[1](crops))
-        return self.class_predictor(features), self.box_predictor(features).view(
-            -1, self.num_classes, 4
-        )
+        offsets = self.box_predictor(features).view(-1, self.num_classes, 4)
+        return self.class_predictor(features), offsets
 
-    def network(self, images: Tensor) -> tuple[Tensor, ...]:
+    def raw(self, images: Tensor) -> tuple[Tensor, ...]:
         """Every layer that has weights, for the accountant; all regions lie in one place."""
         feature, *rest = self.first_stage(images)
         boxes = torch.zeros(len(images) * self.spec.proposals, 4, device=images.device)
@@ -114,41 +85,29 @@ class FasterRCNN(nn.Module):
     def forward(
         self, images: Tensor, targets: list[dict[str, Tensor]] | None = None
     ) -> dict[str, Tensor] | Detections:
-        """Losses in training, detections in evaluation (torchvision's convention).
-
-        Args:
-            images: (B, 3, S, S) RGB 0..255.
-            targets: Per image relative ``boxes`` (N, 4; x1 y1 x2 y2), ``labels`` (N,) from 1
-                and ``iscrowd`` (N,). Needed in training.
-        """
+        """Losses in training, detections in evaluation."""
         feature, objectness, offsets = self.first_stage(images)
-        regions, real = propose(objectness, offsets, self.anchors, self.spec.proposals)
+        regions, real = rpn.propose(objectness, offsets, self.anchors, self.spec.proposals)
         if not self.training:
             return self.detect(feature, regions, real)
         assert targets is not None, "training needs targets"
-        losses = rpn_loss(objectness, offsets, self.anchors, targets, self.loss)
-        regions, real = add_true_boxes(regions, real, targets)
+        losses = rpn.rpn_loss(objectness, offsets, self.anchors, targets, self.loss)
+        regions, real = rpn.add_true_boxes(regions, real, targets)
         return losses | self._second_loss(feature, regions, real, targets)
 
     def detect(self, feature: Tensor, regions: Tensor, real: Tensor) -> Detections:
-        """The second stage's answer on proposals, after NMS.
+        """The second stage's answer on proposals (B, P, 4) relative x1 y1 x2 y2, after NMS.
 
-        Args:
-            feature: (B, C, H, W), the base's map.
-            regions: (B, P, 4) relative x1 y1 x2 y2.
-            real: (B, P), False where a region is only padding.
+        ``real`` (B, P) is False where a region is only padding.
         """
         count = regions.shape[1]
         number = torch.arange(regions.shape[0], device=regions.device)
         owners = number[:, None].expand(-1, count).flatten()
         boxes = regions.flatten(0, 1)
         # A graph that is exported for any number of images cannot be cut into so many parts.
-        whole = torch.compiler.is_exporting()
-        spans = (
-            [slice(None)]
-            if whole
-            else [slice(k, k + _CHUNK) for k in range(0, len(boxes), _CHUNK)]
-        )
+        spans = [slice(None)]
+        if not torch.compiler.is_exporting():
+            spans = [slice(k, k + _CHUNK) for k in range(0, len(boxes), _CHUNK)]
         parts = [
             self.second_stage(crop(feature, boxes[span], owners[span], CROP, self.extent))
             for span in spans
@@ -156,25 +115,24 @@ class FasterRCNN(nn.Module):
         logits, offsets = (torch.cat(part).float() for part in zip(*parts, strict=True))
         scores = logits.softmax(-1)[:, 1:].view(*real.shape, -1) * real[..., None]
         offsets = offsets.view(*real.shape, self.num_classes, 4)
-        return postprocess_regions(scores, offsets, as_anchors(regions), self.post)
+        return postprocess_regions(scores, offsets, rpn.as_anchors(regions), self.post)
 
     def _second_loss(
         self, feature: Tensor, regions: Tensor, real: Tensor, targets: list[dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         """Class and box loss of a drawn set of proposals, divided by their number."""
         spec = self.loss
-        matches = match(targets, as_anchors(regions), Rule(spec.box_iou, spec.box_iou, "none"))
+        rule = Rule(spec.box_iou, spec.box_iou, "none")
+        matches = match(targets, rpn.as_anchors(regions), rule)
         labels = torch.where(real, matches.labels, -1)
         chosen = sample(labels, spec.box_samples, spec.box_positive_share)
         images = chosen.nonzero()[:, 0]
-        logits, offsets = self.second_stage(
-            crop(feature, regions[chosen], images, CROP, self.extent)
-        )
+        crops = crop(feature, regions[chosen], images, CROP, self.extent)
+        logits, offsets = self.second_stage(crops)
         truth, wanted = labels[chosen], matches.offsets[chosen]
         objects = truth > 0
-        found = offsets[objects].gather(1, (truth[objects] - 1)[:, None, None].expand(-1, 1, 4))[
-            :, 0
-        ]
+        own = (truth[objects] - 1)[:, None, None].expand(-1, 1, 4)
+        found = offsets[objects].gather(1, own)[:, 0]
         count = max(len(truth), 1)
         box = functional.smooth_l1_loss(
             found.float(), wanted[objects], reduction="sum", beta=spec.smooth_l1_beta
@@ -191,12 +149,56 @@ class FasterRCNN(nn.Module):
             yield f"box_predictor.{kind}", 1, False
 
 
-def map_size(spec: DetectorSpec) -> tuple[int, int]:
-    """(height, width) of the map of stride 16: VGG16's poolings round down."""
-    side = spec.size // STRIDE if spec.backbone == "vgg16" else -(-spec.size // STRIDE)
-    return side, side
-
-
 def extent_of(spec: DetectorSpec) -> float | None:
     """How many cells of the map would span the image, where that is no whole number."""
     return spec.size / STRIDE if spec.backbone == "vgg16" else None
+
+
+def crop(
+    feature: Tensor, boxes: Tensor, images: Tensor, size: int, extent: float | None = None
+) -> Tensor:
+    """Sample the map once at the centre of each of size x size bins of a box, bilinearly.
+
+    The same as torchvision's ``roi_align(sampling_ratio=1, aligned=True)``, whose gradient takes
+    many times as long on CPUs (``make benchmark`` says how many): there it goes pixel by pixel,
+    here by whole rows of channels.
+
+    Args:
+        feature: (B, C, H, W), H and W from 2 up.
+        boxes: (K, 4) relative x1 y1 x2 y2.
+        images: (K,) int64, which image a box belongs to.
+        size: Bins along each side.
+        extent: As in :func:`~tasks.detection.anchors.make_anchors`.
+
+    Returns:
+        (K, C, size, size), channels last in memory, in float32.
+    """
+    if torch.compiler.is_exporting():  # ONNX has an operator for the other one.
+        side = torch.tensor([extent or one for one in feature.shape[:1:-1]] * 2)
+        placed = torch.cat((images[:, None].to(boxes.dtype), boxes * side), dim=1)
+        cut: Tensor = roi_align(feature.float(), placed, size, sampling_ratio=1, aligned=True)
+        return cut
+    count, channels, height, width = feature.shape
+    left, across = _places(boxes[:, 0], boxes[:, 2], size, width, extent)
+    top, down = _places(boxes[:, 1], boxes[:, 3], size, height, extent)
+    corner = (images[:, None] * height + top)[:, :, None] * width + left[:, None, :]
+    index = torch.stack((corner, corner + 1, corner + width, corner + width + 1), dim=-1)
+    rows = torch.stack((1 - down, down), dim=-1)[:, :, None, :, None]
+    columns = torch.stack((1 - across, across), dim=-1)[:, None, :, None, :]
+    weights = (rows * columns).reshape(-1, 4)
+    table = feature.float().permute(0, 2, 3, 1).reshape(count * height * width, channels)
+    out = functional.embedding_bag(
+        index.reshape(-1, 4), table, mode="sum", per_sample_weights=weights
+    )
+    return out.view(-1, size, size, channels).permute(0, 3, 1, 2)
+
+
+def _places(
+    low: Tensor, high: Tensor, size: int, cells: int, extent: float | None
+) -> tuple[Tensor, Tensor]:
+    """Per bin the cell before its centre (K, size) int64, and how far beyond it lies, 0..1."""
+    steps = (torch.arange(size, device=low.device, dtype=low.dtype) + 0.5) / size
+    centres = low[:, None] + (high - low)[:, None] * steps
+    places = (centres * (extent or cells) - 0.5).clamp(0, cells - 1)
+    before = places.floor().clamp(max=cells - 2)
+    return before.long(), places - before

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_convert, box_iou
 
-from tasks.detection.boxes import encode
+from tasks.detection.anchors import encode
 
 BACKGROUND, IGNORED = -1, -2
 
@@ -63,15 +63,10 @@ def match(
         anchors: (A, 4) cx cy w h of every image, or (B, A, 4) for each.
         rule: When an anchor belongs to a box.
     """
-    each = (
-        [anchors] * len(targets) if isinstance(anchors, Tensor) and anchors.ndim == 2 else anchors
-    )
-    labels, offsets = [], []
-    for target, own in zip(targets, each, strict=True):
-        one, two = _match_image(target, own, rule)
-        labels.append(one)
-        offsets.append(two)
-    return Matches(torch.stack(labels), torch.stack(offsets))
+    shared = isinstance(anchors, Tensor) and anchors.ndim == 2
+    each = [anchors] * len(targets) if shared else anchors
+    found = [_match_image(target, own, rule) for target, own in zip(targets, each, strict=True)]
+    return Matches(*map(torch.stack, zip(*found, strict=True)))
 
 
 def _match_image(target: dict[str, Tensor], anchors: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
@@ -96,9 +91,7 @@ def _match_image(target: dict[str, Tensor], anchors: Tensor, rule: Rule) -> tupl
 def assign(iou: Tensor, rule: Rule) -> Tensor:
     """Index of the box of each anchor, ``BACKGROUND`` or ``IGNORED``: (A,) int64.
 
-    Args:
-        iou: (N, A) overlaps, N from 1.
-        rule: When an anchor belongs to a box.
+    The overlaps are (N, A), N from 1.
     """
     best, nearest = iou.max(dim=0)
     chosen = torch.where(best >= rule.positive_iou, nearest, IGNORED)

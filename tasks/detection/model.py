@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from backbone.bodies import default_flavour
-from backbone.cost import Cost, count_cost
+from backbone.cost import Cost
 from backbone.flavour import Flavour, refuse_other_flavour
 from datasets.errors import InputError
 from datasets.types import ClassMap
-from tasks.detection.anchors import make_anchors, rpn_shapes
-from tasks.detection.faster_rcnn import FasterRCNN, extent_of, map_size
+from tasks.body_network import raw_cost
+from tasks.detection.faster_rcnn import FasterRCNN
 from tasks.detection.spec import (
     TASK,
     DetectorBackbone,
@@ -24,7 +24,6 @@ from tasks.detection.spec import (
     TwoStageLossSpec,
 )
 from tasks.detection.ssd import SSD
-from tasks.detection.ssd_layout import layout_of, map_sizes
 from tasks.start_network import refuse_other_model, with_body_of
 from tasks.weights.card import Card
 from tasks.weights.file import BODY_PREFIX, load_into, spec_of
@@ -61,43 +60,31 @@ def build_detector(
     Raises:
         InputError: If the flavour prepares photos in a way that detectors do not.
     """
-    flavour = flavour or detector_flavour(spec.backbone)
+    flavour = (flavour or detector_flavour(spec.backbone)).sized(spec.size)
     if flavour.input.interpolation != "bilinear" or flavour.input.crop != 1:
         raise InputError(
             f"interpolation {flavour.input.interpolation}, crop {flavour.input.crop}: a detector "
             "takes whole photos, resized bilinearly"
         )
-    flavour = replace(flavour, input=replace(flavour.input, size=spec.size))
     if flavour.padding == "keras":
         raise InputError(
             "padding keras: a detector's maps round odd sizes up; import the weights anew at a "
             "--size that is a multiple of 32, where same is equal to it"
         )
-    if spec.two_stage:
-        assert loss is None or isinstance(loss, TwoStageLossSpec)
-        return FasterRCNN(spec, len(classes), flavour, loss=loss, post=post)
-    assert loss is None or isinstance(loss, LossSpec)
-    return SSD(spec, len(classes), flavour, loss=loss, post=post)
+    kind = FasterRCNN if spec.two_stage else SSD
+    assert loss is None or isinstance(loss, kind.objective)
+    return kind(spec, len(classes), flavour, loss=loss, post=post)
 
 
 def detector_anchors(spec: DetectorSpec) -> Tensor:
     """Anchors (A, 4) cx cy w h of a detector, without building it."""
-    if spec.two_stage:
-        return make_anchors([map_size(spec)], [rpn_shapes(spec.size)], extent_of(spec))
-    return make_anchors(map_sizes(spec), layout_of(spec).shapes)
+    return (FasterRCNN if spec.two_stage else SSD).anchors_of(spec)
 
 
 def detector_cost(spec: DetectorSpec, num_classes: int) -> Cost:
-    """Mult-adds and parameters for one image, counted without memory or arithmetic.
-
-    Args:
-        spec: Architecture.
-        num_classes: Without background.
-    """
+    """Mult-adds and parameters for one image; classes without background."""
     classes = ClassMap.from_names([str(number) for number in range(num_classes)])
-    with torch.device("meta"):
-        model = build_detector(spec, classes)
-    return count_cost(model, (1, 3, spec.size, spec.size), lambda m, x: m.network(x))
+    return raw_cost(lambda: build_detector(spec, classes), spec.size)
 
 
 def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, list[str]]:
@@ -149,17 +136,12 @@ def _with_body_of(
     """
     if backbone != "vgg16":
         return with_body_of(fresh, state)
-    body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
-    neck = {
-        NECK_PREFIX + key.removeprefix(CLASSIFIER_NECK): value
-        for key, value in state.items()
-        if key.startswith(CLASSIFIER_NECK)
-    }
-    shared = {
-        key: value
-        for key, value in (body | neck).items()
-        if key in fresh and fresh[key].shape == value.shape
-    }
+    shared = {}
+    for key, value in state.items():
+        if key.startswith((BODY_PREFIX, CLASSIFIER_NECK)):
+            name = key.replace(CLASSIFIER_NECK, NECK_PREFIX, 1)
+            if name in fresh and fresh[name].shape == value.shape:
+                shared[name] = value
     return fresh | shared
 
 
@@ -168,12 +150,8 @@ def _choose_rows(
 ) -> Tensor:
     """Predictor rows by class: taken from ``old`` where the class was known, else ``fresh``.
 
-    Args:
-        old: Rows ordered by group (SSD's anchors), then class.
-        fresh: The same for the new classes.
-        columns: Of each new class the old column; -1 (or 0 with a background) for unknown.
-        groups: Number of groups.
-        background: Column 0 is background on both sides.
+    Rows are ordered by group (SSD's anchors), then class. ``columns`` has of each new class the
+    old column; -1 (or 0 with a background, which is column 0 on both sides) for unknown.
     """
     after = fresh.reshape(groups, len(columns), -1).clone()
     before = old.reshape(groups, -1, after.shape[-1])

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from backbone.cost import Cost
 from datasets.types import COCO_CLASSES
-from tasks.application import Facts, Halves, Network
+from tasks.application import Halves, Network
 from tasks.detection.model import Detector, build_detector, detector_cost, detector_flavour
 from tasks.detection.postprocess import Detections, postprocess
-from tasks.detection.spec import SIZES, TASK, DetectOptions, DetectorSpec, Framework
+from tasks.detection.spec import TASK, DetectOptions, DetectorSpec, Framework
 from tasks.detection.ssd import SSD
 from tasks.photo_view import WHOLE
 from tasks.weights.card import Card
@@ -30,11 +29,6 @@ def _build(
         spec = replace(spec, proposals=options.proposals)
         card = replace(card, model=spec.to_json())
     return build_detector(spec, card.classes, card.flavour, post=options.post), card
-
-
-def _run(model: Detector, squares: Tensor) -> Detections:
-    found: Detections = model(squares)
-    return found
 
 
 def _halves(model: Detector) -> Halves:
@@ -56,18 +50,9 @@ def _decode(
     return {"boxes": boxes * real[..., None], "scores": scores * real, "labels": labels * real}
 
 
-def _facts(model: Detector) -> dict[str, Any]:
-    return {"post": asdict(model.post)}
-
-
-def _cost(card: Card, _facts: Facts, path: Path) -> Cost:
-    return detector_cost(spec_of(card, DetectorSpec, path), len(card.classes))
-
-
 def _example(alpha: float, size: int, variant: str) -> tuple[Detector, Card]:
     """A detector of COCO's classes; its variant is the framework."""
-    framework: Framework = next(name for name in SIZES if name == variant)
-    spec = DetectorSpec(framework, alpha=alpha, size=size)
+    spec = DetectorSpec(cast("Framework", variant), alpha=alpha, size=size)
     flavour = detector_flavour(spec.backbone).sized(size)
     card = Card(TASK, spec.to_json(), flavour, COCO_CLASSES)
     return build_detector(spec, COCO_CLASSES), card
@@ -76,10 +61,12 @@ def _example(alpha: float, size: int, variant: str) -> tuple[Detector, Card]:
 NETWORK = Network(
     build=_build,
     view=WHOLE,
-    run=_run,
+    run=lambda model, squares: model(squares),
     decode=_decode,
-    facts=_facts,
-    cost=_cost,
+    facts=lambda model: {"post": asdict(model.post)},
+    cost=lambda card, _facts, path: detector_cost(
+        spec_of(card, DetectorSpec, path), len(card.classes)
+    ),
     example=_example,
     halves=_halves,
 )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tasks.detection.boxes import decode
+from tasks.detection.anchors import decode
 from tasks.detection.spec import PostSpec
 from tasks.operators import suppress
 
@@ -47,11 +47,8 @@ def postprocess_regions(
 ) -> Detections:
     """The same for Faster R-CNN's second stage, whose boxes are told per class.
 
-    Args:
-        scores: (B, P, C) in 0..1, without background; 0 for proposals that are only padding.
-        offsets: (B, P, C, 4) offsets from the regions.
-        regions: (B, P, 4) cx cy w h.
-        spec: Thresholds and numbers.
+    Scores (B, P, C) are in 0..1, without background, and 0 for proposals that are only padding;
+    offsets are (B, P, C, 4) from the regions (B, P, 4) cx cy w h.
     """
     classes = scores.shape[-1]
     best, index = _top(scores, spec.candidates)

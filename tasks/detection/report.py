@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -55,8 +56,8 @@ class ReportData:
 def make_report(data: ReportData) -> Report:
     """What is special to a detection run."""
     matched = [_match(r, t) for r, t in zip(data.results, data.truths, strict=True)]
-    confusion = _confusion(data, matched)
-    order = _by_quality(data, matched)
+    confusion = _confusion(matched, len(data.classes))
+    order = sorted(range(len(matched)), key=lambda index: _quality(matched[index]))
     metrics, per_class = data.score["metrics"], data.score["per_class"]
     shown = {name: "-" if value == ABSENT else value for name, value in metrics.items()}
     return Report(
@@ -95,20 +96,17 @@ def _write_sections(
     per_class = data.score["per_class"]
     page.section("Per class")
     known = [(name, ap, ap50) for name, (ap, ap50) in per_class.items() if ap != ABSENT]
-    page.table(
-        ("class", "AP", "AP50", ""), sorted(known, key=lambda row: row[1], reverse=True), bar=1
-    )
+    known.sort(key=lambda row: row[1], reverse=True)
+    page.table(("class", "AP", "AP50", ""), known, bar=1)
     page.section(
         "Precision, recall and confusions",
         f"Curves at IoU .50. Confusions among boxes with a score of {SHOWN_SCORE} or more.",
     )
+    matrix = confusion_plot(confusion, [*data.classes.names, "background"])
     page.plots(
         [
             (_precision_plot(data.score), "precision over recall, per class"),
-            (
-                confusion_plot(confusion, [*data.classes.names, "background"]),
-                "rows: true; columns: predicted",
-            ),
+            (matrix, "rows: true; columns: predicted"),
         ]
     )
     note = "Coloured: predicted. Dashed white: true."
@@ -118,21 +116,22 @@ def _write_sections(
     page.pictures(_picture(data, index, matched[index]) for index in order[::-1][:_PICTURES])
 
 
-@dataclass(frozen=True)
-class _Matched:
+class _Matched(NamedTuple):
     """Confident predictions of an image against its true boxes.
 
     Attributes:
+        result: What was predicted.
+        truth: The true boxes, of which crowds do not count.
         shown: Indices of the predictions above the score.
         partner: Per shown prediction the true box it covers, -1 for none.
         found: Mask of true boxes that are covered by a prediction of any class.
-        ignored: Mask of true boxes that do not count (crowds).
     """
 
+    result: Outputs
+    truth: DetectionTarget
     shown: NDArray[np.int64]
     partner: NDArray[np.int64]
     found: NDArray[np.bool_]
-    ignored: NDArray[np.bool_]
 
 
 def _match(result: Outputs, truth: DetectionTarget) -> _Matched:
@@ -148,7 +147,7 @@ def _match(result: Outputs, truth: DetectionTarget) -> _Matched:
         if len(free) and free.max() >= MATCH_IOU:
             best = int(np.argmax(free + (free >= MATCH_IOU) * same))
             partner[row], found[best] = best, True
-    return _Matched(shown, partner, found, truth["iscrowd"])
+    return _Matched(result, truth, shown, partner, found)
 
 
 def _overlap(
@@ -163,47 +162,39 @@ def _overlap(
     return np.asarray(both / np.maximum(union, 1e-9))
 
 
-def _confusion(data: ReportData, matched: Sequence[_Matched]) -> NDArray[np.int64]:
+def _confusion(matched: Sequence[_Matched], count: int) -> NDArray[np.int64]:
     """(C + 1, C + 1) counts, rows true, columns predicted, background last."""
-    count = len(data.classes)
     table = np.zeros((count + 1, count + 1), dtype=np.int64)
-    for result, truth, match in zip(data.results, data.truths, matched, strict=True):
-        for k, partner in zip(match.shown, match.partner, strict=True):
-            if partner >= 0 and match.ignored[partner]:
+    for result, truth, shown, partners, found in matched:
+        for k, partner in zip(shown, partners, strict=True):
+            if partner >= 0 and truth["iscrowd"][partner]:
                 continue
             row = truth["labels"][partner] - 1 if partner >= 0 else count
             table[row, result["labels"][k] - 1] += 1
-        missed = ~match.found & ~match.ignored
+        missed = ~found & ~truth["iscrowd"]
         table[:count, count] += np.bincount(truth["labels"][missed] - 1, minlength=count)
     return table
 
 
-def _by_quality(data: ReportData, matched: Sequence[_Matched]) -> list[int]:
-    """Image indices, worst first: by F1 of confident boxes of the right class."""
-    quality = []
-    for result, truth, match in zip(data.results, data.truths, matched, strict=True):
-        fits = np.flatnonzero(match.partner >= 0)
-        partner, shown = match.partner[fits], match.shown[fits]
-        ignored = match.ignored[partner]
-        right = ~ignored & (truth["labels"][partner] == result["labels"][shown])
-        total = len(match.shown) - int(ignored.sum()) + int((~match.ignored).sum())
-        # Among equals, the image with more objects says more.
-        f1 = 2 * int(right.sum()) / total if total else 1.0
-        quality.append((f1, -total if f1 < 0.5 else total))
-    return sorted(range(len(quality)), key=lambda index: quality[index])
+def _quality(match: _Matched) -> tuple[float, int]:
+    """By which an image is worse than another: F1 of confident boxes of the right class."""
+    result, truth, shown, partner, _ = match
+    fits = partner >= 0
+    ignored = truth["iscrowd"][partner[fits]]
+    right = ~ignored & (truth["labels"][partner[fits]] == result["labels"][shown[fits]])
+    total = len(shown) - int(ignored.sum()) + int((~truth["iscrowd"]).sum())
+    # Among equals, the image with more objects says more.
+    f1 = 2 * int(right.sum()) / total if total else 1.0
+    return f1, -total if f1 < 0.5 else total
 
 
 def _picture(data: ReportData, index: int, match: _Matched) -> tuple[Image, str]:
-    result, truth = data.results[index], data.truths[index]
-    shown = match.shown
+    result, truth, shown, partner, _ = match
     image = draw_truth(data.read(index), truth["boxes"])
     labels, scores = result["labels"][shown].tolist(), result["scores"][shown].tolist()
     image = draw_detections(image, result["boxes"][shown], labels, scores, data.classes.names)
-    found = int((match.partner >= 0).sum())
-    caption = (
-        f"{data.files[index]}: {len(truth['boxes'])} true, {len(shown)} predicted, {found} fit"
-    )
-    return image, caption
+    counts = f"{len(truth['boxes'])} true, {len(shown)} predicted, {(partner >= 0).sum()} fit"
+    return image, f"{data.files[index]}: {counts}"
 
 
 def _precision_plot(score: Score) -> Figure:

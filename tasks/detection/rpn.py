@@ -8,7 +8,7 @@ from torch.nn import functional
 from torchvision.ops import box_convert
 
 from backbone.layers import make_activation
-from tasks.detection.boxes import decode
+from tasks.detection.anchors import decode
 from tasks.detection.matching import Rule, match, sample
 from tasks.detection.spec import TwoStageLossSpec
 from tasks.operators import suppress
@@ -27,11 +27,6 @@ class RegionProposals(nn.Module):
 
     Objectness has two columns, background and object, as in TensorFlow; only their difference
     matters. At 300 pixels a second one is 2 M mult-adds: the paper's print cannot tell.
-
-    Args:
-        in_channels: Of the map.
-        depth: Of the 3x3 convolution.
-        activation: After it, by its name.
     """
 
     def __init__(self, in_channels: int, depth: int, activation: str) -> None:
@@ -54,11 +49,7 @@ def propose(
 ) -> tuple[Tensor, Tensor]:
     """The best regions of each image, padded to a fixed number.
 
-    Args:
-        logits: (B, A) of being an object.
-        offsets: (B, A, 4).
-        anchors: (A, 4) cx cy w h.
-        number: Regions per image.
+    Logits (B, A) are of being an object, offsets (B, A, 4) from anchors (A, 4) cx cy w h.
 
     Returns:
         Regions (B, number, 4) relative x1 y1 x2 y2, best first, and which are real (B, number).
@@ -90,17 +81,10 @@ def rpn_loss(
     targets: list[dict[str, Tensor]],
     spec: TwoStageLossSpec,
 ) -> dict[str, Tensor]:
-    """Objectness and box loss of a drawn set of anchors, divided by their number.
+    """Objectness and box loss (``rpn_class``, ``rpn_box``) of drawn anchors, by their number.
 
-    Args:
-        logits: (B, A) of being an object.
-        offsets: (B, A, 4).
-        anchors: (A, 4) cx cy w h.
-        targets: Ground truth as a detector takes it.
-        spec: Overlaps, numbers and weights.
-
-    Returns:
-        ``rpn_class`` and ``rpn_box``: scalars, float32.
+    Logits (B, A), offsets (B, A, 4) and anchors (A, 4) are as in :func:`propose`, targets as a
+    detector takes them.
     """
     rule = Rule(spec.rpn_positive_iou, spec.rpn_negative_iou, "ties")
     matches = match(targets, anchors, rule)
@@ -125,13 +109,8 @@ def add_true_boxes(
 ) -> tuple[Tensor, Tensor]:
     """Proposals with the true boxes behind them, so that the second stage soon sees objects.
 
-    Args:
-        regions: (B, P, 4) x1 y1 x2 y2.
-        real: (B, P), False where padded.
-        targets: Ground truth as a detector takes it; crowds are left out.
-
-    Returns:
-        (B, P + N, 4) and (B, P + N), N the most boxes of an image.
+    Regions (B, P, 4) x1 y1 x2 y2 and ``real`` (B, P) grow by the N boxes that an image has at
+    most; crowds are left out.
     """
     true = [target["boxes"][~target["iscrowd"]] for target in targets]
     boxes = nn.utils.rnn.pad_sequence(true, batch_first=True)

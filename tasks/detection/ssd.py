@@ -6,16 +6,17 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import sigmoid_focal_loss
 
 from backbone.flavour import Flavour
-from backbone.layers import Normalize, init_tf_slim
-from datasets.errors import InputError
+from backbone.layers import init_tf_slim
 from tasks.body_network import BodyNetwork
 from tasks.detection.anchors import make_anchors
-from tasks.detection.losses import ssd_loss
-from tasks.detection.matching import Rule, match
+from tasks.detection.detector import DetectorNetwork
+from tasks.detection.matching import Matches, Rule, match
 from tasks.detection.postprocess import Detections, postprocess
-from tasks.detection.spec import DetectorSpec, LossSpec, PostSpec
+from tasks.detection.spec import DetectorSpec, LossSpec
 from tasks.detection.ssd_layout import (
     ChannelScale,
     layout_of,
@@ -30,36 +31,14 @@ INIT_STD = 0.03
 FOCAL_PRIOR_BIAS = -4.6
 
 
-class SSD(BodyNetwork):
-    """Body, extra feature maps, predictors, loss and post-processing.
+class SSD(DetectorNetwork, BodyNetwork):
+    """Body, extra feature maps and predictors; 1917 anchors at 300."""
 
-    Args:
-        spec: Architecture.
-        num_classes: Classes without background; labels run from 1 to it.
-        flavour: Of the body and the extra layers; its input size is ``spec.size``.
-        loss: Training objective.
-        post: From raw outputs to detections.
+    objective = LossSpec
 
-    Attributes:
-        anchors: (A, 4) cx cy w h, relative; 1917 at 300.
-        networks: Names of the methods that are network alone, which ``--compile`` compiles.
-    """
-
-    anchors: Tensor
-
-    def __init__(
-        self,
-        spec: DetectorSpec,
-        num_classes: int,
-        flavour: Flavour,
-        *,
-        loss: LossSpec | None = None,
-        post: PostSpec | None = None,
-    ) -> None:
-        super().__init__()
-        self.spec, self.num_classes = spec, num_classes
-        self.loss, self.post = loss or LossSpec(), post or PostSpec()
-        self.normalize = Normalize(flavour.input)
+    def add_layers(self, flavour: Flavour) -> None:
+        """Add body, extra feature maps and predictors with fresh weights."""
+        spec, num_classes = self.spec, self.num_classes
         self.body = ssd_body(spec, flavour)
         layout = layout_of(spec)
         depths = [self.body.channels[stride] for stride in layout.taps]
@@ -78,19 +57,15 @@ class SSD(BodyNetwork):
                 assert bias is not None
                 nn.init.constant_(bias, FOCAL_PRIOR_BIAS)
                 nn.init.constant_(bias.view(-1, 1 + num_classes)[:, 0], -FOCAL_PRIOR_BIAS)
-        anchors = make_anchors(map_sizes(spec), layout.shapes)
-        self.register_buffer("anchors", anchors, persistent=False)
+
+    @staticmethod
+    def anchors_of(spec: DetectorSpec) -> Tensor:
+        """Anchors (A, 4) of all maps."""
+        return make_anchors(map_sizes(spec), layout_of(spec).shapes)
 
     def raw(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Network without post-processing.
-
-        Args:
-            images: (B, 3, S, S) RGB 0..255, any dtype, S the spec's size.
-
-        Returns:
-            Class logits (B, A, 1 + C) and box offsets (B, A, 4).
-        """
-        check_size(images, self.spec)
+        """Class logits (B, A, 1 + C) and box offsets (B, A, 4) of RGB images, 0..255."""
+        self.refuse_other_size(images)
         return self.from_features(self.body(self.normalize(images)))
 
     def from_features(self, features: dict[int, Tensor]) -> tuple[Tensor, Tensor]:
@@ -102,20 +77,10 @@ class SSD(BodyNetwork):
         logits = _gather(maps, self.class_predictors, 1 + self.num_classes)
         return logits, _gather(maps, self.box_predictors, 4)
 
-    def network(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Every layer that has weights, for the accountant: the same as :meth:`raw`."""
-        return self.raw(images)
-
     def forward(
         self, images: Tensor, targets: list[dict[str, Tensor]] | None = None
     ) -> dict[str, Tensor] | Detections:
-        """Losses in training, detections in evaluation (torchvision's convention).
-
-        Args:
-            images: (B, 3, S, S) RGB 0..255.
-            targets: Per image relative ``boxes`` (N, 4; x1 y1 x2 y2), ``labels`` (N,) from 1
-                and ``iscrowd`` (N,). Needed in training.
-        """
+        """Losses in training, detections in evaluation."""
         logits, offsets = self.raw(images)
         if not self.training:
             return postprocess(logits, offsets, self.anchors, self.post)
@@ -133,15 +98,6 @@ class SSD(BodyNetwork):
                 yield f"class_predictors.{level}.{inner}{kind}", groups, True
 
 
-def check_size(images: Tensor, spec: DetectorSpec) -> None:
-    """Refuse images of another size than the detector's. Raises InputError naming both."""
-    if images.shape[-2:] != (spec.size, spec.size):
-        raise InputError(
-            f"images of {images.shape[-1]}x{images.shape[-2]} do not fit this detector: "
-            f"it takes {spec.size}x{spec.size}"
-        )
-
-
 def _last(predictor: nn.Module) -> nn.Conv2d:
     conv = predictor[-1] if isinstance(predictor, nn.Sequential) else predictor
     assert isinstance(conv, nn.Conv2d)
@@ -155,3 +111,43 @@ def _gather(maps: list[Tensor], predictors: nn.ModuleList, columns: int) -> Tens
         out = predictor(feature).permute(0, 2, 3, 1)
         parts.append(out.reshape(out.shape[0], -1, columns))
     return torch.cat(parts, dim=1)
+
+
+def ssd_loss(
+    logits: Tensor, offsets: Tensor, matches: Matches, spec: LossSpec
+) -> dict[str, Tensor]:
+    """Class and box loss, each divided by the number of matched anchors of the batch, float32.
+
+    Args:
+        logits: (B, A, 1 + C) raw class scores, column 0 for background.
+        offsets: (B, A, 4) predicted offsets.
+        matches: What each anchor should say.
+        spec: Kind of class loss and its numbers.
+    """
+    logits, offsets = logits.float(), offsets.float()
+    labels = matches.labels
+    positive = labels > 0
+    count = positive.sum().clamp(min=1)
+    truth = functional.one_hot(labels.clamp(min=0), logits.shape[-1]).to(logits.dtype)
+    focal = spec.loss == "focal"
+    if focal:
+        each = sigmoid_focal_loss(logits, truth, spec.focal_alpha, spec.focal_gamma)
+    else:
+        each = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    loss = each.sum(-1)
+    counted = labels >= 0 if focal else positive | hard_negatives(loss.detach(), labels, spec)
+    box = functional.smooth_l1_loss(offsets[positive], matches.offsets[positive], reduction="sum")
+    return {"class": loss[counted].sum() / count, "box": spec.box_weight * box / count}
+
+
+def hard_negatives(loss: Tensor, labels: Tensor, spec: LossSpec) -> Tensor:
+    """The background anchors with the largest loss, a fixed multiple of each image's matches.
+
+    Of losses (B, A) and labels (B, A), 0 for background, -1 for ignored, a mask (B, A).
+    """
+    negative = labels == 0
+    wanted = ((labels > 0).sum(1) * spec.negatives_per_positive).clamp(min=spec.min_negatives)
+    ranked = torch.where(negative, loss, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    rank = torch.arange(loss.shape[1], device=loss.device).expand_as(ranked)
+    chosen = torch.zeros_like(negative).scatter_(1, ranked, rank < wanted[:, None])
+    return chosen & negative

@@ -81,30 +81,25 @@ def make_extras(
     extras, depths, before = nn.ModuleList(), [], last
     for number, full in enumerate(layout.extras):
         depth = scale_channels(full, spec.alpha)
-        if spec.backbone == "vgg16":
+        half = depth // 2
+        if spec.backbone == "vgg16":  # It has no batch norm.
             padded = number < len(layout.extras) - layout.valid
-            extras.append(_plain_extra(before, depth, padded=padded))
+            spread = nn.Conv2d(half, depth, 3, stride=2 if padded else 1, padding=int(padded))
+            squeeze = nn.Conv2d(before, half, 1), nn.ReLU(inplace=True)
+            extras.append(nn.Sequential(*squeeze, spread, nn.ReLU(inplace=True)))
         else:
-            extras.append(_extra(before, depth, spec.head == "ssdlite", flavour))
+            first = ConvBNAct(before, half, 1, flavour=flavour)
+            extras.append(nn.Sequential(first, _halving(spec, half, depth, flavour)))
         depths.append(depth)
         before = depth
     return extras, depths
 
 
-def _extra(before: int, after: int, separable: bool, flavour: Flavour) -> nn.Sequential:
-    """Halve the map: 1x1 to half the new depth, then 3x3 with stride 2."""
-    squeeze = ConvBNAct(before, after // 2, 1, flavour=flavour)
-    if separable:
-        return nn.Sequential(squeeze, SeparableBlock(after // 2, after, stride=2, flavour=flavour))
-    return nn.Sequential(squeeze, ConvBNAct(after // 2, after, 3, stride=2, flavour=flavour))
-
-
-def _plain_extra(before: int, after: int, *, padded: bool) -> nn.Sequential:
-    """The same without batch norm, as VGG16 has none."""
-    spread = nn.Conv2d(after // 2, after, 3, stride=2 if padded else 1, padding=int(padded))
-    return nn.Sequential(
-        nn.Conv2d(before, after // 2, 1), nn.ReLU(inplace=True), spread, nn.ReLU(inplace=True)
-    )
+def _halving(spec: DetectorSpec, before: int, after: int, flavour: Flavour) -> nn.Module:
+    """A 3x3 convolution of stride 2."""
+    if spec.head == "ssdlite":
+        return SeparableBlock(before, after, stride=2, flavour=flavour)
+    return ConvBNAct(before, after, 3, stride=2, flavour=flavour)
 
 
 def make_predictors(
@@ -127,10 +122,6 @@ class ChannelScale(nn.Module):
     """Each pixel's channels scaled to length 1, then by a learned factor each.
 
     VGG's conv4_3 has far larger values than the maps behind it (SSD paper, section 3.1).
-
-    Args:
-        channels: Of the map.
-        start: First value of the factors.
     """
 
     def __init__(self, channels: int, start: float = 20.0) -> None:

@@ -10,19 +10,11 @@ from torch.nn import functional
 
 
 def softmax_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """One class of many: divergence from the teacher's softened probabilities.
+    """One class of many: divergence from the teacher's softened probabilities, mean of the batch.
 
     Temperature squared times KL(teacher || student), so that the gradient stays about as large
     at any temperature (Hinton et al., arXiv 1503.02531, section 2). It has the gradient of
-    their cross-entropy, and is 0 where both agree.
-
-    Args:
-        logits: (B, C) of the student.
-        teacher: (B, C) logits or log probabilities of the teacher.
-        temperature: By which both are divided, above 0.
-
-    Returns:
-        Mean over the batch.
+    their cross-entropy, and is 0 where both agree. Both (B, C) are logits or log probabilities.
     """
     ours = functional.log_softmax(logits / temperature, dim=1)
     theirs = functional.log_softmax(teacher / temperature, dim=1)
@@ -33,11 +25,8 @@ def softmax_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 def sigmoid_loss(logits: Tensor, teacher: Tensor) -> Tensor:
     """Attributes that do not exclude each other: cross-entropy with the teacher's outputs.
 
-    Mean over attributes and batch, as the paper's face attributes (section 4.5).
-
-    Args:
-        logits: (B, A) of the student.
-        teacher: (B, A) logits of the teacher.
+    Mean over attributes and batch, (B, A) logits each, as the paper's face attributes (section
+    4.5).
     """
     return functional.binary_cross_entropy_with_logits(logits, teacher.sigmoid())
 
@@ -47,14 +36,8 @@ def cells_loss(
 ) -> Tensor:
     """Cells of the globe in one partition or several: :func:`softmax_loss` of each head.
 
-    Args:
-        logits: (B, C) of the student, the cells of all partitions one after the other.
-        teacher: (B, C) logits of the teacher, or log probabilities, of the same cells.
-        sizes: Cells of each partition; they add up to C.
-        temperature: By which both are divided, above 0.
-
-    Returns:
-        Mean over heads and batch, as the losses against the labels are.
+    Columns (B, C) are the cells of all partitions, of some ``sizes``, one after the other. The
+    mean is over heads and batch, as of the losses against the labels.
     """
     pairs = zip(*(torch.split(one, list(sizes), dim=1) for one in (logits, teacher)), strict=True)
     losses = [softmax_loss(ours, theirs, temperature) for ours, theirs in pairs]
@@ -64,11 +47,6 @@ def cells_loss(
 def embedding_loss(embeddings: Tensor, teacher: Tensor) -> Tensor:
     """Embeddings: squared distance from the teacher's, as the paper's FaceNet (section 4.7).
 
-    Args:
-        embeddings: (B, D) of the student.
-        teacher: (B, D) of the teacher.
-
-    Returns:
-        Sum over the dimensions, mean over the batch: 0 to 4 between vectors of length one.
+    Of (B, D) each, the sum over D and mean over B: 0 to 4 between vectors of length one.
     """
     return (embeddings - teacher).square().sum(dim=1).mean()

@@ -39,7 +39,8 @@ class DistillSpec:
         require_above_0(self, "temperature")
         require_within(self, "(0, 1]", "distill_weight")
         require_at_least(self, 1, "top_k")
-        if self.teacher_weights is not None and not self._is_foreign():
+        foreign = (self.teacher or "").startswith((TIMM, TORCHVISION))
+        if self.teacher_weights is not None and not foreign:
             raise InputError(
                 f"--teacher-weights {self.teacher_weights} goes with --teacher timm:NAME or "
                 "torchvision:NAME"
@@ -59,26 +60,16 @@ class DistillSpec:
     def refuse_unused(self, loss: Any) -> None:
         """Refuse flags of a loss against labels where labels are not used.
 
-        Args:
-            loss: Dataclass of the flags; its ``dropout`` serves any loss.
-
-        Raises:
-            InputError: Naming the first that was given.
+        ``loss`` is their dataclass; its ``dropout`` serves any loss. Raises InputError naming the
+        first flag that was given.
         """
         if not self.is_on or self.distill_weight < 1:
             return
         for field in fields(loss):
             value = getattr(loss, field.name)
             if field.name != "dropout" and value != field.default:
+                shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
                 raise InputError(
-                    f"--{flag_of(field.name)} {_shown(value)} does nothing beside a teacher that "
+                    f"--{flag_of(field.name)} {shown} does nothing beside a teacher that "
                     "tells all: leave it out, or learn from labels as well by --distill-weight .5"
                 )
-
-    def _is_foreign(self) -> bool:
-        return self.teacher is not None and self.teacher.startswith((TIMM, TORCHVISION))
-
-
-def _shown(value: Any) -> str:
-    """A flag's value as it is typed."""
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

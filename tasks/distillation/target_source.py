@@ -35,13 +35,10 @@ class TeacherTargets:
         logits: Tensor,
         compare: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """A student's losses with the teacher's beside them, each in its share.
+        """A student's losses against labels with the teacher's beside them, each in its share.
 
-        Args:
-            losses: Against the labels.
-            images: As the student saw them.
-            logits: (B, C) of the student.
-            compare: Loss of these against the teacher's; by default that of classes.
+        Its logits (B, C) for images as it saw them are compared with the teacher's, by default as
+        those of classes.
         """
         share = self.spec.distill_weight
         answers = self.answers(images)
@@ -66,11 +63,7 @@ class TargetSource:
         return self
 
     def refuse_other(self, fingerprint: Fingerprint | None) -> None:
-        """See whether a checkpoint was made with this teacher.
-
-        Raises:
-            InputError: If it was another: the run would not be the same.
-        """
+        """See whether a checkpoint had this teacher. Raises InputError if it was another."""
         if not is_same(fingerprint, self.fingerprint):
             raise InputError(
                 f"--teacher {self.name} has other weights than when the run began; go on with "
@@ -78,12 +71,7 @@ class TargetSource:
             )
 
     def teacher_targets(self, epoch: int, image_ids: Sequence[int]) -> TeacherTargets:
-        """What is to be learnt from a batch.
-
-        Args:
-            epoch: From 0.
-            image_ids: Index in the training data of each image of the batch.
-        """
+        """What is to be learnt from a batch: images by index in the data, an epoch from 0."""
         if isinstance(self._source, Teacher):
             return TeacherTargets(self._source, self.spec)
         return TeacherTargets(partial(_stored, self._source.read(epoch, image_ids)), self.spec)

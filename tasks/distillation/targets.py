@@ -59,13 +59,10 @@ class TargetHeader:
         teacher: Its name, for people; None where a run has only the store.
         fingerprint: Of the teacher; None with ``teacher``.
         size: Side of the pictures in pixels.
-        augment: Augmentation of the pictures.
-        interpolation: Of their resize.
-        seed: Of the augmentation.
+        augment: Augmentation of the pictures; ``interpolation`` and ``seed`` are its own.
         data: Digest of file names and labels.
         photos: Number of them.
-        classes: Number of columns.
-        top_k: Answers stored of each picture.
+        classes: Number of columns, of which ``top_k`` are stored of each picture.
         looks: What :func:`look_of` finds in the first pictures of epoch 0: another version of
             the augmentation, or of its library, draws others from the same seed.
         answers: What is stored of an answer; ``values`` knows no ``top_k``.
@@ -150,11 +147,7 @@ class TargetStore:
         return rows
 
     def write(self, epoch: int, block: int, rows: NDArray[Any]) -> None:
-        """Keep the answers of photos ``block * BLOCK`` and following.
-
-        Raises:
-            OSError: If they cannot be written; no half of them stays.
-        """
+        """Keep answers of photos from ``block * BLOCK`` on. Raises OSError; no half stays."""
         header = self.folder / HEADER_NAME
         if not header.exists():
             made = {"format": _FORMAT, **asdict(self.header)}
@@ -165,8 +158,7 @@ class TargetStore:
     def read(self, epoch: int, indices: Sequence[int]) -> Tensor:
         """The teacher's log probabilities, or values, (B, C) float32 of an epoch's pictures.
 
-        Raises:
-            InputError: If there are none, or the file is damaged, naming it.
+        Raises InputError if there are none, or the file is damaged, naming it.
         """
         wanted = np.asarray(indices, dtype=np.int64)
         rows = np.empty(len(wanted), self._row)

@@ -83,11 +83,7 @@ class Teacher:
         self._run = torch.compile(self._network)
 
     def check(self, num_classes: int, size: int) -> None:
-        """See whether it answers as it should.
-
-        Raises:
-            InputError: If it does not give a finite logit for each class.
-        """
+        """See whether it gives a finite logit for each class. Raises InputError if it does not."""
         try:
             answers: Any = self._answers(self._pictures(size))
         except Exception as error:  # Anything may happen in code that is not ours.
@@ -109,10 +105,8 @@ class Teacher:
     def fingerprint(self, size: int, *, softmax: bool = True) -> Fingerprint:
         """What tells it from another teacher, and from itself after further training.
 
-        Args:
-            size: Side of the student's images.
-            softmax: Answers are of classes that exclude each other, so that a number added to all
-                of them changes nothing; else each counts as it is.
+        ``size`` is the side of the student's images. With ``softmax`` answers are of classes that
+        exclude each other, so that a number added to all of them changes nothing.
         """
         if not isinstance(self._network, nn.Module):
             answers = self(self._pictures(size))

@@ -20,20 +20,13 @@ Predict = Callable[[Sequence[Image]], list[Answer]]
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest differences that rounding explains.
+    """The largest differences that rounding explains."""
 
-    Attributes:
-        value: Of a score; or of a probability or a number of an embedding, as a share of the
-            largest one of the photo.
-        box: Of a box's side, as a share of the photo's longer one.
-        least: Detection: score from which boxes are reported.
-        most: Detection: boxes that are reported at most.
-    """
-
+    # Of a score; of a probability or a number of an embedding as a share of the photo's largest.
     value: float = 1e-3
-    box: float = 1e-3
-    least: float = 0.0
-    most: int = 1
+    box: float = 1e-3  # of a box's side, as a share of the photo's longer one
+    least: float = 0.0  # detection: score from which boxes are reported
+    most: int = 1  # detection: boxes that are reported at most
 
 
 # The limit for probabilities and embeddings where a resize may round otherwise: a wrong one
@@ -44,9 +37,7 @@ _RESIZED = 0.05
 def share_limits(_facts: Mapping[str, Any], resized: bool) -> Limits:
     """Limits for probabilities and embeddings.
 
-    Args:
-        resized: The photos are resized. Of an antialiased resize a few pixels differ by one level
-            of 255, which some networks notice.
+    Of an antialiased resize a few pixels differ by one level of 255, which some networks notice.
     """
     return Limits(value=_RESIZED) if resized else Limits()
 

@@ -1,4 +1,4 @@
-"""A graph as an ONNX file that carries its card."""
+"""A graph as an ONNX file that carries its card, and from there as OpenVINO's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 
 from tasks.export import translations
 from tasks.photo_graph import IMAGES, AnswerGraph
+from tasks.runtime.openvino_session import NOTES, import_openvino, read_model
 from tasks.runtime.session import CARD_KEY, FACTS_KEY
 from tasks.weights.card import Card
 
@@ -46,6 +47,18 @@ def write_onnx(
     notes = {CARD_KEY: json.dumps(card.to_json()), FACTS_KEY: json.dumps(facts)}
     onnx.helper.set_model_props(model, notes)
     onnx.save(model, str(file))
+
+
+def write_openvino(onnx_file: Path, notes: dict[str, str], file: Path) -> None:
+    """Translate an ONNX file into a .xml and a .bin beside it.
+
+    Raises:
+        InputError: If OpenVINO is not installed, or cannot translate the graph.
+    """
+    _, model = read_model(onnx_file)
+    for name, text in notes.items():
+        model.set_rt_info(text, [NOTES, name])
+    import_openvino(onnx_file).save_model(model, str(file), compress_to_fp16=False)
 
 
 def write_facts(file: Path, facts: dict[str, Any]) -> None:

@@ -22,7 +22,6 @@ _FILL = (124, 116, 104)
 _STEPS = 2048.0
 # Free parameter of Pillow's cubic filter (Keys).
 _CUBIC = -0.5
-_REACH = {"bilinear": 1.0, "bicubic": 2.0}
 
 
 class CentreSquare(nn.Module):
@@ -73,7 +72,7 @@ class CentreSquare(nn.Module):
         pixels = torch.arange(length)[None] - whole[:, None].long()
         apart = pixels.float() + (0.5 - (places - whole)).float()[:, None]
         far = (apart / scale.clamp(min=1).float()).abs()
-        shares = _triangle(far) if self.interpolation == "bilinear" else _keys(far)
+        shares = (1 - far).clamp(min=0) if self.interpolation == "bilinear" else _keys(far)
         return shares / shares.sum(1, keepdim=True)
 
 
@@ -89,10 +88,6 @@ def _number(value: int | torch.SymInt) -> Tensor:
 
 def _whole(pixels: Tensor) -> Tensor:
     return (pixels + 0.5).floor().clamp(0, 255)
-
-
-def _triangle(far: Tensor) -> Tensor:
-    return (1 - far).clamp(min=0)
 
 
 def _keys(far: Tensor) -> Tensor:
@@ -147,11 +142,8 @@ class WarpedSquare(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Of each pixel of the result the two of an axis it lies between, and their weights.
 
-        Args:
-            length: Of the photo's axis.
-            side: Of the result's, before the fill.
-            border: Pixels beyond the outermost centres take these alone, which OpenCV does in
-                the horizontal pass; in the vertical one it mixes them with themselves.
+        With ``border`` pixels beyond the outermost centres take these alone, which OpenCV does in
+        the horizontal pass; in the vertical one it mixes them with themselves.
         """
         centres = torch.arange(self.size, dtype=torch.float64) + 0.5
         places = (centres * (1 / (side / length)) - 0.5).float()
@@ -173,9 +165,8 @@ def _column(values: Tensor) -> Tensor:
 def _high(values: Tensor, weights: Tensor) -> Tensor:
     """OpenCV's products of two 16-bit numbers without their lower 16 bits, exact in float32.
 
-    Args:
-        values: Whole numbers up to 32640.
-        weights: Whole numbers up to 2048; their upper and lower 6 bits are taken in turn.
+    Values are whole numbers up to 32640, weights up to 2048: their upper and lower 6 bits are
+    taken in turn.
     """
     upper = (weights / 64).floor()
     lower = weights / 64 - upper

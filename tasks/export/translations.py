@@ -53,12 +53,7 @@ def _suppress_onnx(boxes: Any, scores: Any, above: float, max_iou: float) -> Any
     return op.Cast(op.ScatterND(zeros, places, ones), to=ir.DataType.BOOL)
 
 
-def _sort_onnx(
-    values: Any,
-    stable: bool,  # noqa: ARG001
-    dim: int = -1,
-    descending: bool = False,
-) -> Any:
+def _sort_onnx(values: Any, stable: bool, dim: int = -1, descending: bool = False) -> Any:  # noqa: ARG001
     """A stable sort: of equal values ONNX's TopK gives the first one first, whatever the order."""
     length = op.Gather(op.Shape(values), op.Constant(value_ints=[dim]))
     numbers = op.Cast(values, to=ir.DataType.FLOAT)

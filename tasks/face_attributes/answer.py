@@ -18,17 +18,11 @@ _DRAWN = 8
 
 
 class Traits(NamedTuple):
-    """What a photo shows, as far as the model can tell; the most likely attribute first.
+    """What a photo shows, as far as the model can tell; the most likely attribute first."""
 
-    Attributes:
-        names: All attributes.
-        probabilities: In 0..1.
-        present: Whether each reaches its threshold.
-    """
-
-    names: list[str]
-    probabilities: list[float]
-    present: list[bool]
+    names: list[str]  # of all attributes
+    probabilities: list[float]  # in 0..1
+    present: list[bool]  # whether each reaches its threshold
 
     @property
     def seen(self) -> list[str]:

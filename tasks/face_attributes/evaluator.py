@@ -30,29 +30,25 @@ MEANINGS = {
     "loss": "mean cross-entropy",
 }
 _NAME = 40
-_TITLES = ("attribute", "prevalence", "   AP", "balanced", "accuracy", "majority", "threshold")
+TITLES = ("attribute", "prevalence", "   AP", "balanced", "accuracy", "majority", "threshold")
 
 
 class AttributeScore(NamedTuple):
-    """Figures of one attribute; None where all photos have the same answer.
+    """Figures of one attribute; None where all photos have the same answer."""
 
-    Attributes:
-        ap: Average precision.
-        balanced: Balanced accuracy.
-        accuracy: Share of right answers.
-        majority: That of always giving the more frequent answer.
-        prevalence: Share of the photos with the attribute: also the average precision of chance.
-        threshold: Probability from which the answer was yes.
-        photos: Of which the attribute is known.
-    """
+    ap: float | None  # average precision, AP
+    balanced: float | None  # accuracy, both answers counting the same
+    accuracy: float  # share of right answers
+    majority: float  # that of always giving the more frequent answer
+    prevalence: float  # share of the photos with the attribute: also the AP of chance
+    threshold: float  # probability from which the answer was yes
+    photos: int  # of which the attribute is known
 
-    ap: float | None
-    balanced: float | None
-    accuracy: float
-    majority: float
-    prevalence: float
-    threshold: float
-    photos: int
+    @property
+    def figures(self) -> tuple[float | None, ...]:
+        """In the order of ``TITLES``."""
+        some = (self.accuracy, self.majority, self.threshold)
+        return self.prevalence, self.ap, self.balanced, *some
 
 
 class Score(TypedDict):
@@ -79,11 +75,6 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
             have the same attributes.
         thresholds: (A_model,) probability from which the answer is yes; a half where None.
         interval: Resample the photos for the interval of the mean average precision.
-
-    Attributes:
-        rows: Probabilities (A,) float64 by image id, in the data's columns.
-        known: (A,) whether the model has the attribute.
-        thresholds: (A,) probability from which the answer is yes, in the data's columns.
     """
 
     def __init__(
@@ -100,6 +91,7 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
         self._columns = np.arange(len(attributes)) if columns is None else columns
         self._given = thresholds
         has = self._columns >= 0
+        # (A,) in the data's columns: whether the model has the attribute, and its threshold.
         self.known = np.zeros(len(attributes), np.bool_)
         self.known[self._columns[has]] = True
         self.thresholds = np.full(len(attributes), 0.5, np.float32)
@@ -123,11 +115,7 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
         self.keep(image_ids, shares)
 
     def compute(self) -> Score:
-        """Score what was collected.
-
-        Raises:
-            InputError: If no attribute varies in the photos that were collected.
-        """
+        """Score what was collected. Raises InputError if no attribute varies in these photos."""
         ids, probabilities = self.stacked(len(self.attributes))
         values = self.values[ids]
         names = np.array(self.attributes.names)
@@ -142,21 +130,19 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
             for k in np.flatnonzero(scored).tolist()
         }
         rows = [per_attribute[str(name)] for name in names[vary]]
-        metrics = {"mean_ap": float(np.mean([row.ap for row in rows if row.ap is not None]))}
+
+        def mean(figure: str) -> float:
+            return float(np.mean([getattr(row, figure) for row in rows]))
+
+        metrics = {"mean_ap": mean("ap")}
         if self.interval:
             low, high = mean_interval(probabilities, values, np.flatnonzero(vary))
             metrics |= {"mean_ap_low": low, "mean_ap_high": high}
+        metrics["chance_ap"] = mean("prevalence")
+        metrics |= {figure: mean(figure) for figure in ("balanced", "accuracy", "majority")}
+        metrics["loss"] = _cross_entropy(probabilities[:, scored], values[:, scored])
         return {
-            "metrics": metrics
-            | {
-                "chance_ap": float(np.mean([row.prevalence for row in rows])),
-                "balanced": float(
-                    np.mean([row.balanced for row in rows if row.balanced is not None])
-                ),
-                "accuracy": float(np.mean([row.accuracy for row in rows])),
-                "majority": float(np.mean([row.majority for row in rows])),
-                "loss": _cross_entropy(probabilities[:, scored], values[:, scored]),
-            },
+            "metrics": metrics,
             "per_attribute": per_attribute,
             "image_ids": ids,
             "values": values,
@@ -200,10 +186,7 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
         return fitted
 
     def write(self, folder: Path, files: Sequence[str]) -> None:
-        """Write ``predictions.csv``: file, and the probability of each attribute.
-
-        ``files`` names each photo, by image id.
-        """
+        """Write ``predictions.csv``: file, named by image id, and each attribute's probability."""
         titles = ("file", *np.array(self.attributes.names)[self.known].tolist())
         rows = (
             (files[image_id], *(f"{share:.6f}" for share in shares[self.known].tolist()))
@@ -238,23 +221,10 @@ def notes_on(score: Score) -> list[str]:
 def format_attributes(score: Score) -> str:
     """A line per attribute, in the order of :func:`by_gain`."""
     rows = [
-        (
-            name,
-            *(
-                "-" if value is None else f"{value:.3f}"
-                for value in (
-                    row.prevalence,
-                    row.ap,
-                    row.balanced,
-                    row.accuracy,
-                    row.majority,
-                    row.threshold,
-                )
-            ),
-        )
+        (name, *("-" if value is None else f"{value:.3f}" for value in row.figures))
         for name, row in by_gain(score)
     ]
-    return columns_text(_TITLES, rows, _NAME)
+    return columns_text(TITLES, rows, _NAME)
 
 
 def by_gain(score: Score) -> list[tuple[str, AttributeScore]]:

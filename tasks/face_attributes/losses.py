@@ -10,7 +10,7 @@ from torch.nn import functional
 def attribute_loss(
     logits: Tensor, values: Tensor, yes: Tensor, no: Tensor, focal_gamma: float = 0.0
 ) -> Tensor:
-    """Mean over the known attributes of a batch of their weighted cross-entropy.
+    """Mean weighted cross-entropy over the known attributes of a batch; 0 if none is known.
 
     With a gamma it is the focal loss (Lin et al., arXiv 1708.02002, equation 4): each entry times
     (1 - p) ** gamma, p being the probability of what is right.
@@ -21,9 +21,6 @@ def attribute_loss(
         yes: (A,) weight of a photo with the attribute.
         no: (A,) weight of one without it.
         focal_gamma: 0 or more.
-
-    Returns:
-        0 if nothing is known.
     """
     known = values >= 0
     truth = values.clamp(min=0).to(logits.dtype)

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from backbone.flavour import Flavour
+from tasks.body_network import LastLayerNetwork, Losses
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import Classifier
-from tasks.classification.spec import ClassLossSpec
 from tasks.distillation.losses import sigmoid_loss
 from tasks.distillation.target_source import TeacherTargets
 from tasks.face_attributes.losses import attribute_loss
@@ -20,13 +19,15 @@ from tasks.face_attributes.spec import AttributeLossSpec
 _MOST = 20.0
 
 
-class AttributeNet(Classifier):
+class AttributeNet(LastLayerNetwork):
     """Body, one linear layer and a sigmoid for each attribute.
 
     Attributes:
         thresholds: (A,) probability from which the answer is yes; it travels with the weights.
     """
 
+    objective = AttributeLossSpec
+    loss: AttributeLossSpec
     thresholds: Tensor
     yes_weight: Tensor
     no_weight: Tensor
@@ -38,10 +39,7 @@ class AttributeNet(Classifier):
         flavour: Flavour | None = None,
         loss: AttributeLossSpec | None = None,
     ) -> None:
-        attribute_spec = loss or AttributeLossSpec()
-        head = ClassLossSpec(dropout=attribute_spec.dropout)
-        super().__init__(spec, num_attributes, flavour, head)
-        self.attribute_spec = attribute_spec
+        super().__init__(spec, num_attributes, flavour, loss)
         self.register_buffer("thresholds", torch.full((num_attributes,), 0.5))
         for name in ("yes_weight", "no_weight"):  # Of the training alone.
             self.register_buffer(name, torch.ones(num_attributes), persistent=False)
@@ -56,33 +54,18 @@ class AttributeNet(Classifier):
         Raises:
             InputError: If a weight is of no attribute.
         """
-        weights = torch.tensor(self.attribute_spec.weights_of(names))
+        weights = torch.tensor(self.loss.weights_of(names))
         yes, no = torch.ones_like(weights), torch.ones_like(weights)
-        if self.attribute_spec.balance:
+        if self.loss.balance:
             share = torch.nan_to_num(prevalence.float(), 0.5)
             yes, no = (0.5 / side.clamp(min=0.5 / _MOST) for side in (share, 1 - share))
         self.yes_weight.copy_(yes * weights)
         self.no_weight.copy_(no * weights)
 
-    def forward(
-        self,
-        images: Tensor,
-        targets: Tensor | None = None,
-        taught: TeacherTargets | None = None,
-    ) -> dict[str, Tensor] | Tensor:
-        """Losses in training, logits (B, A) in evaluation.
-
-        Args:
-            images: (B, 3, S, S) RGB 0..255.
-            targets: (B, A) 1 yes, 0 no, -1 unknown. Needed in training.
-            taught: What a teacher says of the images.
-        """
-        if not self.training:
-            answers: Tensor = self.raw(images)
-            return answers
-        assert targets is not None, "training needs targets"
+    def losses(self, images: Tensor, targets: Tensor, taught: TeacherTargets | None) -> Losses:
+        """Losses for targets (B, A): 1 yes, 0 no, -1 unknown."""
         logits = self.raw(images).float()
-        gamma = self.attribute_spec.focal_gamma
+        gamma = self.loss.focal_gamma
         loss = attribute_loss(logits, targets, self.yes_weight, self.no_weight, gamma)
         losses = {"attributes": loss}
         return losses if taught is None else taught.join(losses, images, logits, sigmoid_loss)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from torch import Tensor
 
@@ -24,14 +23,10 @@ def _decode(
     return {"probabilities": shares, "present": shares >= model.thresholds.to(shares.device)}
 
 
-def _facts(model: AttributeNet) -> dict[str, Any]:
-    return {"thresholds": model.thresholds.tolist()}
-
-
 NETWORK = replace(
     CLASSIFIER,
     build=building(AttributeNet),
     decode=_decode,
-    facts=_facts,
+    facts=lambda model: {"thresholds": model.thresholds.tolist()},
     example=sampling(AttributeNet, TASK, _ATTRIBUTES),
 )

@@ -20,11 +20,8 @@ def average_precision(scores: Floats, truth: NDArray[np.bool_]) -> float:
     """Area under precision over recall, in steps, as scikit-learn computes it; NaN without a yes.
 
     It is the sum of (R_n - R_(n-1)) P_n over the thresholds: photos of the same score come
-    together, and nothing is interpolated.
-
-    Args:
-        scores: (M,) the higher, the likelier.
-        truth: (M,) whether the photo has the attribute.
+    together, and nothing is interpolated. ``truth`` (M,) tells which photos have the attribute;
+    the higher their scores (M,), the likelier it is.
     """
     return float(_resampled(scores, truth, np.ones((1, len(scores)), np.int32))[0])
 
@@ -85,10 +82,7 @@ def fit_threshold(scores: Floats, truth: NDArray[np.bool_]) -> float:
     """Probability from which to answer yes, so that the balanced accuracy is greatest.
 
     Of equally good ones it is the nearest to a half; a half if all photos have the same answer.
-
-    Args:
-        scores: (M,) probabilities.
-        truth: (M,) whether the photo has the attribute.
+    Scores (M,) are probabilities; ``truth`` (M,) tells which photos have the attribute.
     """
     if truth.all() or not truth.any():
         return 0.5

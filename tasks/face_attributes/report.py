@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from datasets.types import ClassMap
 from tasks.classification.draw import draw_answer
 from tasks.classification.report import ReportData
-from tasks.face_attributes.evaluator import MEANINGS, Score, by_gain, notes_on
+from tasks.face_attributes.evaluator import MEANINGS, TITLES, Score, by_gain, notes_on
 from tasks.face_attributes.spec import USE_NOTE
 from tasks.reporting.html_page import Page
 from tasks.reporting.pictures import Image
@@ -28,27 +28,18 @@ _CURVES = (
 )
 
 
-@dataclass(frozen=True)
-class _Case:
-    """One wrong answer."""
-
-    image_id: int
-    column: int
-    true: bool
-    probability: float
-
-
 def make_report(data: ReportData[Score]) -> Report:
     """What is special to a run of face attributes."""
     score, metrics = data.score, data.score["metrics"]
     worst = _worst(score, data.classes)
     span = f"{metrics['mean_ap_low']:.3f} to {metrics['mean_ap_high']:.3f}"
+    words = {
+        "mean_ap": f"mean AP (95 %: {span})",
+        "balanced": "balanced accuracy",
+        "accuracy": f"accuracy (majority {metrics['majority']:.3f})",
+    }
     return Report(
-        headline=[
-            (f"{metrics['mean_ap']:.3f}", f"mean AP (95 %: {span})"),
-            (f"{metrics['balanced']:.3f}", "balanced accuracy"),
-            (f"{metrics['accuracy']:.3f}", f"accuracy (majority {metrics['majority']:.3f})"),
-        ],
+        headline=[(f"{metrics[name]:.3f}", word) for name, word in words.items()],
         summary={"metrics": metrics, "images": len(score["image_ids"])},
         details={
             "per_attribute": {name: row._asdict() for name, row in score["per_attribute"].items()},
@@ -64,7 +55,7 @@ def make_report(data: ReportData[Score]) -> Report:
                     "probability": case.probability,
                 }
                 for case in worst
-            ],
+            ]
         },
         num_images=len(score["image_ids"]),
         in_millions=True,
@@ -78,16 +69,11 @@ def make_report(data: ReportData[Score]) -> Report:
 def _write_sections(page: Page, data: ReportData[Score], worst: Sequence[_Case]) -> None:
     """Attributes, and the worst mistakes."""
     _write_attributes(page, data)
-    coloured = (
-        "Coloured where the photo speaks for the attribute (Grad-CAM; red most). "
-        if data.explain is not None
-        else ""
-    )
-    page.section(
-        "Worst mistakes",
-        f"Wrong, and most sure of it, first. {coloured}Green: the attribute is there. Many are "
-        "mistakes of the labels.",
-    )
+    note = "Wrong, and most sure of it, first. "
+    if data.explain is not None:
+        note += "Coloured where the photo speaks for the attribute (Grad-CAM; red most). "
+    note += "Green: the attribute is there. Many are mistakes of the labels."
+    page.section("Worst mistakes", note)
     if worst:
         page.pictures(_picture(data, case) for case in worst)
     else:
@@ -96,30 +82,17 @@ def _write_sections(page: Page, data: ReportData[Score], worst: Sequence[_Case])
 
 def _write_attributes(page: Page, data: ReportData[Score]) -> None:
     """Plot and table of the attributes."""
-    ranked = by_gain(data.score)
     page.section(
         "Per attribute",
         "Prevalence is the average precision of chance; majority is the accuracy of always giving "
         "the more frequent answer. Only what exceeds them was learnt.",
     )
     page.plots([(_attribute_plot(data.score), "average precision; black: chance")])
-    head = ("attribute", "prevalence", "AP", "balanced", "accuracy", "majority", "threshold")
-    page.table(
-        (*head, "photos"),
-        [
-            (
-                name,
-                row.prevalence,
-                "-" if row.ap is None else row.ap,
-                "-" if row.balanced is None else row.balanced,
-                row.accuracy,
-                row.majority,
-                row.threshold,
-                row.photos,
-            )
-            for name, row in ranked
-        ],
-    )
+    rows = [
+        (name, *("-" if value is None else value for value in row.figures), row.photos)
+        for name, row in by_gain(data.score)
+    ]
+    page.table((*(title.strip() for title in TITLES), "photos"), rows)
 
 
 def _attribute_plot(score: Score) -> Figure:
@@ -135,6 +108,15 @@ def _attribute_plot(score: Score) -> Figure:
     axes.grid(alpha=0.3, axis="x")
     axes.set_axisbelow(True)
     return figure
+
+
+class _Case(NamedTuple):
+    """One wrong answer."""
+
+    image_id: int
+    column: int
+    true: bool
+    probability: float
 
 
 def _worst(score: Score, attributes: ClassMap) -> list[_Case]:

@@ -20,9 +20,8 @@ Vector = NDArray[np.float32]
 class EmbeddingAnswers:
     """How an embedding network's outputs are told; they say something only beside others.
 
-    Args:
-        threshold: Squared distance up to which two photos count as one person; None if it was
-            never measured.
+    Up to the threshold of the squared distance two photos count as one person; None if it was
+    never measured.
     """
 
     def __init__(self, threshold: float | None) -> None:
@@ -60,10 +59,8 @@ class EmbeddingAnswers:
 def person_and_photo(path: Path, gallery: Path | None = None) -> str:
     """A photo by the person's name, which is that of its folder, and its own: ``anna/1.jpg``.
 
-    Args:
-        path: Of the photo.
-        gallery: Folder of the persons' folders; of a photo that lies in it itself, its own name
-            is all that tells.
+    Of a photo that lies in the gallery, the folder of persons' folders, itself, its own name is
+    all that tells.
     """
     if gallery is not None and path.is_relative_to(gallery):
         return shown(path.relative_to(gallery).as_posix())
@@ -71,15 +68,10 @@ def person_and_photo(path: Path, gallery: Path | None = None) -> str:
 
 
 class Neighbour(NamedTuple):
-    """A photo beside another one.
+    """A photo beside another one."""
 
-    Attributes:
-        photo: Index in the gallery.
-        distance: Squared, 0..4.
-    """
-
-    photo: int
-    distance: float
+    photo: int  # index in the gallery
+    distance: float  # squared, 0..4
 
 
 def nearest(

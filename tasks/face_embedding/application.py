@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.application import Facts, Metric, NoOptions, PhotoApplication, network_of
-from tasks.export.compare import share_limits
+from tasks.application import Metric, NoOptions, PhotoApplication, network_of
 from tasks.face_embedding.answer import EmbeddingAnswers
 from tasks.face_embedding.evaluator import MEANINGS
 from tasks.face_embedding.spec import TASK, USE_NOTE
 from tasks.weights.card import Card
-
-
-def _answers(card: Card, _facts: Facts, _options: NoOptions, _path: Path) -> EmbeddingAnswers:
-    return EmbeddingAnswers(card.metrics.get("threshold"))
 
 
 def _card_rows(card: Card, path: Path) -> list[tuple[str, str]]:
@@ -22,19 +17,17 @@ def _card_rows(card: Card, path: Path) -> list[tuple[str, str]]:
     return [("faces stand", alignment_of(card, path))]
 
 
-FACE_EMBEDDING = PhotoApplication(
+FACE_EMBEDDING: PhotoApplication[NoOptions] = PhotoApplication(
     name=TASK,
     title="Faces",
     train_tool="train_embed",
-    options=NoOptions,
     outputs={"embedding": "(D,) float32 of length one"},
+    answers=lambda card, *_: EmbeddingAnswers(card.metrics.get("threshold")),
     network=network_of("tasks.face_embedding.network"),
-    answers=_answers,
     metric=Metric("selection", "AUC"),
     compared_by=Metric("accuracy", "accuracy %"),
     variants={"": (160, 128)},
     meanings=MEANINGS,
-    limits=share_limits,
     pipeline="image-feature-extraction",
     flags=("faces", "gallery"),
     use_note=USE_NOTE,

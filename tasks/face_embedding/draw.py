@@ -19,27 +19,16 @@ _FONT, _NAME = 14, 24
 def draw_neighbours(
     image: Image, neighbours: Sequence[tuple[Image, str, float]], threshold: float | None
 ) -> Image:
-    """A photo, and its nearest with name and distance; green where taken for the same person.
+    """A photo (H, W, 3), and its nearest with name and squared distance, nearest first.
 
-    Where that is not known all frames are alike.
-
-    Args:
-        image: (H, W, 3) RGB.
-        neighbours: Photo, name and squared distance of each, nearest first.
-        threshold: Distance up to which two photos are taken for one person; None if unknown.
+    Frames are green where the distance is up to the threshold: taken for the same person. Where
+    that is not known all frames are alike.
     """
     cells = [_cell(image, "", None, _ASKED)]
-    cells += [
-        _cell(photo, name, distance, _frame_of(distance, threshold))
-        for photo, name, distance in neighbours
-    ]
+    for photo, name, distance in neighbours:
+        known = _SAME if threshold is not None and distance <= threshold else _OTHER
+        cells.append(_cell(photo, name, distance, _ASKED if threshold is None else known))
     return np.concatenate(cells, axis=1)
-
-
-def _frame_of(distance: float, threshold: float | None) -> tuple[int, int, int]:
-    if threshold is None:
-        return _ASKED
-    return _SAME if distance <= threshold else _OTHER
 
 
 def _cell(image: Image, name: str, distance: float | None, colour: tuple[int, int, int]) -> Image:

@@ -33,14 +33,11 @@ MEANINGS = {
 
 
 class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
-    """Collects embeddings and compares them as a protocol says.
+    """Collects embeddings (D,) float32 of length one, and compares them as a protocol says.
 
     Args:
         labels: (N,) identity of each photo, by its index.
         pairs: To compare; None compares all photos with all.
-
-    Attributes:
-        rows: Embeddings (D,) float32 of length one, by index of the photo.
     """
 
     def __init__(self, labels: NDArray[np.int64], pairs: FacePairs | None = None) -> None:
@@ -57,11 +54,9 @@ class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
         return FaceEvaluator(self.labels, self.pairs)
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
-        """Add some photos; one that came before is passed over.
+        """Add some photos by their indices; one that came before is passed over.
 
-        Args:
-            image_ids: Of the B photos: their index in the data set.
-            outputs: Of each, with ``embedding`` (D,), which is brought to length one.
+        ``outputs`` has each photo's ``embedding`` (D,), which is brought to length one.
 
         Raises:
             InputError: If an embedding is not of finite numbers, or is zero.
@@ -106,10 +101,7 @@ class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
         return np.stack([self.rows[index] for index in ids.tolist()])
 
     def write(self, folder: Path, files: Sequence[str]) -> None:
-        """Write ``pairs.csv``: fold, first, second, same, distance; of all pairs nothing.
-
-        ``files`` names each photo, by its index.
-        """
+        """Write ``pairs.csv``: fold, both files, same, distance. Of all pairs nothing."""
         if self.pairs is None:
             return
         titles = ("fold", "first", "second", "same", "distance")

@@ -24,18 +24,11 @@ _ALIGNMENT = "alignment"
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """People that a network has seen, so that it is not measured on them unknowingly.
+    """People that a network has seen, so that it is not measured on them unknowingly."""
 
-    Attributes:
-        trained_on: Path of the data.
-        left_out_fold: Of the data's pairs, whose people and those of the fold before it were left
-            out; None where there was none.
-        people: :func:`digest_of` the names, of which none can be told from it.
-    """
-
-    trained_on: str
-    left_out_fold: int | None
-    people: str
+    trained_on: str  # last name of the data, and a digest of their people; once it was a path
+    left_out_fold: int | None  # its people, and those of the fold before, were left out
+    people: str  # :func:`digest_of` the names, from which none can be told
 
 
 _FACTS = (_ALIGNMENT, *(one.name for one in fields(TrainedOn)))
@@ -71,11 +64,7 @@ def alignment_of(card: Card, path: Path) -> str:
 
 
 def refuse_other_alignment(card: Card, path: Path, data: str, where: Path | str) -> None:
-    """Check that faces stand as a network has learnt them.
-
-    Raises:
-        InputError: If they stand otherwise, naming both sides.
-    """
+    """Raise InputError, naming both sides, unless faces stand as a network has learnt them."""
     wanted = alignment_of(card, path)
     if wanted == data:
         return
@@ -98,12 +87,9 @@ def embedder_spec(card: Card, path: Path) -> EmbedderSpec:
 
 
 def start_embedder(model: FaceEmbedder, path: Path) -> Card:
-    """Fill a network with the weights of another model of the same body, for fine-tuning.
+    """Fill a network from a model of the same body, for fine-tuning; returns the latter's card.
 
     From an embedding network of the same length the last layer comes too.
-
-    Returns:
-        The card of the weights.
 
     Raises:
         InputError: If body, width, variant or flavour differ, naming both sides.
@@ -111,9 +97,7 @@ def start_embedder(model: FaceEmbedder, path: Path) -> Card:
     # Faces may be prepared in another way than photos were.
     state, card = read_start(model, path, any_input=True)
     fresh = model.state_dict()
-    if card.task == TASK and card.model.get("dim") == model.spec.dim:
-        taken = {**fresh, **state}  # What serves training alone is in no file.
-    else:
-        taken = with_body_of(fresh, state)
-    load_into(model, taken, str(path))
+    whole = card.task == TASK and card.model.get("dim") == model.spec.dim
+    # What serves training alone is in no file.
+    load_into(model, {**fresh, **state} if whole else with_body_of(fresh, state), str(path))
     return card

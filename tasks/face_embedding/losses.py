@@ -17,14 +17,12 @@ def triplet_loss(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
 
     The negative n of a pair is the nearest that is farther than its positive ("semi-hard",
     section 3.2 of FaceNet, arXiv 1503.03832); where there is none, the farthest.
+    Zero, with a gradient of zero, where a batch holds no pair or one person alone.
 
     Args:
         embeddings: (B, D) float32 of length one.
         labels: (B,) int64 identities.
         margin: Of the squared distance.
-
-    Returns:
-        Zero, with a gradient of zero, where a batch holds no pair or one person alone.
     """
     distances = squared_distances(embeddings, embeddings)
     same = labels[:, None] == labels[None]

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbone.flavour import Flavour
-from tasks.body_network import LastLayerNetwork
+from tasks.body_network import LastLayerNetwork, Losses
 from tasks.distillation.losses import embedding_loss
 from tasks.distillation.target_source import TeacherTargets
 from tasks.face_embedding.losses import MarginHead, triplet_loss
@@ -23,10 +23,10 @@ class FaceEmbedder(LastLayerNetwork):
         loss: Training objective.
         num_identities: Of the training set, where identities are learnt from by the margin loss;
             0 else, and in use.
-
-    Raises:
-        InputError: If the body cannot be built so.
     """
+
+    objective = EmbedLossSpec
+    loss: EmbedLossSpec
 
     def __init__(
         self,
@@ -35,34 +35,25 @@ class FaceEmbedder(LastLayerNetwork):
         loss: EmbedLossSpec | None = None,
         num_identities: int = 0,
     ) -> None:
-        loss = loss or EmbedLossSpec()
-        super().__init__(spec, spec.dim, flavour, loss.dropout)
-        self.loss = loss
+        super().__init__(spec, spec.dim, flavour, loss)
         self.margin_head: MarginHead | None = None
         if num_identities and self.loss.objective == "margin":
             margin, scale = self.loss.chosen_margin, self.loss.scale
             self.margin_head = MarginHead(spec.dim, num_identities, margin=margin, scale=scale)
 
-    def forward(
-        self,
-        images: Tensor,
-        targets: Tensor | None = None,
-        taught: TeacherTargets | None = None,
-    ) -> dict[str, Tensor] | Tensor:
-        """Losses in training, embeddings (B, dim) float32 of length one in evaluation.
+    def answers(self, raw: Tensor) -> Tensor:
+        """Embeddings (B, dim) float32 of length one."""
+        return unit(raw)
 
-        Args:
-            images: (B, 3, S, S) RGB 0..255.
-            targets: (B,) int64 identity of each image, from 0. Needed in training.
-            taught: What a teacher says of the images. Its embeddings are brought to length one.
+    def losses(self, images: Tensor, targets: Tensor, taught: TeacherTargets | None) -> Losses:
+        """Losses for the identity (B,) int64 of each image, from 0.
+
+        A teacher's embeddings are brought to length one.
         """
         embeddings = unit(self.raw(images))
-        if not self.training:
-            return embeddings
-        assert targets is not None, "training needs targets"
         share = 0.0 if taught is None else taught.spec.distill_weight
         theirs = None if taught is None else unit(taught.answers(images))
-        losses: dict[str, Tensor] = {}
+        losses: Losses = {}
         # In bfloat16 the cosines of two photos of a person could not be told apart.
         with torch.autocast(images.device.type, enabled=False):
             if theirs is not None:

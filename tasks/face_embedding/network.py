@@ -10,14 +10,10 @@ from torch import Tensor
 
 from backbone.cost import Cost
 from tasks.application import Facts, NoOptions, refuse_other_size
+from tasks.body_network import raw_cost
 from tasks.classification.network import NETWORK as CLASSIFIER
-from tasks.classification.network import example_card, raw_cost
-from tasks.face_embedding.load import (
-    NO_CLASSES,
-    alignment_of,
-    describe_model,
-    embedder_spec,
-)
+from tasks.classification.network import example_card
+from tasks.face_embedding.load import NO_CLASSES, alignment_of, describe_model, embedder_spec
 from tasks.face_embedding.model import FaceEmbedder, unit
 from tasks.face_embedding.spec import TASK, EmbedderSpec
 from tasks.weights.card import Card

@@ -29,35 +29,21 @@ Vectors = NDArray[np.float32]
 
 
 class Fold(NamedTuple):
-    """One tested fold.
+    """One tested fold."""
 
-    Attributes:
-        number: From 1.
-        accuracy: Share of its pairs that are right.
-        threshold: From the other folds.
-        pairs: How many it has.
-    """
-
-    number: int
-    accuracy: float
-    threshold: float
-    pairs: int
+    number: int  # from 1
+    accuracy: float  # share of its pairs that are right
+    threshold: float  # from the other folds
+    pairs: int  # how many it has
 
 
 class Mistake(NamedTuple):
-    """A pair on the wrong side, or nearest to it.
+    """A pair on the wrong side, or nearest to it."""
 
-    Attributes:
-        first: Index of a photo.
-        second: Index of the other.
-        distance: Squared, 0..4.
-        same: Whether they show one person.
-    """
-
-    first: int
-    second: int
-    distance: float
-    same: bool
+    first: int  # index of a photo
+    second: int  # index of the other
+    distance: float  # squared, 0..4
+    same: bool  # whether they show one person
 
 
 class Score(TypedDict):
@@ -76,12 +62,8 @@ def measure_pairs(first: Vectors, second: Vectors, pairs: FacePairs) -> Score:
 
     This is LFW's protocol ("image-restricted" and all others share it): accuracy is the mean over
     folds, with its standard deviation and the standard error of the mean; VAL at a FAR takes the
-    threshold at which the other folds have that FAR.
-
-    Args:
-        first: (P, D) float32 of length one, the first photos of the pairs.
-        second: (P, D) the others.
-        pairs: Which are of one person, and their folds.
+    threshold at which the other folds have that FAR. The pairs' first and second photos are
+    (P, D) float32 of length one.
 
     Raises:
         InputError: If there are no pairs of a kind, or no fold for the threshold.
@@ -163,12 +145,10 @@ def _worst_pairs(
         mine = np.flatnonzero(tested & (pairs.same == same))
         order = np.argsort(-distances[mine] if same else distances[mine], kind="stable")
         rows += mine[order[:WORST]].tolist()
-    return [
-        Mistake(
-            int(pairs.first[k]), int(pairs.second[k]), float(distances[k]), bool(pairs.same[k])
-        )
-        for k in rows
-    ]
+    columns = (
+        column[rows].tolist() for column in (pairs.first, pairs.second, distances, pairs.same)
+    )
+    return [Mistake(*row) for row in zip(*columns, strict=True)]
 
 
 def measure_all(vectors: Vectors, labels: NDArray[np.int64]) -> Score:
@@ -176,11 +156,7 @@ def measure_all(vectors: Vectors, labels: NDArray[np.int64]) -> Score:
 
     Distances are counted in steps of 4 / 65536, which is the resolution of what is found.
     ``rank1`` is the share of photos whose nearest other photo is of the same person, among those
-    of which there is another.
-
-    Args:
-        vectors: (N, D) float32 of length one.
-        labels: (N,) identities.
+    of which there is another. Vectors are (N, D) float32 of length one, labels (N,) identities.
 
     Raises:
         InputError: If there are no pairs of one of the two kinds.
@@ -213,14 +189,13 @@ def measure_all(vectors: Vectors, labels: NDArray[np.int64]) -> Score:
         "threshold": threshold,
         "selection": area(roc),
     }
-    coarse = counts.reshape(2, -1, 1024).sum(axis=2)
     return {
         "metrics": metrics,
         "folds": [],
         "vals": vals,
         "roc": roc,
         "worst": worst,
-        "histogram": coarse,
+        "histogram": counts.reshape(2, -1, 1024).sum(axis=2),
     }
 
 
@@ -243,12 +218,7 @@ def _worst_of(
         ranked = np.where(later & (same == kind), sign * distances, np.inf).ravel()
         few = np.argpartition(ranked, min(WORST, ranked.size - 1))[:WORST]
         found = [
-            Mistake(
-                start + int(k) // same.shape[1],
-                int(k) % same.shape[1],
-                float(sign * ranked[k]),
-                kind,
-            )
+            Mistake(start + k // len(same[0]), k % len(same[0]), float(sign * ranked[k]), kind)
             for k in few.tolist()
             if np.isfinite(ranked[k])
         ]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -31,17 +30,11 @@ _CURVES = (
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report of face embeddings shows.
-
-    Attributes:
-        score: Result of the evaluation.
-        read: Gives the photo of an index.
-        files: Name of each photo, by index.
-    """
+    """What a report of face embeddings shows."""
 
     score: Score
-    read: Callable[[int], Image]
-    files: Sequence[str]
+    read: Callable[[int], Image]  # gives the photo of an index
+    files: Sequence[str]  # name of each photo, by index
 
 
 def make_report(data: ReportData) -> Report:
@@ -53,7 +46,15 @@ def make_report(data: ReportData) -> Report:
             "metrics": score["metrics"],
             "pairs": {"same": curve.positives, "different": curve.negatives},
         },
-        details=_details(score, curve),
+        details={
+            "folds": [fold._asdict() for fold in score["folds"]],
+            "val_at_far": [
+                {**val._asdict(), "rests_on": val.rests_on, "warning": val.warning}
+                for val in score["vals"]
+            ],
+            "warnings": warnings_of(score),
+            "roc": {"far": curve.far.tolist(), "val": curve.val.tolist()},
+        },
         cases={
             "worst": [
                 {
@@ -63,7 +64,7 @@ def make_report(data: ReportData) -> Report:
                     "distance": pair.distance,
                 }
                 for pair in score["worst"]
-            ],
+            ]
         },
         per="photo",
         curves=_CURVES,
@@ -85,15 +86,14 @@ def _write_sections(page: Page, data: ReportData) -> None:
 
 
 def _headline(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
-    figures = []
     if "accuracy" in metrics:
         spread = metrics.get("accuracy_std")
         shown = "" if spread is None else f" +- {spread:.2%} over folds"
-        figures.append((f"{metrics['accuracy']:.2%}", f"accuracy{shown}"))
+        first = (f"{metrics['accuracy']:.2%}", f"accuracy{shown}")
     else:
-        figures.append((f"{metrics['rank1']:.2%}", "nearest photo is of the same person"))
+        first = (f"{metrics['rank1']:.2%}", "nearest photo is of the same person")
     return [
-        *figures,
+        first,
         (f"{metrics['auc']:.4f}", "area under the ROC"),
         (f"{metrics['eer']:.2%}", "equal error rate"),
     ]
@@ -120,13 +120,11 @@ def _write_numbers(page: Page, score: Score) -> None:
         ],
     )
     page.section("Curves")
+    distances = _distance_plot(score["histogram"], metrics["threshold"])
     page.plots(
         [
             (_roc_plot(roc), f"{roc.positives} pairs of one person, {roc.negatives} of two"),
-            (
-                _distance_plot(score["histogram"], metrics["threshold"]),
-                "pairs by distance; dashed: the threshold",
-            ),
+            (distances, "pairs by distance; dashed: the threshold"),
         ]
     )
     if score["folds"]:
@@ -157,12 +155,10 @@ def _distance_plot(histogram: NDArray[np.int64], threshold: float) -> Figure:
     axes = figure.add_subplot()
     width = 4 / histogram.shape[1]
     middles = (np.arange(histogram.shape[1]) + 0.5) * width
-    for counts, name, colour in zip(
-        histogram, ("two people", "one person"), ("#999999", "#2a78d6"), strict=True
-    ):
-        axes.bar(
-            middles, counts / max(counts.sum(), 1), width, color=colour, alpha=0.7, label=name
-        )
+    kinds = (("two people", "#999999"), ("one person", "#2a78d6"))
+    for counts, (name, colour) in zip(histogram, kinds, strict=True):
+        shares = counts / max(counts.sum(), 1)
+        axes.bar(middles, shares, width, color=colour, alpha=0.7, label=name)
     axes.axvline(threshold, color="black", linestyle="--", linewidth=1)
     axes.set(xlabel="squared distance", ylabel="share of pairs")
     axes.grid(alpha=0.3)
@@ -174,16 +170,3 @@ def _picture(data: ReportData, pair: Mistake) -> tuple[Image, str]:
     both = [tile(data.read(index), TILE) for index in (pair.first, pair.second)]
     names = " and ".join(Path(data.files[index]).name for index in (pair.first, pair.second))
     return np.concatenate(both, axis=1), f"distance {pair.distance:.3f}: {names}"
-
-
-def _details(score: Score, curve: Roc) -> dict[str, Any]:
-    """What report.json holds of folds and curves."""
-    return {
-        "folds": [fold._asdict() for fold in score["folds"]],
-        "val_at_far": [
-            {**val._asdict(), "rests_on": val.rests_on, "warning": val.warning}
-            for val in score["vals"]
-        ],
-        "warnings": warnings_of(score),
-        "roc": {"far": curve.far.tolist(), "val": curve.val.tolist()},
-    }

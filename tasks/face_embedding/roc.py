@@ -20,39 +20,23 @@ FEWEST = 10
 
 
 class Roc(NamedTuple):
-    """Shares at each distance that occurs, rising; the first row takes no pair for one.
+    """Shares at each distance that occurs, rising; the first row takes no pair for one."""
 
-    Attributes:
-        thresholds: (T,) distances up to which pairs are taken for one person.
-        far: (T,) in 0..1.
-        val: (T,) in 0..1.
-        negatives: Pairs of two people.
-        positives: Pairs of one person.
-    """
-
-    thresholds: Values
-    far: Values
-    val: Values
-    negatives: int
-    positives: int
+    thresholds: Values  # (T,) distances up to which pairs are taken for one person
+    far: Values  # (T,) in 0..1
+    val: Values  # (T,) in 0..1
+    negatives: int  # pairs of two people
+    positives: int  # pairs of one person
 
 
 class Val(NamedTuple):
-    """VAL at a FAR.
+    """VAL at a FAR."""
 
-    Attributes:
-        far: That was asked for.
-        val: None where it cannot be measured, because less than one pair may be wrong.
-        std: Of VAL over folds; None where there are none.
-        found: FAR on the tested pairs at these thresholds; None with ``val``.
-        negatives: Pairs of two people that the FAR is measured on.
-    """
-
-    far: float
-    val: float | None
-    std: float | None
-    found: float | None
-    negatives: int
+    far: float  # that was asked for
+    val: float | None  # None where less than one pair may be wrong
+    std: float | None  # of VAL over folds; None where there are none
+    found: float | None  # FAR on the tested pairs at these thresholds; None with ``val``
+    negatives: int  # pairs of two people that the FAR is measured on
 
     @property
     def rests_on(self) -> float:
@@ -70,12 +54,7 @@ class Val(NamedTuple):
 
 
 def roc_curve(distances: Values, same: Counts, different: Counts) -> Roc:
-    """The curve of counted distances.
-
-    Args:
-        distances: (M,) in any order.
-        same: (M,) pairs of one person at each.
-        different: (M,) pairs of two people at each.
+    """The curve of distances (M,) in any order, from the pairs (M,) of both kinds at each.
 
     Raises:
         InputError: If one of the two kinds is missing.
@@ -110,14 +89,9 @@ def equal_error(roc: Roc) -> tuple[float, float]:
 
 
 def threshold_at_far(negatives: Values, far: float) -> float | None:
-    """The distance below which a share of pairs of two people lies, interpolated.
+    """The distance below which a share of pairs of two people (N,) lies, interpolated.
 
-    Args:
-        negatives: (N,) their distances.
-        far: In (0, 1].
-
-    Returns:
-        None if the share is less than one pair.
+    None if the share, in (0, 1], is less than one pair.
     """
     count = far * len(negatives) * (1 + 1e-9)
     if count < 1:
@@ -127,13 +101,9 @@ def threshold_at_far(negatives: Values, far: float) -> float | None:
 
 
 def best_threshold(distances: Values, same: NDArray[np.bool_]) -> float:
-    """The threshold at which most pairs are right, half-way between two distances.
+    """The threshold at which most pairs (P,) are right, half-way between two distances.
 
     Of several that are equally good, the middle one is taken.
-
-    Args:
-        distances: (P,) of pairs.
-        same: (P,) whether they are of one person.
     """
     order = np.argsort(distances, kind="stable")
     ranked, kind = distances[order], same[order]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
@@ -81,10 +80,7 @@ class Task(pl.LightningModule):
         """Optimiser and per-step schedule."""
         optimizer = make_optimizer(self.model, self.fit_spec)
         schedule = LambdaLR(optimizer, rate_factor(self.fit_spec, self.total_steps))
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Give the images the memory layout of the network; a loader has its own."""
@@ -130,5 +126,4 @@ def compile_network(task: Task, enabled: bool) -> None:
     if enabled:
         names: tuple[str, ...] = task.model.networks  # type: ignore[assignment]
         for name in names:
-            method: Callable[..., Any] = getattr(task.model, name)
-            setattr(task.model, name, torch.compile(method))
+            setattr(task.model, name, torch.compile(getattr(task.model, name)))

@@ -15,10 +15,7 @@ def calibrate_batchnorm(model: nn.Module, batches: list[Tensor]) -> None:
     A source that folded batch norm away leaves only an offset. Training in batch statistics
     would change its answers at once; here each layer's mean and variance are measured and
     gamma and beta set to undo them, so that training can go on from the same function.
-
-    Args:
-        model: In evaluation mode afterwards.
-        batches: Images as the model takes them.
+    The model is in evaluation mode afterwards.
     """
     model.eval()
     sums: dict[nn.BatchNorm2d, list[Tensor]] = {}
@@ -56,11 +53,8 @@ def measure_batchnorm(model: nn.Module, batches: list[Tensor]) -> None:
     """Give batch norms the statistics of what reaches them now, in the mean of some batches.
 
     The answers change: a network that was cut gets closer to what it was (Li et al., arXiv
-    2007.02491).
-
-    Args:
-        model: In evaluation mode afterwards.
-        batches: Images as the model takes them, two or more in each; not sorted by class.
+    2007.02491). The batches hold two or more images each, not sorted by class. The model is in
+    evaluation mode afterwards.
     """
     model.eval()
     layers = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]

@@ -28,10 +28,7 @@ class AtomicCheckpointIO(CheckpointIO):
     """Writes a checkpoint beside the old one and renames it; reads without pickled code."""
 
     def save_checkpoint(
-        self,
-        checkpoint: dict[str, Any],
-        path: str | Path,
-        storage_options: Any | None = None,
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write in one piece, or leave the old file. Raises OSError if it cannot be written."""
         try:
@@ -41,10 +38,7 @@ class AtomicCheckpointIO(CheckpointIO):
             raise OSError(f"{path}: the checkpoint cannot be written ({error})") from error
 
     def load_checkpoint(
-        self,
-        path: str | Path,
-        map_location: Any | None = None,
-        weights_only: bool | None = True,
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Read a checkpoint. Raises InputError if it is damaged, naming the file."""
         refuse_pointer(path)
@@ -110,9 +104,7 @@ class RunKeeper(Checkpoint):
             signal.signal(number, handler)
         self._handlers = {}
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         """Give the signals back."""
         self.on_train_end(trainer, pl_module)
 
@@ -122,21 +114,12 @@ class RunKeeper(Checkpoint):
             trainer.check_val_every_n_epoch = 1
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """Stop if the step before saved to do so; it has been logged by now.
-
-        Raises:
-            InterruptedRun: If it did.
-        """
+        """Raise InterruptedRun if the step before saved to stop; it has been logged by now."""
         if self._stopping:
             raise InterruptedRun
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save if asked to stop, which the next batch then does, or if the last save is old.
 
@@ -154,11 +137,7 @@ class RunKeeper(Checkpoint):
             self._save(trainer)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Stop if asked to: the checkpoint is of one training step before.
-
-        Raises:
-            InterruptedRun: If a signal asked for it.
-        """
+        """Raise InterruptedRun if asked to stop: the checkpoint is of one training step before."""
         if self._all_agree(trainer, self._asked):
             raise InterruptedRun
 
@@ -179,11 +158,9 @@ class RunKeeper(Checkpoint):
         trainer.save_checkpoint(self.path)
         self._saved_at = time.monotonic()
 
-    def on_validation_epoch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule
-    ) -> None:
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Remember what is being evaluated: the averaged weights are swapped in just now."""
-        if trainer.sanity_checking or not trainer.is_global_zero:
+        if not trainer.is_global_zero:
             return
         assert isinstance(pl_module, Task)
         state = pl_module.model.state_dict()
@@ -191,7 +168,7 @@ class RunKeeper(Checkpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the weights if they are the best so far."""
-        if trainer.sanity_checking or not trainer.is_global_zero:
+        if not trainer.is_global_zero:
             return
         assert isinstance(pl_module, Task)
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if "loss" not in k}

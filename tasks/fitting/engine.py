@@ -11,19 +11,37 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from datasets.errors import InputError
 from tasks.fitting.base import Task, compile_network
 from tasks.fitting.checkpoint import LAST_NAME, AtomicCheckpointIO, RunKeeper
-from tasks.fitting.ema import AveragedWeights
 from tasks.fitting.history import MetricsFile
 from tasks.fitting.progress import TotalProgress
 from tasks.fitting.spec import FitSpec, Precision
 from tasks.fitting.stopwatch import Stopwatch
 
 _LOG_EVERY = 10
+
+
+class AveragedWeights(WeightAveraging):
+    """Exponential moving average of weights and statistics, which a run evaluates and keeps.
+
+    The decay per step is (1 + n) / (10 + n) until the run is long enough. The average lives on
+    ``device``: Lightning asks before it has moved the model there.
+    """
+
+    def __init__(self, decay: float, device: str = "cpu") -> None:
+        def update(averages: Any, currents: Any, count: Tensor | int) -> None:
+            if averages[0].is_floating_point():
+                weight = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
+                torch._foreach_lerp_(averages, currents, weight)
+            else:
+                torch._foreach_copy_(averages, currents)
+
+        super().__init__(torch.device(device), use_buffers=True, multi_avg_fn=update)
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -109,7 +127,7 @@ def fit(
     if spec.ema_decay > 0:
         callbacks.append(AveragedWeights(spec.ema_decay, local_device(device)))
     callbacks.append(RunKeeper(folder, spec.save_minutes, write_best, watch))
-    trainer = make_trainer(
+    trainer = _make_trainer(
         spec,
         device,
         callbacks=callbacks,
@@ -120,14 +138,16 @@ def fit(
     trainer.fit(task, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None)
 
 
-def make_trainer(spec: FitSpec, device: str, **options: Any) -> pl.Trainer:
+def _make_trainer(spec: FitSpec, device: str, **options: Any) -> pl.Trainer:
     """A Trainer on one device, or on all that torchrun started this process for."""
-    _, world = rank_and_world()
+    strategy = "auto"
+    if rank_and_world()[1] > 1:  # A body that is held for a while has no gradients to share.
+        strategy = "ddp_find_unused_parameters_true" if spec.frozen_epochs else "ddp"
     return pl.Trainer(
         accelerator=device,
         devices=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
         num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", 1)),
-        strategy=_strategy(spec, world),
+        strategy=strategy,
         precision="bf16-mixed" if use_bf16(spec.precision, device) else "32-true",
         max_epochs=spec.epochs,
         check_val_every_n_epoch=spec.eval_every,
@@ -139,13 +159,6 @@ def make_trainer(spec: FitSpec, device: str, **options: Any) -> pl.Trainer:
         plugins=[AtomicCheckpointIO()],
         **options,
     )
-
-
-def _strategy(spec: FitSpec, world: int) -> str:
-    """How processes share their gradients; a body that is held for a while has none."""
-    if world == 1:
-        return "auto"
-    return "ddp_find_unused_parameters_true" if spec.frozen_epochs else "ddp"
 
 
 def _quieten() -> None:

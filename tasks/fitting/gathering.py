@@ -23,14 +23,10 @@ def gather_rows(rows: dict[int, Row]) -> dict[int, Row]:
 
 
 class RowEvaluator(Generic[Row]):
-    """The part of an evaluator that keeps a row for each photo.
-
-    Attributes:
-        rows: Row of each photo, by image id.
-    """
+    """The part of an evaluator that keeps a row for each photo."""
 
     def __init__(self) -> None:
-        self.rows: dict[int, Row] = {}
+        self.rows: dict[int, Row] = {}  # by image id
 
     def keep(self, image_ids: Sequence[int], rows: Iterable[Row]) -> None:
         """Keep the rows of some photos; a photo that came before is passed over."""

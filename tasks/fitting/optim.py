@@ -18,37 +18,15 @@ class RMSpropTF(Optimizer):
     """RMSprop as TensorFlow computes it, which the paper trained with.
 
     It differs from PyTorch's in three ways that matter when epsilon is as large as 1: epsilon
-    stands inside the root, the mean square starts at 1, and the rate is part of the momentum.
-
-    Args:
-        params: Parameters or groups.
-        lr: Learning rate.
-        alpha: Decay of the mean square.
-        momentum: Of the scaled gradient.
-        eps: Inside the root.
-        weight_decay: L2.
+    stands inside the root, the mean square, whose decay is .9, starts at 1, and the rate is part
+    of the momentum.
     """
 
     def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float,
-        *,
-        alpha: float = 0.9,
-        momentum: float = 0.9,
-        eps: float = 1.0,
-        weight_decay: float = 0.0,
+        self, params: Iterable[Any], lr: float, *, momentum: float = 0.9, eps: float = 1.0
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "alpha": alpha,
-                "momentum": momentum,
-                "eps": eps,
-                "weight_decay": weight_decay,
-            },
-        )
+        options = {"alpha": 0.9, "momentum": momentum, "eps": eps, "weight_decay": 0.0}
+        super().__init__(params, {"lr": lr, **options})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -128,13 +106,7 @@ def rate_groups(
     """Part groups of parameters by how far they stand below the head: ``lr * decay ** depth``.
 
     Discriminative rates (Howard and Ruder, arXiv 1801.06146, section 3.2): early layers, whose
-    features are general, change least.
-
-    Args:
-        groups: Parameters that share all options but the rate.
-        depths: How many layers below the head a parameter stands; 0 for those not in it.
-        lr: Rate of the head.
-        decay: Of the rate, per layer.
+    features are general, change least. Parameters without a depth have the head's rate.
     """
     parted: list[dict[str, Any]] = []
     for group in groups:

@@ -77,22 +77,17 @@ class TotalProgress(ProgressBar):
         if self._bar is not None:
             self._bar.set_description(self.label)
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *_: Any) -> None:
         """End the line before whatever is said of the exception."""
-        self._close()
+        if self._bar is not None:
+            self._bar.close()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Close the bar."""
-        self._close()
+        self.on_exception()
 
     def _show_evaluation(self, trainer: pl.Trainer) -> None:
         if self._bar is not None:
             total = sum(int(n) for n in trainer.num_val_batches)
             self._bar.set_description(f"evaluating {self._batches}/{total}")
             self._drawn_at = time.monotonic()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()

@@ -41,15 +41,12 @@ class Stopwatch:
 def write_summary(
     folder: Path, summary: dict[str, Any], watch: Stopwatch | None = None
 ) -> dict[str, Any]:
-    """Write ``report.json`` once and whole: a run that has one is finished.
+    """Write ``report.json`` once and whole, and return what it holds: a run with one is finished.
 
     Args:
         folder: Of the run or evaluation.
         summary: What a task has to tell.
         watch: Of the run, for its minutes; None after a mere evaluation.
-
-    Returns:
-        What the file holds.
 
     Raises:
         OSError: If it cannot be written.

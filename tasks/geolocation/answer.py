@@ -3,72 +3,28 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.errors import InputError
 from datasets.images import Image
-from tasks.application import Column, Facts, Reply
-from tasks.geolocation.decode import decode
+from tasks.application import Column, Reply
+from tasks.geolocation.decode import Located, decode, place_name
 from tasks.geolocation.draw import draw_place
-from tasks.geolocation.located import Located, place_name
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import DecodeSpec
 from tasks.probabilities import log_of
 from tasks.reporting.pictures import for_screen
 from tasks.runtime.session import Answer as Outputs
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 # Rows of the page's table.
 _CELLS = 20
-_FACT = "cells"
 
 
 def cells_text(cells: NDArray[np.int64]) -> str:
-    """Cells as an export carries them, which :func:`cells_of` reads."""
+    """Cells as an export carries them, which :func:`~tasks.runtime.exported.cells_of` reads."""
     return base64.b64encode(cells.astype("<i8").tobytes()).decode()
-
-
-def cells_of(facts: Facts, path: Path) -> NDArray[np.int64]:
-    """The cells that a model answers in.
-
-    Returns:
-        (C, 4) partition, S2 cell, leaf cell of the mean position, photos.
-
-    Raises:
-        InputError: If it tells none.
-    """
-    try:
-        raw = base64.b64decode(facts[_FACT], validate=True)
-        return np.frombuffer(raw, dtype="<i8").reshape(-1, 4).astype(np.int64)
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: holds no cells") from error
-
-
-def locate(
-    logits: NDArray[np.float32], partition: Partition, spec: DecodeSpec, temperature: float = 1.0
-) -> list[Located]:
-    """Answers from logits; as :func:`~tasks.geolocation.decode.decode`."""
-    places = decode(logits, partition, spec, temperature)
-    found = []
-    for k, count in enumerate(places.region.tolist()):
-        cells = places.order[k, :count]
-        found.append(
-            Located(
-                lat=float(places.lat[k]),
-                lng=float(places.lng[k]),
-                confidence=float(places.confidence[k]),
-                answered=bool(places.confidence[k] >= spec.abstain),
-                cells=cells.tolist(),
-                probabilities=places.probabilities[k, cells].tolist(),
-                radius_km=float(places.radius_km[k]),
-            )
-        )
-    return found
 
 
 class PlaceAnswers:
@@ -80,7 +36,17 @@ class PlaceAnswers:
     def read(self, outputs: Outputs) -> Located:
         """Position and region."""
         logits = log_of(outputs["probabilities"])[None]
-        return locate(logits, self.partition, self.spec)[0]
+        places = decode(logits, self.partition, self.spec)
+        cells = places.order[0, : places.region[0]]
+        return Located(
+            lat=float(places.lat[0]),
+            lng=float(places.lng[0]),
+            confidence=float(places.confidence[0]),
+            answered=bool(places.confidence[0] >= self.spec.abstain),
+            cells=cells.tolist(),
+            probabilities=places.probabilities[0, cells].tolist(),
+            radius_km=float(places.radius_km[0]),
+        )
 
     def draw(self, image: Image, answer: Located) -> Image:
         """The photo with its most likely cells, over a map with the region."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.application import Facts, Metric, PhotoApplication, network_of
-from tasks.export.compare import share_limits
-from tasks.geolocation.answer import PlaceAnswers, cells_of
+from tasks.geolocation.answer import PlaceAnswers
 from tasks.geolocation.atlas import atlas_from
 from tasks.geolocation.evaluator import MEANINGS
 from tasks.geolocation.spec import TASK, USE_NOTE, DecodeSpec
+from tasks.runtime.exported import cells_of
 from tasks.weights.card import Card
 
 
@@ -27,10 +27,7 @@ GEOLOCATION = PhotoApplication(
     answers=_answers,
     metric=Metric("geoscore", "GeoScore", best=5000.0),
     compared_by=Metric("km200", "% within 200 km"),
-    variants={"": (224, 192, 160, 128)},
     meanings=MEANINGS,
-    limits=share_limits,
-    pipeline="image-classification",
     noun="cells",
     classes_note="S2 cells; the weights carry them.",
     flags=("places",),

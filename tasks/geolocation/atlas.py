@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -27,20 +26,12 @@ _LEVEL, _CELL, _MEAN, _COUNT, _WIDTH = range(5)
 
 @dataclass(frozen=True)
 class Atlas:
-    """One partition or several, each cell of which lies in one cell of those before it.
+    """One partition or several, each cell of which lies in one cell of those before it."""
 
-    Attributes:
-        partitions: Coarse to fine; the last one is what the model answers in.
-    """
-
-    partitions: tuple[Partition, ...]
+    partitions: tuple[Partition, ...]  # coarse to fine; the last one is what the model answers in
 
     def __post_init__(self) -> None:
-        """Refuse partitions that are not nested.
-
-        Raises:
-            InputError: If there is none, or a cell lies in no coarser one; it names it.
-        """
+        """Raise InputError if there is none, or a cell lies in no coarser one; it names it."""
         if not self.partitions:
             raise InputError("a model needs a partition")
         for coarse, fine in pairwise(self.partitions):
@@ -109,19 +100,11 @@ def atlas_from(rows: NDArray[np.int64]) -> Atlas:
     """The same from an array (cells, 4). Raises InputError if it holds no cells."""
     if rows.dtype != np.int64 or rows.ndim != 2 or rows.shape[1] != _WIDTH or not len(rows):
         raise InputError(f"the tensor of cells is {rows.dtype} {rows.shape}, not int64 (cells, 4)")
-    parts: Sequence[Ints] = [
-        rows[rows[:, _LEVEL] == level] for level in range(int(rows[:, _LEVEL].max()) + 1)
-    ]
-    for column in (_CELL, _MEAN):
-        if not s2.is_valid(rows[:, column].astype(np.uint64)).all():
-            raise InputError("the tensor of cells holds numbers that are no S2 cells")
-    return Atlas(
-        tuple(
-            Partition(
-                part[:, _CELL].astype(np.uint64),
-                part[:, _COUNT],
-                *s2.centres(part[:, _MEAN].astype(np.uint64)),
-            )
-            for part in parts
-        )
-    )
+    if not s2.is_valid(rows[:, [_CELL, _MEAN]].astype(np.uint64)).all():
+        raise InputError("the tensor of cells holds numbers that are no S2 cells")
+    partitions = []
+    for level in range(int(rows[:, _LEVEL].max()) + 1):
+        part = rows[rows[:, _LEVEL] == level]
+        cells, means = (part[:, column].astype(np.uint64) for column in (_CELL, _MEAN))
+        partitions.append(Partition(cells, part[:, _COUNT], *s2.centres(means)))
+    return Atlas(tuple(partitions))

@@ -17,38 +17,41 @@ Ints = NDArray[np.int64]
 
 
 class Places(NamedTuple):
-    """Answers for B photos.
+    """Answers for B photos."""
 
-    Attributes:
-        lat: (B,) degrees.
-        lng: (B,) degrees.
-        confidence: (B,) probability of the cells near the answer, 0..1.
-        probabilities: (B, C) of the cells.
-        order: (B, C) columns, the most likely first.
-        region: (B,) how many of them are the smallest set with the wanted probability.
-        radius_km: (B,) how far from the answer the photos of these cells lie at most: the largest
-            distance to one's mean position.
-    """
+    lat: Floats  # (B,) degrees
+    lng: Floats  # (B,) degrees
+    confidence: Floats  # (B,) probability of the cells near the answer, 0..1
+    probabilities: Floats  # (B, C) of the cells
+    order: Ints  # (B, C) columns, the most likely first
+    region: Ints  # (B,) how many of them are the smallest set with the wanted probability
+    radius_km: Floats  # (B,) largest distance from the answer to a mean position of these cells
 
-    lat: Floats
-    lng: Floats
-    confidence: Floats
-    probabilities: Floats
-    order: Ints
-    region: Ints
-    radius_km: Floats
+
+class Located(NamedTuple):
+    """Where a photo was taken, as far as the model can tell."""
+
+    lat: float  # degrees
+    lng: float  # degrees
+    confidence: float  # probability of the cells near the answer, 0..1
+    answered: bool  # whether that is enough
+    cells: list[int]  # columns of the region, the most likely first
+    probabilities: list[float]  # probabilities of these, 0..1
+    radius_km: float  # how far the region reaches from the answer
+
+
+def place_name(lat: float, lng: float) -> str:
+    """Degrees as people write them: 48.86 N, 2.35 E."""
+    north, east = "N" if lat >= 0 else "S", "E" if lng >= 0 else "W"
+    return f"{abs(lat):.2f} {north}, {abs(lng):.2f} {east}"
 
 
 def decode(
     logits: NDArray[np.float32], partition: Partition, spec: DecodeSpec, temperature: float = 1.0
 ) -> Places:
-    """Positions of photos.
+    """Positions of photos from logits (B, C) of a partition's cells.
 
-    Args:
-        logits: (B, C) of the cells.
-        partition: The cells.
-        spec: How to decode.
-        temperature: To divide the logits by, so that the model is as sure as it should be.
+    The logits are divided by the temperature, so that the model is as sure as it should be.
     """
     probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
     order = np.argsort(-probabilities, axis=1, kind="stable")

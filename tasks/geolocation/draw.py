@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.classification.draw import draw_answer
-from tasks.geolocation.located import Located, place_name
+from tasks.geolocation.decode import Located, place_name
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.sphere import Floats
 from tasks.geolocation.world import rings
@@ -25,13 +26,9 @@ _TOP = 3
 def draw_place(
     image: Image, found: Located, partition: Partition, truth: tuple[float, float] | None = None
 ) -> Image:
-    """The picture with its most likely cells as bars, and a map with the region under them.
+    """The picture (H, W, 3) with its most likely cells as bars over a map with the region.
 
-    Args:
-        image: (H, W, 3) RGB.
-        found: The answer.
-        partition: Cells of the model.
-        truth: Latitude and longitude in degrees, drawn green, if they are known.
+    The truth, latitude and longitude in degrees, is drawn green, if it is known.
     """
     names = [
         f"{place_name(partition.lat[cell], partition.lng[cell])} ({partition.tokens[cell]})"
@@ -46,11 +43,7 @@ def draw_map(
 ) -> Image:
     """A map (about width / 2, width, 3): the region's cells by probability, and the answer.
 
-    Args:
-        found: The answer; one that was abstained from has no cross.
-        partition: Cells of the model, whose outlines are drawn.
-        width: In pixels.
-        truth: Latitude and longitude in degrees, if they are known.
+    An answer that was abstained from has no cross; outlines are those of the model's cells.
     """
     canvas = _ground(width, tuple(partition.ids.tolist())).copy()
     unit = width / 360
@@ -80,11 +73,7 @@ def _pixels(points: Floats, unit: float) -> NDArray[np.int32]:
 
 
 def _dot(
-    canvas: Image,
-    place: tuple[float, float],
-    unit: float,
-    colour: tuple[int, int, int] | list[float],
-    radius: int,
+    canvas: Image, place: tuple[float, float], unit: float, colour: Sequence[float], radius: int
 ) -> None:
     centre = _pixels(np.array([(place[1], place[0])]), unit)[0].tolist()
     cv2.circle(canvas, centre, radius << _SHIFT, colour, -1, cv2.LINE_AA, _SHIFT)

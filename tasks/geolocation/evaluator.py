@@ -85,10 +85,6 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
         partition: Cells of the model.
         spec: How it answers.
         temperature: What the model's logits were divided by.
-
-    Attributes:
-        rows: An answer for each image id.
-        kept: Logits (C,) of as many of them as fit, for the temperature.
     """
 
     def __init__(
@@ -103,6 +99,7 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
         self.lat, self.lng, self.partition = lat, lng, partition
         self.spec, self.temperature = spec, temperature
         self._columns = partition.columns_at(lat, lng)
+        # Logits (C,) of as many photos as fit, for the temperature.
         self.kept: dict[int, NDArray[np.float32]] = {}
 
     def fresh(self, temperature: float | None = None) -> GeoEvaluator:
@@ -113,9 +110,7 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
         """Add the answers to some photos; a photo that came before is passed over.
 
-        Args:
-            image_ids: Of the B photos: their index in the data set.
-            outputs: Of each, with ``probabilities`` (C,) of the partition's cells.
+        ``outputs`` has each photo's ``probabilities`` (C,) of the partition's cells.
 
         Raises:
             InputError: If a probability is not a number.
@@ -167,22 +162,19 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
                 f"surest has confidence {rows['confidence'].max(initial=0):.3f}"
             )
         truth = self.lat[ids], self.lng[ids]
-        by_way: dict[str, dict[str, float]] = {}
-        for k, way in enumerate(WAYS):
-            km = distance_km(rows["lat"][:, k], rows["lng"][:, k], *truth)
-            by_way[way] = _distances(km[answered])
+        distances = [
+            distance_km(rows["lat"][:, k], rows["lng"][:, k], *truth) for k in range(len(WAYS))
+        ]
         chosen = WAYS.index(self.spec.decoding)
-        lat, lng = rows["lat"][:, chosen], rows["lng"][:, chosen]
-        km = distance_km(lat, lng, *truth)
-        metrics = with_intervals(km[answered]) | self._others(ids, rows, answered)
+        km = distances[chosen]
         chance = rows["chance"].mean(axis=0)
         return {
-            "metrics": metrics,
-            "by_way": by_way,
+            "metrics": with_intervals(km[answered]) | self._others(ids, rows, answered),
+            "by_way": {w: _distances(d[answered]) for w, d in zip(WAYS, distances, strict=True)},
             "chance": {f"km{r}": float(v) for r, v in zip(RADII_KM, chance, strict=True)},
             "image_ids": ids,
-            "lat": lat,
-            "lng": lng,
+            "lat": rows["lat"][:, chosen],
+            "lng": rows["lng"][:, chosen],
             "km": km,
             "confidence": rows["confidence"],
             "answered": answered,
@@ -195,6 +187,10 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
         logs = rows["log_probability"]
         has_cell = np.isfinite(logs)
         some = rows[answered]
+        temperature = 1.0  # Where no photo lies in a cell.
+        if kept := sorted(self.kept):
+            logits = np.stack([self.kept[k] for k in kept])
+            temperature = fit_temperature(logits, self._columns[kept])
         return {
             "cell": float((rows["cell"] == self._columns[ids])[answered].mean()),
             "coverage": float(some["covered"].mean()),
@@ -202,21 +198,11 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
             "region_km": float(np.median(some["region_km"])),
             "answered": float(answered.mean()),
             "loss": -float(logs[has_cell].mean()) if has_cell.any() else float("nan"),
-            "temperature": self._temperature(),
+            "temperature": temperature,
         }
 
-    def _temperature(self) -> float:
-        """What fits the kept logits best; 1 where no photo lies in a cell."""
-        if not self.kept:
-            return 1.0
-        ids = sorted(self.kept)
-        return fit_temperature(np.stack([self.kept[k] for k in ids]), self._columns[ids])
-
     def write(self, folder: Path, files: Sequence[str], score: Score) -> None:
-        """Write ``predictions.csv``: a line for each photo, with truth, answer and distance.
-
-        ``files`` names each photo, by image id.
-        """
+        """Write ``predictions.csv``: a line for each photo, named by its image id in ``files``."""
         titles = ("file", "lat", "lon", "answer_lat", "answer_lon", "km", "confidence", "answered")
         rows = []
         keys = ("lat", "lng", "km", "confidence", "answered")

@@ -1,10 +1,16 @@
-"""Geolocators that start from the weights of another file."""
+"""What a geolocator's training begins with: weights to start from, and where photos were taken."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.geolocation.model import Geolocator
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tasks.geolocation.atlas import Atlas
+from tasks.geolocation.model import Geolocator, GeoTargets
+from tasks.geolocation.sphere import unit_vectors
 from tasks.start_network import read_start, with_body_of
 from tasks.weights.card import Card
 from tasks.weights.file import load_into
@@ -35,3 +41,19 @@ def start_geolocator(model: Geolocator, path: Path) -> tuple[Card, bool]:
 def temperature_of(card: Card) -> float:
     """What to divide the logits by, as fitted on the validation photos; 1 if it never was."""
     return float(card.metrics.get(TEMPERATURE_KEY, 1.0))
+
+
+class Truth:
+    """Where each training photo was taken, in (N,) degrees, to be looked up by its index."""
+
+    def __init__(self, atlas: Atlas, lat: NDArray[np.float64], lng: NDArray[np.float64]) -> None:
+        self._columns = torch.from_numpy(atlas.columns_at(lat, lng))
+        self._units = torch.from_numpy(unit_vectors(lat, lng)).float()
+
+    def of(self, image_ids: list[int], device: torch.device) -> GeoTargets:
+        """Targets of some photos."""
+        rows = torch.tensor(image_ids)
+        return {
+            "columns": self._columns[rows].to(device, non_blocking=True),
+            "units": self._units[rows].to(device, non_blocking=True),
+        }

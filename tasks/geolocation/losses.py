@@ -10,14 +10,9 @@ from tasks.geolocation.sphere import EARTH_KM
 
 
 def hard_loss(logits: Tensor, columns: Tensor) -> Tensor:
-    """Cross-entropy with the photo's cell; photos without one (-1) do not count.
+    """Cross-entropy of logits (B, C) with the photos' cells (B,), of which -1 do not count.
 
-    Args:
-        logits: (B, C).
-        columns: (B,) int64, or -1.
-
-    Returns:
-        Mean over the photos that have a cell; 0 if none has.
+    It is the mean over the photos that have a cell; 0 if none has.
     """
     total = functional.cross_entropy(logits, columns, ignore_index=-1, reduction="sum")
     return total / (columns >= 0).sum().clamp(min=1)

@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from backbone.flavour import Flavour
+from tasks.body_network import LastLayerNetwork, Losses
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import Classifier
-from tasks.classification.spec import ClassLossSpec
 from tasks.distillation.losses import cells_loss
 from tasks.distillation.target_source import TeacherTargets
 from tasks.geolocation.atlas import Atlas
@@ -27,7 +26,7 @@ class GeoTargets(TypedDict):
     units: Tensor  # (B, 3) float32 vectors of length one
 
 
-class Geolocator(Classifier):
+class Geolocator(LastLayerNetwork):
     """Body, one linear layer with the columns of all partitions, and the loss of each.
 
     Args:
@@ -40,6 +39,8 @@ class Geolocator(Classifier):
         cells: The atlas as a tensor, which travels with the weights.
     """
 
+    objective = GeoLossSpec
+    loss: GeoLossSpec
     cells: Tensor
 
     def __init__(
@@ -49,10 +50,8 @@ class Geolocator(Classifier):
         flavour: Flavour | None = None,
         loss: GeoLossSpec | None = None,
     ) -> None:
-        geo_loss = loss or GeoLossSpec()
-        head = ClassLossSpec(dropout=geo_loss.dropout)
-        super().__init__(spec, sum(atlas.sizes), flavour, head)
-        self.geo_loss, self.sizes = geo_loss, atlas.sizes
+        super().__init__(spec, sum(atlas.sizes), flavour, loss)
+        self.sizes = atlas.sizes
         self.register_buffer("cells", atlas.to_tensor())
         for level, partition in enumerate(atlas.partitions):
             # Not kept in files: all follow from the cells.
@@ -61,24 +60,9 @@ class Geolocator(Classifier):
             above = torch.from_numpy(atlas.ancestors[level])
             self.register_buffer(f"above{level}", above, persistent=False)
 
-    def forward(  # type: ignore[override]
-        self,
-        images: Tensor,
-        targets: GeoTargets | None = None,
-        taught: TeacherTargets | None = None,
-    ) -> dict[str, Tensor] | Tensor:
-        """Losses in training; in evaluation logits (B, cells of all partitions).
-
-        Args:
-            images: (B, 3, S, S) RGB 0..255.
-            targets: Needed in training.
-            taught: What a teacher of the same cells says of the images.
-        """
-        logits: Tensor = self.raw(images)
-        if not self.training:
-            return logits
-        assert targets is not None, "training needs targets"
-        logits = logits.float()
+    def losses(self, images: Tensor, targets: GeoTargets, taught: TeacherTargets | None) -> Losses:
+        """The loss of each partition; a teacher knows the same cells."""
+        logits = self.raw(images).float()
         heads = torch.split(logits, self.sizes, dim=1)
         count = len(heads)
         losses = {}
@@ -107,7 +91,7 @@ class Geolocator(Classifier):
         return torch.stack([log[:, k] for log, k in zip(logs, above, strict=True)]).sum(dim=0)
 
     def _loss(self, level: int, logits: Tensor, columns: Tensor, units: Tensor) -> Tensor:
-        spec = self.geo_loss
-        if spec.labels == "hard":
+        if self.loss.labels == "hard":
             return hard_loss(logits, columns)
-        return soft_loss(logits, columns, units, self.get_buffer(f"units{level}"), spec.tau)
+        centres = self.get_buffer(f"units{level}")
+        return soft_loss(logits, columns, units, centres, self.loss.tau)

@@ -16,12 +16,13 @@ from tasks.body_spec import ClassifierSpec
 from tasks.classification.network import NETWORK as CLASSIFIER
 from tasks.classification.network import classifier_cost, classifier_spec, example_card
 from tasks.geolocation import s2
-from tasks.geolocation.answer import cells_of, cells_text
+from tasks.geolocation.answer import cells_text
 from tasks.geolocation.atlas import Atlas, atlas_of
 from tasks.geolocation.load import CELLS_KEY, temperature_of
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import TASK, DecodeSpec
+from tasks.runtime.exported import cells_of
 from tasks.weights.card import Card
 from tasks.weights.file import spec_of
 
@@ -64,7 +65,7 @@ def sketch_geolocator(spec: ClassifierSpec) -> Geolocator:
 
 def _first_cells(level: int, count: int) -> Atlas:
     """So many cells of a level, the first along the curve."""
-    cells = s2.parents(s2.cell_ids(np.zeros(1), np.zeros(1)), 0)
+    cells = s2.faces()[:1]
     for _ in range(level):
         cells = s2.children(cells).ravel()
     cells = cells[:count]

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.geolocation.decode import Located, place_name
 from tasks.geolocation.draw import draw_place
 from tasks.geolocation.evaluator import MEANINGS, RADII_KM, Score, few_note
-from tasks.geolocation.located import Located, place_name
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import USE_NOTE
 from tasks.geolocation.sphere import Floats
-from tasks.geolocation.world import (
-    answers_plot,
-    confidence_plot,
-    distance_plot,
-    partition_plot,
-)
+from tasks.geolocation.world import answers_plot, confidence_plot, distance_plot, partition_plot
 from tasks.reporting.html_page import Page
 from tasks.reporting.pictures import Image
 from tasks.reporting.skeleton import Curves, MetricsTable, Report
@@ -36,25 +32,15 @@ _CURVES = (
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a geolocation report shows.
+    """What a geolocation report shows."""
 
-    Attributes:
-        partition: Cells of the model.
-        score: Result of the evaluation.
-        truth: Latitudes and longitudes (N,) of the photos by image id, degrees.
-        used_temperature: Temperature that the logits were divided by.
-        read: Gives the photo of an image id.
-        locate: Answers for some photos.
-        files: Name of each photo, by image id.
-    """
-
-    partition: Partition
+    partition: Partition  # cells of the model
     score: Score
-    truth: tuple[Floats, Floats]
-    used_temperature: float
-    read: Callable[[int], Image]
-    locate: Callable[[Sequence[Image]], list[Located]]
-    files: Sequence[str]
+    truth: tuple[Floats, Floats]  # latitudes and longitudes (N,) by image id, degrees
+    used_temperature: float  # that the logits were divided by
+    read: Callable[[int], Image]  # gives the photo of an image id
+    locate: Callable[[Sequence[Image]], list[Located]]  # answers for photos
+    files: Sequence[str]  # name of each photo, by image id
 
 
 def make_report(data: ReportData) -> Report:
@@ -93,7 +79,7 @@ def make_report(data: ReportData) -> Report:
                     "confidence": float(score["confidence"][row]),
                 }
                 for row in sure_and_far
-            ],
+            ]
         },
         num_images=len(score["image_ids"]),
         curves=_CURVES,
@@ -122,14 +108,12 @@ def _write_sections(
     page: Page, data: ReportData, worst: NDArray[np.int64], best: NDArray[np.int64]
 ) -> None:
     """Ways of decoding, maps, confidence, and the best and the worst answers."""
-    page.section(
-        "Ways of decoding", "centre: of the most likely cell; mean: of its photos; local: of cells"
-    )
+    told = "centre: of the most likely cell; mean: of its photos; local: of cells"
+    page.section("Ways of decoding", told)
     names = [*(f"km{r}" for r in RADII_KM), "median_km", "geoscore"]
     ways = data.score["by_way"].items()
     page.table(("", *names), [(way, *(row[n] for n in names)) for way, row in ways])
     _write_maps(page, data)
-    _write_confidence(page, data)
     note = "Orange: the region, brighter where it is more likely. White cross: the answer. "
     note += "Green: the truth."
     page.section("Worst answers", f"Far off, and sure of it, first. {note}")
@@ -139,38 +123,29 @@ def _write_sections(
 
 
 def _write_maps(page: Page, data: ReportData) -> None:
+    """Answers and cells, how far off and how sure, and whether the regions hold their promise."""
     score = data.score
     page.section("Map", "Dots: where photos were taken. Lines lead to the answers.")
-    ids = score["image_ids"][score["answered"]]
+    answered = score["answered"]
+    ids, km = score["image_ids"][answered], score["km"][answered]
     truth = data.truth[0][ids], data.truth[1][ids]
-    answers = score["lat"][score["answered"]], score["lng"][score["answered"]]
-    page.plots(
-        [(answers_plot(data.partition, truth, answers, score["km"][score["answered"]]), "")]
-    )
+    answers = score["lat"][answered], score["lng"][answered]
+    page.plots([(answers_plot(data.partition, truth, answers, km), "")])
     cells = len(data.partition)
     page.section("Cells", f"{cells} cells, and the photos that were evaluated on (red).")
     page.plots([(partition_plot(data.partition, *data.truth), "")])
-
-
-def _write_confidence(page: Page, data: ReportData) -> None:
-    """How far off, how sure, and whether the regions hold what they promise."""
-    score, metrics = data.score, data.score["metrics"]
+    metrics = score["metrics"]
     page.section(
         "Distance and confidence",
         f"The region holds the right cell for {metrics['coverage']:.1%} of the photos, at "
         f"temperature {data.used_temperature:.2f}; these photos would fit "
         f"{metrics['temperature']:.2f}.",
     )
+    gain = "what abstaining gains: of the surest answers, the share within a distance"
     page.plots(
         [
-            (
-                distance_plot(score["km"][score["answered"]], score["chance"]),
-                "share of the answers within a distance",
-            ),
-            (
-                confidence_plot(score["km"], score["confidence"], _SURE),
-                "what abstaining gains: of the surest answers, the share within a distance",
-            ),
+            (distance_plot(km, score["chance"]), "share of the answers within a distance"),
+            (confidence_plot(score["km"], score["confidence"], _SURE), gain),
         ]
     )
 
@@ -186,3 +161,29 @@ def _pictures(data: ReportData, rows: NDArray[np.int64]) -> list[tuple[Image, st
         km = f"{data.score['km'][row]:,.0f} km off, confidence {data.score['confidence'][row]:.2f}"
         drawn.append((picture, f"{km}; true: {place_name(*truth)} ({data.files[k]})"))
     return drawn
+
+
+def write_partition_report(
+    folder: Path,
+    title: str,
+    command: str,
+    partitions: Sequence[Partition],
+    at: tuple[Floats, Floats],
+) -> None:
+    """Write ``report.html`` of partitions alone, coarse to fine, with a map of each.
+
+    ``at`` has the latitudes and longitudes (N,) that they were made of, in degrees.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    page = Page(title, command)
+    for partition in partitions:
+        counts = partition.counts
+        page.section(f"{len(partition)} cells")
+        kept = f"{counts.sum() / max(len(at[0]), 1):.1%}"
+        span = (f"{counts.min():,} to {counts.max():,}", "photos per cell")
+        median = (f"{np.median(counts):,.0f}", "median")
+        page.headline([(f"{counts.sum():,}", f"photos in them, {kept} of all"), span, median])
+        page.plots([(partition_plot(partition, *at), "cells, and photos (red)")])
+    page.write(folder / "report.html")

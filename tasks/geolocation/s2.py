@@ -32,19 +32,10 @@ _VISITS = np.array(((0, 1, 3, 2), (0, 2, 3, 1), (3, 2, 0, 1), (3, 1, 0, 2)))
 _SWAP, _INVERT = 1, 2
 # What the orientation changes by in the first to the last quarter.
 _TURNS = np.array((_SWAP, 0, 0, _SWAP | _INVERT))
-# The corners of a cell in (u, v), counter-clockwise.
-_CORNERS = np.array(((0, 0), (1, 0), (1, 1), (0, 1)))
 
 
 def cell_ids(lat: Floats, lng: Floats) -> Ids:
-    """The leaf cell, about a centimetre wide, of each point.
-
-    Args:
-        lat: (N,) degrees in -90..90.
-        lng: (N,) degrees.
-
-    Returns:
-        (N,) ids.
+    """The leaf cell (N,), about a centimetre wide, of each point (N,) in degrees.
 
     Raises:
         InputError: If a number is not finite, or a latitude beyond the poles.
@@ -97,9 +88,8 @@ def _grid(s: Floats) -> Ints:
 def _tables() -> tuple[Ints, Ints]:
     """Six levels of the curve at once.
 
-    Returns:
-        From (6 bits of i, 6 of j, orientation) to (12 bits of position, new orientation), and
-        back; all packed with the orientation in the lowest two bits.
+    From (6 bits of i, 6 of j, orientation) to (12 bits of position, new orientation), and back;
+    all packed with the orientation in the lowest two bits.
     """
     count = 1 << 2 * _STEP
     position, start = np.meshgrid(np.arange(count), np.arange(4), indexing="ij")
@@ -211,25 +201,19 @@ def from_tokens(texts: list[str]) -> Ids:
 
 def centres(ids: Ids) -> tuple[Floats, Floats]:
     """Latitude and longitude (N,) in degrees of the middle of each cell."""
-    middle = np.full((len(ids), 1, 2), 0.5)
-    lat, lng = degrees(_points(ids, middle))
-    return lat[:, 0], lng[:, 0]
-
-
-def vertices(ids: Ids) -> tuple[Floats, Floats]:
-    """Latitude and longitude (N, 4) in degrees of the corners, counter-clockwise from outside."""
-    return degrees(_points(ids, np.broadcast_to(_CORNERS, (len(ids), 4, 2))))
+    face, first, side = _square(ids)
+    u, v = _inverse((first + side * 0.5) / _SIDE).T
+    return degrees(_lift(face, u, v))
 
 
 def outlines(ids: Ids, per_side: int) -> Floats:
-    """Points (N, 4 * per_side, 3) on the edges of each cell, counter-clockwise, no length.
+    """Points (N, 4 * per_side, 3) on the edges of each cell, counter-clockwise, of any length.
 
-    Args:
-        ids: (N,) cells.
-        per_side: Points on each edge, evenly spread on the face of the cube, where an edge, which
-            is part of a great circle, is straight.
+    They are evenly spread on the face of the cube, where an edge, which is part of a great
+    circle, is straight.
     """
-    face, low, high = _extent(ids)
+    face, first, side = _square(ids)
+    low, high = _inverse(first / _SIDE), _inverse((first + side) / _SIDE)
     steps = np.arange(per_side) / per_side
     u0, v0, u1, v1 = (value[:, None] for value in (*low.T, *high.T))
     du, dv = (u1 - u0) * steps, (v1 - v0) * steps
@@ -238,25 +222,12 @@ def outlines(ids: Ids, per_side: int) -> Floats:
     return _lift(face[:, None], u, v)
 
 
-def _extent(ids: Ids) -> tuple[Ints, Floats, Floats]:
-    """Face, and lowest and highest (u, v) (N, 2) of each cell."""
-    face, first, side = _square(ids)
-    return face, _inverse(first / _SIDE), _inverse((first + side) / _SIDE)
-
-
 def _square(ids: Ids) -> tuple[Ints, Ints, Ints]:
     """Face (N,), lowest place on its grid (N, 2) and side (N, 1) of each cell."""
     face, i, j = _decode(ids)
     side = (1 << (MAX_LEVEL - levels(ids)))[:, None]
     # The curve may enter a cell at any of its corners.
     return face, np.stack((i, j), axis=1) & -side, side
-
-
-def _points(ids: Ids, places: Floats) -> Floats:
-    """Vectors (N, K, 3) at places (N, K, 2) in the cells, in 0..1 of their sides in (s, t)."""
-    face, first, side = _square(ids)
-    u, v = np.moveaxis(_inverse((first[:, None] + side[:, None] * places) / _SIDE), -1, 0)
-    return _lift(face[:, None], u, v)
 
 
 def _lift(face: Ints, u: Floats, v: Floats) -> Floats:

@@ -37,6 +37,9 @@ def distance_km(lat: Floats, lng: Floats, other_lat: Floats, other_lng: Floats) 
     return np.asarray(2 * EARTH_KM * np.arcsin(half))
 
 
-def arc_km(chords: Floats) -> Floats:
-    """Great-circle distance in km of straight distances between unit vectors."""
+def nearest_km(lat: Floats, lng: Floats, other_lat: Floats, other_lng: Floats) -> Floats:
+    """Distance (N,) in km of each position (N,) to the nearest of others (M,), in degrees."""
+    from scipy.spatial import cKDTree  # type: ignore[import-untyped]
+
+    chords, _ = cKDTree(unit_vectors(other_lat, other_lng)).query(unit_vectors(lat, lng))
     return np.asarray(2 * EARTH_KM * np.arcsin(np.clip(chords / 2, 0, 1)))

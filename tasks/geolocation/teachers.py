@@ -19,12 +19,8 @@ from tasks.predictor import open_network
 def open_geo_teacher(spec: DistillSpec, atlas: Atlas) -> Teacher:
     """The geolocator that ``spec.teacher`` names, with its columns in the student's order.
 
-    Cells are matched by token: each of the student's partitions must lie in one of the teacher's,
-    which may know more cells.
-
-    Args:
-        spec: Names it: a run folder or weights file of a geolocator.
-        atlas: Partitions of the student.
+    Cells are matched by token: each partition of the student's atlas must lie in one of the
+    teacher's, which may know more cells.
 
     Raises:
         InputError: If it is no geolocator of this suite, or lacks a cell.
@@ -46,17 +42,14 @@ def open_geo_teacher(spec: DistillSpec, atlas: Atlas) -> Teacher:
 
 def _columns(name: str, partition: Partition, known: Atlas) -> list[int]:
     """The teacher's columns of a partition's cells, all of one of its own partitions."""
-    fewest: list[str] | None = None
-    before = 0
+    fewest, before = partition.tokens, 0
     for theirs in known.partitions:
         places = {token: before + k for k, token in enumerate(theirs.tokens)}
         before += len(theirs)
         lacking = [token for token in partition.tokens if token not in places]
         if not lacking:
             return [places[token] for token in partition.tokens]
-        if fewest is None or len(lacking) < len(fewest):
-            fewest = lacking
-    assert fewest is not None
+        fewest = min(fewest, lacking, key=len)
     shown = ", ".join(fewest[:3]) + (", ..." if len(fewest) > 3 else "")
     raise InputError(
         f"--teacher {name}: is of another partition: it lacks {len(fewest)} of {len(partition)} "

@@ -25,13 +25,10 @@ _FARTHEST = "#d73027"
 
 
 def rings(ids: Ids) -> tuple[list[Floats], Ints]:
-    """Outlines of cells on a map.
+    """Outlines of cells (N,) on a map.
 
     A cell on the antimeridian is drawn at both ends of the map, and one at a pole reaches to the
     map's edge: none is smeared over the whole width.
-
-    Args:
-        ids: (N,) cells.
 
     Returns:
         Polygons (K, 2) of longitude and latitude in degrees, whose longitudes may reach beyond
@@ -62,12 +59,8 @@ def _unroll(lat: Floats, lng: Floats) -> Floats:
         lat, lng = np.roll(lat, -k), np.roll(lng, -k)
         turned = np.unwrap(lng[1:], period=360)
         ends = np.array((turned[0], turned[-1]))
-        return np.column_stack(
-            (
-                np.concatenate((ends[:1], turned, ends[1:])),
-                np.concatenate((lat[:1], lat[1:], lat[:1])),
-            )
-        )
+        around = np.concatenate((ends[:1], turned, ends[1:]))
+        return np.column_stack((around, np.append(lat, lat[0])))
     turned = np.unwrap(np.append(lng, lng[0]), period=360)
     if abs(turned[-1] - turned[0]) < 180:
         return np.column_stack((turned[:-1], lat))
@@ -77,7 +70,8 @@ def _unroll(lat: Floats, lng: Floats) -> Floats:
     return np.concatenate((np.column_stack((turned, np.append(lat, lat[0]))), sides))
 
 
-def _world_axes(figure: Figure) -> Axes:
+def _world_map() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(11, 6), dpi=_DPI)
     axes = figure.add_subplot()
     axes.set(xlim=(-180, 180), ylim=(-90, 90), aspect="equal")
     axes.set_xticks(_TICKS[0], [f"{abs(x)}°{'W' if x < 0 else 'E' * (x > 0)}" for x in _TICKS[0]])
@@ -86,19 +80,15 @@ def _world_axes(figure: Figure) -> Axes:
     axes.set_axisbelow(True)
     # All that is drawn becomes one picture: thousands of polygons would make a page of megabytes.
     axes.set_rasterization_zorder(_TOP)
-    return axes
+    return figure, axes
 
 
 def partition_plot(partition: Partition, lat: Floats, lng: Floats) -> Figure:
     """The cells, coloured by how densely photos lie in them, under the photos themselves.
 
-    Args:
-        partition: The cells.
-        lat: (N,) degrees of photos, which may be none; of many, some are drawn.
-        lng: (N,) the same.
+    The photos' positions (N,) are in degrees; there may be none, and of many, some are drawn.
     """
-    figure = Figure(figsize=(11, 6), dpi=_DPI)
-    axes = _world_axes(figure)
+    figure, axes = _world_map()
     polygons, owners = rings(partition.ids)
     area = 4 * np.pi * EARTH_KM**2 / (s2.NUM_FACES * 4.0 ** s2.levels(partition.ids))
     density = partition.counts / area * 1000
@@ -122,25 +112,16 @@ def partition_plot(partition: Partition, lat: Floats, lng: Floats) -> Figure:
 def answers_plot(
     partition: Partition, truth: tuple[Floats, Floats], answers: tuple[Floats, Floats], km: Floats
 ) -> Figure:
-    """A line from each photo's true position to its answer, coloured by its length.
+    """A line from each photo's true position to its answer, coloured by its length (M,) in km.
 
-    Args:
-        partition: Cells of the model, drawn behind.
-        truth: Latitudes and longitudes (M,) in degrees.
-        answers: The same of the answers.
-        km: (M,) distances.
+    Positions are latitudes and longitudes (M,) in degrees; the model's cells are drawn behind.
     """
-    figure = Figure(figsize=(11, 6), dpi=_DPI)
-    axes = _world_axes(figure)
+    figure, axes = _world_map()
     polygons, _ = rings(partition.ids)
-    axes.add_collection(
-        PolyCollection(
-            polygons,
-            facecolors="#2a78d614",
-            edgecolors="#2a78d655",
-            linewidths=0.3,
-        )
+    cells = PolyCollection(
+        polygons, facecolors="#2a78d614", edgecolors="#2a78d655", linewidths=0.3
     )
+    axes.add_collection(cells)
     bounds = np.array([0, *(step for step, _ in _STEPS), np.inf])
     for k, colour in reversed([*enumerate([*(c for _, c in _STEPS), _FARTHEST])]):
         rows = (km > bounds[k]) & (km <= bounds[k + 1]) if k else km <= bounds[1]
@@ -161,19 +142,12 @@ def _short_ways(lat: Floats, lng: Floats, to_lat: Floats, to_lng: Floats) -> Flo
     ahead = lng + (to_lng - lng + 180) % 360 - 180
     lines = np.stack((np.stack((lng, lat), 1), np.stack((ahead, to_lat), 1)), axis=1)
     over = np.abs(ahead) > 180
-    back = (
-        lines[over] - np.stack((np.copysign(360, ahead[over]), np.zeros(over.sum())), 1)[:, None]
-    )
-    return np.concatenate((lines, back))
+    shift = np.stack((np.copysign(360, ahead[over]), np.zeros(over.sum())), 1)
+    return np.concatenate((lines, lines[over] - shift[:, None]))
 
 
 def distance_plot(km: Floats, chance: dict[str, float]) -> Figure:
-    """Share of the answers within each distance, and chance at the usual ones.
-
-    Args:
-        km: (M,) distances.
-        chance: Share by ``km`` and radius.
-    """
+    """Share of the answers within each distance (M,), and chance by ``km`` and radius."""
     figure = Figure(figsize=(5, 3))
     axes = figure.add_subplot()
     axes.step(np.sort(np.maximum(km, 0.1)), np.arange(1, len(km) + 1) / len(km), label="model")
@@ -186,13 +160,7 @@ def distance_plot(km: Floats, chance: dict[str, float]) -> Figure:
 
 
 def confidence_plot(km: Floats, confidence: Floats, radii: tuple[int, ...]) -> Figure:
-    """Share within some radii among the surest answers, over how many of all these are.
-
-    Args:
-        km: (M,) distances.
-        confidence: (M,) of the answers.
-        radii: In km.
-    """
+    """Share within some radii in km among the surest answers, over how many of all these are."""
     figure = Figure(figsize=(5, 3))
     axes = figure.add_subplot()
     order = np.argsort(-confidence, kind="stable")

@@ -1,12 +1,10 @@
 """Cross-layer equalisation: weak channels made stronger before they share a tensor's 256 levels.
 
-A tensor between two layers has one scale, so a channel that reaches a tenth of the strongest has a
-tenth of the levels. Multiplying it by g in the layer before and dividing by g in the layer after
-changes nothing in exact arithmetic (Nagel et al., arXiv 1906.04721, section 4.1), as the ReLUs
-between commute with a positive factor. ReLU6 does not: its ceiling of 6 becomes 6 g, another for
-each channel. The float network keeps these ceilings, so it answers as before. With g >= 1 and a
-tensor rounded up to 6 at most, rounding cuts off below every ceiling, so the 8-bit network needs
-none of them.
+Multiplying a channel by g in the layer before and dividing by g in the layer after changes nothing
+in exact arithmetic (Nagel et al., arXiv 1906.04721, section 4.1), as the ReLUs between commute
+with a positive factor. ReLU6 does not: its ceiling of 6 becomes 6 g, another for each channel,
+which the float network keeps. With g >= 1 and a tensor rounded up to 6 at most, rounding cuts off
+below every ceiling, so the 8-bit network needs none of them.
 
 Weights have a scale for each output channel, so the layer before loses nothing, nor does a
 depthwise layer after. In the columns of any other layer after, a division by g costs levels; there
@@ -37,17 +35,11 @@ _RESHAPES = ("Reshape", "Flatten", "Squeeze")
 
 @dataclass(frozen=True)
 class Link:
-    """A layer and all that read its channels.
+    """A layer and all that read its channels."""
 
-    Attributes:
-        before: The layer that writes them.
-        after: The layers that read them, straight or through pools.
-        ceiling: At which the activation between cuts off, or infinity.
-    """
-
-    before: Layer
-    after: tuple[Layer, ...]
-    ceiling: float
+    before: Layer  # the layer that writes them
+    after: tuple[Layer, ...]  # the layers that read them, straight or through pools
+    ceiling: float  # at which the activation between cuts off, or infinity
 
 
 class Ceilings(nn.Module):
@@ -73,7 +65,10 @@ def find_links(model: ModelProto, layers: Sequence[Layer], network: nn.Module) -
     links = []
     for layer in layers:
         ceiling = _ceiling_of(model, layer)
-        if ceiling is None or (np.isfinite(ceiling) and _activation(network, layer) is None):
+        if ceiling is None:
+            continue
+        act = getattr(layer.block(network), "act", None)
+        if np.isfinite(ceiling) and not isinstance(act, nn.ReLU6):
             continue
         channels = constants[layer.weight].dims[0]
         after = _following(layer.output, readers, by_node, given_out)
@@ -94,13 +89,6 @@ def _ceiling_of(model: ModelProto, layer: Layer) -> float | None:
         return None
     low, high = (float(numpy_helper.to_array(constants[name])) for name in node.input[1:3])
     return high if low == 0 else None
-
-
-def _activation(network: nn.Module, layer: Layer) -> nn.Module | None:
-    """The block around a layer's module, if its activation is an attribute ``act``."""
-    parent, _, _ = layer.name.rpartition(".")
-    block = network.get_submodule(parent)
-    return block if isinstance(getattr(block, "act", None), nn.ReLU6) else None
 
 
 def _following(
@@ -137,17 +125,12 @@ def _takes(model: ModelProto, layer: Layer, channels: int) -> bool:
 
 
 def choose_gains(model: ModelProto, link: Link, measured: Mapping[str, Measured]) -> Floats:
-    """By how much to multiply each channel: (C,), 1 or more.
+    """By how much to multiply each channel of a link in a float export: (C,), 1 or more.
 
     The rounding of the tensor gives channel c an error of (step / g)^2 / 12 times the squared
     weights that read it; the rounding of these weights one of (step of their row)^2 / 12 times
     (g x)^2. The sum is least at the g returned, unless the channel would leave the range. Before
     a leaky activation the tensor is rounded too, and reaches further, so there that one counts.
-
-    Args:
-        model: Float export, which has the weights.
-        link: Whose channels.
-        measured: Of its tensors.
     """
     before = link.before
     seen = measured[before.raw if before.kind == "LeakyRelu" else before.output]
@@ -177,11 +160,8 @@ def equalise(
 ) -> None:
     """Rescale channels in a float export and in the same network in PyTorch, in place.
 
-    Args:
-        model: Float export.
-        network: In PyTorch, batch norm folded.
-        links: Whose channels.
-        gains: (C,) for each, above 0; with a ceiling 1 or more.
+    Batch norm is folded in the network. The gains (C,) of each link are above 0; with a ceiling
+    1 or more.
     """
     for link, gain in zip(links, gains, strict=True):
         before = network.get_submodule(link.before.name)
@@ -194,16 +174,12 @@ def equalise(
             for layer in link.after:
                 after = network.get_submodule(layer.name)
                 assert isinstance(after, nn.Conv2d | nn.Linear)
-                wide = after.weight.shape[1] == len(gain)
-                axis = 1 if wide else 0
                 shape = [1] * after.weight.ndim
-                shape[axis] = -1
+                shape[1 if after.weight.shape[1] == len(gain) else 0] = -1
                 after.weight.div_(factor.view(shape))
         if np.isfinite(link.ceiling):
             ceilings = (gain * link.ceiling).astype(np.float32)
-            block = _activation(network, link.before)
-            assert block is not None
-            block.act = Ceilings(ceilings)
+            link.before.block(network).act = Ceilings(ceilings)
             _split_clip(model, link.before, ceilings)
     touched = {one.name: one for link in links for one in (link.before, *link.after)}
     copy_weights(model, network, list(touched.values()))

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
+from onnx import numpy_helper
 
 from tasks.int8.network import Floats, Runner, cut_network, tensors_of
 from tasks.int8.quantize import rounded_name
@@ -19,28 +20,18 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class LayerError:
-    """One layer's error, as signal over error in dB: 20 is an error of a tenth, 40 of a hundredth.
-
-    Attributes:
-        name: Of the layer.
-        kind: convolution, depthwise, pointwise or linear.
-        alone: With its own weights and input rounded, all before it in float.
-        whole: In the 8-bit file, where the errors of all layers before it come in.
-        spread: Largest over median range of the weights of its output channels; a scale per tensor
-            leaves the median channel that many times fewer levels.
-        low: Smallest value that its output can take.
-        high: Largest one.
-        precision: int8, or float32 where it was left so.
-    """
+    """A layer's signal over its error in dB: 20 is an error of a tenth, 40 of a hundredth."""
 
     name: str
-    kind: str
-    alone: float
-    whole: float
+    kind: str  # convolution, depthwise, pointwise or linear
+    alone: float  # with its own weights and input rounded, all before it in float
+    whole: float  # in the 8-bit file, where the errors of all layers before it come in
+    # Largest over median range of its output channels' weights: as many times fewer levels a scale
+    # per tensor leaves the median channel.
     spread: float
-    low: float
+    low: float  # smallest value that its output can take
     high: float
-    precision: str
+    precision: str  # int8, or float32 where it was left so
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict; a layer without error has null in place of infinity."""
@@ -51,15 +42,10 @@ class LayerError:
 
 
 def layer_errors(truth: State, chosen: State, pictures: Sequence[Floats]) -> list[LayerError]:
-    """Compare an 8-bit network with the float one, layer by layer.
+    """Compare an 8-bit network with the float one, layer by layer; the worst first, by ``alone``.
 
-    Args:
-        truth: In float, channels scaled as those of ``chosen``.
-        chosen: To be rounded.
-        pictures: Normalised, (1, 3, S, S).
-
-    Returns:
-        The worst first, by ``alone``.
+    The truth is in float, its channels scaled as those of ``chosen``, which is to be rounded;
+    pictures are normalised, (1, 3, S, S).
     """
     ranges = chosen.ranges
     alone = lone_errors(chosen.network, chosen.layers, ranges, pictures)
@@ -67,16 +53,16 @@ def layer_errors(truth: State, chosen: State, pictures: Sequence[Floats]) -> lis
     constants = tensors_of(chosen.model)
     rows = []
     for layer in chosen.layers:
-        weight = np.frombuffer(constants[layer.weight].raw_data, np.float32)
-        shape = tuple(constants[layer.weight].dims)
+        weight = numpy_helper.to_array(constants[layer.weight])
+        tops = np.abs(weight.reshape(len(weight), -1)).max(axis=1)
         left = layer.name in chosen.floats
         rows.append(
             LayerError(
                 name=layer.name,
-                kind=_kind(shape),
+                kind=_kind(weight.shape),
                 alone=float("inf") if left else alone[layer.name],
                 whole=whole[layer.name],
-                spread=_spread(weight.reshape(shape)),
+                spread=float(tops.max() / max(float(np.median(tops)), 1e-12)),
                 low=float(ranges[layer.output][0]),
                 high=float(ranges[layer.output][1]),
                 precision="float32" if left else "int8",
@@ -91,10 +77,8 @@ def _whole_errors(truth: State, chosen: State, pictures: Sequence[Floats]) -> di
     rounded = chosen.quantised(cut_network(chosen.model, chosen.layers))
     names = [rounded_name(rounded, layer.output) for layer in chosen.layers]
     sums = np.zeros((len(names), 2))
-    runs = zip(
-        Runner(network, true_names)(pictures), Runner(rounded, names)(pictures), strict=True
-    )
-    for true, ours in runs:
+    runs = (Runner(network, true_names)(pictures), Runner(rounded, names)(pictures))
+    for true, ours in zip(*runs, strict=True):
         for row, (one, other) in enumerate(zip(true_names, names, strict=True)):
             sums[row, 0] += float(np.square(true[one]).sum())
             sums[row, 1] += float(np.square(true[one] - ours[other]).sum())
@@ -110,11 +94,6 @@ def _kind(shape: tuple[int, ...]) -> str:
     if shape[1] == 1 and shape[0] > 1:
         return "depthwise"
     return "pointwise" if shape[2:] == (1, 1) else "convolution"
-
-
-def _spread(weight: Floats) -> float:
-    tops = np.abs(weight.reshape(len(weight), -1)).max(axis=1)
-    return float(tops.max() / max(float(np.median(tops)), 1e-12))
 
 
 def describe_layers(rows: Sequence[LayerError]) -> str:

@@ -25,33 +25,23 @@ MERGED = ("Relu", "Clip")
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or fully connected layer with what follows it.
+    """A convolution or fully connected layer with what follows it."""
 
-    Attributes:
-        name: Of the PyTorch module with the same weights.
-        node: Of the ONNX node.
-        weight: Of the initialiser (C', C / groups, h, w) or (C', C).
-        bias: Of the initialiser (C',), or "" where there is none.
-        input: Tensor that it reads.
-        raw: Tensor that it writes.
-        output: The same after its activation and ceiling, where it has them, else ``raw``.
-        activation: Node of the activation, or "".
-        kind: Operation of that node: Relu, Clip, LeakyRelu or "".
-        slope: What a LeakyRelu multiplies negative values by, else 1.
-        ceiling: Node of the channels' ceilings (see :mod:`tasks.int8.equalise`), or "".
-    """
+    name: str  # of the PyTorch module with the same weights
+    node: str  # in the ONNX file
+    weight: str  # of the initialiser (C', C / groups, h, w) or (C', C)
+    bias: str  # of the initialiser (C',), or "" where there is none
+    input: str  # tensor that it reads
+    raw: str  # tensor that it writes
+    output: str  # the same after its activation and ceiling, where it has them, else ``raw``
+    activation: str = ""  # node of the activation, or ""
+    kind: str = ""  # operation of that node: Relu, Clip, LeakyRelu or ""
+    slope: float = 1.0  # what a LeakyRelu multiplies negative values by, else 1
+    ceiling: str = ""  # node of the channels' ceilings (see :mod:`tasks.int8.equalise`), or ""
 
-    name: str
-    node: str
-    weight: str
-    bias: str
-    input: str
-    raw: str
-    output: str
-    activation: str = ""
-    kind: str = ""
-    slope: float = 1.0
-    ceiling: str = ""
+    def block(self, network: nn.Module) -> nn.Module:
+        """What holds the layer's module, and its activation as ``act``, if it has one."""
+        return network.get_submodule(self.name.rpartition(".")[0])
 
 
 def tensors_of(model: ModelProto) -> dict[str, onnx.TensorProto]:
@@ -74,14 +64,10 @@ def set_tensor(model: ModelProto, name: str, value: Floats) -> None:
 
 
 def find_layers(model: ModelProto, network: nn.Module) -> tuple[Layer, ...]:
-    """The layers of a file whose weights are those of a network's modules.
+    """The layers of a file whose weights are those of a network's modules, batch norm folded.
 
     What surrounds the network (resizing, decoding) may multiply matrices too; it has no weights
     of the network, by which it is told.
-
-    Args:
-        model: The float export.
-        network: The PyTorch network that was exported, batch norm folded.
 
     Raises:
         InputError: If a module's weights are not in the file.
@@ -116,7 +102,6 @@ def _layer(
     readers: dict[str, list[NodeProto]],
     constants: dict[str, onnx.TensorProto],
 ) -> Layer:
-    bias = node.input[2] if len(node.input) > 2 else ""
     output, activation, kind, slope, ceiling = node.output[0], "", "", 1.0, ""
     following = readers.get(output, [])
     if len(following) == 1 and following[0].op_type in (*MERGED, "LeakyRelu"):
@@ -125,13 +110,14 @@ def _layer(
         if kind == "LeakyRelu":
             slope = next((a.f for a in after.attribute if a.name == "alpha"), 0.01)
         following = readers.get(output, [])
-        if len(following) == 1 and _is_ceiling(following[0], constants):
-            output, ceiling = following[0].output[0], following[0].name
+        least = following[0] if len(following) == 1 else NodeProto()
+        if least.op_type == "Min" and len(least.input) == 2 and least.input[1] in constants:
+            output, ceiling = least.output[0], least.name
     return Layer(
         name=name,
         node=node.name,
         weight=node.input[1],
-        bias=bias,
+        bias=node.input[2] if len(node.input) > 2 else "",
         input=node.input[0],
         raw=node.output[0],
         output=output,
@@ -140,10 +126,6 @@ def _layer(
         slope=slope,
         ceiling=ceiling,
     )
-
-
-def _is_ceiling(node: NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
-    return node.op_type == "Min" and len(node.input) == 2 and node.input[1] in constants
 
 
 def final_outputs(model: ModelProto, layers: Sequence[Layer]) -> tuple[str, ...]:
@@ -186,10 +168,10 @@ def _cut(model: ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> Mo
 
 
 class Runner:
-    """Runs a network alone, with some of its tensors as outputs.
+    """Runs a network alone, as :func:`cut_network` makes it or quantised from that.
 
     Args:
-        model: As :func:`cut_network` makes it, or quantised from that.
+        model: The network.
         outputs: Tensors to give out.
         threads: Of the runtime; 0 leaves the choice to it.
     """
@@ -208,7 +190,9 @@ class Runner:
         keep_sums_right(options)
         self.outputs, self.source = tuple(outputs), opened.graph.input[0].name
         self._others = {
-            value.name: np.zeros([one.dim_value or 1 for one in _axes(value)], np.uint8)
+            value.name: np.zeros(
+                [one.dim_value or 1 for one in value.type.tensor_type.shape.dim], np.uint8
+            )
             for value in opened.graph.input[1:]
         }
         self._session = onnxruntime.InferenceSession(
@@ -221,7 +205,3 @@ class Runner:
             feeds = {**self._others, self.source: picture}
             values = self._session.run(list(self.outputs), feeds)
             yield dict(zip(self.outputs, values, strict=True))
-
-
-def _axes(value: onnx.ValueInfoProto) -> list[onnx.TensorShapeProto.Dimension]:
-    return list(value.type.tensor_type.shape.dim)

@@ -1,11 +1,8 @@
 """From a float ONNX file to one that computes in 8 bits.
 
-Weights become signed 8-bit integers, symmetric, with a scale for each output channel; activations
-unsigned ones with a zero point, one scale for a tensor. That is what the fast instructions of x86
-(VNNI) and ARM multiply. Weights keep all 8 bits: on x86 chips without VNNI a sum of two products
-can overflow 16 bits, and there ONNX Runtime is told to convert the weights when it loads the file
-(``session.x64quantprecision``), which costs time on those chips alone; a range of 7 bits would
-cost accuracy on all. What is not a layer of the network stays in float.
+Weights become signed integers, symmetric, with a scale for each output channel; activations
+unsigned ones with a zero point, one scale for a tensor. Weights keep all 8 bits (see
+:mod:`tasks.runtime.chip`). What is not a layer of the network stays in float.
 """
 
 from __future__ import annotations

@@ -25,23 +25,14 @@ _STEPS = 48
 
 @dataclass
 class Measured:
-    """What was seen of a tensor on all photos.
-
-    Attributes:
-        low: Smallest value.
-        high: Largest value.
-        lows: (C,) smallest value of each channel.
-        highs: (C,) largest value of each channel.
-        power: (C,) mean square of each channel.
-        counts: (2048,) histogram between ``low`` and ``high``.
-    """
+    """What was seen of a tensor on all photos."""
 
     low: float
     high: float
-    lows: Floats
-    highs: Floats
-    power: NDArray[np.float64]
-    counts: NDArray[np.float64]
+    lows: Floats  # (C,) smallest value of each channel
+    highs: Floats  # (C,) largest value of each channel
+    power: NDArray[np.float64]  # (C,) mean square of each channel
+    counts: NDArray[np.float64]  # (2048,) histogram between ``low`` and ``high``
 
     def centres(self) -> NDArray[np.float64]:
         """Middle of each bin."""
@@ -64,10 +55,8 @@ def measure(
 ) -> dict[str, Measured]:
     """Run a float network over pictures, twice: for the extremes, then for the histograms.
 
-    Args:
-        network: Alone, as :func:`tasks.int8.network.cut_network` makes it.
-        layers: Its layers.
-        pictures: Normalised, (1, 3, S, S).
+    The network is alone, as :func:`tasks.int8.network.cut_network` makes it; the pictures are
+    normalised, (1, 3, S, S).
     """
     names = [name for name in quantised_tensors(layers) if name != layers[0].input]
     runner = Runner(network, names)
@@ -103,13 +92,9 @@ def choose_ranges(
 ) -> Ranges:
     """The range of each tensor; values outside are cut off, those inside rounded more finely.
 
-    The picture keeps its whole range: its 256 values fit as they are.
-
-    Args:
-        measured: Of all tensors.
-        layers: That write and read them.
-        method: ``min-max`` cuts nothing off; ``percentile`` the outer .01 %; ``mse`` takes the
-            range of the least mean squared error.
+    The picture keeps its whole range: its 256 values fit as they are. Elsewhere ``min-max`` cuts
+    nothing off; ``percentile`` the outer .01 %; ``mse`` takes the range of the least mean squared
+    error.
     """
     slopes = {layer.raw: layer.slope for layer in layers if layer.kind == "LeakyRelu"}
     ranges = {}

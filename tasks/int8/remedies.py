@@ -33,38 +33,23 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Pictures:
-    """What the network sees of the user's photos: normalised, (1, 3, S, S) each.
+    """What the network sees of the user's photos: normalised, (1, 3, S, S) each."""
 
-    Attributes:
-        fit: To measure ranges on, correct and learn from.
-        held: To compare the answers on.
-    """
-
-    fit: Sequence[Floats]
-    held: Sequence[Floats]
+    fit: Sequence[Floats]  # to measure ranges on, correct and learn from
+    held: Sequence[Floats]  # to compare the answers on
 
 
 @dataclass(frozen=True)
 class State:
-    """A network on its way to 8 bits.
+    """A network on its way to 8 bits."""
 
-    Attributes:
-        model: Float export, with the weights as the remedies left them.
-        network: The same in PyTorch.
-        layers: Of both.
-        measured: Of its tensors.
-        method: How ranges follow from that.
-        per_channel: A scale for each output channel of the weights.
-        floats: Names of layers that stay in float.
-    """
-
-    model: ModelProto
-    network: nn.Module
+    model: ModelProto  # float export, with the weights as the remedies left them
+    network: nn.Module  # the same in PyTorch
     layers: tuple[Layer, ...]
-    measured: dict[str, Measured]
-    method: Method = "min-max"
-    per_channel: bool = True
-    floats: tuple[str, ...] = ()
+    measured: dict[str, Measured]  # by tensor
+    method: Method = "min-max"  # how ranges follow from that
+    per_channel: bool = True  # a scale for each output channel of the weights
+    floats: tuple[str, ...] = ()  # names of layers that stay in float
 
     @cached_property
     def ranges(self) -> Ranges:
@@ -90,57 +75,35 @@ class State:
 
 @dataclass(frozen=True)
 class Step:
-    """A remedy that was tried.
-
-    Attributes:
-        name: Of the remedy.
-        sqnr: Float answers over their difference from the 8-bit ones on held photos, in dB.
-        agreement: Share of held photos, in percent, whose largest answer is at the same place;
-            None where that means nothing.
-        kept: Whether it stays.
-    """
+    """A remedy that was tried."""
 
     name: str
-    sqnr: float
+    sqnr: float  # float answers over their difference from the 8-bit ones on held photos, in dB
+    # Percent of held photos whose largest answer is the same; None where that says nothing.
     agreement: float | None
-    kept: bool
+    kept: bool  # whether it stays
 
 
 @dataclass
 class Search:
-    """Tries remedies one after another.
-
-    Attributes:
-        pictures: Of the user's photos.
-        original: The float network.
-        say: Told what was tried.
-        state: The best so far, its biases uncorrected.
-        chosen: The best so far.
-        truth: A float network that answers as the original does, with the channels of ``chosen``.
-        correct: Whether biases are corrected.
-        best: SQNR of the best so far, in dB.
-        steps: What was tried.
-    """
+    """Tries remedies one after another."""
 
     pictures: Pictures
-    original: State
-    say: Say
-    state: State
-    chosen: State
-    truth: State
-    correct: bool = False
-    best: float = -float("inf")
-    steps: list[Step] = field(default_factory=list)
+    original: State  # the float network
+    say: Say  # told what was tried
+    state: State  # the best so far, its biases uncorrected
+    chosen: State  # the best so far
+    truth: State  # in float, answers as the original does, with the channels of ``chosen``
+    correct: bool = False  # the biases
+    best: float = -float("inf")  # SQNR of the best so far, in dB
+    steps: list[Step] = field(default_factory=list)  # what was tried
 
     @classmethod
     def begin(cls, model: ModelProto, network: nn.Module, pictures: Pictures, say: Say) -> Search:
         """Measure the float network.
 
-        Args:
-            model: Float export.
-            network: In PyTorch, batch norm folded, taking normalised pictures by ``raw``.
-            pictures: Of the user's photos.
-            say: Told what was tried.
+        ``network`` is the float export in PyTorch, batch norm folded; its ``raw`` takes normalised
+        pictures. ``say`` is told what was tried.
 
         Raises:
             InputError: If the two are not the same network.
@@ -177,11 +140,7 @@ class Search:
                 self.truth = equal
 
     def take_naive(self, channel: State) -> None:
-        """Go back to a scale per channel without remedies.
-
-        Args:
-            channel: As :meth:`naive` gave it.
-        """
+        """Go back to a scale per channel without remedies, as :meth:`naive` gave it."""
         self.state = self.chosen = channel
         self.truth, self.correct = self.original, False
         self.steps = [replace(step, kept=False) for step in self.steps]
@@ -231,18 +190,14 @@ class Search:
         measured = measure(cut_network(state.model, layers), layers, self.pictures.fit)
         return replace(state, layers=layers, measured=measured)
 
-    def _corrected(self, state: State) -> State:
-        if not self.correct:
-            return state
-        state = state.altered()
-        pictures = self.pictures.fit[:_BIAS_PHOTOS]
-        correct_biases(state.network, state.layers, state.ranges, state.floats, pictures)
-        copy_weights(state.model, state.network, state.layers)
-        return state
-
     def _judge(self, name: str, state: State, *, always: bool = False) -> bool:
         """Keep a state if it answers better than the best so far, or whatever it answers."""
-        ready = self._corrected(state)
+        ready = state
+        if self.correct:
+            ready = state.altered()
+            pictures = self.pictures.fit[:_BIAS_PHOTOS]
+            correct_biases(ready.network, ready.layers, ready.ranges, ready.floats, pictures)
+            copy_weights(ready.model, ready.network, ready.layers)
         sqnr, agreement = self._compare(ready)
         kept = always or sqnr > self.best + _WORTH
         self.steps.append(Step(name, sqnr, agreement, kept))

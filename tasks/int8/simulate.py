@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -48,42 +48,30 @@ def round_activation(x: Tensor, range_: Range) -> Tensor:
 def simulated(
     network: nn.Module, layers: Sequence[Layer], ranges: Ranges, floats: Collection[str]
 ) -> Iterator[None]:
-    """Make a network's layers compute as in 8 bits while the context lasts.
+    """Make layers of a network, batch norm folded, compute as in 8 bits while the context lasts.
 
-    Args:
-        network: With batch norm folded.
-        layers: Its layers.
-        ranges: Of the tensors between them.
-        floats: Names of layers to leave as they are.
+    Those named in ``floats`` stay as they are.
     """
-    hooks: list[Any] = []
-    chosen = [layer for layer in layers if layer.name not in floats]
     read = {layer.input for layer in layers}
-    for layer in chosen:
-        module = network.get_submodule(layer.name)
-        parametrize.register_parametrization(module, "weight", RoundedWeight())
-        hooks.append(module.register_forward_pre_hook(partial(_round_input, ranges[layer.input])))
-        if layer.kind not in MERGED and isinstance(module, nn.Conv2d):
-            hooks.append(module.register_forward_hook(partial(_round_output, ranges[layer.raw])))
-        activation = _activation(network, layer)
-        if activation is not None and layer.output not in read:
-            hook = partial(_round_output, ranges[layer.output])
-            hooks.append(activation.register_forward_hook(hook))
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for layer in chosen:
+    with contextlib.ExitStack() as undo:
+        for layer in layers:
+            if layer.name in floats:
+                continue
             module = network.get_submodule(layer.name)
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
-
-
-def _activation(network: nn.Module, layer: Layer) -> nn.Module | None:
-    """The module of a layer's activation, where its block has it as ``act``."""
-    parent, _, _ = layer.name.rpartition(".")
-    found = getattr(network.get_submodule(parent), "act", None)
-    return found if layer.activation and isinstance(found, nn.Module) else None
+            parametrize.register_parametrization(module, "weight", RoundedWeight())
+            undo.callback(
+                parametrize.remove_parametrizations, module, "weight", leave_parametrized=False
+            )
+            entering = partial(_round_input, ranges[layer.input])
+            undo.enter_context(module.register_forward_pre_hook(entering))
+            if layer.kind not in MERGED and isinstance(module, nn.Conv2d):
+                leaving = partial(_round_output, ranges[layer.raw])
+                undo.enter_context(module.register_forward_hook(leaving))
+            act = getattr(layer.block(network), "act", None)
+            if layer.activation and isinstance(act, nn.Module) and layer.output not in read:
+                leaving = partial(_round_output, ranges[layer.output])
+                undo.enter_context(act.register_forward_hook(leaving))
+        yield
 
 
 def _round_input(range_: Range, _module: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -95,6 +83,16 @@ def _round_output(range_: Range, _module: nn.Module, _inputs: object, output: Te
 
 
 @contextlib.contextmanager
+def _hooked(network: nn.Module, names: Iterable[str], hook: Callable[..., Any]) -> Iterator[None]:
+    """Call ``hook(name, module, inputs, output)`` whenever one of some modules has run."""
+    with contextlib.ExitStack() as hooks:
+        for name in names:
+            module = network.get_submodule(name)
+            hooks.enter_context(module.register_forward_hook(partial(hook, name)))
+        yield
+
+
+@contextlib.contextmanager
 def _watched(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Yield a dict that holds what each of some modules last gave out."""
     found: dict[str, Tensor] = {}
@@ -102,14 +100,8 @@ def _watched(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Ten
     def keep(name: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
         found[name] = output.clone()  # An activation may write into it afterwards.
 
-    hooks = [
-        network.get_submodule(name).register_forward_hook(partial(keep, name)) for name in names
-    ]
-    try:
+    with _hooked(network, names, keep):
         yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _run(network: nn.Module, pictures: Tensor) -> None:
@@ -124,43 +116,29 @@ def _stack(pictures: Sequence[Floats]) -> Tensor:
 def lone_errors(
     network: nn.Module, layers: Sequence[Layer], ranges: Ranges, pictures: Sequence[Floats]
 ) -> dict[str, float]:
-    """What each layer's own rounding does, all before it in float: signal over error, in dB.
+    """By name what a layer's own rounding does, all before it in float: signal over error, in dB.
 
     That is the rounding of its input and weights, and before a leaky activation of its output.
-
-    Args:
-        network: In float.
-        layers: To look at.
-        ranges: Of the tensors between them.
-        pictures: Normalised, (1, 3, S, S).
-
-    Returns:
-        By name of the layer; infinite where rounding changes nothing.
+    The pictures are normalised, (1, 3, S, S). Infinite where rounding changes nothing.
     """
-    sums = {layer.name: [0.0, 0.0] for layer in layers}
+    by_name = {layer.name: layer for layer in layers}
+    sums = {name: [0.0, 0.0] for name in by_name}
 
-    def compare(layer: Layer, module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
+    def compare(name: str, module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> None:
         assert isinstance(module, nn.Conv2d | nn.Linear)
+        layer = by_name[name]
         rounded = _apply(module, round_activation(inputs[0], ranges[layer.input]))
         if layer.kind in MERGED:  # What lies outside of the activation's range never gets out.
             true, ours = out.clamp(*ranges[layer.output]), rounded.clamp(*ranges[layer.output])
         else:
             ours = round_activation(rounded, ranges[layer.raw]) if out.ndim == 4 else rounded
             true, ours = (functional.leaky_relu(one, layer.slope) for one in (out, ours))
-        sums[layer.name][0] += float(true.square().sum())
-        sums[layer.name][1] += float((true - ours).square().sum())
+        sums[name][0] += float(true.square().sum())
+        sums[name][1] += float((true - ours).square().sum())
 
-    hooks = [
-        network.get_submodule(layer.name).register_forward_hook(partial(compare, layer))
-        for layer in layers
-    ]
-    try:
-        with torch.no_grad():
-            for picture in pictures:
-                _run(network, torch.from_numpy(picture))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), _hooked(network, by_name, compare):
+        for picture in pictures:
+            _run(network, torch.from_numpy(picture))
     return {name: decibels(signal, error) for name, (signal, error) in sums.items()}
 
 
@@ -191,14 +169,8 @@ def correct_biases(
 
     Rounded weights have another sum than the true ones, which moves a channel's mean
     (arXiv 1906.04721, section 4.2). Layer after layer is corrected in one pass, so that each sees
-    what the corrected ones before it give out.
-
-    Args:
-        network: In float; its biases change.
-        layers: Its layers.
-        ranges: Of the tensors between them.
-        floats: Names of layers that stay in float.
-        pictures: Normalised, (1, 3, S, S).
+    what the corrected ones before it give out. The pictures are normalised, (1, 3, S, S); layers
+    named in ``floats`` stay in float.
     """
     stacked = _stack(pictures)
     names = [layer.name for layer in layers]
@@ -213,17 +185,13 @@ def correct_biases(
         module.bias += change
         return output + change.view(1, -1, *[1] * (output.ndim - 2))
 
-    hooks = [
-        network.get_submodule(name).register_forward_hook(partial(shift, name))
-        for name in names
-        if network.get_submodule(name).bias is not None
-    ]
-    try:
-        with torch.no_grad(), simulated(network, layers, ranges, floats):
-            _run(network, stacked)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    biased = [name for name in names if network.get_submodule(name).bias is not None]
+    with (
+        torch.no_grad(),
+        _hooked(network, biased, shift),
+        simulated(network, layers, ranges, floats),
+    ):
+        _run(network, stacked)
 
 
 def _means(value: Tensor) -> Tensor:

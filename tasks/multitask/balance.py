@@ -19,11 +19,9 @@ class Balance(nn.Module):
     Args:
         weights: Of each task, by name.
         learnt: Whether the weights are learnt; those given then multiply the whole term.
-
-    Attributes:
-        first: (T,) first loss of each task, 0 before there was one; it is kept in checkpoints.
     """
 
+    # (T,) first loss of each task, 0 before there was one; it is kept in checkpoints.
     first: Tensor
 
     def __init__(self, weights: Mapping[str, float], *, learnt: bool) -> None:
@@ -31,15 +29,10 @@ class Balance(nn.Module):
         self.weights = dict(weights)
         self._places = {name: place for place, name in enumerate(weights)}
         self.register_buffer("first", torch.zeros(len(weights)))
-        zeros = torch.zeros(len(weights))
-        self.log_variances = nn.Parameter(zeros) if learnt else None
+        self.log_variances = nn.Parameter(torch.zeros(len(weights))) if learnt else None
 
     def forward(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Balanced losses of the tasks that a step has, by name.
-
-        Args:
-            losses: A number above 0 for each.
-        """
+        """Balanced losses of the tasks that a step has, by name; each is a number above 0."""
         balanced = {}
         for name, loss in losses.items():
             place = self._places[name]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from backbone.cost import count_cost
 from backbone.layers import fold_batchnorm
-from tasks.body_network import BodyNetwork
 from tasks.multitask.model import MultiTaskNet
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -23,23 +22,14 @@ _ROUNDS, _WARMUP = 60, 3
 
 @dataclass(frozen=True)
 class PassCost:
-    """The heads of one input size.
+    """The heads of one input size."""
 
-    Attributes:
-        size: Of the input, in pixels.
-        heads: That take it.
-        together: Mult-adds of one pass that answers all.
-        separate: Of networks of their own, all of them.
-        one: Of the first head's network alone.
-        ms: Milliseconds of the same three, medians, one photo on the CPU; empty if not measured.
-    """
-
-    size: int
-    heads: tuple[str, ...]
-    together: int
-    separate: int
-    one: int
-    ms: dict[str, float]
+    size: int  # of the input, in pixels
+    heads: tuple[str, ...]  # that take it
+    together: int  # mult-adds of one pass that answers all
+    separate: int  # of networks of their own, all of them
+    one: int  # of the first head's network alone
+    ms: dict[str, float]  # the same three in ms, medians, on the CPU; empty if not measured
 
     @property
     def ratio(self) -> float:
@@ -48,16 +38,16 @@ class PassCost:
 
 
 def pass_costs(net: MultiTaskNet, *, measure: bool = True) -> list[PassCost]:
-    """Costs for one photo, input size by input size.
+    """Costs for one photo, input size by input size; the network may be on any device.
 
-    Args:
-        net: On any device; it stays as it is.
-        measure: Time it too, on the CPU, with as many threads as torch has.
+    With ``measure`` it is timed too, on the CPU, with as many threads as torch has.
     """
     found = []
     for size, names in net.sizes.items():
         shape = (1, 3, size, size)
-        alone = [count_cost(net.head(name), shape, _raw).mult_adds for name in names]
+        alone = [
+            count_cost(net.head(name), shape, lambda m, x: m.raw(x)).mult_adds for name in names
+        ]
         found.append(
             PassCost(
                 size=size,
@@ -78,10 +68,6 @@ def count_params(net: MultiTaskNet) -> tuple[int, int]:
     return sum(together.values()), sum(p.numel() for model in heads for p in model.parameters())
 
 
-def _raw(model: BodyNetwork, images: Tensor) -> object:
-    return model.raw(images)
-
-
 def _measure(net: MultiTaskNet, size: int, names: list[str]) -> dict[str, float]:
     """Milliseconds for one photo; in each round each once, so that all meet the same noise."""
     together = _ready(net)
@@ -94,23 +80,19 @@ def _measure(net: MultiTaskNet, size: int, names: list[str]) -> dict[str, float]
         "separate": lambda: [model.raw(photo) for model in separate],
         "one": lambda: one.raw(photo),
     }
+    times: dict[str, list[float]] = {name: [] for name in candidates}
     with torch.inference_mode():
-        return _medians(candidates)
+        for number in range(_WARMUP + _ROUNDS):
+            turn = number % len(candidates)  # Who comes after whom matters: caches.
+            for name in (*candidates, *candidates)[turn : turn + len(candidates)]:
+                started = time.perf_counter()
+                candidates[name]()
+                if number >= _WARMUP:
+                    times[name].append(time.perf_counter() - started)
+    return {name: 1000 * statistics.median(values) for name, values in times.items()}
 
 
 def _ready(model: Model) -> Model:
     """A copy for inference on the CPU."""
     folded = fold_batchnorm(copy.deepcopy(model).to("cpu"))
     return folded.to(memory_format=torch.channels_last)
-
-
-def _medians(candidates: Mapping[str, Callable[[], object]]) -> dict[str, float]:
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for number in range(_WARMUP + _ROUNDS):
-        turn = number % len(candidates)  # Who comes after whom matters: caches.
-        for name in (*candidates, *candidates)[turn : turn + len(candidates)]:
-            started = time.perf_counter()
-            candidates[name]()
-            if number >= _WARMUP:
-                times[name].append(time.perf_counter() - started)
-    return {name: 1000 * statistics.median(values) for name, values in times.items()}

@@ -20,15 +20,12 @@ class MultiGraph(AnswerGraph):
     """Every head's answers to photos, with one trunk and one pass for all that share an input.
 
     Boxes have a pass of their own: they see the whole photo, warped, and the others its centre.
+    Outputs are named ``HEAD_OUTPUT``, the latter as of the graph of the head's task alone.
 
     Args:
         net: Trunk and heads; a copy of it, with batch norm folded into the convolutions, is kept.
         cards: Of the heads, by name.
         antialias: How the resize is written (see :mod:`tasks.export.resize`).
-
-    Attributes:
-        outputs: Names of what :meth:`forward` gives: ``HEAD_OUTPUT``, the latter as of the graph
-            of the head's task alone.
 
     Raises:
         InputError: If heads other than boxes see photos differently.

@@ -37,20 +37,14 @@ def load_multi(path: Path, given: Iterable[object] = ()) -> tuple[MultiTaskNet, 
 
 
 def as_stored(path: Path) -> Stored:
-    """A network of one task, seen as a trunk with one head.
-
-    Args:
-        path: Run folder or weights file.
+    """A network of one task, from a run folder or weights file, seen as a trunk with one head.
 
     Raises:
         InputError: If the file is missing or damaged, or is of a kind that is no trunk and head.
     """
     state, card = load_weights(path)
-    names = {
-        one.name: one.head
-        for one in applications.APPLICATIONS
-        if isinstance(one, PhotoApplication)
-    }
+    photos = [one for one in applications.APPLICATIONS if isinstance(one, PhotoApplication)]
+    names = {one.name: one.head for one in photos}
     name = names.get(card.task, "")
     if not name or card.model.get("framework", "ssd300") != "ssd300":
         kind = card.model.get("framework", card.task)
@@ -66,11 +60,7 @@ def as_stored(path: Path) -> Stored:
 
 
 def build_stored(stored: Stored, given: Iterable[object] = ()) -> MultiTaskNet:
-    """The network of a file in memory, in evaluation mode.
-
-    Raises:
-        InputError: If it does not fit itself.
-    """
+    """The network of a file in memory, to evaluate. Raises InputError if the file does not fit."""
     told = {name: value for name, value in stored.card.model.items() if name != "heads"}
     spec = spec_of(replace(stored.card, model=told), ClassifierSpec, stored.path)
     body = body_of(spec, stored.card.flavour)
@@ -82,13 +72,9 @@ def build_stored(stored: Stored, given: Iterable[object] = ()) -> MultiTaskNet:
 
 
 def build_head(state: State, card: Card, path: Path, given: Iterable[object] = ()) -> BodyNetwork:
-    """The model of one task from weights and card as in a file of its own.
+    """The model of one task from weights and card as in a file of its own; messages name the path.
 
-    Args:
-        state: Its tensors, with those of the trunk.
-        card: As in a file of its own.
-        path: Of the file, for messages.
-        given: Options of any applications, of which it takes its own.
+    It takes its own of the options given of any applications.
 
     Raises:
         InputError: If the card is of no task that a trunk can carry, or the weights do not fit.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from tasks.application import Metric
 from tasks.multitask.cost import PassCost
@@ -16,44 +15,30 @@ _COST_NOTE = (
     "One photo; times are medians on the CPU, all measured in turn in one process. The first "
     "head's network is the measure: what one answer costs."
 )
+# Of a cost, in the order of the tables.
+_COMPARED = ("together", "separate", "one")
 
 
 @dataclass(frozen=True)
 class HeadRow:
-    """A head's result.
-
-    Attributes:
-        name: Of the head.
-        data: What it was trained on.
-        metric: That it is measured by.
-        meaning: Of the metric.
-        value: In the common trunk.
-        alone: On a trunk of its own; None if that was not trained.
-    """
+    """A head's result."""
 
     name: str
-    data: str
-    metric: Metric
+    data: str  # what it was trained on
+    metric: Metric  # that it is measured by
     meaning: str
-    value: float
-    alone: float | None = None
+    value: float  # in the common trunk
+    alone: float | None = None  # on a trunk of its own; None if that was not trained
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report of several heads shows.
+    """What a report of several heads shows."""
 
-    Attributes:
-        rows: Heads that were trained.
-        kept: Names of those that stayed as they were.
-        costs: Costs by input size.
-        params: Parameters of trunk and heads, and of networks of their own.
-    """
-
-    rows: Sequence[HeadRow]
-    kept: Sequence[str]
-    costs: Sequence[PassCost]
-    params: tuple[int, int]
+    rows: Sequence[HeadRow]  # heads that were trained
+    kept: Sequence[str]  # names of those that stayed as they were
+    costs: Sequence[PassCost]  # by input size
+    params: tuple[int, int]  # parameters of trunk and heads, and of networks of their own
 
 
 def make_report(data: ReportData) -> Report:
@@ -63,7 +48,23 @@ def make_report(data: ReportData) -> Report:
     measures = [f"{row.name}/{row.metric.name}" for row in data.rows if row.metric.best == 1]
     return Report(
         headline=[(f"{row.value:.3f}", f"{row.name}, {row.metric.name}") for row in data.rows],
-        summary=_summary(data),
+        summary={
+            "heads": {
+                row.name: {"metric": row.metric.name, "value": row.value, "alone": row.alone}
+                for row in data.rows
+            },
+            "kept": list(data.kept),
+            "costs": [
+                {
+                    "size": cost.size,
+                    "heads": list(cost.heads),
+                    "mult_adds": {name: getattr(cost, name) for name in _COMPARED},
+                    "ms": cost.ms,
+                }
+                for cost in data.costs
+            ],
+            "params": {"together": data.params[0], "separate": data.params[1]},
+        },
         opening=partial(_write_opening, data=data),
         curves=(
             Curves(losses, "loss over steps (smoothed)"),
@@ -76,9 +77,8 @@ def make_report(data: ReportData) -> Report:
 def _write_opening(page: Page, data: ReportData) -> None:
     """Heads and costs."""
     page.section("Heads", "Each in the common trunk, and where it was trained, alone.")
-    head = ("head", "measure", "common trunk", "alone", "data", "its report")
     page.table(
-        head,
+        ("head", "measure", "common trunk", "alone", "data", "its report"),
         [
             (
                 row.name,
@@ -100,38 +100,13 @@ def _write_opening(page: Page, data: ReportData) -> None:
 
 def _cost_rows(cost: PassCost) -> list[tuple[str | float, ...]]:
     size, heads = f"{cost.size} pixels", ", ".join(cost.heads)
-    adds = [f"{value / 1e6:.2f}" for value in (cost.together, cost.separate, cost.one)]
+    adds = [f"{getattr(cost, name) / 1e6:.2f}" for name in _COMPARED]
     rows: list[tuple[str | float, ...]] = [(size, heads, "M mult-adds", *adds, cost.ratio)]
     if cost.ms:
-        times = [f"{cost.ms[name]:.2f}" for name in ("together", "separate", "one")]
+        times = [f"{cost.ms[name]:.2f}" for name in _COMPARED]
         ratio = cost.ms["together"] / cost.ms["one"]
         rows.append((size, heads, "ms", *times, ratio))
     return rows
-
-
-def _summary(data: ReportData) -> dict[str, Any]:
-    """What report.json holds."""
-    return {
-        "heads": {
-            row.name: {"metric": row.metric.name, "value": row.value, "alone": row.alone}
-            for row in data.rows
-        },
-        "kept": list(data.kept),
-        "costs": [
-            {
-                "size": cost.size,
-                "heads": list(cost.heads),
-                "mult_adds": {
-                    "together": cost.together,
-                    "separate": cost.separate,
-                    "one": cost.one,
-                },
-                "ms": cost.ms,
-            }
-            for cost in data.costs
-        ],
-        "params": {"together": data.params[0], "separate": data.params[1]},
-    }
 
 
 def format_report(data: ReportData) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -24,21 +24,16 @@ from tasks.weights.head_files import refuse_other_trunk, trunk_digest
 from tasks.weights.names import HEADS_FOLDER
 
 _PREFIX = "heads."
-_NO_CLASSES = ClassMap((), ())
 State = dict[str, Tensor]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class StoredHead:
-    """A head as files hold it.
+    """A head as files hold it."""
 
-    Attributes:
-        state: Its tensors without the trunk's; norms of its own begin with ``body.``.
-        card: As in a file of its own.
-    """
-
-    state: State
-    card: Card
+    state: State  # its tensors without the trunk's; norms of its own begin with ``body.``
+    card: Card  # as in a file of its own
 
     @property
     def owns_norms(self) -> bool:
@@ -48,37 +43,22 @@ class StoredHead:
 
 @dataclass(frozen=True)
 class Stored:
-    """A file of several heads in memory.
+    """A file of several heads in memory."""
 
-    Attributes:
-        path: Where it was read, for messages.
-        card: Of the file.
-        body: Tensors of the trunk, with the prefix of a body.
-        heads: By name.
-    """
-
-    path: Path
+    path: Path  # where it was read, for messages
     card: Card
-    body: State
-    heads: dict[str, StoredHead]
+    body: State  # tensors of the trunk, with the prefix of a body
+    heads: dict[str, StoredHead]  # by name
 
     def head(self, name: str) -> StoredHead:
-        """A head by its name.
-
-        Raises:
-            InputError: If there is none, with those that there are.
-        """
+        """A head by its name. Raises InputError if there is none, with those that there are."""
         if name not in self.heads:
             there = ", ".join(self.heads) or "none"
             raise InputError(f"{self.path}: has no head {name!r}; it has {there}")
         return self.heads[name]
 
     def single(self, name: str) -> tuple[State, Card]:
-        """Weights and card of a head with its trunk, as a file of its task alone has them.
-
-        Raises:
-            InputError: If there is no such head.
-        """
+        """Weights with the trunk's, and card of a head. Raises InputError if there is none."""
         head = self.head(name)
         return {**self.body, **head.state}, head.card
 
@@ -92,11 +72,7 @@ class Stored:
         return trunk_digest(self.body, self.head(name).state)
 
     def save(self, path: Path) -> None:
-        """Write everything to one file.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
+        """Write everything to one file. Raises OSError if it cannot be written."""
         state = dict(self.body)
         for name, head in self.heads.items():
             state |= {f"{_PREFIX}{name}.{key}": tensor for key, tensor in head.state.items()}
@@ -104,11 +80,7 @@ class Stored:
         save_weights(path, state, replace(self.card, model={**self.card.model, "heads": cards}))
 
     def save_heads(self, folder: Path) -> None:
-        """Write each head to a file of its own, ``NAME.safetensors``.
-
-        Raises:
-            OSError: If one cannot be written.
-        """
+        """Write each head to ``NAME.safetensors``. Raises OSError if one cannot be written."""
         for name, head in self.heads.items():
             card = replace(head.card, trunk=self.fingerprint(name))
             save_weights(folder / f"{name}.safetensors", head.state, card)
@@ -130,21 +102,14 @@ class Stored:
         return self.with_heads({**self.heads, name: head})
 
     def finished(self, metrics: Mapping[str, float]) -> Stored:
-        """The file of a run that is over: figures go to the heads' cards.
+        """The file of a run that is over: figures, named ``head/metric``, go to the heads' cards.
 
         Where all heads have norms of their own, the trunk takes the first one's, so that other
         models can start from it.
-
-        Args:
-            metrics: Of the run, as ``head/metric``; other names stay with the file.
         """
         heads = {}
         for name, head in self.heads.items():
-            found = {
-                metric.removeprefix(f"{name}/"): value
-                for metric, value in metrics.items()
-                if metric.startswith(f"{name}/")
-            }
+            found = _below(f"{name}/", metrics)
             heads[name] = replace(
                 head, card=replace(head.card, metrics=found or head.card.metrics)
             )
@@ -156,32 +121,16 @@ class Stored:
 
 
 def multi_card(spec: Mapping[str, Any], cards: Mapping[str, Card], *, card: Card) -> Card:
-    """The card of a file of several heads.
+    """The card of a file of several heads, with flavour and source of another card.
 
-    Args:
-        spec: Of the trunk, as a classifier's card tells it.
-        cards: Of the heads.
-        card: Gives flavour and source.
+    ``spec`` is the trunk's, as a classifier's card tells it; ``cards`` are the heads'.
     """
-    told = {name: one.to_json() for name, one in cards.items()}
-    return Card(
-        task=TASK,
-        model={**spec, "heads": told},
-        flavour=card.flavour,
-        classes=_NO_CLASSES,
-        source=card.source,
-    )
+    model = {**spec, "heads": {name: one.to_json() for name, one in cards.items()}}
+    return Card(TASK, model, card.flavour, ClassMap((), ()), source=card.source)
 
 
 def read_stored(path: Path) -> Stored:
-    """Read a file of several heads.
-
-    Args:
-        path: Run folder or weights file.
-
-    Raises:
-        InputError: If it is missing, damaged, or of another kind.
-    """
+    """Read a run folder or weights file. Raises InputError if it is damaged or of another kind."""
     state, card = load_tensors(path)
     if card.task != TASK:
         raise InputError(f"{path}: these weights are for {card.task}, not for {TASK}")
@@ -191,7 +140,10 @@ def read_stored(path: Path) -> Stored:
     body = {key: value for key, value in state.items() if key.startswith(BODY_PREFIX)}
     heads = {}
     for name, data in told.items():
-        inside = f"{_PREFIX}{name}."
-        own = {k.removeprefix(inside): v for k, v in state.items() if k.startswith(inside)}
-        heads[name] = StoredHead(own, Card.from_json(data))
+        heads[name] = StoredHead(_below(f"{_PREFIX}{name}.", state), Card.from_json(data))
     return Stored(path, card, body, heads)
+
+
+def _below(prefix: str, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Those whose names begin so, by what follows."""
+    return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}

@@ -1,19 +1,45 @@
-"""Training and evaluation steps of a trunk with several heads."""
+"""Training and evaluation of a trunk with several heads, each as its own application does it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from datasets.types import MixedBatch
+from tasks.application import Evaluator, PhotoApplication
 from tasks.fitting.base import Task
 from tasks.fitting.network_task import validation_names
 from tasks.fitting.spec import FitSpec
-from tasks.multitask.branch import Branch
 from tasks.multitask.model import MultiTaskNet
+from tasks.predictor import exact_outputs
+from tasks.runtime.session import Answer as Outputs
+from tasks.weights.card import Card
+
+
+@dataclass(frozen=True)
+class Branch:
+    """How a head is taught and measured."""
+
+    application: PhotoApplication[Any]  # whose metric tells how good the head is
+    card: Card
+    evaluator: Evaluator  # of the validation part
+    targets: Callable[[Any], Any]  # from a batch on the device to what the model wants
+
+    def examine(self, model: Any, batch: Any) -> tuple[list[int], list[Outputs]]:
+        """Image ids and named outputs of a batch on its device, from a head in evaluation mode."""
+        outputs = exact_outputs(
+            self.application, model, self.card, batch["images"], batch.get("sizes")
+        )
+        return batch["image_ids"], outputs
+
+    def share(self, metrics: dict[str, float]) -> float:
+        """How good the head is by the metrics of an evaluation, in 0..1."""
+        metric = self.application.metric
+        return metrics[metric.name] / metric.best
 
 
 class MultiTask(Task):
@@ -30,6 +56,7 @@ class MultiTask(Task):
     """
 
     monitor = "mean"
+    model: MultiTaskNet
 
     def __init__(
         self, model: MultiTaskNet, fit: FitSpec, seed: int, branches: Mapping[str, Branch]
@@ -37,11 +64,6 @@ class MultiTask(Task):
         super().__init__(model, fit, seed)
         self._branches = dict(branches)
         self._evaluators: dict[str, Any] = {}
-
-    @property
-    def net(self) -> MultiTaskNet:
-        """The model, by its kind."""
-        return cast("MultiTaskNet", self.model)
 
     def on_after_batch_transfer(self, batch: MixedBatch, dataloader_idx: int) -> MixedBatch:
         """Give the images of each part the memory layout of the network."""
@@ -54,10 +76,10 @@ class MultiTask(Task):
         found = {}
         for name, part in batch["parts"].items():
             targets = self._branches[name].targets(part)
-            losses = self.net.head(name)(part["images"], targets)
+            losses = self.model.head(name)(part["images"], targets)
             found[name] = torch.stack(list(losses.values())).sum()
-        assert self.net.balance is not None, "training needs a balance"
-        balanced: dict[str, Tensor] = self.net.balance(found)
+        assert self.model.balance is not None, "training needs a balance"
+        balanced: dict[str, Tensor] = self.model.balance(found)
         return balanced
 
     def on_validation_epoch_start(self) -> None:
@@ -68,7 +90,7 @@ class MultiTask(Task):
         """Collect a head's answers, in float32: the figures are those of the file."""
         for name, part in batch["parts"].items():
             with torch.autocast(self.device.type, enabled=False):
-                answers = self._branches[name].examine(self.net.head(name), part)
+                answers = self._branches[name].examine(self.model.head(name), part)
             self._evaluators[name].update(*answers)
 
     def on_validation_epoch_end(self) -> None:

@@ -38,12 +38,7 @@ pre { background: var(--soft); padding: .6rem; overflow: auto; font-size: .85rem
 
 
 class Page:
-    """Collects the parts of a report and writes them as one file.
-
-    Args:
-        title: Heading and window title.
-        note: One line under the heading.
-    """
+    """Collects the parts of a report, below its title and a note, and writes them as one file."""
 
     def __init__(self, title: str, note: str) -> None:
         self.title = title
@@ -63,13 +58,7 @@ class Page:
     def table(
         self, head: Sequence[str], rows: Iterable[Sequence[str | float]], bar: int | None = None
     ) -> None:
-        """A table; floats are shown with three digits.
-
-        Args:
-            head: Column titles.
-            rows: Text or numbers.
-            bar: Column of numbers in 0..1 to draw a bar for, behind the row.
-        """
+        """A table; floats have three digits; ``bar`` is a column of 0..1 to draw bars for."""
         body = []
         for row in rows:
             cells = [_cell(value) for value in row]
@@ -90,7 +79,7 @@ class Page:
         for figure, caption in figures:
             file = io.BytesIO()
             figure.savefig(file, format="svg", bbox_inches="tight")
-            parts.append(_figure(_data_url("image/svg+xml", file.getvalue()), caption))
+            parts.append(_figure("image/svg+xml", file.getvalue(), caption))
         self._parts.append(f"<div class=plots>{''.join(parts)}</div>")
 
     def pictures(self, pictures: Iterable[tuple[NDArray[np.uint8], str]]) -> None:
@@ -98,7 +87,7 @@ class Page:
         parts = []
         for picture, caption in pictures:
             _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
-            parts.append(_figure(_data_url("image/jpeg", data.tobytes()), caption))
+            parts.append(_figure("image/jpeg", data.tobytes(), caption))
         self._parts.append(f"<div class=grid>{''.join(parts)}</div>")
 
     def write(self, path: Path) -> None:
@@ -118,10 +107,6 @@ def _cell(value: str | float) -> str:
     return f"<td class=number>{shown}</td>"
 
 
-def _figure(url: str, caption: str) -> str:
-    label = html.escape(caption)
+def _figure(kind: str, data: bytes, caption: str) -> str:
+    url, label = f"data:{kind};base64,{base64.b64encode(data).decode()}", html.escape(caption)
     return f'<figure><img src="{url}" alt="{label}"><figcaption>{label}</figcaption></figure>'
-
-
-def _data_url(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

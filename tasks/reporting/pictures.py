@@ -21,23 +21,21 @@ TEXT: Colour = (238, 238, 238)
 
 
 def tile(image: Image, side: int, ground: Colour = GROUND) -> Image:
-    """The whole image in the middle of a square: (side, side, 3).
-
-    Args:
-        image: (H, W, 3) RGB.
-        side: In pixels; the image's longer side fills it.
-        ground: Colour of what the image leaves free.
-    """
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    """The whole image (H, W, 3) RGB in the middle of a square on a ground: (side, side, 3)."""
+    resized = _scaled(image, side / max(image.shape[:2]))
+    height, width = resized.shape[:2]
+    top, left = (side - height) // 2, (side - width) // 2
     canvas = np.empty((side, side, 3), dtype=np.uint8)
     canvas[:] = ground
-    top, left = (side - size[1]) // 2, (side - size[0]) // 2
-    resized = cv2.resize(image, size, interpolation=kind)
-    canvas[top : top + size[1], left : left + size[0]] = resized
+    canvas[top : top + height, left : left + width] = resized
     return canvas
+
+
+def _scaled(image: Image, scale: float) -> Image:
+    height, width = image.shape[:2]
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size, interpolation=kind), np.uint8)
 
 
 @lru_cache(maxsize=8)
@@ -56,9 +54,5 @@ def shorten(name: str, length: int) -> str:
 
 def for_screen(image: Image) -> Image:
     """The picture (H, W, 3) in a size to draw on: of 50 megapixels nobody sees more."""
-    height, width = image.shape[:2]
-    longest = max(height, width)
-    scale = min(max(longest, _LEAST), _MOST) / longest
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
-    kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, size, interpolation=kind), np.uint8)
+    longest = max(image.shape[:2])
+    return _scaled(image, min(max(longest, _LEAST), _MOST) / longest)

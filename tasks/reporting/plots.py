@@ -22,10 +22,8 @@ mpl.rcParams["font.size"] = 9
 def history_plot(history: Sequence[tuple[int, str, float]], names: Sequence[str]) -> Figure:
     """Values over steps; losses are smoothed, and drawn on a logarithmic axis.
 
-    Args:
-        history: Rows (step, name, value) of a training.
-        names: What to draw of it; names without rows are passed over. Losses carry ``loss`` in
-            their name and come alone.
+    Of the rows (step, name, value) those with one of the names are drawn. Losses carry ``loss``
+    in their name and come alone.
     """
     figure = Figure(figsize=(5, 3))
     axes = figure.add_subplot()
@@ -35,7 +33,9 @@ def history_plot(history: Sequence[tuple[int, str, float]], names: Sequence[str]
             continue
         steps, values = np.array(rows).T
         if "loss" in name:
-            values = _smooth(values)
+            width = max(1, len(values) // 50)  # The mean over a fiftieth of the run.
+            padded = np.pad(values, (width - 1, 0), mode="edge")
+            values = np.convolve(padded, np.ones(width) / width, mode="valid")
             axes.set_yscale("log")
             for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
                 set_formatter(LogFormatter(minor_thresholds=(2, 0.4)))  # 3, not 3 x 10^0.
@@ -47,19 +47,10 @@ def history_plot(history: Sequence[tuple[int, str, float]], names: Sequence[str]
     return figure
 
 
-def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Running mean over a fiftieth of the run."""
-    width = max(1, len(values) // 50)
-    padded = np.pad(values, (width - 1, 0), mode="edge")
-    return np.convolve(padded, np.ones(width) / width, mode="valid")
-
-
 def most_confused(table: NDArray[np.int64], limit: int = _SHOWN_CLASSES) -> NDArray[np.int64]:
-    """Of many classes those with the most confusions, in their own order; else all.
+    """Of many classes those with the most confusions, at most ``limit``, in their own order.
 
-    Args:
-        table: (C, C) counts, rows true, columns predicted.
-        limit: How many classes at most.
+    The table (C, C) holds counts, rows true, columns predicted.
     """
     wrong = table.sum(1) + table.sum(0) - 2 * np.diag(table)
     return np.sort(np.argsort(-wrong, kind="stable")[:limit])
@@ -68,13 +59,12 @@ def most_confused(table: NDArray[np.int64], limit: int = _SHOWN_CLASSES) -> NDAr
 def confusion_plot(table: NDArray[np.int64], labels: Sequence[str]) -> Figure:
     """Counts, coloured by their share of the true class; of many classes the most confused.
 
-    Args:
-        table: (C, C) counts, rows true, columns predicted.
-        labels: Names of the C rows.
+    The table is (C, C), rows true, columns predicted, with a label for each row.
     """
     keep = most_confused(table)
     chosen = table[keep][:, keep]
-    shown = [_label(labels[index]) for index in keep]
+    # matplotlib reads what stands between two dollars as a formula.
+    shown = [shorten(labels[index], _LABEL_LENGTH).replace("$", r"\$") for index in keep]
     # Of all that a class was taken for, also where those columns are not shown.
     share = chosen / np.maximum(table[keep].sum(axis=1, keepdims=True), 1)
     side = 2.2 + 0.32 * len(shown)
@@ -89,8 +79,3 @@ def confusion_plot(table: NDArray[np.int64], labels: Sequence[str]) -> Figure:
         text = str(chosen[row, column])
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
     return figure
-
-
-def _label(label: str) -> str:
-    # matplotlib reads what stands between two dollars as a formula.
-    return shorten(label, _LABEL_LENGTH).replace("$", r"\$")

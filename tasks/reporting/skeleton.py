@@ -1,8 +1,4 @@
-"""What every run leaves: ``report.html`` and ``report.json``, and the order of what is in them.
-
-An application gives a :class:`Report` with what it alone shows; what all of them show, and where
-it stands, is written here once.
-"""
+"""What every run leaves: ``report.html`` and ``report.json``, and the order of what is in them."""
 
 from __future__ import annotations
 
@@ -22,111 +18,61 @@ Sections = Callable[[Page], None]
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a run or an evaluation, whatever the application.
+    """What is known of a run or an evaluation, whatever the application."""
 
-    Attributes:
-        title: Title of the page.
-        command: Command line that made it.
-        facts: Name and value pairs for the summary table.
-        cost: Cost of the network for one image; None where one figure would not tell it.
-        history: Rows (step, name, value) of the training; empty after a mere evaluation.
-        watch: Stopwatch of the run, for its minutes; None after a mere evaluation.
-        files: What became of the files of the data.
-    """
-
-    title: str
-    command: str
-    facts: Sequence[tuple[str, str]]
-    cost: Cost | None = None
-    history: Sequence[tuple[int, str, float]] = ()
-    watch: Stopwatch | None = None
-    files: Sequence[FilesTable] = ()
+    title: str  # of the page
+    command: str  # that made it
+    facts: Sequence[tuple[str, str]]  # name and value pairs for the summary table
+    cost: Cost | None = None  # for one image; None where one figure would not tell it
+    history: Sequence[tuple[int, str, float]] = ()  # rows of the training: step, name, value
+    watch: Stopwatch | None = None  # for the run's minutes; None after a mere evaluation
+    files: Sequence[FilesTable] = ()  # what became of the files of the data
 
 
 class FilesTable(NamedTuple):
-    """What became of the files below a path.
+    """What became of the files below a path."""
 
-    Attributes:
-        title: What the path is, with how many files there are.
-        rows: How many, used as what or why not, and which.
-        data: The same for ``report.json``.
-    """
-
-    title: str
-    rows: Sequence[Sequence[str]]
-    data: Mapping[str, Any]
+    title: str  # names the path
+    rows: Sequence[Sequence[str]]  # how many, used as what or why not, and which
+    data: Mapping[str, Any]  # the same for report.json
 
 
 class Curves(NamedTuple):
-    """A plot of the training.
+    """A plot of the training."""
 
-    Attributes:
-        names: Names in the history; losses come alone.
-        caption: What the plot shows.
-    """
-
-    names: Sequence[str]
+    names: Sequence[str]  # names in the history; losses come alone
     caption: str
 
 
 @dataclass(frozen=True)
 class MetricsTable:
-    """The section of metrics.
+    """The section of metrics."""
 
-    Attributes:
-        rows: Cells, the metric's name first, its meaning last.
-        head: Column titles.
-        title: Title of the section.
-        note: Sentence under the title.
-    """
-
-    rows: Sequence[Sequence[str | float]]
+    rows: Sequence[Sequence[str | float]]  # cells, the metric's name first, its meaning last
     head: Sequence[str] = ("", "", "")
     title: str = "Metrics"
-    note: str = ""
-
-
-def _nothing(_: Page) -> None:
-    """No sections."""
+    note: str = ""  # sentence under the title
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an application alone shows of a run.
+    """What an application alone shows of a run."""
 
-    Attributes:
-        headline: Its large figures (number, word), before those of the cost.
-        summary: First keys of ``report.json``, the metrics among them.
-        details: Keys between the cost and the facts.
-        cases: Keys behind the facts: single images, for a person to look at.
-        num_images: How many were evaluated, for the headline; None leaves that out.
-        per: What the cost is of: an image, a photo.
-        in_millions: Mult-adds of the headline in millions, not billions.
-        stopped: Why the training ended before its time; stands above everything else.
-        page_facts: Facts of the page that ``report.json`` holds elsewhere.
-        opening: Draws the sections between the facts and the training.
-        curves: Plots of the training.
-        curves_note: Sentence over these plots.
-        metrics: Section of metrics; None where other sections hold them.
-        sections: Draws the sections behind the metrics.
-        use_note: What the answers must not be used for; empty if nothing needs saying.
-    """
-
-    headline: Sequence[tuple[str, str]]
-    summary: Mapping[str, Any]
-    details: Mapping[str, Any] = field(default_factory=dict)
-    cases: Mapping[str, Any] = field(default_factory=dict)
-    num_images: int | None = None
-    per: str = "image"
-    in_millions: bool = False
-    stopped: str = ""
-    page_facts: Sequence[tuple[str, str]] = ()
-    opening: Sections = _nothing
+    headline: Sequence[tuple[str, str]]  # large figures (number, word), before those of the cost
+    summary: Mapping[str, Any]  # first keys of ``report.json``, the metrics among them
+    details: Mapping[str, Any] = field(default_factory=dict)  # keys between the cost and the facts
+    cases: Mapping[str, Any] = field(default_factory=dict)  # keys behind the facts: single images
+    num_images: int | None = None  # that were evaluated, for the headline; None leaves that out
+    per: str = "image"  # what the cost is of: an image, a photo
+    in_millions: bool = False  # mult-adds of the headline in millions, not billions
+    stopped: str = ""  # why the training ended before its time; stands above everything else
+    page_facts: Sequence[tuple[str, str]] = ()  # that ``report.json`` holds elsewhere
+    opening: Sections = lambda _: None  # draws the sections between the facts and the training
     curves: Sequence[Curves] = ()
-    curves_note: str = ""
-    metrics: MetricsTable | None = None
-    sections: Sections = _nothing
-    use_note: str = ""
+    curves_note: str = ""  # sentence over these plots
+    metrics: MetricsTable | None = None  # None where other sections hold them
+    sections: Sections = lambda _: None  # draws the sections behind the metrics
+    use_note: str = ""  # what the answers must not be used for; empty if nothing needs saying
 
 
 def write_report(
@@ -134,12 +80,8 @@ def write_report(
 ) -> dict[str, Any]:
     """Write ``report.html`` and ``report.json``; return the latter.
 
-    Args:
-        folder: Folder of the run or evaluation.
-        run: What is known of it.
-        report: What its application shows.
-        page: Whether to draw the page, which takes longer than all the rest; ``report.json``
-            marks a run as finished, and is always written.
+    Drawing the page takes longer than all the rest; ``report.json`` marks a run as finished, and
+    is always written.
 
     Raises:
         OSError: If a file cannot be written.
@@ -165,8 +107,16 @@ def _draw(run: RunFacts, report: Report) -> Page:
     page = Page(run.title, run.command)
     if report.stopped:
         page.section("The training stopped", report.stopped)
-    images = [] if report.num_images is None else [(str(report.num_images), "images")]
-    page.headline([*report.headline, *_cost_figures(run.cost, report), *images])
+    figures = list(report.headline)
+    if run.cost is not None:
+        cost = run.cost
+        millions = f"{cost.mult_adds / 1e6:.1f} M"
+        adds = millions if report.in_millions else f"{cost.mult_adds / 1e9:.3f} B"
+        figures.append((adds, f"mult-adds per {report.per}"))
+        figures.append((f"{cost.params / 1e6:.3f} M", "parameters"))
+    if report.num_images is not None:
+        figures.append((str(report.num_images), "images"))
+    page.headline(figures)
     page.table(("", ""), [*run.facts, *report.page_facts])
     report.opening(page)
     if report.curves and run.history:
@@ -182,14 +132,3 @@ def _draw(run: RunFacts, report: Report) -> Page:
     if report.use_note:
         page.section("Use", report.use_note)
     return page
-
-
-def _cost_figures(cost: Cost | None, report: Report) -> list[tuple[str, str]]:
-    if cost is None:
-        return []
-    millions = f"{cost.mult_adds / 1e6:.1f} M"
-    adds = millions if report.in_millions else f"{cost.mult_adds / 1e9:.3f} B"
-    return [
-        (adds, f"mult-adds per {report.per}"),
-        (f"{cost.params / 1e6:.3f} M", "parameters"),
-    ]

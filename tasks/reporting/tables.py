@@ -11,13 +11,10 @@ ABSENT = -1.0
 def metrics_text(
     shown: Mapping[str, str], meanings: Mapping[str, str], notes: Iterable[str] = ()
 ) -> str:
-    """A line per metric for the terminal, with its meaning.
+    """A line per metric for the terminal, with its meaning, and notes below.
 
-    Args:
-        shown: Each metric's value as text, by name; all of the same width.
-        meanings: What each metric means, by name, in the order of the lines. Metrics that were
-            not measured are left out.
-        notes: Sentences below the table.
+    ``shown`` has each metric's value as text, all of the same width; ``meanings`` gives the order.
+    Metrics that were not measured are left out.
     """
     width = max(map(len, meanings))
     lines = [

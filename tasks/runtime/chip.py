@@ -17,8 +17,7 @@ def has_vnni(machine: str, info: str) -> bool:
 
     Args:
         machine: Kind of chip, as :func:`platform.machine` tells it.
-        info: Text of /proc/cpuinfo; empty where the system has none, and then an x86 chip counts
-            as one without.
+        info: Text of /proc/cpuinfo; empty where the system has none: then an x86 chip has no VNNI.
     """
     if machine.lower() not in _X86:
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from tasks.runtime.session import (
-    CARD_KEY,
-    FACTS_KEY,
-    FORMAT,
-    Answer,
-    HeadSession,
-    Image,
-    Session,
-)
+from tasks.runtime.session import CARD_KEY, FACTS_KEY, FORMAT, Answer, HeadSession, Image, Session
 from tasks.weights.card import Card
 
 
@@ -93,16 +85,8 @@ class Exported:
 
     @property
     def cells(self) -> NDArray[np.int64]:
-        """Of a geolocator: (C, 4) partition, S2 cell, leaf cell of the mean position, photos.
-
-        Raises:
-            InputError: If the export holds none.
-        """
-        try:
-            raw = base64.b64decode(self.facts["cells"], validate=True)
-            return np.frombuffer(raw, dtype="<i8").reshape(-1, 4).astype(np.int64)
-        except (KeyError, ValueError, TypeError) as error:
-            raise InputError(f"{self.path}: holds no cells") from error
+        """A geolocator's cells, as :func:`cells_of` reads them."""
+        return cells_of(self.facts, self.path)
 
     def __call__(self, images: Sequence[Image]) -> list[Answer]:
         """Answers for photos of any sizes, in their order.
@@ -152,6 +136,22 @@ class Exported:
             for k in range(len(images))
         ]
         return [without_padding(row) for row in rows]
+
+
+def cells_of(facts: Mapping[str, Any], path: Path) -> NDArray[np.int64]:
+    """The cells that a geolocator answers in.
+
+    Returns:
+        (C, 4) partition, S2 cell, leaf cell of the mean position, photos.
+
+    Raises:
+        InputError: If it tells none.
+    """
+    try:
+        raw = base64.b64decode(facts["cells"], validate=True)
+        return np.frombuffer(raw, dtype="<i8").reshape(-1, 4).astype(np.int64)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: holds no cells") from error
 
 
 def without_padding(row: Answer) -> Answer:

@@ -18,7 +18,6 @@ from datasets.lfs import refuse_pointer
 from tasks.runtime.exported import Exported
 from tasks.runtime.onnx_session import OnnxSession
 from tasks.runtime.openvino_session import OpenVinoSession
-from tasks.runtime.session import Session
 from tasks.weights.card import Card
 from tasks.weights.file import read_weights_card
 
@@ -31,10 +30,10 @@ def is_export(path: Path) -> bool:
 
 
 def open_export(path: Path, threads: int | None = None, head: str | None = None) -> Exported:
-    """Load an export.
+    """Load an export, ending in .onnx or .xml (OpenVINO's).
 
     Args:
-        path: File ending in .onnx, or in .xml (OpenVINO's).
+        path: Of the file.
         threads: CPU threads to compute with; None takes one per core.
         head: The one of several heads that is to answer.
 
@@ -48,12 +47,9 @@ def open_export(path: Path, threads: int | None = None, head: str | None = None)
         raise InputError(f"{path}: no such file")
     for file in (path, path.with_suffix(".bin")):  # OpenVINO's weights lie beside.
         refuse_pointer(file)
-    session: Session
-    if path.suffix == ".onnx":
-        session = OnnxSession(path, threads)
-    else:
-        session = OpenVinoSession(path, threads)
-    exported = Exported(session, path)
+    kind: type[OnnxSession | OpenVinoSession]
+    kind = OnnxSession if path.suffix == ".onnx" else OpenVinoSession
+    exported = Exported(kind(path, threads), path)
     return exported if head is None else exported.head(head)
 
 

@@ -15,17 +15,11 @@ FORMAT = 1
 
 
 class Session(Protocol):
-    """A graph in some runtime.
+    """A graph in some runtime."""
 
-    Attributes:
-        outputs: Names of what it gives.
-        single: It takes one photo per call.
-        notes: Texts that the file carries.
-    """
-
-    outputs: list[str]
-    single: bool
-    notes: dict[str, str]
+    outputs: list[str]  # names of what it gives
+    single: bool  # it takes one photo per call
+    notes: dict[str, str]  # texts that the file carries
 
     def run(self, images: Image) -> list[NDArray[Any]]:
         """Outputs for photos (N, H, W, 3)."""

@@ -24,9 +24,8 @@ from tests.age.data import STAMP, draw_ages, open_part
 from tests.age.evaluator import MEANINGS, AgeEvaluator
 from tests.age.model import AgeNet
 from tools import cli
-from tools.flows.collecting import PhotoRows
-from tools.flows.initial_weights import starting_flavour
-from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, Ready, Recipe
+from tools.flows.photo_run import starting_flavour
+from tools.flows.recipe import BuiltIn, Exam, Notes, OpenedRun, PhotoRows, Ready, Recipe
 
 
 class AgeExam(Exam):

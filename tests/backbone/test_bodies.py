@@ -94,7 +94,7 @@ def test_smallest_image_and_the_classifiers_shape(name: BackboneName) -> None:
         with pytest.raises(ValueError, match="too small"):
             body(torch.empty(1, 3, body.min_size - 1, 300))
     assert logits.shape == (2, 7)
-    assert model.num_classes == 7
+    assert model.columns == 7
     assert model.body.flavour.input.size == body.min_size
 
 

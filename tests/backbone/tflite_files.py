@@ -10,7 +10,7 @@ from torch import Tensor
 
 from backbone.flavour import Flavour
 from backbone.formats.network import CONVS
-from tasks.detection.boxes import CODER_WEIGHTS
+from tasks.detection.anchors import CODER_WEIGHTS
 from tasks.detection.from_tflite import BOX_ORDER
 from tasks.detection.spec import DetectorSpec
 from tasks.detection.ssd import SSD

@@ -33,16 +33,14 @@ from tasks.export.onnx_file import write_onnx
 from tasks.int8.network import Runner, cut_network, final_outputs, find_layers
 from tasks.int8.quantize import quantise, rounded_name
 from tasks.int8.ranges import choose_ranges, measure
-from tasks.timing.latency import GEMM_SIDE, Spread, Stages, Timed, chip, gemm, whole
-from tasks.timing.profile import POST, stage_shares
+from tasks.timing import GEMM_SIDE, POST, Spread, Stages, Timed, chip, gemm, stage_shares, whole
 from tests.benchmarks.timing import medians, pin_threads
 from tools.flows.source import Source
 from tools.speed.accuracies import Shape
 from tools.speed.benchmarking import run_turns, sample_files
 from tools.speed.measuring import write_int8
 from tools.speed.peers import open_peer, peer_names
-from tools.speed.random_models import random_source
-from tools.speed.subjects import DECODE, export_subject, source_subject
+from tools.speed.subjects import DECODE, export_subject, random_source, source_subject
 
 ROUNDS = 40
 SIZE = 224

@@ -26,8 +26,7 @@ from torchvision.ops import roi_align
 from backbone.layers import fold_batchnorm
 from datasets.types import COCO_CLASSES
 from tasks.detection import faster_rcnn
-from tasks.detection.crop import crop
-from tasks.detection.faster_rcnn import FasterRCNN
+from tasks.detection.faster_rcnn import FasterRCNN, crop
 from tasks.detection.model import build_detector, detector_cost
 from tasks.detection.spec import DetectorSpec, PostSpec
 from tests.benchmarks.timing import medians, pin_threads

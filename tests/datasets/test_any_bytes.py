@@ -24,7 +24,7 @@ from datasets.identities.lfw import read_lfw
 from datasets.identities.recordio import read_records
 from datasets.identities.verification_bin import read_bin
 from datasets.images import probe_image, read_image, read_orientation
-from datasets.labels import csv_list, pets, stanford_dogs
+from datasets.labels import csv_list, metadata, pets, stanford_dogs, text_list
 from datasets.matlab import NewerFileError, read_mat
 from datasets.positions.opening import open_places
 from datasets.shards.tar import open_shards
@@ -126,6 +126,13 @@ READERS: dict[str, tuple[bytes, Callable[[Path], Any]]] = {
         _in_folder("list_attr_celeba.txt", celeba.read, "img_align_celeba/0.jpg"),
     ),
     "pairs.txt": (PAIRS, _in_folder("pairs.txt", read_lfw, *FACES)),
+    "one_hot.csv": (b"image,cat,dog\na,1,0\nb,0,1.0\n", csv_list.find_splits),
+    "train.txt": (b"a.jpg 0\nb.jpg 1\n", text_list.find_splits),
+    "classes.txt": (b"0 cat\ndog,1\n2: cow\n", text_list.read_numbered),
+    "metadata.jsonl": (
+        b'{"file_name": "a.jpg", "label": 1}\n{"file_name": "b.jpg", "label": "2"}\n',
+        _in_folder("metadata.jsonl", metadata.find_splits),
+    ),
     "labels.csv": (b"path,label\na.jpg,cat\nb.jpg,dog\n", csv_list.find_splits),
     "places.csv": (b"id,LAT,LON\n0.jpg,1,2\n", lambda file: open_places(file, "all")),
     "pets.txt": (

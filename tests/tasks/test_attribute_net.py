@@ -17,11 +17,10 @@ from tasks.distillation.losses import sigmoid_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.target_source import TeacherTargets
 from tasks.face_attributes.application import FACE_ATTRIBUTES
-from tasks.face_attributes.load import start_attribute_net
+from tasks.face_attributes.load import open_attribute_teacher, start_attribute_net
 from tasks.face_attributes.losses import attribute_loss
 from tasks.face_attributes.model import AttributeNet
 from tasks.face_attributes.spec import TASK, AttributeLossSpec
-from tasks.face_attributes.teachers import open_attribute_teacher
 from tasks.predictor import open_network
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from datasets.types import ClassMap
 from tasks.classification.calibration import (
     NUM_BINS,
-    calibration_error,
+    error,
     reliability,
     temperature,
 )
@@ -112,7 +112,7 @@ def test_a_model_that_always_says_the_same_earns_nothing_by_ties() -> None:
 def test_a_bin_holds_its_upper_end() -> None:
     bins = reliability(np.array([1 / 15, 1.0, 0.5]), np.array([True, True, False]))
     assert [k for k, row in enumerate(bins) if row.photos] == [0, 7, 14]
-    assert calibration_error(bins) == pytest.approx((14 / 15 + 0 + 0.5) / 3)
+    assert error(bins) == pytest.approx((14 / 15 + 0 + 0.5) / 3)
 
 
 def test_temperature_finds_by_how_much_logits_are_stretched(rng: np.random.Generator) -> None:

@@ -24,7 +24,7 @@ from tasks.classification.answer import ClassAnswers
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.draw import draw_answer
 from tasks.classification.evaluator import LabelEvaluator
-from tasks.classification.gradcam import Explainer, grad_cam, overlay
+from tasks.classification.gradcam import explainer, grad_cam, overlay
 from tasks.classification.model import Classifier
 from tasks.classification.report import ReportData, make_report
 from tasks.predictor import Model, answered
@@ -115,8 +115,8 @@ def test_explainer_speaks_the_datas_columns() -> None:
     """The data's column 2 is the model's 0 (red), and 0 its 1 (green)."""
     image = painted()[0].permute(1, 2, 0).numpy()
     model = colour_classifier()
-    same = Explainer(model, "cpu", lambda picture: picture)
-    other = Explainer(model, "cpu", lambda picture: picture, np.array([2, 0]))
+    same = explainer(model, "cpu", lambda picture: picture)
+    other = explainer(model, "cpu", lambda picture: picture, np.array([2, 0]))
     assert np.array_equal(other(image, 2), same(image, 0))
     assert np.array_equal(other(image, 0), same(image, 1))
     assert same(image, 0).shape == (224, 224, 3)

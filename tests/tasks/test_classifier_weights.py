@@ -22,8 +22,7 @@ from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import columns_in
 from tasks.classification.import_weights import Imported, import_network
-from tasks.classification.load import class_rows, start_classifier
-from tasks.classification.model import Classifier
+from tasks.classification.model import Classifier, class_rows, start_classifier
 from tasks.classification.reference_runtimes import (
     run_keras,
     run_timm,

@@ -9,15 +9,20 @@ from scipy.linalg import sqrtm  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from datasets.types import ClassMap
-from tasks.dcgan.augment import augment, mirror_some
 from tasks.dcgan.comparison import compare
-from tasks.dcgan.load import load_generator, make_card
-from tasks.dcgan.model import Gan, discriminator_loss, generator_loss, undecided_loss
+from tasks.dcgan.model import (
+    Gan,
+    augment,
+    discriminator_loss,
+    generator_loss,
+    mirror_some,
+    undecided_loss,
+)
 from tasks.dcgan.networks import Discriminator, Generator, from_bytes, to_bytes
-from tasks.dcgan.sampling import generate, make_latents, numbers_of
+from tasks.dcgan.sampling import generate, load_generator, make_card, make_latents, numbers_of
 from tasks.dcgan.scores import frechet_distance, kernel_distance, nearest, neighbourhoods, score
 from tasks.dcgan.spec import GanFitSpec, GanLossSpec, GanSpec
-from tasks.dcgan.watch import Watch, Window, variety
+from tasks.dcgan.task import Watch, Window, variety
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 

@@ -9,12 +9,11 @@ from torch import Tensor
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import box_convert, box_iou, nms
 
-from tasks.detection.anchors import make_anchors, ssd_shapes
-from tasks.detection.boxes import decode, encode
-from tasks.detection.losses import hard_negatives, ssd_loss
+from tasks.detection.anchors import decode, encode, make_anchors, ssd_shapes
 from tasks.detection.matching import Matches, Rule, match
 from tasks.detection.postprocess import postprocess
 from tasks.detection.spec import DetectorSpec, LossSpec, PostSpec
+from tasks.detection.ssd import hard_negatives, ssd_loss
 from tasks.detection.ssd_layout import map_sizes
 
 SPEC = DetectorSpec()

@@ -12,7 +12,7 @@ from torch import nn
 
 from backbone.mobilenet_v1 import MobileNetV1
 from tasks.fitting.checkpoint import AtomicCheckpointIO
-from tasks.fitting.ema import AveragedWeights
+from tasks.fitting.engine import AveragedWeights
 from tasks.fitting.history import MetricsFile, read_metrics
 from tasks.fitting.optim import RMSpropTF, decay_groups, rate_factor
 from tasks.fitting.spec import FitSpec
@@ -25,7 +25,7 @@ from tasks.weights.head_files import load_weights
 def test_rmsprop_is_tensorflows() -> None:
     """Mean square from 1, epsilon inside the root, the rate inside the momentum."""
     weight = nn.Parameter(torch.tensor([1.0, -2.0]))
-    optimizer = RMSpropTF([weight], lr=0.1, alpha=0.9, momentum=0.8, eps=0.5)
+    optimizer = RMSpropTF([weight], lr=0.1, momentum=0.8, eps=0.5)
     value, square, velocity = [1.0, -2.0], [1.0, 1.0], [0.0, 0.0]
     for step in range(5):
         gradient = [0.3 * (step + 1), -1.5]
@@ -41,7 +41,7 @@ def test_rmsprop_is_tensorflows() -> None:
 def test_rmsprop_decays_weights_and_skips_what_has_no_gradient() -> None:
     one, two = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
     one.grad = torch.zeros(1)
-    RMSpropTF([one, two], lr=0.1, eps=1.0, weight_decay=0.5).step()
+    RMSpropTF([{"params": [one, two], "weight_decay": 0.5}], lr=0.1, eps=1.0).step()
     assert one.item() < 1
     assert two.item() == 1
 

@@ -19,6 +19,7 @@ from tasks.detection.spec import DetectOptions, DetectorSpec, TwoStageLossSpec
 from tasks.predictor import open_network
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
+from tests.tasks.learning import learn
 from tests.tasks.two_stage import SPEC, THREE, build, spread, targets_of
 
 
@@ -51,16 +52,8 @@ def test_one_batch_is_learned_by_heart(roi_pool: bool) -> None:
     spec = replace(SPEC, size=128, proposals=20, roi_pool=roi_pool)
     model = build(spec, loss=TwoStageLossSpec(box_samples=32)).train()
     images, targets = batch()
-    optimizer = torch.optim.AdamW(model.parameters(), 4e-3)
-    # At a rate that does not fall the last steps are a matter of rounding.
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100)
-    for _ in range(100):
-        optimizer.zero_grad()
-        losses = model(images, targets)
-        assert set(losses) == {"rpn_class", "rpn_box", "class", "box"}
-        torch.stack(list(losses.values())).sum().backward()
-        optimizer.step()
-        schedule.step()
+    losses = learn(model, (images, targets), steps=100, rate=4e-3)
+    assert losses == {"rpn_class", "rpn_box", "class", "box"}
     # In batch statistics: three images are too few for the running ones.
     with torch.no_grad():
         feature, objectness, offsets = model.first_stage(images)

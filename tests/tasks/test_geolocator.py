@@ -20,16 +20,15 @@ from tasks.distillation.target_source import TargetSource
 from tasks.geolocation import s2
 from tasks.geolocation.application import GEOLOCATION
 from tasks.geolocation.atlas import Atlas
+from tasks.geolocation.decode import place_name
 from tasks.geolocation.draw import draw_place
-from tasks.geolocation.load import start_geolocator, temperature_of
-from tasks.geolocation.located import place_name
+from tasks.geolocation.load import Truth, start_geolocator, temperature_of
 from tasks.geolocation.losses import hard_loss, soft_loss
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import Partition, split_adaptively
 from tasks.geolocation.spec import TASK, GeoLossSpec, PartitionSpec
 from tasks.geolocation.sphere import Floats, distance_km, unit_vectors
 from tasks.geolocation.teachers import open_geo_teacher
-from tasks.geolocation.truth import Truth
 from tasks.geolocation.world import rings
 from tasks.open_model import open_model
 from tasks.predictor import open_network
@@ -185,7 +184,7 @@ def test_each_head_has_its_loss(
     targets = truth.of([5, 6, 7, 8], torch.device("cpu"))
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     for labels in ("hard", "soft"):
-        model.geo_loss = GeoLossSpec(labels=labels)
+        model.loss = GeoLossSpec(labels=labels)
         losses = model.train()(images, targets)
         assert losses.keys() == {"cells0", "cells1"}
         sum(losses.values()).backward()

@@ -21,8 +21,7 @@ from tasks.applications import photo_application
 from tasks.body_network import BodyNetwork
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
-from tasks.classification.load import start_classifier
-from tasks.classification.model import Classifier
+from tasks.classification.model import Classifier, start_classifier
 from tasks.detection.application import DETECTION
 from tasks.detection.model import build_detector, detector_flavour
 from tasks.detection.spec import DetectorSpec

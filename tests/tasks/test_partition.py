@@ -11,7 +11,6 @@ import torch
 from datasets.positions.columns import read_positions
 from tasks.geolocation import s2
 from tasks.geolocation.atlas import Atlas, atlas_of
-from tasks.geolocation.nearest import nearest_km
 from tasks.geolocation.partition import (
     Partition,
     is_cells,
@@ -19,7 +18,7 @@ from tasks.geolocation.partition import (
     split_adaptively,
     write_cells,
 )
-from tasks.geolocation.sphere import Floats, distance_km, unit_vectors
+from tasks.geolocation.sphere import Floats, distance_km, nearest_km, unit_vectors
 
 # As the public lists begin, with two lines above the header; labels in any order.
 PUBLIC = """num_images: 4723695

@@ -11,8 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tasks.export.onnx_file import write_facts
-from tasks.export.openvino_file import write_openvino
+from tasks.export.onnx_file import write_facts, write_openvino
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import open_export, read_card
 from tasks.runtime.openvino_session import OpenVinoSession

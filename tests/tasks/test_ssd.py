@@ -25,6 +25,7 @@ from tasks.predictor import open_network
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
+from tests.tasks.learning import learn
 
 DETECTOR_FLAVOUR = detector_flavour("mobilenet_v1")
 THREE = ClassMap((3, 7, 90), ("cup", "cat", "kite"))
@@ -71,15 +72,7 @@ def test_one_batch_is_learned_by_heart(loss: str, head: str) -> None:
     objective = LossSpec(loss=loss, min_negatives=3)
     model = build(spec, THREE, loss=objective).train()
     images, targets = batch()
-    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 150)
-    for _ in range(150):
-        optimizer.zero_grad()
-        losses = model(images, targets)
-        assert set(losses) == {"class", "box"}
-        torch.stack(list(losses.values())).sum().backward()
-        optimizer.step()
-        schedule.step()
+    assert learn(model, (images, targets), steps=150, rate=5e-3) == {"class", "box"}
     # In batch statistics: three images are too few for the running ones.
     with torch.inference_mode():
         boxes, scores, labels = postprocess(*model.raw(images), model.anchors, model.post)

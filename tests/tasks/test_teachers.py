@@ -13,8 +13,8 @@ from torchvision import models
 from backbone.imagenet_classes import WORDNET_IDS
 from datasets.types import ClassMap
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.load import TASK
 from tasks.classification.model import Classifier
+from tasks.classification.spec import TASK
 from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import DistillSpec
 from tasks.weights.card import Card

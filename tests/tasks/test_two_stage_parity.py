@@ -11,9 +11,8 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import box_convert, box_iou, roi_align
 
-from tasks.detection.boxes import CODER_WEIGHTS, MAX_LOG_SIZE
-from tasks.detection.crop import crop
-from tasks.detection.faster_rcnn import CROP, FasterRCNN
+from tasks.detection.anchors import CODER_WEIGHTS, MAX_LOG_SIZE
+from tasks.detection.faster_rcnn import CROP, FasterRCNN, crop
 from tasks.detection.matching import Rule, assign, sample
 from tasks.detection.rpn import MIN_SIDE, add_true_boxes, propose, rpn_loss
 from tasks.detection.spec import PostSpec

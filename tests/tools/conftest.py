@@ -2,15 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from datasets.builtin.shapes_and_breeds import draw_shapes
 from tests.backbone.tflite_files import write_classifier
+from tests.conftest import Tool
 from tests.exports import Exports
+from tests.tools.mistakes import expect
 from tests.tools.runs import SMALL, train, unchanged
 
 
@@ -53,3 +56,24 @@ def classifier_tflite(
     file = tmp_path_factory.mktemp("drawn") / "classifier.tflite"
     write_classifier(file, columns=1001, alpha=0.25, size=128)
     return file
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few small drawings of each built-in shape."""
+    root = tmp_path_factory.mktemp("sets") / "shapes"
+    return draw_shapes(root, num_train=6, num_val=3, size=32)
+
+
+@pytest.fixture
+def refused_at_once(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Checks that a tool refuses flags, and writes nothing to the folder that it runs in."""
+
+    def check(name: str, flags: list[str], parts: list[str]) -> None:
+        monkeypatch.chdir(tmp_path)
+        expect(tool(name, *flags), *parts)
+        assert not list(tmp_path.iterdir()), "something was written before the flags were checked"
+
+    return check

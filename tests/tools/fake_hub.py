@@ -3,11 +3,12 @@
 import base64
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.tools.page_client import serving
 
 TOKEN, COMMIT = "hf_of_the_test", "1" * 40
 
@@ -101,10 +102,5 @@ def fake_hub(root: Path) -> Iterator[_Server]:
     """Serve a folder of models; ``asked`` lists the requests that came."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.root, server.asked = root, []
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,12 @@ def expect(answer: tuple[int, str, str], *parts: str, status: int = 2) -> None:
     shown = re.sub(r"[\s│]+", " ", out + err)
     for part in parts:
         assert part in shown, shown
+
+
+def empty(data: Path) -> None:
+    """No pictures, no annotations."""
+    shutil.rmtree(data)
+    data.mkdir()
 
 
 def cut(file: Path) -> None:

@@ -10,20 +10,22 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from socketserver import BaseServer
+from typing import Any, TypeVar
 
 from PIL import Image
 
 from configs.demo import LimitSpec
 from tools.page.serving import PageServer
 
+Server = TypeVar("Server", bound=BaseServer)
 BINARY = "application/octet-stream"
 LIMITS = LimitSpec(megabytes=1, megapixels=2, concurrent=1, queue=2)
 POST = b"POST /answer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/octet-stream\r\n"
 
 
 @contextmanager
-def serving(server: PageServer) -> Iterator[PageServer]:
+def serving(server: Server) -> Iterator[Server]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

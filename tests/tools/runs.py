@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import importlib
 import os
 import signal
 import subprocess
@@ -11,8 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
+
+from configs.training import Training
+from tests.conftest import Tool
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = ("--preset", "demo", "--alpha", "0.25", "--size", "64", "--batch-size", "6")
@@ -49,6 +54,29 @@ def train(
         env=ENVIRONMENT,
         timeout=300,
     )
+
+
+def run_main(tool: str, *args: object) -> None:
+    """A tool's own main in this process, as a program of its own would do it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", [f"tools/{tool}.py", *map(str, args)])
+        importlib.import_module(f"tools.{tool}").main()
+
+
+def preset_taken(tool: Tool, patch: pytest.MonkeyPatch, *args: object) -> str:
+    """The preset that a training tool takes with some flags; nothing is trained."""
+    taken: list[str] = []
+
+    def note(_recipe: object, config: Training, *, report: bool) -> tuple[dict[str, str], str]:
+        assert report
+        taken.append(config.preset)
+        return {}, ""
+
+    patch.setattr("tools.flows.grid.train_or_grid", note)
+    status, _, err = tool(*args)
+    assert status == 0, err
+    (preset,) = taken
+    return preset
 
 
 def start(*args: object, processes: int = 1) -> subprocess.Popen[str]:
@@ -120,3 +148,12 @@ def _digests(folder: Path) -> dict[str, str]:
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
     }
+
+
+@contextlib.contextmanager
+def straight_run(tool: str, places: pytest.TempPathFactory, *args: object) -> Iterator[Path]:
+    """A run of a tool's own main to its end, which those who share it leave as it is."""
+    folder = places.mktemp("runs") / "straight"
+    run_main(tool, *args, "--out", folder)
+    with unchanged(folder):
+        yield folder

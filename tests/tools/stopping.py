@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -19,3 +21,15 @@ def stop_at(step: int, patch: pytest.MonkeyPatch) -> None:
         inner(self, batch, batch_idx)
 
     patch.setattr(NetworkTask, "on_train_batch_start", fail)
+
+
+def signal_at(step: int, patch: pytest.MonkeyPatch, task: Any = NetworkTask) -> None:
+    """Have trainings get a signal to end within a step."""
+    inner = task.training_step
+
+    def signalled(self: Any, batch: Any, batch_idx: int) -> Any:
+        if self.global_step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return inner(self, batch, batch_idx)
+
+    patch.setattr(task, "training_step", signalled)

@@ -15,7 +15,14 @@ import torch
 from tests.conftest import Tool
 from tests.datasets.fakes import GOOD_BOXES, write_coco
 from tests.tools.conftest import Finished
-from tests.tools.mistakes import card_of, cut, expect, pickled, without_card
+from tests.tools.mistakes import (
+    card_of,
+    cut,
+    empty,
+    expect,
+    pickled,
+    without_card,
+)
 from tests.tools.runs import SMALL
 
 TWO = ("--framework", "faster_rcnn_300")
@@ -52,22 +59,8 @@ TWO = ("--framework", "faster_rcnn_300")
         (["--resume", "nowhere"], ["--resume nowhere: no config.json there"]),
     ],
 )
-def test_flags(
-    tool: Tool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    flags: list[str],
-    parts: list[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    expect(tool("train_det", *flags), *parts)
-    assert not list(tmp_path.iterdir()), "something was written before the flags were checked"
-
-
-def nothing_inside(data: Path) -> None:
-    """No pictures, no annotations."""
-    shutil.rmtree(data)
-    data.mkdir()
+def test_flags(refused_at_once: Callable[..., None], flags: list[str], parts: list[str]) -> None:
+    refused_at_once("train_det", flags, parts)
 
 
 def pictures_only(data: Path) -> None:
@@ -107,7 +100,7 @@ def strange_box(data: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "parts"),
     [
-        (nothing_inside, ["COCO", "VOC", "YOLO"]),
+        (empty, ["COCO", "VOC", "YOLO"]),
         (pictures_only, ["COCO", "VOC", "YOLO"]),
         (cut_json, ["instances_train2017.json", "not valid JSON"]),
         (no_validation, ["val data:", "no images: the annotations list none"]),

@@ -11,11 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from datasets.types import ClassMap
-from tasks.body_spec import ClassifierSpec
-from tasks.classification.model import Classifier
-from tasks.weights.card import Card
-from tasks.weights.file import save_weights
 from tests.conftest import Tool
 from tests.datasets.label_fakes import (
     save_photos,
@@ -24,7 +19,15 @@ from tests.datasets.label_fakes import (
     write_pets,
     write_tiny,
 )
-from tests.tools.mistakes import card_of, cut, expect, pickled, without_card
+from tests.tools.mistakes import (
+    card_of,
+    cut,
+    empty,
+    expect,
+    pickled,
+    without_card,
+)
+from tests.tools.weights_files import save_classifier
 
 COUNTS = {"train/a": 6, "train/b": 6, "val/a": 2, "val/b": 2}
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 4, "--epochs", 1, "--workers", 0)
@@ -38,15 +41,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     """A fresh classifier of the classes a and b, as a run would leave it."""
-    model = Classifier(ClassifierSpec(alpha=0.25, size=32), 2)
-    card = Card(
-        task="classification",
-        model=model.spec.to_json(),
-        flavour=model.body.flavour,
-        classes=ClassMap.from_names(["a", "b"], 0),
-    )
-    save_weights(tmp_path / "w.safetensors", model.state_dict(), card)
-    return tmp_path / "w.safetensors"
+    return save_classifier(tmp_path / "w.safetensors", ["a", "b"])
 
 
 @pytest.mark.parametrize(
@@ -68,21 +63,8 @@ def weights(tmp_path: Path) -> Path:
         (["--resume", "nowhere"], ["--resume nowhere: no config.json there"]),
     ],
 )
-def test_flags(
-    tool: Tool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    flags: list[str],
-    parts: list[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    expect(tool("train_cls", *flags), *parts)
-    assert not list(tmp_path.iterdir()), "something was written before the flags were checked"
-
-
-def empty(data: Path) -> None:
-    shutil.rmtree(data)
-    data.mkdir()
+def test_flags(refused_at_once: Callable[..., None], flags: list[str], parts: list[str]) -> None:
+    refused_at_once("train_cls", flags, parts)
 
 
 def flat(data: Path) -> None:
@@ -158,11 +140,7 @@ def cut_pets_list(data: Path) -> None:
     ],
 )
 def test_sets(
-    tool: Tool,
-    tmp_path: Path,
-    photos: Path,
-    damage: Callable[[Path], None],
-    parts: list[str],
+    tool: Tool, tmp_path: Path, photos: Path, damage: Callable[[Path], None], parts: list[str]
 ) -> None:
     damage(photos)
     out = tmp_path / "run"

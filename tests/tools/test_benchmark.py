@@ -12,15 +12,23 @@ from onnx import helper
 from tasks.classification.application import CLASSIFICATION
 from tasks.detection.application import DETECTION
 from tasks.export.onnx_file import write_onnx
-from tasks.timing.latency import GEMM_SIDE, WHOLE, Spread, gemm, spreads, take_turns
-from tasks.timing.profile import stage_shares, stages_of, sum_by_stage
+from tasks.timing import (
+    GEMM_SIDE,
+    WHOLE,
+    Spread,
+    gemm,
+    spreads,
+    stage_shares,
+    stages_of,
+    sum_by_stage,
+    take_turns,
+)
 from tasks.weights.file import save_weights
 from tests.conftest import Tool
 from tools.speed.accuracies import Shape
-from tools.speed.benchmarking import Peak, split_graph
+from tools.speed.benchmarking import split_graph
 from tools.speed.peak_memory import peak_memory
-from tools.speed.random_models import random_source
-from tools.speed.subjects import GRAPH
+from tools.speed.subjects import GRAPH, random_source
 
 TINY = Shape(CLASSIFICATION, "", 0.25, 32)
 FAST = ("--rounds", "2", "--warmup", "1", "--threads", "1", "--batch-sizes", "1", "2", "--json")
@@ -111,10 +119,6 @@ def test_a_stage_is_the_sum_of_its_operations_at_their_fastest() -> None:
     stages = {"a": "network", "b": "network", "c": "preprocess"}
     found = sum_by_stage(events, stages)
     assert found == {"preprocess": 0, "network": 7, "post-process": 0}
-
-
-def test_floor_is_the_mult_adds_at_the_peak() -> None:
-    assert Peak({"float32": 50e9}).floor_ms(568_740_352, "float32") == pytest.approx(11.375, 1e-3)
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

@@ -1,7 +1,6 @@
 """The best network for a budget: the choice on tables made by hand, the tool on a tiny grid."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tests.conftest import Tool
+from tests.tools.mistakes import expect
 from tools.speed.accuracies import Shape, known_accuracies, own_runs
 from tools.speed.budget import Option, decide, front
 
@@ -227,9 +227,7 @@ def test_own_runs_are_measured_with_their_weights(tool: Tool, tmp_path: Path) ->
     ],
 )
 def test_mistakes_are_named(tool: Tool, flags: list[str], message: str) -> None:
-    status, out, err = tool("choose", *flags)
-    assert status == 2
-    assert message in " ".join(re.sub(r"[│╭╰─╮╯]", " ", out + err).split())
+    expect(tool("choose", *flags), message)
 
 
 def test_damaged_measurements_are_named(tool: Tool, tmp_path: Path) -> None:

@@ -18,8 +18,7 @@ from tests.conftest import Tool
 from tests.tools.page_client import LIMITS, ask, picture_of, request, serving
 from tests.tools.page_models import CLASSES, TASKS, make_models, photo
 from tools.page.serving import PageServer
-from tools.page.showing import open_page
-from tools.page.uploads import decode_upload
+from tools.page.showing import decode_upload, open_page
 from tools.recipes import RECIPES
 
 

@@ -22,7 +22,6 @@ from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.model import Classifier
 from tasks.classification.spec import TASK
-from tasks.classification.task import ClassificationTask
 from tasks.classification.teachers import open_teacher
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.target_source import TeacherTargets
@@ -35,6 +34,7 @@ from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
+from tests.tools.stopping import stop_at
 from tools.classification.data import open_data
 from tools.flows.photo_loaders import training_loader
 from tools.flows.teacher_targets import open_target_source
@@ -42,12 +42,6 @@ from tools.flows.teacher_targets import open_target_source
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
 Train = Callable[..., tuple[int, str, str]]
 Losses = dict[str, Tensor]
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sets") / "shapes"
-    return draw_shapes(root, num_train=6, num_val=3, size=32)
 
 
 @pytest.fixture
@@ -86,17 +80,6 @@ def train_on(teacher: Path, folder: Path) -> Path:
     next(iter(state.values())).view(-1)[0] += 1e-3
     save_weights(folder / "model.safetensors", state, card)
     return folder
-
-
-def stop_at(step: int, patch: pytest.MonkeyPatch) -> None:
-    inner = ClassificationTask.on_train_batch_start
-
-    def fail(self: ClassificationTask, batch: object, batch_idx: int) -> None:
-        if self.global_step == step:
-            raise KeyboardInterrupt
-        inner(self, batch, batch_idx)
-
-    patch.setattr(ClassificationTask, "on_train_batch_start", fail)
 
 
 @pytest.mark.slow

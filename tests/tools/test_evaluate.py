@@ -71,6 +71,15 @@ def test_a_run_keeps_its_own_report(finished: Finished, scenes: Path, tool: Tool
     assert (finished.folder / "report.json").read_bytes() == before
 
 
+def imported(tool: Tool, source: Path, out: Path) -> Path:
+    """A detector of TensorFlow's as weights of ours."""
+    pytest.importorskip("ai_edge_litert")
+    status, text, err = tool("import_weights", source, "--out", out)
+    assert status == 0, err
+    assert "90 classes" in text
+    return out
+
+
 def test_imported_weights_answer_as_the_original_on_coco(
     real_ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: Path
 ) -> None:
@@ -79,10 +88,7 @@ def test_imported_weights_answer_as_the_original_on_coco(
     The original computes in 8 bits and suppresses overlaps by its own fast rule, hence .01.
     """
     pytest.importorskip("ai_edge_litert")
-    ours = tmp_path / "ssd.safetensors"
-    status, text, err = tool("import_weights", real_ssd_tflite, "--out", ours)
-    assert status == 0, err
-    assert "90 classes" in text
+    ours = imported(tool, real_ssd_tflite, tmp_path / "ssd.safetensors")
     metrics = []
     for weights in (ours, real_ssd_tflite):
         args = ("--data", real_data / "coco", "--out", tmp_path / weights.suffix, "--json")
@@ -111,10 +117,7 @@ def test_imported_weights_answer_as_the_drawn_original(
     (data / "annotations").mkdir(parents=True)
     (data / "val").symlink_to(scenes / "val")
     (data / "annotations" / "instances_val.json").write_text(json.dumps(listed))
-    ours = tmp_path / "ssd.safetensors"
-    status, text, err = tool("import_weights", source, "--out", ours)
-    assert status == 0, err
-    assert "90 classes" in text
+    ours = imported(tool, source, tmp_path / "ssd.safetensors")
     found = []
     for weights in (ours, source):
         out = tmp_path / weights.suffix

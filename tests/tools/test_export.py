@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -26,6 +25,7 @@ from tests.backbone.tflite_files import write_ssd
 from tests.conftest import Tool
 from tests.datasets.label_fakes import write_folders
 from tests.exports import CLASSES, KINDS, POST, Exports, photos
+from tests.tools.films import write_film
 
 pytestmark = pytest.mark.slow
 
@@ -156,12 +156,7 @@ def _numbers(found: object) -> list[float]:
 
 
 def test_a_video(exports: Exports, tool: Tool, tmp_path: Path) -> None:
-    film = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (96, 64))
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        writer.write(rng.integers(0, 255, (64, 96, 3), dtype=np.uint8))
-    writer.release()
+    film = write_film(tmp_path / "film.avi", 5)
     out = ("--out", tmp_path / "out", "--score-threshold", 0.05, "--batch-size", 2)
     status, _, err = tool("predict", exports.file("ssd"), film, *out)
     assert status == 0, err

@@ -18,8 +18,7 @@ from configs.geolocation import GEO_PRESETS
 from configs.presets import Presets
 from datasets.types import ClassMap
 from tasks.classification.import_weights import import_network
-from tasks.classification.load import start_classifier
-from tasks.classification.model import Classifier
+from tasks.classification.model import Classifier, start_classifier
 from tasks.weights.file import save_weights
 from tests.backbone import foreign
 from tools.flows.flags import read_flags

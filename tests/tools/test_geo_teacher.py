@@ -26,10 +26,11 @@ from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
 from tests.tools.stopping import stop_at
+from tools.flows.photo_loaders import training_loader
 from tools.flows.teacher_targets import open_target_source
 from tools.flows.training import train
 from tools.geolocation.cell_lists import write_all_cells
-from tools.geolocation.data import as_labelled, in_cells, make_atlas, open_parts, training_loader
+from tools.geolocation.data import as_labelled, in_cells, make_atlas, open_parts
 from tools.geolocation.recipe import GEOLOCATION_RECIPE
 
 LAST = "head.2.weight"
@@ -82,7 +83,7 @@ def test_stored_answers_are_the_living_teachers(config: TrainGeo, places: Path) 
     )
     assert target_source is not None
     living = open_geo_teacher(config.distill, atlas)
-    for batch in training_loader(config, train, 0):
+    for batch in training_loader(config, as_labelled(train), 0):
         stored = target_source.teacher_targets(0, batch["image_ids"]).answers(batch["images"])
         pairs = (one.split(atlas.sizes, 1) for one in (stored, living(batch["images"])))
         for ours, theirs in zip(*pairs, strict=True):

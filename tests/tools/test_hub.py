@@ -33,6 +33,7 @@ from tests.conftest import Tool
 from tests.datasets.label_fakes import save_photos
 from tests.tools.fake_hub import TOKEN, fake_hub
 from tests.tools.mistakes import expect
+from tests.tools.weights_files import save_classifier
 
 constants = pytest.importorskip("huggingface_hub.constants")
 
@@ -54,17 +55,12 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    model = Classifier(ClassifierSpec(alpha=0.25, size=32), 2)
-    card = Card(
-        task="classification",
-        model=model.spec.to_json(),
-        flavour=model.body.flavour,
-        classes=ClassMap.from_names(["cat", "dog"], 0),
+    return save_classifier(
+        tmp_path / "w.safetensors",
+        ["cat", "dog"],
         metrics={"top1": 0.75, "loss": 0.5},
         source="trained from scratch on /home/somebody/pets",
     )
-    save_weights(tmp_path / "w.safetensors", model.state_dict(), card)
-    return tmp_path / "w.safetensors"
 
 
 def test_there_and_back(hub: Any, weights: Path, tool: Tool, tmp_path: Path) -> None:

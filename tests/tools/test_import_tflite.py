@@ -9,8 +9,7 @@ import torch
 from backbone.formats.recognise import read_network
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.import_weights import import_network
-from tasks.detection.from_tflite import import_ssd
-from tasks.detection.reference_runtime import LiteRtDetector
+from tasks.detection.from_tflite import LiteRtDetector, import_ssd
 from tasks.predictor import open_network
 from tests.backbone.tflite_files import (
     ALPHA,

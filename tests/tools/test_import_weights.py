@@ -104,7 +104,7 @@ def test_a_classifier_comes_in_whole(real_data: Path, tool: Tool, tmp_path: Path
     assert answer[0] == 0, answer[2]
     model, card = open_network(out, CLASSIFICATION)
     assert card.task == "classification"
-    assert len(card.classes) == model.num_classes == 1000
+    assert len(card.classes) == model.columns == 1000
     assert card.classes.names[:2] == ("tench, Tinca tinca", "goldfish, Carassius auratus")
     assert card.classes.names.count("crane (class 135)") == 1
     assert (card.model["alpha"], card.model["size"], card.folded) == (0.25, 128, True)

@@ -19,6 +19,7 @@ from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tests.conftest import Tool
+from tests.tools.mistakes import expect
 from tests.tools.runs import ROOT
 from tools.paper_tables.costs import rounds_to
 
@@ -289,8 +290,7 @@ def test_page_and_figures(tool: Tool, tmp_path: Path) -> None:
 
 def test_points_of_the_figures(tmp_path: Path) -> None:
     from configs.paper_tables import TABLES
-    from tools.paper_tables.points import measured_points, printed_points
-    from tools.paper_tables.runs import find_runs
+    from tools.paper_tables.runs import find_runs, measured_points, printed_points
 
     printed = printed_points(TABLES)
     assert len(printed) == 8  # Four widths, three more sizes, and 0.5-160.
@@ -316,9 +316,7 @@ def test_points_of_the_figures(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_named(tool: Tool, flags: list[str], message: str) -> None:
-    status, out, err = tool("paper", *flags)
-    assert status == 2
-    assert message in " ".join(re.sub(r"[│╭╰─╮╯]", " ", out + err).split())
+    expect(tool("paper", *flags), message)
 
 
 def test_help_comes_without_torch() -> None:

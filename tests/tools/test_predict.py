@@ -11,6 +11,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from tests.conftest import Tool
+from tests.tools.films import write_film
 from tools.flows.pictures import output_files
 
 EASY = ("--score-threshold", 0.01)
@@ -64,12 +65,7 @@ def test_json_alone(detector: Path, tool: Tool, album: Path, tmp_path: Path) -> 
 
 
 def test_a_video_becomes_a_video(detector: Path, tool: Tool, tmp_path: Path) -> None:
-    film = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (96, 64))
-    rng = np.random.default_rng(0)
-    for _ in range(11):
-        writer.write(rng.integers(0, 255, (64, 96, 3), dtype=np.uint8))
-    writer.release()
+    film = write_film(tmp_path / "film.avi", 11)
     out = tmp_path / "out"
     status, _, err = tool("predict", detector, film, "--out", out, *EASY)
     assert status == 0, err
@@ -84,12 +80,7 @@ def test_a_video_becomes_a_video(detector: Path, tool: Tool, tmp_path: Path) -> 
 
 def test_a_video_whose_name_is_no_utf8(detector: Path, tool: Tool, tmp_path: Path) -> None:
     """OpenCV would take the process down."""
-    plain = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(plain), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (96, 64))
-    for value in range(3):
-        writer.write(np.full((64, 96, 3), 40 * value, np.uint8))
-    writer.release()
-    film = plain.rename(tmp_path / os.fsdecode(b"ch\xe2ton.avi"))
+    film = write_film(tmp_path / "film.avi", 3).rename(tmp_path / os.fsdecode(b"ch\xe2ton.avi"))
     out = tmp_path / "out"
     status, _, err = tool("predict", detector, film, "--out", out, *EASY)
     assert status == 0, err

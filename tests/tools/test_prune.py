@@ -15,7 +15,6 @@ import torch
 from configs.classification import SMALL, TrainCls
 from configs.deploy import Export
 from configs.prune import Prune
-from datasets.builtin.shapes_and_breeds import draw_shapes
 from datasets.images import find_images
 from datasets.labels.opening import open_labelled
 from tasks.body_spec import ClassifierSpec
@@ -29,6 +28,7 @@ from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.exports import Exports
+from tests.tools.runs import run_main
 from tools.flows.exporting import write_export
 from tools.flows.quantising import write_int8
 from tools.flows.source import Source
@@ -40,10 +40,10 @@ TRAIN = (*FLAGS.split(), "--workers", 0)
 
 
 @pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sets")
-    (root / "three.txt").write_text("star\nring\ncross\n")
-    return draw_shapes(root / "shapes", num_train=6, num_val=3, size=32)
+def shapes(shapes: Path) -> Path:
+    """The same, beside a list of three of its classes."""
+    (shapes.parent / "three.txt").write_text("star\nring\ncross\n")
+    return shapes
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +51,7 @@ def wide(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the wide network, on three of the classes."""
     folder = tmp_path_factory.mktemp("runs") / "wide"
     args = ("--data", shapes, "--classes", shapes.parent / "three.txt", "--out", folder, *TRAIN)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["tools/train_cls.py", *map(str, args)])
-        from tools.train_cls import main
-
-        main()
+    run_main("train_cls", *args)
     return folder
 
 

@@ -27,9 +27,8 @@ from tests.exports import Exports
 from tests.tasks.onnx_net import CLASSES, SIZE, card_of, classifier, network_of, pictures, to_onnx
 from tools.flows import quantising
 from tools.flows.evaluating import look_at_all
-from tools.flows.quantising import calibration_pictures, write_int8
+from tools.flows.quantising import Scorer, calibration_pictures, open_scorer, write_int8
 from tools.flows.recipe import recipe_for
-from tools.flows.scoring import Scorer, open_scorer
 from tools.flows.source import Source
 from tools.recipes import RECIPES
 
@@ -99,11 +98,7 @@ def test_the_file_answers_as_the_float_one(
 
 @pytest.mark.slow
 def test_a_loss_above_the_limit_writes_nothing(
-    source: Source,
-    float_file: Path,
-    photos: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    source: Source, float_file: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def score(file: Path) -> float:
         return 90.0 if open_export(file, 1).precision == "float32" else 71.5
@@ -123,11 +118,7 @@ def test_a_loss_above_the_limit_writes_nothing(
 
 @pytest.mark.slow
 def test_a_naive_network_that_keeps_to_the_limit_is_taken(
-    source: Source,
-    float_file: Path,
-    photos: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    source: Source, float_file: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the one with remedies, though closer in its answers, does not."""
     told = iter((90.0, 60.0, 89.5, 80.0))  # Float, per tensor, per channel, with remedies.

@@ -11,10 +11,10 @@ from datasets.builtin.shapes_and_breeds import draw_shapes
 from datasets.labels.opening import open_labelled
 from datasets.shards.loader import ShardLoader
 from datasets.shards.tar import walk, write_shards
-from tasks.classification.task import ClassificationTask
 from tasks.runtime.open import read_card
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
+from tests.tools.stopping import stop_at
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2)
 
@@ -67,15 +67,8 @@ def test_a_resumed_run_is_the_same(shards: Path, tool: Tool, tmp_path: Path) -> 
     parts = ("--data", f"{shards}/train", "--val", f"{shards}/val/000000.tar")
     args = (*parts, *SMALL, "--workers", 0, "--save-minutes", 1e-6)  # After each step.
     assert tool("train_cls", "--out", straight, *args)[0] == 0
-    inner = ClassificationTask.on_train_batch_start
-
-    def fail(self: ClassificationTask, batch: object, batch_idx: int) -> None:
-        if self.global_step == 4:
-            raise KeyboardInterrupt
-        inner(self, batch, batch_idx)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ClassificationTask, "on_train_batch_start", fail)
+        stop_at(4, patch)
         assert tool("train_cls", "--out", stopped, *args)[0] == 1
     places = []
     with pytest.MonkeyPatch.context() as patch:

@@ -17,10 +17,11 @@ from datasets.attributes.opening import open_attributes
 from datasets.attributes.structure import choose_attributes
 from datasets.builtin.face_drawing import ATTRIBUTES
 from datasets.builtin.faces import draw_faces
-from tasks.face_attributes.teachers import open_attribute_teacher
+from tasks.face_attributes.load import open_attribute_teacher
 from tasks.runtime.open import read_card
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
+from tests.tools.runs import preset_taken
 from tools.flows.photo_loaders import view_loader
 
 NET = ("--alpha", 0.1, "--size", 32, "--stem-stride", 2)
@@ -215,16 +216,7 @@ def test_mistakes_are_named(train: Train, args: tuple[object, ...], message: str
 def test_answers_alone_take_the_preset_for_them(
     tool: Tool, faces: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
 ) -> None:
-    taken: list[str] = []
-
-    def note(_recipe: object, config: TrainAttr, *, report: bool) -> tuple[dict[str, str], str]:
-        assert report
-        taken.append(config.preset)
-        return {}, ""
-
-    monkeypatch.setattr("tools.flows.grid.train_or_grid", note)
-    status, _, err = tool("train_attr", "--data", faces, *flags)
-    assert (status, taken) == (0, ["distill"]), err
+    assert preset_taken(tool, monkeypatch, "train_attr", "--data", faces, *flags) == "distill"
 
 
 def test_presets() -> None:

@@ -16,16 +16,11 @@ from tasks.runtime.open import read_card
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import train
+from tests.tools.stopping import stop_at
 from tools.classification.recipe import CLASSIFICATION_RECIPE
 from tools.flows.grid import expand
 
 SMALL = ("--preset", "demo", "--size", 32, "--batch-size", 16, "--epochs", 2, "--workers", 0)
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sets") / "shapes"
-    return draw_shapes(root, num_train=6, num_val=3, size=32)
 
 
 @pytest.fixture
@@ -104,17 +99,8 @@ def test_a_resumed_run_is_the_same(shapes: Path, tool: Tool, tmp_path: Path) -> 
     """Stopped after its first epoch by a longer plan that fails, it goes on bit for bit."""
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     assert tool("train_cls", "--data", shapes, "--out", straight, *SMALL)[0] == 0
-    from tasks.classification.task import ClassificationTask
-
-    inner = ClassificationTask.on_train_batch_start
-
-    def fail(self: ClassificationTask, batch: object, batch_idx: int) -> None:
-        if self.global_step == 4:
-            raise KeyboardInterrupt
-        inner(self, batch, batch_idx)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ClassificationTask, "on_train_batch_start", fail)
+        stop_at(4, patch)
         assert tool("train_cls", "--data", shapes, "--out", stopped, *SMALL)[0] == 1
     status, _, err = tool("train_cls", "--resume", stopped)
     assert status == 0, err

@@ -1,10 +1,8 @@
 """Fine-grained training: a noisy web first, without copies of test photos, then the data."""
 
 import json
-import os
 import re
 import shutil
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,8 @@ from tasks.classification.task import ClassificationTask
 from tasks.runtime.open import read_card
 from tests.conftest import Tool
 from tests.datasets.label_fakes import write_folders
-from tests.tools.runs import assert_same_run, unchanged
+from tests.tools.runs import assert_same_run, straight_run
+from tests.tools.stopping import signal_at
 from tools.classification import data as photos
 from tools.fine_grained.recipe import clean_web
 from tools.flows import photo_loaders
@@ -45,14 +44,7 @@ def both(sets: Path) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def run(both: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A straight run of both stages, as a program of its own would do it."""
-    folder = tmp_path_factory.mktemp("runs") / "straight"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["tools/train_dogs.py", *map(str, both), "--out", str(folder)])
-        from tools.train_dogs import main
-
-        main()
-    with unchanged(folder):
+    with straight_run("train_dogs", tmp_path_factory, *both) as folder:
         yield folder
 
 
@@ -178,13 +170,7 @@ def test_wrong_labels_on_purpose(sets: Path, tool: Tool, tmp_path: Path) -> None
 def test_a_stopped_first_stage_says_how_to_go_on(
     both: tuple[Any, ...], tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inner = ClassificationTask.training_step
-
-    def signalled(self: ClassificationTask, batch: Any, batch_idx: int) -> Any:
-        os.kill(os.getpid(), signal.SIGTERM)
-        return inner(self, batch, batch_idx)
-
-    monkeypatch.setattr(ClassificationTask, "training_step", signalled)
+    signal_at(0, monkeypatch)
     status, _, err = tool("train_dogs", *both, "--out", tmp_path / "run")
     assert status == 1
     assert err.splitlines()[-1].endswith(f"go on with --resume {tmp_path / 'run'}")

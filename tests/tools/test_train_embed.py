@@ -1,7 +1,6 @@
 """Training embeddings of faces, and what the other tools do with them."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from configs.face_embedding import DEMO_EMBED, EmbeddingDistillSpec, TrainEmbed
+from configs.face_embedding import DEMO_EMBED, EmbeddingDistillSpec
 from datasets.builtin.identities import draw_identities
 from datasets.identities.lfw import read_lfw
 from datasets.identities.structure import FaceData
@@ -20,7 +18,6 @@ from tasks.face_embedding.evaluator import FaceEvaluator
 from tasks.face_embedding.load import NO_CLASSES, describe_model
 from tasks.face_embedding.model import FaceEmbedder
 from tasks.face_embedding.spec import TASK, EmbedderSpec
-from tasks.fitting.network_task import NetworkTask
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
@@ -28,7 +25,8 @@ from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tasks.ncnn import MobileFaceNet
 from tests.tasks.ncnn_files import write_ncnn
-from tests.tools.runs import assert_same_run
+from tests.tools.runs import assert_same_run, preset_taken
+from tests.tools.stopping import signal_at
 from tools.face_embedding.recipe import open_run
 
 SMALL = (
@@ -132,22 +130,13 @@ def _predict(tool: Tool, run: Path, people: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_bit_for_bit(
-    train: Train, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_run_goes_on_bit_for_bit(train: Train, tool: Tool, tmp_path: Path) -> None:
     """In the order that brings photos of a person together."""
     extra = ("--objective", "triplet", "--per-identity", 3)
     assert train("straight", *extra)[0] == 0
-    step = NetworkTask.training_step
-
-    def signalled(self: NetworkTask, batch: object, batch_idx: int) -> Tensor:
-        if self.global_step == 7:
-            os.kill(os.getpid(), 15)
-        return step(self, batch, batch_idx)
-
-    monkeypatch.setattr(NetworkTask, "training_step", signalled)
-    status, _, err = train("stopped", *extra)
-    monkeypatch.setattr(NetworkTask, "training_step", step)
+    with pytest.MonkeyPatch.context() as patch:
+        signal_at(7, patch)
+        status, _, err = train("stopped", *extra)
     assert status == 1, err
     folder = tmp_path / "stopped"
     assert 0 < torch.load(folder / "last.ckpt", weights_only=True)["global_step"] < 10
@@ -266,6 +255,18 @@ def test_the_real_mobilefacenet_on_lfw(real_data: Path, tmp_path: Path) -> None:
     assert metrics["auc"] > 0.97
 
 
+def assert_module_teaches(tool: Tool, data: Path, out: Path) -> None:
+    """The teacher that is a Python function is learnt from, and named in the card."""
+    args = ("--epochs", 1, "--dim", 128, "--crop", 0.778, "--alignment", "funneled")
+    taught = (*args, "--teacher", "tests.tasks.ncnn:teacher")
+    status, _, err = tool("train_embed", "--data", data, "--out", out, *SMALL, *taught)
+    assert status == 0, err
+    card = read_card(out)
+    assert card.model["alignment"] == "funneled"
+    assert card.flavour.input.crop == 0.778
+    assert "taught by tests.tasks.ncnn:teacher," in card.source
+
+
 @pytest.mark.slow
 def test_a_student_of_a_teacher_from_a_module(
     people: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -274,17 +275,7 @@ def test_a_student_of_a_teacher_from_a_module(
     (tmp_path / "weights").mkdir()
     write_ncnn(tmp_path / "weights" / "MobileFaceNet.param")
     monkeypatch.setenv("MOBILENETS_DATA", str(tmp_path))
-    args = ("--epochs", 1, "--dim", 128, "--crop", 0.778, "--alignment", "funneled")
-    status, _, err = tool(
-        "train_embed",
-        *("--data", people / "val", "--out", tmp_path / "run", *SMALL, *args),
-        *("--teacher", "tests.tasks.ncnn:teacher"),
-    )
-    assert status == 0, err
-    card = read_card(tmp_path / "run")
-    assert card.model["alignment"] == "funneled"
-    assert card.flavour.input.crop == 0.778
-    assert "taught by tests.tasks.ncnn:teacher," in card.source
+    assert_module_teaches(tool, people / "val", tmp_path / "run")
 
 
 @pytest.mark.slow
@@ -298,17 +289,7 @@ def test_a_student_of_the_real_teacher(
     tested = np.isin(data.pairs.folds, (8, 9))
     out = {data.classes.names[data.labels[k]] for k in data.pairs.first[tested].tolist()}
     assert out
-    args = ("--epochs", 1, "--dim", 128, "--crop", 0.778, "--alignment", "funneled")
-    status, _, err = tool(
-        "train_embed",
-        *("--data", tmp_path / "lfw", "--out", tmp_path / "run", *SMALL, *args),
-        *("--teacher", "tests.tasks.ncnn:teacher"),
-    )
-    assert status == 0, err
-    card = read_card(tmp_path / "run")
-    assert card.model["alignment"] == "funneled"
-    assert card.flavour.input.crop == 0.778
-    assert "taught by tests.tasks.ncnn:teacher," in card.source
+    assert_module_teaches(tool, tmp_path / "lfw", tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -345,16 +326,7 @@ def test_bad_flags(
 def test_answers_alone_take_the_preset_for_them(
     tool: Tool, people: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
 ) -> None:
-    taken: list[str] = []
-
-    def note(_recipe: object, config: TrainEmbed, *, report: bool) -> tuple[dict[str, str], str]:
-        assert report
-        taken.append(config.preset)
-        return {}, ""
-
-    monkeypatch.setattr("tools.flows.grid.train_or_grid", note)
-    status, _, err = tool("train_embed", "--data", people, *flags)
-    assert (status, taken) == (0, ["distill"]), err
+    assert preset_taken(tool, monkeypatch, "train_embed", "--data", people, *flags) == "distill"
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from tasks.dcgan.task import GanTask
 from tasks.fitting.history import read_metrics
 from tasks.runtime.open import read_card
 from tests.conftest import Tool
-from tests.tools.runs import assert_same_run, unchanged
+from tests.tools.runs import assert_same_run, straight_run
 from tools.dcgan.experiment import arm_data, joined
 from tools.flows.photo_loaders import training_loader
 
@@ -49,14 +49,8 @@ def data(breeds: Path) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def run(data: tuple[Any, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A straight run, as a program of its own would do it."""
-    folder = tmp_path_factory.mktemp("runs") / "straight"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["tools/train_gan.py", *map(str, data), "--out", str(folder)])
-        from tools.train_gan import main
-
-        main()
-    with unchanged(folder):
+    """Training, scores and sheets."""
+    with straight_run("train_gan", tmp_path_factory, *data) as folder:
         yield folder
 
 

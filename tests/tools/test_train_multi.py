@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -30,6 +28,7 @@ from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run
+from tests.tools.stopping import signal_at
 
 NET = ("--alpha", 0.1, "--size", 32, "--box-size", 64, "--dim", 16)
 CELLS = ("--split-above", 40, "--drop-below", 2)
@@ -210,24 +209,17 @@ def test_heads_join_the_network_of_a_single_task(
 
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(
-    sets: Path, train: Train, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sets: Path, train: Train, tool: Tool, tmp_path: Path
 ) -> None:
     """With norms per task, learnt weights, and tasks drawn for each step."""
     two = [f"{name}={sets / name}" for name in ("classes", "attributes")]
     recipe = ("--bn", "per-task", "--balance", "uncertainty", "--heads-per-step", 1)
     args = ("--tasks", *two, *recipe)
     assert train("straight", *args)[0] == 0
-    step = MultiTask.training_step
-
-    def signalled(self: MultiTask, batch: Any, batch_idx: int) -> Tensor:
-        if self.global_step == 7:
-            os.kill(os.getpid(), 15)
-        return step(self, batch, batch_idx)
-
-    monkeypatch.setattr(MultiTask, "training_step", signalled)
     folder = tmp_path / "stopped"
-    status, _, err = train("stopped", *args)
-    monkeypatch.setattr(MultiTask, "training_step", step)
+    with pytest.MonkeyPatch.context() as patch:
+        signal_at(7, patch, MultiTask)
+        status, _, err = train("stopped", *args)
     assert (status, f"go on with --resume {folder}" in err) == (1, True), err
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 8
     status, _, err = tool("train_multi", "--resume", folder, "--workers", 0, report=False)

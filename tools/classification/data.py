@@ -1,18 +1,27 @@
-"""The classification tools' data: from a path to examined photos or shards."""
+"""The classification tools' data: from a path to examined photos, and which are measured."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from configs.classification import TrainCls
+from configs.tools import Evaluate
 from datasets.errors import InputError
 from datasets.labels.checking import examine_labels
-from datasets.labels.opening import is_sharded, open_labelled, read_wanted
+from datasets.labels.opening import (
+    is_sharded,
+    open_labelled,
+    read_wanted,
+    recognise_labelled,
+)
 from datasets.labels.structure import LabelledData, choose_classes, cut_to_boxes
 from datasets.shards.tar import open_shard_part
 from datasets.spec import Split
+from tasks.weights.card import Card
 from tools import cli
 from tools.flows.photo_loaders import Data
+from tools.flows.trained_on import digest_of, doubt_of, known_part, tell_data
 
 
 def open_both(config: TrainCls, path: Path) -> tuple[Data, Data]:
@@ -35,13 +44,8 @@ def open_data(
 ) -> Data:
     """Open a split of any data, and say what is in it and what is wrong with it.
 
-    Args:
-        path: Data set or shards.
-        split: Part of it.
-        wanted: File that names the classes to take, or None for all.
-        other: The other split, to tell photos that stand in both.
-        whole: Take all of data that is not parted, for any split.
-        boxes: Cut photos to their boxes.
+    Of its classes those that the file ``wanted`` names are taken; photos that stand in the
+    ``other`` split too are told; ``whole`` takes all of data that is not parted.
 
     Raises:
         InputError: If the data cannot be used.
@@ -74,11 +78,7 @@ def open_photos(
     *,
     whole: bool = False,
 ) -> LabelledData:
-    """Read a split of a labelled set and have the data doctor look at it; as :func:`open_data`.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Read and examine a split of a labelled set; as :func:`open_data`."""
     data = open_labelled(path, split, whole=whole)
     if wanted is not None:
         data = choose_classes(data, read_wanted(wanted))
@@ -93,3 +93,43 @@ def data_text(data: LabelledData) -> str:
     """What was evaluated on, for a report."""
     cut = "" if data.box_margin is None else ", each cut to its box"
     return f"{data.root}: {len(data)} photos ({data.format}){cut}"
+
+
+def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
+    """What a card keeps of data trained on, ``whole`` if none is held out; nothing of shards."""
+    if is_sharded(path):
+        return {}
+    lone = _is_lone(path)
+    digest = _digest(path, whole=whole) if lone else None
+    return tell_data(path, held_out=lone and not whole, digest=digest)
+
+
+def _is_lone(path: Path) -> bool:
+    recognised = recognise_labelled(path)
+    return recognised is not None and len(recognised[1]) == 1
+
+
+def _digest(path: Path, *, whole: bool) -> str:
+    """Of the photos that are trained on, of a set that is not parted."""
+    files = open_labelled(path, "train", whole=whole).files.tolist()
+    return digest_of(files, path if path.is_dir() else path.parent)
+
+
+def part_to_measure(args: Evaluate, path: Path, card: Card) -> tuple[bool, str]:
+    """What is measured of labelled data.
+
+    Of a set with a part to validate on, that part. Of another one all; but of one that the
+    weights were trained on, or a copy of it, the photos that were held out. Told are whether it
+    is all of a set that is not parted, and words for it.
+    """
+    if is_sharded(path):
+        return True, f"shards of {path}"
+    if not _is_lone(path) or args.split not in (None, "val"):
+        part = args.split or "val"
+        return False, f"all of {path}" if part == "all" else f"the part {part!r} of {path}"
+    if args.split is not None:
+        return False, f"a fifth of {path}, as --split val asks for"
+    told = card.trained_on
+    known = known_part(path, told, lambda: _digest(path, whole=not told["held_out"]), path)
+    doubt = doubt_of(path, told)
+    return known or (True, f"all of {path}" + (f"; {doubt}" if doubt else ""))

@@ -18,6 +18,7 @@ from datasets.images import Image
 from datasets.labels.opening import is_sharded
 from datasets.labels.structure import LabelledData, cut_to_boxes
 from datasets.labels.torch_set import CACHE_BYTES, LabelSample, collate_labels, finish_labels
+from datasets.ledger import Ledger
 from datasets.loader import Draw, EpochSampler, ResumableLoader
 from datasets.squares import centre_square
 from datasets.types import LabelBatch
@@ -35,11 +36,7 @@ class Wanted(TypedDict):
 
 
 def open_parts(config: TrainGan, path: Path) -> tuple[LabelledData, LabelledData]:
-    """Open what the GAN trains on, and what it never sees.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """What the GAN trains on, and what it never sees. Raises InputError if they cannot be used."""
     if is_sharded(path):
         raise InputError(f"--data {path}: shards are streamed, and a GAN takes photos as files")
     train = open_photos(path, "train", config.classes)
@@ -50,24 +47,28 @@ def open_parts(config: TrainGan, path: Path) -> tuple[LabelledData, LabelledData
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Photos at the generator's size, a data set for loaders.
+class GanRun:
+    """What the parts of a run share: photos to train on, and those that no network trains on."""
 
-    Attributes:
-        data: The photos.
-        pixels: (N, S, S, 3) uint8 RGB: the central square of each.
-    """
+    config: TrainGan
+    train: LabelledData
+    val: LabelledData
+    path: Path
+    folder: Path
+    device: str
+    files: Sequence[Ledger] = ()
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Photos at the generator's size, a data set: ``pixels`` (N, S, S, 3) uint8 RGB, squares."""
 
     data: LabelledData
     pixels: NDArray[np.uint8]
 
     @classmethod
     def read(cls, data: LabelledData, size: int) -> Pictures:
-        """Read and resize all photos.
-
-        Raises:
-            InputError: If one cannot be read, or they take too much memory.
-        """
+        """Read and resize all photos. Raises InputError if they take too much memory."""
         if (total := len(data) * size * size * 3) > CACHE_BYTES:
             raise InputError(
                 f"{data.root}: {len(data)} photos at {size} pixels take {total / 1e9:.1f} GB, "
@@ -115,12 +116,7 @@ def picture_loader(pictures: Pictures, batch_size: int, seed: int) -> ResumableL
 
 @dataclass(frozen=True)
 class WantedSet:
-    """What an evaluation generates, as a data set for loaders.
-
-    Attributes:
-        labels: (N,) column of each picture.
-        numbers: (N,) which of its class it is.
-    """
+    """What an evaluation generates: (N,) column of each picture, and which of its class it is."""
 
     labels: NDArray[np.int64]
     numbers: NDArray[np.int64]

@@ -22,6 +22,7 @@ from tasks.dcgan.networks import Generator
 from tasks.reporting.html_page import Page
 from tasks.weights.atomic_write import replacing
 from tools import cli
+from tools.dcgan.data import GanRun
 from tools.dcgan.judge import train_once
 from tools.dcgan.sampling import class_folder, write_classes
 
@@ -30,26 +31,8 @@ FOLDER, STAMP = "experiment", "generated.json"
 _FIRST_SEED = 1000
 
 
-def run_experiment(
-    config: TrainGan,
-    generator: Generator,
-    train: LabelledData,
-    val: LabelledData,
-    path: Path,
-    *,
-    folder: Path,
-    device: str,
-) -> tuple[dict[str, Any], str]:
+def run_experiment(run: GanRun, generator: Generator) -> tuple[dict[str, Any], str]:
     """Train each arm with each seed, and compare them; what is done is not done again.
-
-    Args:
-        config: Arms, seeds, and how classifiers are trained.
-        generator: In evaluation mode.
-        train: Real photos, which the generator was trained on.
-        val: Real photos that neither it nor any classifier was trained on.
-        path: Of the data.
-        folder: Of the run; the experiment gets a folder in it.
-        device: To compute on.
 
     Returns:
         What ``experiment.json`` holds, and the same for people.
@@ -57,24 +40,26 @@ def run_experiment(
     Raises:
         InterruptedRun: If a signal stopped it, after saving.
     """
+    config, folder = run.config, run.folder
     inside = folder / FOLDER
     answers: dict[str, list[NDArray[np.bool_]]] = {arm: [] for arm in config.arms}
     total = len(config.arms) * config.seeds
     for number in range(config.seeds):
         seed = config.common.seed + number
-        made = generated(config, generator, train, inside / f"generated-seed{seed}", seed, device)
+        made = generated(run, generator, inside / f"generated-seed{seed}", seed)
         for place, arm in enumerate(config.arms):
             name = f"{arm}-seed{seed}"
             cli.say(f"classifier {number * len(config.arms) + place + 1} of {total}: {name}")
-            data, augment = arm_data(config, arm, train, made)
-            run = config.train_cls(augment, epochs=arm_epochs(config), seed=seed)
-            train_once(run, data, val, path, folder=inside / name, outer=folder, device=device)
-            answers[arm].append(read_right(inside / name))
+            data, augment = arm_data(config, arm, run.train, made)
+            one = config.train_cls(augment, epochs=arm_epochs(config), seed=seed)
+            where = inside / name
+            train_once(one, data, run.val, run.path, folder=where, outer=folder, device=run.device)
+            answers[arm].append(read_right(where))
     rows = compare({arm: np.stack(parts) for arm, parts in answers.items()})
     steps = arm_epochs(config) * (
-        len(train) * (1 + config.synthetic) // config.classifier.cls_batch_size
+        len(run.train) * (1 + config.synthetic) // config.classifier.cls_batch_size
     )
-    return write_experiment(config, rows, folder, steps=steps, photos=len(val))
+    return write_experiment(config, rows, folder, steps=steps, photos=len(run.val))
 
 
 def arm_epochs(config: TrainGan) -> int:
@@ -82,20 +67,14 @@ def arm_epochs(config: TrainGan) -> int:
     return max(1, round(config.classifier.cls_epochs / (1 + config.synthetic)))
 
 
-def generated(
-    config: TrainGan,
-    generator: Generator,
-    train: LabelledData,
-    folder: Path,
-    seed: int,
-    device: str,
-) -> LabelledData:
+def generated(run: GanRun, generator: Generator, folder: Path, seed: int) -> LabelledData:
     """Generated pictures, so many for each real one, class by class; drawn once."""
-    counts = (train.counts * config.synthetic).tolist()
+    train = run.train
+    counts = (train.counts * run.config.synthetic).tolist()
     names = train.classes.names
 
     def fill(place: Path) -> None:
-        write_classes(generator, names, counts, place, _FIRST_SEED + seed, device)
+        write_classes(generator, names, counts, place, _FIRST_SEED + seed, run.device)
 
     make_once(folder, STAMP, {"seed": seed, "counts": counts}, fill)
     files = [
@@ -140,9 +119,8 @@ def joined(parts: Sequence[LabelledData]) -> LabelledData:
     """Several lots of pictures as one; those without boxes stay whole."""
     boxes = None
     if any(part.boxes is not None for part in parts):
-        none = [np.full((len(part), 4), np.nan) for part in parts]
         boxes = np.concatenate(
-            [n if part.boxes is None else part.boxes for n, part in zip(none, parts, strict=True)]
+            [np.full((len(p), 4), np.nan) if p.boxes is None else p.boxes for p in parts]
         )
     return replace(
         parts[0],

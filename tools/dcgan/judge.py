@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from configs.classification import TrainCls
-from configs.gan import TrainGan
 from datasets.labels.structure import LabelledData
 from tasks.classification.application import CLASSIFICATION
-from tasks.dcgan.features import FeatureNet, Judge
+from tasks.dcgan.scores import FeatureNet, Judge
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch
 from tasks.predictor import open_network
 from tools import cli
-from tools.classification.recipe import CLASSIFICATION_RECIPE, ClassRun
-from tools.dcgan.data import Pictures
+from tools.classification.recipe import ClassRun
+from tools.dcgan.data import GanRun, Pictures
 from tools.flows.run_folder import save_config
 from tools.flows.training import fit_run, report_run
 
@@ -36,14 +35,7 @@ def train_once(
 ) -> dict[str, Any]:
     """Train a classifier in its folder, unless that was done; go on where it was interrupted.
 
-    Args:
-        config: What to train.
-        train: On what.
-        val: To evaluate on.
-        path: Of the data, for its card.
-        folder: Of this classifier.
-        outer: Of the run that it belongs to, by which all is resumed.
-        device: To compute on.
+    All is resumed by the ``outer`` run that it belongs to. ``path`` of the data is for its card.
 
     Returns:
         What its ``report.json`` holds.
@@ -63,7 +55,6 @@ def train_once(
     save_config(config, folder)
     try:
         fit_run(
-            CLASSIFICATION_RECIPE,
             run,
             network,
             card,
@@ -79,43 +70,28 @@ def train_once(
     return report_run(run, folder=folder, device=device, watch=watch, notes=[])[0]
 
 
-def make_judge(
-    config: TrainGan,
-    train: LabelledData,
-    val: LabelledData,
-    path: Path,
-    pictures: Pictures,
-    *,
-    folder: Path,
-    device: str,
-) -> tuple[Judge, str]:
-    """What pictures are scored by, and a sentence on it.
-
-    Args:
-        config: Names the classifier, or tells how to train one.
-        train: Real photos to train one on.
-        val: To evaluate it on.
-        path: Of the data.
-        pictures: The photos that generated pictures are compared with.
-        folder: Of the run.
-        device: To compute on.
+def make_judge(run: GanRun, pictures: Pictures) -> tuple[Judge, str]:
+    """What pictures are scored by, beside some photos, and a sentence on it.
 
     Raises:
         InputError: If ``--features`` names no classifier.
         InterruptedRun: If a signal stopped its training, after saving.
     """
+    config = run.config
     source = config.features
     if source is None:
-        source = folder / FEATURES_FOLDER
+        source = run.folder / FEATURES_FOLDER
         epochs, augment = config.classifier.cls_epochs, config.classifier.standard
-        run = config.train_cls(augment, epochs=epochs, seed=config.common.seed)
         cli.say(f"the classifier to score pictures by: {source}")
-        train_once(run, train, val, path, folder=source, outer=folder, device=device)
+        one = config.train_cls(augment, epochs=epochs, seed=config.common.seed)
+        train_once(
+            one, run.train, run.val, run.path, folder=source, outer=run.folder, device=run.device
+        )
     classifier, card = open_network(source, CLASSIFICATION)
     top1 = card.metrics.get("top1")
     known = "" if top1 is None else f", top-1 {top1:.3f} where it was evaluated"
     trained = "as --features names it" if config.features else "trained on the real photos"
-    net = FeatureNet(classifier, str(source), device)
+    net = FeatureNet(classifier, str(source), run.device)
     judge = Judge(net, net.of_all(pictures.pixels), pictures.data.labels)
     text = f"{source}, {judge.real.shape[1]} numbers a picture; {trained}{known}"
     return judge, text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,38 +13,31 @@ import torch
 from backbone.cost import count_cost
 from configs.gan import TrainGan
 from datasets.errors import InputError
-from datasets.labels.structure import LabelledData
-from datasets.ledger import Ledger
-from tasks.dcgan.draw import ROWS
-from tasks.dcgan.features import Judge
-from tasks.dcgan.load import load_generator, make_card
 from tasks.dcgan.model import DISCRIMINATOR_PREFIX, Gan
 from tasks.dcgan.networks import Generator
 from tasks.dcgan.report import ReportData, ScoreRow, make_report, scores_text
-from tasks.dcgan.sampling import Picture, generate
-from tasks.dcgan.scores import MEANINGS, NEIGHBOURS, nearest, score
+from tasks.dcgan.sampling import Picture, generate, load_generator, make_card
+from tasks.dcgan.scores import MEANINGS, NEIGHBOURS, Judge, nearest, score
 from tasks.dcgan.spec import GanSpec
-from tasks.dcgan.task import GanTask
+from tasks.dcgan.task import ROWS, GanTask
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.engine import rank_and_world
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch
 from tasks.reporting.skeleton import RunFacts, write_report
-from tasks.runtime.open import read_card
-from tasks.weights.card import Card
 from tasks.weights.file import find_weights, save_weights
 from tasks.weights.head_files import load_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.classification.data import data_text
-from tools.dcgan.data import Pictures, open_parts, picture_loader, wanted_loader
+from tools.dcgan.data import GanRun, Pictures, open_parts, picture_loader, wanted_loader
 from tools.dcgan.experiment import run_experiment
 from tools.dcgan.judge import make_judge
 from tools.fine_grained.data import BREEDS
-from tools.flows.fitting import fit_and_keep
-from tools.flows.report_facts import files_tables, model_text
+from tools.flows.evaluating import model_text
 from tools.flows.run_folder import new_run_folder, save_config
-from tools.flows.told_files import told_files
+from tools.flows.told_files import files_tables, told_files
+from tools.flows.training import fit_and_keep
 
 _TILE = 128
 
@@ -66,9 +58,15 @@ def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
         raise InputError("a GAN trains in one process: start it without torchrun")
     device = cli.prepare(config.common)
     folder = config.resume or new_run_folder(config.common, config.preset)
-    refuse_stopped(folder)
+    file = folder / REPORT_NAME
+    why = json.loads(file.read_text(encoding="utf-8")).get("stopped") if file.exists() else ""
+    if why:  # The game was over.
+        raise InputError(f"{folder}: {why}; going on would change nothing: begin another run")
     path = BREEDS.or_given(config.data, config.common.seed)
-    config, card = _with_generator(config)
+    card = None
+    if config.weights is not None:
+        generator, card = load_generator(config.weights)
+        config = replace(config, model=generator.spec)
     with told_files(path) as files:
         train, val = open_parts(config, path)
     if card is not None and card.classes.names != train.classes.names:
@@ -77,65 +75,20 @@ def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
             f"are of {', '.join(train.classes.names)}"
         )
     save_config(config, folder)
+    run = GanRun(config, train, val, path, folder, device, files)
     data: dict[str, Any] = {"folder": str(folder)}
     text = ""
-    if card is None:
-        data, text = train_generator(
-            config, train, val, path, folder=folder, device=device, files=files
-        )
-    elif config.features is not None:
-        data, text = score_generator(
-            config, train, val, path, folder=folder, device=device, files=files
-        )
+    if config.weights is None or config.features is not None:
+        data, text = train_or_score(run)
     if config.experiment:
         generator, _ = load_generator(config.weights or folder)
-        data["experiment"], more = run_experiment(
-            config, generator, train, val, path, folder=folder, device=device
-        )
+        data["experiment"], more = run_experiment(run, generator)
         text = f"{text}\n\n{more}" if text else more
     return data, text
 
 
-def _with_generator(config: TrainGan) -> tuple[TrainGan, Card | None]:
-    """The configuration with the architecture of ``--weights``, and their card."""
-    if config.weights is None:
-        return config, None
-    generator, card = load_generator(config.weights)
-    return replace(config, model=generator.spec), card
-
-
-def refuse_stopped(folder: Path) -> None:
-    """Refuse to go on with a run whose game was over.
-
-    Raises:
-        InputError: If it was, saying why.
-    """
-    file = folder / REPORT_NAME
-    why = json.loads(file.read_text(encoding="utf-8")).get("stopped") if file.exists() else ""
-    if why:
-        raise InputError(f"{folder}: {why}; going on would change nothing: begin another run")
-
-
-def train_generator(
-    config: TrainGan,
-    train: LabelledData,
-    val: LabelledData,
-    path: Path,
-    *,
-    folder: Path,
-    device: str,
-    files: Sequence[Ledger] = (),
-) -> tuple[dict[str, Any], str]:
-    """Train in a run folder, unless that was done, and leave scores and a report there.
-
-    Args:
-        config: What to train.
-        train: On what.
-        val: What the GAN never sees.
-        path: Of the data.
-        folder: Of the run.
-        device: To compute on.
-        files: What became of the files of the data.
+def train_or_score(run: GanRun) -> tuple[dict[str, Any], str]:
+    """Train, unless that was done or a generator is given, and leave scores and a report.
 
     Returns:
         What ``report.json`` holds, and the same for people.
@@ -144,26 +97,34 @@ def train_generator(
         InputError: If data or flags do not fit.
         InterruptedRun: If a signal stopped it, after saving, or the game was over early.
     """
-    if (folder / REPORT_NAME).exists():
+    config, folder, seed = run.config, run.folder, run.config.common.seed
+    given = config.weights
+    if given is None and (folder / REPORT_NAME).exists():
         return told_again(folder)
     watch = Stopwatch()
-    pictures = Pictures.read(train, config.model.size)
+    pictures = Pictures.read(run.train, config.model.size)
     scored = pictures.some(config.scored)
-    judge, features = make_judge(config, train, val, path, scored, folder=folder, device=device)
-    stopped = fit_generator(
-        config, pictures, judge, path, folder=folder, device=device, watch=watch
-    )
-    held_out = Pictures.read(val, config.model.size).some(config.scored)
-    rows = score_rows(config, judge, held_out, weights=folder, device=device)
-    state, card = load_weights(folder)
-    save_weights(folder / WEIGHTS_NAME, state, replace(card, metrics=rows[0].figures))
-    near = neighbours(folder, judge, scored, config.common.seed, device)
-    run = RunFacts(
-        f"DCGAN of {path.name}",
+    judge, features = make_judge(run, scored)
+    stopped = fit_generator(run, pictures, judge, watch) if given is None else ""
+    weights = given or folder
+    held_out = Pictures.read(run.val, config.model.size).some(config.scored)
+    rows = score_rows(run, judge, held_out, weights)
+    state, card = load_weights(weights)
+    if given is None:
+        save_weights(folder / WEIGHTS_NAME, state, replace(card, metrics=rows[0].figures))
+    told = RunFacts(
+        f"{given.name}, scored on {run.path.name}" if given else f"DCGAN of {run.path.name}",
         config.command,
-        facts(card, config.model, train, val, features),
+        [
+            ("model", model_text(card)),
+            ("cost", generator_cost(config.model, len(card.classes))),
+            ("features", features),
+            ("photos", data_text(run.train)),
+            ("held out", data_text(run.val)),
+            ("weights", card.source),
+        ],
         watch=watch,
-        files=files_tables(files),
+        files=files_tables(run.files),
     )
     found = ReportData(
         folder=folder,
@@ -171,81 +132,24 @@ def train_generator(
         stopped=stopped,
         features=judge.title,
         rows=rows,
-        history=read_metrics(folder / METRICS_NAME),
-        neighbours=near,
+        history=() if given else read_metrics(folder / METRICS_NAME),
+        neighbours=neighbours(weights, judge, scored, seed, run.device),
     )
-    report = write_report(folder, run, make_report(found))
-    text = result_text(report, rows, folder, folder)
+    report = write_report(folder, told, make_report(found))
+    text = result_text(report, rows, folder, weights)
     if stopped:
         cli.say(text)
         raise InterruptedRun(stopped)
     return report, text
 
 
-def score_generator(
-    config: TrainGan,
-    train: LabelledData,
-    val: LabelledData,
-    path: Path,
-    *,
-    folder: Path,
-    device: str,
-    files: Sequence[Ledger] = (),
-) -> tuple[dict[str, Any], str]:
-    """Score a trained generator in the features of another classifier.
-
-    The arguments and the result are those of :func:`train_generator`; nothing is trained.
-
-    Raises:
-        InputError: If data or flags do not fit.
-    """
-    assert config.weights is not None
-    watch = Stopwatch()
-    scored = Pictures.read(train, config.model.size).some(config.scored)
-    judge, features = make_judge(config, train, val, path, scored, folder=folder, device=device)
-    held_out = Pictures.read(val, config.model.size).some(config.scored)
-    rows = score_rows(config, judge, held_out, weights=config.weights, device=device)
-    run = RunFacts(
-        f"{config.weights.name}, scored on {path.name}",
-        config.command,
-        facts(read_card(config.weights), config.model, train, val, features),
-        watch=watch,
-        files=files_tables(files),
-    )
-    found = ReportData(
-        folder=folder,
-        minutes=watch.minutes,
-        stopped="",
-        features=judge.title,
-        rows=rows,
-        history=(),
-        neighbours=neighbours(config.weights, judge, scored, config.common.seed, device),
-    )
-    report = write_report(folder, run, make_report(found))
-    return report, result_text(report, rows, folder, config.weights)
-
-
-def facts(
-    card: Card, model: GanSpec, train: LabelledData, val: LabelledData, features: str
-) -> list[tuple[str, str]]:
-    """Rows of a report's summary."""
-    return [
-        ("model", model_text(card)),
-        ("cost", generator_cost(model, len(card.classes))),
-        ("features", features),
-        ("photos", data_text(train)),
-        ("held out", data_text(val)),
-        ("weights", card.source),
-    ]
-
-
 def told_again(folder: Path) -> tuple[dict[str, Any], str]:
     """The result of a run that was done before."""
     report: dict[str, Any] = json.loads((folder / REPORT_NAME).read_text(encoding="utf-8"))
-    rows = []
-    for kept in report["scores"]:
-        figures = {name: kept[name] for name in MEANINGS}
-        rows.append(ScoreRow(kept["name"], kept["pictures"], figures))
+    rows = [
+        ScoreRow(kept["name"], kept["pictures"], {name: kept[name] for name in MEANINGS})
+        for kept in report["scores"]
+    ]
     return report, result_text(report, rows, folder, folder)
 
 
@@ -266,16 +170,7 @@ def generator_cost(spec: GanSpec, num_classes: int) -> str:
     return f"{cost.mult_adds / 1e6:.1f} M mult-adds, {cost.params / 1e6:.3f} M params per picture"
 
 
-def fit_generator(
-    config: TrainGan,
-    pictures: Pictures,
-    judge: Judge,
-    path: Path,
-    *,
-    folder: Path,
-    device: str,
-    watch: Stopwatch,
-) -> str:
+def fit_generator(run: GanRun, pictures: Pictures, judge: Judge, watch: Stopwatch) -> str:
     """Train; the weights file keeps the generator of the best evaluation.
 
     Returns:
@@ -285,9 +180,10 @@ def fit_generator(
         InterruptedRun: If a signal stopped it, after saving.
         FloatingPointError: If a loss became NaN.
     """
+    config, folder = run.config, run.folder
     seed, classes = config.common.seed, pictures.data.classes
     model = fresh_gan(config, len(classes))
-    source = f"generator trained from scratch on {path} by {config.command}"
+    source = f"generator trained from scratch on {run.path} by {config.command}"
     task = GanTask(model, config.fit, seed, names=classes.names, judge=judge, folder=folder)
     fit_and_keep(
         task,
@@ -295,7 +191,7 @@ def fit_generator(
         wanted_loader(judge.labels),
         make_card(config.model, classes, source),
         folder=folder,
-        device=device,
+        device=run.device,
         resume=(folder / LAST_NAME).exists(),
         watch=watch,
         training_only=DISCRIMINATOR_PREFIX,
@@ -309,18 +205,16 @@ def fresh_gan(config: TrainGan, num_classes: int) -> Gan:
     return Gan(config.model, num_classes, config.loss)
 
 
-def score_rows(
-    config: TrainGan, judge: Judge, held_out: Pictures, *, weights: Path, device: str
-) -> list[ScoreRow]:
+def score_rows(run: GanRun, judge: Judge, held_out: Pictures, weights: Path) -> list[ScoreRow]:
     """Figures of a generator, of an untrained one, and of photos that no one has seen.
 
     The random numbers are others than those by which the kept weights were chosen. A Frechet
     distance depends on the number of pictures, so the generator is also scored on as many as
     there are held-out photos.
     """
-    seed, labels = config.common.seed + 1, judge.labels
+    seed, labels, device = run.config.common.seed + 1, judge.labels, run.device
     generator, _ = load_generator(weights)
-    untrained = fresh_gan(config, len(held_out.data.classes)).generator.eval()
+    untrained = fresh_gan(run.config, len(held_out.data.classes)).generator.eval()
     kept = judge.net.of_all(generate(generator, labels, seed, device, "scoring"))
     raw = judge.net.of_all(generate(untrained, labels, seed, device))
     rows = [

@@ -10,17 +10,13 @@ import numpy as np
 from configs.gan import TrainGan
 from datasets.errors import InputError
 from datasets.images import save_image
-from tasks.dcgan.load import load_generator
 from tasks.dcgan.networks import Generator
-from tasks.dcgan.sampling import generate
+from tasks.dcgan.sampling import generate, load_generator
 from tools import cli
 
 
 def sample_to_folder(config: TrainGan) -> tuple[dict[str, Any], str]:
-    """Write ``--sample`` pictures of each class below ``--out``.
-
-    Returns:
-        The result for programs and for people.
+    """Write ``--sample`` pictures of each class to ``--out``; told to programs and to people.
 
     Raises:
         InputError: If weights or flags do not fit, or the folder holds something.
@@ -51,13 +47,7 @@ def write_classes(
 ) -> list[list[Path]]:
     """Write so many pictures of each class as PNG files, in a folder of its name.
 
-    Args:
-        generator: In evaluation mode.
-        names: Of its classes.
-        counts: Pictures of each.
-        folder: For all of them.
-        seed: Of the pictures: more of them begin with the same ones.
-        device: To compute on.
+    More pictures of a seed begin with the same ones.
 
     Returns:
         The files, per class.

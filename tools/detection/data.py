@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from configs.detection import TrainDet
 from datasets.boxes.augmentation import DetectionTransform
@@ -23,6 +24,7 @@ from tasks.fitting.engine import rank_and_world
 from tasks.weights.card import Card
 from tools import cli
 from tools.flows.recipe import Loading, Ready
+from tools.flows.trained_on import digest_of, doubt_of, known_part, tell_data
 
 Loader = ResumableLoader[DetectionBatch]
 
@@ -38,13 +40,9 @@ def open_examined(
 ) -> DetectionData:
     """Read a split and have the data doctor look at it, before training or before scoring.
 
-    Args:
-        path: Data set.
-        split: Part of it.
-        spec: Of the detector, whose anchors the boxes are compared with.
-        train: Mend boxes, and tell about the data even if nothing is wrong.
-        whole: Take all of a set that is not parted.
-        other: Data that are trained on, to tell whether these are the same files.
+    Boxes are compared with the anchors of ``spec``; to ``train``, they are mended, and the data
+    are told about even if nothing is wrong. ``whole`` takes all of a set that is not parted;
+    ``other`` is trained on, to tell whether these are the same files.
 
     Raises:
         InputError: If the data cannot be used.
@@ -66,17 +64,27 @@ def open_examined(
     return checkup.data
 
 
+def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
+    """What a card keeps of a set trained on, or ``whole``, with nothing held out of a lone one."""
+    found = recognise_detection(path)
+    lone = found is not None and len(found[1]) == 1
+    return tell_data(path, held_out=not whole, digest=_digest(path) if lone else None)
+
+
+def _digest(path: Path) -> str:
+    """Of the photos and boxes of a set that is not parted, and the names of their classes."""
+    data = open_detection(path, "train", whole=True)
+    boxes = (data.offsets, data.boxes, data.labels, data.iscrowd)
+    truth: list[str | bytes] = [repr(data.classes.names), *(one.tobytes() for one in boxes)]
+    return digest_of(data.files.tolist(), data.root, truth)
+
+
 def part_to_score(path: Path, card: Card) -> tuple[Split, bool, str]:
     """What of a data set is scored where no part of it was asked for.
 
     Of a set with a part to validate on, that part. Of a set without parts all of it, unless the
-    weights were trained on the rest of it: then the fifth that was held out.
-
-    Returns:
-        The part, whether it is all of a set without parts, and a sentence about it.
-
-    Raises:
-        InputError: If the data cannot be recognised.
+    weights were trained on the rest of it: then the fifth that was held out. Told are the part,
+    whether it is all of a set without parts, and a sentence about it.
     """
     if path.suffix.lower() == ".json":
         return "all", False, f"all of {path}"
@@ -84,10 +92,12 @@ def part_to_score(path: Path, card: Card) -> tuple[Split, bool, str]:
     if found is None or len(found[1]) > 1 or "val" in found[1]:
         return "val", False, f"the part of {path} to validate on; --split train takes the other"
     told = card.trained_on
-    if told.get("path") == str(path.resolve()) and told.get("held_out"):
-        said = "the others have been trained on; --split all takes them too"
-        return "val", False, f"the fifth of {path} that was held out; {said}"
-    return "val", True, f"all of {path}; --split val takes a fifth of it"
+    known = known_part(path, told, lambda: _digest(path), path)
+    if known is not None:
+        return "val", *known
+    doubt = doubt_of(path, told)
+    said = f"all of {path}; --split val takes a fifth of it"
+    return "val", True, said + (f" ({doubt})" if doubt else "")
 
 
 def make_validation(
@@ -101,13 +111,7 @@ def make_validation(
 ) -> Ready[DetectionData, CocoEvaluator]:
     """Loader and evaluator of a split for a model of the given classes and input.
 
-    Args:
-        data: The split.
-        classes: Of the model.
-        loading: How it is read.
-        spec: Of the model.
-        scorer: Who computes COCO's numbers.
-        above: Detections of a higher score count.
+    Detections of a score higher than ``above`` count.
 
     Raises:
         InputError: If model and data have no class name in common.
@@ -142,14 +146,7 @@ def _some(names: Sequence[str]) -> str:
 def training_loader(
     config: TrainDet, data: DetectionData, workers: int, *, alone: bool = False
 ) -> Loader:
-    """The augmented pictures of each epoch, in whole batches.
-
-    Args:
-        config: Of the run.
-        data: To train on.
-        workers: Loader processes.
-        alone: All of them, whatever other processes do; else this process's share.
-    """
+    """This process's share, or ``alone`` all, of the augmented pictures, in whole batches."""
     spec = config.model
     rank, world = (0, 1) if alone else rank_and_world()
     transform = DetectionTransform(spec.size, config.augment, keep_aspect=spec.keep_aspect)

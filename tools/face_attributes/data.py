@@ -22,13 +22,9 @@ from tools.flows.recipe import Loading, Ready
 
 @dataclass(frozen=True)
 class Faces:
-    """What a run uses, examined.
+    """Parts to train on, to choose weights and thresholds by, and to report on, examined.
 
-    Attributes:
-        train: To train on.
-        val: To choose weights by, and to fit thresholds on.
-        test: To report on; the same as ``val`` where the set has no such part.
-        tested: What that part is called.
+    Where the set has no ``test``, it is ``val`` too, and ``tested`` says so.
     """
 
     train: AttributeData
@@ -45,8 +41,12 @@ def open_faces(config: TrainAttr, path: Path) -> Faces:
     else:
         tested = open_attributes(config.val, whole=True)
         found = recognise_attributes(path, whole=True)
-        if found is None:
-            _refuse_labels(config, path)
+        if found is None:  # Without labels a teacher says all.
+            if not config.distill.is_on or config.distill.distill_weight < 1:
+                raise InputError(
+                    f"--data {path}: photos without labels: they need a --teacher, and "
+                    "--distill-weight 1"
+                )
             names = _chosen(tested.data, config).attributes
             train = read_photos(path, names)
         else:
@@ -62,14 +62,6 @@ def open_faces(config: TrainAttr, path: Path) -> Faces:
     return Faces(train, val, examine("test", _chosen(tested.part("test"), config), train), "test")
 
 
-def _refuse_labels(config: TrainAttr, path: Path) -> None:
-    """See that photos without labels have a teacher that says all."""
-    if not config.distill.is_on or config.distill.distill_weight < 1:
-        raise InputError(
-            f"--data {path}: photos without labels: they need a --teacher, and --distill-weight 1"
-        )
-
-
 def _chosen(data: AttributeData, config: TrainAttr) -> AttributeData:
     return choose_attributes(data, config.attributes) if config.attributes else data
 
@@ -77,10 +69,7 @@ def _chosen(data: AttributeData, config: TrainAttr) -> AttributeData:
 def examine(part: str, data: AttributeData, other: AttributeData | None = None) -> AttributeData:
     """Have the data doctor look at a part, and say what is in it and what is wrong with it.
 
-    Args:
-        part: What it is called.
-        data: As it was read.
-        other: What is trained on, to tell photos and people that stand in both.
+    Photos and people that stand in the ``other`` part too are told.
 
     Raises:
         InputError: If it cannot be used.
@@ -95,13 +84,7 @@ def examine(part: str, data: AttributeData, other: AttributeData | None = None) 
 def make_measured(
     data: AttributeData, model: Model, loading: Loading, *, interval: bool = False
 ) -> Ready[AttributeData, AttributeEvaluator]:
-    """Loader and evaluator of a part for a model.
-
-    With ``interval`` the interval of the mean average precision is found too.
-
-    Raises:
-        InputError: If model and data have no attribute in common.
-    """
+    """Loader and evaluator of a part. Raises InputError if no attribute is in common."""
     loader = exam_loader(data.photos, model.card, loading)
     evaluator = AttributeEvaluator(
         data.values,

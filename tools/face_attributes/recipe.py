@@ -24,20 +24,19 @@ from tasks.classification.report import ReportData
 from tasks.distillation.target_source import TargetSource
 from tasks.face_attributes.application import FACE_ATTRIBUTES
 from tasks.face_attributes.evaluator import format_attributes, format_metrics
-from tasks.face_attributes.load import start_attribute_net
+from tasks.face_attributes.load import open_attribute_teacher, start_attribute_net
 from tasks.face_attributes.model import AttributeNet
 from tasks.face_attributes.report import make_report
 from tasks.face_attributes.spec import USE_NOTE
-from tasks.face_attributes.teachers import open_attribute_teacher
-from tasks.predictor import Model, answered
+from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools.face_attributes.data import Faces, examine, make_measured, open_faces
-from tools.flows.collecting import PhotoRows
+from tools.flows.evaluating import look_at_all
 from tools.flows.photo_loaders import training_loader
 from tools.flows.photo_run import PhotoRun, say_known
-from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
+from tools.flows.recipe import BuiltIn, Exam, Notes, PhotoRows, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
 
 
@@ -72,19 +71,14 @@ class AttributeExam(Exam):
 
 
 class AttributeRun(PhotoRun[TrainAttr]):
-    """The data of a training on face attributes, and what is made from them.
-
-    Args:
-        config: Of the run.
-        path: Of its data.
-        faces: To train on, to validate on, and to report on.
-    """
+    """The data of a training on face attributes, and what is made from them."""
 
     application = FACE_ATTRIBUTES
+    few_photos = 2000
 
     def __init__(self, config: TrainAttr, path: Path, faces: Faces) -> None:
         super().__init__(config, path)
-        self.faces = faces
+        self.faces, self.train = faces, faces.train
 
     @property
     def subject(self) -> str:
@@ -150,11 +144,8 @@ class AttributeRun(PhotoRun[TrainAttr]):
         if not self.config.fit_thresholds:
             return [("thresholds", "a half")]
         exam = self.exam(model, workers=workers, tested=False, alone=True)
-        evaluator: Any = exam.evaluator
-        for image_ids, outputs in answered(model, exam.loader, device, "evaluating"):
-            evaluator.update(image_ids, outputs)
+        fitted = look_at_all(model, exam, device, "evaluating").fit_thresholds()
         exam.loader.close()
-        fitted = evaluator.fit_thresholds()
         columns = columns_in(model.card.classes, exam.data.attributes)
         own = np.arange(len(fitted)) if columns is None else columns
         network: Any = model.network

@@ -8,14 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from configs.demo import Demo
 from datasets.errors import InputError
 from datasets.identities.alignment import PointDetector, align_face
 from datasets.images import Image, find_images, read_image
 from tasks.application import Column, Reply
-from tasks.face_embedding.answer import nearest, person_and_photo
+from tasks.face_embedding.answer import Vector, nearest, person_and_photo
 from tasks.face_embedding.draw import draw_neighbours
 from tasks.face_embedding.load import refuse_other_alignment
 from tasks.predictor import Model
@@ -27,8 +26,6 @@ _SAME = "Same person"
 _NEAREST = 5
 _ALIGNED = 112
 _NO_FACE = 422
-
-Vector = NDArray[np.float32]
 
 
 def compare_faces(model: Model, config: Demo, device: str) -> Answerer:
@@ -50,11 +47,7 @@ def compare_faces(model: Model, config: Demo, device: str) -> Answerer:
         return Answerer(look, partial(_tell_pair, threshold=threshold))
     photos, vectors = _read_gallery(config.gallery, look)
     tell = partial(
-        _tell_nearest,
-        folder=config.gallery,
-        photos=photos,
-        gallery=vectors,
-        threshold=threshold,
+        _tell_nearest, folder=config.gallery, photos=photos, gallery=vectors, threshold=threshold
     )
     return Answerer(look, tell)
 

@@ -71,17 +71,10 @@ def left_out_fold(config: TrainEmbed, path: Path) -> int | None:
 def open_part(
     path: Path, split: Split | None, faces: FaceSpec, size: int, told: TrainedOn | None
 ) -> tuple[FaceData, str]:
-    """Open and examine what a model is to be measured on.
+    """Open and examine what a model with an input of ``size`` pixels is to be measured on.
 
-    Without a split it is all that there is; but of the data that the model was trained on, the
-    part or fold that was left out.
-
-    Args:
-        path: Of the data.
-        split: Part of it.
-        faces: How its faces stand, and the fold.
-        size: Of the model's input, in pixels.
-        told: Whom the model was trained on; None if that is not known.
+    Without a split it is all that there is; but of the data that the model was trained on (None
+    if that is not known), the part or fold that was left out.
 
     Returns:
         The data; and a warning, empty unless people are in them whom the model was trained on.
@@ -125,8 +118,19 @@ def _trained_people(path: Path, told: TrainedOn | None) -> tuple[set[str], bool]
             continue
         if digest_of(names) == told.people:
             return names, not whole
-    same = Path(told.trained_on).resolve() == path.resolve()  # With people of --val left out.
+    # With people of --val left out. Older cards tell a path.
+    same = told.trained_on.endswith(f" {digest_of(names)}")
+    same = same or Path(told.trained_on).resolve() == path.resolve()
     return (names if same else set()), False
+
+
+def name_of_all(path: Path) -> str:
+    """Last name of data, for cards are published, and the digest of all people to train on."""
+    try:
+        people = open_faces(path, "train", whole=True).classes.names
+    except ValueError:  # Pairs that cannot be had as a whole.
+        return path.resolve().name
+    return f"{path.resolve().name} {digest_of(people)}"
 
 
 def _place(data: FaceData, faces: FaceSpec, size: int) -> FaceData:

@@ -42,6 +42,7 @@ from tools.face_embedding.comparing import compare_faces
 from tools.face_embedding.data import (
     left_out_fold,
     make_measured,
+    name_of_all,
     open_both,
     open_part,
     training_loader,
@@ -57,12 +58,7 @@ _LAST = "the weights of the last epoch: all pairs are tested, and none are left 
 
 
 class FaceExam(Exam):
-    """Faces to be compared, ready to be scored.
-
-    Args:
-        ready: The faces, their loader and evaluator.
-        warning: That people are measured whom the network was trained on; else empty.
-    """
+    """Faces to be compared, ready to be scored; a warning tells of known people among them."""
 
     evaluator: FaceEvaluator
 
@@ -102,6 +98,8 @@ class EmbedRun(PhotoRun[TrainEmbed]):
 
     training_only = (TRAINING_ONLY,)
     application = FACE_EMBEDDING
+    few_photos = 10_000
+    measured_on_few = "6,152 photos of LFW told .583 of its pairs right, where chance tells .5"
 
     def __init__(self, config: TrainEmbed, path: Path, train: FaceData, val: FaceData) -> None:
         super().__init__(config, path)
@@ -156,7 +154,7 @@ class EmbedRun(PhotoRun[TrainEmbed]):
     def model_facts(self) -> dict[str, Any]:
         """Architecture, how faces stand, and whom it was trained on."""
         names, fold = self.train.classes.names, left_out_fold(self.config, self.path)
-        seen = TrainedOn(str(self.path), fold, digest_of(names))
+        seen = TrainedOn(name_of_all(self.path), fold, digest_of(names))
         return describe_model(self.config.model, self.train.alignment, seen)
 
     def training_loader(self, workers: int) -> Resumable[Any]:

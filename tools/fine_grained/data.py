@@ -31,11 +31,7 @@ def web_of(config: TrainDogs) -> Path | None:
 
 
 def with_wrong_labels(train: Data, config: TrainDogs) -> tuple[LabelledData, LabelledData]:
-    """Training photos of which some have a wrong label, and these alone.
-
-    Raises:
-        InputError: If the photos are no files.
-    """
+    """Photos of which some have a wrong label, and these alone. Raises InputError on shards."""
     if not isinstance(train, LabelledData):
         raise InputError(f"--noise {config.noise}: the labels of shards stay as they are")
     noisy, mask = mislabel(train, config.noise, config.common.seed)
@@ -47,13 +43,7 @@ def with_wrong_labels(train: Data, config: TrainDogs) -> tuple[LabelledData, Lab
 
 @dataclass(frozen=True)
 class CleanWeb:
-    """Web photos that can be trained on, and what was left out.
-
-    Attributes:
-        data: The photos, under the data's classes.
-        unknown: Folders that are no class of the data.
-        removed: Copies of test photos, and damaged ones.
-    """
+    """Web photos under the data's classes, folders that are none, and photos left out."""
 
     data: LabelledData
     unknown: tuple[str, ...]
@@ -72,11 +62,7 @@ class CleanWeb:
 def clean_web(path: Path, classes: ClassMap, val: Data, bits: int) -> CleanWeb:
     """Open a web folder, and say what is left out of it and what is in it.
 
-    Args:
-        path: Web folder.
-        classes: Of the training data, which its folders are matched with.
-        val: Photos that none of it may be a copy of.
-        bits: Most bits by which the hashes of a photo and its copy differ.
+    Copies of photos of ``val`` are left out: their hashes differ by ``bits`` bits at most.
 
     Raises:
         InputError: If nothing in it can be used, or the test photos are no files.

@@ -11,15 +11,15 @@ from datasets.labels.structure import LabelledData
 from tasks.classification.application import CLASSIFICATION
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.predictor import Model, answered
+from tasks.predictor import Model
 from tasks.runtime.open import read_card
 from tools import cli
 from tools.classification.data import open_both
-from tools.classification.recipe import CLASSIFICATION_RECIPE, ClassRun, open_exam
+from tools.classification.recipe import CLASSIFICATION_RECIPE, ClassExam, ClassRun, open_exam
 from tools.fine_grained.data import BREEDS, clean_web, web_of, with_wrong_labels
-from tools.flows.collecting import PhotoRows
+from tools.flows.evaluating import look_at_all
 from tools.flows.photo_loaders import Data, make_photos
-from tools.flows.recipe import Loading, Notes, Recipe
+from tools.flows.recipe import Loading, Notes, PhotoRows, Recipe
 from tools.flows.run_folder import is_first, save_config
 from tools.flows.told_files import told_files
 from tools.flows.training import fit_run
@@ -31,15 +31,8 @@ WEB_FOLDER, RECORD_NAME = "web", "stage.json"
 class DogsRun(ClassRun):
     """The data of both stages, and what is made from them.
 
-    A resumed run goes on in the stage in which it was interrupted.
-
-    Args:
-        config: Of both stages.
-        path: Of the data.
-        train: What the second stage trains on.
-        val: To evaluate on, and to keep unseen.
-        web: Folder of noisy photos; None leaves out the first stage.
-        wrong: The photos of ``train`` whose labels are wrong on purpose, if any are.
+    A resumed run goes on in the stage in which it was interrupted. Without a ``web`` of noisy
+    photos the first is left out; ``wrong`` are photos whose labels are wrong on purpose.
     """
 
     config: TrainDogs
@@ -56,12 +49,11 @@ class DogsRun(ClassRun):
     ) -> None:
         super().__init__(config, path, train, val)
         self.web, self.wrong = web, wrong
+        if web is not None:  # Which the first stage has more of.
+            self.few_photos = 0
 
     def prepare(self, folder: Path, device: str, watch: Stopwatch) -> Notes:
-        """Train the first stage in its folder, unless that was done before an interruption.
-
-        What follows starts from its weights.
-        """
+        """Train the first stage, unless that was done; the second starts from its weights."""
         if self.web is None:
             return []
         inside = folder / WEB_FOLDER
@@ -87,15 +79,7 @@ class DogsRun(ClassRun):
         if is_first():
             save_config(config, folder)
         try:
-            fit_run(
-                CLASSIFICATION_RECIPE,
-                run,
-                network,
-                card,
-                folder=inside,
-                device=device,
-                watch=watch,
-            )
+            fit_run(run, network, card, folder=inside, device=device, watch=watch)
         except InterruptedRun:
             raise InterruptedRun(
                 f"stopped in the first stage and saved to {inside / LAST_NAME}; go on with "
@@ -124,13 +108,10 @@ class DogsRun(ClassRun):
         if self.wrong is None:
             return []
         loading = Loading(self.config.fit.batch_size, workers, alone=True)
-        photos = make_photos(self.wrong, model.card, loading)
-        for image_ids, outputs in answered(
-            model, photos.loader, device, "looking at wrong labels"
-        ):
-            photos.evaluator.update(image_ids, outputs)
-        photos.loader.close()
-        share = photos.evaluator.compute()["metrics"]["top1"]
+        exam = ClassExam(make_photos(self.wrong, model.card, loading))
+        found = look_at_all(model, exam, device, "looking at wrong labels")
+        exam.loader.close()
+        share = found.compute()["metrics"]["top1"]
         text = (
             f"{len(self.wrong)} of {len(self.train)} training photos, on purpose; {share:.1%} of "
             "them learnt by heart"
@@ -140,11 +121,7 @@ class DogsRun(ClassRun):
 
 
 def open_run(config: TrainDogs, path: Path) -> DogsRun:
-    """Open what both stages are trained and evaluated on.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Open the data of both stages. Raises InputError if they cannot be used."""
     web = web_of(config)
     train, val = open_both(config, path)
     wrong = None

@@ -12,12 +12,7 @@ from tasks.application import Reply
 
 
 class Refusal(ValueError):  # noqa: N818 (nothing went wrong)
-    """A request that is not answered, and what the person is told.
-
-    Args:
-        status: Of HTTP, 400 to 503.
-        text: For a person.
-    """
+    """A request that is not answered: HTTP's status, 400 to 503, and what the person is told."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -23,14 +23,7 @@ _FAINT = 0.35
 
 @dataclass(frozen=True)
 class Point:
-    """A MobileNet classifier of standard variant.
-
-    Attributes:
-        size: Side of its input in pixels.
-        percent: Top-1, or what else is compared.
-        mult_adds: Millions.
-        params: Millions.
-    """
+    """A standard MobileNet: input in pixels, top-1 (or such) in percent, costs in millions."""
 
     size: int
     percent: float
@@ -41,15 +34,10 @@ class Point:
 def draw_figures(
     printed: Sequence[Point], measured: Sequence[Point], percent: str = "top-1 accuracy, %"
 ) -> tuple[Figure, Figure]:
-    """Figure 4 (over mult-adds) and figure 5 (over parameters), both with a logarithmic x.
-
-    Args:
-        printed: The paper's.
-        measured: Own.
-        percent: What their y is called.
-    """
+    """Figure 4 (over mult-adds) and figure 5 (over parameters), both with a logarithmic x."""
     figures = []
-    colours = _colours(point.size for point in (*printed, *measured))
+    sizes, more = {point.size for point in (*printed, *measured)}, itertools.cycle(_MORE)
+    colours = {size: _COLOURS.get(size) or next(more) for size in sorted(sizes, reverse=True)}
     for attribute, label in (("mult_adds", "million mult-adds"), ("params", "million parameters")):
         figure = Figure(figsize=(7.2, 4.2))
         axes = figure.add_subplot()
@@ -67,13 +55,6 @@ def draw_figures(
         _add_legend(axes, colours, printed=bool(printed), measured=bool(measured))
         figures.append(figure)
     return figures[0], figures[1]
-
-
-def _colours(sizes: Iterable[int]) -> dict[int, str]:
-    """A colour per input size, largest first."""
-    ordered = sorted(set(sizes), reverse=True)
-    more = itertools.cycle(_MORE)
-    return {size: _COLOURS.get(size) or next(more) for size in ordered}
 
 
 def _dress(axes: Axes, label: str, percent: str) -> None:

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from configs.tools import Evaluate
+from configs.tools import Evaluate, Predict
 from datasets.errors import InputError
 from datasets.ledger import Ledger
+from datasets.raw_photos import OriginalPhotos
+from tasks.applications import original_application
+from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
+from tasks.multitask.spec import TASK as MULTITASK
 from tasks.open_model import open_model, open_original
 from tasks.predictor import Model, answered
-from tasks.reporting.skeleton import report_file, write_report
+from tasks.reporting.skeleton import RunFacts, report_file, write_report
+from tasks.runtime.open import is_export, read_card
+from tasks.weights.card import Card
+from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 from tools import cli
-from tools.flows.choose_head import choose_head
-from tools.flows.exported import loader_for
 from tools.flows.recipe import Exam, Notes, Recipe, recipe_for
-from tools.flows.report_facts import run_facts, time_text
 from tools.flows.run_folder import evaluation_folder
-from tools.flows.told_files import told_files
+from tools.flows.told_files import files_tables, told_files
+
+Args = TypeVar("Args", Evaluate, Predict)
 
 
 def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
-    """Score a model, and leave predictions and report in a folder.
-
-    Raises:
-        InputError: If data, weights or flags do not fit.
-    """
-    args, _ = choose_head(args)
+    """Score a model, leave a report. Raises InputError if data, weights or flags do not fit."""
+    args = choose_head(args)
     device = cli.prepare(args.common)
     model = open_to_answer(args)
     recipe = recipe_for(model.application, recipes, args.weights)
@@ -50,15 +53,44 @@ def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, 
     return told, warning + text
 
 
-def open_to_answer(args: Any) -> Model:
-    """The model of an evaluation or prediction, once its flags are found to mean something.
+def choose_head(args: Args) -> Args:
+    """What is asked of which model, where a run or an export holds several heads.
 
-    Args:
-        args: Flags: ``weights``, ``head``, ``common``, ``options`` and ``refuse_unless``.
+    Of a run of train_multi.py the file of the head takes the place of the run, and is like any
+    weights file of its task; an export stays.
 
     Raises:
-        InputError: If it cannot be used, or a flag does nothing for it.
+        InputError: If the weights hold several heads and none is chosen, or not that one, or no
+            heads at all.
     """
+    weights, head = args.weights, args.head
+    original = original_application(weights)
+    task = read_card(weights).task if original is None else original.name
+    if task != MULTITASK:
+        if head is not None:
+            raise InputError(f"--head {head}: {weights} is for {task} alone")
+        return args
+    there = read_card(weights).model["heads"]
+    if head is None or head not in there:
+        what = "has several heads" if head is None else f"has no head {head!r}"
+        raise InputError(f"{weights}: {what}; choose one by --head: {', '.join(there)}")
+    return args if is_export(weights) else replace(args, weights=head_file(weights, head))
+
+
+def head_file(weights: Path, head: str) -> Path:
+    """The file of a head. Raises InputError if it is not there."""
+    folder = weights if weights.is_dir() else weights.parent
+    file = folder / HEADS_FOLDER / f"{head}.safetensors"
+    if not file.exists():
+        raise InputError(
+            f"{file}: not there: an unfinished run (train_multi.py --resume) has no "
+            f"{HEADS_FOLDER}/ yet, and a finished one's belongs beside {WEIGHTS_NAME}"
+        )
+    return file
+
+
+def open_to_answer(args: Any) -> Model:
+    """The model that flags ask for. Raises InputError if one of them does nothing for it."""
     threads = args.common.threads or None
     model = open_original(args.weights, args.options) or open_model(
         args.weights, args.options, threads=threads, head=args.head
@@ -70,6 +102,23 @@ def open_to_answer(args: Any) -> Model:
     if model.export is not None and args.common.device not in ("auto", "cpu"):
         raise InputError(f"--device {args.common.device}: exports are run on the CPU")
     return model
+
+
+def loader_for(
+    model: Model,
+    data: Any,
+    loader: Any,
+    batch_size: int | None,
+    image_ids: Sequence[int] | None = None,
+) -> Any:
+    """What a model is evaluated on; an export gets photos as they are, and resizes them itself.
+
+    Evaluators call the photos ``image_ids``, by default their indices.
+    """
+    if model.export is None:
+        return loader
+    ids = range(len(data)) if image_ids is None else image_ids
+    return OriginalPhotos(data.image, ids, batch_size or 1)
 
 
 def look_at_all(model: Model, exam: Exam, device: str, label: str) -> Any:
@@ -96,16 +145,8 @@ def score_and_report(
 ) -> tuple[Any, dict[str, Any], str]:
     """Run a model over a part, score it, and leave predictions and report in a folder.
 
-    Args:
-        model: Model to score.
-        exam: Part to score it on.
-        folder: Where files go.
-        device: Where to compute.
-        title: Title of the report.
-        notes: More rows for the report.
-        files: What became of the files of the data.
-        watch: Stopwatch of the run; None after a mere evaluation.
-        report: Draw the report's page too.
+    A training gives its stopwatch. ``notes`` are more rows for the report, of which ``report``
+    draws the page too.
 
     Returns:
         The score, what ``report.json`` holds, and the same for people.
@@ -119,9 +160,29 @@ def score_and_report(
     exam.write(folder, evaluator, score)
     card = model.card
     cost = model.application.network().cost(card, model.facts, model.path)
-    own = [*exam.facts(model), ("time", time_text(seconds, len(exam.data), device)), *notes]
-    run = run_facts(folder, title, card, cost, own, watch, files)
+    rows = [
+        ("model", model_text(card)),
+        ("cost", str(cost)),
+        ("weights", card.source),
+        *exam.facts(model),
+        ("time", f"{seconds:.1f} s for {len(exam.data)} photos on {device}"),
+        *notes,
+    ]
+    run = RunFacts(
+        title,
+        cli.shown_command(),
+        rows,
+        cost=cost,
+        history=read_metrics(folder / METRICS_NAME),
+        watch=watch,
+        files=files_tables(files),
+    )
     shown = exam.report(model, evaluator, score, device)
     told = write_report(folder, run, shown, page=report)
     text = exam.text(score, str(cost))
     return score, told, f"{text}\n\nreport: {report_file(folder)}"
+
+
+def model_text(card: Card) -> str:
+    """The architecture that a card tells, in a line."""
+    return ", ".join(f"{name} {value}" for name, value in card.model.items())

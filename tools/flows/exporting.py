@@ -17,15 +17,13 @@ from configs.deploy import Export
 from datasets.builtin.scenes import draw_scene
 from datasets.errors import InputError
 from datasets.images import Image, find_images, read_image
-from tasks.export.onnx_file import write_facts, write_onnx
-from tasks.export.openvino_file import write_openvino
+from tasks.export.onnx_file import write_facts, write_onnx, write_openvino
 from tasks.runtime.exported import Exported
 from tasks.runtime.onnx_session import OnnxSession
 from tasks.runtime.openvino_session import OpenVinoSession
 from tasks.runtime.session import CARD_KEY, FACTS_KEY
 from tasks.weights.atomic_write import replacing
-from tools.flows.multi_source import MultiSource, open_any_source
-from tools.flows.source import Source
+from tools.flows.source import MultiSource, Source, open_any_source
 
 # Photos to compare on at most; parts (height, width) of drawn ones: tall, wide, small. Neighbours
 # of one size go through at once.
@@ -34,11 +32,7 @@ _PARTS = ((201, 157), (201, 157), (97, 240), (63, 41))
 
 
 def export_model(args: Export) -> tuple[dict[str, Any], str]:
-    """Write a float export, checked.
-
-    Raises:
-        InputError: If weights or photos cannot be used, or the export answers otherwise.
-    """
+    """Write a float export. Raises InputError if it answers otherwise than the model."""
     started = time.perf_counter()
     source = open_any_source(args)
     out = args.out_file()
@@ -76,11 +70,7 @@ def _told(differences: dict[str, float]) -> str:
 
 @contextmanager
 def write_float(args: Export, source: Source) -> Iterator[Path]:
-    """A checked float ONNX export in a folder that goes when the block ends.
-
-    Raises:
-        InputError: As :func:`export_model`.
-    """
+    """A checked float ONNX export in a folder that goes when the block ends."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "float.onnx"
         write_export(args, source, file)
@@ -88,14 +78,7 @@ def write_float(args: Export, source: Source) -> Iterator[Path]:
 
 
 def write_export(args: Export, source: Source | MultiSource, out: Path) -> dict[str, Any]:
-    """Write an export under a temporary name, check it, and only then give it its own.
-
-    Returns:
-        What it tells of itself beside the card.
-
-    Raises:
-        InputError: If it answers otherwise than the model.
-    """
+    """Write, check, and only then name an export. Raises InputError if it answers otherwise."""
     photos = sample_photos(args.samples, args.common.seed)
     facts = source.facts()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -112,13 +95,15 @@ def write_export(args: Export, source: Source | MultiSource, out: Path) -> dict[
         else:
             exported = Exported(OnnxSession(file, threads), out)
         facts["checked"] = check(source, exported, photos)
+        names = {file: out}
         if openvino:
             write_openvino(file, _notes(source, facts), target)
-            _rename(target.with_suffix(".bin"), out.with_suffix(".bin"))
-            _rename(target, out)
+            names = {target.with_suffix(".bin"): out.with_suffix(".bin"), target: out}
         else:
             write_facts(file, facts)
-            _rename(file, out)
+        for written, name in names.items():
+            with replacing(name) as temporary:
+                written.replace(temporary)
     return facts
 
 
@@ -129,10 +114,7 @@ def check(
 
     Where an antialiased resize comes first, the photos are compared a second time, made so small
     that nothing is left to resize: then all numbers must agree.
-
-    Returns:
-        How many photos were compared, and the largest difference of each output: as they are,
-        and of small ones.
+    Told are how many there were, and the largest difference of each output.
 
     Raises:
         InputError: If one is too large, naming output, photo and difference.
@@ -141,24 +123,18 @@ def check(
     try:
         result = {"differences": source.differences(photos, exported(photos), resized=True)}
         if short is not None:
-            small = [_with_short_side(photo, short) for photo in photos]
+            small = []
+            for photo in photos:
+                shape = (round(side * short / min(photo.shape[:2])) for side in photo.shape[:2])
+                small.append(np.asarray(cv2.resize(photo, tuple(shape)[::-1]), np.uint8))
             result["small"] = source.differences(small, exported(small), resized=False)
     except ValueError as error:
         raise InputError(f"{exported.path}: not written: {error}") from error
     return {"photos": len(photos), **result}
 
 
-def _with_short_side(photo: Image, short: int) -> Image:
-    height, width = (round(side * short / min(photo.shape[:2])) for side in photo.shape[:2])
-    return np.asarray(cv2.resize(photo, (width, height)), np.uint8)
-
-
 def sample_photos(path: Path | None, seed: int) -> list[Image]:
-    """Photos to compare on: the first of a folder, or drawn ones, of several sizes.
-
-    Raises:
-        InputError: If there are none, or one cannot be read.
-    """
+    """Photos of several sizes, of a folder or drawn. Raises InputError if there are none."""
     if path is None:
         rng = np.random.default_rng(seed)
         scenes = [draw_scene(rng)[0] for _ in range(1 + len(_PARTS))]
@@ -175,8 +151,3 @@ def sample_photos(path: Path | None, seed: int) -> list[Image]:
 
 def _notes(source: Source | MultiSource, facts: dict[str, Any]) -> dict[str, str]:
     return {CARD_KEY: json.dumps(source.card.to_json()), FACTS_KEY: json.dumps(facts)}
-
-
-def _rename(file: Path, to: Path) -> None:
-    with replacing(to) as temporary:
-        file.replace(temporary)

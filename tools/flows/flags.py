@@ -21,10 +21,7 @@ def peek(*names: str) -> dict[str, str]:
     """The values of some flags that a command line gives, before it can be parsed as a whole.
 
     Its defaults go by a preset, which goes by other flags. What is wrong with a flag is left to
-    :func:`tools.cli.parse`.
-
-    Args:
-        names: Of the flags, without dashes. Of several values the first is taken.
+    the parser; of several values the first is taken.
     """
     return {name: words[0] for name, words in peek_all(*names).items() if words}
 
@@ -46,9 +43,7 @@ def asks_for_help() -> bool:
 def read_flags(presets: Presets[Config], *, has_data: bool | None = None) -> Config:
     """The command line over the preset's defaults, or the configuration of a run to resume.
 
-    Args:
-        presets: Of the tool.
-        has_data: Whether own data is given, where ``--data`` does not tell.
+    ``has_data`` says whether own data is given, where ``--data`` does not tell.
 
     Raises:
         InputError: On an unknown preset, weights that cannot be read, or a folder that cannot be
@@ -67,7 +62,9 @@ def read_flags(presets: Presets[Config], *, has_data: bool | None = None) -> Con
     if config.resume is not None:
         return resumed(config, config.resume)
     if isinstance(config, SquareTraining) and isinstance(default, SquareTraining):
-        _note_resize(config, default)
+        used, seen = config.interpolation, default.interpolation
+        if config.weights is not None and used != seen:
+            cli.say(f"note: --interpolation {used}: the weights have seen {seen}")
     return replace(config, preset=default.preset, command=cli.shown_command())
 
 
@@ -97,12 +94,3 @@ def _as_told(default: Square, weights: Path) -> Square:
         interpolation=seen.interpolation,
         crop=seen.crop if default.crop < 1 else default.crop,
     )
-
-
-def _note_resize(config: SquareTraining, told: SquareTraining) -> None:
-    """Say so if photos will be resized otherwise than the weights to start from have seen them."""
-    if config.weights is not None and config.interpolation != told.interpolation:
-        cli.say(
-            f"note: --interpolation {config.interpolation}: the weights have seen "
-            f"{told.interpolation}"
-        )

@@ -46,13 +46,7 @@ _WHERE_ODD = {"variant": "standard", "stem_stride": 2}
 
 
 class _Key(NamedTuple):
-    """What a grid may vary.
-
-    Attributes:
-        part: Of the configuration that it is a field of.
-        field: Its name there.
-        read: From a word to a value.
-    """
+    """What a grid may vary: a field of a part of the configuration, and what reads its value."""
 
     part: Literal["model", "fit", "common"]
     field: str
@@ -99,22 +93,19 @@ def _read_bool(word: str) -> bool:
 def expand(recipe: Recipe[Any], config: Config) -> list[tuple[str, Config]]:
     """The runs of a grid: (folder name, configuration), each combination once.
 
-    Args:
-        recipe: Of the application.
-        config: With the grid.
-
     Raises:
         InputError: On an unknown key or an impossible value, naming it; if a network cannot be
             built; or if there is no run.
     """
-    runs: dict[str, Config] = {}
+    runs: dict[str, Any] = {}
     for group in _groups(config):
         used: set[_Key] = set()
         for values in itertools.product(*(choices for _, choices in group)):
             pairs = zip((key for key, _ in group), values, strict=True)
             chosen = _known(config, dict(pairs))
             used |= chosen.keys()
-            run = _apply(config, chosen)
+            seed = _of("common", chosen).get(_SEED, config.common.seed)
+            run = config.varied(_of("model", chosen), _of("fit", chosen), seed)
             runs.setdefault(_name(run, chosen), run)
         idle = [key.field for key, _ in group if key not in used]
         if idle:
@@ -124,8 +115,12 @@ def expand(recipe: Recipe[Any], config: Config) -> list[tuple[str, Config]]:
             f"--grid {' '.join(config.grid)}: names no run; write KEY=VALUE,VALUE between the "
             f"{_NEXT_GROUP}"
         )
-    for name, run in runs.items():
-        _refuse_impossible(recipe, name, run)
+    for name, run in runs.items():  # Before hours go into those ahead of it.
+        try:
+            with torch.device("meta"):
+                recipe.sketch(run.model)
+        except ValueError as error:
+            raise InputError(f"--grid: {name}: {error}") from error
     return list(runs.items())
 
 
@@ -139,19 +134,6 @@ def _known(config: Any, values: dict[_Key, Any]) -> dict[_Key, Any]:
 
 def _of(part: str, values: dict[_Key, Any]) -> dict[str, Any]:
     return {key.field: value for key, value in values.items() if key.part == part}
-
-
-def _refuse_impossible(recipe: Recipe[Any], name: str, run: Any) -> None:
-    """Refuse a network that cannot be built, before hours go into those ahead of it.
-
-    Raises:
-        InputError: If it cannot, naming the run and the reason.
-    """
-    try:
-        with torch.device("meta"):
-            recipe.sketch(run.model)
-    except ValueError as error:
-        raise InputError(f"--grid: {name}: {error}") from error
 
 
 def _groups(config: GridTraining) -> Iterator[list[tuple[_Key, list[Any]]]]:
@@ -171,12 +153,6 @@ def _parse(word: str, keys: dict[str, _Key]) -> tuple[_Key, list[Any]]:
         return keys[name], [keys[name].read(value) for value in values.split(",")]
     except ValueError as error:
         raise InputError(f"--grid {word}: {error}") from error
-
-
-def _apply(config: Config, values: dict[_Key, Any]) -> Config:
-    """A configuration with some values changed."""
-    seed = _of("common", values).get(_SEED, config.common.seed)
-    return config.varied(_of("model", values), _of("fit", values), seed)
 
 
 def _name(run: Any, chosen: dict[_Key, Any]) -> str:
@@ -207,33 +183,16 @@ def _label(name: str, value: Any) -> str:
 def train_or_grid(
     recipe: Recipe[Any], config: Any, *, report: bool = True
 ) -> tuple[dict[str, Any], str]:
-    """Train once; or for each point of a grid, if the configuration names one.
+    """Train once; or each run of a grid, if the configuration names one, for a table and plots.
 
-    Args:
-        recipe: Of the application.
-        config: What to train.
-        report: Draw the reports' pages too.
-
-    Returns:
-        The result for programs and for people.
+    Runs that are finished are not repeated; one that was interrupted goes on.
 
     Raises:
         InputError: If the grid, data or flags do not fit.
         InterruptedRun: If a signal stopped it, after saving.
     """
-    if config.grid:
-        return train_grid(recipe, config, report=report)
-    return train(recipe, config, report=report)
-
-
-def train_grid(
-    recipe: Recipe[Any], config: Any, *, report: bool = True
-) -> tuple[dict[str, Any], str]:
-    """Train what a grid names, one run after another, and write a table and plots.
-
-    Runs that are finished are not repeated; one that was interrupted goes on. Arguments and
-    errors as in :func:`train_or_grid`.
-    """
+    if not config.grid:
+        return train(recipe, config, report=report)
     runs = expand(recipe, config)
     folder = config.resume or new_run_folder(config.common, config.preset)
     if is_first():
@@ -303,11 +262,7 @@ def as_text(table: Sequence[dict[str, Any]], folder: Path, measure: Metric) -> s
 def write_page(
     folder: Path, table: Sequence[dict[str, Any]], command: str, measure: Metric
 ) -> None:
-    """Write ``grid.json`` and ``grid.html``.
-
-    Raises:
-        OSError: If a file cannot be written.
-    """
+    """Write ``grid.json`` and ``grid.html``. Raises OSError if one cannot be."""
     write_text(folder / "grid.json", json.dumps(list(table), indent=1))
     points = [
         Point(

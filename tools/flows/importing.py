@@ -21,14 +21,7 @@ _SCENES = 8
 
 @dataclass(frozen=True)
 class Foreign:
-    """What was read of a foreign file.
-
-    Attributes:
-        tensors: To write.
-        card: Beside them.
-        about: The same for people, and how it compares with the original.
-        facts: The comparison for programs.
-    """
+    """What was read of a foreign file; how it compares with the original for people, programs."""
 
     tensors: dict[str, Tensor]
     card: Card
@@ -38,12 +31,9 @@ class Foreign:
 
 @dataclass(frozen=True)
 class Importer:
-    """What an application can read of other frameworks.
+    """What an application can read of other frameworks, or raises InputError.
 
-    Attributes:
-        read: From flags and source to the weights. Raises
-            :class:`~datasets.errors.InputError` if they cannot be read.
-        claims: Whether a source is this application's; None takes what nobody claims.
+    It is for sources that it claims; without ``claims`` for those that nobody does.
     """
 
     read: Callable[[ImportWeights, Path], Foreign]

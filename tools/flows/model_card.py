@@ -12,24 +12,14 @@ from tasks.applications import application_named
 from tasks.open_model import open_model
 from tasks.reporting.tables import ABSENT
 from tasks.weights.card import Card
-from tools.flows.report_facts import model_text
+from tools.flows.evaluating import model_text
 
 # Names of classes that are listed; of longer lists the first few are.
 _LISTED, _FEW = 100, 10
 
 
 def model_card(card: Card, weights: Path, name: str, licence: str | None = None) -> str:
-    """Markdown with the hub's header: what the model is, its figures, how to use it.
-
-    Args:
-        card: Of the weights.
-        weights: File or run folder that the card was read from.
-        name: ``OWNER/NAME``.
-        licence: To name in the header.
-
-    Raises:
-        InputError: If the card's architecture cannot be built.
-    """
+    """Markdown with the hub's header. Raises InputError if the card's model cannot be built."""
     application = application_named(card.task, weights)
     answers = application if isinstance(application, PhotoApplication) else None
     header = ["library_name: mobilenet-suite", "tags: [mobilenet, mobilenet_v1]"]
@@ -47,13 +37,14 @@ def model_card(card: Card, weights: Path, name: str, licence: str | None = None)
         facts = open_model(weights).facts
         rows.insert(2, ("cost of a photo", str(answers.network().cost(card, facts, weights))))
         rows += answers.card_rows(card, weights)
+    limits = answers.use_note if answers else ""
     parts = [
         "\n".join(["---", *header, "---"]),
         f"# {name.partition('/')[2]}",
         _table(("", ""), rows),
         *_figures(card, answers),
         *_classes(card, answers),
-        *_limits(answers),
+        *(["## What it is not for", limits] if limits else []),
         _usage(application, name),
     ]
     return "\n\n".join(parts) + "\n"
@@ -96,10 +87,6 @@ def _classes(card: Card, answers: PhotoApplication[Any] | None) -> list[str]:
     more = len(names) - len(listed)
     text = ", ".join(listed) + (f", and {more} more, which the weights carry" if more else "")
     return [title, text]
-
-
-def _limits(answers: PhotoApplication[Any] | None) -> list[str]:
-    return ["## What it is not for", answers.use_note] if answers and answers.use_note else []
 
 
 def _usage(application: Application, name: str) -> str:

@@ -26,11 +26,7 @@ TransformMaker = Callable[..., Transform]
 
 
 def make_photos(data: Data, card: Card, loading: Loading) -> Ready[LabelledData, LabelEvaluator]:
-    """Loader and evaluator of a split, for a model.
-
-    Raises:
-        InputError: If model and data have no class name in common.
-    """
+    """Loader and evaluator of a split. Raises InputError if no class name is in common."""
     columns = columns_in(card.classes, data.classes)
     loader = exam_loader(data, card, loading)
     listed = list_photos(data) if isinstance(data, ShardedData) else data

@@ -1,32 +1,33 @@
-"""What the trainings of networks on squares of photos have in common: how the network is made."""
+"""What trainings on squares of photos have in common: how the network and its weights begin."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+from backbone.bodies import default_flavour
 from backbone.flavour import Flavour
+from configs.training import SquareTraining
 from datasets.types import ClassMap
 from tasks.distillation.target_source import TargetSource
+from tasks.fitting.batchnorm import CALIBRATION_BATCHES, calibrate_batchnorm
+from tasks.runtime.open import read_card
+from tasks.start_network import refuse_other_model
 from tasks.weights.card import Card
 from tools import cli
-from tools.flows.initial_weights import measure_norms, starting_flavour
 from tools.flows.recipe import Loading, OpenedRun
 
 Config = TypeVar("Config")
 
 
 class PhotoRun(OpenedRun[Config]):
-    """A run whose network is made from scratch or from weights.
-
-    Attributes:
-        cut: What was done to the photos, between commas, for the card.
-    """
+    """A run whose network begins anew or from weights; ``cut`` says what was done to photos."""
 
     cut: str = ""
 
@@ -41,11 +42,7 @@ class PhotoRun(OpenedRun[Config]):
 
     @abstractmethod
     def start(self, network: Any, weights: Path) -> bool:
-        """Fill the network from weights, and say what of them is used.
-
-        Returns:
-            Whether the weights came without batch-norm statistics.
-        """
+        """Fill the network; whether the weights came without batch-norm statistics."""
 
     def loading(self, workers: int, *, alone: bool) -> Loading:
         """How a part that is scored is read; what is read once is not kept in memory."""
@@ -87,3 +84,26 @@ def say_known(weights: Path, classes: ClassMap, new: Sized, noun: str) -> None:
     """Tell how many classes weights know, and how many start anew."""
     known = len(classes) - len(new)
     cli.say(f"weights of {weights}: {known} {noun} known, {len(new)} start anew")
+
+
+def starting_flavour(config: SquareTraining) -> tuple[Flavour, str]:
+    """Flavour and origin, for the card. Raises InputError on weights of another body."""
+    flavour, origin = default_flavour(config.model.backbone), "from scratch"
+    if config.weights is not None:
+        told = read_card(config.weights)
+        refuse_other_model(config.model.to_json(), told, config.weights)
+        flavour, origin = told.flavour, f"from {config.weights}"
+    seen = replace(
+        flavour.input,
+        size=config.model.size,
+        crop=config.crop,
+        interpolation=config.interpolation,
+    )
+    return replace(flavour, input=seen), origin
+
+
+def measure_norms(model: nn.Module, loader: Iterable[Any]) -> None:
+    """Give batch norms that were folded away real statistics, on a few training batches."""
+    cli.say("measuring batch-norm statistics, which the weights came without")
+    pairs = zip(range(CALIBRATION_BATCHES), loader, strict=False)
+    calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])

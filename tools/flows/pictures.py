@@ -19,17 +19,14 @@ Done = TypeVar("Done")
 
 
 def find_media(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Photos and videos named, folders searched through.
-
-    Raises:
-        InputError: If a path is missing, or there is nothing to look at.
-    """
+    """Photos and videos named or in folders. Raises InputError if there are none."""
     photos: list[Path] = []
     videos: list[Path] = []
     for path in paths:
         if path.is_dir():
             photos += find_images(path)
-            videos += _videos_below(path)
+            inside = (Path(base, name) for base, names in walk_files(path) for name in names)
+            videos += sorted(file for file in inside if file.suffix.lower() in VIDEOS)
         elif not path.exists():
             raise InputError(f"{path}: no such file or folder")
         elif path.suffix.lower() in VIDEOS:
@@ -42,15 +39,6 @@ def find_media(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         known = ", ".join(sorted(SUFFIXES))
         raise InputError(f"{', '.join(map(str, paths))}: no pictures there (looked for {known})")
     return photos, videos
-
-
-def _videos_below(folder: Path) -> list[Path]:
-    return sorted(
-        Path(base, name)
-        for base, names in walk_files(folder)
-        for name in names
-        if Path(name).suffix.lower() in VIDEOS
-    )
 
 
 def read_or_reason(path: Path) -> Image | str:

@@ -1,34 +1,34 @@
-"""Photos, folders and videos in; drawn pictures and predictions.json out."""
+"""Photos, folders and videos in; drawn pictures, new videos and predictions.json out."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from tqdm import tqdm
 
 from configs.tools import Predict
 from datasets.errors import InputError
 from datasets.images import Image, save_image
+from datasets.names import safe_path, shown
 from tasks.predictor import Predictor
 from tools import cli
-from tools.flows.choose_head import choose_head
-from tools.flows.evaluating import open_to_answer
+from tools.flows.evaluating import choose_head, open_to_answer
 from tools.flows.pictures import ahead, batches, find_media, output_files, read_or_reason
 from tools.flows.recipe import Collector, Recipe, recipe_for
-from tools.flows.videos import predict_video
+
+_USUAL_RATE = 25.0
 
 
 def predict(args: Predict, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
-    """Answer for photos, draw the answers and write ``predictions.json``.
-
-    Raises:
-        InputError: If weights, flags or files do not fit.
-    """
-    args, _ = choose_head(args)
+    """Draw answers, write ``predictions.json``. Raises InputError if flags do not fit."""
+    args = choose_head(args)
     device = cli.prepare(args.common)
     model = open_to_answer(args)
     application = model.application
@@ -64,18 +64,7 @@ def answer_photos(
     collector: Collector,
     files: dict[Path, Path],
 ) -> list[str]:
-    """Answer for photos; reading and writing run in threads beside the network.
-
-    Args:
-        args: How many photos per pass.
-        photos: To be read.
-        predictor: That answers.
-        collector: Takes the answers up.
-        files: Where the drawing of each goes; empty where nothing is drawn.
-
-    Returns:
-        A message for each photo that there is no answer to.
-    """
+    """Answer for photos while threads read and write; a message for each without answer."""
     failures: list[str] = []
     with ThreadPoolExecutor() as readers, ThreadPoolExecutor() as writers:
         images = ahead(readers, read_or_reason, photos, 2 * args.batch_size)
@@ -110,3 +99,60 @@ def _readable(
 
 def _draw(path: Path, image: Image, answer: Any, predictor: Predictor) -> None:
     save_image(path, predictor.answers.draw(image, answer))
+
+
+def predict_video(
+    args: Predict,
+    video: Path,
+    predictor: Predictor,
+    collector: Collector,
+    files: dict[Path, Path],
+) -> list[str]:
+    """Answer for every frame; write a video with the answers drawn.
+
+    Returns:
+        Messages, where the video cannot be read.
+
+    Raises:
+        OSError: If the result cannot be written.
+    """
+    number = 0
+    writer: cv2.VideoWriter | None = None
+    with ExitStack() as names:
+        # A name that is no UTF-8 would take the process down in OpenCV.
+        capture = cv2.VideoCapture(names.enter_context(safe_path(video)))
+        if not capture.isOpened():
+            return [f"{video}: not a video that can be read"]
+        drawn = names.enter_context(safe_path(files[video])) if files else None
+        rate = capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
+        total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
+        name = shown(video.name)
+        bar = names.enter_context(tqdm(desc=name, total=total, unit="frame", delay=1))
+        for batch in batches(_frames(capture), args.batch_size):
+            for image, answer in zip(batch, predictor(batch), strict=True):
+                collector.add(f"{video}#{number}", image, answer)
+                number += 1
+                if drawn is not None:
+                    writer = writer or _open_writer(drawn, rate, image)
+                    writer.write(predictor.answers.draw(image, answer)[..., ::-1])
+            bar.update(len(batch))
+        capture.release()
+        if writer is not None:
+            writer.release()
+    return [] if number else [f"{video}: holds no frame that can be decoded"]
+
+
+def _frames(capture: cv2.VideoCapture) -> Iterator[Image]:
+    while True:
+        there, frame = capture.read()
+        if not there:
+            return
+        yield np.ascontiguousarray(frame[..., ::-1])
+
+
+def _open_writer(path: str, rate: float, image: Image) -> cv2.VideoWriter:
+    code = cv2.VideoWriter.fourcc(*"mp4v")
+    writer = cv2.VideoWriter(path, code, rate, (image.shape[1], image.shape[0]))
+    if not writer.isOpened():
+        raise OSError(f"{path}: the video cannot be written")
+    return writer

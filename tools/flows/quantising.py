@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,19 @@ from torch import nn
 
 from backbone.layers import fold_batchnorm
 from configs.deploy import Export
+from configs.tools import Evaluate
 from datasets.errors import InputError
 from datasets.images import Image, find_images, read_image
 from tasks.export.onnx_file import write_facts
 from tasks.int8.layer_report import describe_layers, layer_errors
 from tasks.int8.network import Floats, Runner, cut_preparation, find_layers
 from tasks.int8.remedies import Pictures, Search, State, Step
+from tasks.open_model import open_model
+from tasks.predictor import Model
 from tasks.weights.atomic_write import replacing
 from tools import cli
-from tools.flows.recipe import Recipe
-from tools.flows.scoring import Scorer, open_scorer
+from tools.flows.evaluating import look_at_all
+from tools.flows.recipe import Recipe, recipe_for
 from tools.flows.source import Source
 
 _FEWEST, _MOST = 8, 256
@@ -35,6 +38,32 @@ _BYTES = 2**28
 _HELD = 4
 
 
+@dataclass(frozen=True)
+class Scorer:
+    """An application's main metric; ``score`` gives that of an export's file, in points of 100."""
+
+    metric: str
+    score: Callable[[Path], float]
+
+
+def open_scorer(args: Export, source: Source, recipes: Sequence[Recipe[Any]]) -> Scorer:
+    """Open the ``--labelled`` data. Raises InputError if they cannot be used."""
+    assert args.labelled is not None
+    application = source.application
+    recipe = recipe_for(application, recipes, source.file)
+    asked = Evaluate(source.file, data=args.labelled, batch_size=1, workers=0, common=args.common)
+    options = application.pick(args.options)
+    model = Model(application, source.card, source.file, options, network=source.model)
+    exam = (recipe.labelled or recipe.exam)(asked, args.labelled, model)
+
+    def score(file: Path) -> float:
+        found = open_model(file, args.options, threads=args.common.threads or None)
+        metrics = look_at_all(found, exam, "cpu", "measuring").compute()["metrics"]
+        return float(100 * metrics[application.metric.name] / application.metric.best)
+
+    return Scorer(application.metric.title, score)
+
+
 @dataclass
 class Scores:
     """What the labelled photos say, in points of 100; all None without them.
@@ -42,8 +71,7 @@ class Scores:
     Attributes:
         metric: That is measured.
         original: Of the float export.
-        tensor: Of naive quantisation with a scale per tensor.
-        channel: The same with a scale per channel.
+        tensor: Of naive quantisation with a scale per tensor; ``channel`` with one per channel.
         ours: Of what is written.
     """
 
@@ -64,16 +92,7 @@ class Scores:
 def write_int8(
     args: Export, source: Source, float_file: Path, recipes: Sequence[Recipe[Any]]
 ) -> tuple[dict[str, Any], str]:
-    """Bring a float export to 8 bits and write it, with a report (.json) beside it.
-
-    Args:
-        args: Flags.
-        source: The model that was exported.
-        float_file: Its checked float export.
-        recipes: Of all applications.
-
-    Returns:
-        The result for programs and for people.
+    """Bring a checked float export to 8 bits and write it, with a report (.json) beside it.
 
     Raises:
         InputError: If photos or model do not do, or more than ``--max-drop`` is lost.
@@ -94,7 +113,13 @@ def write_int8(
     _refuse_drop(args, scores, search.steps)
     rows = layer_errors(search.truth, search.chosen, pictures.held)
     out = args.out_file()
-    _write(search.chosen, _facts(source, scores, search), out)
+    told = {
+        "scores": asdict(scores) if scores.metric else None,
+        "sqnr": round(search.best, 2),
+        "remedies": [step.name for step in search.steps if step.kept],
+        "floats": list(search.chosen.floats),
+    }
+    _write(search.chosen, {**source.facts(), "precision": "int8", "int8": told}, out)
     result = {
         "file": str(out),
         "target": args.target,
@@ -115,11 +140,7 @@ def write_int8(
 
 
 def _network_of(source: Source) -> nn.Module:
-    """The network in PyTorch, taking normalised pictures.
-
-    Raises:
-        InputError: If it is of two stages.
-    """
+    """The network, taking normalised pictures. Raises InputError if it is of two stages."""
     stages: tuple[str, ...] = getattr(source.model, "networks", ("raw",))
     if stages != ("raw",):
         raise InputError(
@@ -132,12 +153,7 @@ def _network_of(source: Source) -> nn.Module:
 
 
 def calibration_pictures(args: Export, model: ModelProto, network: nn.Module) -> Pictures:
-    """Read the photos of ``--calibrate`` and prepare them as the export does.
-
-    Args:
-        args: Flags.
-        model: Float export.
-        network: That it holds.
+    """Read the photos of ``--calibrate`` and prepare them as the float export of a network does.
 
     Raises:
         InputError: If the folder is missing or holds too few photos that can be read.
@@ -233,26 +249,8 @@ def _write(state: State, facts: dict[str, Any], out: Path) -> None:
         write_facts(temporary, facts)
 
 
-def _facts(source: Source, scores: Scores, search: Search) -> dict[str, Any]:
-    """What the file tells of itself beside the card."""
-    facts = {**source.facts(), "precision": "int8"}
-    return {
-        **facts,
-        "int8": {
-            "scores": asdict(scores) if scores.metric else None,
-            "sqnr": round(search.best, 2),
-            "remedies": [step.name for step in search.steps if step.kept],
-            "floats": list(search.chosen.floats),
-        },
-    }
-
-
 def _refuse_drop(args: Export, scores: Scores, steps: list[Step]) -> None:
-    """Refuse a file that loses too much.
-
-    Raises:
-        InputError: With all figures.
-    """
+    """Refuse a file that loses too much. Raises InputError with all figures."""
     if scores.drop <= args.max_drop:
         return
     tried = ", ".join(step.name for step in steps if not step.name.startswith("naive"))

@@ -39,6 +39,8 @@ Data = TypeVar("Data")
 Scores = TypeVar("Scores")
 Notes = list[tuple[str, str]]
 BUILT_IN = Path("data")
+# Photos whose answers are told in the terminal.
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,7 @@ class BuiltIn:
 
 @dataclass(frozen=True)
 class Ready(Generic[Data, Scores]):
-    """A labelled part with what scores it.
-
-    Attributes:
-        data: What photos are read from; it has ``image(index)`` and a length.
-        loader: All of it, in order, as the network sees it.
-        evaluator: Knows what is right.
-    """
+    """A labelled part (``image(index)``, length), loaded in order, and its evaluator."""
 
     data: Data
     loader: Any
@@ -94,14 +90,7 @@ class Ready(Generic[Data, Scores]):
 
 @dataclass(frozen=True)
 class Loading:
-    """How a part that is scored is read.
-
-    Attributes:
-        batch_size: Photos per pass.
-        workers: Loader processes.
-        cache: Keep decoded photos in memory.
-        alone: This process scores all of it, whatever others do; else it takes its share.
-    """
+    """How a part that is scored is read: ``alone`` by this process, else a share by each."""
 
     batch_size: int
     workers: int
@@ -165,15 +154,28 @@ class OpenedRun(ABC, Generic[Config]):
         application: What it is for.
         trained_as: How Lightning trains its networks.
         training_only: Beginnings of the names of tensors that stay out of the weights file.
-        subject: What it is trained on, in a few words.
+        few_photos: Fewer photos to train on teach little from scratch; 0 where none are too few.
+        least_steps: Fewest steps of a training from scratch on fewer.
+        measured_on_few: What came of one.
+        train: Photos to train on; it has a length.
     """
 
     application: ClassVar[PhotoApplication[Any]]
     trained_as: ClassVar[type[NetworkTask]] = NetworkTask
     training_only: ClassVar[tuple[str, ...]] = ()
+    few_photos: int = 0
+    least_steps: ClassVar[int] = 2000
+    measured_on_few: ClassVar[str] = ""
+    train: Any
 
     def __init__(self, config: Config, path: Path) -> None:
         self.config, self.path = config, path
+
+    @property
+    def teacher(self) -> DistillSpec | None:
+        """What names a teacher, if one is named."""
+        distill: DistillSpec | None = getattr(self.config, "distill", None)
+        return distill if distill is not None and distill.is_on else None
 
     @property
     @abstractmethod
@@ -196,13 +198,8 @@ class OpenedRun(ABC, Generic[Config]):
         return ()
 
     def target_source(self, device: str) -> TargetSource | None:
-        """What is learnt from besides labels, if anything.
-
-        Raises:
-            InputError: If a teacher is named, but this training knows what to do with none.
-        """
-        distill: DistillSpec | None = getattr(self.config, "distill", None)
-        if distill is not None and distill.is_on:
+        """What is learnt from besides labels. Raises InputError on a teacher that it ignores."""
+        if (distill := self.teacher) is not None:
             raise InputError(
                 f"--teacher {distill.teacher or distill.targets}: the training of "
                 f"{self.application.name} learns from labels alone; leave it out"
@@ -228,14 +225,7 @@ class OpenedRun(ABC, Generic[Config]):
 
     @abstractmethod
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> Exam:
-        """A part to score a model on.
-
-        Args:
-            model: To be scored.
-            workers: Loader processes.
-            tested: The part to report on, rather than the one to choose weights by.
-            alone: This process scores all of it, rather than its share.
-        """
+        """A part to report on (``tested``) or choose weights by; ``alone``, all of it."""
 
     def targets(self, model: nn.Module) -> Callable[[Any], Any]:
         """From a batch on the device to what the network learns from it."""
@@ -270,12 +260,9 @@ class OpenedRun(ABC, Generic[Config]):
 
 
 class Collector(ABC):
-    """Gathers the answers to photos, and says at the end what was found.
+    """Gathers the answers to photos, of ``videos`` to frames, and says what was found.
 
-    Attributes:
-        draws: Each answer can be drawn as soon as it is known.
-        videos: Frames of videos are answered for too.
-        empty: What is wrong where nothing could be answered for.
+    It ``draws`` each as soon as it is known, and says ``empty`` where there is none.
     """
 
     draws: ClassVar[bool] = True
@@ -294,21 +281,40 @@ class Collector(ABC):
         """Take up the answer to a photo or frame."""
 
     def answer_others(self, predictor: Predictor) -> list[str]:
-        """Answer for photos that the others are compared with, if there are any.
-
-        Returns:
-            A message for each photo that there is no answer to.
-        """
+        """Answer for photos that the others are compared with; a message for each that failed."""
         return []
 
     @abstractmethod
     def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
-        """What predictions.json holds, and the same for people.
+        """What predictions.json holds, and the same for people; drawings go to ``files``."""
 
-        Args:
-            folder: Where results go.
-            files: Where the drawing of each photo goes; empty where nothing is drawn.
-        """
+
+class PhotoRows(Collector):
+    """One row for each photo, as its application tells it."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._answers = self.model.answers
+        self._rows: list[dict[str, Any]] = []
+        self._lines: list[str] = []
+
+    def add(self, name: str, image: Image, answer: Any) -> None:
+        """Take up the answer to a photo."""
+        self._rows.append(self._row(name, image, answer))
+        if len(self._lines) < _SHOWN:
+            self._lines.append(f"  {name}: {self._answers.line(answer)}")
+
+    def _row(self, name: str, image: Image, answer: Any) -> dict[str, Any]:
+        return {"file": name, **self._answers.to_json(answer)}
+
+    def _told(self, total: str) -> str:
+        """A line for each of the first photos, and the sum."""
+        more = len(self._rows) - len(self._lines)
+        return "\n".join([*self._lines, *([f"  ... and {more} more"] if more else []), total])
+
+    def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
+        """Rows, and lines."""
+        return {"photos": self._rows}, self._told(f"{len(self._rows)} photos: {folder}")
 
 
 @dataclass(frozen=True)

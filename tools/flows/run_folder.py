@@ -59,11 +59,7 @@ def save_config(config: Any, folder: Path) -> None:
 
 
 def new_run_folder(common: Common, preset: str) -> Path:
-    """``--out``, or ``runs/<preset>/<time>``.
-
-    Raises:
-        InputError: If ``--out`` holds a run already, or is not given to one process of several.
-    """
+    """``--out``, or ``runs/<preset>/<time>``. Raises InputError if ``--out`` holds a run."""
     if common.out is None and int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise InputError(
             "--out is needed with several processes, each of which would name a new folder by its "
@@ -89,11 +85,7 @@ def is_first() -> bool:
 
 
 def evaluation_folder(common: Common, weights: Path, data: Path) -> Path:
-    """``--out``, or ``evaluations/<weights>-<data>``.
-
-    Raises:
-        InputError: If ``--out`` holds a run, whose own report would be lost.
-    """
+    """``--out``, or ``evaluations/<weights>-<data>``. Raises InputError if it holds a run."""
     of = weights.parent if weights.name == WEIGHTS_NAME else weights
     folder = common.out or Path("evaluations") / f"{of.name}-{data.name}"
     if (folder / CONFIG_NAME).exists():

@@ -1,4 +1,4 @@
-"""Networks of every application, opened to be exported."""
+"""Networks of every application, and several heads on one trunk, opened to be exported."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ from tasks.application import PhotoApplication
 from tasks.applications import photo_application
 from tasks.export.compare import Limits, compare
 from tasks.export.resize import Antialias
+from tasks.multitask.cost import pass_costs
+from tasks.multitask.graph import MultiGraph
+from tasks.multitask.load import load_multi
+from tasks.multitask.model import MultiTaskNet
 from tasks.multitask.spec import TASK as MULTITASK
 from tasks.open_model import open_model
 from tasks.photo_graph import PhotoGraph
@@ -30,13 +34,7 @@ from tools import cli
 
 @dataclass(frozen=True)
 class Source:
-    """A network to be exported.
-
-    Attributes:
-        model: In evaluation mode, on the CPU.
-        card: Its card.
-        file: What it was read from.
-    """
+    """A network to be exported, in evaluation mode, on the CPU; its card and file."""
 
     model: Any
     card: Card
@@ -58,11 +56,7 @@ class Source:
         return self.application.network().view.short_side(self.card)
 
     def limits(self, *, resized: bool) -> Limits:
-        """What an export may differ by.
-
-        Args:
-            resized: The photos are not of :attr:`short_side`.
-        """
+        """What an export may differ by on photos that are, or are not, of :attr:`short_side`."""
         return self.application.limits(self.facts(), resized)
 
     def facts(self) -> dict[str, Any]:
@@ -78,11 +72,7 @@ class Source:
         return network_outputs(self.application, self.model, self.card, "cpu")
 
     def graph(self, antialias: Antialias = "operator") -> PhotoGraph:
-        """The model as one graph.
-
-        Args:
-            antialias: How the resize is written (see :mod:`tasks.export.resize`).
-        """
+        """The model as one graph, its resize written as :mod:`tasks.export.resize` tells."""
         return PhotoGraph(self.application, self.model, self.card, antialias=antialias)
 
     def differences(
@@ -90,15 +80,64 @@ class Source:
     ) -> dict[str, float]:
         """How far an export's answers are from the model's, by output.
 
-        Args:
-            photos: What was asked about.
-            found: The export's answers.
-            resized: As in :meth:`limits`.
-
         Raises:
             InputError: If one is too far, naming output, photo and difference.
         """
         return compare(photos, self.predict()(photos), found, self.limits(resized=resized))
+
+
+@dataclass(frozen=True)
+class MultiSource:
+    """A trunk to be exported, its card, and its heads, each as a model of its task alone."""
+
+    net: MultiTaskNet
+    card: Card
+    file: Path
+    heads: dict[str, Source]
+
+    @property
+    def task(self) -> str:
+        """Of the file."""
+        return self.card.task
+
+    @property
+    def short_side(self) -> int | None:
+        """Of photos that are not resized, only cut, in pixels; None for boxes alone."""
+        sides = [one.short_side for one in self.heads.values() if one.short_side is not None]
+        return sides[0] if sides else None  # A graph's heads see photos alike.
+
+    def facts(self) -> dict[str, Any]:
+        """What a float export tells of itself beside the card."""
+        return {
+            **common_facts(),
+            "mult_adds": sum(one.together for one in pass_costs(self.net, measure=False)),
+            "heads": {name: one.facts() for name, one in self.heads.items()},
+        }
+
+    def graph(self, antialias: Antialias) -> MultiGraph:
+        """All heads as one graph. Raises InputError if they see photos differently."""
+        cards = {name: one.card for name, one in self.heads.items()}
+        return MultiGraph(self.net, cards, antialias=antialias)
+
+    def differences(
+        self, photos: Sequence[Image], found: Sequence[Answer], *, resized: bool
+    ) -> dict[str, float]:
+        """As :meth:`Source.differences`, by ``HEAD_OUTPUT``; boxes only where ``resized``."""
+        told: dict[str, float] = {}
+        for name, source in self.heads.items():
+            if source.short_side is None and not resized:
+                continue
+            before = f"{name}_"
+            given = [
+                {out.removeprefix(before): row[out] for out in row if out.startswith(before)}
+                for row in found
+            ]
+            try:
+                differences = source.differences(photos, given, resized=resized)
+            except ValueError as error:
+                raise InputError(f"head {name}: {error}") from error
+            told |= {f"{before}{out}": value for out, value in differences.items()}
+        return told
 
 
 def common_facts() -> dict[str, Any]:
@@ -107,11 +146,7 @@ def common_facts() -> dict[str, Any]:
 
 
 def open_source(args: Export) -> Source:
-    """Load a network that is to be exported.
-
-    Raises:
-        InputError: If it is none that can be.
-    """
+    """Load a network to export. Raises InputError if it is none that can be."""
     cli.prepare(args.common)
     task = task_to_export(args.weights)
     if task == MULTITASK:
@@ -126,11 +161,21 @@ def open_source(args: Export) -> Source:
 
 
 def task_to_export(weights: Path) -> str:
-    """Task of a run folder or weights file.
-
-    Raises:
-        InputError: If it is none.
-    """
+    """Task of a run folder or weights file. Raises InputError on an export."""
     if is_export(weights):
         raise InputError(f"{weights}: is an export already; name the weights it came from")
     return read_card(weights).task
+
+
+def open_any_source(args: Export) -> Source | MultiSource:
+    """Load one task or several to export. Raises InputError if they cannot be."""
+    if task_to_export(args.weights) != MULTITASK:
+        return open_source(args)
+    cli.prepare(args.common)
+    net, cards = load_multi(args.weights, args.options)
+    if not cards:
+        raise InputError(f"{args.weights}: a trunk without heads answers nothing")
+    takes = {f for name in cards for f in photo_application(cards[name].task, name).flags}
+    args.refuse_unless(takes, f"{', '.join(cards)}, and no boxes")
+    heads = {name: Source(net.head(name), one, args.weights) for name, one in cards.items()}
+    return MultiSource(net, read_card(args.weights), args.weights, heads)

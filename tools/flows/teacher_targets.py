@@ -42,15 +42,9 @@ def open_target_source(
     """What the student of a configuration learns from besides labels, if anything.
 
     Where answers are to be stored, all that the training needs are stored now.
-
-    Args:
-        config: Of the student.
-        data: To train on.
-        device: To compute on.
-        find: Opens the teacher that a spec names, for the classes of the data.
-        answers: What its answers are.
-        view: Loads the pictures as the student will see them, in the order of the data.
-        augment: What is done to the pictures, where ``config.augment`` does not tell all.
+    ``find`` opens the teacher that a spec names, for the classes of the data; ``view`` loads the
+    pictures as the student will see them, in the order of the data; ``augment`` says what is done
+    to them, where ``config.augment`` does not tell all.
 
     Raises:
         InputError: If the teacher cannot be had or does not know the classes, or stored answers

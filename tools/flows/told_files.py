@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from datasets.ledger import Ledger, traced
+from tasks.reporting.skeleton import FilesTable
 from tools import cli
 from tools.flows.run_folder import is_first
 
@@ -27,3 +28,8 @@ def told_files(*paths: Path | None) -> Iterator[list[Ledger]]:
         ledgers += trace.account(*(path for path in paths if path is not None))
     for ledger in ledgers:
         cli.say(ledger.line())
+
+
+def files_tables(ledgers: Sequence[Ledger]) -> list[FilesTable]:
+    """What became of the files of the data, for a report."""
+    return [FilesTable(one.title, one.rows(), one.to_json()) for one in ledgers]

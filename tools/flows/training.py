@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from datasets.ledger import Ledger
+from datasets.loader import Resumable
 from tasks.distillation.target_source import TargetSource
+from tasks.fitting.base import Task
+from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
+from tasks.fitting.engine import fit
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.open_model import open_model
 from tasks.predictor import Model
 from tasks.weights.card import Card
+from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.evaluating import score_and_report
-from tools.flows.fitting import fit_and_keep
+from tools.flows.few_photos import suit_to_photos
 from tools.flows.recipe import Notes, OpenedRun, Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config
 from tools.flows.told_files import told_files
@@ -28,18 +34,9 @@ def train(
 ) -> tuple[dict[str, Any], str]:
     """Train, then evaluate the saved weights, and leave a report in the run folder.
 
-    Args:
-        recipe: Of the application.
-        config: What to train, on what.
-        folder: Of the run; by default the resumed one, ``--out``, or a new one.
-        report: Draw the report's page too.
-
-    Returns:
-        What ``report.json`` holds, and the same for people; empty on all processes but the first.
-
-    Raises:
-        InputError: If data, weights or flags do not fit.
-        InterruptedRun: If a signal stopped the training, after saving.
+    The folder is by default the resumed one, ``--out``, or a new one. ``report`` draws the
+    report's page too. Told are what ``report.json`` holds, and the same for people, on the first
+    process alone. Raises InputError if data, weights or flags do not fit, and InterruptedRun.
     """
     watch = Stopwatch()
     device = cli.prepare(config.common)
@@ -47,29 +44,20 @@ def train(
     path = recipe.built_in.or_given(config.data, config.common.seed)
     with told_files(path, config.val) as files:
         run = recipe.open(config, path)
-    target_source = run.target_source(device)  # What is wrong with it is said at once.
+    config = suit_to_photos(run, folder)
+    taught = run.target_source(device)  # What is wrong with it is said at once.
     notes = run.prepare(folder, device, watch)
-    network, card = run.build(target_source)
+    network, card = run.build(taught)
     if is_first():
         save_config(config, folder)
         run.save(folder)
-    fit_run(
-        recipe,
-        run,
-        network,
-        card,
-        folder=folder,
-        device=device,
-        watch=watch,
-        target_source=target_source,
-    )
+    fit_run(run, network, card, folder=folder, device=device, watch=watch, target_source=taught)
     return report_run(
         run, folder=folder, device=device, watch=watch, notes=notes, files=files, report=report
     )
 
 
 def fit_run(
-    recipe: Recipe[Any],
     run: OpenedRun[Any],
     network: nn.Module,
     card: Card,
@@ -79,15 +67,11 @@ def fit_run(
     watch: Stopwatch,
     target_source: TargetSource | None = None,
 ) -> None:
-    """Train a network on opened data in a folder, which keeps the best evaluation's weights.
-
-    Raises:
-        InterruptedRun: If a signal stopped it, after saving.
-    """
+    """Train on opened data, keeping the best weights. Raises InterruptedRun after saving."""
     config: Any = run.config
     workers = cli.choose_workers(config.workers)
-    options = recipe.application.pick(run.options())
-    model = Model(recipe.application, card, folder, options, network=network)
+    application = run.application
+    model = Model(application, card, folder, application.pick(run.options()), network=network)
     exam = run.exam(model, workers=workers, tested=False, alone=False)
     fit_and_keep(
         run.task(model, exam, target_source),
@@ -102,6 +86,55 @@ def fit_run(
     )
 
 
+def fit_and_keep(
+    task: Task,
+    loader: Resumable[Any],
+    val_loader: Resumable[Any],
+    card: Card,
+    *,
+    folder: Path,
+    device: str,
+    resume: bool,
+    watch: Stopwatch,
+    training_only: str | tuple[str, ...] | None = None,
+) -> None:
+    """Train in a run folder, with the weights of the best evaluation in its weights file.
+
+    Their card gets its metrics; tensors whose names begin with ``training_only`` are left out.
+    With ``resume``, network and stopwatch go on from the folder's checkpoint.
+
+    Raises:
+        InterruptedRun: If a signal stopped it, after saving; it says how to go on.
+    """
+
+    def write_best(state: dict[str, Tensor], metrics: dict[str, float]) -> None:
+        kept = {
+            name: tensor
+            for name, tensor in state.items()
+            if training_only is None or not name.startswith(training_only)
+        }
+        save_weights(folder / WEIGHTS_NAME, kept, replace(card, metrics=metrics))
+
+    try:
+        fit(
+            task,
+            loader,
+            val_loader,
+            folder=folder,
+            device=device,
+            resume=resume,
+            write_best=write_best,
+            watch=watch,
+        )
+    except InterruptedRun:
+        raise InterruptedRun(
+            f"stopped and saved to {folder / LAST_NAME}; go on with --resume {folder}"
+        ) from None
+    finally:
+        loader.close()
+        val_loader.close()
+
+
 def report_run(
     run: OpenedRun[Any],
     *,
@@ -112,11 +145,7 @@ def report_run(
     files: Sequence[Ledger] = (),
     report: bool = True,
 ) -> tuple[dict[str, Any], str]:
-    """Evaluate the weights that a run kept and write its report.
-
-    Returns:
-        As :func:`train`.
-    """
+    """Evaluate the weights that a run kept and write its report; as :func:`train`."""
     if not is_first():
         return {}, ""
     config: Any = run.config

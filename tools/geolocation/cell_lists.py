@@ -9,19 +9,15 @@ from typing import Any
 
 from configs.geolocation import MakeCells
 from datasets.positions.columns import read_positions
-from tasks.geolocation.cells_report import write_partition_report
 from tasks.geolocation.partition import Partition, split_adaptively, write_cells
+from tasks.geolocation.report import write_partition_report
 from tools import cli
 
 CELLS_NAME = "cells.csv"
 
 
 def make_cells(args: MakeCells) -> tuple[dict[str, Any], str]:
-    """Divide the globe, and write the cells and a report.
-
-    Raises:
-        InputError: If there are no positions, or too few.
-    """
+    """Divide the globe; write cells and a report. Raises InputError if positions are too few."""
     started = time.perf_counter()
     lat, lng = read_positions(args.positions)
     read = time.perf_counter() - started
@@ -56,11 +52,7 @@ def make_cells(args: MakeCells) -> tuple[dict[str, Any], str]:
 def write_all_cells(folder: Path, partitions: Sequence[Partition]) -> list[Path]:
     """Write ``cells.csv`` of the last, finest partition, ``cells_0.csv`` and so on of others.
 
-    Returns:
-        The files, coarse to fine.
-
-    Raises:
-        OSError: If one cannot be written.
+    Returns the files, coarse to fine. Raises OSError if one cannot be written.
     """
     names = [f"cells_{k}.csv" for k in range(len(partitions) - 1)] + [CELLS_NAME]
     files = [folder / name for name in names]

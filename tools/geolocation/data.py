@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.geolocation import TrainGeo
-from configs.training import PhotoTraining
 from datasets.errors import InputError
 from datasets.labels.structure import LabelledData
 from datasets.perceptual_hash import hash_files, near
@@ -22,14 +21,12 @@ from datasets.text import read_text
 from datasets.types import ClassMap
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.evaluator import GeoEvaluator
-from tasks.geolocation.nearest import nearest_km
 from tasks.geolocation.partition import Partition, is_cells, read_cells, split_adaptively
 from tasks.geolocation.spec import DecodeSpec, PartitionSpec
-from tasks.geolocation.sphere import distance_km
+from tasks.geolocation.sphere import distance_km, nearest_km
 from tasks.weights.card import Card
 from tools import cli
-from tools.flows import photo_loaders
-from tools.flows.photo_loaders import Loader
+from tools.flows.photo_loaders import exam_loader
 from tools.flows.recipe import Loading, Notes, Ready
 
 # Photos that look alike and lie this near are taken for copies.
@@ -43,13 +40,9 @@ _NO_CLASSES = ClassMap((0,), ("photo",))
 
 @dataclass(frozen=True)
 class Parts:
-    """What a geolocator is trained and measured on.
+    """What a geolocator is trained and measured on, without leaks, and facts for the report.
 
-    Attributes:
-        train: To train on, without leaks.
-        chosen: That choose the weights and fit the temperature; ``val`` unless ``--val`` is given.
-        val: To evaluate on.
-        notes: Facts for the report.
+    ``chosen`` chooses the weights and fits the temperature: ``val`` unless ``--val`` is given.
     """
 
     train: GeoData
@@ -59,11 +52,7 @@ class Parts:
 
 
 def open_parts(config: TrainGeo, path: Path) -> Parts:
-    """Open what a configuration trains on and what it evaluates on, and look for leaks.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Open what is trained and evaluated on, without leaks. Raises InputError if it cannot be."""
     apart = config.val is not None
     train = open_sound(path, "train", whole=apart)
     val = open_sound(config.val or path, "val", whole=apart)
@@ -104,11 +93,7 @@ def hold_out(data: GeoData) -> tuple[GeoData, GeoData]:
 
 
 def open_sound(path: Path, split: Split, *, whole: bool = False) -> GeoData:
-    """Open a split, have the data doctor look at it, and say what is in it.
-
-    Raises:
-        InputError: If the data cannot be used, or the doctor refuses them.
-    """
+    """Open a split, examine it, say what is in it. Raises InputError if the doctor refuses it."""
     left_out: list[LeftOut] = []
     data, lone = read_places(path, split, left_out)
     if lone and len(data) and not whole:
@@ -130,11 +115,7 @@ def describe(data: GeoData) -> str:
 def without_leaks(train: GeoData, val: GeoData, bits: int, gap_km: float) -> tuple[GeoData, Notes]:
     """Leave out training photos that tell the answers to validation photos.
 
-    Args:
-        train: To train on.
-        val: To evaluate on.
-        bits: Most bits in which the hashes of copies differ; below 0, nobody looks.
-        gap_km: Training photos nearer than this to a validation photo are left out.
+    These look alike (hashes differ in ``bits`` or fewer; below 0 nobody looks) or lie near.
 
     Returns:
         What is left to train on, and facts for the report.
@@ -158,13 +139,7 @@ def without_leaks(train: GeoData, val: GeoData, bits: int, gap_km: float) -> tup
 
 
 def leaks_by_distance(train: GeoData, kept: GeoData, val: GeoData) -> str:
-    """How many photos to evaluate on lie near one to train on, and authors of both parts.
-
-    Args:
-        train: All that could have been trained on.
-        kept: What is trained on.
-        val: To evaluate on.
-    """
+    """How many photos to evaluate on lie near one to train on, and authors of both parts."""
     both = np.intersect1d(kept.authors, val.authors)
     text = f"{len(both)} authors in both parts; of the photos to evaluate on {_near(kept, val)}"
     if len(kept) == len(train):
@@ -194,12 +169,9 @@ def _copies(train: GeoData, val: GeoData, bits: int) -> tuple[NDArray[np.int64],
 
 
 def make_atlas(paths: tuple[Path, ...], spec: PartitionSpec, data: GeoData) -> Atlas:
-    """The partitions that a model will answer in.
+    """The partitions that a model answers in: lists of cells, or positions divided.
 
-    Args:
-        paths: Lists of cells, or one source of positions; none for the data's own.
-        spec: How to divide positions.
-        data: Training photos.
+    Without paths these are the data's own positions.
 
     Raises:
         InputError: If there are too few positions, or fewer than two cells.
@@ -241,11 +213,9 @@ def in_cells(data: GeoData, atlas: Atlas) -> GeoData:
 
 
 def as_labelled(data: GeoData, classes: ClassMap = _NO_CLASSES) -> LabelledData:
-    """As loaders take photos; positions are looked up by index, so there are no labels.
+    """As loaders take photos: without labels, for positions are looked up by index.
 
-    Args:
-        data: Photos.
-        classes: What a teacher's answers are of, where they are stored.
+    The classes are those of a teacher's answers, where these are stored.
     """
     return LabelledData(
         format=data.format,
@@ -270,10 +240,5 @@ def make_places(
     The evaluator decodes with the model's ``atlas``, as ``spec`` says, from logits divided by the
     ``temperature``.
     """
-    loader = photo_loaders.exam_loader(as_labelled(data), card, loading)
+    loader = exam_loader(as_labelled(data), card, loading)
     return Ready(data, loader, GeoEvaluator(data.lat, data.lng, atlas.fine, spec, temperature))
-
-
-def training_loader(config: PhotoTraining, data: GeoData, workers: int) -> Loader:
-    """This process's share of the augmented pictures of each epoch, in whole batches."""
-    return photo_loaders.training_loader(config, as_labelled(data), workers)

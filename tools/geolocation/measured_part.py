@@ -2,57 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from datasets.errors import InputError
 from datasets.images import find_images
-from datasets.positions.opening import Part, find_parts
+from datasets.positions.opening import find_parts
 from tasks.weights.card import Card
+from tools.flows.trained_on import digest_of, doubt_of, known_part, tell_data
 
 
 def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
-    """What a card keeps of the data that weights are trained on, to know them again.
-
-    Args:
-        path: List or folder.
-        whole: All of it is trained on, where it is not parted.
-
-    Returns:
-        ``path``, resolved; ``digest`` of the list's lines, or of the names and sizes of a
-        folder's photos; and ``held_out``, whether a fifth of the authors was held out of it.
-    """
+    """What a card keeps of a list or folder trained on, ``whole`` if no fifth is held out."""
     parts = find_parts(path)
     part = parts.get("train") or next(iter(parts.values()))
-    return {
-        "path": str(part.path.resolve()),
-        "digest": _digest(part.path),
-        "held_out": len(parts) == 1 and not whole,
-    }
+    held_out = len(parts) == 1 and not whole
+    return tell_data(part.path, held_out=held_out, digest=_digest(part.path))
 
 
 def _digest(path: Path) -> str:
-    """Of a list's lines, however they end, or of the names and sizes of a folder's photos."""
-    digest = hashlib.sha256()
-    if path.is_file():
-        with path.open("rb") as lines:
-            for line in lines:
-                if text := line.strip():
-                    digest.update(text + b"\n")
-    else:
-        for file in find_images(path):
-            inside = file.relative_to(path).as_posix()
-            digest.update(f"{inside} {file.stat().st_size}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def _was_trained_on(parts: dict[str, Part], told: dict[str, Any]) -> bool:
-    """Whether one of some parts is what a card tells: there still, or a copy of it."""
-    paths = {part.path for part in parts.values()}
-    return any(str(path.resolve()) == told["path"] for path in paths) or any(
-        _digest(path) == told["digest"] for path in paths
-    )
+    """Of a list's lines, however they end, or of a folder's photos."""
+    if not path.is_file():
+        return digest_of(find_images(path), path)
+    with path.open("rb") as lines:
+        return digest_of([], path, (text for line in lines if (text := line.strip())))
 
 
 def part_to_measure(path: Path, card: Card) -> tuple[bool, str]:
@@ -60,14 +33,8 @@ def part_to_measure(path: Path, card: Card) -> tuple[bool, str]:
 
     Of a set that has a part to validate on, that part. Of a list without parts all, for it may be
     a benchmark; but of one that the weights were trained on, or a copy of it, the authors that
-    were held out, as of a folder.
-
-    Args:
-        path: List or folder.
-        card: Of the weights, which tells what they were trained on.
-
-    Returns:
-        Whether all of a set that is not parted, and a sentence about it.
+    were held out, as of a folder. Told are whether it is all of a set that is not parted, and a
+    sentence about it.
 
     Raises:
         InputError: If the path is not there, or is none of these.
@@ -77,14 +44,13 @@ def part_to_measure(path: Path, card: Card) -> tuple[bool, str]:
     parts = find_parts(path)
     if len(parts) == 2:
         return False, f"the part of {path} to validate on; --split train takes the other"
+    (part,) = parts.values()
     told = card.trained_on
-    if not told or not _was_trained_on(parts, told):
-        unknown = "" if told else " (the weights do not tell what they were trained on)"
-        if path.is_file():
-            return True, f"all of {path}; --split val takes a fifth of its authors{unknown}"
-        return False, f"a fifth of the authors of {path}; --split all takes all of it{unknown}"
-    if not told["held_out"]:
-        said = "on which the weights were trained: figures tell what was learnt by heart"
-        return True, f"all of {path}, {said}"
-    said = "the others have been trained on; --split all takes them too"
-    return False, f"the fifth of the authors of {path} that was held out; {said}"
+    known = known_part(part.path, told, lambda: _digest(part.path), path, "the authors of ")
+    if known is not None:
+        return known
+    doubt = doubt_of(part.path, told)
+    said = f" ({doubt})" if doubt else ""
+    if path.is_file():
+        return True, f"all of {path}; --split val takes a fifth of its authors{said}"
+    return False, f"a fifth of the authors of {path}; --split all takes all of it{said}"

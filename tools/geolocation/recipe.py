@@ -16,24 +16,29 @@ from datasets.builtin.places import STAMP, draw_places
 from datasets.loader import Resumable
 from datasets.types import ClassMap
 from tasks.distillation.target_source import TargetSource
-from tasks.geolocation.answer import cells_of
 from tasks.geolocation.application import GEOLOCATION
 from tasks.geolocation.atlas import Atlas, atlas_from, atlas_of
 from tasks.geolocation.evaluator import format_metrics
-from tasks.geolocation.load import CELLS_KEY, TEMPERATURE_KEY, start_geolocator, temperature_of
+from tasks.geolocation.load import (
+    CELLS_KEY,
+    TEMPERATURE_KEY,
+    Truth,
+    start_geolocator,
+    temperature_of,
+)
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.network import sketch_geolocator
 from tasks.geolocation.report import ReportData, make_report
 from tasks.geolocation.teachers import open_geo_teacher
-from tasks.geolocation.truth import Truth
 from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
+from tasks.runtime.exported import cells_of
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
-from tools.flows.collecting import PhotoRows
+from tools.flows.photo_loaders import training_loader
 from tools.flows.photo_run import PhotoRun
-from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
+from tools.flows.recipe import BuiltIn, Exam, Notes, PhotoRows, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
 from tools.geolocation.cell_lists import write_all_cells
 from tools.geolocation.data import (
@@ -45,7 +50,6 @@ from tools.geolocation.data import (
     make_places,
     open_parts,
     open_sound,
-    training_loader,
 )
 from tools.geolocation.measured_part import part_to_measure, trained_on
 
@@ -91,21 +95,16 @@ class GeoExam(Exam):
 
 
 class GeoRun(PhotoRun[TrainGeo]):
-    """The data of a geolocator's training, and what is made from them.
-
-    Args:
-        config: Of the run.
-        path: Of its data.
-        parts: To train on, to choose weights by, and to evaluate on.
-        atlas: Partitions that the model answers in.
-    """
+    """The data of a geolocator's training in an atlas's cells, and what is made from them."""
 
     application = GEOLOCATION
+    few_photos = 2000
 
     def __init__(self, config: TrainGeo, path: Path, parts: Parts, atlas: Atlas) -> None:
         super().__init__(config, path)
         self.atlas, self.parts = atlas, replace(parts, train=in_cells(parts.train, atlas))
-        self.about = describe(self.parts.train)
+        self.train = self.parts.train
+        self.about = describe(self.train)
 
     @property
     def subject(self) -> str:
@@ -161,7 +160,7 @@ class GeoRun(PhotoRun[TrainGeo]):
 
     def training_loader(self, workers: int) -> Resumable[Any]:
         """This process's share of the augmented photos."""
-        return training_loader(self.config, self.parts.train, workers)
+        return training_loader(self.config, as_labelled(self.parts.train), workers)
 
     def targets(self, model: nn.Module) -> Callable[[Any], Any]:
         """Cells and positions of the photos of a batch."""
@@ -195,16 +194,7 @@ class GeoRun(PhotoRun[TrainGeo]):
 
 
 def open_run(config: TrainGeo, path: Path, atlas: Atlas | None = None) -> GeoRun:
-    """Open what a geolocator is trained and evaluated on.
-
-    Args:
-        config: Of the run.
-        path: Of its data.
-        atlas: Partitions to answer in; by default as the configuration says.
-
-    Raises:
-        InputError: If the data cannot be used.
-    """
+    """Open a geolocator's data for given or own cells. Raises InputError if it cannot be used."""
     parts = open_parts(config, path)
     return GeoRun(
         config, path, parts, atlas or make_atlas(config.cells, config.partition, parts.train)
@@ -212,11 +202,7 @@ def open_run(config: TrainGeo, path: Path, atlas: Atlas | None = None) -> GeoRun
 
 
 def open_further(config: TrainGeo, path: Path, state: Mapping[str, Tensor]) -> GeoRun:
-    """Open the same for a head that goes on in its cells.
-
-    Raises:
-        InputError: If the data cannot be used, or the head holds no cells.
-    """
+    """The same for a head that goes on in its cells. Raises InputError if it cannot be used."""
     return open_run(config, path, atlas_of(state[CELLS_KEY]) if CELLS_KEY in state else None)
 
 

@@ -12,8 +12,8 @@ from datasets.errors import InputError
 from datasets.ledger import Ledger
 from datasets.loader import Resumable
 from tasks.body_network import BodyNetwork
-from tasks.multitask.branch import Branch
 from tasks.multitask.stored import StoredHead
+from tasks.multitask.task import Branch
 from tasks.predictor import Model
 from tasks.weights.card import Card
 from tools import cli
@@ -32,8 +32,7 @@ class OpenedHead:
         run: Its data, opened as its own tool opens them.
         model: With a body of its own still.
         card: As in a file of its own.
-        loader: Of training batches.
-        val_loader: Of evaluation batches.
+        loader: Of training batches; ``val_loader`` of evaluation batches.
         branch: How it is taught and measured.
         workers: Loader processes.
         files: What became of the files of its data.
@@ -55,25 +54,15 @@ class OpenedHead:
         return f"{self.run.path}: {self.run.subject}"
 
     def as_model(self, network: Any, card: Card, path: Path) -> Model:
-        """The head as a model of its application.
-
-        Args:
-            network: Of the head.
-            card: Its card.
-            path: Of the weights, for messages.
-        """
+        """The head as a model of its application, read from a path."""
         application = self.branch.application
         options = application.pick(self.run.options())
         return Model(application, card, path, options, network=network)
 
     def measure(self, model: Model, folder: Path, device: str, *, page: bool) -> Mapping[str, Any]:
-        """The figures on the part to test on.
+        """The figures on the part to test on; the application's own report is left in a folder.
 
-        Args:
-            model: Of the head.
-            folder: Where the application's own report is left.
-            device: To compute on.
-            page: Draw the report's page too.
+        Only with ``page`` has it a page.
         """
         exam = self.run.exam(model, workers=self.workers, tested=True, alone=True)
         score, _, _ = score_and_report(
@@ -98,17 +87,7 @@ def recipe_of(head: str) -> Recipe[Any]:
 def open_head(
     config: TrainMulti, name: str, path: Path | None, stored: StoredHead | None
 ) -> OpenedHead:
-    """Open a head's data, and build its model.
-
-    Args:
-        config: Of the run; its loader processes are those of one task.
-        name: Of the head.
-        path: Of its data; None for built-in pictures.
-        stored: What it is to go on from, if anything.
-
-    Raises:
-        InputError: If data or weights do not fit.
-    """
+    """Open a head's data, and build its model. Raises InputError if data or weights do not fit."""
     cli.say(f"-- {name}")
     recipe, single = recipe_of(name), config.single(name, path)
     path = recipe.built_in.or_given(path, config.common.seed)
@@ -140,11 +119,7 @@ def open_head(
 def _go_on_from(
     stored: StoredHead, model: BodyNetwork, card: Card, config: TrainMulti, name: str, path: Path
 ) -> None:
-    """Fill a head with what is stored of it.
-
-    Raises:
-        InputError: If it does not fit, naming the flag.
-    """
+    """Fill a head with what is stored of it. Raises InputError naming the flag if it differs."""
     if (stored.card.classes, stored.card.task) != (card.classes, card.task):
         raise InputError(
             f"--tasks {name}={path}: has other classes than the head of {config.weights}; "

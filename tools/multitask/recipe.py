@@ -28,8 +28,8 @@ from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 from tools import cli
-from tools.flows.fitting import fit_and_keep
 from tools.flows.run_folder import is_first, new_run_folder, save_config
+from tools.flows.training import fit_and_keep
 from tools.multitask.heads import OpenedHead, open_head
 
 # Within a run folder: each head's own report, and with --compare the runs of single heads.
@@ -86,11 +86,7 @@ def _start(config: TrainMulti) -> Stored | None:
 
 
 def make_plan(config: TrainMulti) -> Plan:
-    """What the flags ask for.
-
-    Raises:
-        InputError: If they do not fit the weights.
-    """
+    """What the flags ask for. Raises InputError if they do not fit the weights."""
     stored = _start(config)
     wanted = config.parse("tasks")
     if stored is None:
@@ -130,19 +126,9 @@ def make_plan(config: TrainMulti) -> Plan:
 
 
 def train_multi(config: TrainMulti, *, report: bool = True) -> tuple[dict[str, Any], str]:
-    """Train, then evaluate the saved weights, and leave reports in the run folder.
+    """Train, evaluate what was saved, and leave reports in the run folder, with pages or without.
 
-    Args:
-        config: What to train, on what.
-        report: Whether to draw the report's page, which in a small run takes longer than the
-            training; ``report.json`` is written either way.
-
-    Returns:
-        What ``report.json`` holds, and the same for people; empty on all processes but the first.
-
-    Raises:
-        InputError: If data, weights or flags do not fit.
-        InterruptedRun: If a signal stopped the training, after saving.
+    Returns and raises as :func:`tools.flows.training.train` does.
     """
     watch = Stopwatch()
     device = cli.prepare(config.common)
@@ -157,14 +143,13 @@ def train_multi(config: TrainMulti, *, report: bool = True) -> tuple[dict[str, A
         return _assemble(config, plan, folder)
     if config.workers < 0:
         config = replace(config, workers=max(1, cli.choose_workers(-1) // len(plan.wanted)))
-    rows, steps = _train(config, plan, folder=folder, device=device, watch=watch, report=report)
+    run = _MultiRun(config, plan, folder, device, watch, report)
+    rows, steps = run.train()
     if config.compare:
-        rows = _compare(
-            config, plan, rows, steps, folder=folder, device=device, watch=watch, report=report
-        )
+        rows = run.compare(rows, steps)
     if not is_first():
         return {}, ""
-    told, text = _report(config, plan, rows, folder, watch=watch, report=report)
+    told, text = run.tell(rows)
     where = f"report: {report_file(folder)}\nweights: {folder / WEIGHTS_NAME}"
     return told, f"{text}\n\n{where}\ntook {told['minutes']:.1f} minutes"
 
@@ -186,54 +171,119 @@ def _save(stored: Stored, folder: Path) -> None:
     stored.save_heads(folder / HEADS_FOLDER)
 
 
-def _train(
-    config: TrainMulti,
-    plan: Plan,
-    *,
-    folder: Path,
-    device: str,
-    watch: Stopwatch,
-    report: bool,
-    steps: int = 0,
-) -> tuple[list[HeadRow], dict[str, int]]:
-    """Train the wanted heads in a folder, and measure each.
+@dataclass(frozen=True)
+class _MultiRun:
+    """A training of the wanted heads in a folder; ``report`` draws the reports' pages too."""
 
-    Returns:
-        A row for each; and in how many steps of an epoch each had part.
-    """
-    there = {} if plan.stored is None else plan.stored.heads
-    opened = {
-        name: open_head(config, name, path, there.get(name)) for name, path in plan.wanted.items()
-    }
-    net, card = make_net(config, plan, opened)
-    if is_first():
-        save_config(config, folder)
-    mix = TaskMix(
-        {name: head.loader for name, head in opened.items()},
-        per_step=config.heads_per_step,
-        seed=config.common.seed,
-        steps=steps,
-    )
-    branches = {name: head.branch for name, head in opened.items()}
-    fit_and_keep(
-        MultiTask(net, config.schedule, config.common.seed, branches),
-        mix,
-        InTurn({name: head.val_loader for name, head in opened.items()}),
-        card,
-        folder=folder,
-        device=device,
-        resume=config.resume is not None,
-        watch=watch,
-        training_only=net.left_out(),
-    )
-    total = len(mix) * config.fit.epochs
-    drawn = [name for step in range(total) for name in mix.drawn(step)]
-    shares = {name: max(1, round(drawn.count(name) / config.fit.epochs)) for name in opened}
-    if not is_first():
-        return [], shares
-    stored = read_stored(folder)
-    _save(stored.finished(stored.card.metrics), folder)
-    return _measure(opened, folder, device, report=report), shares
+    config: TrainMulti
+    plan: Plan
+    folder: Path
+    device: str
+    watch: Stopwatch
+    report: bool
+
+    def train(self, steps: int = 0) -> tuple[list[HeadRow], dict[str, int]]:
+        """Train the heads, and measure each.
+
+        Returns:
+            A row for each; and in how many steps of an epoch each had part.
+        """
+        config, plan, folder = self.config, self.plan, self.folder
+        there = {} if plan.stored is None else plan.stored.heads
+        opened = {
+            name: open_head(config, name, path, there.get(name))
+            for name, path in plan.wanted.items()
+        }
+        net, card = make_net(config, plan, opened)
+        if is_first():
+            save_config(config, folder)
+        mix = TaskMix(
+            {name: head.loader for name, head in opened.items()},
+            per_step=config.heads_per_step,
+            seed=config.common.seed,
+            steps=steps,
+        )
+        branches = {name: head.branch for name, head in opened.items()}
+        fit_and_keep(
+            MultiTask(net, config.schedule, config.common.seed, branches),
+            mix,
+            InTurn({name: head.val_loader for name, head in opened.items()}),
+            card,
+            folder=folder,
+            device=self.device,
+            resume=config.resume is not None,
+            watch=self.watch,
+            training_only=net.left_out(),
+        )
+        total = len(mix) * config.fit.epochs
+        drawn = [name for step in range(total) for name in mix.drawn(step)]
+        shares = {name: max(1, round(drawn.count(name) / config.fit.epochs)) for name in opened}
+        if not is_first():
+            return [], shares
+        stored = read_stored(folder)
+        _save(stored.finished(stored.card.metrics), folder)
+        return self.measure(opened), shares
+
+    def measure(self, opened: Mapping[str, OpenedHead]) -> list[HeadRow]:
+        """Measure what was kept, head by head, as its own tool does."""
+        options = [one for head in opened.values() for one in head.run.options()]
+        net, cards = load_multi(self.folder, options)
+        rows = []
+        for name, head in opened.items():
+            model = head.as_model(net.head(name), cards[name], self.folder)
+            inside = self.folder / REPORTS / name
+            metrics = head.measure(model, inside, self.device, page=self.report)
+            metric, meanings = model.application.metric, model.application.meanings
+            value = float(metrics[metric.name])
+            rows.append(HeadRow(name, head.data, metric, meanings[metric.name], value))
+        return rows
+
+    def compare(self, rows: list[HeadRow], steps: Mapping[str, int]) -> list[HeadRow]:
+        """Train each head on a trunk of its own, in as many steps, and add what it reaches."""
+        found = {row.name: row for row in rows}
+        for name in self.plan.wanted:
+            inside = self.folder / ALONE / name
+            begun = self.config.resume is not None and (inside / LAST_NAME).exists()
+            single = replace(
+                self.config,
+                bn="shared",
+                heads_per_step=0,
+                resume=inside if begun else None,
+                compare=False,
+            )
+            cli.say(f"-- {name} alone: {inside}")
+            run = replace(self, config=single, plan=self.plan.alone(name), folder=inside)
+            try:
+                alone, _ = run.train(steps[name])
+            except InterruptedRun:
+                raise InterruptedRun(
+                    f"stopped in the run of {name} alone and saved to {inside / LAST_NAME}; go "
+                    f"on with --resume {self.folder}"
+                ) from None
+            if alone:
+                found[name] = replace(found[name], alone=alone[0].value)
+        return list(found.values())
+
+    def tell(self, rows: list[HeadRow]) -> tuple[dict[str, Any], str]:
+        """Write the report: what ``report.json`` holds, and the same for people."""
+        net, _ = load_multi(self.folder)
+        config, wanted = self.config, len(self.plan.wanted)
+        found = ReportData(rows, self.plan.kept, costs=pass_costs(net), params=count_params(net))
+        run = RunFacts(
+            f"{len(net.heads)} heads on {config.model.backbone}",
+            cli.shown_command(),
+            facts=[
+                ("trunk", ", ".join(f"{k} {v}" for k, v in config.model.to_json().items())),
+                ("batch norm", config.bn),
+                ("balance", " ".join((config.balance, *config.task_weights))),
+                ("tasks of a step", f"{config.heads_per_step or wanted} of {wanted}"),
+                ("weights", f"from {config.weights or 'scratch'}"),
+            ],
+            history=read_metrics(self.folder / METRICS_NAME),
+            watch=self.watch,
+        )
+        told = write_report(self.folder, run, make_report(found), page=self.report)
+        return told, format_report(found)
 
 
 def make_net(
@@ -268,87 +318,3 @@ def make_net(
         ),
     )
     return MultiTaskNet(trunk, ordered, own, balance), card
-
-
-def _measure(
-    opened: Mapping[str, OpenedHead], folder: Path, device: str, *, report: bool
-) -> list[HeadRow]:
-    """Measure what a run kept, head by head, as its own tool does."""
-    options = [one for head in opened.values() for one in head.run.options()]
-    net, cards = load_multi(folder, options)
-    rows = []
-    for name, head in opened.items():
-        model = head.as_model(net.head(name), cards[name], folder)
-        metrics = head.measure(model, folder / REPORTS / name, device, page=report)
-        metric, meanings = model.application.metric, model.application.meanings
-        value = float(metrics[metric.name])
-        rows.append(HeadRow(name, head.data, metric, meanings[metric.name], value))
-    return rows
-
-
-def _compare(
-    config: TrainMulti,
-    plan: Plan,
-    rows: list[HeadRow],
-    steps: Mapping[str, int],
-    *,
-    folder: Path,
-    device: str,
-    watch: Stopwatch,
-    report: bool,
-) -> list[HeadRow]:
-    """Train each head on a trunk of its own, in as many steps, and add what it reaches."""
-    found = {row.name: row for row in rows}
-    for name in plan.wanted:
-        inside = folder / ALONE / name
-        begun = config.resume is not None and (inside / LAST_NAME).exists()
-        single = replace(
-            config, bn="shared", heads_per_step=0, resume=inside if begun else None, compare=False
-        )
-        cli.say(f"-- {name} alone: {inside}")
-        try:
-            alone, _ = _train(
-                single,
-                plan.alone(name),
-                folder=inside,
-                device=device,
-                watch=watch,
-                report=report,
-                steps=steps[name],
-            )
-        except InterruptedRun:
-            raise InterruptedRun(
-                f"stopped in the run of {name} alone and saved to {inside / LAST_NAME}; go on "
-                f"with --resume {folder}"
-            ) from None
-        if alone:
-            found[name] = replace(found[name], alone=alone[0].value)
-    return list(found.values())
-
-
-def _report(
-    config: TrainMulti,
-    plan: Plan,
-    rows: list[HeadRow],
-    folder: Path,
-    *,
-    watch: Stopwatch,
-    report: bool,
-) -> tuple[dict[str, Any], str]:
-    net, _ = load_multi(folder)
-    per_step = config.heads_per_step or len(plan.wanted)
-    found = ReportData(rows, plan.kept, costs=pass_costs(net), params=count_params(net))
-    run = RunFacts(
-        f"{len(net.heads)} heads on {config.model.backbone}",
-        cli.shown_command(),
-        facts=[
-            ("trunk", ", ".join(f"{k} {v}" for k, v in config.model.to_json().items())),
-            ("batch norm", config.bn),
-            ("balance", " ".join((config.balance, *config.task_weights))),
-            ("tasks of a step", f"{per_step} of {len(plan.wanted)}"),
-            ("weights", f"from {config.weights or 'scratch'}"),
-        ],
-        history=read_metrics(folder / METRICS_NAME),
-        watch=watch,
-    )
-    return write_report(folder, run, make_report(found), page=report), format_report(found)

@@ -15,14 +15,14 @@ from configs.demo import Demo
 from datasets.errors import InputError
 from tasks.application import PhotoApplication
 from tasks.applications import photo_application
+from tasks.open_model import open_model
 from tasks.runtime.open import is_export, read_card
 from tasks.weights.card import Card
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.answerer import Answerer, Refusal
-from tools.flows.choose_head import head_file
+from tools.flows.evaluating import head_file
 from tools.flows.recipe import Recipe
-from tools.page.answering import open_answerer
 
 RUNS = Path("runs")
 # Models in memory at once.
@@ -30,13 +30,7 @@ _KEPT = 8
 
 
 class Offer(NamedTuple):
-    """A model that the page can ask.
-
-    Attributes:
-        path: Run folder, weights file or export.
-        card: Of what answers.
-        head: Of an export of several heads the one that answers.
-    """
+    """A model that the page can ask; of an export of several heads, the ``head`` that answers."""
 
     path: Path
     card: Card
@@ -54,16 +48,7 @@ class Offer(NamedTuple):
 
 
 class Shelf:
-    """Models by number, in the order that the page lists them.
-
-    Args:
-        config: Which, and how they answer.
-        device: To compute on.
-        recipes: Of all applications.
-
-    Raises:
-        InputError: If there is none, or one that was named cannot be used.
-    """
+    """Models by number, as the page lists them. Raises InputError if one cannot be used."""
 
     def __init__(self, config: Demo, device: str, recipes: Sequence[Recipe[Any]]) -> None:
         self._config, self._device, self._recipes = config, device, recipes
@@ -113,15 +98,10 @@ class Shelf:
         return 2 if compares and self._config.gallery is None else 1
 
     def open(self, number: int) -> Answerer:
-        """A model ready to answer.
-
-        Raises:
-            InputError: If it cannot be used.
-        """
+        """A model ready to answer. Raises InputError if it cannot be used."""
         with self._lock:
             if number not in self._open:
-                path, _, head = self._models[number]
-                answerer = open_answerer(path, self._config, self._device, self._recipes, head)
+                answerer = self._make_answerer(self._models[number])
                 blank = np.zeros((64, 64, 3), np.uint8)
                 with contextlib.suppress(Refusal):  # It shows no face.
                     answerer.look([blank] * self.photos_for(number))  # The first time is slow.
@@ -130,6 +110,18 @@ class Shelf:
                     self._open.popitem(last=False)
             self._open.move_to_end(number)
             return self._open[number]
+
+    def _make_answerer(self, offer: Offer) -> Answerer:
+        """As its recipe does, or each photo by itself."""
+        config = self._config
+        threads = config.common.threads or None
+        model = open_model(offer.path, config.options, threads=threads, head=offer.head)
+        for recipe in self._recipes:
+            if recipe.application.name == model.application.name and recipe.page_answerer:
+                return recipe.page_answerer(model, config, self._device)
+        predictor = model.predictor(self._device)
+        reply = predictor.answers.reply
+        return Answerer(predictor, lambda images, found: reply(images[0], found[0]))
 
 
 def _named(paths: tuple[Path, ...]) -> list[Offer]:
@@ -143,11 +135,7 @@ def _named(paths: tuple[Path, ...]) -> list[Offer]:
 
 
 def _offers(path: Path) -> list[Offer]:
-    """What a run folder, weights file or export answers with: itself, or each of its heads.
-
-    Raises:
-        InputError: If it cannot be used.
-    """
+    """What a path answers with: itself, or each head. Raises InputError if it cannot be used."""
     card = read_card(path)
     if "heads" in card.model:  # Several, on one trunk.
         heads = card.model["heads"]

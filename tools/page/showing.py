@@ -1,26 +1,32 @@
-"""The page itself: its files, its models, and what is computed for a photo."""
+"""The page itself: its files, its models, and what is computed for a photo from a stranger.
+
+Such a photo is looked at from outside first, and decoded only if that is safe.
+"""
 
 from __future__ import annotations
 
 import base64
+import io
 import ipaddress
 import json
+import re
 import time
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
 import cv2
+from PIL import Image as PilImage
+from PIL import UnidentifiedImageError
 
 from configs.demo import Demo
 from datasets.errors import InputError
-from datasets.images import Image
+from datasets.images import Image, decode_image
 from tools import cli
 from tools.flows.answerer import Refusal
 from tools.flows.recipe import Recipe
 from tools.page.serving import PageServer
 from tools.page.shelf import Shelf
-from tools.page.uploads import decode_upload
 
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -30,22 +36,22 @@ _FILES = {
 }
 _MODELS = "/models.json"
 _QUALITY = 90
-_BAD_REQUEST = 400
+# What browsers can show. Pillow knows many more kinds, and runs other programs for some of them.
+_KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+_KNOWN = "JPEG, PNG, WebP, GIF or BMP"
+# A JPEG may ask to be gone over again thousands of times. Cameras and editors write 1 to 20 scans.
+# Length and number of components tell a scan's head from two bytes that stand there by chance.
+_SCAN, _MOST_SCANS = re.compile(rb"\xff\xda\x00[\x08\x0a\x0c\x0e][\x01-\x04]"), 100
+# Names of the container that HEIC and AVIF share.
+_APPLE = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc", b"ftypavif")
+
+BAD_REQUEST, TOO_LARGE, UNKNOWN, DAMAGED = 400, 413, 415, 422
 
 
 def open_page(
     config: Demo, device: str, recipes: Sequence[Recipe[Any]]
 ) -> tuple[PageServer, Shelf]:
-    """A server that listens already, and its models.
-
-    Args:
-        config: Where, what, and how much.
-        device: To compute on.
-        recipes: Of all applications.
-
-    Raises:
-        InputError: If there is no model, one cannot be used, or the address is not free.
-    """
+    """A server that listens, and its models. Raises InputError if one or the address fails."""
     _warn_of_others(config.host)
     shelf = Shelf(config, device, recipes)
     folder = files("tools.page")
@@ -69,22 +75,12 @@ def open_page(
 def answer_photos(
     shelf: Shelf, model: int, photos: list[bytes], most_pixels: int
 ) -> dict[str, Any]:
-    """What the page is sent for one photo, or two that are compared.
-
-    Args:
-        shelf: The models.
-        model: Number of the one that is asked.
-        photos: Files.
-        most_pixels: Of each photo.
-
-    Raises:
-        Refusal: If the model or the photos are not such as can be answered for.
-    """
+    """What the page is sent for one photo or two. Raises Refusal if it cannot answer for them."""
     if model >= len(shelf):
-        raise Refusal(_BAD_REQUEST, f"there is no model {model}: load the page again")
+        raise Refusal(BAD_REQUEST, f"there is no model {model}: load the page again")
     wanted = shelf.photos_for(model)
     if len(photos) != wanted:
-        raise Refusal(_BAD_REQUEST, f"this model answers for {wanted} photo(s), not {len(photos)}")
+        raise Refusal(BAD_REQUEST, f"this model answers for {wanted} photo(s), not {len(photos)}")
     answerer = shelf.open(model)
     start = time.perf_counter()
     images = [decode_upload(photo, most_pixels) for photo in photos]
@@ -121,3 +117,50 @@ def _warn_of_others(host: str) -> None:
             f"warning: --host {host}: anyone who reaches this machine may use the page, and "
             "photos travel there unencrypted; it has no password"
         )
+
+
+def decode_upload(data: bytes, most_pixels: int) -> Image:
+    """Decode a photo that anyone may have sent.
+
+    Returns:
+        (H, W, 3) uint8 RGB, as a person sees it.
+
+    Raises:
+        Refusal: If it is no picture (415), too large (413), or damaged (422).
+    """
+    width, height = _size_of(data)
+    if width * height > most_pixels:
+        raise Refusal(
+            TOO_LARGE,
+            f"the photo has {width} x {height} pixels, {width * height / 1e6:.0f} millions; at "
+            f"most {most_pixels / 1e6:g} are taken (--megapixels)",
+        )
+    scans = len(_SCAN.findall(data))
+    if scans > _MOST_SCANS:
+        raise Refusal(DAMAGED, f"the photo has {scans} scans, as no camera writes them")
+    try:
+        image = decode_image(data, "the photo", upright=True)
+    except ValueError as error:
+        raise Refusal(DAMAGED, str(error)) from error
+    if image.shape[0] * image.shape[1] > most_pixels:
+        raise Refusal(DAMAGED, "the photo is larger than its header says")
+    return image
+
+
+def _size_of(data: bytes) -> tuple[int, int]:
+    """Width and height from the header alone."""
+    if not data:
+        raise Refusal(DAMAGED, "the file is empty")
+    try:
+        with PilImage.open(io.BytesIO(data), formats=_KINDS) as picture:
+            return picture.size
+    except UnidentifiedImageError:
+        if data[4:12] in _APPLE:
+            text = f"HEIC and AVIF are not read: save the photo as {_KNOWN}"
+        else:
+            text = f"not a picture that can be read, whatever its name says: {_KNOWN} are"
+        raise Refusal(UNKNOWN, text) from None
+    except PilImage.DecompressionBombError as error:
+        raise Refusal(TOO_LARGE, f"the photo is far too large ({error})") from error
+    except Exception as error:  # Of hostile bytes Pillow raises nearly everything.
+        raise Refusal(DAMAGED, f"the photo's header is damaged ({error})") from error

@@ -118,10 +118,7 @@ def rounds_to(value: Decimal, text: str, step: str = "") -> bool:
 
 @cache
 def cost_of(model: Model) -> Cost:
-    """Cost of one image through a model of the paper's tables.
-
-    A :class:`LayerType` has the cost of its whole network.
-    """
+    """Of an image through a model; of a :class:`LayerType` that of its whole network."""
     if isinstance(model, DetectorRow):
         return detector_cost(model.spec, model.classes)
     with torch.device("meta"):

@@ -1,12 +1,12 @@
-"""Finished runs, and which row of the paper's tables each of them measures."""
+"""Finished runs: which rows of the paper's tables, and points of its figures, they measure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from configs.paper import ClassifierRow, DetectorRow, Model, Row, Table
 from tasks.body_spec import ClassifierSpec
@@ -14,6 +14,10 @@ from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
+from tools.paper_tables.costs import cost_of
+
+if TYPE_CHECKING:
+    from tools.flows.cost_plots import Point
 
 CLASSIFICATION = "classification"
 # What must agree.
@@ -58,10 +62,7 @@ class Measured:
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
-    """All runs in these folders and below; what cannot be read is warned about and left out.
-
-    Only the header of a weights file is read.
-    """
+    """All runs below folders, by the headers of their weights; what cannot be read is told."""
     files = {file.resolve(): file for folder in folders for file in folder.rglob(WEIGHTS_NAME)}
     runs = []
     for file in sorted(files.values()):
@@ -112,3 +113,33 @@ def classifier_of(run: Run) -> ClassifierRow | None:
     except (KeyError, TypeError, ValueError):  # A later version may know more bodies.
         return None
     return ClassifierRow(spec, len(run.card.classes))
+
+
+def printed_points(tables: Iterable[Table]) -> list[Point]:
+    """Every ImageNet accuracy that the paper prints for such a classifier, once."""
+    points = {}
+    for row in (row for table in tables if table.task == CLASSIFICATION for row in table.rows):
+        if isinstance(row.model, ClassifierRow) and _is_standard(row.model.spec):
+            points[row.model.spec] = _point(row.model, float(row.accuracy[0]))
+    return list(points.values())
+
+
+def measured_points(runs: Sequence[Run]) -> list[Point]:
+    """The best run of each width and size, with the costs of its own number of classes."""
+    best: dict[ClassifierRow, float] = {}
+    for run in runs:
+        model, top1 = classifier_of(run), metrics_of(run, ("top1",))
+        if model is not None and top1 and _is_standard(model.spec):
+            best[model] = max(top1[0], best.get(model, 0))
+    return [_point(model, top1) for model, top1 in best.items()]
+
+
+def _is_standard(spec: ClassifierSpec) -> bool:
+    return spec.backbone == "mobilenet_v1" and spec.variant == "standard"
+
+
+def _point(model: ClassifierRow, top1: float) -> Point:
+    from tools.flows.cost_plots import Point
+
+    cost = cost_of(model)
+    return Point(model.spec.size, top1, cost.mult_adds / 1e6, cost.params / 1e6)

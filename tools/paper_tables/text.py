@@ -21,13 +21,7 @@ _SOLID = "\N{NO-BREAK SPACE}"
 
 @dataclass(frozen=True)
 class FilledTable:
-    """A table with everything that is known about its rows.
-
-    Attributes:
-        table: As printed.
-        rows: With our costs.
-        measured: Per row, None where nothing was.
-    """
+    """A table as printed, its rows with our costs, and what was measured per row, if anything."""
 
     table: Table
     rows: list[CheckedRow]
@@ -147,7 +141,7 @@ def as_json(tables: Sequence[FilledTable]) -> dict[str, Any]:
                 {
                     "label": row.label,
                     "printed": dict(zip(filled.table.metrics, accuracy, strict=False)),
-                    "measured": _measured_json(filled, measured),
+                    "measured": measured and _measured_json(filled.table, measured),
                     "costs": {name: asdict(figure) for name, figure in row.figures.items()},
                     "match": row.match,
                     "remark": row.remark,
@@ -164,11 +158,9 @@ def as_json(tables: Sequence[FilledTable]) -> dict[str, Any]:
     return {"tables": shown}
 
 
-def _measured_json(filled: FilledTable, measured: Measured | None) -> dict[str, Any] | None:
-    if measured is None:
-        return None
+def _measured_json(table: Table, measured: Measured) -> dict[str, Any]:
     return {
-        "percent": dict(zip(filled.table.metrics, measured.values, strict=True)),
+        "percent": dict(zip(table.metrics, measured.values, strict=True)),
         "runs": measured.num_runs,
         "folder": str(measured.run.folder),
         "source": measured.run.card.source,

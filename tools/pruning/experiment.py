@@ -30,7 +30,7 @@ from tools import cli
 from tools.classification.data import open_both
 from tools.classification.recipe import CLASSIFICATION_RECIPE, SHAPES
 from tools.dcgan.judge import train_once
-from tools.flows.exported import loader_for
+from tools.flows.evaluating import loader_for
 from tools.flows.exporting import write_export
 from tools.flows.photo_loaders import make_photos
 from tools.flows.quantising import write_int8
@@ -47,13 +47,7 @@ _CALIBRATION = 256
 
 
 class Arm(NamedTuple):
-    """A way to a narrow network.
-
-    Attributes:
-        name: Of its folders, too.
-        is_pruned: It begins with the pruned weights.
-        is_taught: The wide network is its teacher.
-    """
+    """A way to a narrow network: from pruned weights or not, taught by the wide one or not."""
 
     name: str
     is_pruned: bool
@@ -71,14 +65,7 @@ _WIDE, _CUT = "wide", "pruned-untrained"
 
 @dataclass(frozen=True)
 class _Bench:
-    """Exports networks in float and in 8 bits, and has both answer the held-out photos.
-
-    Attributes:
-        val: Held-out photos, which choose nothing.
-        calibration: Folder of training photos.
-        batch_size: Photos per pass.
-        threads: To compute with; 0 leaves it to the runtime.
-    """
+    """Exports networks in float and in 8 bits, and has both answer the held-out photos."""
 
     val: LabelledData
     calibration: Path
@@ -86,12 +73,7 @@ class _Bench:
     threads: int
 
     def judge(self, weights: Path, inside: Path) -> tuple[Answers, Answers]:
-        """What a network answers in float and in 8 bits; computed once.
-
-        Args:
-            weights: Of the network.
-            inside: Folder for its exports.
-        """
+        """What weights answer in float and in 8 bits, exported into a folder; computed once."""
         done = inside / _DONE
         if not done.exists():
             common = replace(Prune(weights).common, threads=self.threads, out=inside / INT8_FILE)
@@ -171,11 +153,7 @@ def run_experiment(config: Prune) -> tuple[dict[str, Any], str]:
 
 
 def read_recipe(config: Prune) -> TrainCls:
-    """How the wide network was trained, on the data that the experiment is to use.
-
-    Raises:
-        InputError: If the weights are not in a run folder of ``train_cls.py``.
-    """
+    """The wide network's recipe, on the data to use. Raises InputError if it has no run folder."""
     assert config.weights is not None
     file = config.weights / CONFIG_NAME
     if not file.exists():

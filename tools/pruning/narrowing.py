@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from configs.classification import TrainCls
@@ -23,10 +22,7 @@ _BATCH = 64
 
 
 def prune_to_file(config: Prune) -> tuple[dict[str, Any], str]:
-    """Prune to a weights file.
-
-    Returns:
-        The result for programs and for people.
+    """Prune to a weights file; the result for programs and for people.
 
     Raises:
         InputError: If weights, data or flags do not fit.
@@ -38,37 +34,7 @@ def prune_to_file(config: Prune) -> tuple[dict[str, Any], str]:
     if config.data is not None:
         measure(pruned, open_data(config.data, "train", config.classes), config.common.seed)
     save_weights(out, pruned.model.state_dict(), pruned.card)
-    return told(config.weights, pruned, out)
-
-
-def measure(pruned: Pruned, data: Data, seed: int) -> None:
-    """Measure batch norm of a pruned classifier anew, on some training photos as they are.
-
-    Args:
-        pruned: Whose model is changed.
-        data: To train on; its classes do not matter.
-        seed: Which photos are taken.
-    """
-    seen, base = pruned.card.flavour.input, TrainCls()
-    looks = replace(
-        base,
-        model=pruned.model.spec,
-        augment="none",
-        crop=seen.crop,
-        interpolation=seen.interpolation,
-        fit=replace(base.fit, batch_size=min(_BATCH, len(data))),
-        cache=False,
-        common=replace(base.common, seed=seed),
-    )
-    loader = training_loader(looks, data, workers=0)
-    pairs = zip(range(CALIBRATION_BATCHES), loader, strict=False)
-    measure_batchnorm(pruned.model, [batch["images"] for _, batch in pairs])
-    loader.close()
-
-
-def told(weights: Path, pruned: Pruned, out: Path) -> tuple[dict[str, Any], str]:
-    """What was cut and what is left, for programs and for people."""
-    card = read_card(weights)
+    card = read_card(config.weights)
     classes = len(card.classes)
     wide, narrow = ClassifierSpec(**card.model), pruned.model.spec
     before, after = classifier_cost(wide, classes), classifier_cost(narrow, classes)
@@ -87,6 +53,25 @@ def told(weights: Path, pruned: Pruned, out: Path) -> tuple[dict[str, Any], str]
         f"  before  {before}\n  after   {after}\n"
         f"  of what a layer brings to the next, {100 * pruned.shares[worst]:.0f} % "
         f"({layers[worst]}) to {100 * max(pruned.shares):.0f} % stays\n"
-        f"fine-tune it: tools/train_cls.py --data PATH --weights {out} --teacher {weights}"
+        f"fine-tune it: tools/train_cls.py --data PATH --weights {out} --teacher {config.weights}"
     )
     return data, text
+
+
+def measure(pruned: Pruned, data: Data, seed: int) -> None:
+    """Measure batch norm of a pruned classifier anew, on some training photos as they are."""
+    seen, base = pruned.card.flavour.input, TrainCls()
+    looks = replace(
+        base,
+        model=pruned.model.spec,
+        augment="none",
+        crop=seen.crop,
+        interpolation=seen.interpolation,
+        fit=replace(base.fit, batch_size=min(_BATCH, len(data))),
+        cache=False,
+        common=replace(base.common, seed=seed),
+    )
+    loader = training_loader(looks, data, workers=0)
+    pairs = zip(range(CALIBRATION_BATCHES), loader, strict=False)
+    measure_batchnorm(pruned.model, [batch["images"] for _, batch in pairs])
+    loader.close()

@@ -43,12 +43,7 @@ _FLOAT_COLOUR, _INT8_COLOUR = "#123a6b", "#d9822b"
 
 @dataclass(frozen=True)
 class Answers:
-    """What an export answers.
-
-    Attributes:
-        size: Of its file in bytes.
-        right: For each held-out photo 1 where it is right, else 0.
-    """
+    """What an export of ``size`` bytes answers: 1 for each held-out photo it has right, else 0."""
 
     size: int
     right: list[int]
@@ -56,15 +51,7 @@ class Answers:
 
 @dataclass
 class Network:
-    """One row of the table: a network, as often as it was trained.
-
-    Attributes:
-        name: Of the row.
-        card: Of one of its weights.
-        plain: Answers of the float exports.
-        int8: Answers of the 8-bit exports.
-        minutes: That the trainings took.
-    """
+    """A row of the table: a network, and what was found of it, as often as it was trained."""
 
     name: str
     card: Card
@@ -80,11 +67,7 @@ class Network:
             self.minutes.append(minutes)
 
     def row(self, base: Network) -> dict[str, Any]:
-        """What is told of it.
-
-        Args:
-            base: The network by which it is measured.
-        """
+        """What is told of it, measured by another network."""
         spec = ClassifierSpec(**self.card.model)
         cost = classifier_cost(spec, len(self.card.classes))
         gain = over_photos(_shares(self.plain) - _shares(base.plain))
@@ -122,12 +105,6 @@ def write_experiment(
     config: Prune, networks: Sequence[Network], folder: Path, *, photos: int
 ) -> tuple[dict[str, Any], str]:
     """Write ``report.json``, ``report.html`` and ``report.png``.
-
-    Args:
-        config: Of the experiment.
-        networks: What was compared.
-        folder: To write into.
-        photos: That were held out.
 
     Returns:
         What ``report.json`` holds, and the table for people.

@@ -19,13 +19,7 @@ Origin = Literal["paper", "tensorflow", "runs"]
 
 @dataclass(frozen=True)
 class Accuracy:
-    """One figure, which is compared with others of its origin alone.
-
-    Attributes:
-        percent: The figure.
-        origin: Who says so.
-        told: The same in words.
-    """
+    """One figure, which is compared with others of its origin alone; ``told`` says whose it is."""
 
     percent: float
     origin: Origin
@@ -98,18 +92,13 @@ def _tensorflow(shape: Shape, precision: str) -> Accuracy | None:
 def own_runs(
     folders: Sequence[Path], application: PhotoApplication[Any]
 ) -> list[tuple[Run, Accuracy]]:
-    """Finished runs of an application that were measured, with their accuracies.
-
-    Raises:
-        InputError: If they tell apart different classes, so that their figures are no match.
-    """
+    """Measured runs of an application. Raises InputError if they are of different classes."""
     metric = application.compared_by
     found: list[tuple[Run, Accuracy]] = []
     for run in find_runs(folders):
         values = metrics_of(run, (metric.name,))
         if run.card.task == application.name and values:
-            told = f"measured in {run.folder}"
-            found.append((run, Accuracy(values[0], "runs", told)))
+            found.append((run, Accuracy(values[0], "runs", f"measured in {run.folder}")))
     for run, _ in found[1:]:
         first = found[0][0]
         if set(run.card.classes.names) != set(first.card.classes.names):

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from configs.benchmark import Benchmark
 from datasets.builtin.scenes import draw_scene
 from datasets.errors import InputError
 from datasets.images import Image, decode_image, find_images
-from tasks.timing.latency import (
+from tasks.runtime.open import is_export
+from tasks.timing import (
     GEMM_SIDE,
+    NETWORK,
     WHOLE,
     Spread,
     Stages,
@@ -26,14 +29,14 @@ from tasks.timing.latency import (
     chip,
     gemm,
     spreads,
+    stage_shares,
     take_turns,
     whole,
 )
-from tasks.timing.profile import NETWORK, stage_shares
 from tools import cli
 from tools.speed.peak_memory import peak_memory
 from tools.speed.peers import open_peer, peer_names
-from tools.speed.subjects import GRAPH, Subject, open_subject
+from tools.speed.subjects import GRAPH, Subject, export_subject, load_source, source_subject
 
 PHOTO_SIZE = (640, 480)
 _PRECISIONS = ("float32", "int8")
@@ -41,39 +44,26 @@ _GEMM = "matrix product, "
 _TORCH_GEMM = f"{_GEMM}PyTorch"
 
 
-@dataclass(frozen=True)
-class Peak:
-    """The chip's rate of mult-adds, as its fastest library reaches it in the same rounds.
-
-    Attributes:
-        rates: Mult-adds per second by precision.
-    """
-
-    rates: dict[str, float]
-
-    def floor_ms(self, mult_adds: int, precision: str) -> float:
-        """The time that mult-adds take at the peak, in milliseconds."""
-        return mult_adds / self.rates[precision] * 1e3
-
-
 def benchmark(args: Benchmark) -> tuple[dict[str, Any], str]:
-    """Measure what was asked for.
-
-    Returns:
-        The result for programs and for people.
+    """Measure what was asked for; the result for programs and for people.
 
     Raises:
         InputError: If a model or photo cannot be used.
     """
     threads = args.common.threads or os.cpu_count() or 1
     cli.prepare(args.common)
-    subjects = [open_subject(path, args.common, threads) for path in args.models]
+    subjects = [
+        export_subject(path, threads)
+        if is_export(path)
+        else source_subject(load_source(path, args.common))
+        for path in args.models
+    ]
     if args.peers:
         tasks = dict.fromkeys(subject.task for subject in subjects)
         names = dict.fromkeys(name for task in tasks for name in peer_names(task))
         subjects += [open_peer(name) for name in names]
     photos = sample_files(args.photos, args.common.seed)
-    times, peak = time_subjects(args, subjects, photos, threads)
+    times, peaks = time_subjects(args, subjects, photos, threads)
     pixels = decode_image(photos[0], args.photos or "photo", upright=True)
     speeds = time_batches(args, subjects, pixels)
     rows = []
@@ -84,8 +74,9 @@ def benchmark(args: Benchmark) -> tuple[dict[str, Any], str]:
         memory = None
         if args.memory:
             cli.say(f"memory of {subject.name}")
-            memory = peak_memory(_absolute(subject.name), threads)
-        rows.append(_row(subject, stages, peak, speeds[index], memory))
+            path = Path(subject.name)  # Names of peers are none; those of files must hold there.
+            memory = peak_memory(str(path.resolve()) if path.exists() else subject.name, threads)
+        rows.append(_row(subject, stages, peaks, speeds[index], memory))
     size = f"{pixels.shape[1]}x{pixels.shape[0]}"
     result = {
         "chip": chip(),
@@ -93,15 +84,10 @@ def benchmark(args: Benchmark) -> tuple[dict[str, Any], str]:
         "photos": len(photos),
         "photo": size,
         "rounds": args.rounds,
-        "peak_gmacs": {name: round(rate / 1e9, 2) for name, rate in peak.rates.items()},
+        "peak_gmacs": {name: round(rate / 1e9, 2) for name, rate in peaks.items()},
         "models": rows,
     }
     return result, as_text(result)
-
-
-def _absolute(name: str) -> str:
-    """A path that holds in another folder; names of peers stay."""
-    return str(Path(name).resolve()) if Path(name).exists() else name
 
 
 def drawn_photo(seed: int) -> Image:
@@ -111,11 +97,7 @@ def drawn_photo(seed: int) -> Image:
 
 
 def sample_files(path: Path | None, seed: int) -> list[bytes]:
-    """Files of photos: those of a folder, one, or a drawn one.
-
-    Raises:
-        InputError: If there is none, or one cannot be read.
-    """
+    """Files of photos: of a folder, one, or a drawn one. Raises InputError if one is damaged."""
     if path is None:
         done, encoded = cv2.imencode(".jpg", drawn_photo(seed)[..., ::-1])
         assert done
@@ -133,15 +115,19 @@ def sample_files(path: Path | None, seed: int) -> list[bytes]:
 
 def time_subjects(
     args: Benchmark, subjects: Sequence[Subject], photos: Sequence[bytes], threads: int
-) -> tuple[dict[int, list[Stages]], Peak]:
-    """Seconds by stage of each subject in each round, and the peak in the same rounds."""
+) -> tuple[dict[int, list[Stages]], dict[str, float]]:
+    """Seconds by stage of each subject in each round, and the chip's peak by precision.
+
+    The peak is the mult-adds a second that the fastest library reaches in the same rounds.
+    """
     calls: dict[str, Timed] = {
         str(index): _next_photo(subject, photos) for index, subject in enumerate(subjects)
     }
     needed = {subject.precision for subject in subjects} & set(_PRECISIONS)
     products: dict[str, Timed] = {f"{_GEMM}{p}": gemm(p, threads) for p in sorted(needed)}
     if "float32" in needed:
-        products[_TORCH_GEMM] = _torch_gemm()
+        left, right = torch.rand(2, GEMM_SIDE, GEMM_SIDE)
+        products[_TORCH_GEMM] = whole(lambda: left @ right)
     found = run_turns({**calls, **products}, args.rounds, args.warmup, "timing")
     rates = {
         name: GEMM_SIDE**3 / Spread.of([row[WHOLE] for row in found[name]]).ms * 1e3
@@ -150,7 +136,7 @@ def time_subjects(
     best = {p: rates[f"{_GEMM}{p}"] for p in needed}
     if _TORCH_GEMM in rates:
         best["float32"] = max(best["float32"], rates[_TORCH_GEMM])
-    return {index: found[str(index)] for index in range(len(subjects))}, Peak(best)
+    return {index: found[str(index)] for index in range(len(subjects))}, best
 
 
 def run_turns(
@@ -167,21 +153,8 @@ def run_turns(
 
 def _next_photo(subject: Subject, photos: Sequence[bytes]) -> Timed:
     """A call that takes the photos in turn."""
-    count = 0
-
-    def call() -> Stages:
-        nonlocal count
-        count += 1
-        return subject.run(photos[(count - 1) % len(photos)])
-
-    return call
-
-
-def _torch_gemm() -> Timed:
-    import torch
-
-    left, right = torch.rand(2, GEMM_SIDE, GEMM_SIDE)
-    return whole(lambda: left @ right)
+    turns = cycle(photos)
+    return lambda: subject.run(next(turns))
 
 
 def time_batches(
@@ -215,11 +188,11 @@ def split_graph(stages: Mapping[str, Spread], shares: Mapping[str, float]) -> di
 def _row(
     subject: Subject,
     stages: Mapping[str, Spread],
-    peak: Peak,
+    peaks: Mapping[str, float],
     speeds: Mapping[int, float],
     memory: int | None,
 ) -> dict[str, Any]:
-    floor = peak.floor_ms(subject.mult_adds, subject.precision)
+    floor = subject.mult_adds / peaks[subject.precision] * 1e3  # Milliseconds at the peak.
     network = stages.get(NETWORK)
     return {
         "name": subject.name,

@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Limit = tuple[str, float, Callable[["Option"], float]]
+Limit = tuple[str, str, float, Callable[["Option"], float]]
 
 
 @dataclass(frozen=True)
 class Option:
-    """A network that was measured.
-
-    Attributes:
-        name: For people.
-        ms: Time for a photo.
-        mb: Millions of bytes of its file.
-        mult_adds: For a photo.
-        percent: Accuracy, by the one origin that is compared; None where it tells nothing.
-    """
+    """A network: ms of a photo, MB of its file, and percent by the one origin that is compared."""
 
     name: str
     ms: float
@@ -46,14 +38,9 @@ class Verdict:
 
 
 def front(options: Sequence[Option], cost: Callable[[Option], float]) -> list[Option]:
-    """The Pareto front: those that no other beats in accuracy at the same cost or less.
+    """The Pareto front, by rising cost: those that no other beats at the same cost or less.
 
-    Args:
-        options: Of known and unknown accuracy; the latter are passed over.
-        cost: What is paid.
-
-    Returns:
-        By rising cost and rising accuracy.
+    Options of unknown accuracy are passed over.
     """
     kept: list[Option] = []
     for option in sorted(_told(options), key=lambda o: (cost(o), -_percent(o))):
@@ -63,27 +50,21 @@ def front(options: Sequence[Option], cost: Callable[[Option], float]) -> list[Op
 
 
 def decide(options: Sequence[Option], ms: float | None, mb: float | None) -> Verdict:
-    """The best network for a budget, or what stands in the way and comes nearest.
-
-    Args:
-        options: One or more.
-        ms: Longest time; None for any.
-        mb: Largest file; None for any.
-    """
+    """The best of one network or more within a longest time and a largest file; None is any."""
     limits: list[Limit] = []
     if ms is not None:
-        limits.append((f"--latency-ms {ms:g}", ms, lambda o: o.ms))
+        limits.append((f"--latency-ms {ms:g}", "ms", ms, lambda o: o.ms))
     if mb is not None:
-        limits.append((f"--size-mb {mb:g}", mb, lambda o: o.mb))
+        limits.append((f"--size-mb {mb:g}", "MB", mb, lambda o: o.mb))
     told = _told(options)
-    fitting = [o for o in options if all(value(o) <= most for _, most, value in limits)]
+    fitting = [o for o in options if all(value(o) <= most for *_, most, value in limits)]
     best = max(_told(fitting), key=lambda o: (_percent(o), -o.ms), default=None)
     if best is not None:
         return Verdict(best)
 
     def excess(option: Option) -> float:
         """By which factor a network exceeds the limit that it exceeds most."""
-        return max(value(option) / most for _, most, value in limits)
+        return max(value(option) / most for *_, most, value in limits)
 
     nearest = min(told, key=excess, default=None)
     # Of one network in two precisions, the exact one.
@@ -95,7 +76,7 @@ def _reasons(told: Sequence[Option], limits: Sequence[Limit]) -> tuple[str, ...]
     if not told:
         return ("nothing is known of the accuracy of these networks",)
     alone = []
-    for (flag, most, value), unit in zip(limits, _units(limits), strict=True):
+    for flag, unit, most, value in limits:
         least = min(told, key=value)
         if value(least) > most:
             alone.append(
@@ -103,12 +84,8 @@ def _reasons(told: Sequence[Option], limits: Sequence[Limit]) -> tuple[str, ...]
             )
     if alone:
         return tuple(alone)
-    flags = " and ".join(flag for flag, _, _ in limits)
+    flags = " and ".join(flag for flag, *_ in limits)
     return (f"{flags} can each be met, but not by one network",)
-
-
-def _units(limits: Sequence[Limit]) -> list[str]:
-    return ["ms" if flag.startswith("--latency") else "MB" for flag, _, _ in limits]
 
 
 def _told(options: Sequence[Option]) -> list[Option]:

@@ -1,8 +1,9 @@
-"""A choice for people: text, page, and the Pareto front drawn."""
+"""What the chooser found, and the same for people: text, page, and the Pareto front drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,9 +13,9 @@ from configs.choose import Choose
 from tasks.reporting.html_page import Page
 from tasks.weights.atomic_write import replacing
 from tools import cli
-from tools.speed.accuracies import Origin
-from tools.speed.budget import Option, front
-from tools.speed.choice import Choice, Row
+from tools.speed.accuracies import Accuracy, Origin
+from tools.speed.budget import Option, Verdict, front
+from tools.speed.measuring import Measurement
 
 PAGE_NAME, PICTURE_NAME = "choose.html", "front.png"
 _ORIGINS: dict[Origin, str] = {
@@ -27,14 +28,62 @@ _MARKS = {"float32": "o", "int8": "D"}
 _COLOURS = {"float32": "#2a78d6", "int8": "#d9822b"}
 
 
+@dataclass(frozen=True)
+class Row:
+    """A network in one precision, measured, with all that is known of its accuracy.
+
+    Its ``size`` is the side of its input in pixels; its command tells how to come by it.
+    """
+
+    name: str
+    size: int
+    precision: str
+    measured: Measurement
+    accuracies: tuple[Accuracy, ...]
+    command: str
+
+    def by(self, origin: Origin) -> Accuracy | None:
+        """What one origin says."""
+        return next((one for one in self.accuracies if one.origin == origin), None)
+
+    def option(self, origin: Origin) -> Option:
+        """For the choice, by the accuracies of one origin."""
+        told = self.by(origin)
+        found = self.measured
+        return Option(
+            self.name, found.ms, found.mb, found.mult_adds, told.percent if told else None
+        )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Everything that was found.
+
+    Attributes:
+        rows: Networks, by rising time.
+        origin: Whose accuracies were compared.
+        verdict: What the budget leads to.
+        front: Names on the Pareto front of accuracy over time.
+        where: Chip, runtime and threads.
+        metric: What accuracies are, in percent.
+    """
+
+    rows: tuple[Row, ...]
+    origin: Origin
+    verdict: Verdict
+    front: tuple[str, ...]
+    where: str
+    metric: str
+
+    def row(self, option: Option | None) -> Row | None:
+        """The row of an option."""
+        return next((row for row in self.rows if option and row.name == option.name), None)
+
+
 def budget_text(args: Choose) -> str:
     """The budget in words."""
-    parts = []
-    if args.latency_ms is not None:
-        parts.append(f"{args.latency_ms:g} ms")
-    if args.size_mb is not None:
-        parts.append(f"{args.size_mb:g} MB")
-    return " and ".join(parts)
+    limits = ((args.latency_ms, "ms"), (args.size_mb, "MB"))
+    return " and ".join(f"{most:g} {unit}" for most, unit in limits if most is not None)
 
 
 def answer_lines(args: Choose, choice: Choice) -> list[str]:
@@ -92,14 +141,11 @@ def _titles(choice: Choice) -> list[str]:
 def as_text(args: Choose, choice: Choice) -> str:
     """The result for the terminal."""
     table = [_titles(choice), *(_cells(row, choice) for row in choice.rows)]
-    widths = [max(len(cells[column]) for cells in table) for column in range(len(table[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-        for cells in table
-    ]
+    first, *widths = (max(map(len, column)) for column in zip(*table, strict=True))
+    lines = []
+    for name, *cells in table:
+        figures = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        lines.append("  ".join([name.ljust(first), *figures]).rstrip())
     head = f"{choice.where}; median of a photo of 640x480 to its answer, measured here"
     return "\n".join(
         [head, *lines, "", *answer_lines(args, choice), f"\nreport: {args.folder / PAGE_NAME}"]
@@ -173,11 +219,7 @@ def _dress(axes: Axes, label: str, percent: str) -> None:
 
 
 def write_page(args: Choose, choice: Choice, figures: Sequence[Figure]) -> None:
-    """Write ``choose.html`` and ``front.png``.
-
-    Raises:
-        OSError: If a file cannot be written.
-    """
+    """Write ``choose.html`` and ``front.png``. Raises OSError if a file cannot be written."""
     with replacing(args.folder / PICTURE_NAME) as temporary:
         figures[0].savefig(temporary, format="png", dpi=150, bbox_inches="tight")
     page = Page(f"Which MobileNet: {args.task}", cli.shown_command())

@@ -14,26 +14,21 @@ from configs.choose import By, Choose
 from datasets.errors import InputError
 from tasks.application import PhotoApplication
 from tasks.applications import APPLICATIONS, photo_application
-from tasks.timing.latency import chip
+from tasks.timing import chip
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.paper_tables.runs import Run
 from tools.speed.accuracies import Accuracy, Origin, Shape, known_accuracies, own_runs
 from tools.speed.budget import decide, front
-from tools.speed.choice import Choice, Row
-from tools.speed.choice_page import as_text, draw_front, write_page
+from tools.speed.choice_page import Choice, Row, as_text, draw_front, write_page
 from tools.speed.measuring import Measurement, Network, measure_networks
-from tools.speed.random_models import random_source
-from tools.speed.subjects import load_source
+from tools.speed.subjects import load_source, random_source
 
 MEASURED_NAME, RESULT_NAME = "measured.json", "choose.json"
 
 
 def choose(args: Choose) -> tuple[dict[str, Any], str]:
-    """Measure, compare, decide, and write the page.
-
-    Returns:
-        The result for programs and for people.
+    """Measure, compare, decide, and write the page; the result for programs and for people.
 
     Raises:
         InputError: If runs or the file of what was measured cannot be used.
@@ -81,7 +76,6 @@ def choose_origin(by: By, rows: Sequence[Row]) -> Origin:
 
 
 def _grid(args: Choose, application: PhotoApplication[Any]) -> list[Network]:
-    """The networks of the grid."""
     variant = _variant(args, application)
     found = []
     for alpha, size in product(args.alpha, args.resolution or application.variants[variant]):
@@ -93,11 +87,7 @@ def _grid(args: Choose, application: PhotoApplication[Any]) -> list[Network]:
 
 
 def _variant(args: Choose, application: PhotoApplication[Any]) -> str:
-    """The kind of networks that is asked for: the one that has no name, or one by its name.
-
-    Raises:
-        InputError: If one is named that the application has not.
-    """
+    """The kind of networks that is asked for. Raises InputError if the application has it not."""
     if args.framework in application.variants:
         return args.framework
     if args.framework != Choose.framework:
@@ -142,12 +132,9 @@ def as_json(args: Choose, choice: Choice) -> dict[str, Any]:
     """The result for programs."""
     verdict = choice.verdict
     named = {
-        name: row.name if (row := choice.row(option)) else None
-        for name, option in (
-            ("best", verdict.best),
-            ("nearest", verdict.nearest),
-            ("largest_of_unknown_accuracy", verdict.untold),
-        )
+        "best": verdict.best,
+        "nearest": verdict.nearest,
+        "largest_of_unknown_accuracy": verdict.untold,
     }
     return {
         "task": args.task,
@@ -155,7 +142,7 @@ def as_json(args: Choose, choice: Choice) -> dict[str, Any]:
         "budget": {"latency_ms": args.latency_ms, "size_mb": args.size_mb},
         "metric": choice.metric,
         "by": choice.origin,
-        **named,
+        **{name: option.name if option else None for name, option in named.items()},
         "reasons": list(verdict.reasons),
         "front": list(choice.front),
         "networks": [

@@ -22,7 +22,7 @@ from tasks.int8.network import cut_network, find_layers
 from tasks.int8.quantize import quantise
 from tasks.int8.ranges import choose_ranges, measure
 from tasks.runtime.open import open_export
-from tasks.timing.latency import WHOLE, Timed, chip, spreads, whole
+from tasks.timing import WHOLE, Timed, chip, spreads, whole
 from tools import cli
 from tools.flows.source import Source
 from tools.speed.accuracies import Shape
@@ -34,15 +34,13 @@ _RANGE_PICTURES = 2
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a network takes.
+    """What a network takes, timed in ``rounds``.
 
     Attributes:
-        ms: Median time from a decoded photo to its answer, milliseconds.
-        p10: Tenth percentile.
-        p90: Ninetieth percentile.
+        ms: Median time from a decoded photo to its answer, in milliseconds.
+        p10: Tenth percentile; ``p90`` the ninetieth.
         bytes: Of its file.
         mult_adds: For a photo.
-        rounds: That it was timed in.
     """
 
     ms: float
@@ -94,13 +92,7 @@ Found = dict[tuple[str, str], Measurement]
 def measure_networks(
     args: Choose, networks: Sequence[Network], file: Path, threads: int
 ) -> tuple[str, Found]:
-    """Measure what is not known yet, and keep it.
-
-    Args:
-        args: Runtime, precisions, rounds, and whether to measure all anew.
-        networks: To be measured.
-        file: Where measurements are kept, by chip, runtime and threads.
-        threads: To compute with.
+    """Measure what a file of measurements, by chip, runtime and threads, does not hold yet.
 
     Returns:
         Runtime and threads in words; measurements by network and precision, without what cannot
@@ -223,12 +215,7 @@ def _ready_export(
 
 
 def write_int8(source: Source, file: Path, to: Path) -> None:
-    """The plainest 8-bit network, to be timed: ranges of noise, a scale per channel.
-
-    Args:
-        source: The model.
-        file: Its float export.
-        to: To write.
+    """Write the plainest 8-bit network of a model's float export: ranges of noise.
 
     Raises:
         InputError: If the export does not hold the model's layers.

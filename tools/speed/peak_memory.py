@@ -23,12 +23,7 @@ _PHOTO = (480, 640, 3)
 
 
 def peak_memory(name: str, threads: int) -> int | None:
-    """Bytes; None where the system does not tell, or the model cannot be run.
-
-    Args:
-        name: Run folder, weights file, export, or name of a peer.
-        threads: To compute with.
-    """
+    """Bytes of a model or peer; None where the system does not tell, or it cannot be run."""
     command = [sys.executable, "-m", "tools.speed.peak_memory", name, str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_ROOT)
     last = done.stdout.split()[-1:]

@@ -12,12 +12,11 @@ from torchvision.models import MobileNet_V3_Large_Weights, mobilenet_v3_large
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 
 from backbone.cost import count_cost
-from datasets.images import Image, decode_image
+from datasets.images import Image
 from tasks.classification.application import CLASSIFICATION
 from tasks.detection.application import DETECTION
-from tasks.timing.latency import Stages
-from tasks.timing.profile import NETWORK, POST, PREPROCESS
-from tools.speed.subjects import DECODE, Subject, Watch
+from tasks.timing import NETWORK, POST, PREPROCESS
+from tools.speed.subjects import Subject, staged
 
 _COCO_COLUMNS = 91
 # What finds boxes is compared with detectors, all else with classifiers.
@@ -52,24 +51,17 @@ def _classifier(name: str, model: nn.Module) -> Subject:
     # Short side to 232, the central 224, ImageNet's mean and deviation. Nothing is downloaded.
     fit = MobileNet_V3_Large_Weights.IMAGENET1K_V2.transforms()
 
-    @torch.inference_mode()
-    def run(data: bytes) -> Stages:
-        watch = Watch()
-        photo = decode_image(data, name, upright=True)
-        watch.stop(DECODE)
-        pixels = fit(_tensor(photo))[None]
-        watch.stop(PREPROCESS)
-        logits = model(pixels)
-        watch.stop(NETWORK)
-        logits.softmax(1).numpy()
-        watch.stop(POST)
-        return watch.stages
+    steps: dict[str, Callable[[Any], Any]] = {
+        PREPROCESS: lambda photo: fit(_tensor(photo))[None],
+        NETWORK: model,
+        POST: lambda logits: logits.softmax(1).numpy(),
+    }
 
     @torch.inference_mode()
     def answer(photos: list[Image]) -> object:
         return model(torch.stack([fit(_tensor(photo)) for photo in photos])).softmax(1).numpy()
 
-    cost = count_cost(model, (1, 3, 224, 224))
+    cost, run = count_cost(model, (1, 3, 224, 224)), staged(name, steps)
     return Subject(name, "PyTorch", "float32", CLASSIFICATION.name, run, answer, cost.mult_adds)
 
 
@@ -78,22 +70,20 @@ def _detector(name: str) -> Subject:
         weights=None, weights_backbone=None, num_classes=_COCO_COLUMNS
     ).eval()
 
-    @torch.inference_mode()
-    def run(data: bytes) -> Stages:
-        watch = Watch()
-        photo = decode_image(data, name, upright=True)
-        watch.stop(DECODE)
+    def preprocess(photo: Image) -> tuple[Any, Any]:
         images, _ = model.transform([_tensor(photo).float() / 255])
-        watch.stop(PREPROCESS)
+        return photo.shape[:2], images
+
+    def layers(seen: tuple[Any, Any]) -> tuple[Any, ...]:
+        shape, images = seen
         features = list(model.backbone(images.tensors).values())
-        outputs = model.head(features)
-        anchors = model.anchor_generator(images, features)
-        watch.stop(NETWORK)
+        return shape, images, model.head(features), model.anchor_generator(images, features)
+
+    def decode(raw: tuple[Any, ...]) -> object:
+        shape, images, outputs, anchors = raw
         found = model.postprocess_detections(outputs, anchors, images.image_sizes)
-        found = model.transform.postprocess(found, images.image_sizes, [photo.shape[:2]])
-        [value.numpy() for value in found[0].values()]
-        watch.stop(POST)
-        return watch.stages
+        found = model.transform.postprocess(found, images.image_sizes, [shape])
+        return [value.numpy() for value in found[0].values()]
 
     @torch.inference_mode()
     def answer(photos: list[Image]) -> object:
@@ -101,6 +91,7 @@ def _detector(name: str) -> Subject:
 
     network: Callable[[Any, Tensor], object] = lambda m, x: m.head(list(m.backbone(x).values()))  # noqa: E731
     cost = count_cost(model, (1, 3, 320, 320), network)
+    run = staged(name, {PREPROCESS: preprocess, NETWORK: layers, POST: decode})
     return Subject(name, "PyTorch", "float32", DETECTION.name, run, answer, cost.mult_adds)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,19 +11,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from backbone.layers import fold_batchnorm
 from configs.common import Common
 from configs.deploy import Export
 from datasets.images import Image, decode_image
-from tasks.application import Halves, Network
+from tasks.application import Halves
 from tasks.applications import photo_application
 from tasks.predictor import frame_of, rows_of
 from tasks.runtime.exported import Exported
-from tasks.runtime.open import is_export, open_export
-from tasks.timing.latency import Stages
-from tasks.timing.profile import NETWORK, POST, PREPROCESS
+from tasks.runtime.open import open_export
+from tasks.timing import NETWORK, POST, PREPROCESS, Stages
 from tools.flows.source import Source, open_source
+from tools.speed.accuracies import Shape
 
 DECODE, GRAPH = "decode", "graph"
 _BY_HAND = "stages timed one by one"
@@ -58,59 +59,50 @@ class Subject:
     file: Path | None = None
 
 
-class Watch:
-    """Seconds since the last stage's end."""
+def staged(
+    file: str | Path, steps: Mapping[str, Callable[[Any], Any]]
+) -> Callable[[bytes], Stages]:
+    """Times a photo from its file's bytes on: decoding, then steps, each fed by the one before."""
+    steps = {DECODE: partial(decode_image, path=file, upright=True), **steps}
 
-    def __init__(self) -> None:
-        self.stages: Stages = {}
-        self._last = time.perf_counter()
+    @torch.inference_mode()
+    def run(data: bytes) -> Stages:
+        value: Any = data
+        stages: Stages = {}
+        begun = time.perf_counter()
+        for name, step in steps.items():
+            value = step(value)
+            now = time.perf_counter()
+            stages[name], begun = now - begun, now
+        return stages
 
-    def stop(self, stage: str) -> None:
-        """End a stage."""
-        now = time.perf_counter()
-        self.stages[stage] = now - self._last
-        self._last = now
-
-
-def open_subject(path: Path, common: Common, threads: int) -> Subject:
-    """A run folder, weights file or export, ready to be timed.
-
-    Raises:
-        InputError: If it cannot be used.
-    """
-    if is_export(path):
-        return export_subject(path, threads)
-    return source_subject(load_source(path, common))
+    return run
 
 
 def load_source(path: Path, common: Common) -> Source:
-    """A model of a run folder or weights file, as it would be exported.
-
-    Raises:
-        InputError: If it cannot be used.
-    """
+    """A run or weights file, as it would be exported. Raises InputError if it cannot be used."""
     return open_source(Export(weights=path, common=replace(common, out=None)))
+
+
+def random_source(shape: Shape, seed: int = 0) -> Source:
+    """A network of the paper with random weights. Raises InputError if it cannot be built so."""
+    torch.manual_seed(seed)
+    network = shape.application.network()
+    model, card = network.example(shape.alpha, shape.size, shape.variant)
+    card = replace(card, source="random weights, to measure time alone")
+    return Source(model.eval(), card, Path("random weights"))
 
 
 def export_subject(path: Path, threads: int) -> Subject:
     """An export: decoding, and the graph as one."""
     exported = open_export(path, threads)
-
-    def run(data: bytes) -> Stages:
-        watch = Watch()
-        photo = decode_image(data, path, upright=True)
-        watch.stop(DECODE)
-        exported([photo])
-        watch.stop(GRAPH)
-        return watch.stages
-
     onnx = path.suffix == ".onnx"
     return Subject(
         name=str(path),
         runtime="ONNX Runtime" if onnx else "OpenVINO",
         precision=exported.precision,
         task=exported.task,
-        run=run,
+        run=staged(path, {GRAPH: lambda photo: exported([photo])}),
         answer=exported,
         mult_adds=_cost_of_export(exported),
         most=1 if exported.single else 0,
@@ -124,39 +116,37 @@ def source_subject(source: Source) -> Subject:
     model = fold_batchnorm(source.model)
     model.to(memory_format=torch.channels_last)
     network, card = source.application.network(), source.card
-    fit, halves = network.view.square(card), halves_of(network, model)
+    fit = network.view.square(card)
+    # What it does in two steps; all of it in the first where nothing follows.
+    halves = (
+        network.halves(model)
+        if network.halves
+        else Halves(partial(network.run, model), lambda raw: raw)
+    )
 
-    @torch.inference_mode()
-    def run(data: bytes) -> Stages:
-        watch = Watch()
-        photo = decode_image(data, source.file, upright=True)
-        watch.stop(DECODE)
-        pixels = torch.from_numpy(np.stack([fit(photo)])).permute(0, 3, 1, 2)
-        watch.stop(PREPROCESS)
-        raw = halves.layers(pixels)
-        watch.stop(NETWORK)
+    def preprocess(photo: Image) -> tuple[Image, Tensor]:
+        return photo, torch.from_numpy(np.stack([fit(photo)])).permute(0, 3, 1, 2)
+
+    def decode(photo_and_raw: tuple[Image, Any]) -> object:
+        photo, raw = photo_and_raw
         frame = frame_of([(photo.shape[1], photo.shape[0])])
-        rows_of(network.decode(model, card, halves.rest(raw), frame))
-        watch.stop(POST)
-        return watch.stages
+        return rows_of(network.decode(model, card, halves.rest(raw), frame))
 
+    steps: dict[str, Callable[[Any], Any]] = {
+        PREPROCESS: preprocess,
+        NETWORK: lambda found: (found[0], halves.layers(found[1])),
+        POST: decode,
+    }
     return Subject(
         name=str(source.file),
         runtime="PyTorch",
         precision="float32",
         task=source.task,
-        run=run,
+        run=staged(source.file, steps),
         answer=source.predict(),
         mult_adds=source.cost().mult_adds,
         inside=f"{halves.note} counts to the network" if halves.note else _BY_HAND,
     )
-
-
-def halves_of(network: Network[Any], model: Any) -> Halves:
-    """What a network does, in two steps; all of it in the first where nothing follows."""
-    if network.halves is not None:
-        return network.halves(model)
-    return Halves(partial(network.run, model), lambda raw: raw)
 
 
 def _cost_of_export(exported: Exported) -> int:

@@ -1,0 +1,194 @@
+"""Boxes of any format written as COCO, Pascal VOC or YOLO, and what of them that changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from xml.etree.ElementTree import Element, ElementTree, SubElement
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from datasets.boxes.coco import to_coco
+from datasets.boxes.comparing import changes
+from datasets.boxes.opening import open_parts
+from datasets.boxes.structure import DetectionData
+from datasets.boxes.turning import turned
+from datasets.boxes.yolo_labels import label_file
+from datasets.errors import InputError
+from datasets.findings import first_of
+from datasets.images import probe_image
+from datasets.kind import Written
+from datasets.written_pictures import PictureWriter, unique_names
+
+Parts = Mapping[str, DetectionData]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A format that is written.
+
+    Attributes:
+        name: As people know it.
+        pictures: Folder of a part's pictures, below the set's.
+        upright: Its boxes are drawn on pictures as their EXIF tags turn them.
+        describe: Writes what tells of the pictures, whose files have their new names.
+    """
+
+    name: str
+    pictures: str
+    upright: bool
+    describe: Callable[[Parts, Path], None]
+
+
+def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Written:
+    """Write all parts of a set.
+
+    Args:
+        target: Format.
+        parts: Of the set, by ``train`` and ``val``.
+        folder: Made; holds nothing yet.
+        link: Link the pictures instead of copying them.
+
+    Raises:
+        InputError: If the set names no class, a name of one cannot be written, or a picture
+            cannot be.
+    """
+    notes: list[str] = []
+    made, sources = dict[str, DetectionData](), dict[str, list[str]]()
+    stems: dict[str, set[str]] = {}
+    for split, data in parts.items():
+        if not len(data.classes):
+            raise InputError(f"{data.root}: names no class")
+        whole = _usable(turned(data, upright=target.upright), split, notes)
+        if not len(whole):
+            raise InputError(f"{data.root}: no picture of the part {split} is there")
+        place = folder / target.pictures.format(part=split)
+        names = unique_names(whole.files.tolist(), stems.setdefault(str(place), set()))
+        own = sum(Path(file).name != name for file, name in zip(whole.files, names, strict=True))
+        if own:
+            notes.append(f"{split}: {own} pictures get other names, to have one each")
+        sources[split] = whole.files.tolist()
+        files = np.array([str(place / name) for name in names], dtype=np.str_)
+        made[split] = replace(whole, files=files)
+    with PictureWriter(sum(map(len, made.values())), link=link) as pictures:
+        for split, data in made.items():
+            for source, file in zip(sources[split], data.files.tolist(), strict=True):
+                pictures.add(source, Path(file))
+    target.describe(made, folder)
+    counts = {}
+    for split, back in open_parts(folder).items():
+        notes += [f"{split}: {note}" for note in changes(target.name, made[split], back)]
+        counts[split] = {"pictures": len(back), "boxes": len(back.boxes)}
+    return Written(counts, len(next(iter(made.values())).classes), tuple(notes))
+
+
+def _usable(data: DetectionData, split: str, notes: list[str]) -> DetectionData:
+    """Without pictures that are not there and boxes that are no numbers, which are noted.
+
+    Sizes that the annotations lack are taken from the pictures.
+    """
+    there = np.array([Path(file).is_file() for file in data.files.tolist()], dtype=np.bool_)
+    finite = np.asarray(np.isfinite(data.boxes).all(axis=1), np.bool_)
+    missing = data.files[~there].tolist()
+    if missing:
+        notes.append(
+            f"{split}: {len(missing)} pictures left out, whose file is missing: "
+            f"{first_of(missing)}"
+        )
+    if lost := int((~finite & there[data.owners]).sum()):
+        notes.append(f"{split}: {lost} boxes left out, which are no numbers")
+    kept = data.select(there, finite)
+    sizes = kept.sizes.copy()
+    for index in np.flatnonzero((sizes <= 0).any(axis=1)).tolist():
+        width, height, sideways = probe_image(str(kept.files[index]))
+        sizes[index] = (height, width) if sideways and data.upright else (width, height)
+    return replace(kept, sizes=sizes)
+
+
+def _write_coco(parts: Parts, folder: Path) -> None:
+    for split, data in parts.items():
+        content = to_coco(data)
+        numbers = data.annotation_ids.tolist()
+        unique = len(set(numbers)) == len(numbers)
+        for row in content["images"]:
+            row["id"] = data.own_ids.get(row["id"], row["id"])
+        for row, number in zip(content["annotations"], numbers, strict=True):
+            row["id"] = number if unique else row["id"]
+            row["image_id"] = data.own_ids.get(row["image_id"], row["image_id"])
+        _write_text(folder / f"annotations/instances_{split}.json", json.dumps(content))
+
+
+def _write_text(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def _write_yolo(parts: Parts, folder: Path) -> None:
+    """Crowds are left out: the format would call them objects."""
+    for data in parts.values():
+        for index, file in enumerate(data.files.tolist()):
+            rows = np.arange(data.offsets[index], data.offsets[index + 1])
+            rows = rows[~data.iscrowd[rows]]
+            corners = data.boxes[rows] / np.tile(data.sizes[index], 2)
+            middle, sides = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
+            numbers = np.concatenate((middle, sides), axis=1).tolist()
+            lines = [
+                " ".join(map(str, [label - 1, *row]))
+                for label, row in zip(data.labels[rows].tolist(), numbers, strict=True)
+            ]
+            _write_text(label_file(Path(file)), "".join(f"{line}\n" for line in lines))
+    names = list(next(iter(parts.values())).classes.names)
+    told = {**{split: f"images/{split}" for split in parts}, "nc": len(names), "names": names}
+    text = yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
+    _write_text(folder / "data.yaml", text)
+
+
+def _write_voc(parts: Parts, folder: Path) -> None:
+    """Pixels count from 1 and the last one is in the box; a crowd is marked as difficult."""
+    for split, data in parts.items():
+        for index in range(len(data)):
+            _write_xml(data, index, folder / "Annotations")
+        stems = [Path(file).stem for file in data.files.tolist()]
+        text = "".join(f"{stem}\n" for stem in stems)
+        _write_text(folder / f"ImageSets/Main/{split}.txt", text)
+
+
+def _write_xml(data: DetectionData, index: int, folder: Path) -> None:
+    file = Path(str(data.files[index]))
+    root = Element("annotation")
+    SubElement(root, "folder").text = file.parent.name
+    SubElement(root, "filename").text = file.name
+    size = SubElement(root, "size")
+    for key, value in zip(("width", "height", "depth"), (*data.sizes[index], 3), strict=True):
+        SubElement(size, key).text = str(value)
+    for row in range(data.offsets[index], data.offsets[index + 1]):
+        name = data.classes.names[data.labels[row] - 1]
+        if not name.strip() or not name.isprintable():
+            raise InputError(f"{data.root}: class {name!r} cannot be written as XML; rename it")
+        thing = SubElement(root, "object")
+        SubElement(thing, "name").text = name
+        SubElement(thing, "difficult").text = str(int(data.iscrowd[row]))
+        place = SubElement(thing, "bndbox")
+        for key, value in zip(
+            ("xmin", "ymin", "xmax", "ymax"), _pixels(data.boxes[row]), strict=True
+        ):
+            SubElement(place, key).text = str(value)
+    folder.mkdir(exist_ok=True)
+    ElementTree(root).write(folder / f"{file.stem}.xml", encoding="utf-8", xml_declaration=True)
+
+
+def _pixels(box: NDArray[np.float64]) -> list[int]:
+    """First and last pixel of a box from x1 y1 x2 y2; one at least."""
+    low, high = np.round(box[:2]).astype(np.int64) + 1, np.round(box[2:]).astype(np.int64)
+    return [*low.tolist(), *np.maximum(low, high).tolist()]
+
+
+TARGETS = {
+    "coco": Target("COCO", "{part}", False, _write_coco),
+    "voc": Target("Pascal VOC", "JPEGImages", False, _write_voc),
+    "yolo": Target("YOLO", "images/{part}", True, _write_yolo),
+}

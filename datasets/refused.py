@@ -1,0 +1,56 @@
+"""Formats that are known and not read: what they are called, and what to do instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from datasets.images import walk_files
+from datasets.names import shown
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A format that is not read.
+
+    Attributes:
+        names: Pattern of its files' names in small letters.
+        advice: What to do instead.
+    """
+
+    names: str
+    advice: str
+
+
+_ONCE = "read it by the program that wrote it, and write a folder of pictures per class"
+REFUSED: dict[str, Refused] = {
+    "TFRecord": Refused(r".*\.tfrecords?(-\d+-of-\d+)?", f"{_ONCE}, or COCO for boxes"),
+    "LMDB": Refused(r"data\.mdb|.*\.lmdb", _ONCE),
+    "HDF5": Refused(r".*\.(h5|hdf5)", _ONCE),
+    "NumPy arrays": Refused(r".*\.np[yz]", _ONCE),
+    "pickles (CIFAR)": Refused(r".*\.(pkl|pickle)|data_batch_\d|cifar-.*", _ONCE),
+    "IDX (MNIST)": Refused(r".*[-.]idx[123]-ubyte(\.gz)?", _ONCE),
+    "archives": Refused(r".*\.(zip|rar|7z|tgz|tar\.(gz|bz2|xz|zst))", "unpack it"),
+    "videos": Refused(r".*\.(mp4|mov|avi|mkv|webm)", "write its frames as pictures"),
+}
+# So many files are looked at.
+_LOOKED_AT = 1000
+
+
+def refusal(path: Path) -> str:
+    """A sentence about a known format in a path that nothing reads; empty if there is none."""
+    for file in islice(_files(path), _LOOKED_AT):
+        for name, refused in REFUSED.items():
+            if re.fullmatch(refused.names, file.name.lower()):
+                return f" {shown(file)}: {name} are not read: {refused.advice}."
+    return ""
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_file():
+        yield path
+    for folder, names in walk_files(path):
+        yield from (Path(folder) / name for name in sorted(names))

@@ -1,0 +1,96 @@
+"""tools/convert.py: what it writes, what it says, and what it refuses."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from datasets.boxes.opening import open_parts
+from tests.datasets.fakes import voc_xml
+from tests.datasets.label_fakes import save_photos, write_folders, write_pets
+from tools import cli, convert
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *flags: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["convert.py", *map(str, flags)])
+    try:
+        cli.run(convert.main)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize("target", ["coco", "voc", "yolo"])
+def test_scenes_in_every_format(
+    scenes: Path,
+    tmp_path: Path,
+    target: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    assert run(monkeypatch, scenes, "--to", target, "--out", out) == 0
+    text = capsys.readouterr().out
+    before, after = open_parts(scenes), open_parts(out)
+    for split in ("train", "val"):
+        assert len(after[split]) == len(before[split])
+        assert f"{split}: {len(after[split])} pictures, {len(after[split].boxes)} boxes" in text
+    assert f"written to {out}" in text
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+    assert run(monkeypatch, scenes, "--to", target, "--out", out) == 2
+    assert "is there already; choose another name" in capsys.readouterr().err
+
+
+def test_labels_by_a_default_name_as_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folders(tmp_path / "pets", {"train/cat": 2, "train/dog": 1, "val/dog": 1})
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "pets", "--to", "shards", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    parts = {"train": {"pictures": 3}, "val": {"pictures": 1}}
+    assert told == {
+        **{"format": "shards", "out": "converted/pets-shards", "classes": 2},
+        **{"parts": parts, "notes": []},
+    }
+    assert (tmp_path / "converted/pets-shards/train/000000.tar").is_file()
+
+
+def test_what_is_refused(
+    scenes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pets = write_folders(tmp_path / "pets", {"cat": 2, "dog": 1})
+    both = write_pets(tmp_path / "both")
+    (both / "annotations/xmls").mkdir()
+    (both / "annotations/xmls/pug_7.xml").write_text(voc_xml([("dog", (1, 1, 9, 9), False)]))
+    for flags, message in (
+        ((pets, "--to", "yolo"), "holds labels, which are written as folders, shards"),
+        ((scenes, "--to", "shards"), "holds boxes, which are written as coco, voc, yolo"),
+        ((both, "--to", "folders"), "voc, yolo; --task classification reads its labels"),
+        ((pets, "--to", "folders", "--out", pets / "new"), "lies in the data"),
+        ((tmp_path / "none", "--to", "coco"), "no such file or folder"),
+        ((pets, "--to", "folders", "--task", "face_embedding"), "which are written as nothing"),
+    ):
+        assert run(monkeypatch, *flags) == 2
+        assert message in capsys.readouterr().err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["both", "pets"]
+
+
+def test_nothing_is_left_of_what_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_photos(tmp_path / "in/a", ["0.png"])
+    save_photos(tmp_path / "in/b", ["0.png"])
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("datasets.written_pictures.shutil.copyfile", fail)
+    flags = (tmp_path / "in", "--to", "folders", "--out", tmp_path / "out")
+    assert run(monkeypatch, *flags) == 2
+    assert "cannot be read" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["in"]

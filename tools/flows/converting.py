@@ -1,0 +1,59 @@
+"""Any set that is read, written in a format that others read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+from configs.tools import Convert
+from datasets.errors import InputError
+from datasets.kind import Written
+from datasets.kinds import recognise
+from datasets.names import shown
+
+
+def convert(args: Convert) -> tuple[dict[str, Any], str]:
+    """Write a set anew under a temporary name, and give it its own when all of it is there.
+
+    Returns:
+        What was written as a table, and in words.
+
+    Raises:
+        InputError: If the set cannot be read, its kind cannot be written so, or there is something
+            where it would be written.
+    """
+    out = args.target()
+    if os.path.lexists(out):
+        raise InputError(f"--out {out}: is there already; choose another name")
+    found = recognise(args.data, None if args.task == "auto" else args.task)
+    write = found.kind.targets.get(args.to)
+    if write is None:
+        known = ", ".join(found.kind.targets) or "nothing"
+        others = [one for one in found.also if args.to in one.targets]
+        hint = "".join(f"; --task {one.task} reads its {one.name}" for one in others)
+        raise InputError(
+            f"--to {args.to}: {args.data} holds {found.kind.name}, which are written as {known}"
+            f"{hint}"
+        )
+    parts = found.kind.open_parts(args.data)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
+    partial.mkdir(parents=True)
+    try:
+        written = write(parts, partial, link=args.link)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    table = {"format": args.to, "out": str(out), "classes": written.classes}
+    table |= {"parts": {split: dict(part) for split, part in written.parts.items()}}
+    return {**table, "notes": list(written.notes)}, _describe(written, str(out))
+
+
+def _describe(written: Written, out: str) -> str:
+    lines = [
+        f"{split}: {', '.join(f'{count} {what}' for what, count in part.items())}"
+        for split, part in written.parts.items()
+    ]
+    lines.append(f"{written.classes} classes")
+    lines += [f"  {note}" for note in written.notes] or ["nothing was left out or changed"]
+    return shown("\n".join([*lines, f"written to {out}"]))

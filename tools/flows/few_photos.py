@@ -1,0 +1,84 @@
+"""Training from scratch on few photos: what is said of it before it starts, and how long it takes.
+
+From scratch a network needs thousands of steps before it tells anything, however few the photos;
+a recipe's epochs are for sets of the size that it was made for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tasks.fitting.engine import rank_and_world
+from tools import cli
+from tools.flows.recipe import OpenedRun
+from tools.flows.run_folder import CONFIG_NAME
+
+
+def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
+    """Warn of a training from scratch on few photos, and see that it has enough steps.
+
+    Epochs stay where the user named them or a preset, and where weights or a teacher help.
+
+    Args:
+        run: Opened; its configuration may get more epochs.
+        folder: Of the run; one that goes on keeps the epochs that it began with.
+
+    Returns:
+        The configuration.
+    """
+    config = run.config
+    helped = config.weights is not None or run.teacher is not None
+    if config.data is None or helped or len(run.train) >= run.few_photos:
+        return config
+    if config.resume is not None:
+        saved = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))["fit"]
+        anew = {name: saved[name] for name in ("epochs", "eval_every")}
+        run.config = replace(config, fit=replace(config.fit, **anew))
+        return run.config
+    measured = f" (measured: {run.measured_on_few})" if run.measured_on_few else ""
+    cli.say(
+        f"warning: {len(run.train)} photos to train on: from scratch, fewer than {run.few_photos} "
+        f"teach little{measured}. Start from weights instead, a run folder or a file of "
+        f"tools/download.py or tools/import_weights.py:\n  {command_with_weights()}"
+    )
+    if not is_length_given(config.command):
+        run.config = replace(config, fit=_long_enough(run, config.fit))
+    return run.config
+
+
+def command_with_weights() -> str:
+    """This command line, to be started from weights, with the preset that goes with them."""
+    words, skip = [], False
+    for word in sys.argv[1:]:
+        if not skip and word.partition("=")[0] != "--preset":
+            words.append(word)
+        skip = word == "--preset"
+    tool = f"tools/{Path(sys.argv[0]).name}"
+    return f"{shlex.join([tool, *words])} --weights WEIGHTS"
+
+
+def is_length_given(command: str) -> bool:
+    """Whether a command line names epochs, for a run or a grid of them, or a preset of such."""
+    names = {word.partition("=")[0] for word in command.split()}
+    return not names.isdisjoint(("--epochs", "--preset", "epochs"))
+
+
+def _long_enough(run: OpenedRun[Any], fit: Any) -> Any:
+    """The fit with epochs for the fewest steps, and as many evaluations as before."""
+    steps = max(1, len(run.train) // (fit.batch_size * rank_and_world()[1]))
+    epochs = math.ceil(run.least_steps / steps)
+    if epochs <= fit.epochs:
+        return fit
+    cli.say(
+        f"--epochs {epochs}, chosen by the number of photos: {fit.epochs}, as the recipe has it, "
+        f"would be {fit.epochs * steps} steps, and from scratch {run.least_steps} are the fewest "
+        "to learn in; --epochs N takes another number"
+    )
+    eval_every = math.ceil(fit.eval_every * epochs / fit.epochs)
+    return replace(fit, epochs=epochs, eval_every=eval_every)
