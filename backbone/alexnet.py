@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from backbone.body import Body, Stage
-from backbone.flavour import Flavour
-from backbone.imagenet import imagenet_flavour, keep_conventions
+from backbone.flavour import Flavour, imagenet_flavour, keep_conventions
 
 FLAVOUR = imagenet_flavour(size=227)
 FC_WIDTH = 4096

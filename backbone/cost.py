@@ -23,11 +23,9 @@ class LayerCost:
     """One layer that has weights, in the order of execution.
 
     Attributes:
-        name: Dotted name in the module.
         kind: ``conv 3x3``, ``depthwise 3x3``, ``conv 1x1``, ``transposed conv 4x4``, ``linear`` or
             ``batch norm``.
-        mult_adds: Multiply-accumulates over all its calls.
-        params: Its own parameters.
+        mult_adds: Over all its calls.
         output: Shape of its last output, without the batch axis.
     """
 
@@ -43,8 +41,7 @@ class Cost:
     """Cost of one forward pass.
 
     Attributes:
-        mult_adds: Total multiply-accumulates.
-        params: Total parameters (also of layers that the pass did not reach).
+        params: Of all layers, also of those that the pass did not reach.
         layers: One row per layer that ran.
     """
 

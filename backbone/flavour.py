@@ -147,3 +147,31 @@ def refuse_other_flavour(name: str, theirs: Flavour, ours: Flavour) -> None:
 def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise InputError(f"unknown {what} {value!r}: choose one of {', '.join(choices)}")
+
+
+def imagenet_flavour(*, bn_eps: float = 1e-5, size: int = 224) -> Flavour:
+    """That of torchvision's ImageNet models; ``bn_eps`` is 1e-3 in the Inception family."""
+    spec = InputSpec(size, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    return Flavour("symmetric", bn_eps, "relu", spec)
+
+
+def keep_conventions(given: Flavour | None, own: Flavour, name: str) -> Flavour:
+    """The flavour of a body that can read photos in any way but computes in one way only.
+
+    Args:
+        given: What was asked for; None takes ``own``. Its ``input`` may be any.
+        own: What the body is built with.
+        name: Of the body, for the error.
+
+    Raises:
+        InputError: If padding, batch-norm epsilon or activation differ, naming both sides.
+    """
+    if given is None:
+        return own
+    for convention in ("padding", "bn_eps", "activation"):
+        asked, fixed = getattr(given, convention), getattr(own, convention)
+        if asked != fixed:
+            raise InputError(
+                f"{name} is built with {convention} {fixed} and cannot take a flavour with {asked}"
+            )
+    return given

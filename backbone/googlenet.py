@@ -8,8 +8,7 @@ from torch import nn
 from torchvision.models import googlenet
 
 from backbone.body import Body, Stage
-from backbone.flavour import Flavour
-from backbone.imagenet import imagenet_flavour, keep_conventions
+from backbone.flavour import Flavour, imagenet_flavour, keep_conventions
 from backbone.layers import init_tf_slim
 
 FLAVOUR = imagenet_flavour(bn_eps=1e-3)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,16 +47,10 @@ class PrunedBody:
     shares: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class _Signal:
-    """What channels bring to the next layer's convolution, as batch norm tells it.
+class _Signal(NamedTuple):
+    """What channels bring to the next layer's convolution, as batch norm tells it."""
 
-    Attributes:
-        mean: (C,) float64.
-        variance: (C,) float64.
-    """
-
-    mean: Tensor
+    mean: Tensor  # (C,) float64, as the variance.
     variance: Tensor
 
 

@@ -8,8 +8,7 @@ from torch import nn
 from torchvision.models import resnet50
 
 from backbone.body import Body, Stage
-from backbone.flavour import Flavour
-from backbone.imagenet import imagenet_flavour, keep_conventions
+from backbone.flavour import Flavour, imagenet_flavour, keep_conventions
 
 FLAVOUR = imagenet_flavour()
 Match = Literal["cost", "params"]

@@ -6,8 +6,7 @@ from torch import nn
 
 from backbone.alexnet import FC_WIDTH, fully_connected_neck
 from backbone.body import Body, Stage
-from backbone.flavour import Flavour
-from backbone.imagenet import imagenet_flavour, keep_conventions
+from backbone.flavour import Flavour, imagenet_flavour, keep_conventions
 
 FLAVOUR = imagenet_flavour()
 # (channels, number of 3x3 convolutions) between two pools.
@@ -30,12 +29,7 @@ class VGG16(Body):
 
     def __init__(self, flavour: Flavour | None = None) -> None:
         flavour = keep_conventions(flavour, FLAVOUR, "vgg16")
-        stages, width = [], 3
-        for channels, depth in GROUPS:
-            stages += _convolutions(width, channels, depth)
-            stages.append(Stage(nn.MaxPool2d(2), 2, channels))
-            width = channels
-        super().__init__(stages, flavour)
+        super().__init__([*_groups(), Stage(nn.MaxPool2d(2), 2, GROUPS[-1][0])], flavour)
         _init_vgg(self)
 
     def make_neck(self) -> tuple[nn.Module, int]:
@@ -60,15 +54,9 @@ class VGG16SSD(Body):
 
     def __init__(self, flavour: Flavour | None = None) -> None:
         flavour = keep_conventions(flavour, FLAVOUR, "vgg16")
-        stages, width = [], 3
-        for number, (channels, depth) in enumerate(GROUPS, start=1):
-            stages += _convolutions(width, channels, depth)
-            if number < len(GROUPS):
-                # SSD's 75 rows become 38, not 37.
-                pool = nn.MaxPool2d(2, ceil_mode=number == 3)
-                stages.append(Stage(pool, 2, channels))
-            width = channels
-        stages += [
+        width = GROUPS[-1][0]
+        stages = [
+            *_groups(ceil_after=3),  # SSD's 75 rows become 38, not 37.
             Stage(nn.MaxPool2d(3, stride=1, padding=1), 1, width),
             Stage(_activated(nn.Conv2d(width, 1024, 3, padding=6, dilation=6)), 1, 1024),
             Stage(_activated(nn.Conv2d(1024, 1024, 1)), 1, 1024),
@@ -77,10 +65,18 @@ class VGG16SSD(Body):
         _init_vgg(self)
 
 
-def _convolutions(in_channels: int, out_channels: int, depth: int) -> list[Stage]:
-    widths = [in_channels] + [out_channels] * (depth - 1)
-    convs = [nn.Conv2d(width, out_channels, 3, padding=1) for width in widths]
-    return [Stage(_activated(conv), 1, out_channels) for conv in convs]
+def _groups(ceil_after: int = 0) -> list[Stage]:
+    """All convolutions with the pools between the groups; the one after a group rounds up."""
+    stages, width = [], 3
+    for number, (channels, depth) in enumerate(GROUPS, start=1):
+        for _ in range(depth):
+            conv = nn.Conv2d(width, channels, 3, padding=1)
+            stages.append(Stage(_activated(conv), 1, channels))
+            width = channels
+        if number < len(GROUPS):
+            pool = nn.MaxPool2d(2, ceil_mode=number == ceil_after)
+            stages.append(Stage(pool, 2, channels))
+    return stages
 
 
 def _activated(conv: nn.Conv2d) -> nn.Sequential:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from configs.presets import Presets
 from configs.training import PAPER_FIT, GridTraining
 from datasets.errors import InputError
-from datasets.spec import Augmentation
+from datasets.spec import Augmentation, BoxFormat
 from tasks.detection.spec import (
     SIZES,
     DetectorSpec,
@@ -19,7 +19,7 @@ from tasks.detection.spec import (
     TwoStageLossSpec,
 )
 from tasks.fitting.spec import FitSpec
-from tasks.flag_values import flag_of
+from tasks.flag_values import flag_of, require_with_data
 
 Preset = Literal["auto", "demo", "paper", "focal", "finetune", "adapt"]
 
@@ -36,7 +36,12 @@ class TrainDet(GridTraining):
     preset: Preset = "auto"
     """Recipe: auto is demo without --data, finetune with --weights, else paper."""
     data: Path | None = None
-    """COCO, Pascal VOC or YOLO folder (recognised by itself), or a COCO JSON file."""
+    """Folder or file of boxes in COCO's, Pascal VOC's, YOLO's or another format that
+    docs/detection.md lists; recognised by itself."""
+    format: BoxFormat | None = None
+    """Format of --data, where its files could be of several."""
+    images: Path | None = None
+    """Folder of the pictures of --data, where they lie elsewhere."""
     val: Path | None = None
     """Data to evaluate on, in any of these forms; all of --data is then trained on, unless it has
     parts."""
@@ -55,6 +60,7 @@ class TrainDet(GridTraining):
     def __post_init__(self) -> None:
         if self.val is not None and self.data is None:
             raise InputError(f"--val {self.val}: goes with --data")
+        require_with_data(self)
         idle = self.loss if self.model.two_stage else self.two_stage
         for one in fields(idle):
             if getattr(idle, one.name) != one.default:

@@ -13,10 +13,10 @@ from configs.common import Common
 from configs.special import SpecialFlags
 from configs.task_names import TaskName
 from datasets.errors import InputError
-from datasets.spec import Split
+from datasets.spec import BoxFormat, Split
 from tasks.detection.spec import DetectOptions, DetectorBackbone, Framework, PostSpec
 from tasks.face_embedding.spec import FaceSpec
-from tasks.flag_values import flag_of, require_at_least
+from tasks.flag_values import flag_of, require_at_least, require_with_data
 from tasks.geolocation.spec import DecodeSpec
 
 
@@ -46,14 +46,21 @@ class Evaluate(AnswerFlags):
     again), for faces pairs.csv, for the others predictions.csv.
     """
 
-    FOR_ALL = ("weights", "head", "data", "split", "batch_size", "workers", "common")
+    FOR_ALL = ("weights", "head", "labels", "data", "split", "batch_size", "workers", "common")
 
     weights: Annotated[Path, tyro.conf.Positional]
-    """Run folder or weights file."""
+    """Run folder or weights file, or an original .tflite file, run by LiteRT."""
     head: str | None = None
     """Head to measure, of a run of train_multi.py or its export."""
+    labels: Path | None = None
+    """Original .tflite file: text file with its classes, one per line, as import_weights.py takes
+    it."""
     data: Path | None = None
     """Labelled data in a format that training reads; built-in pictures if left out."""
+    format: BoxFormat | None = None
+    """Detector: format of the data, where its files could be of several."""
+    images: Path | None = None
+    """Detector: folder of the data's pictures, where they lie elsewhere."""
     classes: Path | None = None
     """Classifier: text file with the names or ids of the data's classes to take."""
     boxes: bool = False
@@ -77,6 +84,11 @@ class Evaluate(AnswerFlags):
     faces: FaceSpec = field(default_factory=FaceSpec)
     common: Common = field(default_factory=Common)
 
+    def __post_init__(self) -> None:
+        """Refuse impossible numbers, and flags about data without data. Raises InputError."""
+        super().__post_init__()
+        require_with_data(self)
+
 
 @dataclass(frozen=True)
 class Predict(AnswerFlags):
@@ -87,14 +99,17 @@ class Predict(AnswerFlags):
     predictions/. A video becomes a video.
     """
 
-    FOR_ALL = ("weights", "paths", "head", "batch_size", "draw", "common")
+    FOR_ALL = ("weights", "paths", "head", "labels", "batch_size", "draw", "common")
 
     weights: Annotated[Path, tyro.conf.Positional]
-    """Run folder or weights file."""
+    """Run folder or weights file, or an original .tflite file, run by LiteRT."""
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Photos, folders or videos."""
     head: str | None = None
     """Head to ask, of a run of train_multi.py or its export."""
+    labels: Path | None = None
+    """Original .tflite file: text file with its classes, one per line, as import_weights.py takes
+    it."""
     gallery: Path | None = None
     """Faces: folder of photos to find each photo's nearest in; by default the other photos."""
     proposals: int | None = None
@@ -121,9 +136,9 @@ class CheckData(SpecialFlags):
     FOR_ALL = ("data", "task", "split", "decode", "lines", "common")
 
     data: Annotated[Path, tyro.conf.Positional]
-    """Any data that a training tool takes: COCO, Pascal VOC, YOLO; folders of photos, CSV lists,
-    shards; CelebA, LFWA; LFW, .rec and .bin archives of faces; lists with LAT and LON, photos with
-    GPS tags."""
+    """Any data that a training tool takes: COCO, Pascal VOC, YOLO and other formats of boxes;
+    folders of photos, CSV lists, shards; CelebA, LFWA; LFW, .rec and .bin archives of faces; lists
+    with LAT and LON, photos with GPS tags."""
     task: TaskName | Literal["auto"] = "auto"
     """What to examine it for; auto takes the most particular: detection where there are boxes, as
     in Oxford-IIIT Pets, which can be read for classification too. Folders of photos are taken for
@@ -131,6 +146,10 @@ class CheckData(SpecialFlags):
     split: Split | None = None
     """Part of the data; by default train, or all of a set that is not parted. The other part is
     looked at for copies, people and authors that stand in both."""
+    format: BoxFormat | None = None
+    """Detection: format of the data, where its files could be of several."""
+    images: Path | None = None
+    """Detection: folder of the data's pictures, where they lie elsewhere."""
     classes: Path | None = None
     """Classification: text file with the names or ids of the classes to take."""
     framework: Framework = "ssd300"
@@ -211,7 +230,10 @@ class ImportWeights:
     """TensorFlow Lite file with the last layers of a headless one."""
     key_map: Path | None = None
     """JSON object that names each tensor of PyTorch weights of an unknown layout: our key ->
-    their key."""
+    their key. What it does not name is left out; --list-keys drafts one."""
+    list_keys: bool = False
+    """Print the object that --key-map takes, with their keys where order and shape tell them and
+    empty texts where not, and read no more."""
     hub: bool = False
     """Fetch the source, hf-hub:OWNER/NAME, from Hugging Face's hub or its cache."""
     flavour: PartialFlavour = field(default_factory=PartialFlavour)

@@ -138,6 +138,17 @@ class Fields:
             raise self.error(key, "a list is needed")
         return [Fields.of(self.file, one, (*self.place, key, k)) for k, one in enumerate(value)]
 
+    def inner(self, key: str) -> Fields:
+        """An object in this one.
+
+        Raises:
+            InputError: If it is something else.
+        """
+        value = self.values.get(key)
+        if not isinstance(value, dict):
+            raise self.error(key, "an object with named fields is needed")
+        return Fields(self.file, value, (*self.place, key))
+
     def __str__(self) -> str:
         """File and place."""
         place = _path(self.place)

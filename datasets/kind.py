@@ -14,7 +14,7 @@ from datasets.findings import Examination
 from datasets.spec import Split
 
 # Options of an examination that mean something for some kinds of data only.
-Option = Literal["anchors", "keep_aspect", "classes"]
+Option = Literal["anchors", "keep_aspect", "classes", "format", "images"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class CheckOptions:
         anchors: Gives the (A, 4) cx cy w h, relative to the input, that boxes are compared with;
             None compares them with none. It is called only where there are boxes.
         keep_aspect: The input holds a picture's longer side, instead of each side its own.
+        format: Name of the format; None leaves it to the evidence.
+        images: Folder of the pictures where they lie elsewhere.
     """
 
     split: Split | None = None
@@ -35,6 +37,8 @@ class CheckOptions:
     classes: Path | None = None
     anchors: Callable[[], NDArray[np.float32]] | None = None
     keep_aspect: bool = False
+    format: str | None = None
+    images: Path | None = None
 
     def choose(self, parts: tuple[str, ...]) -> tuple[Split, Split | None]:
         """The part of a set to examine, and the one to compare it with, if there is another.
@@ -102,6 +106,10 @@ def _nothing(_path: Path) -> Mapping[str, Any]:
     return {}
 
 
+def _not_near(_path: Path) -> str:
+    return ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataKind:
     """All that a door needs to know of a kind of data.
@@ -120,6 +128,8 @@ class DataKind:
         shares_files: The same files may carry annotations of another kind, too.
         is_evident: Whether a path carries annotations of this kind for certain: folders of
             pictures may be anything.
+        nearest: A sentence about the format that an unrecognised path is most like, and what it
+            lacks; empty if it is like none.
         formats: What is read, by the names that people know; ``docs/data.md`` lists them.
         open_parts: Reads all parts of a set, nothing held out, to be written anew.
         targets: Formats that it can be written in.
@@ -134,6 +144,7 @@ class DataKind:
     takes_patterns: bool = False
     shares_files: bool = False
     is_evident: Callable[[Path], bool] = _never
+    nearest: Callable[[Path], str] = _not_near
     formats: tuple[str, ...] = ()
     open_parts: Callable[[Path], Mapping[str, Any]] = _nothing
     targets: Mapping[str, WriteParts] = field(default_factory=dict)

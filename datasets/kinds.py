@@ -59,8 +59,9 @@ def recognise(path: Path, name: str | None = None) -> Recognised:
             return Recognised(kind, parts, _also(path, kind) if name is None else ())
     if not exists:
         raise InputError(f"{path}: no such file or folder")
-    known = " ".join(kind.layouts for kind in kinds)
-    raise InputError(f"{path}: not recognised.{refusal(path)} {known}")
+    near = " ".join(filter(None, (kind.nearest(path) for kind in kinds)))
+    layouts = " ".join(kind.layouts for kind in kinds)
+    raise InputError(f"{path}: not recognised.{refusal(path)} {near or layouts}")
 
 
 def _also(path: Path, kind: DataKind) -> tuple[DataKind, ...]:

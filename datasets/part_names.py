@@ -20,6 +20,11 @@ def is_no_class(name: str) -> bool:
     return name.lower() in NO_CLASSES
 
 
+def is_part(name: str) -> bool:
+    """Whether a folder of that name is a part of a set."""
+    return any(name.lower() in names for names in PART_NAMES.values())
+
+
 def folder_named(path: Path, name: str) -> Path | None:
     """The folder of that name in a folder, whatever its letters' case."""
     found = _folders(path)

@@ -13,5 +13,21 @@ Split = Literal["train", "val", "all"]
 Alignment = Literal["none", "funneled", "five_points"]
 FaceAugmentation = Literal["none", "flip", "face"]
 
+# Formats of boxes, as --format takes them.
+BoxFormat = Literal[
+    "coco",
+    "voc",
+    "yolo",
+    "darknet",
+    "csv",
+    "open_images",
+    "labelme",
+    "cvat",
+    "label_studio",
+    "via",
+    "kitti",
+    "hugging_face",
+]
+
 # Bits of 64 in which the perceptual hashes of a photo and its copy may differ.
 COPY_BITS = 10

@@ -178,6 +178,20 @@ class NoOptions:
     """Of an application whose answers can be asked for in one way only."""
 
 
+@dataclass(frozen=True)
+class Original(Generic[Options]):
+    """Files in another format that are run as they are, in their own runtime on the CPU.
+
+    Attributes:
+        claims: Whether a file of that suffix is this application's.
+        open: From path, options and a file of class names (or None) to what is like a network of
+            this application, and its card.
+    """
+
+    claims: Callable[[Path], bool]
+    open: Callable[[Path, Options, Path | None], tuple[nn.Module, Card]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PhotoApplication(Application, Generic[Options]):
     """An application that answers for photos.
@@ -202,9 +216,7 @@ class PhotoApplication(Application, Generic[Options]):
         flags: Flags of evaluate.py, predict.py, export.py and the page that are not everybody's
             and mean something here.
         fixed: Those among them that an export refuses, and what is said of it.
-        originals: By suffix, what opens files in another format that are run as they are, in their
-            own runtime on the CPU: from path and options to what is like a network of this
-            application, and its card.
+        originals: By suffix, files in another format that are run as they are.
         head: What it is called as a head on a common trunk; empty if it is none.
         use_note: What it must not be used for, if anything.
         compares: An answer is about several photos, which are compared.
@@ -228,9 +240,7 @@ class PhotoApplication(Application, Generic[Options]):
     predict_with: str = ""
     flags: tuple[str, ...] = ()
     fixed: Mapping[str, str] = field(default_factory=dict)
-    originals: Mapping[str, Callable[[Path, Options], tuple[nn.Module, Card]]] = field(
-        default_factory=dict
-    )
+    originals: Mapping[str, Original[Options]] = field(default_factory=dict)
     head: str = ""
     use_note: str = ""
     compares: bool = False

@@ -37,10 +37,16 @@ def application_named(name: str, path: Path | str) -> Application:
 
 
 def original_application(path: Path) -> PhotoApplication[Any] | None:
-    """The application that runs a file of another format as it is; None if none does."""
+    """The application that runs a file of another format as it is; None if none does.
+
+    Raises:
+        InputError: If there is no such file, or it is damaged.
+    """
     for application in APPLICATIONS:
-        if isinstance(application, PhotoApplication) and path.suffix in application.originals:
-            return application
+        if isinstance(application, PhotoApplication):
+            original = application.originals.get(path.suffix)
+            if original is not None and original.claims(path):
+                return application
     return None
 
 

@@ -36,6 +36,13 @@ def require_between_0_and_1(flags: Any, *names: str) -> None:
     _require(flags, _INSIDE["(0, 1)"], "is not between 0 and 1", names)
 
 
+def require_with_data(config: Any) -> None:
+    """Refuse ``--format`` and ``--images`` without ``--data``. Raises InputError."""
+    for name in ("format", "images"):
+        if getattr(config, name) is not None and config.data is None:
+            raise InputError(f"--{name} {getattr(config, name)}: goes with --data")
+
+
 def require_at_least(flags: Any, least: int, *names: str) -> None:
     """Check that fields are finite and not below a number."""
     _require(flags, lambda value: least <= value < float("inf"), f"must be {least} or more", names)

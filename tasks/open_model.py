@@ -46,14 +46,20 @@ def open_model(
     return Model(application, card, path, options, network=network)
 
 
-def open_original(path: Path, given: Iterable[object] = ()) -> Model | None:
+def open_original(
+    path: Path, given: Iterable[object] = (), labels: Path | None = None
+) -> Model | None:
     """Open a file of another format that an application runs as it is; None if none does.
 
-    Its suffix tells. Raises InputError if it cannot be run.
+    Its suffix tells. ``labels`` is a text file with its classes, one per line; by default they
+    are as import_weights.py has them.
+
+    Raises:
+        InputError: If it cannot be run, or the classes are too few or too many.
     """
     application = original_application(path)
     if application is None:
         return None
     options = application.pick(given)
-    network, card = application.originals[path.suffix](path, options)
+    network, card = application.originals[path.suffix].open(path, options, labels)
     return Model(application, card, path, options, network=network.eval(), original=True)

@@ -13,12 +13,10 @@ from typing import TypeVar
 import pytest
 
 NO_GPU = "no GPU is here"
-NO_PYARROW = "pyarrow is not installed"
 NO_SAMPLES = "MOBILENETS_DATA is not set: real samples are not here"
 # Whole reasons, to the letter. Who adds one says what keeps CI from having it.
 PERMITTED = (
     NO_GPU,  # Runners have none.
-    NO_PYARROW,  # One format alone needs it, and it is larger than all that reads the others.
     NO_SAMPLES,  # They belong to others and are not in the repository; stand-ins are drawn.
 )
 

@@ -21,6 +21,8 @@ _FLAGS: dict[Option, tuple[str, ...]] = {
     "anchors": ("framework", "backbone", "size"),
     "keep_aspect": ("keep_aspect",),
     "classes": ("classes",),
+    "format": ("format",),
+    "images": ("images",),
 }
 
 
@@ -28,11 +30,14 @@ def main() -> None:
     """Print what is wrong with the data; exit status 2 if training would refuse it."""
     args = cli.parse(CheckData)
     from datasets.kind import CheckOptions
-    from datasets.kinds import recognise
+    from datasets.kinds import Recognised, kind_named, recognise
     from datasets.ledger import traced
 
     cli.prepare(args.common)
-    found = recognise(args.data, None if args.task == "auto" else args.task)
+    if (args.format or args.images) and args.task in ("auto", "detection"):
+        found = Recognised(kind_named("detection"))
+    else:
+        found = recognise(args.data, None if args.task == "auto" else args.task)
     task = found.kind.task
     for other in found.also:
         cli.say(f"{args.data}: taken for {task}; --task {other.task} reads its {other.name}")
@@ -43,6 +48,8 @@ def main() -> None:
         classes=args.classes,
         anchors=lambda: _anchors(args),
         keep_aspect=args.keep_aspect,
+        format=args.format,
+        images=args.images,
     )
     with traced() as trace:
         checkup = found.kind.examine(args.data, found.parts, options)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 from configs.tools import ImportWeights
 from tools import cli
 
@@ -17,6 +19,12 @@ def main() -> None:
 
     cli.prepare(args.common)
     source, out = (hub.fetch_hub(str(args.source)) if args.hub else args.source), args.target()
+    if args.list_keys:
+        from backbone.formats.recognise import draft_keys
+
+        draft = draft_keys(source)
+        cli.result(args.common, draft, json.dumps(draft, indent=1))
+        return
     importers = [recipe.importer for recipe in RECIPES if recipe.importer is not None]
     found = importer_for(source, importers).read(args, source)
     tensors, card = found.tensors, found.card

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbone.formats.network import HEAD_BIAS, HEAD_WEIGHT, Layout, Network, conv_names, fit
-from backbone.formats.partial import PartialFlavour
+from backbone.formats.network import Layout, Network, fit, tensor_names
+from backbone.formats.partial import PLAIN, PartialFlavour
 from backbone.formats.wire import Value, as_bytes, as_int, as_text, read_fields, read_varint
 from datasets.errors import InputError
 
@@ -24,24 +24,19 @@ _LAYER, _OLD_LAYER = 100, 2
 _NAME, _TYPE, _BLOBS, _CONVOLUTION, _BATCH_NORM = 1, 2, 7, 106, 139
 _SHAPE, _DATA = 7, 5
 _PAD, _PAD_H, _PAD_W, _EPS = 3, 9, 10, 3
-# Subtracted from B, G, R in 0..255, and multiplied afterwards.
-_MEANS, _SCALE = (103.94, 116.78, 123.68), 0.017
-_STEPS = [
-    "conv2_1",
-    "conv2_2",
-    "conv3_1",
-    "conv3_2",
-    "conv4_1",
-    "conv4_2",
-    "conv5_1",
-    "conv5_2",
-    "conv5_3",
-    "conv5_4",
-    "conv5_5",
-    "conv5_6",
-    "conv6",
-]
-_CONVS = ["conv1", *(f"{step}/{part}" for step in _STEPS for part in ("dw", "sep"))]
+# Subtracted from B, G, R, and multiplied afterwards; the former on the 0..1 scale.
+_MEANS, _SCALE = (103.94 / 255, 116.78 / 255, 123.68 / 255), 0.017
+_STEPS = ("2_1", "2_2", "3_1", "3_2", "4_1", "4_2", *(f"5_{k}" for k in range(1, 7)), "6")
+_CONVS = ["conv1", *(f"conv{step}/{part}" for step in _STEPS for part in ("dw", "sep"))]
+_STD = (1 / (255 * _SCALE),) * 3
+LAYOUT = Layout(
+    "Caffe's MobileNet",
+    tensor_names(
+        _CONVS, _CONVS, (".0", "/scale.0", "/scale.1", "/bn.0", "/bn.1"), ("fc7.0", "fc7.1")
+    ),
+    PartialFlavour(padding="symmetric", activation="relu"),
+    replace(PLAIN, size=224, mean=_MEANS, std=_STD, channels="bgr"),
+)
 
 
 @dataclass
@@ -51,26 +46,6 @@ class _Layer:
     blobs: list[Tensor] = field(default_factory=list)
     pads: set[int] = field(default_factory=set)
     eps: float = 1e-5
-
-
-def _layout() -> Layout:
-    names = conv_names(_CONVS, _CONVS, (".0", "/scale.0", "/scale.1", "/bn.0", "/bn.1"))
-    names |= {HEAD_WEIGHT: "fc7.0", HEAD_BIAS: "fc7.1"}
-    stated = PartialFlavour(padding="symmetric", activation="relu")
-    blue, green, red = _MEANS
-    std = 1 / (255 * _SCALE)
-    usual = PartialFlavour(
-        size=224,
-        mean=(blue / 255, green / 255, red / 255),
-        std=(std, std, std),
-        channels="bgr",
-        interpolation="bilinear",
-        crop=0.875,
-    )
-    return Layout("Caffe's MobileNet", names, stated, usual)
-
-
-LAYOUT = _layout()
 
 
 def read_caffe(path: Path) -> Network:

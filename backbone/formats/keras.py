@@ -1,51 +1,48 @@
 """Keras' MobileNet in its three kinds of file: .h5, .weights.h5 and .keras.
 
-Keras pads halving depthwise convolutions by (0, 1) at the end, which is SAME where their input is
-even: for sizes that are multiples of 32. At others its maps are smaller (225 -> 7x7, not 8x8).
+Layers are told by their class and order, whatever they are called: models built on MobileNet
+(body, pooling, a new head; the body within another model) are read as the stock one is.
 """
 
 from __future__ import annotations
 
 import io
-import json
+import re
 import zipfile
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from backbone.formats.network import HEAD_BIAS, HEAD_WEIGHT, Layout, Network, conv_names, fit
-from backbone.formats.partial import TENSORFLOW, PartialFlavour
+from backbone.formats.keras_config import KerasConfig, read_config
+from backbone.formats.network import CONVS, Layout, Network, fit, natural, refuse_kin, tensor_names
+from backbone.formats.partial import TENSORFLOW
 from backbone.formats.slim import size_from_name, to_torch
 from datasets.errors import InputError
 
-_STATED = PartialFlavour(padding="keras", bn_eps=1e-3, activation="relu6")
+KIND = "Keras' MobileNet"
 _PARTS = ("/kernel", "/gamma", "/beta", "/moving_mean", "/moving_variance")
-_VARS = ("/vars/0", "/vars/0", "/vars/1", "/vars/2", "/vars/3")
 _ZIPPED = "model.weights.h5"
+# What may be in an archive, in bytes; the largest MobileNet v1 takes 17 MB and its optimiser 34.
+_MOST = 2**29
+# Of the stock model, for files that hold weights alone.
+_STOCK = replace(TENSORFLOW, padding="keras", bn_eps=1e-3, activation="relu6")
+# Of a layer that subtracts the mean of the training photos, by their number.
+_LEARNT = {"mean": "0", "variance": "1"}
+_STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
-def _by_name() -> Layout:
-    convs = ["conv1", *(f"conv_{kind}_{k}" for k in range(1, 14) for kind in ("dw", "pw"))]
-    names = conv_names(convs, [f"{conv}_bn" for conv in convs], _PARTS)
-    names |= {HEAD_WEIGHT: "conv_preds/kernel", HEAD_BIAS: "conv_preds/bias"}
-    return Layout("Keras' MobileNet", names, _STATED, TENSORFLOW)
+@dataclass
+class _Layer:
+    """A layer with weights: its kind and, by Keras' names (kernel, gamma, ...), its arrays."""
 
-
-def _by_order() -> Layout:
-    """.weights.h5 names layers by their class, counting from 0, whatever they were called."""
-    convs = ["conv2d"]
-    for block in range(1, 14):
-        convs += [f"depthwise_conv2d_{block - 1}".removesuffix("_0"), f"conv2d_{block}"]
-    norms = [f"batch_normalization_{k}".removesuffix("_0") for k in range(len(convs))]
-    names = conv_names(convs, norms, _VARS)
-    names |= {HEAD_WEIGHT: "conv2d_14/vars/0", HEAD_BIAS: "conv2d_14/vars/1"}
-    return Layout("Keras' MobileNet", names, _STATED, TENSORFLOW)
-
-
-BY_NAME, BY_ORDER = _by_name(), _by_order()
+    name: str
+    kind: str = ""
+    arrays: dict[str, Tensor] = field(default_factory=dict)
 
 
 def is_keras_zip(path: Path) -> bool:
@@ -61,76 +58,157 @@ def read_keras(path: Path) -> Network:
     """Read a Keras file.
 
     Raises:
-        InputError: If h5py is not installed, the file is damaged, or a tensor is missing, left
-            over or of a wrong shape.
+        InputError: If h5py is not installed, the file is damaged or another network's, or a
+            tensor is missing, left over or of a wrong shape.
     """
     try:
         import h5py
     except ImportError as error:
         raise InputError(f"{path}: reading Keras' files needs h5py: pip install h5py") from error
-    config: dict[str, Any] = {}
+    text: str | bytes | None = None
     try:
         source: Any = path
         if is_keras_zip(path):
             with zipfile.ZipFile(path) as archive:
-                source = io.BytesIO(archive.read(_ZIPPED))
-                config = json.loads(archive.read("config.json"))
+                source = io.BytesIO(_member(archive, _ZIPPED))
+                text = _member(archive, "config.json")
         with h5py.File(source, "r") as file:
-            if "model_config" in file.attrs:
-                config = json.loads(file.attrs["model_config"])
-            arrays = _read_arrays(h5py, file)
-    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, json.JSONDecodeError) as error:
+            text = file.attrs.get("model_config", text)
+            groups = _read_groups(h5py, file)
+    except (OSError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: damaged Keras file ({error})") from error
-    layout = BY_ORDER if "conv2d/vars/0" in arrays else BY_NAME
-    network = fit(str(path), arrays, layout)
-    size = _config_size(config)
-    stated = replace(network.stated, size=size, bn_eps=_config_eps(config) or 1e-3)
-    usual = replace(network.usual, size=size_from_name(path.name))
-    return replace(network, stated=stated, usual=usual)
+    learnt = {}
+    for name in [one for one in groups if one.rpartition("/")[2].startswith("normalization")]:
+        arrays = groups.pop(name)
+        learnt = {part: arrays.get(part, arrays.get(key)) for part, key in _LEARNT.items()}
+    layers = [_layer(path, name, arrays) for name, arrays in groups.items()]
+    depthwise = [one.arrays["kernel"] for one in layers if one.kind == "depthwise"]
+    refuse_kin(str(path), [kernel.shape[-1] for kernel in depthwise])
+    config = None if text is None else read_config(path, text, learnt)
+    return _network(path, layers, config)
 
 
-def _read_arrays(h5py: Any, file: Any) -> dict[str, Tensor]:
-    """Weights by layer and name: conv1/kernel; an optimiser's are left out."""
-    found: dict[str, Tensor] = {}
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > _MOST:
+        raise ValueError(f"{name} of more than {_MOST >> 20} MB")
+    return archive.read(name)
+
+
+def _read_groups(h5py: Any, file: Any) -> dict[str, dict[str, Any]]:
+    """Arrays by layer and name; those of an optimiser and counters of a generator are left out."""
+    found: dict[str, dict[str, Any]] = {}
     root = file.get("model_weights", file)
-    root = root.get("layers", root)
+    root = root if isinstance(root, h5py.Group) else file
 
     def visit(name: str, item: Any) -> None:
         if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f":
             return
         parts = name.split("/")
-        if parts[0] in ("optimizer", "optimizer_weights"):
+        if parts[0] in ("optimizer", "optimizer_weights") or len(parts) < 2:
             return
-        leaf = parts[-1].removesuffix(":0").removeprefix("depthwise_")
-        # Plain .h5 repeats the layer's (and the model's) name in between.
-        key = f"{parts[0]}/vars/{leaf}" if parts[-2:-1] == ["vars"] else f"{parts[0]}/{leaf}"
-        is_depthwise = parts[0].startswith(("conv_dw", "depthwise"))
-        found[key] = to_torch(np.asarray(item, np.float32), depthwise=is_depthwise)
+        if item.size > _MOST or item.ndim > 4:
+            raise ValueError(f"{name}: too large, {item.shape}")
+        layer = "/".join(parts[:-2]) if parts[-2] == "vars" else parts[-2]
+        leaf = parts[-1].removesuffix(":0")
+        found.setdefault(layer, {})[leaf] = np.asarray(item, np.float32)
 
     root.visititems(visit)
     return found
 
 
-def _layers(config: dict[str, Any]) -> list[dict[str, Any]]:
-    inner = config.get("config", {})
-    layers = inner.get("layers", []) if isinstance(inner, dict) else []
-    return [layer for layer in layers if isinstance(layer, dict)]
+def _layer(path: Path, name: str, arrays: dict[str, Any]) -> _Layer:
+    """Tell a layer by its arrays; in .weights.h5 and .keras they are but numbered."""
+    first = arrays.get("0", arrays.get("kernel", arrays.get("depthwise_kernel", np.zeros(0))))
+    is_norm = first.ndim == 1
+    if set(arrays) <= set("0123"):
+        parts = _STATISTICS[-len(arrays) :] if is_norm else ("kernel", "bias")
+        arrays = dict(zip(parts, (arrays[key] for key in sorted(arrays)), strict=False))
+    arrays = {key.removeprefix("depthwise_"): value for key, value in arrays.items()}
+    if is_norm and {"moving_mean", "moving_variance"} <= arrays.keys() <= set(_STATISTICS):
+        kind = "norm"
+    elif first.ndim in (2, 4) and {"kernel"} <= arrays.keys() <= {"kernel", "bias"}:
+        is_depthwise = first.ndim == 4 and first.shape[0] > 1 and first.shape[3] == 1
+        kind = "depthwise" if is_depthwise else "conv" if first.ndim == 4 else "dense"
+    else:
+        held = ", ".join(arrays)
+        raise InputError(f"{path}: layer {name!r} ({held}) is none of a MobileNet v1")
+    depthwise = kind == "depthwise"
+    return _Layer(name, kind, {k: to_torch(v, depthwise=depthwise) for k, v in arrays.items()})
 
 
-def _config_size(config: dict[str, Any]) -> int | None:
-    """Side of the input, if the file holds the architecture and it is square and fixed."""
-    for layer in _layers(config):
-        if layer.get("class_name") == "InputLayer":
-            entry = layer["config"]
-            shape = entry.get("batch_shape") or entry.get("batch_input_shape") or []
-            return int(shape[1]) if len(shape) == 4 and shape[1] == shape[2] and shape[1] else None
-    return None
+def _network(path: Path, layers: Sequence[_Layer], config: KerasConfig | None) -> Network:
+    order = {} if config is None else {name: k for k, name in enumerate(config.names)}
+
+    def place(layer: _Layer) -> tuple[Any, ...]:
+        # A head stands in the outer model, and so after all of the inner one.
+        depth = layer.name.count("/")
+        is_head = layer.name.startswith("conv_preds")
+        stock = re.match(r"conv_(dw|pw)_(\d+)", layer.name)
+        block = (int(stock[2]), stock[1]) if stock else (0, "")
+        return order.get(layer.name, len(order)), is_head, -depth, block, natural(layer.name)
+
+    by_kind: dict[str, list[_Layer]] = {k: [] for k in ("conv", "depthwise", "norm", "dense")}
+    for layer in sorted(layers, key=place):
+        by_kind[layer.kind].append(layer)
+    convs, depthwise, norms = by_kind["conv"], by_kind["depthwise"], by_kind["norm"]
+    blocks = len(CONVS) // 2
+    if len(depthwise) < blocks or len(norms) < len(CONVS) or len(convs) < blocks + 1:
+        raise InputError(
+            f"{path}: not a MobileNet v1: {len(convs)} convolutions, {len(depthwise)} depthwise "
+            f"ones and {len(norms)} batch norms; it has {blocks + 1}, {blocks} and {len(CONVS)}"
+        )
+    body = [convs[0]]
+    for one, two in zip(depthwise, convs[1:], strict=False):
+        body += [one, two]
+    tensors: dict[str, Tensor] = {}
+    for conv, norm in zip(body, norms, strict=False):
+        tensors |= _conv_bn(conv, norm)
+    width = body[-1].arrays["kernel"].shape[0]
+    after = [*convs[blocks + 1 :], *norms[len(CONVS) :], *by_kind["dense"]]
+    head, left_out = _head(after, width, config)
+    last = "" if head is None else head.name
+    if head is not None:
+        tensors |= {f"{last}/{part}": value for part, value in head.arrays.items()}
+    names = tensor_names(
+        [one.name for one in body],
+        [one.name for one in norms[: len(CONVS)]],
+        _PARTS,
+        (f"{last}/kernel", f"{last}/bias"),
+    )
+    network = fit(str(path), tensors, Layout(KIND, names, usual=_STOCK))
+    network = replace(network, left_out=tuple(left_out))
+    size = size_from_name(path.name)
+    if config is None:
+        return replace(network, usual=replace(network.usual, size=size), whole=False)
+    usual = replace(TENSORFLOW, size=size)
+    return replace(network, stated=config.stated, usual=usual, prepares=config.prepares)
 
 
-def _config_eps(config: dict[str, Any]) -> float | None:
-    every = {
-        float(layer["config"]["epsilon"])
-        for layer in _layers(config)
-        if layer.get("class_name") == "BatchNormalization"
-    }
-    return every.pop() if len(every) == 1 else None
+def _conv_bn(conv: _Layer, norm: _Layer) -> dict[str, Tensor]:
+    """Arrays of both by name; a bias of the convolution goes into the mean after it."""
+    arrays = dict(norm.arrays)
+    arrays.setdefault("gamma", torch.ones_like(arrays["moving_variance"]))
+    arrays.setdefault("beta", torch.zeros_like(arrays["moving_variance"]))
+    bias = conv.arrays.get("bias")
+    if bias is not None and bias.shape == arrays["moving_mean"].shape:
+        arrays["moving_mean"] = arrays["moving_mean"] - bias
+    found = {f"{norm.name}/{part}": value for part, value in arrays.items()}
+    return found | {f"{conv.name}/kernel": conv.arrays["kernel"]}
+
+
+def _head(
+    layers: Sequence[_Layer], width: int, config: KerasConfig | None
+) -> tuple[_Layer | None, list[str]]:
+    """The one linear layer of a classifier, and names of what a classifier of ours cannot hold."""
+    names = [f"{layer.name}/{part}" for layer in layers for part in layer.arrays]
+    ending = "" if config is None else config.ending
+    kernel = layers[0].arrays.get("kernel") if len(layers) == 1 else None
+    if kernel is None or kernel.shape[1] != width or (config and not config.is_linear):
+        return None, names
+    bias = layers[0].arrays.get("bias", torch.zeros(kernel.shape[0]))
+    if ending == "sigmoid" and kernel.shape[0] == 1:
+        # One logit z: the second of two columns 0 and z has the same probability.
+        kernel, bias = (torch.cat([torch.zeros_like(part), part]) for part in (kernel, bias))
+    elif ending not in ("", "softmax"):
+        return None, names
+    return replace(layers[0], arrays={"kernel": kernel, "bias": bias}), []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,11 +22,13 @@ CONVS = (
 )
 # Behind them, in the variant conv_head.
 CONV_HEAD = "14"
+Parts = tuple[str, str, str, str, str]
+BODY_CONVS = len(CONVS)
 # What follows a convolution's name in our state dict.
 CONV_PARTS = ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
 HEAD_WEIGHT, HEAD_BIAS = "head.2.weight", "head.2.bias"
 BODY = "body."
-_STEM, _LAST = f"{BODY}layers.0.conv.weight", f"{BODY}layers.13.pointwise.conv.weight"
+STEM, LAST = f"{BODY}layers.0.conv.weight", f"{BODY}layers.13.pointwise.conv.weight"
 _HEAD_CONV = f"{BODY}layers.{CONV_HEAD}.conv.weight"
 _COUNTER = "num_batches_tracked"
 
@@ -37,8 +40,7 @@ class Layout:
     Attributes:
         kind: Of the source, in words.
         names: Their name of each tensor of a classifier, by ours.
-        stated: What this layout says of the flavour.
-        usual: What else usually holds for such weights.
+        stated: What this layout says of the flavour; ``usual`` is what else mostly holds.
     """
 
     kind: str
@@ -56,11 +58,12 @@ class Network:
         kind: Of the source, in words.
         state: Of a classifier: ``body.layers...``, ``head.2.weight``, ``head.2.bias``; without
             the head's two if the file has none.
-        alpha: Width multiplier.
-        stated: What the file says of the flavour.
-        usual: What else usually holds for its kind.
+        stated: What the file says of the flavour; ``usual`` is what else mostly holds.
         folded: Batch norm carries only an offset.
-        variant: Of MobileNet: standard or conv_head.
+        variant: standard or conv_head.
+        left_out: Names of tensors that have no place in a body or a classifier of ours.
+        prepares: Whether the file's own graph takes bytes 0..255 and scales them itself.
+        whole: Whether the file holds its architecture, so that it can be run.
     """
 
     name: str
@@ -71,6 +74,9 @@ class Network:
     usual: PartialFlavour
     folded: bool = False
     variant: Variant = "standard"
+    left_out: tuple[str, ...] = ()
+    prepares: bool = False
+    whole: bool = True
 
     @property
     def columns(self) -> int:
@@ -78,16 +84,17 @@ class Network:
         return self.state[HEAD_WEIGHT].shape[0] if HEAD_WEIGHT in self.state else 0
 
 
-def conv_names(
-    convolutions: list[str], norms: list[str], parts: tuple[str, str, str, str, str]
+def tensor_names(
+    convolutions: Sequence[str], norms: Sequence[str], parts: Parts, head: tuple[str, str]
 ) -> dict[str, str]:
-    """Their name of each tensor of the body, by ours.
+    """Their name of each tensor of a classifier, by ours.
 
     Args:
         convolutions: Their names of the 27 convolutions in order, without the last part; a 28th
             is the variant conv_head's.
         norms: Of the batch norms, likewise.
         parts: Last part of kernel, scale, offset, mean and variance.
+        head: Weight and bias of the last layer.
     """
     names = {}
     every = (*CONVS, CONV_HEAD)[: max(len(convolutions), len(CONVS))]
@@ -95,14 +102,15 @@ def conv_names(
         for part, theirs in zip(CONV_PARTS, parts, strict=True):
             prefix = conv if part == CONV_PARTS[0] else norm
             names[f"{BODY}layers.{ours}.{part}"] = f"{prefix}{theirs}"
-    return names
+    return names | dict(zip((HEAD_WEIGHT, HEAD_BIAS), head, strict=True))
 
 
 def fit(
     name: str,
     tensors: Mapping[str, Tensor],
     layout: Layout,
-    is_ignored: Callable[[str], bool] = lambda _: False,
+    *,
+    takes_part: bool = False,
 ) -> Network:
     """Bring a file's tensors under our names.
 
@@ -110,8 +118,7 @@ def fit(
         name: Of the file, for errors.
         tensors: In PyTorch's axis order, by their name.
         layout: How they are named.
-        is_ignored: Whether a tensor that the layout does not name may be left out (an
-            optimiser's, say).
+        takes_part: Whether tensors that the layout does not name are left out, not refused.
 
     Raises:
         InputError: If a tensor is missing, left over, of a wrong shape or not finite, naming it.
@@ -125,26 +132,55 @@ def fit(
                 f"{name}: read as {layout.kind}, but it lacks the tensor {theirs!r} (our {ours!r})"
             )
     extra = sorted(tensors.keys() - set(names.values()))
-    extra = [key for key in extra if not key.endswith(_COUNTER) and not is_ignored(key)]
-    if extra:
+    extra = [key for key in extra if not key.endswith(_COUNTER)]
+    if extra and not takes_part:
         raise InputError(
             f"{name}: read as {layout.kind}, but it holds {extra[0]!r} besides "
             f"({len(extra)} such): not a MobileNet v1 classifier, or one with more to it"
         )
     state = {ours: tensors[theirs].detach().float() for ours, theirs in names.items()}
-    if HEAD_WEIGHT in state:  # Some frameworks have a 1x1 convolution here.
-        state[HEAD_WEIGHT] = _squeezed(state[HEAD_WEIGHT])
+    if HEAD_WEIGHT in state and state[HEAD_WEIGHT].shape[2:] == (1, 1):
+        state[HEAD_WEIGHT] = state[HEAD_WEIGHT][:, :, 0, 0]  # Some have a convolution here.
     alpha = find_alpha(name, state)
     variant: Variant = "conv_head" if _HEAD_CONV in names else "standard"
     check_state(name, state, alpha, names, variant)
     for conv in (*CONVS, CONV_HEAD)[: len(CONVS) + (variant == "conv_head")]:
         state[f"{BODY}layers.{conv}.bn.{_COUNTER}"] = torch.tensor(0)
-    return Network(name, layout.kind, state, alpha, layout.stated, layout.usual, variant=variant)
+    return Network(
+        name,
+        layout.kind,
+        state,
+        alpha,
+        layout.stated,
+        layout.usual,
+        variant=variant,
+        left_out=tuple(extra),
+    )
 
 
-def _squeezed(weight: Tensor) -> Tensor:
-    is_pointwise = weight.ndim == 4 and weight.shape[2:] == (1, 1)
-    return weight[:, :, 0, 0] if is_pointwise else weight
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts conv2d, conv2d_2, conv2d_10 in this order."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if number % 2 else (-1, part) for number, part in enumerate(parts)]
+
+
+def refuse_kin(name: str, kernels: Sequence[int]) -> None:
+    """Tell MobileNet v2 and v3 by their depthwise convolutions; v1 has 13 of 3x3.
+
+    Args:
+        name: Of the file.
+        kernels: Sides of the depthwise kernels.
+
+    Raises:
+        InputError: Naming the network.
+    """
+    found = {17: "MobileNet v2", 11: "MobileNet v3 small", 15: "MobileNet v3 large"}
+    other = found.get(len(kernels))
+    if other and (5 in kernels) == ("v3" in other):
+        raise InputError(
+            f"{name}: a {other} ({len(kernels)} depthwise convolutions), not a MobileNet v1, "
+            "which has 13: only v1 is read"
+        )
 
 
 def find_alpha(name: str, state: Mapping[str, Tensor]) -> float:
@@ -153,7 +189,7 @@ def find_alpha(name: str, state: Mapping[str, Tensor]) -> float:
     Raises:
         InputError: If there is none.
     """
-    stem, last = state[_STEM].shape[0], state[_LAST].shape[0]
+    stem, last = state[STEM].shape[0], state[LAST].shape[0]
     exact = last / BLOCKS[-1][1]
     for alpha in (round(exact, 2), round(exact, 3), exact):
         if alpha > 0 and (scale_channels(32, alpha), scale_channels(1024, alpha)) == (stem, last):

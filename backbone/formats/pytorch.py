@@ -14,16 +14,22 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from backbone.formats.network import (
+    BODY,
     CONVS,
     HEAD_BIAS,
     HEAD_WEIGHT,
+    LAST,
     Layout,
     Network,
-    conv_names,
     fit,
+    natural,
+    refuse_kin,
+    tensor_names,
 )
-from backbone.formats.partial import PLAIN, RGB, PartialFlavour
+from backbone.formats.partial import PLAIN, RGB, TENSORFLOW, PartialFlavour
+from backbone.mobilenet_v1 import MobileNetV1
 from datasets.errors import InputError
+from datasets.json_files import read_json
 
 _PARTS = (".weight", ".weight", ".bias", ".running_mean", ".running_var")
 _COUNTER = "num_batches_tracked"
@@ -44,16 +50,8 @@ def _timm(*, conv_head: bool) -> Layout:
             norms += [f"{at}.bn1", f"{at}.bn2"]
     if conv_head:
         convs, norms = [*convs, "conv_head"], [*norms, "bn2"]
-    usual = PartialFlavour(
-        size=224,
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        channels="rgb",
-        interpolation="bicubic",
-        crop=0.875,
-    )
-    names = conv_names(convs, norms, _PARTS)
-    names |= {HEAD_WEIGHT: "classifier.weight", HEAD_BIAS: "classifier.bias"}
+    names = tensor_names(convs, norms, _PARTS, ("classifier.weight", "classifier.bias"))
+    usual = replace(TENSORFLOW, size=224, interpolation="bicubic")
     return Layout("timm's mobilenetv1", names, _SYMMETRIC, usual)
 
 
@@ -71,7 +69,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     content: Any
     try:
-        if path.read_bytes()[8:9] == b"{":
+        if _keeps_no_order(path):
             content = load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -118,7 +116,8 @@ def read_pytorch(path: Path, key_map: Path | None = None) -> Network:
 
     Args:
         path: Safetensors file or torch checkpoint.
-        key_map: JSON object: our name of each tensor -> theirs.
+        key_map: JSON object: our name of each tensor -> theirs; what it does not name is left
+            out.
 
     Raises:
         InputError: If the layout is not known, or a tensor is missing, left over or of a wrong
@@ -127,20 +126,25 @@ def read_pytorch(path: Path, key_map: Path | None = None) -> Network:
     state = read_state(path)
     name = str(path)
     if key_map is not None:
-        return fit(name, state, Layout(f"mapped by {key_map}", read_key_map(key_map), usual=PLAIN))
+        layout = Layout(f"mapped by {key_map}", read_key_map(key_map), usual=PLAIN)
+        return fit(name, state, layout, takes_part=True)
     if "conv_stem.weight" in state and "blocks.0.0.conv_dw.weight" in state:
         layout = TIMM_CONV_HEAD if "conv_head.weight" in state else TIMM
         return _with_config(fit(name, state, layout), path.with_name("config.json"))
-    is_ordered = path.read_bytes()[8:9] != b"{"
-    return fit(name, state, _by_order(name, state, is_ordered))
+    depthwise = [
+        v.shape[-1] for v in state.values() if v.ndim == 4 and v.shape[1] == 1 < v.shape[2]
+    ]
+    refuse_kin(name, depthwise)
+    return fit(name, state, _by_order(name, state, not _keeps_no_order(path)))
 
 
 def _with_config(network: Network, file: Path) -> Network:
     """Timm's config.json beside the weights, if it is there, tells how photos are prepared."""
     if not file.is_file():
         return network
+    content: Any = read_json(file)
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))["pretrained_cfg"]
+        config = content["pretrained_cfg"]
         told = replace(
             network.stated,
             size=int(config["input_size"][1]),
@@ -149,7 +153,7 @@ def _with_config(network: Network, file: Path) -> Network:
             interpolation=config["interpolation"],
             crop=float(config["crop_pct"]),
         )
-    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(f"{file}: not the configuration of a timm model ({error!r})") from error
     return replace(network, stated=told)
 
@@ -165,14 +169,77 @@ def _by_order(name: str, state: Mapping[str, Tensor], is_ordered: bool) -> Layou
         if not is_ordered and sorted(found) in (sorted(kinds), sorted(kinds[:bare])):
             raise InputError(
                 f"{name}: names of no known layout, and a safetensors file keeps no order; give "
-                "--key-map FILE.json (our key -> their key)"
+                "--key-map FILE.json (our key -> their key), which --list-keys drafts"
             )
         raise InputError(
             f"{name}: {len(names)} tensors in no known order; a MobileNet v1 has {bare} (27 times "
             f"convolution and batch norm) and a linear layer's 2; the first are "
-            f"{', '.join(names[:3])}; give --key-map FILE.json (our key -> their key)"
+            f"{', '.join(names[:3])}; give --key-map FILE.json (our key -> their key), which "
+            "--list-keys drafts"
         )
     return Layout("PyTorch layers in order", dict(zip(ours, names, strict=False)), usual=PLAIN)
+
+
+def draft_key_map(path: Path) -> dict[str, str]:
+    """Our name of each tensor, and theirs where order and shape tell it; else an empty text.
+
+    The head is left out where no single layer looks like one.
+
+    Raises:
+        InputError: If the file holds no weights.
+    """
+    state = read_state(path)
+    theirs = [name for name in state if not name.endswith(_COUNTER)]
+    if _keeps_no_order(path):
+        theirs.sort(key=_place)
+    found, at = {}, 0
+    with torch.device("meta"):
+        shapes = {f"{BODY}{k}": v.shape for k, v in MobileNetV1().state_dict().items()}
+    for ours, usual in list(TIMM.names.items())[: len(CONVS) * len(_PARTS)]:
+        ending, sides = usual.rpartition(".")[2], shapes[ours][1:]
+        fits = (
+            k
+            for k in range(at, len(theirs))
+            if theirs[k].rpartition(".")[2] == ending
+            and _is_alike(state[theirs[k]].shape[1:], sides)
+        )
+        place = next(fits, None)
+        found[ours] = "" if place is None else theirs[place]
+        at = at if place is None else place + 1
+    last = state.get(found[LAST])
+    width = 0 if last is None else last.shape[0]
+    heads = [
+        name.removesuffix("weight")
+        for name in theirs
+        if name.endswith("weight") and state[name].shape[1:] in ((width,), (width, 1, 1))
+    ]
+    heads = [
+        name for name in heads if f"{name}bias" in state and f"{name}running_var" not in state
+    ]
+    if len(heads) == 1:
+        found |= {HEAD_WEIGHT: f"{heads[0]}weight", HEAD_BIAS: f"{heads[0]}bias"}
+    return found
+
+
+def _is_alike(theirs: torch.Size, ours: torch.Size) -> bool:
+    """Whether sides of a kernel agree, and a depthwise one stands for a depthwise one."""
+    return (
+        theirs[1:] == ours[1:]
+        and len(theirs) == len(ours)
+        and (not ours or (theirs[0] == 1) == (ours[0] == 1))
+    )
+
+
+def _place(name: str) -> tuple[list[tuple[int, str]], int]:
+    """A key that sorts names as layers stand and as PyTorch lists what a layer has."""
+    layer, _, part = name.rpartition(".")
+    endings = [one[1:] for one in _PARTS]
+    return natural(layer), endings.index(part) if part in endings else len(endings)
+
+
+def _keeps_no_order(path: Path) -> bool:
+    """Whether a file is in safetensors, which sorts tensors by size."""
+    return path.read_bytes()[8:9] == b"{"
 
 
 def read_key_map(file: Path) -> dict[str, str]:

@@ -8,11 +8,10 @@ from pathlib import Path
 from backbone.formats.caffe import read_caffe
 from backbone.formats.keras import is_keras_zip, read_keras
 from backbone.formats.network import Network
-from backbone.formats.pytorch import read_pytorch
+from backbone.formats.pytorch import draft_key_map, read_pytorch
 from backbone.formats.slim import read_slim
 from backbone.formats.tf_bundle import find_bundle
-from backbone.tflite import read_tflite
-from backbone.weights import tflite_network
+from backbone.formats.tflite import read_tflite, tflite_network
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
 
@@ -40,7 +39,7 @@ def read_network(path: Path, *, head: Path | None = None, key_map: Path | None =
     Raises:
         InputError: If the kind is unknown, the file damaged, or a tensor does not fit.
     """
-    kind = _kind(path)
+    kind = kind_of(path)
     for flag, value, only in (("--head", head, "tflite"), ("--key-map", key_map, "pytorch")):
         if value is not None and kind != only:
             raise InputError(f"{flag} {value}: {path} is no {only} file, which alone takes one")
@@ -57,7 +56,23 @@ def read_network(path: Path, *, head: Path | None = None, key_map: Path | None =
     return read_pytorch(_inside(path), key_map)
 
 
-def _kind(path: Path) -> str:
+def draft_keys(path: Path) -> dict[str, str]:
+    """A draft of what ``key_map`` takes: see :func:`~backbone.formats.pytorch.draft_key_map`.
+
+    Raises:
+        InputError: If the file is none of PyTorch's, or holds no weights.
+    """
+    if kind_of(path) != "pytorch":
+        raise InputError(f"--list-keys: {path} is no pytorch file, which alone takes a --key-map")
+    return draft_key_map(_inside(path))
+
+
+def kind_of(path: Path) -> str:
+    """Kind of file: ``tflite``, ``slim``, ``keras``, ``caffe`` or ``pytorch``.
+
+    Raises:
+        InputError: If it is not there, or of no known kind.
+    """
     if is_tflite(path):
         return "tflite"
     if find_bundle(path) is not None:

@@ -11,15 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from backbone.formats.network import (
-    CONVS,
-    HEAD_BIAS,
-    HEAD_WEIGHT,
-    Layout,
-    Network,
-    conv_names,
-    fit,
-)
+from backbone.formats.network import CONVS, Layout, Network, fit, tensor_names
 from backbone.formats.partial import TENSORFLOW, PartialFlavour
 from backbone.formats.tf_bundle import read_bundle
 
@@ -28,20 +20,18 @@ _SCOPE = "MobilenetV1/"
 _CONVS = [f"{_SCOPE}Conv2d_{conv.replace('.', '_')}" for conv in CONVS]
 _PARTS = ("/weights", "/gamma", "/beta", "/moving_mean", "/moving_variance")
 _HEAD = f"{_SCOPE}Logits/Conv2d_1c_1x1/"
-
-
-def _layout() -> Layout:
-    names = conv_names(_CONVS, [f"{conv}/BatchNorm" for conv in _CONVS], _PARTS)
-    names = {
-        ours: name.replace("depthwise/weights", "depthwise/depthwise_weights")
-        for ours, name in names.items()
-    }
-    names |= {HEAD_WEIGHT: f"{_HEAD}weights", HEAD_BIAS: f"{_HEAD}biases"}
-    stated = PartialFlavour(padding="same", bn_eps=1e-3, activation="relu6")
-    return Layout("TF-slim's MobileNet v1", names, stated, TENSORFLOW)
-
-
-LAYOUT = _layout()
+_NAMES = tensor_names(
+    _CONVS, [f"{conv}/BatchNorm" for conv in _CONVS], _PARTS, (f"{_HEAD}weights", f"{_HEAD}biases")
+)
+LAYOUT = Layout(
+    "TF-slim's MobileNet v1",
+    {
+        ours: theirs.replace("depthwise/weights", "depthwise/depthwise_weights")
+        for ours, theirs in _NAMES.items()
+    },
+    PartialFlavour(padding="same", bn_eps=1e-3, activation="relu6"),
+    TENSORFLOW,
+)
 
 
 def read_slim(index: Path) -> Network:

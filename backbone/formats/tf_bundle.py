@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,25 +23,15 @@ _FOOTER, _TRAILER = 48, 5
 _DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 19: np.dtype("<f2")}
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Where a tensor lies, as BundleEntryProto says.
+class Entry(NamedTuple):
+    """Where a tensor lies, as BundleEntryProto says."""
 
-    Attributes:
-        dtype: TensorFlow's number.
-        shape: Of the tensor.
-        shard: Number of the data file.
-        offset: In it, in bytes.
-        size: In bytes.
-        crc: Masked CRC-32C of the bytes.
-    """
-
-    dtype: int
+    dtype: int  # TensorFlow's number.
     shape: tuple[int, ...]
-    shard: int
-    offset: int
+    shard: int  # Number of the data file.
+    offset: int  # In it, in bytes, as the size.
     size: int
-    crc: int
+    crc: int  # Masked CRC-32C of the bytes.
 
 
 def find_bundle(path: Path) -> Path | None:
@@ -156,16 +145,13 @@ def _read_tensor(index: Path, name: str, entry: Entry, shards: int) -> NDArray[n
     return values.reshape(entry.shape).astype(np.float32)
 
 
-def _make_table() -> tuple[int, ...]:
-    table = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-        table.append(byte)
-    return tuple(table)
+def _remainder(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+    return byte
 
 
-_TABLE = _make_table()
+_TABLE = tuple(map(_remainder, range(256)))
 
 
 def _masked_crc(data: memoryview) -> int:

@@ -20,19 +20,10 @@ from numpy.typing import NDArray
 
 from datasets.images import Image
 from datasets.spec import Augmentation
-from datasets.squares import FILL, fit_square, resize_square
+from datasets.squares import FILL, fit_square
 from datasets.types import DetectionTarget
 
-__all__ = [
-    "MIN_SIDE",
-    "A",
-    "DetectionTransform",
-    "MinIouCrop",
-    "fit_square",
-    "resize_square",
-    "seed_steps",
-]
-
+__all__ = ["A", "DetectionTransform", "seed_steps"]
 # Shorter sides than this, in pixels of the network's input, teach nothing.
 MIN_SIDE = 1.0
 

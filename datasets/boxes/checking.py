@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.boxes.copied import note_copies, note_shared_files
 from datasets.boxes.structure import DetectionData
+from datasets.copies import find_copies, in_both_splits
 from datasets.errors import InputError
 from datasets.findings import (
     MOST_BROKEN,
@@ -20,6 +21,7 @@ from datasets.findings import (
     Finding,
     Mask,
     drop_unusable,
+    first_of,
     most_of,
     note_decoders,
     refuse_broken,
@@ -66,10 +68,10 @@ def examine(
         which = f"; all {crowds} are marked as crowd or difficult, which do not count"
         detail = f"none to {aim}{which if crowds else ''}"
         findings.append(Finding("no boxes", "refused", str(data.root), None, detail))
+    shared = [] if other is None else _same_files(mended, other)
+    _note_same_files(mended, shared, findings)
     if copies:
-        note_copies(mended, other, findings)
-    elif other is not None:
-        note_shared_files(mended, other, findings)
+        _note_copies(mended, [] if other is None else other.files.tolist(), shared, findings)
     summary = _summary(mended, anchors, keep_aspect)
     return Examination(
         data=mended, findings=tuple(findings), summary=summary, about=_about(summary)
@@ -141,6 +143,39 @@ def _check_boxes(
     return (inside if mend else boxes), keep
 
 
+def _same_files(data: DetectionData, other: DetectionData) -> list[str]:
+    """Files that stand in both parts."""
+    theirs = {os.path.realpath(file) for file in other.files.tolist()}
+    return [file for file in data.files.tolist() if os.path.realpath(file) in theirs]
+
+
+def _note_same_files(data: DetectionData, shared: list[str], findings: list[Finding]) -> None:
+    """Note files that stand in both parts, in one line: often the parts are the same folder."""
+    if shared:
+        detail = (
+            f"{len(shared)} of {len(data)}, so that figures on them say little about other "
+            f"pictures: {first_of(shared[:3])}"
+        )
+        kind = "the same files in both splits"
+        findings.append(Finding(kind, "kept", str(data.root), None, detail))
+
+
+def _note_copies(
+    data: DetectionData, theirs: list[str], shared: list[str], findings: list[Finding]
+) -> None:
+    """Note pictures with the same content, within a part and in another of these files."""
+    files, counts, in_both = data.files.tolist(), np.diff(data.offsets), set(shared)
+    for mine, copied in find_copies(files, theirs):
+        if len(mine) > 1 and len({files[k] for k in mine}) > 1:
+            boxes = sorted({int(counts[k]) for k in mine})
+            unlike = f"; they have {' and '.join(map(str, boxes))} boxes"
+            detail = f"of {files[mine[0]]}{unlike if len(boxes) > 1 else ''}"
+            findings.append(Finding("copy of an image", "kept", files[mine[1]], None, detail))
+        for k in mine if copied else []:
+            if files[k] not in in_both:
+                findings.append(in_both_splits(files[k], theirs[copied[0]]))
+
+
 def _repeated(data: DetectionData) -> Mask:
     """Mask of boxes that stand before with the same image and label."""
     rows = np.column_stack((data.owners, data.labels, data.iscrowd, data.boxes))
@@ -152,10 +187,7 @@ def _repeated(data: DetectionData) -> Mask:
 
 # How a set is refused of which too many boxes are of a kind: largest share, and what to ask.
 _TOO_MANY = {
-    "box looks normalised": (
-        MOST_BROKEN,
-        "multiply them by width and height, to pixels",
-    ),
+    "box looks normalised": (MOST_BROKEN, "multiply them by width and height, to pixels"),
     "box outside the image": (MOST_BROKEN, "do the annotations belong to these images?"),
     "box without area": (MOST_BROKEN, "are corners and sides mixed up?"),
     "box is not a number": (MOST_BROKEN, "the export is broken"),
@@ -201,6 +233,7 @@ def _summary(
     per_class = np.bincount(data.labels[~data.iscrowd], minlength=len(data.classes) + 1)[1:]
     summary: dict[str, Any] = {
         "format": data.format,
+        "recognised_by": data.evidence,
         "images": len(data),
         "images_without_objects": int((per_image == 0).sum()),
         "boxes": len(data.boxes),
@@ -219,16 +252,13 @@ def _summary(
         if keep_aspect:
             relative = (data.boxes / np.maximum(frames.max(axis=1, keepdims=True), 1))[usable]
         chosen = relative[:: -(-len(relative) // _COVER_SAMPLE)].astype(np.float32)
-        cover = np.concatenate([_best_iou(part, anchors) for part in _parts(chosen)])
+        parts = (chosen[start : start + 512] for start in range(0, len(chosen), 512))
+        cover = np.concatenate([_best_iou(part, anchors) for part in parts])
         summary["anchor_cover"] = {
             "median_iou": round(float(np.median(cover)), 3),
             "share_under_half": round(float((cover < GOOD_COVER).mean()), 3),
         }
     return summary
-
-
-def _parts(boxes: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    return [boxes[start : start + 512] for start in range(0, len(boxes), 512)]
 
 
 def _best_iou(boxes: NDArray[np.float32], anchors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -243,9 +273,10 @@ def _best_iou(boxes: NDArray[np.float32], anchors: NDArray[np.float32]) -> NDArr
 
 def _about(summary: dict[str, Any]) -> tuple[str, ...]:
     s, counts = summary, summary["classes"]
+    by = f" ({s['recognised_by']})" if s["recognised_by"] else ""
     out = [
         f"{s['images']} images ({s['images_without_objects']} without objects), {s['boxes']} "
-        f"boxes ({s['crowds']} crowds), {len(counts)} classes, format {s['format']}",
+        f"boxes ({s['crowds']} crowds), {len(counts)} classes, format {s['format']}{by}",
         f"boxes per class: {most_of(counts)}",
     ]
     absent = [name for name, count in counts.items() if not count]

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-import math
-import re
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from datasets.boxes.listed_paths import is_there
+from datasets.boxes.listed_paths import Finder, is_there
+from datasets.boxes.segments import box_of_segment
 from datasets.boxes.structure import DetectionData
+from datasets.boxes.tree import Tree, split_files
+from datasets.claims import Claim, Strength
 from datasets.errors import InputError
 from datasets.fields import Fields
 from datasets.findings import Finding
 from datasets.json_files import read_object
+from datasets.part_names import is_part
 from datasets.types import ClassMap
 
-_TRAIN_WORDS = ("train", "trainval", "training")
-_VAL_WORDS = ("minival", "val", "valid", "validation", "test")
 _ROBOFLOW = "_annotations.coco.json"
-# Names of COCO's fields: a file in whose first bytes two stand means to be one of its kind.
-_LOOKED_INTO = 2**20
-_EVIDENCE = (b'"images"', b'"annotations"', b'"categories"', b'"file_name"', b'"bbox"')
 # So many images are looked for to find out in which folder they lie.
 _LOOKED_FOR = 50
 Key = int | str
 
 
-def find_splits(path: Path) -> dict[str, Path]:
-    """Annotation files of a folder by split; empty if it is not a COCO folder.
+@dataclass(frozen=True)
+class Part:
+    """One split: its annotation file, and the folder of the pictures if the user named one."""
+
+    file: Path
+    images: Path | None = None
+
+
+def claim(tree: Tree) -> Claim | None:
+    """Annotation files of a folder by split.
 
     A file counts by its name, or by the names of COCO's fields in it, whether it can be read or
     not: the error is then about that file, and the folder is not taken for something else.
@@ -40,78 +48,67 @@ def find_splits(path: Path) -> dict[str, Path]:
     Raises:
         InputError: If several files could be the same part, and none is named as COCO names them.
     """
-    if path.is_file():
-        return {"train": path} if path.suffix.lower() == ".json" else {}
-    candidates = [*sorted(path.glob("annotations/*.json")), *sorted(path.glob("*.json"))]
-    candidates += sorted(path.glob(f"*/{_ROBOFLOW}"))
-    files = [file for file in dict.fromkeys(candidates) if _claims(file)]
-    to_train = [file for file in files if _words(file) & {*_TRAIN_WORDS}]
-    found = {"train": _only(to_train)} if to_train else {}
-    for word in _VAL_WORDS:
-        named = [file for file in files if word in _words(file) and file not in to_train]
-        if named and "val" not in found:
-            found["val"] = _only(named)
-    if not found and files:
-        found["train"] = _only(files)
-    return found
+    if tree.path.is_file():
+        files = tree.files(".json")
+        sure = Strength.NAMED if tree.json_files("coco") else Strength.PLAIN
+    else:
+        files, sure = _files(tree), Strength.DECLARED
+    if not files:
+        return None
+    parts = {
+        split: Part(file, tree.images)
+        for split, file in split_files(tree.base, files, _is_named).items()
+    }
+    evidence = f"{tree.name_of(next(iter(parts.values())).file)} has COCO's fields"
+    return Claim(format="coco", strength=sure, evidence=evidence, parts=parts)
 
 
-def _only(files: list[Path]) -> Path:
-    """The file of a part, where only one can be meant."""
-    named = [file for file in files if _is_named(file)] or files
-    if len(named) > 1:
-        names = " and ".join(file.name for file in named[:3])
-        raise InputError(
-            f"{named[0].parent}: holds {names}, of which any may be meant; name the file itself"
-        )
-    return named[0]
+def _files(tree: Tree) -> list[Path]:
+    """Where COCO and Roboflow put them; else in folders that are parts; else of keypoints."""
+    everywhere = tree.files(".json")
+    usual = [
+        file
+        for file in everywhere
+        if file.parent in (tree.path, tree.path / "annotations")
+        or (file.name == _ROBOFLOW and file.parent.parent == tree.path)
+    ]
+    parted = [file for file in everywhere if is_part(file.parent.name)]
+    for files, is_wanted in ((usual, _is_usual), (parted, _is_usual), (usual, _has_keypoints)):
+        found = [file for file in files if is_wanted(tree, file)]
+        if found:
+            return found
+    return []
 
 
 def _is_named(file: Path) -> bool:
     return file.name == _ROBOFLOW or file.stem.lower().startswith("instances_")
 
 
-def _words(file: Path) -> set[str]:
-    """Words in a file's name; Roboflow names the folder instead."""
-    name = file.parent.name if file.name == _ROBOFLOW else file.stem
-    return set(re.findall("[a-z]+", name.lower()))
-
-
-def _claims(file: Path) -> bool:
+def _is_usual(tree: Tree, file: Path) -> bool:
     """Tell boxes from stray JSON, and from the captions and keypoints in the same folder."""
     name = file.name.lower()
     if any(word in name for word in ("caption", "keypoint", "panoptic", "image_info")):
         return False
-    if _is_named(file):
-        return True
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(_LOOKED_INTO)
-    except OSError:
-        return file.parent.name == "annotations"
-    return sum(key in content for key in _EVIDENCE) > 1
+    return _is_named(file) or tree.json_kind(file) == "coco"
 
 
-@dataclass(frozen=True)
-class _Labels:
-    """Classes of a file: label from 1 of each id that annotations may carry."""
-
-    classes: ClassMap
-    label: dict[Key, int]
-    told: list[Finding]
+def _has_keypoints(tree: Tree, file: Path) -> bool:
+    """Persons with keypoints have boxes, too."""
+    return "keypoint" in file.name.lower() and tree.json_kind(file) == "coco"
 
 
-def read(root: Path, file: Path) -> DetectionData:
-    """Read one annotation file.
+def read(root: Path, part: Part) -> DetectionData:
+    """Read the annotation file of a split.
 
     Raises:
         InputError: If a field is not as COCO has it, an annotation names an image or category
             that is not there, or an image id occurs twice; it names file and place.
     """
+    file = part.file
     content = read_object(file)
-    for part in ("images", "annotations", "categories"):
-        if part not in content.values:
-            raise InputError(f"{file}: not a COCO annotation file: no {part!r} in it")
+    for key in ("images", "annotations", "categories"):
+        if key not in content.values:
+            raise InputError(f"{file}: not a COCO annotation file: no {key!r} in it")
     images, annotations = content.objects("images"), content.objects("annotations")
     keys = [image.key("id") for image in images]
     position = {key: index for index, key in enumerate(keys)}
@@ -121,82 +118,112 @@ def read(root: Path, file: Path) -> DetectionData:
     names = [image.text("file_name") for image in images]
     sizes = [(image.whole("width"), image.whole("height")) for image in images]
     owners, used = _references(annotations, position)
-    categories = _categories(content, {*used})
-    labels = [
-        _label(row, key, categories.label) for row, key in zip(annotations, used, strict=True)
-    ]
-    boxes = np.array([_box(row) for row in annotations], np.float64).reshape(-1, 4)
-    areas = np.array([_area(row) for row in annotations], np.float64)
+    classes, label, told = _categories(content, {*used})
+    labels = [label.get(key) for key in used]
+    if None in labels:
+        known = ", ".join(str(one) for one in list(label)[:12])
+        wrong = annotations[labels.index(None)]
+        raise wrong.error("category_id", f"the file's categories are {known}")
+    boxes, areas = _boxes(annotations), _areas(annotations)
     order = np.argsort(owners, kind="stable")
     counts = np.bincount(owners, minlength=len(images))
     with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
         sides = boxes[:, 2] * boxes[:, 3]
         boxes[:, 2:] += boxes[:, :2]
-    fits = all(isinstance(key, int) and -(2**63) <= key < 2**63 for key in keys)
+    fits = _are_numbers(keys)
     numbers = keys if fits else list(range(1, len(keys) + 1))
-    folder = _image_folder(root, file, names)
     return DetectionData(
         format="coco",
         root=root,
-        files=np.array([_below(folder, name) for name in names], dtype=np.str_),
+        files=np.array(_files_of(root, part, names), dtype=np.str_),
         image_ids=np.array(numbers, dtype=np.int64),
         sizes=np.array(sizes, np.int64).reshape(-1, 2),
         offsets=np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
         boxes=boxes[order],
         labels=np.array(labels, dtype=np.int64)[order],
-        iscrowd=np.array([row.flag("iscrowd") for row in annotations], dtype=np.bool_)[order],
+        iscrowd=np.array(_crowds(annotations), dtype=np.bool_)[order],
         areas=np.where(areas != 0, areas, sides)[order],
         annotation_ids=np.array(_numbers(annotations), dtype=np.int64)[order],
-        classes=categories.classes,
+        classes=classes,
         upright=False,
-        told=tuple(categories.told),
+        told=(*told, *_tell_segments(part.file, annotations)),
         own_ids={} if fits else dict(enumerate(keys, start=1)),
     )
 
 
+def _column(
+    rows: Sequence[Fields], key: str, kind: type, read: Callable[[Fields, str], Any]
+) -> list[Any]:
+    """A field of all rows, which is read one by one only if it is not always of the one type."""
+    values = [row.values.get(key) for row in rows]
+    return values if {*map(type, values)} <= {kind} else [read(row, key) for row in rows]
+
+
 def _references(
     annotations: Sequence[Fields], position: dict[Key, int]
-) -> tuple[np.ndarray[Any, np.dtype[np.int64]], list[Key]]:
+) -> tuple[NDArray[np.int64], list[Key]]:
     """Index of the image of each annotation (M,), and its category."""
-    owners, used = [], []
-    for row in annotations:
-        image = row.key("image_id")
-        if image not in position:
-            raise row.error("image_id", "an id that is among the file's images is needed")
-        owners.append(position[image])
-        used.append(row.key("category_id"))
-    return np.array(owners, dtype=np.int64), used
+    owners = [position.get(key) for key in _column(annotations, "image_id", int, Fields.key)]
+    if None in owners:
+        wrong = annotations[owners.index(None)]
+        raise wrong.error("image_id", "an id that is among the file's images is needed")
+    return np.array(owners, np.int64), _column(annotations, "category_id", int, Fields.key)
 
 
-def _label(row: Fields, key: Key, label: dict[Key, int]) -> int:
-    if key not in label:
-        known = ", ".join(str(one) for one in list(label)[:12])
-        raise row.error("category_id", f"the file's categories are {known}")
-    return label[key]
+def _boxes(annotations: Sequence[Fields]) -> NDArray[np.float64]:
+    """X, y, width and height (M, 4)."""
+    values: list[Any] = [row.values.get("bbox") for row in annotations]
+    if {*map(type, values)} <= {list} and {*map(len, values)} <= {4}:
+        flat = list(chain.from_iterable(values))
+        if {*map(type, flat)} <= {float}:
+            return np.array(flat, np.float64).reshape(-1, 4)
+    return np.array([_box(row) for row in annotations], np.float64).reshape(-1, 4)
 
 
 def _box(row: Fields) -> list[float]:
+    """The box of an annotation; around its segment where it has no box of its own."""
+    if not row.values.get("bbox") and row.values.get("segmentation"):
+        return box_of_segment(row)
     return row.numbers("bbox", 4, "four numbers x, y, width, height")
 
 
-def _area(row: Fields) -> float:
-    """Of the segment; 0 where it is left empty, as some tools do."""
-    area = row.number("area") if row.has("area") else 0.0
-    if not math.isfinite(area):
-        raise row.error("area", "a finite number is needed")
-    return area
+def _tell_segments(file: Path, annotations: Sequence[Fields]) -> list[Finding]:
+    """How many boxes stand around segments."""
+    made = [row for row in annotations if not row.values.get("bbox")]
+    detail = f"{len(made)} of {len(annotations)}, around their segments"
+    return [Finding("annotations without bbox", "kept", str(file), None, detail)] if made else []
+
+
+def _areas(annotations: Sequence[Fields]) -> NDArray[np.float64]:
+    """Areas (M,) of segments; 0 where one is left empty, as some tools do."""
+    values = _column(annotations, "area", float, lambda row, k: row.number(k) if row.has(k) else 0)
+    areas = np.array(values, np.float64)
+    if not np.isfinite(areas).all():
+        wrong = annotations[int(np.flatnonzero(~np.isfinite(areas))[0])]
+        raise wrong.error("area", "a finite number is needed")
+    return areas
+
+
+def _crowds(annotations: Sequence[Fields]) -> list[bool | int]:
+    found = _column(annotations, "iscrowd", int, Fields.flag)
+    return found if {*found} <= {0, 1} else [row.flag("iscrowd") for row in annotations]
 
 
 def _numbers(annotations: Sequence[Fields]) -> list[int]:
     """Ids of annotations; their numbers in the file where some are texts or too large."""
-    keys = [row.key("id") if row.has("id") else 0 for row in annotations]
-    if all(isinstance(key, int) and -(2**63) <= key < 2**63 for key in keys):
-        return [int(key) for key in keys]
-    return list(range(1, len(keys) + 1))
+    keys = _column(annotations, "id", int, lambda row, k: row.key(k) if row.has(k) else 0)
+    return keys if _are_numbers(keys) else list(range(1, len(keys) + 1))
 
 
-def _categories(content: Fields, used: set[Key]) -> _Labels:
-    """The classes of a file; ids that are no numbers are numbered in the file's order.
+def _are_numbers(keys: Sequence[Key]) -> bool:
+    """Whether 64 bits hold all of them."""
+    return all(isinstance(key, int) and -(2**63) <= key < 2**63 for key in keys)
+
+
+def _categories(content: Fields, used: set[Key]) -> tuple[ClassMap, dict[Key, int], list[Finding]]:
+    """The classes of a file, the label from 1 of each id, and what was left out.
+
+    Ids that are no numbers are numbered in the file's order.
 
     Roboflow's exports begin with the name of the project as a category of id 0, which is no
     class: others name it as their group. It may even carry the name of one of them.
@@ -229,34 +256,40 @@ def _categories(content: Fields, used: set[Key]) -> _Labels:
         classes = ClassMap(tuple(ids), tuple(name for _, name in kept))
     except ValueError as error:
         raise InputError(f"{content.file}: categories: {error}") from error
-    return _Labels(classes, {key: k for k, (key, _) in enumerate(kept, start=1)}, told)
+    return classes, {key: k for k, (key, _) in enumerate(kept, start=1)}, told
 
 
-def _image_folder(root: Path, file: Path, names: Sequence[str]) -> Path:
+def _files_of(root: Path, part: Part, names: Sequence[str]) -> list[str]:
     """Where the images lie: COCO names the folder as the annotation file, others do not."""
-    base = file.parent if root.is_file() else root
-    stem = file.stem.removeprefix("instances_")
-    guesses = [base / stem, base / "images" / stem, file.parent / stem, file.parent.parent / stem]
-    guesses += [file.parent / "images", base / "images", file.parent, base]
-    some = names[:: -(-len(names) // _LOOKED_FOR) or 1]
+    base, stem = part.file.parent if root.is_file() else root, part.file.stem
+    above, stem = (
+        part.file.parent,
+        stem.removeprefix("instances_").removeprefix("person_keypoints_"),
+    )
+    guesses = [base / stem, base / "images" / stem, above / stem, above.parent / stem]
+    guesses += [above / "images", above / "data", base / "images", above, base]
+    if part.images is not None:
+        guesses = [part.images / stem, part.images]
+    some = [name.replace("\\", "/") for name in names[:: -(-len(names) // _LOOKED_FOR) or 1]]
+
+    def held(guess: Path) -> tuple[int, int]:
+        lone = (name.rpartition("/")[2] for name in some)
+        return sum(is_there(guess / n) for n in some), sum(is_there(guess / n) for n in lone)
+
     # The first of those that hold most: a picture may be missing anywhere.
-    return max(guesses, key=lambda guess: sum(is_there(_below(guess, name)) for name in some))
-
-
-def _below(folder: Path, name: str) -> str:
-    """Path of a picture; that of another machine is reduced to what may lie here, too.
-
-    Windows' tools write backslashes, and some exports the author's whole path.
-    """
-    as_is = str(folder / name)
-    if "\\" not in name and not name.startswith("/"):
-        return as_is
-    if is_there(as_is):
-        return as_is
-    parts = [part for part in name.replace("\\", "/").split("/") if part]
-    if name[0] in "/\\" or (parts and parts[0].endswith(":")):
-        parts = parts[-1:]
-    return str(folder.joinpath(*parts))
+    folder = max(guesses, key=held)
+    if not any(held(folder)):  # Below a folder of this part's name alone, if it is there.
+        folder = next((guess for guess in guesses[:4] if guess.is_dir()), base)
+    finder = Finder(part.images or folder, (folder,), described_by=part.file)
+    # One look at the folder: a look for each of a million pictures would take a minute.
+    here = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set[str]()
+    where, inside = f"{part.file}: file_name", f"{folder}{os.sep}"
+    return [
+        inside + name
+        if name in here
+        else str(finder.find(name, where) or folder / name.replace("\\", "/"))
+        for name in names
+    ]
 
 
 def to_coco(data: DetectionData) -> dict[str, Any]:

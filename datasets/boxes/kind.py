@@ -7,13 +7,15 @@ from pathlib import Path
 
 from datasets.boxes.checking import examine
 from datasets.boxes.opening import (
+    FORMATS,
     LAYOUTS,
-    READERS,
+    nearest_format,
     open_detection,
     open_parts,
     recognise_detection,
 )
 from datasets.boxes.structure import DetectionData
+from datasets.boxes.tree import Hints
 from datasets.boxes.writing import TARGETS, write_boxes
 from datasets.findings import Examination
 from datasets.kind import CheckOptions, DataKind
@@ -22,33 +24,37 @@ from datasets.kind import CheckOptions, DataKind
 def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
     del named  # Annotations of boxes are nothing else.
     found = recognise_detection(path)
-    return None if found is None else tuple(found[1])
+    return None if found is None else tuple(found.claim.parts)
 
 
 def _examine(
     path: Path, parts: tuple[str, ...], options: CheckOptions
 ) -> Examination[DetectionData]:
+    hints = Hints(options.format, options.images)
+    if not parts and (found := recognise_detection(path, hints)) is not None:
+        parts = tuple(found.claim.parts)
     split, beside = options.choose(parts)
     anchors = None if options.anchors is None else options.anchors()
     return examine(
-        open_detection(path, split),
+        open_detection(path, split, hints=hints),
         anchors,
         decode=options.decode,
         keep_aspect=options.keep_aspect,
         copies=True,
-        other=None if beside is None else open_detection(path, beside),
+        other=None if beside is None else open_detection(path, beside, hints=hints),
     )
 
 
 BOXES = DataKind(
     name="boxes",
     task="detection",
-    layouts=f"A detection data set holds either {LAYOUTS}.",
+    layouts=f"A detection data set holds {LAYOUTS}.",
     find_parts=_find_parts,
     examine=_examine,
-    options=frozenset({"anchors", "keep_aspect"}),
+    options=frozenset({"anchors", "keep_aspect", "format", "images"}),
     shares_files=True,
-    formats=tuple(READERS),
+    nearest=nearest_format,
+    formats=tuple(one.title for one in FORMATS),
     open_parts=open_parts,
     targets={name: partial(write_boxes, target) for name, target in TARGETS.items()},
 )

@@ -1,33 +1,139 @@
-"""The folder recogniser of detection."""
+"""The folder recogniser of detection: formats claim a path, and the strongest claim is read."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from datasets.boxes import coco, voc, yolo, yolo_plain
+from datasets.boxes import (
+    box_csv,
+    coco,
+    cvat,
+    hugging_face,
+    kitti,
+    label_studio,
+    labelme,
+    open_images,
+    via,
+    voc,
+    voc_layout,
+    yolo,
+    yolo_plain,
+)
 from datasets.boxes.structure import DetectionData, hold_out
+from datasets.boxes.tree import Hints, Tree
+from datasets.claims import Claim, Strength, nearest, strongest
 from datasets.errors import InputError
+from datasets.images import is_passed_over, pictures_below
 from datasets.ledger import note_entries
 from datasets.spec import Split
 from datasets.splitting import choose_part
 
-# By the names that people know them by; the surest evidence first.
-READERS: dict[str, ModuleType] = {
-    "COCO": coco,
-    "YOLO": yolo,
-    "Pascal VOC": voc,
-    "YOLO without data.yaml": yolo_plain,
-}
-LAYOUTS = (
-    "annotations/instances_train*.json (COCO), or Annotations/*.xml beside JPEGImages/ (Pascal "
-    "VOC), or labels/*.txt beside images/, with data.yaml or classes.txt (YOLO)"
+# A folder that holds more folders than this is not searched for the set in one of them.
+_MOST_FOLDERS = 12
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of boxes.
+
+    Attributes:
+        name: As ``--format`` takes it.
+        title: As people know it; ``docs/data.md`` lists it by that name.
+        layout: What it consists of, and what people call it.
+        claim: What speaks for it below a path.
+        read: Reads a part of a set, given its root.
+    """
+
+    name: str
+    title: str
+    layout: str
+    claim: Callable[[Tree], Claim | None]
+    read: Callable[[Path, Any], DetectionData]
+
+
+FORMATS = (
+    Format("coco", "COCO", "annotations/instances_train*.json (COCO)", coco.claim, coco.read),
+    Format(
+        "voc",
+        "Pascal VOC",
+        "Annotations/*.xml, JPEGImages/ (Pascal VOC)",
+        voc_layout.claim,
+        voc.read,
+    ),
+    Format("yolo", "YOLO", "labels/*.txt, images/, data.yaml (YOLO)", yolo.claim, yolo.read),
+    Format(
+        "darknet",
+        "YOLO without data.yaml",
+        "the same with classes.txt or obj.data (YOLO)",
+        yolo_plain.claim,
+        yolo.read,
+    ),
+    Format(
+        "csv",
+        "box CSV",
+        "filename, class, xmin, ymin, xmax, ymax (TensorFlow's CSV)",
+        box_csv.claim,
+        box_csv.read,
+    ),
+    Format(
+        "open_images",
+        "Open Images",
+        "*-annotations-bbox.csv (Open Images)",
+        open_images.claim,
+        open_images.read,
+    ),
+    Format(
+        "labelme", "LabelMe", "JSON beside each picture (LabelMe)", labelme.claim, labelme.read
+    ),
+    Format("cvat", "CVAT XML", "annotations.xml (CVAT for images 1.1)", cvat.claim, cvat.read),
+    Format(
+        "label_studio",
+        "Label Studio",
+        "a JSON export (Label Studio)",
+        label_studio.claim,
+        label_studio.read,
+    ),
+    Format(
+        "via",
+        "VGG Image Annotator",
+        "a JSON or CSV export (VGG Image Annotator)",
+        via.claim,
+        via.read,
+    ),
+    Format("kitti", "KITTI", "label_2/*.txt, image_2/ (KITTI)", kitti.claim, kitti.read),
+    Format(
+        "hugging_face",
+        "boxes in metadata.jsonl",
+        "metadata.jsonl (Hugging Face)",
+        hugging_face.claim,
+        hugging_face.read,
+    ),
 )
+_READERS = {one.name: one.read for one in FORMATS}
+LAYOUTS = "; or ".join(one.layout for one in FORMATS)
 
 
-def open_detection(path: Path, split: Split, *, whole: bool = False) -> DetectionData:
-    """Recognise a folder (or COCO JSON file) and read one split of it.
+@dataclass(frozen=True)
+class Recognised:
+    """A set of boxes.
+
+    Attributes:
+        path: What holds it: what the user named, or the one folder in it.
+        claim: Its format and parts.
+    """
+
+    path: Path
+    claim: Claim
+
+
+def open_detection(
+    path: Path, split: Split, *, whole: bool = False, hints: Hints | None = None
+) -> DetectionData:
+    """Recognise a folder (or a file that tells of boxes) and read one split of it.
 
     A set that has a training part only gives a fifth of its images, chosen by name, to ``val``,
     and the others to ``train``; ``all`` is the whole of it.
@@ -36,29 +142,28 @@ def open_detection(path: Path, split: Split, *, whole: bool = False) -> Detectio
         path: Folder or file.
         split: Part of it.
         whole: Take all of a set that is not parted, for any split.
+        hints: What the user says of the set.
 
     Raises:
-        InputError: If the path is missing, has no such split, or looks like none of the formats,
-            saying what each would need.
+        InputError: If the path is missing, has no such split, could be of several formats, or
+            looks like none of them, saying what the nearest would need.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
-    recognised = recognise_detection(path)
-    if recognised is None:
+    found = recognise_detection(path, hints)
+    if found is None:
+        near = nearest_format(path, hints)
         raise InputError(
-            f"{path}: not recognised as a detection data set. It should hold either {LAYOUTS}"
+            f"{path}: not recognised as a detection data set. "
+            + (near or f"It should hold {LAYOUTS}")
         )
-    reader, found = recognised
-    chosen, lone = choose_part(path, split, found)
-    part: DetectionData = reader.read(path, chosen)
+    chosen, lone = choose_part(path, split, found.claim.parts)
+    evidence = found.claim.evidence
+    if found.path != path:
+        evidence = f"{evidence}, in {found.path.name}/"
+    part = replace(_READERS[found.claim.format](found.path, chosen), evidence=evidence)
     note_entries(part.files.tolist())
     return hold_out(part, split) if lone and not whole else part
-
-
-def recognise_detection(path: Path) -> tuple[Any, dict[str, Any]] | None:
-    """The reader of a format, and the parts that it finds; None if it is no detection set."""
-    found = ((reader, reader.find_splits(path)) for reader in READERS.values())
-    return next(((reader, parts) for reader, parts in found if parts), None)
 
 
 def open_parts(path: Path) -> dict[str, DetectionData]:
@@ -67,5 +172,83 @@ def open_parts(path: Path) -> dict[str, DetectionData]:
     Raises:
         InputError: If it cannot be read.
     """
-    reader, found = recognise_detection(path) or (None, {})
-    return {split: reader.read(path, part) for split, part in found.items() if reader}
+    found = recognise_detection(path)
+    if found is None:
+        return {}
+    read = _READERS[found.claim.format]
+    return {split: read(found.path, part) for split, part in found.claim.parts.items()}
+
+
+def recognise_detection(path: Path, hints: Hints | None = None) -> Recognised | None:
+    """The format of a path and its parts; None if it is no detection set.
+
+    Where nothing in a folder tells of boxes, but one folder in it is such a set, and no other
+    holds pictures, it is that one.
+
+    Raises:
+        InputError: If it could be of several formats, is damaged, or is not of the format that
+            it is said to be.
+    """
+    hints = hints or Hints()
+    if hints.images is not None and not hints.images.is_dir():
+        raise InputError(f"--images {hints.images}: no such folder")
+    claim = strongest(path, _claims(path, hints))
+    if claim is not None:
+        return Recognised(path, claim)
+    pictured = [one for one in _folders(path) if pictures_below(one, first=True)]
+    inner = _sets_in(path, hints) if len(pictured) < 2 else []
+    if len(inner) == 1 and pictured in ([], inner):
+        claim = strongest(inner[0], _claims(inner[0], hints))
+        if claim is not None:
+            return Recognised(inner[0], claim)
+    if hints.format is not None:
+        raise InputError(
+            f"{path}: not read as {hints.format} (--format). "
+            + (nearest_format(path, hints) or f"It should hold {_format(hints.format).layout}")
+        )
+    return None
+
+
+def nearest_format(path: Path, hints: Hints | None = None) -> str:
+    """Which format a path comes nearest to, and what it lacks; empty if nothing is like one."""
+    hints = hints or Hints()
+    inner = [one.name for one in _sets_in(path, hints)]
+    if len(inner) > 1:
+        return f"There are sets of boxes in {' and '.join(inner)}: name one of them."
+    return nearest([c for c in _claims(path, hints) if c.strength == Strength.NEAR])
+
+
+def _claims(path: Path, hints: Hints) -> list[Claim]:
+    tree = Tree(path, hints.images)
+    formats = FORMATS if hints.format is None else (_format(hints.format),)
+    return [claim for one in formats if (claim := one.claim(tree)) is not None]
+
+
+def _sets_in(path: Path, hints: Hints) -> list[Path]:
+    """Folders in a folder that some format claims, damaged or not."""
+    found = []
+    for folder in _folders(path):
+        with suppress(InputError):
+            if not any(claim.strength for claim in _claims(folder, hints)):
+                continue
+        found.append(folder)
+    return found
+
+
+def _format(name: str) -> Format:
+    """A format by name. Raises InputError, with all names, if there is none."""
+    for one in FORMATS:
+        if one.name == name:
+            return one
+    known = ", ".join(one.name for one in FORMATS)
+    raise InputError(f"--format {name}: no such format of boxes; there are {known}")
+
+
+def _folders(path: Path) -> list[Path]:
+    """Folders in a folder; none if they are many, as classes are, or lie beside pictures."""
+    if not path.is_dir():
+        return []
+    inner = [
+        one for one in sorted(path.iterdir()) if one.is_dir() and not is_passed_over(one.name)
+    ]
+    return inner if len(inner) <= _MOST_FOLDERS else []

@@ -24,7 +24,7 @@ class DetectionData:
     their reference counts are touched; arrays are shared.
 
     Attributes:
-        format: ``coco``, ``voc`` or ``yolo``.
+        format: Its name, as ``--format`` takes it.
         root: Folder that the user named.
         files: (N,) image paths.
         image_ids: (N,) int64, the data set's own where it has such numbers.
@@ -41,6 +41,7 @@ class DetectionData:
         told: What the reader passed over or doubts, for the data doctor.
         own_ids: The data set's ids of images, by ``image_ids``, where those are numbered anew
             because some are texts or too large.
+        evidence: What the format was recognised by.
     """
 
     format: str
@@ -59,6 +60,7 @@ class DetectionData:
     left_out: int = 0
     told: tuple[Finding, ...] = ()
     own_ids: Mapping[int, int | str] = field(default_factory=dict)
+    evidence: str = ""
 
     def __len__(self) -> int:
         """Number of images."""

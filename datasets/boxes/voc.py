@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets.boxes.structure import DetectionData, assemble
-from datasets.boxes.voc_layout import Part, find_splits, is_annotation
+from datasets.boxes.voc_layout import Part, is_annotation
 from datasets.errors import InputError
 from datasets.fields import as_number
 from datasets.images import SUFFIXES, probe_image
 from datasets.types import ClassMap
 from datasets.xml_files import read_xml
 
-__all__ = ["VOC_CLASSES", "ParsedXml", "Part", "find_splits", "parse_xml", "read"]
 _NAMES = """aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse
 motorbike person pottedplant sheep sofa train tvmonitor"""
 VOC_CLASSES = tuple(_NAMES.split())
@@ -87,7 +86,9 @@ def parse_xml(file: Path, breed: tuple[int, str] | None) -> ParsedXml:
         name = breed[1] if breed else (thing.findtext("name") or "").strip()
         if not name:
             raise InputError(f"{where} has no <name>")
-        corners = [_number(thing.find("bndbox"), key, where) for key in _CORNERS]
+        corners = [
+            _number(thing.find("bndbox"), key, where) for key in ("xmin", "ymin", "xmax", "ymax")
+        ]
         boxes.append((corners[0] - 1, corners[1] - 1, corners[2], corners[3]))
         names.append(name)
         difficult.append((thing.findtext("difficult") or "0").strip().lower() in ("1", "true"))
@@ -98,15 +99,8 @@ def parse_xml(file: Path, breed: tuple[int, str] | None) -> ParsedXml:
     )
 
 
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
-
-
-def _text(element: Element | None, key: str) -> str:
-    return (element.findtext(key) or "").strip() if element is not None else ""
-
-
 def _number(element: Element | None, key: str, where: str) -> float:
-    text = _text(element, key)
+    text = "" if element is None else (element.findtext(key) or "").strip()
     number = as_number(text)
     if number is None:
         raise InputError(f"{where} has <{key}> {text[:80]!r}, which is no number")
@@ -115,11 +109,11 @@ def _number(element: Element | None, key: str, where: str) -> float:
 
 def _side(size: Element | None, key: str, where: str) -> int:
     """Width or height; 0 where it is left out."""
-    if not _text(size, key):
+    if size is None or not (size.findtext(key) or "").strip():
         return 0
     number = _number(size, key, where)
     if not math.isfinite(number) or not 0 <= number <= _LARGEST_SIDE:
-        raise InputError(f"{where} has <{key}> {_text(size, key)[:80]!r}, which is no size")
+        raise InputError(f"{where} has <{key}> {size.findtext(key)!r:.80}, which is no size")
     return int(number)
 
 
@@ -150,17 +144,12 @@ def _classes(parts: list[Part], names: list[str]) -> ClassMap:
             raise InputError(f"{parts[0].annotations.parent}: list of breeds: {error}") from error
     present = set(names)
     for folder in {folder for part in parts for folder in part.siblings}:
-        for file in folder.glob("*.xml"):
-            present |= _names_in(file) if is_annotation(file) else set()
+        for file in filter(is_annotation, folder.glob("*.xml")):
+            things = read_xml(file).iter("object")
+            present |= {(thing.findtext("name") or "").strip() for thing in things} - {""}
     if present <= set(VOC_CLASSES):
         return ClassMap.from_names(list(VOC_CLASSES))
     return ClassMap.from_names(sorted(present))
-
-
-def _names_in(file: Path) -> set[str]:
-    """Names of the objects of a file."""
-    found = {(thing.findtext("name") or "").strip() for thing in read_xml(file).iter("object")}
-    return found - {""}
 
 
 def _pictures(folder: Path) -> dict[str, Path]:

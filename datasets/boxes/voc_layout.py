@@ -8,12 +8,16 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+from datasets.boxes.tree import Tree, read_head
+from datasets.claims import Claim, Strength
 from datasets.findings import Finding, first_of
 from datasets.images import SUFFIXES
 from datasets.part_names import folder_named, part_folders
 from datasets.text import read_text
 
 _LISTS = ("train", "val", "trainval", "test")
+_XMLS = ("annotations", "annotation", "xmls", "xml", "labels")
+_IMAGES = ("images", "jpegimages", "image", "pictures", "imgs")
 # So many XML files are looked at to find one of VOC's among others.
 _LOOKED_AT = 200
 
@@ -39,7 +43,27 @@ class Part:
     siblings: tuple[Path, ...] = ()
 
 
-def find_splits(path: Path) -> dict[str, list[Part]]:
+def claim(tree: Tree) -> Claim | None:
+    """XML files of pictures, by split; without pictures they only come near."""
+    parts = _splits(tree.path, tree.images) if tree.path.is_dir() else {}
+    if parts:
+        folder = next(iter(parts.values()))[0].annotations
+        inside = tree.name_of(folder) if folder != tree.path else "the folder"
+        evidence = f"XML files of VOC in {inside}"
+        return Claim(format="voc", strength=Strength.DESCRIBED, evidence=evidence, parts=parts)
+    lone = next(filter(is_annotation, tree.files(".xml")[:_LOOKED_AT]), None)
+    if lone is None:
+        return None
+    return Claim(
+        format="voc",
+        strength=Strength.NEAR,
+        evidence=f"{tree.name_of(lone)} is VOC's XML",
+        lacks="but no folder of pictures belongs to it: JPEGImages/ or images/ beside its folder, "
+        "the pictures beside the XML files, or --images",
+    )
+
+
+def _splits(path: Path, pictures: Path | None) -> dict[str, list[Part]]:
     """Splits of a folder; empty if it is not VOC-like.
 
     ``trainval`` with ``test`` is taken for training and validation, else ``train`` with ``val``.
@@ -50,7 +74,7 @@ def find_splits(path: Path) -> dict[str, list[Part]]:
     years = [path, *sorted(path.glob("VOC20*")), *sorted(path.glob("VOCdevkit/VOC20*"))]
     found: dict[str, list[Part]] = {}
     for year in years:
-        layout = _layout(year)
+        layout = _layout(year, pictures)
         known = {} if layout is None else _listed(*layout)
         if layout is not None and not known:
             known = {"train": _all_of(*layout[:2])}
@@ -60,7 +84,7 @@ def find_splits(path: Path) -> dict[str, list[Part]]:
             chosen = known.get(first) or known.get(second)
             if chosen:
                 found.setdefault(split, []).append(chosen)
-    found = found or _parted(path)
+    found = found or _parted(path, pictures)
     folders = tuple(dict.fromkeys(part.annotations for ps in found.values() for part in ps))
     return {
         split: [replace(part, siblings=folders) for part in parts]
@@ -68,13 +92,26 @@ def find_splits(path: Path) -> dict[str, list[Part]]:
     }
 
 
-def _parted(path: Path) -> dict[str, list[Part]]:
-    """Folders that are parts, in the folder or among its images."""
+def _parted(path: Path, pictures: Path | None) -> dict[str, list[Part]]:
+    """Folders that are parts: in the folder, among its images, or among its annotations."""
     for parent in (path, folder_named(path, "images")):
         found = {}
         for split, folders in part_folders(parent).items() if parent else ():
-            layouts = (_layout(folder) for folder in folders)
+            layouts = (_layout(folder, pictures) for folder in folders)
             parts = [_all_of(xmls, images) for xmls, images, _ in filter(None, layouts)]
+            if parts:
+                found[split] = parts[:1]
+        if found:
+            return found
+    for xmls, images in _pairs(path, pictures):
+        found = {}
+        for split, folders in part_folders(xmls).items():
+            within = [(one, folder_named(images, one.name.lower())) for one in folders]
+            parts = [
+                _all_of(one, image or images)
+                for one, image in within
+                if any(map(is_annotation, islice(one.glob("*.xml"), _LOOKED_AT)))
+            ]
             if parts:
                 found[split] = parts[:1]
         if found:
@@ -82,29 +119,34 @@ def _parted(path: Path) -> dict[str, list[Part]]:
     return {}
 
 
-def _layout(folder: Path) -> tuple[Path, Path, Path] | None:
+def _layout(folder: Path, pictures: Path | None = None) -> tuple[Path, Path, Path] | None:
     """(XML folder, image folder, list folder) of a VOC-like folder."""
-    for xmls, images, lists, is_evident in (
-        ("Annotations", "JPEGImages", "ImageSets/Main", True),
-        ("annotations/xmls", "images", "annotations", True),
-        ("annotations", "images", ".", False),
-        ("Annotations", "images", ".", False),
-        (".", ".", ".", False),
-    ):
-        if (folder / images).is_dir():
-            files = (folder / xmls).glob("*.xml")
-            if any(is_evident or is_annotation(file) for file in islice(files, _LOOKED_AT)):
-                return folder / xmls, folder / images, folder / lists
+    rows = [
+        (folder / "Annotations", folder / "JPEGImages", folder / "ImageSets/Main", True),
+        (folder / "annotations/xmls", folder / "images", folder / "annotations", True),
+        *((xmls, images, folder, False) for xmls, images in _pairs(folder, pictures)),
+        (folder, folder, folder, False),
+    ]
+    for xmls, images, lists, is_evident in rows:
+        within = pictures or images
+        if within.is_dir() and (xmls != within or any(_pictures_in(within))):
+            files = islice(xmls.glob("*.xml"), _LOOKED_AT)
+            if any(is_evident or is_annotation(file) for file in files):
+                return xmls, within, lists
     return None
+
+
+def _pairs(folder: Path, pictures: Path | None) -> list[tuple[Path, Path]]:
+    """Folders of XML files and of pictures by usual names, whatever their letters' case."""
+    xmls = [folder_named(folder, name) for name in _XMLS]
+    images = [folder_named(folder, name) for name in _IMAGES] if pictures is None else [pictures]
+    return [(x, i) for x in xmls for i in images if x is not None and i is not None]
 
 
 def is_annotation(file: Path) -> bool:
     """Tell VOC's XML, damaged or not, from any other that lies about."""
-    try:
-        with file.open("rb") as opened:
-            return b"<annotation" in opened.read(4096).replace(b"\0", b"")
-    except OSError:
-        return False
+    head = read_head(file)
+    return b"<annotation" in head and b"<annotations" not in head
 
 
 def _all_of(xmls: Path, images: Path) -> Part:

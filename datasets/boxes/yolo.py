@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.boxes.listed_paths import is_there, locate
+from datasets.boxes.described import size_of
+from datasets.boxes.listed_paths import Finder, is_there, locate
 from datasets.boxes.structure import DetectionData, assemble
+from datasets.boxes.tree import Tree
 from datasets.boxes.yolo_labels import label_file, read_rows
+from datasets.claims import Claim, Strength
 from datasets.errors import InputError
 from datasets.fields import Fields, as_whole, is_clean
 from datasets.findings import Finding, first_of
-from datasets.images import find_images, probe_image
+from datasets.images import find_images
 from datasets.parallel import in_threads
 from datasets.text import read_text
 from datasets.types import ClassMap
@@ -39,38 +43,52 @@ class Part:
         classes: Names by the numbers in label files.
         bases: Folders that the lines of lists may be relative to.
         keypoints: Numbers of keypoints behind each box.
+        labels: Folder below which the label files lie, where the pictures lie elsewhere.
     """
 
     sources: tuple[Path, ...]
     classes: ClassMap
     bases: tuple[Path, ...] = ()
     keypoints: int = 0
+    labels: Path | None = None
 
 
-def find_splits(path: Path) -> dict[str, Part]:
-    """Splits of a folder or ``data.yaml``; empty if it is not a YOLO set.
+def claim(tree: Tree) -> Claim | None:
+    """``data.yaml``, in a folder or named itself.
 
     Raises:
         InputError: If ``data.yaml`` is there but cannot be understood.
     """
-    file = path if path.suffix.lower() in _SUFFIXES else _data_file(path)
-    if file is None or not file.is_file():
-        return {}
+    named = tree.path.is_file() and tree.path.suffix.lower() in _SUFFIXES
+    file = tree.path if named else _data_file(tree.path)
+    if file is None:
+        return None
     content = read_yaml(file)
     classes = _names(content)
     base = file.parent / (_texts(content, "path") or ["."])[0]
     bases = (*([base] if base.is_dir() else []), file.parent, file.parent.parent)
+    if tree.images is not None:
+        bases = (tree.images, tree.images.parent, *bases)
     keypoints = _keypoints(content)
     found: dict[str, Part] = {}
+    written_parts = [key for _, keys in _PARTS for key in keys if _texts(content, key)]
     for split, keys in _PARTS:
         for key in keys:
             written = _texts(content, key)
             if written and split not in found:
-                sources = _sources(file, key, written, bases[:-1])
-                found[split] = Part(sources, classes, bases, keypoints)
+                alone = tree.images if len(written_parts) == 1 else None
+                sources = _sources(file, key, written, bases[:-1], alone)
+                labels = None if tree.images is None else file.parent
+                found[split] = Part(sources, classes, bases, keypoints, labels)
     if not found:
         raise InputError(f"{file}: no 'train': name the folder of the images there")
-    return found
+    evidence = f"{file.name} names classes and parts"
+    return Claim(
+        format="yolo",
+        strength=tree.strength(Strength.DECLARED),
+        evidence=evidence,
+        parts=found,
+    )
 
 
 def _data_file(folder: Path) -> Path | None:
@@ -149,12 +167,12 @@ def _keypoints(content: Fields) -> int:
 
 
 def _sources(
-    file: Path, key: str, written: Sequence[str], bases: Sequence[Path]
+    file: Path, key: str, written: Sequence[str], bases: Sequence[Path], alone: Path | None
 ) -> tuple[Path, ...]:
     """Folders or list files of a split; Roboflow writes paths that are one folder off."""
     found: list[Path] = []
     for one in written:
-        there = locate(one, bases)
+        there = locate(one, bases) or alone
         if there is None:
             raise InputError(f"{file}: {key}: {one}: no such folder or list below {bases[0]}")
         found.append(there)
@@ -173,11 +191,15 @@ def read(root: Path, part: Part) -> DetectionData:
     files = [file for source in part.sources for file in _images(source, part.bases)]
     if not files:
         raise InputError(f"{', '.join(map(str, part.sources))}: no images in it")
-    sizes = in_threads(_size, files, "reading sizes", unit="file")
+    sizes = in_threads(partial(size_of, upright=True), files, "reading sizes", unit="file")
     label = {category: k for k, category in enumerate(part.classes.ids, start=1)}
     labels: list[list[int]] = []
     boxes: list[NDArray[np.float64]] = []
     described = [label_file(file) for file in files]
+    if part.labels is not None:
+        finder = Finder(part.labels, suffixes=(".txt",))
+        named = ((file, "/".join(file.with_suffix(".txt").parts[-3:])) for file in files)
+        described = [finder.find(name, str(file)) or label_file(file) for file, name in named]
     for file, size in zip(described, sizes, strict=True):
         rows = read_rows(file, label, part.keypoints)
         labels.append([int(row[0]) for row in rows])
@@ -219,15 +241,6 @@ def _images(source: Path, bases: Sequence[Path]) -> list[Path]:
         if line:
             found.append(locate(line, (source.parent, *bases)) or source.parent / line)
     return found
-
-
-def _size(file: Path) -> tuple[int, int]:
-    """Width and height of the turned picture; (0, 0) if unreadable, which the doctor reports."""
-    try:
-        width, height, sideways = probe_image(file)
-    except ValueError:
-        return 0, 0
-    return (height, width) if sideways else (width, height)
 
 
 def _to_pixels(relative: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.float64]:

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.boxes.listed_paths import is_there
+from datasets.boxes.tree import first_fields
 from datasets.errors import InputError
 from datasets.fields import as_number
 from datasets.text import read_text
+from datasets.types import ClassMap
 
 # Files beside label files that name classes; the last stands for any name.
 NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "*.names")
@@ -41,12 +43,7 @@ def _like(example: str, word: str) -> str:
 
 def looks_like_labels(file: Path) -> bool:
     """Whether the first line of a text file is a class number and four or more numbers."""
-    try:
-        with file.open(encoding="utf-8-sig") as lines:
-            first = lines.readline(4096).split()
-    except (OSError, UnicodeDecodeError):
-        return False
-    numbers = [as_number(field) for field in first]
+    numbers = [as_number(field) for field in first_fields(file)]
     return len(numbers) >= 5 and None not in numbers and float(numbers[0] or 0).is_integer()
 
 
@@ -110,3 +107,19 @@ def _box(values: list[float], where: str, keypoints: int) -> list[float]:
     low, high = points.min(axis=0), points.max(axis=0)
     with np.errstate(invalid="ignore", over="ignore"):
         return [*((low + high) / 2).tolist(), *(high - low).tolist()]
+
+
+def read_names(file: Path) -> ClassMap:
+    """Class names, one per line, numbered from 0.
+
+    Raises:
+        InputError: If it holds none, or one twice.
+    """
+    names = [line.strip() for line in read_text(file).splitlines()]
+    names = [name for name in names if name]
+    if not names:
+        raise InputError(f"{file}: names no class; write one name per line")
+    try:
+        return ClassMap.from_names(names, first=0)
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from error

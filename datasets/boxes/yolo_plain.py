@@ -6,59 +6,80 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from datasets.boxes import yolo
 from datasets.boxes.listed_paths import locate
-from datasets.boxes.structure import DetectionData
+from datasets.boxes.tree import Tree
 from datasets.boxes.yolo import Part
-from datasets.boxes.yolo_labels import NAME_FILES, label_file, looks_like_labels
+from datasets.boxes.yolo_labels import NAME_FILES, label_file, looks_like_labels, read_names
+from datasets.claims import Claim, Strength
 from datasets.errors import InputError
 from datasets.fields import is_clean
 from datasets.images import SUFFIXES
 from datasets.part_names import folder_named, part_folders
 from datasets.text import read_text
-from datasets.types import ClassMap
 
 # So many files are looked at to find one with boxes: most may be backgrounds.
 _LOOKED_AT = 200
 
 
-def find_splits(path: Path) -> dict[str, Part]:
-    """Splits of a folder or Darknet's ``obj.data``; empty if no label file is found.
-
-    Raises:
-        InputError: If there are label files, but nothing names the classes.
-    """
+def claim(tree: Tree) -> Claim | None:
+    """Label files beside pictures, or Darknet's ``obj.data``, in a folder or named itself."""
+    path = tree.path
     data = path if path.suffix == ".data" and path.is_file() else _data_file(path)
     if data is not None:
-        return _darknet(data)
+        return Claim(
+            format="darknet",
+            strength=tree.strength(Strength.DECLARED),
+            evidence=f"{data.name} names classes and lists",
+            parts=_darknet(data),
+        )
     if not path.is_dir():
-        return {}
-    sources = _sources(path)
-    labelled = next((file for one in sources.values() for file in _label_files(one)), None)
+        return None
+    sources = _sources(path, tree.images)
+    labels = None if tree.images is None else path
+    files: Iterator[Path]
+    if labels is None:
+        files = (file for one in sources.values() for file in _label_files(one))
+    else:
+        files = filter(looks_like_labels, tree.files(".txt")[:_LOOKED_AT])
+    labelled = next(files, None)
     if labelled is None:
-        return {}
+        return _near(path)
     places = [path, *(folder for one in sources.values() for folder in (one, one.parent))]
     places += [labelled.parent, labelled.parent.parent]
     found = (file for place in places for name in NAME_FILES for file in sorted(place.glob(name)))
     names = next(found, None)
+    evidence = f"{tree.name_of(labelled)} is a YOLO label file"
     if names is None:
-        raise InputError(
-            f"{path}: {labelled.relative_to(path)} is a YOLO label file, but nothing names the "
-            "classes: add classes.txt with a name per line, in the order of their numbers, or "
-            "data.yaml"
+        lacks = (
+            "but nothing names the classes: add classes.txt with a name per line, in the order of "
+            "their numbers, or data.yaml"
         )
-    classes = _read_names(names)
-    return {split: Part((folder,), classes) for split, folder in sources.items()}
+        return Claim(format="darknet", strength=Strength.PLAIN, evidence=evidence, lacks=lacks)
+    classes = read_names(names)
+    return Claim(
+        format="darknet",
+        strength=Strength.DESCRIBED,
+        evidence=f"{evidence}, {tree.name_of(names)} names classes",
+        parts={split: Part((one,), classes, labels=labels) for split, one in sources.items()},
+    )
 
 
-def read(root: Path, part: Part) -> DetectionData:
-    """Read the label files of a split; as :func:`datasets.boxes.yolo.read`."""
-    return yolo.read(root, part)
+def _near(path: Path) -> Claim | None:
+    """Folders as YOLO calls them, without what belongs into them."""
+    images, labels = folder_named(path, "images"), folder_named(path, "labels")
+    if images is None or labels is None:
+        return None
+    return Claim(
+        format="yolo",
+        strength=Strength.NEAR,
+        evidence=f"there are {images.name}/ and {labels.name}/",
+        lacks=f"but no {labels.name}/*.txt with lines of class cx cy w h belongs to a picture",
+    )
 
 
-def _sources(path: Path) -> dict[str, Path]:
+def _sources(path: Path, elsewhere: Path | None) -> dict[str, Path]:
     """Folders of pictures by split: images/train, train/images, train, images or the path."""
-    images = folder_named(path, "images")
+    images = elsewhere or folder_named(path, "images")
     for parent in (images, path):
         parts = {} if parent is None else part_folders(parent)
         if parts:
@@ -100,26 +121,10 @@ def _darknet(file: Path) -> dict[str, Part]:
             raise InputError(f"{file}: {key} = {written[:80]}: no such file in {file.parent}")
         return found
 
-    classes = _read_names(find("names"))
+    classes = read_names(find("names"))
     keys = {"train": "train", "val": "valid" if fields.get("valid") else "test"}
     return {
         split: Part((find(key),), classes, bases)
         for split, key in keys.items()
         if split == "train" or fields.get(key)
     }
-
-
-def _read_names(file: Path) -> ClassMap:
-    """Class names, one per line, numbered from 0.
-
-    Raises:
-        InputError: If it holds none, or one twice.
-    """
-    names = [line.strip() for line in read_text(file).splitlines()]
-    names = [name for name in names if name]
-    if not names:
-        raise InputError(f"{file}: names no class; write one name per line")
-    try:
-        return ClassMap.from_names(names, first=0)
-    except ValueError as error:
-        raise InputError(f"{file}: {error}") from error

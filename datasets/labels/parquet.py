@@ -25,6 +25,7 @@ from datasets.json_files import parse_json
 from datasets.labels.csv_list import LABEL_NAMES, sort_labels
 from datasets.labels.structure import LabelledData, Part, name_classes
 from datasets.ledger import ARCHIVES, note_read
+from datasets.lfs import refuse_pointer
 from datasets.part_names import PART_NAMES
 from datasets.types import ClassMap
 
@@ -177,6 +178,7 @@ def _open(file: Path, metadata: Any = None) -> Any:
     """
     import pyarrow.parquet
 
+    refuse_pointer(file)
     try:
         return pyarrow.parquet.ParquetFile(file, metadata=metadata, memory_map=True)
     except Exception as error:  # A damaged file makes pyarrow raise nearly anything.

@@ -35,7 +35,7 @@ def read_tags(file: Path | str) -> Tags:
             gps, artist = exif.get_ifd(_GPS), exif.get(_ARTIST, "")
     except UnidentifiedImageError as error:
         raise InputError(f"{file}: not a picture that can be read") from error
-    except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{file}: its tags cannot be read ({error})") from error
     return Tags(_position(gps), str(artist).strip(" \0"))
 

@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
-from tasks.application import Application, Metric, NoOptions, PhotoApplication, network_of
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.application import (
+    Application,
+    Metric,
+    NoOptions,
+    Original,
+    PhotoApplication,
+    network_of,
+)
 from tasks.classification.answer import ClassAnswers
 from tasks.classification.evaluator import MEANINGS
 from tasks.classification.spec import BODY_TASK, TASK
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tasks.weights.card import Card
+
+
+def _claims(path: Path) -> bool:
+    from backbone.formats.tflite import has_boxes, read_tflite
+
+    return not has_boxes(read_tflite(path))
+
+
+def _open_litert(path: Path, _options: NoOptions, labels: Path | None) -> tuple[nn.Module, Card]:
+    from tasks.classification.original import open_litert
+
+    return open_litert(path, labels)
+
 
 CLASSIFICATION: PhotoApplication[NoOptions] = PhotoApplication(
     name=TASK,
@@ -18,6 +46,7 @@ CLASSIFICATION: PhotoApplication[NoOptions] = PhotoApplication(
     compared_by=Metric("top1", "top-1 %"),
     meanings=MEANINGS,
     flags=("classes", "boxes"),
+    originals={".tflite": Original(_claims, _open_litert)},
     head="classes",
 )
 

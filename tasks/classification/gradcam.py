@@ -98,9 +98,9 @@ def explainer(
 def explainer_of(model: Model, device: str, classes: ClassMap) -> Explain | None:
     """The same for a model that was opened and the classes of some data.
 
-    It is None for an export, which cannot be asked for its gradients.
+    It is None for an export or original, which cannot be asked for its gradients.
     """
-    if model.network is None:
+    if model.network is None or model.original:
         return None
     network: Any = model.network
     square = model.application.network().view.square(model.card)

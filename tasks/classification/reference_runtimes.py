@@ -1,4 +1,7 @@
-"""Running an imported model's original where its own runtime is installed, to compare answers."""
+"""Running an imported model's own file where a runtime for it is installed, to compare answers.
+
+Where none is, a plain network with the file's tensors stands in, and is named as such.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +12,47 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from backbone.formats.keras import BY_NAME
-from backbone.formats.network import Network
+from backbone.flavour import Flavour, parse_activation
+from backbone.formats.network import (
+    BODY,
+    CONV_HEAD,
+    CONVS,
+    HEAD_BIAS,
+    HEAD_WEIGHT,
+    LAST,
+    Network,
+)
 from backbone.formats.pytorch import TIMM, read_state
-from backbone.formats.recognise import is_tflite
-from backbone.layers import Normalize
+from backbone.formats.recognise import kind_of
+from backbone.formats.tflite import read_tflite
+from backbone.layers import Normalize, same_padding
+from backbone.mobilenet_v1 import BLOCKS
 from backbone.spec import Variant
-from backbone.tflite import read_tflite
 from tasks.classification.import_weights import Imported
 from tasks.classification.spec import BODY_TASK
 
 _POOLED = "AvgPool"
 _TIMM_ALPHAS: dict[Variant, tuple[float, ...]] = {"standard": (1.0, 1.25), "conv_head": (1.0,)}
+# By kind of file: the runtime's name and its module.
+_RUNTIMES = {
+    "tflite": ("LiteRT", "ai_edge_litert"),
+    "keras": ("Keras", "keras"),
+    "timm": ("timm", "timm"),
+}
+# How far probabilities may add up from 1, in bytes as well as in floats.
+_SUM_TOLERANCE = 0.05
 
 
 class Comparison(NamedTuple):
     """Answers of the original, by its runtime, beside ours on some pictures.
 
     Attributes:
+        runtime: What ran, with what it was if not the file itself.
+        pictures: How many were shown.
         difference: Largest difference of a probability; of a body, 1 - the smallest cosine of
             its pooled features.
         agreed: Pictures on which the best class is the same; None for a body.
@@ -50,23 +73,8 @@ class Comparison(NamedTuple):
         )
 
 
-def runtime_of(source: Path, network: Network) -> tuple[str, str]:
-    """The runtime for a source and its module, or two empty names."""
-    if is_tflite(source):
-        return "LiteRT", "ai_edge_litert"
-    if network.kind == TIMM.kind and network.alpha in _TIMM_ALPHAS[network.variant]:
-        return "timm", "timm"
-    if network.kind == BY_NAME.kind:
-        return "Keras", "keras"
-    return "", ""
-
-
-def why_not_compared(source: Path, network: Network) -> str:
-    """Why :func:`compare` gave nothing, in a sentence."""
-    runtime, _ = runtime_of(source, network)
-    if runtime:
-        return f"not compared with the original: {runtime} is not installed here"
-    return f"not compared with the original: no runtime of {network.kind} is supported"
+class _CannotRunError(Exception):
+    """There is no runtime for a file, or it does not take it."""
 
 
 def compare(
@@ -75,24 +83,34 @@ def compare(
     imported: Imported,
     images: Tensor,
     head: Path | None = None,
-) -> Comparison | None:
-    """Run both; None where the original's runtime is not installed or not supported.
+) -> Comparison | str:
+    """Run both, or say in a sentence why the original cannot be run.
 
     The network was read from the source, to which ``head`` may have been chained, and imported.
     Images are (B, 3, S, S) uint8.
     """
-    runtime, module = runtime_of(source, network)
-    if not module or importlib.util.find_spec(module) is None:
-        return None
     flavour = imported.card.flavour
+    kind = kind_of(source)
+    if network.kind == TIMM.kind and network.alpha in _TIMM_ALPHAS[network.variant]:
+        kind = "timm"
+    runtime, module = _RUNTIMES.get(kind, ("", ""))
+    if module and importlib.util.find_spec(module) is None:
+        return f"not compared with the original: {runtime} is not installed here"
     with torch.inference_mode():
         inputs = Normalize(flavour.input)(images)
-        if runtime == "LiteRT":
-            theirs = run_litert(source, images, inputs, head)
-        elif runtime == "timm":
-            theirs = run_timm(source, network, inputs)
-        else:
-            theirs = run_keras(source, network, inputs)
+        try:
+            if kind == "tflite":
+                theirs = LiteRt(source, head)(inputs)
+            elif kind == "timm":
+                theirs = run_timm(source, network, inputs)
+            elif kind == "keras":
+                values = images.float() if network.prepares else inputs
+                runtime, theirs = run_keras(source, network, values)
+            else:
+                raise _CannotRunError(f"no runtime of {network.kind} is supported")
+        except _CannotRunError as error:
+            runtime = f"a plain network of its tensors ({error})"
+            theirs = run_plain(network, flavour, inputs)
         if imported.card.task == BODY_TASK:
             ours = imported.model(inputs)[32].mean((2, 3))
             cosine = float(functional.cosine_similarity(ours, theirs).min())
@@ -104,34 +122,62 @@ def compare(
     return Comparison(runtime, len(images), float((ours - theirs).abs().max()), agreed)
 
 
-def run_litert(source: Path, images: Tensor, inputs: Tensor, head: Path | None = None) -> Tensor:
-    """Output of a TensorFlow Lite file (B, columns): probabilities, or pooled features.
+class LiteRt:
+    """A TensorFlow Lite file, run by LiteRT.
 
-    Images (B, 3, S, S) uint8 are for files that take bytes, ``inputs``, the same normalised, for
-    those that take floats. The file ``head`` runs on the output of the first.
+    Args:
+        source: The file; if it takes integers, they are made by its own scale and zero point.
+        head: File to run on the output of the first.
     """
+
+    def __init__(self, source: Path, head: Path | None = None) -> None:
+        files = [source] if head is None else [source, head]
+        self._runtimes = [_open_litert(file) for file in files]
+        result = self._runtimes[-1].get_output_details()[0]
+        is_softmax = "SOFTMAX" in read_tflite(files[-1]).others
+        self._is_answer = is_softmax or result["name"].endswith(_POOLED)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Probabilities, or pooled features, (B, columns) of normalised images (B, 3, S, S)."""
+        rows = []
+        for image in inputs.permute(0, 2, 3, 1).numpy():
+            value = _as_taken(image[None], self._runtimes[0].get_input_details()[0])
+            for runtime in self._runtimes:
+                entry, result = runtime.get_input_details()[0], runtime.get_output_details()[0]
+                given = value.reshape(entry["shape"]).astype(entry["dtype"])
+                runtime.set_tensor(entry["index"], given)
+                runtime.invoke()
+                value = runtime.get_tensor(result["index"])
+            scale, zero = result["quantization"]
+            plain = value.reshape(-1).astype(np.float32)
+            rows.append(torch.from_numpy((plain - zero) * scale if scale else plain))
+        theirs = torch.stack(rows)
+        return theirs if self._is_answer else theirs.softmax(1)
+
+
+def _as_taken(values: NDArray[np.float32], entry: Any) -> NDArray[Any]:
+    """Normalised values as a file takes them: integers have its own scale and zero point."""
+    scale, zero = entry["quantization"]
+    if not np.issubdtype(entry["dtype"], np.integer) or not scale:
+        return values
+    kind = np.iinfo(entry["dtype"])
+    steps: NDArray[Any] = np.clip(np.round(values / scale) + zero, kind.min, kind.max)
+    return steps
+
+
+def _open_litert(file: Path) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
-    files = [source] if head is None else [source, head]
-    runtimes: list[Any] = [Interpreter(str(file), num_threads=1) for file in files]
-    for runtime in runtimes:
+    try:
+        runtime = Interpreter(str(file), num_threads=1)
         runtime.allocate_tensors()
-    takes_bytes = runtimes[0].get_input_details()[0]["dtype"] == np.uint8
-    rows = []
-    for image in (images if takes_bytes else inputs).permute(0, 2, 3, 1).numpy():
-        value = image[None]
-        for runtime in runtimes:
-            entry, result = runtime.get_input_details()[0], runtime.get_output_details()[0]
-            given = value.reshape(entry["shape"]).astype(entry["dtype"])
-            runtime.set_tensor(entry["index"], given)
-            runtime.invoke()
-            value = runtime.get_tensor(result["index"])
-        scale, zero = result["quantization"]
-        plain = value.reshape(-1).astype(np.float32)
-        rows.append(torch.from_numpy((plain - zero) * scale if scale else plain))
-    theirs = torch.stack(rows)
-    is_answer = "SOFTMAX" in read_tflite(files[-1]).others or result["name"].endswith(_POOLED)
-    return theirs if is_answer else theirs.softmax(1)
+    except (RuntimeError, ValueError) as error:
+        raise _CannotRunError(f"LiteRT cannot run this file: {_first_words(error)}") from error
+    return runtime
+
+
+def _first_words(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].partition(". ")[0]
 
 
 def run_timm(source: Path, network: Network, inputs: Tensor) -> Tensor:
@@ -147,19 +193,104 @@ def run_timm(source: Path, network: Network, inputs: Tensor) -> Tensor:
     return answer.softmax(1) if network.columns else answer
 
 
-def run_keras(source: Path, network: Network, inputs: Tensor) -> Tensor:
-    """Keras' probabilities, or its pooled features where there is no classifier."""
+def run_keras(source: Path, network: Network, inputs: Tensor) -> tuple[str, Tensor]:
+    """What ran and its probabilities, or its pooled features where there is no classifier.
+
+    A file that holds weights alone fills Keras' own MobileNet.
+
+    Args:
+        source: The file.
+        network: Read from it.
+        inputs: (B, 3, S, S) as the file's network takes them.
+    """
     if importlib.util.find_spec("tensorflow") is None:
         os.environ.setdefault("KERAS_BACKEND", "torch")
     import keras
 
-    top = {"include_top": True, "classes": network.columns}
-    model = keras.applications.MobileNet(
-        weights=None,
-        alpha=network.alpha,
-        input_shape=(*inputs.shape[2:], 3),
-        **(top if network.columns else {"include_top": False, "pooling": "avg"}),
-    )
-    model.load_weights(source)
+    size, runtime = inputs.shape[2], "Keras"
+    try:
+        if network.whole:
+            model = keras.saving.load_model(source, compile=False)
+        else:
+            runtime = "Keras' own MobileNet filled with the file's weights"
+            top = {"include_top": True, "classes": network.columns}
+            bare = {"include_top": False, "pooling": "avg"}
+            model = keras.applications.MobileNet(
+                weights=None,
+                alpha=network.alpha,
+                input_shape=(size, size, 3),
+                **(top if network.columns else bare),
+            )
+            model.load_weights(source)
+        if not network.columns:
+            model = keras.Model(model.inputs[0], _pooled(model, network))
+    except Exception as error:  # Files of other versions fail in many ways.
+        raise _CannotRunError(f"Keras cannot open this file: {_first_words(error)}") from error
     answer = model(inputs.permute(0, 2, 3, 1).numpy(), training=False)
-    return torch.from_numpy(np.asarray(keras.ops.convert_to_numpy(answer)))
+    values = torch.from_numpy(np.array(keras.ops.convert_to_numpy(answer), np.float32))
+    values = values.mean((1, 2)) if values.ndim == 4 else values
+    return runtime, _probabilities(values) if network.columns else values
+
+
+def _pooled(model: Any, network: Network) -> Any:
+    """The first output of a layer that is as wide as the body, pooled or not."""
+    width = network.state[LAST].shape[0]
+    outputs = [layer.output for layer in model.layers if not isinstance(layer.output, list)]
+    flat = [one for one in outputs if len(one.shape) == 2 and one.shape[-1] == width]
+    return flat[0] if flat else model.output
+
+
+def _probabilities(values: Tensor) -> Tensor:
+    """Values of a classifier's last layer, whichever they are: one share, shares, or logits."""
+    are_shares = bool(((values >= 0) & (values <= 1)).all())
+    if values.shape[1] == 1:
+        shares = values if are_shares else values.sigmoid()
+        return torch.cat([1 - shares, shares], 1)
+    sums_up = bool(((values.sum(1) - 1).abs() < _SUM_TOLERANCE).all())
+    return values if are_shares and sums_up else values.softmax(1)
+
+
+def run_plain(network: Network, flavour: Flavour, inputs: Tensor) -> Tensor:
+    """Probabilities, or pooled features, computed from a file's tensors step by step.
+
+    It shares nothing with our layers, so that a slip in filling them shows.
+
+    Args:
+        network: Read from the file.
+        flavour: Its conventions.
+        inputs: (B, 3, S, S), normalised.
+    """
+    kind, slope = parse_activation(flavour.activation)
+    strides = [2, *(stride for step, _ in BLOCKS for stride in (step, 1)), 1]
+    every = (*CONVS, CONV_HEAD)[: len(CONVS) + (network.variant == "conv_head")]
+    x = inputs
+    for name, stride in zip(every, strides, strict=False):
+        part = {
+            key.removeprefix(f"{BODY}layers.{name}."): value
+            for key, value in network.state.items()
+            if key.startswith(f"{BODY}layers.{name}.")
+        }
+        weight = part["conv.weight"]
+        depthwise = name.endswith("depthwise")
+        if weight.shape[-1] == 3:
+            x = functional.pad(x, _padding(flavour, x.shape[-1], stride, depthwise=depthwise))
+        x = functional.conv2d(x, weight, stride=stride, groups=x.shape[1] if depthwise else 1)
+        mean, var = part["bn.running_mean"], part["bn.running_var"]
+        x = functional.batch_norm(
+            x, mean, var, part["bn.weight"], part["bn.bias"], eps=flavour.bn_eps
+        )
+        x = functional.leaky_relu(x, slope)
+        x = x.clamp(max=6) if kind == "relu6" else x
+    features = x.mean((2, 3))
+    if not network.columns:
+        return features
+    return (features @ network.state[HEAD_WEIGHT].T + network.state[HEAD_BIAS]).softmax(1)
+
+
+def _padding(flavour: Flavour, size: int, stride: int, *, depthwise: bool) -> list[int]:
+    """Left, right, top and bottom of a 3x3 convolution."""
+    if flavour.padding == "symmetric" or stride == 1:
+        return [1, 1, 1, 1]
+    if flavour.padding == "keras" and depthwise:
+        return [0, 1, 0, 1]
+    return [*same_padding(size, 3, stride)] * 2

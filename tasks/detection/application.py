@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.application import Facts, Metric, PhotoApplication, network_of
+from tasks.application import Facts, Metric, Original, PhotoApplication, network_of
 from tasks.detection.answer import BoxAnswers, refuse_other_post
 from tasks.detection.evaluator import MEANINGS
 from tasks.detection.spec import SIZES, TASK, DetectOptions
@@ -24,10 +24,18 @@ def _answers(card: Card, facts: Facts, options: DetectOptions, path: Path) -> Bo
     return BoxAnswers(card.classes, options.post.score_threshold)
 
 
-def _open_litert(path: Path, options: DetectOptions) -> tuple[nn.Module, Card]:
+def _claims(path: Path) -> bool:
+    from backbone.formats.tflite import has_boxes, read_tflite
+
+    return has_boxes(read_tflite(path))
+
+
+def _open_litert(
+    path: Path, options: DetectOptions, labels: Path | None
+) -> tuple[nn.Module, Card]:
     from tasks.detection.from_tflite import open_litert
 
-    return open_litert(path, options)
+    return open_litert(path, options, labels)
 
 
 DETECTION = PhotoApplication(
@@ -50,8 +58,8 @@ DETECTION = PhotoApplication(
         least=facts["post"]["score_threshold"], most=facts["post"]["detections"]
     ),
     pipeline="object-detection",
-    flags=("scorer", "proposals", "post"),
+    flags=("scorer", "proposals", "post", "format", "images"),
     fixed={"proposals": "an export, which has its own number"},
-    originals={".tflite": _open_litert},
+    originals={".tflite": Original(_claims, _open_litert)},
     head="boxes",
 )

@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from backbone.tflite import TfliteConv, TfliteModel, read_tflite
-from backbone.weights import BODY_CONVS, conv_bn, tflite_alpha, tflite_body, tflite_flavour
+from backbone.formats.folded import FoldedConv, body_state, chain_alpha, conv_bn
+from backbone.formats.network import BODY, BODY_CONVS
+from backbone.formats.tflite import BOXES, TfliteModel, read_tflite, tflite_chain, tflite_flavour
 from datasets.errors import InputError
-from datasets.types import COCO_CLASSES, ClassMap
+from datasets.types import COCO_CLASSES, ClassMap, read_labels
 from tasks.detection.anchors import CODER_WEIGHTS
 from tasks.detection.model import build_detector
 from tasks.detection.postprocess import Detections, postprocess
@@ -31,7 +32,6 @@ from tasks.weights.file import load_into
 
 # TensorFlow's box encodings are ty tx th tw; ours are dx dy dw dh.
 BOX_ORDER = (1, 0, 3, 2)
-_BOXES = "BoxEncodingPredictor"
 _EXTRAS = 2 * len(MOBILENET.extras)  # Convolutions.
 _LEVELS = len(MOBILENET.shapes)
 
@@ -57,14 +57,13 @@ def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
         )
     flavour = tflite_flavour(source, BODY_CONVS + len(extras))
     flavour = replace(flavour, input=replace(flavour.input, crop=1.0))
-    spec = DetectorSpec(alpha=tflite_alpha(source), size=source.input_size[0])
+    spec = DetectorSpec(alpha=chain_alpha(tflite_chain(source)), size=source.input_shape[0])
     model = build_detector(spec, classes, flavour, post=_post(source))
     assert isinstance(model, SSD)
     _check_anchors(source, model.anchors)
-    eps = flavour.bn_eps
-    state = {f"body.{key}": value for key, value in tflite_body(source, eps).items()}
+    state = {f"{BODY}{k}": v for k, v in body_state(source.convs[:BODY_CONVS]).items()}
     for number, conv in enumerate(extras):
-        state |= conv_bn(f"extras.{number // 2}.{number % 2}", conv, eps)
+        state |= conv_bn(f"extras.{number // 2}.{number % 2}", conv)
     for level, (box, score) in enumerate(zip(boxes, scores, strict=True)):
         for name, conv in (("box", _reorder(box)), ("class", score)):
             state[f"{name}_predictors.{level}.weight"] = conv.weight
@@ -75,14 +74,9 @@ def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
     return model.eval(), card
 
 
-def is_detector(source: TfliteModel) -> bool:
-    """Whether a file has SSD's box predictors; else it may be a classifier."""
-    return any(_BOXES in conv.name for conv in source.convs)
-
-
-def _predictors(source: TfliteModel) -> tuple[list[TfliteConv], list[TfliteConv]]:
+def _predictors(source: TfliteModel) -> tuple[list[FoldedConv], list[FoldedConv]]:
     """Box and class predictors of the six feature maps, finest first."""
-    boxes = [conv for conv in source.convs if _BOXES in conv.name]
+    boxes = [conv for conv in source.convs if BOXES in conv.name]
     scores = [conv for conv in source.convs if "ClassPredictor" in conv.name]
     expected = BODY_CONVS + _EXTRAS + 2 * _LEVELS
     if (len(boxes), len(scores), len(source.convs)) != (_LEVELS, _LEVELS, expected):
@@ -94,7 +88,7 @@ def _predictors(source: TfliteModel) -> tuple[list[TfliteConv], list[TfliteConv]
     return boxes, scores
 
 
-def _reorder(conv: TfliteConv) -> TfliteConv:
+def _reorder(conv: FoldedConv) -> FoldedConv:
     """Swap each anchor's four outputs to our order."""
     order = (4 * torch.arange(len(conv.weight) // 4)[:, None] + torch.tensor(BOX_ORDER)).flatten()
     return replace(conv, weight=conv.weight[order], bias=conv.bias[order])
@@ -126,13 +120,17 @@ def _check_anchors(source: TfliteModel, ours: Tensor) -> None:
 class LiteRtDetector(nn.Module):
     """An SSD .tflite file run by LiteRT, by default with the file's NMS overlap.
 
+    ``labels`` is a file with its classes; without one they are COCO's where there are 90.
+
     Raises:
         InputError: If LiteRT is not installed, or the file is no SSD MobileNet v1.
     """
 
     anchors: Tensor
 
-    def __init__(self, path: Path, post: PostSpec | None = None) -> None:
+    def __init__(
+        self, path: Path, post: PostSpec | None = None, labels: Path | None = None
+    ) -> None:
         super().__init__()
         try:
             from ai_edge_litert.interpreter import (
@@ -144,7 +142,7 @@ class LiteRtDetector(nn.Module):
                 f"{path}: running the original file needs LiteRT: pip install ai-edge-litert; "
                 "or bring the weights in with tools/import_weights.py"
             ) from error
-        model, self.card = import_ssd(path)
+        model, self.card = import_ssd(path, read_labels(labels) if labels else None)
         self.spec, self.post = model.spec, post or model.post
         self.register_buffer("anchors", model.anchors)
         # Without delegates the inner tensors can be read after a run.
@@ -186,11 +184,13 @@ class LiteRtDetector(nn.Module):
         return torch.from_numpy(((raw.astype(np.float64) - zero) * scale).astype(np.float32))
 
 
-def open_litert(path: Path, options: DetectOptions) -> tuple[LiteRtDetector, Card]:
+def open_litert(
+    path: Path, options: DetectOptions, labels: Path | None = None
+) -> tuple[LiteRtDetector, Card]:
     """The original file as a model and its card. Raises InputError if it cannot be run so."""
     if options.proposals is not None:
         raise InputError(f"--proposals {options.proposals}: {path} has no second stage")
-    model = LiteRtDetector(path, options.post)
+    model = LiteRtDetector(path, options.post, labels)
     return model, model.card
 
 

@@ -14,8 +14,8 @@ from backbone.spec import Variant
 from tasks.fitting.batchnorm import measure_batchnorm
 
 WIDE, NARROW, CLASSES = 0.5, 0.25, 5
-# All but those that have batch norm and activation the other way round.
-PRUNABLE = tuple(one for one in get_args(Variant) if not one.startswith("bn_act"))
+# Those whose every convolution has batch norm.
+PRUNABLE: tuple[Variant, ...] = tuple(v for v in get_args(Variant) if not v.startswith("bn_"))
 
 
 def lively(variant: Variant = "shallow", alpha: float = WIDE, stem_stride: int = 1) -> MobileNetV1:

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from backbone.flavour import Flavour
+from backbone.formats.folded import body_state, chain_alpha
+from backbone.formats.network import BODY_CONVS
+from backbone.formats.tflite import read_tflite, tflite_chain, tflite_flavour
 from backbone.mobilenet_v1 import MobileNetV1
-from backbone.tflite import read_tflite
-from backbone.weights import tflite_alpha, tflite_body, tflite_flavour
 from tests.backbone.tflite_files import ALPHA, SIZE, write_classifier
 
 
@@ -38,8 +39,8 @@ def test_a_float_model_gives_the_runtimes_features(
     with pytest.raises(ValueError, match="takes float32 images; uint8 ones are understood"):
         tflite_flavour(source)  # Nothing in the file says in what range.
     flavour = Flavour(activation=source.convs[0].activation)
-    body = MobileNetV1(tflite_alpha(source), flavour).eval()
-    body.load_state_dict(tflite_body(source, flavour.bn_eps))
+    body = MobileNetV1(chain_alpha(tflite_chain(source)), flavour).eval()
+    body.load_state_dict(body_state(source.convs[:BODY_CONVS]))
     assert body.alpha == alpha
     image = np.random.default_rng(seed).random((1, size, size, 3), dtype=np.float32)
     runtime = litert.Interpreter(
@@ -76,8 +77,8 @@ def test_quantised_classifiers_are_read(
 ) -> None:
     source = read_tflite(find_or_write(request, name, tmp_path, quantised=True))
     flavour = tflite_flavour(source)
-    body = MobileNetV1(tflite_alpha(source), flavour)
-    body.load_state_dict(tflite_body(source, flavour.bn_eps))
+    body = MobileNetV1(chain_alpha(tflite_chain(source)), flavour)
+    body.load_state_dict(body_state(source.convs[:BODY_CONVS]))
     assert body.alpha == alpha
     assert flavour.input.size == size
     # TensorFlow's images run from -1 to 1.

@@ -52,16 +52,30 @@ def write_classifier(
     alpha: float = ALPHA,
     size: int = SIZE,
     headless: bool = False,
+    entry: tuple[float, int] = (1 / 128, 128),
+    signed: bool = False,
 ) -> dict[str, Tensor]:
     """A classifier in a file, in floats with a fully connected layer; its state in our names."""
     state = random_state(columns, alpha)
-    graph = TfliteGraph((1, size, size, 3), quantised=quantised)
+    graph = TfliteGraph((1, size, size, 3), quantised=quantised, entry=entry, signed=signed)
     # In bytes the range of 0 to 6 activates alone, as in TensorFlow's files.
     pooled = graph.pool(add_body(graph, state, relu6=not quantised)[32])
     if not headless:
         _add_head(graph, pooled, state)
     graph.write(path)
     return state
+
+
+def write_grey(path: Path) -> Path:
+    """A network of grey pictures that begins with a depthwise convolution of 8 outputs."""
+    state = random_state(0, ALPHA)
+    graph = TfliteGraph((1, SIZE, SIZE, 1), quantised=True)
+    x = graph.conv(graph.input, torch.ones(8, 1, 3, 3), torch.ones(8), name="first", stride=2,
+                   as_depthwise=True)  # fmt: skip
+    for conv in CONVS[1:]:
+        weight, bias = folded(state, f"body.layers.{conv}")
+        x = graph.conv(x, weight, bias, name=f"Conv2d_{conv}")
+    return graph.write(path)
 
 
 def write_head(path: Path, *, columns: int = 6) -> Path:

@@ -18,6 +18,7 @@ _TYPES = {
     "float32": tflite.TensorType.FLOAT32,
     "int32": tflite.TensorType.INT32,
     "uint8": tflite.TensorType.UINT8,
+    "int8": tflite.TensorType.INT8,
 }
 RELU6 = (6 / 255, 0)
 """Scale and zero point of bytes from 0 to 6."""
@@ -52,12 +53,19 @@ class TfliteGraph:
         shape: Of the input, (1, height, width, channels).
         quantised: Whether it computes in bytes.
         entry: Quantisation of the input's bytes; -1 to 1 by default.
+        signed: Whether bytes count from -128, as newer files' do; zero points are given as if
+            they did not.
     """
 
     def __init__(
-        self, shape: Sequence[int], *, quantised: bool, entry: _Quantisation = (1 / 128, 128)
+        self,
+        shape: Sequence[int],
+        *,
+        quantised: bool,
+        entry: _Quantisation = (1 / 128, 128),
+        signed: bool = False,
     ) -> None:
-        self.quantised = quantised
+        self.quantised, self.signed = quantised, signed
         self._tensors: list[_Tensor] = []
         self._operators: list[_Operator] = []
         self.input = self._result("input", shape, entry)
@@ -76,6 +84,7 @@ class TfliteGraph:
         stride: int = 1,
         range_: _Quantisation = RELU6,
         relu6: bool = False,
+        as_depthwise: bool = False,
     ) -> int:
         """A convolution with SAME padding.
 
@@ -87,9 +96,10 @@ class TfliteGraph:
             stride: In both directions.
             range_: Of its output's bytes; from 0 to 6, they activate as well as ReLU6 does.
             relu6: Whether an activation is fused into it.
+            as_depthwise: Whether it is written as depthwise even of one channel.
         """
         _, height, width, channels = self.shape(x)
-        depthwise = weight.shape[1] == 1 and channels > 1
+        depthwise = as_depthwise or (weight.shape[1] == 1 and channels > 1)
         values = weight.numpy().transpose((1, 2, 3, 0) if depthwise else (0, 2, 3, 1))
         fused = getattr(tflite.ActivationFunctionType, "RELU6" if relu6 else "NONE")
 
@@ -182,11 +192,12 @@ class TfliteGraph:
         return path
 
     def _range(self, tensor: int) -> _Quantisation:
-        return self._tensors[tensor].quantisation or LINEAR
+        scale, zero = self._tensors[tensor].quantisation or LINEAR
+        return scale, zero + 128 * self.signed
 
     def _result(self, name: str, shape: Sequence[int], range_: _Quantisation) -> int:
-        kind = "uint8" if self.quantised else "float32"
-        given = range_ if self.quantised else None
+        kind = ("int8" if self.signed else "uint8") if self.quantised else "float32"
+        given = (range_[0], range_[1] - 128 * self.signed) if self.quantised else None
         self._tensors.append(_Tensor(name, tuple(shape), kind, given))
         return len(self._tensors) - 1
 
@@ -207,6 +218,9 @@ class TfliteGraph:
         scale = float(np.float32((high - low) / 255))
         zero = round(-low / scale)
         steps = np.clip(np.round(values / scale) + zero, 0, 255).astype(np.uint8)
+        if self.signed:  # Runtimes take their zero for granted.
+            scale, zero = float(np.float32(max(high, -low) / 127)), 0
+            steps = np.clip(np.round(values / scale), -127, 127).astype(np.int8)
         both = float(np.float32(scale * self._range(x)[0]))
         sums = np.round(bias.numpy() / both).astype(np.int32)
         return [

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from backbone.formats.partial import PartialFlavour
 from backbone.formats.recognise import read_network
-from backbone.layers import fold_batchnorm
+from backbone.layers import Normalize, fold_batchnorm
 from datasets.images import find_images, read_image
 from datasets.squares import centre_square
 from tasks.classification.import_weights import import_network
-from tasks.classification.reference_runtimes import run_litert
+from tasks.classification.reference_runtimes import LiteRt
 
 # Files, and the second half of the one that comes in two.
 FILES = {
@@ -48,7 +48,7 @@ def main() -> None:
         model = fold_batchnorm(imported.model)
         with torch.inference_mode():
             ours = torch.cat([model(part) for part in images.split(20)])
-        theirs = run_litert(source, images, images, head)[:, 1:]
+        theirs = LiteRt(source, head)(Normalize(seen)(images))[:, 1:]
         agreed = ours.argmax(1) == theirs.argmax(1)
         figures = (_share(ours, targets), _share(theirs, targets), 100 * agreed.float().mean())
         print(f"{name:50} {figures[0]:5.1f}   {figures[1]:5.1f}  {figures[2]:5.1f}", flush=True)

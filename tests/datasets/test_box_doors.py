@@ -108,6 +108,36 @@ def test_darknets_lists(tmp_path: Path) -> None:
     refused(tmp_path, "obj.data: names = data/gone.names: no such file")
 
 
+@pytest.mark.parametrize(
+    ("line", "valid"),
+    [
+        ("data/obj_train_data/{}", "data/valid.txt"),
+        ("obj_train_data/{}", "valid.txt"),
+        ("./obj_train_data/{}", "./valid.txt"),
+        ("/content/darknet/data/obj_train_data/{}", "/content/darknet/data/valid.txt"),
+        ("C:\\darknet\\obj_train_data\\{}", "C:\\darknet\\valid.txt"),
+        ("../set/obj_train_data/{}", "../set/valid.txt"),
+    ],
+)
+def test_darknets_paths(tmp_path: Path, line: str, valid: str) -> None:
+    """Relative to the file, to the folder above, or of another machine."""
+    root = tmp_path / "set"
+    save_pictures(root / "obj_train_data", NAMES)
+    for k in range(6):
+        (root / f"obj_train_data/{k}.txt").write_text(f"{k % 2} {LINE}\n")
+    for name, chosen in (("train", NAMES[:4]), ("valid", NAMES[4:])):
+        text = "\r\n".join(line.format(one) for one in chosen)
+        (root / f"{name}.txt").write_text(text)
+    (root / "obj.names").write_text("car\nbus\n")
+    data = f"classes = 2\ntrain = {valid.replace('valid', 'train')}\nvalid = {valid}\n"
+    (root / "obj.data").write_text(f"{data}names = {valid.replace('valid.txt', 'obj.names')}\n")
+    for path in (root, root / "obj.data", tmp_path):
+        assert len(open_detection(path, "train").boxes) == 4
+        val = open_detection(path, "val")
+        assert [Path(file).name for file in val.files] == NAMES[4:]
+        assert val.boxes.round(6).tolist() == [BOX] * 2
+
+
 def test_a_validation_part_that_is_the_training_part(tmp_path: Path) -> None:
     root = yolo(tmp_path, "val: images\nnames: [car, bus]")
     for k in range(6):
@@ -157,7 +187,9 @@ def test_listed_pictures_without_xml_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["{}", "images/{}"])
-@pytest.mark.parametrize("names", [("train", "test"), ("Train", "VALID")])
+@pytest.mark.parametrize(
+    "names", [("train", "test"), ("Train", "VALID"), ("training", "Validation"), ("TRAIN", "Test")]
+)
 def test_xml_beside_pictures_in_parts(tmp_path: Path, layout: str, names: tuple[str, str]) -> None:
     voc(tmp_path / layout.format(names[0]), ["a", "b"], "card")
     voc(tmp_path / layout.format(names[1]), ["c"], "coin")
@@ -166,6 +198,32 @@ def test_xml_beside_pictures_in_parts(tmp_path: Path, layout: str, names: tuple[
     assert [Path(file).name for file in val.files] == ["c.png"]
     assert train.classes == val.classes
     assert train.classes.names == ("card", "coin")
+
+
+@pytest.mark.parametrize(
+    ("xmls", "images"),
+    [
+        ("annotations", "JPEGImages"),
+        ("Annotation", "Images"),
+        ("xml", "imgs"),
+        ("labels", "images"),
+        ("annotations/{}", "images/{}"),
+        ("{}/annotations", "{}/images"),
+        ("Annotations/{}", "JPEGImages"),
+    ],
+)
+def test_xml_in_a_folder_of_its_own(tmp_path: Path, xmls: str, images: str) -> None:
+    for part in ("train", "val") if "{}" in xmls else ("train",):
+        names = [f"{part}0", f"{part}1"]
+        voc(tmp_path / images.format(part), names)
+        (tmp_path / xmls.format(part)).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            file = tmp_path / images.format(part) / f"{name}.xml"
+            file.rename(tmp_path / xmls.format(part) / f"{name}.xml")
+    data = open_detection(tmp_path, "train" if "{}" in xmls else "all")
+    assert data.boxes.tolist() == [BOX] * 2
+    assert data.image(1).shape == (48, 64, 3)
+    assert [Path(file).name for file in data.files] == ["train0.png", "train1.png"]
 
 
 def test_a_stray_click_is_no_box(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from datasets.boxes.checking import examine
 from datasets.boxes.opening import open_detection
 from datasets.errors import InputError
 from tests.datasets.fakes import GOOD_BOXES, coco_content, save_pictures, voc_xml
+from tests.datasets.tool_sets import OTHERS, TOOLS
 
 LABELS = "1 .5 .5 .5 .25\n0 .25 .25 .1 .1\n0 0 0 1 0 1 1 0 1\n"
 DATA = "path: .\ntrain: images\nnames: {0: cat, 1: dog}\nnc: 2\nkpt_shape: [2, 2]\n"
+COCO = json.dumps(coco_content(GOOD_BOXES))
 # What stands in files where something else belongs.
 VALUES = st.one_of(
     st.none(),
@@ -64,9 +66,9 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 @st.composite
-def other_values(draw: st.DrawFn) -> bytes:
-    """A COCO file in which one or two values are something else, or not there."""
-    content = json.loads(json.dumps(coco_content(GOOD_BOXES)))
+def other_values(draw: st.DrawFn, good: str) -> bytes:
+    """A JSON file in which one or two values are something else, or not there."""
+    content = json.loads(good)
     for _ in range(draw(st.integers(1, 2))):
         *way, last = draw(st.sampled_from(list(places(content))))
         inner: Any = content
@@ -115,7 +117,7 @@ def bytes_of(good: str) -> Callable[..., Any]:
 
 
 @few
-@given(content=other_values() | changed(json.dumps(coco_content(GOOD_BOXES)).encode()))
+@given(content=other_values(COCO) | changed(COCO.encode()))
 def test_coco(folder: Path, content: bytes) -> None:
     root = folder / "coco"
     is_read_or_refused(root / "annotations/instances_train.json", content, root)
@@ -158,3 +160,23 @@ def test_darknets_data_files(folder: Path, content: bytes) -> None:
 def test_lists_of_images(folder: Path, content: bytes) -> None:
     (folder / "yolo/list.yaml").write_text("train: list.txt\nnames: [cat, dog]\n")
     is_read_or_refused(folder / "yolo/list.txt", content, folder / "yolo/list.yaml")
+
+
+@pytest.fixture(scope="module", params=[*TOOLS, *OTHERS])
+def other_set(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of another format, whose first annotation file is written again and again."""
+    make = (TOOLS | OTHERS)[request.param]
+    return make(tmp_path_factory.mktemp("others"))
+
+
+@settings(few, max_examples=60)
+@given(data=st.data())
+def test_other_formats(other_set: Path, data: st.DataObject) -> None:
+    files = (file for file in sorted(other_set.rglob("*")) if file.suffix != ".png")
+    file = next(file for file in files if file.is_file())
+    content = changed(file.read_bytes())
+    if file.suffix == ".json":
+        content |= other_values(file.read_text())
+    elif file.suffix == ".jsonl":
+        content |= other_values(file.read_text().splitlines()[0])
+    is_read_or_refused(file, data.draw(content), other_set)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from backbone.formats.recognise import read_network
-from backbone.tflite import read_tflite
+from backbone.formats.tflite import read_tflite
 from datasets.boxes.opening import open_detection
 from datasets.errors import InputError
 from datasets.identities.opening import open_faces
@@ -14,6 +14,7 @@ from datasets.images import probe_image, read_image
 from datasets.json_files import read_json
 from datasets.kind import CheckOptions
 from datasets.kinds import recognise
+from datasets.labels.opening import open_labelled
 from datasets.lfs import refuse_pointer
 from datasets.matlab import read_mat
 from datasets.positions.columns import find_columns
@@ -47,6 +48,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "a.mat": lambda file: read_mat(file, ("label",)),
     "places.csv": find_columns,
     "shard.tar": open_shards,
+    "photos.parquet": lambda file: open_labelled(file, "train"),
     "faces.rec": _records,
     "faces.bin": lambda file: open_faces(file, "val"),
     "model.safetensors": read_card,

@@ -1,6 +1,5 @@
 """Hugging Face's Parquet files: read, parted, damaged ones named."""
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,9 @@ from datasets.kind import CheckOptions
 from datasets.kinds import recognise
 from datasets.labels import parquet
 from datasets.labels.opening import open_labelled
+from datasets.ledger import ARCHIVES, traced
 from datasets.shards.tar import open_shards, write_shards
-from tests.skips import NO_PYARROW
 
-HERE = importlib.util.find_spec("pyarrow") is not None
-needs_pyarrow = pytest.mark.skipif(not HERE, reason=NO_PYARROW)
 NAMES = ["ant", "bee", "cat"]
 
 
@@ -49,7 +46,6 @@ def write(
     return file
 
 
-@needs_pyarrow
 @pytest.mark.parametrize("folder", ["", "data"])
 def test_parts_in_several_files(tmp_path: Path, folder: str) -> None:
     write(tmp_path / folder / "train-00000-of-00002.parquet", [2, 0, 0])
@@ -65,13 +61,14 @@ def test_parts_in_several_files(tmp_path: Path, folder: str) -> None:
     some = train.select(train.labels == 0)
     assert int(some.image(1)[0, 0, 0]) == 40
     found = recognise(tmp_path)
-    checkup = found.kind.examine(tmp_path, found.parts, CheckOptions())
+    with traced() as trace:
+        checkup = found.kind.examine(tmp_path, found.parts, CheckOptions())
     assert checkup.summary["images"] == 5
     assert not checkup.refusals
-    assert checkup.summary["files"]["annotations"] == 3
+    (ledger,) = trace.account(tmp_path)
+    assert (ledger.used[ARCHIVES], ledger.seen, ledger.elsewhere) == (3, 3, 0)
 
 
-@needs_pyarrow
 def test_one_file_of_texts(tmp_path: Path) -> None:
     file = write(tmp_path / "all.parquet", ["pug", "boxer", "pug"], names=None)
     data = open_labelled(file, "all")
@@ -83,7 +80,6 @@ def test_one_file_of_texts(tmp_path: Path) -> None:
     assert (len(shards), shards.classes.names) == (3, ("boxer", "pug"))
 
 
-@needs_pyarrow
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -99,7 +95,6 @@ def test_labels_that_cannot_be_used(tmp_path: Path, fields: dict[str, Any], mess
         open_labelled(tmp_path, "all")
 
 
-@needs_pyarrow
 def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:
     pictures = [encoded(3), b"no picture", None]
     write(tmp_path / "train.parquet", [0, 1, 2], pictures=pictures)
@@ -112,7 +107,6 @@ def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:
         data.image(2)
 
 
-@needs_pyarrow
 @pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.9])
 def test_a_file_that_is_cut_short(tmp_path: Path, kept: float) -> None:
     file = write(tmp_path / "train.parquet", [0, 1, 0])

@@ -23,12 +23,7 @@ from tasks.classification.application import CLASSIFICATION
 from tasks.classification.evaluator import columns_in
 from tasks.classification.import_weights import Imported, import_network
 from tasks.classification.model import Classifier, class_rows, start_classifier
-from tasks.classification.reference_runtimes import (
-    run_keras,
-    run_timm,
-    runtime_of,
-    why_not_compared,
-)
+from tasks.classification.reference_runtimes import compare, run_keras, run_timm
 from tasks.detection.model import build_detector
 from tasks.detection.spec import DetectorSpec
 from tasks.predictor import open_network
@@ -37,6 +32,7 @@ from tasks.weights.file import save_weights
 from tests.backbone import foreign
 
 FLAVOUR = Flavour(padding="symmetric", bn_eps=1e-5)
+GIVEN = PartialFlavour(bn_eps=1e-5, activation="leaky_relu:0.1", mean=(0.4,) * 3, std=(0.3,) * 3)
 
 
 def whole(flavour: Flavour) -> Flavour:
@@ -76,7 +72,6 @@ def test_timm_answers_the_same(
     save_file(state, tmp_path / "m.safetensors")
     imported, network, inputs = bring(tmp_path / "m.safetensors", size)
     assert imported.card.model["variant"] == variant
-    assert runtime_of(tmp_path / "m.safetensors", network) == ("timm", "timm")
     with torch.inference_mode():
         theirs = original.eval()(inputs)
         ours = imported.model(pictures(size))
@@ -115,7 +110,8 @@ def test_keras_answers_the_same(
     (model.save_weights if kind == "weights.h5" else model.save)(file)
     imported, network, inputs = bring(file, size)
     with torch.inference_mode():
-        theirs = run_keras(file, network, inputs)
+        runtime, theirs = run_keras(file, network, inputs)
+        assert ("filled" in runtime) == (kind == "weights.h5")
         if top:
             ours = imported.model(pictures(size)).softmax(1)
         else:
@@ -124,11 +120,26 @@ def test_keras_answers_the_same(
     assert distance(ours, theirs) < 1e-5
 
 
-def test_what_has_no_runtime_says_so(tmp_path: Path) -> None:
-    source = foreign.write_bundle(tmp_path / "x", foreign.slim_names(foreign.random_state()))
-    said = why_not_compared(source, read_network(source))
-    assert said.startswith("not compared with the original: no runtime of TF-slim")
-    assert said.endswith("is supported")
+@pytest.mark.parametrize("padding", ["same", "symmetric", "keras"])
+@pytest.mark.parametrize("columns", [6, 0, 1001])
+def test_what_has_no_runtime_is_compared_with_a_plain_network(
+    tmp_path: Path, padding: str, columns: int
+) -> None:
+    """The file's tensors through functions of torch alone; a slip in ours shows."""
+    state = foreign.in_order(foreign.random_state(columns))
+    torch.save(state, tmp_path / "m.pth")
+    given = replace(GIVEN, padding=padding, size=65)
+    network = read_network(tmp_path / "m.pth")
+    imported = import_network(network, given)
+    same = compare(tmp_path / "m.pth", network, imported, pictures(65))
+    assert not isinstance(same, str)
+    assert same.difference < 1e-5
+    assert str(same).startswith("against a plain network of its tensors (no runtime of PyTorch")
+    with torch.no_grad():
+        imported.model.state_dict()[f"{'body.' * bool(columns)}layers.3.depthwise.bn.bias"] += 0.5
+    other = compare(tmp_path / "m.pth", network, imported, pictures(65))
+    assert not isinstance(other, str)
+    assert other.difference > 1e-4
 
 
 @pytest.mark.parametrize("top", [True, False])

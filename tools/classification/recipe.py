@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from backbone.flavour import Flavour
+from backbone.formats.network import Network
 from backbone.formats.recognise import read_network
 from configs.classification import TrainCls
 from configs.tools import Evaluate, ImportWeights
@@ -144,15 +146,26 @@ def _open_photos(
 
 
 def _read_foreign(args: ImportWeights, source: Path) -> Foreign:
-    from tasks.classification.reference_runtimes import compare, why_not_compared
+    from tasks.classification.reference_runtimes import compare
 
     network = read_network(source, head=args.head, key_map=args.key_map)
     imported = import_network(network, args.flavour, args.labels)
     card = imported.card
     compared = compare(source, network, imported, scenes_for(card), args.head)
-    said = str(compared or why_not_compared(source, network))
-    about = f"{imported.about()}\n{said}"
-    return Foreign(imported.state(), card, about, {"compared": compared and compared._asdict()})
+    facts = {
+        "compared": None if isinstance(compared, str) else compared._asdict(),
+        "left_out": list(network.left_out),
+    }
+    about = "\n".join(filter(None, (imported.about(), _left_out(network), str(compared))))
+    return Foreign(imported.state(), card, about, facts)
+
+
+def _left_out(network: Network) -> str:
+    """Parts of the network that stay behind, with how many tensors each has; --json has all."""
+    count = len(network.left_out)
+    parts = Counter(name.replace("/", ".").split(".")[0] for name in network.left_out)
+    listed = ", ".join(f"{part} ({number})" for part, number in parts.items())
+    return f"left out: {count} tensors that no body or classifier has: {listed}" if count else ""
 
 
 SHAPES = BuiltIn("shapes", "built-in shapes", draw_shapes, SHAPES_STAMP)

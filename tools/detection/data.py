@@ -13,6 +13,7 @@ from datasets.boxes.coco import to_coco
 from datasets.boxes.opening import open_detection, recognise_detection
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.torch_set import DetectionSet, detection_loader
+from datasets.boxes.tree import Hints
 from datasets.errors import InputError
 from datasets.loader import ResumableLoader
 from datasets.spec import Split
@@ -37,12 +38,14 @@ def open_examined(
     train: bool,
     whole: bool = False,
     other: DetectionData | None = None,
+    hints: Hints | None = None,
 ) -> DetectionData:
     """Read a split and have the data doctor look at it, before training or before scoring.
 
     Boxes are compared with the anchors of ``spec``; to ``train``, they are mended, and the data
     are told about even if nothing is wrong. ``whole`` takes all of a set that is not parted;
-    ``other`` is trained on, to tell whether these are the same files.
+    ``other`` is trained on, to tell whether these are the same files; ``hints`` are what the user
+    says of the set.
 
     Raises:
         InputError: If the data cannot be used.
@@ -50,7 +53,7 @@ def open_examined(
     anchors = detector_anchors(spec).numpy()
     try:
         checkup = examine(
-            open_detection(path, split, whole=whole),
+            open_detection(path, split, whole=whole, hints=hints),
             anchors,
             mend_boxes=train,
             keep_aspect=spec.keep_aspect,
@@ -64,22 +67,22 @@ def open_examined(
     return checkup.data
 
 
-def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
+def trained_on(path: Path, *, whole: bool, hints: Hints | None = None) -> dict[str, Any]:
     """What a card keeps of a set trained on, or ``whole``, with nothing held out of a lone one."""
-    found = recognise_detection(path)
-    lone = found is not None and len(found[1]) == 1
-    return tell_data(path, held_out=not whole, digest=_digest(path) if lone else None)
+    found = recognise_detection(path, hints)
+    lone = found is not None and len(found.claim.parts) == 1
+    return tell_data(path, held_out=not whole, digest=_digest(path, hints) if lone else None)
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path, hints: Hints | None) -> str:
     """Of the photos and boxes of a set that is not parted, and the names of their classes."""
-    data = open_detection(path, "train", whole=True)
+    data = open_detection(path, "train", whole=True, hints=hints)
     boxes = (data.offsets, data.boxes, data.labels, data.iscrowd)
     truth: list[str | bytes] = [repr(data.classes.names), *(one.tobytes() for one in boxes)]
     return digest_of(data.files.tolist(), data.root, truth)
 
 
-def part_to_score(path: Path, card: Card) -> tuple[Split, bool, str]:
+def part_to_score(path: Path, card: Card, hints: Hints | None = None) -> tuple[Split, bool, str]:
     """What of a data set is scored where no part of it was asked for.
 
     Of a set with a part to validate on, that part. Of a set without parts all of it, unless the
@@ -88,11 +91,11 @@ def part_to_score(path: Path, card: Card) -> tuple[Split, bool, str]:
     """
     if path.suffix.lower() == ".json":
         return "all", False, f"all of {path}"
-    found = recognise_detection(path)
-    if found is None or len(found[1]) > 1 or "val" in found[1]:
+    found = recognise_detection(path, hints)
+    if found is None or len(found.claim.parts) > 1 or "val" in found.claim.parts:
         return "val", False, f"the part of {path} to validate on; --split train takes the other"
     told = card.trained_on
-    known = known_part(path, told, lambda: _digest(path), path)
+    known = known_part(path, told, lambda: _digest(path, hints), path)
     if known is not None:
         return "val", *known
     doubt = doubt_of(path, told)

@@ -13,10 +13,11 @@ from torch import nn
 
 from backbone.flavour import Flavour
 from backbone.formats.recognise import is_tflite
-from backbone.tflite import read_tflite
+from backbone.formats.tflite import has_boxes, read_tflite
 from configs.detection import TrainDet
 from configs.tools import Evaluate, ImportWeights
 from datasets.boxes.structure import DetectionData
+from datasets.boxes.tree import Hints
 from datasets.builtin.scenes import STAMP, draw_scenes
 from datasets.errors import InputError
 from datasets.images import Image
@@ -25,7 +26,7 @@ from datasets.types import ClassMap, read_labels
 from tasks.detection.answer import Objects
 from tasks.detection.application import DETECTION
 from tasks.detection.evaluator import CocoEvaluator, format_classes, format_metrics
-from tasks.detection.from_tflite import import_ssd, is_detector
+from tasks.detection.from_tflite import import_ssd
 from tasks.detection.model import Detector, build_detector, detector_flavour, start_from
 from tasks.detection.report import ReportData, make_report
 from tasks.detection.spec import DetectOptions, DetectorSpec
@@ -146,7 +147,11 @@ class DetRun(OpenedRun[TrainDet]):
             classes=classes,
             source=f"trained {origin} on {self.path} by {config.command}",
             folded=folded,
-            trained_on=trained_on(self.path, whole=config.val is not None),
+            trained_on=trained_on(
+                self.path,
+                whole=config.val is not None,
+                hints=Hints(config.format, config.images),
+            ),
         )
         return model, card
 
@@ -224,14 +229,21 @@ class BoxCollector(PhotoRows):
 def open_run(config: TrainDet, path: Path) -> DetRun:
     """Open the data of a training. Raises InputError if they cannot be used, or are too few."""
     apart = config.val is not None
-    train = open_examined(path, "train", config.model, train=True, whole=apart)
+    hints = Hints(config.format, config.images)
+    train = open_examined(path, "train", config.model, train=True, whole=apart, hints=hints)
     if len(train) < 2 * rank_and_world()[1] and not config.fit.freeze_bn:
         raise InputError(
             f"{path}: {len(train)} training images are too few; batch norm needs two or more "
             "per process"
         )
     val = open_examined(
-        config.val or path, "val", config.model, train=False, whole=apart, other=train
+        config.val or path,
+        "val",
+        config.model,
+        train=False,
+        whole=apart,
+        other=train,
+        hints=None if apart else hints,
     )
     return DetRun(config, path, train, val)
 
@@ -240,13 +252,14 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
     """Pictures to measure on. Raises InputError if they share no class with the detector."""
     above = model.answers.above
     split, whole, said = args.split or "val", False, ""
+    hints = Hints(args.format, args.images)
     if args.split is None:
-        split, whole, said = part_to_score(path, model.card)
+        split, whole, said = part_to_score(path, model.card, hints)
         cli.say(f"scored: {said}")
     spec = spec_of(model.card, DetectorSpec, model.path)
     exam = BoxExam(
         make_validation(
-            open_examined(path, split, spec, train=False, whole=whole),
+            open_examined(path, split, spec, train=False, whole=whole, hints=hints),
             model.card.classes,
             loading_for(args),
             spec=spec,
@@ -259,7 +272,7 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
 
 
 def _is_tflite_ssd(source: Path) -> bool:
-    return is_tflite(source) and is_detector(read_tflite(source))
+    return is_tflite(source) and has_boxes(read_tflite(source))
 
 
 def _read_ssd(args: ImportWeights, source: Path) -> Foreign:

@@ -92,9 +92,11 @@ def head_file(weights: Path, head: str) -> Path:
 def open_to_answer(args: Any) -> Model:
     """The model that flags ask for. Raises InputError if one of them does nothing for it."""
     threads = args.common.threads or None
-    model = open_original(args.weights, args.options) or open_model(
-        args.weights, args.options, threads=threads, head=args.head
-    )
+    model = open_original(args.weights, args.options, args.labels)
+    if model is None:
+        if args.labels is not None:
+            raise InputError(f"--labels {args.labels}: {args.weights} names its own classes")
+        model = open_model(args.weights, args.options, threads=threads, head=args.head)
     application = model.application
     args.refuse_unless(application.flags, application.name)
     for fixed, reason in application.fixed.items() if model.export is not None else ():

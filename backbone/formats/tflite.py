@@ -1,4 +1,4 @@
-"""Reading the convolutions of a TensorFlow Lite file, quantised or float, as PyTorch tensors."""
+"""TensorFlow Lite files, quantised or float: their convolutions as PyTorch tensors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import numpy as np
 import tflite
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from backbone.flavour import Flavour, InputSpec
+from backbone.formats.folded import EPS, Chain, FoldedConv, chain_conventions, read_chain
+from backbone.formats.network import BODY_CONVS, Network
+from backbone.formats.partial import RGB
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
 
@@ -21,6 +24,7 @@ _DTYPES = {
     tflite.TensorType.UINT8: np.uint8,
     tflite.TensorType.INT8: np.int8,
 }
+_LOWEST = {tflite.TensorType.UINT8: 0, tflite.TensorType.INT8: -128}
 _ACTIVATIONS = {
     tflite.ActivationFunctionType.NONE: "none",
     tflite.ActivationFunctionType.RELU: "relu",
@@ -32,31 +36,22 @@ _CONVS = (
     tflite.BuiltinOperator.FULLY_CONNECTED,
 )
 _NAMES = {number: name for name, number in vars(tflite.BuiltinOperator).items() if name.isupper()}
+# What else a classifier may hold: pooling, shapes, probabilities.
+_HARMLESS = {
+    "AVERAGE_POOL_2D",
+    "DEQUANTIZE",
+    "MEAN",
+    "QUANTIZE",
+    "RESHAPE",
+    "SOFTMAX",
+    "SQUEEZE",
+}
+# In the names of SSD's box predictors.
+BOXES = "BoxEncodingPredictor"
+# What a file's integer is to a byte of a photo: int8 counts from -128.
+_BYTES = {"uint8": 0, "int8": 128}
 # Of a quantised output range: half a step of 6 / 255.
 _RANGE_TOLERANCE = 0.012
-
-
-@dataclass(frozen=True)
-class TfliteConv:
-    """One convolution, dequantised.
-
-    Attributes:
-        name: Of its weight tensor.
-        weight: (out, in, kh, kw); (out, 1, kh, kw) if depthwise.
-        bias: (out,), which holds the folded batch norm.
-        depthwise: Whether each channel has its own filter.
-        stride: In both directions.
-        same: SAME padding (else VALID).
-        activation: ``none``, ``relu`` or ``relu6``.
-    """
-
-    name: str
-    weight: Tensor
-    bias: Tensor
-    depthwise: bool
-    stride: int
-    same: bool
-    activation: str
 
 
 @dataclass(frozen=True)
@@ -68,9 +63,9 @@ class TfliteModel:
         convs: All convolutions in order of execution; a fully connected layer counts as one of
             1x1.
         others: Kinds of all other operators.
-        input_size: (height, width).
+        input_shape: (height, width, channels).
         input_type: Of an image's values: ``uint8``, ``int8``, ``float32``.
-        input_scale: The network sees (byte - input_zero) * input_scale; 1 if it takes floats.
+        input_scale: The network sees (value - input_zero) * input_scale; 1 if it takes floats.
         input_zero: See ``input_scale``.
         constants: Other constant tensors by name, dequantised (SSD's anchors).
         options: Of the custom operator at the end, if there is one (SSD's post-processing).
@@ -78,9 +73,9 @@ class TfliteModel:
     """
 
     path: Path
-    convs: tuple[TfliteConv, ...]
+    convs: tuple[FoldedConv, ...]
     others: frozenset[str]
-    input_size: tuple[int, int]
+    input_shape: tuple[int, int, int]
     input_type: str
     input_scale: float
     input_zero: int
@@ -116,7 +111,7 @@ class _Reader:
         self.graph = self.model.Subgraphs(0)
 
     def read(self) -> TfliteModel:
-        convs: list[TfliteConv] = []
+        convs: list[FoldedConv] = []
         options: dict[str, Any] = {}
         inputs: tuple[str, ...] = ()
         others: set[str] = set()
@@ -137,7 +132,7 @@ class _Reader:
                 inputs = tuple(map(self._name, operator.InputsAsNumpy().tolist()))
         first = self.graph.Tensors(int(self.graph.InputsAsNumpy()[0]))
         scale, zero = self._quantisation(first)
-        _, height, width, _ = first.ShapeAsNumpy().tolist()
+        _, height, width, channels = first.ShapeAsNumpy().tolist()
         constants = {
             self._name(i): self._values(i)
             for i in range(self.graph.TensorsLength())
@@ -147,7 +142,7 @@ class _Reader:
             path=self.path,
             convs=tuple(convs),
             others=frozenset(others),
-            input_size=(height, width),
+            input_shape=(height, width, channels),
             input_type=np.dtype(_DTYPES[first.Type()]).name,
             input_scale=1.0 if scale is None else float(scale[0]),
             input_zero=0 if zero is None else int(zero[0]),
@@ -159,7 +154,7 @@ class _Reader:
     def _name(self, index: int) -> str:
         return str(self.graph.Tensors(index).Name().decode())
 
-    def _conv(self, operator: Any, kind: int) -> TfliteConv:
+    def _conv(self, operator: Any, kind: int) -> FoldedConv:
         depthwise = kind == tflite.BuiltinOperator.DEPTHWISE_CONV_2D
         _, weights, bias = operator.InputsAsNumpy().tolist()
         name, values = self._name(weights), self._values(weights)
@@ -167,29 +162,32 @@ class _Reader:
         if kind == tflite.BuiltinOperator.FULLY_CONNECTED:
             options = tflite.FullyConnectedOptions()
             options.Init(table.Bytes, table.Pos)
-            stride, same, values = 1, True, values[:, None, None, :]
+            stride, padding, values = 1, "same", values[:, None, None, :]
         else:
             options = tflite.DepthwiseConv2DOptions() if depthwise else tflite.Conv2DOptions()
             options.Init(table.Bytes, table.Pos)
-            stride, same = options.StrideH(), options.Padding() == tflite.Padding.SAME
+            stride = options.StrideH()
+            padding = "same" if options.Padding() == tflite.Padding.SAME else "no"
             if stride != options.StrideW():
                 raise InputError(f"{self.path}: {name}: strides differ between the axes")
         # Stored as (1, kh, kw, channels) if depthwise, else (out, kh, kw, in).
         order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
-        return TfliteConv(
+        return FoldedConv(
             name=name,
             weight=torch.from_numpy(np.ascontiguousarray(values.transpose(order))),
             bias=torch.from_numpy(self._values(bias)),
             depthwise=depthwise,
             stride=stride,
-            same=same,
+            padding=padding,
             activation=self._activation(operator, options.FusedActivationFunction()),
         )
 
     def _activation(self, operator: Any, fused: int) -> str:
         """The fused activation; a quantised layer may leave it to its output's range of 0..6."""
-        scale, zero = self._quantisation(self.graph.Tensors(int(operator.OutputsAsNumpy()[0])))
-        if fused == tflite.ActivationFunctionType.NONE and scale is not None and not zero[0]:
+        output = self.graph.Tensors(int(operator.OutputsAsNumpy()[0]))
+        scale, zero = self._quantisation(output)
+        is_plain = fused == tflite.ActivationFunctionType.NONE
+        if is_plain and scale is not None and zero[0] == _LOWEST.get(output.Type()):
             return "relu6" if abs(255 * scale[0] - 6) < _RANGE_TOLERANCE else "none"
         return _ACTIVATIONS[fused]
 
@@ -209,7 +207,9 @@ class _Reader:
         scale, zero = self._quantisation(tensor)
         if scale is not None:
             axes = [1] * values.ndim
-            axes[tensor.Quantization().QuantizedDimension()] = -1
+            if len(scale) > 1:
+                # Of a bias some files name the axis of its kernel.
+                axes[tensor.Quantization().QuantizedDimension() if values.ndim > 1 else 0] = -1
             values = (values - zero.reshape(axes)) * scale.reshape(axes)
         return values.astype(np.float32)
 
@@ -222,3 +222,88 @@ class _Reader:
         scale = quantisation.ScaleAsNumpy().astype(np.float64)
         given = quantisation.ZeroPointLength()
         return scale, quantisation.ZeroPointAsNumpy() if given else np.zeros(len(scale))
+
+
+def has_boxes(model: TfliteModel) -> bool:
+    """Whether a file has SSD's box predictors; else it may be a classifier."""
+    return any(BOXES in conv.name for conv in model.convs)
+
+
+def tflite_flavour(model: TfliteModel, convs: int = BODY_CONVS) -> Flavour:
+    """Flavour of a TensorFlow Lite file: SAME padding, its activation and input scaling.
+
+    Args:
+        model: The file.
+        convs: How many of its first convolutions carry an activation.
+
+    Raises:
+        InputError: If one of these layers pads or activates otherwise, or images are no integers.
+    """
+    padding, activation = chain_conventions(model.path, model.convs[:convs])
+    if model.input_type not in _BYTES:
+        raise InputError(
+            f"{model.path}: takes {model.input_type} images; uint8 ones are understood"
+        )
+    mean, std = _scaling(model)
+    return Flavour(
+        padding=padding,  # type: ignore[arg-type]
+        bn_eps=EPS,
+        activation=activation,
+        input=InputSpec(size=model.input_shape[0], mean=mean, std=std),
+    )
+
+
+def _scaling(model: TfliteModel) -> tuple[RGB, RGB]:
+    """Mean and std: the network sees (integer - zero) * scale, which is (byte / 255 - mean) / std.
+
+    An integer of int8 is the photo's byte - 128.
+    """
+    mean = (model.input_zero + _BYTES[model.input_type]) / 255
+    return (mean,) * 3, (1 / (255 * model.input_scale),) * 3
+
+
+def tflite_chain(model: TfliteModel) -> Chain:
+    """The file's convolutions as what other formats of folded networks are, too."""
+    takes_integers = model.input_type in _BYTES
+    mean, std = _scaling(model) if takes_integers else (None, None)
+    kind = "TensorFlow Lite, dequantised" if takes_integers else "TensorFlow Lite"
+    return Chain(model.path, kind, model.convs, model.input_shape, mean, std)
+
+
+def tflite_network(model: TfliteModel, head: TfliteModel | None = None) -> Network:
+    """A whole classifier, or a body if the file ends with the pooled features.
+
+    Args:
+        model: The file.
+        head: Another file that takes up where this one ends, if it has no classifier.
+
+    Raises:
+        InputError: If the layers are not those of a MobileNet v1, or the two do not fit together.
+    """
+    network = read_chain(tflite_chain(model), None)
+    last = _last_layer(model, head)
+    return network if last is None else read_chain(tflite_chain(model), last)
+
+
+def _last_layer(model: TfliteModel, head: TfliteModel | None) -> FoldedConv | None:
+    """The classifier's linear layer, from the file itself or from the one chained to it."""
+    convs = model.convs[BODY_CONVS:]
+    if head is not None:
+        if convs:
+            raise InputError(f"--head {head.path}: {model.path} has a classifier already")
+        convs = head.convs
+        if not convs:
+            raise InputError(f"--head {head.path}: no layer in this file")
+    path = model.path if head is None else head.path
+    odd = sorted((model.others | (head.others if head else frozenset())) - _HARMLESS)
+    if odd:
+        raise InputError(f"{path}: not a MobileNet v1 classifier: it has {odd[0]}")
+    if not convs:
+        return None
+    if len(convs) > 1 or convs[0].weight.shape[2:] != (1, 1) or convs[0].activation != "none":
+        raise InputError(
+            f"{path}: not a MobileNet v1 classifier: {len(convs)} layers after the body, the "
+            f"first {tuple(convs[0].weight.shape)} with activation {convs[0].activation}; one "
+            "linear layer is expected"
+        )
+    return convs[0]

@@ -1,0 +1,211 @@
+"""Pictures with boxes as annotation files describe them, brought into the one structure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.boxes.structure import DetectionData, assemble
+from datasets.errors import InputError
+from datasets.fields import Fields, as_number
+from datasets.findings import Action, Finding, first_of
+from datasets.images import pictures_below, probe_image
+from datasets.parallel import in_threads
+from datasets.types import ClassMap
+
+_SHOWN = 12
+Box = tuple[float, ...]
+
+
+@dataclass
+class Described:
+    """One picture.
+
+    Attributes:
+        file: Where it lies, or should.
+        size: (width, height) as annotated; 0 where that is not told.
+        boxes: x1 y1 x2 y2 each.
+        names: Class of each box.
+        crowd: Whether each is a crowd, or another region that is not to be counted.
+        wanted: It belongs to the split that is read, and is labelled.
+    """
+
+    file: Path
+    size: tuple[int, int] = (0, 0)
+    boxes: list[Box] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    crowd: list[bool] = field(default_factory=list)
+    wanted: bool = True
+
+    def add(self, box: Sequence[float], name: str, *, crowd: bool = False) -> None:
+        """Add a box, x1 y1 x2 y2."""
+        self.boxes.append(tuple(box))
+        self.names.append(name)
+        self.crowd.append(crowd)
+
+
+class Told:
+    """What a reader passes over or changes, counted.
+
+    Args:
+        root: Of the set.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._counts: Counter[tuple[str, Action, str]] = Counter()
+        self._examples: dict[tuple[str, Action, str], list[str]] = {}
+
+    def add(self, kind: str, action: Action, example: str, why: str = "") -> None:
+        """Count one of a kind.
+
+        Args:
+            kind: What, in the plural.
+            action: What is done.
+            example: Which.
+            why: The reason, or what was made of it.
+        """
+        key = (kind, action, why)
+        self._counts[key] += 1
+        if len(examples := self._examples.setdefault(key, [])) <= _SHOWN:
+            examples.append(example)
+
+    def findings(self) -> list[Finding]:
+        """A finding for each kind."""
+        out = []
+        for key, count in self._counts.items():
+            kind, action, why = key
+            detail = f"{count}{f' ({why})' if why else ''}: {first_of(self._examples[key])}"
+            out.append(Finding(kind, action, str(self._root), None, detail))
+        return out
+
+
+def gather(
+    format: str,
+    root: Path,
+    pictures: Sequence[Described],
+    classes: Sequence[str],
+    *,
+    told: Told,
+    relative: bool = False,
+    upright: bool = False,
+) -> DetectionData:
+    """Put pictures into the flat structure.
+
+    Args:
+        format: Name of the format.
+        root: Of the set.
+        pictures: Each once.
+        classes: Names of the whole set's classes in label order.
+        told: What was passed over.
+        relative: Boxes are in 0..1 of width and height.
+        upright: Boxes are drawn on the picture as its EXIF tag turns it.
+
+    Raises:
+        InputError: If the name of a class is empty.
+    """
+    if not all(name.strip() for name in classes):
+        raise InputError(f"{root}: an empty text is no name of a class")
+    label = {name: k for k, name in enumerate(classes, start=1)}
+    unsized = [picture for picture in pictures if min(picture.size) <= 0]
+    probed = in_threads(
+        lambda picture: size_of(picture.file, upright=upright),
+        unsized,
+        "reading sizes",
+        unit="file",
+    )
+    for picture, size in zip(unsized, probed, strict=True):
+        picture.size = size
+    boxes: list[NDArray[np.float64]] = []
+    for picture in pictures:
+        corners = np.array(picture.boxes, np.float64).reshape(-1, 4)
+        if relative:
+            with np.errstate(invalid="ignore", over="ignore"):
+                corners = corners * np.tile(picture.size, 2)
+        boxes.append(corners)
+    return assemble(
+        format=format,
+        root=root,
+        files=[str(picture.file) for picture in pictures],
+        sizes=[picture.size for picture in pictures],
+        boxes=boxes,
+        labels=[[label[name] for name in picture.names] for picture in pictures],
+        crowd=[picture.crowd for picture in pictures],
+        classes=ClassMap.from_names([*classes]),
+        upright=upright,
+        told=told.findings(),
+    )
+
+
+def size_of(file: Path, *, upright: bool) -> tuple[int, int]:
+    """Width and height of a picture; (0, 0) if unreadable, which the data doctor reports.
+
+    Args:
+        file: Picture.
+        upright: As its EXIF tag turns it.
+    """
+    try:
+        width, height, sideways = probe_image(file)
+    except ValueError:
+        return 0, 0
+    return (height, width) if sideways and upright else (width, height)
+
+
+def order_of(names: set[str]) -> list[str]:
+    """Class names in label order: sorted, numbers by their value."""
+    return sorted(names, key=int if all(name.isdecimal() for name in names) else str)
+
+
+def points_of(row: Fields, key: str) -> NDArray[np.float64]:
+    """Points (N, 2), N > 0, of a field that lists them. Raises InputError if it does not."""
+    value = row.values.get(key)
+    rows = value if isinstance(value, list) else []
+    found = [[as_number(one) for one in point] for point in rows if isinstance(point, list)]
+    if not found or len(found) < len(rows) or any(len(p) != 2 or None in p for p in found):
+        raise row.error(key, "points of two numbers are needed")
+    return np.array(found, np.float64)
+
+
+def ellipse(centre: tuple[float, float], radii: tuple[float, float], degrees: float = 0) -> Box:
+    """The box x1 y1 x2 y2 around an ellipse that is turned about its centre."""
+    with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
+        cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        wide = float(np.hypot(radii[0] * cos, radii[1] * sin))
+        high = float(np.hypot(radii[0] * sin, radii[1] * cos))
+    return centre[0] - wide, centre[1] - high, centre[0] + wide, centre[1] + high
+
+
+def enclosing(points: NDArray[np.float64]) -> Box:
+    """The box x1 y1 x2 y2 around points (N, 2), N > 0."""
+    return (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+
+
+def turned(box: Sequence[float], degrees: float, about: tuple[float, float]) -> Box:
+    """The box x1 y1 x2 y2 around a box that is turned clockwise about a point."""
+    x1, y1, x2, y2 = box
+    corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
+    with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
+        cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        return enclosing((corners - about) @ np.array([(cos, sin), (-sin, cos)]) + about)
+
+
+def tell_unnamed(told: Told, folders: Sequence[Path], named: Sequence[Described], by: str) -> None:
+    """Count pictures of folders that no annotation names.
+
+    Args:
+        told: Is added to.
+        folders: Of the set's pictures.
+        named: Pictures that are named, of all parts.
+        by: What would name them: ``JSON file``.
+    """
+    known = {str(picture.file) for picture in named}
+    for folder in dict.fromkeys(folders):
+        for file in pictures_below(folder):
+            if file not in known:
+                known.add(file)
+                told.add(f"images without {by}", "dropped", Path(file).name, "not used")

@@ -1,0 +1,74 @@
+"""The door for tables in CSV files: UTF-8, and every field is checked as it is read."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from datasets.errors import InputError
+from datasets.fields import Fields
+
+_SIGNS = (",", ";", "\t")
+
+
+def split_header(head: bytes) -> tuple[str, list[str]]:
+    """Delimiter and fields of the first line of a table, as far as one can tell.
+
+    Args:
+        head: First bytes of the file.
+    """
+    lines = head.decode("utf-8-sig", errors="replace").splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    sign = max(_SIGNS, key=first.count)
+    try:
+        return sign, [field.strip() for field in next(csv.reader([first], delimiter=sign), [])]
+    except csv.Error:
+        return sign, []
+
+
+def read_rows(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Lines that hold something: number, and fields without blanks around them.
+
+    Raises:
+        InputError: If it cannot be read, is no UTF-8, or a quote is never closed; it names the
+            line.
+    """
+    number = 1
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
+            for fields in reader:
+                if any(field.strip() for field in fields):
+                    yield number, [field.strip() for field in fields]
+                number = reader.line_num + 1
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: not text in UTF-8; save it as UTF-8 text") from error
+    except csv.Error as error:
+        raise InputError(
+            f'{file}: line {number}: cannot be split into fields ({error}); is a quote (") opened '
+            "there and never closed?"
+        ) from error
+
+
+def as_fields(file: Path, number: int, names: list[str], fields: list[str]) -> Fields:
+    """A line whose fields are checked as they are read; those that are empty are not there.
+
+    Args:
+        file: The table.
+        number: Of the line.
+        names: Of the columns.
+        fields: Of the line.
+
+    Raises:
+        InputError: If there are more fields than columns.
+    """
+    if len(fields) > len(names):
+        raise InputError(
+            f"{file}: line {number}: {len(fields)} fields, but there are {len(names)} columns "
+            f"({', '.join(names)})"
+        )
+    values = {name: field for name, field in zip(names, fields, strict=False) if field}
+    return Fields(file, values, (f"line {number}",))

@@ -1,0 +1,72 @@
+"""TensorFlow Lite classifiers run as they are, by LiteRT, to measure them by our ruler."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backbone.formats.recognise import read_network
+from backbone.layers import Normalize
+from datasets.errors import InputError
+from tasks.classification.import_weights import import_network
+from tasks.classification.reference_runtimes import LiteRt
+from tasks.weights.card import Card
+
+# Below what 8 bits and float32 tell from 0.
+_LEAST = 1e-9
+
+
+class LiteRtClassifier(nn.Module):
+    """A classifier's .tflite file run by LiteRT.
+
+    Args:
+        path: Of the file.
+        labels: Text file with a class per line; by default as imports name them.
+
+    Raises:
+        InputError: If LiteRT is not installed, or the file is no MobileNet v1 classifier, or
+            takes floats without saying in what range.
+    """
+
+    def __init__(self, path: Path, labels: Path | None = None) -> None:
+        super().__init__()
+        if importlib.util.find_spec("ai_edge_litert") is None:
+            raise InputError(
+                f"{path}: running the original file needs LiteRT: pip install ai-edge-litert; "
+                "or bring the weights in with tools/import_weights.py"
+            )
+        network = read_network(path)
+        if not network.columns:
+            raise InputError(f"{path}: has no classifier, only a body, which answers no photos")
+        if network.stated.mean is None:
+            raise InputError(
+                f"{path}: takes floats and does not tell in what range: bring it in with "
+                "tools/import_weights.py --mean R G B --std R G B, which compares the two"
+            )
+        imported = import_network(network, labels=labels)
+        self.card, self.background = imported.card, imported.background
+        self.normalize = Normalize(self.card.flavour.input)
+        self._runtime = LiteRt(path)
+
+    def raw(self, images: Tensor) -> Tensor:
+        """Logits (B, classes) of uint8 images (B, 3, S, S), the background left out."""
+        shares = self._runtime(self.normalize(images).cpu())[:, int(self.background) :]
+        return torch.log(shares.clamp(min=_LEAST))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """As :meth:`raw`."""
+        return self.raw(images)
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> LiteRtClassifier:
+        """Itself: the runtime cannot be copied, and nothing ever changes it."""
+        return self
+
+
+def open_litert(path: Path, labels: Path | None) -> tuple[LiteRtClassifier, Card]:
+    """The original file as a model and its card. Raises InputError if it cannot be run."""
+    model = LiteRtClassifier(path, labels)
+    return model, model.card
