@@ -12,25 +12,16 @@ from datasets.parallel import in_threads
 
 
 class Copies(NamedTuple):
-    """Photos with the same content; two of them at least.
+    """Photos with the same content; two of them at least."""
 
-    Attributes:
-        mine: Indices into the part that is examined; one of them at least.
-        theirs: Indices into the other part.
-    """
-
-    mine: list[int]
-    theirs: list[int]
+    mine: list[int]  # Indices into the part that is examined; one of them at least.
+    theirs: list[int]  # Indices into the other part.
 
 
 def find_copies(files: Sequence[str], others: Sequence[str] = ()) -> list[Copies]:
-    """Groups of files with equal bytes; files that are not there are passed over.
+    """Groups of files with equal bytes, of the part that is examined and of another.
 
-    Only files of equal length are read.
-
-    Args:
-        files: Of the part that is examined.
-        others: Of another part.
+    Files that are not there are passed over, and only files of equal length are read.
     """
     paths = [Path(file) for file in (*files, *others)]
     by_size: dict[int, list[int]] = {}
@@ -38,11 +29,9 @@ def find_copies(files: Sequence[str], others: Sequence[str] = ()) -> list[Copies
         if path.is_file():
             by_size.setdefault(path.stat().st_size, []).append(index)
     suspects = [k for group in by_size.values() if len(group) > 1 for k in group]
-
-    def digest(index: int) -> bytes:
-        return digest_of(paths[index].read_bytes())
-
-    digests = in_threads(digest, suspects, "comparing files", unit="file")
+    digests = in_threads(
+        lambda k: digest_of(paths[k].read_bytes()), suspects, "comparing files", unit="file"
+    )
     return group_copies(suspects, digests, len(files))
 
 
@@ -52,12 +41,9 @@ def digest_of(content: bytes) -> bytes:
 
 
 def group_copies(indices: Sequence[int], digests: Sequence[bytes], num_mine: int) -> list[Copies]:
-    """Groups of equal digests that have to do with the part that is examined.
+    """Groups of equal digests (N,) that have to do with the part that is examined.
 
-    Args:
-        indices: (N,) of photos; from ``num_mine`` on they are of the other part.
-        digests: (N,) of their contents.
-        num_mine: Photos of the part that is examined.
+    Its photos' indices (N,) are below ``num_mine``; from there on they are of the other part.
     """
     groups: dict[bytes, list[int]] = {}
     for index, key in zip(indices, digests, strict=True):

@@ -19,10 +19,7 @@ _SHOWN = 60
 class Fields:
     """An object of a file, whose fields are checked as they are read.
 
-    Args:
-        file: The file, for messages.
-        values: The object as the parser gives it.
-        place: Where the object lies in the file: ``("annotations", 3)``.
+    Messages name the file, and the place of the object in it: ``("annotations", 3)``.
     """
 
     __slots__ = ("file", "place", "values")
@@ -44,12 +41,7 @@ class Fields:
         return cls(file, value, place)
 
     def error(self, key: str, needed: str) -> InputError:
-        """What to raise for a field that cannot be used.
-
-        Args:
-            key: Name of the field.
-            needed: What would be right: ``four numbers are needed``.
-        """
+        """What to raise for a field that cannot be used: ``needed`` is what would be right."""
         if key not in self.values:
             return _error(self.file, self.place, f"no {key!r}; {needed}")
         return _error(self.file, (*self.place, key), f"{show(self.values[key])}; {needed}")
@@ -81,12 +73,7 @@ class Fields:
         return value
 
     def numbers(self, key: str, count: int, about: str) -> list[float]:
-        """So many numbers.
-
-        Args:
-            key: Name of the field.
-            count: How many.
-            about: What they are, for the message.
+        """So many numbers; ``about`` says for the message what they are.
 
         Raises:
             InputError: If they are something else.

@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from datasets.images import Image, probe_image
-from datasets.ledger import Ledger
+from datasets.images import decoders_differ, probe_image
+from datasets.ledger import UNUSABLE, Ledger, note_dropped, note_used
 from datasets.names import shown
 from datasets.parallel import in_threads
+from datasets.types import PhotoFiles
 
 Action = Literal["dropped", "clipped", "kept", "refused"]
 Mask = NDArray[np.bool_]
@@ -78,10 +79,7 @@ class Examination(Generic[Data_co]):
         return [finding for finding in self.findings if finding.action == "refused"]
 
     def raise_if_refused(self, what: str = "") -> None:
-        """Stop before training on data that cannot be right.
-
-        Args:
-            what: Which data or flag it is about, for the message.
+        """Stop before training on data that cannot be right; ``what`` says which they are.
 
         Raises:
             InputError: With the refusals, if there are any.
@@ -93,7 +91,7 @@ class Examination(Generic[Data_co]):
     def with_ledger(self, ledger: Ledger) -> Examination[Data_co]:
         """The same, with what became of every file in front."""
         summary = {**self.summary, "files": ledger.to_json()}
-        return replace(self, summary=summary, about=(ledger.line(), *self.about))
+        return replace(self, summary=summary, about=(ledger.table(), *self.about))
 
     def with_findings(self, more: Iterable[Finding]) -> Examination[Data_co]:
         """The same, with more findings in front."""
@@ -115,29 +113,17 @@ class Examination(Generic[Data_co]):
         return out
 
 
-class Photos(Protocol):
-    """Photos in files."""
-
-    @property
-    def files(self) -> NDArray[np.str_]:
-        """(N,) paths."""
-
-    def image(self, index: int, /) -> Image:
-        """Photo of an index."""
-
-
 def drop_unusable(
     files: Sequence[str] | NDArray[np.str_],
     look: Callable[[int], object],
     findings: list[Finding],
+    *,
+    in_files: bool = True,
 ) -> Mask:
     """Mask (N,) of the pictures that are fine; the others are noted as dropped.
 
-    Args:
-        files: (N,) paths.
-        look: Looks at the picture of an index, and raises a ``ValueError`` that says what is wrong
-            with it.
-        findings: Is added to.
+    ``look`` looks at the picture of an index, and raises a ``ValueError`` that says what is wrong.
+    The ledger is told, unless ``files`` are names of pictures that lie in archives.
     """
 
     def problem(index: int) -> str:
@@ -148,13 +134,17 @@ def drop_unusable(
         return ""
 
     problems = in_threads(problem, range(len(files)), "checking images", unit="image")
-    for file, text in zip(files, problems, strict=True):
+    names = [str(file) for file in files]
+    if in_files:
+        note_used(names)
+        note_dropped([file for file, text in zip(names, problems, strict=True) if text], UNUSABLE)
+    for file, text in zip(names, problems, strict=True):
         if text:
-            findings.append(Finding(_UNUSABLE, "dropped", str(file), None, text))
+            findings.append(Finding(_UNUSABLE, "dropped", file, None, text))
     return np.array([not text for text in problems], dtype=np.bool_)
 
 
-def drop_unreadable(photos: Photos, findings: list[Finding], *, decode: bool) -> Mask:
+def drop_unreadable(photos: PhotoFiles, findings: list[Finding], *, decode: bool) -> Mask:
     """Mask (N,) of the photos that can be read; the others are noted as dropped."""
 
     def look(index: int) -> None:
@@ -163,7 +153,18 @@ def drop_unreadable(photos: Photos, findings: list[Finding], *, decode: bool) ->
         else:
             probe_image(str(photos.files[index]))
 
-    return drop_unusable(photos.files, look, findings)
+    good = drop_unusable(photos.files, look, findings, in_files=photos.in_files)
+    if decode and photos.in_files:
+        note_decoders(photos.files[good].tolist(), findings)
+    return good
+
+
+def note_decoders(files: Sequence[str], findings: list[Finding]) -> None:
+    """Note pictures that can be read, but look different in other programs."""
+    told = in_threads(decoders_differ, files, "comparing decoders", unit="image")
+    for file, text in zip(files, told, strict=True):
+        if text:
+            findings.append(Finding("decoders disagree", "kept", file, None, text))
 
 
 def refuse_broken(root: Path, good: Mask, findings: list[Finding]) -> None:
@@ -171,13 +172,10 @@ def refuse_broken(root: Path, good: Mask, findings: list[Finding]) -> None:
     bad = int((~good).sum())
     if bad > MOST_BROKEN * len(good):
         first = next(f for f in findings if f.kind == _UNUSABLE)
-        detail = (
-            f"{bad} of {len(good)}; the first is {first.file} ({first.detail}). "
-            "Is it the right folder?"
-        )
-        findings.append(
-            Finding("images missing or unreadable", "refused", str(root), None, detail)
-        )
+        told = f"{bad} of {len(good)}; the first is {first.file} ({first.detail})"
+        detail = f"{told}. Is it the right folder?"
+        kind = "images missing or unreadable"
+        findings.append(Finding(kind, "refused", str(root), None, detail))
 
 
 def note_shared(
@@ -187,14 +185,9 @@ def note_shared(
     root: Path,
     findings: list[Finding],
 ) -> int:
-    """Note people or authors of both parts; returns how many there are.
+    """Note people or authors (``who``) of both parts; returns how many there are.
 
-    Args:
-        who: What they are called.
-        ours: Those of the part that is examined, sorted, each once.
-        theirs: Those of the other part.
-        root: Of the set.
-        findings: Is added to.
+    ``ours`` are those of the part that is examined, sorted, each once.
     """
     known = set(theirs)
     both = [one for one in ours if one in known]

@@ -43,11 +43,7 @@ def read_json(file: Path) -> object:
 
 
 def parse_json(text: str | bytes, where: Path | str) -> object:
-    """What a JSON text holds, unchecked.
-
-    Args:
-        text: The text; bytes are UTF-8.
-        where: What messages call it.
+    """What a JSON text, or bytes in UTF-8, holds, unchecked; messages call it ``where``.
 
     Raises:
         InputError: If it is no JSON; it names line and column.

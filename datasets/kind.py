@@ -41,10 +41,9 @@ class CheckOptions:
     images: Path | None = None
 
     def choose(self, parts: tuple[str, ...]) -> tuple[Split, Split | None]:
-        """The part to examine, and the one to compare it with, if there is another.
+        """The part of a set to examine, and the one to compare it with, if there is another.
 
-        Args:
-            parts: That a set has. Of one that is not parted all is taken.
+        Of a set that is not parted all is taken.
         """
         split = self.split or ("all" if len(parts) == 1 else "train")
         if split == "all" or "train" not in parts:
@@ -56,12 +55,9 @@ class FindParts(Protocol):
     """Recognises a kind of data."""
 
     def __call__(self, path: Path, *, named: bool) -> tuple[str, ...] | None:
-        """Parts of a set; None if it is not of the kind.
+        """Parts of a set, which exists unless the kind takes patterns; None if it is another kind.
 
-        Args:
-            path: What the user named. It exists, unless the kind takes patterns.
-            named: The user says that it is of this kind; what is no more than possible counts
-                then.
+        With ``named`` the user says that it is of this kind, and what is only possible counts.
 
         Raises:
             InputError: If it is of the kind, but damaged.

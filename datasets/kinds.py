@@ -20,13 +20,7 @@ KINDS: tuple[DataKind, ...] = (BOXES, ATTRIBUTES, IDENTITIES, POSITIONS, LABELS)
 
 @dataclass(frozen=True)
 class Recognised:
-    """What a path is taken for.
-
-    Attributes:
-        kind: What it holds.
-        parts: As :attr:`~datasets.kind.DataKind.find_parts` tells them.
-        also: Other kinds that it could be read as, too.
-    """
+    """What a path is taken for, with its parts, and what else it could be read as."""
 
     kind: DataKind
     parts: tuple[str, ...] = ()
@@ -49,11 +43,8 @@ def kind_named(name: str) -> DataKind:
 def recognise(path: Path, name: str | None = None) -> Recognised:
     """Tell what a data set holds: labelled photos, unless something more particular is there.
 
-    Folders of pictures are taken for classes; that they are identities has to be said.
-
-    Args:
-        path: Folder, list, archive or shards.
-        name: What it has to be, as :func:`kind_named` takes it, where that is known.
+    Folders of pictures are taken for classes; that they are identities has to be said by a name,
+    as :func:`kind_named` takes it.
 
     Raises:
         InputError: If it is none of them, saying what each would hold.

@@ -1,143 +1,328 @@
-"""What became of every file below a path: used, or passed over for a reason that is told."""
+"""What became of every file below a path: used, or passed over for a reason that is told.
+
+While data are opened inside :func:`traced`, the doors that read files note them, the readers which
+pictures have an entry, and the data doctor which of them can be used. So a ledger knows no format,
+and nothing counts as used that nobody has looked at: ``seen == used + passed over``.
+"""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from datasets.images import SUFFIXES, UNREAD_SUFFIXES, is_passed_over
 from datasets.names import shown
 
-LEFT_BEHIND = "hidden, or left behind by a system or an unpacker"
+Role = Literal["pictures", "annotation files", "archives of pictures"]
+PICTURES: Role = "pictures"
+ANNOTATION: Role = "annotation files"
+ARCHIVES: Role = "archives of pictures"
+
+LEFT_BEHIND = "hidden and system files"
 NOT_READ = "pictures of kinds that are not read"
-NOT_LISTED = "pictures that no class, list or annotation names"
 NO_PART = "files that are neither pictures nor annotation"
-DAMAGED = "pictures that cannot be read"
-# Files that are named for each reason.
-_EXAMPLES = 3
+UNUSABLE = "pictures that cannot be used"
+NOT_WANTED = "pictures of parts, classes or people that are not used here"
+LINKED = "links to folders"
+SHUT = "folders that cannot be opened"
+# Files that are named for each reason, and files of annotation that a reason names.
+_EXAMPLES, _NAMED = 3, 3
+_PLURAL = re.compile(r"\b(picture|file|folder|link|archive)s\b")
 
 
 @dataclass
 class PassedOver:
-    """The files that one reason holds for.
-
-    Attributes:
-        count: How many.
-        kinds: How many by suffix.
-        examples: The first of them, below the path.
-    """
+    """The files that one reason holds for: how many, of which suffixes, and the first of them."""
 
     count: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
-    def add(self, name: str) -> None:
+    def add(self, name: str, suffix: str) -> None:
         """Count a file by its path below the set's."""
         self.count += 1
-        self.kinds[os.path.splitext(name)[1].lower()] += 1  # noqa: PTH122 (millions of names)
+        self.kinds[suffix] += 1
         if len(self.examples) < _EXAMPLES:
             self.examples.append(shown(name))
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """The files below a path; ``seen == pictures + annotations + passed over``.
+    """The files below a path; ``seen == sum(used) + sum(passed over)``.
 
     Attributes:
-        root: The path: a folder.
-        seen: Files below it.
-        pictures: Those that are used as pictures.
-        annotations: Those that are used as annotation.
-        passed_over: The others by reason.
-        elsewhere: Pictures that are used and lie elsewhere, or behind a link.
+        root: The path: a folder, or a file, whose folder is looked through.
+        used: How many are used as what.
+        passed_over: The others by reason, the most frequent first.
+        elsewhere: Pictures that are used, too, and lie below no path that was given.
     """
 
     root: Path
-    seen: int
-    pictures: int
-    annotations: int
+    used: Mapping[Role, int]
     passed_over: Mapping[str, PassedOver]
     elsewhere: int = 0
 
+    @property
+    def lost(self) -> int:
+        """Files that are passed over."""
+        return sum(one.count for one in self.passed_over.values())
+
+    @property
+    def seen(self) -> int:
+        """Files below the path."""
+        return sum(self.used.values()) + self.lost
+
+    @property
+    def title(self) -> str:
+        """What the table is of."""
+        far = f" (and {_counted(self.elsewhere, 'pictures elsewhere')})" if self.elsewhere else ""
+        return f"files below {shown(self.root)}{far}"
+
     def line(self) -> str:
         """All of it in one line."""
-        used = f"{self.pictures} used as pictures, {self.annotations} as annotation"
-        far = f" (and {self.elsewhere} pictures elsewhere)" if self.elsewhere else ""
-        lost = sum(one.count for one in self.passed_over.values())
-        reasons = [
-            f"{one.count} {reason} ({_some(one)})" for reason, one in self.passed_over.items()
+        told = [_counted(count, role) for role, count in self.used.items()]
+        told += [_counted(self.elsewhere, "pictures elsewhere")] if self.elsewhere else []
+        reasons = ", ".join(
+            _counted(one.count, f"{_kinds(one)} files" if reason == NO_PART else reason)
+            for reason, one in self.passed_over.items()
+        )
+        told.append(f"{self.lost:,} passed over{f' ({reasons})' if reasons else ''}")
+        return f"{shown(self.root)}: {_counted(self.seen, 'files')}: {', '.join(told)}"
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """A table for people: how many, used as what or why not, and which."""
+        rows = [(f"{count:,}", f"used: {role}", "") for role, count in self.used.items()]
+        for reason, one in self.passed_over.items():
+            names = ", ".join(one.examples) + (", ..." if one.count > len(one.examples) else "")
+            rows.append((f"{one.count:,}", f"passed over: {reason}", f"{_kinds(one)}: {names}"))
+        return [*rows, (f"{self.seen:,}", "files in all", "")]
+
+    def table(self) -> str:
+        """The table as text."""
+        lines = [
+            f"{count:>9}  {what}{f' ({which})' if which else ''}"
+            for count, what, which in self.rows()
         ]
-        told = f": {'; '.join(reasons)}" if reasons else ""
-        return f"{self.seen} files below {shown(self.root)}: {used}{far}, {lost} passed over{told}"
+        return "\n".join((f"{self.title}:", *lines))
 
     def to_json(self) -> dict[str, Any]:
-        """As a table."""
+        """The table as data."""
         return {
+            "path": shown(self.root),
             "seen": self.seen,
-            "pictures": self.pictures,
-            "annotations": self.annotations,
+            "used": dict(self.used),
             "pictures_elsewhere": self.elsewhere,
             "passed_over": {
-                reason: {"files": one.count, "suffixes": dict(one.kinds), "first": one.examples}
+                reason: {
+                    "files": one.count,
+                    "suffixes": {shown(kind): count for kind, count in one.kinds.items()},
+                    "first": one.examples,
+                }
                 for reason, one in self.passed_over.items()
             },
         }
 
 
-def _some(one: PassedOver) -> str:
-    return f"{', '.join(one.examples)}{', ...' if one.count > len(one.examples) else ''}"
+class Trace:
+    """What readers have noted of the files of some data.
+
+    Files are remembered as hashes of their paths, of which a million take little memory.
+    """
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+        self._roles: dict[int, Role] = {}
+        self._entries: set[int] = set()
+        self._dropped: dict[int, str] = {}
+        self._read: set[str] = set()
+
+    def read(self, file: Path | str, role: Role = ANNOTATION) -> None:
+        """Note a file that tells of pictures, or holds them."""
+        key = self._key(str(file))
+        if key not in self._roles and role == ANNOTATION:
+            self._read.add(os.path.basename(file))  # noqa: PTH119 (millions of names)
+        self._roles.setdefault(key, role)
+
+    def entries(self, files: Iterable[str]) -> None:
+        """Note pictures that have an entry."""
+        self._entries.update(map(self._key, files))
+
+    def used(self, files: Iterable[str]) -> None:
+        """Note pictures that are used, unless they are dropped."""
+        self._roles.update(dict.fromkeys(map(self._key, files), PICTURES))
+
+    def dropped(self, files: Iterable[str], reason: str) -> None:
+        """Note pictures that are not used after all."""
+        for key in map(self._key, files):
+            self._dropped[key] = reason
+            self._roles.pop(key, None)
+
+    def use_entries(self) -> None:
+        """Count all pictures that have an entry as used, of whatever part, unless dropped."""
+        for key in self._entries - self._dropped.keys():
+            self._roles.setdefault(key, PICTURES)
+
+    def _key(self, file: str) -> int:
+        folder, sep, name = file.rpartition(os.sep)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder + sep)
+        return hash(f"{self._folders[folder]}{os.sep}{name}")
+
+    def account(self, *paths: Path) -> list[Ledger]:
+        """Walk through all files below folders and say what each is used as.
+
+        Of a file that was named, those folders beside it are walked through in which something
+        was noted. A link to a folder elsewhere is followed if something was noted behind it.
+        """
+        found = [self._account(path) for path in paths]
+        far = sum(role == PICTURES for role in self._roles.values())
+        far -= sum(ledger.used[PICTURES] for ledger in found)
+        return [replace(one, elsewhere=0 if k else max(far, 0)) for k, one in enumerate(found)]
+
+    def _account(self, path: Path) -> Ledger:
+        base = os.path.realpath(path if path.is_dir() else path.parent)
+        used: dict[Role, int] = {PICTURES: 0, ANNOTATION: 0}
+        passed_over = defaultdict[str, PassedOver](PassedOver)
+        noted, unlisted = self._noted_folders(), self._unlisted()
+        for file, odd in _walk(base, noted, whole=path.is_dir()):
+            key = hash(file)
+            if not odd and (role := self._roles.get(key)):
+                used[role] = used.get(role, 0) + 1
+                continue
+            inside = file.removeprefix(f"{base}{os.sep}")
+            suffix = os.path.splitext(inside)[1].lower()  # noqa: PTH122 (millions of names)
+            reason = odd or self._reason(key, inside, suffix) or unlisted
+            passed_over[reason].add(inside, suffix)
+        return Ledger(
+            path, used, dict(sorted(passed_over.items(), key=lambda row: (-row[1].count, row[0])))
+        )
+
+    def _noted_folders(self) -> set[str]:
+        """Folders that files were noted in, and the folders above them."""
+        found: set[str] = set()
+        for folder in self._folders.values():
+            while folder not in found:
+                found.add(folder)
+                folder = os.path.dirname(folder)  # noqa: PTH120 (many folders)
+        return found
+
+    def _reason(self, key: int, name: str, suffix: str) -> str:
+        """Why a file that nothing uses is passed over; empty for pictures that nothing names."""
+        folder, _, own = name.rpartition(os.sep)
+        if is_passed_over(own) or _is_left_behind(folder):
+            return LEFT_BEHIND
+        if key in self._dropped:
+            return self._dropped[key]
+        if key in self._entries:
+            return NOT_WANTED
+        if suffix in SUFFIXES:
+            return ""
+        return NOT_READ if suffix in UNREAD_SUFFIXES else NO_PART
+
+    def _unlisted(self) -> str:
+        """What pictures are that no reader has named."""
+        if not self._read:
+            return "pictures outside the folders that are read"
+        names = sorted(self._read)
+        count = sum(role == ANNOTATION for role in self._roles.values())
+        told = ", ".join(names) if len(names) <= _NAMED else f"{count:,} annotation files"
+        return f"pictures with no entry in {shown(told)}"
 
 
-def account(
-    root: Path,
-    pictures: Iterable[str],
-    annotations: Iterable[Path],
-    damaged: Iterable[str] = (),
-) -> Ledger:
-    """Walk through all files below a folder and say what each is used as.
+def _walk(base: str, noted: set[str], *, whole: bool) -> Iterator[tuple[str, str]]:
+    """Path of each file, sorted within folders, and why it is none, if it is odd.
 
     Args:
-        root: The folder; of a list that was named, the folder that it lies in.
-        pictures: Paths of the pictures that the set uses.
-        annotations: Files that tell of them.
-        damaged: Those of the pictures that had to be left out.
+        base: Folder, without links in its path.
+        noted: Folders that are walked through where a link leads there from elsewhere.
+        whole: Walk through the others below the base, too.
     """
-    base = os.path.abspath(root)  # noqa: PTH100 (links must stay as they are)
-    lost = {_within(file) for file in damaged}
-    used = {_within(file) for file in pictures} - lost
-    told = {_within(str(file)) for file in annotations} - used
-    seen, as_picture, as_annotation = 0, 0, 0
-    passed_over: dict[str, PassedOver] = {}
-    for folder, _, names in os.walk(base, followlinks=False):
-        inside = os.path.relpath(folder, base)
-        prefix = "" if inside == "." else f"{inside}{os.sep}"
-        for name in sorted(names):
-            seen += 1
-            path = f"{folder}{os.sep}{name}"
-            if path in used:
-                as_picture += 1
-            elif path in told:
-                as_annotation += 1
+    waiting, followed = [(base, whole)], set[str]()
+    while waiting:
+        folder, whole = waiting.pop()
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError:
+            yield folder, SHUT
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if whole or entry.path in noted:
+                    waiting.append((entry.path, whole))
+            elif entry.is_symlink() and entry.is_dir():
+                target = os.path.realpath(entry.path)
+                is_far = not (_is_below(target, base) or _is_below(base, target))
+                if is_far and target in noted and target not in followed:
+                    waiting.append((target, False))
+                    followed.add(target)
+                else:
+                    yield entry.path, LINKED
             else:
-                reason = DAMAGED if path in lost else _reason(f"{prefix}{name}")
-                passed_over.setdefault(reason, PassedOver()).add(f"{prefix}{name}")
-    ordered = dict(sorted(passed_over.items(), key=lambda row: -row[1].count))
-    return Ledger(root, seen, as_picture, as_annotation, ordered, len(used) - as_picture)
+                yield entry.path, ""
 
 
-def _within(file: str) -> str:
-    return os.path.abspath(file)  # noqa: PTH100 (links must stay as they are)
+def _is_below(path: str, folder: str) -> bool:
+    return f"{path}{os.sep}".startswith(f"{folder.rstrip(os.sep)}{os.sep}")
 
 
-def _reason(name: str) -> str:
-    """Why a file that nothing uses is passed over."""
-    if any(map(is_passed_over, Path(name).parts)):
-        return LEFT_BEHIND
-    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (millions of names)
-    if suffix in UNREAD_SUFFIXES:
-        return NOT_READ
-    return NOT_LISTED if suffix in SUFFIXES else NO_PART
+def _counted(count: int, what: str) -> str:
+    """A count of things that are named in the plural."""
+    told = _PLURAL.sub(r"\1", what, count=1) if count == 1 else what
+    return f"{count:,} {told}"
+
+
+@lru_cache(maxsize=1024)
+def _is_left_behind(folder: str) -> bool:
+    return any(map(is_passed_over, Path(folder).parts))
+
+
+def _kinds(one: PassedOver) -> str:
+    """The suffixes of some files, the most frequent first."""
+    told = [kind or "nameless" for kind, _ in one.kinds.most_common(_EXAMPLES)]
+    return ", ".join(map(shown, told)) + (", ..." if len(one.kinds) > _EXAMPLES else "")
+
+
+_active: list[Trace] = []
+
+
+@contextmanager
+def traced() -> Iterator[Trace]:
+    """What readers note meanwhile, in any thread."""
+    trace = Trace()
+    _active.append(trace)
+    try:
+        yield trace
+    finally:
+        _active.remove(trace)
+
+
+def note_read(file: Path | str, role: Role = ANNOTATION) -> None:
+    """Tell the ledger of a file that is read for what it tells, or for the pictures in it."""
+    for trace in _active:
+        trace.read(file, role)
+
+
+def note_entries(files: Sequence[str]) -> None:
+    """Tell the ledger of pictures that a class, list or annotation names."""
+    for trace in _active:
+        trace.entries(files)
+
+
+def note_used(files: Sequence[str]) -> None:
+    """Tell the ledger of pictures that are used."""
+    for trace in _active:
+        trace.used(files)
+
+
+def note_dropped(files: Sequence[str], reason: str) -> None:
+    """Tell the ledger of pictures that are not used after all, and why: ``pictures that ...``."""
+    for trace in _active:
+        trace.dropped(files, reason)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from datasets.errors import InputError
 from datasets.names import shown
+from datasets.text import read_content
 
 _HEADER, _VERSION = 128, 124
 _MATRIX, _COMPRESSED = 14, 15
@@ -52,12 +53,7 @@ class _Element(NamedTuple):
 
 
 class _Reader:
-    """Elements one behind the other.
-
-    Args:
-        data: Of all of them.
-        order: ``<`` or ``>``.
-    """
+    """Elements one behind the other, in the byte order ``<`` or ``>``."""
 
     def __init__(self, data: memoryview, order: str) -> None:
         self.data, self.order, self.place = data, order, 0
@@ -86,20 +82,14 @@ class _Reader:
 def read_mat(file: Path, names: Sequence[str]) -> dict[str, Any]:
     """Some variables of a file: arrays without their axes of length one; cells of text as lists.
 
-    Args:
-        file: Of version 5, 6 or 7.
-        names: Of the variables; those that are not there are left out.
+    Names that are not there are left out.
 
     Raises:
         InputError: If it is no such file, or damaged; it names the file and the place.
         NewerFileError: If it is of version 7.3.
     """
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{shown(file)}: cannot be read ({error.strerror})") from error
-    try:
-        return _read(content, names)
+        return _read(read_content(file), names)
     except (_DamagedError, zlib.error, UnicodeDecodeError, struct.error) as error:
         raise InputError(f"{shown(file)}: not a MATLAB file that can be read ({error})") from error
 

@@ -22,9 +22,6 @@ def shown(name: object) -> str:
     r"""A file name, or text with file names in it, as text that can be written anywhere.
 
     Bytes that are no UTF-8 are escaped: ``ch\xe2ton.jpg``. Other text stays as it is.
-
-    Args:
-        name: A path or text.
     """
     return _SURROGATE.sub(_escape, str(name))
 
@@ -47,12 +44,9 @@ def shown_in(data: Any) -> Any:
 
 @contextmanager
 def safe_path(path: Path) -> Iterator[str]:
-    """A name in plain letters of a file to read or to write, for libraries that fail on others.
+    """A name in plain letters of a file to read or to write, in a folder that exists.
 
     OpenCV's video reader ends the whole process where a name is no UTF-8.
-
-    Args:
-        path: Of the file; its folder exists.
     """
     if str(path).isascii():
         yield str(path)

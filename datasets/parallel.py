@@ -22,13 +22,8 @@ def in_threads(
 ) -> list[Done]:
     """Results of a function for all items, in their order.
 
-    Args:
-        work: Applied to each item; what it does is done by OpenCV, Pillow or the disk, which
-            leave Python's lock to others.
-        items: What it is applied to.
-        title: Of the progress bar.
-        unit: What the progress bar counts.
-        delay: Seconds before the progress bar appears.
+    What ``work`` does is done by OpenCV, Pillow or the disk, which leave Python's lock to others.
+    The progress bar of that title counts units, and appears after ``delay`` seconds.
     """
     with ThreadPoolExecutor() as pool:
         done = pool.map(work, items)

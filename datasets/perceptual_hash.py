@@ -79,12 +79,12 @@ def near(hashes: Hashes, others: Hashes, distance: int = COPY_BITS) -> NDArray[n
     two looks at each, take about 5 seconds on one core, and a few megabytes.
 
     Args:
-        hashes: (N, K) of :func:`hash_files`.
-        others: (M, L) of the same.
+        hashes: (N, K) of :func:`hash_files`; the others (M, L), too.
+        others: To compare them with.
         distance: Most bits that may differ.
 
     Returns:
-        (P, 2) indices into ``hashes`` and ``others``, rising, each pair once.
+        (P, 2) indices into both, rising, each pair once.
     """
     rows = max(1, _BLOCK // max(1, len(others)))
     found = [np.zeros((0, 2), dtype=np.int64)]

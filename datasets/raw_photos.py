@@ -12,10 +12,7 @@ from datasets.types import PhotoBatch
 class OriginalPhotos:
     """Batches of photos in order; the next one is read while one is used.
 
-    Args:
-        read: Gives the photo of an index.
-        image_ids: What evaluators call the photos, by index.
-        batch_size: Photos per batch.
+    ``read`` gives the photo of an index, and ``image_ids`` is what evaluators call it.
     """
 
     def __init__(

@@ -22,10 +22,7 @@ Part = TypeVar("Part")
 def choose_part(path: Path, split: Split, found: Mapping[str, Part]) -> tuple[Part, bool]:
     """The part that a split names, and whether it must be parted because it is all there is.
 
-    Args:
-        path: What the user named, for messages.
-        split: What is wanted.
-        found: Parts by ``train`` and ``val``; one of them at least.
+    At least one is found, by ``train`` and ``val``; messages name the path.
 
     Raises:
         InputError: If there is no such part, or ``all`` is asked for and there are two.
@@ -53,13 +50,9 @@ def name_shares(names: Sequence[str]) -> NDArray[np.float64]:
 
 
 def held_out(shares: NDArray[np.float64], share: float = HOLD_OUT) -> NDArray[np.bool_]:
-    """Mask (N,) of what is held out for validation.
+    """Mask (N,) of what is held out for validation: about a ``share``, in (0, 1), of all.
 
-    Both sides get one at least, if there are two.
-
-    Args:
-        shares: (N,) as of :func:`name_shares`.
-        share: About so much of all, in (0, 1); by default a fifth.
+    Both sides get one at least, if there are two. ``shares`` are as of :func:`name_shares`.
     """
     held = shares < share
     if len(held):

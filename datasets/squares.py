@@ -27,7 +27,7 @@ FILL = (124, 116, 104)
 def centre_square(
     image: Image, size: int, *, crop: float = 0.875, interpolation: Interpolation = "bilinear"
 ) -> Image:
-    """Resize the short side of (H, W, 3) to size / crop, antialiased; cut out the centre.
+    """Resize the short side of (H, W, 3) to size / crop pixels, antialiased; cut out the centre.
 
     Pixel for pixel torchvision's ``Resize(round(size / crop))`` and ``CenterCrop(size)``, with
     the horizontal pass first: Pillow 13 begins with the vertical one where that is less work, and
@@ -51,12 +51,7 @@ def centre_square(
 
 
 class CentreCut:
-    """The centre of a picture, resized: what a network is evaluated on.
-
-    Args:
-        size: Side of the result in pixels.
-        crop: Share of the resized short side that the centre keeps.
-        interpolation: Of the resize.
+    """The centre of a picture, resized as :func:`centre_square` does it.
 
     Raises:
         InputError: If the crop is out of (0, 1].

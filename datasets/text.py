@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets.errors import InputError
+from datasets.ledger import note_read
+from datasets.lfs import refuse_pointer
 from datasets.names import shown
 
 # Those of numbers that 64 bits hold.
@@ -19,6 +21,8 @@ def read_text(file: Path) -> str:
     """
     if not file.is_file():
         raise InputError(f"{shown(file)}: no such file")
+    note_read(file)
+    refuse_pointer(file)
     try:
         return file.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -27,6 +31,21 @@ def read_text(file: Path) -> str:
         raise InputError(
             f"{shown(file)}: not text in UTF-8 (byte {error.start}); save it as UTF-8 text"
         ) from error
+
+
+def read_content(file: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    note_read(file)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{shown(file)}: cannot be read ({error.strerror})") from error
+    refuse_pointer(file, content)
+    return content
 
 
 def number_in(text: str) -> int | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
+from datasets.images import Image, read_image
 from datasets.text import read_text
 
 if TYPE_CHECKING:  # Exports are run where there is no torch.
@@ -149,6 +150,38 @@ class MixedBatch(TypedDict):
 
     parts: dict[str, LabelBatch | DetectionBatch]
     files: list[str]  # of all parts
+
+
+@dataclass(frozen=True)
+class PhotoFiles:
+    """Photos of a set, each in a file.
+
+    Attributes:
+        format: Layout that they were recognised by.
+        root: What the user named.
+        files: (N,) paths, or names of what lies in archives.
+    """
+
+    format: str
+    root: Path
+    files: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        """Number of photos."""
+        return len(self.files)
+
+    @property
+    def in_files(self) -> bool:
+        """Whether each photo is a file of its own, rather than a piece of an archive."""
+        return True
+
+    def image(self, index: int) -> Image:
+        """Photo of an index, (H, W, 3) uint8 RGB, turned as its EXIF tag says.
+
+        Raises:
+            InputError: If it cannot be read; it names the file.
+        """
+        return read_image(str(self.files[index]), upright=True)
 
 
 class PhotoBatch(TypedDict):

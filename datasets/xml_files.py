@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from datasets.errors import InputError
+from datasets.text import read_content
 
 # Annotations of one photo take kilobytes; those of a whole project megabytes.
 _LARGEST = 2**28
@@ -20,12 +21,9 @@ def read_xml(file: Path) -> Element:
         InputError: If it cannot be read, is damaged, declares entities or is nested too deeply;
             it names line and column.
     """
-    try:
-        if file.stat().st_size > _LARGEST:
-            raise InputError(f"{file}: {file.stat().st_size} bytes are too many for an XML file")
-        data = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+    if file.is_file() and (size := file.stat().st_size) > _LARGEST:
+        raise InputError(f"{file}: {size} bytes are too many for an XML file")
+    data = read_content(file)
     try:
         return _parse(data, file)
     except expat.ExpatError as error:

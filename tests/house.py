@@ -98,9 +98,10 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 # The only files of datasets that the body, the tasks and the flags know: no kind of data.
 FOR_LIBRARIES = {
-    "backbone": {"datasets/errors.py", "datasets/json_files.py"},
+    "backbone": {"datasets/errors.py", "datasets/json_files.py", "datasets/lfs.py"},
     "tasks": {
         "datasets/errors.py",
+        "datasets/lfs.py",
         "datasets/names.py",
         "datasets/images.py",
         "datasets/spec.py",

@@ -31,6 +31,7 @@ def main() -> None:
     args = cli.parse(CheckData)
     from datasets.kind import CheckOptions
     from datasets.kinds import Recognised, kind_named, recognise
+    from datasets.ledger import traced
 
     cli.prepare(args.common)
     if (args.format or args.images) and args.task in ("auto", "detection"):
@@ -50,7 +51,10 @@ def main() -> None:
         format=args.format,
         images=args.images,
     )
-    checkup = found.kind.examine(args.data, found.parts, options)
+    with traced() as trace:
+        checkup = found.kind.examine(args.data, found.parts, options)
+    trace.use_entries()  # Training uses the part, too, that this one was compared with.
+    checkup = checkup.with_ledger(*trace.account(args.data))
     findings = [asdict(finding) for finding in checkup.findings]
     refused = bool(checkup.refusals)
     report = {"task": task, **checkup.summary, "refused": refused, "findings": findings}

@@ -16,6 +16,7 @@ from backbone.formats.tf_bundle import find_bundle
 from backbone.formats.tfjs import read_tfjs
 from backbone.formats.tflite import read_tflite, tflite_network
 from datasets.errors import InputError
+from datasets.lfs import refuse_pointer
 
 _TORCH_ZIP, _PICKLE, _HDF5 = b"PK\x03\x04", b"\x80\x02", b"\x89HDF\r\n\x1a\n"
 _READERS = {
@@ -90,6 +91,7 @@ def kind_of(path: Path) -> str:
     path = _inside(path) if path.is_dir() else path
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    refuse_pointer(path)
     start = _start(path)
     if start.startswith(_HDF5) or (start.startswith(_TORCH_ZIP) and is_keras_zip(path)):
         return "keras"

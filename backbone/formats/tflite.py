@@ -16,6 +16,7 @@ from backbone.formats.folded import EPS, Chain, FoldedConv, chain_conventions, r
 from backbone.formats.network import BODY_CONVS, Network
 from backbone.formats.partial import RGB
 from datasets.errors import InputError
+from datasets.lfs import refuse_pointer
 
 _DTYPES = {
     tflite.TensorType.FLOAT32: np.float32,
@@ -92,6 +93,7 @@ def read_tflite(path: Path) -> TfliteModel:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     data = path.read_bytes()
+    refuse_pointer(path, data)
     if data[4:8] != b"TFL3":
         raise InputError(f"{path}: not a TensorFlow Lite file")
     try:

@@ -9,14 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.attributes.structure import (
-    NO,
-    YES,
-    AttributeData,
-    AttributeParts,
-    arrange,
-    name_attributes,
-)
+from datasets.attributes.structure import NO, YES, AttributeData, name_attributes
 from datasets.errors import InputError
 from datasets.text import read_text
 
@@ -28,12 +21,8 @@ _LIST_FOLDERS = (".", "Anno", "Eval")
 _IMAGE_FOLDERS = (f"{IMAGES}/{IMAGES}", IMAGES, f"Img/{IMAGES}", "img_celeba", "Img/img_celeba")
 
 
-def read(path: Path, *, whole: bool = False) -> AttributeParts | None:
-    """Read the set; None if a folder is not in CelebA's layout.
-
-    Args:
-        path: Folder.
-        whole: Hold nothing out of a set without a validation part.
+def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
+    """The set, and the part (N,) of each photo if there is a list; None in no such layout.
 
     Raises:
         InputError: If a list is damaged, or two lists disagree; it names file and line.
@@ -59,7 +48,7 @@ def read(path: Path, *, whole: bool = False) -> AttributeParts | None:
         attributes=name_attributes(attributes, file),
         people=None if identities is None else _read_numbers(identities, names),
     )
-    return arrange(data, parts, whole=whole)
+    return data, parts
 
 
 def find_list(path: Path, stem: str) -> Path | None:

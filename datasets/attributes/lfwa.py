@@ -9,14 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.attributes.structure import (
-    NO,
-    YES,
-    AttributeData,
-    AttributeParts,
-    arrange,
-    name_attributes,
-)
+from datasets.attributes.structure import NO, YES, AttributeData, name_attributes
 from datasets.errors import InputError
 from datasets.matlab import NewerFileError, read_mat
 
@@ -29,14 +22,8 @@ _MOST = 1 << 26
 _IMAGE_FOLDERS = ("lfw", "lfw-deepfunneled", "lfw_funneled", "lfw-funneled", ".")
 
 
-def read(path: Path, *, whole: bool = False) -> AttributeParts | None:
-    """Read the set; None if a folder is not in LFWA's layout.
-
-    The test list is the part to test on; a fifth of the other people validate.
-
-    Args:
-        path: Folder.
-        whole: Hold nobody out to validate on.
+def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
+    """The set, and the part (N,) of each photo if there is a list; None in no such layout.
 
     Raises:
         InputError: If a file is damaged, lacks a variable, or is in MATLAB's format 7.3 and h5py
@@ -70,12 +57,13 @@ def read(path: Path, *, whole: bool = False) -> AttributeParts | None:
         attributes=name_attributes([name.strip() for name in content[_NAMES]], file),
         people=people.astype(np.int64),
     )
-    return _part(data, path / PARTITION_FILE, whole)
+    return _part(data, path / PARTITION_FILE)
 
 
-def _part(data: AttributeData, file: Path, whole: bool) -> AttributeParts:
+def _part(data: AttributeData, file: Path) -> tuple[AttributeData, NDArray[np.int64] | None]:
+    """The photos of a list of parts, to train and to test on, and which each is."""
     if not file.is_file():
-        return arrange(data, None, whole=whole)
+        return data, None
     content = _read_mat(file, (_TRAIN, _TEST))
     parts = np.full(len(data), -1, np.int64)
     for name, part in ((_TRAIN, 0), (_TEST, 2)):
@@ -87,7 +75,7 @@ def _part(data: AttributeData, file: Path, whole: bool) -> AttributeParts:
             raise InputError(f"{file}: {name} goes beyond the {len(data)} photos")
         parts[rows] = part
     inside = parts >= 0
-    return arrange(data.select(inside), parts[inside], whole=whole)
+    return data.select(inside), parts[inside]
 
 
 def _read_mat(file: Path, names: tuple[str, ...]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from datasets.attributes import celeba, lfwa, utkface
 from datasets.attributes.structure import AttributeParts, arrange
 from datasets.errors import InputError
+from datasets.ledger import note_entries
 
 # By the names that people know them by.
 READERS = {"CelebA": celeba, "LFWA": lfwa, "UTKFace": utkface}
@@ -17,18 +18,16 @@ LAYOUTS = (
 
 
 def recognise_attributes(path: Path, *, whole: bool = False) -> AttributeParts | None:
-    """Read a folder; None if it is in neither layout.
-
-    Args:
-        path: Folder.
-        whole: Hold nothing out of a set without a validation part.
+    """Read a folder, as :func:`arrange` parts it; None if it is in neither layout.
 
     Raises:
         InputError: If it is damaged.
     """
-    known = celeba.read(path, whole=whole) or lfwa.read(path, whole=whole)
-    named = None if known is not None else utkface.read(path)
-    return known if named is None else arrange(*named, whole=whole)
+    found = celeba.read(path) or lfwa.read(path) or utkface.read(path)
+    if found is None:
+        return None
+    note_entries(found[0].files.tolist())
+    return arrange(*found, whole=whole)
 
 
 def holds_attributes(path: Path) -> bool:
@@ -45,10 +44,9 @@ def open_attributes(path: Path, *, whole: bool = False) -> AttributeParts:
     """
     if not path.exists():
         raise InputError(f"{path}: no such folder")
-    found = recognise_attributes(path, whole=whole)
-    if found is None:
-        raise InputError(
-            f"{path}: not recognised as face attributes. It should hold {LAYOUTS}; "
-            "photos without labels can be trained on with a --teacher, where --val names others"
-        )
-    return found
+    if (found := recognise_attributes(path, whole=whole)) is not None:
+        return found
+    raise InputError(
+        f"{path}: not recognised as face attributes. It should hold {LAYOUTS}; "
+        "photos without labels can be trained on with a --teacher, where --val names others"
+    )

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from datasets.images import Image, find_images, read_image
+from datasets.images import find_images
 from datasets.labels.structure import LabelledData, nearest
+from datasets.ledger import note_entries
 from datasets.splitting import held_out, name_shares, path_shares
-from datasets.types import ClassMap
+from datasets.types import ClassMap, PhotoFiles
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -22,30 +23,20 @@ YES, NO, UNKNOWN = 1, 0, -1
 
 
 @dataclass(frozen=True)
-class AttributeData:
+class AttributeData(PhotoFiles):
     """Photos in flat arrays, with a yes or no for each attribute of each.
 
     Attributes:
-        format: ``celeba``, ``lfwa`` or ``photos``.
-        root: Folder that the user named.
-        files: (N,) image paths.
         values: (N, A) int8: 1 yes, 0 no, -1 unknown.
         attributes: Names of the A columns, with ids from 0.
         people: (N,) int64 who each photo shows, or None where nobody told.
         left_out: Photos that the data doctor dropped.
     """
 
-    format: str
-    root: Path
-    files: NDArray[np.str_]
     values: NDArray[np.int8]
     attributes: ClassMap
     people: NDArray[np.int64] | None = None
     left_out: int = 0
-
-    def __len__(self) -> int:
-        """Number of photos."""
-        return len(self.files)
 
     @property
     def photos(self) -> LabelledData:
@@ -65,14 +56,6 @@ class AttributeData:
         known = (self.values != UNKNOWN).sum(axis=0)
         with np.errstate(invalid="ignore"):
             return np.asarray((self.values == YES).sum(axis=0) / known, np.float64)
-
-    def image(self, index: int) -> Image:
-        """Photo of an index, (H, W, 3) uint8 RGB, turned as its EXIF tag says.
-
-        Raises:
-            InputError: If it cannot be read; it names the file.
-        """
-        return read_image(str(self.files[index]), upright=True)
 
     def select(self, keep: NDArray[np.bool_]) -> AttributeData:
         """The photos of a mask (N,); the attributes stay."""
@@ -112,7 +95,7 @@ def arrange(
 
     Args:
         data: All photos.
-        parts: (N,) as :class:`AttributeParts` has them, or None if the set is not parted.
+        parts: (N,) as in the result, or None if the set is not parted.
         whole: Hold nothing out.
     """
     parts = np.zeros(len(data), np.int64) if parts is None else parts.copy()
@@ -154,24 +137,21 @@ def choose_attributes(data: AttributeData, wanted: Sequence[str]) -> AttributeDa
 
 
 def read_photos(path: Path, attributes: ClassMap) -> AttributeData:
-    """All pictures below a folder, of whose attributes nothing is known.
-
-    Args:
-        path: Folder.
-        attributes: That a teacher will tell.
+    """All pictures below a folder, of whose ``attributes`` a teacher will tell.
 
     Raises:
         InputError: If there is no such folder, or no picture in it.
     """
     if not path.is_dir():
         raise InputError(f"{path}: no such folder")
-    files = find_images(path)
+    files = [str(file) for file in find_images(path)]
     if not files:
         raise InputError(f"{path}: no pictures below it")
+    note_entries(files)
     return AttributeData(
         format="photos",
         root=path,
-        files=np.array([str(file) for file in files], dtype=np.str_),
+        files=np.array(files, dtype=np.str_),
         values=np.full((len(files), len(attributes)), UNKNOWN, np.int8),
         attributes=attributes,
     )

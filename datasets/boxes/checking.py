@@ -23,6 +23,7 @@ from datasets.findings import (
     drop_unusable,
     first_of,
     most_of,
+    note_decoders,
     refuse_broken,
 )
 from datasets.images import probe_image
@@ -93,7 +94,10 @@ def _check_images(data: DetectionData, decode: bool, findings: list[Finding]) ->
         if wanted not in fits:
             raise InputError(f"{width}x{height} pixels, annotated as {wanted}")
 
-    return drop_unusable(data.files, look, findings)
+    good = drop_unusable(data.files, look, findings)
+    if decode:
+        note_decoders(data.files[good].tolist(), findings)
+    return good
 
 
 def _check_boxes(

@@ -28,6 +28,7 @@ from datasets.boxes.tree import Hints, Tree
 from datasets.claims import Claim, Strength, nearest, strongest
 from datasets.errors import InputError
 from datasets.images import is_passed_over, pictures_below
+from datasets.ledger import note_entries
 from datasets.spec import Split
 from datasets.splitting import choose_part
 
@@ -161,6 +162,7 @@ def open_detection(
     if found.path != path:
         evidence = f"{evidence}, in {found.path.name}/"
     part = replace(_READERS[found.claim.format](found.path, chosen), evidence=evidence)
+    note_entries(part.files.tolist())
     return hold_out(part, split) if lone and not whole else part
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.builtin.scenes import background
+from datasets.builtin.scenes import background, fill_polygon
 from datasets.images import Image
 
 Points = NDArray[np.float64]
@@ -155,13 +155,7 @@ def attributes_of(person: Person, look: Look) -> dict[str, bool]:
 def draw_face(
     rng: np.random.Generator, person: Person, look: Look, size: int
 ) -> tuple[Image, Points]:
-    """One photo.
-
-    Args:
-        rng: Of framing, light, background and noise.
-        person: Who.
-        look: How.
-        size: Width in pixels; the height is that of CelebA's aligned photos to it.
+    """One photo, ``size`` pixels wide; ``rng`` is of framing, light, background and noise.
 
     Returns:
         (round(size * 218 / 178), size, 3) RGB, and the five points (5, 2) x y in pixels that
@@ -206,8 +200,7 @@ class _Canvas:
 
     def fill(self, points: Points, colour: Colour, depth: float | None = None) -> None:
         """Paint a polygon (N, 2)."""
-        corners = np.round(self.place(points, depth) * 2**_SHIFT).astype(np.int32)
-        cv2.fillPoly(self.picture, [corners], colour.tolist(), cv2.LINE_AA, _SHIFT)
+        fill_polygon(self.picture, self.place(points, depth), colour.tolist())
 
 
 def _ellipse(x: float, y: float, wide: float, tall: float) -> Points:
@@ -335,9 +328,8 @@ def _draw_extras(
         for number, line in enumerate([*rims, *bars]):
             points = np.round(face.place(line) * 2**_SHIFT).astype(np.int32)
             closed = number < len(rims)
-            cv2.polylines(
-                face.picture, [points], closed, frame.tolist(), thick, cv2.LINE_AA, _SHIFT
-            )
+            colour = frame.tolist()
+            cv2.polylines(face.picture, [points], closed, colour, thick, cv2.LINE_AA, _SHIFT)
     if look.earrings:
         metal = np.array((235.0, 200, 70)) if rng.random() < 0.6 else np.full(3, 225.0)
         for side in (-1, 1):

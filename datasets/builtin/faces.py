@@ -33,37 +33,30 @@ _PERSON, _PHOTO, _ORDER = range(3)
 
 
 def draw_faces(
-    folder: Path,
-    *,
-    num_identities: int = 400,
-    per_identity: int = 6,
-    size: int = 80,
-    seed: int = 0,
+    root: Path, *, num_identities: int = 400, per_identity: int = 6, size: int = 80, seed: int = 0
 ) -> Path:
     """Draw faces of people, unless this very set is there already.
 
     As in CelebA nobody is in two parts, and the photos of a part are mixed.
 
     Args:
-        folder: To fill: ``img_align_celeba/000001.jpg``, ``list_attr_celeba.txt``,
-            ``list_eval_partition.txt``, ``identity_CelebA.txt``,
-            ``list_landmarks_align_celeba.txt``.
+        root: Folder to fill: ``img_align_celeba/000001.jpg`` and the four lists.
         num_identities: People, three or more: one at least in each part.
         per_identity: Photos of each.
         size: Width of the pictures in pixels; they are 218 / 178 as high.
         seed: Another seed is other people.
 
     Raises:
-        InputError: If ``folder`` holds something else, or there are too few people.
+        InputError: If ``root`` holds something else, or there are too few people.
     """
     if num_identities < 3:
         raise InputError(f"{num_identities} identities: three or more, one for each part")
     counts = {"num_identities": num_identities, "per_identity": per_identity}
     wanted = {"version": 1, **counts, "size": size, "seed": seed}
 
-    def fill(root: Path) -> None:
+    def fill(folder: Path) -> None:
         owners, parts = _arrange(num_identities, per_identity, seed)
-        images = root / IMAGES
+        images = folder / IMAGES
         images.mkdir()
         # A photo is a function of its person and its number among that person's photos.
         turns = np.zeros(num_identities, np.int64)
@@ -82,9 +75,9 @@ def draw_faces(
             return attributes_of(person, look), np.round(points).astype(int).flatten().tolist()
 
         drawn = in_threads(draw, range(len(keys)), "drawing faces", unit="image", delay=0)
-        _write_lists(root, owners, parts, drawn)
+        _write_lists(folder, owners, parts, drawn)
 
-    return make_once(folder, STAMP, wanted, fill)
+    return make_once(root, STAMP, wanted, fill)
 
 
 def _arrange(

@@ -42,7 +42,7 @@ def draw_identities(
         per_identity: Photos of each.
         num_pairs: Of one person, and of two, in each of ten folds.
         size: Width of the pictures in pixels.
-        seed: Another seed is other people.
+        seed: Of the people.
 
     Raises:
         InputError: If ``root`` holds something else, or there are too few people or photos.

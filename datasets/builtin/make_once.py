@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.errors import InputError
+from datasets.json_files import read_json
 
 
 def make_once(
@@ -21,8 +22,8 @@ def make_once(
 
     Args:
         root: Folder to make.
-        stamp_name: File in it that says what was made.
-        wanted: What it says, as JSON.
+        stamp_name: File in it that says, as JSON, what was made: ``wanted``.
+        wanted: What is to be made.
         fill: Writes the files below an empty folder.
 
     Raises:
@@ -49,4 +50,4 @@ def make_once(
 
 
 def _says(stamp: Path, wanted: dict[str, Any]) -> bool:
-    return stamp.exists() and json.loads(stamp.read_text(encoding="utf-8")) == wanted
+    return stamp.exists() and read_json(stamp) == wanted

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from datasets.builtin.make_once import make_once
+from datasets.builtin.scenes import fill_polygon
 from datasets.images import Image, save_image
 from datasets.parallel import in_threads
 
@@ -41,19 +41,12 @@ _SOIL = np.array(
     ),
     np.float64,
 )
-_SHIFT = 4  # Fractional bits of cv2's coordinates.
 
 Colour = Sequence[float]
 
 
 class Photo(NamedTuple):
-    """One photo that is to be drawn.
-
-    Attributes:
-        author: Who takes it.
-        lat: Degrees.
-        lng: Degrees.
-    """
+    """One photo that is to be drawn; latitude and longitude in degrees."""
 
     author: int
     lat: float
@@ -65,12 +58,8 @@ def draw_places(
 ) -> Path:
     """Draw the set below ``root`` unless this very set is there already.
 
-    Args:
-        root: Folder to fill: ``places.csv`` (IMG_ID, AUTHOR, LAT, LON), ``images/00/000000.jpg``.
-        num_photos: Photos in all.
-        num_authors: Who took them.
-        size: Side in pixels.
-        seed: Another seed is other photos of the same world.
+    It is ``places.csv`` (IMG_ID, AUTHOR, LAT, LON) and ``images/00/000000.jpg`` and so on, of
+    ``size`` pixels a side; another seed is other photos of the same world.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -103,9 +92,8 @@ def draw_places(
 def choose_photos(num_photos: int, num_authors: int, seed: int) -> list[Photo]:
     """Who takes a photo where: at home, in another town, or far from all of them."""
     world = np.random.default_rng(_WORLD_SEED)
-    towns = np.column_stack(
-        (world.uniform(_SOUTH, _NORTH, _TOWNS), world.uniform(-180, 180, _TOWNS))
-    )
+    lats, lngs = world.uniform(_SOUTH, _NORTH, _TOWNS), world.uniform(-180, 180, _TOWNS)
+    towns = np.column_stack((lats, lngs))
     weights = 1 / np.arange(3, _TOWNS + 3)
     weights /= weights.sum()
     rng = np.random.default_rng((seed, 0))
@@ -124,14 +112,9 @@ def choose_photos(num_photos: int, num_authors: int, seed: int) -> list[Photo]:
 def draw_place(
     rng: np.random.Generator, camera: np.random.Generator, lat: float, lng: float, size: int
 ) -> Image:
-    """A view of a place: (size, size, 3) RGB.
+    """A view of a place in degrees: (size, size, 3) RGB.
 
-    Args:
-        rng: Of the moment: weather and composition.
-        camera: Of the author's camera.
-        lat: Degrees.
-        lng: Degrees.
-        size: Side in pixels.
+    ``rng`` is of the moment, its weather and composition; ``camera`` of the author's camera.
     """
     side = 2 * size
     canvas = _ground(rng, lat, side)
@@ -174,11 +157,6 @@ def _sky(rng: np.random.Generator, canvas: Image, lat: float, horizon: float) ->
     cv2.circle(canvas, centre, len(canvas) // 16, (255, 244, 190), -1, cv2.LINE_AA)
 
 
-def _polygon(canvas: Image, points: NDArray[np.float64], colour: Colour) -> None:
-    corners = np.round(points * 2**_SHIFT).astype(np.int32)
-    cv2.fillPoly(canvas, [corners], colour, cv2.LINE_AA, _SHIFT)
-
-
 def _hue(turns: float, saturation: float, value: float) -> Colour:
     """A colour of the wheel, 0..255."""
     return [255 * part for part in colorsys.hsv_to_rgb(turns % 1, saturation, value)]
@@ -193,7 +171,7 @@ def _tree(rng: np.random.Generator, canvas: Image, lat: float, horizon: float) -
     broad, low = tall * (0.55 - 0.38 * cold), tall * (0.62 - 0.55 * cold)
     trunk = tall * 0.05 * np.array(((-1, 0), (1, 0), (1, -1), (-1, -1)))
     trunk[2:, 1] = -low - 2
-    _polygon(canvas, foot + trunk, (92, 66, 44))
+    fill_polygon(canvas, foot + trunk, (92, 66, 44))
     angles = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     round_crown = np.column_stack((np.cos(angles) * broad, np.sin(angles) * (tall - low) / 2))
     # The crown tapers towards its top the more, the colder it is.
@@ -201,7 +179,7 @@ def _tree(rng: np.random.Generator, canvas: Image, lat: float, horizon: float) -
     round_crown[:, 0] *= 1 - cold * upness
     centre = foot - (0, (tall + low) / 2)
     green = np.array((40, 130, 40)) * (1 - 0.45 * cold) + rng.normal(0, 10, 3)
-    _polygon(canvas, centre + round_crown, np.clip(green, 0, 255).tolist())
+    fill_polygon(canvas, centre + round_crown, np.clip(green, 0, 255).tolist())
 
 
 def _house(
@@ -214,7 +192,7 @@ def _house(
     turn = lng / 360
     grey = rng.uniform(190, 240)
     walls = np.array(((-wide, 0), (wide, 0), (wide, -tall), (-wide, -tall)))
-    _polygon(canvas, walls + foot, (grey, grey, grey * 0.93))
+    fill_polygon(canvas, walls + foot, (grey, grey, grey * 0.93))
     pitch = wide * (0.75 + 0.55 * np.sin(4 * np.pi * turn))
     over = 1.15 * wide
     ridge = over * (0.35 - 0.3 * np.sin(4 * np.pi * turn))
@@ -222,12 +200,12 @@ def _house(
         ((-over, -tall), (over, -tall), (ridge, -tall - pitch), (-ridge, -tall - pitch))
     )
     colour = _hue(turn + rng.normal(0, 0.006), 0.75, rng.uniform(0.6, 0.85))
-    _polygon(canvas, roof + foot, colour)
+    fill_polygon(canvas, roof + foot, colour)
     for row in range(int(tall // (wide * 0.8))):
         for column in (-0.5, 0.5):
             corner = foot + np.array((column, 0.8 * (0.3 + row))) * wide - np.array((0, tall))
             pane = wide * 0.2 * np.array(((-1, 0), (1, 0), (1, 2), (-1, 2)))
-            _polygon(canvas, corner + pane, (60, 70, 90))
+            fill_polygon(canvas, corner + pane, (60, 70, 90))
 
 
 def _sign(rng: np.random.Generator, canvas: Image, lng: float) -> None:
@@ -236,8 +214,8 @@ def _sign(rng: np.random.Generator, canvas: Image, lng: float) -> None:
     foot = np.array((rng.uniform(0.1, 0.9), rng.uniform(0.8, 0.97))) * side
     tall, half = side * rng.uniform(0.22, 0.3), side * rng.uniform(0.055, 0.075)
     post = np.array(((-1.5, 0), (1.5, 0), (1.5, -tall), (-1.5, -tall)))
-    _polygon(canvas, foot + post, (120, 120, 126))
+    fill_polygon(canvas, foot + post, (120, 120, 126))
     plate = half * np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)))
-    _polygon(canvas, foot - (0, tall) + plate * 1.25, (245, 245, 245))
+    fill_polygon(canvas, foot - (0, tall) + plate * 1.25, (245, 245, 245))
     colour = _hue(3 * lng / 360 + rng.normal(0, 0.015), 0.85, 0.8)
-    _polygon(canvas, foot - (0, tall) + plate, colour)
+    fill_polygon(canvas, foot - (0, tall) + plate, colour)

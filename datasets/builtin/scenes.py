@@ -9,6 +9,7 @@ index) alone.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,7 @@ Field = NDArray[np.float32]
 def draw_scenes(root: Path, *, num_train: int = 2000, num_val: int = 300, seed: int = 0) -> Path:
     """Draw the set below ``root`` unless this very set is there already.
 
-    It is drawn beside and renamed at the end, so that a set is whole or not there.
-
-    Args:
-        root: Folder to fill: ``annotations/instances_{train,val}.json``, ``train/``, ``val/``.
-        num_train: Training scenes.
-        num_val: Held-out scenes.
-        seed: Of the set.
+    It is ``annotations/instances_{train,val}.json``, ``train/`` and ``val/``.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -188,6 +183,12 @@ def paint(rng: np.random.Generator, picture: Image, outlines: list[Points]) -> N
     if rng.random() < 0.3:
         edge = rng.uniform(0, 255, 3).tolist()
         cv2.polylines(patch, polygons, True, edge, 1, cv2.LINE_AA, _SHIFT)
+
+
+def fill_polygon(picture: Image, points: Points, colour: Sequence[float]) -> None:
+    """Paint a polygon (N, 2) in pixels."""
+    corners = np.round(points * 2**_SHIFT).astype(np.int32)
+    cv2.fillPoly(picture, [corners], colour, cv2.LINE_AA, _SHIFT)
 
 
 def background(rng: np.random.Generator, width: int, height: int) -> Image:

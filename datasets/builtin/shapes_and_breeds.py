@@ -26,14 +26,9 @@ Key = tuple[int, int, int, int]  # Seed of a picture: the set's, kind, label, in
 def draw_shapes(
     root: Path, *, num_train: int = 300, num_val: int = 50, size: int = 64, seed: int = 0
 ) -> Path:
-    """Draw one shape per picture, unless they are there already.
+    """Draw one shape per picture (``train/circle/0000.png``), unless they are there already.
 
-    Args:
-        root: Folder to fill: ``train/circle/0000.png`` and so on.
-        num_train: Training pictures of each class.
-        num_val: Held-out pictures of each class.
-        size: Side of the pictures in pixels.
-        seed: Of the set.
+    There are ``num_train`` and ``num_val`` pictures of each class, of ``size`` pixels a side.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -70,15 +65,9 @@ def draw_shape(rng: np.random.Generator, shape: str, size: int) -> Image:
 def draw_breeds(
     root: Path, *, num_train: int = 100, num_val: int = 30, size: int = 128, seed: int = 0
 ) -> Path:
-    """Draw built-in breeds in Stanford Dogs' own layout, unless they are there already.
+    """Draw built-in breeds in Stanford Dogs' own layout, as :func:`draw_shapes` draws shapes.
 
-    Args:
-        root: Folder to fill: ``Images/``, ``Annotation/``, ``train_list.mat``,
-            ``test_list.mat``.
-        num_train: Training pictures of each breed (Stanford Dogs has 100).
-        num_val: Test pictures of each breed.
-        size: Side of the pictures in pixels.
-        seed: Of the set.
+    Stanford Dogs has 100 training pictures of each breed.
 
     Raises:
         InputError: If ``root`` holds something else.

@@ -71,10 +71,7 @@ def align_face(image: Image, points: Points, side: int = _TEMPLATE_SIDE) -> Imag
     Args:
         image: (H, W, 3).
         points: (5, 2) x, y in pixels.
-        side: Of the result in pixels; the template grows with it.
-
-    Returns:
-        (side, side, 3); black where the photo ends.
+        side: Of the result, (side, side, 3); it is black where the photo ends.
     """
     target = TEMPLATE * (side / _TEMPLATE_SIDE)
     matrix = similarity(points, target)
@@ -91,8 +88,7 @@ def align_face(image: Image, points: Points, side: int = _TEMPLATE_SIDE) -> Imag
 class PointDetector:
     """Finds the five points of the largest face of a photo, by OpenCV's YuNet.
 
-    Args:
-        model: The detector's file (``face_detection_yunet_2023mar.onnx`` of OpenCV's model zoo).
+    Its file is ``face_detection_yunet_2023mar.onnx`` of OpenCV's model zoo.
 
     Raises:
         InputError: If it is not there, or OpenCV cannot read it.
@@ -111,11 +107,7 @@ class PointDetector:
             ) from error
 
     def __call__(self, image: Image) -> Points | None:
-        """(5, 2) points in pixels, in the order of ``FaceData``, or None.
-
-        Args:
-            image: (H, W, 3) RGB.
-        """
+        """(5, 2) points in pixels of a photo (H, W, 3) RGB, as ``FaceData`` orders them."""
         share = min(1.0, _DETECTION_SIDE / max(image.shape[:2]))
         size = (max(round(image.shape[1] * share), 1), max(round(image.shape[0] * share), 1))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

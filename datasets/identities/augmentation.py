@@ -38,7 +38,7 @@ class FaceTransform(CentreCut):
         size: int,
         augmentation: FaceAugmentation,
         *,
-        crop: float = 1.0,
+        crop: float,
         interpolation: Interpolation = "bilinear",
     ) -> None:
         super().__init__(size, crop=crop, interpolation=interpolation)

@@ -24,7 +24,6 @@ from datasets.identities.opening import open_with_pairs
 from datasets.identities.structure import FaceData
 from datasets.images import decode_image
 from datasets.spec import Split
-from datasets.types import FacePairs
 
 # Of a file of pairs nobody tells who its people are: each photo is an identity of its own.
 _NAMELESS = "bin"
@@ -33,13 +32,7 @@ _NAMELESS = "bin"
 def open_examined(
     path: Path, split: Split, other: Split | None, *, decode: bool
 ) -> Examination[FaceData]:
-    """Open a part of face data and examine it, with each photo that its pairs lack.
-
-    Args:
-        path: Folder, archive or verification file.
-        split: Part of it.
-        other: Part that it is compared with, if there is another.
-        decode: Decode every photo instead of reading its header.
+    """Open a part of face data and examine it beside another, with each photo its pairs lack.
 
     Raises:
         InputError: If it cannot be read at all.
@@ -50,14 +43,14 @@ def open_examined(
         Finding("pair without its photo", "refused", f"{file}: line {line}", None, f"no {name}")
         for line, name in missing
     ]
-    return examine_faces(data, beside, lacking=lacking, decode=decode)
+    return examine_faces(data, beside, lacking, decode=decode)
 
 
 def examine_faces(
     data: FaceData,
     other: FaceData | None = None,
-    *,
     lacking: Sequence[Finding] = (),
+    *,
     decode: bool = False,
 ) -> Examination[FaceData]:
     """Examine a part of a set beside another one, if there is one.
@@ -70,11 +63,10 @@ def examine_faces(
     good, groups = _check_photos(data, other, decode, findings)
     refuse_broken(data.root, good, findings)
     _check_pairs(data, groups, findings)
-    pairs = _whole_pairs(data, good, findings)
-    mended = replace(data, pairs=None).select(good)
-    mended = replace(mended, pairs=pairs, left_out=int((~good).sum()))
+    kept = replace(data, pairs=None) if _are_pairs_lost(data, good, findings) else data
+    mended = replace(kept.select(good), left_out=int((~good).sum()))
     copies = _check_copies(data, other, groups, findings)
-    _check_identities(mended, findings, compared=pairs is not None or bool(lacking))
+    _check_identities(mended, findings, compared=mended.pairs is not None or bool(lacking))
     both = _check_people(mended, other, findings)
     summary = {**_summary(mended), "copies": copies, "people_in_both_splits": both}
     return Examination(
@@ -102,7 +94,7 @@ def _check_photos(
         digests[index] = digest_of(content)
         decode_image(content, str(data.files[index]), upright=True)
 
-    good = drop_unusable(data.files, look, findings)
+    good = drop_unusable(data.files, look, findings, in_files=False)
     chosen = np.flatnonzero(good).tolist()
     return good, group_copies(chosen, [digests[k] for k in chosen], len(data))
 
@@ -131,26 +123,16 @@ def _check_pairs(data: FaceData, groups: list[Copies], findings: list[Finding]) 
             findings.append(Finding(kind, "kept", file, None, detail))
 
 
-def _whole_pairs(data: FaceData, good: Mask, findings: list[Finding]) -> FacePairs | None:
-    """The pairs by the indices of the good photos; None if there are none, or one lacks a photo.
-
-    Without a pair the folds are not those of the protocol, so that is refused.
-    """
+def _are_pairs_lost(data: FaceData, good: Mask, findings: list[Finding]) -> bool:
+    """Refuse data of which a pair lacks a photo: the folds are not those of the protocol."""
     pairs = data.pairs
-    if pairs is None:
-        return None
-    lost = ~(good[pairs.first] & good[pairs.second])
-    if lost.any():
+    lost = np.zeros(0, np.bool_)
+    if pairs is not None and (lost := ~(good[pairs.first] & good[pairs.second])).any():
         first = next(k for k in (pairs.first[lost][0], pairs.second[lost][0]) if not good[k])
+        kind, file = "pairs need an unusable photo", str(data.files[first])
         detail = f"{lost.sum()} of {len(pairs)} pairs; mend or replace the photo"
-        findings.append(
-            Finding(
-                "pairs need an unusable photo", "refused", str(data.files[first]), None, detail
-            )
-        )
-        return None
-    places = np.cumsum(good) - 1
-    return replace(pairs, first=places[pairs.first], second=places[pairs.second])
+        findings.append(Finding(kind, "refused", file, None, detail))
+    return bool(lost.any())
 
 
 def _check_copies(
@@ -176,9 +158,9 @@ def _check_copies(
 
 def _check_identities(data: FaceData, findings: list[Finding], *, compared: bool) -> None:
     """Note people with too few photos; refuse a set in which nobody can be compared."""
-    root, names = str(data.root), np.array(data.classes.names)
     if data.format == _NAMELESS:
         return
+    root, names = str(data.root), np.array(data.classes.names)
     for kind, count, say in (
         ("identities without a photo", 0, "none that can be used"),
         ("identities of one photo", 1, "a single one: they are told from others, never known"),

@@ -11,11 +11,6 @@ from datasets.identities.structure import FaceData
 from datasets.kind import CheckOptions, DataKind
 
 
-def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
-    """Folders of pictures alone might be any classes; that they are people has to be said."""
-    return find_face_parts(path, plain=named)
-
-
 def _examine(path: Path, parts: tuple[str, ...], options: CheckOptions) -> Examination[FaceData]:
     split, other = options.choose(parts)
     return open_examined(path, split, other, decode=options.decode)
@@ -25,7 +20,7 @@ IDENTITIES = DataKind(
     name="identities",
     task="face_embedding",
     layouts=f"One of faces by identity is {LAYOUTS}.",
-    find_parts=_find_parts,
+    find_parts=find_face_parts,
     examine=_examine,
     formats=("folder per person", "LFW", "RecordIO", "pairs as .bin"),
 )

@@ -12,6 +12,7 @@ from datasets.errors import InputError
 from datasets.identities.structure import FaceData, assemble_faces
 from datasets.images import pictures_below
 from datasets.labels.folders import class_folders
+from datasets.ledger import note_entries
 from datasets.text import read_text
 from datasets.types import FacePairs
 
@@ -34,6 +35,7 @@ def read_faces(root: Path) -> FaceData:
         names += [name] * len(found)
     if not files:
         raise InputError(f"{root}: no folders with pictures, one per identity")
+    note_entries(files)
     return assemble_faces(format="identities", root=root, files=files, identities=names)
 
 
@@ -41,18 +43,21 @@ def read_lfw(root: Path, pairs: Path | None = None) -> FaceData:
     """The photos that a protocol compares, and its pairs.
 
     Args:
-        root: Folder of ``NAME/NAME_0001.jpg`` and so on, with ``pairs.txt`` in it.
-        pairs: Another list of pairs (``pairsDevTest.txt``).
+        root: Folder of ``NAME/NAME_0001.jpg`` and so on.
+        pairs: Another list than its ``pairs.txt``.
 
     Raises:
         InputError: If a photo of a pair is missing, naming list, line and photo; or the list
             does not hold what its first line says.
     """
     data = replace(read_faces(root), format="lfw")
-    listed = read_pairs(pairs or root / PAIRS_NAME, data)
+    return _only_paired(data, read_pairs(pairs or root / PAIRS_NAME, data))
+
+
+def _only_paired(data: FaceData, pairs: FacePairs) -> FaceData:
     used = np.zeros(len(data), dtype=np.bool_)
-    used[listed.first] = used[listed.second] = True
-    return replace(data, pairs=listed).select(used)
+    used[pairs.first] = used[pairs.second] = True
+    return replace(data, pairs=pairs).select(used)
 
 
 def read_pairs(file: Path, data: FaceData) -> FacePairs:
@@ -106,31 +111,22 @@ def missing_photos(file: Path, data: FaceData) -> list[tuple[int, str]]:
 
 
 def choose_fold(data: FaceData, fold: int) -> FaceData:
-    """A fold to test on, and the one before it, from which the threshold comes.
+    """A fold (from 1) to test on, and the one before it, from which the threshold comes.
 
     The protocol takes the threshold from nine folds. A network that was trained on the people of
     eight of them knows these too well for that; the two that are left it has not seen.
 
-    Args:
-        data: With pairs.
-        fold: From 1.
-
     Raises:
         InputError: If there is no such fold.
     """
-    assert data.pairs is not None
-    count = int(data.pairs.folds.max()) + 1
+    old = data.pairs
+    assert old is not None
+    count, tested = int(old.folds.max()) + 1, fold - 1
     if not 1 <= fold <= count or count < 3:
         raise InputError(f"--fold {fold}: {data.root} has folds 1 to {count}; three are needed")
-    tested = fold - 1
-    keep = np.isin(data.pairs.folds, (tested, (tested - 1) % count))
-    old = data.pairs
-    pairs = FacePairs(
-        old.first[keep], old.second[keep], old.same[keep], old.folds[keep], (tested,)
-    )
-    used = np.zeros(len(data), dtype=np.bool_)
-    used[pairs.first] = used[pairs.second] = True
-    return replace(data, pairs=pairs).select(used)
+    keep = np.isin(old.folds, (tested, (tested - 1) % count))
+    first, second, same, folds = old.first[keep], old.second[keep], old.same[keep], old.folds[keep]
+    return _only_paired(data, FacePairs(first, second, same, folds, (tested,)))
 
 
 def _lines(file: Path) -> list[tuple[int, str]]:

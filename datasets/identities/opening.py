@@ -85,22 +85,20 @@ def shares_people(path: Path) -> bool:
     return path.is_dir() and (path / PAIRS_NAME).is_file() and not _parts_of(path)
 
 
-def find_face_parts(path: Path, *, plain: bool) -> tuple[str, ...] | None:
+def find_face_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
     """Parts of face data, ``train`` and ``val`` or one of them; None if a path is none.
 
-    Args:
-        path: Folder, archive or verification file.
-        plain: Folders of pictures alone are identities; else they might be any classes, and only
-            archives and lists of pairs tell.
+    Folders of pictures alone are identities if they are ``named`` so; else they might be any
+    classes, and only archives and lists of pairs tell.
     """
     if path.is_file():
         return {".rec": ("train",), ".bin": ("val",)}.get(path.suffix)
     parts = _parts_of(path)
-    if parts and (plain or (parts["val"] / PAIRS_NAME).is_file()):
+    if parts and (named or (parts["val"] / PAIRS_NAME).is_file()):
         return tuple(parts)
     if any(path.glob("*.rec")) or ((path / PAIRS_NAME).is_file() and class_folders(path)):
         return ("train",)
-    return ("train",) if plain and class_folders(path) else None
+    return ("train",) if named and class_folders(path) else None
 
 
 def open_with_pairs(
@@ -108,9 +106,7 @@ def open_with_pairs(
 ) -> tuple[FaceData, list[tuple[int, str]], Path | None]:
     """What :func:`open_faces` opens, for the data doctor: with pairs whose photos are missing.
 
-    Args:
-        path: Folder, archive or verification file.
-        split: Part of it; ``all`` is everything, with its pairs.
+    Here ``all`` is everything, with its pairs.
 
     Returns:
         The photos, with the pairs of their list unless it lacks photos; the (line, name) of
@@ -190,14 +186,14 @@ def place_faces(
     detector: Path | None,
     side: int,
 ) -> FaceData:
-    """Align the photos of a set, or note how its faces stand already.
+    """Align the photos of a set to a side in pixels, or note how its faces stand already.
 
     Args:
         data: As it was read.
         alignment: What a user says of the photos; None believes the format.
         points: List of points to align by.
         detector: File of the detector that finds them.
-        side: Of aligned photos, in pixels.
+        side: Of aligned photos.
 
     Raises:
         InputError: If points cannot be had, or the photos are aligned already.

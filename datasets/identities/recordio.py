@@ -20,6 +20,8 @@ from tqdm import tqdm
 
 from datasets.errors import InputError
 from datasets.identities.structure import FaceData, assemble_faces
+from datasets.ledger import ARCHIVES, note_read
+from datasets.lfs import refuse_pointer
 from datasets.text import number_in, read_text
 
 _MAGIC = 0xCED7230A
@@ -32,12 +34,7 @@ _WHOLE, _FIRST, _LAST = 0, 1, 3
 
 @dataclass(frozen=True)
 class RecordFile:
-    """Records of a ``.rec`` by their number in its index.
-
-    Attributes:
-        path: The ``.rec``.
-        offsets: Where each record begins, by its key in the ``.idx``.
-    """
+    """Records of a ``.rec``, and where each begins by its key in the ``.idx``."""
 
     path: Path
     offsets: dict[int, int]
@@ -54,6 +51,8 @@ class RecordFile:
             raise InputError(f"{path}: no such file")
         if not index.is_file():
             raise InputError(f"{path}: its index {index.name} is not beside it")
+        note_read(path, ARCHIVES)
+        refuse_pointer(path)
         offsets = {}
         length = path.stat().st_size
         for number, line in enumerate(read_text(index).splitlines(), start=1):

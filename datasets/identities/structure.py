@@ -31,7 +31,7 @@ class FaceData(LabelledData):
     """Photos of faces; a class is an identity.
 
     Attributes:
-        alignment: How the faces stand in what :meth:`image` gives.
+        alignment: How faces stand in what :meth:`image` gives.
         pairs: What the photos are compared by; None compares all with all.
         archive: Holds the photos; None if each is a file.
         records: (N,) int64 record of each photo in the archive.
@@ -47,6 +47,11 @@ class FaceData(LabelledData):
     records: NDArray[np.int64] | None = None
     points: NDArray[np.float64] | None = None
     side: int = 112
+
+    @property
+    def in_files(self) -> bool:
+        """As :attr:`PhotoFiles.in_files`."""
+        return self.archive is None
 
     def image(self, index: int) -> Image:
         """Photo of an index, (H, W, 3) uint8 RGB, aligned if there are points.
@@ -103,16 +108,9 @@ def assemble_faces(
     archive: Archive | None = None,
     records: Sequence[int] | None = None,
 ) -> FaceData:
-    """Build the flat structure from one identity per photo; columns by sorted name.
+    """Build the flat structure from one identity per photo (N,); columns by sorted name.
 
-    Args:
-        format: Of the set.
-        root: Folder or file that the user named.
-        files: (N,) paths, or names within an archive.
-        identities: (N,) what the set calls the person.
-        alignment: Of the photos.
-        archive: That holds the photos.
-        records: (N,) their records in it.
+    In an ``archive`` the ``files`` (N,) are names for people, and the ``records`` (N,) tell.
     """
     order, columns = np.unique(np.array(identities, dtype=np.str_), return_inverse=True)
     return FaceData(

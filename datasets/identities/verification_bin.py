@@ -20,6 +20,8 @@ import numpy as np
 
 from datasets.errors import InputError
 from datasets.identities.structure import FaceData, assemble_faces
+from datasets.ledger import ARCHIVES, note_read
+from datasets.lfs import refuse_pointer
 from datasets.types import FacePairs
 
 NUM_FOLDS = 10
@@ -110,14 +112,8 @@ class _PlainUnpickler(pickle.Unpickler):
 
 @dataclass(frozen=True)
 class Pictures:
-    """Picture files in memory.
+    """Picture files in memory."""
 
-    Attributes:
-        path: Where they come from.
-        files: Of each picture.
-    """
-
-    path: Path
     files: tuple[bytes, ...]
 
     def picture(self, record: int) -> bytes:
@@ -134,6 +130,8 @@ def read_bin(path: Path) -> FaceData:
     Raises:
         InputError: If it is no such file, or wants anything but plain data.
     """
+    note_read(path, ARCHIVES)
+    refuse_pointer(path)
     files, same = _load(path)
     if not same or len(files) != 2 * len(same):
         raise InputError(
@@ -149,7 +147,7 @@ def read_bin(path: Path) -> FaceData:
         files=[f"{path}#{k}" for k in range(len(files))],
         identities=[f"{k:07d}" for k in range(len(files))],
         alignment="five_points",
-        archive=Pictures(path, files),
+        archive=Pictures(files),
         records=range(len(files)),
     )
     listed = FacePairs(

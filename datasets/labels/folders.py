@@ -74,11 +74,25 @@ def class_folders(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         return []
-    names = sorted(e.name for e in os.scandir(folder) if e.is_dir() and not is_passed_over(e.name))
+    names = sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.is_dir() and not is_passed_over(entry.name) and not _leads_up(entry)
+    )
     odd = {name.lower() for name in names if is_no_class(name)}
     if odd - _CAN_BE_CLASS or (odd and len(names) < 3):
         return []
     return names if any(pictures_below(folder / name, first=True) for name in names) else []
+
+
+def _leads_up(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a link to a folder that it lies in: it would hold all classes again."""
+    if not entry.is_symlink():
+        return False
+    target, folder = (
+        Path(os.path.realpath(path)) for path in (entry.path, Path(entry.path).parent)
+    )
+    return folder.is_relative_to(target)
 
 
 def read_names(file: Path) -> dict[str, str]:

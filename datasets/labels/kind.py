@@ -12,7 +12,6 @@ from datasets.labels.checking import examine_labels
 from datasets.labels.opening import (
     LAYOUTS,
     READERS,
-    account_labelled,
     has_labels,
     is_sharded,
     open_labelled,
@@ -61,14 +60,11 @@ def _examine(
     beside = None if other is None else open_photos(path, other, wanted)
     data = open_photos(path, split, wanted)
     checkup = examine_labels(data, beside, decode=options.decode)
-    if not parts:
-        lost = open_shard_part(path, split, whole=True).passed_over
-        return checkup.with_findings(
-            Finding(what, "dropped", str(path), None, f"{count} in the shards")
-            for what, count in lost.items()
-        )
-    damaged = [finding.file for finding in checkup.findings if finding.action == "dropped"]
-    return checkup.with_ledger(account_labelled(path, damaged))
+    lost = {} if parts else open_shard_part(path, split, whole=True).passed_over
+    return checkup.with_findings(
+        Finding(what, "dropped", str(path), None, f"{count} in the shards")
+        for what, count in lost.items()
+    )
 
 
 LABELS = DataKind(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +18,7 @@ from datasets.labels import (
     tiny_imagenet,
 )
 from datasets.labels.structure import LabelledData, Part, hold_out
-from datasets.ledger import Ledger, account
+from datasets.ledger import note_entries
 from datasets.refused import refusal
 from datasets.shards.tar import holds_shards
 from datasets.spec import Split
@@ -79,6 +78,7 @@ def open_labelled(path: Path, split: Split, *, whole: bool = False) -> LabelledD
         )
     chosen, lone = choose_part(path, split, recognised[1])
     part = chosen.read(path)
+    note_entries(part.files.tolist() if part.in_files else [])
     return hold_out(part, split) if lone and not whole else part
 
 
@@ -99,21 +99,6 @@ def open_labelled_parts(path: Path) -> dict[str, LabelledData]:
     recognised = recognise_labelled(path)
     parts = {} if recognised is None else recognised[1]
     return {split: part.read(path) for split, part in parts.items()}
-
-
-def account_labelled(path: Path, damaged: Iterable[str] = ()) -> Ledger:
-    """What the files below a labelled set are used as, in all of its parts.
-
-    Args:
-        path: Folder or CSV file that is recognised; of a file, its folder is looked through.
-        damaged: Pictures that had to be left out.
-    """
-    recognised = recognise_labelled(path)
-    parts = [] if recognised is None else recognised[1].values()
-    data = [part.read(path) for part in parts]
-    pictures = [file for part in data if part.in_files for file in part.files.tolist()]
-    told = [file for part in parts for file in part.annotations]
-    return account(path if path.is_dir() else path.parent, pictures, told, damaged)
 
 
 def has_labels(path: Path) -> bool:

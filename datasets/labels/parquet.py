@@ -24,6 +24,8 @@ from datasets.images import Image, decode_image
 from datasets.json_files import parse_json
 from datasets.labels.csv_list import LABEL_NAMES, sort_labels
 from datasets.labels.structure import LabelledData, Part, name_classes
+from datasets.ledger import ARCHIVES, note_read
+from datasets.lfs import refuse_pointer
 from datasets.part_names import PART_NAMES
 from datasets.types import ClassMap
 
@@ -97,10 +99,12 @@ class ParquetPart(Part):
 
     def read(self, root: Path) -> LabelledData:
         """As :meth:`Part.read`."""
+        for table in self.tables:
+            note_read(table, ARCHIVES)
         data = super().read(root)
         groups = [
-            (table, group, row)
-            for table, file in enumerate(self.tables)
+            (number, group, row)
+            for number, file in enumerate(self.tables)
             for group in range(_metadata(file).num_row_groups)
             for row in range(_metadata(file).row_group(group).num_rows)
         ]
@@ -174,6 +178,7 @@ def _open(file: Path, metadata: Any = None) -> Any:
     """
     import pyarrow.parquet
 
+    refuse_pointer(file)
     try:
         return pyarrow.parquet.ParquetFile(file, metadata=metadata, memory_map=True)
     except Exception as error:  # A damaged file makes pyarrow raise nearly anything.

@@ -21,9 +21,10 @@ from datasets.images import (
     read_orientation,
     turn_upright,
 )
+from datasets.ledger import note_dropped, note_read
 from datasets.names import shown
 from datasets.splitting import held_out, path_shares
-from datasets.types import ClassMap
+from datasets.types import ClassMap, PhotoFiles
 from datasets.written_pictures import suffix_of
 
 # Share of a fine-grained photo's box that is added on each side of it.
@@ -31,13 +32,10 @@ BOX_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
-class LabelledData:
+class LabelledData(PhotoFiles):
     """All photos of one split in flat arrays, which loader processes share.
 
     Attributes:
-        format: ``folders``, ``tiny_imagenet``, ``csv``, ``stanford_dogs``, ...
-        root: Folder that the user named.
-        files: (N,) image paths.
         labels: (N,) int64 column of each photo's class, from 0.
         classes: Names and original ids, in the order of the columns.
         boxes: (N, 4) float64 x1 y1 x2 y2 in stored pixels, before any turning, of what each
@@ -47,18 +45,11 @@ class LabelledData:
         left_out: Photos that the data doctor dropped.
     """
 
-    format: str
-    root: Path
-    files: NDArray[np.str_]
     labels: NDArray[np.int64]
     classes: ClassMap
     boxes: NDArray[np.float64] | None = None
     left_out: int = 0
     box_margin: float | None = None
-
-    def __len__(self) -> int:
-        """Number of photos."""
-        return len(self.files)
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -66,22 +57,13 @@ class LabelledData:
         return np.bincount(self.labels, minlength=len(self.classes))
 
     def image(self, index: int) -> Image:
-        """Photo of an index, (H, W, 3) uint8 RGB, turned as its EXIF tag says.
-
-        Raises:
-            InputError: If it cannot be read; it names the file.
-        """
-        file = str(self.files[index])
+        """As :meth:`PhotoFiles.image`, cut to its box where photos are."""
         if self.box_margin is None or self.boxes is None:
-            return read_image(file, upright=True)
+            return super().image(index)
+        file = str(self.files[index])
         # Boxes are drawn on the stored pixels.
         cut = crop_to_box(read_image(file, upright=False), self.boxes[index], self.box_margin)
         return turn_upright(cut, read_orientation(file))
-
-    @property
-    def in_files(self) -> bool:
-        """Whether each photo is a file of its own, rather than a piece of an archive."""
-        return True
 
     def content(self, index: int) -> tuple[bytes, str]:
         """A photo's file as it is, and a picture's suffix in small letters.
@@ -135,6 +117,8 @@ class Part:
             InputError: If a key is not in ``order``; it names the place and the nearest key. Or
                 if a file of boxes is damaged.
         """
+        for told in self.annotations:
+            note_read(told)
         column = {key: k for k, key in enumerate(self.order)}
         files, labels = list[str](), list[int]()
         for file, key in self.photos():
@@ -224,7 +208,9 @@ def choose_classes(data: LabelledData, wanted: Sequence[str]) -> LabelledData:
         raise InputError(f"{data.root}: the list of wanted classes is empty")
     new = np.full(len(data.classes), -1, dtype=np.int64)
     new[columns] = np.arange(len(columns))
-    chosen = data.select(new[data.labels] >= 0)
+    keep = new[data.labels] >= 0
+    note_dropped(data.files[~keep].tolist(), "pictures of classes that are not wanted")
+    chosen = data.select(keep)
     ids, names = data.classes.ids, data.classes.names
     classes = ClassMap(tuple(ids[k] for k in columns), tuple(names[k] for k in columns))
     return replace(chosen, labels=new[chosen.labels], classes=classes)

@@ -12,6 +12,7 @@ from datasets.errors import InputError
 from datasets.images import pictures_below
 from datasets.labels.folders import class_folders
 from datasets.labels.structure import LabelledData, Part
+from datasets.ledger import UNUSABLE, note_dropped, note_entries
 from datasets.part_names import part_folders
 from datasets.perceptual_hash import hash_files, near
 from datasets.types import ClassMap
@@ -93,6 +94,7 @@ def read_web(folders: WebFolders, classes: ClassMap) -> LabelledData:
         for folder, column in folders.columns.items()
         for file in pictures_below(folders.root / folder)
     ]
+    note_entries([file for file, _ in photos])
     root = folders.root
     return Part("web", lambda: photos, classes.names, classes, where=root).read(root)
 
@@ -135,4 +137,6 @@ def remove_copies(
         copies=tuple((str(web.files[a]), str(test.files[b])) for a, b in twin.items()),
         damaged=tuple(web.files[~read].tolist()),
     )
+    note_dropped(removed.damaged, UNUSABLE)
+    note_dropped([file for file, _ in removed.copies], "pictures that look like test photos")
     return replace(web.select(keep), left_out=len(removed.damaged)), removed

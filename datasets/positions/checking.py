@@ -33,10 +33,10 @@ def examine_places(
     left_out: Sequence[LeftOut] = (),
     decode: bool = False,
 ) -> Examination[GeoData]:
-    """Examine a part of a set beside another one, if there is one.
+    """Examine a part of a set, and find the photos and authors that stand in another one, too.
 
-    Photos and authors that stand in both are told, because they make the figures look better than
-    they are. With ``decode`` every photo is decoded, else its header is read.
+    What was ``left_out`` is told with them. With ``decode`` every photo is decoded, else its
+    header is read.
     """
     findings = [_explain(photo) for photo in left_out]
     good = drop_unreadable(data, findings, decode=decode)

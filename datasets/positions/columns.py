@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from datasets.errors import InputError
 from datasets.images import find_images
+from datasets.lfs import refuse_pointer
 from datasets.parallel import in_threads
 from datasets.positions.exif_gps import Tags, read_tags
 
@@ -39,23 +40,14 @@ _LONGEST = 100_000
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a list holds what.
-
-    Attributes:
-        delimiter: Between its fields.
-        lat: Column of the latitude.
-        lng: Column of the longitude.
-        photo: Column of the photo's name, if there is one.
-        author: Column of who took it, if there is one.
-        split: Column of the part that it belongs to, if there is one.
-    """
+    """What its fields are delimited by, and which columns hold what, as far as there are any."""
 
     delimiter: str
     lat: int
     lng: int
     photo: int | None
-    author: int | None
-    split: int | None
+    author: int | None  # Who took it.
+    split: int | None  # The part that it belongs to.
 
 
 def open_list(file: Path) -> TextIO:
@@ -67,7 +59,12 @@ def open_list(file: Path) -> TextIO:
 
 
 def find_columns(file: Path) -> Columns | None:
-    """Read the header of a list; None if it names no latitude and longitude."""
+    """Read the header of a list; None if it names no latitude and longitude.
+
+    Raises:
+        InputError: If it is a pointer of Git LFS.
+    """
+    refuse_pointer(file)
     with open_list(file) as lines:
         first = lines.readline(_LONGEST)
     delimiter = next((sign for sign in "\t;," if sign in first), ",")
@@ -109,13 +106,14 @@ def read_positions(path: Path) -> tuple[Floats, Floats]:
             names the file.
     """
     if path.is_dir():
-        tags = [t.position for t in tags_of([str(f) for f in find_images(path)]) if t]
-        pairs = np.array([p for p in tags if p is not None], np.float64).reshape(-1, 2)
+        tags = tags_of([str(file) for file in find_images(path)])
+        found = [one.position for one in tags if one is not None and one.position is not None]
+        pairs = np.array(found, np.float64).reshape(-1, 2)
+        pairs = pairs[is_position(*pairs.T)]
     elif path.is_file():
         pairs = _read_pairs(path)
     else:
         raise InputError(f"{path}: no such file or folder")
-    pairs = pairs[is_position(*pairs.T)] if path.is_dir() else pairs
     if not len(pairs):
         raise InputError(f"{path}: holds no position: no GPS tags, or no lines with numbers")
     return pairs[:, 0], pairs[:, 1]
@@ -126,8 +124,11 @@ def _read_pairs(file: Path) -> Floats:
     columns = need_columns(file)
     try:
         pairs, lines, closed = _read_blocks(file, columns, None)
-    except ValueError:
-        pairs, lines, closed = _read_slowly(file, columns)
+    except ValueError:  # Fields may be blank; reading such lists takes longer.
+        try:
+            pairs, lines, closed = _read_blocks(file, columns, _number)
+        except ValueError as error:
+            raise InputError(f"{file}: a position that is no number ({error})") from error
     if not closed:
         raise InputError(
             f'{file}: about line {lines}: a quote (") is opened and never closed, which hides the '
@@ -136,21 +137,12 @@ def _read_pairs(file: Path) -> Floats:
     return pairs
 
 
-def _read_slowly(file: Path, columns: Columns) -> tuple[Floats, int, bool]:
-    """As :func:`_read_blocks` of a list in which fields may be blank."""
-    both: dict[int | str, Callable[[str], float]] = {columns.lat: _number, columns.lng: _number}
-    try:
-        return _read_blocks(file, columns, both)
-    except ValueError as error:
-        raise InputError(f"{file}: a position that is no number ({error})") from error
-
-
 def _number(text: str) -> float:
     return float(text) if text.strip() else np.nan
 
 
 def _read_blocks(
-    file: Path, columns: Columns, converters: Mapping[int | str, Callable[[str], float]] | None
+    file: Path, columns: Columns, converters: Callable[[str], float] | None
 ) -> tuple[Floats, int, bool]:
     """Positions, lines, and whether the last line is the end: of lists longer than memory.
 

@@ -17,15 +17,10 @@ _LAT_REF, _LAT, _LNG_REF, _LNG = 1, 2, 3, 4
 
 
 class Tags(NamedTuple):
-    """What the tags of a photo say.
+    """What the tags of a photo say."""
 
-    Attributes:
-        position: Latitude and longitude in degrees; None where the camera wrote none.
-        artist: Who took it; empty if it does not say.
-    """
-
-    position: tuple[float, float] | None
-    artist: str
+    position: tuple[float, float] | None  # Latitude and longitude in degrees.
+    artist: str  # Empty if they do not say.
 
 
 def read_tags(file: Path | str) -> Tags:
@@ -40,7 +35,7 @@ def read_tags(file: Path | str) -> Tags:
             gps, artist = exif.get_ifd(_GPS), exif.get(_ARTIST, "")
     except UnidentifiedImageError as error:
         raise InputError(f"{file}: not a picture that can be read") from error
-    except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{file}: its tags cannot be read ({error})") from error
     return Tags(_position(gps), str(artist).strip(" \0"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from datasets.errors import InputError
 from datasets.findings import first_of
-from datasets.images import Image, find_images, is_passed_over, is_picture, read_image
+from datasets.images import find_images, is_passed_over, is_picture
 from datasets.labels.csv_list import split_name
+from datasets.ledger import note_dropped, note_entries
+from datasets.lfs import refuse_pointer
 from datasets.positions.columns import (
     LISTS,
     Columns,
@@ -28,6 +30,7 @@ from datasets.positions.columns import (
 from datasets.positions.rows import Pictures, Row, lines_of, row_of
 from datasets.spec import Split
 from datasets.splitting import HOLD_OUT, choose_part, held_out, name_shares
+from datasets.types import PhotoFiles
 
 # How the parts of a set may be called, as files (train.csv) or folders (train/).
 _PARTS = {"train": ("train", "training"), "val": ("val", "validation", "test", "testing")}
@@ -35,53 +38,36 @@ _PARTS = {"train": ("train", "training"), "val": ("val", "validation", "test", "
 _LOOKED_AT = 20
 LOST, NOWHERE, UNREADABLE = "photo not found", "no position", "unreadable"
 SEVERAL = "several photos fit the name"
+# The same in a ledger.
+_WITHOUT = "pictures without a position that can be used"
 
 
 @dataclass(frozen=True)
-class GeoData:
+class GeoData(PhotoFiles):
     """Photos of one split in flat arrays.
 
     Attributes:
-        format: ``csv`` or ``exif``.
-        root: What the user named.
-        files: (N,) paths.
         lat: (N,) degrees north.
         lng: (N,) degrees east.
         authors: (N,) who took each; a photo of nobody known is its own author.
         left_out: Why photos are missing, and how many.
     """
 
-    format: str
-    root: Path
-    files: NDArray[np.str_]
     lat: Floats
     lng: Floats
     authors: NDArray[np.str_]
     left_out: Mapping[str, int] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        """Number of photos."""
-        return len(self.files)
-
-    def image(self, index: int) -> Image:
-        """Photo of an index, (H, W, 3) uint8 RGB, turned as its EXIF tag says.
-
-        Raises:
-            InputError: If it cannot be read; it names the file.
-        """
-        return read_image(str(self.files[index]), upright=True)
-
     def select(self, keep: NDArray[np.bool_], reason: str = "") -> GeoData:
         """The photos of a mask (N,).
 
-        Args:
-            keep: Which.
-            reason: Why the others are left out, for ``left_out``; empty if they are elsewhere.
+        ``reason`` is why the others are left out; empty if they are elsewhere.
         """
         dropped = int((~keep).sum())
         left_out = dict(self.left_out)
         if reason and dropped:
             left_out[reason] = left_out.get(reason, 0) + dropped
+            note_dropped(self.files[~keep].tolist(), f"pictures left out: {reason}")
         return replace(
             self,
             files=self.files[keep],
@@ -93,36 +79,23 @@ class GeoData:
 
 
 class LeftOut(NamedTuple):
-    """A photo that cannot be used.
+    """A photo that cannot be used."""
 
-    Attributes:
-        reason: As :attr:`GeoData.left_out` counts it.
-        where: Its line of the list, or its file.
-        photo: What the list calls it.
-        lat: Degrees as written, NaN where nothing is.
-        lng: The same.
-    """
-
-    reason: str
-    where: str
-    photo: str
-    lat: float
+    reason: str  # As :attr:`GeoData.left_out` counts it.
+    where: str  # Its line of the list, or its file.
+    photo: str  # What the list calls it.
+    lat: float  # As a row's.
     lng: float
 
 
 class Part(NamedTuple):
-    """Where the photos of a part are told.
-
-    Attributes:
-        path: List, or folder of photos.
-        rows: What the list's column of splits says of them; None takes all.
-    """
+    """A list or folder of photos, and what the column of splits says of them; None takes all."""
 
     path: Path
     rows: str | None = None
 
 
-_Note = Callable[[LeftOut], None]
+_Note = Callable[[LeftOut, Sequence[str]], None]
 
 
 def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
@@ -133,10 +106,7 @@ def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
     a column ``split``. A set that is not parted gives the photos of a fifth of its authors, chosen
     by their names, to ``val``.
 
-    Args:
-        path: CSV file or folder.
-        split: Part of it.
-        whole: Take all of a set that is not parted, for any split.
+    With ``whole`` any split takes all of a set that is not parted.
 
     Raises:
         InputError: If there is no such part, or no photo with a position; it names the path.
@@ -157,10 +127,7 @@ def read_places(
 ) -> tuple[GeoData, bool]:
     """What :func:`open_places` opens, before it is parted; there may be no photo in it.
 
-    Args:
-        path: CSV file or folder.
-        split: Part of it.
-        left_out: Gets each photo that cannot be used.
+    ``left_out`` gets each photo that cannot be used.
 
     Returns:
         The photos, and whether they must be parted because they are all there is.
@@ -173,13 +140,15 @@ def read_places(
     part, lone = choose_part(path, split, find_parts(path))
     counts = Counter[str]()
 
-    def note(photo: LeftOut) -> None:
+    def note(photo: LeftOut, files: Sequence[str]) -> None:
         counts[photo.reason] += 1
+        note_dropped(files, _WITHOUT)
         if left_out is not None:
             left_out.append(photo)
 
     is_list = part.path.is_file()
     rows = _read_list(part, note) if is_list else _read_folder(part.path, note)
+    note_entries([row.file for row in rows])
     return _assemble("csv" if is_list else "exif", path, rows, dict(counts)), lone
 
 
@@ -262,9 +231,10 @@ def _read_list(part: Part, note: _Note) -> list[Row]:
         found = index.find(row.file)
         if len(found) > 1:
             fitting = f"{row.file}: {first_of([os.path.relpath(f, file.parent) for f in found])}"
-            note(LeftOut(SEVERAL, where, fitting, row.lat, row.lng))
+            note(LeftOut(SEVERAL, where, fitting, row.lat, row.lng), found)
         elif not found or not is_position(np.array(row.lat), np.array(row.lng)):
-            note(LeftOut(NOWHERE if found else LOST, where, row.file, row.lat, row.lng))
+            reason = NOWHERE if found else LOST
+            note(LeftOut(reason, where, row.file, row.lat, row.lng), found)
         else:
             rows.append(row._replace(file=found[0], author=row.author or found[0]))
     return rows
@@ -281,8 +251,9 @@ def _read_folder(folder: Path, note: _Note) -> list[Row]:
         place = None if tags is None else tags.position
         lat, lng = place or (np.nan, np.nan)
         if tags is None or not is_position(np.array(lat), np.array(lng)):
+            refuse_pointer(file)
             reason = UNREADABLE if tags is None else NOWHERE
-            note(LeftOut(reason, str(file), str(file), lat, lng))
+            note(LeftOut(reason, str(file), str(file), lat, lng), [str(file)])
             continue
         inside = file.parent.relative_to(folder).as_posix()
         author = tags.artist or (str(file) if inside == "." else inside)
@@ -307,12 +278,7 @@ def part_by_author(data: GeoData, split: Split, share: float = HOLD_OUT) -> GeoD
     """The photos of a share of the authors for ``val``, the others' for ``train``.
 
     One author's photos of one day look alike and lie together: parted by photo, a network would
-    be tested on what it has seen.
-
-    Args:
-        data: To be parted.
-        split: Part of it.
-        share: Of the authors, in (0, 1); by default a fifth.
+    be tested on what it has seen. The share is in (0, 1).
 
     Raises:
         InputError: If all photos are of one author.

@@ -14,6 +14,7 @@ import numpy as np
 
 from datasets.errors import InputError
 from datasets.images import is_picture, walk_files
+from datasets.ledger import note_read
 from datasets.positions.columns import Columns, open_list
 
 # Flickr's name of a user. Im2GPS's list has the rest of the file's name in front of some.
@@ -23,19 +24,12 @@ _END = "\x1eend"
 
 
 class Row(NamedTuple):
-    """A photo as its list or its tags tell.
+    """A photo as its list or its tags tell."""
 
-    Attributes:
-        file: What the list calls it, or its path.
-        lat: Degrees as written, NaN where nothing is.
-        lng: The same.
-        author: Who took it; empty where nobody is told.
-    """
-
-    file: str
-    lat: float
+    file: str  # What the list calls it, or its path.
+    lat: float  # Degrees as written, NaN where nothing is; so is the longitude.
     lng: float
-    author: str
+    author: str  # Empty where nobody is told.
 
 
 def lines_of(file: Path, columns: Columns) -> Iterator[tuple[str, list[str]]]:
@@ -44,6 +38,7 @@ def lines_of(file: Path, columns: Columns) -> Iterator[tuple[str, list[str]]]:
     Raises:
         InputError: If a quote is opened and never closed; it names the line.
     """
+    note_read(file)
     with open_list(file) as lines:
         reader = csv.reader(chain(lines, ("\n", _END)), delimiter=columns.delimiter)
         begun = 1
@@ -91,11 +86,7 @@ def row_of(fields: list[str], columns: Columns, where: str) -> Row:
 
 
 class Pictures:
-    """The pictures below a folder, by what lists call them.
-
-    Args:
-        root: Folder of the list.
-    """
+    """The pictures below a list's folder, by what lists call them."""
 
     def __init__(self, root: Path) -> None:
         self.root = str(root)

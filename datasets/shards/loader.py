@@ -37,15 +37,11 @@ WINDOW = 4096
 
 
 class ShardStream(IterableDataset[dict[str, Any]]):
-    """Batches of one rank for one epoch, before :func:`finish_labels`.
+    """Batches of one rank for one epoch, before :func:`finish_labels`; see :class:`ShardLoader`.
 
     Args:
-        data: Shards.
-        transform: Applied to (photo, random seed).
         draws: Epoch, first draw, seed, and the rank's share.
-        batch_size: Records of a batch.
-        num_batches: Batches of an epoch.
-        window: Records among which the next one is drawn.
+        num_batches: Of an epoch.
     """
 
     def __init__(
@@ -155,16 +151,12 @@ class ShardLoader(Resumable[LabelBatch]):
     Args:
         data: Shards.
         transform: Applied to (photo, random seed).
+        sampler: Of the draws; shuffled ones come in whole batches, if there is one.
         batch_size: Records per batch and rank.
-        train: Shuffled and in whole batches, else in order.
         workers: Loader processes; 0 loads in the trainer's own.
-        seed: Of order and augmentation.
-        rank: This process among ``world``.
-        world: Number of processes.
         window: Records among which the next one is drawn.
 
     Attributes:
-        sampler: Holds the epoch; the trainer sets it.
         damaged: What was wrong with each photo that this epoch left out.
     """
 
@@ -174,25 +166,19 @@ class ShardLoader(Resumable[LabelBatch]):
         self,
         data: ShardedData,
         transform: Transform,
+        sampler: EpochSampler,
         *,
         batch_size: int,
-        train: bool,
         workers: int,
-        seed: int = 0,
-        rank: int = 0,
-        world: int = 1,
         window: int = WINDOW,
     ) -> None:
         self.data, self.transform, self.window = data, transform, window
-        self.batch_size = batch_size
-        self.sampler = EpochSampler(len(data), shuffle=train, seed=seed, rank=rank, world=world)
-        drop = train and len(self.sampler) >= batch_size
-        self._batches = (
-            len(self.sampler) // batch_size if drop else -(-len(self.sampler) // batch_size)
-        )
+        self.sampler, self.batch_size = sampler, batch_size
+        whole, rest = divmod(len(sampler), batch_size)
+        self._batches = whole if sampler.shuffle and whole else whole + bool(rest)
         self.num_workers = min(workers, self._batches)
         self.damaged: list[str] = []
-        self._remember(self.sampler, batch_size)
+        self._remember(sampler, batch_size)
 
     def __len__(self) -> int:
         """Batches of an epoch."""

@@ -25,13 +25,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets.errors import InputError
+from datasets.fields import Fields
 from datasets.images import SUFFIXES, is_passed_over
+from datasets.json_files import parse_json, read_json
 from datasets.labels.structure import LabelledData
+from datasets.ledger import ARCHIVES, note_read
+from datasets.lfs import refuse_pointer
 from datasets.names import shown
 from datasets.part_names import part_folders
 from datasets.spec import Split
 from datasets.splitting import choose_part
-from datasets.text import read_text
 from datasets.types import ClassMap
 
 # Counts of all shards of a folder, so that they are walked through once.
@@ -117,8 +120,10 @@ def open_shards(pattern: str | Path, classes: ClassMap | None = None) -> Sharded
 
 def _read_classes(file: Path) -> ClassMap:
     try:
-        return ClassMap.from_json(json.loads(read_text(file)))
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        return ClassMap.from_json(read_json(file))  # type: ignore[arg-type]
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{file}: not a list of classes with id and name ({error})") from error
 
 
@@ -132,10 +137,7 @@ def holds_shards(path: Path) -> bool:
 def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> ShardedData:
     """Open a split of shards in ``train/`` and ``val/``, or shards that are not parted.
 
-    Args:
-        path: Folder of the two, or what :func:`open_shards` takes.
-        split: Part of it.
-        whole: Validate on all of it if there is no part for that.
+    With ``whole`` all is validated on if there is no part for that.
 
     Raises:
         InputError: If there is no such part, or the shards cannot be used.
@@ -189,6 +191,9 @@ def _counts(root: Path, shards: tuple[Path, ...]) -> tuple[NDArray[np.int64], in
     They are remembered by name, length and time.
     """
     memory = root / COUNT_FILE
+    for shard in shards:
+        note_read(shard, ARCHIVES)
+        refuse_pointer(shard)
     known = _remembered(memory)
     todo = [shard for shard in shards if not _is_known(known.get(shard.name), shard)]
     for shard in tqdm(todo, "counting records", unit="shard", delay=2):
@@ -200,11 +205,8 @@ def _counts(root: Path, shards: tuple[Path, ...]) -> tuple[NDArray[np.int64], in
             partial.rename(memory)
     rows = [known[shard.name] for shard in shards]
     counts = np.array([row["records"] for row in rows], dtype=np.int64)
-    passed_over = {
-        what: total
-        for key, what in _PASSED_OVER.items()
-        if (total := sum(row[key] for row in rows))
-    }
+    lost = {what: sum(row[key] for row in rows) for key, what in _PASSED_OVER.items()}
+    passed_over = {what: count for what, count in lost.items() if count}
     return counts, max(row["classes"] for row in rows), passed_over
 
 
@@ -214,8 +216,8 @@ _PASSED_OVER = {"unlabelled": NO_LABEL, "pictureless": NO_PICTURE}
 def _remembered(memory: Path) -> dict[str, dict[str, int]]:
     """What a file of counts tells, as far as it can be; the shards themselves know best."""
     try:
-        told = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        told = read_json(memory)
+    except InputError:
         return {}
     rows = told.items() if isinstance(told, dict) else ()
     return {name: row for name, row in rows if isinstance(row, dict)}
@@ -324,11 +326,12 @@ def read_label(file: Path, record: Record) -> int:
     if record.label[1] > _MOST_LABEL:
         raise InputError(f"{where}: {record.label[1]} bytes are no label")
     text = read_bytes(file, record.label)
-    try:
-        value = json.loads(text)
-        label = value["label"] if record.label_kind == ".json" else value
-    except (ValueError, KeyError, TypeError, RecursionError):
-        label = None
+    label: object = None
+    if record.label_kind == ".json":
+        label = Fields.of(where, parse_json(text, where)).values.get("label")
+    else:
+        with suppress(InputError):
+            label = parse_json(text, where)
     if type(label) is not int or label < 0:
         raise InputError(f"{where}: {text[:40]!r}; a label is a column number from 0 up")
     if label >= _MOST_CLASSES:
@@ -340,15 +343,7 @@ def write_shards(data: LabelledData, folder: Path, per_shard: int = 1000) -> Pat
     """Pack a set into shards, each photo's file as it is, and ``classes.json`` beside them.
 
     Photos are dealt out in an order that mixes the classes, because a reader shuffles within a
-    window only.
-
-    Args:
-        data: Photos and labels.
-        folder: Made if it is not there.
-        per_shard: Photos of a shard; the last has the rest.
-
-    Returns:
-        ``folder``.
+    window only. Returns the folder, which is made if it is not there.
 
     Raises:
         InputError: If the folder holds shards already, or a photo cannot be read.

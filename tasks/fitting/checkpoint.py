@@ -16,6 +16,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
 
 from datasets.errors import InputError
+from datasets.lfs import refuse_pointer
 from tasks.fitting.base import Task
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.weights.atomic_write import replacing
@@ -40,6 +41,7 @@ class AtomicCheckpointIO(CheckpointIO):
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Read a checkpoint. Raises InputError if it is damaged, naming the file."""
+        refuse_pointer(path)
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch.load raises a dozen kinds for a cut file.

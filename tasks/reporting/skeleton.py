@@ -26,6 +26,15 @@ class RunFacts:
     cost: Cost | None = None  # for one image; None where one figure would not tell it
     history: Sequence[tuple[int, str, float]] = ()  # rows of the training: step, name, value
     watch: Stopwatch | None = None  # for the run's minutes; None after a mere evaluation
+    files: Sequence[FilesTable] = ()  # what became of the files of the data
+
+
+class FilesTable(NamedTuple):
+    """What became of the files below a path."""
+
+    title: str  # names the path
+    rows: Sequence[Sequence[str]]  # how many, used as what or why not, and which
+    data: Mapping[str, Any]  # the same for report.json
 
 
 class Curves(NamedTuple):
@@ -82,7 +91,8 @@ def write_report(
     summary = dict(report.summary)
     if run.cost is not None:
         summary["cost"] = {"mult_adds": run.cost.mult_adds, "params": run.cost.params}
-    summary |= {**report.details, "facts": dict(run.facts), **report.cases}
+    files = {"files": [table.data for table in run.files]} if run.files else {}
+    summary |= {**report.details, "facts": dict(run.facts), **files, **report.cases}
     return write_summary(folder, summary, run.watch)
 
 
@@ -116,6 +126,9 @@ def _draw(run: RunFacts, report: Report) -> Page:
         page.section(report.metrics.title, report.metrics.note)
         page.table(report.metrics.head, report.metrics.rows)
     report.sections(page)
+    for table in run.files:
+        page.section("Files", table.title)
+        page.table(("", "", ""), table.rows)
     if report.use_note:
         page.section("Use", report.use_note)
     return page

@@ -14,6 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets.errors import InputError
+from datasets.lfs import refuse_pointer
 from tasks.runtime.exported import Exported
 from tasks.runtime.onnx_session import OnnxSession
 from tasks.runtime.openvino_session import OpenVinoSession
@@ -44,6 +45,8 @@ def open_export(path: Path, threads: int | None = None, head: str | None = None)
         raise InputError(f"{path}: exports end in {' or '.join(SUFFIXES)}")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    for file in (path, path.with_suffix(".bin")):  # OpenVINO's weights lie beside.
+        refuse_pointer(file)
     kind: type[OnnxSession | OpenVinoSession]
     kind = OnnxSession if path.suffix == ".onnx" else OpenVinoSession
     exported = Exported(kind(path, threads), path)

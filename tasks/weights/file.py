@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from datasets.errors import InputError
+from datasets.lfs import refuse_pointer
 from tasks.weights.atomic_write import replacing
 from tasks.weights.card import Card
 from tasks.weights.names import WEIGHTS_NAME
@@ -120,6 +121,7 @@ def load_into(model: torch.nn.Module, state: dict[str, Tensor], name: str) -> No
 def _opened(file: Path, framework: str) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
+    refuse_pointer(file)
     try:
         with safe_open(file, framework=framework) as opened:
             yield opened

@@ -157,13 +157,13 @@ def test_too_many_broken_faces_are_refused(people: Path) -> None:
 
 def test_what_is_taken_for_faces(people: Path, tmp_path: Path) -> None:
     """Folders of pictures may be any classes; a list of pairs tells."""
-    assert find_face_parts(people, plain=False) is None
-    assert find_face_parts(people, plain=True) == ("train",)
+    assert find_face_parts(people, named=False) is None
+    assert find_face_parts(people, named=True) == ("train",)
     write_pairs(people, "3 1", *FOLDS)
-    assert find_face_parts(people, plain=False) == ("train",)
+    assert find_face_parts(people, named=False) == ("train",)
     (tmp_path / "a.bin").touch()
-    assert find_face_parts(tmp_path / "a.bin", plain=False) == ("val",)
-    assert find_face_parts(tmp_path, plain=False) is None
+    assert find_face_parts(tmp_path / "a.bin", named=False) == ("val",)
+    assert find_face_parts(tmp_path, named=False) is None
 
 
 @pytest.mark.slow

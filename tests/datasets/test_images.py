@@ -1,5 +1,7 @@
 """Every kind of picture file becomes (H, W, 3) uint8 RGB, or a message that names it."""
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from PIL import Image as PilImage
 from PIL import ImageOps
 
 from datasets.images import (
+    MOST_PIXELS,
     crop_to_box,
+    decoders_differ,
     find_images,
     probe_image,
     read_image,
@@ -240,3 +244,58 @@ def test_no_box_crops_nothing() -> None:
     photo = np.zeros((30, 40, 3), np.uint8)
     assert crop_to_box(photo, np.full(4, np.nan), 0.1) is photo
     assert crop_to_box(photo, np.array((300.0, 300, 400, 400)), 0.1) is photo
+
+
+def _claims(width: int, height: int, kind: str) -> bytes:
+    """A picture of one pixel whose header tells of others."""
+    _, data = cv2.imencode(f".{kind}", np.zeros((1, 1, 3), np.uint8))
+    content = bytearray(data.tobytes())
+    if kind == "png":
+        content[16:24] = struct.pack(">II", width, height)
+        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    elif kind == "jpg":
+        place = content.index(b"\xff\xc0")
+        content[place + 5 : place + 9] = struct.pack(">HH", height, width)
+    else:
+        content[18:26] = struct.pack("<ii", width, height)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp"])
+def test_a_header_takes_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    file = tmp_path / f"huge.{kind}"
+    file.write_bytes(_claims(20_000, 20_000, kind))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    for read in (lambda: read_image(file, upright=True), lambda: probe_image(file)):
+        with pytest.raises(ValueError, match=r"huge\.\w+: has 20000 x 20000 pixels.* smaller"):
+            read()
+
+
+def test_large_photos_of_phones_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MOST_PIXELS > 16_320 * 12_240  # 200 megapixels.
+    monkeypatch.setattr("datasets.images.MOST_PIXELS", WIDTH * HEIGHT)
+    picture().save(tmp_path / "a.jpg")
+    assert read_image(tmp_path / "a.jpg", upright=True).shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"), [("RGB", "jpg"), ("L", "png"), ("P", "png"), ("RGBA", "png")]
+)
+def test_decoders_agree(tmp_path: Path, mode: str, suffix: str) -> None:
+    picture().convert(mode).save(tmp_path / f"a.{suffix}")
+    assert decoders_differ(tmp_path / f"a.{suffix}") == ""
+
+
+def test_decoders_differ_about_sixteen_bits(tmp_path: Path) -> None:
+    file = tmp_path / "deep.png"
+    cv2.imwrite(str(file), np.full((HEIGHT, WIDTH), 20_000, np.uint16))
+    assert decoders_differ(file).endswith("of 255 levels apart on average (I;16)")
+
+
+def test_decoders_differ_about_a_tag(tmp_path: Path) -> None:
+    file = tmp_path / "a.jpg"
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6"/></x:xmpmeta>'
+    picture().save(file, xmp=xmp)
+    assert decoders_differ(file) == f"{WIDTH} x {HEIGHT} pixels here, {HEIGHT} x {WIDTH} in Pillow"

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -14,9 +14,10 @@ from configs.tools import CheckData
 from datasets import kinds
 from datasets.errors import InputError
 from datasets.findings import Examination, Finding, drop_unreadable, refuse_broken
-from datasets.images import Image, find_images, read_image
+from datasets.images import find_images
 from datasets.kind import CheckOptions, DataKind
 from datasets.kinds import KINDS, kind_named, recognise
+from datasets.types import PhotoFiles
 from tests.conftest import Tool
 from tests.datasets.fakes import GOOD_BOXES, write_coco
 from tests.datasets.label_fakes import save_photos, write_folders
@@ -27,20 +28,18 @@ _NAME = re.compile(r"(\d{1,3})_[01]_[0-4]_\d+")
 
 
 @dataclass(frozen=True)
-class Ages:
+class Ages(PhotoFiles):
     """Photos with the age of whom each shows."""
 
-    files: NDArray[np.str_]
     ages: NDArray[np.int64]
-
-    def image(self, index: int) -> Image:
-        return read_image(str(self.files[index]), upright=True)
 
 
 def open_ages(path: Path) -> Ages:
     told = [(file, found) for file in find_images(path) if (found := _NAME.match(file.name))]
     files = np.array([str(file) for file, _ in told], dtype=np.str_)
-    return Ages(files, np.array([int(found[1]) for _, found in told], dtype=np.int64))
+    return Ages(
+        "ages", path, files, np.array([int(found[1]) for _, found in told], dtype=np.int64)
+    )
 
 
 def find_age_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
@@ -53,7 +52,7 @@ def examine_ages(path: Path, parts: tuple[str, ...], options: CheckOptions) -> E
     data, findings = open_ages(path), list[Finding]()
     good = drop_unreadable(data, findings, decode=options.decode)
     refuse_broken(path, good, findings)
-    kept = Ages(data.files[good], data.ages[good])
+    kept = replace(data, files=data.files[good], ages=data.ages[good])
     summary = {"images": len(kept.files), "oldest": int(kept.ages.max())}
     about = (f"{len(kept.files)} photos, ages to {kept.ages.max()}",)
     return Examination(data=kept, findings=tuple(findings), summary=summary, about=about)

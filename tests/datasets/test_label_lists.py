@@ -8,10 +8,19 @@ import pytest
 from datasets.kinds import recognise
 from datasets.labels.csv_list import find_splits
 from datasets.labels.listed_pictures import find_pictures
-from datasets.labels.opening import account_labelled, open_labelled
+from datasets.labels.opening import open_labelled
 from datasets.labels.structure import LabelledData
 from datasets.labels.text_list import read_numbered
+from datasets.ledger import ANNOTATION, PICTURES, Ledger, traced
 from tests.datasets.label_fakes import save_photos
+
+
+def ledger_of(path: Path) -> Ledger:
+    with traced() as trace:
+        for split in ("train", "val"):
+            open_labelled(path, split)
+    trace.use_entries()
+    return trace.account(path)[0]
 
 
 def shown(data: LabelledData) -> list[tuple[str, str]]:
@@ -153,8 +162,8 @@ def test_imagefolders_of_hugging_face(tmp_path: Path, name: str) -> None:
         assert shown(train) == [("train/0.png", "10"), ("train/1.png", "9")]
         assert train.classes.names == ("9", "10")
         assert [file for file, _ in shown(val)] == ["validation/0.png", "validation/1.png"]
-        ledger = account_labelled(root)
-        assert (ledger.pictures, ledger.passed_over) == (4, {})
+        ledger = ledger_of(root)
+        assert (ledger.used[PICTURES], ledger.passed_over) == (4, {})
 
 
 def test_a_metadata_file_that_is_named(tmp_path: Path) -> None:
@@ -220,7 +229,7 @@ def test_class_lists_in_any_order(tmp_path: Path, text: str) -> None:
     train, val = open_labelled(tmp_path, "train"), open_labelled(tmp_path, "val")
     assert train.classes.names == val.classes.names == ("ant", "bee")
     assert shown(train) + shown(val) == [("a.png", "bee"), ("b.png", "ant")]
-    assert account_labelled(tmp_path).annotations == 3
+    assert ledger_of(tmp_path).used[ANNOTATION] == 3
 
 
 @pytest.mark.parametrize(

@@ -1,70 +1,260 @@
-"""Every file below a labelled set is accounted for."""
+"""Every file below a set of any kind is accounted for."""
 
+import json
+import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.images import pictures_below
+from datasets.images import SUFFIXES
 from datasets.kind import CheckOptions
 from datasets.kinds import recognise
-from datasets.labels.opening import account_labelled
-from datasets.ledger import DAMAGED, LEFT_BEHIND, NO_PART, NOT_LISTED, NOT_READ, account
-from tests.datasets.label_fakes import write_picture
+from datasets.labels.opening import open_labelled
+from datasets.ledger import (
+    ANNOTATION,
+    ARCHIVES,
+    LEFT_BEHIND,
+    LINKED,
+    NO_PART,
+    NOT_READ,
+    NOT_WANTED,
+    PICTURES,
+    UNUSABLE,
+    Ledger,
+    note_entries,
+    note_used,
+    traced,
+)
+from datasets.shards.tar import write_shards
+from tests.conftest import Tool
+from tests.datasets.attribute_fakes import write_celeba, write_lfwa
+from tests.datasets.box_sets import coco, voc, write, yolo
+from tests.datasets.face_fakes import FOLDS, picture, write_pairs, write_people
+from tests.datasets.fakes import GOOD_BOXES, write_coco, write_voc
+from tests.datasets.label_fakes import (
+    write_dogs,
+    write_folders,
+    write_pets,
+    write_picture,
+    write_tiny,
+)
+from tests.datasets.place_fakes import gps, photo, write_list
+from tests.datasets.record_files import write_records
 
-FOLDERS = ["cat", "dog", "cat/more", "__MACOSX", ".ipynb_checkpoints", "@eaDir", "dog/@eaDir", "."]
-NAMES = [
-    *("0.jpg", "1.JFIF", "2.png", "._0.jpg", "Thumbs.db", ".DS_Store", "notes.txt", "3.heic"),
-    *("desktop.ini", "4.webp", "caf\udce9.jpg", "labels.xml", "noend"),
-]
+
+def _named(root: Path) -> None:
+    write_people(root, dict.fromkeys("ABCDEF", 3))
+    write_pairs(root, "3 1", *FOLDS)
 
 
-@contextmanager
-def tree(files: set[tuple[str, str]]) -> Iterator[Path]:
+def _csv(root: Path) -> None:
+    write_folders(root, {"a": 3})
+    (root / "list.csv").write_text("path,label\na/0.png,x\na/1.png,y\na/2.png,x\n")
+
+
+def _sharded(root: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        for folder, file in [*files, ("cat", "a.jpg"), ("dog", "b.jpg")]:
-            (root / folder).mkdir(parents=True, exist_ok=True)
-            (root / folder / file).write_bytes(b"x")
-        yield root
+        folders = write_folders(Path(name), {"a": 4, "b": 3})
+        write_shards(open_labelled(folders, "all"), root, per_shard=4)
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.sets(st.tuples(st.sampled_from(FOLDERS), st.sampled_from(NAMES))))
-def test_seen_is_used_and_passed_over(files: set[tuple[str, str]]) -> None:
-    with tree(files) as root:
-        ledger = account_labelled(root)
-        there = [file for file in root.rglob("*") if file.is_file()]
-        lost = sum(one.count for one in ledger.passed_over.values())
-        assert ledger.seen == len(there) == ledger.pictures + ledger.annotations + lost
-        in_classes = {*pictures_below(root / "cat"), *pictures_below(root / "dog")}
-        assert ledger.pictures == len(in_classes)
-        assert ledger.elsewhere == 0
-        assert "\udce9" not in ledger.line()
+def _tagged(root: Path) -> None:
+    for k in range(3):
+        photo(root / f"{k}.jpg", gps(10.0 + k, 20.0))
+    photo(root / "lost.jpg")
+
+
+# Of every kind: how a set is written; pictures, annotation files and archives that are used.
+SETS: dict[str, tuple[Callable[[Path], object], tuple[int, int, int]]] = {
+    "coco": (lambda root: write(root, coco(root)), (6, 1, 0)),
+    "coco-parts": (lambda root: write_coco(root, GOOD_BOXES), (2, 2, 0)),
+    "voc": (write_voc, (2, 5, 0)),
+    "voc-flat": (lambda root: voc(root, ["1", "2", "3"]), (3, 3, 0)),
+    "yolo": (yolo, (6, 7, 0)),
+    "folders": (lambda root: write_folders(root, {"cat": 3, "dog": 2}), (5, 0, 0)),
+    "folder-parts": (
+        lambda root: write_folders(root, {f"{p}/{c}": 2 for p in ("train", "val") for c in "ab"}),
+        (4, 0, 0),
+    ),
+    "csv": (_csv, (3, 1, 0)),
+    "tiny": (write_tiny, (6, 3, 0)),
+    "dogs": (write_dogs, (3, 5, 0)),
+    "pets": (write_pets, (2, 2, 0)),
+    "shards": (_sharded, (0, 2, 2)),
+    "celeba": (write_celeba, (4, 2, 0)),
+    "lfwa": (write_lfwa, (12, 2, 0)),
+    "people": (lambda root: write_people(root, dict.fromkeys("ABC", 2)), (6, 0, 0)),
+    "lfw": (_named, (18, 1, 0)),
+    "rec": (
+        lambda root: write_records(root / "train.rec", [[picture(1), picture(2)], [picture(3)]]),
+        (0, 1, 1),
+    ),
+    "places": (
+        lambda root: write_list(root, [f"{k}.jpg,me{k},1{k},20" for k in "012"]),
+        (3, 1, 0),
+    ),
+    "tags": (_tagged, (3, 0, 0)),
+}
+# Where pictures in any folder belong to the set, or would make it one of classes.
+TAKE_ALL = {"folders", "people", "lfw", "tags", "shards"}
+_TASKS = {"people": "identities", "lfw": "identities", "pets": "labels"}
+JUNK_NAMES = (
+    *("._0.jpg", "Thumbs.db", ".DS_Store", "desktop.ini", "notes.txt", "read.me", "noend"),
+    *("stray.json", "stray.xml", "stray.yaml", "caf\udce9.txt", "x.heic", "y.svg", "odd.pickle"),
+)
+JUNK_FOLDERS = ("", "__MACOSX", ".ipynb_checkpoints", "@eaDir", "extra", "extra/deep\udcff")
+JUNK_KINDS = ("file", "link", "broken link", "folder link", "empty folder")
+Junk = set[tuple[str, str, str]]
+
+
+def _throw_in(root: Path, junk: Junk) -> None:
+    for folder, name, kind in junk:
+        place = root / folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(place):
+            continue
+        if kind == "file":
+            place.write_bytes(b"{}" if name == "stray.json" else b"x")
+        elif kind == "empty folder":
+            place.mkdir()
+        else:
+            target = {"link": root / "target", "broken link": root / "none"}.get(kind, root)
+            place.symlink_to(target)
+
+
+def _look(root: Path, task: str | None) -> tuple[Ledger, int]:
+    """What the doctor tells of a set, and how many pictures its data hold."""
+    found = recognise(root, task)
+    with traced() as trace:
+        checkup = found.kind.examine(root, found.parts, CheckOptions())
+    (ledger,) = trace.account(root)
+    return ledger, len(checkup.data)
+
+
+@pytest.mark.parametrize("name", SETS)
+@settings(deadline=None, max_examples=8)
+@given(
+    st.sets(st.tuples(*map(st.sampled_from, (JUNK_FOLDERS, JUNK_NAMES, JUNK_KINDS))), max_size=12)
+)
+def test_seen_is_used_and_passed_over(name: str, junk: Junk) -> None:
+    fill, (pictures, annotations, archives) = SETS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        fill(root)
+        _throw_in(root, junk)
+        if name not in TAKE_ALL:
+            write_picture(root / "extra" / "outside.jpg")
+        ledger, held = _look(root, _TASKS.get(name))
+        there = [
+            Path(base, one)
+            for base, folders, files in os.walk(root)
+            for one in (*files, *(f for f in folders if Path(base, f).is_symlink()))
+        ]
+        assert ledger.seen == len(there) == sum(ledger.used.values()) + ledger.lost
+        used = [ledger.used.get(role, 0) for role in (PICTURES, ANNOTATION, ARCHIVES)]
+        assert used == [pictures, annotations, archives]
+        assert archives or held == pictures
+        assert not ledger.elsewhere
+        assert name in TAKE_ALL or "extra/outside.jpg" in ledger.table()
+        assert "\udce9" not in ledger.line() + ledger.table()
+
+
+def test_junk_is_junk() -> None:
+    assert not any(Path(name).suffix in SUFFIXES for name in JUNK_NAMES if name[0] != ".")
+
+
+def _reasons(ledger: Ledger) -> dict[str, list[str]]:
+    return {reason: one.examples for reason, one in ledger.passed_over.items()}
 
 
 def test_each_file_has_its_reason(tmp_path: Path) -> None:
-    for name in ("a/0.jpg", "a/1.jpg", "b/2.heic", "__MACOSX/a/._0.jpg", "top.png", "readme.md"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-    listed = tmp_path / "list.csv"
-    listed.write_text("path,label\n")
-    used = [str(tmp_path / "a" / name) for name in ("0.jpg", "1.jpg")]
-    far = str(tmp_path.parent / "far.jpg")
-    ledger = account(tmp_path, [*used, far], [listed], damaged=[used[1]])
-    assert (ledger.seen, ledger.pictures, ledger.annotations, ledger.elsewhere) == (7, 1, 1, 1)
-    found = {reason: one.examples for reason, one in ledger.passed_over.items()}
-    assert found == {
-        DAMAGED: ["a/1.jpg"],
-        NOT_READ: ["b/2.heic"],
+    root = write(tmp_path, coco(tmp_path))
+    for name in ("images/x.png", "a/3.heic", "__MACOSX/a/._0.jpg", "readme.md", "a/stray.xml"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    (root / "images/0.png").write_bytes(b"no picture")
+    (root / "again").symlink_to(root / "images")
+    ledger, _ = _look(root, None)
+    assert _reasons(ledger) == {
+        UNUSABLE: ["images/0.png"],
+        NOT_READ: ["a/3.heic"],
         LEFT_BEHIND: ["__MACOSX/a/._0.jpg"],
-        NOT_LISTED: ["top.png"],
-        NO_PART: ["readme.md"],
+        "pictures with no entry in instances_all.json": ["images/x.png"],
+        NO_PART: ["readme.md", "a/stray.xml"],
+        LINKED: ["again"],
     }
     assert ledger.to_json()["passed_over"][NOT_READ]["suffixes"] == {".heic": 1}
+    assert ledger.line() == (
+        f"{root}: 13 files: 5 pictures, 1 annotation file, 7 passed over (2 .md, .xml files, "
+        "1 hidden and system file, 1 link to folders, 1 picture of kinds that are not read, "
+        "1 picture that cannot be used, 1 picture with no entry in instances_all.json)"
+    )
+
+
+def test_the_other_part_is_told(tmp_path: Path) -> None:
+    write_folders(tmp_path, {"train/a": 2, "train/b": 2, "val/a": 1, "val/b": 1})
+    with traced() as trace:
+        data = open_labelled(tmp_path, "train")
+        note_entries(open_labelled(tmp_path, "val").files.tolist())
+        note_used(data.files.tolist())
+    (ledger,) = trace.account(tmp_path)
+    assert ledger.used[PICTURES] == 4
+    assert _reasons(ledger) == {NOT_WANTED: ["val/b/0.png", "val/a/0.png"]}
+
+
+def test_pictures_behind_a_link_are_found(tmp_path: Path) -> None:
+    far, root = tmp_path / "far", tmp_path / "set"
+    for name in ("0.jpg", "1.jpg"):
+        write_picture(far / name)
+        write_picture(root / "b" / name)
+    (root / "a").symlink_to(far)
+    ledger, held = _look(root, None)
+    assert (ledger.seen, ledger.used[PICTURES], held, ledger.elsewhere) == (4, 4, 4, 0)
+
+
+def test_the_doctor_counts_both_parts(tmp_path: Path, tool: Tool) -> None:
+    root = write_folders(
+        tmp_path / "set", {"train/a": 2, "train/b": 2, "train/c": 1, "val/a": 1, "val/b": 1}
+    )
+    (tmp_path / "wanted.txt").write_text("a\nb\n")
+    wanted = ("--classes", tmp_path / "wanted.txt", "--json")
+    status, out, err = tool("check_data", root, *wanted)
+    assert status == 0, err
+    files = json.loads(out)["files"]
+    assert files["used"] == {"pictures": 6, "annotation files": 0}
+    assert list(files["passed_over"]) == ["pictures of classes that are not wanted"]
+
+
+def test_pictures_elsewhere_are_told(tmp_path: Path) -> None:
+    write_picture(tmp_path / "far.jpg")
+    root = write_folders(tmp_path / "set", {"a": 2})
+    (root / "list.csv").write_text("path,label\na/0.png,x\na/1.png,y\n../far.jpg,x\n")
+    ledger, _ = _look(root, None)
+    assert (ledger.seen, ledger.used[PICTURES], ledger.elsewhere) == (3, 2, 1)
+    assert "1 picture elsewhere" in ledger.line()
+
+
+def test_beside_a_named_file_only_its_pictures_are_looked_through(tmp_path: Path) -> None:
+    _csv(tmp_path)
+    for name in ("a/unlisted.jpg", "private/0.jpg", "beside.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    ledger, _ = _look(tmp_path / "list.csv", None)
+    assert (ledger.seen, ledger.used[PICTURES], ledger.used[ANNOTATION]) == (6, 3, 1)
+    assert [*chain(*_reasons(ledger).values())] == ["beside.txt", "a/unlisted.jpg"]
+
+
+def test_two_paths_share_what_was_opened(tmp_path: Path) -> None:
+    one, two = (write_folders(tmp_path / name, {"a": 2, "b": 1}) for name in ("one", "two"))
+    with traced() as trace:
+        for root in (one, two):
+            note_used(open_labelled(root, "all").files.tolist())
+    assert [(a.used[PICTURES], a.elsewhere) for a in trace.account(one, two)] == [(3, 0), (3, 0)]
 
 
 def test_the_doctor_prints_it_first(tmp_path: Path) -> None:
@@ -73,10 +263,12 @@ def test_the_doctor_prints_it_first(tmp_path: Path) -> None:
     (tmp_path / "cat" / "4.heic").write_bytes(b"x")
     (tmp_path / "dog" / "5.jpg").write_bytes(b"no picture")
     found = recognise(tmp_path)
-    checkup = found.kind.examine(tmp_path, found.parts, CheckOptions())
-    first = checkup.describe().splitlines()[0]
-    assert "6 files" in first
-    assert "4 used as pictures" in first
-    assert "cat/4.heic" in first
-    assert "dog/5.jpg" in first
-    assert checkup.summary["files"]["pictures"] == 4
+    with traced() as trace:
+        checkup = found.kind.examine(tmp_path, found.parts, CheckOptions())
+    checkup = checkup.with_ledger(*trace.account(tmp_path))
+    told = checkup.describe().splitlines()
+    assert told[0] == f"files below {tmp_path}:"
+    assert told[1].split() == ["4", "used:", "pictures"]
+    assert "cat/4.heic" in "".join(told[2:6])
+    assert "dog/5.jpg" in "".join(told[2:6])
+    assert checkup.summary["files"]["used"]["pictures"] == 4

@@ -12,6 +12,7 @@ from datasets.kind import CheckOptions
 from datasets.kinds import recognise
 from datasets.labels import parquet
 from datasets.labels.opening import open_labelled
+from datasets.ledger import ARCHIVES, traced
 from datasets.shards.tar import open_shards, write_shards
 
 NAMES = ["ant", "bee", "cat"]
@@ -60,10 +61,12 @@ def test_parts_in_several_files(tmp_path: Path, folder: str) -> None:
     some = train.select(train.labels == 0)
     assert int(some.image(1)[0, 0, 0]) == 40
     found = recognise(tmp_path)
-    checkup = found.kind.examine(tmp_path, found.parts, CheckOptions())
+    with traced() as trace:
+        checkup = found.kind.examine(tmp_path, found.parts, CheckOptions())
     assert checkup.summary["images"] == 5
     assert not checkup.refusals
-    assert checkup.summary["files"]["annotations"] == 3
+    (ledger,) = trace.account(tmp_path)
+    assert (ledger.used[ARCHIVES], ledger.seen, ledger.elsewhere) == (3, 3, 0)
 
 
 def test_one_file_of_texts(tmp_path: Path) -> None:

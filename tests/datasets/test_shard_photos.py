@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datasets.errors import InputError
 from datasets.labels.opening import is_sharded, open_labelled
 from datasets.shards.photos import list_photos
 from datasets.shards.tar import CLASS_FILE, open_shard_part, open_shards, write_shards
@@ -70,11 +71,17 @@ def test_what_shards_are(folders: Path, tmp_path: Path) -> None:
     assert not is_sharded(tmp_path / "set")
 
 
-@pytest.mark.parametrize("content", ["no json", "[1]", '[{"id": 1}]', '{"a": 2}'])
-def test_a_class_list_that_is_none(folders: Path, tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("no json", "line 1, column 1: not valid JSON"),
+        *((text, "not a list of classes") for text in ("[1]", '[{"id": 1}]', '{"a": 2}')),
+    ],
+)
+def test_a_class_list_that_is_none(folders: Path, tmp_path: Path, content: str, told: str) -> None:
     shards = write(folders, tmp_path / "s")
     (shards / CLASS_FILE).write_text(content)
-    with pytest.raises(ValueError, match=r"classes.json: not a list of classes with id and name"):
+    with pytest.raises(InputError, match=rf"classes\.json: {told}"):
         open_shards(shards)
     (shards / CLASS_FILE).write_text(json.dumps([{"id": 1, "name": "cat"}]))
     with pytest.raises(ValueError, match="holds the label 1, but there are 1 classes"):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from datasets.labels.augmentation import LabelTransform
 from datasets.labels.opening import open_labelled
+from datasets.loader import EpochSampler
 from datasets.shards.loader import ShardLoader, shuffle_within
 from datasets.shards.tar import COUNT_FILE, ShardedData, open_shards, walk, write_shards
 from datasets.types import ClassMap
@@ -34,7 +35,9 @@ def shards(folders: Path, tmp_path: Path) -> Path:
 def loader(data: ShardedData, workers: int = 0, **options: Any) -> ShardLoader:
     kind = "small" if options.get("train", True) else "none"
     settings = {"batch_size": 4, "train": True, "seed": 3, "window": 6, **options}
-    return ShardLoader(data, LabelTransform(16, kind), workers=workers, **settings)
+    reading = {name: settings.pop(name) for name in ("batch_size", "window")}
+    draws = EpochSampler(len(data), shuffle=settings.pop("train"), **settings)
+    return ShardLoader(data, LabelTransform(16, kind), draws, workers=workers, **reading)
 
 
 def digest(batches: Any) -> list[Any]:

@@ -159,7 +159,7 @@ BAD = {
     "cut_webp": (photo(kind="WEBP")[:900], 422, "damaged"),
     "head_alone": (photo()[:30], 422, "damaged"),
     "bomb": (png(20_000, 20_000), 413, "--megapixels"),
-    "huge_bomb": (png(2**31 - 1, 2**31 - 1), 413, "too large"),
+    "huge_bomb": (png(2**31 - 1, 2**31 - 1), 413, "--megapixels"),
     "no_size": (png(0, 10), 415, "not a picture"),
     "text_bomb": (png(9, 9, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(9**8)))), 422, "damag"),
     "scans": (scanned(500), 422, "501 scans"),

@@ -10,7 +10,6 @@ from configs.tools import Evaluate
 from datasets.errors import InputError
 from datasets.labels.checking import examine_labels
 from datasets.labels.opening import (
-    account_labelled,
     is_sharded,
     open_labelled,
     read_wanted,
@@ -85,9 +84,6 @@ def open_photos(
         data = choose_classes(data, read_wanted(wanted))
     checkup = examine_labels(data, other)
     checkup.raise_if_refused(f"{split} data")
-    if split == "train":
-        damaged = [finding.file for finding in checkup.findings if finding.action == "dropped"]
-        cli.say(account_labelled(path, damaged).line())
     if split == "train" or checkup.findings:
         cli.say(f"{split} data: {checkup.describe(5)}")
     return checkup.data

@@ -18,6 +18,7 @@ from datasets.images import Image
 from datasets.labels.opening import is_sharded
 from datasets.labels.structure import LabelledData, cut_to_boxes
 from datasets.labels.torch_set import CACHE_BYTES, LabelSample, collate_labels, finish_labels
+from datasets.ledger import Ledger
 from datasets.loader import Draw, EpochSampler, ResumableLoader
 from datasets.squares import centre_square
 from datasets.types import LabelBatch
@@ -55,6 +56,7 @@ class GanRun:
     path: Path
     folder: Path
     device: str
+    files: Sequence[Ledger] = ()
 
 
 @dataclass(frozen=True)

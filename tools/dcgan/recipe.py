@@ -36,6 +36,7 @@ from tools.dcgan.judge import make_judge
 from tools.fine_grained.data import BREEDS
 from tools.flows.evaluating import model_text
 from tools.flows.run_folder import new_run_folder, save_config
+from tools.flows.told_files import files_tables, told_files
 from tools.flows.training import fit_and_keep
 
 _TILE = 128
@@ -66,14 +67,15 @@ def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
     if config.weights is not None:
         generator, card = load_generator(config.weights)
         config = replace(config, model=generator.spec)
-    train, val = open_parts(config, path)
+    with told_files(path) as files:
+        train, val = open_parts(config, path)
     if card is not None and card.classes.names != train.classes.names:
         raise InputError(
             f"--weights {config.weights}: generates {', '.join(card.classes.names)}, but the data "
             f"are of {', '.join(train.classes.names)}"
         )
     save_config(config, folder)
-    run = GanRun(config, train, val, path, folder, device)
+    run = GanRun(config, train, val, path, folder, device, files)
     data: dict[str, Any] = {"folder": str(folder)}
     text = ""
     if config.weights is None or config.features is not None:
@@ -122,6 +124,7 @@ def train_or_score(run: GanRun) -> tuple[dict[str, Any], str]:
             ("weights", card.source),
         ],
         watch=watch,
+        files=files_tables(run.files),
     )
     found = ReportData(
         folder=folder,

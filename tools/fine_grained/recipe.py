@@ -21,6 +21,7 @@ from tools.flows.evaluating import look_at_all
 from tools.flows.photo_loaders import Data, make_photos
 from tools.flows.recipe import Loading, Notes, PhotoRows, Recipe
 from tools.flows.run_folder import is_first, save_config
+from tools.flows.told_files import told_files
 from tools.flows.training import fit_run
 
 # Within a run folder: the first stage, and in it what it found, written when it is done.
@@ -68,7 +69,8 @@ class DogsRun(ClassRun):
 
     def _train_on_web(self, web: Path, folder: Path, device: str, watch: Stopwatch) -> Notes:
         config, inside = self.config, folder / WEB_FOLDER
-        found = clean_web(web, self.train.classes, self.val, config.copy_bits)
+        with told_files(web) as files:
+            found = clean_web(web, self.train.classes, self.val, config.copy_bits)
         begun = config.resume is not None and (inside / LAST_NAME).exists()
         stage = replace(config.first_stage(), resume=inside if begun else None)
         cli.say(f"first stage: {len(found.data)} web photos, {stage.fit.epochs} epochs")
@@ -86,6 +88,7 @@ class DogsRun(ClassRun):
         top1 = read_card(inside).metrics["top1"]
         notes = [
             ("web", found.text),
+            *(("files of the web", ledger.line()) for ledger in files),
             ("first stage", f"top-1 {top1:.3f} on the data, loss {stage.loss.robust}: {inside}"),
         ]
         cli.say(f"first stage done: {notes[-1][1]}")

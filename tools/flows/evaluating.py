@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from configs.tools import Evaluate, Predict
 from datasets.errors import InputError
+from datasets.ledger import Ledger
 from datasets.raw_photos import OriginalPhotos
 from tasks.applications import original_application
 from tasks.fitting.history import METRICS_NAME, read_metrics
@@ -24,6 +25,7 @@ from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 from tools import cli
 from tools.flows.recipe import Exam, Notes, Recipe, recipe_for
 from tools.flows.run_folder import evaluation_folder
+from tools.flows.told_files import files_tables, told_files
 
 Args = TypeVar("Args", Evaluate, Predict)
 
@@ -35,7 +37,8 @@ def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, 
     model = open_to_answer(args)
     recipe = recipe_for(model.application, recipes, args.weights)
     path = recipe.built_in.or_given(args.data, args.common.seed)
-    exam = recipe.exam(args, path, model)
+    with told_files(path) as files:
+        exam = recipe.exam(args, path, model)
     folder = evaluation_folder(args.common, args.weights, path)
     _, told, text = score_and_report(
         model,
@@ -44,6 +47,7 @@ def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, 
         device=model.place(device),
         title=f"{args.weights.name} on {path.name}{exam.title}",
         notes=exam.notes,
+        files=files,
     )
     warning = f"warning: {exam.warning}\n" if exam.warning else ""
     return told, warning + text
@@ -137,6 +141,7 @@ def score_and_report(
     device: str,
     title: str,
     notes: Notes,
+    files: Sequence[Ledger] = (),
     watch: Stopwatch | None = None,
     report: bool = True,
 ) -> tuple[Any, dict[str, Any], str]:
@@ -165,8 +170,15 @@ def score_and_report(
         ("time", f"{seconds:.1f} s for {len(exam.data)} photos on {device}"),
         *notes,
     ]
-    history = read_metrics(folder / METRICS_NAME)
-    run = RunFacts(title, cli.shown_command(), rows, cost=cost, history=history, watch=watch)
+    run = RunFacts(
+        title,
+        cli.shown_command(),
+        rows,
+        cost=cost,
+        history=read_metrics(folder / METRICS_NAME),
+        watch=watch,
+        files=files_tables(files),
+    )
     shown = exam.report(model, evaluator, score, device)
     told = write_report(folder, run, shown, page=report)
     text = exam.text(score, str(cost))

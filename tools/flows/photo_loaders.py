@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from configs.training import PhotoTraining, TaughtTraining
 from datasets.labels.augmentation import LabelTransform
 from datasets.labels.structure import LabelledData
-from datasets.labels.torch_set import LabelledSet, Transform, label_loader
-from datasets.loader import ResumableLoader
+from datasets.labels.torch_set import LabelledSet, Transform, collate_labels, finish_labels
+from datasets.loader import EpochSampler, ResumableLoader
 from datasets.shards.loader import ShardLoader
 from datasets.shards.photos import list_photos
 from datasets.shards.tar import ShardedData
@@ -75,17 +74,10 @@ def augmentation(config: Any, transform: TransformMaker = LabelTransform) -> Tra
 def _make_loader(
     data: Data, transform: Transform, loading: Loading, *, train: bool, seed: int = 0
 ) -> Loader:
-    make: Callable[..., Loader]
-    if isinstance(data, ShardedData):
-        make = partial(ShardLoader, data, transform)
-    else:
-        make = partial(label_loader, LabelledSet(data, transform, seed, cache=loading.cache))
     rank, world = (0, 1) if loading.alone else rank_and_world()
-    return make(
-        batch_size=loading.batch_size,
-        train=train,
-        workers=loading.workers,
-        seed=seed,
-        rank=rank,
-        world=world,
-    )
+    draws = EpochSampler(len(data), shuffle=train, seed=seed, rank=rank, world=world)
+    size, workers = loading.batch_size, loading.workers
+    if isinstance(data, ShardedData):
+        return ShardLoader(data, transform, draws, batch_size=size, workers=workers)
+    photos = LabelledSet(data, transform, seed, cache=loading.cache)
+    return ResumableLoader(photos, draws, collate_labels, finish_labels, size, workers)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from datasets.ledger import Ledger
 from datasets.loader import Resumable
 from tasks.distillation.target_source import TargetSource
 from tasks.fitting.base import Task
@@ -24,6 +26,7 @@ from tools.flows.evaluating import score_and_report
 from tools.flows.few_photos import suit_to_photos
 from tools.flows.recipe import Notes, OpenedRun, Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config
+from tools.flows.told_files import told_files
 
 
 def train(
@@ -39,7 +42,8 @@ def train(
     device = cli.prepare(config.common)
     folder = folder or config.resume or new_run_folder(config.common, config.preset)
     path = recipe.built_in.or_given(config.data, config.common.seed)
-    run = recipe.open(config, path)
+    with told_files(path, config.val) as files:
+        run = recipe.open(config, path)
     config = suit_to_photos(run, folder)
     taught = run.target_source(device)  # What is wrong with it is said at once.
     notes = run.prepare(folder, device, watch)
@@ -48,7 +52,9 @@ def train(
         save_config(config, folder)
         run.save(folder)
     fit_run(run, network, card, folder=folder, device=device, watch=watch, target_source=taught)
-    return report_run(run, folder=folder, device=device, watch=watch, notes=notes, report=report)
+    return report_run(
+        run, folder=folder, device=device, watch=watch, notes=notes, files=files, report=report
+    )
 
 
 def fit_run(
@@ -136,6 +142,7 @@ def report_run(
     device: str,
     watch: Stopwatch,
     notes: Notes,
+    files: Sequence[Ledger] = (),
     report: bool = True,
 ) -> tuple[dict[str, Any], str]:
     """Evaluate the weights that a run kept and write its report; as :func:`train`."""
@@ -154,6 +161,7 @@ def report_run(
         device=device,
         title=f"{run.title}{exam.title}",
         notes=notes,
+        files=files,
         watch=watch,
         report=report,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from configs.multitask import TrainMulti
 from datasets.errors import InputError
+from datasets.ledger import Ledger
 from datasets.loader import Resumable
 from tasks.body_network import BodyNetwork
 from tasks.multitask.stored import StoredHead
@@ -18,6 +19,7 @@ from tasks.weights.card import Card
 from tools import cli
 from tools.flows.evaluating import score_and_report
 from tools.flows.recipe import OpenedRun, Recipe
+from tools.flows.told_files import told_files
 from tools.recipes import RECIPES
 
 
@@ -33,6 +35,7 @@ class OpenedHead:
         loader: Of training batches; ``val_loader`` of evaluation batches.
         branch: How it is taught and measured.
         workers: Loader processes.
+        files: What became of the files of its data.
     """
 
     name: str
@@ -43,6 +46,7 @@ class OpenedHead:
     val_loader: Resumable[Any]
     branch: Branch
     workers: int
+    files: Sequence[Ledger]
 
     @property
     def data(self) -> str:
@@ -68,6 +72,7 @@ class OpenedHead:
             device=device,
             title=f"{self.name} on {self.run.path.name}{exam.title}",
             notes=self.run.notes,
+            files=self.files,
             report=page,
         )
         metrics: Mapping[str, Any] = score["metrics"]
@@ -86,10 +91,11 @@ def open_head(
     cli.say(f"-- {name}")
     recipe, single = recipe_of(name), config.single(name, path)
     path = recipe.built_in.or_given(path, config.common.seed)
-    if stored is not None and recipe.open_further is not None:
-        run = recipe.open_further(single, path, stored.state)
-    else:
-        run = recipe.open(single, path)
+    with told_files(path) as files:
+        if stored is not None and recipe.open_further is not None:
+            run = recipe.open_further(single, path, stored.state)
+        else:
+            run = recipe.open(single, path)
     model, card = run.build(None)
     assert isinstance(model, BodyNetwork), f"{type(model).__name__} is no head"
     if stored is not None:
@@ -106,6 +112,7 @@ def open_head(
         exam.loader,
         Branch(recipe.application, card, exam.evaluator, run.targets(model)),
         config.workers,
+        files,
     )
 
 

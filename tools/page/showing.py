@@ -160,7 +160,5 @@ def _size_of(data: bytes) -> tuple[int, int]:
         else:
             text = f"not a picture that can be read, whatever its name says: {_KNOWN} are"
         raise Refusal(UNKNOWN, text) from None
-    except PilImage.DecompressionBombError as error:
-        raise Refusal(TOO_LARGE, f"the photo is far too large ({error})") from error
     except Exception as error:  # Of hostile bytes Pillow raises nearly everything.
         raise Refusal(DAMAGED, f"the photo's header is damaged ({error})") from error

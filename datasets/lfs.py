@@ -1,0 +1,34 @@
+"""Git LFS: the three lines of text that stand for a large file until it is fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datasets.errors import InputError
+from datasets.names import shown
+
+# https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+_START = b"version https://git-lfs.github.com/spec/"
+_LONGEST = 1024
+
+
+def refuse_pointer(file: Path | str, content: bytes | None = None) -> None:
+    """See that a file is itself, rather than a pointer to it.
+
+    Args:
+        file: Of any kind; one that cannot be read is left to whoever reads it.
+        content: What it holds, or the beginning of it, where that was read already.
+
+    Raises:
+        InputError: If it is a pointer, saying how to fetch the file.
+    """
+    if content is None:
+        try:
+            with Path(file).open("rb") as opened:
+                content = opened.read(_LONGEST)
+        except (OSError, ValueError):
+            return
+    if content.startswith(_START):
+        raise InputError(
+            f"{shown(file)}: is a pointer of Git LFS, not the file itself: run git lfs pull there"
+        )
