@@ -13,7 +13,7 @@ from configs.common import Common
 from configs.special import SpecialFlags
 from configs.task_names import TaskName
 from datasets.errors import InputError
-from datasets.spec import BoxFormat, Split
+from datasets.spec import HINTS, BoxFormat, Option, Split
 from tasks.detection.spec import DetectOptions, DetectorBackbone, Framework, PostSpec
 from tasks.face_embedding.spec import FaceSpec
 from tasks.flag_values import flag_of, require_at_least, require_with_data
@@ -173,13 +173,18 @@ class CheckData(SpecialFlags):
         if self.common.out is not None and self.common.out == self.data:
             raise InputError(f"--out {self.common.out}: would overwrite the data")
 
+    @property
+    def said(self) -> tuple[Option, ...]:
+        """What the user says of how the set is to be read."""
+        return _said(self)
+
     def reason(self, task: str) -> str:
         """Why a flag is refused."""
         return f"{self.data} is examined for {task}"
 
 
 @dataclass(frozen=True)
-class Convert:
+class Convert(SpecialFlags):
     """Write a data set in another format, pictures and all.
 
     Boxes become COCO, Pascal VOC or YOLO; labelled photos a folder per class or shards. What the
@@ -188,16 +193,31 @@ class Convert:
     converted/NAME-FORMAT.
     """
 
+    FOR_ALL = ("data", "to", "task", "link", "common")
+
     data: Annotated[Path, tyro.conf.Positional]
     """Any boxes or labelled photos that a training tool takes; docs/data.md lists the formats."""
     to: Literal["coco", "voc", "yolo", "shards", "folders"]
     """Format to write."""
     task: TaskName | Literal["auto"] = "auto"
     """What to read the data for, where it can be read for several; auto as check_data.py."""
+    format: BoxFormat | None = None
+    """Boxes: format of the data, where its files could be of several."""
+    images: Path | None = None
+    """Boxes: folder of the data's pictures, where they lie elsewhere."""
     link: bool = False
     """Link pictures instead of copying them: no room is taken, and a change of one shows in the
     other. Both must be on one disk. Shards hold copies."""
     common: Common = field(default_factory=Common)
+
+    @property
+    def said(self) -> tuple[Option, ...]:
+        """What the user says of how the set is to be read."""
+        return _said(self)
+
+    def reason(self, task: str) -> str:
+        """Why a flag is refused."""
+        return f"{self.data} is read for {task}"
 
     def target(self) -> Path:
         """The folder to write. Raises InputError if it lies in the data."""
@@ -266,3 +286,8 @@ class ImportWeights:
         for name, value in given.items():
             if value is not None:
                 raise InputError(f"--{flag_of(name)} {value}: {self.source} is a detector")
+
+
+def _said(flags: CheckData | Convert) -> tuple[Option, ...]:
+    """Those of the flags which say how data are to be read that were given."""
+    return tuple(name for name in HINTS if getattr(flags, name) is not None)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.findings import Examination
-from datasets.spec import Split
-
-# Options of an examination that mean something for some kinds of data only.
-Option = Literal["anchors", "keep_aspect", "classes", "format", "images"]
+from datasets.spec import Option, Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +99,7 @@ def _never(_path: Path) -> bool:
     return False
 
 
-def _nothing(_path: Path) -> Mapping[str, Any]:
+def _nothing(_path: Path, _options: CheckOptions) -> Mapping[str, Any]:
     return {}
 
 
@@ -131,7 +128,8 @@ class DataKind:
         nearest: A sentence about the format that an unrecognised path is most like, and what it
             lacks; empty if it is like none.
         formats: What is read, by the names that people know; ``docs/data.md`` lists them.
-        open_parts: Reads all parts of a set, nothing held out, to be written anew.
+        open_parts: Reads all parts of a set, nothing held out, to be written anew; of the options
+            those that say how it is to be read count.
         targets: Formats that it can be written in.
     """
 
@@ -146,5 +144,5 @@ class DataKind:
     is_evident: Callable[[Path], bool] = _never
     nearest: Callable[[Path], str] = _not_near
     formats: tuple[str, ...] = ()
-    open_parts: Callable[[Path], Mapping[str, Any]] = _nothing
+    open_parts: Callable[[Path, CheckOptions], Mapping[str, Any]] = _nothing
     targets: Mapping[str, WriteParts] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from datasets.kind import DataKind
 from datasets.labels.kind import LABELS
 from datasets.positions.kind import POSITIONS
 from datasets.refused import refusal
+from datasets.spec import Option
 
 # The most particular layout first: nearly every folder could be one of labelled photos.
 KINDS: tuple[DataKind, ...] = (BOXES, ATTRIBUTES, IDENTITIES, POSITIONS, LABELS)
@@ -40,16 +42,25 @@ def kind_named(name: str) -> DataKind:
     raise InputError(f"{name!r} is no kind of data; the kinds are {known}")
 
 
-def recognise(path: Path, name: str | None = None) -> Recognised:
+def recognise(path: Path, name: str | None = None, said: Collection[Option] = ()) -> Recognised:
     """Tell what a data set holds: labelled photos, unless something more particular is there.
 
     Folders of pictures are taken for classes; that they are identities has to be said by a name,
-    as :func:`kind_named` takes it.
+    as :func:`kind_named` takes it. Where the user says of the set what one kind alone understands,
+    it is that kind, which then finds the parts by what is said.
+
+    Args:
+        path: Of the set.
+        name: Of the kind or its task; None takes the most particular.
+        said: Options of which the user gave one.
 
     Raises:
         InputError: If it is none of them, saying what each would hold.
     """
     kinds = KINDS if name is None else (kind_named(name),)
+    knowing = [kind for kind in kinds if said and kind.options.issuperset(said)]
+    if len(knowing) == 1:
+        return Recognised(knowing[0])
     exists = path.exists()
     for kind in kinds:
         parts = None

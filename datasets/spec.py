@@ -29,5 +29,10 @@ BoxFormat = Literal[
     "hugging_face",
 ]
 
+# Options of an examination that mean something for some kinds of data only.
+Option = Literal["anchors", "keep_aspect", "classes", "format", "images"]
+# Those that say how a set is to be read.
+HINTS: tuple[Option, ...] = ("format", "images")
+
 # Bits of 64 in which the perceptual hashes of a photo and its copy may differ.
 COPY_BITS = 10

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from datasets.kind import Option
+    from datasets.spec import Option
 
 # The flags that each option of an examination is made of.
 _FLAGS: dict[Option, tuple[str, ...]] = {
@@ -30,14 +30,11 @@ def main() -> None:
     """Print what is wrong with the data; exit status 2 if training would refuse it."""
     args = cli.parse(CheckData)
     from datasets.kind import CheckOptions
-    from datasets.kinds import Recognised, kind_named, recognise
+    from datasets.kinds import recognise
     from datasets.ledger import traced
 
     cli.prepare(args.common)
-    if (args.format or args.images) and args.task in ("auto", "detection"):
-        found = Recognised(kind_named("detection"))
-    else:
-        found = recognise(args.data, None if args.task == "auto" else args.task)
+    found = recognise(args.data, None if args.task == "auto" else args.task, args.said)
     task = found.kind.task
     for other in found.also:
         cli.say(f"{args.data}: taken for {task}; --task {other.task} reads its {other.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -27,10 +28,18 @@ def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
     return None if found is None else tuple(found.claim.parts)
 
 
+def _hints(options: CheckOptions) -> Hints:
+    return Hints(options.format, options.images)
+
+
+def _open_parts(path: Path, options: CheckOptions) -> Mapping[str, DetectionData]:
+    return open_parts(path, _hints(options))
+
+
 def _examine(
     path: Path, parts: tuple[str, ...], options: CheckOptions
 ) -> Examination[DetectionData]:
-    hints = Hints(options.format, options.images)
+    hints = _hints(options)
     if not parts and (found := recognise_detection(path, hints)) is not None:
         parts = tuple(found.claim.parts)
     split, beside = options.choose(parts)
@@ -55,6 +64,6 @@ BOXES = DataKind(
     shares_files=True,
     nearest=nearest_format,
     formats=tuple(one.title for one in FORMATS),
-    open_parts=open_parts,
+    open_parts=_open_parts,
     targets={name: partial(write_boxes, target) for name, target in TARGETS.items()},
 )

@@ -148,15 +148,7 @@ def open_detection(
         InputError: If the path is missing, has no such split, could be of several formats, or
             looks like none of them, saying what the nearest would need.
     """
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
-    found = recognise_detection(path, hints)
-    if found is None:
-        near = nearest_format(path, hints)
-        raise InputError(
-            f"{path}: not recognised as a detection data set. "
-            + (near or f"It should hold {LAYOUTS}")
-        )
+    found = _recognised(path, hints)
     chosen, lone = choose_part(path, split, found.claim.parts)
     evidence = found.claim.evidence
     if found.path != path:
@@ -166,17 +158,33 @@ def open_detection(
     return hold_out(part, split) if lone and not whole else part
 
 
-def open_parts(path: Path) -> dict[str, DetectionData]:
+def open_parts(path: Path, hints: Hints | None = None) -> dict[str, DetectionData]:
     """All parts of a set, nothing held out.
 
+    Args:
+        path: Folder or file.
+        hints: What the user says of the set.
+
     Raises:
-        InputError: If it cannot be read.
+        InputError: If it is no set of boxes, or cannot be read.
     """
-    found = recognise_detection(path)
-    if found is None:
-        return {}
+    found = _recognised(path, hints)
     read = _READERS[found.claim.format]
     return {split: read(found.path, part) for split, part in found.claim.parts.items()}
+
+
+def _recognised(path: Path, hints: Hints | None) -> Recognised:
+    """As :func:`recognise_detection`. Raises InputError, too, if it is no detection set."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    found = recognise_detection(path, hints)
+    if found is None:
+        near = nearest_format(path, hints)
+        raise InputError(
+            f"{path}: not recognised as a detection data set. "
+            + (near or f"It should hold {LAYOUTS}")
+        )
+    return found
 
 
 def recognise_detection(path: Path, hints: Hints | None = None) -> Recognised | None:

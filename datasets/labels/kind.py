@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -52,6 +52,10 @@ def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
     return () if is_sharded(path) else None
 
 
+def _open_parts(path: Path, _options: CheckOptions) -> Mapping[str, LabelledData]:
+    return open_parts(path)
+
+
 def _examine(
     path: Path, parts: tuple[str, ...], options: CheckOptions
 ) -> Examination[LabelledData]:
@@ -77,6 +81,6 @@ LABELS = DataKind(
     takes_patterns=True,
     is_evident=has_labels,
     formats=(*READERS, "webdataset shards"),
-    open_parts=open_parts,
+    open_parts=_open_parts,
     targets={name: partial(write_labels, write) for name, write in TARGETS.items()},
 )

@@ -12,6 +12,7 @@ from datasets.boxes.opening import open_parts as open_boxes
 from datasets.boxes.turning import turned
 from datasets.boxes.writing import TARGETS as BOX_TARGETS
 from datasets.boxes.writing import write_boxes
+from datasets.kind import CheckOptions
 from datasets.kinds import recognise
 from datasets.labels.opening import READERS
 from datasets.labels.structure import LabelledData
@@ -75,7 +76,7 @@ def test_labels(tmp_path: Path, name: str, target: str) -> None:
     (tmp_path / "in").mkdir()
     path = LABELS[name](tmp_path / "in")
     found = recognise(path, "labels")
-    parts = dict(found.kind.open_parts(path))
+    parts = dict(found.kind.open_parts(path, CheckOptions()))
     (tmp_path / "out").mkdir()
     write_labels(TARGETS[target], parts, tmp_path / "out", link=False)
     back = open_parts(tmp_path / "out")
@@ -119,7 +120,7 @@ def test_boxes(tmp_path: Path, name: str, target: str) -> None:
     path = BOXES[name](tmp_path / "in")
     found = recognise(path, "boxes")
     assert name in found.kind.formats
-    parts = dict(found.kind.open_parts(path))
+    parts = dict(found.kind.open_parts(path, CheckOptions()))
     write_boxes(BOX_TARGETS["coco"], parts, tmp_path / "coco", link=False)
     between = open_boxes(tmp_path / "coco")
     write_boxes(BOX_TARGETS[target], between, tmp_path / "out", link=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets.boxes.opening import open_parts
-from tests.datasets.fakes import voc_xml
+from tests.datasets.fakes import save_pictures, voc_xml
 from tests.datasets.label_fakes import save_photos, write_folders, write_pets
 from tools import cli, convert
 
@@ -42,6 +42,26 @@ def test_scenes_in_every_format(
     assert "is there already; choose another name" in capsys.readouterr().err
 
 
+def test_the_format_and_the_pictures_can_be_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, far = tmp_path / "set", tmp_path / "far"
+    (root / "Annotations").mkdir(parents=True)
+    save_pictures(far, ["0.png", "1.png"])
+    for name, kind in (("0", "ant"), ("1", "bee")):
+        xml = voc_xml([(kind, (1, 1, 9, 9), False)])
+        (root / f"Annotations/{name}.xml").write_text(xml)
+    (root / "boxes.csv").write_text(
+        "filename,class,xmin,ymin,xmax,ymax\n0.png,cow,1,1,9,9\n1.png,cow,1,1,9,9\n"
+    )
+    for chosen, classes in (("voc", ("ant", "bee")), ("csv", ("cow",))):
+        out = tmp_path / chosen
+        flags = ("--to", "coco", "--out", out, "--format", chosen, "--images", far)
+        assert run(monkeypatch, root, *flags) == 0, capsys.readouterr().err
+        assert open_parts(out)["train"].classes.names == classes
+        assert len(open_parts(out)["train"]) == 2
+
+
 def test_labels_by_a_default_name_as_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,6 +94,13 @@ def test_what_is_refused(
         ((pets, "--to", "folders", "--out", pets / "new"), "lies in the data"),
         ((tmp_path / "none", "--to", "coco"), "no such file or folder"),
         ((pets, "--to", "folders", "--task", "face_embedding"), "which are written as nothing"),
+        ((tmp_path / "none", "--to", "coco", "--format", "voc"), "no such file or folder"),
+        ((scenes, "--to", "coco", "--format", "kitti"), "not read as kitti (--format)"),
+        ((pets, "--to", "coco", "--images", pets), "not recognised as a detection data set"),
+        (
+            (pets, *("--to", "folders", "--task", "classification", "--format", "coco")),
+            "--format coco: ",
+        ),
     ):
         assert run(monkeypatch, *flags) == 2
         assert message in capsys.readouterr().err

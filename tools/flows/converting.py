@@ -8,7 +8,7 @@ from typing import Any
 
 from configs.tools import Convert
 from datasets.errors import InputError
-from datasets.kind import Written
+from datasets.kind import CheckOptions, Written
 from datasets.kinds import recognise
 from datasets.names import shown
 
@@ -26,7 +26,8 @@ def convert(args: Convert) -> tuple[dict[str, Any], str]:
     out = args.target()
     if os.path.lexists(out):
         raise InputError(f"--out {out}: is there already; choose another name")
-    found = recognise(args.data, None if args.task == "auto" else args.task)
+    found = recognise(args.data, None if args.task == "auto" else args.task, args.said)
+    args.refuse_unless(found.kind.options, found.kind.task)
     write = found.kind.targets.get(args.to)
     if write is None:
         known = ", ".join(found.kind.targets) or "nothing"
@@ -36,7 +37,7 @@ def convert(args: Convert) -> tuple[dict[str, Any], str]:
             f"--to {args.to}: {args.data} holds {found.kind.name}, which are written as {known}"
             f"{hint}"
         )
-    parts = found.kind.open_parts(args.data)
+    parts = found.kind.open_parts(args.data, CheckOptions(format=args.format, images=args.images))
     partial = out.with_name(f".{out.name}.{os.getpid()}.part")
     partial.mkdir(parents=True)
     try:
