@@ -46,10 +46,10 @@ def open_photos(path: Path, split: Split, wanted: Sequence[str] | None = None) -
 def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
     """Parts of a set; none of shards, whose parts opening them finds."""
     del named  # Any folder of pictures counts as classes.
+    if is_sharded(path):
+        return ()
     labels = recognise_labelled(path) if path.exists() else None
-    if labels is not None:
-        return tuple(labels[1])
-    return () if is_sharded(path) else None
+    return None if labels is None else tuple(labels[1])
 
 
 def _open_parts(path: Path, _options: CheckOptions) -> Mapping[str, LabelledData]:

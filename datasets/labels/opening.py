@@ -20,7 +20,7 @@ from datasets.labels import (
 from datasets.labels.structure import LabelledData, Part, hold_out
 from datasets.ledger import note_entries
 from datasets.refused import refusal
-from datasets.shards.tar import holds_shards
+from datasets.shards.tar import first_sample, holds_shards
 from datasets.spec import Split
 from datasets.splitting import choose_part
 from datasets.text import read_text
@@ -47,8 +47,29 @@ LAYOUTS = (
 
 
 def is_sharded(path: Path) -> bool:
-    """Whether a path is shards, and not a folder in which an archive lies about."""
-    return holds_shards(path) and (path.suffix == ".tar" or recognise_labelled(path) is None)
+    """Whether a path is shards, and not a folder in which an archive lies about.
+
+    Shards beside one folder of pictures are a set, and the pictures are not.
+
+    Raises:
+        InputError: If shards lie beside folders of classes, so that either may be meant.
+    """
+    if not holds_shards(path):
+        return False
+    found = None if path.suffix == ".tar" else recognise_labelled(path)
+    if found is None:
+        return True
+    sample = first_sample(path) if found[0] is folders else None
+    if sample is None:
+        return False
+    classes = next(iter(found[1].values())).order
+    if len(classes) > 1:
+        raise InputError(
+            f"{path}: could be shards ({sample.name} holds pictures with labels) or folders of "
+            f"classes ({', '.join(classes[:3])}); move one of them elsewhere, or name the shards "
+            f"as {sample.parent}/{{000000..000009}}.tar, with the numbers that there are"
+        )
+    return True
 
 
 def open_labelled(path: Path, split: Split, *, whole: bool = False) -> LabelledData:

@@ -134,6 +134,24 @@ def holds_shards(path: Path) -> bool:
     return path.is_dir() and bool(_tars_in(path) or find_shard_parts(path))
 
 
+def first_sample(path: Path) -> Path | None:
+    """The first archive of a folder or its parts, if it begins with a picture and its label.
+
+    So it is no archive of a data set in another format.
+    """
+    folders = [path, *find_shard_parts(path).values()]
+    tars = [file for folder in folders for file in _tars_in(folder)]
+    if not tars:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Whoever reads it tells what is damaged.
+        record = next(walk(tars[0]), None)
+    if record is None:
+        return None
+    is_label = record.label_kind == ".cls" or b'"label"' in read_bytes(tars[0], record.label)
+    return tars[0] if is_label else None
+
+
 def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> ShardedData:
     """Open a split of shards in ``train/`` and ``val/``, or shards that are not parted.
 

@@ -1,12 +1,15 @@
 """Parts of shards, and single photos out of them."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from datasets.errors import InputError
+from datasets.kinds import recognise
 from datasets.labels.opening import is_sharded, open_labelled
 from datasets.shards.photos import list_photos
 from datasets.shards.tar import CLASS_FILE, open_shard_part, open_shards, write_shards
@@ -69,6 +72,28 @@ def test_what_shards_are(folders: Path, tmp_path: Path) -> None:
     save_photos(tmp_path / "set/a", ["0.png"])
     (tmp_path / "set/download.tar").touch()  # Not a data set, but its archive.
     assert not is_sharded(tmp_path / "set")
+    save_photos(tmp_path / "set/b", ["0.png"])
+    for files in ({"a/0.png": b"x", "b/0.png": b"x"}, {"0.png": b"x", "0.json": b"{}"}):
+        with tarfile.open(tmp_path / "set/download.tar", "w") as tar:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        assert not is_sharded(tmp_path / "set")
+
+
+def test_shards_beside_pictures(folders: Path, tmp_path: Path) -> None:
+    root = write(folders, tmp_path / "s")
+    save_photos(root / "examples", ["0.png"])
+    assert is_sharded(root)
+    assert recognise(root).parts == ()
+    save_photos(root / "more", ["0.png"])
+    for ask in (is_sharded, recognise):
+        with pytest.raises(
+            InputError, match=r"shards \(000000.tar holds.*classes \(examples, more"
+        ):
+            ask(root)
+    assert is_sharded(Path(f"{root}/{{000000..000002}}.tar"))
 
 
 @pytest.mark.parametrize(
