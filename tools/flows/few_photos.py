@@ -41,15 +41,22 @@ def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
         anew = {name: saved[name] for name in ("epochs", "eval_every")}
         run.config = replace(config, fit=replace(config.fit, **anew))
         return run.config
+    warn_of_few(run)
+    if not is_length_given(config.command):
+        run.config = replace(config, fit=_long_enough(run, config.fit))
+    return run.config
+
+
+def warn_of_few(run: OpenedRun[Any]) -> None:
+    """Say that the photos of a run are few to learn from scratch, if they are."""
+    if len(run.train) >= run.few_photos:
+        return
     measured = f" (measured: {run.measured_on_few})" if run.measured_on_few else ""
     cli.say(
         f"warning: {len(run.train)} photos to train on: from scratch, fewer than {run.few_photos} "
         f"teach little{measured}. Start from weights instead, a run folder or a file of "
         f"tools/download.py or tools/import_weights.py:\n  {command_with_weights()}"
     )
-    if not is_length_given(config.command):
-        run.config = replace(config, fit=_long_enough(run, config.fit))
-    return run.config
 
 
 def command_with_weights() -> str:

@@ -18,6 +18,7 @@ from tasks.predictor import Model
 from tasks.weights.card import Card
 from tools import cli
 from tools.flows.evaluating import score_and_report
+from tools.flows.few_photos import warn_of_few
 from tools.flows.recipe import OpenedRun, Recipe
 from tools.flows.told_files import told_files
 from tools.recipes import RECIPES
@@ -90,12 +91,15 @@ def open_head(
     """Open a head's data, and build its model. Raises InputError if data or weights do not fit."""
     cli.say(f"-- {name}")
     recipe, single = recipe_of(name), config.single(name, path)
+    from_scratch = path is not None and config.weights is None and config.resume is None
     path = recipe.built_in.or_given(path, config.common.seed)
     with told_files(path) as files:
         if stored is not None and recipe.open_further is not None:
             run = recipe.open_further(single, path, stored.state)
         else:
             run = recipe.open(single, path)
+    if from_scratch:
+        warn_of_few(run)
     model, card = run.build(None)
     assert isinstance(model, BodyNetwork), f"{type(model).__name__} is no head"
     if stored is not None:
