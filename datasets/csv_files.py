@@ -8,6 +8,8 @@ from pathlib import Path
 
 from datasets.errors import InputError
 from datasets.fields import Fields
+from datasets.ledger import note_read
+from datasets.lfs import refuse_pointer
 
 _SIGNS = (",", ";", "\t")
 
@@ -35,7 +37,9 @@ def read_rows(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             line.
     """
     number = 1
+    note_read(file)
     try:
+        refuse_pointer(file)
         with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
             for fields in reader:
