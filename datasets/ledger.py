@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from datasets.images import SUFFIXES, UNREAD_SUFFIXES, is_passed_over
 from datasets.names import shown
+from datasets.part_names import is_part
 
 Role = Literal["pictures", "annotation files", "archives of pictures"]
 PICTURES: Role = "pictures"
@@ -34,6 +35,10 @@ LINKED = "links to folders"
 SHUT = "folders that cannot be opened"
 # Files that are named for each reason, and files of annotation that a reason names.
 _EXAMPLES, _NAMED = 3, 3
+# Suffixes of files that may tell of the pictures of a part, or hold them.
+_LISTS = frozenset((".json", ".jsonl", ".csv", ".tsv", ".txt", ".xml", ".parquet", ".tar"))
+# Words that the name of a part's list or folder may have besides the part's.
+_BESIDE = frozenset(("instances", "annotations", "annotation", "boxes", "bbox", "labels", "of"))
 _PLURAL = re.compile(r"\b(picture|file|folder|link|archive)s\b")
 
 
@@ -199,6 +204,9 @@ class Trace:
             inside = file.removeprefix(f"{base}{os.sep}")
             suffix = os.path.splitext(inside)[1].lower()  # noqa: PTH122 (millions of names)
             reason = odd or self._reason(key, inside, suffix) or unlisted
+            if reason in (NO_PART, unlisted) and (part := _unused_part(base, inside, noted)):
+                what = "pictures" if suffix in SUFFIXES else "other files"
+                reason = f"{what} of {part}, a part that is not used; --data or --val can name it"
             passed_over[reason].add(inside, suffix)
         return Ledger(
             path, used, dict(sorted(passed_over.items(), key=lambda row: (-row[1].count, row[0])))
@@ -277,6 +285,25 @@ def _counted(count: int, what: str) -> str:
     """A count of things that are named in the plural."""
     told = _PLURAL.sub(r"\1", what, count=1) if count == 1 else what
     return f"{count:,} {told}"
+
+
+@lru_cache(maxsize=4096)
+def _means_part(name: str) -> bool:
+    """Whether a name is that of a part, or of a list of one: ``test``, ``instances_val2017``."""
+    words = set(re.findall("[a-z]+", name.lower())) - _BESIDE
+    return len(words) == 1 and is_part(words.pop())
+
+
+def _unused_part(base: str, inside: str, noted: set[str]) -> str:
+    """The folder or list of a part that holds a file, if nothing in it is used; else empty."""
+    folders, _, own = inside.rpartition(os.sep)
+    place = base
+    for name in Path(folders).parts:
+        place = f"{place}{os.sep}{name}"
+        if _means_part(name) and place not in noted:
+            return f"{shown(name)}/"
+    stem, suffix = os.path.splitext(own)  # noqa: PTH122 (millions of names)
+    return shown(own) if suffix.lower() in _LISTS and _means_part(stem) else ""
 
 
 @lru_cache(maxsize=1024)

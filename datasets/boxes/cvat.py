@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -24,7 +25,7 @@ from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Tree, read_head
 from datasets.claims import Claim, Strength
 from datasets.fields import Fields, as_number
-from datasets.part_names import PART_NAMES, is_part
+from datasets.part_names import PART_NAMES
 from datasets.xml_files import read_xml
 
 _HEAD = 2**20
@@ -79,16 +80,17 @@ def read(root: Path, part: FilePart) -> DetectionData:
             element.
     """
     listed: list[str] = []
+    used = set(_subsets(part.file).values())
 
     def read_file(file: Path, finder: Finder, told: Told) -> list[Described]:
         tree = read_xml(file)
         labels = (one.findtext("name") or "" for one in tree.iterfind("meta//labels/label"))
         listed.extend(name for name in map(str.strip, labels) if name)
-        rows = enumerate(tree.iter("image"))
-        return [
-            _read_image(one, Fields(file, one.attrib, (f"image {k}",)), part.subset, finder, told)
-            for k, one in rows
-        ]
+        rows = (
+            (Fields(file, one.attrib, (f"image {k}",)), one)
+            for k, one in enumerate(tree.iter("image"))
+        )
+        return [_read_image(one, row, part.subset, used, finder, told) for row, one in rows]
 
     def classes(used: set[str]) -> list[str]:
         known = list(dict.fromkeys(listed))
@@ -99,15 +101,21 @@ def read(root: Path, part: FilePart) -> DetectionData:
 
 
 def _read_image(
-    element: Element, row: Fields, subset: str | None, finder: Finder, told: Told
+    element: Element,
+    row: Fields,
+    subset: str | None,
+    used: Collection[str],
+    finder: Finder,
+    told: Told,
 ) -> Described:
     name, its_own = row.text("name"), row.values.get("subset", "")
     file = finder.find(name, str(row)) or finder.near[0] / name
     picture = Described(file, (row.whole("width"), row.whole("height")))
     picture.wanted = subset in (None, its_own)
     if not picture.wanted:
-        if not is_part(its_own):
-            told.add("images of another subset", "dropped", name, "its name means no part")
+        if its_own not in used:
+            why = f"the parts are {' and '.join(sorted(used))}"
+            told.add("images of another subset", "dropped", name, why)
         told = Told(file)
     for number, child in enumerate(element):
         shape = Fields(row.file, child.attrib, (*row.place, f"{child.tag} {number}"))

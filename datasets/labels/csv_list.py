@@ -19,6 +19,8 @@ from datasets.errors import InputError
 from datasets.fields import as_number
 from datasets.labels.listed_pictures import find_pictures, names_pictures
 from datasets.labels.structure import Part, name_classes, nearest
+from datasets.ledger import note_dropped
+from datasets.names import shown
 from datasets.part_names import PART_NAMES
 from datasets.text import read_text
 from datasets.types import ClassMap
@@ -74,6 +76,9 @@ def read_list(file: Path) -> dict[str, Part]:
     rows = read_rows(file)
     if "test" in rows:
         tested = rows.pop("test")
+        if "val" in rows:
+            why = f"pictures that {shown(file.name)} lists for test, which is not used beside val"
+            note_dropped(find_pictures(file, [name for name, _ in tested]), why)
         rows.setdefault("val", tested)
     listed = {name: (file, rows[name]) for name in PART_NAMES if name in rows}
     return parts_of("csv", listed, _columns_of(file).classes)

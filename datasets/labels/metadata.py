@@ -45,7 +45,13 @@ def find_splits(path: Path) -> dict[str, Part]:
 def _by_folder(file: Path) -> dict[str, tuple[Path, Rows]]:
     """Parts of a file above the parts' folders, by the first folder of each path."""
     rows = _read(file)
-    by_part = {split: [row for row in rows if _part(row[0]) == split] for split in PART_NAMES}
+    named = [_first(path) for path, _ in rows]
+    # Of several that validate, as val/ and test/, one is taken.
+    val = next((one for one in PART_NAMES["val"] if one in named), "")
+    by_part = {
+        "train": [row for row, one in zip(rows, named, strict=True) if not _validates(one)],
+        "val": [row for row, one in zip(rows, named, strict=True) if one == val],
+    }
     return {split: (file, part) for split, part in by_part.items() if part}
 
 
@@ -53,10 +59,14 @@ def _file_in(folder: Path) -> Path | None:
     return next((folder / name for name in _NAMES if (folder / name).is_file()), None)
 
 
-def _part(name: str) -> str:
-    """The part that the first folder of a path names; else what is trained on."""
-    first = name.partition("/")[0].lower()
-    return next((split for split, names in PART_NAMES.items() if first in names), "train")
+def _first(path: str) -> str:
+    """The first folder of a path, in small letters."""
+    return path.partition("/")[0].lower()
+
+
+def _validates(folder: str) -> bool:
+    """Whether a folder is named as a part to validate on; others are trained on."""
+    return folder in PART_NAMES["val"]
 
 
 def _read(file: Path) -> Rows:

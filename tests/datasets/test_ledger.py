@@ -32,6 +32,7 @@ from datasets.ledger import (
 )
 from datasets.shards.tar import write_shards
 from tests.conftest import Tool
+from tests.datasets import tool_sets
 from tests.datasets.attribute_fakes import write_celeba, write_lfwa
 from tests.datasets.box_sets import coco, voc, write, yolo
 from tests.datasets.face_fakes import FOLDS, picture, write_pairs, write_people
@@ -69,6 +70,48 @@ def _tagged(root: Path) -> None:
     photo(root / "lost.jpg")
 
 
+def _darknet(root: Path) -> None:
+    yolo(root, None)
+    (root / "classes.txt").write_text("car\nbus\n")
+
+
+def _kaggle(root: Path) -> None:
+    for name in ("00a.jpg", "00b.jpg"):
+        write_picture(root / "train" / name)
+    (root / "labels.csv").write_text("id,breed\n00a,pug\n00b,boxer\n")
+
+
+def _metadata(root: Path) -> None:
+    for name in ("0.jpg", "1.jpg"):
+        write_picture(root / name)
+    rows = [{"file_name": f"{k}.jpg", "label": "ab"[k]} for k in range(2)]
+    (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+
+def _text(root: Path) -> None:
+    for name in ("a/0.jpg", "a/1.jpg"):
+        write_picture(root / name)
+    (root / "train.txt").write_text("a/0.jpg 0\na/1.jpg 1\n")
+
+
+def _parquet(root: Path) -> None:
+    pytest.importorskip("pyarrow")
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    with tempfile.TemporaryDirectory() as name:
+        write_picture(Path(name, "0.jpg"))
+        pictures = [Path(name, "0.jpg").read_bytes()] * 3
+    pyarrow.parquet.write_table(
+        pa.table({"image": pictures, "label": ["a", "b", "a"]}), root / "train.parquet"
+    )
+
+
+def _utkface(root: Path) -> None:
+    for name in ("26_1_0_20170116184024662", "1_0_2_20161219140623097"):
+        write_picture(root / f"UTKFace/{name}.jpg.chip.jpg")
+
+
 # Of every kind: how a set is written; pictures, annotation files and archives that are used.
 SETS: dict[str, tuple[Callable[[Path], object], tuple[int, int, int]]] = {
     "coco": (lambda root: write(root, coco(root)), (6, 1, 0)),
@@ -99,6 +142,22 @@ SETS: dict[str, tuple[Callable[[Path], object], tuple[int, int, int]]] = {
         (3, 1, 0),
     ),
     "tags": (_tagged, (3, 0, 0)),
+    "darknet": (_darknet, (6, 7, 0)),
+    "box-csv": (tool_sets.table, (6, 1, 0)),
+    "open-images": (tool_sets.open_images, (4, 3, 0)),
+    "labelme": (tool_sets.labelme, (6, 6, 0)),
+    "cvat": (tool_sets.cvat, (6, 1, 0)),
+    "label-studio": (tool_sets.label_studio, (6, 1, 0)),
+    "via": (tool_sets.via, (6, 1, 0)),
+    "via-regions": (tool_sets.via_regions, (6, 1, 0)),
+    "via-csv": (tool_sets.via_csv, (6, 1, 0)),
+    "kitti": (tool_sets.kitti, (6, 6, 0)),
+    "hugging-face": (tool_sets.hugging_face, (6, 1, 0)),
+    "kaggle": (_kaggle, (2, 1, 0)),
+    "metadata": (_metadata, (2, 1, 0)),
+    "text": (_text, (2, 1, 0)),
+    "parquet": (_parquet, (0, 0, 1)),
+    "utkface": (_utkface, (2, 0, 0)),
 }
 # Where pictures in any folder belong to the set, or would make it one of classes.
 TAKE_ALL = {"folders", "people", "lfw", "tags", "shards"}
@@ -205,6 +264,70 @@ def test_the_other_part_is_told(tmp_path: Path) -> None:
     (ledger,) = trace.account(tmp_path)
     assert ledger.used[PICTURES] == 4
     assert _reasons(ledger) == {NOT_WANTED: ["val/b/0.png", "val/a/0.png"]}
+
+
+def _write_lists(root: Path) -> None:
+    write_coco(root, GOOD_BOXES)
+    write_picture(root / "test2017/0.jpg")
+    (root / "annotations/instances_test2017.json").write_text("{}")
+
+
+def _write_column(root: Path) -> None:
+    write_folders(root, {"a": 4})
+    rows = zip(("train", "train", "val", "test"), "xyxx", strict=True)
+    text = "".join(f"a/{k}.png,{label},{part}\n" for k, (part, label) in enumerate(rows))
+    (root / "list.csv").write_text(f"path,label,split\n{text}")
+
+
+def _write_lines(root: Path) -> None:
+    names = [f"{part}/{k}.jpg" for part in ("train", "val", "test") for k in range(2)]
+    for name in names:
+        write_picture(root / name)
+    rows = [{"file_name": name, "label": name[-5]} for name in names]
+    (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+
+UNUSED = "of {}, a part that is not used; --data or --val can name it"
+
+
+@pytest.mark.parametrize(
+    ("fill", "held", "reasons"),
+    [
+        (
+            lambda root: write_folders(
+                root, {f"{part}/{c}": 2 for part in ("Train", "Val", "Test") for c in "ab"}
+            ),
+            4,
+            {f"pictures {UNUSED.format('Test/')}": 4},
+        ),
+        (
+            _write_lists,
+            2,
+            {
+                f"pictures {UNUSED.format('test2017/')}": 1,
+                f"other files {UNUSED.format('instances_test2017.json')}": 1,
+            },
+        ),
+        (
+            _write_column,
+            2,
+            {"pictures that list.csv lists for test, which is not used beside val": 1},
+        ),
+        (_write_lines, 2, {f"pictures {UNUSED.format('test/')}": 2}),
+    ],
+)
+def test_a_third_part_is_told(
+    tmp_path: Path, fill: Callable[[Path], object], held: int, reasons: dict[str, int]
+) -> None:
+    fill(tmp_path)
+    found = recognise(tmp_path)
+    assert found.parts == ("train", "val")
+    with traced() as trace:
+        checkup = found.kind.examine(tmp_path, found.parts, CheckOptions())
+    trace.use_entries()
+    (ledger,) = trace.account(tmp_path)
+    assert len(checkup.data) == held
+    assert {reason: one.count for reason, one in ledger.passed_over.items()} == reasons
 
 
 def test_pictures_behind_a_link_are_found(tmp_path: Path) -> None:
