@@ -36,6 +36,13 @@ REFUSED: dict[str, Refused] = {
     "archives": Refused(r".*\.(zip|rar|7z|tgz|tar\.(gz|bz2|xz|zst))", "unpack it"),
     "videos": Refused(r".*\.(mp4|mov|avi|mkv|webm)", "write its frames as pictures"),
 }
+# Boxes in files that other data may well be read from, by suffix.
+BOXES_IN: dict[str, str] = {
+    ".parquet": "boxes in Parquet are not read: write each picture as a file, and beside them a "
+    "metadata.jsonl with file_name and objects per line",
+    ".tar": "boxes in shards are not read: extract the archive; .txt files of YOLO then need a "
+    "classes.txt beside them, and .json files have to be put into one of COCO's",
+}
 # So many files are looked at.
 _LOOKED_AT = 1000
 
@@ -46,6 +53,14 @@ def refusal(path: Path) -> str:
         for name, refused in REFUSED.items():
             if re.fullmatch(refused.names, file.name.lower()):
                 return f" {shown(file)}: {name} are not read: {refused.advice}."
+    return ""
+
+
+def refused_boxes(path: Path) -> str:
+    """A sentence about files in a path that may hold boxes which are not read; empty if none."""
+    for file in islice(_files(path), _LOOKED_AT):
+        if advice := BOXES_IN.get(file.suffix.lower()):
+            return f"{shown(file)}: {advice}."
     return ""
 
 

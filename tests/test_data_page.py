@@ -1,12 +1,17 @@
 """docs/data.md lists what is read, written and refused, and nothing else."""
 
+import io
 import re
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from datasets.boxes.opening import open_detection
+from datasets.errors import InputError
+from datasets.kind import CheckOptions
 from datasets.kinds import KINDS, recognise
-from datasets.refused import REFUSED
+from datasets.refused import BOXES_IN, REFUSED
 from tests.datasets.label_fakes import save_photos
 from tests.house import ROOT
 
@@ -52,6 +57,32 @@ def test_a_refused_format_is_named_with_a_way_out(tmp_path: Path, name: str) -> 
             with pytest.raises(ValueError, match="not recognised") as told:
                 recognise(path)
             assert f"{written}: {name} are not read: {REFUSED[name].advice}." in str(told.value)
+
+
+def _examine(path: Path) -> None:
+    found = recognise(path)
+    found.kind.examine(path, found.parts, CheckOptions())
+
+
+@pytest.mark.parametrize("suffix", BOXES_IN)
+def test_boxes_in_such_files_are_refused_with_a_way_out(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"train{suffix}"
+    if suffix == ".tar":
+        with tarfile.open(file, "w") as tar:
+            for name, content in (("0.jpg", b"x"), ("0.json", b'{"annotations": []}')):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    else:
+        pa = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        objects = [{"bbox": [[1, 2, 3, 4]], "category": [0]}]
+        parquet.write_table(pa.table({"image": [b"x"], "objects": objects}), file)
+    for path in (tmp_path, file):
+        with pytest.raises(InputError, match=re.escape(f"{file}: {BOXES_IN[suffix]}")):
+            open_detection(path, "train")
+        with pytest.raises(InputError, match=re.escape(BOXES_IN[suffix])):
+            _examine(path)
 
 
 def test_a_set_with_such_a_file_in_it_is_read(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from datasets.claims import Claim, Strength, nearest, strongest
 from datasets.errors import InputError
 from datasets.images import is_passed_over, pictures_below
 from datasets.ledger import note_entries
+from datasets.refused import refused_boxes
 from datasets.spec import Split
 from datasets.splitting import choose_part
 
@@ -238,7 +239,8 @@ def nearest_format(path: Path, hints: Hints | None = None) -> str:
     inner = [one.name for one in _sets_in(path, hints)]
     if len(inner) > 1:
         return f"There are sets of boxes in {' and '.join(inner)}: name one of them."
-    return nearest([c for c in _claims(path, hints) if c.strength == Strength.NEAR])
+    near = nearest([c for c in _claims(path, hints) if c.strength == Strength.NEAR])
+    return near or refused_boxes(path)
 
 
 def _claims(path: Path, hints: Hints) -> list[Claim]:

@@ -27,6 +27,7 @@ from datasets.labels.structure import LabelledData, Part, name_classes
 from datasets.ledger import ARCHIVES, note_read
 from datasets.lfs import refuse_pointer
 from datasets.part_names import PART_NAMES
+from datasets.refused import BOXES_IN
 from datasets.types import ClassMap
 
 _SUFFIX = ".parquet"
@@ -203,6 +204,8 @@ def _columns(file: Path) -> tuple[str, str, ClassMap | None]:
     label = next((name for name in _LABELS if name in schema.names), None)
     if not pictures or label is None:
         known = ", ".join(schema.names)
+        if "objects" in schema.names:
+            raise InputError(f"{file}: {BOXES_IN[_SUFFIX]}")
         raise InputError(
             f"{file}: a column of pictures (bytes) and one called label are needed; it has {known}"
         )

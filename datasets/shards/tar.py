@@ -33,6 +33,7 @@ from datasets.ledger import ARCHIVES, note_read
 from datasets.lfs import refuse_pointer
 from datasets.names import shown
 from datasets.part_names import part_folders
+from datasets.refused import BOXES_IN
 from datasets.spec import Split
 from datasets.splitting import choose_part
 from datasets.types import ClassMap
@@ -42,6 +43,8 @@ COUNT_FILE = "shards.count.json"
 CLASS_FILE = "classes.json"
 _LABELS = (".cls", ".json")
 _BLOCK = 512  # Of a tar.
+# In .json files of boxes.
+_BOX_WORDS = (b'"bbox"', b'"boxes"', b'"annotations"', b'"objects"')
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 # Bounds of what files and patterns tell: shards, columns of a classifier, bytes of a label.
 _MOST_SHARDS, _MOST_CLASSES, _MOST_LABEL = 1_000_000, 100_000, 1 << 20
@@ -350,6 +353,8 @@ def read_label(file: Path, record: Record) -> int:
     else:
         with suppress(InputError):
             label = parse_json(text, where)
+    if label is None and any(word in text for word in _BOX_WORDS):
+        raise InputError(f"{where}: {BOXES_IN['.tar']}")
     if type(label) is not int or label < 0:
         raise InputError(f"{where}: {text[:40]!r}; a label is a column number from 0 up")
     if label >= _MOST_CLASSES:

@@ -18,6 +18,7 @@ from tools.classification.recipe import open_run
 from tools.detection.recipe import DetRun
 from tools.flows import training
 from tools.flows.few_photos import command_with_weights, is_length_given, suit_to_photos
+from tools.multitask import recipe as multitask
 
 STOPPED = "stopped before the first step"
 
@@ -88,6 +89,20 @@ def test_built_in_pictures_stay_as_they_are(
     expect(answer, STOPPED)
     assert "teach little" not in answer[2]
     assert fit_of(tmp_path / "a")["epochs"] == CLS_PRESETS["demo"].fit.epochs
+
+
+def test_heads_of_a_trunk_are_warned_of(
+    photos: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise InputError(STOPPED)
+
+    monkeypatch.setattr(multitask, "fit_and_keep", stop)
+    tasks = ("--tasks", f"classes={photos}", "--alpha", 0.1, "--size", 32, "--batch-size", 4)
+    answer = tool("train_multi", *tasks, "--workers", 0, "--out", tmp_path / "a")
+    expect(
+        answer, "photos to train on: from scratch, fewer than 600", "--weights WEIGHTS", STOPPED
+    )
 
 
 def test_what_helps_is_left_alone(photos: Path, tmp_path: Path) -> None:
