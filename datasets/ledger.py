@@ -31,6 +31,7 @@ NOT_READ = "pictures of kinds that are not read"
 NO_PART = "files that are neither pictures nor annotation"
 UNUSABLE = "pictures that cannot be used"
 NOT_WANTED = "pictures of parts, classes or people that are not used here"
+UNUSED_LISTS = "annotation files of parts that are not used; --data or --val can name one"
 LINKED = "links to folders"
 SHUT = "folders that cannot be opened"
 # Files that are named for each reason, and files of annotation that a reason names.
@@ -204,9 +205,8 @@ class Trace:
             inside = file.removeprefix(f"{base}{os.sep}")
             suffix = os.path.splitext(inside)[1].lower()  # noqa: PTH122 (millions of names)
             reason = odd or self._reason(key, inside, suffix) or unlisted
-            if reason in (NO_PART, unlisted) and (part := _unused_part(base, inside, noted)):
-                what = "pictures" if suffix in SUFFIXES else "other files"
-                reason = f"{what} of {part}, a part that is not used; --data or --val can name it"
+            if reason in (NO_PART, unlisted):
+                reason = _unused_part(base, inside, suffix, noted) or reason
             passed_over[reason].add(inside, suffix)
         return Ledger(
             path, used, dict(sorted(passed_over.items(), key=lambda row: (-row[1].count, row[0])))
@@ -294,16 +294,19 @@ def _means_part(name: str) -> bool:
     return len(words) == 1 and is_part(words.pop())
 
 
-def _unused_part(base: str, inside: str, noted: set[str]) -> str:
-    """The folder or list of a part that holds a file, if nothing in it is used; else empty."""
+def _unused_part(base: str, inside: str, suffix: str, noted: set[str]) -> str:
+    """A reason that names the part of a file, if nothing in the part is used; else empty."""
     folders, _, own = inside.rpartition(os.sep)
     place = base
     for name in Path(folders).parts:
         place = f"{place}{os.sep}{name}"
         if _means_part(name) and place not in noted:
-            return f"{shown(name)}/"
-    stem, suffix = os.path.splitext(own)  # noqa: PTH122 (millions of names)
-    return shown(own) if suffix.lower() in _LISTS and _means_part(stem) else ""
+            what = "pictures" if suffix in SUFFIXES else "other files"
+            return (
+                f"{what} of {shown(name)}/, a part that is not used; --data or --val can name it"
+            )
+    is_list = suffix in _LISTS and _means_part(own[: len(own) - len(suffix)])
+    return UNUSED_LISTS if is_list else ""
 
 
 @lru_cache(maxsize=1024)

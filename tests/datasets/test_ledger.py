@@ -25,6 +25,7 @@ from datasets.ledger import (
     NOT_WANTED,
     PICTURES,
     UNUSABLE,
+    UNUSED_LISTS,
     Ledger,
     note_entries,
     note_used,
@@ -305,7 +306,7 @@ UNUSED = "of {}, a part that is not used; --data or --val can name it"
             2,
             {
                 f"pictures {UNUSED.format('test2017/')}": 1,
-                f"other files {UNUSED.format('instances_test2017.json')}": 1,
+                UNUSED_LISTS: 1,
             },
         ),
         (
