@@ -50,6 +50,8 @@ def main() -> None:
         format=args.format,
         images=args.images,
     )
+    if args.split is None and {"train", "val"} <= {*found.parts}:
+        cli.say(f"examined: the part of {args.data} to train on; --split val takes the other")
     checkup = found.kind.examine(args.data, found.parts, options)
     findings = [asdict(finding) for finding in checkup.findings]
     refused = bool(checkup.refusals)
