@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +19,10 @@ from datasets.boxes.opening import (
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Hints
 from datasets.boxes.writing import TARGETS, write_boxes
-from datasets.findings import Examination
+from datasets.findings import Examination, Finding
+from datasets.images import pictures_below
 from datasets.kind import CheckOptions, DataKind
+from datasets.part_names import part_folders
 
 
 def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
@@ -35,14 +39,28 @@ def _examine(
         parts = tuple(found.claim.parts)
     split, beside = options.choose(parts)
     anchors = None if options.anchors is None else options.anchors()
-    return examine(
-        open_detection(path, split, hints=hints),
+    data = open_detection(path, split, hints=hints)
+    other = None if beside is None else open_detection(path, beside, hints=hints)
+    checkup = examine(
+        data,
         anchors,
         decode=options.decode,
         keep_aspect=options.keep_aspect,
         copies=True,
-        other=None if beside is None else open_detection(path, beside, hints=hints),
+        other=other,
     )
+    return checkup if other is None else checkup.with_findings(_unread(path, data, other))
+
+
+def _unread(path: Path, *parts: DetectionData) -> Iterator[Finding]:
+    """Folders that are parts of a set, but whose pictures stand in none of those that are read."""
+    files = [file for part in parts for file in part.files.tolist()]
+    for folder in (one for folders in part_folders(path).values() for one in folders):
+        within = f"{folder}{os.sep}"
+        is_read = any(file.startswith(within) for file in files)
+        if not is_read and any(pictures_below(folder, first=True)):
+            detail = "one part is trained on and one validated on, and this is a third"
+            yield Finding("part not read", "dropped", str(folder), None, detail)
 
 
 BOXES = DataKind(

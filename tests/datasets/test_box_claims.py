@@ -154,6 +154,15 @@ def test_xml_and_pictures_in_folders_of_any_name(tmp_path: Path) -> None:
     refused(tmp_path, "no folder of pictures belongs to it")
 
 
+def test_a_third_part_is_told(tmp_path: Path) -> None:
+    for part, stems in {"train": "01", "valid": "2", "test": "3"}.items():
+        voc(tmp_path / part, [*stems])
+    found = {f.kind: f.file for f in doctor(tmp_path).findings}
+    assert found["part not read"] == str(tmp_path / "test")
+    shutil.rmtree(tmp_path / "valid")
+    assert "part not read" not in {f.kind for f in doctor(tmp_path).findings}
+
+
 def test_pictures_elsewhere(tmp_path: Path) -> None:
     """Each format with its pictures moved away."""
     hints = Hints(images=tmp_path / "elsewhere")
