@@ -102,11 +102,12 @@ class Examination(Generic[Data_co]):
         return "\n".join((*self.about, *self.lines(most)))
 
     def lines(self, most: int) -> list[str]:
-        """Counts of findings, and the first ``most`` one by one."""
+        """Counts of findings, and the first ``most`` one by one, what is refused before all."""
         if not self.findings:
             return ["nothing wrong was found"]
+        ordered = sorted(self.findings, key=lambda finding: finding.action != "refused")
         out = [f"{count:6d}  {kind}" for kind, count in self.counts().items()]
-        out += [f"  {finding}" for finding in self.findings[:most]]
+        out += [f"  {finding}" for finding in ordered[:most]]
         if len(self.findings) > most:
             more = len(self.findings) - most
             out.append(f"  ... and {more} more (all by tools/check_data.py --json)")

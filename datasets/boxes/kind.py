@@ -44,13 +44,15 @@ def _examine(
         parts = tuple(found.claim.parts)
     split, beside = options.choose(parts)
     anchors = None if options.anchors is None else options.anchors()
+    data = open_detection(path, split, hints=hints)
+    other = None if beside is None else open_detection(path, beside, hints=hints)
     return examine(
-        open_detection(path, split, hints=hints),
+        data,
         anchors,
         decode=options.decode,
         keep_aspect=options.keep_aspect,
         copies=True,
-        other=None if beside is None else open_detection(path, beside, hints=hints),
+        other=other,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from datasets.boxes.tree import Tree, read_head
 from datasets.claims import Claim, Strength
 from datasets.findings import Finding, first_of
-from datasets.images import SUFFIXES
+from datasets.images import SUFFIXES, is_passed_over
 from datasets.part_names import folder_named, part_folders
 from datasets.text import read_text
 
@@ -20,6 +20,8 @@ _XMLS = ("annotations", "annotation", "xmls", "xml", "labels")
 _IMAGES = ("images", "jpegimages", "image", "pictures", "imgs")
 # So many XML files are looked at to find one of VOC's among others.
 _LOOKED_AT = 200
+# A folder that holds more folders than this is not searched for those of XML and pictures.
+_MOST_FOLDERS = 12
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def _parted(path: Path, pictures: Path | None) -> dict[str, list[Part]]:
             parts = [
                 _all_of(one, image or images)
                 for one, image in within
-                if any(map(is_annotation, islice(one.glob("*.xml"), _LOOKED_AT)))
+                if any(map(is_annotation, _some_xmls(one)))
             ]
             if parts:
                 found[split] = parts[:1]
@@ -126,13 +128,14 @@ def _layout(folder: Path, pictures: Path | None = None) -> tuple[Path, Path, Pat
         (folder / "annotations/xmls", folder / "images", folder / "annotations", True),
         *((xmls, images, folder, False) for xmls, images in _pairs(folder, pictures)),
         (folder, folder, folder, False),
+        *((xmls, images, folder, False) for xmls, images in _by_contents(folder, pictures)),
     ]
     for xmls, images, lists, is_evident in rows:
         within = pictures or images
-        if within.is_dir() and (xmls != within or any(_pictures_in(within))):
-            files = islice(xmls.glob("*.xml"), _LOOKED_AT)
-            if any(is_evident or is_annotation(file) for file in files):
-                return xmls, within, lists
+        if not within.is_dir() or (xmls == within and not any(_pictures_in(within))):
+            continue
+        if any(is_evident or is_annotation(file) for file in _some_xmls(xmls)):
+            return xmls, within, lists
     return None
 
 
@@ -141,6 +144,27 @@ def _pairs(folder: Path, pictures: Path | None) -> list[tuple[Path, Path]]:
     xmls = [folder_named(folder, name) for name in _XMLS]
     images = [folder_named(folder, name) for name in _IMAGES] if pictures is None else [pictures]
     return [(x, i) for x in xmls for i in images if x is not None and i is not None]
+
+
+def _by_contents(folder: Path, pictures: Path | None) -> list[tuple[Path, Path]]:
+    """The only folder of VOC's XML and the only one of pictures, however they are called.
+
+    They belong together if a picture has the name of an XML file.
+    """
+    inner = [one for one in folder.iterdir() if one.is_dir() and not is_passed_over(one.name)]
+    if len(inner) > _MOST_FOLDERS:
+        return []
+    xmls = [one for one in inner if any(map(is_annotation, _some_xmls(one)))]
+    images = [pictures] if pictures else [one for one in inner if any(_pictures_in(one))]
+    if len(xmls) != 1 or len(images) != 1 or xmls == images:
+        return []
+    stems = {file.stem for file in xmls[0].glob("*.xml")}
+    agree = any(file.stem in stems for file in _pictures_in(images[0]))
+    return [(xmls[0], images[0])] if agree else []
+
+
+def _some_xmls(folder: Path) -> Iterator[Path]:
+    return islice(folder.glob("*.xml"), _LOOKED_AT)
 
 
 def is_annotation(file: Path) -> bool:

@@ -78,7 +78,8 @@ def _row(line: str, where: str, label: Mapping[int, int], keypoints: int) -> tup
         raise InputError(f"{where}: class {fields[0][:20]} is not a whole number")
     if int(category) not in label:
         raise InputError(
-            f"{where}: class {fields[0][:20]} is not among the listed {min(label)}..{max(label)}"
+            f"{where}: class {fields[0][:20]} is not among the listed {min(label)}..{max(label)}; "
+            "correct the number, or add the class to the list of names"
         )
     return (label[int(category)], *_box(values, where, keypoints))
 

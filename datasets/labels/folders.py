@@ -70,7 +70,8 @@ def _photos(folder: Path) -> Iterator[tuple[str, str]]:
 def class_folders(folder: Path) -> list[str]:
     """Sorted names of the folders in a folder, if any of them holds a picture; else empty.
 
-    It is empty, too, if some are named as parts of a set or kinds of files are.
+    It is empty, too, if some are named as parts of a set or kinds of files are, or if one tells of
+    pictures that lie elsewhere.
     """
     if not folder.is_dir():
         return []
@@ -81,6 +82,8 @@ def class_folders(folder: Path) -> list[str]:
     )
     odd = {name.lower() for name in names if is_no_class(name)}
     if odd - _CAN_BE_CLASS or (odd and len(names) < 3):
+        return []
+    if any(_is_annotation(folder / name) for name in names):
         return []
     return names if any(pictures_below(folder / name, first=True) for name in names) else []
 
@@ -93,6 +96,13 @@ def _leads_up(entry: os.DirEntry[str]) -> bool:
         Path(os.path.realpath(path)) for path in (entry.path, Path(entry.path).parent)
     )
     return folder.is_relative_to(target)
+
+
+def _is_annotation(folder: Path) -> bool:
+    """Whether a folder begins with an XML file and holds no picture: such a one is no class."""
+    with os.scandir(folder) as entries:
+        first = next((entry.name for entry in entries if entry.is_file()), "")
+    return first.lower().endswith(".xml") and not any(pictures_below(folder, first=True))
 
 
 def read_names(file: Path) -> dict[str, str]:

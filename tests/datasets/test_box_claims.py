@@ -136,6 +136,26 @@ def test_the_nearest_format_is_told(tmp_path: Path) -> None:
         refused(tmp_path / name, "not recognised. Nearest is")
 
 
+def test_xml_and_pictures_in_folders_of_any_name(tmp_path: Path) -> None:
+    """They belong together where there is one of each, and names of files agree."""
+    voc(tmp_path, ["0", "1"])
+    for folder, suffix in (("annots", "xml"), ("photos", "png")):
+        (tmp_path / folder).mkdir()
+        for k in "01":
+            (tmp_path / f"{k}.{suffix}").rename(tmp_path / f"{folder}/{k}.{suffix}")
+    data = open_detection(tmp_path, "all")
+    assert data.evidence == "XML files of VOC in annots"
+    assert data.image(1).shape == (48, 64, 3)
+    (tmp_path / "photos").rename(tmp_path.parent / "away")
+    hints = Hints(images=tmp_path.parent / "away")
+    assert len(open_detection(tmp_path, "all", hints=hints)) == 2
+    for folder in ("logos", "more"):  # Of other names; and then several folders of pictures.
+        save_pictures(tmp_path / folder, ["a.png"])
+        refused(tmp_path, "no folder of pictures belongs to it")
+    save_pictures(tmp_path / "photos", ["0.png"])
+    refused(tmp_path, "no folder of pictures belongs to it")
+
+
 def test_pictures_elsewhere(tmp_path: Path) -> None:
     """Each format with its pictures moved away."""
     hints = Hints(images=tmp_path / "elsewhere")

@@ -129,6 +129,15 @@ def test_a_wrong_folder_is_refused(tmp_path: Path) -> None:
     assert "Is it the right folder?" in text
 
 
+def test_what_is_refused_is_told_before_all(tmp_path: Path) -> None:
+    """However many lines stand before it."""
+    for file in (write_coco(tmp_path, GOOD_BOXES) / "train2017").iterdir():
+        file.unlink()
+    checkup = examine(open_detection(tmp_path, "train"))
+    assert checkup.findings[0].action == "dropped"
+    assert checkup.lines(1)[-2].startswith("  refused: images missing or unreadable: ")
+
+
 def test_normalised_boxes_are_refused(tmp_path: Path) -> None:
     boxes = [(10, 3, [0.1 + k / 100, 0.2, 0.3, 0.3]) for k in range(9)]
     text = refusal(check(tmp_path, boxes))

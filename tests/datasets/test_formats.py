@@ -216,7 +216,7 @@ def test_broken_json_is_named(tmp_path: Path, text: str, message: str) -> None:
     [
         ("0 .5 .5 .5", r"a\.txt:1: 4 numbers"),
         ("0 .5 .5 x .5", r"a\.txt:1: .* not made of numbers"),
-        ("7 .5 .5 .5 .5", r"a\.txt:1: class 7 is not among the listed 0\.\.1"),
+        ("7 .5 .5 .5 .5", r"a\.txt:1: class 7 is not among the listed 0\.\.1; correct"),
     ],
 )
 def test_damaged_yolo_labels_are_named(tmp_path: Path, line: str, message: str) -> None:

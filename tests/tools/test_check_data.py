@@ -22,6 +22,15 @@ def test_says_what_it_saw(scenes: Path, tool: Tool) -> None:
     assert "nothing wrong was found" in text
 
 
+def test_says_which_part_it_saw(tmp_path: Path, tool: Tool) -> None:
+    """Where no flag chose it, and there is another."""
+    data = write_coco(tmp_path, GOOD_BOXES)
+    assert "to train on; --split val takes the other" in tool("check_data", data)[2]
+    assert "the other" not in tool("check_data", data, "--split", "val")[2]
+    (data / "annotations/instances_val2017.json").unlink()
+    assert "the other" not in tool("check_data", data)[2]
+
+
 def test_json_names_each_finding(tmp_path: Path, tool: Tool) -> None:
     data = write_coco(tmp_path / "set", [*GOOD_BOXES, (10, 3, [60, 4, 20, 5])])
     status, text, _ = tool("check_data", data, "--json", "--out", tmp_path / "report.json")
