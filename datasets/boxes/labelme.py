@@ -81,9 +81,14 @@ def read(root: Path, part: Part) -> DetectionData:
 
 
 def _picture(content: Fields, file: Path, finder: Finder) -> Path:
-    """Where imagePath leads to, or else the picture of the same name."""
+    """Where imagePath leads to, or else the picture of the same name.
+
+    Some files have their own name there, which leads to no picture.
+    """
     written = content.text("imagePath") if content.has("imagePath") else file.stem
     beside = file.parent / written.replace("\\", "/")
+    if beside == file:
+        written, beside = file.stem, file.with_suffix("")
     if beside.is_file():
         return beside
     return finder.find(written, str(file)) or finder.find(file.stem, str(file)) or beside

@@ -20,6 +20,8 @@ _XMLS = ("annotations", "annotation", "xmls", "xml", "labels")
 _IMAGES = ("images", "jpegimages", "image", "pictures", "imgs")
 # So many XML files are looked at to find one of VOC's among others.
 _LOOKED_AT = 200
+_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
+_ELEMENT = re.compile(rb"<([A-Za-z_][^\s/>]*)")
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,9 @@ def _pairs(folder: Path, pictures: Path | None) -> list[tuple[Path, Path]]:
 
 
 def is_annotation(file: Path) -> bool:
-    """Tell VOC's XML, damaged or not, from any other that lies about."""
-    head = read_head(file)
-    return b"<annotation" in head and b"<annotations" not in head
+    """Tell VOC's XML, damaged or not, from any other that lies about: by its outermost element."""
+    outermost = _ELEMENT.search(_COMMENT.sub(b"", read_head(file)))
+    return outermost is not None and outermost[1] == b"annotation"
 
 
 def _all_of(xmls: Path, images: Path) -> Part:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,8 @@ def examine_labels(
     mended = replace(data.select(good), left_out=int((~good).sum()))
     _check_classes(data, mended, findings)
     refuse_broken(data.root, good, findings)
+    if data.format == "folders":
+        _check_depth(mended, findings)
     copies = _check_copies(mended, other, findings)
     summary = _summary(mended, copies)
     return Examination(
@@ -65,6 +69,26 @@ def _check_classes(data: LabelledData, mended: LabelledData, findings: list[Find
         most = mended.classes.names[int(mended.counts.argmax())]
         detail = f"{most!r} has {full.max()} photos, the smallest class {full.min()}"
         findings.append(Finding("imbalanced classes", "kept", root, None, detail))
+
+
+def _check_depth(data: LabelledData, findings: list[Finding]) -> None:
+    """Note classes whose photos all lie in several folders of theirs: these may be the classes."""
+    below: dict[int, set[str]] = {}
+    for file, label in zip(data.files.tolist(), data.labels.tolist(), strict=True):
+        below.setdefault(label, set()).add(os.path.dirname(file))  # noqa: PTH120 (millions)
+    deep = {}
+    for label, folders in below.items():
+        top = os.path.commonpath(folders)
+        if top not in folders:
+            deep[label] = sorted({Path(one).relative_to(top).parts[0] for one in folders})
+            example = f"{top}: {first_of(deep[label])}"
+    if deep:
+        detail = (
+            f"{len(deep)} of {len(data.classes)}, such as {example}; if those are the classes, "
+            "name the folder that holds them"
+        )
+        kind = "classes of several folders"
+        findings.append(Finding(kind, "kept", str(data.root), None, detail))
 
 
 def _check_copies(
