@@ -65,6 +65,12 @@ def _check_classes(data: LabelledData, mended: LabelledData, findings: list[Find
         names = ", ".join(data.classes.names)
         detail = f"{names}; a classifier needs two or more to choose from"
         findings.append(Finding("one class only", "refused", root, None, detail))
+    alike: dict[str, list[str]] = {}
+    for name in data.classes.names:
+        alike.setdefault(name.casefold(), []).append(name)
+    if twins := [" and ".join(names) for names in alike.values() if len(names) > 1]:
+        detail = f"{first_of(twins)}; if they are the same, write them alike"
+        findings.append(Finding("classes alike but for case", "kept", root, None, detail))
     if len(full) and full.max() > IMBALANCED * full.min():
         most = mended.classes.names[int(mended.counts.argmax())]
         detail = f"{most!r} has {full.max()} photos, the smallest class {full.min()}"

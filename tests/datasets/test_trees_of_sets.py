@@ -134,3 +134,20 @@ def test_a_column_of_emotions(tmp_path: Path) -> None:
     save_photos(tmp_path / "images", ["0.png", "1.png"])
     (tmp_path / "legend.csv").write_text("user.id,image,emotion\n6,0.png,fear\n6,1.png,anger\n")
     assert open_labelled(tmp_path, "all").classes.names == ("anger", "fear")
+
+
+def test_classes_alike_but_for_case_are_told(tmp_path: Path) -> None:
+    write_folders(tmp_path, {"Fear": 3, "fear": 3, "anger": 3})
+    assert told(tmp_path) == {
+        "classes alike but for case (kept)": "Fear and fear; if they are the same, "
+        "write them alike"
+    }
+
+
+def test_flags_of_labelme_are_told(tmp_path: Path) -> None:
+    root = labelme(tmp_path)
+    file = root / "0.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "flags": {"cat": True}}))
+    assert told(root) == {
+        "flags (dropped)": "1 (classes of whole pictures are not read here): 0.png"
+    }
