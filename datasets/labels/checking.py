@@ -107,8 +107,11 @@ def _check_copies(
     for mine, copied in find_copies(files, theirs):
         within += len(mine) - 1
         labels = {int(data.labels[k]) for k in mine}
-        if len(labels) > 1:
-            names = " and ".join(data.classes.names[k] for k in sorted(labels))
+        names = " and ".join(data.classes.names[k] for k in sorted(labels))
+        if len({files[k] for k in mine}) < min(len(mine), 2):  # One file, which a list repeats.
+            detail = f"{len(mine)} times, as {names}"
+            findings.append(Finding("photo listed twice", "kept", files[mine[0]], None, detail))
+        elif len(labels) > 1:
             detail = f"the same photo is {names}: {files[mine[1]]}"
             findings.append(Finding("copy in two classes", "kept", files[mine[0]], None, detail))
         elif len(mine) > 1:
