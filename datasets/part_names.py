@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 # In the order in which one is taken where several are there.
@@ -12,6 +14,7 @@ PART_NAMES = {
 }
 # What belongs to annotated photos: such a folder is no class, whatever its letters' case.
 _CONTENTS = ("images", "labels", "annotations", "jpegimages", "imagesets")
+_WORD = re.compile(rf"(?<![a-z])({'|'.join(map('|'.join, PART_NAMES.values()))})(?![a-z])")
 NO_CLASSES = frozenset((*PART_NAMES["train"], *PART_NAMES["val"], *_CONTENTS))
 
 
@@ -23,6 +26,24 @@ def is_no_class(name: str) -> bool:
 def is_part(name: str) -> bool:
     """Whether a folder of that name is a part of a set."""
     return any(name.lower() in names for names in PART_NAMES.values())
+
+
+def named_after_parts(names: Iterable[str]) -> list[str]:
+    """Those that differ in the name of a part alone: ``WIDER_train`` and ``WIDER_val``.
+
+    Args:
+        names: Of folders beside each other; empty if no two of them are such.
+    """
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        rest, count = _WORD.subn("*", name.lower())
+        if count:
+            alike.setdefault(rest, []).append(name)
+    for found in alike.values():
+        is_train = {_WORD.findall(one.lower())[0] in PART_NAMES["train"] for one in found}
+        if len(is_train) == 2:
+            return found
+    return []
 
 
 def folder_named(path: Path, name: str) -> Path | None:

@@ -30,7 +30,10 @@ def choose_part(path: Path, split: Split, found: Mapping[str, Part]) -> tuple[Pa
     if split == "all" and len(found) > 1:
         raise InputError(f"{path}: holds {' and '.join(found)}; choose one of them")
     if split == "train" and split not in found:
-        raise InputError(f"{path}: holds nothing to train on, only images to validate on")
+        raise InputError(
+            f"{path}: holds nothing to train on, only images to validate on, as the names in it "
+            "say; what is to be trained on is called train"
+        )
     lone = len(found) == 1 and "train" in found
     name = next(iter(found)) if lone or split == "all" else split
     return found[name], lone and split != "all"

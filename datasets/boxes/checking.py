@@ -136,6 +136,7 @@ def _check_boxes(
         outside = np.any(left <= 0, axis=1) & np.all((frames[:, :2] > 0) & (sides > 0), axis=1)
         note("box outside the image", drop, outside, show_in_frame)
         beyond = np.abs(inside - boxes).max(axis=1, initial=0) > 1
+        beyond &= np.all(frames > 0, axis=1)  # Nothing is known of a picture that is not there.
         note("box reaches out of the image", clip, beyond & ~outside, show_in_frame)
         thin = np.any(left < 1, axis=1) & np.all(left > 0, axis=1)
         note("box thinner than a pixel", drop, thin, show)

@@ -76,8 +76,37 @@ def _files(tree: Tree) -> list[Path]:
     for files, is_wanted in ((usual, _is_usual), (parted, _is_usual), (usual, _has_keypoints)):
         found = [file for file in files if is_wanted(tree, file)]
         if found:
+            _refuse_several(tree, found)
             return found
     return []
+
+
+def _refuse_several(tree: Tree, found: list[Path]) -> None:
+    """Ask which set is meant where one lies in a folder below, and others beside it.
+
+    Raises:
+        InputError: Naming the folders.
+    """
+    homes = {_home(tree, file) for file in found}
+    if tree.path in homes:  # Its own files are the set, whatever lies deeper.
+        return
+    files = (file for file in tree.files(".json") if _is_usual(tree, file))
+    homes |= {_home(tree, file) for file in files}
+    if len(homes) > 1:
+        names = [tree.name_of(home) for home in sorted(homes)]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        raise InputError(
+            f"{tree.path}: holds sets with COCO's fields in {', '.join(names[:3])}{more}; "
+            "name the one that is meant"
+        )
+
+
+def _home(tree: Tree, file: Path) -> Path:
+    """The folder of the set that an annotation file belongs to."""
+    folder = file.parent
+    while folder != tree.path and (folder.name.lower() == "annotations" or is_part(folder.name)):
+        folder = folder.parent
+    return folder
 
 
 def _is_named(file: Path) -> bool:

@@ -110,7 +110,11 @@ def gather(
         InputError: If the name of a class is empty.
     """
     if not all(name.strip() for name in classes):
-        raise InputError(f"{root}: an empty text is no name of a class")
+        unnamed = (one.file for one in pictures if not all(name.strip() for name in one.names))
+        raise InputError(
+            f"{next(unnamed, root)}: an empty text is no name of a class; name the class of its "
+            "boxes where they are annotated"
+        )
     label = {name: k for k, name in enumerate(classes, start=1)}
     unsized = [picture for picture in pictures if min(picture.size) <= 0]
     probed = in_threads(

@@ -81,9 +81,14 @@ def read(root: Path, part: Part) -> DetectionData:
 
 
 def _picture(content: Fields, file: Path, finder: Finder) -> Path:
-    """Where imagePath leads to, or else the picture of the same name."""
+    """Where imagePath leads to, or else the picture of the same name.
+
+    Some files have their own name there, which leads to no picture.
+    """
     written = content.text("imagePath") if content.has("imagePath") else file.stem
     beside = file.parent / written.replace("\\", "/")
+    if beside == file:
+        written, beside = file.stem, file.with_suffix("")
     if beside.is_file():
         return beside
     return finder.find(written, str(file)) or finder.find(file.stem, str(file)) or beside
@@ -95,6 +100,9 @@ def _read_picture(content: Fields, file: Path, told: Told) -> Described:
     picture = Described(file)
     if sized:
         picture.size = (content.whole(sides[0]), content.whole(sides[1]))
+    flags = content.values.get("flags")
+    if isinstance(flags, dict) and any(value is True for value in flags.values()):
+        told.add("flags", "dropped", file.name, "classes of whole pictures are not read here")
     for shape in content.objects("shapes"):
         kind = shape.text("shape_type") if shape.has("shape_type") else "polygon"
         if kind not in _AREAS:

@@ -22,6 +22,8 @@ _IMAGES = ("images", "jpegimages", "image", "pictures", "imgs")
 _LOOKED_AT = 200
 # A folder that holds more folders than this is not searched for those of XML and pictures.
 _MOST_FOLDERS = 12
+_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
+_ELEMENT = re.compile(rb"<([A-Za-z_][^\s/>]*)")
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,9 @@ def _some_xmls(folder: Path) -> Iterator[Path]:
 
 
 def is_annotation(file: Path) -> bool:
-    """Tell VOC's XML, damaged or not, from any other that lies about."""
-    head = read_head(file)
-    return b"<annotation" in head and b"<annotations" not in head
+    """Tell VOC's XML, damaged or not, from any other that lies about: by its outermost element."""
+    outermost = _ELEMENT.search(_COMMENT.sub(b"", read_head(file)))
+    return outermost is not None and outermost[1] == b"annotation"
 
 
 def _all_of(xmls: Path, images: Path) -> Part:

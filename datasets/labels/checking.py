@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,8 @@ def examine_labels(
     mended = replace(data.select(good), left_out=int((~good).sum()))
     _check_classes(data, mended, findings)
     refuse_broken(data.root, good, findings)
+    if data.format == "folders":
+        _check_depth(mended, findings)
     copies = _check_copies(mended, other, findings)
     summary = _summary(mended, copies)
     return Examination(
@@ -61,10 +65,36 @@ def _check_classes(data: LabelledData, mended: LabelledData, findings: list[Find
         names = ", ".join(data.classes.names)
         detail = f"{names}; a classifier needs two or more to choose from"
         findings.append(Finding("one class only", "refused", root, None, detail))
+    alike: dict[str, list[str]] = {}
+    for name in data.classes.names:
+        alike.setdefault(name.casefold(), []).append(name)
+    if twins := [" and ".join(names) for names in alike.values() if len(names) > 1]:
+        detail = f"{first_of(twins)}; if they are the same, write them alike"
+        findings.append(Finding("classes alike but for case", "kept", root, None, detail))
     if len(full) and full.max() > IMBALANCED * full.min():
         most = mended.classes.names[int(mended.counts.argmax())]
         detail = f"{most!r} has {full.max()} photos, the smallest class {full.min()}"
         findings.append(Finding("imbalanced classes", "kept", root, None, detail))
+
+
+def _check_depth(data: LabelledData, findings: list[Finding]) -> None:
+    """Note classes whose photos all lie in several folders of theirs: these may be the classes."""
+    below: dict[int, set[str]] = {}
+    for file, label in zip(data.files.tolist(), data.labels.tolist(), strict=True):
+        below.setdefault(label, set()).add(os.path.dirname(file))  # noqa: PTH120 (millions)
+    deep = {}
+    for label, folders in below.items():
+        top = os.path.commonpath(folders)
+        if top not in folders:
+            deep[label] = sorted({Path(one).relative_to(top).parts[0] for one in folders})
+            example = f"{top}: {first_of(deep[label])}"
+    if deep:
+        detail = (
+            f"{len(deep)} of {len(data.classes)}, such as {example}; if those are the classes, "
+            "name the folder that holds them"
+        )
+        kind = "classes of several folders"
+        findings.append(Finding(kind, "kept", str(data.root), None, detail))
 
 
 def _check_copies(
@@ -77,8 +107,11 @@ def _check_copies(
     for mine, copied in find_copies(files, theirs):
         within += len(mine) - 1
         labels = {int(data.labels[k]) for k in mine}
-        if len(labels) > 1:
-            names = " and ".join(data.classes.names[k] for k in sorted(labels))
+        names = " and ".join(data.classes.names[k] for k in sorted(labels))
+        if len({files[k] for k in mine}) < min(len(mine), 2):  # One file, which a list repeats.
+            detail = f"{len(mine)} times, as {names}"
+            findings.append(Finding("photo listed twice", "kept", files[mine[0]], None, detail))
+        elif len(labels) > 1:
             detail = f"the same photo is {names}: {files[mine[1]]}"
             findings.append(Finding("copy in two classes", "kept", files[mine[0]], None, detail))
         elif len(mine) > 1:

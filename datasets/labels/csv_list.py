@@ -32,7 +32,16 @@ LABEL_NAMES = ("label", "class", "class_name", "category")
 _SPLIT = ("split", "subset", "set")
 # Names that count where pictures below are called so.
 _ID = ("image_id", "image_name", "img", "img_name", "img_path", "id_code", "id")
-_LIKELY_LABEL = ("labels", "target", "breed", "species", "dx", "diagnosis", "level")
+_LIKELY_LABEL = (
+    "labels",
+    "target",
+    "breed",
+    "species",
+    "dx",
+    "diagnosis",
+    "level",
+    "emotion",
+)
 # Columns of words about a picture, which are no class.
 _PROSE = ("text", "caption", "prompt", "description", "url")
 # Lines that are looked at to see whether they name pictures.
@@ -120,8 +129,8 @@ def sort_labels(labels: Iterable[str]) -> list[str]:
 
 
 def _photos(file: Path, rows: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    labels = (label for _, label in rows)
-    return zip(find_pictures(file, [name for name, _ in rows]), labels, strict=True)
+    labels = [label for _, label in rows]
+    return zip(find_pictures(file, [name for name, _ in rows], labels), labels, strict=True)
 
 
 @dataclass(frozen=True)

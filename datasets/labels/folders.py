@@ -12,7 +12,7 @@ from tqdm import tqdm
 from datasets.errors import InputError
 from datasets.images import is_passed_over, pictures_below
 from datasets.labels.structure import Part, name_classes, nearest
-from datasets.part_names import is_no_class, part_folders
+from datasets.part_names import is_no_class, named_after_parts, part_folders
 from datasets.text import read_text
 
 # A part of a set that can be a class, too, beside others: a folder of trains.
@@ -28,7 +28,8 @@ def find_splits(path: Path) -> dict[str, Part]:
     if folders lack some), else the sorted folder names of the training part.
 
     Raises:
-        InputError: If a class folder is in no list, or in the validation part alone.
+        InputError: If a class folder is in no list, or in the validation part alone; or if the
+            folders are parts under other names.
     """
     if not path.is_dir():
         return {}
@@ -37,7 +38,12 @@ def find_splits(path: Path) -> dict[str, Part]:
         holding = [folder for folder in folders if class_folders(folder)]
         if holding:
             found[split] = holding[0]
-    if not found and class_folders(path):
+    if not found and (names := class_folders(path)):
+        if parts := named_after_parts(names):
+            raise InputError(
+                f"{path}: {' and '.join(parts[:2])} are parts by their names, and no classes; if "
+                "each holds a folder per class, call them train and val"
+            )
         found = {"train": path}
     if not found:
         return {}

@@ -14,7 +14,9 @@ from datasets.names import shown
 _LOOKED_AT = 50
 
 
-def find_pictures(file: Path, written: Sequence[str]) -> list[str]:
+def find_pictures(
+    file: Path, written: Sequence[str], labels: Sequence[str] | None = None
+) -> list[str]:
     """The path of each picture (N,) that a list names.
 
     Lists of competitions name pictures by a number, of which only the folder below tells the
@@ -24,6 +26,8 @@ def find_pictures(file: Path, written: Sequence[str]) -> list[str]:
     Args:
         file: The list; pictures lie beside it or below.
         written: What it names them by.
+        labels: Class of each. Of several pictures that a name fits, the one in the class's folder
+            is meant.
 
     Raises:
         InputError: If a name fits several pictures; it names two of them.
@@ -39,8 +43,8 @@ def find_pictures(file: Path, written: Sequence[str]) -> list[str]:
         for key in {path.name, path.stem}:
             named.setdefault(key, []).append(path)
     return [
-        path if name in there else str(folder / _meant(file, name, named))
-        for name, path in zip(written, as_is, strict=True)
+        path if name in there else str(folder / _meant(file, name, named, label))
+        for name, path, label in zip(written, as_is, labels or [""] * len(written), strict=True)
     ]
 
 
@@ -50,7 +54,9 @@ def _beside(folder: str, name: str) -> str:
     return str(Path(folder, name)) if "//" in plain or "./" in plain else plain
 
 
-def _meant(file: Path, name: str, named: dict[str, list[PurePosixPath]]) -> PurePosixPath:
+def _meant(
+    file: Path, name: str, named: dict[str, list[PurePosixPath]], label: str
+) -> PurePosixPath:
     """The picture below a list's folder that a name means, or the name itself."""
     written = PurePosixPath(name.replace("\\", "/"))
     fits = named.get(written.name, [])
@@ -60,6 +66,8 @@ def _meant(file: Path, name: str, named: dict[str, list[PurePosixPath]]) -> Pure
         fits = closer or (fits if depth else [])
     if len(fits) > 1:
         fits = _in_part_of(file, fits) or fits
+    if len(fits) > 1:
+        fits = [one for one in fits if one.parent.name == label] or fits
     if len(fits) > 1:
         raise InputError(
             f"{shown(file)}: {name!r} may be {shown(fits[0])} or {shown(fits[1])}; write the path "

@@ -23,7 +23,7 @@ _CLASSES = ("classes.txt", "labels.txt", "class_names.txt", "names.txt", "catego
 _SIGNS = ("\t", ";", ",")
 _LOOKED_AT = 5
 # Four numbers and more are boxes, several are several labels.
-_NUMBERS = re.compile(r"[-+.\d]+([\s,;]+[-+.\d]+)+")
+_NUMBERS = re.compile(r"[-+.\d]+([\s,;]+[-+.\d]+)+|.*([\s,;][-+]?[.\d]+){4,}$")
 
 
 def find_splits(path: Path) -> dict[str, Part]:
