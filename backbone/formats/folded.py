@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,7 +26,7 @@ from backbone.formats.partial import PLAIN, RGB, PartialFlavour
 from backbone.mobilenet_v1 import BLOCKS
 from datasets.errors import InputError
 
-_STRIDES = [2, *(stride for step, _ in BLOCKS for stride in (step, 1))]
+STRIDES = [2, *(stride for step, _ in BLOCKS for stride in (step, 1))]
 # Of batch norms that only add a bias.
 EPS = 1e-3
 
@@ -87,12 +87,12 @@ def read_chain(chain: Chain, last: FoldedConv | None) -> Network:
     Raises:
         InputError: If the layers are not those of a MobileNet v1, naming the first that is not.
     """
-    path, convs = chain.path, chain.convs[:BODY_CONVS]
+    path, (height, width, _) = chain.path, chain.shape
     alpha = chain_alpha(chain)
-    height, width, _ = chain.shape
+    convs = as_same(chain.convs[:BODY_CONVS], height)
     if height != width:
         raise InputError(f"{path}: takes images of {(height, width)}; square ones are read")
-    if [conv.stride for conv in convs] != _STRIDES:
+    if [conv.stride for conv in convs] != STRIDES:
         raise InputError(f"{path}: not a MobileNet v1: other strides")
     padding, activation = chain_conventions(path, convs)
     if padding == "keras" and height is not None and height % 32 == 0:
@@ -112,6 +112,26 @@ def read_chain(chain: Chain, last: FoldedConv | None) -> Network:
     return Network(
         str(path), chain.kind, state, alpha, stated, PLAIN, folded=True, takes=chain.takes
     )
+
+
+def as_same(convs: Sequence[FoldedConv], side: int | None) -> Sequence[FoldedConv]:
+    """Zeros that a converter wrote out for maps of a known side, as SAME if they are that.
+
+    SAME halves an even side with zeros at the end, an odd one with zeros on both: a row that has
+    both kinds, each in its place, is SAME.
+
+    Args:
+        convs: In order of execution, each fed by the one before.
+        side: Of the input in pixels; None leaves all as it is.
+    """
+    halving = [conv.padding for conv in convs if conv.stride == 2]
+    if side is None or not {"keras", "symmetric"} <= set(halving):
+        return convs
+    for padding in halving:
+        if padding not in ("same", "symmetric" if side % 2 else "keras"):
+            return convs
+        side = -(-side // 2)
+    return [replace(conv, padding="same") if conv.stride == 2 else conv for conv in convs]
 
 
 def chain_conventions(path: Path, convs: Sequence[FoldedConv]) -> tuple[str, str]:

@@ -95,14 +95,14 @@ class Row:
 
     Attributes:
         convs: In order of execution.
-        follows: Of each, whether the one before it feeds it.
+        sources: Of each, which of them feeds it; -1 where none does.
         others: Of each, what else reads it, in words.
         factor: What photos are multiplied by before the first of them, and ``summand`` added;
             None if the graph takes normalised values.
     """
 
     convs: tuple[FoldedConv, ...]
-    follows: tuple[bool, ...]
+    sources: tuple[int, ...]
     others: tuple[tuple[str, ...], ...]
     factor: Array | None
     summand: Array
@@ -150,9 +150,10 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
             continue
         if conv is not None:
             made[step.result] = conv
+    places = {id(conv): number for number, conv in enumerate(convs)}
     return Row(
         tuple(conv.finished() for conv in convs),
-        tuple(conv.before is (convs[k - 1] if k else None) for k, conv in enumerate(convs)),
+        tuple(places.get(id(conv.before), -1) for conv in convs),
         tuple(tuple(conv.others) for conv in convs),
         factor if prepares else None,
         summand,
@@ -180,18 +181,21 @@ def read_row(
     """
     convs = row.convs
     refuse_kin(str(path), [conv.weight.shape[-1] for conv in convs if conv.depthwise])
-    if len(convs) < BODY_CONVS or not all(row.follows[1:]):
-        at = next((k for k, one in enumerate(row.follows) if k and not one), len(convs))
+    at = next((k for k, source in enumerate(row.sources) if k and source != k - 1), len(convs))
+    if at < max(BODY_CONVS, len(convs)):
         found = [what for others in row.others[:at] for what in others]
         told = f": it has {found[0]}" if found else f": {at} convolutions in a row"
         raise InputError(f"{path}: not a MobileNet v1{told}")
-    mean, std, takes = _scaling(row, bytes_in=bytes_in)
+    mean, std, takes = scaling(row, bytes_in=bytes_in)
     chain = Chain(path, kind, convs, shape, mean, std, takes)
     return read_chain(chain, _last(path, convs[BODY_CONVS:], row.others[BODY_CONVS - 1 :]))
 
 
-def _scaling(row: Row, *, bytes_in: bool) -> tuple[RGB | None, RGB | None, int]:
-    """Mean, std, and the largest value of a photo as the graph takes it."""
+def scaling(row: Row, *, bytes_in: bool) -> tuple[RGB | None, RGB | None, int]:
+    """Mean, std, and the largest value of a photo as the graph takes it, 1 or 255.
+
+    None and 0 if it takes normalised values. Raises ValueError if it turns brightness around.
+    """
     if row.factor is None:
         return ((0.0,) * 3, (1 / 255,) * 3, 255) if bytes_in else (None, None, 0)
     takes = 255 if bytes_in or float(row.factor.max()) < _OF_BYTES else 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ _IDLE = {
 }
 # What only computes shapes.
 _SHAPES = {"Concat", "ConstantOfShape", "Gather", "Shape", "Slice"}
+# As onnx's reader tells of weights beside the file.
+_OUTSIDE = re.compile(r"should be stored in (?:.*/)?([^/]+?), but it")
 _SIGNS = {"Add": 1, "Sub": -1}
 
 
@@ -41,7 +45,7 @@ def read_onnx(path: Path) -> Network:
     Raises:
         InputError: If it is damaged, quantised, or no MobileNet v1.
     """
-    try:
+    with reading(path):
         model = onnx.load(path)
         constants = _constants(model.graph)
         entries = [one for one in model.graph.input if one.name not in constants]
@@ -53,10 +57,28 @@ def read_onnx(path: Path) -> Network:
         if len(entries) != 1 or len(sides) != 4:
             raise ValueError(f"{len(entries)} inputs, the first of shape {sides}")
         return read_row(path, "ONNX", row, tuple(shape), bytes_in=bytes_in)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever onnx's readers raise becomes an InputError that names the file."""
+    try:
+        yield
     except InputError:
         raise
     except Exception as error:  # protobuf's and onnx's readers raise kinds of their own.
+        beside = _OUTSIDE.search(str(error))
+        if beside is not None and not (path.parent / beside[1]).is_file():
+            raise InputError(
+                f"{path}: its weights lie in another file, {beside[1]}, which is missing: put it "
+                "into the same folder"
+            ) from error
         raise InputError(f"{path}: damaged ONNX file ({error})") from error
+
+
+def all_steps(graph: Any) -> list[Step]:
+    """What each node of an ONNX graph that reads a computed tensor does, in order."""
+    return list(_steps(graph, _constants(graph)))
 
 
 def _constants(graph: Any) -> dict[str, Any]:
@@ -102,7 +124,7 @@ def _step(node: Any, inputs: list[str], given: list[Any], told: dict[str, Any]) 
         if kind in _SIGNS:
             return Step("affine", name, source, result, summand=_SIGNS[kind] * number)
         return Step("affine", name, source, result, factor=number if kind == "Mul" else 1 / number)
-    if kind in ("Clip", "LeakyRelu", "Min", "Relu"):
+    if kind in ("Clip", "LeakyRelu", "Max", "Min", "Relu"):
         return Step("act", name, source, result, activation=_activation(kind, given, told))
     if kind == "Pad":
         sides = told.get("pads", arrays[0] if arrays else [])
@@ -132,7 +154,9 @@ def _activation(kind: str, given: list[Any], told: dict[str, Any]) -> str:
         return "relu"
     if kind == "LeakyRelu":
         return f"leaky_relu:{told.get('alpha', 0.01):g}"
-    limits = [None if one is None else float(np.asarray(one)) for one in given[1:]]
+    limits = [None if one is None else np.asarray(one).item() for one in given[1:]]
+    if kind == "Max":
+        return "relu" if 0 in [*limits, given[0]] else "a Max"
     if kind == "Min":
         return "min6" if 6 in [*limits, given[0]] else "a Min"
     low = told.get("min", limits[0] if limits else None)

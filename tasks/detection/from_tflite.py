@@ -65,7 +65,7 @@ def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
     for number, conv in enumerate(extras):
         state |= conv_bn(f"extras.{number // 2}.{number % 2}", conv)
     for level, (box, score) in enumerate(zip(boxes, scores, strict=True)):
-        for name, conv in (("box", _reorder(box)), ("class", score)):
+        for name, conv in (("box", reorder(box)), ("class", score)):
             state[f"{name}_predictors.{level}.weight"] = conv.weight
             state[f"{name}_predictors.{level}.bias"] = conv.bias
     load_into(model, state, str(path))
@@ -88,8 +88,8 @@ def _predictors(source: TfliteModel) -> tuple[list[FoldedConv], list[FoldedConv]
     return boxes, scores
 
 
-def _reorder(conv: FoldedConv) -> FoldedConv:
-    """Swap each anchor's four outputs to our order."""
+def reorder(conv: FoldedConv) -> FoldedConv:
+    """A box predictor of TensorFlow with each anchor's four outputs in our order."""
     order = (4 * torch.arange(len(conv.weight) // 4)[:, None] + torch.tensor(BOX_ORDER)).flatten()
     return replace(conv, weight=conv.weight[order], bias=conv.bias[order])
 

@@ -26,11 +26,13 @@ from datasets.types import ClassMap, read_labels
 from tasks.detection.answer import Objects
 from tasks.detection.application import DETECTION
 from tasks.detection.evaluator import CocoEvaluator, format_classes, format_metrics
+from tasks.detection.from_onnx import compare_onnx, import_onnx_ssd, is_onnx_detector
 from tasks.detection.from_tensorflow import import_tensorflow_ssd, is_tensorflow_detector
 from tasks.detection.from_tflite import import_ssd
 from tasks.detection.model import Detector, build_detector, detector_flavour, start_from
 from tasks.detection.report import ReportData, make_report
 from tasks.detection.spec import DetectOptions, DetectorSpec
+from tasks.detection.ssd import SSD
 from tasks.distillation.target_source import TargetSource
 from tasks.fitting.engine import rank_and_world
 from tasks.predictor import Model
@@ -275,7 +277,7 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
 def _claims(source: Path) -> bool:
     if is_tflite(source):
         return has_boxes(read_tflite(source))
-    return is_tensorflow_detector(source)
+    return is_onnx_detector(source) or is_tensorflow_detector(source)
 
 
 def _read_ssd(args: ImportWeights, source: Path) -> Foreign:
@@ -284,7 +286,10 @@ def _read_ssd(args: ImportWeights, source: Path) -> Foreign:
     args.refuse_for_detector()
     classes = read_labels(args.labels) if args.labels else None
     known: dict[str, Any] = {}
-    if not is_tflite(source):
+    if is_onnx_detector(source):
+        model, card = import_onnx_ssd(source, classes)
+        said = _against_onnx(source, model, card, known)
+    elif not is_tflite(source):
         model, card = import_tensorflow_ssd(source, classes)
         said = "not compared with the original: no runtime of TensorFlow's own files is supported"
     else:
@@ -295,6 +300,20 @@ def _read_ssd(args: ImportWeights, source: Path) -> Foreign:
             said = f"against LiteRT on built-in scenes: scores differ by {worst:.3f} at most"
     about = f"detector, {len(card.classes)} classes\n{said}"
     return Foreign(model.state_dict(), card, about, known)
+
+
+def _against_onnx(source: Path, model: SSD, card: Card, known: dict[str, Any]) -> str:
+    if importlib.util.find_spec("onnxruntime") is None:
+        return "not compared with the original: ONNX Runtime is not installed here"
+    try:
+        scores, offsets = compare_onnx(source, model, scenes_for(card))
+    except InputError as error:
+        return f"not compared with the original: {error}"
+    known |= {"largest_score_difference": scores, "largest_offset_difference": offsets}
+    return (
+        f"against ONNX Runtime on built-in scenes: scores differ by {scores:.2g} at most, box "
+        f"offsets by {offsets:.2g}"
+    )
 
 
 SCENES = BuiltIn("scenes", "built-in scenes", draw_scenes, STAMP)
