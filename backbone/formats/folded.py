@@ -134,6 +134,25 @@ def as_same(convs: Sequence[FoldedConv], side: int | None) -> Sequence[FoldedCon
     return [replace(conv, padding="same") if conv.stride == 2 else conv for conv in convs]
 
 
+def one_linear(layers: Sequence[FoldedConv]) -> list[FoldedConv]:
+    """Linear layers with nothing between them, as the one layer that they are together.
+
+    TensorFlow's retrain.py puts a new layer on ImageNet's logits. Layers that are no such row stay
+    as they are.
+    """
+    merged = list(layers)
+    while len(merged) > 1:
+        one, two = merged[:2]
+        linear = all(c.weight.shape[2:] == (1, 1) and c.activation == "none" for c in (one, two))
+        if not linear or one.depthwise or two.depthwise or two.weight.shape[1] != len(one.weight):
+            break
+        first, second = (c.weight[:, :, 0, 0].double() for c in (one, two))
+        weight = (second @ first).float()[:, :, None, None]
+        bias = (second @ one.bias.double() + two.bias.double()).float()
+        merged[:2] = [replace(two, weight=weight, bias=bias)]
+    return merged
+
+
 def chain_conventions(path: Path, convs: Sequence[FoldedConv]) -> tuple[str, str]:
     """The one padding of the halving convolutions, and the one activation of all.
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backbone.formats.folded import Chain, FoldedConv, read_chain
+from backbone.formats.folded import Chain, FoldedConv, one_linear, read_chain
 from backbone.formats.network import BODY_CONVS, Network, refuse_kin
 from backbone.formats.partial import RGB
 from datasets.errors import InputError
@@ -23,6 +23,7 @@ from datasets.errors import InputError
 Array = NDArray[np.float64]
 # Below this factor a graph scales bytes, else values in 0..1: no network sees values above 128.
 _OF_BYTES = 0.5
+_ANSWERS = ("a Softmax", "a LogSoftmax", "a Sigmoid")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class _Conv:
     pads: tuple[int, ...] | Literal["same"]
     activation: str = "none"
     others: list[str] = field(default_factory=list)
+    is_answer: bool = False
+    """Whether its values were turned into probabilities."""
 
     def finished(self) -> FoldedConv:
         weight = torch.from_numpy(np.ascontiguousarray(self.weight, np.float32))
@@ -128,6 +131,8 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
             assert step.weight is not None
             zeros = pads.get(step.source)
             own = step.pads if zeros is None or step.pads == "same" else _sum(zeros, step.pads)
+            if conv is not None and conv.is_answer:
+                conv.others.append("probabilities that another layer reads")
             conv = _Conv(step, conv, step.weight, np.zeros(len(step.weight)), own)
             convs.append(conv)
         elif step.source in photos and step.kind in ("affine", "idle"):
@@ -145,7 +150,9 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
         elif conv is not None and step.kind == "act":
             is_capped = (conv.activation, step.activation) == ("relu", "min6")
             conv.activation = "relu6" if is_capped else step.activation
-        elif conv is not None and step.kind != "idle":
+        elif conv is not None and step.kind == "idle":
+            conv.is_answer |= step.activation in _ANSWERS
+        elif conv is not None:
             conv.others.append(step.activation)
             continue
         if conv is not None:
@@ -212,6 +219,7 @@ def _last(
     """The classifier's linear layer."""
     odd = [what for some in others for what in some]
     is_linear = all(c.weight.shape[2:] == (1, 1) and c.activation == "none" for c in convs)
+    convs = one_linear(convs)
     if odd or len(convs) > 1 or not is_linear:
         told = odd[0] if odd else f"{len(convs)} layers after the body"
         raise InputError(

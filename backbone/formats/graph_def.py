@@ -22,7 +22,7 @@ from datasets.errors import InputError
 
 # Elements of a constant; the largest of a MobileNet v1 has two million.
 _MOST = 2**26
-_DTYPES: dict[int, Any] = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 9: "<i8", 19: "<f2"}
+_DTYPES: dict[int, Any] = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 9: "<i8", 12: "u1", 19: "<f2"}
 # Fields of a TensorProto that hold values one by one, and how the fixed ones are packed.
 _VALUES = {5: "<f4", 6: "<f8", 7: "", 10: ""}
 _UINT8 = 4
@@ -127,9 +127,13 @@ def read_nodes(
 
 def _steps(nodes: list[Node], arrays: dict[str, Any]) -> Iterator[Step]:
     """What each node does; those that compute with constants alone become constants."""
+    for node in nodes:  # graph_transforms writes them behind the layers that read them.
+        given = [arrays.get(name) for name in node.inputs]
+        if node.op == "Dequantize" and given and all(value is not None for value in given):
+            arrays[node.name] = _dequantised(node, *given)
     for node in nodes:
         given = [arrays.get(name) for name in node.inputs]
-        if node.op in ("Const", "Placeholder"):
+        if node.op in ("Const", "Dequantize", "Placeholder"):
             continue
         if given and all(value is not None for value in given):
             folded = _folded(node, given)
@@ -151,6 +155,18 @@ def _folded(node: Node, given: list[Any]) -> Any:
     if math.prod(np.broadcast_shapes(one.shape, two.shape)) > _MOST:
         raise ValueError(f"{node.name}: a constant of more than {_MOST} values")
     return _ARITHMETIC[node.op](one, two)
+
+
+def _dequantised(node: Node, values: Any, low: Any, high: Any) -> Any:
+    """Bytes as graph_transforms stores weights, with the values of 0 and 255."""
+    low, high = np.asarray(low, np.float64).item(), np.asarray(high, np.float64).item()
+    mode = node.attrs.get("mode", "MIN_COMBINED")
+    if values.dtype != np.uint8 or mode not in ("MIN_COMBINED", "MIN_FIRST"):
+        raise ValueError(f"{node.name}: {mode} of {values.dtype}")
+    scale = (high - low) / 255
+    if mode == "MIN_FIRST" and scale > 0:  # One of the 256 values is 0 exactly.
+        low = round(low / scale) * scale
+    return values.astype(np.float64) * scale + low
 
 
 def _of_node(node: Node, given: list[Any]) -> Iterator[Step]:

@@ -236,7 +236,7 @@ def _norm(
 
 def tensor_message(value: NDArray[Any], *, one_by_one: bool = False) -> bytes:
     """A TensorProto."""
-    kind = {"float32": 1, "int32": 3, "int64": 9}[value.dtype.name]
+    kind = {"float32": 1, "int32": 3, "int64": 9, "uint8": 12}[value.dtype.name]
     shape = b"".join(foreign.field(2, foreign.field(1, side)) for side in value.shape)
     head = foreign.field(1, kind) + foreign.field(2, shape)
     if one_by_one:  # Packed floats; the last of them counts for all others.

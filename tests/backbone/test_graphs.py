@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from backbone.formats.network import CONVS, Network
 from backbone.formats.partial import PartialFlavour, resolve
 from backbone.formats.recognise import read_network
+from datasets.errors import InputError
 from tasks.classification.import_weights import import_network
 from tasks.classification.reference_runtimes import compare
 from tests.backbone import foreign
@@ -320,3 +321,56 @@ def test_a_detectors_checkpoint_gives_its_body(tmp_path: Path) -> None:
         "BoxPredictor_0/ClassPredictor/weights",
         f"{scope}/weights",
     }
+
+
+# What TensorFlow for Poets left behind: a new layer on ImageNet's logits, and weights as bytes.
+
+
+@pytest.mark.parametrize("between", [None, "Softmax"])
+def test_a_layer_on_the_logits_is_one_with_them(tmp_path: Path, between: str | None) -> None:
+    state = foreign.random_state()
+    graph = classifier_graph(state)
+    graph.nodes.pop()  # The softmax.
+    rng = np.random.default_rng(0)
+    columns = len(state["head.2.bias"])
+    weight = rng.normal(size=(columns, 2)).astype(np.float32)
+    x = graph.add("hold", "PlaceholderWithDefault", ["add"])
+    x = graph.add("between", between, [x]) if between else x
+    x = graph.add("final", "MatMul", [x, graph.constant("final_weights", weight)])
+    x = graph.add("plus", "Add", [x, graph.constant("final_biases", np.float32([1, -1]))])
+    graph.add("final_result", "Softmax", [x])
+    path = write_graph_def(tmp_path / "retrained_graph.pb", graph)
+    if between:
+        with pytest.raises(InputError, match="it has probabilities that another layer reads"):
+            read_network(path)
+        return
+    network = read_network(path)
+    new = torch.from_numpy(weight.T)
+    torch.testing.assert_close(network.state["head.2.weight"], new @ state["head.2.weight"])
+    bias = new @ state["head.2.bias"] + torch.tensor([1.0, -1.0])
+    torch.testing.assert_close(network.state["head.2.bias"], bias)
+
+
+@pytest.mark.parametrize("mode", ["MIN_FIRST", "MIN_COMBINED", "SCALED"])
+def test_weights_as_bytes_are_dequantised(tmp_path: Path, mode: str) -> None:
+    state = foreign.random_state()
+    graph = classifier_graph(state)
+    kernel = graph.constants["kernel"]
+    low, high = float(kernel.min()), float(kernel.max())
+    graph.constants["kernel"] = np.round((kernel - low) / (high - low) * 255).astype(np.uint8)
+    more = Graph()
+    more.constant("low", np.float32(low))
+    more.constant("high", np.float32(high))
+    at = next(k for k, node in enumerate(graph.nodes) if node[0] == "kernel/read")
+    graph.constants |= more.constants
+    made = ("kernel/read", "Dequantize", ["kernel", "low", "high"], {"mode": mode})
+    graph.nodes[at : at + 1] = more.nodes
+    graph.nodes.append(made)  # Behind the layer that reads it.
+    path = write_graph_def(tmp_path / "quantized_graph.pb", graph)
+    if mode == "SCALED":
+        with pytest.raises(InputError, match="SCALED of uint8"):
+            read_network(path)
+        return
+    found = read_network(path).state["head.2.weight"]
+    atol = (high - low) / 255 * 1.01
+    torch.testing.assert_close(found, state["head.2.weight"], rtol=0, atol=atol)
