@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,3 +55,11 @@ def safe_path(path: Path) -> Iterator[str]:
         link = Path(folder) / f"file{path.suffix if path.suffix.isascii() else ''}"
         link.symlink_to(path.parent.resolve() / path.name)
         yield str(link)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names once each, sorted: numbers by value, equal ones by how they are written."""
+    found = set(names)
+    if all(name.isdecimal() and len(name) < 19 for name in found):
+        return sorted(found, key=lambda name: (int(name), name))
+    return sorted(found)

@@ -51,3 +51,12 @@ def read_content(file: Path) -> bytes:
 def number_in(text: str) -> int | None:
     """The whole number from 0 up that a text is; None if it is none, or has over 18 digits."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+
+
+def read_head(file: Path, count: int = 4096) -> bytes:
+    """First bytes of a file, without the zeros of UTF-16; none if it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(count).replace(b"\0", b"")
+    except OSError:
+        return b""

@@ -92,6 +92,7 @@ def unique_names(files: Iterable[str], taken: set[str]) -> list[str]:
         taken: Stems that are in use, in small letters; is added to.
     """
     names = []
+    counts: dict[str, int] = {}
     for file in files:
         name = "".join(
             sign if sign.isprintable() and sign not in ' #\\/:*?"<>|%' else "_"
@@ -102,10 +103,11 @@ def unique_names(files: Iterable[str], taken: set[str]) -> list[str]:
         stem, suffix = os.path.splitext(name)  # noqa: PTH122
         if not is_picture(name):
             stem, suffix = name, suffix_of(file)
-        one, count = stem, 1
+        one, count = stem, counts.get(stem.lower(), 1)
         while one.lower() in taken:
             count += 1
             one = f"{stem}_{count}"
+        counts[stem.lower()] = count
         taken.add(one.lower())
         names.append(f"{one}{suffix}")
     return names

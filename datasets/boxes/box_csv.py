@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from datasets.boxes.described import Described, Told, order_of
+from datasets.boxes.described import Described, Told
 from datasets.boxes.listed_paths import Finder
 from datasets.boxes.one_file import FilePart, claim_files, read_files
 from datasets.boxes.structure import DetectionData
-from datasets.boxes.tree import Tree, read_head
+from datasets.boxes.tree import Tree
 from datasets.claims import Claim, Strength
 from datasets.csv_files import as_fields, read_rows, split_header
 from datasets.errors import InputError
 from datasets.fields import Fields, as_number, as_whole
 from datasets.images import is_picture
+from datasets.names import in_order
+from datasets.text import read_head
 
 _HEAD = 2**16
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -122,7 +124,7 @@ def read(root: Path, part: FilePart) -> DetectionData:
     """
 
     def classes(used: set[str]) -> list[str]:
-        listed = order_of(used) if part.names is None else _read_classes(part.names)
+        listed = in_order(used) if part.names is None else _read_classes(part.names)
         for strange in sorted(used - {*listed})[:1]:
             raise InputError(f"{part.names}: does not list {strange!r}, a class of a box")
         return listed

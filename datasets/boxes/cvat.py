@@ -16,16 +16,17 @@ from datasets.boxes.described import (
     Told,
     ellipse,
     enclosing,
-    order_of,
     turned,
 )
 from datasets.boxes.listed_paths import Finder
 from datasets.boxes.one_file import FilePart, claim_files, read_files
 from datasets.boxes.structure import DetectionData
-from datasets.boxes.tree import Tree, read_head
+from datasets.boxes.tree import Tree
 from datasets.claims import Claim, Strength
 from datasets.fields import Fields, as_number
+from datasets.names import in_order
 from datasets.part_names import PART_NAMES
+from datasets.text import read_head
 from datasets.xml_files import read_xml
 
 _HEAD = 2**20
@@ -61,7 +62,7 @@ def claim(tree: Tree) -> Claim | None:
 
 def _subsets(file: Path) -> dict[str, str]:
     """The subsets of a project that are parts, as they are written."""
-    written = {text.decode(errors="replace") for text in _SUBSET.findall(file.read_bytes())}
+    written = {text.decode(errors="replace") for text in _SUBSET.findall(read_head(file, 2**28))}
     found = {}
     for split, names in PART_NAMES.items():
         fitting = [one for name in names for one in sorted(written) if one.lower() == name]
@@ -94,7 +95,7 @@ def read(root: Path, part: FilePart) -> DetectionData:
 
     def classes(used: set[str]) -> list[str]:
         known = list(dict.fromkeys(listed))
-        return known if used <= {*known} else order_of(used)
+        return known if used <= {*known} else in_order(used)
 
     by = "element in the XML file"
     return read_files("cvat", root, part, read_file, by=by, classes=classes, upright=True)

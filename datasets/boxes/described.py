@@ -160,11 +160,6 @@ def size_of(file: Path, *, upright: bool) -> tuple[int, int]:
     return (height, width) if sideways and upright else (width, height)
 
 
-def order_of(names: set[str]) -> list[str]:
-    """Class names in label order: sorted, numbers by their value."""
-    return sorted(names, key=int if all(name.isdecimal() for name in names) else str)
-
-
 def points_of(row: Fields, key: str) -> NDArray[np.float64]:
     """Points (N, 2), N > 0, of a field that lists them. Raises InputError if it does not."""
     value = row.values.get(key)

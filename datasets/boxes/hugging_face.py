@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datasets.boxes.described import Described, Told, order_of
+from datasets.boxes.described import Described, Told
 from datasets.boxes.listed_paths import Finder
 from datasets.boxes.one_file import FilePart, claim_files, read_files
 from datasets.boxes.structure import DetectionData
-from datasets.boxes.tree import Tree, read_head
+from datasets.boxes.tree import Tree
 from datasets.boxes.yolo_labels import NAME_FILES, read_names
 from datasets.claims import Claim
 from datasets.fields import Fields
 from datasets.json_files import read_lines
+from datasets.names import in_order
+from datasets.text import read_head
 
 _HEAD = 2**20
 # Names by which sets call the list of classes.
@@ -57,7 +59,7 @@ def read(root: Path, part: FilePart) -> DetectionData:
         return [_read_line(line, finder, listed, told) for line in read_lines(file)]
 
     def classes(used: set[str]) -> list[str]:
-        return [*listed] if listed and used <= {*listed} else order_of(used)
+        return [*listed] if listed and used <= {*listed} else in_order(used)
 
     return read_files("hugging_face", root, part, read_file, by="line", classes=classes)
 

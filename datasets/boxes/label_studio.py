@@ -124,7 +124,11 @@ def _regions(task: Fields, name: str, told: Told) -> list[tuple[Fields, str]] | 
 
 def _small_regions(task: Fields) -> list[tuple[Fields, str]] | None:
     """Those of the small export (JSON-MIN): lists of regions among the task's fields."""
-    lists = [key for key, one in task.values.items() if isinstance(one, list) and one]
+    lists = [
+        key
+        for key, one in task.values.items()
+        if isinstance(one, list) and one and all(isinstance(row, dict) for row in one)
+    ]
     rows = [row for key in lists for row in task.objects(key)]
     found = [(row, kind) for row in rows for kind in _AREAS if row.has(kind)]
     return found or None

@@ -14,7 +14,6 @@ from datasets.boxes.described import (
     ellipse,
     enclosing,
     gather,
-    order_of,
     points_of,
     tell_unnamed,
 )
@@ -24,6 +23,7 @@ from datasets.boxes.tree import Tree, by_part
 from datasets.claims import Claim, Strength
 from datasets.fields import Fields
 from datasets.json_files import read_object
+from datasets.names import in_order
 from datasets.parallel import in_threads
 
 # Shapes that are areas; of the others no box can be drawn.
@@ -55,6 +55,12 @@ def claim(tree: Tree) -> Claim | None:
     )
 
 
+def _read_file(file: Path) -> Fields:
+    """A file without the picture that may be in it: those of all would fill the memory."""
+    content = read_object(file)
+    return Fields(file, {k: v for k, v in content.values.items() if k != "imageData"})
+
+
 def read(root: Path, part: Part) -> DetectionData:
     """Read the JSON files of a split; polygons and circles become the boxes around them.
 
@@ -63,7 +69,7 @@ def read(root: Path, part: Part) -> DetectionData:
     Raises:
         InputError: If a file is damaged, or lacks a field; it names file and place.
     """
-    contents = in_threads(read_object, part.everything, "reading JSON", unit="file")
+    contents = in_threads(_read_file, part.everything, "reading JSON", unit="file")
     finder, told = Finder(part.base), Told(root)
     wanted, names, pictures = {*part.files}, set[str](), list[Described]()
     everything = []
@@ -77,7 +83,7 @@ def read(root: Path, part: Part) -> DetectionData:
     for file in part.outside:
         told.add("JSON files in no part", "dropped", file.name, "beside folders that are parts")
     tell_unnamed(told, [file.parent for file in part.files], everything, "JSON file")
-    return gather("labelme", root, pictures, order_of(names), told=told, upright=True)
+    return gather("labelme", root, pictures, in_order(names), told=told, upright=True)
 
 
 def _picture(content: Fields, file: Path, finder: Finder) -> Path:

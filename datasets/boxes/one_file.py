@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.boxes.described import Described, Told, gather, order_of, tell_unnamed
+from datasets.boxes.described import Described, Told, gather, tell_unnamed
 from datasets.boxes.listed_paths import Finder
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Tree, split_files
 from datasets.claims import Claim, Strength
+from datasets.names import in_order
 
 ReadFile = Callable[[Path, Finder, Told], list[Described]]
 
@@ -78,7 +79,7 @@ def read_files(
     *,
     by: str,
     told: Told | None = None,
-    classes: Callable[[set[str]], list[str]] = order_of,
+    classes: Callable[[set[str]], list[str]] = in_order,
     relative: bool = False,
     upright: bool = False,
 ) -> DetectionData:

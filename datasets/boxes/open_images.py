@@ -9,12 +9,13 @@ from pathlib import Path
 from datasets.boxes.described import Described, Told, gather
 from datasets.boxes.one_file import FilePart, claim_files
 from datasets.boxes.structure import DetectionData
-from datasets.boxes.tree import Tree, read_head
+from datasets.boxes.tree import Tree
 from datasets.claims import Claim
 from datasets.csv_files import as_fields, read_rows, split_header
 from datasets.errors import InputError
 from datasets.fields import Fields
 from datasets.images import pictures_below
+from datasets.text import read_head
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _NEEDED = {"imageid", "labelname", *_CORNERS}

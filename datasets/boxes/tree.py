@@ -13,6 +13,7 @@ from datasets.claims import Strength
 from datasets.errors import InputError
 from datasets.images import is_passed_over
 from datasets.part_names import PART_NAMES, is_part
+from datasets.text import read_head
 
 TRAIN_WORDS = ("train", "trainval", "training")
 VAL_WORDS = ("minival", "val", "valid", "validation", "test", "testing")
@@ -102,15 +103,6 @@ class Tree:
     def name_of(self, file: Path) -> str:
         """A file as messages call it: below the path."""
         return str(file.relative_to(self.base)) if file.is_relative_to(self.base) else str(file)
-
-
-def read_head(file: Path, count: int = 4096) -> bytes:
-    """First bytes of a file, without the zeros of UTF-16; none if it cannot be read."""
-    try:
-        with file.open("rb") as opened:
-            return opened.read(count).replace(b"\0", b"")
-    except OSError:
-        return b""
 
 
 def first_fields(file: Path) -> list[str]:

@@ -19,12 +19,13 @@ from datasets.boxes.described import (
 from datasets.boxes.listed_paths import Finder
 from datasets.boxes.one_file import FilePart, claim_files, read_files
 from datasets.boxes.structure import DetectionData
-from datasets.boxes.tree import Tree, read_head
+from datasets.boxes.tree import Tree
 from datasets.claims import Claim
 from datasets.csv_files import as_fields, read_rows, split_header
 from datasets.errors import InputError
 from datasets.fields import Fields, as_number
 from datasets.json_files import parse_json, read_object
+from datasets.text import read_head
 
 _SHAPE, _CLASSES = "region_shape_attributes", "region_attributes"
 # Attributes that are taken for the class where there are several.

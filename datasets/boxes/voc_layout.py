@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from datasets.boxes.tree import Tree, read_head
+from datasets.boxes.tree import Tree
 from datasets.claims import Claim, Strength
 from datasets.findings import Finding, first_of
 from datasets.images import SUFFIXES, is_passed_over
 from datasets.part_names import folder_named, part_folders
-from datasets.text import read_text
+from datasets.text import read_head, read_text
 
 _LISTS = ("train", "val", "trainval", "test")
 _XMLS = ("annotations", "annotation", "xmls", "xml", "labels")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement
@@ -19,7 +20,7 @@ from datasets.boxes.structure import DetectionData
 from datasets.boxes.turning import turned
 from datasets.boxes.yolo_labels import label_file
 from datasets.errors import InputError
-from datasets.findings import first_of
+from datasets.findings import Finding, first_of
 from datasets.images import probe_image
 from datasets.kind import Written
 from datasets.written_pictures import PictureWriter, unique_names
@@ -63,6 +64,7 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
     for split, data in parts.items():
         if not len(data.classes):
             raise InputError(f"{data.root}: names no class")
+        notes += [f"{split}: {one}" for one in _left_out(data.told)]
         whole = _usable(turned(data, upright=target.upright), split, notes)
         if not len(whole):
             raise InputError(f"{data.root}: no picture of the part {split} is there")
@@ -147,6 +149,17 @@ def _write_yolo(parts: Parts, folder: Path) -> None:
     _write_text(folder / "data.yaml", text)
 
 
+def _left_out(told: Iterable[Finding]) -> Iterator[str]:
+    """What the reader left out, a line per kind with the first of it."""
+    by_kind = defaultdict[tuple[str, str], list[Finding]](list)
+    for one in told:
+        by_kind[one.action, one.kind].append(one)
+    for (action, _), found in by_kind.items():
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        if action != "kept":
+            yield f"{found[0]}{more}"
+
+
 def _write_voc(parts: Parts, folder: Path) -> None:
     """Pixels count from 1 and the last one is in the box; a crowd is marked as difficult."""
     for split, data in parts.items():
@@ -167,7 +180,7 @@ def _write_xml(data: DetectionData, index: int, folder: Path) -> None:
         SubElement(size, key).text = str(value)
     for row in range(data.offsets[index], data.offsets[index + 1]):
         name = data.classes.names[data.labels[row] - 1]
-        if not name.strip() or not name.isprintable():
+        if not name or name != name.strip() or not name.isprintable():
             raise InputError(f"{data.root}: class {name!r} cannot be written as XML; rename it")
         thing = SubElement(root, "object")
         SubElement(thing, "name").text = name

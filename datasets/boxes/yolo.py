@@ -22,7 +22,7 @@ from datasets.fields import Fields, as_whole, is_clean
 from datasets.findings import Finding, first_of
 from datasets.images import find_images
 from datasets.parallel import in_threads
-from datasets.text import read_text
+from datasets.text import read_head, read_text
 from datasets.types import ClassMap
 from datasets.yaml_files import read_yaml
 
@@ -97,7 +97,7 @@ def _data_file(folder: Path) -> Path | None:
         return None
     for file in (folder / "data.yaml", folder / "data.yml", *sorted(folder.glob("*.y*ml"))):
         if file.is_file() and file.suffix in _SUFFIXES:
-            text = file.read_bytes()[: 2**20].decode(errors="replace")
+            text = read_head(file, 2**20).decode(errors="replace")
             named, parted = _NAMES.search(text), _SPLITS.search(text)
             if (named or parted) if file.stem == "data" else (named and parted):
                 return file
@@ -128,7 +128,7 @@ def _names(content: Fields) -> ClassMap:
             rows = [(number, name) for name, number in rows]
         if not rows or not all(_is_number(key) and _is_name(name) for key, name in rows):
             raise content.error("names", "a name for each class number is needed")
-        pairs = sorted((int(key), str(name)) for key, name in rows)
+        pairs = sorted((as_whole(key) or 0, str(name)) for key, name in rows)
     elif isinstance(names, list) and names and all(_is_name(name) for name in names):
         pairs = list(enumerate(names))
     elif isinstance(names, list):

@@ -15,7 +15,7 @@ from datasets.errors import InputError
 from datasets.fields import is_clean
 from datasets.images import SUFFIXES
 from datasets.part_names import folder_named, part_folders
-from datasets.text import read_text
+from datasets.text import read_head, read_text
 
 # So many files are looked at to find one with boxes: most may be backgrounds.
 _LOOKED_AT = 200
@@ -97,7 +97,7 @@ def _label_files(folder: Path) -> Iterator[Path]:
 def _data_file(folder: Path) -> Path | None:
     """Darknet's ``obj.data``: it names the list of training images and the file of names."""
     for file in sorted(folder.glob("*.data")) if folder.is_dir() else []:
-        if file.is_file() and b"=" in (head := file.read_bytes()[:4096]) and b"names" in head:
+        if file.is_file() and b"=" in (head := read_head(file)) and b"names" in head:
             return file
     return None
 

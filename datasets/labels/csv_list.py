@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from datasets.csv_files import split_header
 from datasets.errors import InputError
 from datasets.fields import as_number
 from datasets.labels.listed_pictures import find_pictures, names_pictures
 from datasets.labels.structure import Part, name_classes, nearest
 from datasets.ledger import note_dropped
-from datasets.names import shown
+from datasets.names import in_order, shown
 from datasets.part_names import PART_NAMES
-from datasets.text import read_text
+from datasets.text import read_head, read_text
 from datasets.types import ClassMap
 
 _SUFFIXES = (".csv", ".tsv")
@@ -45,6 +46,8 @@ _LIKELY_LABEL = (
 # Columns of words about a picture, which are no class.
 _PROSE = ("text", "caption", "prompt", "description", "url")
 # Lines that are looked at to see whether they name pictures.
+# Bytes from which a file is guessed to be a list.
+_HEAD = 2**16
 _LOOKED_AT = 20
 
 
@@ -69,6 +72,15 @@ def find_splits(path: Path) -> dict[str, Part]:
     if not any(by_part.values()):
         return read_list(lists[0]) if len(lists) == 1 else {}
     named = {split: files[0] for split, files in by_part.items() if files}
+    for file in named.values():
+        if len(parts := read_rows(file)) < 2:
+            continue
+        if len(named) == 1:  # Its split column tells the parts.
+            return read_list(file)
+        raise InputError(
+            f"{file}: its split column names {' and '.join(parts)}, though other lists are parts, "
+            "too; name one list, or take the column away"
+        )
     rows = {
         split: (file, [row for part in read_rows(file).values() for row in part])
         for split, file in named.items()
@@ -87,7 +99,7 @@ def read_list(file: Path) -> dict[str, Part]:
         tested = rows.pop("test")
         if "val" in rows:
             why = f"pictures that {shown(file.name)} lists for test, which is not used beside val"
-            note_dropped(find_pictures(file, [name for name, _ in tested]), why)
+            note_dropped(find_pictures(file, *map(list, zip(*tested, strict=True))), why)
         rows.setdefault("val", tested)
     listed = {name: (file, rows[name]) for name in PART_NAMES if name in rows}
     return parts_of("csv", listed, _columns_of(file).classes)
@@ -114,18 +126,12 @@ def parts_of(
     """
     if not found:
         return {}
-    order = order or sort_labels(label for _, label in next(iter(found.values()))[1])
+    order = order or in_order(label for _, label in next(iter(found.values()))[1])
     named = classes or name_classes(order)
     return {
         name: Part(format, partial(_photos, file, rows), tuple(order), named, file, (file,))
         for name, (file, rows) in found.items()
     }
-
-
-def sort_labels(labels: Iterable[str]) -> list[str]:
-    """Labels once each, sorted: numbers by value."""
-    found = set(labels)
-    return sorted(found, key=int if all(label.isdecimal() for label in found) else str)
 
 
 def _photos(file: Path, rows: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -168,7 +174,7 @@ def _columns(file: Path) -> _Columns | None:
     rest = [k for k, name in enumerate(header) if k not in (path, split) and name]
     if len(rest) == 1 and header[rest[0]] not in _PROSE:
         return _Columns(path, rest[0], split)
-    first = next((fields for _, fields in _lines(file, read_text(file), sign)), [])
+    first = next((fields for _, fields in _first_lines(file, sign)), [])
     if len(rest) < 2 or any(k >= len(first) or _bit(first[k]) is None for k in rest):
         return None
     return _Columns(path, None, split, tuple(rest), tuple(raw[k] for k in rest))
@@ -204,20 +210,20 @@ def _is_list(file: Path) -> bool:
     columns = _columns(file)
     if columns is None or columns.is_sure:
         return columns is not None
-    lines = islice(_lines(file, read_text(file), _header(file)[0]), _LOOKED_AT)
+    lines = islice(_first_lines(file, _header(file)[0]), _LOOKED_AT)
     at = columns.path
     return names_pictures(file, [fields[at].strip() for _, fields in lines if at < len(fields)])
 
 
 def _header(file: Path) -> tuple[str, list[str]]:
-    """Delimiter and names of the first line."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            first = lines.readline().strip()
-    except UnicodeDecodeError:
-        return ",", []
-    delimiter = next((sign for sign in "\t;," if sign in first), ",")
-    return delimiter, [name.strip().strip('"') for name in first.split(delimiter)]
+    """Delimiter and names of the first line; no names where it is no text."""
+    return split_header(read_head(file, _HEAD))
+
+
+def _first_lines(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """As :func:`_lines`, of the first whole lines: a guess counts no file as read."""
+    head, cut, rest = read_head(file, _HEAD).decode("utf-8-sig", "replace").rpartition("\n")
+    return _lines(file, head + cut if cut and len(rest) < _HEAD else rest, delimiter)
 
 
 def read_rows(file: Path) -> dict[str, list[tuple[str, str]]]:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from datasets.errors import InputError
 from datasets.fields import Fields, as_whole
-from datasets.json_files import parse_json
+from datasets.json_files import read_lines
 from datasets.labels.csv_list import LABEL_NAMES, parts_of, read_list, read_rows, tells_classes
 from datasets.labels.folders import class_folders
 from datasets.labels.structure import Part
 from datasets.part_names import PART_NAMES, part_folders
-from datasets.text import read_text
 
 _NAMES = ("metadata.jsonl", "metadata.csv")
 Rows = list[tuple[str, str]]
@@ -75,11 +74,7 @@ def _read(file: Path) -> Rows:
         return _read_csv(file)
     rows: Rows = []
     key = ""
-    for number, line in enumerate(read_text(file).splitlines(), start=1):
-        if not line.strip():
-            continue
-        where = f"{file}: line {number}"
-        row = Fields.of(where, parse_json(line, where))
+    for row in read_lines(file):
         if not key:
             key = next((name for name in LABEL_NAMES if row.has(name)), "")
             if not key and (row.has("objects") or class_folders(file.parent)):

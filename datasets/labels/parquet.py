@@ -22,11 +22,12 @@ from datasets.errors import InputError
 from datasets.fields import Fields
 from datasets.images import Image, decode_image
 from datasets.json_files import parse_json
-from datasets.labels.csv_list import LABEL_NAMES, sort_labels
+from datasets.labels.csv_list import LABEL_NAMES
 from datasets.labels.structure import LabelledData, Part, name_classes
 from datasets.ledger import ARCHIVES, note_read
 from datasets.lfs import refuse_pointer
-from datasets.part_names import PART_NAMES
+from datasets.names import in_order
+from datasets.part_names import PART_NAMES, is_part
 from datasets.refused import BOXES_IN
 from datasets.types import ClassMap
 
@@ -131,7 +132,8 @@ def find_splits(path: Path) -> dict[str, Part]:
         raise InputError(f"{files[0]}: is a Parquet file; to read it, pip install pyarrow")
     by_part: dict[str, list[Path]] = {}
     for file in files:
-        word = re.split(r"[-_.]", file.name.lower())[0]
+        words = re.split(r"[-_.]", file.name.lower())
+        word = next((one for one in words if is_part(one)), "")
         by_part.setdefault(word, []).append(file)
     parts = {
         split: next((by_part[name] for name in names if name in by_part), [])
@@ -143,7 +145,7 @@ def find_splits(path: Path) -> dict[str, Part]:
         split: [key for file in tables for key in _keys(file, label)]
         for split, tables in parts.items()
     }
-    order = sort_labels(next(iter(keys.values())))
+    order = in_order(next(iter(keys.values())))
     if classes is not None:
         order = [str(number) for number in classes.ids]
     return {
@@ -199,6 +201,7 @@ def _columns(file: Path) -> tuple[str, str, ClassMap | None]:
         field.name
         for field in schema
         if pa.types.is_binary(field.type)
+        or pa.types.is_large_binary(field.type)
         or (pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0)
     ]
     label = next((name for name in _LABELS if name in schema.names), None)

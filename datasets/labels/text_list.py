@@ -22,8 +22,10 @@ from datasets.types import ClassMap
 _CLASSES = ("classes.txt", "labels.txt", "class_names.txt", "names.txt", "categories*.txt")
 _SIGNS = ("\t", ";", ",")
 _LOOKED_AT = 5
+# Letters of a class name; whatever is as long is none.
+_LONGEST = 1000
 # Four numbers and more are boxes, several are several labels.
-_NUMBERS = re.compile(r"[-+.\d]+([\s,;]+[-+.\d]+)+|.*([\s,;][-+]?[.\d]+){4,}$")
+_NUMBERS = re.compile(r"[-+.\d]+([\s,;]+[-+.\d]+)+|.*[\s,;]([-+]?[.\d]+[\s,;]){3}[-+]?[.\d]+$")
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -47,7 +49,7 @@ def _parts(files: dict[str, Path]) -> dict[str, Part]:
     rows = {split: (file, _read(file)) for split, file in files.items()}
     labels = {label for _, part in rows.values() for _, label in part}
     listed = _names_beside(next(iter(files.values()))) if files else None
-    if listed is None or not all(map(str.isdecimal, labels)):
+    if listed is None or not all(one.isdecimal() and len(one) < 19 for one in labels):
         return parts_of("text", rows)
     names = read_numbered(listed)
     plain = {
@@ -96,7 +98,9 @@ def _pair(line: str) -> tuple[str, str] | None:
     if early[0].strip().isdecimal():
         tries.insert(2, (early[1], early[0]))
     for picture, label in ((one.strip(), other.strip()) for one, other in tries):
-        if _is_picture(picture) and label and not (_is_picture(label) or _NUMBERS.match(label)):
+        if not 0 < len(label) < _LONGEST or _is_picture(label) or not _is_picture(picture):
+            continue
+        if not _NUMBERS.match(label):
             return picture.removeprefix("/"), label
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from datasets.written_pictures import PictureWriter, unique_names
 
 Parts = Mapping[str, LabelledData]
 _LIST = "synsets.txt"
+# Bytes of a file name that file systems allow.
+_LONGEST = 255
 
 
 def open_parts(path: Path) -> dict[str, LabelledData]:
@@ -104,9 +107,12 @@ def write_folders(split: str, data: LabelledData, folder: Path, pictures: Pictur
     keys = _folder_names(data.classes)
     if len({key.lower() for key in keys}) < len(keys):
         raise InputError(
-            f"{data.root}: classes whose names differ in letters' case alone cannot "
-            "be folders; rename them"
+            f"{data.root}: two classes would be one folder: their names differ in letters' case "
+            "or odd signs alone; rename them"
         )
+    for key in keys:
+        if len(os.fsencode(key)) > _LONGEST:
+            raise InputError(f"{data.root}: class {key[:40]}...: too long for a folder; rename it")
     if keys != sorted(data.classes.names) or 0 in data.counts:
         rows = zip(keys, data.classes.names, strict=True)
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,13 +122,14 @@ def write_folders(split: str, data: LabelledData, folder: Path, pictures: Pictur
     for index, (file, label) in enumerate(
         zip(data.files.tolist(), data.labels.tolist(), strict=True)
     ):
-        name = file if data.in_files else f"{index:08d}{data.content(index)[1]}"
+        content, suffix = (b"", "") if data.in_files else data.content(index)
+        name = file if data.in_files else f"{index:08d}{suffix}"
         (unique,) = unique_names([name], taken.setdefault(label, set()))
         target = folder / split / keys[label] / unique
         if data.in_files:
             pictures.add(file, target)
         else:
-            pictures.add_content(data.content(index)[0], target)
+            pictures.add_content(content, target)
 
 
 def _folder_names(classes: ClassMap) -> list[str]:
