@@ -29,6 +29,7 @@ _UINT8 = 4
 _IDLE = {
     "AvgPool",
     "Cast",
+    "ExpandDims",
     "Identity",
     "Mean",
     "PlaceholderWithDefault",
@@ -108,7 +109,10 @@ def read_nodes(
         InputError: If it is no MobileNet v1.
     """
     listed, arrays = list(nodes), dict(constants)
-    entry = next((node for node in listed if node.op == "Placeholder"), None)
+    entries = [node for node in listed if node.op == "Placeholder"]
+    # Others tell whether it trains, say.
+    photos = (node for node in entries if len(node.attrs.get("shape") or ()) == 4)
+    entry = next(photos, entries[0] if entries else None)
     if entry is None:
         raise InputError(f"{path}: no input (a Placeholder) in this graph of {len(listed)} nodes")
     try:
@@ -194,12 +198,17 @@ def _of_node(node: Node, given: list[Any]) -> Iterator[Step]:
     elif node.op == "LeakyRelu":
         slope = f"leaky_relu:{node.attrs.get('alpha', 0.2):g}"
         yield Step("act", name, source, name, activation=slope)
-    elif node.op == "Pad" and plain and arrays[0].shape == (4, 2):
+    elif node.op == "Pad" and plain and _pads_maps(arrays[0]):
         pads = np.asarray(arrays[0])[1:3].T.reshape(-1)
         yield Step("pad", name, source, name, pads=tuple(pads.tolist()))
     else:
         idle = node.op in _IDLE and plain
         yield Step("idle" if idle else "other", name, source, name, activation=f"a {node.op}")
+
+
+def _pads_maps(pads: Any) -> bool:
+    """Whether zeros are put around height and width alone."""
+    return pads.shape == (4, 2) and not pads[[0, 3]].any()
 
 
 def _conv(node: Node, source: str, kernel: Any) -> Step:
