@@ -296,8 +296,13 @@ def _read_ssd(args: ImportWeights, source: Path) -> Foreign:
         model, card = import_ssd(source, classes)
         said = "not compared with the original: LiteRT is not installed here"
         if importlib.util.find_spec("ai_edge_litert") is not None:
-            known["largest_score_difference"] = worst = compare(source, model, scenes_for(card))
-            said = f"against LiteRT on built-in scenes: scores differ by {worst:.3f} at most"
+            try:
+                known["largest_score_difference"] = worst = compare(
+                    source, model, scenes_for(card)
+                )
+                said = f"against LiteRT on built-in scenes: scores differ by {worst:.3f} at most"
+            except InputError as error:
+                said = f"not compared with the original: {error}"
     about = f"detector, {len(card.classes)} classes\n{said}"
     return Foreign(model.state_dict(), card, about, known)
 
