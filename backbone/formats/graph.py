@@ -172,9 +172,12 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
             and conv.activation == "none"
             and not conv.is_answer
         ):
-            times = np.asarray(step.factor, np.float64).reshape(-1)
+            times, plus = (
+                np.broadcast_to(np.asarray(value, np.float64).reshape(-1), len(conv.bias))
+                for value in (step.factor, step.summand)
+            )
             conv.weight = conv.weight * times[:, None, None, None]
-            conv.bias = conv.bias * times + np.asarray(step.summand, np.float64).reshape(-1)
+            conv.bias = conv.bias * times + plus
         elif conv is not None and step.kind in ("act", "idle"):
             conv.activate(step)
         elif conv is not None:

@@ -21,6 +21,7 @@ from datasets.boxes.tree import Hints
 from datasets.builtin.scenes import STAMP, draw_scenes
 from datasets.errors import InputError
 from datasets.images import Image
+from datasets.lfs import refuse_pointer
 from datasets.loader import Resumable
 from datasets.types import ClassMap, read_labels
 from tasks.detection.answer import Objects
@@ -275,6 +276,7 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
 
 
 def _claims(source: Path) -> bool:
+    refuse_pointer(source)
     if is_tflite(source):
         return has_boxes(read_tflite(source))
     return is_onnx_detector(source) or is_tensorflow_detector(source)
