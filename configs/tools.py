@@ -234,12 +234,12 @@ class ImportWeights:
 
     Reads MobileNet v1 classifiers of TensorFlow Lite, TensorFlow (TF-slim's checkpoints, frozen
     graphs), Keras, TF.js, ONNX, Caffe, timm and PyTorch, and TensorFlow's SSD MobileNet v1
-    (.tflite, checkpoint, .pb); the kind is told by the content. Every tensor is checked, and
-    conventions are never guessed: what the file does not tell is asked for. A classifier without
-    its head, or with one that ours cannot be, becomes a body that any model can start from. The
-    file itself is run and compared on the same pictures where its runtime is installed, and else a
-    plain network of its tensors. --out is by default the source's name with .safetensors, in the
-    current folder.
+    (.tflite, checkpoint, .pb, .onnx); the kind is told by the content. Every tensor is checked,
+    and conventions are never guessed: what the file does not tell is asked for. A classifier
+    without its head, or with one that ours cannot be, becomes a body that any model can start
+    from. The file itself is run and compared on the same pictures where its runtime is installed,
+    and else a plain network of its tensors. --out is by default the source's name with
+    .safetensors, in the current folder.
     """
 
     source: Annotated[Path, tyro.conf.Positional]
@@ -247,7 +247,7 @@ class ImportWeights:
     labels: Path | None = None
     """Text file with one class name per line, in the order of the model's columns. In the first
     line ??? or background stands for the background column. By default COCO's names for a
-    detector of 91 columns, else classes are numbered."""
+    detector of 91 columns, ImageNet's ids for 1000 or 1001 columns, else numbers."""
     head: Path | None = None
     """TensorFlow Lite file with the last layers of a headless one."""
     key_map: Path | None = None
@@ -268,6 +268,10 @@ class ImportWeights:
         if self.hub != str(self.source).startswith("hf-hub:"):
             fix = "names start with hf-hub:" if self.hub else "give --hub to fetch it"
             raise InputError(f"{self.source}: {fix}")
+        if self.list_keys:
+            self._refuse(
+                "--list-keys only prints a draft", out=self.common.out, labels=self.labels
+            )
 
     def target(self) -> Path:
         """The file to write. Raises InputError if by default that would be the source."""
@@ -282,10 +286,13 @@ class ImportWeights:
         Raises:
             InputError: Naming the flag.
         """
-        given = {"head": self.head, "key_map": self.key_map, **self.flavour.values()}
+        self._refuse(f"{self.source} is a detector")
+
+    def _refuse(self, why: str, **more: object) -> None:
+        given = {**more, "head": self.head, "key_map": self.key_map, **self.flavour.values()}
         for name, value in given.items():
             if value is not None:
-                raise InputError(f"--{flag_of(name)} {value}: {self.source} is a detector")
+                raise InputError(f"--{flag_of(name)} {value}: {why}")
 
 
 def _said(flags: CheckData | Convert) -> tuple[Option, ...]:

@@ -7,7 +7,7 @@ folded into the convolutions before them, and the row of a MobileNet v1 is found
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,13 @@ Array = NDArray[np.float64]
 # Below this factor a graph scales bytes, else values in 0..1: no network sees values above 128.
 _OF_BYTES = 0.5
 _ANSWERS = ("a Softmax", "a LogSoftmax", "a Sigmoid")
+# Two activations in a row that are one.
+_TOGETHER = {
+    ("relu", "min6"): "relu6",
+    ("min6", "relu"): "relu6",
+    ("relu6", "relu"): "relu6",
+    ("relu6", "min6"): "relu6",
+}
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,15 @@ class _Conv:
     is_answer: bool = False
     """Whether its values were turned into probabilities."""
 
+    def activate(self, step: Step) -> None:
+        """Take an activation in, or note that the values become probabilities."""
+        kind = "sigmoid" if step.activation == "a Sigmoid" else step.activation
+        if step.kind == "act" or kind == "sigmoid":
+            if self.activation not in ("none", kind) and (self.activation, kind) not in _TOGETHER:
+                self.others.append(f"activation {kind} after activation {self.activation}")
+            self.activation = _TOGETHER.get((self.activation, kind), kind)
+        self.is_answer |= step.activation in _ANSWERS
+
     def finished(self) -> FoldedConv:
         weight = torch.from_numpy(np.ascontiguousarray(self.weight, np.float32))
         bias = torch.from_numpy(np.ascontiguousarray(self.bias, np.float32))
@@ -102,6 +118,8 @@ class Row:
         others: Of each, what else reads it, in words.
         factor: What photos are multiplied by before the first of them, and ``summand`` added;
             None if the graph takes normalised values.
+        lost: What lies between the photos and the first of them and is not understood, in words;
+            empty if there is nothing of the kind.
     """
 
     convs: tuple[FoldedConv, ...]
@@ -109,6 +127,7 @@ class Row:
     others: tuple[tuple[str, ...], ...]
     factor: Array | None
     summand: Array
+    lost: str = ""
 
 
 def gather(steps: Iterable[Step], entry: str) -> Row:
@@ -123,7 +142,8 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
     """
     convs: list[_Conv] = []
     made: dict[str, _Conv] = {}
-    photos, pads = {entry}, dict[str, tuple[int, ...]]()
+    photos, padded, pads = {entry}, set[str](), dict[str, tuple[int, ...]]()
+    unknown, lost = "layers", ""
     factor, summand, prepares = np.ones(1), np.zeros(1), False
     for step in steps:
         conv = made.get(step.source)
@@ -133,6 +153,8 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
             own = step.pads if zeros is None or step.pads == "same" else _sum(zeros, step.pads)
             if conv is not None and conv.is_answer:
                 conv.others.append("probabilities that another layer reads")
+            if not convs and step.source not in photos | padded:
+                lost = unknown
             conv = _Conv(step, conv, step.weight, np.zeros(len(step.weight)), own)
             convs.append(conv)
         elif step.source in photos and step.kind in ("affine", "idle"):
@@ -142,19 +164,28 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
                 summand = summand * np.asarray(step.factor).reshape(-1)
                 summand, prepares = summand + np.asarray(step.summand).reshape(-1), True
         elif step.kind == "pad":
+            padded |= {step.result} if step.source in photos | padded else set()
             pads[step.result] = _sum(pads.get(step.source, (0, 0, 0, 0)), step.pads)
-        elif conv is not None and step.kind == "affine" and conv.activation == "none":
-            times = np.asarray(step.factor, np.float64).reshape(-1)
+        elif (
+            conv is not None
+            and step.kind == "affine"
+            and conv.activation == "none"
+            and not conv.is_answer
+        ):
+            times, plus = (
+                np.broadcast_to(np.asarray(value, np.float64).reshape(-1), len(conv.bias))
+                for value in (step.factor, step.summand)
+            )
             conv.weight = conv.weight * times[:, None, None, None]
-            conv.bias = conv.bias * times + np.asarray(step.summand, np.float64).reshape(-1)
-        elif conv is not None and step.kind == "act":
-            is_capped = (conv.activation, step.activation) == ("relu", "min6")
-            conv.activation = "relu6" if is_capped else step.activation
-        elif conv is not None and step.kind == "idle":
-            conv.is_answer |= step.activation in _ANSWERS
+            conv.bias = conv.bias * times + plus
+        elif conv is not None and step.kind in ("act", "idle"):
+            conv.activate(step)
         elif conv is not None:
-            conv.others.append(step.activation)
+            late = "arithmetic after an activation"
+            conv.others.append(late if step.kind == "affine" else step.activation)
             continue
+        elif step.source in photos | padded and step.kind == "other":
+            unknown = step.activation
         if conv is not None:
             made[step.result] = conv
     places = {id(conv): number for number, conv in enumerate(convs)}
@@ -164,6 +195,7 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
         tuple(tuple(conv.others) for conv in convs),
         factor if prepares else None,
         summand,
+        lost,
     )
 
 
@@ -188,6 +220,11 @@ def read_row(
     """
     convs = row.convs
     refuse_kin(str(path), [conv.weight.shape[-1] for conv in convs if conv.depthwise])
+    if row.lost:
+        raise InputError(
+            f"{path}: photos are prepared by {row.lost} that cannot be read; cut off what stands "
+            "before the first convolution and is no arithmetic with numbers"
+        )
     at = next((k for k, source in enumerate(row.sources) if k and source != k - 1), len(convs))
     if at < max(BODY_CONVS, len(convs)):
         found = [what for others in row.others[:at] for what in others]
@@ -218,6 +255,11 @@ def _last(
 ) -> FoldedConv | None:
     """The classifier's linear layer."""
     odd = [what for some in others for what in some]
+    ends = convs[-1].activation if convs else "none"
+    if ends == "sigmoid" and len(convs[-1].weight) > 1:
+        odd.append(f"a sigmoid for each of {len(convs[-1].weight)} columns")
+    elif ends == "sigmoid":
+        convs = [*convs[:-1], _of_two(convs[-1])]
     is_linear = all(c.weight.shape[2:] == (1, 1) and c.activation == "none" for c in convs)
     convs = one_linear(convs)
     if odd or len(convs) > 1 or not is_linear:
@@ -226,3 +268,9 @@ def _last(
             f"{path}: not a MobileNet v1 classifier: it has {told}; one linear layer is expected"
         )
     return convs[0] if convs else None
+
+
+def _of_two(one: FoldedConv) -> FoldedConv:
+    """A layer of one column before a sigmoid, as two columns for a softmax: 0 and its own."""
+    weight, bias = (torch.cat([0 * value, value]) for value in (one.weight, one.bias))
+    return replace(one, weight=weight, bias=bias, activation="none")

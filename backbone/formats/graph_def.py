@@ -19,9 +19,13 @@ from backbone.formats.graph import Step, gather, read_row
 from backbone.formats.network import Network
 from backbone.formats.wire import as_bytes, as_int, as_text, read_fields, read_varint
 from datasets.errors import InputError
+from datasets.lfs import refuse_pointer
 
-# Elements of a constant; the largest of a MobileNet v1 has two million.
+# Numbers that a few bytes of a file may stand for, all of them together; a MobileNet v1 has four
+# million of all kinds.
 _MOST = 2**26
+# A SavedModel begins with the version of its schema, a graph with a node.
+_SAVED_MODEL = b"\x08\x01"
 _DTYPES: dict[int, Any] = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 9: "<i8", 12: "u1", 19: "<f2"}
 # Fields of a TensorProto that hold values one by one, and how the fixed ones are packed.
 _VALUES = {5: "<f4", 6: "<f8", 7: "", 10: ""}
@@ -29,6 +33,7 @@ _UINT8 = 4
 _IDLE = {
     "AvgPool",
     "Cast",
+    "ExpandDims",
     "Identity",
     "Mean",
     "PlaceholderWithDefault",
@@ -47,6 +52,19 @@ _ARITHMETIC = {
 }
 _ACTIVATIONS = {"Relu": "relu", "Relu6": "relu6"}
 _CONVS = {"Conv2D", "_FusedConv2D", "DepthwiseConv2dNative", "FusedDepthwiseConv2dNative"}
+
+
+class _Budget:
+    """How many numbers a file may still make of few bytes."""
+
+    def __init__(self) -> None:
+        self._left = _MOST
+
+    def take(self, count: int) -> None:
+        """Raises ValueError if they are too many."""
+        self._left -= count
+        if self._left < 0:
+            raise ValueError(f"constants of more than {_MOST} values")
 
 
 @dataclass(frozen=True)
@@ -87,8 +105,15 @@ def _constants(nodes: Iterable[Node]) -> dict[str, NDArray[Any]]:
 
 
 def _read(path: Path) -> list[Node]:
+    data = path.read_bytes()
+    refuse_pointer(path, data)
+    if data.startswith(_SAVED_MODEL):
+        raise InputError(
+            f"{path}: is TensorFlow's SavedModel, whose weights lie in files beside it: freeze it "
+            "into one graph, or convert it to .tflite or .onnx"
+        )
     try:
-        return list(parse_graph(memoryview(path.read_bytes())))
+        return list(parse_graph(memoryview(data)))
     except (IndexError, KeyError, OverflowError, TypeError, ValueError, struct.error) as error:
         raise InputError(f"{path}: damaged TensorFlow graph ({error})") from error
 
@@ -108,7 +133,10 @@ def read_nodes(
         InputError: If it is no MobileNet v1.
     """
     listed, arrays = list(nodes), dict(constants)
-    entry = next((node for node in listed if node.op == "Placeholder"), None)
+    entries = [node for node in listed if node.op == "Placeholder"]
+    # Others tell whether it trains, say.
+    photos = (node for node in entries if len(node.attrs.get("shape") or ()) == 4)
+    entry = next(photos, entries[0] if entries else None)
     if entry is None:
         raise InputError(f"{path}: no input (a Placeholder) in this graph of {len(listed)} nodes")
     try:
@@ -127,33 +155,36 @@ def read_nodes(
 
 def _steps(nodes: list[Node], arrays: dict[str, Any]) -> Iterator[Step]:
     """What each node does; those that compute with constants alone become constants."""
+    budget = _Budget()
     for node in nodes:  # graph_transforms writes them behind the layers that read them.
         given = [arrays.get(name) for name in node.inputs]
         if node.op == "Dequantize" and given and all(value is not None for value in given):
+            budget.take(np.asarray(given[0]).size)
             arrays[node.name] = _dequantised(node, *given)
     for node in nodes:
         given = [arrays.get(name) for name in node.inputs]
         if node.op in ("Const", "Dequantize", "Placeholder"):
             continue
         if given and all(value is not None for value in given):
-            folded = _folded(node, given)
+            folded = _folded(node, given, budget)
             if folded is not None:
                 arrays[node.name] = folded
             continue
+        budget.take(sum(np.size(value) for value in given if value is not None))
         yield from _of_node(node, given)
 
 
-def _folded(node: Node, given: list[Any]) -> Any:
+def _folded(node: Node, given: list[Any], budget: _Budget) -> Any:
     """What a node makes of constants; None if that is of no use here."""
     if node.op == "Identity":
         return given[0]
     if node.op == "Rsqrt":
+        budget.take(np.size(given[0]))
         return 1 / np.sqrt(np.asarray(given[0], np.float64))
     if node.op not in _ARITHMETIC:
         return None
     one, two = (np.asarray(value, np.float64) for value in given)
-    if math.prod(np.broadcast_shapes(one.shape, two.shape)) > _MOST:
-        raise ValueError(f"{node.name}: a constant of more than {_MOST} values")
+    budget.take(math.prod(np.broadcast_shapes(one.shape, two.shape)))
     return _ARITHMETIC[node.op](one, two)
 
 
@@ -194,12 +225,17 @@ def _of_node(node: Node, given: list[Any]) -> Iterator[Step]:
     elif node.op == "LeakyRelu":
         slope = f"leaky_relu:{node.attrs.get('alpha', 0.2):g}"
         yield Step("act", name, source, name, activation=slope)
-    elif node.op == "Pad" and plain and arrays[0].shape == (4, 2):
+    elif node.op == "Pad" and plain and _pads_maps(arrays[0]):
         pads = np.asarray(arrays[0])[1:3].T.reshape(-1)
         yield Step("pad", name, source, name, pads=tuple(pads.tolist()))
     else:
         idle = node.op in _IDLE and plain
         yield Step("idle" if idle else "other", name, source, name, activation=f"a {node.op}")
+
+
+def _pads_maps(pads: Any) -> bool:
+    """Whether zeros are put around height and width alone."""
+    return pads.shape == (4, 2) and not pads[[0, 3]].any()
 
 
 def _conv(node: Node, source: str, kernel: Any) -> Step:
@@ -247,12 +283,13 @@ def parse_graph(data: memoryview) -> Iterator[Node]:
     Raises:
         IndexError: If the data is no such message; ValueError, if a constant does not fit.
     """
+    budget = _Budget()
     for number, value in read_fields(data):
         if number == 1:
-            yield _parse_node(as_bytes(value))
+            yield _parse_node(as_bytes(value), budget)
 
 
-def _parse_node(data: memoryview) -> Node:
+def _parse_node(data: memoryview, budget: _Budget) -> Node:
     name, op, inputs, attrs = "", "", [], {}
     for number, value in read_fields(data):
         if number == 1:
@@ -263,7 +300,8 @@ def _parse_node(data: memoryview) -> Node:
             inputs.append(as_text(value))
         elif number == 5:
             entry = dict(read_fields(as_bytes(value)))
-            attrs[as_text(entry[1])] = _parse_attr(as_bytes(entry.get(2, memoryview(b""))))
+            attr = as_bytes(entry.get(2, memoryview(b"")))
+            attrs[as_text(entry[1])] = _parse_attr(attr, budget)
     return Node(name, op, input_names(inputs), attrs)
 
 
@@ -272,7 +310,7 @@ def input_names(inputs: Iterable[str]) -> tuple[str, ...]:
     return tuple(one.removesuffix(":0") for one in inputs if not one.startswith("^"))
 
 
-def _parse_attr(data: memoryview) -> Any:
+def _parse_attr(data: memoryview, budget: _Budget) -> Any:
     for number, value in read_fields(data):
         if number == 1:
             return _parse_list(as_bytes(value))
@@ -285,7 +323,7 @@ def _parse_attr(data: memoryview) -> Any:
         if number == 7:
             return _parse_shape(as_bytes(value))
         if number == 8:
-            return _parse_tensor(as_bytes(value))
+            return _parse_tensor(as_bytes(value), budget)
     return None
 
 
@@ -320,7 +358,7 @@ def _parse_shape(data: memoryview) -> list[int]:
     return sides
 
 
-def _parse_tensor(data: memoryview) -> NDArray[Any] | None:
+def _parse_tensor(data: memoryview, budget: _Budget) -> NDArray[Any] | None:
     """A constant; None if it holds no numbers."""
     kind, shape, content = 0, list[int](), memoryview(b"")
     values: list[Any] = []
@@ -346,5 +384,6 @@ def _parse_tensor(data: memoryview) -> NDArray[Any] | None:
     array = np.asarray(values or [0], _DTYPES[kind])
     if len(array) > max(count, 1):
         raise ValueError(f"{len(array)} values for a constant of shape {shape}")
+    budget.take(count)
     # The last of them stands for all that follow.
     return np.pad(array, (0, count - len(array)), mode="edge")[:count].reshape(shape)

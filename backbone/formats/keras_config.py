@@ -142,7 +142,7 @@ def _read(path: Path, layers: list[_Layer], learnt: Mapping[str, Any]) -> KerasC
         elif layer.kind not in _IN_BODY:
             raise InputError(f"{path}: not a MobileNet v1: it has a layer of kind {layer.kind}")
         pad = layer.config["padding"] if layer.kind == "ZeroPadding2D" else None
-    size = _size(layers)
+    size = _size(layers, layers[:first])
     stated = PartialFlavour(
         padding=_pads(path, pads, size),
         bn_eps=_single(path, "batch-norm epsilons", eps),
@@ -207,8 +207,12 @@ def _padding(padding: str, before: Any) -> str:
     return "valid" if before is None else f"{sides}"
 
 
-def _size(layers: list[_Layer]) -> int | None:
-    """Side of the input, if it is square and fixed."""
+def _size(layers: list[_Layer], before: list[_Layer]) -> int | None:
+    """Side of what the first convolution sees, or else of the input, if square and fixed."""
+    for layer in reversed(before):
+        if layer.kind == "Resizing":
+            sides = layer.config["height"], layer.config["width"]
+            return int(sides[0]) if sides[0] == sides[1] else None
     for layer in layers:
         shape = layer.config.get("batch_shape") or layer.config.get("batch_input_shape") or []
         if len(shape) == 4:

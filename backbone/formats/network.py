@@ -190,7 +190,7 @@ def find_alpha(name: str, state: Mapping[str, Tensor]) -> float:
     Raises:
         InputError: If there is none.
     """
-    stem, last = state[STEM].shape[0], state[LAST].shape[0]
+    stem, last = (next(iter(state[key].shape), 0) for key in (STEM, LAST))
     exact = last / BLOCKS[-1][1]
     for alpha in (round(exact, 2), round(exact, 3), exact):
         if alpha > 0 and (scale_channels(32, alpha), scale_channels(1024, alpha)) == (stem, last):

@@ -33,7 +33,7 @@ _IDLE = {
     "Unsqueeze",
 }
 # What only computes shapes.
-_SHAPES = {"Concat", "ConstantOfShape", "Gather", "Shape", "Slice"}
+_SHAPES = {"ConstantOfShape", "Shape"}
 # As onnx's reader tells of weights beside the file.
 _OUTSIDE = re.compile(r"should be stored in (?:.*/)?([^/]+?), but it")
 _SIGNS = {"Add": 1, "Sub": -1}
@@ -119,20 +119,30 @@ def _step(node: Any, inputs: list[str], given: list[Any], told: dict[str, Any]) 
         gamma, beta, mean, var = (np.asarray(one, np.float64) for one in arrays)
         factor = gamma / np.sqrt(var + told.get("epsilon", 1e-5))
         return Step("affine", name, source, result, factor=factor, summand=beta - mean * factor)
-    if kind in (*_SIGNS, "Mul", "Div") and len(inputs) == 1 and given[0] is None:
+    is_first = given[0] is None or kind in ("Add", "Mul")
+    if kind in (*_SIGNS, "Mul", "Div") and len(inputs) == 1 and is_first:
         number = np.asarray(arrays[0], np.float64)
         if kind in _SIGNS:
             return Step("affine", name, source, result, summand=_SIGNS[kind] * number)
         return Step("affine", name, source, result, factor=number if kind == "Mul" else 1 / number)
     if kind in ("Clip", "LeakyRelu", "Max", "Min", "Relu"):
         return Step("act", name, source, result, activation=_activation(kind, given, told))
-    if kind == "Pad":
+    if kind == "Pad" and _is_of_zeros(inputs, given, told):
         sides = told.get("pads", arrays[0] if arrays else [])
         pads = np.asarray(sides).reshape(2, -1)
         maps = pads[:, 1:3] if pads[:, 1].any() else pads[:, 2:]  # Channels may come last.
         return Step("pad", name, source, result, pads=tuple(maps.reshape(-1).tolist()))
     idle = kind in _IDLE and len(inputs) == 1
     return Step("idle" if idle else "other", name, source, result, activation=f"a {kind}")
+
+
+def _is_of_zeros(inputs: list[str], given: list[Any], told: dict[str, Any]) -> bool:
+    """Whether a Pad puts zeros around all of the axes that it is told."""
+    value, axes = (*given[2:], None, None)[:2]
+    number = told.get("value", 0.0) if value is None else np.asarray(value).reshape(-1)[0]
+    return told.get("mode", b"constant") == b"constant" and not (
+        number or len(inputs) > 1 or axes is not None
+    )
 
 
 def _conv(node: Any, source: str, weight: Any, told: dict[str, Any]) -> Step:

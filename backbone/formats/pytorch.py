@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import replace
@@ -249,9 +248,9 @@ def read_key_map(file: Path) -> dict[str, str]:
         InputError: If it is no JSON object of names, or lacks or adds one of ours, naming it.
     """
     try:
-        names = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"--key-map {file}: cannot be read as JSON ({error})") from error
+        names = read_json(file)
+    except InputError as error:
+        raise InputError(f"--key-map {error}") from error
     if not isinstance(names, dict) or not all(isinstance(v, str) for v in names.values()):
         raise InputError(f"--key-map {file}: must be one object of our key -> their key")
     names = {key: theirs for key, theirs in names.items() if not key.endswith(_COUNTER)}

@@ -64,7 +64,7 @@ def read_network(path: Path, *, head: Path | None = None, key_map: Path | None =
         return read_slim(index)
     if kind in _READERS:
         return _READERS[kind](path)
-    return read_pytorch(_inside(path), key_map)
+    return read_pytorch(weights_inside(path), key_map)
 
 
 def draft_keys(path: Path) -> dict[str, str]:
@@ -75,7 +75,7 @@ def draft_keys(path: Path) -> dict[str, str]:
     """
     if kind_of(path) != "pytorch":
         raise InputError(f"--list-keys: {path} is no pytorch file, which alone takes a --key-map")
-    return draft_key_map(_inside(path))
+    return draft_key_map(weights_inside(path))
 
 
 def kind_of(path: Path) -> str:
@@ -88,7 +88,7 @@ def kind_of(path: Path) -> str:
         return "tflite"
     if find_bundle(path) is not None:
         return "slim"
-    path = _inside(path) if path.is_dir() else path
+    path = weights_inside(path) if path.is_dir() else path
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     refuse_pointer(path)
@@ -114,8 +114,12 @@ def _is_safetensors(start: bytes, size: int) -> bool:
     return len(start) > 8 and start[8:9] == b"{" and struct.unpack("<Q", start[:8])[0] < size
 
 
-def _inside(path: Path) -> Path:
-    """The weights file of a folder as Hugging Face lays it out, or the file itself."""
+def weights_inside(path: Path) -> Path:
+    """The weights file of a folder as Hugging Face lays it out, or the file itself.
+
+    Raises:
+        InputError: If the folder has none.
+    """
     if not path.is_dir():
         return path
     for name in ("model.safetensors", "pytorch_model.bin"):

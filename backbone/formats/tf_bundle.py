@@ -6,6 +6,7 @@ messages that say where in the data files a tensor lies.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +17,11 @@ from numpy.typing import NDArray
 
 from backbone.formats.wire import as_bytes, as_int, read_fields, read_varint
 from datasets.errors import InputError
+from datasets.lfs import refuse_pointer
 
 _MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
+# Values along an axis of a tensor.
+_LONGEST = 2**31
 _FOOTER, _TRAILER = 48, 5
 # TensorFlow's numbers of the kinds of tensor that are read.
 _DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 19: np.dtype("<f2")}
@@ -38,7 +42,8 @@ def find_bundle(path: Path) -> Path | None:
     """The .index file that a user means by a prefix, one of the files, or a folder of one.
 
     Raises:
-        InputError: If a folder holds more than one checkpoint.
+        InputError: If a folder holds more than one checkpoint, or the index is a pointer of Git
+            LFS.
     """
     if path.is_dir():
         found = sorted(path.glob("*.index"))
@@ -47,7 +52,10 @@ def find_bundle(path: Path) -> Path | None:
         return found[0] if found else None
     stem = path.name.removesuffix(".meta").removesuffix(".index").partition(".data-")[0]
     index = path.with_name(f"{stem}.index")
-    return index if index.is_file() and index.read_bytes().endswith(_MAGIC) else None
+    if not index.is_file():
+        return None
+    refuse_pointer(index)
+    return index if index.read_bytes().endswith(_MAGIC) else None
 
 
 def read_bundle(
@@ -59,11 +67,12 @@ def read_bundle(
         InputError: If a file is missing, cut short or damaged, or a kind of tensor is not known.
     """
     try:
+        refuse_pointer(index)
         messages = _read_index(index.read_bytes())
         header = dict(read_fields(messages.pop("")))
         shards, big_endian = as_int(header.get(1, 0)), as_int(header.get(2, 0))
         entries = {name: _entry(message) for name, message in messages.items()}
-    except (IndexError, KeyError, struct.error, UnicodeDecodeError) as error:
+    except (IndexError, KeyError, OverflowError, struct.error, UnicodeDecodeError) as error:
         raise InputError(f"{index}: damaged checkpoint index ({error})") from error
     if big_endian:
         raise InputError(f"{index}: written on a big-endian machine, which is not read")
@@ -127,13 +136,15 @@ def _read_tensor(index: Path, name: str, entry: Entry, shards: int) -> NDArray[n
     if entry.dtype not in _DTYPES:
         raise InputError(f"{index}: {name!r} is of TensorFlow's kind {entry.dtype}, no float")
     kind = _DTYPES[entry.dtype]
-    if entry.size != kind.itemsize * int(np.prod(entry.shape, dtype=np.int64)):
+    fits = max(entry.shape, default=0) <= _LONGEST
+    if not fits or entry.size != kind.itemsize * math.prod(entry.shape):
         raise InputError(
             f"{index}: {name!r} has {entry.size} bytes, too few or many for its shape"
         )
     file = index.with_name(f"{index.stem}.data-{entry.shard:05d}-of-{shards:05d}")
     if not file.is_file():
         raise InputError(f"{index}: its data file {file.name} is not beside it")
+    refuse_pointer(file)
     if entry.offset + entry.size > file.stat().st_size:
         raise InputError(f"{file}: cut short: {name!r} ends behind the file")
     with file.open("rb") as opened:

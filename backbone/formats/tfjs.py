@@ -23,6 +23,7 @@ from backbone.formats.network import Network
 from backbone.formats.slim import named_network
 from datasets.errors import InputError
 from datasets.json_files import read_json
+from datasets.lfs import refuse_pointer
 
 _DTYPES = {
     "bool": "u1",
@@ -94,6 +95,7 @@ def _shard(path: Path, name: Any) -> Path:
     file = path.with_name(name)
     if not file.is_file():
         raise InputError(f"{path}: its shard {name} is not beside it")
+    refuse_pointer(file)
     return file
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from backbone.formats.partial import PartialFlavour, resolve
 from backbone.imagenet_classes import WORDNET_IDS
 from backbone.mobilenet_v1 import MobileNetV1
 from datasets.errors import InputError
+from datasets.text import read_text
 from datasets.types import ClassMap
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import Classifier
@@ -129,9 +131,9 @@ def _read_classes(labels: Path) -> tuple[ClassMap, bool]:
     WordNet ids are those of the file; to a thousand names from the tench on, ImageNet's.
     """
     try:
-        lines = labels.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--labels {labels}: cannot be read as text ({error})") from error
+        lines = read_text(labels).splitlines()
+    except InputError as error:
+        raise InputError(f"--labels {error}") from error
     names = [line.strip() for line in lines if line.strip()]
     has_background = bool(names) and names[0].lower() in _BACKGROUND
     names = names[1:] if has_background else names
@@ -140,7 +142,7 @@ def _read_classes(labels: Path) -> tuple[ClassMap, bool]:
         ids = tuple(int(match[1]) for match in found)
         names = [match[2] or match[0] for match in found]
     # ImageNet's usual list has two cranes (bird and machine) and two maillots.
-    twice = {name for name in names if names.count(name) > 1}
+    twice = {name for name, count in Counter(names).items() if count > 1}
     shown = [f"{n} (class {k})" if n in twice else n for k, n in enumerate(names, start=1)]
     if ids is None and len(shown) == _IMAGENET and shown[0].lower().startswith(_FIRST):
         ids = WORDNET_IDS

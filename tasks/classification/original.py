@@ -50,7 +50,12 @@ class LiteRtClassifier(nn.Module):
         imported = import_network(network, labels=labels)
         self.card, self.background = imported.card, imported.background
         self.normalize = Normalize(self.card.flavour.input)
-        self._runtime = LiteRt(path)
+        try:
+            self._runtime = LiteRt(path)
+        except InputError as error:
+            raise InputError(
+                f"{path}: {error}; bring the weights in with tools/import_weights.py"
+            ) from error
 
     def raw(self, images: Tensor) -> Tensor:
         """Logits (B, classes) of uint8 images (B, 3, S, S), the background left out."""

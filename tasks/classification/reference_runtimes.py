@@ -27,15 +27,15 @@ from backbone.formats.network import (
     Network,
 )
 from backbone.formats.pytorch import TIMM, read_state
-from backbone.formats.recognise import kind_of
+from backbone.formats.recognise import kind_of, weights_inside
 from backbone.formats.tflite import read_tflite
 from backbone.layers import Normalize, same_padding
 from backbone.mobilenet_v1 import BLOCKS
 from backbone.spec import Variant
+from datasets.errors import InputError
 from tasks.classification.import_weights import Imported
 from tasks.classification.spec import BODY_TASK
 
-_POOLED = "AvgPool"
 _TIMM_ALPHAS: dict[Variant, tuple[float, ...]] = {"standard": (1.0, 1.25), "conv_head": (1.0,)}
 # By kind of file: the runtime's name and its module.
 _RUNTIMES = {
@@ -74,7 +74,7 @@ class Comparison(NamedTuple):
         )
 
 
-class _CannotRunError(Exception):
+class _CannotRunError(InputError):
     """There is no runtime for a file, or it does not take it."""
 
 
@@ -102,7 +102,7 @@ def compare(
         taken = images.float() * (network.takes / 255) if network.takes else inputs
         try:
             if kind == "tflite":
-                theirs = LiteRt(source, head)(inputs)
+                theirs = LiteRt(source, head, is_body=not network.columns)(inputs)
             elif kind == "timm":
                 theirs = run_timm(source, network, inputs)
             elif kind == "keras":
@@ -131,14 +131,17 @@ class LiteRt:
     Args:
         source: The file; if it takes integers, they are made by its own scale and zero point.
         head: File to run on the output of the first.
+        is_body: Whether it answers with features, pooled or not, rather than with logits or
+            probabilities.
+
+    Raises:
+        InputError: If LiteRT cannot run it, here or when it is called.
     """
 
-    def __init__(self, source: Path, head: Path | None = None) -> None:
+    def __init__(self, source: Path, head: Path | None = None, *, is_body: bool = False) -> None:
         files = [source] if head is None else [source, head]
         self._runtimes = [_open_litert(file) for file in files]
-        result = self._runtimes[-1].get_output_details()[0]
-        is_softmax = "SOFTMAX" in read_tflite(files[-1]).others
-        self._is_answer = is_softmax or result["name"].endswith(_POOLED)
+        self._is_answer = is_body or "SOFTMAX" in read_tflite(files[-1]).others
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Probabilities, or pooled features, (B, columns) of normalised images (B, 3, S, S)."""
@@ -148,12 +151,17 @@ class LiteRt:
             for runtime in self._runtimes:
                 entry, result = runtime.get_input_details()[0], runtime.get_output_details()[0]
                 given = value.reshape(entry["shape"]).astype(entry["dtype"])
-                runtime.set_tensor(entry["index"], given)
-                runtime.invoke()
+                try:
+                    runtime.set_tensor(entry["index"], given)
+                    runtime.invoke()
+                except (RuntimeError, ValueError) as error:
+                    raise _refusal(error) from error
                 value = runtime.get_tensor(result["index"])
             scale, zero = result["quantization"]
-            plain = value.reshape(-1).astype(np.float32)
-            rows.append(torch.from_numpy((plain - zero) * scale if scale else plain))
+            plain = value.astype(np.float32)
+            plain = (plain - zero) * scale if scale else plain
+            plain = plain.mean((1, 2)) if plain.ndim == 4 else plain
+            rows.append(torch.from_numpy(plain.reshape(-1).astype(np.float32)))
         theirs = torch.stack(rows)
         return theirs if self._is_answer else theirs.softmax(1)
 
@@ -175,8 +183,12 @@ def _open_litert(file: Path) -> Any:
         runtime = Interpreter(str(file), num_threads=1)
         runtime.allocate_tensors()
     except (RuntimeError, ValueError) as error:
-        raise _CannotRunError(f"LiteRT cannot run this file: {_first_words(error)}") from error
+        raise _refusal(error) from error
     return runtime
+
+
+def _refusal(error: Exception) -> _CannotRunError:
+    return _CannotRunError(f"LiteRT cannot run this file: {_first_words(error)}")
 
 
 def _first_words(error: Exception) -> str:
@@ -190,8 +202,7 @@ def run_timm(source: Path, network: Network, inputs: Tensor) -> Tensor:
     ending = "h" if network.variant == "conv_head" else ""
     name = f"mobilenetv1_{round(100 * network.alpha):03d}{ending}"
     model = timm.create_model(name, pretrained=False, num_classes=network.columns)
-    file = source / "model.safetensors" if source.is_dir() else source
-    model.load_state_dict(read_state(file))
+    model.load_state_dict(read_state(weights_inside(source)))
     answer: Tensor = model.eval()(inputs)
     return answer.softmax(1) if network.columns else answer
 
@@ -227,9 +238,9 @@ def run_keras(source: Path, network: Network, inputs: Tensor) -> tuple[str, Tens
             model.load_weights(source)
         if not network.columns:
             model = keras.Model(model.inputs[0], _pooled(model, network))
+        answer = model(inputs.permute(0, 2, 3, 1).numpy(), training=False)
     except Exception as error:  # Files of other versions fail in many ways.
-        raise _CannotRunError(f"Keras cannot open this file: {_first_words(error)}") from error
-    answer = model(inputs.permute(0, 2, 3, 1).numpy(), training=False)
+        raise _CannotRunError(f"Keras cannot run this file: {_first_words(error)}") from error
     values = torch.from_numpy(np.array(keras.ops.convert_to_numpy(answer), np.float32))
     values = values.mean((1, 2)) if values.ndim == 4 else values
     return runtime, _probabilities(values) if network.columns else values

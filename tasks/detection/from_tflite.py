@@ -123,7 +123,8 @@ class LiteRtDetector(nn.Module):
     ``labels`` is a file with its classes; without one they are COCO's where there are 90.
 
     Raises:
-        InputError: If LiteRT is not installed, or the file is no SSD MobileNet v1.
+        InputError: If LiteRT is not installed or cannot run the file, or it is no SSD MobileNet
+            v1.
     """
 
     anchors: Tensor
@@ -145,23 +146,37 @@ class LiteRtDetector(nn.Module):
         model, self.card = import_ssd(path, read_labels(labels) if labels else None)
         self.spec, self.post = model.spec, post or model.post
         self.register_buffer("anchors", model.anchors)
+        self._path = path
         # Without delegates the inner tensors can be read after a run.
-        self._runtime: Any = Interpreter(
-            str(path),
-            experimental_preserve_all_tensors=True,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
-        self._runtime.allocate_tensors()
+        try:
+            self._runtime: Any = Interpreter(
+                str(path),
+                experimental_preserve_all_tensors=True,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            )
+            self._runtime.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise _refused(path, error) from error
         self._tensors = {row["name"]: row for row in self._runtime.get_tensor_details()}
         self._boxes, self._scores, _ = read_tflite(path).inputs
-        self._input = self._runtime.get_input_details()[0]["index"]
+        self._input = self._runtime.get_input_details()[0]
 
     def raw(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Class logits (B, A, 1 + C) and box offsets (B, A, 4) of uint8 images (B, 3, S, S)."""
+        """Class logits (B, A, 1 + C) and box offsets (B, A, 4) of uint8 images (B, 3, S, S).
+
+        Raises:
+            InputError: If LiteRT cannot run the file.
+        """
         logits, offsets = [], []
+        # An integer of int8 is the photo's byte - 128.
+        lowest = np.iinfo(self._input["dtype"]).min
         for image in images.permute(0, 2, 3, 1).cpu().numpy():
-            self._runtime.set_tensor(self._input, image[None].astype(np.uint8))
-            self._runtime.invoke()
+            given = (image[None].astype(np.int16) + lowest).astype(self._input["dtype"])
+            self._runtime.set_tensor(self._input["index"], given)
+            try:
+                self._runtime.invoke()
+            except (RuntimeError, ValueError) as error:
+                raise _refused(self._path, error) from error
             scores = self._values(self._scores).clamp(0, 1)
             logits.append(torch.logit(scores, eps=1e-6))
             offsets.append(self._values(self._boxes)[..., BOX_ORDER])
@@ -181,7 +196,16 @@ class LiteRtDetector(nn.Module):
         row = self._tensors[name]
         scale, zero = row["quantization"]
         raw: NDArray[Any] = self._runtime.get_tensor(row["index"])
+        if not scale:  # Floats.
+            return torch.from_numpy(raw.astype(np.float32))
         return torch.from_numpy(((raw.astype(np.float64) - zero) * scale).astype(np.float32))
+
+
+def _refused(path: Path, error: Exception) -> InputError:
+    told = str(error).strip().partition("\n")[0]
+    return InputError(
+        f"{path}: LiteRT cannot run it ({told}); bring the weights in with tools/import_weights.py"
+    )
 
 
 def open_litert(

@@ -193,7 +193,7 @@ def test_hostile_graphs_are_refused(tmp_path: Path) -> None:
         grow.constant("b", np.ones(2**14, "f4")),
     )
     grow.add("x", "Mul", [x, grow.add("big", "Add", [one, two])])
-    with pytest.raises(ValueError, match="a constant of more than"):
+    with pytest.raises(ValueError, match="constants of more than"):
         read_network(write_graph_def(file, grow))
 
 

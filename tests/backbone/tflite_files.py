@@ -100,11 +100,11 @@ def _add_head(graph: TfliteGraph, pooled: int, state: Mapping[str, Tensor]) -> N
     graph.probabilities(x, "Predictions/Reshape_1", softmax=True)
 
 
-def write_ssd(path: Path, *, classes: int = 90) -> SSD:
+def write_ssd(path: Path, *, classes: int = 90, signed: bool = False) -> SSD:
     """TensorFlow's SSD with its own post-processing, in bytes; the same network as ours."""
     model = random_ssd(classes)
     state = model.state_dict()
-    graph = TfliteGraph((1, SSD_SIZE, SSD_SIZE, 3), quantised=True)
+    graph = TfliteGraph((1, SSD_SIZE, SSD_SIZE, 3), quantised=True, signed=signed)
     maps = add_body(graph, state, relu6=False)
     taps = [maps[16], maps[32]]
     for number in range(len(model.extras)):
@@ -141,6 +141,9 @@ def _add_post(
     encodings = graph.concatenate(boxes, 1, "Squeeze")
     logits = graph.concatenate(scores, 1, "concat_1")
     converted = graph.probabilities(logits, "convert_scores", softmax=False)
+    if graph.signed:  # The operator takes floats or unsigned bytes.
+        encodings = graph.dequantise(encodings, "Squeeze/floats")
+        converted = graph.dequantise(converted, "convert_scores/floats")
     anchors = model.anchors[:, BOX_ORDER].numpy()
     table = graph.constant("anchors", anchors, float(anchors.max()) / 255)
     x, y, w, h = CODER_WEIGHTS

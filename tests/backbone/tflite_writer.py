@@ -153,6 +153,11 @@ class TfliteGraph:
         options = ("SoftmaxOptions", lambda b: _table(b, "SoftmaxOptions", {"Beta": 1.0}))
         return self._add("SOFTMAX", [x], self.shape(x), name, _SHARES, options)
 
+    def dequantise(self, x: int, name: str) -> int:
+        """The same values in floats, as which all that follows computes."""
+        self.quantised = False
+        return self._add("DEQUANTIZE", [x], self.shape(x), name, LINEAR)
+
     def constant(self, name: str, values: NDArray[np.float32], scale: float) -> int:
         """A constant of the graph; in bytes from 0 on where it computes in bytes."""
         if not self.quantised:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from backbone.formats.partial import PartialFlavour
+from backbone.formats.pytorch import TIMM
 from backbone.formats.recognise import read_network
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.import_weights import import_network
@@ -247,12 +248,12 @@ def test_timms_names_need_no_flags(tool: Tool, tmp_path: Path) -> None:
     [
         (("--labels", "SOURCE", "--out", "SOURCE"), ["would overwrite the source"]),
         (("--head", "none.tflite"), ["--head none.tflite", "is no tflite file"]),
-        (("--key-map", "none.json"), ["--key-map none.json: cannot be read as JSON"]),
+        (("--key-map", "none.json"), ["--key-map none.json: no such file"]),
         (("--hub",), ["names start with hf-hub:"]),
         (("--activation", "gelu"), ["--activation gelu contradicts the file"]),
         (("--crop", "2"), ["crop 2.0 is not in (0, 1]"]),
         (("--size", "8"), ["input size 8 is too small"]),
-        (("--labels", "gone.txt"), ["--labels gone.txt: cannot be read as text"]),
+        (("--labels", "gone.txt"), ["--labels gone.txt: no such file"]),
     ],
 )
 def test_flags_that_do_not_fit(
@@ -269,6 +270,20 @@ def test_flags_that_do_not_fit(
     given = [str(source) if flag == "SOURCE" else flag for flag in flags]
     expect(tool("import_weights", source, *given), *parts)
     assert [*tmp_path.iterdir()] == [source.parent]
+
+
+def test_labels_and_key_maps_with_a_mark_in_front(tool: Tool, tmp_path: Path) -> None:
+    """As Windows' editors save text."""
+    source, out = tmp_path / "timm.safetensors", tmp_path / "out.safetensors"
+    save_file(foreign.timm_names(foreign.random_state()), source)
+    (tmp_path / "labels.txt").write_text("\n".join("abcdef"), encoding="utf-8-sig")
+    keys = dict(TIMM.names)
+    (tmp_path / "map.json").write_text(json.dumps(keys), encoding="utf-8-sig")
+    given = ("--labels", tmp_path / "labels.txt", "--key-map", tmp_path / "map.json")
+    flags = ("--padding", "symmetric", "--bn-eps", 1e-5, "--activation", "relu6", "--size", 64)
+    status, _, err = tool("import_weights", source, *given, *flags, *IMAGENET, "--out", out)
+    assert status == 0, err
+    assert open_network(out, CLASSIFICATION)[1].classes.names == tuple("abcdef")
 
 
 def test_a_source_is_never_overwritten(

@@ -21,6 +21,7 @@ from datasets.boxes.tree import Hints
 from datasets.builtin.scenes import STAMP, draw_scenes
 from datasets.errors import InputError
 from datasets.images import Image
+from datasets.lfs import refuse_pointer
 from datasets.loader import Resumable
 from datasets.types import ClassMap, read_labels
 from tasks.detection.answer import Objects
@@ -275,6 +276,7 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
 
 
 def _claims(source: Path) -> bool:
+    refuse_pointer(source)
     if is_tflite(source):
         return has_boxes(read_tflite(source))
     return is_onnx_detector(source) or is_tensorflow_detector(source)
@@ -296,8 +298,13 @@ def _read_ssd(args: ImportWeights, source: Path) -> Foreign:
         model, card = import_ssd(source, classes)
         said = "not compared with the original: LiteRT is not installed here"
         if importlib.util.find_spec("ai_edge_litert") is not None:
-            known["largest_score_difference"] = worst = compare(source, model, scenes_for(card))
-            said = f"against LiteRT on built-in scenes: scores differ by {worst:.3f} at most"
+            try:
+                known["largest_score_difference"] = worst = compare(
+                    source, model, scenes_for(card)
+                )
+                said = f"against LiteRT on built-in scenes: scores differ by {worst:.3f} at most"
+            except InputError as error:
+                said = f"not compared with the original: {error}"
     about = f"detector, {len(card.classes)} classes\n{said}"
     return Foreign(model.state_dict(), card, about, known)
 

@@ -1,0 +1,127 @@
+"""What stands before the first convolution of a graph and after its last layer."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import helper, numpy_helper
+
+from backbone.formats.partial import PartialFlavour
+from backbone.formats.recognise import read_network
+from datasets.errors import InputError
+from tasks.classification.import_weights import import_network
+from tasks.classification.reference_runtimes import compare
+from tests.backbone import foreign
+from tests.backbone.graph_files import SIZE, Graph, classifier_graph, write_graph_def, write_onnx
+
+
+def onnx_with(
+    folder: Path, nodes: dict[int, list[onnx.NodeProto]], columns: int = 6, **arrays: Any
+) -> Path:
+    """A drawn classifier with nodes put in front of it (0), or in place of its last one (-1)."""
+    file = write_onnx(folder / "m.onnx", foreign.random_state(columns))
+    model = onnx.load(file)
+    rows = [*model.graph.node]
+    for place, more in nodes.items():
+        at = place % len(rows)
+        rows[at : at + (place < 0)] = more
+    if -1 in nodes:
+        model.graph.output[0].name = nodes[-1][-1].output[0]
+    else:
+        rows[len(nodes[0])].input[0] = "made"
+    del model.graph.node[:]
+    model.graph.node.extend(rows)
+    model.graph.initializer.extend(numpy_helper.from_array(v, n) for n, v in arrays.items())
+    onnx.save(model, file)
+    return file
+
+
+def graph_with(columns: int, *ops: str) -> Graph:
+    """A drawn classifier with other nodes in place of its softmax."""
+    graph = classifier_graph(foreign.random_state(columns))
+    graph.nodes.pop()
+    x = "add"
+    for op in ops:
+        x = graph.add(op, op, [x] if op != "Mul" else [x, graph.constant("two", np.float32(2))])
+    return graph
+
+
+def test_one_sigmoid_becomes_two_columns(tmp_path: Path) -> None:
+    state = foreign.random_state(1)
+    network = read_network(write_graph_def(tmp_path / "m.pb", graph_with(1, "Sigmoid")))
+    weight, bias = state["head.2.weight"], state["head.2.bias"]
+    torch.testing.assert_close(network.state["head.2.weight"], torch.cat([0 * weight, weight]))
+    torch.testing.assert_close(network.state["head.2.bias"], torch.cat([0 * bias, bias]))
+    file = onnx_with(tmp_path, {-1: [helper.make_node("Sigmoid", ["logits"], ["p"])]}, 1)
+    network = read_network(file)
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (4, 3, SIZE, SIZE), generator=rng, dtype=torch.uint8)
+    given = PartialFlavour(mean=(0.5,) * 3, std=(0.5,) * 3)
+    found = compare(file, network, import_network(network, given), images)
+    assert not isinstance(found, str)
+    assert (found.runtime, found.difference < 1e-5) == ("ONNX Runtime", True)
+
+
+@pytest.mark.parametrize(
+    ("ops", "part"),
+    [
+        (("Sigmoid",), "a sigmoid for each of 3 columns; one linear layer"),
+        (("Softmax", "Mul"), "arithmetic after an activation"),
+        (("Relu", "Sigmoid"), "activation sigmoid after activation relu"),
+    ],
+)
+def test_other_ends_are_refused(tmp_path: Path, ops: tuple[str, ...], part: str) -> None:
+    with pytest.raises(InputError, match=part):
+        read_network(write_graph_def(tmp_path / "m.pb", graph_with(3, *ops)))
+
+
+def test_a_slice_of_the_logits_is_refused(tmp_path: Path) -> None:
+    cut = helper.make_node("Slice", ["logits", "one", "many", "one"], ["p"])
+    numbers = {"one": np.array([1]), "many": np.array([99])}
+    with pytest.raises(InputError, match="it has a Slice"):
+        read_network(onnx_with(tmp_path, {-1: [cut]}, **numbers))
+
+
+@pytest.mark.parametrize("op", ["ReverseV2", "ResizeBilinear"])
+def test_photos_that_a_graph_turns_around_are_refused(tmp_path: Path, op: str) -> None:
+    graph = classifier_graph(foreign.random_state(), before=[("Mul", 2 / 255), ("Sub", 1.0)])
+    name, kind, inputs, attrs = next(node for node in graph.nodes if node[0] == "before0")
+    at = graph.nodes.index((name, kind, inputs, attrs))
+    graph.nodes[at] = (name, kind, ["turned", *inputs[1:]], attrs)
+    more = Graph()
+    more.add("turned", op, ["input", more.constant("axis", np.array([3], np.int32))])
+    graph.nodes[at:at] = more.nodes
+    graph.constants |= more.constants
+    with pytest.raises(InputError, match=f"photos are prepared by a {op}"):
+        read_network(write_graph_def(tmp_path / "m.pb", graph))
+
+
+@pytest.mark.parametrize(
+    ("node", "part"),
+    [
+        (("Gather", ["photo", "order"], {"axis": 1}), "prepared by a Gather"),
+        (("Pad", ["photo", "pads"], {"mode": "reflect"}), "prepared by a Pad"),
+        (("Pad", ["photo", "pads", "white"], {}), "prepared by a Pad"),
+        (("Mul", ["two", "photo"], {}), ""),
+    ],
+)
+def test_photos_that_an_onnx_graph_turns_around_are_refused(
+    tmp_path: Path, node: tuple[str, list[str], dict[str, Any]], part: str
+) -> None:
+    op, inputs, attrs = node
+    more = [helper.make_node(op, inputs, ["made"], **attrs)]
+    arrays = {
+        "order": np.array([2, 1, 0]),
+        "pads": np.array([0, 0, 0, 0, 0, 0, 1, 1]),
+        "white": np.float32(1),
+        "two": np.float32(2),
+    }
+    file = onnx_with(tmp_path, {0: more}, **{name: np.asarray(v) for name, v in arrays.items()})
+    if not part:
+        assert read_network(file).stated.std == pytest.approx((0.5,) * 3)
+        return
+    with pytest.raises(InputError, match=part):
+        read_network(file)
