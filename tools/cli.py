@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -86,7 +87,7 @@ def _stop(text: str, status: int) -> None:
 
 def shown_command() -> str:
     """The command line as typed, from the tool's name on."""
-    return " ".join([f"tools/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    return shlex.join([f"tools/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
 def say(text: str) -> None:

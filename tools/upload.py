@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from configs.hub import Upload
 from datasets.errors import InputError
 from tasks.weights.names import WEIGHTS_NAME
@@ -20,10 +18,10 @@ def main() -> None:
     from tasks.weights.atomic_write import write_text
     from tasks.weights.file import save_weights
     from tasks.weights.head_files import load_weights
-    from tools.flows.model_card import model_card, without_folders
+    from tools.flows.model_card import model_card, public_card
 
     state, card = load_weights(args.weights)
-    card = replace(card, source=args.origin or without_folders(card.source))
+    card = public_card(card, args.origin)
     folder, files = args.folder(), (WEIGHTS_NAME, CARD_NAME)
     others = [f.name for f in folder.iterdir() if f.name not in files] if folder.is_dir() else []
     if others:

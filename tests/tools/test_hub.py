@@ -35,7 +35,7 @@ from tests.datasets.label_fakes import save_photos
 from tests.tools.fake_hub import TOKEN, fake_hub
 from tests.tools.mistakes import expect
 from tests.tools.weights_files import save_classifier
-from tools.flows.model_card import without_folders
+from tools.flows.model_card import public_card, without_folders
 
 constants = pytest.importorskip("huggingface_hub.constants")
 
@@ -269,6 +269,16 @@ def test_without_the_client(
     out = ("--out", tmp_path / "out")
     for answer in (tool("download", "me/x", *out), tool("upload", weights, "me/x", *out)):
         expect(answer, "me/x: the hub needs huggingface_hub: pip install huggingface_hub")
+
+
+def test_heads_and_old_cards_tell_no_folders(weights: Path) -> None:
+    card = replace(read_card(weights), trained_on={"path": "/home/me/x", "held_out": True})
+    several = replace(card, model={"heads": {"a": card.to_json()}, "trained_on": "/home/me/x"})
+    told = public_card(several)
+    assert "/home/" not in str(told.to_json())
+    assert told.model["trained_on"] == "x"
+    assert told.trained_on == {"held_out": True}
+    assert public_card(several, "own").model["heads"]["a"]["source"] == "own"
 
 
 @pytest.mark.parametrize(

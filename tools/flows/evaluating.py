@@ -187,4 +187,5 @@ def score_and_report(
 
 def model_text(card: Card) -> str:
     """The architecture that a card tells, in a line."""
-    return ", ".join(f"{name} {value}" for name, value in card.model.items())
+    told = {n: ", ".join(v) if isinstance(v, dict) else v for n, v in card.model.items()}
+    return ", ".join(f"{name} {value}" for name, value in told.items())

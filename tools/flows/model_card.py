@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,19 @@ _BARE = re.compile(rf"(?<![\w:/\\.~'\"-]){_ROOT}(?:[^\s'\"/\\]+[/\\]+(?=[^\s'\"/
 def without_folders(words: str) -> str:
     """A run's words on its origin, of whose paths the last names stay: the rest is private."""
     return _BARE.sub("", _QUOTED.sub(r"\1", words))
+
+
+def public_card(card: Card, origin: str | None = None) -> Card:
+    """A card, and those of its heads, without folders of the machine; of that origin, if given."""
+    model, told = dict(card.model), dict(card.trained_on)
+    if isinstance(model.get("heads"), dict):
+        heads = {name: Card.from_json(one) for name, one in model["heads"].items()}
+        model["heads"] = {name: public_card(one, origin).to_json() for name, one in heads.items()}
+    if isinstance(model.get("trained_on"), str):
+        model["trained_on"] = without_folders(model["trained_on"])
+    told.pop("path", None)  # Of cards from before there were digests.
+    source = origin or without_folders(card.source)
+    return replace(card, source=source, model=model, trained_on=told)
 
 
 def model_card(card: Card, weights: Path, name: str, licence: str | None = None) -> str:
