@@ -36,6 +36,8 @@ _STOCK = replace(TENSORFLOW, padding="keras", bn_eps=1e-3, activation="relu6")
 # Of a layer that subtracts the mean of the training photos, by their number.
 _LEARNT = {"mean": "0", "variance": "1"}
 _STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
+# What a compiled model has besides its layers.
+_OF_TRAINING = ("metrics", "optimizer", "optimizer_weights")
 
 
 @dataclass
@@ -115,7 +117,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _read_groups(h5py: Any, file: Any) -> dict[str, dict[str, Any]]:
-    """Arrays by layer and name; those of an optimiser and counters of a generator are left out."""
+    """Arrays by layer and name; those of training, and a generator's counters, are left out."""
     found: dict[str, dict[str, Any]] = {}
     root = file.get("model_weights", file)
     root = root if isinstance(root, h5py.Group) else file
@@ -124,7 +126,7 @@ def _read_groups(h5py: Any, file: Any) -> dict[str, dict[str, Any]]:
         if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f":
             return
         parts = name.split("/")
-        if parts[0] in ("optimizer", "optimizer_weights") or len(parts) < 2:
+        if parts[0] in _OF_TRAINING or len(parts) < 2:
             return
         if item.size > _MOST or item.ndim > 4:
             raise ValueError(f"{name}: too large, {item.shape}")

@@ -83,6 +83,23 @@ def resolve(
     return Flavour(**network, input=InputSpec(**known))  # type: ignore[arg-type]
 
 
+def assumed_input(stated: PartialFlavour, usual: PartialFlavour, given: PartialFlavour) -> str:
+    """What is taken for granted of the values that a network sees, and how to say otherwise.
+
+    Empty if the file or the user tells. The partial flavours are those of :func:`resolve`.
+    """
+    told = {**stated.values(), **given.values()}
+    mean, std = usual.mean, usual.std
+    if mean is None or std is None or {"mean", "std"} <= told.keys():
+        return ""
+    low, high = -mean[0] / std[0], (1 - mean[0]) / std[0]
+    return (
+        f"input: values in {low:g}..{high:g} are assumed, for the file does not tell (--mean "
+        f"{_shown(mean)} --std {_shown(std)}); for 0..1 give --mean 0 0 0 --std 1 1 1, for 0..255 "
+        "--mean 0 0 0 --std .0039216 .0039216 .0039216"
+    )
+
+
 _HINTS = {
     "padding": "same|symmetric|keras",
     "bn_eps": "1e-5 (1e-3 from TensorFlow)",

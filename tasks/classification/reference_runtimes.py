@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import textwrap
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +49,9 @@ _RUNTIMES = {
 }
 # How far probabilities may add up from 1, in bytes as well as in floats.
 _SUM_TOLERANCE = 0.05
+# Of an error's message: where a dump begins, and how many characters are shown.
+_DUMP = re.compile(r"[:,]? *(?:using )?(?:config=|\{)")
+_SHORT = 120
 
 
 class Comparison(NamedTuple):
@@ -192,7 +198,10 @@ def _refusal(error: Exception) -> _CannotRunError:
 
 
 def _first_words(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].partition(". ")[0]
+    """What is wrong, in one short line; Keras says it last, after a dump of the configuration."""
+    told = str(error).rpartition("Exception encountered:")[2].strip().partition("\n")[0]
+    told = _DUMP.split(told.partition(". ")[0])[0]
+    return textwrap.shorten(told, _SHORT, placeholder=" ...") or type(error).__name__
 
 
 def run_timm(source: Path, network: Network, inputs: Tensor) -> Tensor:
@@ -221,29 +230,39 @@ def run_keras(source: Path, network: Network, inputs: Tensor) -> tuple[str, Tens
         os.environ.setdefault("KERAS_BACKEND", "torch")
     import keras
 
-    size, runtime = inputs.shape[2], "Keras"
-    try:
-        if network.whole:
-            model = keras.saving.load_model(source, compile=False)
-        else:
-            runtime = "Keras' own MobileNet filled with the file's weights"
-            top = {"include_top": True, "classes": network.columns}
-            bare = {"include_top": False, "pooling": "avg"}
-            model = keras.applications.MobileNet(
-                weights=None,
-                alpha=network.alpha,
-                input_shape=(size, size, 3),
-                **(top if network.columns else bare),
-            )
-            model.load_weights(source)
-        if not network.columns:
-            model = keras.Model(model.inputs[0], _pooled(model, network))
-        answer = model(inputs.permute(0, 2, 3, 1).numpy(), training=False)
-    except Exception as error:  # Files of other versions fail in many ways.
-        raise _CannotRunError(f"Keras cannot run this file: {_first_words(error)}") from error
+    # Keras warns of what it does with its own files, which the user can do nothing about.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            runtime, model = _open_keras(keras, source, network, inputs.shape[2])
+            answer = model(inputs.permute(0, 2, 3, 1).numpy(), training=False)
+        except Exception as error:  # Files of other versions fail in many ways.
+            told = f"Keras cannot run this file: {_first_words(error)}"
+            raise _CannotRunError(told) from error
     values = torch.from_numpy(np.array(keras.ops.convert_to_numpy(answer), np.float32))
     values = values.mean((1, 2)) if values.ndim == 4 else values
     return runtime, _probabilities(values) if network.columns else values
+
+
+def _open_keras(keras: Any, source: Path, network: Network, size: int) -> tuple[str, Any]:
+    """What runs and the model, which gives features where the network is a body."""
+    runtime = "Keras"
+    if network.whole:
+        model = keras.saving.load_model(source, compile=False)
+    else:
+        runtime = "Keras' own MobileNet filled with the file's weights"
+        top = {"include_top": True, "classes": network.columns}
+        bare = {"include_top": False, "pooling": "avg"}
+        model = keras.applications.MobileNet(
+            weights=None,
+            alpha=network.alpha,
+            input_shape=(size, size, 3),
+            **(top if network.columns else bare),
+        )
+        model.load_weights(source)
+    if not network.columns:
+        model = keras.Model(model.inputs[0], _pooled(model, network))
+    return runtime, model
 
 
 def run_onnx(source: Path, network: Network, inputs: Tensor) -> Tensor:

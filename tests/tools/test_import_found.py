@@ -49,9 +49,15 @@ def lively(columns: int, activation: str) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", ["mobilenet_relu", "mobilenet_rescaling255"])
 @pytest.mark.slow
 def test_a_keras_file_is_run_itself(
-    tool: Tool, tmp_path: Path, found: Callable[[str], Path], which: str, name: str
+    tool: Tool,
+    tmp_path: Path,
+    found: Callable[[str], Path],
+    which: str,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its activation and scaling are read from it; Keras' stock model has others."""
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     keras = pytest.importorskip("keras")
     source, out = tmp_path / f"{name}.h5", tmp_path / "out.safetensors"
     if which == "real":
@@ -265,3 +271,27 @@ def test_a_torchvision_mobilenet_is_told(tool: Tool, tmp_path: Path) -> None:
     torch.save(mobilenet_v2(weights=None).state_dict(), tmp_path / "v2.pth")
     answer = tool("import_weights", tmp_path / "v2.pth", "--out", tmp_path / "o")
     expect(answer, "a MobileNet v2 (17 depthwise convolutions), not a MobileNet v1")
+
+
+def test_what_a_keras_file_does_not_tell_is_said(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How photos are scaled; and in a few words why Keras cannot run a file of Keras 2."""
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    pytest.importorskip("keras")
+    _, layers, arrays = mobilenet()
+    for one in layers:
+        one["config"]["groups"] = 1  # Keras 3 refuses it in a depthwise convolution.
+    source = write_h5(tmp_path / "m.h5", model([*layers, *top("softmax")]), arrays)
+    status, text, err = tool("import_weights", source, "--out", tmp_path / "o.safetensors")
+    assert status == 0, err
+    assert "UserWarning" not in err
+    assert "input: values in -1..1 are assumed" in text
+    assert "for 0..1 give --mean 0 0 0 --std 1 1 1" in text
+    said = next(line for line in text.splitlines() if "Keras cannot open this file: " in line)
+    assert len(said) < 300
+    assert "{" not in said
+    flags = ("--mean", 0, 0, 0, "--std", 1, 1, 1, "--json")
+    status, text, err = tool("import_weights", source, "--out", tmp_path / "o.st", *flags)
+    assert status == 0, err
+    assert json.loads(text)["assumed"] == ""

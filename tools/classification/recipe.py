@@ -11,6 +11,7 @@ from torch import nn
 
 from backbone.flavour import Flavour
 from backbone.formats.network import Network
+from backbone.formats.partial import assumed_input
 from backbone.formats.recognise import read_network
 from configs.classification import TrainCls
 from configs.tools import Evaluate, ImportWeights
@@ -152,11 +153,14 @@ def _read_foreign(args: ImportWeights, source: Path) -> Foreign:
     imported = import_network(network, args.flavour, args.labels)
     card = imported.card
     compared = compare(source, network, imported, scenes_for(card), args.head)
+    assumed = assumed_input(network.stated, network.usual, args.flavour)
     facts = {
         "compared": None if isinstance(compared, str) else compared._asdict(),
         "left_out": list(network.left_out),
+        "assumed": assumed,
     }
-    about = "\n".join(filter(None, (imported.about(), _left_out(network), str(compared))))
+    told = (imported.about(), assumed, _left_out(network), str(compared))
+    about = "\n".join(filter(None, told))
     return Foreign(imported.state(), card, about, facts)
 
 
