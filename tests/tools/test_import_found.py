@@ -288,7 +288,7 @@ def test_what_a_keras_file_does_not_tell_is_said(
     assert "UserWarning" not in err
     assert "input: values in -1..1 are assumed" in text
     assert "for 0..1 give --mean 0 0 0 --std 1 1 1" in text
-    said = next(line for line in text.splitlines() if "Keras cannot open this file: " in line)
+    said = next(line for line in text.splitlines() if "Keras cannot run this file: " in line)
     assert len(said) < 300
     assert "{" not in said
     flags = ("--mean", 0, 0, 0, "--std", 1, 1, 1, "--json")
