@@ -106,6 +106,7 @@ FOR_LIBRARIES = {
         "datasets/images.py",
         "datasets/spec.py",
         "datasets/squares.py",
+        "datasets/text.py",
         "datasets/types.py",
     },
     "configs": {"datasets/errors.py", "datasets/spec.py"},
