@@ -145,7 +145,7 @@ def _steps(nodes: list[Node], arrays: dict[str, Any]) -> Iterator[Step]:
 
 def _folded(node: Node, given: list[Any]) -> Any:
     """What a node makes of constants; None if that is of no use here."""
-    if node.op == "Identity":
+    if node.op in ("Cast", "Identity"):  # A whole number is cast before it is added.
         return given[0]
     if node.op == "Rsqrt":
         return 1 / np.sqrt(np.asarray(given[0], np.float64))

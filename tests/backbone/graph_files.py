@@ -180,9 +180,9 @@ def classifier_graph(
     if bytes_in:
         x = graph.add("cast", "Cast", [x])
     for number, (op, value) in enumerate(before):
-        x = graph.add(
-            f"before{number}", op, [x, graph.constant(f"number{number}", np.float32(value))]
-        )
+        stored = graph.constant(f"number{number}", np.float32(value))
+        cast = graph.add(f"number{number}/cast", "Cast", [stored])  # As Keras 2 rescales photos.
+        x = graph.add(f"before{number}", op, [x, cast])
     for conv in CONVS:
         source, depthwise = x, conv.endswith("depthwise")
         scope = f"MobilenetV1/Conv2d_{conv.replace('.', '_')}"
