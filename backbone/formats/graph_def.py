@@ -171,7 +171,7 @@ def _dequantised(node: Node, values: Any, low: Any, high: Any) -> Any:
 
 def _of_node(node: Node, given: list[Any]) -> Iterator[Step]:
     name, sources = node.name, [n for n, v in zip(node.inputs, given, strict=True) if v is None]
-    if not sources:
+    if not sources or node.op == "Shape":
         return
     source, arrays = sources[0], [value for value in given if value is not None]
     plain = given[0] is None and len(sources) == 1
@@ -198,7 +198,8 @@ def _of_node(node: Node, given: list[Any]) -> Iterator[Step]:
         pads = np.asarray(arrays[0])[1:3].T.reshape(-1)
         yield Step("pad", name, source, name, pads=tuple(pads.tolist()))
     else:
-        idle = node.op in _IDLE and plain
+        # Keras reshapes to a shape that it computes from the values' own.
+        idle = node.op in _IDLE and (plain or (node.op == "Reshape" and given[0] is None))
         yield Step("idle" if idle else "other", name, source, name, activation=f"a {node.op}")
 
 
