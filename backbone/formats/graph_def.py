@@ -187,7 +187,7 @@ def _of_node(node: Node, given: list[Any]) -> Iterator[Step]:
         gamma, beta, mean, var = (np.asarray(one, np.float64) for one in arrays)
         factor = gamma / np.sqrt(var + node.attrs.get("epsilon", 1e-4))
         yield Step("affine", name, source, name, factor=factor, summand=beta - mean * factor)
-    elif node.op == "BiasAdd" or (node.op in _ARITHMETIC and len(sources) == 1):
+    elif arrays and len(sources) == 1 and node.op in ("BiasAdd", *_ARITHMETIC):
         yield _affine(node, source, given)
     elif node.op in _ACTIVATIONS:
         yield Step("act", name, source, name, activation=_ACTIVATIONS[node.op])
