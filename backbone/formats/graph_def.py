@@ -176,7 +176,7 @@ def _steps(nodes: list[Node], arrays: dict[str, Any]) -> Iterator[Step]:
 
 def _folded(node: Node, given: list[Any], budget: _Budget) -> Any:
     """What a node makes of constants; None if that is of no use here."""
-    if node.op == "Identity":
+    if node.op in ("Cast", "Identity"):  # A whole number is cast before it is added.
         return given[0]
     if node.op == "Rsqrt":
         budget.take(np.size(given[0]))
@@ -202,7 +202,7 @@ def _dequantised(node: Node, values: Any, low: Any, high: Any) -> Any:
 
 def _of_node(node: Node, given: list[Any]) -> Iterator[Step]:
     name, sources = node.name, [n for n, v in zip(node.inputs, given, strict=True) if v is None]
-    if not sources:
+    if not sources or node.op == "Shape":
         return
     source, arrays = sources[0], [value for value in given if value is not None]
     plain = given[0] is None and len(sources) == 1
@@ -218,7 +218,7 @@ def _of_node(node: Node, given: list[Any]) -> Iterator[Step]:
         gamma, beta, mean, var = (np.asarray(one, np.float64) for one in arrays)
         factor = gamma / np.sqrt(var + node.attrs.get("epsilon", 1e-4))
         yield Step("affine", name, source, name, factor=factor, summand=beta - mean * factor)
-    elif node.op == "BiasAdd" or (node.op in _ARITHMETIC and len(sources) == 1):
+    elif arrays and len(sources) == 1 and node.op in ("BiasAdd", *_ARITHMETIC):
         yield _affine(node, source, given)
     elif node.op in _ACTIVATIONS:
         yield Step("act", name, source, name, activation=_ACTIVATIONS[node.op])
@@ -229,7 +229,8 @@ def _of_node(node: Node, given: list[Any]) -> Iterator[Step]:
         pads = np.asarray(arrays[0])[1:3].T.reshape(-1)
         yield Step("pad", name, source, name, pads=tuple(pads.tolist()))
     else:
-        idle = node.op in _IDLE and plain
+        # Keras reshapes to a shape that it computes from the values' own.
+        idle = node.op in _IDLE and (plain or (node.op == "Reshape" and given[0] is None))
         yield Step("idle" if idle else "other", name, source, name, activation=f"a {node.op}")
 
 

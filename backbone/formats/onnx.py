@@ -95,14 +95,21 @@ def _constants(graph: Any) -> dict[str, Any]:
 def _steps(graph: Any, constants: Mapping[str, Any]) -> Iterator[Step]:
     for node in graph.node:
         inputs = [name for name in node.input if name and name not in constants]
-        if not inputs or node.op_type in _SHAPES:
-            continue
         given = [constants.get(name) for name in node.input]
+        if not inputs or (node.op_type in _SHAPES and not _is_view(node.op_type, given)):
+            continue
         told = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
         step = _step(node, inputs, given, told)
         yield step
         if step.kind == "conv" and len(given) > 2 and given[2] is not None:
             yield Step("affine", node.name, step.result, step.result, summand=given[2])
+
+
+def _is_view(kind: str, given: list[Any]) -> bool:
+    """Whether it gathers all values in order, as PyTorch's newer exporter shapes pooled ones."""
+    if kind != "Gather" or given[1] is None or given[1].ndim < 2:
+        return False
+    return bool(np.array_equal(given[1].reshape(-1), np.arange(given[1].size)))
 
 
 def _step(node: Any, inputs: list[str], given: list[Any], told: dict[str, Any]) -> Step:
@@ -132,7 +139,7 @@ def _step(node: Any, inputs: list[str], given: list[Any], told: dict[str, Any]) 
         pads = np.asarray(sides).reshape(2, -1)
         maps = pads[:, 1:3] if pads[:, 1].any() else pads[:, 2:]  # Channels may come last.
         return Step("pad", name, source, result, pads=tuple(maps.reshape(-1).tolist()))
-    idle = kind in _IDLE and len(inputs) == 1
+    idle = (kind in _IDLE and len(inputs) == 1) or _is_view(kind, given)
     return Step("idle" if idle else "other", name, source, result, activation=f"a {kind}")
 
 

@@ -180,9 +180,9 @@ def classifier_graph(
     if bytes_in:
         x = graph.add("cast", "Cast", [x])
     for number, (op, value) in enumerate(before):
-        x = graph.add(
-            f"before{number}", op, [x, graph.constant(f"number{number}", np.float32(value))]
-        )
+        stored = graph.constant(f"number{number}", np.float32(value))
+        cast = graph.add(f"number{number}/cast", "Cast", [stored])  # As Keras 2 rescales photos.
+        x = graph.add(f"before{number}", op, [x, cast])
     for conv in CONVS:
         source, depthwise = x, conv.endswith("depthwise")
         scope = f"MobilenetV1/Conv2d_{conv.replace('.', '_')}"
@@ -208,6 +208,8 @@ def classifier_graph(
         x = graph.add(f"{scope}/Relu6", "Relu6", [x])
     x = graph.add("pool", "Mean", [x, graph.constant("axes", np.array([1, 2], np.int32))])
     if "head.2.weight" in state:
+        shape = graph.add("shape", "Shape", [x])  # As Keras reshapes.
+        x = graph.add("reshape", "Reshape", [x, graph.add("pack", "Pack", [shape])])
         kernel = state["head.2.weight"].numpy().T
         x = graph.add("logits", "MatMul", [x, graph.constant("kernel", kernel)])
         x = graph.add("add", "BiasAdd", [x, graph.constant("bias", state["head.2.bias"].numpy())])

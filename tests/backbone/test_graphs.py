@@ -77,6 +77,27 @@ def test_onnx_is_read_and_compared_by_its_runtime(
     assert found.difference < 1e-5
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_view_of_pooled_features_is_idle(tmp_path: Path, turned: bool) -> None:
+    """PyTorch's newer exporter gathers all of them in order; in another order they are others."""
+    state = foreign.random_state(6)
+    whole = onnx.load(write_onnx(tmp_path / "m.onnx", state))
+    order = np.arange(state["head.2.weight"].shape[1]).reshape(1, -1, 1, 1)
+    order = order[:, ::-1] if turned else order
+    whole.graph.initializer.append(onnx.numpy_helper.from_array(order.copy(), "order"))
+    at = next(k for k, node in enumerate(whole.graph.node) if node.op_type == "Flatten")
+    whole.graph.node[at].input[0] = "viewed"
+    whole.graph.node.insert(at, helper.make_node("Gather", ["row", "order"], ["viewed"]))
+    whole.graph.initializer.append(onnx.numpy_helper.from_array(np.array([-1]), "flat_shape"))
+    whole.graph.node.insert(at, helper.make_node("Reshape", ["pooled", "flat_shape"], ["row"]))
+    onnx.save(whole, tmp_path / "m.onnx")
+    if turned:
+        with pytest.raises(ValueError, match="not a MobileNet v1"):
+            read_network(tmp_path / "m.onnx")
+        return
+    expect_folded(read_network(tmp_path / "m.onnx"), state)
+
+
 @pytest.mark.parametrize(
     ("before", "kind", "mean", "std", "takes"),
     [
