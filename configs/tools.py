@@ -187,9 +187,9 @@ class CheckData(SpecialFlags):
 class Convert(SpecialFlags):
     """Write a data set in another format, pictures and all.
 
-    Boxes become COCO, Pascal VOC or YOLO; labelled photos a folder per class or shards. What the
-    format cannot hold is named and counted; outlines and keypoints are not read, so they are not
-    written either. The set is read back before it gets its name. --out is by default
+    Boxes become COCO, Pascal VOC, YOLO or shards; labelled photos a folder per class or shards.
+    What the format cannot hold is named and counted; outlines and keypoints are not read, so they
+    are not written either. The set is read back before it gets its name. --out is by default
     converted/NAME-FORMAT.
     """
 

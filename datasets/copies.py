@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,15 +24,27 @@ def find_copies(files: Sequence[str], others: Sequence[str] = ()) -> list[Copies
     Files that are not there are passed over, and only files of equal length are read.
     """
     paths = [Path(file) for file in (*files, *others)]
+    lengths = [path.stat().st_size if path.is_file() else None for path in paths]
+    return find_equal(lengths, lambda k: paths[k].read_bytes(), len(files))
+
+
+def find_equal(
+    lengths: Sequence[int | None], read: Callable[[int], bytes], num_mine: int
+) -> list[Copies]:
+    """As :func:`find_copies`, of pictures wherever they lie.
+
+    Args:
+        lengths: (N,) bytes of each; None of one that is not there.
+        read: Gives the content of one by its index.
+        num_mine: How many, from the first on, are of the part that is examined.
+    """
     by_size: dict[int, list[int]] = {}
-    for index, path in enumerate(paths):
-        if path.is_file():
-            by_size.setdefault(path.stat().st_size, []).append(index)
+    for index, length in enumerate(lengths):
+        if length is not None:
+            by_size.setdefault(length, []).append(index)
     suspects = [k for group in by_size.values() if len(group) > 1 for k in group]
-    digests = in_threads(
-        lambda k: digest_of(paths[k].read_bytes()), suspects, "comparing files", unit="file"
-    )
-    return group_copies(suspects, digests, len(files))
+    digests = in_threads(lambda k: digest_of(read(k)), suspects, "comparing files", unit="file")
+    return group_copies(suspects, digests, num_mine)
 
 
 def digest_of(content: bytes) -> bytes:

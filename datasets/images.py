@@ -191,44 +191,55 @@ def _decode_with_pillow(data: bytes, path: Path | str) -> Image:
         raise InputError(f"{shown(path)}: the picture is damaged ({error})") from error
 
 
-def probe_image(path: Path | str) -> tuple[int, int, bool]:
+def probe_image(path: Path | str, data: bytes | None = None) -> tuple[int, int, bool]:
     """Size of a picture from its header alone: (width, height, turned sideways by EXIF).
 
     The size is that of the stored pixels, before any turning.
+
+    Args:
+        path: File, or what messages call the picture.
+        data: Its bytes, where it is no file of its own.
 
     Raises:
         InputError: If the file is missing, cut short, or no picture.
     """
     try:
-        with Path(path).open("rb") as file, PilImage.open(file) as picture:
+        with _opened(path, data) as file, PilImage.open(file) as picture:
             turned = _orientation(picture, file) in _SIDEWAYS
             width, height = picture.size
             _refuse_huge(path, picture.size)
-            if picture.format in _ENDS and not _ends_whole(path, _ENDS[picture.format]):
+            if picture.format in _ENDS and not _ends_whole(file, _ENDS[picture.format]):
                 picture.load()  # Raises if the file is cut short.
     except FileNotFoundError as error:
         raise InputError(f"{shown(path)}: the file is missing") from error
     except InputError:
         raise
     except UnidentifiedImageError:  # OpenCV may know it.
-        height, width = read_image(path, upright=False).shape[:2]
+        data = Path(path).read_bytes() if data is None else data
+        height, width = decode_image(data, path, upright=False).shape[:2]
         return width, height, False
     except Exception as error:  # A damaged file makes Pillow raise nearly anything.
         raise InputError(f"{shown(path)}: the picture is damaged ({error})") from error
     return width, height, turned
 
 
-def read_orientation(path: Path | str) -> int:
+def read_orientation(path: Path | str, data: bytes | None = None) -> int:
     """What a picture's EXIF tag says of its turning, 1 to 8; 1 is upright, and stands for none.
+
+    ``path`` and ``data`` are as of :func:`probe_image`.
 
     Raises:
         InputError: If the file is missing, or no picture.
     """
     try:
-        with Path(path).open("rb") as file, PilImage.open(file) as picture:
+        with _opened(path, data) as file, PilImage.open(file) as picture:
             return _orientation(picture, file)
     except Exception as error:  # A damaged file makes Pillow raise nearly anything.
         raise InputError(f"{shown(path)}: cannot be read ({error})") from error
+
+
+def _opened(path: Path | str, data: bytes | None) -> BinaryIO:
+    return Path(path).open("rb") if data is None else io.BytesIO(data)
 
 
 def _orientation_in(data: bytes) -> int:
@@ -285,11 +296,12 @@ def turn_upright(image: Image, orientation: int) -> Image:
     return np.ascontiguousarray(_TURNS[orientation](image))
 
 
-def _ends_whole(path: Path | str, end: bytes) -> bool:
-    with Path(path).open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 64))
-        return file.read().rstrip(b"\0").endswith(end)
+def _ends_whole(file: BinaryIO, end: bytes) -> bool:
+    place = file.tell()
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 64))
+    found = file.read()
+    file.seek(place)
+    return found.rstrip(b"\0").endswith(end)
 
 
 def crop_to_box(image: Image, box: NDArray[np.float64], margin: float) -> Image:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from datasets.errors import InputError
 from datasets.fields import Fields
-from datasets.text import read_text
+from datasets.text import decode_text, read_text
 
 
 def read_object(file: Path) -> Fields:
@@ -49,10 +49,7 @@ def parse_json(text: str | bytes, where: Path | str) -> object:
         InputError: If it is no JSON; it names line and column.
     """
     if isinstance(text, bytes):
-        try:
-            text = text.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise InputError(f"{where}: not text in UTF-8 (byte {error.start})") from error
+        text = decode_text(text, where)
     collects = gc.isenabled()
     gc.disable()  # It would look at all new objects again and again, a quarter of the time.
     try:

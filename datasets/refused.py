@@ -40,8 +40,9 @@ REFUSED: dict[str, Refused] = {
 BOXES_IN: dict[str, str] = {
     ".parquet": "boxes in Parquet are not read: write each picture as a file, and beside them a "
     "metadata.jsonl with file_name and objects per line",
-    ".tar": "boxes in shards are not read: extract the archive; .txt files of YOLO then need a "
-    "classes.txt beside them, and .json files have to be put into one of COCO's",
+    ".tar": "boxes in shards are read for detection alone, from a .json beside each picture with "
+    "annotations (bbox and category or category_id) or with boxes and labels, or from a .txt with "
+    "YOLO's lines",
 }
 # So many files are looked at.
 _LOOKED_AT = 1000

@@ -27,6 +27,7 @@ BoxFormat = Literal[
     "via",
     "kitti",
     "hugging_face",
+    "shards",
 ]
 
 # Options of an examination that mean something for some kinds of data only.

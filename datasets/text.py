@@ -48,6 +48,18 @@ def read_content(file: Path) -> bytes:
     return content
 
 
+def decode_text(content: bytes, where: Path | str) -> str:
+    """Text in UTF-8 that lies in an archive; messages call it ``where``.
+
+    Raises:
+        InputError: If it is no such text.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: not text in UTF-8 (byte {error.start})") from error
+
+
 def number_in(text: str) -> int | None:
     """The whole number from 0 up that a text is; None if it is none, or has over 18 digits."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None

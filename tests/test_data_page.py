@@ -1,8 +1,6 @@
 """docs/data.md lists what is read, written and refused, and nothing else."""
 
-import io
 import re
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from datasets.kind import CheckOptions
 from datasets.kinds import KINDS, recognise
 from datasets.refused import BOXES_IN, REFUSED
 from tests.datasets.label_fakes import save_photos
+from tests.datasets.tar_fakes import write_tar
 from tests.house import ROOT
 
 PAGE = (ROOT / "docs/data.md").read_text(encoding="utf-8")
@@ -68,11 +67,7 @@ def _examine(path: Path) -> None:
 def test_boxes_in_such_files_are_refused_with_a_way_out(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"train{suffix}"
     if suffix == ".tar":
-        with tarfile.open(file, "w") as tar:
-            for name, content in (("0.jpg", b"x"), ("0.json", b'{"annotations": []}')):
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
+        write_tar(file, {"0.jpg": b"x", "0.json": b'{"objects": {"bbox": []}}'})
     else:
         pa = pytest.importorskip("pyarrow")
         parquet = pytest.importorskip("pyarrow.parquet")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.boxes.structure import DetectionData
-from datasets.copies import find_copies, in_both_splits
+from datasets.copies import find_equal, in_both_splits
 from datasets.errors import InputError
 from datasets.findings import (
     MOST_BROKEN,
@@ -26,7 +26,6 @@ from datasets.findings import (
     note_decoders,
     refuse_broken,
 )
-from datasets.images import probe_image
 
 # A box that overlaps no anchor by this much is learned from one forced match only.
 GOOD_COVER = 0.5
@@ -71,7 +70,7 @@ def examine(
     shared = [] if other is None else _same_files(mended, other)
     _note_same_files(mended, shared, findings)
     if copies:
-        _note_copies(mended, [] if other is None else other.files.tolist(), shared, findings)
+        _note_copies(mended, other, shared, findings)
     summary = _summary(mended, anchors, keep_aspect)
     return Examination(
         data=mended, findings=tuple(findings), summary=summary, about=_about(summary)
@@ -85,7 +84,7 @@ def _check_images(data: DetectionData, decode: bool, findings: list[Finding]) ->
         if decode:
             data.image(index)
             return
-        width, height, sideways = probe_image(str(data.files[index]))
+        width, height, sideways = data.probe(index)
         stored = (width, height)
         fits = {stored, stored[::-1]} if sideways else {stored}
         if data.upright:
@@ -94,8 +93,8 @@ def _check_images(data: DetectionData, decode: bool, findings: list[Finding]) ->
         if wanted not in fits:
             raise InputError(f"{width}x{height} pixels, annotated as {wanted}")
 
-    good = drop_unusable(data.files, look, findings)
-    if decode:
+    good = drop_unusable(data.files, look, findings, in_files=data.in_files)
+    if decode and data.in_files:
         note_decoders(data.files[good].tolist(), findings)
     return good
 
@@ -162,11 +161,19 @@ def _note_same_files(data: DetectionData, shared: list[str], findings: list[Find
 
 
 def _note_copies(
-    data: DetectionData, theirs: list[str], shared: list[str], findings: list[Finding]
+    data: DetectionData, other: DetectionData | None, shared: list[str], findings: list[Finding]
 ) -> None:
-    """Note pictures with the same content, within a part and in another of these files."""
+    """Note pictures with the same content, within a part and in another."""
     files, counts, in_both = data.files.tolist(), np.diff(data.offsets), set(shared)
-    for mine, copied in find_copies(files, theirs):
+    theirs = [] if other is None else other.files.tolist()
+    places = [(part, k) for part in (data, other) if part is not None for k in range(len(part))]
+    lengths = [part.length(k) for part, k in places]
+
+    def read(number: int) -> bytes:
+        part, k = places[number]
+        return part.content(k)
+
+    for mine, copied in find_equal(lengths, read, len(files)):
         if len(mine) > 1 and len({files[k] for k in mine}) > 1:
             boxes = sorted({int(counts[k]) for k in mine})
             unlike = f"; they have {' and '.join(map(str, boxes))} boxes"

@@ -17,6 +17,7 @@ from datasets.boxes import (
     label_studio,
     labelme,
     open_images,
+    shards,
     via,
     voc,
     voc_layout,
@@ -113,6 +114,13 @@ FORMATS = (
         hugging_face.claim,
         hugging_face.read,
     ),
+    Format(
+        "shards",
+        "webdataset shards",
+        "*.tar with 0.jpg beside 0.json or 0.txt (webdataset)",
+        shards.claim,
+        shards.read,
+    ),
 )
 _READERS = {one.name: one.read for one in FORMATS}
 LAYOUTS = "; or ".join(one.layout for one in FORMATS)
@@ -155,7 +163,7 @@ def open_detection(
     if found.path != path:
         evidence = f"{evidence}, in {found.path.name}/"
     part = replace(_READERS[found.claim.format](found.path, chosen), evidence=evidence)
-    note_entries(part.files.tolist())
+    note_entries(part.files.tolist() if part.in_files else [])
     return hold_out(part, split) if lone and not whole else part
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from datasets.errors import InputError
 from datasets.findings import Finding
-from datasets.images import Image, read_image
+from datasets.images import Image, decode_image, probe_image, read_image
 from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap, DetectionTarget
 
@@ -26,7 +26,7 @@ class DetectionData:
     Attributes:
         format: Its name, as ``--format`` takes it.
         root: Folder that the user named.
-        files: (N,) image paths.
+        files: (N,) image paths, or names of what lies in archives.
         image_ids: (N,) int64, the data set's own where it has such numbers.
         sizes: (N, 2) int64 (width, height) as annotated.
         offsets: (N + 1,) int64; the boxes of image i are rows offsets[i]:offsets[i + 1].
@@ -80,6 +80,30 @@ class DetectionData:
             "iscrowd": self.iscrowd[rows],
         }
 
+    @property
+    def in_files(self) -> bool:
+        """Whether each picture is a file of its own, rather than a piece of an archive."""
+        return True
+
+    def stored(self, index: int) -> bytes | None:
+        """Bytes of a picture that lies in an archive; None where it is a file of its own."""
+        del index
+        return None
+
+    def length(self, index: int) -> int | None:
+        """Bytes that a picture takes; None if it is not there."""
+        file = Path(str(self.files[index]))
+        return file.stat().st_size if file.is_file() else None
+
+    def content(self, index: int) -> bytes:
+        """A picture's file as it is, which must be there."""
+        stored = self.stored(index)
+        return Path(str(self.files[index])).read_bytes() if stored is None else stored
+
+    def probe(self, index: int) -> tuple[int, int, bool]:
+        """As :func:`probe_image`, of one picture."""
+        return probe_image(str(self.files[index]), self.stored(index))
+
     def image(self, index: int) -> Image:
         """Picture of one image, turned so that its boxes fit.
 
@@ -87,9 +111,16 @@ class DetectionData:
             InputError: If it cannot be read, or its size is not the annotated one.
         """
         path, (width, height) = str(self.files[index]), self.sizes[index]
-        picture = read_image(path, upright=self.upright)
+        stored = self.stored(index)
+
+        def read(*, upright: bool) -> Image:
+            if stored is None:
+                return read_image(path, upright=upright)
+            return decode_image(stored, path, upright=upright)
+
+        picture = read(upright=self.upright)
         if picture.shape[:2] == (width, height) and width != height:
-            picture = read_image(path, upright=not self.upright)
+            picture = read(upright=not self.upright)
         if picture.shape[:2] != (height, width):
             raise InputError(
                 f"{path}: the picture has {picture.shape[1]}x{picture.shape[0]} pixels, but its "

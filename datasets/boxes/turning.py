@@ -48,7 +48,9 @@ def turned(data: DetectionData, *, upright: bool) -> DetectionData:
     Pictures that cannot be read stay as they are.
     """
     boxes, sizes = data.boxes.copy(), data.sizes.copy()
-    facts = in_threads(_facts, data.files.tolist(), "reading orientations", unit="file")
+    facts = in_threads(
+        lambda index: _facts(data, index), range(len(data)), "reading orientations", unit="file"
+    )
     for index, (orientation, stored) in enumerate(facts):
         width, height = sizes[index].tolist()
         is_upright = data.upright
@@ -67,9 +69,10 @@ def turned(data: DetectionData, *, upright: bool) -> DetectionData:
     return replace(data, boxes=boxes, sizes=sizes, upright=upright)
 
 
-def _facts(file: str) -> tuple[int, tuple[int, int]]:
+def _facts(data: DetectionData, index: int) -> tuple[int, tuple[int, int]]:
     """Orientation and stored (width, height) of a picture."""
     try:
-        return read_orientation(file), probe_image(file)[:2]
+        file, stored = str(data.files[index]), data.stored(index)
+        return read_orientation(file, stored), probe_image(file, stored)[:2]
     except ValueError:
         return 1, (0, 0)

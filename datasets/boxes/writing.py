@@ -1,31 +1,36 @@
-"""Boxes of any format written as COCO, Pascal VOC or YOLO, and what of them that changes."""
+"""Boxes of any format written as COCO, Pascal VOC, YOLO or shards, and what that changes."""
 
 from __future__ import annotations
 
 import json
+import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element, ElementTree, SubElement
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from datasets.boxes.coco import to_coco
 from datasets.boxes.comparing import changes
 from datasets.boxes.opening import open_parts
+from datasets.boxes.shards import NAMES
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.turning import turned
 from datasets.boxes.yolo_labels import label_file
 from datasets.errors import InputError
 from datasets.findings import Finding, first_of
-from datasets.images import probe_image
 from datasets.kind import Written
+from datasets.shards.tar import add_member
 from datasets.written_pictures import PictureWriter, unique_names
 
 Parts = Mapping[str, DetectionData]
+_PER_SHARD = 1000
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,14 @@ class Target:
         pictures: Folder of a part's pictures, below the set's.
         upright: Its boxes are drawn on pictures as their EXIF tags turn them.
         describe: Writes what tells of the pictures, whose files have their new names.
+        pack: Writes the pictures, too, from the parts as they were; None where each is a file.
     """
 
     name: str
     pictures: str
     upright: bool
     describe: Callable[[Parts, Path], None]
+    pack: Callable[[Parts, Parts, Path], None] | None = None
 
 
 def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Written:
@@ -59,7 +66,7 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
             cannot be.
     """
     notes: list[str] = []
-    made, sources = dict[str, DetectionData](), dict[str, list[str]]()
+    made, sources = dict[str, DetectionData](), dict[str, DetectionData]()
     stems: dict[str, set[str]] = {}
     for split, data in parts.items():
         if not len(data.classes):
@@ -69,18 +76,19 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
         if not len(whole):
             raise InputError(f"{data.root}: no picture of the part {split} is there")
         place = folder / target.pictures.format(part=split)
-        names = unique_names(whole.files.tolist(), stems.setdefault(str(place), set()))
+        names = _names(target, whole.files.tolist(), stems.setdefault(str(place), set()))
         own = sum(Path(file).name != name for file, name in zip(whole.files, names, strict=True))
         if own:
             notes.append(f"{split}: {own} pictures get other names, to have one each")
-        sources[split] = whole.files.tolist()
+        sources[split] = whole
         files = np.array([str(place / name) for name in names], dtype=np.str_)
         made[split] = replace(whole, files=files)
-    with PictureWriter(sum(map(len, made.values())), link=link) as pictures:
-        for split, data in made.items():
-            for source, file in zip(sources[split], data.files.tolist(), strict=True):
-                pictures.add(source, Path(file))
-    target.describe(made, folder)
+    if target.pack is None:
+        _write_pictures(sources, made, link=link)
+        target.describe(made, folder)
+    else:
+        target.describe(made, folder)  # First, for it tells what cannot be written.
+        target.pack(sources, made, folder)
     counts = {}
     for split, back in open_parts(folder).items():
         notes += [f"{split}: {note}" for note in changes(target.name, made[split], back)]
@@ -88,12 +96,33 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
     return Written(counts, len(next(iter(made.values())).classes), tuple(notes))
 
 
+def _names(target: Target, files: list[str], taken: set[str]) -> list[str]:
+    """A name for each picture; in shards without dots, at the first of which a key ends."""
+    if target.pack is not None:
+        paths = map(Path, files)
+        files = [f"{one.stem.lstrip('.').replace('.', '_')}{one.suffix}" for one in paths]
+    return unique_names(files, taken)
+
+
+def _write_pictures(sources: Parts, made: Parts, *, link: bool) -> None:
+    with PictureWriter(sum(map(len, made.values())), link=link) as pictures:
+        for split, data in made.items():
+            source = sources[split]
+            for index, (old, new) in enumerate(
+                zip(source.files.tolist(), data.files.tolist(), strict=True)
+            ):
+                if source.in_files:
+                    pictures.add(old, Path(new))
+                else:
+                    pictures.add_content(source.content(index), Path(new))
+
+
 def _usable(data: DetectionData, split: str, notes: list[str]) -> DetectionData:
     """Without pictures that are not there and boxes that are no numbers, which are noted.
 
     Sizes that the annotations lack are taken from the pictures.
     """
-    there = np.array([Path(file).is_file() for file in data.files.tolist()], dtype=np.bool_)
+    there = np.array([data.length(k) is not None for k in range(len(data))], dtype=np.bool_)
     finite = np.asarray(np.isfinite(data.boxes).all(axis=1), np.bool_)
     missing = data.files[~there].tolist()
     if missing:
@@ -106,7 +135,7 @@ def _usable(data: DetectionData, split: str, notes: list[str]) -> DetectionData:
     kept = data.select(there, finite)
     sizes = kept.sizes.copy()
     for index in np.flatnonzero((sizes <= 0).any(axis=1)).tolist():
-        width, height, sideways = probe_image(str(kept.files[index]))
+        width, height, sideways = kept.probe(index)
         sizes[index] = (height, width) if sideways and data.upright else (width, height)
     return replace(kept, sizes=sizes)
 
@@ -200,8 +229,52 @@ def _pixels(box: NDArray[np.float64]) -> list[int]:
     return [*low.tolist(), *np.maximum(low, high).tolist()]
 
 
+def _write_names(parts: Parts, folder: Path) -> None:
+    """Write the list of the classes of shards."""
+    names = next(iter(parts.values())).classes.names
+    for name in names:
+        if name != name.strip() or not name or not name.isprintable():
+            raise InputError(f"{folder}: class {name!r} cannot be a line of a list; rename it")
+    _write_text(folder / NAMES, "".join(f"{name}\n" for name in names))
+
+
+def _pack(sources: Parts, made: Parts, folder: Path) -> None:
+    """Write shards, in an order that mixes the set, as readers shuffle within a window only."""
+    for split, data in made.items():
+        place = folder / split
+        place.mkdir(parents=True)
+        order = np.random.default_rng(0).permutation(len(data)).tolist()
+        starts = range(0, len(order), _PER_SHARD)
+        for number, start in enumerate(tqdm(starts, "writing shards", unit="shard", delay=2)):
+            with tarfile.open(place / f"{number:06d}.tar", "w") as tar:
+                for index in order[start : start + _PER_SHARD]:
+                    file = Path(str(data.files[index]))
+                    text = json.dumps(_sample(data, index))
+                    add_member(tar, file.name, sources[split].content(index))
+                    add_member(tar, f"{file.stem}.json", text.encode())
+
+
+def _sample(data: DetectionData, index: int) -> dict[str, Any]:
+    """What tells of one picture, as :mod:`datasets.boxes.shards` reads it."""
+    rows = np.arange(data.offsets[index], data.offsets[index + 1])
+    corners = data.boxes[rows]
+    boxes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), axis=1)
+    width, height = data.sizes[index].tolist()
+    annotations = [
+        {
+            "bbox": box,
+            "category": data.classes.names[data.labels[row] - 1],
+            "area": float(data.areas[row]),
+            "iscrowd": int(data.iscrowd[row]),
+        }
+        for row, box in zip(rows.tolist(), boxes.tolist(), strict=True)
+    ]
+    return {"width": width, "height": height, "annotations": annotations}
+
+
 TARGETS = {
     "coco": Target("COCO", "{part}", False, _write_coco),
     "voc": Target("Pascal VOC", "JPEGImages", False, _write_voc),
     "yolo": Target("YOLO", "images/{part}", True, _write_yolo),
+    "shards": Target("webdataset", "{part}", False, _write_names, _pack),
 }

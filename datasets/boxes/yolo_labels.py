@@ -48,12 +48,20 @@ def looks_like_labels(file: Path) -> bool:
 
 
 def read_rows(file: Path, label: Mapping[int, int], keypoints: int) -> NDArray[np.float64]:
-    """Boxes of a label file, if it is there: (N, 5) label from 1, cx, cy, w, h.
+    """Boxes of a label file, if it is there, as :func:`parse_rows` gives them."""
+    return parse_rows(read_text(file) if is_there(file) else "", file, label, keypoints)
+
+
+def parse_rows(
+    text: str, where: Path | str, label: Mapping[int, int], keypoints: int = 0
+) -> NDArray[np.float64]:
+    """Boxes of a label file's text: (N, 5) label from 1, cx, cy, w, h.
 
     Polygons, among them rotated boxes of four corners, are reduced to their boxes.
 
     Args:
-        file: Label file.
+        text: Of the file.
+        where: What messages call it.
         label: Label of each class number.
         keypoints: Numbers of keypoints that follow the box in each line; 0 without keypoints.
 
@@ -61,10 +69,9 @@ def read_rows(file: Path, label: Mapping[int, int], keypoints: int) -> NDArray[n
         InputError: If a line is something else, or of an unknown class; it names file and line.
     """
     rows: list[tuple[float, ...]] = []
-    if is_there(file):
-        for number, line in enumerate(read_text(file).splitlines(), start=1):
-            if line.strip():
-                rows.append(_row(line, f"{file}:{number}", label, keypoints))
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            rows.append(_row(line, f"{where}:{number}", label, keypoints))
     return np.array(rows, dtype=np.float64).reshape(-1, 5)
 
 

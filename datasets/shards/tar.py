@@ -134,7 +134,7 @@ def holds_shards(path: Path) -> bool:
     """Whether a path is a pattern of shards, one of them, or a folder of them or their parts."""
     if path.suffix == ".tar":
         return True
-    return path.is_dir() and bool(_tars_in(path) or find_shard_parts(path))
+    return path.is_dir() and bool(tars_in(path) or find_shard_parts(path))
 
 
 def first_sample(path: Path) -> Path | None:
@@ -143,7 +143,7 @@ def first_sample(path: Path) -> Path | None:
     So it is no archive of a data set in another format.
     """
     folders = [path, *find_shard_parts(path).values()]
-    tars = [file for folder in folders for file in _tars_in(folder)]
+    tars = [file for folder in folders for file in tars_in(folder)]
     if not tars:
         return None
     with warnings.catch_warnings():
@@ -177,13 +177,14 @@ def find_shard_parts(path: Path) -> dict[str, Path]:
     """Folders of shards by split; empty where they are not parted."""
     found = {}
     for split, folders in part_folders(path).items():
-        holding = [folder for folder in folders if _tars_in(folder)]
+        holding = [folder for folder in folders if tars_in(folder)]
         if holding:
             found[split] = holding[0]
     return found
 
 
-def _tars_in(folder: Path) -> list[Path]:
+def tars_in(folder: Path) -> list[Path]:
+    """Shards of a folder, sorted."""
     return sorted(file for file in folder.glob("*.tar") if not is_passed_over(file.name))
 
 
@@ -197,7 +198,7 @@ def _expand(pattern: str) -> tuple[Path, ...]:
         shards = [Path(pattern.replace(braces[0], name, 1)) for name in names]
     else:
         path = Path(pattern)
-        shards = _tars_in(path) if path.is_dir() else [path]
+        shards = tars_in(path) if path.is_dir() else [path]
     if not shards:
         raise InputError(f"{pattern}: no .tar shards there")
     missing = [shard for shard in shards if not shard.is_file()]
@@ -288,12 +289,12 @@ def walk(
     open_parts: dict[tuple[str, str], dict[str, tuple[tuple[int, int], str]]] = {}
     done: tuple[str, str] | None = None
     position = 0
-    for name, offset, size in _members(file):
+    for name, offset, size in members(file):
         folder, _, base = name.rpartition("/")
         key, _, suffix = base.partition(".")  # As webdataset: at the first dot.
         kind, where = f".{suffix.lower()}", (folder, key)
         role = "picture" if kind in SUFFIXES else "label" if kind in _LABELS else None
-        if role is None or where == done or _is_stray(name):
+        if role is None or where == done or is_stray(name):
             continue
         parts = open_parts.setdefault(where, {})
         parts.setdefault(role, ((offset, size), name if role == "picture" else kind))
@@ -308,13 +309,13 @@ def walk(
             passed_over[NO_LABEL if "picture" in parts else NO_PICTURE] += 1
 
 
-def _is_stray(name: str) -> bool:
+def is_stray(name: str) -> bool:
     """Whether a member was left behind by an archiver, as ``./._0000.jpg``."""
     return any(is_passed_over(part) for part in name.split("/") if part not in (".", ".."))
 
 
-def _members(file: Path) -> Iterator[tuple[str, int, int]]:
-    """(name, offset of the data, length) of the files in an uncompressed tar."""
+def members(file: Path) -> Iterator[tuple[str, int, int]]:
+    """(name, offset of the data, length) of the files in an uncompressed tar, up to its damage."""
     length = file.stat().st_size
     try:
         with tarfile.open(file, "r:") as tar:
@@ -387,7 +388,12 @@ def write_shards(data: LabelledData, folder: Path, per_shard: int = 1000) -> Pat
 
 
 def _add(tar: tarfile.TarFile, key: str, photo: bytes, suffix: str, label: int) -> None:
-    for name, data in ((f"{key}{suffix}", photo), (f"{key}.cls", str(label).encode())):
-        member = tarfile.TarInfo(name)
-        member.size = len(data)
-        tar.addfile(member, io.BytesIO(data))
+    add_member(tar, f"{key}{suffix}", photo)
+    add_member(tar, f"{key}.cls", str(label).encode())
+
+
+def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Write a file's bytes into an archive that is being written."""
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))

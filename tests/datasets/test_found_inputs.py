@@ -1,14 +1,10 @@
 """Inputs as people have them: any suffix, what unpackers leave, shards out of order."""
 
-import io
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from datasets.errors import InputError
@@ -20,6 +16,7 @@ from datasets.positions.opening import LeftOut, open_places, read_places
 from datasets.shards.photos import list_photos
 from datasets.shards.tar import COUNT_FILE, NO_LABEL, NO_PICTURE, open_shards
 from tests.datasets.label_fakes import write_picture
+from tests.datasets.tar_fakes import jpeg, write_tar
 
 
 def write_pictures(root: Path, *names: str) -> Path:
@@ -62,20 +59,6 @@ def test_trains_are_a_class_beside_others(tmp_path: Path) -> None:
         tmp_path, *(f"{name}/{k}.jpg" for name in ("bus", "car", "train") for k in "12")
     )
     assert open_labelled(tmp_path, "all").classes.names == ("bus", "car", "train")
-
-
-def write_tar(file: Path, members: dict[str, bytes]) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(file, "w") as tar:
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return file
-
-
-def jpeg(value: int) -> bytes:
-    return bytes(cv2.imencode(".jpg", np.full((20, 24, 3), value, np.uint8))[1])
 
 
 def test_records_without_a_label_are_counted(tmp_path: Path) -> None:

@@ -154,6 +154,7 @@ SETS: dict[str, tuple[Callable[[Path], object], tuple[int, int, int]]] = {
     "via-csv": (tool_sets.via_csv, (6, 1, 0)),
     "kitti": (tool_sets.kitti, (6, 6, 0)),
     "hugging-face": (tool_sets.hugging_face, (6, 1, 0)),
+    "box-shards": (tool_sets.box_shards, (0, 1, 2)),
     "kaggle": (_kaggle, (2, 1, 0)),
     "metadata": (_metadata, (2, 1, 0)),
     "text": (_text, (2, 1, 0)),

@@ -27,6 +27,7 @@ from tests.datasets.label_fakes import (
     write_pets,
     write_tiny,
 )
+from tests.datasets.tar_fakes import jpeg, write_tar
 
 NAMES = ["0.png", "1.png", "2.png"]
 
@@ -105,11 +106,24 @@ def _plain_yolo(root: Path) -> Path:
     return root
 
 
+def _box_shards(root: Path) -> Path:
+    rows = [{"bbox": [8, 4, 20.5, 9], "category": kind} for kind in ("zebra", "ant")]
+    members = {
+        "a.jpg": jpeg(9),
+        "a.json": json.dumps({"annotations": [{**rows[0], "iscrowd": 1}, rows[1]]}).encode(),
+        **{"b.jpg": jpeg(9), "b.json": b'{"annotations": []}'},
+    }
+    write_tar(root / "shard-0.tar", members)
+    (root / "classes.txt").write_text("zebra\nant\n")
+    return root
+
+
 BOXES: dict[str, Callable[[Path], Path]] = {
     "COCO": _coco,
     "Pascal VOC": fakes.write_voc,
     "YOLO": _yolo,
     "YOLO without data.yaml": _plain_yolo,
+    "webdataset shards": _box_shards,
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.datasets.box_sets import BOX, NAMES, save_pictures
+from tests.datasets.tar_fakes import jpeg, write_tar
 
 KINDS = ["car", "bus"] * 3
 EXPECTED = {name: [(kind, BOX)] for name, kind in zip(NAMES, KINDS, strict=True)}
@@ -172,6 +173,15 @@ def hugging_face(
         for k, name in enumerate(NAMES)
     ]
     (root / "train/metadata.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    return root
+
+
+def box_shards(root: Path) -> Path:
+    told = json.dumps({"annotations": [{"bbox": [4, 2, 12, 10], "category": "car"}]}).encode()
+    for part, numbers in (("train", range(3)), ("val", range(3, 5))):
+        members = {f"{k}.jpg": jpeg(40 * k) for k in numbers}
+        write_tar(root / f"{part}-0.tar", members | {f"{k}.json": told for k in numbers})
+    (root / "classes.txt").write_text("car\nbus\n")
     return root
 
 

@@ -21,7 +21,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *flags: object) -> int:
     return 0
 
 
-@pytest.mark.parametrize("target", ["coco", "voc", "yolo"])
+@pytest.mark.parametrize("target", ["coco", "voc", "yolo", "shards"])
 def test_scenes_in_every_format(
     scenes: Path,
     tmp_path: Path,
@@ -89,8 +89,8 @@ def test_what_is_refused(
     (both / "annotations/xmls/pug_7.xml").write_text(voc_xml([("dog", (1, 1, 9, 9), False)]))
     for flags, message in (
         ((pets, "--to", "yolo"), "holds labels, which are written as folders, shards"),
-        ((scenes, "--to", "shards"), "holds boxes, which are written as coco, voc, yolo"),
-        ((both, "--to", "folders"), "voc, yolo; --task classification reads its labels"),
+        ((scenes, "--to", "folders"), "holds boxes, which are written as coco, voc, yolo, shards"),
+        ((both, "--to", "folders"), "voc, yolo, shards; --task classification reads its labels"),
         ((pets, "--to", "folders", "--out", pets / "new"), "lies in the data"),
         ((tmp_path / "none", "--to", "coco"), "no such file or folder"),
         ((pets, "--to", "folders", "--task", "face_embedding"), "which are written as nothing"),
