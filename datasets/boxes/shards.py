@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from datasets.boxes.described import Described, Told, gather, order_of
+from datasets.boxes.described import Described, Told, gather
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Tree, side_of, split_words
 from datasets.boxes.yolo_labels import parse_rows, read_names
@@ -35,7 +35,7 @@ from datasets.images import (
 from datasets.json_files import parse_json
 from datasets.ledger import ARCHIVES, note_read
 from datasets.lfs import refuse_pointer
-from datasets.names import shown
+from datasets.names import in_order, shown
 from datasets.shards.tar import find_shard_parts, is_stray, members, read_bytes, tars_in
 from datasets.text import decode_text
 from datasets.types import ClassMap
@@ -251,7 +251,7 @@ def read(root: Path, part: Part) -> DetectionData:
                 pictures.append(one)
                 areas += own
                 spans.append((part.shards.index(shard), *sample.span))
-    names = order_of(used) if listed is None else [*listed.names]
+    names = in_order(used) if listed is None else [*listed.names]
     data = gather("shards", root, pictures, names, told=told, relative=relative, upright=relative)
     data = replace(data, areas=np.where(np.array(areas) > 0, areas, data.areas))
     flat = {one.name: getattr(data, one.name) for one in fields(data)}
