@@ -13,7 +13,7 @@ from datasets.errors import InputError
 from datasets.images import is_passed_over, pictures_below
 from datasets.labels.structure import Part, name_classes, nearest
 from datasets.part_names import is_no_class, named_after_parts, part_folders
-from datasets.text import read_text
+from datasets.text import read_head, read_text
 
 # A part of a set that can be a class, too, beside others: a folder of trains.
 _CAN_BE_CLASS = frozenset({"train"})
@@ -105,10 +105,16 @@ def _leads_up(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_annotation(folder: Path) -> bool:
-    """Whether a folder begins with an XML file and holds no picture: such a one is no class."""
-    with os.scandir(folder) as entries:
-        first = next((entry.name for entry in entries if entry.is_file()), "")
-    return first.lower().endswith(".xml") and not any(pictures_below(folder, first=True))
+    """Whether a folder begins with a picture's XML and holds no picture: it is no class then."""
+    try:
+        with os.scandir(folder) as entries:
+            first = next((entry.name for entry in entries if entry.is_file()), "")
+    except OSError:
+        return False
+    if not first.lower().endswith(".xml") or any(pictures_below(folder, first=True)):
+        return False
+    head = read_head(folder / first)
+    return b"<annotation" in head and b"<annotations" not in head
 
 
 def read_names(file: Path) -> dict[str, str]:

@@ -100,7 +100,7 @@ def test_classes_that_are_no_folders(tmp_path: Path) -> None:
         assert (back["train"].classes.names == names) == ("," not in names[0])
         assert bool(notes) == ("," in names[0])
     same = LabelledData("made", tmp_path, files, np.array([0, 1]), ClassMap((0, 1), ("a", "A")))
-    with pytest.raises(ValueError, match="differ in letters' case alone cannot be folders"):
+    with pytest.raises(ValueError, match="two classes would be one folder"):
         write("folders", {"train": same}, tmp_path / "case")
 
 
