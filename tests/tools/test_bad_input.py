@@ -249,7 +249,8 @@ def test_media(
 @pytest.mark.parametrize(
     ("name", "content", "parts"),
     [
-        ("ssd.pb", b"x", ["unknown kind of weights '.pb'"]),
+        ("ssd.pb", b"x", ["ssd.pb: damaged TensorFlow graph"]),
+        ("ssd.weights", b"x", ["unknown kind of weights '.weights'"]),
         ("none.tflite", None, ["none.tflite: no such file"]),
         ("text.tflite", b"no model at all", ["text.tflite: not a TensorFlow Lite file"]),
         ("cut.tflite", b"\x1c\0\0\0TFL3" + bytes(8), ["cut.tflite: damaged TensorFlow Lite file"]),
