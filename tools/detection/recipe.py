@@ -6,6 +6,7 @@ import importlib.util
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -143,13 +144,13 @@ class DetRun(OpenedRun[TrainDet]):
         loss = config.two_stage if config.model.two_stage else config.loss
         model = build_detector(config.model, classes, flavour, loss=loss, post=config.post)
         folded = start is not None and self._start(model, start)
-        origin = "from scratch" if config.weights is None else f"from {config.weights.name}"
+        origin = "from scratch" if config.weights is None else f"from {quote(str(config.weights))}"
         card = Card(
             task=DETECTION.name,
             model=config.model.to_json(),
             flavour=replace(flavour, input=replace(flavour.input, size=config.model.size)),
             classes=classes,
-            source=f"trained {origin} on {self.path.name} by {config.command}",
+            source=f"trained {origin} on {quote(str(self.path))} by {config.command}",
             folded=folded,
             trained_on=trained_on(
                 self.path,

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sized
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any, TypeVar
 
 import torch
@@ -75,7 +76,7 @@ class PhotoRun(OpenedRun[Config]):
             model=self.model_facts(),
             flavour=flavour,
             classes=self.classes,
-            source=f"trained {origin} on {self.path.name}{self.cut} by {config.command}",
+            source=f"trained {origin} on {quote(str(self.path))}{self.cut} by {config.command}",
             trained_on=self.trained_on(),
         )
 
@@ -92,7 +93,7 @@ def starting_flavour(config: SquareTraining) -> tuple[Flavour, str]:
     if config.weights is not None:
         told = read_card(config.weights)
         refuse_other_model(config.model.to_json(), told, config.weights)
-        flavour, origin = told.flavour, f"from {config.weights.name}"
+        flavour, origin = told.flavour, f"from {quote(str(config.weights))}"
     seen = replace(
         flavour.input,
         size=config.model.size,
