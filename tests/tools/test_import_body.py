@@ -75,9 +75,9 @@ def test_a_detector_starts_from_it(
     begun: dict[str, torch.Tensor] = {}
     real = tools.flows.training.fit_run
 
-    def spy(recipe: Any, run: Any, network: Any, *args: Any, **options: Any) -> None:
+    def spy(run: Any, network: Any, *args: Any, **options: Any) -> None:
         begun.update({name: value.clone() for name, value in network.state_dict().items()})
-        real(recipe, run, network, *args, **options)
+        real(run, network, *args, **options)
 
     monkeypatch.setattr(tools.flows.training, "fit_run", spy)
     args = ("--weights", body, "--framework", framework, "--data", scenes, "--size", 96)
