@@ -17,7 +17,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets.images import SUFFIXES, UNREAD_SUFFIXES, is_passed_over
 from datasets.names import shown
 from datasets.part_names import is_part
 
@@ -223,6 +222,8 @@ class Trace:
 
     def _reason(self, key: int, name: str, suffix: str) -> str:
         """Why a file that nothing uses is passed over; empty for pictures that nothing names."""
+        from datasets.images import SUFFIXES, UNREAD_SUFFIXES, is_passed_over
+
         folder, _, own = name.rpartition(os.sep)
         if is_passed_over(own) or _is_left_behind(folder):
             return LEFT_BEHIND
@@ -296,6 +297,8 @@ def _means_part(name: str) -> bool:
 
 def _unused_part(base: str, inside: str, suffix: str, noted: set[str]) -> str:
     """A reason that names the part of a file, if nothing in the part is used; else empty."""
+    from datasets.images import SUFFIXES
+
     folders, _, own = inside.rpartition(os.sep)
     place = base
     for name in Path(folders).parts:
@@ -311,6 +314,8 @@ def _unused_part(base: str, inside: str, suffix: str, noted: set[str]) -> str:
 
 @lru_cache(maxsize=1024)
 def _is_left_behind(folder: str) -> bool:
+    from datasets.images import is_passed_over  # Exports are run where there is no OpenCV.
+
     return any(map(is_passed_over, Path(folder).parts))
 
 

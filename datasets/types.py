@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from datasets.images import Image, read_image
 from datasets.text import read_text
 
 if TYPE_CHECKING:  # Exports are run where there is no torch.
     import torch
+
+    from datasets.images import Image
 
 # Ids that mean the same in every data set: the numbers of WordNet ids (n01440764: 1440764).
 WORDNET = range(1_000_000, 100_000_000)
@@ -181,6 +182,8 @@ class PhotoFiles:
         Raises:
             InputError: If it cannot be read; it names the file.
         """
+        from datasets.images import read_image
+
         return read_image(str(self.files[index]), upright=True)
 
 
