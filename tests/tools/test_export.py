@@ -232,7 +232,7 @@ def test_bad_flags(exports: Exports, tool: Tool, tmp_path: Path, album: Path) ->
             ("predict", exports.file("ssd"), album, "--proposals", 5),
             "--proposals 5: the weights are for an export, which has its own number",
         ),
-        (("predict", Path("ssd.tflite"), album, "--head", "boxes"), "is for detection alone"),
+        (("predict", Path("ssd.tflite"), album, "--head", "boxes"), "ssd.tflite: no such file"),
         (("predict", exports.file("ssd"), album, "--nms-iou", 0.3), "export it again with --nms"),
         (("predict", file, album, "--device", "cuda"), "--device cuda"),
     ):
