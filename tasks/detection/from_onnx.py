@@ -32,8 +32,8 @@ from backbone.formats.graph import Row, Step, gather, scaling
 from backbone.formats.network import BODY, BODY_CONVS, refuse_kin
 from backbone.formats.onnx import all_steps, reading
 from datasets.errors import InputError
-from datasets.types import COCO_CLASSES, ClassMap
-from tasks.detection.from_tflite import BOX_ORDER, reorder
+from datasets.types import ClassMap
+from tasks.detection.from_tflite import BOX_ORDER, classes_of, reorder
 from tasks.detection.model import build_detector
 from tasks.detection.spec import TASK, DetectorSpec, PostSpec
 from tasks.detection.ssd import SSD
@@ -86,13 +86,7 @@ def import_onnx_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, C
         parts = _read(path, onnx.load(path).graph)
         mean, std, _ = scaling(parts.row, bytes_in=True)
     columns = len(parts.scores[0].weight) // len(MOBILENET.shapes[0])
-    if classes is None and columns == 1 + len(COCO_CLASSES):
-        classes = COCO_CLASSES
-    classes = classes or ClassMap.from_names([f"class {k}" for k in range(1, columns)])
-    if len(classes) != columns - 1:
-        raise InputError(
-            f"{path}: {columns - 1} class columns, but {len(classes)} class names were given"
-        )
+    classes = classes_of(path, columns, classes)
     padding, activation = chain_conventions(path, parts.trunk)
     # A graph that scales photos out of sight, in its loop, is TensorFlow's as well: -1..1.
     given = InputSpec(size=_SIZE, crop=1.0)

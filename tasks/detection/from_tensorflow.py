@@ -18,8 +18,8 @@ from backbone.formats.network import LAST, STEM, find_alpha
 from backbone.formats.slim import LAYOUT, own_name, to_torch
 from backbone.formats.tf_bundle import find_bundle, read_bundle
 from datasets.errors import InputError
-from datasets.types import COCO_CLASSES, ClassMap
-from tasks.detection.from_tflite import BOX_ORDER
+from datasets.types import ClassMap
+from tasks.detection.from_tflite import BOX_ORDER, classes_of
 from tasks.detection.model import build_detector
 from tasks.detection.spec import TASK, DetectorSpec, PostSpec
 from tasks.detection.ssd import SSD
@@ -91,13 +91,7 @@ def import_tensorflow_ssd(path: Path, classes: ClassMap | None = None) -> tuple[
     if lacking:
         raise InputError(f"{path}: not an SSD MobileNet v1: it has nothing for our {lacking[0]!r}")
     columns = state["class_predictors.0.bias"].numel() // len(MOBILENET.shapes[0])
-    if classes is None and columns == 1 + len(COCO_CLASSES):
-        classes = COCO_CLASSES
-    classes = classes or ClassMap.from_names([f"class {k}" for k in range(1, columns)])
-    if len(classes) != columns - 1:
-        raise InputError(
-            f"{path}: {columns - 1} class columns, but {len(classes)} class names were given"
-        )
+    classes = classes_of(path, columns, classes)
     flavour = Flavour("same", 1e-3, "relu6", InputSpec(size=SIZE, crop=1.0))
     spec = DetectorSpec(alpha=find_alpha(str(path), state), size=SIZE)
     model = build_detector(spec, classes, flavour, post=PostSpec(nms_iou=0.6))

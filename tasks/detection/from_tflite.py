@@ -36,6 +36,22 @@ _EXTRAS = 2 * len(MOBILENET.extras)  # Convolutions.
 _LEVELS = len(MOBILENET.shapes)
 
 
+def classes_of(path: Path, columns: int, classes: ClassMap | None) -> ClassMap:
+    """Classes of the columns after the background's: those given, COCO's 90, or only numbers.
+
+    Raises:
+        InputError: If others are given than there are columns; it names the file.
+    """
+    if classes is None and columns == 1 + len(COCO_CLASSES):
+        classes = COCO_CLASSES
+    classes = classes or ClassMap.from_names([f"class {k}" for k in range(1, columns)])
+    if len(classes) != columns - 1:
+        raise InputError(
+            f"{path}: {columns - 1} class columns, but {len(classes)} class names were given"
+        )
+    return classes
+
+
 def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
     """Read the file into a detector.
 
@@ -48,13 +64,7 @@ def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
     extras = source.convs[BODY_CONVS : BODY_CONVS + _EXTRAS]
     anchors = sum(len(conv.weight) for conv in boxes) // 4
     columns = sum(len(conv.weight) for conv in scores) // anchors
-    if classes is None and columns == 1 + len(COCO_CLASSES):
-        classes = COCO_CLASSES
-    classes = classes or ClassMap.from_names([f"class {k}" for k in range(1, columns)])
-    if len(classes) != columns - 1:
-        raise InputError(
-            f"{path}: {columns - 1} class columns, but {len(classes)} class names were given"
-        )
+    classes = classes_of(path, columns, classes)
     flavour = tflite_flavour(source, BODY_CONVS + len(extras))
     flavour = replace(flavour, input=replace(flavour.input, crop=1.0))
     spec = DetectorSpec(alpha=chain_alpha(tflite_chain(source)), size=source.input_shape[0])
