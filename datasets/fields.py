@@ -201,6 +201,9 @@ def show(value: object) -> str:
 
 
 def _path(place: tuple[str | int, ...]) -> str:
+    """A place as messages name it: ``annotations[3].bbox``, or ``line 3: bbox`` of a table."""
+    if place and isinstance(place[0], str) and place[0].startswith("line "):
+        return ": ".join(one for one in (place[0], _path(place[1:])) if one)
     return "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in place).removeprefix(".")
 
 

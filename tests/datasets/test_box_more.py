@@ -89,17 +89,17 @@ def test_hugging_face_with_numbers(tmp_path: Path) -> None:
     (root / "classes.txt").write_text("car\nbus\n")
     is_right(open_detection(root, "all"))
     (root / "classes.txt").write_text("car\n")
-    refused(root, "metadata.jsonl: line 2.objects.object 0.categories: 1; the listed classes are")
+    refused(root, "metadata.jsonl: line 2: objects.object 0.categories: 1; the listed classes are")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[[10, 8, 20, 20]]", "[[10, 8, 20]]", "line 1.objects.object 0.bbox: [10, 8, 20]; four"),
-        ("[[10, 8, 20, 20]]", "[]", "line 1.objects.categories: ['car']; a list of 0 classes"),
-        ("[[10, 8, 20, 20]]", "7", "line 1.objects.bbox: 7; a list of boxes"),
+        ("[[10, 8, 20, 20]]", "[[10, 8, 20]]", "line 1: objects.object 0.bbox: [10, 8, 20]; four"),
+        ("[[10, 8, 20, 20]]", "[]", "line 1: objects.categories: ['car']; a list of 0 classes"),
+        ("[[10, 8, 20, 20]]", "7", "line 1: objects.bbox: 7; a list of boxes"),
         ('{"file_name": "0.png"', '"file_name": "0.png"', "line 1: line 1, column 12: not valid"),
-        ('"0.png"', "0", "line 1.file_name: 0; a text is needed"),
+        ('"0.png"', "0", "line 1: file_name: 0; a text is needed"),
     ],
 )
 def test_damaged_metadata(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -77,13 +77,13 @@ def test_pictures_without_boxes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("2.png,64,48,car,10", "2.png,64,48,car,ten", "line 4.xmin: 'ten'; a number is needed"),
+        ("2.png,64,48,car,10", "2.png,64,48,car,ten", "line 4: xmin: 'ten'; a number is needed"),
         ("2.png,64,48,car,10", "2.png,64,48,car,", "line 4: no 'xmin'; a number is needed"),
         ("2.png,64,48,car", "2.png,64,48,", "line 4: no 'class'; a text is needed"),
         ("2.png,64,48,car", "2.png,64,48,car,car", "line 4: 9 fields, but there are 8 columns"),
-        ("2.png,64", "1.png,65", "line 4.width: '65'; a line before says 64x48"),
+        ("2.png,64", "1.png,65", "line 4: width: '65'; a line before says 64x48"),
         ("2.png,64", '2.png,"64', "line 4: cannot be split into fields"),
-        ("2.png,64", "2.png,-64", "line 4.width: '-64'; a whole number from 0"),
+        ("2.png,64", "2.png,-64", "line 4: width: '-64'; a whole number from 0"),
         (HEADER, HEADER.replace("xmax", "far"), "Nearest is csv: boxes.csv has some columns"),
     ],
 )
@@ -147,7 +147,7 @@ def test_damaged_open_images(tmp_path: Path) -> None:
     file = root / "train-annotations-bbox.csv"
     good = file.read_text()
     for old, new, message in (
-        ("1,xclick,/m/01,1,.15625", "1,xclick,/m/01,1,left", "line 3.xmin: 'left'; a number"),
+        ("1,xclick,/m/01,1,.15625", "1,xclick,/m/01,1,left", "line 3: xmin: 'left'; a number"),
         ("1,xclick,/m/01,1", "1,xclick,,1", "line 3: no 'labelname'; a text is needed"),
         ("1,xclick,/m/01,1", ",xclick,/m/01,1", "line 3: no ImageID"),
     ):
