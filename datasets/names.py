@@ -6,6 +6,7 @@ neither a terminal nor a file in UTF-8 nor OpenCV takes.
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -55,6 +56,21 @@ def safe_path(path: Path) -> Iterator[str]:
         link = Path(folder) / f"file{path.suffix if path.suffix.isascii() else ''}"
         link.symlink_to(path.parent.resolve() / path.name)
         yield str(link)
+
+
+def is_there(path: Path | str) -> bool:
+    """Whether a written path leads to a file or folder; false if no file system could hold it."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for a name that is too long.
+
+
+def is_file(path: Path | str) -> bool:
+    """Whether a written path leads to a file, as :func:`is_there` does it."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path | str) -> bool:
+    """Whether a written path leads to a folder, as :func:`is_there` does it."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from datasets.attributes.structure import NO, YES, AttributeData, name_attributes
 from datasets.errors import InputError
 from datasets.matlab import NewerFileError, read_mat
+from datasets.names import is_there
 
 ATTRIBUTE_FILE, PARTITION_FILE = "lfw_att_40.mat", "indices_train_test.mat"
 _NAMES, _LABELS, _FILES = "AttrName", "label", "name"
@@ -44,7 +45,7 @@ def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
     if not np.isin(labels, (0, 1)).all():
         raise InputError(f"{file}: {_LABELS} holds numbers that are neither 0 nor 1")
     images = next(
-        (path / f for f in _IMAGE_FOLDERS if names and (path / f / names[0]).exists()), None
+        (path / f for f in _IMAGE_FOLDERS if names and is_there(path / f / names[0])), None
     )
     if images is None:
         raise InputError(f"{path}: no photo {names[0] if names else ''}, in lfw/ or as it is")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.boxes.listed_paths import Finder, is_there
+from datasets.boxes.listed_paths import Finder
 from datasets.boxes.segments import box_of_segment
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Tree, split_files
@@ -22,6 +22,7 @@ from datasets.errors import InputError
 from datasets.fields import Fields
 from datasets.findings import Finding
 from datasets.json_files import read_object
+from datasets.names import is_folder, is_there
 from datasets.part_names import is_part
 from datasets.types import ClassMap
 
@@ -308,7 +309,7 @@ def _files_of(root: Path, part: Part, names: Sequence[str]) -> list[str]:
     # The first of those that hold most: a picture may be missing anywhere.
     folder = max(guesses, key=held)
     if not any(held(folder)):  # Below a folder of this part's name alone, if it is there.
-        folder = next((guess for guess in guesses[:4] if guess.is_dir()), base)
+        folder = next((guess for guess in guesses[:4] if is_folder(guess)), base)
     finder = Finder(part.images or folder, (folder,), described_by=part.file)
     # One look at the folder: a look for each of a million pictures would take a minute.
     here = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set[str]()

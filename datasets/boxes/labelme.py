@@ -23,7 +23,7 @@ from datasets.boxes.tree import Tree, by_part
 from datasets.claims import Claim, Strength
 from datasets.fields import Fields
 from datasets.json_files import read_object
-from datasets.names import in_order
+from datasets.names import in_order, is_file
 from datasets.parallel import in_threads
 
 # Shapes that are areas; of the others no box can be drawn.
@@ -95,7 +95,7 @@ def _picture(content: Fields, file: Path, finder: Finder) -> Path:
     beside = file.parent / written.replace("\\", "/")
     if beside == file:
         written, beside = file.stem, file.with_suffix("")
-    if beside.is_file():
+    if is_file(beside):
         return beside
     return finder.find(written, str(file)) or finder.find(file.stem, str(file)) or beside
 

@@ -9,11 +9,7 @@ from pathlib import Path
 from datasets.boxes.tree import side_of, split_words, words_of
 from datasets.errors import InputError
 from datasets.images import SUFFIXES, walk_files
-
-
-def is_there(path: Path | str) -> bool:
-    """Whether a file or folder exists; false for names that the file system cannot hold."""
-    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for a name that is too long.
+from datasets.names import is_file, is_there
 
 
 def locate(written: str, bases: Sequence[Path], least: int = 2) -> Path | None:
@@ -78,7 +74,7 @@ class Finder:
         """
         as_is = written.replace("\\", "/")
         for folder in self.near:
-            if os.path.isfile(found := folder / as_is):  # noqa: PTH113 - as in is_there.
+            if is_file(found := folder / as_is):
                 return found
         names = [part for part in as_is.lower().split("/") if part not in ("", ".", "..")]
         if not names:

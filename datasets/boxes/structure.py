@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from datasets.errors import InputError
 from datasets.findings import Finding
 from datasets.images import Image, decode_image, probe_image, read_image
+from datasets.names import is_file
 from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap, DetectionTarget
 
@@ -93,7 +94,7 @@ class DetectionData:
     def length(self, index: int) -> int | None:
         """Bytes that a picture takes; None if it is not there."""
         file = Path(str(self.files[index]))
-        return file.stat().st_size if file.is_file() else None
+        return file.stat().st_size if is_file(file) else None
 
     def content(self, index: int) -> bytes:
         """A picture's file as it is, which must be there."""

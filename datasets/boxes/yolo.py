@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.boxes.described import size_of
-from datasets.boxes.listed_paths import Finder, is_there, locate
+from datasets.boxes.listed_paths import Finder, locate
 from datasets.boxes.structure import DetectionData, assemble
 from datasets.boxes.tree import Tree
 from datasets.boxes.yolo_labels import label_file, read_rows
@@ -21,6 +21,7 @@ from datasets.errors import InputError
 from datasets.fields import Fields, as_whole, is_clean
 from datasets.findings import Finding, first_of
 from datasets.images import find_images
+from datasets.names import is_folder, is_there
 from datasets.parallel import in_threads
 from datasets.text import read_head, read_text
 from datasets.types import ClassMap
@@ -66,7 +67,7 @@ def claim(tree: Tree) -> Claim | None:
     content = read_yaml(file)
     classes = _names(content)
     base = file.parent / (_texts(content, "path") or ["."])[0]
-    bases = (*([base] if base.is_dir() else []), file.parent, file.parent.parent)
+    bases = (*([base] if is_folder(base) else []), file.parent, file.parent.parent)
     if tree.images is not None:
         bases = (tree.images, tree.images.parent, *bases)
     keypoints = _keypoints(content)

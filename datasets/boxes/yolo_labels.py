@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.boxes.listed_paths import is_there
 from datasets.boxes.tree import first_fields
 from datasets.errors import InputError
 from datasets.fields import as_number
+from datasets.names import is_there
 from datasets.text import read_text
 from datasets.types import ClassMap
 

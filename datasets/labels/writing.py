@@ -14,7 +14,7 @@ from datasets.images import is_passed_over
 from datasets.kind import Written
 from datasets.labels.opening import open_labelled_parts
 from datasets.labels.structure import LabelledData
-from datasets.names import shown
+from datasets.names import is_file, shown
 from datasets.part_names import is_no_class
 from datasets.shards.photos import list_photos
 from datasets.shards.tar import find_shard_parts, open_shards, write_shards
@@ -62,7 +62,7 @@ def write_labels(
     notes, there = list[str](), dict[str, LabelledData]()
     for split, data in parts.items():
         files = data.files.tolist()
-        lost = np.array([data.in_files and not Path(f).is_file() for f in files], dtype=np.bool_)
+        lost = np.array([data.in_files and not is_file(f) for f in files], dtype=np.bool_)
         if lost.any():
             names = first_of(data.files[lost].tolist())
             notes.append(

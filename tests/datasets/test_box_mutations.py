@@ -135,6 +135,23 @@ def test_yolo_labels(folder: Path, content: bytes) -> None:
     is_read_or_refused(folder / "yolo/labels/0.txt", content, folder / "yolo")
 
 
+LONG = "a" * 300  # No file system holds such a name.
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("yolo/data.yaml", f"path: {LONG}\ntrain: images\nnames: [cat, dog]\n"),
+        ("yolo/data.yaml", f"train: {LONG}\nnames: [cat, dog]\n"),
+        ("plain/classes.txt", f"{LONG}\ndog\n"),
+        ("coco/annotations/instances_train.json", COCO.replace("0.png", f"{LONG}.png")),
+        ("voc/0.xml", voc_xml([(LONG, (1, 1, 9, 9), False)])),
+    ],
+)
+def test_names_that_no_file_system_holds(folder: Path, file: str, content: str) -> None:
+    is_read_or_refused(folder / file, content.encode(), folder / file.partition("/")[0])
+
+
 @few
 @bytes_of(DATA)
 def test_yolo_data_files(folder: Path, content: bytes) -> None:
