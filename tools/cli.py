@@ -81,6 +81,9 @@ def explain(error: Exception) -> tuple[int, str]:
 
 
 def _stop(text: str, status: int) -> None:
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if processes > 1:  # torchrun stops the others; this names the first.
+        text = f"process {os.environ.get('RANK', 0)} of {processes} stopped: {text}"
     print(shown(f"{'error: ' if status else ''}{text}"), file=sys.stderr)
     sys.exit(status)
 

@@ -131,7 +131,7 @@ class GanTask(Task):
         self._sums.zero_()
         named = {**window._asdict(), "loss": window.loss_d}
         for name, value in named.items():
-            self.log(name, value, prog_bar=name == "loss", batch_size=len(labels))
+            self.log(name, value, prog_bar=name == "loss", batch_size=len(labels), sync_dist=True)
         why = self._watch.look(window, steps)
         if why:
             self.stopped = f"stopped at step {self.global_step} of {self.total_steps}: {why}"

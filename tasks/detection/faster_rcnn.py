@@ -22,6 +22,7 @@ from tasks.detection.detector import DetectorNetwork
 from tasks.detection.matching import Rule, match, sample
 from tasks.detection.postprocess import Detections, postprocess_regions
 from tasks.detection.spec import DetectorSpec, TwoStageLossSpec
+from tasks.fitting.shared_count import shared_count
 
 STRIDE = 16
 CROP = 14
@@ -133,7 +134,7 @@ class FasterRCNN(DetectorNetwork):
         objects = truth > 0
         own = (truth[objects] - 1)[:, None, None].expand(-1, 1, 4)
         found = offsets[objects].gather(1, own)[:, 0]
-        count = max(len(truth), 1)
+        count = shared_count(torch.tensor(len(truth), device=truth.device))
         box = functional.smooth_l1_loss(
             found.float(), wanted[objects], reduction="sum", beta=spec.smooth_l1_beta
         )

@@ -11,6 +11,7 @@ from backbone.layers import make_activation
 from tasks.detection.anchors import decode
 from tasks.detection.matching import Rule, match, sample
 from tasks.detection.spec import TwoStageLossSpec
+from tasks.fitting.shared_count import shared_count
 from tasks.operators import suppress
 
 DEPTH = 512
@@ -90,7 +91,7 @@ def rpn_loss(
     matches = match(targets, anchors, rule)
     chosen = sample(matches.labels, spec.rpn_samples, 0.5)
     objects = chosen & (matches.labels > 0)
-    count = chosen.sum().clamp(min=1)
+    count = shared_count(chosen.sum())
     truth = objects[chosen].float()
     objectness = functional.binary_cross_entropy_with_logits(
         logits[chosen].float(), truth, reduction="sum"

@@ -25,6 +25,7 @@ from tasks.detection.ssd_layout import (
     map_sizes,
     ssd_body,
 )
+from tasks.fitting.shared_count import shared_count
 
 INIT_STD = 0.03
 # With focal loss every anchor counts from the first step: start near "background".
@@ -118,6 +119,8 @@ def ssd_loss(
 ) -> dict[str, Tensor]:
     """Class and box loss, each divided by the number of matched anchors of the batch, float32.
 
+    The matches of all processes are counted.
+
     Args:
         logits: (B, A, 1 + C) raw class scores, column 0 for background.
         offsets: (B, A, 4) predicted offsets.
@@ -127,7 +130,7 @@ def ssd_loss(
     logits, offsets = logits.float(), offsets.float()
     labels = matches.labels
     positive = labels > 0
-    count = positive.sum().clamp(min=1)
+    count = shared_count(positive.sum())
     truth = functional.one_hot(labels.clamp(min=0), logits.shape[-1]).to(logits.dtype)
     focal = spec.loss == "focal"
     if focal:

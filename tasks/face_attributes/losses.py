@@ -6,11 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tasks.fitting.shared_count import shared_count
+
 
 def attribute_loss(
     logits: Tensor, values: Tensor, yes: Tensor, no: Tensor, focal_gamma: float = 0.0
 ) -> Tensor:
     """Mean weighted cross-entropy over the known attributes of a batch; 0 if none is known.
+
+    The known attributes of all processes are counted.
 
     With a gamma it is the focal loss (Lin et al., arXiv 1708.02002, equation 4): each entry times
     (1 - p) ** gamma, p being the probability of what is right.
@@ -28,4 +32,4 @@ def attribute_loss(
     if focal_gamma:
         loss = loss * (-torch.expm1(-loss)) ** focal_gamma  # exp(-loss) is p.
     weighted = loss * torch.where(values > 0, yes, no) * known
-    return weighted.sum() / known.sum().clamp(min=1)
+    return weighted.sum() / shared_count(known.sum())

@@ -13,6 +13,9 @@ from datasets.errors import InputError
 from tasks.fitting.optim import body_of, make_optimizer, rate_factor
 from tasks.fitting.spec import FitSpec
 
+# Synchronised ones take the place of the others while several processes train.
+BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+
 
 class Task(pl.LightningModule):
     """Trains a model whose ``model(images, targets)`` gives a dict of losses.
@@ -41,7 +44,7 @@ class Task(pl.LightningModule):
         if self.fit_spec.freeze_bn or self._holds_body:
             frozen = self.model if self.fit_spec.freeze_bn else body_of(self.model)
             for module in frozen.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, BATCH_NORMS):
                     module.eval()
         return self
 
@@ -55,7 +58,7 @@ class Task(pl.LightningModule):
         """Set how fast statistics forget: a short run must not end with those of its start."""
         momentum = min(1.0, max(self.fit_spec.bn_momentum, 10 / self.total_steps))
         for module in self.model.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, BATCH_NORMS):
                 module.momentum = momentum
 
     @property
@@ -115,9 +118,9 @@ class Task(pl.LightningModule):
                 f"or an image of this batch damaged: {', '.join(batch['files'])}"
             )
         count = len(batch["files"])
-        self.log("loss", loss.detach(), prog_bar=True, batch_size=count)
+        self.log("loss", loss.detach(), prog_bar=True, batch_size=count, sync_dist=True)
         for name, value in losses.items():
-            self.log(f"loss_{name}", value.detach(), batch_size=count)
+            self.log(f"loss_{name}", value.detach(), batch_size=count, sync_dist=True)
         return loss
 
 

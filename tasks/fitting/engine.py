@@ -127,7 +127,7 @@ def fit(
     if spec.ema_decay > 0:
         callbacks.append(AveragedWeights(spec.ema_decay, local_device(device)))
     callbacks.append(RunKeeper(folder, spec.save_minutes, write_best, watch))
-    trainer = _make_trainer(
+    trainer = make_trainer(
         spec,
         device,
         callbacks=callbacks,
@@ -138,8 +138,12 @@ def fit(
     trainer.fit(task, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None)
 
 
-def _make_trainer(spec: FitSpec, device: str, **options: Any) -> pl.Trainer:
+def make_trainer(spec: FitSpec, device: str, **options: Any) -> pl.Trainer:
     """A Trainer on one device, or on all that torchrun started this process for."""
+    if spec.sync_bn and not (device == "cuda" and rank_and_world()[1] > 1):
+        raise InputError(
+            "--sync-bn is for several processes on GPUs: start them with torchrun, or leave it out"
+        )
     strategy = "auto"
     if rank_and_world()[1] > 1:  # A body that is held for a while has no gradients to share.
         strategy = "ddp_find_unused_parameters_true" if spec.frozen_epochs else "ddp"
@@ -148,6 +152,7 @@ def _make_trainer(spec: FitSpec, device: str, **options: Any) -> pl.Trainer:
         devices=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
         num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", 1)),
         strategy=strategy,
+        sync_batchnorm=spec.sync_bn,
         precision="bf16-mixed" if use_bf16(spec.precision, device) else "32-true",
         max_epochs=spec.epochs,
         check_val_every_n_epoch=spec.eval_every,

@@ -44,6 +44,9 @@ class FitSpec:
     so few steps that they would still show their start, more: 10 / steps."""
     freeze_bn: bool = False
     """Keep batch-norm statistics as they are: for fine-tuning on few images."""
+    sync_bn: bool = False
+    """On several GPUs, batch norm measures the batches of all processes together: for few images
+    per process. Without it each process normalises by its own."""
     frozen_epochs: int = 0
     """Epochs at the start in which the body stays as it is and only the head learns: for
     fine-tuning, where a fresh head would at first pull a good body about."""

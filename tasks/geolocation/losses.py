@@ -6,16 +6,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tasks.fitting.shared_count import shared_count
 from tasks.geolocation.sphere import EARTH_KM
 
 
 def hard_loss(logits: Tensor, columns: Tensor) -> Tensor:
     """Cross-entropy of logits (B, C) with the photos' cells (B,), of which -1 do not count.
 
-    It is the mean over the photos that have a cell; 0 if none has.
+    It is the mean over the photos that have a cell, those of all processes counted; 0 if none
+    has.
     """
     total = functional.cross_entropy(logits, columns, ignore_index=-1, reduction="sum")
-    return total / (columns >= 0).sum().clamp(min=1)
+    return total / shared_count((columns >= 0).sum())
 
 
 def soft_loss(logits: Tensor, columns: Tensor, units: Tensor, cells: Tensor, tau: float) -> Tensor:
@@ -34,7 +36,7 @@ def soft_loss(logits: Tensor, columns: Tensor, units: Tensor, cells: Tensor, tau
         tau: In km.
 
     Returns:
-        Mean over the photos that have a cell; 0 if none has.
+        Mean over the photos that have a cell, those of all processes counted; 0 if none has.
     """
     known = columns >= 0
     # Differences keep metres in float32, which products of unit vectors would not.
@@ -42,4 +44,4 @@ def soft_loss(logits: Tensor, columns: Tensor, units: Tensor, cells: Tensor, tau
     distances = 2 * EARTH_KM * torch.asin((chords / 2).clamp(max=1))
     labels = torch.softmax(-distances / tau, dim=1)
     each = -(labels * functional.log_softmax(logits, dim=1)).sum(dim=1)
-    return (each * known).sum() / known.sum().clamp(min=1)
+    return (each * known).sum() / shared_count(known.sum())
