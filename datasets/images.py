@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +21,10 @@ from datasets.lfs import refuse_pointer
 from datasets.names import shown
 
 Image = NDArray[np.uint8]
+
+# Both decoders remark on damaged pictures in lines that name no file; our own messages do.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 
 # All that OpenCV or Pillow read as a picture of pixels; their documents, films and data are none.
 SUFFIXES = frozenset(

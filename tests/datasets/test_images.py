@@ -1,7 +1,10 @@
 """Every kind of picture file becomes (H, W, 3) uint8 RGB, or a message that names it."""
 
 import struct
+import warnings
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image as PilImage
 from PIL import ImageOps
 
+from datasets.errors import InputError
 from datasets.images import (
     MOST_PIXELS,
     crop_to_box,
@@ -122,6 +126,38 @@ def test_cut_files_are_refused(tmp_path: Path, suffix: str) -> None:
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with pytest.raises(ValueError, match=rf"cut\.{suffix}: the picture is damaged"):
         read_image(cut, upright=False)
+
+
+def refusal(read: Callable[[Path], Any], file: Path) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of damaged tags.
+        try:
+            read(file)
+        except InputError as error:
+            return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP"])
+def test_damaged_files_are_read_or_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """Whatever their suffix; OpenCV's own lines, which name no file, are not shown."""
+    rng = np.random.default_rng(0)
+    PilImage.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(
+        tmp_path / "whole", kind
+    )
+    whole = (tmp_path / "whole").read_bytes()
+    for number in range(60):
+        data = bytearray(whole[: rng.integers(8, len(whole))] if number % 2 else whole)
+        start = rng.integers(0, min(len(data) - 4, 400))
+        data[start : start + 4] = rng.bytes(4)
+        file = tmp_path / f"{number}.{('jpg', 'png', 'avif')[number % 3]}"
+        file.write_bytes(data)
+        for read in (probe_image, partial(read_image, upright=True), decoders_differ):
+            message = refusal(read, file)
+            assert message.startswith(f"{file}: ") or not message
+    assert "ERROR" not in capfd.readouterr().err
 
 
 def test_probing_finds_a_cut_jpeg(tmp_path: Path) -> None:
