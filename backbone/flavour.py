@@ -11,11 +11,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
+from backbone.typed_fields import refuse_other_types
 from datasets.errors import InputError
 
 Padding = Literal["same", "symmetric", "keras"]
 ChannelOrder = Literal["rgb", "bgr"]
 Interpolation = Literal["bilinear", "bicubic"]
+# Of a square input; a photo of twice this side is beyond what any network here was tried with.
+MOST_PIXELS_A_SIDE = 8192
 # Of an input, what may change between weights and a model that starts from them.
 _FREE = ("size", "crop", "interpolation")
 
@@ -44,11 +47,15 @@ class InputSpec:
         """Refuse values that no network could have been trained with.
 
         Raises:
-            InputError: On a size under 32, a non-positive std, a crop outside (0, 1], or an
-                unknown name.
+            InputError: On a size under 32 or over 8192, a non-positive std, a crop outside (0, 1],
+                or an unknown name.
         """
         if self.size < 32:
             raise InputError(f"input size {self.size} is too small: the body needs 32 or more")
+        if self.size > MOST_PIXELS_A_SIDE:
+            raise InputError(
+                f"input size {self.size} is too large: {MOST_PIXELS_A_SIDE} at the most"
+            )
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise InputError(
                 f"mean {self.mean} and std {self.std} need 3 values each, std above 0"
@@ -96,6 +103,8 @@ class Flavour:
     def from_json(cls, data: dict[str, Any]) -> Flavour:
         """Read a card's flavour. Raises InputError if a field is missing or unknown, naming it."""
         _check_fields(data, cls)
+        if not isinstance(data["input"], dict):
+            raise InputError("not a flavour: its input is no table")
         spec = {**data["input"]}
         _check_fields(spec, InputSpec)
         spec["mean"], spec["std"] = tuple(spec["mean"]), tuple(spec["std"])
@@ -107,6 +116,7 @@ def _check_fields(data: dict[str, Any], kind: type[Flavour] | type[InputSpec]) -
     odd = data.keys() ^ {field.name for field in fields(kind)}
     if odd:
         raise InputError(f"not a flavour: missing or unknown: {', '.join(sorted(odd))}")
+    refuse_other_types(data, kind)
 
 
 def parse_activation(name: str) -> tuple[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -46,8 +47,8 @@ class ClassMap:
             raise InputError(f"{len(self.ids)} class ids, but {len(self.names)} class names")
         for what, values in (("id", self.ids), ("name", self.names)):
             if len(set(values)) < len(values):
-                twice = {value for value in values if values.count(value) > 1}
-                raise InputError(f"class {what} {sorted(twice)[0]!r} occurs twice")
+                twice = next(value for value, count in Counter(values).items() if count > 1)
+                raise InputError(f"class {what} {twice!r} occurs twice")
 
     def __len__(self) -> int:
         """Number of classes, without background."""

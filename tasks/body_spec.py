@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, get_args
 
 import tyro
 
+from backbone.flavour import MOST_PIXELS_A_SIDE
 from backbone.spec import BackboneName, OnBody, Variant
 from datasets.errors import InputError
 
@@ -37,6 +38,8 @@ class ClassifierSpec(OnBody):
             raise InputError(f"--stem-stride {self.stem_stride}: choose 1 or 2")
         if self.size < 32:
             raise InputError(f"--size {self.size} is too small: 32 pixels or more")
+        if self.size > MOST_PIXELS_A_SIDE:
+            raise InputError(f"--size {self.size} is too large: {MOST_PIXELS_A_SIDE} at the most")
         for name, choices in (
             ("backbone", get_args(BackboneName)),
             ("variant", get_args(Variant)),

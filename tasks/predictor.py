@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -94,12 +95,14 @@ def load_network(path: Path, application: PhotoApplication[Any], options: Any) -
     ``options`` are as the application takes them. Raises InputError if the run folder or file is
     missing or damaged, or does not fit itself.
     """
-    from tasks.weights.file import load_into
+    from tasks.weights.file import refuse_unfit
     from tasks.weights.head_files import load_weights
 
     state, card = load_weights(path)
-    network, card = application.network().build(card, state, path, options)
-    load_into(network, state, str(path))
+    build = partial(application.network().build, card, state, path, options)
+    refuse_unfit(lambda: build()[0], state, str(path))
+    network, card = build()
+    network.load_state_dict(state)
     return network.eval(), card
 
 

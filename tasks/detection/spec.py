@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, Self, get_args
 
+from backbone.flavour import MOST_PIXELS_A_SIDE
 from backbone.spec import OnBody
 from datasets.errors import InputError
 from tasks.flag_values import require_at_least, require_between_0_and_1, require_within
@@ -65,6 +66,8 @@ class DetectorSpec(OnBody):
             raise InputError(f"--alpha {self.alpha} must be above 0 (1 is full width)")
         if self.size < 32:
             raise InputError(f"--size {self.size} is too small: 32 pixels or more")
+        if self.size > MOST_PIXELS_A_SIDE:
+            raise InputError(f"--size {self.size} is too large: {MOST_PIXELS_A_SIDE} at the most")
         if self.backbone == "vgg16" and not self.two_stage and self.size < 268:
             raise InputError(f"--size {self.size} is too small: SSD on VGG16 needs 268 or more")
         if not 1 <= self.proposals <= MOST_PROPOSALS:

@@ -15,7 +15,7 @@ from tasks.body_spec import ClassifierSpec
 from tasks.multitask.model import MultiTaskNet
 from tasks.multitask.stored import State, Stored, StoredHead, multi_card, read_stored
 from tasks.weights.card import Card
-from tasks.weights.file import BODY_PREFIX, load_into, spec_of
+from tasks.weights.file import BODY_PREFIX, built_to_fit, spec_of
 from tasks.weights.head_files import load_weights
 
 
@@ -63,9 +63,8 @@ def build_stored(stored: Stored, given: Iterable[object] = ()) -> MultiTaskNet:
     """The network of a file in memory, to evaluate. Raises InputError if the file does not fit."""
     told = {name: value for name, value in stored.card.model.items() if name != "heads"}
     spec = spec_of(replace(stored.card, model=told), ClassifierSpec, stored.path)
-    body = body_of(spec, stored.card.flavour)
     plain = {key.removeprefix(BODY_PREFIX): value for key, value in stored.body.items()}
-    load_into(body, plain, str(stored.path))
+    body = built_to_fit(lambda: body_of(spec, stored.card.flavour), plain, str(stored.path))
     models = {name: build_head(*stored.single(name), stored.path, given) for name in stored.heads}
     own = {name for name, head in stored.heads.items() if head.owns_norms}
     return MultiTaskNet(body, models, own).eval()
@@ -80,8 +79,11 @@ def build_head(state: State, card: Card, path: Path, given: Iterable[object] = (
         InputError: If the card is of no task that a trunk can carry, or the weights do not fit.
     """
     application = photo_application(card.task, path)
-    model, _ = application.network().build(card, state, path, application.pick(given))
-    if not isinstance(model, BodyNetwork):
-        raise InputError(f"{path}: {type(model).__name__} is no head")
-    load_into(model, state, str(path))
-    return model.eval()
+
+    def build() -> BodyNetwork:
+        model, _ = application.network().build(card, state, path, application.pick(given))
+        if not isinstance(model, BodyNetwork):
+            raise InputError(f"{path}: {type(model).__name__} is no head")
+        return model
+
+    return built_to_fit(build, state, str(path)).eval()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from backbone.typed_fields import refuse_other_types
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
 from tasks.weights.atomic_write import replacing
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # Tensors of the body, in the weights of every task.
 BODY_PREFIX = "body."
 Spec = TypeVar("Spec")
+Module = TypeVar("Module", bound="torch.nn.Module")
 _KEY = "card"
 
 
@@ -87,17 +89,67 @@ def spec_of(card: Card, kind: type[Spec], path: Path) -> Spec:
     """The architecture that a card tells, in full: nothing is filled in.
 
     Raises:
-        InputError: If a field is missing or unknown, naming it.
+        InputError: If a field is missing, unknown, of another type or out of its range; it is
+            named.
     """
     known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
     if card.model.keys() != known:
         odd = ", ".join(sorted(card.model.keys() ^ known))
         raise InputError(f"{path}: the card's model cannot be built: missing or unknown: {odd}")
-    return kind(**card.model)
+    try:
+        refuse_other_types(card.model, kind)
+        return kind(**card.model)
+    except InputError as error:
+        raise InputError(f"{path}: the card's model cannot be built: {error}") from error
+
+
+def built_to_fit(build: Callable[[], Module], state: dict[str, Tensor], name: str) -> Module:
+    """A network that a card describes, with the tensors of its file, which must fit exactly.
+
+    Raises:
+        InputError: As :func:`refuse_unfit`.
+    """
+    refuse_unfit(build, state, name)
+    model = build()
+    model.load_state_dict(state)
+    return model
+
+
+def refuse_unfit(
+    build: Callable[[], torch.nn.Module], state: dict[str, Tensor], name: str
+) -> None:
+    """Check that the network of a card fits a file's tensors before its memory is allocated.
+
+    A card may ask for any size, but the tensors of a file are no larger than the file.
+
+    Raises:
+        InputError: Naming the first tensor that does not fit, with both shapes; or if the card
+            asks for a tensor of more bytes than can be counted.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            model = build()
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        raise InputError(f"{name}: the card's model is too large to be built") from error
+    refuse_misfit(model, state, name)
 
 
 def load_into(model: torch.nn.Module, state: dict[str, Tensor], name: str) -> None:
     """Load a state dict that must fit exactly.
+
+    Raises:
+        InputError: Naming the first tensor that does not fit, with both shapes.
+    """
+    refuse_misfit(model, state, name)
+    model.load_state_dict(state)
+
+
+def refuse_misfit(model: torch.nn.Module, state: dict[str, Tensor], name: str) -> None:
+    """Check that a state dict fits exactly.
 
     Raises:
         InputError: Naming the first tensor that does not fit, with both shapes.
@@ -114,7 +166,6 @@ def load_into(model: torch.nn.Module, state: dict[str, Tensor], name: str) -> No
     extra = sorted(state.keys() - own.keys())
     if extra:
         raise InputError(f"{name}: the weights hold {extra[0]!r}, which the model does not know")
-    model.load_state_dict(state)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,53 @@
+"""Fields of a card, compared with the types that the code gives them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from datasets.errors import InputError
+from datasets.fields import show
+
+
+def refuse_other_types(values: Mapping[str, Any], kind: type[Any]) -> None:
+    """Check that values read from a file are of the types of a dataclass's fields.
+
+    Numbers must be finite; a whole number counts as a float, a list as a tuple. Names that the
+    dataclass does not have are left to the caller.
+
+    Raises:
+        InputError: Naming the field, its value and what is needed.
+    """
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        if field.name in values:
+            needed = _needed(values[field.name], hints[field.name])
+            if needed:
+                raise InputError(f"{field.name} is {show(values[field.name])}; {needed} is needed")
+
+
+def _needed(value: Any, hint: Any) -> str:
+    """What is needed in place of a value, in words; empty if it is right."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return "" if value in inner else f"one of {', '.join(map(str, inner))}"
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            return "a list"
+        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
+        if len(kinds) != len(value):
+            return f"a list of {len(kinds)}"
+        needs = (_needed(one, inside) for one, inside in zip(value, kinds, strict=True))
+        return next(filter(None, needs), "")
+    if hint is bool:
+        return "" if isinstance(value, bool) else "true or false"
+    if hint is str:
+        return "" if isinstance(value, str) else "a text"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return "" if number and isinstance(value, int) else "a whole number"
+    if hint is float:
+        return "" if number and math.isfinite(value) else "a finite number"
+    return ""
