@@ -8,7 +8,6 @@ from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from datasets.errors import InputError
-from datasets.fields import show
 
 
 def refuse_other_types(values: Mapping[str, Any], kind: type[Any]) -> None:
@@ -25,7 +24,9 @@ def refuse_other_types(values: Mapping[str, Any], kind: type[Any]) -> None:
         if field.name in values:
             needed = _needed(values[field.name], hints[field.name])
             if needed:
-                raise InputError(f"{field.name} is {show(values[field.name])}; {needed} is needed")
+                raise InputError(
+                    f"{field.name} is {repr(values[field.name])[:60]}; {needed} is needed"
+                )
 
 
 def _needed(value: Any, hint: Any) -> str:
