@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from datasets.errors import InputError
 
+_SHOWN = 60  # Letters of a value in a message.
+
 
 def refuse_other_types(values: Mapping[str, Any], kind: type[Any]) -> None:
     """Check that values read from a file are of the types of a dataclass's fields.
