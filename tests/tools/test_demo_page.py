@@ -26,7 +26,7 @@ CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 TITLES = dict(
     zip(TASKS, ("Classes", "Objects", "Face attributes", "Faces", "Places"), strict=True)
 )
-WAIT = 60_000  # Milliseconds.
+WAIT = 300_000  # Milliseconds: other programs may keep a machine busy.
 TIMES = "\N{MULTIPLICATION SIGN}"
 DROP = """([target, files]) => {
     const held = new DataTransfer();
@@ -61,7 +61,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip(f"no browser is installed (looked for {', '.join(BROWSERS)})")
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", *CAMERA]
+            executable_path=program, args=["--no-sandbox", *CAMERA], timeout=WAIT
         )
         yield opened
         opened.close()
@@ -72,6 +72,7 @@ class Watched:
 
     def __init__(self, page: Page, server: PageServer) -> None:
         self.page, self.server = page, server
+        page.set_default_timeout(WAIT)
         self.complaints: list[str] = []
         self.asked: list[str] = []
         page.on("console", self._note)
