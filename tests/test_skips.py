@@ -65,7 +65,7 @@ def run(folder: Path, ci: str | None, *flags: str) -> subprocess.CompletedProces
         check=False,
         cwd=folder,
         env=environment,
-        timeout=120,
+        timeout=600,
     )
 
 

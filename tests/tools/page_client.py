@@ -46,7 +46,7 @@ def simple(
 def request(
     server: PageServer, method: str, path: str, body: bytes | None = None, **headers: str
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=600)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, named)
@@ -69,7 +69,7 @@ def picture_of(reply: dict[str, Any]) -> Image.Image:
 
 def raw(server: PageServer, *parts: bytes, end: bool = False) -> bytes:
     """Send bytes as they are, and read to the end."""
-    with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=60) as line:
+    with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=600) as line:
         for part in parts:
             line.sendall(part)
         if end:

@@ -40,7 +40,7 @@ def run_in_terminal(command: Sequence[str], folder: Path, *, rows: int, columns:
     finally:
         os.close(ours)
     text = written.decode()
-    assert process.wait(timeout=60) == 0, text
+    assert process.wait(timeout=600) == 0, text
     return text
 
 

@@ -144,7 +144,7 @@ def test_those_beyond_the_queue_are_told_to_come_again() -> None:
         for visitor in visitors:
             visitor.start()
         for _ in range(3):
-            assert refused.acquire(timeout=60)
+            assert refused.acquire(timeout=600)
         assert request(server, "GET", "/")[0] == 200  # The page itself is always there.
         go.set()
         for visitor in visitors:

@@ -92,7 +92,7 @@ def test_a_thousand_at_once(models: list[Path], tmp_path: Path) -> None:
         assert peak_memory(process.pid) - before < 60
         assert asyncio.run(storm(port, body, 1)) == {200: 1}
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=600)
     finally:
         process.kill()
     assert process.returncode == 0, err
@@ -109,7 +109,7 @@ def test_ctrl_c_ends_it_well(models: list[Path], tool: Tool) -> None:
     def visit() -> None:
         while not seen and not ended.wait(0.02):
             with suppress(OSError):
-                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
                 connection.request("GET", "/")
                 seen.append(connection.getresponse().status)
         if seen:

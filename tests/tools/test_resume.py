@@ -55,7 +55,7 @@ def test_signals_save_within_the_epoch(tmp_path: Path, number: signal.Signals) -
     process = start("--data", scenes, "--out", folder, *SMALL, *recipe)
     wait_for(folder / "metrics.csv", process)
     os.killpg(process.pid, number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 1
     assert f"go on with --resume {folder}" in errors
     assert "Traceback" not in errors
