@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from tasks.runtime.session import CARD_KEY, FACTS_KEY, Image
 
 # The .xml keeps the notes under this name.
 NOTES = "mobilenets"
+_first, _answered = threading.Lock(), threading.Event()
 
 
 class OpenVinoSession:
@@ -41,9 +45,25 @@ class OpenVinoSession:
 
     def run(self, images: Image) -> list[NDArray[Any]]:
         """Outputs for photos (N, H, W, 3)."""
-        # A request of its own: what the model keeps of the last one is another thread's too.
-        found = self._model.create_infer_request().infer([images])
+        with _first_alone():
+            # A request of its own: what the model keeps of the last one is another thread's too.
+            found = self._model.create_infer_request().infer([images])
         return [found[k].copy() for k in range(len(self.outputs))]
+
+
+@contextmanager
+def _first_alone() -> Iterator[None]:
+    """Let no other thread in until a first answer has been given in this process.
+
+    OpenVINO sets something up at its first answer and lets go of the interpreter meanwhile. A
+    second thread that asks at that moment takes the interpreter and waits for the first one.
+    """
+    if _answered.is_set():
+        yield
+        return
+    with _first:
+        yield
+        _answered.set()
 
 
 def import_openvino(path: Path) -> Any:

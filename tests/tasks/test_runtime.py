@@ -4,14 +4,18 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
 from tasks.export.onnx_file import write_facts, write_openvino
+from tasks.runtime import openvino_session
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import open_export, read_card
 from tasks.runtime.openvino_session import OpenVinoSession
@@ -180,3 +184,21 @@ def test_openvino_answers_threads_apart(tmp_path: Path) -> None:
     values = list(range(1, 121))
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(ask, values)) == pytest.approx(values, abs=0.01)
+
+
+def test_openvino_gives_its_first_answer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that ask first at once would wait for each other forever."""
+    held: list[bool] = []
+
+    def infer(images: list[Any]) -> list[Any]:
+        held.append(openvino_session._first.locked())
+        return images
+
+    session = OpenVinoSession.__new__(OpenVinoSession)
+    session.outputs = ["images"]
+    request = SimpleNamespace(infer=infer)
+    session._model = SimpleNamespace(create_infer_request=lambda: request)
+    monkeypatch.setattr(openvino_session, "_answered", threading.Event())
+    for _ in range(3):
+        session.run(np.zeros((1, 2, 2, 3), np.uint8))
+    assert held == [True, False, False]
