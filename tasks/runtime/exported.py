@@ -17,7 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from tasks.runtime.session import CARD_KEY, FACTS_KEY, FORMAT, Answer, HeadSession, Image, Session
+from tasks.runtime.session import (
+    CARD_KEY,
+    FACTS_KEY,
+    FORMAT,
+    SQUARE,
+    Answer,
+    HeadSession,
+    Image,
+    Session,
+)
+from tasks.runtime.square import boxes_on_photo, squares_of
 from tasks.weights.card import Card
 
 
@@ -51,6 +61,7 @@ class Exported:
             raise InputError(
                 f"{path}: an export of format {form}; this version reads {FORMAT}: export it again"
             )
+        self._squares = squares_of(self.facts, path)
 
     @property
     def task(self) -> str:
@@ -75,6 +86,8 @@ class Exported:
             there = ", ".join(self.heads) or "none"
             raise InputError(f"{self.path}: has no head {name!r}; it has {there}")
         card, facts = self.card.model["heads"].get(name), self.facts["heads"][name]
+        if SQUARE in self.facts:
+            facts = {**facts, SQUARE: self.facts[SQUARE]}
         notes = {CARD_KEY: json.dumps(card), FACTS_KEY: json.dumps(facts)}
         return Exported(HeadSession(self._session, name, notes), self.path)
 
@@ -122,8 +135,11 @@ class Exported:
         return self._session.single
 
     def _answer(self, images: Image) -> list[Answer]:
+        given = [images]
+        if self._squares:  # These take one photo at a time.
+            given = [square(images[0])[None] for square in self._squares.values()]
         try:
-            outputs = self._session.run(images)
+            outputs = self._session.run(*given)
         except Exception as error:  # The runtime has a class for each of its codes.
             reason = str(error).splitlines()[0][:200]
             shape = "x".join(map(str, images.shape[2:0:-1]))
@@ -135,6 +151,8 @@ class Exported:
             {name: output[k] for name, output in zip(names, outputs, strict=True)}
             for k in range(len(images))
         ]
+        if self._squares:
+            rows = [boxes_on_photo(row, self._squares, images[0]) for row in rows]
         return [without_padding(row) for row in rows]
 
 
