@@ -43,12 +43,12 @@ class PictureGraph(nn.Module):
 
     def __init__(self, graph: AnswerGraph) -> None:
         super().__init__()
-        self.graph = graph
+        self.inner = graph  # A module's attribute `graph` would be taken for the exporter's own.
         self.eval()
 
     def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
         """Outputs for pictures (1, 3, S, S) float32, 0..255: float32 or int32."""
-        found = self.graph(*(image.permute(0, 2, 3, 1) for image in images))
+        found = self.inner(*(image.permute(0, 2, 3, 1) for image in images))
         return tuple(one if one.is_floating_point() else one.int() for one in found)
 
 

@@ -18,7 +18,7 @@ from datasets.errors import InputError
 from datasets.images import Image, find_images, read_image
 from tasks.runtime.exported import Exported
 from tasks.runtime.runtimes import Runtime
-from tasks.weights.atomic_write import replacing
+from tasks.weights.atomic_write import replace_folder, replacing
 from tools.flows.source import MultiSource, Source, open_any_source
 from tools.flows.targets import notes_of, square_facts, target_of
 
@@ -34,12 +34,11 @@ def export_model(args: Export) -> tuple[dict[str, Any], str]:
     source = open_any_source(args)
     out = args.out_file()
     facts = write_export(args, source, out)
-    size = sum(file.stat().st_size for file in target_of(args).runtime.files(out))
     result = {
         "file": str(out),
         "target": args.target,
         "task": source.task,
-        "bytes": size,
+        "bytes": target_of(args).runtime.size(out),
         "precision": facts["precision"],
         "checked": facts["checked"],
         "seconds": round(time.perf_counter() - started, 1),
@@ -98,6 +97,9 @@ def unnamed(out: Path) -> Iterator[Path]:
 
 def give_name(runtime: Runtime, file: Path, out: Path) -> None:
     """Move an export that is good to its place, with what belongs beside it."""
+    if runtime.folder:
+        replace_folder(file, out)
+        return
     for written, name in zip(runtime.files(file), runtime.files(out), strict=True):
         with replacing(name) as temporary:
             written.replace(temporary)
