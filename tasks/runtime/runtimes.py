@@ -91,6 +91,7 @@ RUNTIMES: tuple[Runtime, ...] = (
         ".pte",
         _session("executorch_session", "ExecuTorchSession"),
         square=True,
+        int8=True,
     ),
     Runtime(
         "coreml",
