@@ -52,16 +52,36 @@ class OnnxModule(nn.Module):
         unknown = {node.op_type for node in self.nodes} - {*_PLAIN, *SHAPES, *_METHODS}
         if unknown:
             raise InputError(f"cannot be exported anew: ONNX's {', '.join(sorted(unknown))}")
-        self.places = {name: f"constant_{k}" for k, name in enumerate(self.fixed)}
-        for name, place in self.places.items():
-            self.register_buffer(place, torch.from_numpy(self.fixed[name].copy()))
+        for node in [node for node in self.nodes if self._restores_weights(node)]:
+            self._keep_weights(node)
+        self.places: dict[str, str] = {}
+        for name in sorted({name for node in self.nodes for name in node.input} & {*self.fixed}):
+            self.places[name] = f"constant_{len(self.places)}"
+            self.register_buffer(self.places[name], torch.from_numpy(self.fixed[name].copy()))
         self.eval()
+
+    def _restores_weights(self, node: NodeProto) -> bool:
+        return node.op_type == "DequantizeLinear" and node.input[0] in self.fixed
+
+    def _keep_weights(self, node: NodeProto) -> None:
+        """Keep stored numbers in 8 bits for layers that compute so, and else as floats."""
+        stored, (scale, _) = self.fixed[node.input[0]], self._scales(node)
+        readers = [one for one in self.nodes if node.output[0] in one.input]
+        if stored.dtype == np.int8 and all(self._computes_in_8_bits(one) for one in readers):
+            scales = np.broadcast_to(scale, stored.shape[:1]).astype(np.float32)
+            self.fixed[f"{node.output[0]} scales"] = scales
+            self.fixed[f"{node.output[0]} zeros"] = np.zeros(scales.shape, np.int64)
+            node.input[1:] = [f"{node.output[0]} scales", f"{node.output[0]} zeros"]
+            return
+        wide = scale.reshape(-1, *[1] * (stored.ndim - 1)) if scale.ndim else scale
+        self.fixed[node.output[0]] = (stored.astype(np.float64) * wide).astype(np.float32)
+        self.nodes.remove(node)
 
     def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
         """Outputs in their order, for inputs in theirs."""
         known = dict(zip(self.inputs, images, strict=True))
         for node in self.nodes:
-            given = [self._tensor(name, known) for name in node.input]
+            given = [self._tensor(name, known) for name in node.input if name]
             if node.op_type in _METHODS:
                 found = getattr(self, _METHODS[node.op_type])(node, given)
             elif node.op_type in SHAPES:
@@ -73,10 +93,8 @@ class OnnxModule(nn.Module):
             known |= zip(node.output, several, strict=False)
         return tuple(known[name] for name in self.outputs)
 
-    def _tensor(self, name: str, known: dict[str, Tensor]) -> Tensor | None:
-        if name in self.places:
-            return self.get_buffer(self.places[name])
-        return known.get(name)
+    def _tensor(self, name: str, known: dict[str, Tensor]) -> Tensor:
+        return self.get_buffer(self.places[name]) if name in self.places else known[name]
 
     def _scales(self, node: NodeProto) -> tuple[NDArray[Any], NDArray[Any]]:
         """Scales and zero points of a node that rounds or undoes it."""
@@ -87,30 +105,20 @@ class OnnxModule(nn.Module):
     def _round(self, node: NodeProto, given: list[Tensor]) -> Tensor:
         scale, zero = self._scales(node)
         place = float(scale), int(zero) - _SHIFT
-        return _QUANTISED.quantize_per_tensor.default(given[0], *place, _LOW, _HIGH, torch.int8)
+        found: Tensor = _QUANTISED.quantize_per_tensor.default(
+            given[0], *place, _LOW, _HIGH, torch.int8
+        )
+        return found
 
     def _restore(self, node: NodeProto, given: list[Tensor]) -> Tensor:
-        scale, zero = self._scales(node)
-        if node.input[0] not in self.fixed:
-            place = float(scale), int(zero) - _SHIFT
-            return _QUANTISED.dequantize_per_tensor.default(
-                given[0], *place, _LOW, _HIGH, torch.int8
-            )
-        readers = [one for one in self.nodes if node.output[0] in one.input]
-        stored = self.fixed[node.input[0]]
-        if stored.dtype == np.int8 and all(self._computes_in_8_bits(one) for one in readers):
-            scales = torch.from_numpy(np.broadcast_to(scale, stored.shape[:1]).copy())
-            return _QUANTISED.dequantize_per_channel.default(
-                given[0],
-                scales,
-                torch.zeros_like(scales, dtype=torch.int64),
-                0,
-                -127,
-                127,
-                torch.int8,
-            )
-        wide = scale.reshape(-1, *[1] * (stored.ndim - 1)) if stored.ndim > 1 else scale
-        return torch.from_numpy((stored.astype(np.float64) * wide).astype(np.float32))
+        if self._restores_weights(node):
+            kept = (*given, 0, -_HIGH, _HIGH, torch.int8)
+            found: Tensor = _QUANTISED.dequantize_per_channel.default(*kept)
+        else:
+            scale, zero = self._scales(node)
+            place = (float(scale), int(zero) - _SHIFT, _LOW, _HIGH, torch.int8)
+            found = _QUANTISED.dequantize_per_tensor.default(given[0], *place)
+        return found
 
     def _computes_in_8_bits(self, node: NodeProto) -> bool:
         """Whether what a layer reads and gives is rounded, so that a runtime can."""

@@ -72,8 +72,8 @@ def _unsqueeze(_told: Told, given: list[Tensor], fixed: Fixed) -> Tensor:
 
 
 def _expand(_told: Told, given: list[Tensor], fixed: Fixed) -> Tensor:
-    shape = numbers(fixed, 1) or []
-    return given[0].expand(torch.broadcast_shapes(given[0].shape, torch.Size(shape)))
+    x, shape = given[0], numbers(fixed, 1) or []
+    return x.expand(np.broadcast_shapes(tuple(x.shape), tuple(shape)))
 
 
 def _gather(told: Told, given: list[Tensor], _fixed: Fixed) -> Tensor:

@@ -49,8 +49,8 @@ def conv(
 
 def _add(out: Array, seen: Array, weight: Array, groups: int) -> None:
     """Add what one place of the kernel, weights (D, C / groups), gives."""
-    if weight.shape == (seen.shape[1], 1):
-        out += seen * weight[:, :, None, None]
+    if weight.shape == (groups, 1):
+        out += seen * weight[:, :, None]
         return
     outputs, inputs = len(weight) // groups, seen.shape[1] // groups
     for group in range(groups):
