@@ -17,7 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
-from tasks.runtime.session import CARD_KEY, FACTS_KEY, FORMAT, Answer, HeadSession, Image, Session
+from tasks.runtime.session import (
+    BARE,
+    CARD_KEY,
+    FACTS_KEY,
+    FORMAT,
+    Answer,
+    HeadSession,
+    Image,
+    Session,
+)
 from tasks.weights.card import Card
 
 
@@ -30,7 +39,7 @@ class Exported:
         facts: Of the export: precision, what it was checked with, detection's thresholds.
 
     Raises:
-        InputError: If the file is no export of this suite, or of a newer version.
+        InputError: If the file is no export of this suite, of a newer version, or a network alone.
     """
 
     def __init__(self, session: Session, path: Path) -> None:
@@ -50,6 +59,11 @@ class Exported:
         if form != FORMAT:
             raise InputError(
                 f"{path}: an export of format {form}; this version reads {FORMAT}: export it again"
+            )
+        if BARE in self.facts:
+            raise InputError(
+                f"{path}: is a network alone (--bare), which takes no photos: name the weights, "
+                "or the export without --bare"
             )
 
     @property

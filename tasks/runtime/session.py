@@ -12,6 +12,8 @@ Answer = dict[str, NDArray[Any]]
 # What an export carries beside the graph: the card of the weights, and facts of the export.
 CARD_KEY, FACTS_KEY = "card", "export"
 FORMAT = 1
+# Among the facts of a network alone: what the host does before and after.
+BARE = "bare"
 
 
 class Session(Protocol):
