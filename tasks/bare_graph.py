@@ -6,7 +6,6 @@ start from ONNX. What the host has to do before and after is told in :attr:`Bare
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,8 @@ from backbone.layers import fold_batchnorm
 from datasets.images import Image
 from tasks.application import PhotoApplication
 from tasks.photo_graph import IMAGES, keep_inputs
+from tasks.runtime.square import Square
+from tasks.square_graph import plain_pools
 from tasks.weights.card import Card
 
 
@@ -31,7 +32,7 @@ class BareInput:
         spec: Channel order, mean and standard deviation.
     """
 
-    square: Callable[[Image], Image]
+    square: Square
     spec: InputSpec
 
     def __call__(self, photo: Image) -> NDArray[np.float32]:
@@ -44,8 +45,12 @@ class BareInput:
         return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
 
     def to_json(self) -> dict[str, Any]:
-        """For the host: (pixels - mean) / std of 8-bit pixels, in the order of ``channels``."""
+        """For the host: how the square is made, and then (pixels - mean) / std by channel.
+
+        Pixels are 0..255, channels in the order that is told.
+        """
         return {
+            "square": self.square.to_json(),
             "shape": [1, 3, self.spec.size, self.spec.size],
             "channels": self.spec.channels,
             "mean": [round(255 * value, 6) for value in self.spec.mean],
@@ -85,6 +90,7 @@ class BareGraph(nn.Module):
             **bare.facts,
         }
         keep_inputs(self.model)
+        plain_pools(self.model)
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

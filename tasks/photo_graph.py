@@ -16,15 +16,23 @@ from torch import Tensor, nn
 from backbone.layers import fold_batchnorm
 from tasks.application import PhotoApplication
 from tasks.export.resize import Antialias
+from tasks.runtime.square import Square
 from tasks.weights.card import Card
 
 IMAGES = "images"
 
 
 class AnswerGraph(nn.Module):
-    """From photos (N, H, W, 3) uint8 RGB to answers, whose names are ``outputs``."""
+    """From photos (N, H, W, 3) uint8 RGB to answers, whose names are ``outputs``.
+
+    Attributes:
+        outputs: Names of what it gives.
+        squares: Where it takes one photo, made a square before, instead of any: by the names of
+            its inputs, in their order, how that is made. Else empty.
+    """
 
     outputs: tuple[str, ...]
+    squares: dict[str, Square]
 
 
 class PhotoGraph(AnswerGraph):
@@ -47,7 +55,7 @@ class PhotoGraph(AnswerGraph):
         antialias: Antialias = "operator",
     ) -> None:
         super().__init__()
-        self.outputs = tuple(application.outputs)
+        self.outputs, self.squares = tuple(application.outputs), {}
         self.card, self.network = card, application.network()
         self.fit = self.network.view.layer(card, antialias)
         self.model = fold_batchnorm(model).cpu()

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 from torch import nn
 
-from datasets.images import Image
-from datasets.squares import centre_square, fit_square
 from tasks.export.resize import Antialias, CentreSquare, WarpedSquare
+from tasks.runtime.square import Square
 from tasks.weights.card import Card
 
 
@@ -27,14 +24,14 @@ class View:
             resized; None where that does not make the two ways exactly equal.
     """
 
-    square: Callable[[Card], Callable[[Image], Image]]
+    square: Callable[[Card], Square]
     layer: Callable[[Card, Antialias], nn.Module]
     short_side: Callable[[Card], int | None]
 
 
-def _centre_square(card: Card) -> Callable[[Image], Image]:
+def _centre_square(card: Card) -> Square:
     seen = card.flavour.input
-    return partial(centre_square, size=seen.size, crop=seen.crop, interpolation=seen.interpolation)
+    return Square(seen.size, "centre", seen.crop, seen.interpolation)
 
 
 def _centre_layer(card: Card, antialias: Antialias) -> nn.Module:
@@ -42,8 +39,13 @@ def _centre_layer(card: Card, antialias: Antialias) -> nn.Module:
     return CentreSquare(seen.size, seen.crop, seen.interpolation, antialias)
 
 
-def _whole(card: Card) -> dict[str, Any]:
-    return {"size": card.flavour.input.size, "keep_aspect": bool(card.model["keep_aspect"])}
+def _whole_square(card: Card) -> Square:
+    return Square(card.flavour.input.size, "whole", keep_aspect=bool(card.model["keep_aspect"]))
+
+
+def _whole_layer(card: Card, _antialias: Antialias) -> nn.Module:
+    seen = _whole_square(card)
+    return WarpedSquare(seen.size, seen.keep_aspect)
 
 
 CENTRE = View(
@@ -53,9 +55,5 @@ CENTRE = View(
 )
 """The antialiased centre of the photo, as classifiers are scored."""
 
-WHOLE = View(
-    lambda card: partial(fit_square, **_whole(card)),
-    lambda card, _: WarpedSquare(**_whole(card)),
-    lambda _: None,
-)
+WHOLE = View(_whole_square, _whole_layer, lambda _: None)
 """The whole photo, warped or filled up as the card's ``keep_aspect`` says."""

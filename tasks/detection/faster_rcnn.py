@@ -16,6 +16,7 @@ from torchvision.ops import roi_align
 from backbone.bodies import build_body
 from backbone.flavour import Flavour
 from backbone.layers import init_tf_slim, scale_channels
+from tasks.core_operators import is_core
 from tasks.detection import rpn
 from tasks.detection.anchors import make_anchors, rpn_shapes
 from tasks.detection.detector import DetectorNetwork
@@ -173,7 +174,7 @@ def crop(
     Returns:
         (K, C, size, size), channels last in memory, in float32.
     """
-    if torch.compiler.is_exporting():  # ONNX has an operator for the other one.
+    if torch.compiler.is_exporting() and not is_core():  # ONNX has one for the other one.
         side = torch.tensor([extent or one for one in feature.shape[:1:-1]] * 2)
         placed = torch.cat((images[:, None].to(boxes.dtype), boxes * side), dim=1)
         cut: Tensor = roi_align(feature.float(), placed, size, sampling_ratio=1, aligned=True)
@@ -187,6 +188,10 @@ def crop(
     columns = torch.stack((1 - across, across), dim=-1)[:, None, :, None, :]
     weights = (rows * columns).reshape(-1, 4)
     table = feature.float().permute(0, 2, 3, 1).reshape(count * height * width, channels)
+    if is_core():
+        corners, shares = index.reshape(-1, 4), weights[..., None]
+        out = sum(table.index_select(0, corners[:, k]) * shares[:, k] for k in range(4))
+        return out.view(-1, size, size, channels).permute(0, 3, 1, 2)
     out = functional.embedding_bag(
         index.reshape(-1, 4), table, mode="sum", per_sample_weights=weights
     )

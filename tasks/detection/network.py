@@ -48,7 +48,7 @@ def _decode(
     boxes, scores, labels = raw
     scale = frame.amax(dim=-1, keepdim=True) if model.spec.keep_aspect else frame
     boxes = torch.minimum(boxes * scale, frame)
-    real = (labels > 0) & (boxes[..., 2:] > boxes[..., :2]).all(dim=-1)
+    real = (labels > 0) & ((boxes[..., 2:] - boxes[..., :2]).amin(dim=-1) > 0)
     return {"boxes": boxes * real[..., None], "scores": scores * real, "labels": labels * real}
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tasks.core_operators import parted, pick, rows_at, suppress
 from tasks.detection.anchors import decode
 from tasks.detection.spec import PostSpec
-from tasks.operators import suppress
 
 
 class Detections(NamedTuple):
@@ -37,9 +37,9 @@ def postprocess(logits: Tensor, offsets: Tensor, anchors: Tensor, spec: PostSpec
     """
     classes = logits.shape[-1] - 1
     best, index = _top(logits[..., 1:].float(), spec.candidates)
-    cell = index // classes
-    chosen = offsets.float().gather(1, cell[..., None].expand(-1, -1, 4))
-    return _select(chosen, anchors[cell], best.sigmoid(), index % classes, spec)
+    cell, label = parted(index, classes)
+    chosen = pick(offsets.float(), cell)
+    return _select(chosen, rows_at(anchors, cell), best.sigmoid(), label, spec)
 
 
 def postprocess_regions(
@@ -52,9 +52,8 @@ def postprocess_regions(
     """
     classes = scores.shape[-1]
     best, index = _top(scores, spec.candidates)
-    wide = index[..., None].expand(-1, -1, 4)
-    chosen = offsets.flatten(1, 2).gather(1, wide)
-    return _select(chosen, regions.gather(1, wide // classes), best, index % classes, spec)
+    region, label = parted(index, classes)
+    return _select(pick(offsets.flatten(1, 2), index), pick(regions, region), best, label, spec)
 
 
 def _top(scores: Tensor, most: int) -> tuple[Tensor, Tensor]:
@@ -74,7 +73,7 @@ def _select(
     kept = torch.where(keep, scores, 0.0)
     final, order = kept.topk(min(spec.detections, kept.shape[1]), dim=1)
     return Detections(
-        boxes=boxes.gather(1, order[..., None].expand(-1, -1, 4)) * (final > 0)[..., None],
+        boxes=pick(boxes, order) * (final > 0)[..., None],
         scores=final,
-        labels=(labels.gather(1, order) + 1) * (final > 0),
+        labels=(pick(labels, order) + 1) * (final > 0),
     )

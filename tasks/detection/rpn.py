@@ -8,10 +8,10 @@ from torch.nn import functional
 from torchvision.ops import box_convert
 
 from backbone.layers import make_activation
+from tasks.core_operators import first_of, pick, rows_at, suppress
 from tasks.detection.anchors import decode
 from tasks.detection.matching import Rule, match, sample
 from tasks.detection.spec import TwoStageLossSpec
-from tasks.operators import suppress
 
 DEPTH = 512
 ANCHORS_PER_CELL = 12
@@ -56,22 +56,21 @@ def propose(
     """
     logits, offsets = logits.detach().float(), offsets.detach().float()
     best, index = logits.topk(min(max(CANDIDATES, 5 * number), logits.shape[1]), dim=1)
-    chosen = offsets.gather(1, index[..., None].expand(-1, -1, 4))
-    boxes = decode(chosen, anchors[index]).clamp(0, 1)
-    large = (boxes[..., 2:] - boxes[..., :2] >= MIN_SIDE).all(-1)
+    boxes = decode(pick(offsets, index), rows_at(anchors, index)).clamp(0, 1)
+    large = (boxes[..., 2:] - boxes[..., :2]).amin(-1) >= MIN_SIDE
     # Too small ones go to the end, so that those taking part stay a prefix.
-    order = torch.where(large, best, -torch.inf).argsort(dim=1, descending=True, stable=True)
-    boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
-    scores = torch.where(large, best, -torch.inf).gather(1, order)
+    order = first_of(large, large.shape[1])
+    boxes = pick(boxes, order)
+    scores = pick(torch.where(large, best, -torch.inf), order)
     keep = suppress(boxes, scores, -torch.inf, NMS_IOU)
     if keep.shape[1] < number:
         missing = number - keep.shape[1]
         keep = functional.pad(keep, (0, missing))
         boxes = functional.pad(boxes, (0, 0, 0, missing))
-    # A stable sort brings the survivors to the front in their order.
-    first = (~keep).to(torch.uint8).argsort(dim=1, stable=True)[:, :number]
-    real = keep.gather(1, first)
-    return boxes.gather(1, first[..., None].expand(-1, -1, 4)) * real[..., None], real
+    first = first_of(keep, number)
+    # Sums and products of numbers alone, which every runtime has.
+    real = pick(keep.float(), first)
+    return pick(boxes, first) * real[..., None], real > 0
 
 
 def rpn_loss(

@@ -13,7 +13,7 @@ import torch
 from tasks.export import translations
 from tasks.photo_graph import IMAGES, AnswerGraph
 from tasks.runtime.openvino_session import NOTES, import_openvino, read_model
-from tasks.runtime.session import CARD_KEY, FACTS_KEY
+from tasks.runtime.session import CARD_KEY, FACTS_KEY, SQUARE
 from tasks.weights.card import Card
 
 # Photos that the graph is traced with: numbers that differ and stand for any.
@@ -24,17 +24,26 @@ _AXES = ("photos", "height", "width")
 def write_onnx(
     graph: AnswerGraph, card: Card, facts: dict[str, Any], file: Path, *, dynamic: bool = True
 ) -> None:
-    """Write a graph with its card."""
-    traced = _TRACED if dynamic else (1, *_TRACED[1:])
-    axes = {axis: name for axis, name in enumerate(_AXES) if dynamic or axis}
+    """Write a graph with its card: of one of squares, whose shape is fixed, also how to make them.
+
+    With ``dynamic`` others take any number of photos of one size at once.
+    """
+    shapes = [(1, one.size, one.size, 3) for one in graph.squares.values()]
+    axes: Any = None
+    if shapes:
+        squares = {name: one.to_json() for name, one in graph.squares.items()}
+        facts = {**facts, SQUARE: squares}
+    else:
+        shapes = [((_TRACED[0] if dynamic else 1), *_TRACED[1:], 3)]
+        axes = ({axis: name for axis, name in enumerate(_AXES) if dynamic or axis},)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of deprecations inside the exporter.
         program = torch.onnx.export(
             graph,
-            (torch.zeros((*traced, 3), dtype=torch.uint8),),
-            input_names=[IMAGES],
+            tuple(torch.zeros(shape, dtype=torch.uint8) for shape in shapes),
+            input_names=[*graph.squares] or [IMAGES],
             output_names=list(graph.outputs),
-            dynamic_shapes=(axes,),
+            dynamic_shapes=axes,
             opset_version=translations.OPSET,
             custom_translation_table=translations.translations(),
             dynamo=True,

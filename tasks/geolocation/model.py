@@ -88,7 +88,8 @@ class Geolocator(LastLayerNetwork):
             return heads[0]
         logs = [functional.log_softmax(head, dim=1) for head in heads]
         above = [self.get_buffer(f"above{level}") for level in range(len(logs))]
-        return torch.stack([log[:, k] for log, k in zip(logs, above, strict=True)]).sum(dim=0)
+        fine = [log.index_select(1, k) for log, k in zip(logs, above, strict=True)]
+        return torch.stack(fine).sum(dim=0)
 
     def _loss(self, level: int, logits: Tensor, columns: Tensor, units: Tensor) -> Tensor:
         if self.loss.labels == "hard":

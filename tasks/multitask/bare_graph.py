@@ -12,15 +12,15 @@ from tasks.applications import photo_application
 from tasks.bare_graph import BareGraph, BareInput, raw_parts, without_normalising
 from tasks.multitask.model import MultiTaskNet
 from tasks.photo_graph import IMAGES, keep_inputs
-from tasks.photo_view import CENTRE
+from tasks.square_graph import plain_pools
 from tasks.weights.card import Card
 
 
 class MultiBare(nn.Module):
     """Every head's raw outputs, ``HEAD_OUTPUT``, with one pass for those that see alike.
 
-    The first input is ``images``; boxes see the whole photo and not its centre, so where there
-    are others besides, theirs is ``HEAD_images``.
+    The first input is ``images``; another is named ``HEAD_images`` after the head that needs it:
+    boxes see the whole photo and not its centre.
 
     Args:
         net: Trunk and heads; a folded copy of it is kept.
@@ -45,23 +45,21 @@ class MultiBare(nn.Module):
         without_normalising(self.net)
         self.inputs: dict[str, BareInput] = {}
         self.groups: list[list[str]] = []
-        kinds: list[Any] = []
+        kinds: list[BareInput] = []
         for name, part in parts.items():
-            alone = None if records[name].network().view is CENTRE else name
-            kind = (alone, cards[name].flavour.input)
-            if kind not in kinds:
-                kinds.append(kind)
+            wanted = part.inputs[IMAGES]
+            if wanted not in kinds:
+                kinds.append(wanted)
                 self.groups.append([])
-                key = f"{name}_{IMAGES}" if self.inputs else IMAGES
-                self.inputs[key] = part.inputs[IMAGES]
-            self.groups[kinds.index(kind)].append(name)
+                self.inputs[f"{name}_{IMAGES}" if self.inputs else IMAGES] = wanted
+            self.groups[kinds.index(wanted)].append(name)
         self.outputs = tuple(
             f"{name}_{out}"
             for group in self.groups
             for name in group
             for out in parts[name].outputs
         )
-        self.told = {
+        self.told: dict[str, Any] = {
             "inputs": {name: one.to_json() for name, one in self.inputs.items()},
             "heads": {
                 name: {**parts[name].told, "inputs": key}
@@ -70,6 +68,7 @@ class MultiBare(nn.Module):
             },
         }
         keep_inputs(self.net)
+        plain_pools(self.net)
         self.eval()
 
     def forward(self, *images: Tensor) -> tuple[Tensor, ...]:

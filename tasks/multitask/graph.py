@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from backbone.layers import fold_batchnorm
 from datasets.errors import InputError
+from tasks.application import PhotoApplication
 from tasks.applications import photo_application
 from tasks.export.resize import Antialias
 from tasks.multitask.model import MultiTaskNet
@@ -37,14 +39,15 @@ class MultiGraph(AnswerGraph):
         super().__init__()
         self.net = fold_batchnorm(net).cpu()
         applications = {name: photo_application(cards[name].task, name) for name in net.heads}
-        self.squares = [name for name, one in applications.items() if one.network().view is CENTRE]
-        seen = {name: cards[name].flavour.input for name in self.squares}
+        self.centred = [name for name, one in applications.items() if one.network().view is CENTRE]
+        seen = {name: cards[name].flavour.input for name in self.centred}
         if len(set(seen.values())) > 1:
             told = "; ".join(f"{name}: {spec}" for name, spec in seen.items())
             raise InputError(f"heads of one graph must see photos alike, but they do not: {told}")
+        self.squares = {}
         parts: dict[str, PhotoGraph] = {}
         for name in net.heads:
-            part = PhotoGraph(applications[name], net.head(name), cards[name], antialias=antialias)
+            part = self.make_part(applications[name], net.head(name), cards[name], antialias)
             part.model = self.net.head(name)  # On the common trunk, not on a copy.
             parts[name] = part
         self.parts = nn.ModuleDict(parts)
@@ -53,6 +56,13 @@ class MultiGraph(AnswerGraph):
         )
         keep_inputs(self.net)
         self.eval()
+
+    @staticmethod
+    def make_part(
+        application: PhotoApplication[Any], model: nn.Module, card: Card, antialias: Antialias
+    ) -> PhotoGraph:
+        """A head's own graph; its trunk is replaced by the common one."""
+        return PhotoGraph(application, model, card, antialias=antialias)
 
     def part(self, name: str) -> PhotoGraph:
         """A head's own graph on the common trunk."""
@@ -63,8 +73,8 @@ class MultiGraph(AnswerGraph):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Answers for photos (N, H, W, 3) uint8 RGB, in the order of ``outputs``."""
         raws = {}
-        if self.squares:
-            raws = self.net.answers(self.part(self.squares[0]).fit(images), self.squares)
+        if self.centred:
+            raws = self.net.answers(self.part(self.centred[0]).fit(images), self.centred)
         found: list[Tensor] = []
         for name in self.parts:
             part = self.part(name)

@@ -22,11 +22,13 @@ from tasks.runtime.session import (
     CARD_KEY,
     FACTS_KEY,
     FORMAT,
+    SQUARE,
     Answer,
     HeadSession,
     Image,
     Session,
 )
+from tasks.runtime.square import boxes_on_photo, squares_of
 from tasks.weights.card import Card
 
 
@@ -65,6 +67,7 @@ class Exported:
                 f"{path}: is a network alone (--bare), which takes no photos: name the weights, "
                 "or the export without --bare"
             )
+        self._squares = squares_of(self.facts, path)
 
     @property
     def task(self) -> str:
@@ -89,6 +92,8 @@ class Exported:
             there = ", ".join(self.heads) or "none"
             raise InputError(f"{self.path}: has no head {name!r}; it has {there}")
         card, facts = self.card.model["heads"].get(name), self.facts["heads"][name]
+        if SQUARE in self.facts:
+            facts = {**facts, SQUARE: self.facts[SQUARE]}
         notes = {CARD_KEY: json.dumps(card), FACTS_KEY: json.dumps(facts)}
         return Exported(HeadSession(self._session, name, notes), self.path)
 
@@ -136,8 +141,11 @@ class Exported:
         return self._session.single
 
     def _answer(self, images: Image) -> list[Answer]:
+        given = [images]
+        if self._squares:  # These take one photo at a time.
+            given = [square(images[0])[None] for square in self._squares.values()]
         try:
-            outputs = self._session.run(images)
+            outputs = self._session.run(*given)
         except Exception as error:  # The runtime has a class for each of its codes.
             reason = str(error).splitlines()[0][:200]
             shape = "x".join(map(str, images.shape[2:0:-1]))
@@ -149,6 +157,8 @@ class Exported:
             {name: output[k] for name, output in zip(names, outputs, strict=True)}
             for k in range(len(images))
         ]
+        if self._squares:
+            rows = [boxes_on_photo(row, self._squares, images[0]) for row in rows]
         return [without_padding(row) for row in rows]
 
 

@@ -44,9 +44,10 @@ class OnnxSession:
         self.notes = dict(self._session.get_modelmeta().custom_metadata_map)
         self.outputs = [output.name for output in self._session.get_outputs()]
         inputs = self._session.get_inputs()
-        self._input, self.single = inputs[0].name, inputs[0].shape[:1] == [1]
+        self._inputs, self.single = [one.name for one in inputs], inputs[0].shape[:1] == [1]
 
-    def run(self, images: Image) -> list[NDArray[Any]]:
-        """Outputs for photos (N, H, W, 3)."""
-        found: list[NDArray[Any]] = self._session.run(None, {self._input: images})
+    def run(self, *images: Image) -> list[NDArray[Any]]:
+        """Outputs for photos (N, H, W, 3): for each of its inputs, in their order."""
+        given = dict(zip(self._inputs, images, strict=True))
+        found: list[NDArray[Any]] = self._session.run(None, given)
         return found

@@ -39,10 +39,10 @@ class OpenVinoSession:
         told = {path[1]: model.get_rt_info(path).value for path in kept if model.has_rt_info(path)}
         self.notes = {name: str(text) for name, text in told.items()}
 
-    def run(self, images: Image) -> list[NDArray[Any]]:
-        """Outputs for photos (N, H, W, 3)."""
+    def run(self, *images: Image) -> list[NDArray[Any]]:
+        """Outputs for photos (N, H, W, 3): for each of its inputs, in their order."""
         # A request of its own: what the model keeps of the last one is another thread's too.
-        found = self._model.create_infer_request().infer([images])
+        found = self._model.create_infer_request().infer([*images])
         return [found[k].copy() for k in range(len(self.outputs))]
 
 

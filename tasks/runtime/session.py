@@ -11,6 +11,9 @@ Image = NDArray[np.uint8]
 Answer = dict[str, NDArray[Any]]
 # What an export carries beside the graph: the card of the weights, and facts of the export.
 CARD_KEY, FACTS_KEY = "card", "export"
+# Among the facts: how photos become the squares that are given to it, by input; none where it
+# takes photos of any size.
+SQUARE = "square"
 FORMAT = 1
 # Among the facts of a network alone: what the host does before and after.
 BARE = "bare"
@@ -23,8 +26,8 @@ class Session(Protocol):
     single: bool  # it takes one photo per call
     notes: dict[str, str]  # texts that the file carries
 
-    def run(self, images: Image) -> list[NDArray[Any]]:
-        """Outputs for photos (N, H, W, 3)."""
+    def run(self, *images: Image) -> list[NDArray[Any]]:
+        """Outputs for photos (N, H, W, 3): for each of its inputs, in their order."""
 
 
 class HeadSession:
@@ -36,7 +39,7 @@ class HeadSession:
         self._mine = [k for k, one in enumerate(session.outputs) if one.startswith(before)]
         self.outputs = [session.outputs[k].removeprefix(before) for k in self._mine]
 
-    def run(self, images: Image) -> list[NDArray[Any]]:
-        """The head's outputs for photos (N, H, W, 3)."""
-        found = self._session.run(images)
+    def run(self, *images: Image) -> list[NDArray[Any]]:
+        """The head's outputs for what the whole graph takes."""
+        found = self._session.run(*images)
         return [found[k] for k in self._mine]

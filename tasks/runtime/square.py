@@ -1,0 +1,100 @@
+"""How a photo becomes the square that a network sees, and its boxes the photo's again.
+
+Networks prepare photos by it, and so does whoever runs an export that takes ready squares: then
+each input's :class:`Square` stands among the export's facts under ``square``, by its name::
+
+    {"images": {"size": 224, "fit": "centre", "crop": 0.875, "interpolation": "bilinear",
+                "keep_aspect": false}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.errors import InputError
+from tasks.runtime.session import SQUARE, Answer, Image
+
+Fit = Literal["centre", "whole"]
+
+
+@dataclass(frozen=True)
+class Square:
+    """The preparation of one input.
+
+    Attributes:
+        size: Side in pixels.
+        fit: ``centre``: the short side is resized to size / crop pixels, antialiased, and the
+            centre is cut out. ``whole``: all of the photo, bilinear without antialiasing.
+        crop: Share of the resized short side that the centre keeps.
+        interpolation: Of the antialiased resize: ``bilinear`` or ``bicubic``.
+        keep_aspect: The whole photo is scaled by its longer side and filled up at the right or
+            the bottom; otherwise it is warped.
+    """
+
+    size: int
+    fit: Fit
+    crop: float = 1.0
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    keep_aspect: bool = False
+
+    def __call__(self, photo: Image) -> Image:
+        """The square (size, size, 3) uint8 of a photo (H, W, 3) uint8 RGB."""
+        # Needs OpenCV and Pillow, which exports that do this themselves are run without.
+        from datasets.squares import centre_square, fit_square
+
+        if self.fit == "whole":
+            return fit_square(photo, self.size, keep_aspect=self.keep_aspect)
+        return centre_square(photo, self.size, crop=self.crop, interpolation=self.interpolation)
+
+    def on_photo(self, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+        """Boxes (K, 4) x1 y1 x2 y2 in shares of the square, in pixels of a photo of that size.
+
+        Of a box in the fill alone nothing is left: a side of 0.
+        """
+        frame = np.array([width, height] * 2, np.float32)
+        scale = np.float32(max(width, height)) if self.keep_aspect else frame
+        return np.minimum(boxes * scale, frame)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dict for the facts of an export."""
+        return asdict(self)
+
+
+def squares_of(facts: Mapping[str, Any], path: Path) -> dict[str, Square]:
+    """By the inputs' names in their order, how photos become the squares that an export takes.
+
+    Returns:
+        Empty where the export takes photos of any size.
+
+    Raises:
+        InputError: If they cannot be read.
+    """
+    try:
+        return {name: Square(**told) for name, told in facts.get(SQUARE, {}).items()}
+    except (AttributeError, TypeError) as error:
+        raise InputError(f"{path}: tells not how photos are prepared ({error})") from error
+
+
+def boxes_on_photo(row: Answer, squares: Mapping[str, Square], photo: Image) -> Answer:
+    """Named outputs for a photo (H, W, 3), boxes in its pixels in place of shares of the square.
+
+    What lies in the fill alone becomes padding: label 0.
+    """
+    whole = next((one for one in squares.values() if one.fit == "whole"), None)
+    found = dict(row)
+    for name in [name for name in row if name.endswith("boxes")]:
+        if whole is None:
+            continue
+        boxes = whole.on_photo(
+            cast("NDArray[np.float32]", row[name]), photo.shape[1], photo.shape[0]
+        )
+        labels = name.removesuffix("boxes") + "labels"
+        found[name] = boxes
+        found[labels] = row[labels] * (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return found
