@@ -1,0 +1,59 @@
+"""An ONNX file of fixed shapes as LiteRT's file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from datasets.errors import InputError
+from tasks.export.litert.entry import fold_entries
+from tasks.export.litert.flatbuffer import FlatBuffer
+from tasks.export.litert.graph import Graph, read_graph
+from tasks.export.litert.lowering import KINDS, Lowering, plain
+from tasks.export.litert.operators import OPERATORS
+
+
+def write_litert(onnx_file: Path, notes: Mapping[str, str], file: Path) -> None:
+    """Write a .tflite that computes what an ONNX file of one photo does.
+
+    Inputs and outputs keep their names, in the file's signature, and ONNX's order of axes.
+    Whole numbers have 32 bits. A file of 8 bits computes in them: what is between quantise and
+    dequantise nodes.
+
+    Args:
+        onnx_file: Of fixed shapes.
+        notes: Texts that travel with the model, by name.
+        file: To write.
+
+    Raises:
+        InputError: If the ONNX file cannot be read, leaves a shape open, or has an operator that
+            cannot be written; nothing is written then.
+    """
+    graph = read_graph(onnx_file)
+    fold_entries(graph)
+    _refuse_unknown(graph)
+    low = Lowering(graph, FlatBuffer())
+    inputs = {}
+    for name in graph.inputs:
+        shape, kind = graph.shapes[name], KINDS.get(graph.kinds[name], graph.kinds[name])
+        low.values[name] = low.make(name, shape, kind, plain(len(shape)))
+        inputs[name] = low.values[name].tensor
+    for node in graph.nodes:
+        # An activation may have been written with the layer before it.
+        if not all(name in low.values or name in low.integers for name in node.outputs):
+            OPERATORS[node.kind](low, node)
+    outputs = {name: low.bring(name).tensor for name in graph.outputs}
+    for name, text in notes.items():
+        low.buffer.note(name, text.encode())
+    low.buffer.finish(inputs, outputs)
+    low.buffer.save(file)
+
+
+def _refuse_unknown(graph: Graph) -> None:
+    unknown = [node for node in graph.nodes if node.kind not in OPERATORS]
+    if unknown:
+        kinds = ", ".join(sorted({node.kind for node in unknown}))
+        raise InputError(
+            f"{graph.file}: cannot be written for LiteRT: it has no operator for ONNX's {kinds} "
+            f"(the first is node {unknown[0].name})"
+        )
