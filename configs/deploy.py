@@ -33,8 +33,8 @@ class Export(SpecialFlags):
     predict.py and evaluate.py take it like a run folder.
 
     --out is by default model.onnx in a run folder, or the weights file's name with .onnx beside
-    it (.int8.onnx with --int8; for OpenVINO .xml, and a .bin beside it; for LiteRT .tflite, for
-    ExecuTorch .pte, for Core ML a folder .mlpackage).
+    it (.int8.onnx with --int8, .bare.onnx with --bare; for OpenVINO .xml, and a .bin beside it;
+    for LiteRT .tflite, for ExecuTorch .pte, for Core ML a folder .mlpackage).
     """
 
     FOR_ALL = (
@@ -42,6 +42,7 @@ class Export(SpecialFlags):
         "target",
         "samples",
         "batch",
+        "bare",
         "int8",
         "calibrate",
         "labelled",
@@ -63,6 +64,10 @@ class Export(SpecialFlags):
     batch: Batch | None = None
     """dynamic: any number of photos of one size per call. 1: one photo, for runtimes that want
     it fixed. By default dynamic where the target can."""
+    bare: bool = False
+    """The network alone as ONNX, from a normalised square (1, 3, S, S) float32 to raw outputs, for
+    ncnn, MNN, tract, OpenCV's DNN and other runtimes; a .json beside it tells what the host does
+    before and after."""
     int8: bool = False
     """Compute with 8-bit integers: a file of a quarter of the size, about twice as fast."""
     calibrate: Path | None = None
@@ -80,6 +85,16 @@ class Export(SpecialFlags):
     def __post_init__(self) -> None:
         if self.int8 and self.calibrate is None:
             raise InputError("--int8 needs --calibrate: a folder of photos to measure ranges on")
+        if self.bare and (self.int8 or self.target != "onnx"):
+            other = "--int8" if self.int8 else f"--target {self.target}"
+            raise InputError(
+                f"--bare: is a float32 ONNX file, so {other} does not go with it; runtimes that "
+                "start from it bring it to their own form"
+            )
+        if self.bare and self.batch == "dynamic":
+            raise InputError(
+                "--batch dynamic: a network alone takes one photo at a time; leave the flag out"
+            )
         runtime = runtime_named(self.target)
         if self.int8 and not runtime.int8:
             able = " or ".join(one.target for one in RUNTIMES if one.int8)
@@ -114,5 +129,5 @@ class Export(SpecialFlags):
         if self.common.out is not None:
             return self.common.out
         file = self.weights / WEIGHTS_NAME if self.weights.is_dir() else self.weights
-        kind = ".int8" if self.int8 else ""
+        kind = ".int8" if self.int8 else ".bare" if self.bare else ""
         return file.with_name(f"{file.stem}{kind}{runtime_named(self.target).suffix}")

@@ -125,6 +125,19 @@ class Halves(NamedTuple):
     note: str = ""
 
 
+class Bare(NamedTuple):
+    """What a network gives where nothing is decoded.
+
+    Attributes:
+        outputs: By name, in the order of its raw outputs, what each is and what makes it an
+            answer.
+        facts: Numbers that the decoding needs, as plain data.
+    """
+
+    outputs: Mapping[str, str]
+    facts: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Network(Generic[Options]):
     """What an application tells of its networks; it needs torch, so it is asked for last.
@@ -140,6 +153,8 @@ class Network(Generic[Options]):
             shape that broadcasts to boxes (B, K, 4); None where a batch does not tell it.
         facts: What of a network travels with an export beside its card.
         cost: From card, facts and path to the cost of one photo, without any weights.
+        bare: From network and card to what its raw outputs are. Raises
+            :class:`~datasets.errors.InputError` if it is not one network from input to outputs.
         example: From width multiplier, side and variant to a network of the paper's size with
             fresh weights, and its card: as good as a trained one to measure time.
         halves: From a network to the two steps of ``run``; None where nothing follows the layers.
@@ -151,6 +166,7 @@ class Network(Generic[Options]):
     decode: Callable[[Any, Card, Any, Tensor | None], dict[str, Tensor]]
     facts: Callable[[Any], dict[str, Any]]
     cost: Callable[[Card, Facts, Path], Cost]
+    bare: Callable[[Any, Card], Bare]
     example: Callable[[float, int, str], tuple[nn.Module, Card]]
     halves: Callable[[Any], Halves] | None = None
 

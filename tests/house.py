@@ -36,6 +36,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "whatever the application: training, reports, exports, timing",
         (
             "tasks/application.py",
+            "tasks/bare_graph.py",
             "tasks/body_network.py",
             "tasks/body_spec.py",
             "tasks/core_operators.py",

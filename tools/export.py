@@ -10,6 +10,11 @@ from tools import cli
 def main() -> None:
     """Write an export, check it against the model, and say what it is."""
     args = cli.parse(Export)
+    if args.bare:
+        from tools.flows.bare import export_bare
+
+        cli.result(args.common, *export_bare(args))
+        return
     if not args.int8:
         from tools.flows.exporting import export_model
 

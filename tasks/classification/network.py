@@ -12,7 +12,7 @@ from backbone.bodies import default_flavour
 from backbone.cost import Cost
 from backbone.flavour import Flavour
 from datasets.types import ClassMap
-from tasks.application import Network, NoOptions, refuse_other_size
+from tasks.application import Bare, Network, NoOptions, refuse_other_size
 from tasks.body_network import BodyNetwork, raw_cost
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.model import Classifier
@@ -83,6 +83,9 @@ NETWORK: Network[Any] = Network(
     facts=lambda _model: {},
     cost=lambda card, _facts, path: classifier_cost(
         spec_of(card, ClassifierSpec, path), len(card.classes)
+    ),
+    bare=lambda _model, _card: Bare(
+        {"logits": "(1, classes): their softmax is the classes' probabilities"}, {}
     ),
     example=sampling(Classifier, TASK, _CLASSES),
 )

@@ -10,8 +10,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from datasets.errors import InputError
 from datasets.types import COCO_CLASSES
-from tasks.application import Halves, Network
+from tasks.application import Bare, Halves, Network
+from tasks.detection.anchors import CODER_WEIGHTS
 from tasks.detection.model import Detector, build_detector, detector_cost, detector_flavour
 from tasks.detection.postprocess import Detections, postprocess
 from tasks.detection.spec import TASK, DetectOptions, DetectorSpec, Framework
@@ -58,6 +60,23 @@ def _example(alpha: float, size: int, variant: str) -> tuple[Detector, Card]:
     return build_detector(spec, COCO_CLASSES), card
 
 
+def _bare(model: Detector, _card: Card) -> Bare:
+    if not isinstance(model, SSD):
+        raise InputError(
+            "Faster R-CNN is two networks, between which regions are chosen: it has no bare "
+            "export; take the whole one, or an SSD"
+        )
+    told = {
+        "logits": "(1, anchors, 1 + classes): the sigmoid of column k is the score of class k; "
+        "column 0 is the background and not looked at",
+        "offsets": "(1, anchors, 4) dx dy dw dh, to be divided by 'coder': from an anchor's cx cy "
+        "w h to cx + dx w, cy + dy h, w exp(dw), h exp(dh), in shares of the square",
+    }
+    anchors = [[round(value, 7) for value in row] for row in model.anchors.tolist()]
+    facts = {"coder": list(CODER_WEIGHTS), "post": asdict(model.post), "anchors": anchors}
+    return Bare(told, facts)
+
+
 NETWORK = Network(
     build=_build,
     view=WHOLE,
@@ -67,6 +86,7 @@ NETWORK = Network(
     cost=lambda card, _facts, path: detector_cost(
         spec_of(card, DetectorSpec, path), len(card.classes)
     ),
+    bare=_bare,
     example=_example,
     halves=_halves,
 )

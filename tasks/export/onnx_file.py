@@ -49,7 +49,11 @@ def write_onnx(
             dynamo=True,
             verbose=False,
         )
-    assert program is not None
+    save_program(program, card, facts, file)
+
+
+def save_program(program: Any, card: Card, facts: dict[str, Any], file: Path) -> None:
+    """Save what the exporter made, with its card and without traces of where it was made."""
     program.save(str(file), external_data=False)
     model = onnx.load(str(file))
     _drop_traces(model)

@@ -25,7 +25,7 @@ def _resize_onnx(images: Any, height: Any, width: Any, interpolation: str) -> An
         op.Constant(value_ints=[3]),
         axis=0,
     )
-    return op.Resize(
+    resized = op.Resize(
         images,
         None,
         None,
@@ -36,6 +36,9 @@ def _resize_onnx(images: Any, height: Any, width: Any, interpolation: str) -> An
         cubic_coeff_a=-0.5,
         exclude_outside=1 if interpolation == "bicubic" else 0,
     )
+    # No more than a check: OpenCV's DNN takes the last two axes for those to resize, whatever the
+    # sizes say, and would go on with the wrong part of the photo. So it stops here.
+    return op.Reshape(resized, sizes)
 
 
 def _suppress_onnx(boxes: Any, scores: Any, above: float, max_iou: float) -> Any:

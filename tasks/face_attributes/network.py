@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from tasks.application import Bare
 from tasks.classification.network import NETWORK as CLASSIFIER
 from tasks.classification.network import building, sampling
 from tasks.face_attributes.model import AttributeNet
@@ -28,5 +29,9 @@ NETWORK = replace(
     build=building(AttributeNet),
     decode=_decode,
     facts=lambda model: {"thresholds": model.thresholds.tolist()},
+    bare=lambda model, _card: Bare(
+        {"logits": "(1, attributes): their sigmoid is each one's probability"},
+        {"thresholds": model.thresholds.tolist()},
+    ),
     example=sampling(AttributeNet, TASK, _ATTRIBUTES),
 )

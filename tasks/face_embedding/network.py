@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from backbone.cost import Cost
-from tasks.application import Facts, NoOptions, refuse_other_size
+from tasks.application import Bare, Facts, NoOptions, refuse_other_size
 from tasks.body_network import raw_cost
 from tasks.classification.network import NETWORK as CLASSIFIER
 from tasks.classification.network import example_card
@@ -49,4 +49,14 @@ def _example(alpha: float, size: int, _variant: str) -> tuple[FaceEmbedder, Card
     return FaceEmbedder(spec), card
 
 
-NETWORK = replace(CLASSIFIER, build=_build, decode=_decode, cost=_cost, example=_example)
+NETWORK = replace(
+    CLASSIFIER,
+    build=_build,
+    decode=_decode,
+    cost=_cost,
+    bare=lambda _model, _card: Bare(
+        {"embedding": "(1, numbers): to be divided by its length; faces aligned by the card"},
+        {},
+    ),
+    example=_example,
+)

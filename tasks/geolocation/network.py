@@ -11,7 +11,7 @@ from torch import Tensor
 
 from backbone.cost import Cost
 from datasets.errors import InputError
-from tasks.application import Facts
+from tasks.application import Bare, Facts
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.network import NETWORK as CLASSIFIER
 from tasks.classification.network import classifier_cost, classifier_spec, example_card
@@ -58,6 +58,17 @@ def _cost(card: Card, facts: Facts, path: Path) -> Cost:
     return classifier_cost(spec_of(card, ClassifierSpec, path), len(cells_of(facts, path)))
 
 
+def _bare(model: Geolocator, card: Card) -> Bare:
+    told = {
+        "logits": "(1, cells of all partitions, coarse to fine): the log softmax of each is "
+        "taken, and that of a coarse cell added to the finest ones' in it, by 'above'; the "
+        "softmax of these sums, divided by the temperature, is the finest cells' probabilities"
+    }
+    above = [model.get_buffer(f"above{level}").tolist() for level in range(len(model.sizes))]
+    facts = {"sizes": list(model.sizes), "above": above, "temperature": temperature_of(card)}
+    return Bare(told, facts)
+
+
 def sketch_geolocator(spec: ClassifierSpec) -> Geolocator:
     """A fresh geolocator of one cell. Raises InputError if the body cannot be built so."""
     return Geolocator(spec, _first_cells(0, 1))
@@ -85,5 +96,6 @@ NETWORK = replace(
     decode=_decode,
     facts=lambda model: {"cells": cells_text(model.cells.cpu().numpy())},
     cost=_cost,
+    bare=_bare,
     example=_example,
 )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from datasets.errors import InputError
 from tasks.runtime.session import (
+    BARE,
     CARD_KEY,
     FACTS_KEY,
     FORMAT,
@@ -40,7 +41,7 @@ class Exported:
         facts: Of the export: precision, what it was checked with, detection's thresholds.
 
     Raises:
-        InputError: If the file is no export of this suite, or of a newer version.
+        InputError: If the file is no export of this suite, of a newer version, or a network alone.
     """
 
     def __init__(self, session: Session, path: Path) -> None:
@@ -60,6 +61,11 @@ class Exported:
         if form != FORMAT:
             raise InputError(
                 f"{path}: an export of format {form}; this version reads {FORMAT}: export it again"
+            )
+        if BARE in self.facts:
+            raise InputError(
+                f"{path}: is a network alone (--bare), which takes no photos: name the weights, "
+                "or the export without --bare"
             )
         self._squares = squares_of(self.facts, path)
 

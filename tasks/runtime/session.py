@@ -15,6 +15,8 @@ CARD_KEY, FACTS_KEY = "card", "export"
 # takes photos of any size.
 SQUARE = "square"
 FORMAT = 1
+# Among the facts of a network alone: what the host does before and after.
+BARE = "bare"
 
 
 class Session(Protocol):

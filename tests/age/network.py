@@ -9,7 +9,7 @@ from torch import Tensor
 from backbone.bodies import default_flavour
 from backbone.cost import Cost, count_cost
 from datasets.types import ClassMap
-from tasks.application import Facts, Network, NoOptions
+from tasks.application import Bare, Facts, Network, NoOptions
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.network import classifier_spec, run_raw
 from tasks.photo_view import CENTRE
@@ -48,5 +48,6 @@ NETWORK = Network(
     decode=_decode,
     facts=lambda _model: {},
     cost=_cost,
+    bare=lambda _model, _card: Bare({"share": "(1, 1): of the longest life"}, {"span": SPAN}),
     example=_example,
 )

@@ -15,8 +15,10 @@ from datasets.errors import InputError
 from datasets.images import Image
 from tasks.application import PhotoApplication
 from tasks.applications import photo_application
+from tasks.bare_graph import BareGraph
 from tasks.export.compare import Limits, compare
 from tasks.export.resize import Antialias
+from tasks.multitask.bare_graph import MultiBare
 from tasks.multitask.cost import pass_costs
 from tasks.multitask.graph import MultiGraph
 from tasks.multitask.load import load_multi
@@ -77,6 +79,10 @@ class Source:
         """The model as one graph, its resize written as :mod:`tasks.export.resize` tells."""
         return PhotoGraph(self.application, self.model, self.card, antialias=antialias)
 
+    def bare(self) -> BareGraph:
+        """The network alone. Raises InputError if it is not one from input to outputs."""
+        return BareGraph(self.application, self.model, self.card)
+
     def square_graph(self) -> SquareGraph:
         """The model as one graph that takes a ready square."""
         return SquareGraph(self.application, self.model, self.card)
@@ -132,6 +138,10 @@ class MultiSource:
         """All heads as one graph. Raises InputError if they see photos differently."""
         cards = {name: one.card for name, one in self.heads.items()}
         return MultiGraph(self.net, cards, antialias=antialias)
+
+    def bare(self) -> MultiBare:
+        """The networks alone. Raises InputError if a head is not one from input to outputs."""
+        return MultiBare(self.net, {name: one.card for name, one in self.heads.items()})
 
     def square_graph(self) -> MultiSquare:
         """All heads as one graph that takes ready squares. Raises InputError as :meth:`graph`."""

@@ -1,0 +1,111 @@
+"""Networks alone as one graph: from normalised squares to raw outputs, nothing decoded.
+
+For runtimes that have no operators for photos of any size or for NMS, and for converters that
+start from ONNX. What the host has to do before and after is told in :attr:`BareGraph.told`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from backbone.flavour import InputSpec
+from backbone.layers import fold_batchnorm
+from datasets.images import Image
+from tasks.application import PhotoApplication
+from tasks.photo_graph import IMAGES, keep_inputs
+from tasks.runtime.square import Square
+from tasks.square_graph import plain_pools
+from tasks.weights.card import Card
+
+
+@dataclass(frozen=True)
+class BareInput:
+    """What one input of a bare graph wants.
+
+    Attributes:
+        square: Makes a photo (H, W, 3) the square (S, S, 3), uint8 RGB.
+        spec: Channel order, mean and standard deviation.
+    """
+
+    square: Square
+    spec: InputSpec
+
+    def __call__(self, photo: Image) -> NDArray[np.float32]:
+        """The input (1, 3, S, S) for a photo, by the numbers that :meth:`to_json` tells."""
+        told = self.to_json()
+        pixels = self.square(photo).astype(np.float32)
+        if told["channels"] == "bgr":
+            pixels = pixels[..., ::-1]
+        pixels = (pixels - np.float32(told["mean"])) / np.float32(told["std"])
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+
+    def to_json(self) -> dict[str, Any]:
+        """For the host: how the square is made, and then (pixels - mean) / std by channel.
+
+        Pixels are 0..255, channels in the order that is told.
+        """
+        return {
+            "square": self.square.to_json(),
+            "shape": [1, 3, self.spec.size, self.spec.size],
+            "channels": self.spec.channels,
+            "mean": [round(255 * value, 6) for value in self.spec.mean],
+            "std": [round(255 * value, 6) for value in self.spec.std],
+        }
+
+
+class BareGraph(nn.Module):
+    """One network without what stands around it.
+
+    Args:
+        application: Of the network.
+        model: The network, in evaluation mode; a folded copy of it is kept.
+        card: Of the network.
+
+    Attributes:
+        inputs: By name, in their order.
+        outputs: Names of what it gives.
+        told: What the host has to know, as plain data: inputs, outputs, and numbers that the
+            decoding needs.
+
+    Raises:
+        InputError: If the network is not one from its input to its outputs.
+    """
+
+    def __init__(self, application: PhotoApplication[Any], model: nn.Module, card: Card) -> None:
+        super().__init__()
+        record = application.network()
+        bare = record.bare(model, card)
+        self.outputs = tuple(bare.outputs)
+        self.inputs = {IMAGES: BareInput(record.view.square(card), card.flavour.input)}
+        self.model = fold_batchnorm(model).cpu()
+        without_normalising(self.model)
+        self.told: dict[str, Any] = {
+            "inputs": {name: one.to_json() for name, one in self.inputs.items()},
+            "outputs": dict(bare.outputs),
+            **bare.facts,
+        }
+        keep_inputs(self.model)
+        plain_pools(self.model)
+        self.eval()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Raw outputs for a normalised square (1, 3, S, S), in the order of ``outputs``."""
+        return raw_parts(self.model, images)
+
+
+def raw_parts(model: Any, images: Tensor) -> tuple[Tensor, ...]:
+    """A network's raw outputs as a tuple, of however many there are."""
+    raw = model.raw(images)
+    return tuple(raw) if isinstance(raw, tuple) else (raw,)
+
+
+def without_normalising(model: nn.Module) -> None:
+    """Take the first layer of a network, and of every head in it, away."""
+    for part in model.modules():
+        if isinstance(getattr(part, "normalize", None), nn.Module):
+            part.normalize = nn.Identity()

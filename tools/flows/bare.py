@@ -1,0 +1,116 @@
+"""From a model to the network alone as ONNX, compared with it on photos."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from configs.deploy import Export
+from datasets.errors import InputError
+from datasets.images import Image
+from tasks.bare_graph import raw_parts
+from tasks.export.bare_file import Bare, host_text, write_bare
+from tasks.export.onnx_file import write_facts
+from tasks.runtime.session import BARE
+from tasks.weights.atomic_write import replacing, write_text
+from tools.flows.exporting import sample_photos
+from tools.flows.source import MultiSource, Source, open_any_source
+
+# The largest difference as a share of the output's largest number.
+_LIMIT = 1e-3
+
+
+def export_bare(args: Export) -> tuple[dict[str, Any], str]:
+    """Write the network alone, and a .json for its host beside it.
+
+    Raises:
+        InputError: If the model has none, or the file answers otherwise than the model.
+    """
+    started = time.perf_counter()
+    source = open_any_source(args)
+    out = args.out_file()
+    graph, facts = source.bare(), source.facts()
+    photos = sample_photos(args.samples, args.common.seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+        file = Path(folder) / out.name
+        write_bare(graph, source.card, facts, file)
+        facts["checked"] = _check(source, graph, file, photos, out)
+        write_facts(file, {**facts, BARE: graph.told})
+        size = file.stat().st_size
+        write_text(out.with_suffix(".json"), host_text(graph, source.card, facts))
+        with replacing(out) as temporary:
+            file.replace(temporary)
+    result = {
+        "file": str(out),
+        "host": str(out.with_suffix(".json")),
+        "task": source.task,
+        "bytes": size,
+        "inputs": {name: one.to_json()["shape"] for name, one in graph.inputs.items()},
+        "checked": facts["checked"],
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    return result, _describe(result)
+
+
+def _describe(result: dict[str, Any]) -> str:
+    checked = result["checked"]
+    told = ", ".join(f"{value:.1g} in {name}" for name, value in checked["differences"].items())
+    inputs = ", ".join(f"{name} {shape}" for name, shape in result["inputs"].items())
+    return (
+        f"{result['file']}: {result['task']}, the network alone, float32, "
+        f"{result['bytes'] / 1e6:.2f} MB, takes {inputs}\n"
+        f"  what the host does before and after: {result['host']}\n"
+        f"  differs from the model on {checked['photos']} photos by at most {told} of the largest"
+    )
+
+
+def _check(
+    source: Source | MultiSource, graph: Bare, file: Path, photos: Sequence[Image], out: Path
+) -> dict[str, Any]:
+    """Ask the file in ONNX Runtime about inputs made by the told numbers, and the model itself."""
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    largest = dict.fromkeys(graph.outputs, 0.0)
+    for number, photo in enumerate(photos, start=1):
+        given = {name: one(photo) for name, one in graph.inputs.items()}
+        found = session.run(list(graph.outputs), given)
+        wanted = _raw(source, photo)
+        for name, value in zip(graph.outputs, found, strict=True):
+            apart = float(np.abs(value - wanted[name]).max() / np.abs(wanted[name]).max())
+            if not apart <= _LIMIT:
+                raise InputError(
+                    f"{out}: not written: photo {number} ({photo.shape[1]}x{photo.shape[0]}): "
+                    f"{name} differ by {apart:.2g} of the largest (at most {_LIMIT:g})"
+                )
+            largest[name] = max(largest[name], apart)
+    return {"photos": len(photos), "differences": largest}
+
+
+def _raw(source: Source | MultiSource, photo: Image) -> dict[str, NDArray[Any]]:
+    """The models' own raw outputs, by the names in the file."""
+    heads = (
+        {f"{name}_": one for name, one in source.heads.items()}
+        if isinstance(source, MultiSource)
+        else {"": source}
+    )
+    found: dict[str, NDArray[Any]] = {}
+    for before, one in heads.items():
+        record = one.application.network()
+        pixels = record.view.square(one.card)(photo).transpose(2, 0, 1)[None]
+        square = torch.from_numpy(np.ascontiguousarray(pixels))
+        with torch.inference_mode():
+            parts = raw_parts(one.model, square)
+        names = record.bare(one.model, one.card).outputs
+        found |= {
+            f"{before}{name}": part.float().numpy()
+            for name, part in zip(names, parts, strict=True)
+        }
+    return found
