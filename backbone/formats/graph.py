@@ -33,6 +33,11 @@ _TOGETHER = {
 }
 
 
+def worded(kind: str) -> str:
+    """A kind of node in a sentence: a Gather, an ADD."""
+    return f"{'an' if kind[:1] in 'AEIOU' else 'a'} {kind}"
+
+
 @dataclass(frozen=True)
 class Step:
     """What one node does to one tensor.
@@ -49,7 +54,8 @@ class Step:
         factor: Of an affine step, a number or (C,); and ``summand``.
         stride: Of a convolution, in both directions.
         pads: Zeros at top, left, bottom and right; or ``same``.
-        activation: As a flavour names it; of ``other`` what it is, in words.
+        activation: As a flavour names it; of ``idle`` and ``other`` what it is, in words.
+        pools: Whether an idle step averages over places.
     """
 
     kind: Literal["conv", "affine", "act", "pad", "idle", "other"]
@@ -62,6 +68,7 @@ class Step:
     stride: int = 1
     pads: tuple[int, ...] | Literal["same"] = (0, 0, 0, 0)
     activation: str = "none"
+    pools: bool = False
 
 
 @dataclass
@@ -77,6 +84,8 @@ class _Conv:
     others: list[str] = field(default_factory=list)
     is_answer: bool = False
     """Whether its values were turned into probabilities."""
+    pool: str = ""
+    """What averaged the values that it reads, in words."""
 
     def activate(self, step: Step) -> None:
         """Take an activation in, or note that the values become probabilities."""
@@ -116,6 +125,7 @@ class Row:
         convs: In order of execution.
         sources: Of each, which of them feeds it; -1 where none does.
         others: Of each, what else reads it, in words.
+        pools: Of each, what averaged the values that it reads, in words; empty if nothing did.
         factor: What photos are multiplied by before the first of them, and ``summand`` added;
             None if the graph takes normalised values.
         lost: What lies between the photos and the first of them and is not understood, in words;
@@ -125,6 +135,7 @@ class Row:
     convs: tuple[FoldedConv, ...]
     sources: tuple[int, ...]
     others: tuple[tuple[str, ...], ...]
+    pools: tuple[str, ...]
     factor: Array | None
     summand: Array
     lost: str = ""
@@ -142,11 +153,14 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
     """
     convs: list[_Conv] = []
     made: dict[str, _Conv] = {}
+    averaged: dict[str, str] = {}
     photos, padded, pads = {entry}, set[str](), dict[str, tuple[int, ...]]()
     unknown, lost = "layers", ""
     factor, summand, prepares = np.ones(1), np.zeros(1), False
     for step in steps:
         conv = made.get(step.source)
+        if step.pools or step.source in averaged:
+            averaged[step.result] = averaged.get(step.source, step.activation)
         if step.kind == "conv":
             assert step.weight is not None
             zeros = pads.get(step.source)
@@ -156,8 +170,9 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
             if not convs and step.source not in photos | padded:
                 lost = unknown
             conv = _Conv(step, conv, step.weight, np.zeros(len(step.weight)), own)
+            conv.pool = averaged.pop(step.result, "")
             convs.append(conv)
-        elif step.source in photos and step.kind in ("affine", "idle"):
+        elif step.source in photos and step.kind in ("affine", "idle") and not step.pools:
             photos.add(step.result)
             if step.kind == "affine":
                 factor = factor * np.asarray(step.factor).reshape(-1)
@@ -184,7 +199,7 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
             late = "arithmetic after an activation"
             conv.others.append(late if step.kind == "affine" else step.activation)
             continue
-        elif step.source in photos | padded and step.kind == "other":
+        elif step.source in photos | padded and (step.kind == "other" or step.pools):
             unknown = step.activation
         if conv is not None:
             made[step.result] = conv
@@ -193,6 +208,7 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
         tuple(conv.finished() for conv in convs),
         tuple(places.get(id(conv.before), -1) for conv in convs),
         tuple(tuple(conv.others) for conv in convs),
+        tuple(conv.pool for conv in convs),
         factor if prepares else None,
         summand,
         lost,
@@ -230,9 +246,34 @@ def read_row(
         found = [what for others in row.others[:at] for what in others]
         told = f": it has {found[0]}" if found else f": {at} convolutions in a row"
         raise InputError(f"{path}: not a MobileNet v1{told}")
+    refuse_pools(path, row, BODY_CONVS)
     mean, std, takes = scaling(row, bytes_in=bytes_in)
     chain = Chain(path, kind, convs, shape, mean, std, takes)
     return read_chain(chain, _last(path, convs[BODY_CONVS:], row.others[BODY_CONVS - 1 :]))
+
+
+def refuse_pools(path: Path, row: Row, count: int) -> None:
+    """Refuse averages that one of the first convolutions reads.
+
+    Args:
+        path: Of the file.
+        row: Of its graph.
+        count: How many of its convolutions have none before them.
+
+    Raises:
+        InputError: Naming the convolution.
+    """
+    for conv, pool in zip(row.convs[:count], row.pools, strict=False):
+        if pool:
+            raise InputError(
+                f"{path}: not a MobileNet v1: it has {pool} before {conv.name}; a MobileNet v1 "
+                "averages behind its last convolution"
+            )
+
+
+def keeps_maps(order: Sequence[int] | None) -> bool:
+    """Whether a transposition only moves the channels of maps from first to last, or back."""
+    return order is not None and (len(order) != 4 or tuple(order) in ((0, 2, 3, 1), (0, 3, 1, 2)))
 
 
 def scaling(row: Row, *, bytes_in: bool) -> tuple[RGB | None, RGB | None, int]:
@@ -243,7 +284,7 @@ def scaling(row: Row, *, bytes_in: bool) -> tuple[RGB | None, RGB | None, int]:
     if row.factor is None:
         return ((0.0,) * 3, (1 / 255,) * 3, 255) if bytes_in else (None, None, 0)
     takes = 255 if bytes_in or float(row.factor.max()) < _OF_BYTES else 1
-    if not (row.factor > 0).all():
+    if not ((row.factor > 0) & np.isfinite(row.factor)).all():
         raise ValueError(f"photos are multiplied by {row.factor}")
     mean = np.broadcast_to(-row.summand / (row.factor * takes) + 0.0, 3)
     std = np.broadcast_to(1 / (row.factor * takes), 3)
@@ -263,11 +304,20 @@ def _last(
     is_linear = all(c.weight.shape[2:] == (1, 1) and c.activation == "none" for c in convs)
     convs = one_linear(convs)
     if odd or len(convs) > 1 or not is_linear:
-        told = odd[0] if odd else f"{len(convs)} layers after the body"
+        told = odd[0] if odd else f"{len(convs)} layers after the body ({_listed(convs)})"
         raise InputError(
             f"{path}: not a MobileNet v1 classifier: it has {told}; one linear layer is expected"
         )
     return convs[0] if convs else None
+
+
+def _listed(convs: Sequence[FoldedConv]) -> str:
+    """Names of layers with how many columns they have and what follows them."""
+    told = []
+    for conv in convs:
+        after = "" if conv.activation == "none" else f", {conv.activation}"
+        told.append(f"{conv.name}: {len(conv.weight)} columns{after}")
+    return "; ".join(told)
 
 
 def _of_two(one: FoldedConv) -> FoldedConv:

@@ -1,6 +1,6 @@
 """TensorFlow's graphs with their constants (a frozen .pb), read without TensorFlow.
 
-A GraphDef is one protocol-buffers message; TF.js writes the same nodes as JSON.
+TF.js writes the same nodes as JSON.
 """
 
 from __future__ import annotations
@@ -8,34 +8,27 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backbone.formats.graph import Step, gather, read_row
+from backbone.formats.graph import Step, gather, read_row, worded
+from backbone.formats.graph_message import Budget, Node, parse_graph
 from backbone.formats.network import Network
-from backbone.formats.wire import as_bytes, as_int, as_text, read_fields, read_varint
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
 
-# Numbers that a few bytes of a file may stand for, all of them together; a MobileNet v1 has four
-# million of all kinds.
-_MOST = 2**26
 # A SavedModel begins with the version of its schema, a graph with a node.
 _SAVED_MODEL = b"\x08\x01"
-_DTYPES: dict[int, Any] = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 9: "<i8", 12: "u1", 19: "<f2"}
-# Fields of a TensorProto that hold values one by one, and how the fixed ones are packed.
-_VALUES = {5: "<f4", 6: "<f8", 7: "", 10: ""}
 _UINT8 = 4
+_POOLS = {"AvgPool", "Mean"}
 _IDLE = {
-    "AvgPool",
+    *_POOLS,
     "Cast",
     "ExpandDims",
     "Identity",
-    "Mean",
     "PlaceholderWithDefault",
     "Reshape",
     "Sigmoid",
@@ -50,38 +43,10 @@ _ARITHMETIC = {
     "RealDiv": np.divide,
     "Sub": np.subtract,
 }
+# Keras' Normalization divides by the larger of a deviation and epsilon.
+_FOLDED = {**_ARITHMETIC, "Maximum": np.maximum}
 _ACTIVATIONS = {"Relu": "relu", "Relu6": "relu6"}
 _CONVS = {"Conv2D", "_FusedConv2D", "DepthwiseConv2dNative", "FusedDepthwiseConv2dNative"}
-
-
-class _Budget:
-    """How many numbers a file may still make of few bytes."""
-
-    def __init__(self) -> None:
-        self._left = _MOST
-
-    def take(self, count: int) -> None:
-        """Raises ValueError if they are too many."""
-        self._left -= count
-        if self._left < 0:
-            raise ValueError(f"constants of more than {_MOST} values")
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node of a graph.
-
-    Attributes:
-        name: Of the node and of its first output.
-        op: Kind of operation.
-        inputs: Names of the nodes that it reads; those that only run before it are left out.
-        attrs: Its attributes: numbers, texts, lists of them, shapes, or an array (``value``).
-    """
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    attrs: Mapping[str, Any]
 
 
 def read_graph_def(path: Path) -> Network:
@@ -155,7 +120,7 @@ def read_nodes(
 
 def _steps(nodes: list[Node], arrays: dict[str, Any]) -> Iterator[Step]:
     """What each node does; those that compute with constants alone become constants."""
-    budget = _Budget()
+    budget = Budget()
     for node in nodes:  # graph_transforms writes them behind the layers that read them.
         given = [arrays.get(name) for name in node.inputs]
         if node.op == "Dequantize" and given and all(value is not None for value in given):
@@ -174,18 +139,32 @@ def _steps(nodes: list[Node], arrays: dict[str, Any]) -> Iterator[Step]:
         yield from _of_node(node, given)
 
 
-def _folded(node: Node, given: list[Any], budget: _Budget) -> Any:
+def _folded(node: Node, given: list[Any], budget: Budget) -> Any:
     """What a node makes of constants; None if that is of no use here."""
     if node.op in ("Cast", "Identity"):  # A whole number is cast before it is added.
         return given[0]
-    if node.op == "Rsqrt":
+    if node.op in ("Rsqrt", "Sqrt"):
         budget.take(np.size(given[0]))
-        return 1 / np.sqrt(np.asarray(given[0], np.float64))
-    if node.op not in _ARITHMETIC:
+        root = np.sqrt(np.asarray(given[0], np.float64))
+        return 1 / root if node.op == "Rsqrt" else root
+    if node.op in ("ExpandDims", "Reshape", "Squeeze"):
+        return _reshaped(node, given)
+    if node.op not in _FOLDED:
         return None
     one, two = (np.asarray(value, np.float64) for value in given)
     budget.take(math.prod(np.broadcast_shapes(one.shape, two.shape)))
-    return _ARITHMETIC[node.op](one, two)
+    return _FOLDED[node.op](one, two)
+
+
+def _reshaped(node: Node, given: list[Any]) -> Any:
+    """The same values in another shape: Keras 3 adds a bias so, of (1, 1, 1, C) and flat again."""
+    values = np.asarray(given[0])
+    if node.op == "Reshape":
+        return values.reshape(np.asarray(given[1]).reshape(-1).tolist())
+    if node.op == "ExpandDims":
+        return np.expand_dims(values, int(np.asarray(given[1]).item()))
+    axes = node.attrs.get("squeeze_dims") or node.attrs.get("axis")
+    return values.squeeze(tuple(axes)) if axes else values.squeeze()
 
 
 def _dequantised(node: Node, values: Any, low: Any, high: Any) -> Any:
@@ -231,7 +210,8 @@ def _of_node(node: Node, given: list[Any]) -> Iterator[Step]:
     else:
         # Keras reshapes to a shape that it computes from the values' own.
         idle = node.op in _IDLE and (plain or (node.op == "Reshape" and given[0] is None))
-        yield Step("idle" if idle else "other", name, source, name, activation=f"a {node.op}")
+        told, pools = worded(node.op), node.op in _POOLS
+        yield Step("idle" if idle else "other", name, source, name, activation=told, pools=pools)
 
 
 def _pads_maps(pads: Any) -> bool:
@@ -261,7 +241,7 @@ def _fused(node: Node, arrays: list[Any]) -> Iterator[Step]:
         if kind == "BiasAdd" and arrays:
             yield Step("affine", node.name, node.name, node.name, summand=arrays[0])
         else:
-            known = _ACTIVATIONS.get(kind, f"a {kind}")
+            known = _ACTIVATIONS.get(kind, worded(kind))
             yield Step("act", node.name, node.name, node.name, activation=known)
 
 
@@ -270,121 +250,9 @@ def _affine(node: Node, source: str, given: list[Any]) -> Step:
     number = np.asarray(next(value for value in given if value is not None), np.float64)
     first = given[0] is None
     if node.op in ("Sub", "RealDiv") and not first:
-        return Step("other", node.name, source, node.name, activation=f"a {node.op}")
+        return Step("other", node.name, source, node.name, activation=worded(node.op))
     if node.op in ("Mul", "RealDiv"):
         factor = number if node.op == "Mul" else 1 / number
         return Step("affine", node.name, source, node.name, factor=factor)
     summand = -number if node.op == "Sub" else number
     return Step("affine", node.name, source, node.name, summand=summand)
-
-
-def parse_graph(data: memoryview) -> Iterator[Node]:
-    """The nodes of a GraphDef.
-
-    Raises:
-        IndexError: If the data is no such message; ValueError, if a constant does not fit.
-    """
-    budget = _Budget()
-    for number, value in read_fields(data):
-        if number == 1:
-            yield _parse_node(as_bytes(value), budget)
-
-
-def _parse_node(data: memoryview, budget: _Budget) -> Node:
-    name, op, inputs, attrs = "", "", [], {}
-    for number, value in read_fields(data):
-        if number == 1:
-            name = as_text(value)
-        elif number == 2:
-            op = as_text(value)
-        elif number == 3:
-            inputs.append(as_text(value))
-        elif number == 5:
-            entry = dict(read_fields(as_bytes(value)))
-            attr = as_bytes(entry.get(2, memoryview(b"")))
-            attrs[as_text(entry[1])] = _parse_attr(attr, budget)
-    return Node(name, op, input_names(inputs), attrs)
-
-
-def input_names(inputs: Iterable[str]) -> tuple[str, ...]:
-    """Names of the nodes that are read: ``x:0`` is x, and ``^x`` only runs before."""
-    return tuple(one.removesuffix(":0") for one in inputs if not one.startswith("^"))
-
-
-def _parse_attr(data: memoryview, budget: _Budget) -> Any:
-    for number, value in read_fields(data):
-        if number == 1:
-            return _parse_list(as_bytes(value))
-        if number == 2:
-            return as_text(value)
-        if number in (3, 5, 6):
-            return as_int(value)
-        if number == 4:
-            return struct.unpack("<f", as_bytes(value))[0]
-        if number == 7:
-            return _parse_shape(as_bytes(value))
-        if number == 8:
-            return _parse_tensor(as_bytes(value), budget)
-    return None
-
-
-def _parse_list(data: memoryview) -> list[Any]:
-    """Texts or whole numbers, packed or not."""
-    found: list[Any] = []
-    for number, value in read_fields(data):
-        if number == 2:
-            found.append(as_text(value))
-        elif number == 3 and isinstance(value, int):
-            found.append(value)
-        elif number == 3:
-            found += _varints(as_bytes(value))
-    return found
-
-
-def _varints(data: memoryview) -> list[int]:
-    found, at = [], 0
-    while at < len(data):
-        number, at = read_varint(data, at)
-        found.append(number - 2**64 if number >= 2**63 else number)
-    return found
-
-
-def _parse_shape(data: memoryview) -> list[int]:
-    """Sides, -1 where one is open."""
-    sides = []
-    for number, value in read_fields(data):
-        if number == 2:
-            side = as_int(dict(read_fields(as_bytes(value))).get(1, 0))
-            sides.append(side - 2**64 if side >= 2**63 else side)
-    return sides
-
-
-def _parse_tensor(data: memoryview, budget: _Budget) -> NDArray[Any] | None:
-    """A constant; None if it holds no numbers."""
-    kind, shape, content = 0, list[int](), memoryview(b"")
-    values: list[Any] = []
-    for number, value in read_fields(data):
-        if number == 1:
-            kind = as_int(value)
-        elif number == 2:
-            shape = _parse_shape(as_bytes(value))
-        elif number == 4:
-            content = as_bytes(value)
-        elif number in _VALUES and isinstance(value, int):
-            values.append(value - 2**64 if value >= 2**63 else value)
-        elif number in _VALUES:
-            packed, form = as_bytes(value), _VALUES[number]
-            values += np.frombuffer(packed, form).tolist() if form else _varints(packed)
-    if kind not in _DTYPES:
-        return None
-    count = math.prod(shape)
-    if min(shape, default=0) < 0 or count > _MOST:
-        raise ValueError(f"a constant of shape {shape}")
-    if len(content):
-        return np.frombuffer(content, _DTYPES[kind]).reshape(shape)
-    array = np.asarray(values or [0], _DTYPES[kind])
-    if len(array) > max(count, 1):
-        raise ValueError(f"{len(array)} values for a constant of shape {shape}")
-    budget.take(count)
-    # The last of them stands for all that follow.
-    return np.pad(array, (0, count - len(array)), mode="edge")[:count].reshape(shape)

@@ -125,17 +125,29 @@ def _read_groups(h5py: Any, file: Any) -> dict[str, dict[str, Any]]:
     def visit(name: str, item: Any) -> None:
         if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f":
             return
-        parts = name.split("/")
-        if parts[0] in _OF_TRAINING or len(parts) < 2:
+        place = place_of(name)
+        if place is None:
             return
         if item.size > _MOST or item.ndim > 4:
             raise ValueError(f"{name}: too large, {item.shape}")
-        layer = "/".join(parts[:-2]) if parts[-2] == "vars" else parts[-2]
-        leaf = parts[-1].removesuffix(":0")
+        layer, leaf = place
         found.setdefault(layer, {})[leaf] = np.asarray(item, np.float32)
 
     root.visititems(visit)
     return found
+
+
+def place_of(name: str) -> tuple[str, str] | None:
+    """A variable's layer and its name in it (``kernel``, or a number); None of training's own.
+
+    Files of Keras 2 put a model's name in front of its layers; those of Keras 3 tell a layer by
+    its whole path.
+    """
+    *parts, leaf = name.split("/")
+    if not parts or parts[0] in _OF_TRAINING:
+        return None
+    layer = "/".join(parts[:-1]) if parts[-1] == "vars" else parts[-1]
+    return layer, leaf.removesuffix(":0")
 
 
 def _layer(path: Path, name: str, given: Mapping[str, Any]) -> _Layer:

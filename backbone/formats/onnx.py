@@ -6,25 +6,24 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from backbone.formats.graph import Step, gather, read_row
+from backbone.formats.graph import Step, gather, keeps_maps, read_row, worded
 from backbone.formats.network import Network
 from datasets.errors import InputError
 
+_POOLS = {"AveragePool", "GlobalAveragePool", "ReduceMean"}
 _IDLE = {
-    "AveragePool",
+    *_POOLS,
     "Cast",
     "Dropout",
     "Flatten",
-    "GlobalAveragePool",
     "Identity",
     "LogSoftmax",
-    "ReduceMean",
     "Reshape",
     "Sigmoid",
     "Softmax",
@@ -139,8 +138,13 @@ def _step(node: Any, inputs: list[str], given: list[Any], told: dict[str, Any]) 
         pads = np.asarray(sides).reshape(2, -1)
         maps = pads[:, 1:3] if pads[:, 1].any() else pads[:, 2:]  # Channels may come last.
         return Step("pad", name, source, result, pads=tuple(maps.reshape(-1).tolist()))
-    idle = (kind in _IDLE and len(inputs) == 1) or _is_view(kind, given)
-    return Step("idle" if idle else "other", name, source, result, activation=f"a {kind}")
+    # PyTorch's older exporter reshapes to a shape that it computes from the values' own.
+    plain = len(inputs) == 1 or (kind == "Reshape" and given[0] is None)
+    plain &= kind != "Transpose" or keeps_maps(told.get("perm"))
+    idle = (kind in _IDLE and plain) or _is_view(kind, given)
+    does: Literal["idle", "other"] = "idle" if idle else "other"
+    pools = kind in _POOLS
+    return Step(does, name, source, result, activation=worded(kind), pools=pools)
 
 
 def _is_of_zeros(inputs: list[str], given: list[Any], told: dict[str, Any]) -> bool:

@@ -69,7 +69,8 @@ def resolve(
     """
     said, asked = stated.values(), given.values()
     for field, value in asked.items():
-        if field in said and said[field] != value:
+        # As far as it is shown: converters store factors, which round.
+        if field in said and _shown(said[field]) != _shown(value):
             raise InputError(
                 f"{name}: {_flag(field)} {_shown(value)} contradicts the file, which has "
                 f"{_shown(said[field])}: leave the flag out"

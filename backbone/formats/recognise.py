@@ -12,7 +12,7 @@ from backbone.formats.network import Network
 from backbone.formats.onnx import read_onnx
 from backbone.formats.pytorch import draft_key_map, read_pytorch
 from backbone.formats.slim import read_slim
-from backbone.formats.tf_bundle import find_bundle
+from backbone.formats.tf_bundle import find_bundle, refuse_first_format
 from backbone.formats.tfjs import read_tfjs
 from backbone.formats.tflite import read_tflite, tflite_network
 from datasets.errors import InputError
@@ -99,6 +99,7 @@ def kind_of(path: Path) -> str:
         return "pytorch"
     if path.suffix in _SUFFIXES:
         return _SUFFIXES[path.suffix]
+    refuse_first_format(path)
     raise InputError(
         f"{path}: unknown kind of weights {path.suffix!r}; this tool reads {_KINDS}"
         + (": a checkpoint's .index must lie beside it" if ".data-" in path.name else "")
@@ -125,6 +126,7 @@ def weights_inside(path: Path) -> Path:
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (path / name).is_file():
             return path / name
+    refuse_first_format(path)
     raise InputError(
         f"{path}: no weights in this folder: one checkpoint (.index), model.safetensors or "
         "pytorch_model.bin is looked for"

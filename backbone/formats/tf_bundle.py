@@ -7,6 +7,7 @@ messages that say where in the data files a tensor lies.
 from __future__ import annotations
 
 import math
+import os
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,25 @@ def find_bundle(path: Path) -> Path | None:
         return None
     refuse_pointer(index)
     return index if index.read_bytes().endswith(_MAGIC) else None
+
+
+def refuse_first_format(path: Path) -> None:
+    """Tell TensorFlow's checkpoints of the first format, which have all in one file.
+
+    Raises:
+        InputError: If the path is one, with how to write it anew; or if a folder holds one.
+    """
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if not file.is_file() or file.stat().st_size < len(_MAGIC):
+            continue
+        with file.open("rb") as content:
+            content.seek(-len(_MAGIC), os.SEEK_END)
+            if content.read() == _MAGIC and file.suffix != ".index":
+                raise InputError(
+                    f"{file}: a TensorFlow checkpoint of the first format (one file), which is "
+                    "not read: restore it and save it by tf.compat.v1.train.Saver(), which writes "
+                    ".index and .data files"
+                )
 
 
 def read_bundle(

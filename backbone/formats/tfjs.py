@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backbone.formats.graph_def import Node, input_names, read_nodes
-from backbone.formats.keras import network_of
+from backbone.formats.graph_def import read_nodes
+from backbone.formats.graph_message import Node, input_names
+from backbone.formats.keras import network_of, place_of
 from backbone.formats.network import Network
 from backbone.formats.slim import named_network
 from datasets.errors import InputError
@@ -100,11 +101,13 @@ def _shard(path: Path, name: Any) -> Path:
 
 
 def _by_layer(weights: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Arrays by layer and name; a model within the model puts its own name in front."""
+    """Arrays by layer and name; those of training are left out."""
     found: dict[str, dict[str, Any]] = {}
     for name, value in weights.items():
-        layer, _, part = name.rpartition("/")
-        found.setdefault(layer.rpartition("/")[2], {})[part] = value
+        place = place_of(name)
+        if place is not None:
+            layer, part = place
+            found.setdefault(layer, {})[part] = value
     return found
 
 

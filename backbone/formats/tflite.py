@@ -2,56 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tflite
-import torch
 from numpy.typing import NDArray
 
 from backbone.flavour import Flavour, InputSpec
-from backbone.formats.folded import EPS, Chain, FoldedConv, chain_conventions, read_chain
+from backbone.formats.folded import EPS, Chain, FoldedConv, chain_conventions
+from backbone.formats.graph import Row, gather, read_row
 from backbone.formats.network import BODY_CONVS, Network
 from backbone.formats.partial import RGB
+from backbone.formats.tflite_steps import GraphReader
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
 
-_DTYPES = {
-    tflite.TensorType.FLOAT32: np.float32,
-    tflite.TensorType.INT32: np.int32,
-    tflite.TensorType.UINT8: np.uint8,
-    tflite.TensorType.INT8: np.int8,
-}
-_LOWEST = {tflite.TensorType.UINT8: 0, tflite.TensorType.INT8: -128}
-_ACTIVATIONS = {
-    tflite.ActivationFunctionType.NONE: "none",
-    tflite.ActivationFunctionType.RELU: "relu",
-    tflite.ActivationFunctionType.RELU6: "relu6",
-}
-_CONVS = (
-    tflite.BuiltinOperator.CONV_2D,
-    tflite.BuiltinOperator.DEPTHWISE_CONV_2D,
-    tflite.BuiltinOperator.FULLY_CONNECTED,
-)
-_NAMES = {number: name for name, number in vars(tflite.BuiltinOperator).items() if name.isupper()}
-# What else a classifier may hold: pooling, shapes, probabilities.
-_HARMLESS = {
-    "AVERAGE_POOL_2D",
-    "DEQUANTIZE",
-    "MEAN",
-    "QUANTIZE",
-    "RESHAPE",
-    "SOFTMAX",
-    "SQUEEZE",
-}
 # In the names of SSD's box predictors.
 BOXES = "BoxEncodingPredictor"
 # What a file's integer is to a byte of a photo: int8 counts from -128.
 _BYTES = {"uint8": 0, "int8": 128}
-# Of a quantised output range: half a step of 6 / 255.
-_RANGE_TOLERANCE = 0.012
 
 
 @dataclass(frozen=True)
@@ -60,8 +30,8 @@ class TfliteModel:
 
     Attributes:
         path: Of the file.
-        convs: All convolutions in order of execution; a fully connected layer counts as one of
-            1x1.
+        row: All convolutions in order of execution, with what stands around them; a fully
+            connected layer counts as one of 1x1.
         others: Kinds of all other operators.
         input_shape: (height, width, channels).
         input_type: Of an image's values: ``uint8``, ``int8``, ``float32``.
@@ -73,7 +43,7 @@ class TfliteModel:
     """
 
     path: Path
-    convs: tuple[FoldedConv, ...]
+    row: Row
     others: frozenset[str]
     input_shape: tuple[int, int, int]
     input_type: str
@@ -82,6 +52,11 @@ class TfliteModel:
     constants: dict[str, NDArray[np.float32]]
     options: dict[str, Any]
     inputs: tuple[str, ...]
+
+    @property
+    def convs(self) -> tuple[FoldedConv, ...]:
+        """Of ``row``."""
+        return self.row.convs
 
 
 def read_tflite(path: Path) -> TfliteModel:
@@ -97,131 +72,49 @@ def read_tflite(path: Path) -> TfliteModel:
     if data[4:8] != b"TFL3":
         raise InputError(f"{path}: not a TensorFlow Lite file")
     try:
-        return _Reader(path, data).read()
+        return _read(GraphReader(path, data))
     except InputError:
         raise
     except Exception as error:  # flatbuffers and struct raise kinds of their own.
         raise InputError(f"{path}: damaged TensorFlow Lite file ({error})") from error
 
 
-class _Reader:
-    def __init__(self, path: Path, data: bytes) -> None:
-        self.path = path
-        self.model = tflite.Model.GetRootAsModel(data, 0)
-        self.graph = self.model.Subgraphs(0)
+def _read(reader: GraphReader) -> TfliteModel:
+    from flatbuffers import flexbuffers
 
-    def read(self) -> TfliteModel:
-        convs: list[FoldedConv] = []
-        options: dict[str, Any] = {}
-        inputs: tuple[str, ...] = ()
-        others: set[str] = set()
-        used: set[int] = set()
-        for number in range(self.graph.OperatorsLength()):
-            operator = self.graph.Operators(number)
-            code = self.model.OperatorCodes(operator.OpcodeIndex())
-            kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-            if kind in _CONVS:
-                convs.append(self._conv(operator, kind))
-                used.update(operator.InputsAsNumpy().tolist())
-                continue
-            others.add(_NAMES.get(kind, f"operator {kind}"))
-            if kind == tflite.BuiltinOperator.CUSTOM and operator.CustomOptionsLength():
-                from flatbuffers import flexbuffers
-
-                options = flexbuffers.Loads(bytes(operator.CustomOptionsAsNumpy()))
-                inputs = tuple(map(self._name, operator.InputsAsNumpy().tolist()))
-        first = self.graph.Tensors(int(self.graph.InputsAsNumpy()[0]))
-        scale, zero = self._quantisation(first)
-        _, height, width, channels = first.ShapeAsNumpy().tolist()
-        constants = {
-            self._name(i): self._values(i)
-            for i in range(self.graph.TensorsLength())
-            if i not in used and self._is_constant(i)
-        }
-        return TfliteModel(
-            path=self.path,
-            convs=tuple(convs),
-            others=frozenset(others),
-            input_shape=(height, width, channels),
-            input_type=np.dtype(_DTYPES[first.Type()]).name,
-            input_scale=1.0 if scale is None else float(scale[0]),
-            input_zero=0 if zero is None else int(zero[0]),
-            constants=constants,
-            options=options,
-            inputs=inputs,
-        )
-
-    def _name(self, index: int) -> str:
-        return str(self.graph.Tensors(index).Name().decode())
-
-    def _conv(self, operator: Any, kind: int) -> FoldedConv:
-        depthwise = kind == tflite.BuiltinOperator.DEPTHWISE_CONV_2D
-        _, weights, bias = operator.InputsAsNumpy().tolist()
-        name, values = self._name(weights), self._values(weights)
-        table = operator.BuiltinOptions()
-        if kind == tflite.BuiltinOperator.FULLY_CONNECTED:
-            options = tflite.FullyConnectedOptions()
-            options.Init(table.Bytes, table.Pos)
-            stride, padding, values = 1, "same", values[:, None, None, :]
-        else:
-            options = tflite.DepthwiseConv2DOptions() if depthwise else tflite.Conv2DOptions()
-            options.Init(table.Bytes, table.Pos)
-            stride = options.StrideH()
-            padding = "same" if options.Padding() == tflite.Padding.SAME else "no"
-            if stride != options.StrideW():
-                raise InputError(f"{self.path}: {name}: strides differ between the axes")
-        # Stored as (1, kh, kw, channels) if depthwise, else (out, kh, kw, in).
-        order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
-        return FoldedConv(
-            name=name,
-            weight=torch.from_numpy(np.ascontiguousarray(values.transpose(order))),
-            bias=torch.from_numpy(self._values(bias)),
-            depthwise=depthwise,
-            stride=stride,
-            padding=padding,
-            activation=self._activation(operator, options.FusedActivationFunction()),
-        )
-
-    def _activation(self, operator: Any, fused: int) -> str:
-        """The fused activation; a quantised layer may leave it to its output's range of 0..6."""
-        output = self.graph.Tensors(int(operator.OutputsAsNumpy()[0]))
-        scale, zero = self._quantisation(output)
-        is_plain = fused == tflite.ActivationFunctionType.NONE
-        if is_plain and scale is not None and zero[0] == _LOWEST.get(output.Type()):
-            return "relu6" if abs(255 * scale[0] - 6) < _RANGE_TOLERANCE else "none"
-        return _ACTIVATIONS[fused]
-
-    def _is_constant(self, index: int) -> bool:
-        tensor = self.graph.Tensors(index)
-        known = tensor.Type() in _DTYPES
-        return known and self.model.Buffers(tensor.Buffer()).DataLength() > 0
-
-    def _values(self, index: int) -> NDArray[np.float32]:
-        """A constant tensor, dequantised along its own axis if it has a scale per channel."""
-        tensor, name = self.graph.Tensors(index), self._name(index)
-        if tensor.Type() not in _DTYPES:
-            raise InputError(f"{self.path}: {name}: tensor type {tensor.Type()} is not known")
-        raw = self.model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes()
-        shape = tensor.ShapeAsNumpy() if tensor.ShapeLength() else ()
-        values = np.frombuffer(raw, _DTYPES[tensor.Type()]).reshape(shape).astype(np.float64)
-        scale, zero = self._quantisation(tensor)
-        if scale is not None:
-            axes = [1] * values.ndim
-            if len(scale) > 1:
-                # Of a bias some files name the axis of its kernel.
-                axes[tensor.Quantization().QuantizedDimension() if values.ndim > 1 else 0] = -1
-            values = (values - zero.reshape(axes)) * scale.reshape(axes)
-        return values.astype(np.float32)
-
-    @staticmethod
-    def _quantisation(tensor: Any) -> tuple[Any, Any]:
-        """Scales and zero points (one, or one per channel), or None twice for plain values."""
-        quantisation = tensor.Quantization()
-        if quantisation is None or not quantisation.ScaleLength():
-            return None, None
-        scale = quantisation.ScaleAsNumpy().astype(np.float64)
-        given = quantisation.ZeroPointLength()
-        return scale, quantisation.ZeroPointAsNumpy() if given else np.zeros(len(scale))
+    graph, layers, options = reader.graph, set[int](), dict[str, Any]()
+    inputs: tuple[str, ...] = ()
+    for one in reader.operators:
+        if reader.is_layer(one):
+            layers.update(one.inputs)
+        if one.table.CustomOptionsLength():
+            options = flexbuffers.Loads(bytes(one.table.CustomOptionsAsNumpy()))
+            inputs = tuple(map(reader.name, one.inputs))
+    entry = int(graph.InputsAsNumpy()[0])
+    row = gather(reader.steps(), str(entry))
+    scale, zero = reader.quantisation(entry)
+    _, *sides = reader.shape(entry)
+    sides = [1] * (3 - len(sides)) + sides  # Of a head they may be flat.
+    if len(sides) != 3:
+        raise InputError(f"{reader.path}: takes values of shape {reader.shape(entry)}, no photos")
+    # Converted from PyTorch, channels may come first.
+    height, width, channels = sides if sides[0] != 3 or sides[2] == 3 else (*sides[1:], sides[0])
+    return TfliteModel(
+        path=reader.path,
+        row=row,
+        others=frozenset(one.kind for one in reader.operators if not reader.is_layer(one)),
+        input_shape=(height, width, channels),
+        input_type=reader.type_name(entry),
+        input_scale=1.0 if scale is None else float(scale[0]),
+        input_zero=0 if zero is None else int(zero[0]),
+        constants={
+            reader.name(k): reader.values(k)
+            for k in range(graph.TensorsLength())
+            if k not in layers and reader.is_known(k)
+        },
+        options=options,
+        inputs=inputs,
+    )
 
 
 def has_boxes(model: TfliteModel) -> bool:
@@ -240,6 +133,10 @@ def tflite_flavour(model: TfliteModel, convs: int = BODY_CONVS) -> Flavour:
         InputError: If one of these layers pads or activates otherwise, or images are no integers.
     """
     padding, activation = chain_conventions(model.path, model.convs[:convs])
+    if model.row.factor is not None:
+        raise InputError(
+            f"{model.path}: scales photos by arithmetic of its own, which is not read"
+        )
     if model.input_type not in _BYTES:
         raise InputError(
             f"{model.path}: takes {model.input_type} images; uint8 ones are understood"
@@ -280,30 +177,35 @@ def tflite_network(model: TfliteModel, head: TfliteModel | None = None) -> Netwo
     Raises:
         InputError: If the layers are not those of a MobileNet v1, or the two do not fit together.
     """
-    network = read_chain(tflite_chain(model), None)
-    last = _last_layer(model, head)
-    return network if last is None else read_chain(tflite_chain(model), last)
+    row = model.row if head is None else _chained(model, head)
+    takes_integers = model.input_type in _BYTES
+    kind = "TensorFlow Lite, dequantised" if takes_integers else "TensorFlow Lite"
+    try:
+        network = read_row(model.path, kind, row, model.input_shape, bytes_in=False)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{model.path}: damaged TensorFlow Lite file ({error})") from error
+    if takes_integers and row.factor is None:
+        mean, std = _scaling(model)
+        network = replace(network, stated=replace(network.stated, mean=mean, std=std))
+    return network
 
 
-def _last_layer(model: TfliteModel, head: TfliteModel | None) -> FoldedConv | None:
-    """The classifier's linear layer, from the file itself or from the one chained to it."""
-    convs = model.convs[BODY_CONVS:]
-    if head is not None:
-        if convs:
-            raise InputError(f"--head {head.path}: {model.path} has a classifier already")
-        convs = head.convs
-        if not convs:
-            raise InputError(f"--head {head.path}: no layer in this file")
-    path = model.path if head is None else head.path
-    odd = sorted((model.others | (head.others if head else frozenset())) - _HARMLESS)
-    if odd:
-        raise InputError(f"{path}: not a MobileNet v1 classifier: it has {odd[0]}")
-    if not convs:
-        return None
-    if len(convs) > 1 or convs[0].weight.shape[2:] != (1, 1) or convs[0].activation != "none":
-        raise InputError(
-            f"{path}: not a MobileNet v1 classifier: {len(convs)} layers after the body, the "
-            f"first {tuple(convs[0].weight.shape)} with activation {convs[0].activation}; one "
-            "linear layer is expected"
-        )
-    return convs[0]
+def _chained(model: TfliteModel, head: TfliteModel) -> Row:
+    """The convolutions of both."""
+    one, two = model.row, head.row
+    if len(one.convs) > BODY_CONVS:
+        raise InputError(f"--head {head.path}: {model.path} has a classifier already")
+    if not two.convs:
+        raise InputError(f"--head {head.path}: no layer in this file")
+    if two.lost or two.factor is not None:
+        told = two.lost or "arithmetic"
+        raise InputError(f"--head {head.path}: it has {told} before its first layer")
+    return replace(
+        one,
+        convs=one.convs + two.convs,
+        sources=one.sources + tuple(k + len(one.convs) for k in two.sources),
+        others=one.others + two.others,
+        pools=one.pools + two.pools,
+    )

@@ -49,7 +49,7 @@ class LiteRtClassifier(nn.Module):
             )
         imported = import_network(network, labels=labels)
         self.card, self.background = imported.card, imported.background
-        self.normalize = Normalize(self.card.flavour.input)
+        self.normalize, self._takes = Normalize(self.card.flavour.input), network.takes
         try:
             self._runtime = LiteRt(path)
         except InputError as error:
@@ -59,7 +59,8 @@ class LiteRtClassifier(nn.Module):
 
     def raw(self, images: Tensor) -> Tensor:
         """Logits (B, classes) of uint8 images (B, 3, S, S), the background left out."""
-        shares = self._runtime(self.normalize(images).cpu())[:, int(self.background) :]
+        taken = images * (self._takes / 255) if self._takes else self.normalize(images)
+        shares = self._runtime(taken.cpu())[:, int(self.background) :]
         return torch.log(shares.clamp(min=_LEAST))
 
     def forward(self, images: Tensor) -> Tensor:

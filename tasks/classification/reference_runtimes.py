@@ -108,7 +108,7 @@ def compare(
         taken = images.float() * (network.takes / 255) if network.takes else inputs
         try:
             if kind == "tflite":
-                theirs = LiteRt(source, head, is_body=not network.columns)(inputs)
+                theirs = LiteRt(source, head, is_body=not network.columns)(taken)
             elif kind == "timm":
                 theirs = run_timm(source, network, inputs)
             elif kind == "keras":
@@ -146,14 +146,24 @@ class LiteRt:
 
     def __init__(self, source: Path, head: Path | None = None, *, is_body: bool = False) -> None:
         files = [source] if head is None else [source, head]
+        self._is_body = is_body
         self._runtimes = [_open_litert(file) for file in files]
-        self._is_answer = is_body or "SOFTMAX" in read_tflite(files[-1]).others
+        others = read_tflite(files[-1]).others
+        self._is_answer = is_body or bool({"LOGISTIC", "SOFTMAX"} & others)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Probabilities, or pooled features, (B, columns) of normalised images (B, 3, S, S)."""
+        """Probabilities, or pooled features, (B, columns).
+
+        Args:
+            inputs: (B, 3, S, S) as the file's network takes them, before it counts them in
+                integers: normalised, unless it does that itself.
+        """
         rows = []
         for image in inputs.permute(0, 2, 3, 1).numpy():
-            value = _as_taken(image[None], self._runtimes[0].get_input_details()[0])
+            first = self._runtimes[0].get_input_details()[0]
+            comes_first = first["shape"][1] == image.shape[2] != first["shape"][-1]
+            image = image.transpose(2, 0, 1) if comes_first else image
+            value = _as_taken(image[None], first)
             for runtime in self._runtimes:
                 entry, result = runtime.get_input_details()[0], runtime.get_output_details()[0]
                 given = value.reshape(entry["shape"]).astype(entry["dtype"])
@@ -169,6 +179,9 @@ class LiteRt:
             plain = plain.mean((1, 2)) if plain.ndim == 4 else plain
             rows.append(torch.from_numpy(plain.reshape(-1).astype(np.float32)))
         theirs = torch.stack(rows)
+        if theirs.shape[1] == 1 and not self._is_body:
+            theirs = theirs if self._is_answer else theirs.sigmoid()
+            return torch.cat([1 - theirs, theirs], 1)
         return theirs if self._is_answer else theirs.softmax(1)
 
 

@@ -28,7 +28,7 @@ from backbone.formats.folded import (
     chain_conventions,
     conv_bn,
 )
-from backbone.formats.graph import Row, Step, gather, scaling
+from backbone.formats.graph import Row, Step, gather, refuse_pools, scaling
 from backbone.formats.network import BODY, BODY_CONVS, refuse_kin
 from backbone.formats.onnx import all_steps, reading
 from datasets.errors import InputError
@@ -164,6 +164,7 @@ def _rows(maps: Sequence[Any], convs: Sequence[FoldedConv], columns: int) -> Ten
 def _read(path: Path, graph: Any) -> _Parts:
     steps = all_steps(graph)
     row = gather(steps, _photo(steps))
+    refuse_pools(path, row, len(row.convs))
     trunk = _trunk(row)
     taps = [trunk[k] for k in _TAPS] if len(trunk) == BODY_CONVS + _EXTRAS else []
     ends = [[k for k, s in enumerate(row.sources) if s == t and k not in trunk] for t in taps]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from backbone.formats.folded import FoldedConv, body_state, chain_alpha, conv_bn
+from backbone.formats.graph import refuse_pools
 from backbone.formats.network import BODY, BODY_CONVS
 from backbone.formats.tflite import BOXES, TfliteModel, read_tflite, tflite_chain, tflite_flavour
 from datasets.errors import InputError
@@ -60,6 +61,7 @@ def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
     that network, or a tensor of it does not fit.
     """
     source = read_tflite(path)
+    refuse_pools(path, source.row, len(source.convs))
     boxes, scores = _predictors(source)
     extras = source.convs[BODY_CONVS : BODY_CONVS + _EXTRAS]
     anchors = sum(len(conv.weight) for conv in boxes) // 4

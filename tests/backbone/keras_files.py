@@ -123,6 +123,22 @@ def write_h5(
     return path
 
 
+def numbered(
+    arrays: Mapping[str, Mapping[str, NDArray[Any]]], inner: str = ""
+) -> dict[str, dict[str, NDArray[Any]]]:
+    """Arrays by layer and number, as Keras 3 names them: ``layers/conv2d_3/vars``, ``0``."""
+    counts: dict[str, int] = {}
+    found = {}
+    for name, parts in arrays.items():
+        kind = name.rpartition("_")[0] if name[-1].isdigit() else name
+        at = f"layers/{kind}_{counts.get(kind, 0)}".removesuffix("_0")
+        counts[kind] = counts.get(kind, 0) + 1
+        if inner and kind != "dense":
+            at = f"layers/{inner}/{at}"
+        found[f"{at}/vars"] = {str(k): value for k, value in enumerate(parts.values())}
+    return found
+
+
 def write_zip(
     path: Path,
     config: object,
@@ -132,15 +148,9 @@ def write_zip(
     """A .keras archive, or .weights.h5 where there is no architecture; layers as in write_h5."""
     data = io.BytesIO()
     with h5py.File(data, "w") as file:
-        counts: dict[str, int] = {}
-        for name, parts in arrays.items():
-            kind = name.rpartition("_")[0] if name[-1].isdigit() else name
-            at = f"layers/{kind}_{counts.get(kind, 0)}".removesuffix("_0")
-            counts[kind] = counts.get(kind, 0) + 1
-            if inner and kind != "dense":
-                at = f"layers/{inner}/{at}"
-            for number, value in enumerate(parts.values()):
-                file[f"{at}/vars/{number}"] = value
+        for at, numbers in numbered(arrays, inner).items():
+            for number, value in numbers.items():
+                file[f"{at}/{number}"] = value
         file["optimizer/vars/0"] = np.zeros(3, np.float32)
         for number in range(2):  # Keras 2 adds what a compiled model has measured.
             file[f"metrics/mean/vars/{number}"] = np.float32(3)

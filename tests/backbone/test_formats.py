@@ -120,6 +120,17 @@ def test_damaged_data_is_refused(tmp_path: Path) -> None:
         read_network(tmp_path / "x")
 
 
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_a_checkpoint_of_the_first_format_is_told_as_such(
+    tmp_path: Path, whole_folder: bool
+) -> None:
+    """It is one file, a table that holds the tensors themselves."""
+    foreign.write_bundle(tmp_path / "x", {"a": np.ones(3, "f4")})
+    (tmp_path / "x.index").rename(tmp_path / "model.ckpt")
+    with pytest.raises(ValueError, match=r"model\.ckpt: a TensorFlow checkpoint of the first"):
+        read_network(tmp_path if whole_folder else tmp_path / "model.ckpt")
+
+
 def test_other_kinds_of_tensor_are_only_named(tmp_path: Path) -> None:
     foreign.write_bundle(tmp_path / "x", {"a": np.ones(3, "f4"), "step": np.array(7, np.int64)})
     tensors, others = read_bundle(tmp_path / "x.index", lambda name: name == "a")

@@ -125,3 +125,74 @@ def test_photos_that_an_onnx_graph_turns_around_are_refused(
         return
     with pytest.raises(InputError, match=part):
         read_network(file)
+
+
+def test_a_view_whose_shape_is_computed_is_idle(tmp_path: Path) -> None:
+    """x.view(x.size(0), -1), as PyTorch's older exporter writes it."""
+    state = foreign.random_state(6)
+    file = write_onnx(tmp_path / "m.onnx", state)
+    model = onnx.load(file)
+    rows = [*model.graph.node]
+    at = next(k for k, node in enumerate(rows) if node.op_type == "Flatten")
+    rows[at : at + 1] = [
+        helper.make_node("Shape", ["pooled"], ["shape"]),
+        helper.make_node("Gather", ["shape", "first"], ["batch"], axis=0),
+        helper.make_node("Unsqueeze", ["batch", "axes"], ["batches"]),
+        helper.make_node("Concat", ["batches", "rest"], ["target"], axis=0),
+        helper.make_node("Reshape", ["pooled", "target"], ["flat"]),
+    ]
+    del model.graph.node[:]
+    model.graph.node.extend(rows)
+    numbers = {"first": np.array(0), "axes": np.array([0]), "rest": np.array([-1])}
+    model.graph.initializer.extend(numpy_helper.from_array(v, n) for n, v in numbers.items())
+    onnx.save(model, file)
+    network = read_network(file)
+    torch.testing.assert_close(network.state["head.2.weight"], state["head.2.weight"])
+
+
+@pytest.mark.parametrize(
+    ("place", "part"), [("10.depthwise", "before 10.depthwise"), ("0", "photos are prepared by")]
+)
+def test_averages_between_the_convolutions_are_refused(
+    tmp_path: Path, place: str, part: str
+) -> None:
+    file = write_onnx(tmp_path / "m.onnx", foreign.random_state(6))
+    model = onnx.load(file)
+    node = next(one for one in model.graph.node if f"{place}.c" in one.output)
+    around = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    pool = helper.make_node("AveragePool", [node.input[0]], ["means"], **around)
+    rows = [*model.graph.node]
+    rows.insert(rows.index(node), pool)
+    node.input[0] = "means"
+    del model.graph.node[:]
+    model.graph.node.extend(rows)
+    onnx.save(model, file)
+    with pytest.raises(InputError, match=f"an AveragePool.*{part}|{part} an AveragePool"):
+        read_network(file)
+
+
+def test_a_bias_that_is_reshaped_is_read(tmp_path: Path) -> None:
+    """Keras 3 makes (1, 1, 1, C) of a convolution's bias and flattens it again."""
+    state = foreign.random_state(6)
+    graph = classifier_graph(state)
+    at = next(k for k, node in enumerate(graph.nodes) if node[0] == "add")
+    name, op, inputs, attrs = graph.nodes[at]
+    more = Graph()
+    shape = more.constant("four", np.array([1, 1, 1, -1], np.int32))
+    wide = more.add("wide", "Reshape", [inputs[1], shape])
+    flat = more.add("flat", "Squeeze", [wide])
+    graph.nodes[at : at + 1] = [*more.nodes, (name, op, [inputs[0], flat, *inputs[2:]], attrs)]
+    graph.constants |= more.constants
+    network = read_network(write_graph_def(tmp_path / "m.pb", graph))
+    torch.testing.assert_close(network.state["head.2.bias"], state["head.2.bias"])
+
+
+def test_tensorflows_averages_between_convolutions_are_refused(tmp_path: Path) -> None:
+    graph = classifier_graph(foreign.random_state(6))
+    at, node = next((k, n) for k, n in enumerate(graph.nodes) if n[1] == "DepthwiseConv2dNative")
+    name, op, inputs, attrs = node
+    more = Graph()
+    more.add("means", "AvgPool", [inputs[0]], strides=[1, 1, 1, 1], padding="SAME")
+    graph.nodes[at : at + 1] = [*more.nodes, (name, op, ["means", *inputs[1:]], attrs)]
+    with pytest.raises(InputError, match="it has an AvgPool before MobilenetV1/Conv2d_1_depthw"):
+        read_network(write_graph_def(tmp_path / "m.pb", graph))

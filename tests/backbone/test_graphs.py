@@ -129,7 +129,7 @@ def test_what_stands_before_an_onnx_network_prepares_photos(
 
 def test_another_onnx_network_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "m.onnx"
-    with pytest.raises(ValueError, match=r"m\.onnx: not a MobileNet v1: it has a Add"):
+    with pytest.raises(ValueError, match=r"m\.onnx: not a MobileNet v1: it has an Add"):
         read_network(write_onnx(file, foreign.random_state(), residual=True))
     open_sized = read_network(write_onnx(file, foreign.random_state(), size="side"))
     assert open_sized.stated.size is None
@@ -203,7 +203,7 @@ def test_hostile_graphs_are_refused(tmp_path: Path) -> None:
     file.write_bytes(message(many))
     with pytest.raises(ValueError, match="damaged TensorFlow graph"):
         read_network(file)
-    with pytest.raises(ValueError, match="not a MobileNet v1: it has a AddV2"):
+    with pytest.raises(ValueError, match="not a MobileNet v1: it has an AddV2"):
         read_network(
             write_graph_def(file, classifier_graph(foreign.random_state(), residual=True))
         )

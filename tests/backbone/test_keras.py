@@ -13,11 +13,13 @@ pytest.importorskip("h5py")
 from backbone.formats.network import Network
 from backbone.formats.partial import PartialFlavour, resolve
 from backbone.formats.recognise import read_network
+from tests.backbone.graph_files import write_layers_model
 from tests.backbone.keras_files import (
     dense,
     layer,
     mobilenet,
     model,
+    numbered,
     top,
     write_h5,
     write_zip,
@@ -238,3 +240,12 @@ def test_arrays_of_other_layers_are_refused(tmp_path: Path) -> None:
         read_network(write_h5(tmp_path / "m.h5", model(layers), few))
     with pytest.raises(ValueError, match="not a MobileNet v1: 0 convolutions"):
         read_network(write_h5(tmp_path / "m.h5", None, {"d": {}}))
+
+
+@pytest.mark.parametrize("inner", ["", "body"])
+def test_layers_models_of_keras_3_are_read(tmp_path: Path, inner: str) -> None:
+    """TF.js' converter keeps the numbers of a .keras file, and an optimiser's arrays."""
+    state, layers, arrays = mobilenet()
+    given = {**numbered(arrays, inner), "optimizer/vars": {"0": np.zeros(1, np.float32)}}
+    config = model([*layers, *top("softmax")])
+    expect_equal(read_network(write_layers_model(tmp_path, config, given)), state)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,9 @@ ALPHA = 0.0625
 EPS = 1e-3
 SIZE = 64
 SSD_SIZE = 96
+# Ranges of bytes between 0 and 2, and between -1 and 1.
+PREPARED = ((2 / 255, 0), (2 / 255, 128))
+_HIDDEN = 7
 
 
 def folded(state: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
@@ -32,10 +36,26 @@ def folded(state: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
     return weight, norm["bias"] - norm["running_mean"] * factor
 
 
-def add_body(graph: TfliteGraph, state: Mapping[str, Tensor], *, relu6: bool) -> dict[int, int]:
-    """The 27 convolutions; the last tensor of each stride."""
-    x, stride, maps = graph.input, 1, {}
+def add_body(
+    graph: TfliteGraph,
+    state: Mapping[str, Tensor],
+    *,
+    relu6: bool,
+    photo: int | None = None,
+    average_before: str = "",
+) -> dict[int, int]:
+    """The 27 convolutions; the last tensor of each stride.
+
+    Args:
+        graph: To add to.
+        state: In our names.
+        relu6: Whether activations are fused into them.
+        photo: What the first of them reads, by default the input.
+        average_before: One of them that reads averages.
+    """
+    x, stride, maps = graph.input if photo is None else photo, 1, {}
     for conv in CONVS:
+        x = graph.average(x, "average") if conv == average_before else x
         weight, bias = folded(state, f"body.layers.{conv}")
         step = 2 if conv in ("0", *(f"{k}.depthwise" for k in (2, 4, 6, 12))) else 1
         x = graph.conv(x, weight, bias, name=f"Conv2d_{conv}", stride=step, relu6=relu6)
@@ -54,14 +74,42 @@ def write_classifier(
     headless: bool = False,
     entry: tuple[float, int] = (1 / 128, 128),
     signed: bool = False,
+    weights: str = "float32",
+    before: Sequence[tuple[str, Any]] = (),
+    channels_first: bool = False,
+    hidden: Sequence[str] | None = None,
+    average_before: str = "",
 ) -> dict[str, Tensor]:
-    """A classifier in a file, in floats with a fully connected layer; its state in our names."""
+    """A classifier in a file, in floats with a fully connected layer; its state in our names.
+
+    Args:
+        path: To write.
+        columns: Of the classifier; one ends in a sigmoid.
+        quantised: Whether it computes in bytes; ``signed`` and ``entry`` as the writer has them.
+        alpha: Width multiplier.
+        size: Of the input.
+        headless: Whether it ends with the pooled features.
+        entry: Quantisation of a photo.
+        signed: Whether bytes count from -128.
+        weights: As the writer has it.
+        before: Arithmetic on photos, (kind, number).
+        channels_first: Whether photos are (1, 3, size, size).
+        hidden: Operators behind a layer of 7 columns that stands before the last one.
+        average_before: As of :func:`add_body`.
+    """
     state = random_state(columns, alpha)
-    graph = TfliteGraph((1, size, size, 3), quantised=quantised, entry=entry, signed=signed)
+    shape = (1, 3, size, size) if channels_first else (1, size, size, 3)
+    kept = {"entry": entry, "signed": signed, "weights": weights}
+    graph = TfliteGraph(shape, quantised=quantised, **kept)  # type: ignore[arg-type]
+    x = graph.channels_last(graph.input) if channels_first else graph.input
+    for number, (code, value) in enumerate(before):
+        x = graph.arithmetic(x, code, value, f"before{number}", PREPARED[min(number, 1)])
     # In bytes the range of 0 to 6 activates alone, as in TensorFlow's files.
-    pooled = graph.pool(add_body(graph, state, relu6=not quantised)[32])
+    given = {"relu6": not quantised, "photo": x}
+    maps = add_body(graph, state, average_before=average_before, **given)  # type: ignore[arg-type]
+    pooled = graph.pool(maps[32])
     if not headless:
-        _add_head(graph, pooled, state)
+        _add_head(graph, pooled, state, hidden)
     graph.write(path)
     return state
 
@@ -87,7 +135,12 @@ def write_head(path: Path, *, columns: int = 6) -> Path:
     return graph.write(path)
 
 
-def _add_head(graph: TfliteGraph, pooled: int, state: Mapping[str, Tensor]) -> None:
+def _add_head(
+    graph: TfliteGraph,
+    pooled: int,
+    state: Mapping[str, Tensor],
+    hidden: Sequence[str] | None = None,
+) -> None:
     weight, bias = state["head.2.weight"], state["head.2.bias"]
     columns, width = weight.shape
     if graph.quantised:
@@ -96,8 +149,15 @@ def _add_head(graph: TfliteGraph, pooled: int, state: Mapping[str, Tensor]) -> N
         x = graph.reshape(x, (1, columns), "Logits/SpatialSqueeze")
     else:
         x = graph.reshape(pooled, (1, width), "Logits/Flatten")
+        if hidden is not None:
+            rng = torch.Generator().manual_seed(1)
+            first = torch.randn(_HIDDEN, width, generator=rng) / width**0.5
+            x = graph.dense(x, first, torch.ones(_HIDDEN), name="Hidden/Dense")
+            for code in hidden:
+                x = graph.plain(x, code, code)
+            weight = torch.randn(columns, _HIDDEN, generator=rng)
         x = graph.dense(x, weight, bias, name="Logits/Dense")
-    graph.probabilities(x, "Predictions/Reshape_1", softmax=True)
+    graph.probabilities(x, "Predictions/Reshape_1", softmax=columns > 1)
 
 
 def write_ssd(path: Path, *, classes: int = 90, signed: bool = False) -> SSD:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _TYPES = {
+    "float16": tflite.TensorType.FLOAT16,
     "float32": tflite.TensorType.FLOAT32,
     "int32": tflite.TensorType.INT32,
     "uint8": tflite.TensorType.UINT8,
@@ -55,6 +56,8 @@ class TfliteGraph:
         entry: Quantisation of the input's bytes; -1 to 1 by default.
         signed: Whether bytes count from -128, as newer files' do; zero points are given as if
             they did not.
+        weights: How layers in floats keep their weights: ``float32``; ``float16``, from which the
+            graph makes floats; or ``int8``, each of which counts steps.
     """
 
     def __init__(
@@ -64,8 +67,9 @@ class TfliteGraph:
         quantised: bool,
         entry: _Quantisation = (1 / 128, 128),
         signed: bool = False,
+        weights: str = "float32",
     ) -> None:
-        self.quantised, self.signed = quantised, signed
+        self.quantised, self.signed, self._kept = quantised, signed, weights
         self._tensors: list[_Tensor] = []
         self._operators: list[_Operator] = []
         self.input = self._result("input", shape, entry)
@@ -132,6 +136,38 @@ class TfliteGraph:
         options = ("Pool2DOptions", lambda b: _table(b, "Pool2DOptions", rows))
         shape, name = (1, 1, 1, channels), "Logits/AvgPool_1a/AvgPool"
         return self._add("AVERAGE_POOL_2D", [x], shape, name, self._range(x), options)
+
+    def arithmetic(
+        self, x: int, code: str, number: Any, name: str, range_: _Quantisation = LINEAR
+    ) -> int:
+        """A tensor with a number, or one per channel: ADD, MUL, SUB, MAXIMUM or MINIMUM."""
+        values = np.asarray(number, np.float32)
+        if self.quantised:
+            above, scale = float(values) > 0, abs(float(values)) / 255
+            steps, zero = (255, 0) if above else (0, 255)
+            kind, low = (np.int8, 128) if self.signed else (np.uint8, 0)
+            given = self._constant(name, np.asarray(steps - low, kind), (scale, zero - low))
+        else:
+            given = self._constant(name, values)
+        return self._add(code, [x, given], self.shape(x), f"{name}/{code}", range_)
+
+    def plain(self, x: int, code: str, name: str) -> int:
+        """An operator of no options that keeps a tensor's shape: RELU, say."""
+        return self._add(code, [x], self.shape(x), name, self._range(x))
+
+    def average(self, x: int, name: str) -> int:
+        """Means over places of 3 by 3, in maps of the same size."""
+        rows = {"Padding": tflite.Padding.SAME, "StrideH": 1, "StrideW": 1}
+        rows |= {"FilterHeight": 3, "FilterWidth": 3}
+        options = ("Pool2DOptions", lambda b: _table(b, "Pool2DOptions", rows))
+        return self._add("AVERAGE_POOL_2D", [x], self.shape(x), name, self._range(x), options)
+
+    def channels_last(self, x: int) -> int:
+        """A photo (1, 3, height, width) as all layers take it."""
+        _, channels, height, width = self.shape(x)
+        order = self._constant("order", np.array([0, 2, 3, 1], np.int32))
+        shape = (1, height, width, channels)
+        return self._add("TRANSPOSE", [x, order], shape, "last", self._range(x))
 
     def reshape(self, x: int, shape: Sequence[int], name: str) -> int:
         """The same values in another shape."""
@@ -215,6 +251,20 @@ class TfliteGraph:
 
     def _weights(self, x: int, values: NDArray[Any], bias: Tensor, name: str) -> list[int]:
         names = f"{name}/weights", f"{name}/bias"
+        if not self.quantised and self._kept == "float16":
+            halves = (values.astype(np.float16), bias.numpy().astype(np.float16))
+            kept = [self._constant(*one) for one in zip(names, halves, strict=True)]
+            return [
+                self._add("DEQUANTIZE", [k], self.shape(k), f"{n}/floats", LINEAR)
+                for k, n in zip(kept, names, strict=True)
+            ]
+        if not self.quantised and self._kept == "int8":
+            scale = float(np.float32(np.abs(values).max() / 127))
+            steps = np.round(values / scale).astype(np.int8)
+            return [
+                self._constant(names[0], steps, (scale, 0)),
+                self._constant(names[1], bias.numpy()),
+            ]
         if not self.quantised:
             pair = zip(names, (values, bias.numpy()), strict=True)
             return [self._constant(*one) for one in pair]
@@ -280,7 +330,8 @@ def _write_tensor(b: Any, tensor: _Tensor, buffer: int) -> int:
 
 
 def _code(b: Any, operator: _Operator) -> dict[str, Any]:
-    rows = {"DeprecatedBuiltinCode": operator.kind, "BuiltinCode": operator.kind}
+    # The older field has a byte.
+    rows = {"DeprecatedBuiltinCode": min(operator.kind, 127), "BuiltinCode": operator.kind}
     if operator.custom is not None:
         rows["CustomCode"] = b.CreateString(operator.custom[0])
     return {**rows, "Version": 1}
