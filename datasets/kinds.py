@@ -75,6 +75,14 @@ def recognise(path: Path, name: str | None = None, said: Collection[Option] = ()
     raise InputError(f"{path}: not recognised.{refusal(path)} {near or layouts}")
 
 
+def holding(path: Path) -> DataKind | None:
+    """The kind that a path is taken for; None if it is none, or cannot be read."""
+    try:
+        return recognise(path).kind
+    except InputError:
+        return None
+
+
 def _also(path: Path, kind: DataKind) -> tuple[DataKind, ...]:
     """Other kinds of annotations that lie beside those of a kind."""
     if not kind.shares_files:

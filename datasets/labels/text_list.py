@@ -15,6 +15,7 @@ from datasets.errors import InputError
 from datasets.images import SUFFIXES
 from datasets.labels.csv_list import parts_of
 from datasets.labels.structure import Part
+from datasets.names import is_file
 from datasets.part_names import PART_NAMES
 from datasets.text import read_text
 from datasets.types import ClassMap
@@ -66,6 +67,8 @@ def _parts(files: dict[str, Path]) -> dict[str, Part]:
 
 def _is_list(file: Path) -> bool:
     """Whether the first lines are a picture and a class each."""
+    if not is_file(file):
+        return False
     try:
         with file.open(encoding="utf-8-sig") as lines:
             first = [line.strip() for line in islice(lines, _LOOKED_AT)]

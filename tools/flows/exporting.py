@@ -16,13 +16,14 @@ import numpy as np
 from configs.deploy import Export
 from datasets.builtin.scenes import draw_scene
 from datasets.errors import InputError
-from datasets.images import Image, find_images, read_image
+from datasets.images import Image, read_image
 from tasks.export.onnx_file import write_facts, write_onnx, write_openvino
 from tasks.runtime.exported import Exported
 from tasks.runtime.onnx_session import OnnxSession
 from tasks.runtime.openvino_session import OpenVinoSession
 from tasks.runtime.session import CARD_KEY, FACTS_KEY
 from tasks.weights.atomic_write import replacing
+from tools.flows.pictures import photos_at
 from tools.flows.source import MultiSource, Source, open_any_source
 
 # Photos to compare on at most; parts (height, width) of drawn ones: tall, wide, small. Neighbours
@@ -140,11 +141,7 @@ def sample_photos(path: Path | None, seed: int) -> list[Image]:
         scenes = [draw_scene(rng)[0] for _ in range(1 + len(_PARTS))]
         parts = zip(scenes[1:], _PARTS, strict=True)
         return [scenes[0], *(scene[:height, :width] for scene, (height, width) in parts)]
-    if not path.exists():
-        raise InputError(f"--samples {path}: no such file or folder")
-    files = find_images(path) if path.is_dir() else [path]
-    if not files:
-        raise InputError(f"--samples {path}: no pictures there")
+    files = photos_at(path, "--samples")
     step = max(1, len(files) // _SAMPLES)
     return [read_image(file, upright=True) for file in files[::step][:_SAMPLES]]
 

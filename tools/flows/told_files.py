@@ -6,7 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from datasets.errors import InputError, NotRecognised
+from datasets.kinds import holding
 from datasets.ledger import Ledger, traced
+from tasks.applications import photo_application
 from tasks.reporting.skeleton import FilesTable
 from tools import cli
 from tools.flows.run_folder import is_first
@@ -20,10 +23,23 @@ def told_files(*paths: Path | None) -> Iterator[list[Ledger]]:
 
     Args:
         paths: Of the data; None where a flag names none.
+
+    Raises:
+        InputError: Where data are of another kind than what is wanted, naming the tool for it.
     """
     ledgers: list[Ledger] = []
-    with traced() as trace:
-        yield ledgers
+    try:
+        with traced() as trace:
+            yield ledgers
+    except NotRecognised as error:
+        kind = holding(error.path)
+        if kind is None:
+            raise
+        tool = photo_application(kind.task, error.path).train_tool
+        raise InputError(
+            f"{error.path}: holds {kind.name}, which tools/{tool}.py trains on and "
+            f"tools/evaluate.py measures its models on; here it is {error.why}"
+        ) from error
     if is_first():
         ledgers += trace.account(*(path for path in paths if path is not None))
     for ledger in ledgers:
