@@ -27,6 +27,8 @@ _LOOKED_AT = 5
 _LONGEST = 1000
 # Four numbers and more are boxes, several are several labels.
 _NUMBERS = re.compile(r"[-+.\d]+([\s,;]+[-+.\d]+)+|.*[\s,;]([-+]?[.\d]+[\s,;]){3}[-+]?[.\d]+$")
+# CelebA's lists of parts and of people, which look like those of classes.
+_NO_CLASSES = re.compile("eval_partition|identity_celeba", re.IGNORECASE)
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -67,7 +69,7 @@ def _parts(files: dict[str, Path]) -> dict[str, Part]:
 
 def _is_list(file: Path) -> bool:
     """Whether the first lines are a picture and a class each."""
-    if not is_file(file):
+    if not is_file(file) or _NO_CLASSES.search(file.name):
         return False
     try:
         with file.open(encoding="utf-8-sig") as lines:

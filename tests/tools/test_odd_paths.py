@@ -16,7 +16,7 @@ from tests.exports import Exports
 from tests.tools.mistakes import expect
 
 LONG, NUL, HALF, BYTES = "x" * 5000, "a\0b", "half\ud800", "nowhere\udcff"
-# What each tool is asked, with {} for a path; and whether it is one that is read.
+# What each tool is asked, with {} for a path that is read at once; and for others.
 READ = (
     "check_data {}",
     "check_data set --images {}",
@@ -54,7 +54,6 @@ READ = (
     "train_cls --weights {}",
     "train_cls --resume {}",
     "train_cls --data set --classes {}",
-    "train_cls --teacher-weights {}",
     "train_dogs --data {}",
     "train_dogs --data set --web {}",
     "train_det --data {}",
@@ -65,7 +64,6 @@ READ = (
     "train_geo --data {}",
     "train_geo --cells {}",
     "train_gan --data {}",
-    "train_gan --features {}",
     "train_multi --tasks classes={}",
     "train_multi --weights {}",
 )
@@ -79,6 +77,7 @@ WRITTEN = (
     "make_cells set --out {}",
     "train_cls --out {}",
     "train_det --out {}",
+    "train_cls --teacher-weights {}",
 )
 
 
@@ -157,7 +156,7 @@ def test_odd_files_are_accounted_for(
         expect(tool("predict", path, odd, "--out", out / "none"), f"{path}: is a")
         for name in ("check_data", "train_cls"):
             flag = ("--data",) if name == "train_cls" else ()
-            expect(tool(name, *flag, path), f"{path}: not recognised")
+            expect(tool(name, *flag, path), f"{path}: is a", "neither a file nor a folder")
     film = odd / "film.mp4"
     os.mkfifo(film)
     detector = exports.source("ssd").file

@@ -46,7 +46,7 @@ def places(root: Path) -> Path:
         (boxes, "holds boxes, which tools/train_det.py", "cls dogs attr embed geo gan"),
         (parts_of_boxes, "holds boxes, which tools/train_det.py", "cls dogs"),
         (classes, "holds labels, which tools/train_cls.py", "det attr geo"),
-        (faces, "holds attributes, which tools/train_attr.py", "cls det"),
+        (faces, "holds attributes, which tools/train_attr.py", "det"),
         (places, "holds positions, which tools/train_geo.py", "cls det attr embed"),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from datasets.errors import InputError, NotRecognised
 from datasets.kinds import holding
 from datasets.ledger import Ledger, traced
+from datasets.names import odd_file
 from tasks.applications import photo_application
 from tasks.reporting.skeleton import FilesTable
 from tools import cli
@@ -25,9 +26,13 @@ def told_files(*paths: Path | None) -> Iterator[list[Ledger]]:
         paths: Of the data; None where a flag names none.
 
     Raises:
-        InputError: Where data are of another kind than what is wanted, naming the tool for it.
+        InputError: Where a path is a pipe or the like, or data are of another kind than what is
+            wanted; then it names the tool for them.
     """
     ledgers: list[Ledger] = []
+    for path in paths:
+        if path is not None and (what := odd_file(path)):
+            raise InputError(f"{path}: is {what}, and neither a file nor a folder of data")
     try:
         with traced() as trace:
             yield ledgers
