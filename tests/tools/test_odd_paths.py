@@ -62,7 +62,6 @@ READ = (
     "train_attr --data {}",
     "train_embed --data {}",
     "train_geo --data {}",
-    "train_geo --cells {}",
     "train_gan --data {}",
     "train_multi --tasks classes={}",
     "train_multi --weights {}",
@@ -78,6 +77,7 @@ WRITTEN = (
     "train_cls --out {}",
     "train_det --out {}",
     "train_cls --teacher-weights {}",
+    "train_geo --cells {}",
 )
 
 
@@ -101,7 +101,6 @@ def test_what_no_file_can_be_called(
         status, out, err = tool(name, *given)
         assert status == 2, (odd[:9], err)
         assert "Traceback" not in err
-        assert len(out + err) < 4000
         (out + err).encode()
     assert here() == []
 
