@@ -66,11 +66,11 @@ class Evaluate(AnswerFlags):
     boxes: bool = False
     """Classifier: cut photos to their boxes first, as train_dogs.py --boxes does."""
     split: Split | None = None
-    """Part of the data; by default val, or all of a single file, of boxes in one part and of
-    labelled photos without parts that the weights were not trained on; of boxes that they were
-    trained on what was held out; of face attributes the part to test on; of a list of places with
-    a column split, or that the weights were trained on, val; of faces all that there is, or what
-    was left out of the training on them."""
+    """Part of the data; by default val (test where there is none), or all of a single file, of
+    boxes in one part and of labelled photos without parts that the weights were not trained on; of
+    boxes that they were trained on what was held out; of face attributes the part to test on; of a
+    list of places with a column split, or that the weights were trained on, val; of faces all that
+    there is, or what was left out of the training on them."""
     scorer: Literal["faster", "pycocotools"] = "faster"
     """Detector: faster-coco-eval computes the numbers, or pycocotools (slower, the same)."""
     proposals: int | None = None
@@ -144,7 +144,7 @@ class CheckData(SpecialFlags):
     in Oxford-IIIT Pets, which can be read for classification too. Folders of photos are taken for
     classes: say face_embedding if they are people, and geolocation if the photos have GPS tags."""
     split: Split | None = None
-    """Part of the data; by default train, or all of a set that is not parted. The other part is
+    """Part of the data; by default train, or all of a set that is not parted. Another part is
     looked at for copies, people and authors that stand in both."""
     format: BoxFormat | None = None
     """Detection: format of the data, where its files could be of several."""

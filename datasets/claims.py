@@ -34,7 +34,7 @@ class Claim:
         format: Its name, as ``--format`` takes it.
         strength: How much it counts.
         evidence: What was seen, for people: ``data.yaml names classes and parts``.
-        parts: What the format's reader takes, by ``train`` and ``val``.
+        parts: What the format's reader takes, by ``train``, ``val`` and ``test``.
         lacks: What is missing before it could be read; empty if nothing is.
     """
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets.findings import Finding
+from datasets.names import is_file
 from datasets.parallel import in_threads
 
 
@@ -24,7 +25,7 @@ def find_copies(files: Sequence[str], others: Sequence[str] = ()) -> list[Copies
     Files that are not there are passed over, and only files of equal length are read.
     """
     paths = [Path(file) for file in (*files, *others)]
-    lengths = [path.stat().st_size if path.is_file() else None for path in paths]
+    lengths = [path.stat().st_size if is_file(path) else None for path in paths]
     return find_equal(lengths, lambda k: paths[k].read_bytes(), len(files))
 
 

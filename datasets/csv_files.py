@@ -10,6 +10,7 @@ from datasets.errors import InputError
 from datasets.fields import Fields
 from datasets.ledger import note_read
 from datasets.lfs import refuse_pointer
+from datasets.names import odd_file
 
 _SIGNS = (",", ";", "\t")
 
@@ -37,6 +38,8 @@ def read_rows(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             line.
     """
     number = 1
+    if what := odd_file(file):
+        raise InputError(f"{file}: is {what}, and no file")
     note_read(file)
     try:
         refuse_pointer(file)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class InputError(ValueError):
     """Something that a user gave cannot be used: a file, a folder, a flag, or a mix of them.
@@ -10,3 +12,16 @@ class InputError(ValueError):
     traceback and end with exit status 2. A library's own ``ValueError`` is not one of these: where
     it can only come from the user's file, it is caught there and raised anew as this.
     """
+
+
+class NotRecognised(InputError):  # noqa: N818 (what it says)
+    """A path that is none of the data which one task takes; another task may take it.
+
+    Args:
+        path: That the user named.
+        why: What is wanted, or wrong; messages have it behind the path.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path, self.why = path, why

@@ -93,6 +93,12 @@ class Examination(Generic[Data_co]):
         summary = {**self.summary, "files": ledger.to_json()}
         return replace(self, summary=summary, about=(ledger.table(), *self.about))
 
+    def with_part(self, said: str, split: str, beside: str | None) -> Examination[Data_co]:
+        """The same, with which part was examined, in words and by name, and beside which."""
+        summary = {"part": split, "compared_with": beside, **self.summary}
+        compared = f", compared with {beside!r}" if beside else ""
+        return replace(self, summary=summary, about=(f"examined: {said}{compared}", *self.about))
+
     def with_findings(self, more: Iterable[Finding]) -> Examination[Data_co]:
         """The same, with more findings in front."""
         return replace(self, findings=(*more, *self.findings))

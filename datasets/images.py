@@ -18,7 +18,7 @@ from PIL import ImageOps, UnidentifiedImageError
 
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
-from datasets.names import shown
+from datasets.names import odd_file, shown
 
 Image = NDArray[np.uint8]
 
@@ -92,6 +92,7 @@ def read_image(path: Path | str, *, upright: bool) -> Image:
     Raises:
         InputError: If the file is missing, cut short, or no picture; it names the file.
     """
+    _refuse_odd(path)
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -111,6 +112,12 @@ def decode_image(data: bytes, path: Path | str, *, upright: bool) -> Image:
     # Decoders differ in which tags they believe, so that none of them turns: one reader of tags
     # serves all pictures and the header's reader, too.
     return turn_upright(image, _orientation_in(data)) if upright else image
+
+
+def _refuse_odd(path: Path | str) -> None:
+    """See that a path is no pipe, socket or device, which may never end. Raises InputError."""
+    if what := odd_file(path):
+        raise InputError(f"{shown(path)}: is {what}, and no picture")
 
 
 def _decode_stored(data: bytes, path: Path | str) -> Image:
@@ -208,6 +215,8 @@ def probe_image(path: Path | str, data: bytes | None = None) -> tuple[int, int, 
     Raises:
         InputError: If the file is missing, cut short, or no picture.
     """
+    if data is None:
+        _refuse_odd(path)
     try:
         with _opened(path, data) as file, PilImage.open(file) as picture:
             turned = _orientation(picture, file) in _SIDEWAYS
@@ -236,6 +245,8 @@ def read_orientation(path: Path | str, data: bytes | None = None) -> int:
     Raises:
         InputError: If the file is missing, or no picture.
     """
+    if data is None:
+        _refuse_odd(path)
     try:
         with _opened(path, data) as file, PilImage.open(file) as picture:
             return _orientation(picture, file)

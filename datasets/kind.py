@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from datasets.findings import Examination
 from datasets.spec import Option, Split
+from datasets.splitting import tell_part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +41,20 @@ class CheckOptions:
     def choose(self, parts: tuple[str, ...]) -> tuple[Split, Split | None]:
         """The part of a set to examine, and the one to compare it with, if there is another.
 
-        Of a set that is not parted all is taken.
+        Of a set that is not parted all is taken; of one without a part to train on, ``val``.
         """
-        split = self.split or ("all" if len(parts) == 1 else "train")
+        evaluated: Split = "val" if parts and "train" not in parts else "train"
+        split = self.split or ("all" if len(parts) == 1 else evaluated)
         if split == "all" or "train" not in parts:
             return split, None
-        return split, "val" if split == "train" else "train"
+        if split == "train":
+            return split, "test" if "test" in parts and "val" not in parts else "val"
+        return split, "train"
+
+    def tell(self, path: Path, split: Split, parts: Collection[str], whose: str = "") -> str:
+        """What was chosen of a set with these parts, in words."""
+        said = tell_part(path, split, parts, whose=whose, hint=self.split is None)
+        return said if self.images is None else f"{said}, with the pictures of {self.images}"
 
 
 class FindParts(Protocol):
@@ -115,7 +124,7 @@ class DataKind:
         name: What it holds, in the plural; its folder in ``datasets`` is called so, too.
         task: Name of the application that it is examined for.
         layouts: A sentence that says which folders and files are of this kind.
-        find_parts: Recognises it. The parts are ``train``, ``val`` or both, as
+        find_parts: Recognises it. The parts are of ``train``, ``val`` and ``test``, as
             :func:`~datasets.splitting.choose_part` takes them; none where only reading the data
             tells.
         examine: Has the data doctor look at a path of this kind with these parts.

@@ -12,6 +12,7 @@ from datasets.errors import InputError
 from datasets.identities.kind import IDENTITIES
 from datasets.kind import DataKind
 from datasets.labels.kind import LABELS
+from datasets.names import odd_file
 from datasets.positions.kind import POSITIONS
 from datasets.refused import refusal
 from datasets.spec import Option
@@ -58,6 +59,8 @@ def recognise(path: Path, name: str | None = None, said: Collection[Option] = ()
         InputError: If it is none of them, saying what each would hold.
     """
     kinds = KINDS if name is None else (kind_named(name),)
+    if what := odd_file(path):
+        raise InputError(f"{path}: is {what}, and neither a file nor a folder of data")
     knowing = [kind for kind in kinds if said and kind.options.issuperset(said)]
     if len(knowing) == 1:
         return Recognised(knowing[0])
@@ -73,6 +76,14 @@ def recognise(path: Path, name: str | None = None, said: Collection[Option] = ()
     near = " ".join(filter(None, (kind.nearest(path) for kind in kinds)))
     layouts = " ".join(kind.layouts for kind in kinds)
     raise InputError(f"{path}: not recognised.{refusal(path)} {near or layouts}")
+
+
+def holding(path: Path) -> DataKind | None:
+    """The kind that a path is taken for; None if it is none, or cannot be read."""
+    try:
+        return recognise(path).kind
+    except InputError:
+        return None
 
 
 def _also(path: Path, kind: DataKind) -> tuple[DataKind, ...]:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets.names import shown
+from datasets.names import leads_to_folder, shown
 from datasets.part_names import is_part
 
 Role = Literal["pictures", "annotation files", "archives of pictures"]
@@ -30,9 +30,11 @@ NOT_READ = "pictures of kinds that are not read"
 NO_PART = "files that are neither pictures nor annotation"
 UNUSABLE = "pictures that cannot be used"
 NOT_WANTED = "pictures of parts, classes or people that are not used here"
-UNUSED_LISTS = "annotation files of parts that are not used; --data or --val can name one"
+UNUSED_PART = "a part that is not used; --split, --data or --val can name it"
+UNUSED_LISTS = "annotation files of parts that are not used; --split, --data or --val can name one"
 LINKED = "links to folders"
 SHUT = "folders that cannot be opened"
+ODD = "files that are pipes, sockets or devices"
 # Files that are named for each reason, and files of annotation that a reason names.
 _EXAMPLES, _NAMED = 3, 3
 # Suffixes of files that may tell of the pictures of a part, or hold them.
@@ -177,7 +179,10 @@ class Trace:
     def _key(self, file: str) -> int:
         folder, sep, name = file.rpartition(os.sep)
         if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(folder + sep)
+            try:
+                self._folders[folder] = os.path.realpath(folder + sep)
+            except ValueError:  # A list can name what no folder can be called.
+                self._folders[folder] = folder
         return hash(f"{self._folders[folder]}{os.sep}{name}")
 
     def account(self, *paths: Path) -> list[Ledger]:
@@ -266,7 +271,7 @@ def _walk(base: str, noted: set[str], *, whole: bool) -> Iterator[tuple[str, str
             if entry.is_dir(follow_symlinks=False):
                 if whole or entry.path in noted:
                     waiting.append((entry.path, whole))
-            elif entry.is_symlink() and entry.is_dir():
+            elif entry.is_symlink() and leads_to_folder(entry):
                 target = os.path.realpath(entry.path)
                 is_far = not (_is_below(target, base) or _is_below(base, target))
                 if is_far and target in noted and target not in followed:
@@ -275,7 +280,7 @@ def _walk(base: str, noted: set[str], *, whole: bool) -> Iterator[tuple[str, str
                 else:
                     yield entry.path, LINKED
             else:
-                yield entry.path, ""
+                yield entry.path, "" if entry.is_symlink() or entry.is_file() else ODD
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -305,9 +310,7 @@ def _unused_part(base: str, inside: str, suffix: str, noted: set[str]) -> str:
         place = f"{place}{os.sep}{name}"
         if _means_part(name) and place not in noted:
             what = "pictures" if suffix in SUFFIXES else "other files"
-            return (
-                f"{what} of {shown(name)}/, a part that is not used; --data or --val can name it"
-            )
+            return f"{what} of {shown(name)}/, {UNUSED_PART}"
     is_list = suffix in _LISTS and _means_part(own[: len(own) - len(suffix)])
     return UNUSED_LISTS if is_list else ""
 
@@ -337,6 +340,17 @@ def traced() -> Iterator[Trace]:
         yield trace
     finally:
         _active.remove(trace)
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Keep out of the ledger what is read meanwhile, which is none of the user's data."""
+    active = [*_active]
+    _active.clear()
+    try:
+        yield
+    finally:
+        _active.extend(active)
 
 
 def note_read(file: Path | str, role: Role = ANNOTATION) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets.errors import InputError
-from datasets.names import shown
+from datasets.names import odd_file, shown
 
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 _START = b"version https://git-lfs.github.com/spec/"
@@ -23,6 +23,8 @@ def refuse_pointer(file: Path | str, content: bytes | None = None) -> None:
         InputError: If it is a pointer, saying how to fetch the file.
     """
     if content is None:
+        if odd_file(file):
+            return
         try:
             with Path(file).open("rb") as opened:
                 content = opened.read(_LONGEST)

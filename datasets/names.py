@@ -6,8 +6,10 @@ neither a terminal nor a file in UTF-8 nor OpenCV takes.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,12 @@ from typing import Any
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Those that stand for the bytes 0x80 to 0xff of a file name (PEP 383).
 _BYTES = range(0xDC80, 0xDD00)
+_ODD = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 def shown(name: object) -> str:
@@ -71,6 +79,40 @@ def is_file(path: Path | str) -> bool:
 def is_folder(path: Path | str) -> bool:
     """Whether a written path leads to a folder, as :func:`is_there` does it."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; false of links that lead in a circle."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def odd_file(path: Path | str) -> str:
+    """What waits for ever, or never ends, when it is read: ``a pipe``; empty of all else."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except (OSError, ValueError):
+        return ""
+    return next((what for is_such, what in _ODD if is_such(mode)), "")
+
+
+def refused_name(path: Path | str) -> str:
+    """Why no file system can hold a path; empty if one could."""
+    try:
+        os.lstat(path)
+    except ValueError as error:  # A NUL, or half of a character.
+        return str(error)
+    except OSError as error:
+        return str(error.strerror) if error.errno == errno.ENAMETOOLONG else ""
+    return ""
+
+
+def joined(names: Iterable[str]) -> str:
+    """Names as a sentence lists them: ``train, val and test``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
+
+from datasets.names import leads_to_folder
 
 # In the order in which one is taken where several are there.
 PART_NAMES = {
     "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "test", "testing"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
 }
 # What belongs to annotated photos: such a folder is no class, whatever its letters' case.
 _CONTENTS = ("images", "labels", "annotations", "jpegimages", "imagesets")
 _WORD = re.compile(rf"(?<![a-z])({'|'.join(map('|'.join, PART_NAMES.values()))})(?![a-z])")
-NO_CLASSES = frozenset((*PART_NAMES["train"], *PART_NAMES["val"], *_CONTENTS))
+NO_CLASSES = frozenset((*chain.from_iterable(PART_NAMES.values()), *_CONTENTS))
 
 
 def is_no_class(name: str) -> bool:
@@ -54,7 +58,7 @@ def folder_named(path: Path, name: str) -> Path | None:
 
 
 def part_folders(path: Path) -> dict[str, list[Path]]:
-    """The folders that are parts, by ``train`` and ``val``, the preferred one first."""
+    """The folders that are parts, by ``train``, ``val`` and ``test``, the preferred one first."""
     found = _folders(path)
     parts = {
         split: [one for name in names for one in found if one.name.lower() == name]
@@ -66,7 +70,8 @@ def part_folders(path: Path) -> dict[str, list[Path]]:
 def _folders(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
-    return [path / entry.name for entry in sorted(os.scandir(path), key=_name) if entry.is_dir()]
+    entries = sorted(os.scandir(path), key=_name)
+    return [path / entry.name for entry in entries if leads_to_folder(entry)]
 
 
 def _name(entry: os.DirEntry[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 Augmentation = Literal["ssd", "tf", "flip", "none"]
 LabelAugmentation = Literal["none", "tf_slim", "mild", "modern", "small"]
 Interpolation = Literal["bilinear", "bicubic"]
-Split = Literal["train", "val", "all"]
+Split = Literal["train", "val", "test", "all"]
 # How faces stand in their pictures: anyhow; as LFW's funneled versions; or with eyes, nose and
 # corners of the mouth at fixed places.
 Alignment = Literal["none", "funneled", "five_points"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
+from datasets.names import joined
 from datasets.spec import Split
 
 # Share of the images that is held out when a set has no validation part of its own.
@@ -22,21 +23,51 @@ Part = TypeVar("Part")
 def choose_part(path: Path, split: Split, found: Mapping[str, Part]) -> tuple[Part, bool]:
     """The part that a split names, and whether it must be parted because it is all there is.
 
-    At least one is found, by ``train`` and ``val``; messages name the path.
+    At least one is found, by ``train``, ``val`` and ``test``; messages name the path. What is to
+    be tested on serves for ``val`` where there is no other.
 
     Raises:
-        InputError: If there is no such part, or ``all`` is asked for and there are two.
+        InputError: If there is no such part, or ``all`` is asked for and there are several.
     """
+    there = joined(found)
     if split == "all" and len(found) > 1:
-        raise InputError(f"{path}: holds {' and '.join(found)}; choose one of them")
+        raise InputError(f"{path}: holds {there}; choose one of them")
     if split == "train" and split not in found:
         raise InputError(
-            f"{path}: holds nothing to train on, only images to validate on, as the names in it "
-            "say; what is to be trained on is called train"
+            f"{path}: holds nothing to train on, only images to evaluate on ({there}), as the "
+            "names in it say; what is to be trained on is called train"
+        )
+    if split == "test" and split not in found:
+        raise InputError(
+            f"{path}: has no part to test on, only {there}, as the names in it say; what is to be "
+            "tested on is called test"
         )
     lone = len(found) == 1 and "train" in found
     name = next(iter(found)) if lone or split == "all" else split
-    return found[name], lone and split != "all"
+    return found[name if name in found else "test"], lone and split != "all"
+
+
+def tell_part(
+    path: Path, split: Split, found: Collection[str], *, whose: str = "", hint: bool = True
+) -> str:
+    """What :func:`choose_part` gives of a set, in words.
+
+    Args:
+        path: Of the set.
+        split: That was asked for.
+        found: Parts of the set.
+        whose: What a fifth is held out of: ``"the authors of "``.
+        hint: Tell which other parts there are.
+    """
+    if split == "all":
+        return f"all of {path}"
+    if [*found] == ["train"]:
+        fifth = f"a fifth of {whose}{path}, as --split val asks for"
+        return fifth if split == "val" else f"{path} without the fifth that --split val takes"
+    name = split if split in found else "test"
+    others = [one for one in found if one != name]
+    more = f"; --split {' or '.join(others)} takes {'another' if others[1:] else 'the other'}"
+    return f"the part {name!r} of {path}{more if others and hint else ''}"
 
 
 def path_shares(files: Sequence[str], root: Path) -> NDArray[np.float64]:

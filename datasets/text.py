@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets.errors import InputError
 from datasets.ledger import note_read
 from datasets.lfs import refuse_pointer
-from datasets.names import shown
+from datasets.names import is_file, odd_file, shown
 
 # Those of numbers that 64 bits hold.
 _DIGITS = 18
@@ -19,8 +19,8 @@ def read_text(file: Path) -> str:
     Raises:
         InputError: If it is not there, or no such text.
     """
-    if not file.is_file():
-        raise InputError(f"{shown(file)}: no such file")
+    if not is_file(file):
+        raise InputError(f"{shown(file)}: {_lacking(file)}")
     note_read(file)
     refuse_pointer(file)
     try:
@@ -33,12 +33,19 @@ def read_text(file: Path) -> str:
         ) from error
 
 
+def _lacking(file: Path) -> str:
+    """Why a path cannot be read as a file."""
+    return f"is {what}, and no file" if (what := odd_file(file)) else "no such file"
+
+
 def read_content(file: Path) -> bytes:
     """What a file holds.
 
     Raises:
         InputError: If it cannot be read.
     """
+    if odd_file(file):
+        raise InputError(f"{shown(file)}: {_lacking(file)}")
     note_read(file)
     try:
         content = file.read_bytes()
@@ -67,6 +74,8 @@ def number_in(text: str) -> int | None:
 
 def read_head(file: Path, count: int = 4096) -> bytes:
     """First bytes of a file, without the zeros of UTF-16; none if it cannot be read."""
+    if odd_file(file):
+        return b""
     try:
         with file.open("rb") as opened:
             return opened.read(count).replace(b"\0", b"")

@@ -48,8 +48,6 @@ def main() -> None:
         format=args.format,
         images=args.images,
     )
-    if args.split is None and {"train", "val"} <= {*found.parts}:
-        cli.say(f"examined: the part of {args.data} to train on; --split val takes the other")
     with traced() as trace:
         checkup = found.kind.examine(args.data, found.parts, options)
     trace.use_entries()  # Training uses the part, too, that this one was compared with.

@@ -6,6 +6,7 @@ warnings go to standard error. Exit status: 0 done, 2 bad input, 1 anything else
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,19 +22,43 @@ import tyro
 
 from configs.common import Common
 from datasets.errors import InputError
-from datasets.names import shown, shown_in
+from datasets.names import refused_name, shown, shown_in
+from tasks.flag_values import flag_of
 
 Config = TypeVar("Config")
 DONE, FAULT, BAD_INPUT = 0, 1, 2
 _USUAL_COLUMNS = 80
+# Letters of a path that a message shows.
+_LONGEST = 300
 
 
 def parse(cls: type[Config], default: Config | None = None) -> Config:
     """Read the command line into a configuration; a typo names the nearest flag."""
     config = (tyro.conf.OmitArgPrefixes,)
-    if default is None:
-        return tyro.cli(cls, config=config)
-    return tyro.cli(cls, default=default, config=config)
+    given = (
+        tyro.cli(cls, config=config)
+        if default is None
+        else tyro.cli(cls, default=default, config=config)
+    )
+    _refuse_names(given)
+    return given
+
+
+def _refuse_names(flags: Any) -> None:
+    """See that a file system could hold each path. Raises InputError, naming the flag."""
+    for one in fields(flags):
+        value = getattr(flags, one.name)
+        if is_dataclass(value):
+            _refuse_names(value)
+        for path in value if isinstance(value, tuple) else (value,):
+            if isinstance(path, Path) and (why := refused_name(path)):
+                flag = f"--{flag_of(one.name)} {_short(path)}"
+                raise InputError(f"{flag}: no name that a file can have ({why})")
+
+
+def _short(name: object) -> str:
+    text = repr(str(name)) if "\0" in str(name) else str(name)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def run(main: Callable[[], None]) -> None:
@@ -71,9 +97,10 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, InputError):
         return BAD_INPUT, str(error)
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{_short(error.filename)}: " if error.filename else ""
         text = f"{where}{error.strerror or error}"
         is_input = isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError)
+        is_input = is_input or error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
         return (BAD_INPUT if is_input or isinstance(error, IsADirectoryError) else FAULT), text
     if name in ("InterruptedRun", "FloatingPointError"):
         return FAULT, str(error)

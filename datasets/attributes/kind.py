@@ -10,6 +10,7 @@ from datasets.attributes.structure import PARTS, AttributeData
 from datasets.attributes.utkface import misnamed
 from datasets.findings import Examination, Finding, first_of
 from datasets.kind import CheckOptions, DataKind
+from datasets.names import joined
 
 
 def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
@@ -23,12 +24,15 @@ def _examine(
 ) -> Examination[AttributeData]:
     """A part beside all others: a photo to test on must not be trained on either."""
     whole = open_attributes(path, whole=options.split in (None, "all"))
-    split, _ = options.choose(tuple(part for part in PARTS if whole.has(part)))
+    there = whole.names
+    split, _ = options.choose(there)
     if split == "all":
         checkup = examine_attributes(whole.data, decode=options.decode)
     else:
         rest = whole.data.select(whole.parts != PARTS.index(split))
         checkup = examine_attributes(whole.part(split), rest, decode=options.decode)
+    beside = joined(part for part in there if part != split) if split != "all" else ""
+    checkup = checkup.with_part(options.tell(path, split, there), split, beside or None)
     odd = misnamed(path) if whole.data.format == "utkface" else []
     told = f"{len(odd)}, which tell no age, gender and ethnicity: {first_of(odd)}"
     kind = "names that do not fit"

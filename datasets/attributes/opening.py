@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datasets.attributes import celeba, lfwa, utkface
 from datasets.attributes.structure import AttributeParts, arrange
-from datasets.errors import InputError
+from datasets.errors import InputError, NotRecognised
 from datasets.ledger import note_entries
 
 # By the names that people know them by.
@@ -46,7 +46,8 @@ def open_attributes(path: Path, *, whole: bool = False) -> AttributeParts:
         raise InputError(f"{path}: no such folder")
     if (found := recognise_attributes(path, whole=whole)) is not None:
         return found
-    raise InputError(
-        f"{path}: not recognised as face attributes. It should hold {LAYOUTS}; "
-        "photos without labels can be trained on with a --teacher, where --val names others"
+    raise NotRecognised(
+        path,
+        f"not recognised as face attributes. It should hold {LAYOUTS}; photos without labels can "
+        "be trained on with a --teacher, where --val names others",
     )

@@ -14,6 +14,7 @@ from datasets.errors import InputError
 from datasets.images import find_images
 from datasets.labels.structure import LabelledData, nearest
 from datasets.ledger import note_entries
+from datasets.names import joined
 from datasets.splitting import held_out, name_shares, path_shares
 from datasets.types import ClassMap, PhotoFiles
 
@@ -79,10 +80,16 @@ class AttributeParts:
         """Whether there are photos in a part."""
         return bool((self.parts == PARTS.index(part)).any())
 
+    @property
+    def names(self) -> tuple[Part, ...]:
+        """Parts with photos."""
+        return tuple(part for part in PARTS if self.has(part))
+
     def part(self, part: Part) -> AttributeData:
-        """The photos of a part. Raises InputError if there are none."""
+        """The photos of a part. Raises InputError if there are none, with the parts that are."""
         if not self.has(part):
-            raise InputError(f"{self.data.root}: no photo in the part {part!r}")
+            there = joined(self.names) if self.names else "no part at all"
+            raise InputError(f"{self.data.root}: no photo in the part {part!r}, only {there}")
         return self.data.select(self.parts == PARTS.index(part))
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from datasets.boxes.structure import DetectionData
 from datasets.copies import find_equal, in_both_splits
-from datasets.errors import InputError
 from datasets.findings import (
     MOST_BROKEN,
     Action,
@@ -79,20 +78,7 @@ def examine(
 
 def _check_images(data: DetectionData, decode: bool, findings: list[Finding]) -> Mask:
     """Mask (N,) of the pictures that are there, readable and of the annotated size."""
-
-    def look(index: int) -> None:
-        if decode:
-            data.image(index)
-            return
-        width, height, sideways = data.probe(index)
-        stored = (width, height)
-        fits = {stored, stored[::-1]} if sideways else {stored}
-        if data.upright:
-            fits = {stored[::-1] if sideways else stored}
-        wanted = tuple(data.sizes[index].tolist())
-        if wanted not in fits:
-            raise InputError(f"{width}x{height} pixels, annotated as {wanted}")
-
+    look = data.image if decode else data.check_size
     good = drop_unusable(data.files, look, findings, in_files=data.in_files)
     if decode and data.in_files:
         note_decoders(data.files[good].tolist(), findings)

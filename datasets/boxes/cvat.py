@@ -24,7 +24,8 @@ from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Tree
 from datasets.claims import Claim, Strength
 from datasets.fields import Fields, as_number
-from datasets.names import in_order
+from datasets.ledger import UNUSED_PART, note_dropped
+from datasets.names import in_order, joined, shown
 from datasets.part_names import PART_NAMES
 from datasets.text import read_head
 from datasets.xml_files import read_xml
@@ -81,7 +82,8 @@ def read(root: Path, part: FilePart) -> DetectionData:
             element.
     """
     listed: list[str] = []
-    used = set(_subsets(part.file).values())
+    subsets = _subsets(part.file)
+    used, tested = set(subsets.values()), subsets.get("test", part.subset)
 
     def read_file(file: Path, finder: Finder, told: Told) -> list[Described]:
         tree = read_xml(file)
@@ -91,7 +93,14 @@ def read(root: Path, part: FilePart) -> DetectionData:
             (Fields(file, one.attrib, (f"image {k}",)), one)
             for k, one in enumerate(tree.iter("image"))
         )
-        return [_read_image(one, row, part.subset, used, finder, told) for row, one in rows]
+        found = [
+            (row, _read_image(one, row, part.subset, used, finder, told)) for row, one in rows
+        ]
+        if tested != part.subset:  # Whoever reads that part notes that they are used.
+            unread = [str(one.file) for row, one in found if row.values.get("subset") == tested]
+            why = f"pictures that {shown(file.name)} has in {tested}, {UNUSED_PART}"
+            note_dropped(unread, why)
+        return [picture for _, picture in found]
 
     def classes(used: set[str]) -> list[str]:
         known = list(dict.fromkeys(listed))
@@ -115,7 +124,7 @@ def _read_image(
     picture.wanted = subset in (None, its_own)
     if not picture.wanted:
         if its_own not in used:
-            why = f"the parts are {' and '.join(sorted(used))}"
+            why = f"the parts are {joined(sorted(used))}"
             told.add("images of another subset", "dropped", name, why)
         told = Told(file)
     for number, child in enumerate(element):

@@ -46,7 +46,7 @@ def _examine(
     anchors = None if options.anchors is None else options.anchors()
     data = open_detection(path, split, hints=hints)
     other = None if beside is None else open_detection(path, beside, hints=hints)
-    return examine(
+    checkup = examine(
         data,
         anchors,
         decode=options.decode,
@@ -54,6 +54,7 @@ def _examine(
         copies=True,
         other=other,
     )
+    return checkup.with_part(options.tell(path, split, parts), split, beside)
 
 
 BOXES = DataKind(

@@ -14,6 +14,7 @@ from datasets.boxes.tree import Tree, by_part, first_fields
 from datasets.claims import Claim, Strength
 from datasets.errors import InputError
 from datasets.fields import as_number
+from datasets.part_names import PART_NAMES
 from datasets.text import read_text
 
 # Folders of labels, and those of their pictures, by this format's tools.
@@ -73,14 +74,20 @@ def claim(tree: Tree) -> Claim | None:
 
 
 def _listed(tree: Tree, files: Sequence[Path], missing: list[str]) -> dict[str, list[Path]]:
-    """Label files by ``ImageSets/train.txt`` and ``val.txt``, if these are there."""
+    """Label files by ``ImageSets/train.txt``, ``val.txt`` and ``test.txt``, if these are there.
+
+    That to test on counts only if there are label files for it, as the benchmark has none.
+    """
     by_name = {file.stem: file for file in files}
     found: dict[str, list[Path]] = {}
     for file in tree.files(".txt"):
-        if file.parent.name == "ImageSets" and file.stem.lower() in ("train", "val"):
+        part = file.stem.lower()
+        if file.parent.name == "ImageSets" and part in PART_NAMES:
             names = read_text(file).split()
-            found[file.stem.lower()] = [by_name[name] for name in names if name in by_name]
-            missing += [name for name in names if name not in by_name]
+            labelled = [by_name[name] for name in names if name in by_name]
+            if labelled or part != "test":
+                found[part] = labelled
+                missing += [name for name in names if name not in by_name]
     return found if found.get("train") else {}
 
 

@@ -11,7 +11,7 @@ from datasets.boxes.listed_paths import Finder
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Tree, split_files
 from datasets.claims import Claim, Strength
-from datasets.names import in_order
+from datasets.names import in_order, is_folder
 
 ReadFile = Callable[[Path, Finder, Told], list[Described]]
 
@@ -109,7 +109,7 @@ def read_files(
     everything = [picture for pictures in tables.values() for picture in pictures]
     pictures = [picture for picture in tables[part.file] if picture.wanted]
     names = {name for picture in everything for name in picture.names}
-    folders = [one.file.parent for one in pictures if one.file.parent.is_dir()]
+    folders = [one.file.parent for one in pictures if is_folder(one.file.parent)]
     tell_unnamed(told, folders, everything, by)
     return gather(
         format, root, pictures, classes(names), told=told, relative=relative, upright=upright

@@ -27,9 +27,10 @@ from datasets.boxes import (
 from datasets.boxes.structure import DetectionData, hold_out
 from datasets.boxes.tree import Hints, Tree
 from datasets.claims import Claim, Strength, nearest, strongest
-from datasets.errors import InputError
+from datasets.errors import InputError, NotRecognised
 from datasets.images import is_passed_over, pictures_below
 from datasets.ledger import note_entries
+from datasets.names import joined
 from datasets.refused import refused_boxes
 from datasets.spec import Split
 from datasets.splitting import choose_part
@@ -189,10 +190,8 @@ def _recognised(path: Path, hints: Hints | None) -> Recognised:
     found = recognise_detection(path, hints)
     if found is None:
         near = nearest_format(path, hints)
-        raise InputError(
-            f"{path}: not recognised as a detection data set. "
-            + (near or f"It should hold {LAYOUTS}")
-        )
+        why = "not recognised as a detection data set. "
+        raise NotRecognised(path, why + (near or f"It should hold {LAYOUTS}"))
     return found
 
 
@@ -245,8 +244,9 @@ def nearest_format(path: Path, hints: Hints | None = None) -> str:
     """Which format a path comes nearest to, and what it lacks; empty if nothing is like one."""
     hints = hints or Hints()
     inner = [one.name for one in _sets_in(path, hints)]
-    if len(inner) > 1:
-        return f"There are sets of boxes in {' and '.join(inner)}: name one of them."
+    if inner:
+        what, which = ("is a set", "it") if len(inner) == 1 else ("are sets", "one of them")
+        return f"There {what} of boxes in {joined(inner)}: name {which}."
     near = nearest([c for c in _claims(path, hints) if c.strength == Strength.NEAR])
     return near or refused_boxes(path)
 
@@ -255,6 +255,11 @@ def _claims(path: Path, hints: Hints) -> list[Claim]:
     tree = Tree(path, hints.images)
     formats = FORMATS if hints.format is None else (_format(hints.format),)
     return [claim for one in formats if (claim := one.claim(tree)) is not None]
+
+
+def claims_of(path: Path) -> list[Claim]:
+    """What formats say of a path. Raises InputError if one of them finds it damaged."""
+    return _claims(path, Hints())
 
 
 def _sets_in(path: Path, hints: Hints) -> list[Path]:

@@ -36,6 +36,7 @@ from datasets.json_files import parse_json
 from datasets.ledger import ARCHIVES, note_read
 from datasets.lfs import refuse_pointer
 from datasets.names import in_order, shown
+from datasets.part_names import PART_NAMES
 from datasets.shards.tar import find_shard_parts, is_stray, members, read_bytes, tars_in
 from datasets.text import decode_text
 from datasets.types import ClassMap
@@ -167,7 +168,7 @@ def _shards_of(tree: Tree) -> dict[str, tuple[Path, ...]]:
     for file in files:
         side = side_of(split_words(file.stem))
         by_side[side] = (*by_side.get(side, ()), file)
-    parts = {split: files for split, files in by_side.items() if split}
+    parts = {split: by_side[split] for split in PART_NAMES if split in by_side}
     return parts or ({"train": tuple(files)} if files else {})
 
 

@@ -105,6 +105,21 @@ class DetectionData:
         """As :func:`probe_image`, of one picture."""
         return probe_image(str(self.files[index]), self.stored(index))
 
+    def check_size(self, index: int) -> None:
+        """See that a picture's header can be read, and tells the annotated size.
+
+        Raises:
+            InputError: If not.
+        """
+        width, height, sideways = self.probe(index)
+        stored = (width, height)
+        fits = {stored, stored[::-1]} if sideways else {stored}
+        if self.upright:
+            fits = {stored[::-1] if sideways else stored}
+        wanted = tuple(self.sizes[index].tolist())
+        if wanted not in fits:
+            raise InputError(f"{width}x{height} pixels, annotated as {wanted}")
+
     def image(self, index: int) -> Image:
         """Picture of one image, turned so that its boxes fit.
 

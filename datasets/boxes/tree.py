@@ -16,7 +16,8 @@ from datasets.part_names import PART_NAMES, is_part
 from datasets.text import read_head
 
 TRAIN_WORDS = ("train", "trainval", "training")
-VAL_WORDS = ("minival", "val", "valid", "validation", "test", "testing")
+VAL_WORDS = ("minival", "val", "valid", "validation")
+TEST_WORDS = ("test", "testing")
 _TOLD_IN = frozenset((".json", ".jsonl", ".csv", ".tsv", ".xml", ".txt", ".tar"))
 # Folders below the path that are looked into for files that tell of boxes.
 _DEEPEST = 3
@@ -133,14 +134,17 @@ def split_words(name: str) -> set[str]:
 
 
 def side_of(words: set[str]) -> str:
-    """The part that words mean: ``train`` or ``val``; empty if none."""
-    return "train" if words & {*TRAIN_WORDS} else "val" if words & {*VAL_WORDS} else ""
+    """The part that words mean: ``train``, ``val`` or ``test``; empty if none."""
+    rows = (("train", TRAIN_WORDS), ("val", VAL_WORDS), ("test", TEST_WORDS))
+    return next((part for part, names in rows if words & {*names}), "")
 
 
 def split_files(
     base: Path, files: Sequence[Path], is_named: Callable[[Path], bool] = lambda _file: False
 ) -> dict[str, Path]:
     """The files of each part, by words in their names.
+
+    Of several that could be the part to test on none is, where there is one to validate on.
 
     Args:
         base: Folder of the set.
@@ -151,22 +155,27 @@ def split_files(
         InputError: If several could be the same part.
     """
     words = {file: words_of(base, file) for file in files}
-    to_train = [file for file in files if words[file] & {*TRAIN_WORDS}]
+    sides = {file: side_of(words[file]) for file in files}
+    to_train = [file for file in files if sides[file] == "train"]
     found = {"train": to_train} if to_train else {}
-    for word in VAL_WORDS:
-        named = [file for file in files if word in words[file] and file not in to_train]
-        if named and "val" not in found:
-            found["val"] = named
+    for part, names in (("val", VAL_WORDS), ("test", TEST_WORDS)):
+        for word in names:
+            named = [file for file in files if word in words[file] and sides[file] == part]
+            if named and part not in found:
+                found[part] = named
     if not found and files:
         found["train"] = [*files]
-    return {part: _only(base, several, is_named) for part, several in found.items()}
+    chosen = {part: _named(several, is_named) for part, several in found.items()}
+    if "val" in chosen and len(chosen.get("test", [])) > 1:
+        del chosen["test"]
+    return {part: _only(base, several) for part, several in chosen.items()}
 
 
 def by_part(base: Path, files: Sequence[Path]) -> tuple[dict[str, tuple[Path, ...]], list[Path]]:
     """Files of pictures by the folders that are parts; all train if there is none to train on.
 
     Returns:
-        Files by ``train`` and ``val``, and those that are in neither.
+        Files by ``train``, ``val`` and ``test``, and those that are in none.
     """
     folders: dict[str, list[Path]] = {}
     for file in files:
@@ -183,9 +192,13 @@ def by_part(base: Path, files: Sequence[Path]) -> tuple[dict[str, tuple[Path, ..
     return found, [file for several in folders.values() for file in several]
 
 
-def _only(base: Path, files: list[Path], is_named: Callable[[Path], bool]) -> Path:
+def _named(files: list[Path], is_named: Callable[[Path], bool]) -> list[Path]:
+    """Those of some files that have the format's own name, or all if none has."""
+    return [file for file in files if is_named(file)] or files
+
+
+def _only(base: Path, named: list[Path]) -> Path:
     """The file of a part, where only one can be meant."""
-    named = [file for file in files if is_named(file)] or files
     if len(named) > 1:
         one_folder = len({file.parent for file in named}) == 1
         where = named[0].parent if one_folder else base

@@ -12,7 +12,7 @@ from datasets.boxes.tree import Tree
 from datasets.claims import Claim, Strength
 from datasets.findings import Finding, first_of
 from datasets.images import SUFFIXES, is_passed_over
-from datasets.part_names import folder_named, part_folders
+from datasets.part_names import PART_NAMES, folder_named, part_folders
 from datasets.text import read_head, read_text
 
 _LISTS = ("train", "val", "trainval", "test")
@@ -70,7 +70,7 @@ def claim(tree: Tree) -> Claim | None:
 def _splits(path: Path, pictures: Path | None) -> dict[str, list[Part]]:
     """Splits of a folder; empty if it is not VOC-like.
 
-    ``trainval`` with ``test`` is taken for training and validation, else ``train`` with ``val``.
+    ``trainval`` is trained on where there is a ``test``, or no ``train``.
     Names in a list that have no XML file carry no boxes to learn from and are left out; a list
     of which nothing is left counts as absent. Without lists, the XML files may lie in folders
     that are parts, as Roboflow and TensorFlow's tutorials have them.
@@ -82,12 +82,13 @@ def _splits(path: Path, pictures: Path | None) -> dict[str, list[Part]]:
         known = {} if layout is None else _listed(*layout)
         if layout is not None and not known:
             known = {"train": _all_of(*layout[:2])}
-        wanted = ("trainval", "test") if {"trainval", "test"} <= known.keys() else ("train", "val")
-        fallback = ("trainval", "test")
-        for split, first, second in zip(("train", "val"), wanted, fallback, strict=True):
-            chosen = known.get(first) or known.get(second)
-            if chosen:
-                found.setdefault(split, []).append(chosen)
+        if "trainval" in known and ("test" in known or "train" not in known):
+            known["train"] = known.pop("trainval")
+            if "test" in known:  # Else what is validated on would be trained on.
+                known.pop("val", None)
+        for split in PART_NAMES:
+            if split in known:
+                found.setdefault(split, []).append(known[split])
     found = found or _parted(path, pictures)
     folders = tuple(dict.fromkeys(part.annotations for ps in found.values() for part in ps))
     return {

@@ -26,6 +26,8 @@ from datasets.boxes.yolo_labels import label_file
 from datasets.errors import InputError
 from datasets.findings import Finding, first_of
 from datasets.kind import Written
+from datasets.ledger import note_dropped, untraced
+from datasets.parallel import in_threads
 from datasets.shards.tar import add_member
 from datasets.written_pictures import PictureWriter, unique_names
 
@@ -57,7 +59,7 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
 
     Args:
         target: Format.
-        parts: Of the set, by ``train`` and ``val``.
+        parts: Of the set, by ``train``, ``val`` and ``test``.
         folder: Made; holds nothing yet.
         link: Link the pictures instead of copying them.
 
@@ -90,7 +92,9 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
         target.describe(made, folder)  # First, for it tells what cannot be written.
         target.pack(sources, made, folder)
     counts = {}
-    for split, back in open_parts(folder).items():
+    with untraced():
+        read = open_parts(folder)
+    for split, back in read.items():
         notes += [f"{split}: {note}" for note in changes(target.name, made[split], back)]
         counts[split] = {"pictures": len(back), "boxes": len(back.boxes)}
     return Written(counts, len(next(iter(made.values())).classes), tuple(notes))
@@ -120,24 +124,53 @@ def _write_pictures(sources: Parts, made: Parts, *, link: bool) -> None:
 def _usable(data: DetectionData, split: str, notes: list[str]) -> DetectionData:
     """Without pictures that are not there and boxes that are no numbers, which are noted.
 
-    Sizes that the annotations lack are taken from the pictures.
+    Sizes that the annotations lack are taken from the pictures. What of those is odd is noted.
     """
+    sizes = data.sizes.copy()
     there = np.array([data.length(k) is not None for k in range(len(data))], dtype=np.bool_)
-    finite = np.asarray(np.isfinite(data.boxes).all(axis=1), np.bool_)
-    missing = data.files[~there].tolist()
-    if missing:
-        notes.append(
-            f"{split}: {len(missing)} pictures left out, whose file is missing: "
-            f"{first_of(missing)}"
-        )
-    if lost := int((~finite & there[data.owners]).sum()):
-        notes.append(f"{split}: {lost} boxes left out, which are no numbers")
-    kept = data.select(there, finite)
-    sizes = kept.sizes.copy()
-    for index in np.flatnonzero((sizes <= 0).any(axis=1)).tolist():
-        width, height, sideways = kept.probe(index)
+    for index in np.flatnonzero(there & (sizes <= 0).any(axis=1)).tolist():
+        try:
+            width, height, sideways = data.probe(index)
+        except InputError:
+            continue
         sizes[index] = (height, width) if sideways and data.upright else (width, height)
-    return replace(kept, sizes=sizes)
+    sized = (sizes > 0).all(axis=1)
+    finite = np.asarray(np.isfinite(data.boxes).all(axis=1), np.bool_)
+    for which, why in (
+        (~there, "whose file is missing"),
+        (there & ~sized, "which cannot be read, and nothing tells their size"),
+    ):
+        if names := data.files[which].tolist():
+            notes.append(f"{split}: {len(names)} pictures left out, {why}: {first_of(names)}")
+            if data.in_files:
+                note_dropped(names, f"pictures left out, {why}")
+    good = there & sized
+    if lost := int((~finite & good[data.owners]).sum()):
+        notes.append(f"{split}: {lost} boxes left out, which are no numbers")
+    kept = replace(data, sizes=sizes).select(good, finite)
+    notes += [f"{split}: {note}" for note in _doubts(kept)]
+    return kept
+
+
+def _doubts(data: DetectionData) -> Iterator[str]:
+    """What is to be told of pictures that are written as they are, though something is wrong."""
+
+    def problem(index: int) -> str:
+        try:
+            data.check_size(index)
+        except InputError as error:
+            return str(error).removeprefix(f"{data.files[index]}: ")
+        return ""
+
+    found = in_threads(problem, range(len(data)), "checking sizes", unit="image")
+    told = [(str(file), why) for file, why in zip(data.files, found, strict=True) if why]
+    for is_size, what in (
+        (True, "not of the size that is annotated; their boxes stay as annotated"),
+        (False, "damaged or of no kind that is read; they are written as they are"),
+    ):
+        rows = [f"{file} ({why})" for file, why in told if ("annotated as" in why) == is_size]
+        if rows:
+            yield f"{len(rows)} pictures are {what}: {first_of(rows)}"
 
 
 def _write_coco(parts: Parts, folder: Path) -> None:

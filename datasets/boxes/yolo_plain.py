@@ -122,7 +122,7 @@ def _darknet(file: Path) -> dict[str, Part]:
         return found
 
     classes = read_names(find("names"))
-    keys = {"train": "train", "val": "valid" if fields.get("valid") else "test"}
+    keys = {"train": "train", "val": "valid", "test": "test"}
     return {
         split: Part((find(key),), classes, bases)
         for split, key in keys.items()

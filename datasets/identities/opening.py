@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from datasets.errors import InputError
+from datasets.errors import InputError, NotRecognised
 from datasets.identities.alignment import PointDetector, read_points
 from datasets.identities.lfw import (
     PAIRS_NAME,
@@ -24,6 +25,7 @@ from datasets.identities.verification_bin import read_bin
 from datasets.labels.folders import class_folders
 from datasets.part_names import part_folders
 from datasets.spec import Alignment, Split
+from datasets.splitting import choose_part, tell_part
 
 LAYOUTS = (
     "a folder of pictures per identity, as it is or in train/ and val/; LFW's (the same with "
@@ -54,13 +56,18 @@ def open_faces(
         raise InputError(f"{path}: no such file or folder")
     parts = {} if path.is_file() else _parts_of(path)
     if fold is not None:
-        _refuse_fold(path, split, fold, parts.get("val", path))
+        _refuse_fold(path, split, fold, _evaluated(parts, split) or path)
     if path.suffix == ".bin":
         if split == "train":
             raise InputError(f"{path}: pairs to be evaluated on; it has no identities to train on")
         return read_bin(path)
     if parts:
         return _open_parted(path, split, parts, fold)
+    if split == "test":
+        raise InputError(
+            f"{path}: has no part to test on, as it is not parted into folders of people; --split "
+            "val takes its pairs or a fifth of its people"
+        )
     everything = _open_whole(path)
     paired = shares_people(path)
     if split == "all" or (whole and not (paired and split == "val")):
@@ -86,7 +93,7 @@ def shares_people(path: Path) -> bool:
 
 
 def find_face_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
-    """Parts of face data, ``train`` and ``val`` or one of them; None if a path is none.
+    """Parts of face data, of ``train``, ``val`` and ``test``; None if a path is none.
 
     Folders of pictures alone are identities if they are ``named`` so; else they might be any
     classes, and only archives and lists of pairs tell.
@@ -94,11 +101,19 @@ def find_face_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
     if path.is_file():
         return {".rec": ("train",), ".bin": ("val",)}.get(path.suffix)
     parts = _parts_of(path)
-    if parts and (named or (parts["val"] / PAIRS_NAME).is_file()):
+    held = _evaluated(parts, "val")
+    if held is not None and (named or (held / PAIRS_NAME).is_file()):
         return tuple(parts)
     if any(path.glob("*.rec")) or ((path / PAIRS_NAME).is_file() and class_folders(path)):
         return ("train",)
     return ("train",) if named and class_folders(path) else None
+
+
+def tell_faces(path: Path, split: Split, parts: Collection[str], *, hint: bool = True) -> str:
+    """A part of face data in words, as :func:`~datasets.splitting.tell_part` has it."""
+    if split in ("train", "val") and shares_people(path):
+        return f"the pairs of {path}" if split == "val" else f"{path} without those in its pairs"
+    return tell_part(path, split, parts, whose="the people of ", hint=hint)
 
 
 def open_with_pairs(
@@ -115,16 +130,16 @@ def open_with_pairs(
     Raises:
         InputError: As :func:`open_faces`, but for missing photos.
     """
-    folder = path
-    if split == "val" and path.is_dir():
-        folder = _parts_of(path).get("val", path)
+    folder, evaluated = path, split in ("val", "test")
+    if evaluated and path.is_dir():
+        folder = _evaluated(_parts_of(path), split) or path
     file = folder / PAIRS_NAME
     if split == "train" or not file.is_file():
         return open_faces(path, split), [], None
     data = read_faces(folder)
     missing = missing_photos(file, data)
     if not missing:
-        data = read_lfw(folder) if split == "val" else replace(data, pairs=read_pairs(file, data))
+        data = read_lfw(folder) if evaluated else replace(data, pairs=read_pairs(file, data))
     return replace(data, format="lfw"), missing, file
 
 
@@ -142,22 +157,28 @@ def without_people(data: FaceData, other: FaceData) -> FaceData:
 
 
 def _parts_of(path: Path) -> dict[str, Path]:
-    """``train`` and ``val`` folders of a set that has both."""
+    """Folders of a set that has one to train on and one to evaluate on."""
     found = {
         split: folder
         for split, folders in part_folders(path).items()
         for folder in reversed(folders)
         if class_folders(folder)
     }
-    return found if len(found) == 2 else {}
+    return found if "train" in found and len(found) > 1 else {}
+
+
+def _evaluated(parts: Mapping[str, Path], split: Split) -> Path | None:
+    """The folder of what is evaluated on; None of a set that is not parted."""
+    tested = parts.get("test")
+    return tested if split == "test" else parts.get("val", tested)
 
 
 def _open_parted(path: Path, split: Split, parts: dict[str, Path], fold: int | None) -> FaceData:
     if split == "all":
         raise InputError(f"{path}: holds {' and '.join(parts)}; name the folder of one of them")
+    folder, _ = choose_part(path, split, parts)
     if split == "train":
-        return read_faces(parts["train"])
-    folder = parts["val"]
+        return read_faces(folder)
     if not (folder / PAIRS_NAME).is_file():
         return read_faces(folder)
     return read_lfw(folder) if fold is None else choose_fold(read_lfw(folder), fold)
@@ -175,7 +196,7 @@ def _open_whole(path: Path) -> FaceData:
         return read_records(named[0])
     if path.is_dir() and class_folders(path):
         return read_faces(path)
-    raise InputError(f"{path}: not recognised as face data. It should be {LAYOUTS}")
+    raise NotRecognised(path, f"not recognised as face data. It should be {LAYOUTS}")
 
 
 def place_faces(

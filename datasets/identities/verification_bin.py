@@ -22,6 +22,7 @@ from datasets.errors import InputError
 from datasets.identities.structure import FaceData, assemble_faces
 from datasets.ledger import ARCHIVES, note_read
 from datasets.lfs import refuse_pointer
+from datasets.names import odd_file
 from datasets.types import FacePairs
 
 NUM_FOLDS = 10
@@ -174,6 +175,8 @@ def _check_opcodes(content: bytes) -> None:
 
 def _load(path: Path) -> tuple[tuple[bytes, ...], list[bool]]:
     """Picture files, and whether each pair is of one person."""
+    if what := odd_file(path):
+        raise InputError(f"{path}: is {what}, and no file")
     try:
         content = path.read_bytes()
         _check_opcodes(content)

@@ -20,7 +20,7 @@ from datasets.errors import InputError
 from datasets.fields import as_number
 from datasets.labels.listed_pictures import find_pictures, names_pictures
 from datasets.labels.structure import Part, name_classes, nearest
-from datasets.ledger import note_dropped
+from datasets.ledger import UNUSED_PART, note_dropped
 from datasets.names import in_order, shown
 from datasets.part_names import PART_NAMES
 from datasets.text import read_head, read_text
@@ -89,18 +89,15 @@ def find_splits(path: Path) -> dict[str, Part]:
 
 
 def read_list(file: Path) -> dict[str, Part]:
-    """Parts of a list; without a split column all is ``train``. ``test`` serves for ``val``.
+    """Parts of a list; without a split column all is ``train``.
 
     Raises:
         InputError: As :func:`find_splits`.
     """
     rows = read_rows(file)
-    if "test" in rows:
-        tested = rows.pop("test")
-        if "val" in rows:
-            why = f"pictures that {shown(file.name)} lists for test, which is not used beside val"
-            note_dropped(find_pictures(file, *map(list, zip(*tested, strict=True))), why)
-        rows.setdefault("val", tested)
+    if "test" in rows and "val" in rows:  # Whoever reads them notes that they are used.
+        why = f"pictures that {shown(file.name)} lists for test, {UNUSED_PART}"
+        note_dropped(find_pictures(file, *map(list, zip(*rows["test"], strict=True))), why)
     listed = {name: (file, rows[name]) for name in PART_NAMES if name in rows}
     return parts_of("csv", listed, _columns_of(file).classes)
 
@@ -285,8 +282,6 @@ def split_name(text: str, where: str) -> str:
         InputError: If it means none of them, naming ``where`` it stands.
     """
     name = text.lower()
-    if name in ("test", "testing"):
-        return "test"
     for split, names in PART_NAMES.items():
         if name in names:
             return split

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from datasets.errors import InputError
+from datasets.errors import InputError, NotRecognised
 from datasets.images import is_passed_over, pictures_below
 from datasets.labels.structure import Part, name_classes, nearest
+from datasets.names import leads_to_folder
 from datasets.part_names import is_no_class, named_after_parts, part_folders
 from datasets.text import read_head, read_text
 
@@ -40,9 +41,10 @@ def find_splits(path: Path) -> dict[str, Part]:
             found[split] = holding[0]
     if not found and (names := class_folders(path)):
         if parts := named_after_parts(names):
-            raise InputError(
-                f"{path}: {' and '.join(parts[:2])} are parts by their names, and no classes; if "
-                "each holds a folder per class, call them train and val"
+            raise NotRecognised(
+                path,
+                f"{' and '.join(parts[:2])} are parts by their names, and no classes; if each "
+                "holds a folder per class, call them train and val",
             )
         found = {"train": path}
     if not found:
@@ -54,8 +56,9 @@ def find_splits(path: Path) -> dict[str, Part]:
     else:
         order = tuple(class_folders(next(iter(found.values()))))
         classes = name_classes(order)
-    for folder in found.values():
-        for name in class_folders(folder):
+    for split, folder in found.items():
+        later = split == "test" and "val" in found  # Told to those who ask for it.
+        for name in () if later else class_folders(folder):
             if name not in order:
                 where = listed.name if listed else f"{next(iter(found.values())).name}/"
                 hint = nearest(name, order)
@@ -84,7 +87,7 @@ def class_folders(folder: Path) -> list[str]:
     names = sorted(
         entry.name
         for entry in os.scandir(folder)
-        if entry.is_dir() and not is_passed_over(entry.name) and not _leads_up(entry)
+        if leads_to_folder(entry) and not is_passed_over(entry.name) and not _leads_up(entry)
     )
     odd = {name.lower() for name in names if is_no_class(name)}
     if odd - _CAN_BE_CLASS or (odd and len(names) < 3):

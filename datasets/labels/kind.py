@@ -21,7 +21,7 @@ from datasets.labels.opening import (
 from datasets.labels.structure import LabelledData, choose_classes
 from datasets.labels.writing import TARGETS, open_parts, write_labels
 from datasets.shards.photos import list_photos
-from datasets.shards.tar import open_shard_part
+from datasets.shards.tar import find_shard_parts, open_shard_part
 from datasets.spec import Split
 
 
@@ -65,6 +65,9 @@ def _examine(
     data = open_photos(path, split, wanted)
     checkup = examine_labels(data, beside, decode=options.decode)
     lost = {} if parts else open_shard_part(path, split, whole=True).passed_over
+    there = parts or tuple(find_shard_parts(path))
+    taken: Split = split if there else "all"
+    checkup = checkup.with_part(options.tell(path, taken, there), taken, other)
     return checkup.with_findings(
         Finding(what, "dropped", str(path), None, f"{count} in the shards")
         for what, count in lost.items()

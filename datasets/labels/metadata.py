@@ -34,7 +34,16 @@ def find_splits(path: Path) -> dict[str, Part]:
     files = {split: file for split, one in folders.items() if (file := _file_in(one))}
     above = _file_in(path)
     if above is None or files:
-        found = {split: (file, rows) for split, file in files.items() if (rows := _read(file))}
+        found = {}
+        for split, file in files.items():
+            try:
+                rows = _read(file)
+            except InputError:
+                if split == "test" and "val" in found:  # Often it tells no labels.
+                    continue
+                raise
+            if rows:
+                found[split] = (file, rows)
         return parts_of("metadata", found)
     if above.suffix == ".csv" and tells_classes(above) and len(read_rows(above)) > 1:
         return read_list(above)  # It has a column of splits.
@@ -45,12 +54,10 @@ def _by_folder(file: Path) -> dict[str, tuple[Path, Rows]]:
     """Parts of a file above the parts' folders, by the first folder of each path."""
     rows = _read(file)
     named = [_first(path) for path, _ in rows]
-    # Of several that validate, as val/ and test/, one is taken.
-    val = next((one for one in PART_NAMES["val"] if one in named), "")
-    by_part = {
-        "train": [row for row, one in zip(rows, named, strict=True) if not _validates(one)],
-        "val": [row for row, one in zip(rows, named, strict=True) if one == val],
-    }
+    by_part = {"train": [row for row, one in zip(rows, named, strict=True) if not _is_apart(one)]}
+    for split in ("val", "test"):  # Of several folders that are such a part one is taken.
+        folder = next((one for one in PART_NAMES[split] if one in named), None)
+        by_part[split] = [row for row, one in zip(rows, named, strict=True) if one == folder]
     return {split: (file, part) for split, part in by_part.items() if part}
 
 
@@ -63,9 +70,9 @@ def _first(path: str) -> str:
     return path.partition("/")[0].lower()
 
 
-def _validates(folder: str) -> bool:
-    """Whether a folder is named as a part to validate on; others are trained on."""
-    return folder in PART_NAMES["val"]
+def _is_apart(folder: str) -> bool:
+    """Whether a folder is named as a part to validate or test on; others are trained on."""
+    return folder in (*PART_NAMES["val"], *PART_NAMES["test"])
 
 
 def _read(file: Path) -> Rows:

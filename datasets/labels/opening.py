@@ -6,7 +6,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from datasets.errors import InputError
+from datasets.errors import InputError, NotRecognised
+from datasets.findings import first_of
 from datasets.labels import (
     csv_list,
     folders,
@@ -17,8 +18,10 @@ from datasets.labels import (
     text_list,
     tiny_imagenet,
 )
+from datasets.labels.sets_within import sets_within
 from datasets.labels.structure import LabelledData, Part, hold_out
 from datasets.ledger import note_entries
+from datasets.names import is_folder, joined, shown
 from datasets.refused import refusal
 from datasets.shards.tar import first_sample, holds_shards
 from datasets.spec import Split
@@ -93,10 +96,8 @@ def open_labelled(path: Path, split: Split, *, whole: bool = False) -> LabelledD
         raise InputError(f"{path}: no such file or folder")
     recognised = recognise_labelled(path)
     if recognised is None:
-        raise InputError(
-            f"{path}: not recognised as a classification data set.{refusal(path)} It should hold "
-            f"either {LAYOUTS}"
-        )
+        why = f"not recognised as a classification data set.{refusal(path)} It should hold either "
+        raise NotRecognised(path, f"{why}{LAYOUTS}")
     chosen, lone = choose_part(path, split, recognised[1])
     part = chosen.read(path)
     note_entries(part.files.tolist() if part.in_files else [])
@@ -104,9 +105,32 @@ def open_labelled(path: Path, split: Split, *, whole: bool = False) -> LabelledD
 
 
 def recognise_labelled(path: Path) -> tuple[Any, dict[str, Part]] | None:
-    """The reader of a format, and the parts that it finds; None if it is none of them."""
+    """The reader of a format, and the parts that it finds; None if it is none of them.
+
+    Raises:
+        InputError: If a set is damaged, or what could be classes are sets of their own.
+    """
     found = ((reader, reader.find_splits(path)) for reader in READERS.values())
-    return next(((reader, parts) for reader, parts in found if parts), None)
+    recognised = next(((reader, parts) for reader, parts in found if parts), None)
+    if recognised is not None and recognised[0] is folders:
+        _refuse_sets(path, recognised[1])
+    return recognised
+
+
+def _refuse_sets(path: Path, parts: dict[str, Part]) -> None:
+    """Refuse a folder of sets that were taken for classes. Raises InputError, naming them."""
+    part = next(iter(parts.values()))
+    if part.where != path:
+        return
+    classes = [path / name for name in part.order if is_folder(path / name)]
+    others = [reader.find_splits for reader in READERS.values() if reader is not folders]
+    sets = sets_within(classes, others)
+    if sets:
+        names = joined(f"{shown(one.name)}/ ({why})" for one, why in sets.items())
+        what = "is a set of its own" if len(sets) == 1 else "are sets of their own"
+        beside = [shown(one.name) for one in classes if one not in sets]
+        more = f", or another folder beside it: {first_of(beside)}" if beside else ""
+        raise InputError(f"{path}: {names} {what}, and no class; name one that is meant{more}")
 
 
 def open_labelled_parts(path: Path) -> dict[str, LabelledData]:

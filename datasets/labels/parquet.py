@@ -26,7 +26,7 @@ from datasets.labels.csv_list import LABEL_NAMES
 from datasets.labels.structure import LabelledData, Part, name_classes
 from datasets.ledger import ARCHIVES, note_read
 from datasets.lfs import refuse_pointer
-from datasets.names import in_order
+from datasets.names import in_order, is_file
 from datasets.part_names import PART_NAMES, is_part
 from datasets.refused import BOXES_IN
 from datasets.types import ClassMap
@@ -125,7 +125,7 @@ def find_splits(path: Path) -> dict[str, Part]:
     """
     files = [path] if path.is_file() and path.suffix == _SUFFIX else []
     for place in _PLACES if path.is_dir() else ():
-        files = files or sorted((path / place).glob(f"*{_SUFFIX}"))
+        files = files or sorted(filter(is_file, (path / place).glob(f"*{_SUFFIX}")))
     if not files:
         return {}
     if importlib.util.find_spec("pyarrow") is None:
@@ -141,17 +141,15 @@ def find_splits(path: Path) -> dict[str, Part]:
     }
     parts = {split: tables for split, tables in parts.items() if tables} or {"train": files}
     column, label, classes = _columns(next(iter(parts.values()))[0])
-    keys = {
-        split: [key for file in tables for key in _keys(file, label)]
-        for split, tables in parts.items()
-    }
-    order = in_order(next(iter(keys.values())))
     if classes is not None:
         order = [str(number) for number in classes.ids]
+    else:
+        first = next(iter(parts.values()))
+        order = in_order(key for file in first for key in _keys(file, label))
     return {
         split: ParquetPart(
             format="parquet",
-            photos=partial(_photos, tables, keys[split]),
+            photos=partial(_photos, tables, label),
             order=order,
             classes=classes or name_classes(order),
             where=tables[0],
@@ -163,9 +161,10 @@ def find_splits(path: Path) -> dict[str, Part]:
     }
 
 
-def _photos(tables: list[Path], keys: list[str]) -> Iterator[tuple[str, str]]:
-    names = [f"{file}:{row}" for file in tables for row in range(_metadata(file).num_rows)]
-    return zip(names, keys, strict=True)
+def _photos(tables: list[Path], label: str) -> Iterator[tuple[str, str]]:
+    for file in tables:
+        keys = _keys(file, label)
+        yield from ((f"{file}:{row}", key) for row, key in enumerate(keys))
 
 
 @cache

@@ -10,7 +10,7 @@ from datasets.labels.structure import Part
 from datasets.text import read_text
 from datasets.types import ClassMap
 
-_LISTS = {"train": "trainval.txt", "val": "test.txt"}
+_LISTS = {"train": "trainval.txt", "test": "test.txt"}
 
 
 def find_splits(path: Path) -> dict[str, Part]:

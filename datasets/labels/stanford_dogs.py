@@ -15,8 +15,9 @@ from datasets.images import pictures_below
 from datasets.labels.folders import class_folders
 from datasets.labels.structure import Part, name_classes
 from datasets.matlab import NewerFileError, read_mat
+from datasets.names import is_file
 
-_LISTS = {"train": "train_list.mat", "val": "test_list.mat"}
+_LISTS = {"train": "train_list.mat", "test": "test_list.mat"}
 # Where the three archives of the set are usually unpacked to.
 _LAYOUTS = (
     ("Images", "Annotation", "."),
@@ -87,7 +88,7 @@ def _boxes(files: list[Path]) -> NDArray[np.float64]:
 
 def _box(file: Path) -> tuple[float, ...]:
     """The box around all boxes of a file; NaN if there is none."""
-    boxes = parse_xml(file, None).boxes if file.is_file() else np.zeros((0, 4))
+    boxes = parse_xml(file, None).boxes if is_file(file) else np.zeros((0, 4))
     if not len(boxes):
         return (float("nan"),) * 4
     return (*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist())

@@ -15,6 +15,7 @@ from datasets.errors import InputError
 from datasets.images import SUFFIXES
 from datasets.labels.csv_list import parts_of
 from datasets.labels.structure import Part
+from datasets.names import is_file
 from datasets.part_names import PART_NAMES
 from datasets.text import read_text
 from datasets.types import ClassMap
@@ -26,6 +27,8 @@ _LOOKED_AT = 5
 _LONGEST = 1000
 # Four numbers and more are boxes, several are several labels.
 _NUMBERS = re.compile(r"[-+.\d]+([\s,;]+[-+.\d]+)+|.*[\s,;]([-+]?[.\d]+[\s,;]){3}[-+]?[.\d]+$")
+# CelebA's lists of parts and of people, which look like those of classes.
+_NO_CLASSES = re.compile("eval_partition|identity_celeba", re.IGNORECASE)
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -66,6 +69,8 @@ def _parts(files: dict[str, Path]) -> dict[str, Part]:
 
 def _is_list(file: Path) -> bool:
     """Whether the first lines are a picture and a class each."""
+    if not is_file(file) or _NO_CLASSES.search(file.name):
+        return False
     try:
         with file.open(encoding="utf-8-sig") as lines:
             first = [line.strip() for line in islice(lines, _LOOKED_AT)]

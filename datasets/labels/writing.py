@@ -14,6 +14,7 @@ from datasets.images import is_passed_over
 from datasets.kind import Written
 from datasets.labels.opening import open_labelled_parts
 from datasets.labels.structure import LabelledData
+from datasets.ledger import note_dropped, untraced
 from datasets.names import is_file, shown
 from datasets.part_names import is_no_class
 from datasets.shards.photos import list_photos
@@ -51,7 +52,7 @@ def write_labels(
 
     Args:
         describe: Writes one part, of a name, below a folder.
-        parts: Of the set, by ``train`` and ``val``.
+        parts: Of the set, by ``train``, ``val`` and ``test``.
         folder: Made; holds nothing yet.
         link: Link the pictures instead of copying them, where both are files.
 
@@ -64,6 +65,7 @@ def write_labels(
         files = data.files.tolist()
         lost = np.array([data.in_files and not is_file(f) for f in files], dtype=np.bool_)
         if lost.any():
+            note_dropped(data.files[lost].tolist(), "pictures left out, whose file is missing")
             names = first_of(data.files[lost].tolist())
             notes.append(
                 f"{split}: {lost.sum()} pictures left out, whose file is missing: {names}"
@@ -77,7 +79,9 @@ def write_labels(
         for split, data in there.items():
             describe(split, data, folder, pictures)
     counts = {}
-    for split, back in open_parts(folder).items():
+    with untraced():
+        read = open_parts(folder)
+    for split, back in read.items():
         notes += [f"{split}: {note}" for note in _changes(there[split], back)]
         counts[split] = {"pictures": len(back)}
     return Written(counts, len(next(iter(there.values())).classes), tuple(dict.fromkeys(notes)))

@@ -10,6 +10,7 @@ from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
 
 from datasets.errors import InputError
+from datasets.names import odd_file
 
 _GPS = 0x8825
 _ARTIST = 0x013B
@@ -29,6 +30,8 @@ def read_tags(file: Path | str) -> Tags:
     Raises:
         InputError: If it is no picture, or its tags are damaged; it names the file.
     """
+    if what := odd_file(file):
+        raise InputError(f"{file}: is {what}, and no picture")
     try:
         with PilImage.open(file) as picture:
             exif = picture.getexif()

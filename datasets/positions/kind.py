@@ -30,7 +30,9 @@ def _examine(path: Path, parts: tuple[str, ...], options: CheckOptions) -> Exami
     left_out: list[LeftOut] = []
     beside = None if other is None else _open(path, other, [])
     data = _open(path, split, left_out)
-    return examine_places(data, beside, left_out=left_out, decode=options.decode)
+    checkup = examine_places(data, beside, left_out=left_out, decode=options.decode)
+    said = options.tell(path, split, parts, "the authors of ")
+    return checkup.with_part(said, split, other)
 
 
 def _open(path: Path, split: Split, left_out: list[LeftOut]) -> GeoData:

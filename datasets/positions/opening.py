@@ -16,7 +16,7 @@ from datasets.errors import InputError
 from datasets.findings import first_of
 from datasets.images import find_images, is_passed_over, is_picture
 from datasets.labels.csv_list import split_name
-from datasets.ledger import note_dropped, note_entries
+from datasets.ledger import UNUSED_PART, note_dropped, note_entries
 from datasets.lfs import refuse_pointer
 from datasets.positions.columns import (
     LISTS,
@@ -33,7 +33,11 @@ from datasets.splitting import HOLD_OUT, choose_part, held_out, name_shares
 from datasets.types import PhotoFiles
 
 # How the parts of a set may be called, as files (train.csv) or folders (train/).
-_PARTS = {"train": ("train", "training"), "val": ("val", "validation", "test", "testing")}
+_PARTS = {
+    "train": ("train", "training"),
+    "val": ("val", "validation"),
+    "test": ("test", "testing"),
+}
 # Photos of a folder whose tags tell whether it is one of photos with positions.
 _LOOKED_AT = 20
 LOST, NOWHERE, UNREADABLE = "photo not found", "no position", "unreadable"
@@ -153,7 +157,7 @@ def read_places(
 
 
 def find_parts(path: Path) -> dict[str, Part]:
-    """Lists or folders of the parts of a set, by ``train`` and ``val``.
+    """Lists or folders of the parts of a set, by ``train``, ``val`` and ``test``.
 
     Raises:
         InputError: If a list names no positions, or a folder holds several lists; or a list's
@@ -189,15 +193,14 @@ def holds_places(path: Path) -> bool:
 
 
 def _parts_of_list(file: Path) -> dict[str, Part]:
-    """By the list's own column of splits, if it has one; ``test`` serves for ``val``."""
+    """By the list's own column of splits, if it has one."""
     columns = need_columns(file)
     told: set[str] = set()
     if columns.split is not None:
         told = {_split_of(fields, columns, where) for where, fields in lines_of(file, columns)}
     if not told:
         return {"train": Part(file)}
-    names = [("train", "train"), ("val", "val" if "val" in told else "test")]
-    return {part: Part(file, name) for part, name in names if name in told}
+    return {part: Part(file, part) for part in _PARTS if part in told}
 
 
 def _split_of(fields: list[str], columns: Columns, where: str) -> str:
@@ -225,7 +228,10 @@ def _read_list(part: Part, note: _Note) -> list[Row]:
     index = Pictures(file.parent)
     rows: list[Row] = []
     for where, fields in lines_of(file, columns):
-        if part.rows is not None and _split_of(fields, columns, where) != part.rows:
+        if part.rows is not None and (named := _split_of(fields, columns, where)) != part.rows:
+            if named == "test":  # Whoever reads them notes that they are used.
+                found = index.find(row_of(fields, columns, where).file)
+                note_dropped(found, f"pictures that {file.name} lists for test, {UNUSED_PART}")
             continue
         row = row_of(fields, columns, where)
         found = index.find(row.file)

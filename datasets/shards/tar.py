@@ -31,7 +31,7 @@ from datasets.json_files import parse_json, read_json
 from datasets.labels.structure import LabelledData
 from datasets.ledger import ARCHIVES, note_read
 from datasets.lfs import refuse_pointer
-from datasets.names import shown
+from datasets.names import is_file, shown
 from datasets.part_names import part_folders
 from datasets.refused import BOXES_IN
 from datasets.spec import Split
@@ -165,10 +165,11 @@ def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> Sharded
     """
     parts = find_shard_parts(path)
     part, lone = choose_part(path, split, parts) if parts else (path, True)
-    if lone and split == "val" and not whole:
+    if lone and (split == "test" or (split == "val" and not whole)):
+        aim, flag = ("test", "--data") if split == "test" else ("validate", "--val")
         raise InputError(
-            f"{path}: has no shards to validate on; put them in train/ and val/, or name others "
-            "by --val"
+            f"{path}: has no shards to {aim} on; put them in train/ and {split}/, or name others "
+            f"by {flag}"
         )
     return open_shards(part)
 
@@ -185,7 +186,7 @@ def find_shard_parts(path: Path) -> dict[str, Path]:
 
 def tars_in(folder: Path) -> list[Path]:
     """Shards of a folder, sorted."""
-    return sorted(file for file in folder.glob("*.tar") if not is_passed_over(file.name))
+    return sorted(f for f in folder.glob("*.tar") if not is_passed_over(f.name) and is_file(f))
 
 
 def _expand(pattern: str) -> tuple[Path, ...]:

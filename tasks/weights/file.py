@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from backbone.typed_fields import refuse_other_types
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
+from datasets.names import odd_file
 from tasks.weights.atomic_write import replacing
 from tasks.weights.card import Card
 from tasks.weights.names import WEIGHTS_NAME
@@ -57,6 +58,8 @@ def find_weights(path: Path) -> Path:
         return inside
     if not path.exists():
         raise InputError(f"{path}: no such weights file or run folder")
+    if what := odd_file(path):
+        raise InputError(f"{path}: is {what}, and no weights file or run folder")
     return path
 
 

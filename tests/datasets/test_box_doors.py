@@ -300,7 +300,7 @@ def test_parts_are_no_classes_whatever_their_case(tmp_path: Path) -> None:
     for part, count in (("Train", 6), ("Test", 3)):
         for name in ("cat", "dog"):
             save_pictures(tmp_path / part / name, NAMES[:count])
-    assert recognise(tmp_path).parts == ("train", "val")
+    assert recognise(tmp_path).parts == ("train", "test")
     assert doctor(tmp_path).summary["classes"] == {"cat": 6, "dog": 6}
 
 

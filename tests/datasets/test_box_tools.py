@@ -152,7 +152,8 @@ def test_cvats_subsets_are_parts(tmp_path: Path) -> None:
     assert boxes_of(root, "val").keys() == {"5.png"}
     (found,) = told(root).items()
     assert found[0] == "images of another subset (dropped)"
-    assert found[1] == "2 (the parts are Train and Validation): 3.png, 4.png"
+    assert found[1] == "1 (the parts are Test, Train and Validation): 3.png"
+    assert boxes_of(root, "test").keys() == {"4.png"}
 
 
 def test_cvat_for_video_is_refused(tmp_path: Path) -> None:

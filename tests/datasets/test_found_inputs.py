@@ -43,7 +43,7 @@ def test_folders_of_unpackers_and_servers_are_no_classes(tmp_path: Path) -> None
 def test_parts_in_any_case_are_no_classes(tmp_path: Path) -> None:
     parts = [f"{part}/{name}/{k}.jpg" for part in ("Train", "Test") for name in "ab" for k in "12"]
     write_pictures(tmp_path, *parts)
-    assert recognise(tmp_path).parts == ("train", "val")
+    assert recognise(tmp_path).parts == ("train", "test")
     assert open_labelled(tmp_path, "val").classes.names == ("a", "b")
 
 

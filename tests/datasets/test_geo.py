@@ -166,8 +166,11 @@ def test_a_list_may_have_a_column_of_splits(tmp_path: Path) -> None:
     assert read("val", lines) == ["c"]
     assert read("val", lines[:2]) == ["b"], "a part to test on serves where there is no other"
     assert read("all", lines[:1]) == ["a"]
-    with pytest.raises(ValueError, match="holds train and val; choose one of them"):
+    assert read("test", lines) == ["b"]
+    with pytest.raises(ValueError, match="holds train, val and test; choose one of them"):
         read("all", lines)
+    with pytest.raises(ValueError, match="has no part to test on, only train and val"):
+        read("test", [lines[0], lines[2]])
     with pytest.raises(ValueError, match="nothing to train on"):
         read("train", lines[2:3])
     with pytest.raises(ValueError, match=r"list.csv: line 3: split 'tset'; the nearest is 'test'"):

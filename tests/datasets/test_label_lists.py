@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from datasets.kinds import recognise
+from datasets.labels import folders, text_list
 from datasets.labels.csv_list import find_splits
 from datasets.labels.listed_pictures import find_pictures
-from datasets.labels.opening import open_labelled
+from datasets.labels.opening import open_labelled, recognise_labelled
 from datasets.labels.structure import LabelledData
 from datasets.labels.text_list import read_numbered
 from datasets.ledger import ANNOTATION, PICTURES, Ledger, traced
+from tests.datasets.attribute_fakes import write_celeba
 from tests.datasets.label_fakes import save_photos
 
 
@@ -269,3 +271,11 @@ def test_other_text_is_no_list_of_classes(tmp_path: Path, text: str) -> None:
     (tmp_path / "train.txt").write_text(text)
     with pytest.raises(ValueError, match="not recognised as a classification data set"):
         open_labelled(tmp_path, "all")
+
+
+def test_lists_of_parts_and_people_are_none_of_classes(tmp_path: Path) -> None:
+    """As CelebA has them."""
+    write_celeba(tmp_path, people=(1, 2, 3, 1, 2, 3))
+    assert text_list.find_splits(tmp_path) == {}
+    found = recognise_labelled(tmp_path)
+    assert found is None or found[0] is folders

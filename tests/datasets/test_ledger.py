@@ -26,6 +26,7 @@ from datasets.ledger import (
     PICTURES,
     UNUSABLE,
     UNUSED_LISTS,
+    UNUSED_PART,
     Ledger,
     note_entries,
     note_used,
@@ -289,7 +290,7 @@ def _write_lines(root: Path) -> None:
     (root / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
 
 
-UNUSED = "of {}, a part that is not used; --data or --val can name it"
+UNUSED = f"of {{}}, {UNUSED_PART}"
 
 
 @pytest.mark.parametrize(
@@ -313,7 +314,7 @@ UNUSED = "of {}, a part that is not used; --data or --val can name it"
         (
             _write_column,
             2,
-            {"pictures that list.csv lists for test, which is not used beside val": 1},
+            {f"pictures that list.csv lists for test, {UNUSED_PART}": 1},
         ),
         (_write_lines, 2, {f"pictures {UNUSED.format('test/')}": 2}),
     ],
@@ -323,7 +324,7 @@ def test_a_third_part_is_told(
 ) -> None:
     fill(tmp_path)
     found = recognise(tmp_path)
-    assert found.parts == ("train", "val")
+    assert found.parts == ("train", "val", "test")
     with traced() as trace:
         checkup = found.kind.examine(tmp_path, found.parts, CheckOptions())
     trace.use_entries()

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from datasets.boxes.opening import open_detection
+from datasets.errors import InputError
+from datasets.kinds import recognise
 from datasets.labels.opening import open_labelled
 from datasets.part_names import named_after_parts
 from tests.datasets.box_sets import (
@@ -18,9 +20,13 @@ from tests.datasets.box_sets import (
     refused,
     save_pictures,
     told,
+    voc,
+    write,
+    yolo,
 )
+from tests.datasets.fakes import voc_xml
 from tests.datasets.label_fakes import save_photos, write_folders
-from tests.datasets.tool_sets import cvat, labelme, via
+from tests.datasets.tool_sets import cvat, labelme, via, write_labelme
 
 
 def roboflow(root: Path) -> Path:
@@ -159,3 +165,49 @@ def test_a_photo_that_a_list_repeats_is_no_copy(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("\n".join(lines))
     (finding,) = (f for f in doctor(tmp_path).findings if f.kind != "classes of one photo")
     assert (finding.kind, finding.detail) == ("photo listed twice", "2 times, as anger and fear")
+
+
+def test_sets_are_no_classes(tmp_path: Path) -> None:
+    """Folders of which each is a set, in whatever format; a stray file makes none of a class."""
+    makers = (
+        lambda root: voc(root, ["0", "1", "2"]),
+        lambda root: write_folders(root, {"train/pug": 2, "val/pug": 1}),
+        lambda root: write(root, coco(root)),
+        yolo,
+        labelme,
+        list_of_classes,
+    )
+    for k, make in enumerate(makers):
+        root = tmp_path / str(k)
+        write_folders(root, {"dogs/pug": 2, "dogs/collie": 2})
+        make(root / "cats")
+        said = "cats/ .* is a set of its own, and no class; name one that is meant, or .*: dogs"
+        with pytest.raises(InputError, match=said):
+            open_labelled(root, "train")
+        shutil.rmtree(root / "dogs")
+        shutil.copytree(root / "cats", root / "birds")
+        with pytest.raises(InputError, match=r"birds.* and .*cats"):
+            open_labelled(root, "train")
+        if make is not labelme:  # Whose files tell of boxes wherever they lie.
+            with pytest.raises(InputError, match=r"birds.* and .*cats"):
+                recognise(root)
+    shutil.rmtree(tmp_path / "0/birds")
+    write_folders(tmp_path / "0", {"dogs/pug": 2})
+    with pytest.raises(InputError, match="There is a set of boxes in cats: name it"):
+        open_detection(tmp_path / "0", "train")
+
+
+def list_of_classes(root: Path) -> Path:
+    write_folders(root, {"images": 4})
+    rows = [f"images/{k}.png,{'ab'[k % 2]}" for k in range(4)]
+    (root / "labels.csv").write_text("\n".join(["path,label", *rows, ""]))
+    return root
+
+
+def test_stray_files_leave_classes_as_they_are(tmp_path: Path) -> None:
+    root = write_folders(tmp_path, {"ant": 4, "bee": 4})
+    write_labelme(root / "ant/0.png", [])
+    (root / "bee/1.xml").write_text(voc_xml([("bee", (1, 1, 9, 9), False)]))
+    (root / "bee/notes.txt").write_text("two of them are wasps\n")
+    (root / "bee/list.csv").write_text("path,label\n0.png,bee\n")
+    assert len(open_labelled(root, "train", whole=True)) == 8

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as PilImage
 
 from datasets.boxes.opening import open_parts
 from datasets.boxes.structure import DetectionData
@@ -178,3 +179,29 @@ def test_a_class_that_xml_cannot_hold(tmp_path: Path) -> None:
     data = make_set(tmp_path / "in", [[((0, 0.5, 0, 0.5), 0, False)]], classes)
     with pytest.raises(ValueError, match=r"class 'a\\x00b' cannot be written as XML"):
         write("voc", {"train": data}, tmp_path / "out")
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_odd_pictures_are_told_as_what_they_are(tmp_path: Path, target: str) -> None:
+    """Not as rounded: one is damaged, and one of another size than is annotated."""
+    row = [((0.25, 0.75, 0.25, 0.75), 1, False)]
+    data = make_set(tmp_path / "in", [row] * 4, CLASSES)
+    boxes = np.array([[4, 4, 16, 12]] * 4, np.float64)
+    damaged, other, bare, _ = map(Path, data.files.tolist())
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    bare.write_bytes(b"no picture")
+    PilImage.new("RGB", (50, 40)).save(other)
+    sizes = data.sizes.copy()
+    sizes[2] = 0
+    made = replace(data, boxes=boxes, sizes=sizes)
+    written, back = write(target, {"train": made}, tmp_path / "out")
+    notes = "\n".join(written.notes)
+    assert "train: 1 pictures left out, which cannot be read, and nothing tells" in notes
+    assert "1 pictures are damaged or of no kind that is read" in notes
+    assert str(damaged) in notes
+    assert f"stay as annotated: {other} (50x40 pixels, annotated as (16, 24))" in notes
+    assert "rounded" not in notes
+    assert ("keep their place as shares of the picture" in notes) == (target == "yolo")
+    assert len(back["train"]) == 3
+    kept = back["train"].boxes[[0, 2] if target != "yolo" else [2]]
+    np.testing.assert_allclose(kept, boxes[: len(kept)], atol=1e-9)

@@ -23,12 +23,22 @@ def test_says_what_it_saw(scenes: Path, tool: Tool) -> None:
 
 
 def test_says_which_part_it_saw(tmp_path: Path, tool: Tool) -> None:
-    """Where no flag chose it, and there is another."""
-    data = write_coco(tmp_path, GOOD_BOXES)
-    assert "to train on; --split val takes the other" in tool("check_data", data)[2]
-    assert "the other" not in tool("check_data", data, "--split", "val")[2]
+    """Whatever says how the set is read, and with the other parts where no flag chose one."""
+    data = write_coco(tmp_path / "set", GOOD_BOXES)
+    said = f"examined: the part 'train' of {data}"
+    compared = "; --split val takes the other, compared with 'val'"
+    assert f"{said}{compared}\n" in tool("check_data", data)[1]
+    assert f"{said}{compared}\n" in tool("check_data", data, "--format", "coco")[1]
+    for part, other in (("val", "train"), ("train", "val")):
+        text = tool("check_data", data, "--split", part)[1]
+        assert f"examined: the part {part!r} of {data}, compared with {other!r}\n" in text
+    pictures = (data / "train2017").rename(tmp_path / "pictures")
+    _, text, _ = tool("check_data", data, "--images", pictures)
+    assert f"{said}; --split val takes the other, with the pictures of {pictures}" in text
     (data / "annotations/instances_val2017.json").unlink()
-    assert "the other" not in tool("check_data", data)[2]
+    _, text, _ = tool("check_data", data, "--images", pictures, "--json")
+    told = json.loads(text)
+    assert (told["part"], told["compared_with"], told["images"]) == ("all", None, 2)
 
 
 def test_json_names_each_finding(tmp_path: Path, tool: Tool) -> None:

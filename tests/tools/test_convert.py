@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from datasets.boxes.opening import open_parts
+from tests.datasets.box_sets import voc
 from tests.datasets.fakes import save_pictures, voc_xml
 from tests.datasets.label_fakes import save_photos, write_folders, write_pets
 from tools import cli, convert
+
+PARTS = ("train", "val", "test")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *flags: object) -> int:
@@ -72,8 +75,9 @@ def test_labels_by_a_default_name_as_json(
     parts = {"train": {"pictures": 3}, "val": {"pictures": 1}}
     assert told == {
         **{"format": "shards", "out": "converted/pets-shards", "classes": 2},
-        **{"parts": parts, "notes": []},
+        **{"parts": parts, "notes": [], "files": told["files"]},
     }
+    assert (told["files"]["seen"], told["files"]["used"]["pictures"]) == (4, 4)
     assert (tmp_path / "converted/pets-shards/train/000000.tar").is_file()
 
 
@@ -121,3 +125,33 @@ def test_nothing_is_left_of_what_fails(
     assert run(monkeypatch, *flags) == 2
     assert "cannot be read" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["in"]
+
+
+def test_what_became_of_every_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three parts are written, and what is no part of the set is told."""
+    root = write_folders(tmp_path / "in", {f"{p}/{c}": 2 for p in PARTS for c in "ab"})
+    (root / "notes.md").write_text("mine")
+    (root / "train/a/0.heic").write_bytes(b"x")
+    for target in ("folders", "shards"):
+        out = tmp_path / target
+        assert run(monkeypatch, root, "--to", target, "--out", out, "--json") == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["parts"] == {key: {"pictures": 4} for key in PARTS}
+        files = told["files"]
+        lost = {reason: row["files"] for reason, row in files["passed_over"].items()}
+        assert (files["seen"], files["used"]["pictures"]) == (14, 12)
+        assert lost == {
+            "pictures of kinds that are not read": 1,
+            "files that are neither pictures nor annotation": 1,
+        }
+    root = tmp_path / "voc"
+    voc(root, ["0", "1", "2"])
+    (root / "1.png").unlink()
+    (root / "2.png").write_bytes(b"no picture")
+    assert run(monkeypatch, root, "--to", "coco", "--out", tmp_path / "coco") == 0
+    text = capsys.readouterr().out
+    assert "        2  used: pictures" in text
+    assert "        3  used: annotation files" in text
+    assert "5  files in all" in text

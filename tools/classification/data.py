@@ -16,8 +16,9 @@ from datasets.labels.opening import (
     recognise_labelled,
 )
 from datasets.labels.structure import LabelledData, choose_classes, cut_to_boxes
-from datasets.shards.tar import open_shard_part
+from datasets.shards.tar import find_shard_parts, open_shard_part
 from datasets.spec import Split
+from datasets.splitting import tell_part
 from tasks.weights.card import Card
 from tools import cli
 from tools.flows.photo_loaders import Data
@@ -105,8 +106,12 @@ def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
 
 
 def _is_lone(path: Path) -> bool:
-    recognised = recognise_labelled(path)
-    return recognised is not None and len(recognised[1]) == 1
+    return len(_parts_of(path)) == 1
+
+
+def _parts_of(path: Path) -> tuple[str, ...]:
+    recognised = recognise_labelled(path) if path.exists() else None
+    return () if recognised is None else tuple(recognised[1])
 
 
 def _digest(path: Path, *, whole: bool) -> str:
@@ -123,12 +128,11 @@ def part_to_measure(args: Evaluate, path: Path, card: Card) -> tuple[bool, str]:
     is all of a set that is not parted, and words for it.
     """
     if is_sharded(path):
-        return True, f"shards of {path}"
-    if not _is_lone(path) or args.split not in (None, "val"):
-        part = args.split or "val"
-        return False, f"all of {path}" if part == "all" else f"the part {part!r} of {path}"
-    if args.split is not None:
-        return False, f"a fifth of {path}, as --split val asks for"
+        parts = tuple(find_shard_parts(path))
+        return True, f"the shards of {tell_part(path, args.split or 'val', parts or ('val',))}"
+    if args.split is not None or not _is_lone(path):
+        split = args.split or "val"
+        return False, tell_part(path, split, _parts_of(path), hint=args.split is None)
     told = card.trained_on
     known = known_part(path, told, lambda: _digest(path, whole=not told["held_out"]), path)
     doubt = doubt_of(path, told)

@@ -14,9 +14,10 @@ from datasets.boxes.opening import open_detection, recognise_detection
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.torch_set import DetectionSet, detection_loader
 from datasets.boxes.tree import Hints
-from datasets.errors import InputError
+from datasets.errors import InputError, NotRecognised
 from datasets.loader import ResumableLoader
 from datasets.spec import Split
+from datasets.splitting import tell_part
 from datasets.types import ClassMap, DetectionBatch
 from tasks.detection.evaluator import CocoEvaluator, Scorer
 from tasks.detection.model import detector_anchors
@@ -60,6 +61,8 @@ def open_examined(
             other=other,
         )
         checkup.raise_if_refused()
+    except NotRecognised:  # Whoever opens all data says what they are.
+        raise
     except ValueError as error:
         raise InputError(f"{split} data: {error}") from error
     if train or checkup.findings:
@@ -82,18 +85,22 @@ def _digest(path: Path, hints: Hints | None) -> str:
     return digest_of(data.files.tolist(), data.root, truth)
 
 
-def part_to_score(path: Path, card: Card, hints: Hints | None = None) -> tuple[Split, bool, str]:
-    """What of a data set is scored where no part of it was asked for.
+def part_to_score(
+    path: Path, card: Card, hints: Hints | None = None, asked: Split | None = None
+) -> tuple[Split, bool, str]:
+    """What of a data set is scored: the part that was asked for, if one was.
 
-    Of a set with a part to validate on, that part. Of a set without parts all of it, unless the
-    weights were trained on the rest of it: then the fifth that was held out. Told are the part,
-    whether it is all of a set without parts, and a sentence about it.
+    Else, of a set with a part to validate on, that part. Of a set without parts all of it, unless
+    the weights were trained on the rest of it: then the fifth that was held out. Told are the
+    part, whether it is all of a set without parts, and a sentence about it.
     """
-    if path.suffix.lower() == ".json":
+    if asked is None and path.suffix.lower() == ".json":
         return "all", False, f"all of {path}"
-    found = recognise_detection(path, hints)
-    if found is None or len(found.claim.parts) > 1 or "val" in found.claim.parts:
-        return "val", False, f"the part of {path} to validate on; --split train takes the other"
+    found = recognise_detection(path, hints) if path.exists() else None
+    parts = () if found is None else tuple(found.claim.parts)
+    if asked is not None or parts != ("train",):
+        split = asked or "val"
+        return split, False, tell_part(path, split, parts, hint=asked is None)
     told = card.trained_on
     known = known_part(path, told, lambda: _digest(path, hints), path)
     if known is not None:

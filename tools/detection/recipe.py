@@ -256,11 +256,9 @@ def open_run(config: TrainDet, path: Path) -> DetRun:
 def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
     """Pictures to measure on. Raises InputError if they share no class with the detector."""
     above = model.answers.above
-    split, whole, said = args.split or "val", False, ""
     hints = Hints(args.format, args.images)
-    if args.split is None:
-        split, whole, said = part_to_score(path, model.card, hints)
-        cli.say(f"scored: {said}")
+    split, whole, said = part_to_score(path, model.card, hints, args.split)
+    cli.say(f"scored: {said}")
     spec = spec_of(model.card, DetectorSpec, model.path)
     exam = BoxExam(
         make_validation(
@@ -272,7 +270,7 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
             above=above,
         )
     )
-    exam.notes = [("scored", said)] if said else []
+    exam.notes = [("scored", said)]
     return exam
 
 

@@ -17,6 +17,7 @@ from configs.tools import Evaluate
 from datasets.attributes.opening import open_attributes
 from datasets.builtin.faces import STAMP, draw_faces
 from datasets.loader import Resumable
+from datasets.splitting import tell_part
 from datasets.types import ClassMap
 from tasks.classification.evaluator import columns_in
 from tasks.classification.gradcam import explainer_of
@@ -32,6 +33,7 @@ from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
 from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
+from tools import cli
 from tools.face_attributes.data import Faces, examine, make_measured, open_faces
 from tools.flows.evaluating import look_at_all
 from tools.flows.photo_loaders import training_loader
@@ -43,8 +45,8 @@ from tools.flows.teacher_targets import open_target_source
 class AttributeExam(Exam):
     """Photos with attributes, ready to be scored."""
 
-    def __init__(self, ready: Ready[Any, Any], name: str) -> None:
-        super().__init__(ready)
+    def __init__(self, ready: Ready[Any, Any], name: str, notes: Notes | None = None) -> None:
+        super().__init__(ready, notes)
         self.title = f", {name}"
 
     def facts(self, model: Model) -> Notes:
@@ -172,7 +174,10 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> AttributeExam:
     parts = open_attributes(path)
     name = args.split or ("test" if parts.has("test") else "val")
     data = examine(name, parts.data if name == "all" else parts.part(name))
-    return AttributeExam(make_measured(data, model, loading_for(args), interval=True), name)
+    part = tell_part(path, name, parts.names, hint=args.split is None)
+    cli.say(f"measuring {len(data)} photos: {part}")
+    ready = make_measured(data, model, loading_for(args), interval=True)
+    return AttributeExam(ready, name, [("measured", part)])
 
 
 FACES = BuiltIn("faces", "built-in faces", draw_faces, STAMP)

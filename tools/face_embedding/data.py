@@ -8,7 +8,14 @@ from pathlib import Path
 from configs.face_embedding import TrainEmbed
 from datasets.errors import InputError
 from datasets.identities.augmentation import FaceTransform
-from datasets.identities.opening import open_faces, place_faces, shares_people, without_people
+from datasets.identities.opening import (
+    find_face_parts,
+    open_faces,
+    place_faces,
+    shares_people,
+    tell_faces,
+    without_people,
+)
 from datasets.identities.sampler import IdentitySampler
 from datasets.identities.structure import FaceData
 from datasets.labels.checking import examine_labels
@@ -91,7 +98,7 @@ def open_part(
     if told is not None and left_out and fold is None and split != "all":
         fold = told.left_out_fold
         which = "the part" if fold is None else f"fold {fold}"
-        if split != "train":
+        if split not in ("train", "test"):
             cli.say(f"the weights were trained on {path}: measuring {which} that was left out")
     data = open_faces(path, split or "val", fold=fold, whole=split is None and not left_out)
     measured = {data.classes.names[label] for label in set(data.labels.tolist())}
@@ -103,6 +110,14 @@ def open_part(
         + "other people"
     )
     return _examine(split or "val", _place(data, faces, size)), warning if known else ""
+
+
+def tell_measured(path: Path, split: Split | None, data: FaceData) -> str:
+    """What of a path was opened, in words; empty where that was said before."""
+    parts = find_face_parts(path, named=True) or ()
+    if split is None and len(parts) < 2:
+        return "" if data.pairs is None else f"the pairs of {path}"
+    return tell_faces(path, split or "val", parts, hint=split is None)
 
 
 def _trained_people(path: Path, told: TrainedOn | None) -> tuple[set[str], bool]:

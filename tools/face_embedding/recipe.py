@@ -37,6 +37,7 @@ from tasks.face_embedding.teachers import open_embedding_teacher
 from tasks.predictor import Model
 from tasks.reporting.skeleton import Report
 from tasks.runtime.open import read_card
+from tools import cli
 from tools.face_embedding.collecting import FaceCollector
 from tools.face_embedding.comparing import compare_faces
 from tools.face_embedding.data import (
@@ -45,6 +46,7 @@ from tools.face_embedding.data import (
     name_of_all,
     open_both,
     open_part,
+    tell_measured,
     training_loader,
     view_loader,
 )
@@ -62,9 +64,11 @@ class FaceExam(Exam):
 
     evaluator: FaceEvaluator
 
-    def __init__(self, ready: Ready[FaceData, FaceEvaluator], warning: str = "") -> None:
-        warned = [("warning", warning)] if warning else []
-        super().__init__(ready, [*warned, *tested_fold(ready.data)])
+    def __init__(
+        self, ready: Ready[FaceData, FaceEvaluator], warning: str = "", measured: str = ""
+    ) -> None:
+        told = (("warning", warning), ("measured", measured))
+        super().__init__(ready, [*((k, v) for k, v in told if v), *tested_fold(ready.data)])
         self.warning = warning
 
     def facts(self, model: Model) -> Notes:
@@ -193,7 +197,9 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> FaceExam:
     told = trained_on(card)
     data, warning = open_part(path, args.split, args.faces, card.flavour.input.size, told)
     refuse_other_alignment(card, args.weights, data.alignment, path)
-    return FaceExam(make_measured(data, card, loading_for(args)), warning)
+    if measured := tell_measured(path, args.split, data):
+        cli.say(f"measuring {len(data)} faces: {measured}")
+    return FaceExam(make_measured(data, card, loading_for(args)), warning, measured)
 
 
 IDENTITIES = BuiltIn("identities", "built-in faces of people", draw_identities, STAMP)

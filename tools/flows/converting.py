@@ -10,6 +10,7 @@ from configs.tools import Convert
 from datasets.errors import InputError
 from datasets.kind import CheckOptions, Written
 from datasets.kinds import recognise
+from datasets.ledger import note_used, traced
 from datasets.names import shown
 
 
@@ -37,17 +38,23 @@ def convert(args: Convert) -> tuple[dict[str, Any], str]:
             f"--to {args.to}: {args.data} holds {found.kind.name}, which are written as {known}"
             f"{hint}"
         )
-    parts = found.kind.open_parts(args.data, CheckOptions(format=args.format, images=args.images))
+    options = CheckOptions(format=args.format, images=args.images)
     partial = out.with_name(f".{out.name}.{os.getpid()}.part")
-    partial.mkdir(parents=True)
-    try:
-        written = write(parts, partial, link=args.link)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with traced() as trace:
+        parts = found.kind.open_parts(args.data, options)
+        for part in parts.values():
+            note_used(part.files.tolist() if part.in_files else [])
+        partial.mkdir(parents=True)
+        try:
+            written = write(parts, partial, link=args.link)
+            partial.rename(out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    (ledger,) = trace.account(args.data)
     table = {"format": args.to, "out": str(out), "classes": written.classes}
     table |= {"parts": {split: dict(part) for split, part in written.parts.items()}}
-    return {**table, "notes": list(written.notes)}, _describe(written, str(out))
+    table |= {"notes": list(written.notes), "files": ledger.to_json()}
+    return table, "\n".join((ledger.table(), _describe(written, str(out))))
 
 
 def _describe(written: Written, out: str) -> str:

@@ -15,9 +15,10 @@ import numpy as np
 from configs.deploy import Export
 from datasets.builtin.scenes import draw_scene
 from datasets.errors import InputError
-from datasets.images import Image, find_images, read_image
+from datasets.images import Image, read_image
 from tasks.runtime.exported import Exported
 from tools.flows.naming import give_name, unnamed
+from tools.flows.pictures import photos_at
 from tools.flows.source import MultiSource, Source, open_any_source
 from tools.flows.targets import Target, facts_of, notes_of, onnx_of, target_of
 
@@ -128,10 +129,6 @@ def sample_photos(path: Path | None, seed: int) -> list[Image]:
         scenes = [draw_scene(rng)[0] for _ in range(1 + len(_PARTS))]
         parts = zip(scenes[1:], _PARTS, strict=True)
         return [scenes[0], *(scene[:height, :width] for scene, (height, width) in parts)]
-    if not path.exists():
-        raise InputError(f"--samples {path}: no such file or folder")
-    files = find_images(path) if path.is_dir() else [path]
-    if not files:
-        raise InputError(f"--samples {path}: no pictures there")
+    files = photos_at(path, "--samples")
     step = max(1, len(files) // _SAMPLES)
     return [read_image(file, upright=True) for file in files[::step][:_SAMPLES]]

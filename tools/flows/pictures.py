@@ -41,6 +41,20 @@ def find_media(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return photos, videos
 
 
+def photos_at(path: Path, flag: str) -> list[Path]:
+    """The photos of a folder, or the one that is named.
+
+    Raises:
+        InputError: If there are none; it names the flag.
+    """
+    if not path.exists():
+        raise InputError(f"{flag} {path}: no such file or folder")
+    files = find_images(path) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{flag} {path}: no pictures there")
+    return files
+
+
 def read_or_reason(path: Path) -> Image | str:
     """A photo (H, W, 3) RGB as a person sees it, or why it cannot be read."""
     try:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from configs.tools import Predict
 from datasets.errors import InputError
 from datasets.images import Image, save_image
-from datasets.names import safe_path, shown
+from datasets.names import odd_file, safe_path, shown
 from tasks.predictor import Predictor
 from tools import cli
 from tools.flows.evaluating import choose_head, open_to_answer
@@ -116,6 +116,8 @@ def predict_video(
     Raises:
         OSError: If the result cannot be written.
     """
+    if what := odd_file(video):
+        return [f"{video}: is {what}, and no video"]
     number = 0
     writer: cv2.VideoWriter | None = None
     with ExitStack() as names:

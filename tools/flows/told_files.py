@@ -6,7 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from datasets.errors import InputError, NotRecognised
+from datasets.kinds import holding
 from datasets.ledger import Ledger, traced
+from datasets.names import odd_file
+from tasks.applications import photo_application
 from tasks.reporting.skeleton import FilesTable
 from tools import cli
 from tools.flows.run_folder import is_first
@@ -20,10 +24,27 @@ def told_files(*paths: Path | None) -> Iterator[list[Ledger]]:
 
     Args:
         paths: Of the data; None where a flag names none.
+
+    Raises:
+        InputError: Where a path is a pipe or the like, or data are of another kind than what is
+            wanted; then it names the tool for them.
     """
     ledgers: list[Ledger] = []
-    with traced() as trace:
-        yield ledgers
+    for path in paths:
+        if path is not None and (what := odd_file(path)):
+            raise InputError(f"{path}: is {what}, and neither a file nor a folder of data")
+    try:
+        with traced() as trace:
+            yield ledgers
+    except NotRecognised as error:
+        kind = holding(error.path)
+        if kind is None:
+            raise
+        tool = photo_application(kind.task, error.path).train_tool
+        raise InputError(
+            f"{error.path}: holds {kind.name}, which tools/{tool}.py trains on and "
+            f"tools/evaluate.py measures its models on; here it is {error.why}"
+        ) from error
     if is_first():
         ledgers += trace.account(*(path for path in paths if path is not None))
     for ledger in ledgers:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.geolocation import TrainGeo
-from datasets.errors import InputError
+from datasets.errors import InputError, NotRecognised
 from datasets.labels.structure import LabelledData
 from datasets.perceptual_hash import hash_files, near
 from datasets.positions.checking import examine_places
@@ -98,6 +98,9 @@ def open_sound(path: Path, split: Split, *, whole: bool = False) -> GeoData:
     data, lone = read_places(path, split, left_out)
     if lone and len(data) and not whole:
         data = part_by_author(data, split)
+    if not len(data):
+        why = ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
+        raise NotRecognised(path, f"no photo with a position ({why or 'it lists none'})")
     checkup = examine_places(data, left_out=left_out)
     checkup.raise_if_refused(f"{split} data")
     told = checkup.lines(5) if checkup.findings else []

@@ -8,6 +8,8 @@ from typing import Any
 from datasets.errors import InputError
 from datasets.images import find_images
 from datasets.positions.opening import find_parts
+from datasets.spec import Split
+from datasets.splitting import tell_part
 from tasks.weights.card import Card
 from tools.flows.trained_on import digest_of, doubt_of, known_part, tell_data
 
@@ -28,13 +30,13 @@ def _digest(path: Path) -> str:
         return digest_of([], path, (text for line in lines if (text := line.strip())))
 
 
-def part_to_measure(path: Path, card: Card) -> tuple[bool, str]:
-    """What is measured of data where no part of it was asked for.
+def part_to_measure(path: Path, card: Card, asked: Split | None = None) -> tuple[bool, str]:
+    """What is measured of data: the part that was asked for, if one was.
 
-    Of a set that has a part to validate on, that part. Of a list without parts all, for it may be
-    a benchmark; but of one that the weights were trained on, or a copy of it, the authors that
-    were held out, as of a folder. Told are whether it is all of a set that is not parted, and a
-    sentence about it.
+    Else, of a set that has a part to validate on, that part. Of a list without parts all, for it
+    may be a benchmark; but of one that the weights were trained on, or a copy of it, the authors
+    that were held out, as of a folder. Told are whether it is all of a set that is not parted,
+    and a sentence about it.
 
     Raises:
         InputError: If the path is not there, or is none of these.
@@ -42,8 +44,9 @@ def part_to_measure(path: Path, card: Card) -> tuple[bool, str]:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     parts = find_parts(path)
-    if len(parts) == 2:
-        return False, f"the part of {path} to validate on; --split train takes the other"
+    if asked is not None or len(parts) > 1:
+        whose = "the authors of "
+        return False, tell_part(path, asked or "val", parts, whose=whose, hint=asked is None)
     (part,) = parts.values()
     told = card.trained_on
     known = known_part(part.path, told, lambda: _digest(part.path), path, "the authors of ")

@@ -208,9 +208,7 @@ def open_further(config: TrainGeo, path: Path, state: Mapping[str, Tensor]) -> G
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> GeoExam:
     """Open photos to measure a geolocator on. Raises InputError if they cannot be used."""
-    whole, part = False, f"--split {args.split} of {path}"
-    if args.split is None:
-        whole, part = part_to_measure(path, model.card)
+    whole, part = part_to_measure(path, model.card, args.split)
     cli.say(f"evaluating on {part}")
     data = open_sound(path, args.split or "val", whole=whole)
     atlas = atlas_from(cells_of(model.facts, model.path))

@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from configs.benchmark import Benchmark
 from datasets.builtin.scenes import draw_scene
-from datasets.errors import InputError
-from datasets.images import Image, decode_image, find_images
+from datasets.images import Image, decode_image
+from datasets.text import read_content
 from tasks.runtime.open import is_export
 from tasks.timing import (
     GEMM_SIDE,
@@ -34,6 +34,7 @@ from tasks.timing import (
     whole,
 )
 from tools import cli
+from tools.flows.pictures import photos_at
 from tools.speed.peak_memory import peak_memory
 from tools.speed.peers import open_peer, peer_names
 from tools.speed.subjects import GRAPH, Subject, export_subject, load_source, source_subject
@@ -102,12 +103,9 @@ def sample_files(path: Path | None, seed: int) -> list[bytes]:
         done, encoded = cv2.imencode(".jpg", drawn_photo(seed)[..., ::-1])
         assert done
         return [encoded.tobytes()]
-    files = find_images(path) if path.is_dir() else [path]
-    if not files:
-        raise InputError(f"--photos {path}: no pictures there")
     found = []
-    for file in files[:50]:
-        data = file.read_bytes()
+    for file in photos_at(path, "--photos")[:50]:
+        data = read_content(file)
         decode_image(data, file, upright=True)  # Damaged ones are named before anything is timed.
         found.append(data)
     return found
