@@ -14,7 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from datasets.errors import InputError
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Bytes of a name, with room for a suffix: file systems take 255.
+_LONGEST_NAME = 200
 # Those that stand for the bytes 0x80 to 0xff of a file name (PEP 383).
 _BYTES = range(0xDC80, 0xDD00)
 
@@ -41,6 +45,30 @@ def shown_in(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [shown_in(value) for value in data]
     return data
+
+
+def safe_name(name: str) -> str:
+    """What a name that was read is called as one file or folder: it leads nowhere else.
+
+    Whatever text of a stranger becomes part of a path goes through this: classes, heads, runs.
+    Separators and signs that do not show become ``_``; it is not empty, not hidden, and short
+    enough for every file system. Two names may become one.
+    """
+    plain = "".join(
+        sign if sign.isprintable() and sign not in "/\\" else "_" for sign in shown(name)
+    )
+    cut = plain.lstrip(".").encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return cut or "_"
+
+
+def refuse_unsafe_name(name: str, what: str) -> str:
+    """A name that can be that of one file. Raises InputError if it cannot; ``what`` it names."""
+    if name != safe_name(name):
+        raise InputError(
+            f"{what} {name!r:.80} cannot be the name of a file: it must have no separators, "
+            "no dot in front, and only signs that show"
+        )
+    return name
 
 
 @contextmanager

@@ -24,6 +24,7 @@ import torch
 from backbone.spec import MOBILENET
 from configs.training import GridTraining
 from datasets.errors import InputError
+from datasets.names import refuse_unsafe_name
 from tasks.application import Metric
 from tasks.fitting.checkpoint import LAST_NAME
 from tasks.fitting.stopwatch import REPORT_NAME
@@ -168,7 +169,7 @@ def _name(run: Any, chosen: dict[_Key, Any]) -> str:
     own = {**_of("model", chosen), **_of("fit", chosen)}
     told = (*_ALWAYS, *_WHERE_ODD)
     parts += [_label(name, value) for name, value in own.items() if name not in told]
-    return "-".join([*parts, f"seed{run.common.seed}"])
+    return refuse_unsafe_name("-".join([*parts, f"seed{run.common.seed}"]), "--grid: the run")
 
 
 def _label(name: str, value: Any) -> str:

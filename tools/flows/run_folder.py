@@ -6,13 +6,17 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any, TypeVar
 
 from configs.common import Common
 from configs.io import from_json, to_json
 from datasets.errors import InputError
+from datasets.json_files import read_json
+from tasks.distillation.spec import HEADER_NAME, DistillSpec, is_python
 from tasks.weights.names import WEIGHTS_NAME
 
 Config = TypeVar("Config")
@@ -31,12 +35,10 @@ def resumed(config: Config, folder: Path) -> Config:
     Raises:
         InputError: If it is no run folder, or another flag was given.
     """
-    file = folder / CONFIG_NAME
-    if not file.exists():
-        raise InputError(f"--resume {folder}: no {CONFIG_NAME} there; is it a run folder?")
-    saved = from_json(type(config), json.loads(file.read_text(encoding="utf-8")))
+    saved = read_config(type(config), folder)
     given = [a.split("=")[0] for a in sys.argv[1:] if a.startswith("--")]
-    changed = [flag for flag in given if flag not in _CHANGEABLE]
+    named = _named_again(config, saved, folder, given)
+    changed = [flag for flag in given if flag not in (*_CHANGEABLE, *named)]
     if changed:
         raise InputError(
             f"{changed[0]} cannot be changed on resume: the run goes on as it was configured"
@@ -47,6 +49,53 @@ def resumed(config: Config, folder: Path) -> Config:
     common = replace(old.common, **anew, out=folder, json=new.common.json)
     workers = new.workers if "--workers" in given else old.workers
     return replace(old, resume=folder, workers=workers, common=common)  # type: ignore[no-any-return]
+
+
+def read_config(cls: type[Config], folder: Path) -> Config:
+    """The configuration in a run folder. Raises InputError if there is none that can be used."""
+    file = folder / CONFIG_NAME
+    if not file.exists():
+        raise InputError(f"--resume {folder}: no {CONFIG_NAME} there; is it a run folder?")
+    try:
+        return from_json(cls, read_json(file))
+    except InputError as error:
+        said = str(error)
+        raise InputError(said if str(file) in said else f"{file}: {said}") from error
+
+
+def _named_again(new: Any, old: Any, folder: Path, given: Sequence[str]) -> tuple[str, ...]:
+    """Flags that a resume may name, and must where the run would reach out of its folder.
+
+    A run folder may come from anywhere. What its configuration names as Python would be run, and
+    where it names a new store of targets, files would be written; so both are done only if this
+    command line says the same.
+
+    Raises:
+        InputError: If one is not named, or is named otherwise.
+    """
+    spec = getattr(old, "distill", None)
+    if not isinstance(spec, DistillSpec):
+        return ()
+    named = []
+    store = spec.targets
+    inside = store is None or store.resolve().is_relative_to(folder.resolve())
+    for name, why, asked in (
+        ("teacher", "names Python code, which is run", is_python(spec.teacher)),
+        ("targets", "names a folder to write to", not inside and not _has_targets(store)),
+    ):
+        flag, value = f"--{name}", getattr(spec, name)
+        if flag in given and str(getattr(new.distill, name)) == str(value):
+            named.append(flag)
+        elif asked and flag not in given:
+            raise InputError(
+                f"--resume {folder}: its {CONFIG_NAME} {why}; if you know it, name it again: "
+                f"{flag} {quote(str(value))}"
+            )
+    return tuple(named)
+
+
+def _has_targets(store: Path | None) -> bool:
+    return store is not None and (store / HEADER_NAME).exists()
 
 
 def save_config(config: Any, folder: Path) -> None:
