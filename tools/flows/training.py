@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from datasets.errors import InputError
 from datasets.ledger import Ledger
 from datasets.loader import Resumable
 from tasks.distillation.target_source import TargetSource
@@ -101,9 +102,11 @@ def fit_and_keep(
     """Train in a run folder, with the weights of the best evaluation in its weights file.
 
     Their card gets its metrics; tensors whose names begin with ``training_only`` are left out.
-    With ``resume``, network and stopwatch go on from the folder's checkpoint.
+    With ``resume``, network and stopwatch go on from the folder's checkpoint; if the run ended
+    before it had one, it begins anew, which comes to the same.
 
     Raises:
+        InputError: If there are weights, but no checkpoint that they belong to.
         InterruptedRun: If a signal stopped it, after saving; it says how to go on.
     """
 
@@ -122,7 +125,7 @@ def fit_and_keep(
             val_loader,
             folder=folder,
             device=device,
-            resume=resume,
+            resume=resume and _has_checkpoint(folder),
             write_best=write_best,
             watch=watch,
         )
@@ -133,6 +136,19 @@ def fit_and_keep(
     finally:
         loader.close()
         val_loader.close()
+
+
+def _has_checkpoint(folder: Path) -> bool:
+    """Whether a run that is to be resumed had come to its first checkpoint."""
+    if (folder / LAST_NAME).exists():
+        return True
+    if (folder / WEIGHTS_NAME).exists():  # A run has none before its first checkpoint.
+        raise InputError(
+            f"{folder}: no {LAST_NAME} to resume from, and beginning anew would write over "
+            f"{folder / WEIGHTS_NAME}: restore it, or start another run from these weights"
+        )
+    cli.say(f"{folder}: stopped before its first checkpoint, so it begins anew")
+    return False
 
 
 def report_run(
