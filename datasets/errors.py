@@ -1,6 +1,9 @@
-"""The one error that means: the user can mend it."""
+"""The one error that means: the user can mend it; and names for those that have none."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
 
 
 class InputError(ValueError):
@@ -10,3 +13,18 @@ class InputError(ValueError):
     traceback and end with exit status 2. A library's own ``ValueError`` is not one of these: where
     it can only come from the user's file, it is caught there and raised anew as this.
     """
+
+
+@contextlib.contextmanager
+def naming(path: object) -> Iterator[None]:
+    """Give errors of writing, which know no name once a file is open, that of a path.
+
+    Raises:
+        OSError: As it was raised, with the name: a full disk is told with what did not fit on it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -17,12 +18,14 @@ from configs.deploy import Export
 from datasets.builtin.scenes import draw_scene
 from datasets.errors import InputError
 from datasets.images import Image, find_images, read_image
+from datasets.locks import remove_unfinished
 from tasks.export.onnx_file import write_facts, write_onnx, write_openvino
 from tasks.runtime.exported import Exported
 from tasks.runtime.onnx_session import OnnxSession
 from tasks.runtime.openvino_session import OpenVinoSession
 from tasks.runtime.session import CARD_KEY, FACTS_KEY
 from tasks.weights.atomic_write import replacing
+from tools.flows.run_folder import require_folder
 from tools.flows.source import MultiSource, Source, open_any_source
 
 # Photos to compare on at most; parts (height, width) of drawn ones: tall, wide, small. Neighbours
@@ -79,10 +82,14 @@ def write_float(args: Export, source: Source) -> Iterator[Path]:
 
 def write_export(args: Export, source: Source | MultiSource, out: Path) -> dict[str, Any]:
     """Write, check, and only then name an export. Raises InputError if it answers otherwise."""
+    require_folder(out.parent)
     photos = sample_photos(args.samples, args.common.seed)
     facts = source.facts()
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+    remove_unfinished(out.parent, out.name)
+    remove_unfinished(out.parent, out.with_suffix(".bin").name)  # Of OpenVINO.
+    begins = f".{out.name}.{os.getpid()}."
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=begins, suffix=".tmp") as folder:
         file = Path(folder) / f"{out.stem}.onnx"
         openvino = args.target == "openvino"
         graph = source.graph("products" if openvino else "operator")

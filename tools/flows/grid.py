@@ -33,7 +33,7 @@ from tasks.weights.atomic_write import write_text
 from tools import cli
 from tools.flows.cost_plots import Point, draw_figures
 from tools.flows.recipe import Recipe
-from tools.flows.run_folder import is_first, new_run_folder, save_config
+from tools.flows.run_folder import is_first, new_run_folder, save_config, sole_process
 from tools.flows.training import train
 
 Config = TypeVar("Config", bound=GridTraining)
@@ -196,6 +196,19 @@ def train_or_grid(
         return train(recipe, config, report=report)
     runs = expand(recipe, config)
     folder = config.resume or new_run_folder(config.common, config.preset)
+    with sole_process(folder):
+        return _train_grid(recipe, config, runs, folder, report=report)
+
+
+def _train_grid(
+    recipe: Recipe[Any],
+    config: Any,
+    runs: Sequence[tuple[str, Any]],
+    folder: Path,
+    *,
+    report: bool,
+) -> tuple[dict[str, Any], str]:
+    """Train the runs of a grid in a folder that is locked."""
     if is_first():
         save_config(config, folder)
     rows = []

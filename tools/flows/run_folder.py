@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -16,11 +17,13 @@ from configs.common import Common
 from configs.io import from_json, to_json
 from datasets.errors import InputError
 from datasets.json_files import read_json
+from datasets.locks import holding, remove_unfinished
 from tasks.distillation.spec import HEADER_NAME, DistillSpec, is_python
 from tasks.weights.names import WEIGHTS_NAME
 
 Config = TypeVar("Config")
 CONFIG_NAME = "config.json"
+_LOCK_NAME = ".lock"
 # Flags that a resumed run may be given anew: how it computes, and how this process prints.
 _COMPUTING = ("threads", "device")
 _CHANGEABLE = ("--resume", "--workers", "--json", *(f"--{name}" for name in _COMPUTING))
@@ -114,6 +117,8 @@ def new_run_folder(common: Common, preset: str) -> Path:
             "--out is needed with several processes, each of which would name a new folder by its "
             "own clock: add --out FOLDER, or go on with a run by --resume FOLDER"
         )
+    if common.out is not None:
+        require_folder(common.out)
     if common.out is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         folder = Path("runs") / preset / stamp
@@ -128,6 +133,50 @@ def new_run_folder(common: Common, preset: str) -> Path:
     return common.out
 
 
+@contextmanager
+def sole_process(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run folder, and clear what killed ones left there.
+
+    Of several processes of one run the first holds the lock. Raises InputError if the folder is
+    in use, naming the process that uses it; or if there cannot be such a folder.
+    """
+    if not is_first():
+        yield
+        return
+    require_folder(folder)
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        with holding(folder / _LOCK_NAME, str(folder)):
+            remove_unfinished(folder, below=True)
+            yield
+    finally:
+        with suppress(OSError):  # Of a run that was refused, nothing stays.
+            for one in made:
+                one.rmdir()
+
+
+def make_folder(folder: Path) -> None:
+    """Make an output folder, and clear what killed processes left in it.
+
+    Raises:
+        InputError: If it cannot be one.
+    """
+    require_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
+
+
+def require_folder(folder: Path) -> None:
+    """See that output can go to a folder, there or not. Raises InputError if it cannot."""
+    if "\0" in str(folder):
+        raise InputError(f"--out {str(folder)!r}: no name can hold a zero byte")
+    there = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    if not there.is_dir():
+        raise InputError(f"--out {folder}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK):
+        raise InputError(f"--out {folder}: {there} cannot be written to; name another folder")
+
+
 def is_first() -> bool:
     """Whether this is the process that writes files."""
     return int(os.environ.get("RANK", 0)) == 0
@@ -139,4 +188,7 @@ def evaluation_folder(common: Common, weights: Path, data: Path) -> Path:
     folder = common.out or Path("evaluations") / f"{of.name}-{data.name}"
     if (folder / CONFIG_NAME).exists():
         raise InputError(f"--out {folder}: holds a run, whose own report would be lost")
+    require_folder(folder)
+    if folder.is_dir():
+        remove_unfinished(folder)
     return folder
