@@ -6,17 +6,20 @@ warnings go to standard error. Exit status: 0 done, 2 bad input, 1 anything else
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import shlex
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
+from tqdm import tqdm
 
 from configs.common import Common
 from datasets.errors import InputError
@@ -25,6 +28,14 @@ from datasets.names import shown, shown_in
 Config = TypeVar("Config")
 DONE, FAULT, BAD_INPUT = 0, 1, 2
 _USUAL_COLUMNS = 80
+_PLAIN_WARNING = warnings.formatwarning
+# Errors of a path or disk that the user has named.
+_OF_THE_USER = frozenset(
+    {
+        errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+        errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS,
+    }
+)  # fmt: skip
 
 
 def parse(cls: type[Config], default: Config | None = None) -> Config:
@@ -41,6 +52,7 @@ def run(main: Callable[[], None]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # A locale may lack letters of the text.
             stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _as_shown
     try:
         main()
     except BrokenPipeError:  # The reader of a pipe has seen enough.
@@ -51,8 +63,13 @@ def run(main: Callable[[], None]) -> None:
     except Exception as error:
         status, text = explain(error)
         if not text:
-            traceback.print_exc()
+            print(shown(traceback.format_exc()), file=sys.stderr)
         _stop(text or f"internal fault: {type(error).__name__}: {error}", status)
+
+
+def _as_shown(*told: Any, **more: Any) -> str:
+    """A warning's text without what a terminal would obey: it may name files and classes."""
+    return shown(_PLAIN_WARNING(*told, **more))
 
 
 def _give_bars_a_width() -> None:
@@ -73,14 +90,22 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         text = f"{where}{error.strerror or error}"
-        is_input = isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError)
-        return (BAD_INPUT if is_input or isinstance(error, IsADirectoryError) else FAULT), text
+        of_user = error.errno in _OF_THE_USER or isinstance(error, FileNotFoundError)
+        return (BAD_INPUT if of_user else FAULT), text
+    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
+        first = str(error).partition("\n")[0]
+        return BAD_INPUT, (
+            f"a loader process has died ({first}); memory may be short: give fewer --workers or a "
+            "smaller --batch-size, or more of it (in a container, also docker run --shm-size 8g)"
+        )
     if name in ("InterruptedRun", "FloatingPointError"):
         return FAULT, str(error)
     return FAULT, ""
 
 
 def _stop(text: str, status: int) -> None:
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.close()  # It ends its line, and the message begins one.
     print(shown(f"{'error: ' if status else ''}{text}"), file=sys.stderr)
     sys.exit(status)
 

@@ -37,7 +37,10 @@ class AtomicCheckpointIO(CheckpointIO):
             with replacing(Path(path)) as temporary:
                 torch.save(checkpoint, temporary)
         except RuntimeError as error:  # torch's own writer hides the OSError of a full disk.
-            raise OSError(f"{path}: the checkpoint cannot be written ({error})") from error
+            first = str(error).partition("\n")[0]
+            raise OSError(
+                f"{path}: the checkpoint cannot be written; is the disk full? ({first})"
+            ) from error
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = True

@@ -10,11 +10,11 @@ import numpy as np
 
 from configs.gan import TrainGan
 from datasets.errors import InputError
-from datasets.images import save_image
 from datasets.names import safe_name, shown
 from tasks.dcgan.networks import Generator
 from tasks.dcgan.sampling import generate, load_generator
 from tools import cli
+from tools.flows.pictures import write_picture
 
 
 def sample_to_folder(config: TrainGan) -> tuple[dict[str, Any], str]:
@@ -66,7 +66,7 @@ def write_classes(
         pictures = generate(generator, labels, seed, device, f"generating {shown(name)}")
         files.append([place / f"{number:05d}.png" for number in range(count)])
         for file, picture in zip(files[-1], pictures, strict=True):
-            save_image(file, picture)
+            write_picture(file, picture)
     return files
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from datasets.errors import InputError
+from datasets.errors import InputError, naming
 from datasets.ledger import Ledger
 from datasets.loader import Resumable
 from tasks.distillation.target_source import TargetSource
@@ -26,7 +26,7 @@ from tools import cli
 from tools.flows.evaluating import score_and_report
 from tools.flows.few_photos import suit_to_photos
 from tools.flows.recipe import Notes, OpenedRun, Recipe
-from tools.flows.run_folder import is_first, new_run_folder, save_config
+from tools.flows.run_folder import is_first, new_run_folder, save_config, sole_process
 from tools.flows.told_files import told_files
 
 
@@ -42,6 +42,20 @@ def train(
     watch = Stopwatch()
     device = cli.prepare(config.common)
     folder = folder or config.resume or new_run_folder(config.common, config.preset)
+    with sole_process(folder):
+        return _train_in(folder, recipe, config, device, watch, report=report)
+
+
+def _train_in(
+    folder: Path,
+    recipe: Recipe[Any],
+    config: Any,
+    device: str,
+    watch: Stopwatch,
+    *,
+    report: bool,
+) -> tuple[dict[str, Any], str]:
+    """Train in a folder that is locked."""
     path = recipe.built_in.or_given(config.data, config.common.seed)
     with told_files(path, config.val) as files:
         run = recipe.open(config, path)
@@ -118,17 +132,19 @@ def fit_and_keep(
         }
         save_weights(folder / WEIGHTS_NAME, kept, replace(card, metrics=metrics))
 
+    go_on = resume and _has_checkpoint(folder)
     try:
-        fit(
-            task,
-            loader,
-            val_loader,
-            folder=folder,
-            device=device,
-            resume=resume and _has_checkpoint(folder),
-            write_best=write_best,
-            watch=watch,
-        )
+        with naming(folder):
+            fit(
+                task,
+                loader,
+                val_loader,
+                folder=folder,
+                device=device,
+                resume=go_on,
+                write_best=write_best,
+                watch=watch,
+            )
     except InterruptedRun:
         raise InterruptedRun(
             f"stopped and saved to {folder / LAST_NAME}; go on with --resume {folder}"
