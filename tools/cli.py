@@ -28,6 +28,7 @@ from datasets.names import shown, shown_in
 Config = TypeVar("Config")
 DONE, FAULT, BAD_INPUT = 0, 1, 2
 _USUAL_COLUMNS = 80
+_ROOT = Path(__file__).resolve().parent.parent
 _PLAIN_WARNING = warnings.formatwarning
 # Errors of a path or disk that the user has named.
 _OF_THE_USER = frozenset(
@@ -67,9 +68,23 @@ def run(main: Callable[[], None]) -> None:
         _stop(text or f"internal fault: {type(error).__name__}: {error}", status)
 
 
-def _as_shown(*told: Any, **more: Any) -> str:
-    """A warning's text without what a terminal would obey: it may name files and classes."""
-    return shown(_PLAIN_WARNING(*told, **more))
+def _as_shown(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """A warning's text without what a terminal would obey: it may name files and classes.
+
+    Those of this suite are for people, who need not know the place in the code.
+    """
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.clear()
+    is_ours = _ROOT in Path(filename).resolve().parents and "site-packages" not in filename
+    if category is UserWarning and is_ours:
+        return shown(f"warning: {message}\n")
+    return shown(_PLAIN_WARNING(message, category, filename, lineno, line))
 
 
 def _give_bars_a_width() -> None:

@@ -176,3 +176,16 @@ def test_terminals_get_no_orders(capsys: pytest.CaptureFixture[str]) -> None:
         cli.run(main)
     out, err = capsys.readouterr()
     assert not set("\x1b\x07\r\x9b\x7f") & set(out + err)
+
+
+def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """It tells the place in the code only where the code is not of this suite."""
+
+    def main() -> None:
+        for file in (__file__, "/elsewhere/x.py"):
+            print(warnings.formatwarning("a\nb", UserWarning, file, 1), file=sys.stderr)
+
+    cli.run(main)
+    ours, theirs = capsys.readouterr().err.split("\n\n")[:2]
+    assert ours == "warning: a\nb"
+    assert theirs.startswith("/elsewhere/x.py:1: UserWarning: a\nb")
