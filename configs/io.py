@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import types
 import typing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,27 +29,44 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
 
 
-def from_json(cls: type[Config], data: dict[str, Any]) -> Config:
+def from_json(cls: type[Config], data: object) -> Config:
     """Rebuild a dataclass; fields that the file lacks keep their defaults.
 
     Raises:
-        InputError: If the file has a field that the class does not know.
+        InputError: If the file has a field that the class does not know, or a value of another
+            type: such a value would go into paths and loops as it is.
     """
     assert dataclasses.is_dataclass(cls)
+    if not isinstance(data, dict):
+        raise InputError(f"{data!r:.40} where a table of settings belongs")
     hints = typing.get_type_hints(cls)
     unknown = data.keys() - hints.keys()
     if unknown:
         raise InputError(f"unknown setting {sorted(unknown)[0]!r}: written by another version?")
-    values: dict[str, Any] = {}
-    for key, value in data.items():
-        kind = hints[key]
-        if dataclasses.is_dataclass(kind):
-            values[key] = from_json(typing.cast("type[Any]", kind), value)
-        elif typing.get_origin(kind) is tuple:
-            item = typing.get_args(kind)[0]
-            values[key] = tuple(Path(one) if item is Path else one for one in value)
-        elif value is not None and Path in (kind, *typing.get_args(kind)):
-            values[key] = Path(value)
-        else:
-            values[key] = value
+    values = {key: _typed(hints[key], value, key) for key, value in data.items()}
     return typing.cast("Config", cls(**values))
+
+
+def _typed(kind: Any, value: Any, key: str) -> Any:
+    """A value of a file as a field's type has it. Raises InputError if it is of another."""
+    if dataclasses.is_dataclass(kind):
+        return from_json(typing.cast("type[Any]", kind), value)
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in inner:
+            return None
+        for one in inner:
+            if one is not type(None):
+                with contextlib.suppress(InputError):
+                    return _typed(one, value, key)
+    elif origin is tuple and isinstance(value, list):
+        each = inner[:1] * len(value) if inner[-1] is ... else inner
+        if len(each) == len(value):
+            return tuple(_typed(one, item, key) for one, item in zip(each, value, strict=True))
+    elif origin is typing.Literal and type(value) in map(type, inner) and value in inner:
+        return value
+    elif kind is Path and isinstance(value, str) and "\0" not in value:
+        return Path(value)
+    elif kind in (type(value), typing.Any) or (kind is float and type(value) is int):
+        return value
+    raise InputError(f"setting {key!r}: {value!r:.60} is no {getattr(kind, '__name__', kind)}")

@@ -1,7 +1,9 @@
-"""The one error that means: the user can mend it."""
+"""The one error that means: the user can mend it; and names for those that have none."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -25,3 +27,18 @@ class NotRecognised(InputError):  # noqa: N818 (what it says)
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(f"{path}: {why}")
         self.path, self.why = path, why
+
+
+@contextlib.contextmanager
+def naming(path: object) -> Iterator[None]:
+    """Give errors of writing, which know no name once a file is open, that of a path.
+
+    Raises:
+        OSError: As it was raised, with the name: a full disk is told with what did not fit on it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise

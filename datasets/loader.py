@@ -17,6 +17,12 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from datasets.errors import InputError
+from datasets.loader_processes import (
+    PATIENCE_SECONDS,
+    bytes_of,
+    processes_that_fit,
+    while_they_work,
+)
 
 Draw = tuple[int, int]  # (epoch, index)
 # How long a loader outlives a SIGTERM.
@@ -89,6 +95,7 @@ class Resumable(Generic[Batch]):
 
     num_workers: int
     _iterator: Any = None
+    _fitted = False
 
     def _remember(self, draws: EpochSampler, per_batch: int) -> None:
         self._draws, self._per_batch = draws, per_batch
@@ -104,11 +111,28 @@ class Resumable(Generic[Batch]):
         """Yield batches and count them."""
         self._epoch, self._done = self._draws.epoch, self._draws.start // self._per_batch
         try:
-            for batch in batches():
+            for batch in while_they_work(iter(batches())):
                 self._done += 1
                 yield finish(batch)
         except InputError as error:  # From a loader process it comes wrapped in a traceback.
             raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from error
+
+    def _batch_bytes(self) -> int:
+        """About how much memory a batch takes. It may raise whatever a damaged file raises."""
+        return 0
+
+    def _fit_memory(self) -> tuple[int, int, int]:
+        """Processes, batches that each loads ahead, and seconds to wait, as memory allows."""
+        if not self._fitted:
+            self.num_workers, self._ahead = processes_that_fit(self.num_workers, self._measured)
+            self._fitted = True
+        return self.num_workers, self._ahead, PATIENCE_SECONDS if self.num_workers else 0
+
+    def _measured(self) -> int:
+        try:
+            return self._batch_bytes()
+        except Exception:  # It will be raised again where it is handled.
+            return 0
 
     def close(self) -> None:
         """End the loader processes now; a reference cycle may keep this object for long."""
@@ -138,7 +162,8 @@ class ResumableLoader(Resumable[Batch], DataLoader[Batch]):
         collate: From samples to a batch, in the loader process.
         finish: The rest of it, in the trainer's process.
         batch_size: Samples per batch and rank.
-        workers: Loader processes, no more than batches; 0 loads in the trainer's own.
+        workers: Loader processes, no more than batches, and no more than shared memory has room
+            for; 0 loads in the trainer's own.
     """
 
     def __init__(
@@ -164,7 +189,7 @@ class ResumableLoader(Resumable[Batch], DataLoader[Batch]):
             drop_last=sampler.shuffle and len(sampler) >= batch_size,
         )
         self._remember(sampler, batch_size)
-        self._finish = finish
+        self._finish, self._collate = finish, collate
 
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -172,7 +197,17 @@ class ResumableLoader(Resumable[Batch], DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Yield batches and count them."""
-        return self._hand_out(lambda: DataLoader.__iter__(self), self._finish)
+        return self._hand_out(self._open, self._finish)
+
+    def _open(self) -> Iterator[Any]:
+        _, ahead, self.timeout = self._fit_memory()
+        self.prefetch_factor = ahead if self.num_workers else None
+        return DataLoader.__iter__(self)
+
+    def _batch_bytes(self) -> int:
+        sample = self.dataset[cast("Any", (0, 0))]
+        assert self.batch_size is not None
+        return bytes_of(self._collate([sample])) * self.batch_size
 
 
 def init_worker(_worker: int) -> None:

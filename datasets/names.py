@@ -16,7 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from datasets.errors import InputError
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Beside those, what a terminal takes as an order: to clear itself, to write over other lines.
+_NOT_SHOWN = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
+# Bytes of a name, with room for a suffix: file systems take 255.
+_LONGEST_NAME = 200
 # Those that stand for the bytes 0x80 to 0xff of a file name (PEP 383).
 _BYTES = range(0xDC80, 0xDD00)
 _ODD = (
@@ -28,27 +34,56 @@ _ODD = (
 
 
 def shown(name: object) -> str:
-    r"""A file name, or text with file names in it, as text that can be written anywhere.
+    r"""A file name, or text with names in it, as text that can be written anywhere.
 
-    Bytes that are no UTF-8 are escaped: ``ch\xe2ton.jpg``. Other text stays as it is.
+    Bytes that are no UTF-8 are escaped: ``ch\xe2ton.jpg``; so are signs that a terminal would
+    obey, whoever put them into a name. Other text stays as it is, in lines and with tabs.
     """
-    return _SURROGATE.sub(_escape, str(name))
+    return _NOT_SHOWN.sub(_escape, str(name))
 
 
 def _escape(found: re.Match[str]) -> str:
     code = ord(found[0])
-    return f"\\x{code - 0xDC00:02x}" if code in _BYTES else f"\\u{code:04x}"
+    code -= 0xDC00 if code in _BYTES else 0
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def shown_in(data: Any) -> Any:
-    """Data for JSON in which every text can be written, as :func:`shown` does it."""
+    """Data for JSON in which every text can be written, as :func:`shown` does it.
+
+    JSON itself escapes what a terminal would obey.
+    """
     if isinstance(data, str):
-        return shown(data)
+        return _SURROGATE.sub(_escape, data)
     if isinstance(data, dict):
         return {shown_in(key): shown_in(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [shown_in(value) for value in data]
     return data
+
+
+def safe_name(name: str) -> str:
+    """What a name that was read is called as one file or folder: it leads nowhere else.
+
+    Whatever text of a stranger becomes part of a path goes through this: classes, heads, runs.
+    Separators and signs that do not show become ``_``; it is not empty, not hidden, and short
+    enough for every file system. Two names may become one.
+    """
+    plain = "".join(
+        sign if sign.isprintable() and sign not in "/\\" else "_" for sign in shown(name)
+    )
+    cut = plain.lstrip(".").encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return cut or "_"
+
+
+def refuse_unsafe_name(name: str, what: str) -> str:
+    """A name that can be that of one file. Raises InputError if it cannot; ``what`` it names."""
+    if name != safe_name(name):
+        raise InputError(
+            f"{what} {name!r:.80} cannot be the name of a file: it must have no separators, "
+            "no dot in front, and only signs that show"
+        )
+    return name
 
 
 @contextmanager

@@ -65,7 +65,7 @@ class PictureWriter:
                     f"({error.strerror}); leave --link out to copy"
                 ) from error
             if error.errno == errno.ENOSPC:
-                raise
+                raise OSError(error.errno, error.strerror, str(target)) from error
             raise InputError(f"{shown(source)}: cannot be read ({error.strerror})") from error
         self._bar.update()
 

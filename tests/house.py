@@ -105,6 +105,7 @@ FOR_LIBRARIES = {
     "tasks": {
         "datasets/errors.py",
         "datasets/lfs.py",
+        "datasets/locks.py",
         "datasets/names.py",
         "datasets/images.py",
         "datasets/spec.py",

@@ -13,12 +13,14 @@ import os
 import shlex
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
+from tqdm import tqdm
 
 from configs.common import Common
 from datasets.errors import InputError
@@ -28,6 +30,15 @@ from tasks.flag_values import flag_of
 Config = TypeVar("Config")
 DONE, FAULT, BAD_INPUT = 0, 1, 2
 _USUAL_COLUMNS = 80
+_ROOT = Path(__file__).resolve().parent.parent
+_PLAIN_WARNING = warnings.formatwarning
+# Errors of a path or disk that the user has named.
+_OF_THE_USER = frozenset(
+    {
+        errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
+        errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS,
+    }
+)  # fmt: skip
 # Letters of a path that a message shows.
 _LONGEST = 300
 
@@ -67,6 +78,7 @@ def run(main: Callable[[], None]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # A locale may lack letters of the text.
             stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = _as_shown
     try:
         main()
     except BrokenPipeError:  # The reader of a pipe has seen enough.
@@ -77,8 +89,27 @@ def run(main: Callable[[], None]) -> None:
     except Exception as error:
         status, text = explain(error)
         if not text:
-            traceback.print_exc()
+            print(shown(traceback.format_exc()), file=sys.stderr)
         _stop(text or f"internal fault: {type(error).__name__}: {error}", status)
+
+
+def _as_shown(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """A warning's text without what a terminal would obey: it may name files and classes.
+
+    Those of this suite are for people, who need not know the place in the code.
+    """
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.clear()
+    is_ours = _ROOT in Path(filename).resolve().parents and "site-packages" not in filename
+    if category is UserWarning and is_ours:
+        return shown(f"warning: {message}\n")
+    return shown(_PLAIN_WARNING(message, category, filename, lineno, line))
 
 
 def _give_bars_a_width() -> None:
@@ -99,15 +130,22 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError):
         where = f"{_short(error.filename)}: " if error.filename else ""
         text = f"{where}{error.strerror or error}"
-        is_input = isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError)
-        is_input = is_input or error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
-        return (BAD_INPUT if is_input or isinstance(error, IsADirectoryError) else FAULT), text
+        of_user = error.errno in _OF_THE_USER or isinstance(error, FileNotFoundError)
+        return (BAD_INPUT if of_user else FAULT), text
+    if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
+        first = str(error).partition("\n")[0]
+        return BAD_INPUT, (
+            f"a loader process has died ({first}); memory may be short: give fewer --workers or a "
+            "smaller --batch-size, or more of it (in a container, also docker run --shm-size 8g)"
+        )
     if name in ("InterruptedRun", "FloatingPointError"):
         return FAULT, str(error)
     return FAULT, ""
 
 
 def _stop(text: str, status: int) -> None:
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.close()  # It ends its line, and the message begins one.
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if processes > 1:  # torchrun stops the others; this names the first.
         text = f"process {os.environ.get('RANK', 0)} of {processes} stopped: {text}"

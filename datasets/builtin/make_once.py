@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from datasets.errors import InputError
 from datasets.json_files import read_json
+from datasets.locks import holding, remove_unfinished, unfinished
 
 
 def make_once(
@@ -18,7 +18,8 @@ def make_once(
 ) -> Path:
     """Make a folder unless this very one is there already.
 
-    It is filled beside and renamed at the end, so that a set is whole or not there.
+    It is filled beside and renamed at the end, so that a set is whole or not there. Of several
+    processes one makes it, and the others wait.
 
     Args:
         root: Folder to make.
@@ -32,20 +33,23 @@ def make_once(
     stamp = root / stamp_name
     if _says(stamp, wanted):
         return root
-    if root.exists() and not stamp.exists() and any(root.iterdir()):
-        raise InputError(f"{root}: holds something else than built-in {stamp.stem}; move it away")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
-    try:
-        fill(beside)
-        (beside / stamp_name).write_text(json.dumps(wanted), encoding="utf-8")
+    with holding(root.with_name(f".{root.name}.lock"), str(root), wait=True):
         if _says(stamp, wanted):
-            return root  # Another process was faster.
-        shutil.rmtree(root, ignore_errors=True)
-        beside.chmod(0o755)
-        beside.rename(root)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+            return root  # Another process has made it meanwhile.
+        if root.exists() and not stamp.exists() and any(root.iterdir()):
+            raise InputError(
+                f"{root}: holds something else than built-in {stamp.stem}; move it away"
+            )
+        remove_unfinished(root.parent, root.name)
+        beside = root.with_name(unfinished(root.name))
+        try:
+            beside.mkdir()
+            fill(beside)
+            (beside / stamp_name).write_text(json.dumps(wanted), encoding="utf-8")
+            shutil.rmtree(root, ignore_errors=True)
+            beside.rename(root)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
     return root
 
 

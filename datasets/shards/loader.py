@@ -20,6 +20,7 @@ from datasets.errors import InputError
 from datasets.images import Image, decode_image
 from datasets.labels.torch_set import LabelSample, collate_labels, finish_labels
 from datasets.loader import EpochSampler, Resumable, draw_seed, init_worker
+from datasets.loader_processes import bytes_of
 from datasets.shards.tar import (
     COUNT_FILE,
     Record,
@@ -206,15 +207,29 @@ class ShardLoader(Resumable[LabelBatch]):
             window=self.window,
         )
         self.sampler.start = 0
+        workers, ahead, patience = self._fit_memory()
         loader: DataLoader[Any] = DataLoader(
             stream,
             batch_size=None,
-            num_workers=self.num_workers,
+            num_workers=workers,
+            prefetch_factor=ahead if workers else None,
+            timeout=patience,
             worker_init_fn=init_worker,
             pin_memory=torch.cuda.is_available(),
         )
         self._iterator = iter(loader)
         return self._iterator  # type: ignore[no-any-return]
+
+    def _batch_bytes(self) -> int:
+        stream = ShardStream(
+            self.data,
+            self.transform,
+            EpochSampler(len(self.data), shuffle=False),
+            batch_size=1,
+            num_batches=1,
+            window=1,
+        )
+        return bytes_of(next(iter(stream))) * self.batch_size
 
     def _finish(self, loaded: dict[str, Any]) -> LabelBatch:
         self.damaged += loaded["damaged"]

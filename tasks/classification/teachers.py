@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +20,11 @@ from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.application import PhotoApplication
 from tasks.classification.application import CLASSIFICATION
-from tasks.distillation.spec import TIMM, TORCHVISION, DistillSpec
+from tasks.distillation.spec import TIMM, TORCHVISION, DistillSpec, is_python
 from tasks.distillation.teacher import Teacher
 from tasks.predictor import open_network
 from tasks.weights.file import load_into
 
-_PYTHON = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _IMAGENET = len(WORDNET_IDS)
 # What a hub's cache calls weights, best first.
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -46,7 +43,7 @@ def open_teacher(spec: DistillSpec, classes: ClassMap) -> Teacher:
     if name.startswith(TORCHVISION):
         return _open_torchvision(name, spec.teacher_weights, classes)
     if not Path(name).exists():
-        if _PYTHON.fullmatch(name):
+        if is_python(name):
             return Teacher(name, _import_callable(name))
         raise InputError(
             f"--teacher {name}: no such run folder or weights file; else write timm:NAME, "
@@ -87,16 +84,19 @@ def open_own_teacher(
 
 
 def _import_callable(name: str) -> Callable[[Tensor], Tensor]:
+    """The function or module of MODULE:FUNCTION.
+
+    The current folder is not searched: it may be a stranger's, with modules of any name in it.
+    """
     module, _, attribute = name.partition(":")
-    sys.path.insert(0, str(Path.cwd()))  # As ``python -m`` does.
     try:
         found = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # Anything may happen in code that is not ours.
+        here = Path(*module.split(".")).with_suffix(".py").exists()
+        hint = "; the current folder is not searched: PYTHONPATH=. names it" if here else ""
         raise InputError(
-            f"--teacher {name}: cannot be imported ({type(error).__name__}: {error})"
+            f"--teacher {name}: cannot be imported ({type(error).__name__}: {error}){hint}"
         ) from error
-    finally:
-        sys.path.pop(0)
     if not callable(found):
         raise InputError(f"--teacher {name}: is no function and no module, but {found!r:.40}")
     return found  # type: ignore[no-any-return]

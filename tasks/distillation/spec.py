@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,16 @@ from typing import Any
 from datasets.errors import InputError
 from tasks.flag_values import flag_of, require_above_0, require_at_least, require_within
 
+# File in a store of targets that says what they depend on.
+HEADER_NAME = "targets.json"
 TIMM, TORCHVISION = "timm:", "torchvision:"
+_PYTHON = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def is_python(teacher: str | None) -> bool:
+    """Whether a teacher is named as MODULE:FUNCTION, which is code that would be run."""
+    foreign = (teacher or "").startswith((TIMM, TORCHVISION))
+    return not foreign and _PYTHON.fullmatch(teacher or "") is not None
 
 
 @dataclass(frozen=True)
@@ -18,8 +28,9 @@ class DistillSpec:
 
     teacher: str | None = None
     """Learn from a teacher: a run folder or weights file; timm:NAME or torchvision:NAME with
-    ImageNet's weights from the local cache; or MODULE:FUNCTION, Python that turns pictures
-    (B, 3, S, S) of 0..255 into logits (B, classes). It sees each picture as the student does."""
+    ImageNet's weights from the local cache; or MODULE:FUNCTION, installed Python or such on
+    PYTHONPATH that turns pictures (B, 3, S, S) of 0..255 into logits (B, classes); a resume must
+    name it again. It sees each picture as the student does."""
     teacher_weights: Path | None = None
     """File with the weights of a timm or torchvision teacher; nothing is downloaded."""
     temperature: float = 4.0

@@ -24,10 +24,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from datasets.errors import InputError
+from tasks.distillation.spec import HEADER_NAME
 from tasks.distillation.teacher import Fingerprint, is_same
 from tasks.weights.atomic_write import replacing, write_text
 
-HEADER_NAME = "targets.json"
 # What a row holds: of classes that exclude each other the likeliest and the rest; or all as it is.
 Answers = Literal["classes", "values"]
 # Pictures of a file; storing goes on behind the last whole one.

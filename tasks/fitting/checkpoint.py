@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -20,6 +21,7 @@ from datasets.lfs import refuse_pointer
 from tasks.fitting.base import Task
 from tasks.fitting.stopwatch import Stopwatch
 from tasks.weights.atomic_write import replacing
+from tasks.weights.names import WEIGHTS_NAME
 
 LAST_NAME = "last.ckpt"
 
@@ -35,19 +37,31 @@ class AtomicCheckpointIO(CheckpointIO):
             with replacing(Path(path)) as temporary:
                 torch.save(checkpoint, temporary)
         except RuntimeError as error:  # torch's own writer hides the OSError of a full disk.
-            raise OSError(f"{path}: the checkpoint cannot be written ({error})") from error
+            first = str(error).partition("\n")[0]
+            raise OSError(
+                f"{path}: the checkpoint cannot be written; is the disk full? ({first})"
+            ) from error
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Read a checkpoint. Raises InputError if it is damaged, naming the file."""
+        """Read a checkpoint. Raises InputError if it is damaged, naming the file.
+
+        torch leaves out the check sums that the archive holds, so a bit that a disk has lost
+        would go into the run unseen.
+        """
         refuse_pointer(path)
         try:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged is not None:
+                raise zipfile.BadZipFile(f"the check sum of {damaged} is another")
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch.load raises a dozen kinds for a cut file.
             raise InputError(
-                f"{path}: damaged checkpoint ({type(error).__name__}); the weights of the run "
-                "so far are in model.safetensors beside it"
+                f"{path}: damaged checkpoint ({type(error).__name__}: {error!s:.200}); the best "
+                f"weights of the run so far are in {WEIGHTS_NAME} beside it, if it has been "
+                "evaluated: start another run from them by --weights, or restore the file"
             ) from error
         return state
 
@@ -61,7 +75,9 @@ class InterruptedRun(Exception):  # noqa: N818
 
 
 class RunKeeper(Checkpoint):
-    """Saves the run: each epoch, every few minutes, on Ctrl-C and SIGTERM, and the best weights.
+    """Saves the run: at its start, each epoch, every few minutes, on Ctrl-C and SIGTERM.
+
+    It keeps the best weights too.
 
     Args:
         folder: The run's.
@@ -86,11 +102,13 @@ class RunKeeper(Checkpoint):
         self._snapshot: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take over Ctrl-C and SIGTERM for the time of the training."""
+        """Take over Ctrl-C and SIGTERM for the time of the training; save a run that begins."""
         # A run that resumes within its last epoch is not told that the epoch starts.
         self.on_train_epoch_start(trainer, pl_module)
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._ask)
+        if trainer.global_step == 0 and trainer.ckpt_path is None:
+            self._save(trainer)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         """First time: stop after this step. Second time: at once."""

@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from datasets.errors import naming
 from tasks.weights.atomic_write import replacing
 
 METRICS_NAME = "metrics.csv"
@@ -52,7 +53,7 @@ class MetricsFile(Logger):
                 csv.writer(file).writerows([("step", "name", "value"), *kept])
             self._begun = True
         rows = [(step, name, float(value)) for name, value in metrics.items() if name != "epoch"]
-        with self.path.open("a", newline="", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(rows)
 
 

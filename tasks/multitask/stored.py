@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from datasets.errors import InputError
+from datasets.names import refuse_unsafe_name
 from datasets.types import ClassMap
 from tasks.multitask.spec import HEADS, TASK
 from tasks.weights.card import Card
@@ -83,7 +84,8 @@ class Stored:
         """Write each head to ``NAME.safetensors``. Raises OSError if one cannot be written."""
         for name, head in self.heads.items():
             card = replace(head.card, trunk=self.fingerprint(name))
-            save_weights(folder / f"{name}.safetensors", head.state, card)
+            file = f"{refuse_unsafe_name(name, 'head')}.safetensors"
+            save_weights(folder / file, head.state, card)
 
     def attach(self, name: str, path: Path) -> Stored:
         """Add a head from a file of its own, wherever it lies.

@@ -10,30 +10,54 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from datasets.errors import naming
+from datasets.locks import unfinished
 from datasets.names import shown
+
+# Bytes of a name, to which more is added for a while: file systems take 255.
+_LONG = 220
+
+
+def _umask() -> int:
+    """What new files may not be: it can only be read by setting it, so once, without threads."""
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
+
+
+_UMASK = _umask()
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, suffix: str = "", *, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary name beside ``path``; sync it and rename it on success.
 
     On any error the temporary file is removed and ``path`` stays as it was.
 
+    Args:
+        path: File to write.
+        suffix: Ends the temporary name, for writers that go by it.
+        sync: Wait until the disk has it: without, it outlives a kill, but maybe no power cut.
+
     Raises:
-        OSError: If the file cannot be written (the disk is full, say).
+        OSError: If the file cannot be written (the disk is full, say); it names the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # The whole of a long name, with more around it, would be too long.
+    name = path.name if len(os.fsencode(path.name)) < _LONG else f"{hash(path.name):x}"
+    temporary = path.with_name(f"{unfinished(name)}{suffix}")
     try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # Some writers make their files private.
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with naming(path):
+            yield temporary
+            temporary.chmod(0o666 & ~_UMASK)  # Some writers make their files private.
+            if sync:
+                with temporary.open("rb") as file:
+                    os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    if not sync:
+        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # The rename itself must survive a power cut too.

@@ -7,6 +7,7 @@ from typing import Any
 
 from backbone.flavour import Flavour
 from datasets.errors import InputError
+from datasets.names import refuse_unsafe_name
 from datasets.types import ClassMap
 
 FORMAT = 2
@@ -67,6 +68,9 @@ class Card:
         for name in ("model", "metrics"):
             if not isinstance(data.get(name), dict):
                 raise InputError(f"the card's {name} is missing or no table")
+        heads = data["model"].get("heads")
+        for name in heads if isinstance(heads, dict) else ():
+            refuse_unsafe_name(name, "the card's head")  # Files and folders are called so.
         try:
             return cls(
                 task=data["task"],

@@ -18,6 +18,7 @@ from datasets.lfs import refuse_pointer
 from datasets.names import odd_file
 from tasks.weights.atomic_write import replacing
 from tasks.weights.card import Card
+from tasks.weights.digest import digest_of
 from tasks.weights.names import WEIGHTS_NAME
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 BODY_PREFIX = "body."
 Spec = TypeVar("Spec")
 Module = TypeVar("Module", bound="torch.nn.Module")
-_KEY = "card"
+# In a file's metadata: the card, and the digest of it and of all tensors.
+_KEY, _DIGEST = "card", "digest"
 
 
 def save_weights(path: Path, state: dict[str, Tensor], card: Card) -> None:
@@ -42,9 +44,11 @@ def save_weights(path: Path, state: dict[str, Tensor], card: Card) -> None:
 
     # safetensors takes plain layouts only, and no two names for one tensor.
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    told = json.dumps(card.to_json())
+    metadata = {_KEY: told, _DIGEST: digest_of(plain, told)}
     with replacing(path) as temporary:
         try:
-            save_file(plain, temporary, metadata={_KEY: json.dumps(card.to_json())})
+            save_file(plain, temporary, metadata=metadata)
         except SafetensorError as error:
             raise OSError(f"{path}: cannot be written ({error})") from error
 
@@ -69,12 +73,15 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
     A head comes without its trunk; :func:`tasks.weights.head_files.load_weights` adds it.
 
     Raises:
-        InputError: If the file is missing, damaged, or was not written by this suite.
+        InputError: If the file is missing, was not written by this suite, or is damaged: not a bit
+            of it may differ from what was written.
     """
     file = find_weights(path)
     with _opened(file, "pt") as opened:
         state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-        return state, _card_of(opened, file)
+        card = _card_of(opened, file)
+        _refuse_damage(state, opened.metadata(), file)
+        return state, card
 
 
 def read_weights_card(path: Path) -> Card:
@@ -184,6 +191,19 @@ def _opened(file: Path, framework: str) -> Iterator[Any]:
             f"{file}: not a whole safetensors file ({error}); other formats come in through "
             "tools/import_weights.py"
         ) from error
+
+
+def _refuse_damage(state: dict[str, Tensor], metadata: dict[str, str], file: Path) -> None:
+    """Compare tensors and card with the digest of when they were written, if there is one."""
+    told = metadata.get(_DIGEST)
+    if told is None:  # Of an older version, or written anew by other software.
+        return
+    found = digest_of(state, metadata[_KEY])
+    if found != told:
+        raise InputError(
+            f"{file}: damaged: its card tells digest {told[:12]}, but its tensors and card have "
+            f"{found[:12]}: something changed since it was written; copy or train it again"
+        )
 
 
 def _card_of(opened: Any, file: Path) -> Card:

@@ -6,15 +6,14 @@ names the trunk by a digest, and is completed from the file of the run.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from datasets.errors import InputError
 from tasks.weights.card import Card
+from tasks.weights.digest import digest_of
 from tasks.weights.file import BODY_PREFIX, load_tensors
 from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 
@@ -29,13 +28,13 @@ def trunk_digest(state: Mapping[str, Tensor], own: Collection[str]) -> str:
         state: Tensors with those of the trunk among them.
         own: Names of the head's tensors; norms of its own are named as the trunk's.
     """
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        if name.startswith(BODY_PREFIX) and name not in own and not name.endswith(_COUNTER):
-            tensor = state[name].detach().cpu().contiguous()
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return digest_of(
+        {
+            name: tensor
+            for name, tensor in state.items()
+            if name.startswith(BODY_PREFIX) and name not in own and not name.endswith(_COUNTER)
+        }
+    )
 
 
 def refuse_other_trunk(

@@ -1,16 +1,24 @@
 """Optimisers, schedules, averaged weights, files, metrics: the parts of the engine."""
 
 import errno
+import json
 import math
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
+from backbone.flavour import Flavour
 from backbone.mobilenet_v1 import MobileNetV1
+from datasets.errors import InputError
+from datasets.types import ClassMap
 from tasks.fitting.checkpoint import AtomicCheckpointIO
 from tasks.fitting.engine import AveragedWeights
 from tasks.fitting.history import MetricsFile, read_metrics
@@ -18,6 +26,7 @@ from tasks.fitting.optim import RMSpropTF, decay_groups, rate_factor
 from tasks.fitting.spec import FitSpec
 from tasks.weights.atomic_write import replacing, write_text
 from tasks.weights.card import Card
+from tasks.weights.file import read_weights_card as read_card
 from tasks.weights.file import save_weights
 from tasks.weights.head_files import load_weights
 
@@ -138,12 +147,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     checkpoint, weights = tmp_path / "last.ckpt", tmp_path / "model.safetensors"
     writer = AtomicCheckpointIO()
     state = {"a": torch.arange(1000.0)}
-    card = Card.from_json(
-        {
-            "format": 2, "task": "detection", "model": {}, "flavour": flavour(), "classes": [],
-            "metrics": {}, "source": "", "folded": False,
-        }
-    )  # fmt: skip
+    card = empty_card()
     writer.save_checkpoint(state, checkpoint)
     save_weights(weights, state, card)
     before = (checkpoint.read_bytes(), weights.read_bytes())
@@ -165,10 +169,8 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     assert torch.equal(load_weights(weights)[0]["a"], state["a"])
 
 
-def flavour() -> dict[str, Any]:
-    from backbone.flavour import Flavour
-
-    return Flavour().to_json()
+def empty_card() -> Card:
+    return Card("detection", {}, Flavour(), ClassMap((), ()))
 
 
 def test_a_cut_checkpoint_is_named(tmp_path: Path) -> None:
@@ -178,6 +180,53 @@ def test_a_cut_checkpoint_is_named(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:900])
     with pytest.raises(ValueError, match=r"last\.ckpt: damaged checkpoint"):
         writer.load_checkpoint(file)
+
+
+def test_a_changed_bit_is_found(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Wherever it lies, the file is refused; or it holds what it held, where nothing is read."""
+    checkpoint, weights = tmp_path / "last.ckpt", tmp_path / "model.safetensors"
+    writer, state = AtomicCheckpointIO(), {"a": torch.arange(3000.0), "b": torch.tensor(2)}
+    writer.save_checkpoint(state, checkpoint)
+    save_weights(weights, state, empty_card())
+    readers: dict[Path, Callable[[Path], Any]] = {
+        checkpoint: writer.load_checkpoint,
+        weights: lambda file: load_weights(file)[0],
+    }
+    for file, read in readers.items():
+        whole, refused = file.read_bytes(), 0
+        for place in rng.integers(len(whole), size=60).tolist():
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << int(rng.integers(8))
+            file.write_bytes(damaged)
+            found = state
+            try:
+                found = read(file)
+            except InputError:
+                refused += 1
+            assert all(torch.equal(found[name], state[name]) for name in state)
+        assert refused > 50
+        file.write_bytes(whole)
+        read(file)
+
+
+def test_a_changed_weight_is_told_with_both_digests(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    save_weights(file, {"a": torch.arange(9.0)}, empty_card())
+    whole = bytearray(file.read_bytes())
+    whole[-1] ^= 1
+    file.write_bytes(whole)
+    told = r"its card tells digest \w{12}, but its tensors and card have \w{12}"
+    with pytest.raises(ValueError, match=f"{re.escape(str(file))}: damaged: {told}"):
+        load_weights(file)
+    read_card(file)  # Which looks at no tensor.
+
+
+def test_weights_without_a_digest_are_read(tmp_path: Path) -> None:
+    """Files of older versions have none."""
+    file = tmp_path / "model.safetensors"
+    told = json.dumps(empty_card().to_json())
+    save_file({"a": torch.arange(9.0)}, file, metadata={"card": told})
+    assert load_weights(file)[1] == empty_card()
 
 
 class Evil:

@@ -178,8 +178,10 @@ def test_weights_of_another_model(tmp_path: Path) -> None:
 
 
 def test_any_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: Tensor) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("my_teacher.py").write_text("def teach(x):\n    return x.float().mean((2, 3))[:, :2]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_teacher.py").write_text(
+        "def teach(x):\n    return x.float().mean((2, 3))[:, :2]\n"
+    )
     teacher = open_teacher(DistillSpec(teacher="my_teacher:teach"), TWO)
     teacher.check(2, 48)
     torch.testing.assert_close(teacher(images), images.float().mean((2, 3))[:, :2])

@@ -277,6 +277,7 @@ def test_a_grid_shares_what_can_be_shared(
 
 @pytest.mark.slow
 def test_any_python_teaches(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     text = "def teach(x):\n    return x.float().mean((2, 3)).repeat(1, 3)[:, :8]\n"
     Path("plain_teacher.py").write_text(text)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from datasets.builtin.scenes import draw_scenes
 from tasks.fitting.network_task import NetworkTask
 from tests.conftest import Tool
 from tests.tools.runs import SMALL, assert_same_run, start, train, wait_for
+from tests.tools.stopping import stop_at
 from tools.flows.run_folder import new_run_folder, resumed, save_config
 
 
@@ -33,7 +35,7 @@ def test_sigkill(scenes: Path, tmp_path: Path, workers: int) -> None:
     straight(tmp_path / "straight", scenes, *recipe)
     folder = tmp_path / "killed"
     process = start("--data", scenes, "--out", folder, *SMALL, *recipe)
-    wait_for(folder / "last.ckpt", process)
+    wait_for(folder / "metrics.csv", process)  # Some epochs are over by then.
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -114,12 +116,37 @@ def test_two_processes(scenes: Path, tmp_path: Path) -> None:
     straight(tmp_path / "straight", scenes, *recipe, processes=2)
     folder = tmp_path / "killed"
     process = start("--data", scenes, "--out", folder, *SMALL, *recipe, processes=2)
-    wait_for(folder / "last.ckpt", process)
+    wait_for(folder / "metrics.csv", process)  # Some epochs are over by then.
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     resumed = train("--resume", folder, processes=2)
     assert resumed.returncode == 0, resumed.stderr
     assert_same_run(tmp_path / "straight", folder)
+
+
+def test_killed_before_or_at_the_first_checkpoint(
+    shapes: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing but its configuration, or the checkpoint of step 0, a run ends all the same."""
+    recipe = ("--size", 32, "--alpha", 0.1, "--batch-size", 8, "--epochs", 2, "--workers", 0)
+    args = ("--data", shapes, "--preset", "demo", *recipe, "--threads", 1)
+    one, two, three = (tmp_path / name for name in ("straight", "stopped", "begun"))
+    assert tool("train_cls", *args, "--out", one, report=False)[0] == 0
+    with monkeypatch.context() as patch:
+        stop_at(0, patch)
+        assert tool("train_cls", *args, "--out", two, report=False)[0] == 1
+    assert torch.load(two / "last.ckpt", weights_only=True)["global_step"] == 0
+    three.mkdir()
+    shutil.copy(two / "config.json", three)
+    for folder, says in ((two, ""), (three, "stopped before its first checkpoint")):
+        status, _, err = tool("train_cls", "--resume", folder, report=False)
+        assert status == 0, err
+        assert says in err
+        assert_same_run(one, folder)
+    (three / "last.ckpt").unlink()
+    status, _, err = tool("train_cls", "--resume", three, report=False)
+    assert status == 2
+    assert "no last.ckpt to resume from, and beginning anew would write over" in err
 
 
 def test_what_is_not_given_anew_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

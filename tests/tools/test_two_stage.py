@@ -148,7 +148,7 @@ def test_killed_and_resumed(two_stage: Finished, scenes: Path, tool: Tool, tmp_p
     folder = tmp_path / "killed"
     args = ("--data", scenes, "--out", folder, *RECIPE, "--epochs", EPOCHS, "--workers", 1)
     process = start(*args)
-    wait_for(folder / "last.ckpt", process)
+    wait_for(folder / "metrics.csv", process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL

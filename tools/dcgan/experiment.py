@@ -24,7 +24,7 @@ from tasks.weights.atomic_write import replacing
 from tools import cli
 from tools.dcgan.data import GanRun
 from tools.dcgan.judge import train_once
-from tools.dcgan.sampling import class_folder, write_classes
+from tools.dcgan.sampling import class_folders, write_classes
 
 FOLDER, STAMP = "experiment", "generated.json"
 # Seeds of its pictures lie far from those of the scores.
@@ -78,8 +78,8 @@ def generated(run: GanRun, generator: Generator, folder: Path, seed: int) -> Lab
 
     make_once(folder, STAMP, {"seed": seed, "counts": counts}, fill)
     files = [
-        str(folder / class_folder(name) / f"{number:05d}.png")
-        for name, count in zip(names, counts, strict=True)
+        str(folder / place / f"{number:05d}.png")
+        for place, count in zip(class_folders(names), counts, strict=True)
         for number in range(count)
     ]
     labels = np.repeat(np.arange(len(names)), counts).astype(np.int64)

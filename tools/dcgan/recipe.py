@@ -35,7 +35,7 @@ from tools.dcgan.experiment import run_experiment
 from tools.dcgan.judge import make_judge
 from tools.fine_grained.data import BREEDS
 from tools.flows.evaluating import model_text
-from tools.flows.run_folder import new_run_folder, save_config
+from tools.flows.run_folder import new_run_folder, save_config, sole_process
 from tools.flows.told_files import files_tables, told_files
 from tools.flows.training import fit_and_keep
 
@@ -62,6 +62,12 @@ def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
     why = json.loads(file.read_text(encoding="utf-8")).get("stopped") if file.exists() else ""
     if why:  # The game was over.
         raise InputError(f"{folder}: {why}; going on would change nothing: begin another run")
+    with sole_process(folder):
+        return _train_in(folder, config, device)
+
+
+def _train_in(folder: Path, config: TrainGan, device: str) -> tuple[dict[str, Any], str]:
+    """Train and compare in a folder that is locked."""
     path = BREEDS.or_given(config.data, config.common.seed)
     card = None
     if config.weights is not None:

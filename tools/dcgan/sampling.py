@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 
 from configs.gan import TrainGan
 from datasets.errors import InputError
-from datasets.images import save_image
+from datasets.names import safe_name, shown
 from tasks.dcgan.networks import Generator
 from tasks.dcgan.sampling import generate, load_generator
 from tools import cli
+from tools.flows.pictures import write_picture
 
 
 def sample_to_folder(config: TrainGan) -> tuple[dict[str, Any], str]:
@@ -56,17 +58,26 @@ def write_classes(
         OSError: If a file cannot be written.
     """
     files: list[list[Path]] = []
+    places = class_folders(names)
     for label, (name, count) in enumerate(zip(names, counts, strict=True)):
-        place = folder / class_folder(name)
+        place = folder / places[label]
         place.mkdir(parents=True, exist_ok=True)
         labels = np.full(count, label, dtype=np.int64)
-        pictures = generate(generator, labels, seed, device, f"generating {name}")
+        pictures = generate(generator, labels, seed, device, f"generating {shown(name)}")
         files.append([place / f"{number:05d}.png" for number in range(count)])
         for file, picture in zip(files[-1], pictures, strict=True):
-            save_image(file, picture)
+            write_picture(file, picture)
     return files
 
 
-def class_folder(name: str) -> str:
-    """A class's name as a folder's: that of tools that read a folder per class."""
-    return name.replace("/", "-").lstrip(".") or "class"
+def class_folders(names: Sequence[str]) -> list[str]:
+    """Classes' names as folders', each its own: those of tools that read a folder per class."""
+    folders: list[str] = []
+    for name in names:
+        plain, number = safe_name(name), 1
+        place = plain
+        while place in folders:
+            number += 1
+            place = f"{plain}_{number}"
+        folders.append(place)
+    return folders

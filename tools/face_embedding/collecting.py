@@ -12,12 +12,12 @@ from configs.tools import Predict
 from datasets.copies import digest_of
 from datasets.errors import InputError
 from datasets.identities.alignment import PointDetector, Points, align_face, read_points
-from datasets.images import Image, read_image, save_image
+from datasets.images import Image, read_image
 from tasks.face_embedding.answer import Vector, nearest, person_and_photo
 from tasks.face_embedding.draw import draw_neighbours
 from tasks.face_embedding.load import refuse_other_alignment
 from tasks.predictor import Model, Predictor
-from tools.flows.pictures import find_media
+from tools.flows.pictures import find_media, write_picture
 from tools.flows.predicting import answer_photos
 from tools.flows.recipe import Collector
 
@@ -98,7 +98,7 @@ class FaceCollector(Collector):
             if files:
                 seen = [(read_image(file, upright=True), who, d) for file, who, d in faces]
                 drawn = draw_neighbours(read_image(path, upright=True), seen, self._threshold)
-                save_image(files[path], drawn)
+                write_picture(files[path], drawn)
             near = [
                 {"file": str(file), "distance": round(d, 5), "same": self._is_same(d)}
                 for file, _, d in faces

@@ -7,11 +7,13 @@ import shutil
 from typing import Any
 
 from configs.tools import Convert
-from datasets.errors import InputError
+from datasets.errors import InputError, naming
 from datasets.kind import CheckOptions, Written
 from datasets.kinds import recognise
 from datasets.ledger import note_used, traced
+from datasets.locks import remove_unfinished, unfinished
 from datasets.names import shown
+from tools.flows.run_folder import require_folder
 
 
 def convert(args: Convert) -> tuple[dict[str, Any], str]:
@@ -25,6 +27,7 @@ def convert(args: Convert) -> tuple[dict[str, Any], str]:
             where it would be written.
     """
     out = args.target()
+    require_folder(out.parent)
     if os.path.lexists(out):
         raise InputError(f"--out {out}: is there already; choose another name")
     found = recognise(args.data, None if args.task == "auto" else args.task, args.said)
@@ -39,14 +42,16 @@ def convert(args: Convert) -> tuple[dict[str, Any], str]:
             f"{hint}"
         )
     options = CheckOptions(format=args.format, images=args.images)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
+    remove_unfinished(out.parent, out.name)
+    partial = out.with_name(unfinished(out.name, "part"))
     with traced() as trace:
         parts = found.kind.open_parts(args.data, options)
         for part in parts.values():
             note_used(part.files.tolist() if part.in_files else [])
         partial.mkdir(parents=True)
         try:
-            written = write(parts, partial, link=args.link)
+            with naming(out):
+                written = write(parts, partial, link=args.link)
             partial.rename(out)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

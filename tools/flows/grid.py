@@ -24,6 +24,7 @@ import torch
 from backbone.spec import MOBILENET
 from configs.training import GridTraining
 from datasets.errors import InputError
+from datasets.names import refuse_unsafe_name
 from tasks.application import Metric
 from tasks.fitting.checkpoint import LAST_NAME
 from tasks.fitting.stopwatch import REPORT_NAME
@@ -32,7 +33,7 @@ from tasks.weights.atomic_write import write_text
 from tools import cli
 from tools.flows.cost_plots import Point, draw_figures
 from tools.flows.recipe import Recipe
-from tools.flows.run_folder import is_first, new_run_folder, save_config
+from tools.flows.run_folder import is_first, new_run_folder, save_config, sole_process
 from tools.flows.training import train
 
 Config = TypeVar("Config", bound=GridTraining)
@@ -168,7 +169,7 @@ def _name(run: Any, chosen: dict[_Key, Any]) -> str:
     own = {**_of("model", chosen), **_of("fit", chosen)}
     told = (*_ALWAYS, *_WHERE_ODD)
     parts += [_label(name, value) for name, value in own.items() if name not in told]
-    return "-".join([*parts, f"seed{run.common.seed}"])
+    return refuse_unsafe_name("-".join([*parts, f"seed{run.common.seed}"]), "--grid: the run")
 
 
 def _label(name: str, value: Any) -> str:
@@ -195,6 +196,19 @@ def train_or_grid(
         return train(recipe, config, report=report)
     runs = expand(recipe, config)
     folder = config.resume or new_run_folder(config.common, config.preset)
+    with sole_process(folder):
+        return _train_grid(recipe, config, runs, folder, report=report)
+
+
+def _train_grid(
+    recipe: Recipe[Any],
+    config: Any,
+    runs: Sequence[tuple[str, Any]],
+    folder: Path,
+    *,
+    report: bool,
+) -> tuple[dict[str, Any], str]:
+    """Train the runs of a grid in a folder that is locked."""
     if is_first():
         save_config(config, folder)
     rows = []

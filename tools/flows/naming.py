@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from datasets.locks import remove_unfinished
 from tasks.runtime.runtimes import Runtime
 from tasks.weights.atomic_write import replace_folder, replacing
+from tools.flows.run_folder import require_folder
 
 
 @contextmanager
 def unnamed(out: Path) -> Iterator[Path]:
     """A path for an export, in a folder beside where it will be, which goes with the block."""
+    require_folder(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+    remove_unfinished(out.parent, out.name)
+    begins = f".{out.name}.{os.getpid()}."
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=begins, suffix=".tmp") as folder:
         yield Path(folder) / out.name
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from datasets.errors import InputError
-from datasets.images import SUFFIXES, Image, find_images, read_image, walk_files
+from datasets.images import SUFFIXES, Image, find_images, read_image, save_image, walk_files
+from tasks.weights.atomic_write import replacing
 
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 _DRAWN_AS = frozenset({".jpg", ".jpeg", ".png"})
@@ -86,6 +87,12 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
             batch = []
     if batch:
         yield batch
+
+
+def write_picture(path: Path, image: Image) -> None:
+    """Write (H, W, 3) RGB in one piece; an older file stays until then. Raises OSError."""
+    with replacing(path, path.suffix, sync=False) as temporary:
+        save_image(temporary, image)
 
 
 def output_files(inputs: Iterable[Path], folder: Path) -> dict[Path, Path]:

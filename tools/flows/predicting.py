@@ -10,18 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from tqdm import tqdm
 
 from configs.tools import Predict
 from datasets.errors import InputError
-from datasets.images import Image, save_image
+from datasets.images import Image
 from datasets.names import odd_file, safe_path, shown
 from tasks.predictor import Predictor
 from tools import cli
 from tools.flows.evaluating import choose_head, open_to_answer
-from tools.flows.pictures import ahead, batches, find_media, output_files, read_or_reason
+from tools.flows.pictures import (
+    ahead,
+    batches,
+    find_media,
+    output_files,
+    read_or_reason,
+    write_picture,
+)
 from tools.flows.recipe import Collector, Recipe, recipe_for
+from tools.flows.run_folder import make_folder, require_folder
+from tools.flows.videos import VideoFile, frames_of
 
 _USUAL_RATE = 25.0
 
@@ -39,10 +47,11 @@ def predict(args: Predict, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, An
     if application.use_note and not application.compares:
         cli.say(application.use_note)
     folder = args.common.out or Path("predictions")
+    require_folder(folder)
     files = output_files([*photos, *videos], folder) if args.draw else {}
     collector = recipe.collector(args, model, device)
     predictor = model.predictor(device)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     failures = answer_photos(args, photos, predictor, collector, files)
     for video in videos:
         failures += predict_video(args, video, predictor, collector, files)
@@ -98,7 +107,7 @@ def _readable(
 
 
 def _draw(path: Path, image: Image, answer: Any, predictor: Predictor) -> None:
-    save_image(path, predictor.answers.draw(image, answer))
+    write_picture(path, predictor.answers.draw(image, answer))
 
 
 def predict_video(
@@ -119,42 +128,22 @@ def predict_video(
     if what := odd_file(video):
         return [f"{video}: is {what}, and no video"]
     number = 0
-    writer: cv2.VideoWriter | None = None
-    with ExitStack() as names:
+    with ExitStack() as opened:
         # A name that is no UTF-8 would take the process down in OpenCV.
-        capture = cv2.VideoCapture(names.enter_context(safe_path(video)))
+        capture = cv2.VideoCapture(opened.enter_context(safe_path(video)))
         if not capture.isOpened():
             return [f"{video}: not a video that can be read"]
-        drawn = names.enter_context(safe_path(files[video])) if files else None
         rate = capture.get(cv2.CAP_PROP_FPS) or _USUAL_RATE
         total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) or None
+        drawn = opened.enter_context(VideoFile(files[video], rate)) if files else None
         name = shown(video.name)
-        bar = names.enter_context(tqdm(desc=name, total=total, unit="frame", delay=1))
-        for batch in batches(_frames(capture), args.batch_size):
+        bar = opened.enter_context(tqdm(desc=name, total=total, unit="frame", delay=1))
+        for batch in batches(frames_of(capture), args.batch_size):
             for image, answer in zip(batch, predictor(batch), strict=True):
                 collector.add(f"{video}#{number}", image, answer)
                 number += 1
                 if drawn is not None:
-                    writer = writer or _open_writer(drawn, rate, image)
-                    writer.write(predictor.answers.draw(image, answer)[..., ::-1])
+                    drawn.write(predictor.answers.draw(image, answer))
             bar.update(len(batch))
         capture.release()
-        if writer is not None:
-            writer.release()
     return [] if number else [f"{video}: holds no frame that can be decoded"]
-
-
-def _frames(capture: cv2.VideoCapture) -> Iterator[Image]:
-    while True:
-        there, frame = capture.read()
-        if not there:
-            return
-        yield np.ascontiguousarray(frame[..., ::-1])
-
-
-def _open_writer(path: str, rate: float, image: Image) -> cv2.VideoWriter:
-    code = cv2.VideoWriter.fourcc(*"mp4v")
-    writer = cv2.VideoWriter(path, code, rate, (image.shape[1], image.shape[0]))
-    if not writer.isOpened():
-        raise OSError(f"{path}: the video cannot be written")
-    return writer

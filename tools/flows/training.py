@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from datasets.errors import InputError, naming
 from datasets.ledger import Ledger
 from datasets.loader import Resumable
 from tasks.distillation.target_source import TargetSource
@@ -25,7 +26,7 @@ from tools import cli
 from tools.flows.evaluating import score_and_report
 from tools.flows.few_photos import suit_to_photos
 from tools.flows.recipe import Notes, OpenedRun, Recipe
-from tools.flows.run_folder import is_first, new_run_folder, save_config
+from tools.flows.run_folder import is_first, new_run_folder, save_config, sole_process
 from tools.flows.told_files import told_files
 
 
@@ -41,6 +42,20 @@ def train(
     watch = Stopwatch()
     device = cli.prepare(config.common)
     folder = folder or config.resume or new_run_folder(config.common, config.preset)
+    with sole_process(folder):
+        return _train_in(folder, recipe, config, device, watch, report=report)
+
+
+def _train_in(
+    folder: Path,
+    recipe: Recipe[Any],
+    config: Any,
+    device: str,
+    watch: Stopwatch,
+    *,
+    report: bool,
+) -> tuple[dict[str, Any], str]:
+    """Train in a folder that is locked."""
     path = recipe.built_in.or_given(config.data, config.common.seed)
     with told_files(path, config.val) as files:
         run = recipe.open(config, path)
@@ -101,9 +116,11 @@ def fit_and_keep(
     """Train in a run folder, with the weights of the best evaluation in its weights file.
 
     Their card gets its metrics; tensors whose names begin with ``training_only`` are left out.
-    With ``resume``, network and stopwatch go on from the folder's checkpoint.
+    With ``resume``, network and stopwatch go on from the folder's checkpoint; if the run ended
+    before it had one, it begins anew, which comes to the same.
 
     Raises:
+        InputError: If there are weights, but no checkpoint that they belong to.
         InterruptedRun: If a signal stopped it, after saving; it says how to go on.
     """
 
@@ -115,17 +132,19 @@ def fit_and_keep(
         }
         save_weights(folder / WEIGHTS_NAME, kept, replace(card, metrics=metrics))
 
+    go_on = resume and _has_checkpoint(folder)
     try:
-        fit(
-            task,
-            loader,
-            val_loader,
-            folder=folder,
-            device=device,
-            resume=resume,
-            write_best=write_best,
-            watch=watch,
-        )
+        with naming(folder):
+            fit(
+                task,
+                loader,
+                val_loader,
+                folder=folder,
+                device=device,
+                resume=go_on,
+                write_best=write_best,
+                watch=watch,
+            )
     except InterruptedRun:
         raise InterruptedRun(
             f"stopped and saved to {folder / LAST_NAME}; go on with --resume {folder}"
@@ -133,6 +152,19 @@ def fit_and_keep(
     finally:
         loader.close()
         val_loader.close()
+
+
+def _has_checkpoint(folder: Path) -> bool:
+    """Whether a run that is to be resumed had come to its first checkpoint."""
+    if (folder / LAST_NAME).exists():
+        return True
+    if (folder / WEIGHTS_NAME).exists():  # A run has none before its first checkpoint.
+        raise InputError(
+            f"{folder}: no {LAST_NAME} to resume from, and beginning anew would write over "
+            f"{folder / WEIGHTS_NAME}: restore it, or start another run from these weights"
+        )
+    cli.say(f"{folder}: stopped before its first checkpoint, so it begins anew")
+    return False
 
 
 def report_run(

@@ -28,7 +28,7 @@ from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 from tools import cli
-from tools.flows.run_folder import is_first, new_run_folder, save_config
+from tools.flows.run_folder import is_first, new_run_folder, save_config, sole_process
 from tools.flows.training import fit_and_keep
 from tools.multitask.heads import OpenedHead, open_head
 
@@ -139,11 +139,17 @@ def train_multi(config: TrainMulti, *, report: bool = True) -> tuple[dict[str, A
             "part in each step; take 0"
         )
     plan = make_plan(config)
-    if not plan.wanted:
-        return _assemble(config, plan, folder)
-    if config.workers < 0:
+    if config.workers < 0 and plan.wanted:
         config = replace(config, workers=max(1, cli.choose_workers(-1) // len(plan.wanted)))
-    run = _MultiRun(config, plan, folder, device, watch, report)
+    with sole_process(folder):
+        if not plan.wanted:
+            return _assemble(config, plan, folder)
+        return _train_heads(_MultiRun(config, plan, folder, device, watch, report))
+
+
+def _train_heads(run: _MultiRun) -> tuple[dict[str, Any], str]:
+    """Train, compare if that is asked for, and tell."""
+    config, folder = run.config, run.folder
     rows, steps = run.train()
     if config.compare:
         rows = run.compare(rows, steps)

@@ -35,7 +35,7 @@ from tools.flows.exporting import write_export
 from tools.flows.photo_loaders import make_photos
 from tools.flows.quantising import write_int8
 from tools.flows.recipe import Loading
-from tools.flows.run_folder import CONFIG_NAME, new_run_folder, save_config
+from tools.flows.run_folder import CONFIG_NAME, new_run_folder, save_config, sole_process
 from tools.flows.source import open_source
 from tools.pruning.narrowing import measure
 from tools.pruning.report import Answers, Network, write_experiment
@@ -121,6 +121,15 @@ def run_experiment(config: Prune) -> tuple[dict[str, Any], str]:
     device = cli.prepare(config.common)
     recipe = read_recipe(config)
     folder = config.resume or new_run_folder(config.common, "prune")
+    with sole_process(folder):
+        return _run_in(folder, config, recipe, device)
+
+
+def _run_in(
+    folder: Path, config: Prune, recipe: TrainCls, device: str
+) -> tuple[dict[str, Any], str]:
+    """The experiment in a folder that is locked."""
+    assert config.weights is not None
     pruned = prune_classifier(config.weights, config.alpha, config.command)
     path = SHAPES.or_given(recipe.data, recipe.common.seed)
     train, val = open_both(recipe, path)

@@ -1,0 +1,121 @@
+"""Loader processes that shared memory has room for, and that are still at work.
+
+Their batches come through shared memory, of which a container has 64 MB if nobody asked for more.
+A process that finds none may die, or wait for ever without a word.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from datasets.errors import InputError
+
+SHARED = Path("/dev/shm")
+# Batches that a process loads ahead, as torch has it.
+AHEAD = 2
+# With so much free nothing is measured: it is enough for any loader.
+_PLENTY = 4 << 30
+# Share of what is free for one loader: another one, for the evaluation, may come.
+_SHARE = 0.5
+# How long nothing may come from processes that do nothing, and of what work less is nothing:
+# those that wait for a batch to be wanted look around now and then.
+PATIENCE_SECONDS = 60
+_IDLE_SECONDS = 0.2
+
+
+def processes_that_fit(workers: int, measure: Callable[[], int]) -> tuple[int, int]:
+    """How many loader processes there may be, and how many batches each loads ahead.
+
+    It warns where these are fewer than asked for.
+
+    Args:
+        workers: Processes that are asked for.
+        measure: Gives the bytes of a batch; it is called only where shared memory is short.
+    """
+    free = free_bytes()
+    if workers == 0 or free is None or free >= _PLENTY:
+        return workers, AHEAD
+    room, batch = int(free * _SHARE), max(1, measure())
+    if batch * (workers * AHEAD + 1) <= room:  # One is being trained on.
+        return workers, AHEAD
+    fit = max(0, min(workers, room // batch - 1))
+    warnings.warn(
+        f"{SHARED} has {free / 1e6:.0f} MB free, too little for {workers} loader processes with "
+        f"batches of {batch / 1e6:.1f} MB: {fit} are used; with more (docker run --shm-size 8g) "
+        "it is faster, and the result is the same",
+        stacklevel=2,
+    )
+    return fit, 1
+
+
+def free_bytes() -> int | None:
+    """Free shared memory in bytes; None where a system has it elsewhere."""
+    try:
+        found = os.statvfs(SHARED)
+    except (OSError, AttributeError):
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+def bytes_of(batch: Any) -> int:
+    """Bytes of all tensors and arrays of a batch."""
+    if isinstance(batch, torch.Tensor | np.ndarray):
+        return int(batch.nbytes)
+    if isinstance(batch, Mapping):
+        return sum(map(bytes_of, batch.values()))
+    if isinstance(batch, list | tuple):
+        return sum(map(bytes_of, batch))
+    return 0
+
+
+def while_they_work(iterator: Any) -> Iterator[Any]:
+    """The batches of a DataLoader's iterator with a timeout of :data:`PATIENCE_SECONDS`.
+
+    Slow processes are waited for.
+
+    Raises:
+        InputError: If nothing has come for so long, and the processes have done nothing.
+    """
+    processes = [one.pid for one in getattr(iterator, "_workers", ())]
+    done = _seconds_of_work(processes)
+    while True:
+        try:
+            batch = next(iterator)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if "timed out after" not in str(error):
+                raise
+            before, done = done, _seconds_of_work(processes)
+            if before is None or done is None or done - before >= _IDLE_SECONDS:
+                continue
+            free = free_bytes()
+            room = "" if free is None else f" ({free / 1e6:.0f} MB are free in {SHARED})"
+            raise InputError(
+                f"no batch has come from {len(processes)} loader processes for "
+                f"{PATIENCE_SECONDS} s, and they do nothing: shared memory may be full{room}, or "
+                "the disk or network that holds the data does not answer; --workers 0 loads "
+                "without processes"
+            ) from error
+        else:
+            yield batch
+            done = _seconds_of_work(processes)
+
+
+def _seconds_of_work(processes: Sequence[int]) -> float | None:
+    """Processor time that processes have used; None where the system does not tell."""
+    total = 0
+    try:
+        for process in processes:
+            told = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+            total += int(told[11]) + int(told[12])  # Of it and of the system for it.
+        return total / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
