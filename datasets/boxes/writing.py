@@ -26,6 +26,7 @@ from datasets.boxes.yolo_labels import label_file
 from datasets.errors import InputError
 from datasets.findings import Finding, first_of
 from datasets.kind import Written
+from datasets.reading_order import shuffled
 from datasets.shards.tar import add_member
 from datasets.written_pictures import PictureWriter, unique_names
 
@@ -243,7 +244,8 @@ def _pack(sources: Parts, made: Parts, folder: Path) -> None:
     for split, data in made.items():
         place = folder / split
         place.mkdir(parents=True)
-        order = np.random.default_rng(0).permutation(len(data)).tolist()
+        mixed = shuffled(len(data), np.random.default_rng(0), sources[split].read_together)
+        order = mixed.tolist()
         starts = range(0, len(order), _PER_SHARD)
         for number, start in enumerate(tqdm(starts, "writing shards", unit="shard", delay=2)):
             with tarfile.open(place / f"{number:06d}.tar", "w") as tar:

@@ -20,7 +20,8 @@ from datasets.labels import (
 from datasets.labels.structure import LabelledData, Part, hold_out
 from datasets.ledger import note_entries
 from datasets.refused import refusal
-from datasets.shards.tar import first_sample, holds_shards
+from datasets.shards.finding import holds_shards
+from datasets.shards.tar import first_sample
 from datasets.spec import Split
 from datasets.splitting import choose_part
 from datasets.text import read_text
