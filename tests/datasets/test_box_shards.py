@@ -137,6 +137,8 @@ def test_a_pattern_of_labels_stays_such(tmp_path: Path) -> None:
     assert recognise(tmp_path / "{0..1}.tar").kind.name == "labels"
     with pytest.raises(InputError, match="not recognised as a detection data set"):
         open_detection(tmp_path / "{0..1}.tar", "all")
+    with pytest.raises(InputError, match=r"1}.tar: not recognised. A detection data set holds"):
+        recognise(tmp_path / "{0..1}.tar", "detection")
 
 
 def test_pictures_are_read_out_of_shards(tmp_path: Path) -> None:
