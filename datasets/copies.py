@@ -43,7 +43,8 @@ def find_equal(
     for index, length in enumerate(lengths):
         if length is not None:
             by_size.setdefault(length, []).append(index)
-    suspects = [k for group in by_size.values() if len(group) > 1 for k in group]
+    # In their order, as those that are stored together are read together.
+    suspects = sorted(k for group in by_size.values() if len(group) > 1 for k in group)
     digests = in_threads(lambda k: digest_of(read(k)), suspects, "comparing files", unit="file")
     return group_copies(suspects, digests, num_mine)
 

@@ -15,6 +15,7 @@ from datasets.labels.kind import LABELS
 from datasets.names import odd_file
 from datasets.positions.kind import POSITIONS
 from datasets.refused import refusal
+from datasets.shards.finding import is_pattern
 from datasets.spec import Option
 
 # The most particular layout first: nearly every folder could be one of labelled photos.
@@ -71,7 +72,7 @@ def recognise(path: Path, name: str | None = None, said: Collection[Option] = ()
             parts = kind.find_parts(path, named=name is not None)
         if parts is not None:
             return Recognised(kind, parts, _also(path, kind) if name is None else ())
-    if not exists:
+    if not exists and not is_pattern(path):
         raise InputError(f"{path}: no such file or folder")
     near = " ".join(filter(None, (kind.nearest(path) for kind in kinds)))
     layouts = " ".join(kind.layouts for kind in kinds)

@@ -23,6 +23,7 @@ from datasets.loader_processes import (
     processes_that_fit,
     while_they_work,
 )
+from datasets.reading_order import ReadTogether, shuffled
 
 Draw = tuple[int, int]  # (epoch, index)
 # How long a loader outlives a SIGTERM.
@@ -40,6 +41,14 @@ class DrawnSet(Protocol):
         """Sample of a draw (epoch, index)."""
 
 
+class StoredSet(DrawnSet, Protocol):
+    """A data set that tells how its samples are stored."""
+
+    @property
+    def read_together(self) -> ReadTogether | None:
+        """Which samples are read at once; None where each is read by itself."""
+
+
 def draw_seed(seed: int, epoch: int, index: int) -> int:
     """The augmentation's seed of a draw: the same for any number of loader processes."""
     return int(np.random.SeedSequence((seed, epoch, index)).generate_state(1)[0])
@@ -55,6 +64,7 @@ class EpochSampler(Sampler[Draw]):
         rank: This process among ``world``.
         world: Number of processes; each draws an equal share, the first samples again if the
             set does not divide.
+        read_together: Samples that are read at once, and so are drawn near each other.
 
     Attributes:
         epoch: Set by the trainer before each epoch.
@@ -62,10 +72,17 @@ class EpochSampler(Sampler[Draw]):
     """
 
     def __init__(
-        self, length: int, *, shuffle: bool, seed: int = 0, rank: int = 0, world: int = 1
+        self,
+        length: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        read_together: ReadTogether | None = None,
     ) -> None:
         self.length, self.shuffle, self.seed = length, shuffle, seed
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.read_together = rank, world, read_together
         self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -80,7 +97,8 @@ class EpochSampler(Sampler[Draw]):
         """Yield the draws of this rank from ``start`` on."""
         order = np.arange(self.length)
         if self.shuffle:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+            rng = np.random.default_rng((self.seed, self.epoch))
+            order = shuffled(self.length, rng, self.read_together)
         mine = np.resize(order, len(self) * self.world)[self.rank :: self.world]
         epoch, start = self.epoch, self.start
         self.start = 0
@@ -223,7 +241,7 @@ def init_worker(_worker: int) -> None:
 
 
 def epoch_loader(
-    dataset: DrawnSet,
+    dataset: StoredSet,
     *,
     collate: Callable[[Sequence[Any]], Any],
     finish: Callable[[Any], Batch],
@@ -235,5 +253,12 @@ def epoch_loader(
     world: int = 1,
 ) -> ResumableLoader[Batch]:
     """Loader of whole epochs: shuffled and in whole batches for training, else in order."""
-    sampler = EpochSampler(len(dataset), shuffle=train, seed=seed, rank=rank, world=world)
+    sampler = EpochSampler(
+        len(dataset),
+        shuffle=train,
+        seed=seed,
+        rank=rank,
+        world=world,
+        read_together=dataset.read_together,
+    )
     return ResumableLoader(dataset, sampler, collate, finish, batch_size, workers)

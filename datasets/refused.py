@@ -33,13 +33,16 @@ REFUSED: dict[str, Refused] = {
     "NumPy arrays": Refused(r".*\.np[yz]", _ONCE),
     "pickles (CIFAR)": Refused(r".*\.(pkl|pickle)|data_batch_\d|cifar-.*", _ONCE),
     "IDX (MNIST)": Refused(r".*[-.]idx[123]-ubyte(\.gz)?", _ONCE),
+    "Arrow files": Refused(
+        r".*\.(arrow|feather)",
+        "write Parquet, which is: of a set that datasets.save_to_disk wrote, "
+        'datasets.load_from_disk(PATH)["train"].to_parquet("train.parquet")',
+    ),
     "archives": Refused(r".*\.(zip|rar|7z|tgz|tar\.(gz|bz2|xz|zst))", "unpack it"),
     "videos": Refused(r".*\.(mp4|mov|avi|mkv|webm)", "write its frames as pictures"),
 }
 # Boxes in files that other data may well be read from, by suffix.
 BOXES_IN: dict[str, str] = {
-    ".parquet": "boxes in Parquet are not read: write each picture as a file, and beside them a "
-    "metadata.jsonl with file_name and objects per line",
     ".tar": "boxes in shards are read for detection alone, from a .json beside each picture with "
     "annotations (bbox and category or category_id) or with boxes and labels, or from a .txt with "
     "YOLO's lines",

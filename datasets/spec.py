@@ -27,6 +27,7 @@ BoxFormat = Literal[
     "via",
     "kitti",
     "hugging_face",
+    "parquet",
     "shards",
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ class Described:
         boxes: x1 y1 x2 y2 each.
         names: Class of each box.
         crowd: Whether each is a crowd, or another region that is not to be counted.
+        areas: Of each outline in pixels; 0 where that is not told.
         wanted: It belongs to the split that is read, and is labelled.
     """
 
@@ -40,13 +41,17 @@ class Described:
     boxes: list[Box] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     crowd: list[bool] = field(default_factory=list)
+    areas: list[float] = field(default_factory=list)
     wanted: bool = True
 
-    def add(self, box: Sequence[float], name: str, *, crowd: bool = False) -> None:
+    def add(
+        self, box: Sequence[float], name: str, *, crowd: bool = False, area: float = 0
+    ) -> None:
         """Add a box, x1 y1 x2 y2."""
         self.boxes.append(tuple(box))
         self.names.append(name)
         self.crowd.append(crowd)
+        self.areas.append(area)
 
 
 class Told:
@@ -132,7 +137,7 @@ def gather(
             with np.errstate(invalid="ignore", over="ignore"):
                 corners = corners * np.tile(picture.size, 2)
         boxes.append(corners)
-    return assemble(
+    data = assemble(
         format=format,
         root=root,
         files=[str(picture.file) for picture in pictures],
@@ -144,6 +149,8 @@ def gather(
         upright=upright,
         told=told.findings(),
     )
+    areas = np.array([area for picture in pictures for area in picture.areas], np.float64)
+    return replace(data, areas=np.where(areas > 0, areas, data.areas))
 
 
 def size_of(file: Path, *, upright: bool) -> tuple[int, int]:

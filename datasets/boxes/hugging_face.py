@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets.boxes.described import Described, Told
+from datasets.boxes.hf_objects import add_things, form_of, read_objects
 from datasets.boxes.listed_paths import Finder
 from datasets.boxes.one_file import FilePart, claim_files, read_files
 from datasets.boxes.structure import DetectionData
@@ -20,8 +21,6 @@ from datasets.names import in_order
 from datasets.text import read_head
 
 _HEAD = 2**20
-# Names by which sets call the list of classes.
-_CLASSES = ("categories", "category", "labels", "label", "category_id", "class", "classes")
 
 
 def claim(tree: Tree) -> Claim | None:
@@ -69,29 +68,10 @@ def _read_line(line: Fields, finder: Finder, listed: tuple[str, ...], told: Told
     picture = Described(finder.find(name, str(line)) or finder.near[0] / name)
     if line.has("width") and line.has("height"):
         picture.size = (line.whole("width"), line.whole("height"))
-    if not line.has("objects"):
+    things = read_objects(line, "objects", listed)
+    if things is None:
         picture.wanted = False
         told.add("lines without objects", "dropped", name, "not labelled yet")
         return picture
-    objects = line.inner("objects")
-    boxes = objects.values.get("bbox")
-    key = next((one for one in _CLASSES if objects.has(one)), _CLASSES[0])
-    kinds = objects.values.get(key)
-    if not isinstance(boxes, list):
-        raise objects.error("bbox", "a list of boxes x, y, width, height is needed")
-    if not isinstance(kinds, list) or len(kinds) != len(boxes):
-        raise objects.error(key, f"a list of {len(boxes)} classes is needed, one for each box")
-    for number, (box, kind) in enumerate(zip(boxes, kinds, strict=True)):
-        row = Fields(line.file, {"bbox": box, key: kind}, (*objects.place, f"object {number}"))
-        x, y, w, h = row.numbers("bbox", 4, "four numbers x, y, width, height")
-        picture.add((x, y, x + w, y + h), _name(row, key, listed))
+    add_things(picture, things, form_of(line, "objects") or "xywh")
     return picture
-
-
-def _name(row: Fields, key: str, listed: tuple[str, ...]) -> str:
-    number = row.key(key)
-    if isinstance(number, str):
-        return number
-    if listed and not 0 <= number < len(listed):
-        raise row.error(key, f"the listed classes are 0 to {len(listed) - 1}")
-    return listed[number] if listed else str(number)

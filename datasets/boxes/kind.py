@@ -20,10 +20,13 @@ from datasets.boxes.tree import Hints
 from datasets.boxes.writing import TARGETS, write_boxes
 from datasets.findings import Examination
 from datasets.kind import CheckOptions, DataKind
+from datasets.shards.finding import is_pattern
 
 
 def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
     del named  # Annotations of boxes are nothing else.
+    if not path.exists() and not is_pattern(path):
+        return None
     found = recognise_detection(path)
     return None if found is None else tuple(found.claim.parts)
 
@@ -64,6 +67,7 @@ BOXES = DataKind(
     find_parts=_find_parts,
     examine=_examine,
     options=frozenset({"anchors", "keep_aspect", "format", "images"}),
+    takes_patterns=True,
     shares_files=True,
     nearest=nearest_format,
     formats=tuple(one.title for one in FORMATS),

@@ -147,7 +147,7 @@ def _add(picture: Described, line: str, where: str) -> None:
 def _ignore(picture: Described, classes: Sequence[str], told: Told) -> None:
     """Put a crowd of each class where nothing is to be looked for."""
     rows = list(zip(picture.boxes, picture.names, strict=True))
-    picture.boxes, picture.names, picture.crowd = [], [], []
+    picture.boxes, picture.names, picture.crowd, picture.areas = [], [], [], []
     for box, name in rows:
         if name == _IGNORED:
             told.add(f"{_IGNORED} regions", "kept", picture.file.name, "as crowds of every class")

@@ -17,6 +17,7 @@ from datasets.boxes import (
     label_studio,
     labelme,
     open_images,
+    parquet,
     shards,
     via,
     voc,
@@ -32,6 +33,7 @@ from datasets.images import is_passed_over, pictures_below
 from datasets.ledger import note_entries
 from datasets.names import joined
 from datasets.refused import refused_boxes
+from datasets.shards.finding import is_pattern
 from datasets.spec import Split
 from datasets.splitting import choose_part
 
@@ -116,6 +118,13 @@ FORMATS = (
         hugging_face.read,
     ),
     Format(
+        "parquet",
+        "boxes in Parquet",
+        "*.parquet with columns image and objects (Hugging Face)",
+        parquet.claim,
+        parquet.read,
+    ),
+    Format(
         "shards",
         "webdataset shards",
         "*.tar with 0.jpg beside 0.json or 0.txt (webdataset)",
@@ -149,7 +158,7 @@ def open_detection(
     and the others to ``train``; ``all`` is the whole of it.
 
     Args:
-        path: Folder or file.
+        path: Folder, file, or pattern of shards.
         split: Part of it.
         whole: Take all of a set that is not parted, for any split.
         hints: What the user says of the set.
@@ -185,7 +194,7 @@ def open_parts(path: Path, hints: Hints | None = None) -> dict[str, DetectionDat
 
 def _recognised(path: Path, hints: Hints | None) -> Recognised:
     """As :func:`recognise_detection`. Raises InputError, too, if it is no detection set."""
-    if not path.exists():
+    if not path.exists() and not is_pattern(path):
         raise InputError(f"{path}: no such file or folder")
     found = recognise_detection(path, hints)
     if found is None:

@@ -37,7 +37,8 @@ from datasets.ledger import ARCHIVES, note_read
 from datasets.lfs import refuse_pointer
 from datasets.names import in_order, shown
 from datasets.part_names import PART_NAMES
-from datasets.shards.tar import find_shard_parts, is_stray, members, read_bytes, tars_in
+from datasets.shards.finding import find_shard_parts, tars_in
+from datasets.shards.tar import is_stray, members, read_bytes
 from datasets.text import decode_text
 from datasets.types import ClassMap
 
@@ -235,7 +236,6 @@ def read(root: Path, part: Part) -> DetectionData:
     listed = None if part.names is None else read_names(part.names)
     told, relative = Told(root), part.kind == ".txt"
     pictures, spans, used = list[Described](), list[tuple[int, int, int]](), set[str]()
-    areas: list[float] = []
     # Names that are listed need no look at the other parts.
     shards = part.shards if listed is not None else part.everything
     for shard in tqdm(shards, "listing samples", unit="shard", delay=2):
@@ -244,17 +244,15 @@ def read(root: Path, part: Part) -> DetectionData:
         wanted = shard in part.shards
         for sample in _walk(shard, part.kind, told if wanted else Told(root)):
             one = Described(Path(f"{shard}/{sample.picture}"))
-            own = _describe(one, shard, sample, part.kind, listed)
+            _describe(one, shard, sample, part.kind, listed)
             used.update(one.names)
             if wanted:
                 if min(one.size) <= 0:
                     one.size = _size_of(shard, sample, upright=relative)
                 pictures.append(one)
-                areas += own
                 spans.append((part.shards.index(shard), *sample.span))
     names = in_order(used) if listed is None else [*listed.names]
     data = gather("shards", root, pictures, names, told=told, relative=relative, upright=relative)
-    data = replace(data, areas=np.where(np.array(areas) > 0, areas, data.areas))
     flat = {one.name: getattr(data, one.name) for one in fields(data)}
     return ShardedBoxes(
         **{**flat, "classes": data.classes if listed is None else listed},
@@ -284,11 +282,8 @@ def _walk(shard: Path, kind: Kind, told: Told) -> Iterator[_Sample]:
 
 def _describe(
     picture: Described, shard: Path, sample: _Sample, kind: Kind, listed: ClassMap | None
-) -> list[float]:
+) -> None:
     """Add a sample's boxes to its picture, and its size if it is told.
-
-    Returns:
-        Area of each box's outline in pixels; 0 where it is not told.
 
     Raises:
         InputError: If it is damaged; it names shard, member and field.
@@ -304,30 +299,27 @@ def _describe(
         for number, x, y, w, h in rows:
             box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
             picture.add(box, listed.names[int(number) - 1])
-        return [0.0] * len(rows)
+        return
     content = Fields.of(where, parse_json(text, where))
     if content.has("width") and content.has("height"):
         picture.size = (content.whole("width"), content.whole("height"))
     if content.has("annotations"):
-        return _annotations(picture, content.objects("annotations"), listed)
-    return _corners(picture, content, listed)
+        _annotations(picture, content.objects("annotations"), listed)
+    else:
+        _corners(picture, content, listed)
 
 
-def _annotations(
-    picture: Described, rows: Sequence[Fields], listed: ClassMap | None
-) -> list[float]:
-    """Boxes as COCO has them; returns areas."""
-    areas = []
+def _annotations(picture: Described, rows: Sequence[Fields], listed: ClassMap | None) -> None:
+    """Boxes as COCO has them."""
     for row in rows:
         x, y, w, h = row.numbers("bbox", 4, "four numbers x, y, width, height")
         key = "category_id" if row.has("category_id") and not row.has("category") else "category"
-        picture.add((x, y, x + w, y + h), _name(row, key, listed), crowd=row.flag("iscrowd"))
-        areas.append(row.number("area") if row.has("area") else 0.0)
-    return areas
+        area, crowd = row.number("area") if row.has("area") else 0.0, row.flag("iscrowd")
+        picture.add((x, y, x + w, y + h), _name(row, key, listed), crowd=crowd, area=area)
 
 
-def _corners(picture: Described, content: Fields, listed: ClassMap | None) -> list[float]:
-    """Lists of corners and of classes; returns no areas."""
+def _corners(picture: Described, content: Fields, listed: ClassMap | None) -> None:
+    """Lists of corners and of classes."""
     boxes, labels = content.values.get("boxes"), content.values.get("labels")
     if not isinstance(boxes, list):
         needed = "annotations with bbox and category, or a list of boxes x1, y1, x2, y2"
@@ -339,7 +331,6 @@ def _corners(picture: Described, content: Fields, listed: ClassMap | None) -> li
         row = Fields(content.file, values, (*content.place, f"object {number}"))
         corners = row.numbers("boxes", 4, "four numbers x1, y1, x2, y2")
         picture.add(corners, _name(row, "labels", listed))
-    return [0.0] * len(boxes)
 
 
 def _name(row: Fields, key: str, listed: ClassMap | None) -> str:

@@ -13,6 +13,7 @@ from datasets.errors import InputError
 from datasets.findings import Finding
 from datasets.images import Image, decode_image, probe_image, read_image
 from datasets.names import is_file
+from datasets.reading_order import ReadTogether
 from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap, DetectionTarget
 
@@ -85,6 +86,11 @@ class DetectionData:
     def in_files(self) -> bool:
         """Whether each picture is a file of its own, rather than a piece of an archive."""
         return True
+
+    @property
+    def read_together(self) -> ReadTogether | None:
+        """Which pictures are read at once; None where each is read by itself."""
+        return None
 
     def stored(self, index: int) -> bytes | None:
         """Bytes of a picture that lies in an archive; None where it is a file of its own."""

@@ -13,6 +13,7 @@ import torch
 from datasets.boxes.structure import DetectionData
 from datasets.images import Image
 from datasets.loader import Draw, draw_seed, epoch_loader
+from datasets.reading_order import ReadTogether
 from datasets.types import DetectionBatch, DetectionTarget
 
 Transform = Callable[[Image, DetectionTarget, int], tuple[Image, DetectionTarget]]
@@ -44,6 +45,11 @@ class DetectionSet:
     def __len__(self) -> int:
         """Number of images."""
         return len(self.data)
+
+    @property
+    def read_together(self) -> ReadTogether | None:
+        """Which images are read at once; None where each is read by itself."""
+        return self.data.read_together
 
     def __getitem__(self, draw: Draw) -> DetectionSample:
         """Sample of a draw (epoch, index).

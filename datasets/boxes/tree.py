@@ -13,6 +13,7 @@ from datasets.claims import Strength
 from datasets.errors import InputError
 from datasets.images import is_passed_over
 from datasets.part_names import PART_NAMES, is_part
+from datasets.shards.finding import expand, is_pattern
 from datasets.text import read_head
 
 TRAIN_WORDS = ("train", "trainval", "training")
@@ -54,7 +55,7 @@ class Tree:
     """Files below a path, which is walked through once.
 
     Args:
-        path: Folder, or a file that the user named.
+        path: Folder, or a file or a pattern of shards that the user named.
         images: Folder of the pictures where they lie elsewhere.
     """
 
@@ -69,7 +70,8 @@ class Tree:
 
     def strength(self, strength: Strength) -> Strength:
         """That of a claim; the strongest where the user named a file."""
-        return Strength.NAMED if self.path.is_file() else strength
+        is_named = self.path.is_file() or is_pattern(self.path)
+        return Strength.NAMED if is_named else strength
 
     def files(self, *suffixes: str) -> list[Path]:
         """Files of these suffixes, the nearest first; only the one that the user named."""
@@ -79,6 +81,8 @@ class Tree:
     def _told(self) -> list[Path]:
         if self.path.is_file():
             return [self.path]
+        if is_pattern(self.path):
+            return [*expand(self.path)]
         found = []
         for folder, folders, names in os.walk(self.path):
             depth = len(Path(folder).relative_to(self.path).parts)

@@ -28,6 +28,7 @@ from datasets.findings import Finding, first_of
 from datasets.kind import Written
 from datasets.ledger import note_dropped, untraced
 from datasets.parallel import in_threads
+from datasets.reading_order import shuffled
 from datasets.shards.tar import add_member
 from datasets.written_pictures import PictureWriter, unique_names
 
@@ -276,7 +277,8 @@ def _pack(sources: Parts, made: Parts, folder: Path) -> None:
     for split, data in made.items():
         place = folder / split
         place.mkdir(parents=True)
-        order = np.random.default_rng(0).permutation(len(data)).tolist()
+        mixed = shuffled(len(data), np.random.default_rng(0), sources[split].read_together)
+        order = mixed.tolist()
         starts = range(0, len(order), _PER_SHARD)
         for number, start in enumerate(tqdm(starts, "writing shards", unit="shard", delay=2)):
             with tarfile.open(place / f"{number:06d}.tar", "w") as tar:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from datasets.copies import find_copies, in_both_splits
+from datasets.copies import find_equal, in_both_splits
+from datasets.errors import InputError
 from datasets.findings import (
     Examination,
     Finding,
@@ -104,7 +105,17 @@ def _check_copies(
     files = data.files.tolist()
     theirs = [] if other is None else other.files.tolist()
     within = across = 0
-    for mine, copied in find_copies(files, theirs):
+    places = [(part, k) for part in (data, other) if part is not None for k in range(len(part))]
+    lengths = [part.length(k) for part, k in places]
+
+    def read(number: int) -> bytes:
+        part, k = places[number]
+        try:
+            return part.content(k)[0]
+        except InputError:  # The examination of its own part tells it; it is like no other.
+            return str(number).encode()
+
+    for mine, copied in find_equal(lengths, read, len(files)):
         within += len(mine) - 1
         labels = {int(data.labels[k]) for k in mine}
         names = " and ".join(data.classes.names[k] for k in sorted(labels))

@@ -20,8 +20,9 @@ from datasets.labels.opening import (
 )
 from datasets.labels.structure import LabelledData, choose_classes
 from datasets.labels.writing import TARGETS, open_parts, write_labels
+from datasets.shards.finding import find_shard_parts
 from datasets.shards.photos import list_photos
-from datasets.shards.tar import find_shard_parts, open_shard_part
+from datasets.shards.tar import open_shard_part
 from datasets.spec import Split
 
 

@@ -23,7 +23,8 @@ from datasets.labels.structure import LabelledData, Part, hold_out
 from datasets.ledger import note_entries
 from datasets.names import is_folder, joined, shown
 from datasets.refused import refusal
-from datasets.shards.tar import first_sample, holds_shards
+from datasets.shards.finding import holds_shards
+from datasets.shards.tar import first_sample
 from datasets.spec import Split
 from datasets.splitting import choose_part
 from datasets.text import read_text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +23,8 @@ from datasets.images import (
     turn_upright,
 )
 from datasets.ledger import note_dropped, note_read
-from datasets.names import shown
+from datasets.names import is_file, shown
+from datasets.reading_order import ReadTogether
 from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap, PhotoFiles
 from datasets.written_pictures import suffix_of
@@ -56,6 +58,11 @@ class LabelledData(PhotoFiles):
         """(C,) photos per class."""
         return np.bincount(self.labels, minlength=len(self.classes))
 
+    @property
+    def read_together(self) -> ReadTogether | None:
+        """Which photos are read at once; None where each is read by itself."""
+        return None
+
     def image(self, index: int) -> Image:
         """As :meth:`PhotoFiles.image`, cut to its box where photos are."""
         if self.box_margin is None or self.boxes is None:
@@ -64,6 +71,11 @@ class LabelledData(PhotoFiles):
         # Boxes are drawn on the stored pixels.
         cut = crop_to_box(read_image(file, upright=False), self.boxes[index], self.box_margin)
         return turn_upright(cut, read_orientation(file))
+
+    def length(self, index: int) -> int | None:
+        """Bytes that a photo takes; None if it is not there."""
+        file = str(self.files[index])
+        return os.path.getsize(file) if is_file(file) else None  # noqa: PTH202 (millions)
 
     def content(self, index: int) -> tuple[bytes, str]:
         """A photo's file as it is, and a picture's suffix in small letters.

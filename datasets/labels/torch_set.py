@@ -17,6 +17,7 @@ from tqdm import tqdm
 from datasets.images import Image
 from datasets.labels.structure import LabelledData
 from datasets.loader import Draw, draw_seed, epoch_loader
+from datasets.reading_order import ReadTogether
 from datasets.types import LabelBatch
 
 # Most memory that decoded photos may take: all of Tiny ImageNet is 1.23e9 bytes.
@@ -66,6 +67,11 @@ class LabelledSet:
     def __len__(self) -> int:
         """Number of photos."""
         return len(self.data)
+
+    @property
+    def read_together(self) -> ReadTogether | None:
+        """Which photos are read at once; None where each is read by itself, or from memory."""
+        return self.data.read_together if self._cache is None else None
 
     def __getitem__(self, draw: Draw) -> LabelSample:
         """Sample of a draw (epoch, index), a function of (seed, epoch, index) alone."""

@@ -17,8 +17,9 @@ from datasets.labels.structure import LabelledData
 from datasets.ledger import note_dropped, untraced
 from datasets.names import is_file, shown
 from datasets.part_names import is_no_class
+from datasets.shards.finding import find_shard_parts
 from datasets.shards.photos import list_photos
-from datasets.shards.tar import find_shard_parts, open_shards, write_shards
+from datasets.shards.tar import open_shards, write_shards
 from datasets.types import WORDNET, ClassMap
 from datasets.written_pictures import PictureWriter, unique_names
 

@@ -35,6 +35,10 @@ class ShardPhotos(LabelledData):
         """As :attr:`LabelledData.in_files`."""
         return False
 
+    def length(self, index: int) -> int | None:
+        """As :meth:`LabelledData.length`."""
+        return int(self.spans[index, 2])
+
     def content(self, index: int) -> tuple[bytes, str]:
         """As :meth:`LabelledData.content`."""
         shard, offset, length = self.spans[index].tolist()

@@ -1,4 +1,4 @@
-"""Tar shards as webdataset writes them: found, counted, walked through, written.
+"""Tar shards as webdataset writes them: counted, walked through, written.
 
 A record is a picture (``key.jpg``) and its label (``key.cls``, a number, or ``key.json`` with
 ``label``); they usually stand side by side, but may stand anywhere. A walk reads the 512-byte
@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import tarfile
 import warnings
 from collections import Counter
@@ -31,9 +30,10 @@ from datasets.json_files import parse_json, read_json
 from datasets.labels.structure import LabelledData
 from datasets.ledger import ARCHIVES, note_read
 from datasets.lfs import refuse_pointer
-from datasets.names import is_file, shown
-from datasets.part_names import part_folders
+from datasets.names import shown
+from datasets.reading_order import shuffled
 from datasets.refused import BOXES_IN
+from datasets.shards.finding import expand, find_shard_parts, tars_in
 from datasets.spec import Split
 from datasets.splitting import choose_part
 from datasets.types import ClassMap
@@ -45,9 +45,8 @@ _LABELS = (".cls", ".json")
 _BLOCK = 512  # Of a tar.
 # In .json files of boxes.
 _BOX_WORDS = (b'"bbox"', b'"boxes"', b'"annotations"', b'"objects"')
-_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
-# Bounds of what files and patterns tell: shards, columns of a classifier, bytes of a label.
-_MOST_SHARDS, _MOST_CLASSES, _MOST_LABEL = 1_000_000, 100_000, 1 << 20
+# Bounds of what files tell: columns of a classifier, bytes of a label.
+_MOST_CLASSES, _MOST_LABEL = 100_000, 1 << 20
 NO_LABEL, NO_PICTURE = "pictures without a label", "labels without a picture"
 
 
@@ -100,7 +99,7 @@ def open_shards(pattern: str | Path, classes: ClassMap | None = None) -> Sharded
     Raises:
         InputError: If a shard is missing, none holds a record, or a label is no column.
     """
-    shards = _expand(str(pattern))
+    shards = expand(pattern)
     root = shards[0].parent
     counts, num_classes, passed_over = _counts(root, shards)
     if not counts.sum():
@@ -128,13 +127,6 @@ def _read_classes(file: Path) -> ClassMap:
         raise
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{file}: not a list of classes with id and name ({error})") from error
-
-
-def holds_shards(path: Path) -> bool:
-    """Whether a path is a pattern of shards, one of them, or a folder of them or their parts."""
-    if path.suffix == ".tar":
-        return True
-    return path.is_dir() and bool(tars_in(path) or find_shard_parts(path))
 
 
 def first_sample(path: Path) -> Path | None:
@@ -172,40 +164,6 @@ def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> Sharded
             f"by {flag}"
         )
     return open_shards(part)
-
-
-def find_shard_parts(path: Path) -> dict[str, Path]:
-    """Folders of shards by split; empty where they are not parted."""
-    found = {}
-    for split, folders in part_folders(path).items():
-        holding = [folder for folder in folders if tars_in(folder)]
-        if holding:
-            found[split] = holding[0]
-    return found
-
-
-def tars_in(folder: Path) -> list[Path]:
-    """Shards of a folder, sorted."""
-    return sorted(f for f in folder.glob("*.tar") if not is_passed_over(f.name) and is_file(f))
-
-
-def _expand(pattern: str) -> tuple[Path, ...]:
-    braces = _BRACES.search(pattern)
-    if braces:
-        first, last = braces.groups()
-        if int(last) - int(first) >= _MOST_SHARDS:
-            raise InputError(f"{pattern}: names over {_MOST_SHARDS} shards")
-        names = [str(k).zfill(len(first)) for k in range(int(first), int(last) + 1)]
-        shards = [Path(pattern.replace(braces[0], name, 1)) for name in names]
-    else:
-        path = Path(pattern)
-        shards = tars_in(path) if path.is_dir() else [path]
-    if not shards:
-        raise InputError(f"{pattern}: no .tar shards there")
-    missing = [shard for shard in shards if not shard.is_file()]
-    if missing:
-        raise InputError(f"{missing[0]}: the shard is missing ({len(missing)} of {len(shards)})")
-    return tuple(shards)
 
 
 def _counts(root: Path, shards: tuple[Path, ...]) -> tuple[NDArray[np.int64], int, dict[str, int]]:
@@ -376,7 +334,7 @@ def write_shards(data: LabelledData, folder: Path, per_shard: int = 1000) -> Pat
     if folder.is_dir() and any(folder.glob("*.tar")):
         raise InputError(f"{folder}: holds shards already; move them away")
     folder.mkdir(parents=True, exist_ok=True)
-    order = np.random.default_rng(0).permutation(len(data))
+    order = shuffled(len(data), np.random.default_rng(0), data.read_together)
     starts = range(0, len(data), per_shard)
     for number, start in enumerate(tqdm(starts, "writing shards", unit="shard", delay=2)):
         partial = folder / f".{number:06d}.tar.part"

@@ -17,6 +17,7 @@ from datasets.boxes.writing import TARGETS, write_boxes
 from datasets.errors import InputError
 from datasets.kind import CheckOptions
 from datasets.kinds import recognise
+from datasets.ledger import ARCHIVES, traced
 from datasets.shards.tar import open_shards
 from tests.datasets.box_sets import coco, doctor, save_pictures, told, write
 from tests.datasets.tar_fakes import jpeg, write_tar
@@ -102,6 +103,42 @@ def test_parts(tmp_path: Path, names: tuple[str, str]) -> None:
     assert recognise(tmp_path).parts == ("train", "val")
     is_right(open_detection(tmp_path, "val"), ("cat", "dog", "emu"), [3])
     assert len(open_detection(tmp_path / names[0], "all")) == 2
+
+
+def test_patterns(tmp_path: Path) -> None:
+    for k in range(4):
+        shard(tmp_path / f"train-{k:06d}.tar", coco_like("cat"), coco_like("dog"))
+    shard(tmp_path / "val-000000.tar", coco_like("cat"))
+    path = tmp_path / "train-{000001..000003}.tar"
+    data = open_detection(path, "train", whole=True)
+    assert len(data) == 6
+    assert {Path(file).parent.name for file in data.files} == {
+        f"train-00000{k}.tar" for k in (1, 2, 3)
+    }
+    assert sum(len(open_detection(path, split)) for split in ("train", "val")) == 6
+    assert list(open_parts(tmp_path / "val-{000000..000000}.tar")) == ["val"]
+    found = recognise(path)
+    assert (found.kind.name, found.parts) == ("boxes", ("train",))
+    with traced() as trace:
+        checkup = found.kind.examine(path, found.parts, CheckOptions())
+    assert len(checkup.data) == 6
+    (ledger,) = trace.account(path)
+    assert (ledger.used[ARCHIVES], ledger.seen) == (3, 5)
+    for task in (None, "detection"):
+        with pytest.raises(InputError, match=r"train-000004.tar: the shard is missing \(1 of 3\)"):
+            recognise(tmp_path / "train-{000002..000004}.tar", task)
+    with pytest.raises(InputError, match=r"b.tar: no such file or folder"):
+        recognise(tmp_path / "b.tar", "detection")
+
+
+def test_a_pattern_of_labels_stays_such(tmp_path: Path) -> None:
+    for k in range(2):
+        write_tar(tmp_path / f"{k}.tar", {"0.jpg": jpeg(3), "0.cls": b"1"})
+    assert recognise(tmp_path / "{0..1}.tar").kind.name == "labels"
+    with pytest.raises(InputError, match="not recognised as a detection data set"):
+        open_detection(tmp_path / "{0..1}.tar", "all")
+    with pytest.raises(InputError, match=r"1}.tar: not recognised. A detection data set holds"):
+        recognise(tmp_path / "{0..1}.tar", "detection")
 
 
 def test_pictures_are_read_out_of_shards(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ from tests.datasets.label_fakes import (
     write_picture,
     write_tiny,
 )
+from tests.datasets.parquet_fakes import box_parquet, pictures, save_table
 from tests.datasets.place_fakes import gps, photo, write_list
 from tests.datasets.record_files import write_records
 
@@ -97,16 +98,7 @@ def _text(root: Path) -> None:
 
 
 def _parquet(root: Path) -> None:
-    pytest.importorskip("pyarrow")
-    import pyarrow as pa
-    import pyarrow.parquet
-
-    with tempfile.TemporaryDirectory() as name:
-        write_picture(Path(name, "0.jpg"))
-        pictures = [Path(name, "0.jpg").read_bytes()] * 3
-    pyarrow.parquet.write_table(
-        pa.table({"image": pictures, "label": ["a", "b", "a"]}), root / "train.parquet"
-    )
+    save_table(root / "train.parquet", {"image": pictures(3), "label": ["a", "b", "a"]})
 
 
 def _utkface(root: Path) -> None:
@@ -156,6 +148,7 @@ SETS: dict[str, tuple[Callable[[Path], object], tuple[int, int, int]]] = {
     "kitti": (tool_sets.kitti, (6, 6, 0)),
     "hugging-face": (tool_sets.hugging_face, (6, 1, 0)),
     "box-shards": (tool_sets.box_shards, (0, 1, 2)),
+    "box-parquet": (box_parquet, (0, 0, 3)),
     "kaggle": (_kaggle, (2, 1, 0)),
     "metadata": (_metadata, (2, 1, 0)),
     "text": (_text, (2, 1, 0)),

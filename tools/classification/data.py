@@ -16,7 +16,8 @@ from datasets.labels.opening import (
     recognise_labelled,
 )
 from datasets.labels.structure import LabelledData, choose_classes, cut_to_boxes
-from datasets.shards.tar import find_shard_parts, open_shard_part
+from datasets.shards.finding import find_shard_parts
+from datasets.shards.tar import open_shard_part
 from datasets.spec import Split
 from datasets.splitting import tell_part
 from tasks.weights.card import Card

@@ -8,7 +8,7 @@ from typing import Any
 from configs.training import PhotoTraining, TaughtTraining
 from datasets.labels.augmentation import LabelTransform
 from datasets.labels.structure import LabelledData
-from datasets.labels.torch_set import LabelledSet, Transform, collate_labels, finish_labels
+from datasets.labels.torch_set import LabelledSet, Transform, label_loader
 from datasets.loader import EpochSampler, ResumableLoader
 from datasets.shards.loader import ShardLoader
 from datasets.shards.photos import list_photos
@@ -75,9 +75,16 @@ def _make_loader(
     data: Data, transform: Transform, loading: Loading, *, train: bool, seed: int = 0
 ) -> Loader:
     rank, world = (0, 1) if loading.alone else rank_and_world()
-    draws = EpochSampler(len(data), shuffle=train, seed=seed, rank=rank, world=world)
     size, workers = loading.batch_size, loading.workers
     if isinstance(data, ShardedData):
+        draws = EpochSampler(len(data), shuffle=train, seed=seed, rank=rank, world=world)
         return ShardLoader(data, transform, draws, batch_size=size, workers=workers)
-    photos = LabelledSet(data, transform, seed, cache=loading.cache)
-    return ResumableLoader(photos, draws, collate_labels, finish_labels, size, workers)
+    return label_loader(
+        LabelledSet(data, transform, seed, cache=loading.cache),
+        batch_size=size,
+        train=train,
+        workers=workers,
+        seed=seed,
+        rank=rank,
+        world=world,
+    )

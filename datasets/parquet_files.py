@@ -1,0 +1,179 @@
+"""Parquet files, as the Hub and others part them: found, opened, and their columns read.
+
+It takes pyarrow, which only these files need.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from datasets.errors import InputError
+from datasets.images import is_passed_over
+from datasets.json_files import parse_json
+from datasets.lfs import refuse_pointer
+from datasets.names import shown
+from datasets.part_names import PART_NAMES, is_part, part_folders
+
+SUFFIX = ".parquet"
+# Where the hub's data sets have them: beside the page, in data/, or in a folder per configuration.
+_PLACES = ("", "data", "default")
+# A folder of more folders than this holds classes rather than configurations.
+_MOST_FOLDERS = 12
+
+
+def without_reader(file: Path) -> str:
+    """What to do where pyarrow is not installed; empty where it is."""
+    if importlib.util.find_spec("pyarrow") is not None:
+        return ""
+    return f"{shown(file)}: is a Parquet file; to read it, pip install pyarrow"
+
+
+def find_tables(path: Path) -> dict[str, tuple[Path, ...]]:
+    """Parquet files by ``train`` and ``val``, as words in their names or their folders say.
+
+    They lie in a folder or in parts of it, or so in its ``data`` or in the one configuration in
+    it. Files that are of no part are all to train on.
+
+    Raises:
+        InputError: If several configurations lie there.
+    """
+    if path.is_file():
+        return _by_part(path.parent, [path]) if path.suffix.lower() == SUFFIX else {}
+    for place in _PLACES:
+        if found := _tables_in(path / place):
+            return _by_part(path / place, found)
+    return {}
+
+
+def find_configurations(path: Path) -> list[Path]:
+    """Folders in a folder that hold Parquet files, each of its own set."""
+    if not path.is_dir():
+        return []
+    inner = [one for one in sorted(path.iterdir()) if one.is_dir()]
+    inner = [one for one in inner if not is_passed_over(one.name)]
+    return [one for one in inner if find_tables(one)] if len(inner) <= _MOST_FOLDERS else []
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    """Those of a folder and of the folders in it that are parts, sorted."""
+    parts = [one for several in part_folders(folder).values() for one in several]
+    return [
+        file
+        for one in (folder, *parts)
+        for file in sorted(one.glob(f"*{SUFFIX}"))
+        if file.is_file() and not is_passed_over(file.name)
+    ]
+
+
+def _by_part(base: Path, files: Sequence[Path]) -> dict[str, tuple[Path, ...]]:
+    named: dict[str, list[Path]] = {}
+    for file in files:
+        words = re.split(r"[-_.]", file.stem.lower())
+        if file.parent != base:
+            words.append(file.parent.name.lower())
+        named.setdefault(next((one for one in words if is_part(one)), ""), []).append(file)
+    found = {
+        split: tuple(next((named[name] for name in names if name in named), ()))
+        for split, names in PART_NAMES.items()
+    }
+    return {split: tables for split, tables in found.items() if tables} or {"train": tuple(files)}
+
+
+def open_table(file: Path) -> Any:
+    """A Parquet file, as pyarrow has it.
+
+    Raises:
+        InputError: If it is none.
+    """
+    return _opened(file, metadata_of(file))
+
+
+def metadata_of(file: Path) -> Any:
+    """What the end of a file tells of its rows. Raises InputError if it is no Parquet file."""
+    found = file.stat()
+    return _metadata(file, (found.st_size, found.st_mtime_ns))
+
+
+@lru_cache(maxsize=4096)
+def _metadata(file: Path, _version: tuple[int, int]) -> Any:
+    """As :func:`metadata_of`, once for each version of the file."""
+    return _opened(file, None).metadata
+
+
+def num_rows(file: Path) -> int:
+    """Number of a file's rows. Raises InputError if it is no Parquet file."""
+    return int(metadata_of(file).num_rows)
+
+
+def first_filled(files: Sequence[Path]) -> Path:
+    """The first file with any row, or else the first. Raises InputError if one is damaged."""
+    return next((file for file in files if num_rows(file)), files[0])
+
+
+def _opened(file: Path, metadata: Any) -> Any:
+    import pyarrow.parquet
+
+    refuse_pointer(file)
+    try:
+        return pyarrow.parquet.ParquetFile(file, metadata=metadata, memory_map=True)
+    except Exception as error:  # A damaged file makes pyarrow raise nearly anything.
+        raise InputError(f"{file}: not a Parquet file that can be read ({error})") from error
+
+
+def read_columns(file: Path, columns: Sequence[str]) -> dict[str, list[Any]]:
+    """Values of some columns by name, a list of all rows for each.
+
+    Args:
+        file: Table.
+        columns: Names, or a field of one, as ``image.path``.
+
+    Raises:
+        InputError: If one is not there, or cannot be read.
+    """
+    names = [one.partition(".")[0] for one in columns]
+    if not num_rows(file):
+        return {name: [] for name in names}
+    opened = open_table(file)
+    try:
+        found = opened.read(columns=list(columns), use_threads=False)
+        values = {name: found.column(name).to_pylist() for name in found.column_names}
+    except Exception as error:  # A damaged file makes pyarrow raise nearly anything.
+        told = " and ".join(map(repr, columns))
+        raise InputError(f"{file}: column {told} cannot be read ({error})") from error
+    for name in names:
+        if name not in values:
+            raise InputError(f"{file}: no column {name!r}, which other tables of the set have")
+    return values
+
+
+def class_names(file: Path, *place: str) -> tuple[str, ...]:
+    """Names of classes that a file's own description of its columns tells; none if it does not.
+
+    Args:
+        file: Table.
+        place: Column, and field in it.
+
+    Raises:
+        InputError: If the description is no JSON.
+    """
+    told = (open_table(file).schema_arrow.metadata or {}).get(b"huggingface")
+    if told is None:
+        return ()
+    found: Any = parse_json(told, f"{file}: huggingface")
+    for key in ("info", "features", *place, "names"):
+        while True:  # Lists of something are described as a list, or by the word feature.
+            if isinstance(found, list) and len(found) == 1:
+                found = found[0]
+            elif isinstance(found, dict) and key not in found and "feature" in found:
+                found = found["feature"]
+            else:
+                break
+        found = found.get(key) if isinstance(found, dict) else None
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        return ()
+    return tuple(found)
