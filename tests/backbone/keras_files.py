@@ -152,8 +152,8 @@ def write_zip(
             for number, value in numbers.items():
                 file[f"{at}/{number}"] = value
         file["optimizer/vars/0"] = np.zeros(3, np.float32)
-        for metric in range(2):  # Keras 2 adds what a compiled model has measured.
-            file[f"metrics/mean/vars/{metric}"] = np.float32(3)
+        for place in range(2):  # Keras 2 adds what a compiled model has measured.
+            file[f"metrics/mean/vars/{place}"] = np.float32(3)
     if config is None:
         path.write_bytes(data.getvalue())
         return path
