@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,7 @@ _PHOTOS = 5
 
 def in_ncnn(file: Path, told: dict[str, Any], folder: Path) -> Run:
     """By pnnx, which writes what is ncnn's beside the file that it is given."""
-    import ncnn
-    import pnnx
+    ncnn, pnnx = import_module("ncnn"), import_module("pnnx")
 
     copy = folder / "bare.onnx"
     copy.write_bytes(file.read_bytes())
@@ -70,23 +69,22 @@ def in_ncnn(file: Path, told: dict[str, Any], folder: Path) -> Run:
 
 def in_mnn(file: Path, told: dict[str, Any], folder: Path) -> Run:
     """By MNN's own converter."""
-    import MNN
-
+    mnn = import_module("MNN")
     out = folder / "bare.mnn"
     tool = Path(sys.executable).with_name("mnnconvert")
     command = [tool, "-f", "ONNX", "--modelFile", file, "--MNNModel", out, "--bizCode", "bare"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if not out.exists():
         raise RuntimeError((done.stderr or done.stdout)[-300:])
-    net = MNN.nn.load_module_from_file(str(out), [*told["inputs"]], told["names"])
+    net = mnn.nn.load_module_from_file(str(out), [*told["inputs"]], told["names"])
 
     def run(inputs: list[Floats]) -> list[Any]:
         given = []
         for value in inputs:
-            given.append(MNN.expr.placeholder(list(value.shape), MNN.expr.NCHW))
+            given.append(mnn.expr.placeholder(list(value.shape), mnn.expr.NCHW))
             given[-1].write(value)
         found = net.forward(given)
-        kept = [MNN.expr.convert(one, MNN.expr.NCHW) for one in found]
+        kept = [mnn.expr.convert(one, mnn.expr.NCHW) for one in found]
         return [np.array(one.read()) for one in kept]
 
     return run
@@ -94,9 +92,7 @@ def in_mnn(file: Path, told: dict[str, Any], folder: Path) -> Run:
 
 def in_tract(file: Path, _told: dict[str, Any], _folder: Path) -> Run:
     """It reads ONNX itself."""
-    import tract
-
-    model = tract.onnx().load(str(file)).into_model().into_runnable()
+    model = import_module("tract").onnx().load(str(file)).into_model().into_runnable()
     return lambda inputs: [one.to_numpy() for one in model.run(inputs)]
 
 
