@@ -72,9 +72,8 @@ def write_coreml(graph: AnswerGraph, notes: dict[str, str], file: Path) -> None:
     try:
         with quiet(), torch.no_grad():
             pictures = tuple(torch.zeros(shape) for shape in shapes.values())
-            program = torch.export.export(PictureGraph(graph), pictures)
             model = tools.convert(
-                program.run_decompositions(_INSTEAD),
+                _program(PictureGraph(graph), pictures),
                 convert_to="mlprogram",
                 inputs=[
                     tools.ImageType(name, shape, color_layout=tools.colorlayout.RGB)
@@ -94,6 +93,15 @@ def write_coreml(graph: AnswerGraph, notes: dict[str, str], file: Path) -> None:
         model.input_description[name] = f"{how}, {square.size} x {square.size} pixels, RGB"
     model.user_defined_metadata.update({**notes, OUTPUTS: json.dumps(outputs)})
     model.save(str(file))
+
+
+def _program(graph: PictureGraph, pictures: tuple[Tensor, ...]) -> Any:
+    """The exported program, in operators that the converter has rules for."""
+    program = torch.export.export(graph, pictures).run_decompositions(_INSTEAD)
+    for node in program.graph.nodes:
+        if node.target is _ATEN.max_pool2d.default and len(node.args) == 2:
+            node.args = (*node.args, node.args[1])  # It wants the stride told: the side.
+    return program
 
 
 def write_notes(file: Path, notes: dict[str, str]) -> None:

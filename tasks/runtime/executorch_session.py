@@ -110,7 +110,8 @@ def _use_threads(threads: int | None) -> None:
 
     _start()
     if threads and threads != portable_lib._threadpool_get_thread_count():
-        portable_lib._unsafe_reset_threadpool(threads)
+        with _deaf():  # It tells of that, too.
+            portable_lib._unsafe_reset_threadpool(threads)
 
 
 @cache

@@ -124,7 +124,7 @@ def _row(
     command = network.command
     if precision == "int8":
         start = "tools/export.py RUN" if network.shape else command
-        target = " --target litert" if runtime == "litert" else ""
+        target = f" --target {runtime}" if runtime in ("litert", "executorch") else ""
         export = f"{start}{target} --int8 --calibrate PHOTOS"
         command = f"{command}, then {export}" if network.shape else export
     name = f"{network.name} {precision}"

@@ -34,10 +34,11 @@ from tools.speed.benchmarking import drawn_photo, run_turns
 _WARMUP = 3
 _RANGE_PICTURES = 2
 # Export targets by the runtime that is measured; PyTorch needs none.
-_TARGETS = {"onnxruntime": "onnx", "litert": "litert"}
+_TARGETS = {"onnxruntime": "onnx", "litert": "litert", "executorch": "executorch"}
 _PACKAGES = {
     "onnxruntime": ("ONNX Runtime", "onnxruntime"),
     "litert": ("LiteRT", "ai-edge-litert"),
+    "executorch": ("ExecuTorch", "executorch"),
     "pytorch": ("PyTorch", "torch"),
 }
 
