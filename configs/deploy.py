@@ -13,11 +13,12 @@ from configs.special import SpecialFlags
 from datasets.errors import InputError
 from tasks.detection.spec import DetectOptions, PostSpec
 from tasks.flag_values import flag_of
+from tasks.runtime.runtimes import RUNTIMES, runtime_named
 from tasks.weights.names import WEIGHTS_NAME
 
-Target = Literal["onnx", "openvino"]
+# Those of tasks/runtime/runtimes.py.
+Target = Literal["onnx", "openvino", "litert"]
 Batch = Literal["dynamic", "1"]
-SUFFIXES: dict[str, str] = {"onnx": ".onnx", "openvino": ".xml"}
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class Export(SpecialFlags):
     """Turn a trained model into one file that other runtimes run, from photo to answer.
 
     The file takes photos of any size, 8-bit RGB, and does all the rest itself: crop, resize,
-    normalisation, network, decoding (softmax, sigmoid, NMS). It is run on sample photos before
-    it gets its name, and refused if it answers otherwise than the model. Its card tells classes,
-    input and figures; predict.py and evaluate.py take it like a run folder.
+    normalisation, network, decoding (softmax, sigmoid, NMS). For phones (--target litert) it
+    takes one photo that was made a square before; how, it tells, and predict.py and the others
+    do so. It is run on sample photos before it gets its name, and refused if it answers otherwise
+    than the model. Its card tells classes, input and figures; predict.py and evaluate.py take it
+    like a run folder.
 
     --out is by default model.onnx in a run folder, or the weights file's name with .onnx beside
-    it (.int8.onnx with --int8; for OpenVINO .xml, and a .bin beside it).
+    it (.int8.onnx with --int8; for OpenVINO .xml, and a .bin beside it; for LiteRT .tflite).
     """
 
     FOR_ALL = (
@@ -50,12 +53,13 @@ class Export(SpecialFlags):
     answers of all its heads."""
     target: Target = "onnx"
     """onnx: ONNX Runtime and whatever else reads ONNX. openvino: Intel's runtime, as .xml and
-    .bin (pip install openvino)."""
+    .bin (pip install openvino). litert: TensorFlow Lite's, on phones and boards (pip install
+    ai-edge-litert)."""
     samples: Path | None = None
     """Photo or folder to check the file with, two or more; by default some are drawn."""
-    batch: Batch = "dynamic"
+    batch: Batch | None = None
     """dynamic: any number of photos of one size per call. 1: one photo, for runtimes that want
-    it fixed."""
+    it fixed. By default dynamic where the target can."""
     int8: bool = False
     """Compute with 8-bit integers: a file of a quarter of the size, about twice as fast."""
     calibrate: Path | None = None
@@ -73,17 +77,29 @@ class Export(SpecialFlags):
     def __post_init__(self) -> None:
         if self.int8 and self.calibrate is None:
             raise InputError("--int8 needs --calibrate: a folder of photos to measure ranges on")
-        if self.int8 and self.target != "onnx":
-            raise InputError(f"--int8: goes with --target onnx, not {self.target}")
+        runtime = runtime_named(self.target)
+        if self.int8 and not runtime.int8:
+            able = " or ".join(one.target for one in RUNTIMES if one.int8)
+            raise InputError(f"--int8: goes with --target {able}, not {self.target}")
+        if self.batch == "dynamic" and runtime.square:
+            raise InputError(
+                f"--batch dynamic: a file for {self.target} takes one photo at a time; leave the "
+                "flag out, or choose --target onnx"
+            )
         for name in ("calibrate", "labelled"):
             if not self.int8 and getattr(self, name) is not None:
                 flag = f"--{flag_of(name)} {getattr(self, name)}"
                 raise InputError(f"{flag}: is for --int8, which was not given")
         if not 0 <= self.max_drop <= 100:
             raise InputError(f"--max-drop {self.max_drop} is not in 0..100 points")
-        out, suffix = self.common.out, SUFFIXES[self.target]
-        if out is not None and out.suffix != suffix:
-            raise InputError(f"--out {out}: a file for {self.target} ends in {suffix}")
+        out = self.common.out
+        if out is not None and out.suffix != runtime.suffix:
+            raise InputError(f"--out {out}: a file for {self.target} ends in {runtime.suffix}")
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the file shall take any number of photos at once."""
+        return self.batch != "1"
 
     @property
     def options(self) -> tuple[object, ...]:
@@ -96,4 +112,4 @@ class Export(SpecialFlags):
             return self.common.out
         file = self.weights / WEIGHTS_NAME if self.weights.is_dir() else self.weights
         kind = ".int8" if self.int8 else ""
-        return file.with_name(f"{file.stem}{kind}{SUFFIXES[self.target]}")
+        return file.with_name(f"{file.stem}{kind}{runtime_named(self.target).suffix}")

@@ -14,6 +14,7 @@ from tasks.face_attributes.application import FACE_ATTRIBUTES
 from tasks.face_embedding.application import FACE_EMBEDDING
 from tasks.geolocation.application import GEOLOCATION
 from tasks.multitask.application import MULTITASK
+from tasks.runtime.open import is_export
 
 APPLICATIONS: tuple[Application, ...] = (
     CLASSIFICATION,
@@ -39,9 +40,13 @@ def application_named(name: str, path: Path | str) -> Application:
 def original_application(path: Path) -> PhotoApplication[Any] | None:
     """The application that runs a file of another format as it is; None if none does.
 
+    An export of this suite is no such file, whatever its suffix.
+
     Raises:
         InputError: If there is no such file, or it is damaged.
     """
+    if is_export(path):
+        return None
     for application in APPLICATIONS:
         if isinstance(application, PhotoApplication):
             original = application.originals.get(path.suffix)

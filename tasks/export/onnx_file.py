@@ -70,12 +70,17 @@ def write_openvino(onnx_file: Path, notes: dict[str, str], file: Path) -> None:
     import_openvino(onnx_file).save_model(model, str(file), compress_to_fp16=False)
 
 
-def write_facts(file: Path, facts: dict[str, Any]) -> None:
-    """Replace the facts that a file carries; its card stays."""
+def write_notes(file: Path, notes: dict[str, str]) -> None:
+    """Put notes in the place of those that an ONNX file carries."""
     model = onnx.load(str(file))
-    notes = {row.key: row.value for row in model.metadata_props}
-    onnx.helper.set_model_props(model, {**notes, FACTS_KEY: json.dumps(facts)})
+    onnx.helper.set_model_props(model, notes)
     onnx.save(model, str(file))
+
+
+def write_facts(file: Path, facts: dict[str, Any]) -> None:
+    """Replace the facts that an ONNX file carries; its card stays."""
+    notes = {row.key: row.value for row in onnx.load(str(file)).metadata_props}
+    write_notes(file, {**notes, FACTS_KEY: json.dumps(facts)})
 
 
 def _drop_traces(model: onnx.ModelProto) -> None:

@@ -134,6 +134,11 @@ class Exported:
         """Whether the graph takes one photo per call."""
         return self._session.single
 
+    @property
+    def takes_squares(self) -> bool:
+        """Whether photos are made squares before the graph takes them."""
+        return bool(self._squares)
+
     def _answer(self, images: Image) -> list[Answer]:
         given = [images]
         if self._squares:  # These take one photo at a time.

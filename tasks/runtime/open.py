@@ -1,6 +1,7 @@
 """Opening exports, without torch, and reading the cards of exports and weights alike.
 
-Needs onnxruntime and numpy (for an OpenVINO export, openvino and numpy), nothing else::
+Needs numpy and the runtime of the file (:mod:`tasks.runtime.runtimes`); where that takes ready
+squares also OpenCV and Pillow, which make them::
 
     from tasks.runtime.open import open_export
 
@@ -16,21 +17,22 @@ from pathlib import Path
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
 from tasks.runtime.exported import Exported
-from tasks.runtime.onnx_session import OnnxSession
-from tasks.runtime.openvino_session import OpenVinoSession
+from tasks.runtime.runtimes import RUNTIMES, runtime_of
 from tasks.weights.card import Card
 from tasks.weights.file import read_weights_card
 
-SUFFIXES = (".onnx", ".xml")
-
 
 def is_export(path: Path) -> bool:
-    """Whether a path is meant as an export, by its name."""
-    return path.suffix in SUFFIXES
+    """Whether a path is meant as an export of this suite.
+
+    Its name tells; and where files of others have the same, what it holds.
+    """
+    runtime = runtime_of(path)
+    return runtime is not None and runtime.is_ours(path)
 
 
 def open_export(path: Path, threads: int | None = None, head: str | None = None) -> Exported:
-    """Load an export, ending in .onnx or .xml (OpenVINO's).
+    """Load an export, in the runtime that its suffix tells.
 
     Args:
         path: Of the file.
@@ -41,15 +43,15 @@ def open_export(path: Path, threads: int | None = None, head: str | None = None)
         InputError: If it is missing, damaged, was not written by this suite, or has no such head.
     """
     path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise InputError(f"{path}: exports end in {' or '.join(SUFFIXES)}")
+    runtime = runtime_of(path)
+    if runtime is None:
+        *others, last = (one.suffix for one in RUNTIMES)
+        raise InputError(f"{path}: exports end in {', '.join(others)} or {last}")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    for file in (path, path.with_suffix(".bin")):  # OpenVINO's weights lie beside.
+    for file in runtime.files(path):
         refuse_pointer(file)
-    kind: type[OnnxSession | OpenVinoSession]
-    kind = OnnxSession if path.suffix == ".onnx" else OpenVinoSession
-    exported = Exported(kind(path, threads), path)
+    exported = Exported(runtime.session(path, threads), path)
     return exported if head is None else exported.head(head)
 
 

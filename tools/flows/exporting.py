@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -17,13 +16,11 @@ from configs.deploy import Export
 from datasets.builtin.scenes import draw_scene
 from datasets.errors import InputError
 from datasets.images import Image, find_images, read_image
-from tasks.export.onnx_file import write_facts, write_onnx, write_openvino
 from tasks.runtime.exported import Exported
-from tasks.runtime.onnx_session import OnnxSession
-from tasks.runtime.openvino_session import OpenVinoSession
-from tasks.runtime.session import CARD_KEY, FACTS_KEY
+from tasks.runtime.runtimes import Runtime
 from tasks.weights.atomic_write import replacing
 from tools.flows.source import MultiSource, Source, open_any_source
+from tools.flows.targets import notes_of, square_facts, target_of
 
 # Photos to compare on at most; parts (height, width) of drawn ones: tall, wide, small. Neighbours
 # of one size go through at once.
@@ -37,8 +34,7 @@ def export_model(args: Export) -> tuple[dict[str, Any], str]:
     source = open_any_source(args)
     out = args.out_file()
     facts = write_export(args, source, out)
-    files = [out] if args.target == "onnx" else [out, out.with_suffix(".bin")]
-    size = sum(file.stat().st_size for file in files)
+    size = sum(file.stat().st_size for file in target_of(args).runtime.files(out))
     result = {
         "file": str(out),
         "target": args.target,
@@ -79,32 +75,32 @@ def write_float(args: Export, source: Source) -> Iterator[Path]:
 
 def write_export(args: Export, source: Source | MultiSource, out: Path) -> dict[str, Any]:
     """Write, check, and only then name an export. Raises InputError if it answers otherwise."""
-    photos = sample_photos(args.samples, args.common.seed)
+    photos, target = sample_photos(args.samples, args.common.seed), target_of(args)
     facts = source.facts()
+    if target.runtime.square:
+        facts = square_facts(source, facts)
+    with unnamed(out) as file:
+        target.write(source, facts, file, args.dynamic)
+        exported = Exported(target.runtime.session(file, args.common.threads or None), out)
+        facts["checked"] = check(source, exported, photos)
+        target.write_notes(file, notes_of(source.card, facts))
+        give_name(target.runtime, file, out)
+    return facts
+
+
+@contextmanager
+def unnamed(out: Path) -> Iterator[Path]:
+    """A path for an export in a folder beside where it will be, which goes with the block."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        file = Path(folder) / f"{out.stem}.onnx"
-        openvino = args.target == "openvino"
-        graph = source.graph("products" if openvino else "operator")
-        write_onnx(graph, source.card, facts, file, dynamic=args.batch == "dynamic")
-        threads = args.common.threads or None
-        if openvino:
-            target = file.with_suffix(".xml")
-            write_openvino(file, _notes(source, facts), target)
-            exported = Exported(OpenVinoSession(target, threads), out)
-        else:
-            exported = Exported(OnnxSession(file, threads), out)
-        facts["checked"] = check(source, exported, photos)
-        names = {file: out}
-        if openvino:
-            write_openvino(file, _notes(source, facts), target)
-            names = {target.with_suffix(".bin"): out.with_suffix(".bin"), target: out}
-        else:
-            write_facts(file, facts)
-        for written, name in names.items():
-            with replacing(name) as temporary:
-                written.replace(temporary)
-    return facts
+        yield Path(folder) / out.name
+
+
+def give_name(runtime: Runtime, file: Path, out: Path) -> None:
+    """Move an export that is good to its place, with what belongs beside it."""
+    for written, name in zip(runtime.files(file), runtime.files(out), strict=True):
+        with replacing(name) as temporary:
+            written.replace(temporary)
 
 
 def check(
@@ -113,7 +109,8 @@ def check(
     """Compare an export with its model.
 
     Where an antialiased resize comes first, the photos are compared a second time, made so small
-    that nothing is left to resize: then all numbers must agree.
+    that nothing is left to resize: then all numbers must agree. An export of ready squares has
+    nothing to resize in the first place.
     Told are how many there were, and the largest difference of each output.
 
     Raises:
@@ -121,8 +118,9 @@ def check(
     """
     short = source.short_side
     try:
-        result = {"differences": source.differences(photos, exported(photos), resized=True)}
-        if short is not None:
+        ready, found = exported.takes_squares, exported(photos)
+        result = {"differences": source.differences(photos, found, resized=True, ready=ready)}
+        if short is not None and not ready:
             small = []
             for photo in photos:
                 shape = (round(side * short / min(photo.shape[:2])) for side in photo.shape[:2])
@@ -147,7 +145,3 @@ def sample_photos(path: Path | None, seed: int) -> list[Image]:
         raise InputError(f"--samples {path}: no pictures there")
     step = max(1, len(files) // _SAMPLES)
     return [read_image(file, upright=True) for file in files[::step][:_SAMPLES]]
-
-
-def _notes(source: Source | MultiSource, facts: dict[str, Any]) -> dict[str, str]:
-    return {CARD_KEY: json.dumps(source.card.to_json()), FACTS_KEY: json.dumps(facts)}

@@ -22,11 +22,13 @@ from tasks.multitask.graph import MultiGraph
 from tasks.multitask.load import load_multi
 from tasks.multitask.model import MultiTaskNet
 from tasks.multitask.spec import TASK as MULTITASK
+from tasks.multitask.square_graph import MultiSquare
 from tasks.open_model import open_model
 from tasks.photo_graph import PhotoGraph
 from tasks.predictor import network_outputs
 from tasks.runtime.open import is_export, read_card
 from tasks.runtime.session import FORMAT, Answer
+from tasks.square_graph import SquareGraph
 from tasks.weights.card import Card
 from tasks.weights.names import HEADS_FOLDER
 from tools import cli
@@ -75,15 +77,27 @@ class Source:
         """The model as one graph, its resize written as :mod:`tasks.export.resize` tells."""
         return PhotoGraph(self.application, self.model, self.card, antialias=antialias)
 
+    def square_graph(self) -> SquareGraph:
+        """The model as one graph that takes a ready square."""
+        return SquareGraph(self.application, self.model, self.card)
+
     def differences(
-        self, photos: Sequence[Image], found: Sequence[Answer], *, resized: bool
+        self,
+        photos: Sequence[Image],
+        found: Sequence[Answer],
+        *,
+        resized: bool,
+        ready: bool = False,
     ) -> dict[str, float]:
         """How far an export's answers are from the model's, by output.
+
+        With ``ready`` it took squares, which are the model's own: nothing was resized in it.
 
         Raises:
             InputError: If one is too far, naming output, photo and difference.
         """
-        return compare(photos, self.predict()(photos), found, self.limits(resized=resized))
+        limits = self.limits(resized=resized and not ready)
+        return compare(photos, self.predict()(photos), found, limits)
 
 
 @dataclass(frozen=True)
@@ -119,8 +133,17 @@ class MultiSource:
         cards = {name: one.card for name, one in self.heads.items()}
         return MultiGraph(self.net, cards, antialias=antialias)
 
+    def square_graph(self) -> MultiSquare:
+        """All heads as one graph that takes ready squares. Raises InputError as :meth:`graph`."""
+        return MultiSquare(self.net, {name: one.card for name, one in self.heads.items()})
+
     def differences(
-        self, photos: Sequence[Image], found: Sequence[Answer], *, resized: bool
+        self,
+        photos: Sequence[Image],
+        found: Sequence[Answer],
+        *,
+        resized: bool,
+        ready: bool = False,
     ) -> dict[str, float]:
         """As :meth:`Source.differences`, by ``HEAD_OUTPUT``; boxes only where ``resized``."""
         told: dict[str, float] = {}
@@ -133,7 +156,7 @@ class MultiSource:
                 for row in found
             ]
             try:
-                differences = source.differences(photos, given, resized=resized)
+                differences = source.differences(photos, given, resized=resized, ready=ready)
             except ValueError as error:
                 raise InputError(f"head {name}: {error}") from error
             told |= {f"{before}{out}": value for out, value in differences.items()}

@@ -1,0 +1,93 @@
+"""How each export target's files are written: one record per target, beside its runtime's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.export.litert.writer import write_litert
+
+from configs.deploy import Export
+from tasks.export.onnx_file import write_notes, write_onnx, write_openvino
+from tasks.runtime.runtimes import Runtime, runtime_named
+from tasks.runtime.session import CARD_KEY, FACTS_KEY, SQUARE
+from tasks.weights.card import Card
+from tools.flows.source import MultiSource, Source
+
+Facts = Mapping[str, Any]
+Notes = dict[str, str]
+Write = Callable[[Source | MultiSource, Facts, Path, bool], None]
+WriteNotes = Callable[[Path, Notes], None]
+Translate = Callable[[Path, Notes, Path], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One export target.
+
+    Attributes:
+        runtime: What runs its files.
+        write: From a network, facts, file and whether it shall take any number of photos at once
+            to the file, with the card and these facts in it.
+        write_notes: From a file that ``write`` wrote, where it still lies, and notes to the same
+            with these in place of its own.
+        from_onnx: From an ONNX file of a fixed shape, of 8 bits perhaps, notes and file to the
+            file; None where 8 bits are ONNX's own, or there are none.
+    """
+
+    runtime: Runtime
+    write: Write
+    write_notes: WriteNotes
+    from_onnx: Translate | None = None
+
+
+def notes_of(card: Card, facts: Facts) -> Notes:
+    """What an export carries, as text by name."""
+    return {CARD_KEY: json.dumps(card.to_json()), FACTS_KEY: json.dumps(facts)}
+
+
+def square_facts(source: Source | MultiSource, facts: Facts) -> dict[str, Any]:
+    """Facts of an export that takes ready squares: also how they are made."""
+    squares = source.square_graph().squares
+    return {**facts, SQUARE: {name: one.to_json() for name, one in squares.items()}}
+
+
+def _onnx(source: Source | MultiSource, facts: Facts, file: Path, dynamic: bool) -> None:
+    write_onnx(source.graph("operator"), source.card, dict(facts), file, dynamic=dynamic)
+
+
+def _through_onnx(translate: Translate, *, square: bool = False) -> tuple[Write, WriteNotes]:
+    """What writes files by way of an ONNX file.
+
+    It lies beside them as long as they have no name yet; for other notes it is translated anew.
+    """
+
+    def write(source: Source | MultiSource, facts: Facts, file: Path, dynamic: bool) -> None:
+        graph = source.square_graph() if square else source.graph("products")
+        write_onnx(graph, source.card, dict(facts), _between(file), dynamic=dynamic)
+        write_notes(file, notes_of(source.card, facts))
+
+    def write_notes(file: Path, notes: Notes) -> None:
+        translate(_between(file), notes, file)
+
+    return write, write_notes
+
+
+def _between(file: Path) -> Path:
+    return file.with_name(f"{file.name}.onnx")
+
+
+TARGETS: tuple[Target, ...] = (
+    Target(runtime_named("onnx"), _onnx, write_notes),
+    Target(runtime_named("openvino"), *_through_onnx(write_openvino)),
+    Target(runtime_named("litert"), *_through_onnx(write_litert, square=True), write_litert),
+)
+"""In the order of their runtimes."""
+
+
+def target_of(args: Export) -> Target:
+    """The target that flags ask for."""
+    return {one.runtime.target: one for one in TARGETS}[args.target]
