@@ -33,12 +33,11 @@ def export_model(args: Export) -> tuple[dict[str, Any], str]:
     source = open_any_source(args)
     out = args.out_file()
     facts = write_export(args, source, out)
-    size = sum(file.stat().st_size for file in target_of(args).runtime.files(out))
     result = {
         "file": str(out),
         "target": args.target,
         "task": source.task,
-        "bytes": size,
+        "bytes": target_of(args).runtime.size(out),
         "precision": facts["precision"],
         "checked": facts["checked"],
         "seconds": round(time.perf_counter() - started, 1),

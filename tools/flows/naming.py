@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.runtime.runtimes import Runtime
-from tasks.weights.atomic_write import replacing
+from tasks.weights.atomic_write import replace_folder, replacing
 
 
 @contextmanager
@@ -21,6 +21,9 @@ def unnamed(out: Path) -> Iterator[Path]:
 
 def give_name(runtime: Runtime, file: Path, out: Path) -> None:
     """Move an export that is good to its place, with what belongs beside it."""
+    if runtime.folder:
+        replace_folder(file, out)
+        return
     for written, name in zip(runtime.files(file), runtime.files(out), strict=True):
         with replacing(name) as temporary:
             written.replace(temporary)

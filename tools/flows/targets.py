@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from configs.deploy import Export
+from tasks.export import coreml_file, executorch_file
 from tasks.export.litert.writer import write_litert
 from tasks.export.onnx_file import write_notes, write_onnx, write_openvino
+from tasks.photo_graph import AnswerGraph
 from tasks.runtime.runtimes import Runtime, runtime_named
 from tasks.runtime.session import CARD_KEY, FACTS_KEY, SQUARE
 from tasks.weights.card import Card
@@ -63,6 +65,15 @@ def _onnx(source: Source | MultiSource, facts: Facts, file: Path, dynamic: bool)
     write_onnx(source.graph("operator"), source.card, dict(facts), file, dynamic=dynamic)
 
 
+def _of_squares(write: Callable[[AnswerGraph, Notes, Path], None]) -> Write:
+    """What writes files of ready squares from the graph itself."""
+
+    def written(source: Source | MultiSource, facts: Facts, file: Path, _dynamic: bool) -> None:
+        write(source.square_graph(), notes_of(source.card, facts), file)
+
+    return written
+
+
 def _square_onnx(source: Source | MultiSource, facts: Facts, file: Path, _dynamic: bool) -> None:
     write_onnx(source.square_graph(), source.card, dict(facts), file)
 
@@ -92,6 +103,19 @@ TARGETS: tuple[Target, ...] = (
     Target(runtime_named("onnx"), _onnx, write_notes),
     Target(runtime_named("openvino"), *_through_onnx(write_openvino)),
     Target(runtime_named("litert"), *_through_onnx(write_litert, square=True), write_litert, True),
+    Target(
+        runtime_named("executorch"),
+        _of_squares(executorch_file.write_executorch),
+        executorch_file.write_notes,
+        executorch_file.write_executorch_onnx,
+        square=True,
+    ),
+    Target(
+        runtime_named("coreml"),
+        _of_squares(coreml_file.write_coreml),
+        coreml_file.write_notes,
+        square=True,
+    ),
 )
 """In the order of their runtimes."""
 _SQUARES = Target(runtime_named("onnx"), _square_onnx, write_notes, square=True)
