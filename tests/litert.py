@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from tasks.export.litert.writer import write_litert
+from tasks.runtime.chip import keep_sums_right
 
 Arrays = dict[str, NDArray[np.generic]]
 OPSET = 18
@@ -20,6 +21,7 @@ def run_onnx(file: Path, feeds: Mapping[str, NDArray[np.generic]]) -> Arrays:
     """Outputs of an ONNX file by name."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
+    keep_sums_right(options)
     session = onnxruntime.InferenceSession(file, options)
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, dict(feeds)), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 
 from tasks.runtime.session import Session
@@ -19,6 +19,7 @@ class Runtime:
     Attributes:
         target: What tools/export.py calls it.
         title: What people call it.
+        package: What is installed to run it, by pip's name.
         suffix: Of its file.
         session: From file and threads (None for one per core) to the graph, ready to run; it
             raises :class:`~datasets.errors.InputError` if the runtime is not installed or does
@@ -33,6 +34,7 @@ class Runtime:
 
     target: str
     title: str
+    package: str
     suffix: str
     session: Opens
     beside: tuple[str, ...] = ()
@@ -44,6 +46,14 @@ class Runtime:
     def files(self, file: Path) -> list[Path]:
         """All files of an export: those beside it first, the one that is named last."""
         return [*(file.with_suffix(suffix) for suffix in self.beside), file]
+
+    @property
+    def version(self) -> str | None:
+        """Of what runs it; None if that is not installed."""
+        try:
+            return metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            return None
 
     def size(self, file: Path) -> int:
         """Bytes of an export, all its files together."""
@@ -68,10 +78,18 @@ def _is_our_litert(path: Path) -> bool:
 
 
 RUNTIMES: tuple[Runtime, ...] = (
-    Runtime("onnx", "ONNX Runtime", ".onnx", _session("onnx_session", "OnnxSession"), int8=True),
+    Runtime(
+        "onnx",
+        "ONNX Runtime",
+        "onnxruntime",
+        ".onnx",
+        _session("onnx_session", "OnnxSession"),
+        int8=True,
+    ),
     Runtime(
         "openvino",
         "OpenVINO",
+        "openvino",
         ".xml",
         _session("openvino_session", "OpenVinoSession"),
         beside=(".bin",),
@@ -79,6 +97,7 @@ RUNTIMES: tuple[Runtime, ...] = (
     Runtime(
         "litert",
         "LiteRT",
+        "ai-edge-litert",
         ".tflite",
         _session("litert_session", "LiteRtSession"),
         is_ours=_is_our_litert,
@@ -88,6 +107,7 @@ RUNTIMES: tuple[Runtime, ...] = (
     Runtime(
         "executorch",
         "ExecuTorch",
+        "executorch",
         ".pte",
         _session("executorch_session", "ExecuTorchSession"),
         square=True,
@@ -96,6 +116,7 @@ RUNTIMES: tuple[Runtime, ...] = (
     Runtime(
         "coreml",
         "Core ML (in an interpreter of this suite)",
+        "coremltools",
         ".mlpackage",
         _session("coreml_session", "CoreMlSession"),
         square=True,

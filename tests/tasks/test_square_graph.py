@@ -10,8 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets.images import find_images, read_image
+from datasets.squares import fit_square
 from tasks import core_operators, operators
 from tasks.core_operators import first_of, parted, suppress
+from tasks.detection import postprocess
+from tasks.detection.from_tflite import import_ssd
 from tasks.export.onnx_file import write_onnx
 from tasks.predictor import rows_of
 from tasks.runtime.exported import Exported
@@ -44,6 +48,32 @@ def test_suppression_is_torchvisions(
     with core_operators.core_operators():
         found = suppress(boxes, scores, 0.1, max_iou)
     assert torch.equal(found, operators.suppress(boxes, scores, 0.1, max_iou))
+
+
+@pytest.mark.slow
+def test_suppression_on_photos(
+    real_data: Path, real_ssd_tflite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of TensorFlow's detector, with all 1,000 candidates of each photo of COCO."""
+    model, _ = import_ssd(real_ssd_tflite)
+    model.post = replace(model.post, score_threshold=0.0)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def noted(boxes: torch.Tensor, scores: torch.Tensor, *rest: float) -> torch.Tensor:
+        seen.append((boxes, scores))
+        return operators.suppress(boxes, scores, *rest)
+
+    monkeypatch.setattr(postprocess, "suppress", noted)
+    for file in find_images(real_data / "coco" / "val2017")[:40]:
+        square = fit_square(read_image(file, upright=True), model.spec.size)
+        with torch.inference_mode():
+            model(torch.tensor(square).permute(2, 0, 1)[None])
+    assert len(seen) >= 20
+    for boxes, scores in seen:
+        for max_iou in (0.3, 0.6):
+            with core_operators.core_operators():
+                found = suppress(boxes, scores, 0.0, max_iou)
+            assert torch.equal(found, operators.suppress(boxes, scores, 0.0, max_iou))
 
 
 def test_whole_numbers_in_core_operators() -> None:

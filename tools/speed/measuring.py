@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from tqdm import tqdm
 
 from backbone.layers import fold_batchnorm
@@ -24,6 +24,7 @@ from tasks.int8.network import cut_network, find_layers
 from tasks.int8.quantize import quantise
 from tasks.int8.ranges import choose_ranges, measure
 from tasks.runtime.open import open_export
+from tasks.runtime.runtimes import runtime_named
 from tasks.timing import WHOLE, Timed, chip, spreads, whole
 from tools import cli
 from tools.flows.source import Source
@@ -35,12 +36,6 @@ _WARMUP = 3
 _RANGE_PICTURES = 2
 # Export targets by the runtime that is measured; PyTorch needs none.
 _TARGETS = {"onnxruntime": "onnx", "litert": "litert", "executorch": "executorch"}
-_PACKAGES = {
-    "onnxruntime": ("ONNX Runtime", "onnxruntime"),
-    "litert": ("LiteRT", "ai-edge-litert"),
-    "executorch": ("ExecuTorch", "executorch"),
-    "pytorch": ("PyTorch", "torch"),
-}
 
 
 @dataclass(frozen=True)
@@ -143,11 +138,12 @@ def measure_networks(
 
 
 def _version(runtime: str) -> str:
-    title, package = _PACKAGES[runtime]
-    try:
-        return f"{title} {metadata.version(package)}"
-    except metadata.PackageNotFoundError as error:
-        raise InputError(f"--runtime {runtime}: pip install {package}") from error
+    if runtime not in _TARGETS:
+        return f"PyTorch {torch.__version__}"
+    known = runtime_named(_TARGETS[runtime])
+    if known.version is None:
+        raise InputError(f"--runtime {runtime}: pip install {known.package}")
+    return f"{known.title} {known.version}"
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:

@@ -89,6 +89,7 @@ class FlatBuffer:
         self._graph.tensors, self._graph.operators = [], []
         self._graph.name = "main"
         self._codes: dict[tuple[str, int], int] = {}
+        self._meanings: dict[int, Quantisation] = {}
 
     def tensor(
         self,
@@ -118,6 +119,11 @@ class FlatBuffer:
         told.zeroPoint = np.array(quantisation.zero, np.int64)
         told.quantizedDimension = quantisation.axis
         self._graph.tensors[tensor].quantization = told
+        self._meanings[tensor] = quantisation
+
+    def quantisation(self, tensor: int) -> Quantisation | None:
+        """What the integers of a tensor mean, if that is told."""
+        return self._meanings.get(tensor)
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         """Of a tensor."""

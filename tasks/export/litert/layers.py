@@ -73,7 +73,7 @@ def pad(low: Lowering, value: Value, frame: list[tuple[int, int]], fill: float) 
     """A value with so many more before and after on each axis, as ONNX counts them."""
     shape = tuple(n + sum(more) for n, more in zip(value.shape, frame, strict=True))
     made = low.make("padded", shape, value.kind, value.order, value.quantisation)
-    inputs = [value.tensor, low.numbers([frame[axis] for axis in value.order])]
+    inputs = [value.tensor, low.numbers(np.array([frame[axis] for axis in value.order]))]
     if fill == 0:  # PAD fills with what stands for 0.
         low.emit("PAD", inputs, made, "PadOptions")
         return made

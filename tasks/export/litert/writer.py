@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets.errors import InputError
+from tasks.export.litert.detection_postprocess import OUTPUTS as DETECTIONS
+from tasks.export.litert.detection_postprocess import PostProcess, append_postprocess
 from tasks.export.litert.entry import fold_entries
 from tasks.export.litert.flatbuffer import FlatBuffer
 from tasks.export.litert.graph import Graph, read_graph
 from tasks.export.litert.lowering import KINDS, Lowering, plain
+from tasks.export.litert.metadata import (
+    METADATA,
+    append_labels,
+    classifier_metadata,
+    detector_metadata,
+)
 from tasks.export.litert.operators import OPERATORS
+from tasks.runtime.session import CARD_KEY
+from tasks.weights.card import Card
 
 
-def write_litert(onnx_file: Path, notes: Mapping[str, str], file: Path) -> None:
+def write_litert(
+    onnx_file: Path,
+    notes: Mapping[str, str],
+    file: Path,
+    *,
+    detections: PostProcess | None = None,
+) -> None:
     """Write a .tflite that computes what an ONNX file of one photo does.
 
     Inputs and outputs keep their names, in the file's signature, and ONNX's order of axes.
     Whole numbers have 32 bits. A file of 8 bits computes in them: what is between quantise and
-    dequantise nodes.
+    dequantise nodes. With a card among the notes a classifier, or a detector in TensorFlow's
+    form, also carries the metadata that Android's and MediaPipe's libraries look for.
 
     Args:
         onnx_file: Of fixed shapes.
         notes: Texts that travel with the model, by name.
         file: To write.
+        detections: Ends a detector, of whose raw outputs the ONNX file is, in TensorFlow's form.
 
     Raises:
         InputError: If the ONNX file cannot be read, leaves a shape open, or has an operator that
@@ -42,11 +61,30 @@ def write_litert(onnx_file: Path, notes: Mapping[str, str], file: Path) -> None:
         # An activation may have been written with the layer before it.
         if not all(name in low.values or name in low.integers for name in node.outputs):
             OPERATORS[node.kind](low, node)
-    outputs = {name: low.bring(name).tensor for name in graph.outputs}
+    if detections is None:
+        outputs = {name: low.bring(name).tensor for name in graph.outputs}
+    else:
+        outputs = append_postprocess(low, detections)
     for name, text in notes.items():
         low.buffer.note(name, text.encode())
+    labels = _describe(low, notes, tuple(outputs))
     low.buffer.finish(inputs, outputs)
     low.buffer.save(file)
+    if labels:
+        append_labels(file, labels)
+
+
+def _describe(low: Lowering, notes: Mapping[str, str], outputs: tuple[str, ...]) -> Sequence[str]:
+    """Note what libraries read, if they have a word for such networks; the names of classes."""
+    describe = {("probabilities",): classifier_metadata, DETECTIONS: detector_metadata}.get(
+        outputs
+    )
+    if describe is None or CARD_KEY not in notes or len(low.graph.inputs) != 1:
+        return ()
+    card = Card.from_json(json.loads(notes[CARD_KEY]))
+    entry = low.buffer.quantisation(low.values[low.graph.inputs[0]].tensor)
+    low.buffer.note(METADATA, describe(card.task, entry))
+    return card.classes.names
 
 
 def _refuse_unknown(graph: Graph) -> None:
