@@ -23,7 +23,6 @@ from tasks.export.litert.operators import OPERATORS
 from tasks.runtime.session import CARD_KEY
 from tasks.weights.card import Card
 
-
 # Of all that can be written, TensorFlow Lite Micro lacks this.
 _NOT_IN_MICRO = ("TopK",)
 
