@@ -7,11 +7,12 @@ READY := .venv/.ready
 
 env: $(READY)
 
-# Everything that was tested, by hash; then this project itself, editable.
+# Everything that was tested, by hash: the lock is complete, and knows what is left out on purpose
+# (exclude-dependencies in pyproject.toml); then this project itself, editable.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 

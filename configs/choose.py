@@ -12,7 +12,7 @@ from datasets.errors import InputError
 from tasks.detection.spec import Framework
 from tasks.flag_values import require_above_0, require_at_least
 
-Runtime = Literal["onnxruntime", "pytorch"]
+Runtime = Literal["onnxruntime", "litert", "pytorch"]
 Number = Literal["float32", "int8"]
 By = Literal["auto", "paper", "tensorflow", "runs"]
 ALPHAS = (1.0, 0.75, 0.5, 0.25)
@@ -47,7 +47,7 @@ class Choose:
     """Folders to search for own runs of this task; all on one set of classes. They are measured
     with their own weights."""
     runtime: Runtime = "onnxruntime"
-    """What computes: an export in ONNX Runtime, or PyTorch as predict.py uses it."""
+    """What computes: an export in ONNX Runtime or LiteRT, or PyTorch as predict.py uses it."""
     precision: tuple[Number, ...] = ("float32", "int8")
     """Numbers to compute with; PyTorch has float32 alone."""
     alpha: tuple[float, ...] = ALPHAS
@@ -76,7 +76,7 @@ class Choose:
                 raise InputError(f"--resolution {size} is too small: {SMALLEST} pixels or more")
         if self.runtime == "pytorch" and "int8" in self.precision:
             if self.precision != ("float32", "int8"):
-                raise InputError("--precision int8: goes with --runtime onnxruntime")
+                raise InputError("--precision int8: goes with --runtime onnxruntime or litert")
             object.__setattr__(self, "precision", ("float32",))
         require_at_least(self, 1, "rounds")
         if self.common.device not in ("auto", "cpu"):

@@ -17,7 +17,7 @@ from tasks.runtime.runtimes import RUNTIMES, runtime_named
 from tasks.weights.names import WEIGHTS_NAME
 
 # Those of tasks/runtime/runtimes.py.
-Target = Literal["onnx", "openvino", "litert"]
+Target = Literal["onnx", "openvino", "litert", "executorch", "coreml"]
 Batch = Literal["dynamic", "1"]
 
 
@@ -26,14 +26,15 @@ class Export(SpecialFlags):
     """Turn a trained model into one file that other runtimes run, from photo to answer.
 
     The file takes photos of any size, 8-bit RGB, and does all the rest itself: crop, resize,
-    normalisation, network, decoding (softmax, sigmoid, NMS). For phones (--target litert) it
-    takes one photo that was made a square before; how, it tells, and predict.py and the others
-    do so. It is run on sample photos before it gets its name, and refused if it answers otherwise
-    than the model. Its card tells classes, input and figures; predict.py and evaluate.py take it
-    like a run folder.
+    normalisation, network, decoding (softmax, sigmoid, NMS). For phones (--target litert,
+    executorch, coreml) it takes one photo that was made a square before; how, it tells, and
+    predict.py and the others do so. It is run on sample photos before it gets its name, and
+    refused if it answers otherwise than the model. Its card tells classes, input and figures;
+    predict.py and evaluate.py take it like a run folder.
 
     --out is by default model.onnx in a run folder, or the weights file's name with .onnx beside
-    it (.int8.onnx with --int8; for OpenVINO .xml, and a .bin beside it; for LiteRT .tflite).
+    it (.int8.onnx with --int8; for OpenVINO .xml, and a .bin beside it; for LiteRT .tflite, for
+    ExecuTorch .pte, for Core ML a folder .mlpackage).
     """
 
     FOR_ALL = (
@@ -54,7 +55,9 @@ class Export(SpecialFlags):
     target: Target = "onnx"
     """onnx: ONNX Runtime and whatever else reads ONNX. openvino: Intel's runtime, as .xml and
     .bin (pip install openvino). litert: TensorFlow Lite's, on phones and boards (pip install
-    ai-edge-litert)."""
+    ai-edge-litert). executorch: PyTorch's on phones (pip install executorch). coreml: Apple's (pip
+    install coremltools), computed for the check by an interpreter of this suite, not by Apple's
+    runtime."""
     samples: Path | None = None
     """Photo or folder to check the file with, two or more; by default some are drawn."""
     batch: Batch | None = None

@@ -49,12 +49,12 @@ class Evaluate(AnswerFlags):
     FOR_ALL = ("weights", "head", "labels", "data", "split", "batch_size", "workers", "common")
 
     weights: Annotated[Path, tyro.conf.Positional]
-    """Run folder or weights file, or an original .tflite file, run by LiteRT."""
+    """Run folder, weights file or export; or TensorFlow's own .tflite file, run by LiteRT."""
     head: str | None = None
     """Head to measure, of a run of train_multi.py or its export."""
     labels: Path | None = None
-    """Original .tflite file: text file with its classes, one per line, as import_weights.py takes
-    it."""
+    """TensorFlow's own .tflite file: text file with its classes, one per line, as
+    import_weights.py takes it."""
     data: Path | None = None
     """Labelled data in a format that training reads; built-in pictures if left out."""
     format: BoxFormat | None = None
@@ -102,14 +102,14 @@ class Predict(AnswerFlags):
     FOR_ALL = ("weights", "paths", "head", "labels", "batch_size", "draw", "common")
 
     weights: Annotated[Path, tyro.conf.Positional]
-    """Run folder or weights file, or an original .tflite file, run by LiteRT."""
+    """Run folder, weights file or export; or TensorFlow's own .tflite file, run by LiteRT."""
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Photos, folders or videos."""
     head: str | None = None
     """Head to ask, of a run of train_multi.py or its export."""
     labels: Path | None = None
-    """Original .tflite file: text file with its classes, one per line, as import_weights.py takes
-    it."""
+    """TensorFlow's own .tflite file: text file with its classes, one per line, as
+    import_weights.py takes it."""
     gallery: Path | None = None
     """Faces: folder of photos to find each photo's nearest in; by default the other photos."""
     proposals: int | None = None

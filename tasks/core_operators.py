@@ -66,7 +66,8 @@ def first_of(mask: Tensor, number: int) -> Tensor:
     count = mask.shape[1]
     # Falling numbers, exact in float32, so that nothing depends on how equal ones are sorted.
     places = torch.arange(count, 0, -1, dtype=torch.float32, device=mask.device)
-    return (mask * places).topk(number, dim=1).indices
+    first: Tensor = (mask * places).topk(number, dim=1).indices
+    return first
 
 
 def suppress(boxes: Tensor, scores: Tensor, above: float, max_iou: float) -> Tensor:
@@ -75,7 +76,8 @@ def suppress(boxes: Tensor, scores: Tensor, above: float, max_iou: float) -> Ten
     In core operators the best boxes do not have to come first among those that take part.
     """
     if not is_core():
-        return operators.suppress(boxes, scores, above, max_iou)
+        mask: Tensor = operators.suppress(boxes, scores, above, max_iou)
+        return mask
     sides, corners = _sides(boxes, 2), _sides(boxes.transpose(1, 2), 1)
     alive = (scores > above).float()[:, None]
     places = torch.arange(_BLOCK, device=boxes.device)

@@ -190,7 +190,8 @@ def crop(
     table = feature.float().permute(0, 2, 3, 1).reshape(count * height * width, channels)
     if is_core():
         corners, shares = index.reshape(-1, 4), weights[..., None]
-        out = sum(table.index_select(0, corners[:, k]) * shares[:, k] for k in range(4))
+        picked = [table.index_select(0, corners[:, k]) * shares[:, k] for k in range(4)]
+        out = picked[0] + picked[1] + picked[2] + picked[3]
         return out.view(-1, size, size, channels).permute(0, 3, 1, 2)
     out = functional.embedding_bag(
         index.reshape(-1, 4), table, mode="sum", per_sample_weights=weights

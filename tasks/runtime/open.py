@@ -47,9 +47,9 @@ def open_export(path: Path, threads: int | None = None, head: str | None = None)
     if runtime is None:
         *others, last = (one.suffix for one in RUNTIMES)
         raise InputError(f"{path}: exports end in {', '.join(others)} or {last}")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    for file in runtime.files(path):
+    if not (path.is_dir() if runtime.folder else path.is_file()):
+        raise InputError(f"{path}: no such {'folder' if runtime.folder else 'file'}")
+    for file in [] if runtime.folder else runtime.files(path):
         refuse_pointer(file)
     exported = Exported(runtime.session(path, threads), path)
     return exported if head is None else exported.head(head)

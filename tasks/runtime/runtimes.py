@@ -28,6 +28,7 @@ class Runtime:
             kind are not ours to run so.
         square: Its graphs take one photo that the host made a square, none of any size.
         int8: They may compute in 8 bits.
+        folder: An export is a folder of that suffix, not a file.
     """
 
     target: str
@@ -38,10 +39,16 @@ class Runtime:
     is_ours: Callable[[Path], bool] = lambda _path: True
     square: bool = False
     int8: bool = False
+    folder: bool = False
 
     def files(self, file: Path) -> list[Path]:
         """All files of an export: those beside it first, the one that is named last."""
         return [*(file.with_suffix(suffix) for suffix in self.beside), file]
+
+    def size(self, file: Path) -> int:
+        """Bytes of an export, all its files together."""
+        parts = [part for one in self.files(file) for part in (one, *one.rglob("*"))]
+        return sum(part.stat().st_size for part in parts if part.is_file())
 
 
 def _session(module: str, name: str) -> Opens:
@@ -77,6 +84,22 @@ RUNTIMES: tuple[Runtime, ...] = (
         is_ours=_is_our_litert,
         square=True,
         int8=True,
+    ),
+    Runtime(
+        "executorch",
+        "ExecuTorch",
+        ".pte",
+        _session("executorch_session", "ExecuTorchSession"),
+        square=True,
+        int8=True,
+    ),
+    Runtime(
+        "coreml",
+        "Core ML (in an interpreter of this suite)",
+        ".mlpackage",
+        _session("coreml_session", "CoreMlSession"),
+        square=True,
+        folder=True,
     ),
 )
 """Of each export target, in the order in which they are told."""

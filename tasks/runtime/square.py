@@ -59,7 +59,8 @@ class Square:
         """
         frame = np.array([width, height] * 2, np.float32)
         scale = np.float32(max(width, height)) if self.keep_aspect else frame
-        return np.minimum(boxes * scale, frame)
+        placed: NDArray[np.float32] = np.minimum(boxes * scale, frame)
+        return placed
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict for the facts of an export."""

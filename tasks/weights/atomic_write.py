@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -38,6 +39,28 @@ def replacing(path: Path) -> Iterator[Path]:
         os.fsync(folder)  # The rename itself must survive a power cut too.
     finally:
         os.close(folder)
+
+
+def replace_folder(written: Path, path: Path) -> None:
+    """Move a folder that is whole to its place, in the same file system; one there before goes.
+
+    The old one is moved aside first, for a folder cannot be renamed over another: a crash between
+    the two leaves it there, under a name that begins with a dot.
+
+    Raises:
+        OSError: If it cannot be moved; the old one is then in its place again.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+    was_there = path.is_dir()
+    if was_there:
+        path.replace(aside)
+    try:
+        written.replace(path)
+    except OSError:
+        if was_there:
+            aside.replace(path)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -113,7 +113,8 @@ class _Fixed:
     single = True
 
     def __init__(self, notes: dict[str, str]) -> None:
-        self.notes, self.given = notes, np.zeros(0)
+        self.notes = notes
+        self.given: np.ndarray = np.zeros(0)
 
     def run(self, images: np.ndarray) -> list[np.ndarray]:
         self.given = images

@@ -74,7 +74,7 @@ def test_a_file_that_answers_otherwise_is_refused(
     state["head.2.bias"][1] += 0.5
     save_weights(tmp_path / "other.safetensors", state, card)
     monkeypatch.setattr(
-        "tools.flows.exporting.write_onnx",
+        "tools.flows.targets.write_onnx",
         lambda _graph, _card, _facts, file, **_: shutil.copy(exports.file("classifier"), file),
     )
     out = tmp_path / "out" / "model.onnx"

@@ -198,7 +198,7 @@ def test_refusals(
         status, _, err = tool(*args)
         assert (status, message in _shown(err)) == (2, True), (args, err)
     monkeypatch.setattr(
-        "tools.flows.exporting.write_onnx",
+        "tools.flows.targets.write_onnx",
         lambda _graph, _card, _facts, to, **_: shutil.copy(file, to),
     )
     status, _, err = tool("export", tmp_path / "other.safetensors", *out)

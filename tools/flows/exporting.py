@@ -17,10 +17,9 @@ from datasets.builtin.scenes import draw_scene
 from datasets.errors import InputError
 from datasets.images import Image, find_images, read_image
 from tasks.runtime.exported import Exported
-from tasks.runtime.runtimes import Runtime
-from tasks.weights.atomic_write import replacing
+from tools.flows.naming import give_name, unnamed
 from tools.flows.source import MultiSource, Source, open_any_source
-from tools.flows.targets import notes_of, square_facts, target_of
+from tools.flows.targets import Target, facts_of, notes_of, onnx_of, target_of
 
 # Photos to compare on at most; parts (height, width) of drawn ones: tall, wide, small. Neighbours
 # of one size go through at once.
@@ -34,12 +33,11 @@ def export_model(args: Export) -> tuple[dict[str, Any], str]:
     source = open_any_source(args)
     out = args.out_file()
     facts = write_export(args, source, out)
-    size = sum(file.stat().st_size for file in target_of(args).runtime.files(out))
     result = {
         "file": str(out),
         "target": args.target,
         "task": source.task,
-        "bytes": size,
+        "bytes": target_of(args).runtime.size(out),
         "precision": facts["precision"],
         "checked": facts["checked"],
         "seconds": round(time.perf_counter() - started, 1),
@@ -66,19 +64,26 @@ def _told(differences: dict[str, float]) -> str:
 
 @contextmanager
 def write_float(args: Export, source: Source) -> Iterator[Path]:
-    """A checked float ONNX export in a folder that goes when the block ends."""
+    """A checked float ONNX export in a folder that goes when the block ends.
+
+    It takes what the target's file will take: photos of any size, or ready squares.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "float.onnx"
-        write_export(args, source, file)
+        write_export(args, source, file, onnx_of(target_of(args)))
         yield file
 
 
-def write_export(args: Export, source: Source | MultiSource, out: Path) -> dict[str, Any]:
-    """Write, check, and only then name an export. Raises InputError if it answers otherwise."""
-    photos, target = sample_photos(args.samples, args.common.seed), target_of(args)
-    facts = source.facts()
-    if target.runtime.square:
-        facts = square_facts(source, facts)
+def write_export(
+    args: Export, source: Source | MultiSource, out: Path, target: Target | None = None
+) -> dict[str, Any]:
+    """Write, check, and only then name an export, by default of the target that is asked for.
+
+    Raises:
+        InputError: If it cannot be written, or answers otherwise.
+    """
+    photos, target = sample_photos(args.samples, args.common.seed), target or target_of(args)
+    facts = facts_of(target, source)
     with unnamed(out) as file:
         target.write(source, facts, file, args.dynamic)
         exported = Exported(target.runtime.session(file, args.common.threads or None), out)
@@ -86,21 +91,6 @@ def write_export(args: Export, source: Source | MultiSource, out: Path) -> dict[
         target.write_notes(file, notes_of(source.card, facts))
         give_name(target.runtime, file, out)
     return facts
-
-
-@contextmanager
-def unnamed(out: Path) -> Iterator[Path]:
-    """A path for an export in a folder beside where it will be, which goes with the block."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        yield Path(folder) / out.name
-
-
-def give_name(runtime: Runtime, file: Path, out: Path) -> None:
-    """Move an export that is good to its place, with what belongs beside it."""
-    for written, name in zip(runtime.files(file), runtime.files(out), strict=True):
-        with replacing(name) as temporary:
-            written.replace(temporary)
 
 
 def check(

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +20,26 @@ from configs.deploy import Export
 from configs.tools import Evaluate
 from datasets.errors import InputError
 from datasets.images import Image, find_images, read_image
-from tasks.export.onnx_file import write_facts
 from tasks.int8.layer_report import describe_layers, layer_errors
 from tasks.int8.network import Floats, Runner, cut_preparation, find_layers
 from tasks.int8.remedies import Pictures, Search, State, Step
 from tasks.open_model import open_model
 from tasks.predictor import Model
-from tasks.weights.atomic_write import replacing
+from tasks.weights.card import Card
 from tools import cli
 from tools.flows.evaluating import look_at_all
+from tools.flows.int8_files import write_onnx_model, write_quantised
 from tools.flows.recipe import Recipe, recipe_for
 from tools.flows.source import Source
+from tools.flows.targets import Facts, facts_of, onnx_of, target_of
 
 _FEWEST, _MOST = 8, 256
 # Of prepared pictures in memory.
 _BYTES = 2**28
 # Every fourth photo is held back to compare the answers on.
 _HELD = 4
+# Photos that a translation of the network of 8 bits is compared on.
+_COMPARED = 8
 
 
 @dataclass(frozen=True)
@@ -97,29 +101,54 @@ def write_int8(
     Raises:
         InputError: If photos or model do not do, or more than ``--max-drop`` is lost.
     """
-    started = time.perf_counter()
+    started, target = time.perf_counter(), target_of(args)
     network = _network_of(source)
     scorer = None if args.labelled is None else open_scorer(args, source, recipes)
     model = onnx.load(str(float_file))
-    pictures = calibration_pictures(args, model, network)
+    view = source.application.network().view
+    square = [view.square(source.card)] if target.square else []
+    pictures = calibration_pictures(args, model, network, *square)
     cli.say(
         f"measuring on {len(pictures.fit)} photos of {args.calibrate}, comparing on "
         f"{len(pictures.held)} others"
     )
     search = Search.begin(model, network, pictures, cli.say)
     with tempfile.TemporaryDirectory() as folder:
-        bench = _Bench(args, scorer, source.facts(), Path(folder))
+        facts = {**facts_of(onnx_of(target), source), "precision": "int8"}
+        bench = _Bench(args, scorer, source.card, facts, Path(folder))
         scores = bench.run(search, float_file)
-    _refuse_drop(args, scores, search.steps)
+        _refuse_drop(args, scores, search.steps)
     rows = layer_errors(search.truth, search.chosen, pictures.held)
     out = args.out_file()
-    told = {
-        "scores": asdict(scores) if scores.metric else None,
-        "sqnr": round(search.best, 2),
-        "remedies": [step.name for step in search.steps if step.kept],
-        "floats": list(search.chosen.floats),
-    }
-    _write(search.chosen, {**source.facts(), "precision": "int8", "int8": told}, out)
+
+    def told() -> Facts:
+        steps = [step.name for step in search.steps if step.kept]
+        return {
+            **bench.facts,
+            "int8": {
+                "scores": asdict(scores) if scores.metric else None,
+                "sqnr": round(search.best, 2),
+                "remedies": steps,
+                "floats": list(search.chosen.floats),
+            },
+        }
+
+    def accept(file: Path) -> Facts:
+        if scorer is not None:  # What counts is what the translation scores itself.
+            scores.ours = bench.tell(f"in {target.runtime.title}", scorer.score(file))
+            _refuse_drop(args, scores, search.steps)
+        return told()
+
+    write_quantised(
+        target,
+        search.chosen.quantised(),
+        source.card,
+        told(),
+        out,
+        photos=_held_photos(args),
+        accept=accept,
+        threads=args.common.threads or None,
+    )
     result = {
         "file": str(out),
         "target": args.target,
@@ -152,10 +181,15 @@ def _network_of(source: Source) -> nn.Module:
     return network
 
 
-def calibration_pictures(args: Export, model: ModelProto, network: nn.Module) -> Pictures:
+def calibration_pictures(
+    args: Export,
+    model: ModelProto,
+    network: nn.Module,
+    square: Callable[[Image], Image] = lambda photo: photo,
+) -> Pictures:
     """Read the photos of ``--calibrate`` and prepare them as the float export of a network does.
 
-    Raises:
+    ``square`` makes of a photo what that takes. Raises:
         InputError: If the folder is missing or holds too few photos that can be read.
     """
     assert args.calibrate is not None
@@ -173,7 +207,8 @@ def calibration_pictures(args: Export, model: ModelProto, network: nn.Module) ->
     chosen = [files[k] for k in np.linspace(0, len(files) - 1, _MOST).round().astype(int)]
     found: list[Floats] = []
     failures: list[str] = []
-    for outputs in prepare(_photos(sorted(set(chosen)), failures)):
+    photos = _photos(sorted(set(chosen)), failures)
+    for outputs in prepare(square(photo)[None] for photo in photos):
         (picture,) = outputs.values()
         found.append(picture)
         if picture.nbytes * (len(found) + 1) > _BYTES:
@@ -190,14 +225,20 @@ def calibration_pictures(args: Export, model: ModelProto, network: nn.Module) ->
 
 
 def _photos(files: list[Path], failures: list[str]) -> Iterator[Image]:
-    """Each readable photo, (1, H, W, 3), in an order that mixes the folders."""
+    """Each readable photo, (H, W, 3), in an order that mixes the folders."""
     for k in np.random.default_rng(0).permutation(len(files)):
         try:
             photo = read_image(files[k], upright=True)
         except ValueError as error:
             failures.append(str(error))
             continue
-        yield photo[None]
+        yield photo
+
+
+def _held_photos(args: Export) -> list[Image]:
+    """Some photos of ``--calibrate``, which could be read before."""
+    assert args.calibrate is not None
+    return list(islice(_photos(find_images(args.calibrate), []), _COMPARED))
 
 
 @dataclass(frozen=True)
@@ -206,7 +247,8 @@ class _Bench:
 
     args: Export
     scorer: Scorer | None
-    facts: dict[str, Any]
+    card: Card
+    facts: Facts
     folder: Path
 
     def run(self, search: Search, float_file: Path) -> Scores:
@@ -217,7 +259,7 @@ class _Bench:
         if self.scorer is None:
             return scores
         scores.metric = self.scorer.metric
-        scores.original = self._tell("float", self.scorer.score(float_file))
+        scores.original = self.tell("float", self.scorer.score(float_file))
         scores.tensor = self._score("naive, a scale per tensor", tensor)
         scores.channel = self._score("naive, a scale per channel", channel)
         scores.ours = self._score("with the remedies kept", search.chosen)
@@ -234,19 +276,14 @@ class _Bench:
     def _score(self, name: str, state: State) -> float:
         assert self.scorer is not None
         file = self.folder / "candidate.onnx"
-        _write(state, {**self.facts, "precision": "int8"}, file)
-        return self._tell(name, self.scorer.score(file))
+        write_onnx_model(state.quantised(), self.card, self.facts, file)
+        return self.tell(name, self.scorer.score(file))
 
-    def _tell(self, name: str, points: float) -> float:
+    def tell(self, name: str, points: float) -> float:
+        """Say what something scores, and return it."""
         assert self.scorer is not None
         cli.say(f"{self.scorer.metric} on {self.args.labelled}: {name} {points:.1f}")
         return points
-
-
-def _write(state: State, facts: dict[str, Any], out: Path) -> None:
-    with replacing(out) as temporary:
-        onnx.save(state.quantised(), str(temporary))
-        write_facts(temporary, facts)
 
 
 def _refuse_drop(args: Export, scores: Scores, steps: list[Step]) -> None:

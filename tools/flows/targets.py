@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.export.litert.writer import write_litert
-
 from configs.deploy import Export
+from tasks.export import coreml_file, executorch_file
+from tasks.export.litert.writer import write_litert
 from tasks.export.onnx_file import write_notes, write_onnx, write_openvino
+from tasks.photo_graph import AnswerGraph
 from tasks.runtime.runtimes import Runtime, runtime_named
 from tasks.runtime.session import CARD_KEY, FACTS_KEY, SQUARE
 from tasks.weights.card import Card
@@ -34,6 +35,7 @@ class Target:
             to the file, with the card and these facts in it.
         write_notes: From a file that ``write`` wrote, where it still lies, and notes to the same
             with these in place of its own.
+        square: Its files take ready squares, not photos of any size.
         from_onnx: From an ONNX file of a fixed shape, of 8 bits perhaps, notes and file to the
             file; None where 8 bits are ONNX's own, or there are none.
     """
@@ -42,6 +44,7 @@ class Target:
     write: Write
     write_notes: WriteNotes
     from_onnx: Translate | None = None
+    square: bool = False
 
 
 def notes_of(card: Card, facts: Facts) -> Notes:
@@ -49,14 +52,30 @@ def notes_of(card: Card, facts: Facts) -> Notes:
     return {CARD_KEY: json.dumps(card.to_json()), FACTS_KEY: json.dumps(facts)}
 
 
-def square_facts(source: Source | MultiSource, facts: Facts) -> dict[str, Any]:
-    """Facts of an export that takes ready squares: also how they are made."""
+def facts_of(target: Target, source: Source | MultiSource) -> dict[str, Any]:
+    """Of a network's export for a target; if that takes ready squares, also how to make them."""
+    facts = source.facts()
+    if not target.square:
+        return facts
     squares = source.square_graph().squares
     return {**facts, SQUARE: {name: one.to_json() for name, one in squares.items()}}
 
 
 def _onnx(source: Source | MultiSource, facts: Facts, file: Path, dynamic: bool) -> None:
     write_onnx(source.graph("operator"), source.card, dict(facts), file, dynamic=dynamic)
+
+
+def _of_squares(write: Callable[[AnswerGraph, Notes, Path], None]) -> Write:
+    """What writes files of ready squares from the graph itself."""
+
+    def written(source: Source | MultiSource, facts: Facts, file: Path, _dynamic: bool) -> None:
+        write(source.square_graph(), notes_of(source.card, facts), file)
+
+    return written
+
+
+def _square_onnx(source: Source | MultiSource, facts: Facts, file: Path, _dynamic: bool) -> None:
+    write_onnx(source.square_graph(), source.card, dict(facts), file)
 
 
 def _through_onnx(translate: Translate, *, square: bool = False) -> tuple[Write, WriteNotes]:
@@ -83,11 +102,35 @@ def _between(file: Path) -> Path:
 TARGETS: tuple[Target, ...] = (
     Target(runtime_named("onnx"), _onnx, write_notes),
     Target(runtime_named("openvino"), *_through_onnx(write_openvino)),
-    Target(runtime_named("litert"), *_through_onnx(write_litert, square=True), write_litert),
+    Target(runtime_named("litert"), *_through_onnx(write_litert, square=True), write_litert, True),
+    Target(
+        runtime_named("executorch"),
+        _of_squares(executorch_file.write_executorch),
+        executorch_file.write_notes,
+        executorch_file.write_executorch_onnx,
+        square=True,
+    ),
+    Target(
+        runtime_named("coreml"),
+        _of_squares(coreml_file.write_coreml),
+        coreml_file.write_notes,
+        square=True,
+    ),
 )
 """In the order of their runtimes."""
+_SQUARES = Target(runtime_named("onnx"), _square_onnx, write_notes, square=True)
+
+
+def onnx_of(target: Target) -> Target:
+    """ONNX files that take what another target's files take."""
+    return _SQUARES if target.square else TARGETS[0]
+
+
+def target_named(name: str) -> Target:
+    """The target of a name. Raises KeyError if there is none."""
+    return {one.runtime.target: one for one in TARGETS}[name]
 
 
 def target_of(args: Export) -> Target:
     """The target that flags ask for."""
-    return {one.runtime.target: one for one in TARGETS}[args.target]
+    return target_named(args.target)

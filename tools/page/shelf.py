@@ -17,6 +17,7 @@ from tasks.application import PhotoApplication
 from tasks.applications import photo_application
 from tasks.open_model import open_model
 from tasks.runtime.open import is_export, read_card
+from tasks.runtime.runtimes import runtime_of
 from tasks.weights.card import Card
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
@@ -173,7 +174,12 @@ def _runs_below(folder: Path) -> list[Path]:
 
 def _may_be_export(file: Path) -> bool:
     """Annotations are .xml too; beside OpenVINO's lies a .bin."""
-    return is_export(file) and (file.suffix == ".onnx" or file.with_suffix(".bin").exists())
+    runtime = runtime_of(file)
+    return (
+        runtime is not None
+        and all(part.exists() for part in runtime.files(file))
+        and runtime.is_ours(file)
+    )
 
 
 def _about(offer: Offer) -> str:

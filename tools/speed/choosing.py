@@ -42,7 +42,7 @@ def choose(args: Choose) -> tuple[dict[str, Any], str]:
     told = {_own_network(run, args).key: accuracy for run, accuracy in own}
     rows = sorted(
         (
-            _row(network, precision, found, told.get(network.key))
+            _row(network, precision, found, told.get(network.key), args.runtime)
             for network in networks
             for precision in args.precision
             if (found := measured.get((network.key, precision))) is not None
@@ -115,14 +115,17 @@ def _train_command(shape: Shape) -> str:
     return f"tools/{shape.application.train_tool}.py{variant} {given}"
 
 
-def _row(network: Network, precision: str, found: Measurement, own: Accuracy | None) -> Row:
+def _row(
+    network: Network, precision: str, found: Measurement, own: Accuracy | None, runtime: str
+) -> Row:
     told = known_accuracies(network.shape, precision) if network.shape else []
     if own is not None and precision == "float32":  # A run's card holds no figure for 8 bits.
         told = [own]
     command = network.command
     if precision == "int8":
         start = "tools/export.py RUN" if network.shape else command
-        export = f"{start} --int8 --calibrate PHOTOS"
+        target = " --target litert" if runtime == "litert" else ""
+        export = f"{start}{target} --int8 --calibrate PHOTOS"
         command = f"{command}, then {export}" if network.shape else export
     name = f"{network.name} {precision}"
     return Row(name, network.size, precision, found, tuple(told), command)

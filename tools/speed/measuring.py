@@ -6,6 +6,8 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from backbone.layers import fold_batchnorm
 from configs.choose import Choose
 from datasets.errors import InputError
 from datasets.images import Image
-from tasks.export.onnx_file import write_facts, write_onnx
+from tasks.export.onnx_file import write_facts
 from tasks.int8.network import cut_network, find_layers
 from tasks.int8.quantize import quantise
 from tasks.int8.ranges import choose_ranges, measure
@@ -25,11 +27,19 @@ from tasks.runtime.open import open_export
 from tasks.timing import WHOLE, Timed, chip, spreads, whole
 from tools import cli
 from tools.flows.source import Source
+from tools.flows.targets import Target, facts_of, notes_of, onnx_of, target_named
 from tools.speed.accuracies import Shape
 from tools.speed.benchmarking import drawn_photo, run_turns
 
 _WARMUP = 3
 _RANGE_PICTURES = 2
+# Export targets by the runtime that is measured; PyTorch needs none.
+_TARGETS = {"onnxruntime": "onnx", "litert": "litert"}
+_PACKAGES = {
+    "onnxruntime": ("ONNX Runtime", "onnxruntime"),
+    "litert": ("LiteRT", "ai-edge-litert"),
+    "pytorch": ("PyTorch", "torch"),
+}
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,7 @@ class _Ready:
 
 
 Found = dict[tuple[str, str], Measurement]
+_Prepare = Callable[[Network, Sequence[str], Image, Path, int], list[tuple[str, _Ready]]]
 
 
 def measure_networks(
@@ -131,13 +142,11 @@ def measure_networks(
 
 
 def _version(runtime: str) -> str:
-    if runtime == "onnxruntime":
-        import onnxruntime
-
-        return f"ONNX Runtime {onnxruntime.__version__}"
-    import torch
-
-    return f"PyTorch {torch.__version__}"
+    title, package = _PACKAGES[runtime]
+    try:
+        return f"{title} {metadata.version(package)}"
+    except metadata.PackageNotFoundError as error:
+        raise InputError(f"--runtime {runtime}: pip install {package}") from error
 
 
 def _read(file: Path) -> dict[str, dict[str, Any]]:
@@ -163,7 +172,9 @@ def _measure(
 ) -> Found:
     """Make all ready, then time them in turn."""
     photo = drawn_photo(args.common.seed)
-    prepare = _ready_export if args.runtime == "onnxruntime" else _ready_model
+    prepare: _Prepare = _ready_model
+    if args.runtime in _TARGETS:
+        prepare = partial(_ready_export, target_named(_TARGETS[args.runtime]))
     ready: dict[tuple[str, str], _Ready] = {}
     with tempfile.TemporaryDirectory() as folder:
         for network, wanted in tqdm(missing, "making ready", unit="network"):
@@ -191,13 +202,20 @@ def _ready_model(
 
 
 def _ready_export(
-    network: Network, wanted: Sequence[str], photo: Image, folder: Path, threads: int
+    target: Target,
+    network: Network,
+    wanted: Sequence[str],
+    photo: Image,
+    folder: Path,
+    threads: int,
 ) -> list[tuple[str, _Ready]]:
-    """ONNX Runtime; 8 bits with ranges that mean nothing, which takes the same time."""
+    """An export; 8 bits with ranges that mean nothing, which takes the same time."""
     source = network.make()
     mult_adds = source.cost().mult_adds
     file = folder / "float32.onnx"
-    write_onnx(source.graph(), source.card, source.facts(), file, dynamic=False)
+    plain = onnx_of(target)
+    facts = facts_of(plain, source)
+    plain.write(source, facts, file, False)
     found = []
     for precision in wanted:
         chosen = file
@@ -208,6 +226,10 @@ def _ready_export(
             except ValueError as error:
                 cli.say(f"warning: {network.name} in 8 bits is left out: {error}")
                 continue
+        if target.from_onnx is not None:
+            translated = chosen.with_suffix(target.runtime.suffix)
+            target.from_onnx(chosen, notes_of(source.card, facts), translated)
+            chosen = translated
         exported = open_export(chosen, threads)
         call = whole(lambda exported=exported: exported([photo]))  # type: ignore[misc]
         found.append((precision, _Ready(call, chosen.stat().st_size, mult_adds)))

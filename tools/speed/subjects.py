@@ -22,6 +22,7 @@ from tasks.applications import photo_application
 from tasks.predictor import frame_of, rows_of
 from tasks.runtime.exported import Exported
 from tasks.runtime.open import open_export
+from tasks.runtime.runtimes import runtime_of
 from tasks.timing import NETWORK, POST, PREPROCESS, Stages
 from tools.flows.source import Source, open_source
 from tools.speed.accuracies import Shape
@@ -95,11 +96,12 @@ def random_source(shape: Shape, seed: int = 0) -> Source:
 
 def export_subject(path: Path, threads: int) -> Subject:
     """An export: decoding, and the graph as one."""
-    exported = open_export(path, threads)
-    onnx = path.suffix == ".onnx"
+    exported, runtime = open_export(path, threads), runtime_of(path)
+    assert runtime is not None
+    onnx = runtime.target == "onnx"
     return Subject(
         name=str(path),
-        runtime="ONNX Runtime" if onnx else "OpenVINO",
+        runtime=runtime.title,
         precision=exported.precision,
         task=exported.task,
         run=staged(path, {GRAPH: lambda photo: exported([photo])}),

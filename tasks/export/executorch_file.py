@@ -1,0 +1,106 @@
+"""A graph of a fixed shape as an ExecuTorch program (.pte), its arithmetic in XNNPACK.
+
+The notes are methods of the program beside ``forward``: ``card``, ``export`` and ``outputs``, each
+a JSON text. So an app asks the file itself: ``module.execute("card")``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import nn
+
+from datasets.errors import InputError
+from tasks.export.onnx_module import OnnxModule
+from tasks.export.quiet import quiet
+from tasks.photo_graph import AnswerGraph
+from tasks.runtime.executorch_session import OUTPUTS, import_executorch, read_notes
+from tasks.runtime.session import FACTS_KEY
+
+# Blanks behind the facts, so that what a check found can be written into a finished file.
+_ROOM = 4096
+
+
+def write_executorch(graph: AnswerGraph, notes: dict[str, str], file: Path) -> None:
+    """Write a graph whose inputs are squares, with its notes.
+
+    Raises:
+        InputError: If ExecuTorch is not installed, or lacks an operator of the graph.
+    """
+    shapes = [(1, one.size, one.size, 3) for one in graph.squares.values()]
+    _write(graph, shapes, list(graph.outputs), notes, file)
+
+
+def write_executorch_onnx(onnx_file: Path, notes: dict[str, str], file: Path) -> None:
+    """Write an ONNX file of a fixed shape anew: what it computes in 8 bits, this one does too.
+
+    Weights of layers whose answers are not rounded there, such as a classifier's last, are kept
+    in float32, for XNNPACK computes no such layer in 8 bits.
+
+    Raises:
+        InputError: If ExecuTorch is not installed, or lacks an operator of the graph.
+    """
+    import_executorch(file)  # It brings the operators of 8 bits.
+    with quiet():
+        import executorch.exir  # noqa: F401
+    model = onnx.load(str(onnx_file))
+    shapes = [
+        tuple(side.dim_value for side in one.type.tensor_type.shape.dim)
+        for one in model.graph.input
+    ]
+    _write(OnnxModule(model), shapes, [one.name for one in model.graph.output], notes, file)
+
+
+def write_notes(file: Path, notes: dict[str, str]) -> None:
+    """Replace the facts of a file; the card and all else stay.
+
+    Raises:
+        InputError: If there is no room for them, or the file is none of this suite's.
+    """
+    old, new = read_notes(file).get(FACTS_KEY), notes[FACTS_KEY].encode()
+    data = file.read_bytes()
+    if old is None or data.count(old.encode()) != 1:
+        raise InputError(f"{file}: carries no facts of an export of this suite")
+    if len(new) > len(old.encode()):
+        raise InputError(
+            f"{file}: has room for {len(old.encode())} bytes of facts, not {len(new)}"
+        )
+    file.write_bytes(data.replace(old.encode(), new.ljust(len(old.encode()))))
+
+
+def _write(
+    module: nn.Module,
+    shapes: Sequence[tuple[int, ...]],
+    outputs: list[str],
+    notes: dict[str, str],
+    file: Path,
+) -> None:
+    import_executorch(file)
+    texts = {**notes, OUTPUTS: json.dumps(outputs)}
+    texts[FACTS_KEY] += " " * _ROOM
+    squares = tuple(torch.zeros(shape, dtype=torch.uint8) for shape in shapes)
+    with quiet():
+        with torch.no_grad():
+            program = torch.export.export(module, squares)
+        try:
+            data = _lower(program, texts)
+        except Exception as error:  # It has a class for each of its steps.
+            reason = next(iter(str(error).splitlines()), "")[:200]
+            raise InputError(f"{file}: ExecuTorch cannot hold this network ({reason})") from error
+    file.write_bytes(data)
+
+
+def _lower(program: Any, texts: dict[str, str]) -> bytes:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    edge = to_edge_transform_and_lower(
+        {"forward": program}, partitioner=[XnnpackPartitioner()], constant_methods=texts
+    )
+    data: bytes = edge.to_executorch().buffer
+    return data

@@ -1,0 +1,84 @@
+"""ExecuTorch programs: the same answers, and messages for what is none."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.errors import InputError
+from tasks.runtime.exported import Exported
+from tasks.runtime.session import CARD_KEY, FACTS_KEY, SQUARE
+from tasks.square_graph import SquareGraph
+from tests.exports import KINDS, Exports, photos
+
+pytest.importorskip("executorch.runtime")
+
+from tasks.export.executorch_file import write_executorch, write_notes
+from tasks.runtime.executorch_session import ExecuTorchSession
+
+pytestmark = pytest.mark.slow
+
+
+def write(exports: Exports, kind: str, file: Path) -> Path:
+    source = exports.source(kind)
+    graph = SquareGraph(source.application, source.model, source.card)
+    squares = {name: one.to_json() for name, one in graph.squares.items()}
+    facts = {**source.facts(), SQUARE: squares}
+    notes = {CARD_KEY: json.dumps(source.card.to_json()), FACTS_KEY: json.dumps(facts)}
+    write_executorch(graph, notes, file)
+    return file
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_answers(exports: Exports, kind: str, tmp_path: Path) -> None:
+    file, source = write(exports, kind, tmp_path / "model.pte"), exports.source(kind)
+    exported = Exported(ExecuTorchSession(file, 1), file)
+    assert exported.card == source.card
+    differences = source.differences(photos(), exported(photos()), resized=True, ready=True)
+    assert max(differences.values()) < 1e-4
+
+
+@pytest.fixture(scope="module")
+def written(exports: Exports, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(exports, "classifier", tmp_path_factory.mktemp("pte") / "model.pte")
+
+
+def test_facts_are_written_into_a_finished_file(written: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.pte"
+    file.write_bytes(written.read_bytes())
+    before = ExecuTorchSession(file)
+    facts = {**json.loads(before.notes[FACTS_KEY]), "checked": {"photos": 4}}
+    write_notes(file, {FACTS_KEY: json.dumps(facts)})
+    after = Exported(ExecuTorchSession(file), file)
+    assert after.facts["checked"] == {"photos": 4}
+    assert ExecuTorchSession(file).notes[CARD_KEY] == before.notes[CARD_KEY]
+    square = np.zeros((1, 48, 48, 3), np.uint8)
+    for one, other in zip(before.run(square), ExecuTorchSession(file).run(square), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(InputError, match="has room for"):
+        write_notes(file, {FACTS_KEY: "x" * 100_000})
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_a_part_of_a_file_is_refused(written: Path, share: float, tmp_path: Path) -> None:
+    file, data = tmp_path / "model.pte", written.read_bytes()
+    file.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(InputError, match=r"model\.pte: not an ExecuTorch program"):
+        ExecuTorchSession(file)
+
+
+def test_a_file_without_a_card_is_told(tmp_path: Path) -> None:
+    import torch
+    from executorch.exir import to_edge_transform_and_lower
+
+    program = torch.export.export(torch.nn.ReLU(), (torch.zeros(1, 2),))
+    file = tmp_path / "foreign.pte"
+    file.write_bytes(to_edge_transform_and_lower(program).to_executorch().buffer)
+    with pytest.raises(InputError, match="carries no card"):
+        Exported(ExecuTorchSession(file), file)
+
+
+def test_squares_of_another_side_are_refused(written: Path) -> None:
+    with pytest.raises(RuntimeError):
+        ExecuTorchSession(written).run(np.zeros((1, 40, 40, 3), np.uint8))

@@ -1,0 +1,212 @@
+"""Every application in every export target, through the tools that take exports."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from configs.common import Common
+from configs.deploy import Export
+from configs.deploy import Target as Name
+from datasets.images import save_image
+from tasks.multitask.spec import HEADS
+from tasks.runtime.open import is_export, open_export, read_card
+from tasks.runtime.runtimes import RUNTIMES, runtime_named, runtime_of
+from tests.backbone.tflite_files import write_ssd
+from tests.conftest import Tool
+from tests.exports import KINDS, SINGLE, Exports, photos
+from tests.tools.page_models import make_multi
+from tools.flows.exporting import export_model, write_export
+from tools.flows.source import MultiSource, open_any_source
+from tools.flows.targets import TARGETS, target_named
+
+# How far answers may be from the network's: rounding, but for a resize inside the file, which may
+# round a pixel otherwise.
+LIMIT, RESIZED = 1e-4, 0.05
+NAMES = [one.runtime.target for one in TARGETS]
+
+
+def test_every_target_is_told_everywhere() -> None:
+    assert get_args(Name) == tuple(NAMES) == tuple(one.target for one in RUNTIMES)
+    assert len({one.suffix for one in RUNTIMES}) == len(RUNTIMES)
+    for target in TARGETS:
+        assert target.square == target.runtime.square
+        assert runtime_of(Path(f"model{target.runtime.suffix}")) is target.runtime
+        assert target.runtime.int8 or target.from_onnx is None
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen photos of several sizes, and a file that is none."""
+    folder = tmp_path_factory.mktemp("album")
+    for number, photo in enumerate(photos(4)):
+        save_image(folder / f"{number}.png", photo)
+    (folder / "4.jpg").write_text("no picture")
+    return folder
+
+
+def exported_to(exports: Exports, kind: str, target: str) -> Path:
+    """An application's small network as a target's file, written once a session."""
+    source, runtime = exports.source(kind), runtime_named(target)
+    out = exports.folder / target / f"{kind}{runtime.suffix}"
+    if not out.exists():
+        batch = "1" if kind in SINGLE else None
+        export_model(Export(source.file, target, batch=batch, common=Common(out=out, threads=1)))
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", NAMES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_table_of_applications_and_targets(exports: Exports, kind: str, target: str) -> None:
+    """Each file answers as its network, on photos of several sizes; and tells what it is."""
+    source, file = exports.source(kind), exported_to(exports, kind, target)
+    exported = open_export(file, 1)
+    assert is_export(file)
+    assert read_card(file) == source.card
+    assert exported.takes_squares == target_named(target).square
+    images = photos()
+    differences = source.differences(
+        images, exported(images), resized=True, ready=exported.takes_squares
+    )
+    exact = exported.takes_squares or source.short_side is None
+    assert max(differences.values()) < (LIMIT if exact else RESIZED), differences
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> MultiSource:
+    """A run of six heads."""
+    run = make_multi(tmp_path_factory.mktemp("runs") / "several")
+    source = open_any_source(Export(run))
+    assert isinstance(source, MultiSource)
+    return source
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", [one.runtime.target for one in TARGETS if one.square])
+def test_several_heads_in_one_file(several: MultiSource, target: str, tmp_path: Path) -> None:
+    """Boxes see the whole photo and the others its centre: two inputs, one trunk."""
+    runtime = runtime_named(target)
+    out = tmp_path / f"several{runtime.suffix}"
+    args = Export(several.file, target, common=Common(out=out, threads=1))
+    facts = write_export(args, several, out)
+    assert max(facts["checked"]["differences"].values()) < LIMIT
+    assert [one["fit"] for one in facts["square"].values()] == ["centre", "whole"]
+    exported, images = open_export(out, 1), photos()
+    assert exported.heads == HEADS
+    assert exported.facts["checked"] == facts["checked"]
+    together = exported(images)
+    for name in HEADS:
+        found = exported.head(name)(images)
+        source = several.heads[name]
+        assert max(source.differences(images, found, resized=False).values()) < LIMIT
+        for row, rest in zip(found, together, strict=True):
+            for output, values in row.items():
+                np.testing.assert_array_equal(values, rest[f"{name}_{output}"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["classifier", "ssdlite"])
+@pytest.mark.parametrize("target", [one.runtime.target for one in TARGETS if one.square])
+def test_predictions_are_the_networks(
+    exports: Exports, tool: Tool, tmp_path: Path, album: Path, kind: str, target: str
+) -> None:
+    told = []
+    for weights in (exports.source(kind).file, exported_to(exports, kind, target)):
+        out = tmp_path / weights.suffix[1:]
+        status, _, err = tool("predict", weights, album, "--out", out, "--no-draw")
+        assert status == 0, err
+        assert "4.jpg" in err
+        told.append(json.loads((out / "predictions.json").read_text()))
+    one, other = map(_numbers, told)
+    assert len(one) == len(other) > 0
+    np.testing.assert_allclose(one, other, atol=0.02)
+
+
+def _numbers(value: object) -> list[float]:
+    """All numbers in an answer, in their order."""
+    if isinstance(value, dict):
+        return [number for one in value.values() for number in _numbers(one)]
+    if isinstance(value, list):
+        return [number for one in value for number in _numbers(one)]
+    return [float(value)] if isinstance(value, float) else []
+
+
+@pytest.mark.slow
+def test_eight_bits_end_in_a_litert_file(
+    exports: Exports, tool: Tool, tmp_path: Path, album: Path
+) -> None:
+    """Measured as ONNX, translated, compared with that, and named last."""
+    source, out = exports.source("attributes"), tmp_path / "out" / "model.tflite"
+    flags = ("--target", "litert", "--int8", "--calibrate", album, "--out", out, "--json")
+    status, text, err = tool("export", source.file, *flags)
+    assert status == 0, err
+    assert {file.name for file in out.parent.iterdir()} == {"model.tflite", "model.json"}
+    exported = open_export(out, 1)
+    assert exported.precision == "int8"
+    assert exported.takes_squares
+    assert out.stat().st_size < 0.5 * exported_to(exports, "attributes", "litert").stat().st_size
+    ours, theirs = exported(photos()), source.predict()(photos())
+    for one, other in zip(ours, theirs, strict=True):
+        assert 0 < np.abs(one["probabilities"] - other["probabilities"]).max() < 0.2
+    assert json.loads(text)["target"] == "litert"
+
+
+@pytest.mark.slow
+def test_a_translation_that_answers_otherwise_is_refused(
+    exports: Exports, tool: Tool, tmp_path: Path, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, other = exports.source("attributes"), tmp_path / "model.tflite"
+    shutil.copy(exported_to(exports, "attributes", "litert"), other)
+    monkeypatch.setattr("tools.flows.int8_files._LEAST_DB", 200.0)
+    older = other.read_bytes()
+    flags = ("--target", "litert", "--int8", "--calibrate", album, "--out", other)
+    status, _, err = tool("export", source.file, *flags)
+    assert status == 2
+    assert "not written: its probabilities differ from those of the network of 8" in " ".join(
+        err.split()
+    )
+    assert other.read_bytes() == older
+    assert [file.name for file in tmp_path.iterdir()] == ["model.tflite"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--target", "litert", "--batch", "dynamic"), "--batch dynamic: a file for litert takes"),
+        (("--target", "litert", "--int8"), "--int8 needs --calibrate"),
+        (("--target", "openvino", "--int8", "--calibrate", "."), "--target onnx or litert"),
+        (("--target", "litert", "--out", "a.onnx"), "a file for litert ends in .tflite"),
+        (("--target", "onnx", "--out", "a.tflite"), "a file for onnx ends in .onnx"),
+        (("--target", "tensorrt"), "litert"),
+    ],
+)
+def test_flags_that_do_not_go_together(
+    exports: Exports, tool: Tool, flags: tuple[str, ...], message: str
+) -> None:
+    status, _, err = tool("export", exports.folder / "model.safetensors", *flags)
+    assert status == 2
+    assert message in " ".join(err.replace("│", " ").split())
+
+
+@pytest.mark.slow
+def test_a_cut_file_and_one_of_tensorflows(
+    exports: Exports, tool: Tool, tmp_path: Path, album: Path
+) -> None:
+    whole = exported_to(exports, "attributes", "litert").read_bytes()
+    for share in (0.3, 0.9, 0.999):
+        file = tmp_path / "cut.tflite"
+        file.write_bytes(whole[: int(share * len(whole))])
+        status, _, err = tool("predict", file, album, "--out", tmp_path / "found")
+        assert status == 2, err
+        assert "cut.tflite" in err
+        assert "Traceback" not in err
+    assert not (tmp_path / "found").exists()
+    theirs = tmp_path / "theirs.tflite"
+    write_ssd(theirs)
+    assert not is_export(theirs)
+    with pytest.raises(ValueError, match="carries no card"):
+        open_export(theirs)

@@ -1,0 +1,95 @@
+"""From a network of 8 bits as ONNX to a target's file, compared before it gets its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto
+
+from datasets.errors import InputError
+from datasets.images import Image
+from tasks.runtime.exported import Exported
+from tasks.runtime.onnx_session import OnnxSession
+from tasks.runtime.session import Answer
+from tasks.weights.card import Card
+from tools.flows.naming import give_name, unnamed
+from tools.flows.targets import Facts, Target, notes_of
+
+# What a translation may differ by from the network of 8 bits as it was measured, in dB of the
+# answers: runtimes round 8-bit numbers differently, which costs a few steps of 255.
+_LEAST_DB = 15.0
+
+
+def write_quantised(
+    target: Target,
+    model: ModelProto,
+    card: Card,
+    facts: Facts,
+    out: Path,
+    *,
+    photos: Sequence[Image],
+    accept: Callable[[Path], Facts],
+    threads: int | None,
+) -> None:
+    """Write a network of 8 bits in a target's form.
+
+    Args:
+        target: What is wanted.
+        model: The network of 8 bits, measured.
+        card: Of the network.
+        facts: Of the export.
+        out: File to write.
+        photos: To compare answers on, where the target's file is a translation.
+        accept: From the target's file, where that is a translation, to the facts that it shall
+            tell; raises InputError if it is not good enough.
+        threads: To compare with.
+
+    Raises:
+        InputError: If the target cannot take it, or its file answers otherwise.
+    """
+    with unnamed(out) as file:
+        measured = file if target.from_onnx is None else file.with_name(f"{file.name}.onnx")
+        write_onnx_model(model, card, facts, measured)
+        if target.from_onnx is not None:
+            target.from_onnx(measured, notes_of(card, facts), file)
+            ours = Exported(OnnxSession(measured, threads), measured)(photos)
+            theirs = Exported(target.runtime.session(file, threads), out)(photos)
+            refuse_apart(ours, theirs, out)
+            target.from_onnx(measured, notes_of(card, accept(file)), file)
+        give_name(target.runtime, file, out)
+
+
+def write_onnx_model(model: ModelProto, card: Card, facts: Facts, file: Path) -> None:
+    """Write a network with its card and facts."""
+    onnx.helper.set_model_props(model, notes_of(card, facts))
+    onnx.save(model, str(file))
+
+
+def refuse_apart(ours: Sequence[Answer], theirs: Sequence[Answer], out: Path) -> None:
+    """Refuse a translation that answers otherwise. Raises InputError with the difference."""
+    for name in ours[0]:
+        if name.endswith(("boxes", "labels", "present")):  # Steps, where the others differ little.
+            continue
+        signal = error = 1e-12
+        for one, other in zip(ours, theirs, strict=True):
+            mine, its = _as_long(one[name], other[name])
+            signal += float(np.square(mine).sum())
+            error += float(np.square(mine - its).sum())
+        found = 10 * np.log10(signal / error)
+        if found < _LEAST_DB:
+            raise InputError(
+                f"{out}: not written: its {name} differ from those of the network of 8 bits that "
+                f"was measured ({found:.0f} dB; {_LEAST_DB:g} or more are wanted)"
+            )
+
+
+def _as_long(one: Any, other: Any) -> tuple[Any, Any]:
+    """Two answers, of detections as many: the shorter is filled up with zeros."""
+    if one.ndim == 1 and len(one) != len(other):
+        most = max(len(one), len(other))
+        one, other = (np.pad(part, (0, most - len(part))) for part in (one, other))
+    return one.astype(np.float64), other.astype(np.float64)
