@@ -79,6 +79,32 @@ def test_a_classifier_in_8_bits(tmp_path: Path, activation: str) -> None:
             np.testing.assert_allclose(found, wanted, atol=0.02)
 
 
+def test_a_classifier_for_microcontrollers(tmp_path: Path) -> None:
+    """Signed bytes come in; no weights become real numbers, which they only do per tensor."""
+    source, target = converted(in_8_bits(), tmp_path)
+    micro = tmp_path / "micro.tflite"
+    write_litert(source, {}, micro, micro=True)
+    assert kinds_in(micro)[-5:] == ["QUANTIZE", "CONV_2D", "RESHAPE", "DEQUANTIZE", "SOFTMAX"]
+    entry = open_litert(micro).get_input_details()[0]
+    assert entry["dtype"] == np.int8
+    assert entry["quantization"] == (pytest.approx(1 / 127.5), 0)
+    for square in squares(4):
+        signed = (square.astype(np.int16) - 128).astype(np.int8)
+        wanted = run_litert(target, {"images": square}, plain=True)["probabilities"]
+        found = run_litert(micro, {"images": signed}, plain=True)["probabilities"]
+        np.testing.assert_allclose(found, wanted, atol=1e-3)
+    onnx.save(fixed(to_onnx(classifier())), str(source))
+    with pytest.raises(
+        ValueError, match=r"model\.onnx: not for microcontrollers: it computes with"
+    ):
+        write_litert(source, {}, target, micro=True)
+    ranked = [helper.make_node("TopK", ["x", "k"], ["y", "i"], name="best")]
+    feeds = {"x": np.zeros((1, 9), np.float32)}
+    onnx.save(small_model(ranked, feeds, {"k": np.array([2])}, ["y"]), str(source))
+    with pytest.raises(ValueError, match=r"not for microcontrollers"):
+        write_litert(source, {}, target, micro=True)
+
+
 def test_channels_in_the_opposite_order(tmp_path: Path) -> None:
     """In 8 bits the first layer's weights are turned; the photo is not."""
     model = in_8_bits()

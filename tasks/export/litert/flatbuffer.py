@@ -22,7 +22,9 @@ _SCHEMA_VERSION = 3
 _NARROW = 127
 _TYPES = {
     "float32": "FLOAT32",
+    "int16": "INT16",
     "int32": "INT32",
+    "int64": "INT64",
     "int8": "INT8",
     "uint8": "UINT8",
     "bool": "BOOL",

@@ -5,13 +5,16 @@ ONNX's activations are bytes from 0 on, LiteRT's count from -128: zero points mo
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from tasks.export.litert.flatbuffer import Array, Options, Quantisation
+from tasks.export.litert.flatbuffer import Array, Options, Quantisation, import_schema
 from tasks.export.litert.graph import Node
-from tasks.export.litert.lowering import Integers, Lowering, Value, told_quantisation
+from tasks.export.litert.lowering import Integers, Lowering, Value, plain, told_quantisation
 
 _BIASES = np.iinfo(np.int32)
+_WIDE = np.iinfo(np.int16).max
 
 
 def dequantise(low: Lowering, node: Node) -> None:
@@ -47,6 +50,10 @@ def enter(low: Lowering, node: Node) -> None:
     order = tuple(perm.index(axis) for axis in source.order)
     made = low.make("entry", shape, "int8", order, told)
     low.values[node.outputs[0]] = made
+    if source.kind == "int8":
+        low.buffer.set_quantisation(source.tensor, told)
+        low.values[node.outputs[0]] = replace(made, tensor=source.tensor)
+        return
     # The input means what it is entered as: so this moves bytes, and computes nothing.
     low.buffer.set_quantisation(source.tensor, Quantisation(told.scale, (told.zero[0] + 128,)))
     low.emit("QUANTIZE", [source.tensor], made, "QuantizeOptions")
@@ -68,7 +75,12 @@ def weight_tensor(low: Lowering, name: str, weight: Integers, stored: Array, axi
 
 
 def bias_tensor(
-    low: Lowering, name: str, bias: Array, weight: Quantisation, before: Quantisation
+    low: Lowering,
+    name: str,
+    bias: Array,
+    weight: Quantisation,
+    before: Quantisation,
+    kind: str = "int32",
 ) -> int:
     """A bias in the units that a layer sums up in: scale of its input times that of its weights.
 
@@ -78,12 +90,13 @@ def bias_tensor(
         bias: (C,) real numbers.
         weight: Of the layer's weights.
         before: Of its input.
+        kind: numpy's name of its type.
     """
     scale = np.array(before.scale[0], np.float32) * np.array(weight.scale, np.float32)
     steps = np.round(bias.astype(np.float64) / scale.astype(np.float64))
-    values = np.clip(steps, _BIASES.min, _BIASES.max).astype(np.int32)
+    values = np.clip(steps, _BIASES.min, _BIASES.max).astype(kind)
     told = Quantisation(tuple(map(float, scale)), (0,) * len(scale))
-    return low.buffer.tensor(name, values.shape, "int32", told, values)
+    return low.buffer.tensor(name, values.shape, kind, told, values)
 
 
 def int8_weights(low: Lowering, node: Node) -> Integers | None:
@@ -93,3 +106,47 @@ def int8_weights(low: Lowering, node: Node) -> Integers | None:
     if found is None or before.quantisation is None or found.values.dtype != np.int8:
         return None
     return None if any(found.quantisation.zero) else found
+
+
+def wide_dense(
+    low: Lowering, node: Node, weight: Integers, perm: tuple[int, ...], bias: Array
+) -> None:
+    """A fully connected layer whose answer nothing rounds, for microcontrollers.
+
+    They have no weights of 8 bits among real numbers. So it computes from 16 bits, which hold
+    what comes exactly, to 16 bits, whose steps are too small to matter for any answer: the scale
+    is that of the largest one that there can be.
+    """
+    source = low.bring(node.inputs[0], real=False)
+    told = source.quantisation
+    assert told is not None, "integers come in"
+    before, shape = Quantisation(told.scale, (0,)), (1, 1, 1, source.shape[-1])
+    entry = low.make("wide", source.shape, "int16", source.order, before)
+    low.emit("QUANTIZE", [source.tensor], entry, "QuantizeOptions")
+    stored = weight.values.transpose(perm)
+    most = told.scale[0] * max(127 - told.zero[0], told.zero[0] + 128)
+    sums = np.abs(weight.real.transpose(perm)).sum(axis=1) * most + np.abs(bias)
+    rounded = Quantisation((float(np.float32(sums.max() / _WIDE)),), (0,))
+    rows = stored.reshape(len(stored), *shape[1:])
+    constants = [
+        weight_tensor(low, node.inputs[1], weight, rows, 0),
+        bias_tensor(low, f"{node.name}/bias", bias, weight.quantisation, before, "int64"),
+    ]
+    pixel = low.make("pixel", shape, "int16", plain(4), before)
+    low.reshape(entry.tensor, pixel.tensor)
+    found = low.make("sums", (1, 1, 1, len(rows)), "int16", plain(4), rounded)
+    schema = import_schema()
+    options = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
+    fused, padding = schema.ActivationFunctionType.NONE, schema.Padding.VALID
+    low.emit(
+        "CONV_2D",
+        [pixel.tensor, *constants],
+        found,
+        "Conv2DOptions",
+        **options,
+        fusedActivationFunction=fused,
+        padding=padding,
+    )
+    made = low.make(node.outputs[0], low.graph.shapes[node.outputs[0]], "int16", plain(2), rounded)
+    low.reshape(found.tensor, made.tensor)
+    low.values[node.outputs[0]] = made

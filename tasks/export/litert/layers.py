@@ -9,7 +9,7 @@ import numpy as np
 from backbone.layers import same_padding
 from tasks.export.litert.flatbuffer import Array, Options, Quantisation, import_schema
 from tasks.export.litert.graph import Node
-from tasks.export.litert.int8 import bias_tensor, int8_weights, weight_tensor
+from tasks.export.litert.int8 import bias_tensor, int8_weights, weight_tensor, wide_dense
 from tasks.export.litert.lowering import NHWC, Integers, Lowering, Value
 
 _SIX = (0.0, 6.0)
@@ -200,6 +200,9 @@ def dense(low: Lowering, node: Node) -> None:
     if rounded is not None and integers is not None:
         made = low.give(node, quantisation=rounded)
         constants = _integer_constants(low, node, integers, perm, bias, source.quantisation)
+    elif low.micro and integers is not None:
+        wide_dense(low, node, integers, perm, bias)
+        return
     else:
         fused, out = activation(low, node)
         made = low.give(node)

@@ -93,6 +93,7 @@ class Lowering:
         values: By ONNX's name, what is there.
         integers: By ONNX's name, constants that were quantised.
         narrow: By ONNX's name of what was widened to a shape, the name of what it was before.
+        micro: Only what microcontrollers know is to be written.
     """
 
     graph: Graph
@@ -100,6 +101,7 @@ class Lowering:
     values: dict[str, Value] = field(default_factory=dict)
     integers: dict[str, Integers] = field(default_factory=dict)
     narrow: dict[str, str] = field(default_factory=dict)
+    micro: bool = False
     _moved: dict[tuple[int, Order], Value] = field(default_factory=dict)
     _real: dict[int, Value] = field(default_factory=dict)
     _shaped: dict[int, int] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from pathlib import Path
 from datasets.errors import InputError
 from tasks.export.litert.detection_postprocess import OUTPUTS as DETECTIONS
 from tasks.export.litert.detection_postprocess import PostProcess, append_postprocess
-from tasks.export.litert.entry import fold_entries
+from tasks.export.litert.entry import ENTRY, fold_entries
 from tasks.export.litert.flatbuffer import FlatBuffer
 from tasks.export.litert.graph import Graph, read_graph
 from tasks.export.litert.lowering import KINDS, Lowering, plain
@@ -23,6 +23,9 @@ from tasks.export.litert.operators import OPERATORS
 from tasks.runtime.session import CARD_KEY
 from tasks.weights.card import Card
 
+# Of all that can be written, TensorFlow Lite Micro lacks this.
+_NOT_IN_MICRO = ("TopK",)
+
 
 def write_litert(
     onnx_file: Path,
@@ -30,6 +33,7 @@ def write_litert(
     file: Path,
     *,
     detections: PostProcess | None = None,
+    micro: bool = False,
 ) -> None:
     """Write a .tflite that computes what an ONNX file of one photo does.
 
@@ -43,18 +47,23 @@ def write_litert(
         notes: Texts that travel with the model, by name.
         file: To write.
         detections: Ends a detector, of whose raw outputs the ONNX file is, in TensorFlow's form.
+        micro: For TensorFlow Lite Micro: photos come as signed bytes, pixels less 128, and only
+            operators are used that it has.
 
     Raises:
-        InputError: If the ONNX file cannot be read, leaves a shape open, or has an operator that
-            cannot be written; nothing is written then.
+        InputError: If the ONNX file cannot be read, leaves a shape open, has an operator that
+            cannot be written, or is not for ``micro``; nothing is written then.
     """
     graph = read_graph(onnx_file)
     fold_entries(graph)
     _refuse_unknown(graph)
-    low = Lowering(graph, FlatBuffer())
+    if micro:
+        _refuse_for_micro(graph)
+    low = Lowering(graph, FlatBuffer(), micro=micro)
     inputs = {}
     for name in graph.inputs:
         shape, kind = graph.shapes[name], KINDS.get(graph.kinds[name], graph.kinds[name])
+        kind = "int8" if micro else kind
         low.values[name] = low.make(name, shape, kind, plain(len(shape)))
         inputs[name] = low.values[name].tensor
     for node in graph.nodes:
@@ -94,4 +103,22 @@ def _refuse_unknown(graph: Graph) -> None:
         raise InputError(
             f"{graph.file}: cannot be written for LiteRT: it has no operator for ONNX's {kinds} "
             f"(the first is node {unknown[0].name})"
+        )
+
+
+def _refuse_for_micro(graph: Graph) -> None:
+    """Photos can only come as signed bytes where these go straight into a network of 8 bits."""
+    for name in graph.inputs:
+        if any(node.kind != ENTRY for node in graph.readers(name)):
+            raise InputError(
+                f"{graph.file}: not for microcontrollers: it computes with the photo before it is "
+                "rounded to 8 bits. They take networks of 8 bits (--int8) whose three channels "
+                "are normalised alike"
+            )
+    ranked = next((node for node in graph.nodes if node.kind in _NOT_IN_MICRO), None)
+    if ranked is not None:
+        raise InputError(
+            f"{graph.file}: not for microcontrollers: they have no operator for ONNX's "
+            f"{ranked.kind} (node {ranked.name}). Detectors can end in TensorFlow's operator, "
+            "which they have"
         )
