@@ -61,7 +61,8 @@ def test_suppression_on_photos(
 
     def noted(boxes: torch.Tensor, scores: torch.Tensor, *rest: float) -> torch.Tensor:
         seen.append((boxes, scores))
-        return operators.suppress(boxes, scores, *rest)
+        kept: torch.Tensor = operators.suppress(boxes, scores, *rest)
+        return kept
 
     monkeypatch.setattr(postprocess, "suppress", noted)
     for file in find_images(real_data / "coco" / "val2017")[:40]:
