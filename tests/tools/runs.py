@@ -91,7 +91,7 @@ def start(*args: object, processes: int = 1) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(file: Path, process: subprocess.Popen[str], seconds: float = 300) -> None:
+def wait_for(file: Path, process: subprocess.Popen[str], seconds: float = 1800) -> None:
     """Wait until a running process has written a file; one that does not is killed."""
     end = time.monotonic() + seconds
     while not file.exists():
