@@ -47,6 +47,7 @@ class Export(SpecialFlags):
         "calibrate",
         "labelled",
         "max_drop",
+        "micro",
         "common",
     )
 
@@ -79,6 +80,9 @@ class Export(SpecialFlags):
     max_drop: float = 1.0
     """INT8: points of the main metric (top-1, AP, ...) that it may lose on --labelled; beyond, the
     remedies are tried, and then nothing is written."""
+    micro: bool = False
+    """INT8 in LiteRT, for TensorFlow Lite Micro: photos come as signed bytes, pixels less 128, and
+    only operators are used that microcontrollers have."""
     post: PostSpec = field(default_factory=PostSpec)
     common: Common = field(default_factory=Common)
 
@@ -99,6 +103,8 @@ class Export(SpecialFlags):
         if self.int8 and not runtime.int8:
             able = " or ".join(one.target for one in RUNTIMES if one.int8)
             raise InputError(f"--int8: goes with --target {able}, not {self.target}")
+        if self.micro and not (self.int8 and self.target == "litert"):
+            raise InputError("--micro: goes with --target litert --int8")
         if self.batch == "dynamic" and runtime.square:
             raise InputError(
                 f"--batch dynamic: a file for {self.target} takes one photo at a time; leave the "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,4 +134,7 @@ def target_named(name: str) -> Target:
 
 def target_of(args: Export) -> Target:
     """The target that flags ask for."""
-    return target_named(args.target)
+    found = target_named(args.target)
+    if args.micro:
+        found = replace(found, from_onnx=partial(write_litert, micro=True))
+    return found
