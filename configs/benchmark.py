@@ -27,7 +27,8 @@ class Benchmark:
     """
 
     models: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Run folders, weights files and exports (.onnx, .xml, .tflite), of any task."""
+    """Run folders, weights files and exports (.onnx, .xml, .tflite, .pte, .mlpackage), of any
+    task."""
     photos: Path | None = None
     """Photo or folder to use; by default one of 640x480 pixels is drawn."""
     peers: bool = False

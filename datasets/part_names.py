@@ -68,9 +68,10 @@ def part_folders(path: Path) -> dict[str, list[Path]]:
 
 
 def _folders(path: Path) -> list[Path]:
-    if not path.is_dir():
+    try:
+        entries = sorted(os.scandir(path), key=_name)
+    except OSError:  # No folder, or one that is shut, which the ledger tells.
         return []
-    entries = sorted(os.scandir(path), key=_name)
     return [path / entry.name for entry in entries if leads_to_folder(entry)]
 
 

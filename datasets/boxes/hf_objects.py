@@ -120,8 +120,8 @@ def form_of(row: Fields, key: str) -> Form | None:
     for place in places:
         for name in FORMS:
             value = place.values.get(name)
-            if isinstance(value, str):
-                form = _MEANT.get(value.lower())
+            if value is not None:
+                form = _MEANT.get(str(value).lower())
                 if form is None:
                     raise place.error(name, f"boxes are read as {' or '.join(_MEANT)}")
                 return form

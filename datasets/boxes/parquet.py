@@ -6,6 +6,7 @@ The columns are ``image``, and ``objects`` with ``bbox`` and ``category``; or ``
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -223,19 +224,29 @@ def read(root: Path, part: Part) -> DetectionData:
     rows: dict[Path, list[_Row]] = {}
     role = ARCHIVES if columns.pictures.embedded else ANNOTATION
     for table in part.everything:
-        note_read(table, role)
-        rows[table] = _read_rows(table, columns, listed, told if table in part.tables else None)
-    own = [row for table in part.tables for row in rows[table]]
+        own = _find_columns(table)
+        if own is not None and own.classes and own.classes != columns.classes:
+            raise InputError(f"{table}: names other classes than {part.everything[0]}")
+        if table in part.tables:
+            note_read(table, role)
+            rows[table] = _read_rows(table, columns, listed, told)
+            continue
+        try:
+            rows[table] = _read_rows(table, columns, listed, None)
+        except InputError:
+            rows[table] = []  # Whoever reads that part is told.
+    mine = [row for table in part.tables for row in rows[table]]
     stored = None
     if columns.pictures.embedded:
         stored = StoredPictures.of(part.tables, columns.pictures.name)
-        _name_pictures(part, [row.picture for row in own], stored)
-        stored = stored.select(np.array([row.picture.wanted for row in own], np.bool_))
+        _name_pictures(part, [row.picture for row in mine], stored)
+        stored = stored.select(np.array([row.picture.wanted for row in mine], np.bool_))
     else:
         _find_pictures(part, rows)
+    _measure_others(part, rows)
     _settle([row for several in rows.values() for row in several], root, told)
     used = {name for several in rows.values() for row in several for name in row.picture.names}
-    wanted = [row for row in own if row.picture.wanted]
+    wanted = [row for row in mine if row.picture.wanted]
     data = gather(
         "parquet", root, [row.picture for row in wanted], listed or in_order(used), told=told
     )
@@ -292,6 +303,31 @@ def _name_pictures(part: Part, pictures: Sequence[Described], stored: StoredPict
         if name:
             one.file = one.file.with_name(name)
     in_threads(look, todo, "reading pictures", unit="picture")
+
+
+def _measure_others(part: Part, rows: dict[Path, list[_Row]]) -> None:
+    """Measure pictures of other parts whose boxes are of no declared form: they tell it, too."""
+    for table in part.everything:
+        unsized = [
+            k
+            for k, row in enumerate(rows[table])
+            if row.form is None and row.things and min(row.picture.size) <= 0
+        ]
+        if table in part.tables or not unsized:
+            continue
+        column = part.columns.pictures
+        if not column.embedded:
+            finder = Finder(part.base, (table.parent,), described_by=table)
+            paths = column.paths(table)
+            for k in unsized:
+                if found := finder.find(paths[k], f"{shown(table)}: row {k}"):
+                    rows[table][k].picture.size = size_of(found, upright=False)
+            continue
+        shelf = StoredPictures.of((table,), column.name)
+        for k in unsized:
+            picture = rows[table][k].picture
+            with contextlib.suppress(InputError):  # Whoever reads that part is told.
+                picture.size = _size_of(picture.file, shelf.read(k, str(picture.file)))
 
 
 def _size_of(file: Path, data: bytes) -> tuple[int, int]:

@@ -86,6 +86,10 @@ def _splits(path: Path, pictures: Path | None) -> dict[str, list[Part]]:
             known["train"] = known.pop("trainval")
             if "test" in known:  # Else what is validated on would be trained on.
                 known.pop("val", None)
+            elif "val" in known:
+                held = {*known["val"].stems}
+                rest = tuple(stem for stem in known["train"].stems if stem not in held)
+                known["train"] = replace(known["train"], stems=rest)
         for split in PART_NAMES:
             if split in known:
                 found.setdefault(split, []).append(known[split])

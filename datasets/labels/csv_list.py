@@ -72,6 +72,8 @@ def find_splits(path: Path) -> dict[str, Part]:
     if not any(by_part.values()):
         return read_list(lists[0]) if len(lists) == 1 else {}
     named = {split: files[0] for split, files in by_part.items() if files}
+    if {"train", "val"} < named.keys() and not _is_labelled(named["test"]):
+        del named["test"]  # Often it tells no labels, and nothing here reads it.
     for file in named.values():
         if len(parts := read_rows(file)) < 2:
             continue
@@ -86,6 +88,13 @@ def find_splits(path: Path) -> dict[str, Part]:
         for split, file in named.items()
     }
     return parts_of("csv", rows, _columns_of(next(iter(named.values()))).classes)
+
+
+def _is_labelled(file: Path) -> bool:
+    try:
+        return bool(read_rows(file))
+    except InputError:
+        return False
 
 
 def read_list(file: Path) -> dict[str, Part]:

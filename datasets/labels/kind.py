@@ -67,7 +67,7 @@ def _examine(
     checkup = examine_labels(data, beside, decode=options.decode)
     lost = {} if parts else open_shard_part(path, split, whole=True).passed_over
     there = parts or tuple(find_shard_parts(path))
-    taken: Split = split if there else "all"
+    taken: Split = split if parts or there not in ((), ("train",)) else "all"
     checkup = checkup.with_part(options.tell(path, taken, there), taken, other)
     return checkup.with_findings(
         Finding(what, "dropped", str(path), None, f"{count} in the shards")

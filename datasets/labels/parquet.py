@@ -148,10 +148,18 @@ def find_splits(path: Path) -> dict[str, Part]:
         if path.is_dir() and pictures_below(path, first=True):
             return {}  # It is about something else.
         raise _lacking(first)
-    keys = {
-        split: [key for file in tables for key in _keys(file, columns.label)]
-        for split, tables in parts.items()
-    }
+    for table in (file for several in parts.values() for file in several):
+        named = class_names(table, columns.label)
+        if named and (columns.classes is None or named != columns.classes.names):
+            raise InputError(f"{table}: names other classes than {first}")
+    keys: dict[str, list[str]] = {}
+    for split, tables in parts.items():
+        try:
+            keys[split] = [key for file in tables for key in _keys(file, columns.label)]
+        except InputError:
+            if split != "test" or len(keys) < 2:  # Beside val it often tells no labels.
+                raise
+    parts = {split: parts[split] for split in keys}
     order, classes = in_order(next(iter(keys.values()))), columns.classes
     if classes is not None:
         order = [str(number) for number in classes.ids]

@@ -35,7 +35,7 @@ from datasets.types import PhotoFiles
 # How the parts of a set may be called, as files (train.csv) or folders (train/).
 _PARTS = {
     "train": ("train", "training"),
-    "val": ("val", "validation"),
+    "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
 # Photos of a folder whose tags tell whether it is one of photos with positions.

@@ -103,6 +103,7 @@ SHAPES: dict[str, Callable[[Told, list[Tensor], Fixed], Any]] = {
     "Concat": lambda told, given, _: torch.cat(given, told["axis"]),
     "Expand": _expand,
     "Gather": _gather,
+    "LeakyRelu": lambda told, given, _: functional.leaky_relu(given[0], told.get("alpha", 0.01)),
     "LogSoftmax": lambda told, given, _: functional.log_softmax(given[0], told.get("axis", -1)),
     "MaxPool": _max_pool,
     "ReduceL2": _reduce(lambda x, axes, keep: torch.linalg.vector_norm(x, 2, axes, keep)),

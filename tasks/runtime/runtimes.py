@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
@@ -50,10 +51,12 @@ class Runtime:
     @property
     def version(self) -> str | None:
         """Of what runs it; None if that is not installed."""
-        try:
-            return metadata.version(self.package)
-        except metadata.PackageNotFoundError:
-            return None
+        # ONNX Runtime comes in packages of several names.
+        others = metadata.packages_distributions().get(self.package.replace("-", "_"), ())
+        for name in (self.package, *others):
+            with suppress(metadata.PackageNotFoundError):
+                return metadata.version(name)
+        return None
 
     def size(self, file: Path) -> int:
         """Bytes of an export, all its files together."""

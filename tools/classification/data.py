@@ -130,7 +130,8 @@ def part_to_measure(args: Evaluate, path: Path, card: Card) -> tuple[bool, str]:
     """
     if is_sharded(path):
         parts = tuple(find_shard_parts(path))
-        return True, f"the shards of {tell_part(path, args.split or 'val', parts or ('val',))}"
+        split: Split = "all" if parts in ((), ("train",)) else args.split or "val"
+        return True, f"the shards of {tell_part(path, split, parts)}"
     if args.split is not None or not _is_lone(path):
         split = args.split or "val"
         return False, tell_part(path, split, _parts_of(path), hint=args.split is None)

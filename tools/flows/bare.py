@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from tasks.export.onnx_file import write_facts
 from tasks.runtime.session import BARE
 from tasks.weights.atomic_write import replacing, write_text
 from tools.flows.exporting import sample_photos
+from tools.flows.naming import unnamed
 from tools.flows.source import MultiSource, Source, open_any_source
 
 # The largest difference as a share of the output's largest number.
@@ -39,16 +39,14 @@ def export_bare(args: Export) -> tuple[dict[str, Any], str]:
     out = args.out_file()
     graph, facts = source.bare(), source.facts()
     photos = sample_photos(args.samples, args.common.seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        file = Path(folder) / out.name
+    with unnamed(out) as file:
         write_bare(graph, source.card, facts, file)
         facts["checked"] = _check(source, graph, file, photos, out)
         write_facts(file, {**facts, BARE: graph.told})
         size = file.stat().st_size
-        write_text(out.with_suffix(".json"), host_text(graph, source.card, facts))
         with replacing(out) as temporary:
             file.replace(temporary)
+        write_text(out.with_suffix(".json"), host_text(graph, source.card, facts))
     result = {
         "file": str(out),
         "host": str(out.with_suffix(".json")),

@@ -22,6 +22,8 @@ from tools.flows.targets import Facts, Target, notes_of
 # What a translation may differ by from the network of 8 bits as it was measured, in dB of the
 # answers: runtimes round 8-bit numbers differently, which costs a few steps of 255.
 _LEAST_DB = 15.0
+# Below it two answers are equal, as two are that found nothing.
+_NO_ERROR = 1e-12
 
 
 def write_quantised(
@@ -74,13 +76,13 @@ def refuse_apart(ours: Sequence[Answer], theirs: Sequence[Answer], out: Path) ->
     for name in ours[0]:
         if name.endswith(("boxes", "labels", "present")):  # Steps, where the others differ little.
             continue
-        signal = error = 1e-12
+        signal = error = _NO_ERROR
         for one, other in zip(ours, theirs, strict=True):
             mine, its = _as_long(one[name], other[name])
             signal += float(np.square(mine).sum())
             error += float(np.square(mine - its).sum())
-        found = 10 * np.log10(signal / error)
-        if found < _LEAST_DB:
+        found = 10 * np.log10(signal / error) if error > _NO_ERROR else np.inf
+        if not found >= _LEAST_DB:  # Of what is no number, too.
             raise InputError(
                 f"{out}: not written: its {name} differ from those of the network of 8 bits that "
                 f"was measured ({found:.0f} dB; {_LEAST_DB:g} or more are wanted)"

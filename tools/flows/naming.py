@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from datasets.errors import InputError
 from datasets.locks import remove_unfinished
 from tasks.runtime.runtimes import Runtime
 from tasks.weights.atomic_write import replace_folder, replacing
@@ -22,7 +23,12 @@ def unnamed(out: Path) -> Iterator[Path]:
     remove_unfinished(out.parent, out.name)
     begins = f".{out.name}.{os.getpid()}."
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=begins, suffix=".tmp") as folder:
-        yield Path(folder) / out.name
+        file = Path(folder) / out.name
+        try:
+            yield file
+        except InputError as error:  # The path that is told must be one that stays.
+            told = str(error).replace(f"{file}.onnx", str(out)).replace(str(file), str(out))
+            raise InputError(told) from error
 
 
 def give_name(runtime: Runtime, file: Path, out: Path) -> None:

@@ -168,6 +168,8 @@ def _found(folder: Path) -> list[Offer]:
 def _runs_below(folder: Path) -> list[Path]:
     """Run folders and exports, the newest first."""
     files = [*folder.rglob(WEIGHTS_NAME), *(f for f in folder.rglob("*") if _may_be_export(f))]
+    # What is still being written, or was left so, lies in hidden folders.
+    files = [f for f in files if not any(p.startswith(".") for p in f.relative_to(folder).parts)]
     files.sort(key=lambda f: (-f.stat().st_mtime, str(f)))
     return [file.parent if file.name == WEIGHTS_NAME else file for file in files]
 

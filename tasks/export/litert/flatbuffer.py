@@ -70,9 +70,7 @@ def import_schema() -> Any:
     try:
         return importlib.import_module("ai_edge_litert.schema_py_generated")
     except ImportError as error:
-        raise InputError(
-            "--target litert needs ai-edge-litert: pip install 'mobilenet-suite[litert]'"
-        ) from error
+        raise InputError("--target litert needs LiteRT: pip install ai-edge-litert") from error
 
 
 class FlatBuffer:
