@@ -94,4 +94,5 @@ def test_an_operator_that_it_lacks_is_told(exports: Exports, tmp_path: Path) -> 
 
 class Sorted(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.special.i0(images.float().permute(0, 3, 1, 2))
+        found: torch.Tensor = torch.special.i0(images.float().permute(0, 3, 1, 2))
+        return found
