@@ -8,13 +8,16 @@ import pytest
 
 from datasets.errors import InputError
 from tasks.runtime.exported import Exported
+from tasks.runtime.onnx_session import OnnxSession
 from tasks.runtime.session import CARD_KEY, FACTS_KEY, SQUARE
 from tasks.square_graph import SquareGraph
 from tests.exports import Exports
+from tools.flows.targets import facts_of, notes_of, onnx_of, target_named
+from tools.speed.measuring import write_int8
 
 pytest.importorskip("executorch.runtime")
 
-from tasks.export.executorch_file import write_executorch, write_notes
+from tasks.export.executorch_file import write_executorch, write_executorch_onnx, write_notes
 from tasks.runtime.executorch_session import ExecuTorchSession
 
 pytestmark = pytest.mark.slow
@@ -73,3 +76,23 @@ def test_a_file_without_a_card_is_told(tmp_path: Path) -> None:
 def test_squares_of_another_side_are_refused(written: Path) -> None:
     with pytest.raises(RuntimeError):
         ExecuTorchSession(written).run(np.zeros((1, 40, 40, 3), np.uint8))
+
+
+def test_eight_bits_are_those_of_the_onnx_file(exports: Exports, tmp_path: Path) -> None:
+    """By its scales, and computed in 8 bits: the file is not one of floats."""
+    source, target = exports.source("classifier"), target_named("executorch")
+    plain = onnx_of(target)
+    facts = facts_of(plain, source)
+    float_file, int8_file = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    plain.write(source, facts, float_file, False)
+    write_int8(source, float_file, int8_file)
+    found = []
+    for file in (float_file, int8_file):
+        write_executorch_onnx(file, notes_of(source.card, facts), file.with_suffix(".pte"))
+        for square in np.random.default_rng(0).integers(0, 256, (5, 1, 48, 48, 3), np.uint8):
+            one = ExecuTorchSession(file.with_suffix(".pte"), 1).run(square)[0]
+            found.append(np.abs(one - OnnxSession(file, 1).run(square)[0]).max())
+    assert max(found[:5]) < 1e-5
+    assert max(found[5:]) < 0.05
+    sizes = [file.with_suffix(".pte").stat().st_size for file in (float_file, int8_file)]
+    assert sizes[1] < 0.5 * sizes[0]

@@ -66,7 +66,9 @@ class MilProgram:
         """
         known: dict[str, Any] = {**self._constants, **inputs}
         for step in self._steps:
-            given = {name: self._argument(bound, known) for name, bound in step.inputs.items()}
+            given = {name: self._arguments(bound, known) for name, bound in step.inputs.items()}
+            # Only what is called so takes any number; one of them alone is still several.
+            given = {name: one if name == "values" else one[0] for name, one in given.items()}
             if step.type == "classify":
                 found: Any = (given["probabilities"].argmax(), given["probabilities"])
             else:
@@ -75,12 +77,11 @@ class MilProgram:
             known |= zip((one.name for one in step.outputs), several, strict=True)
         return known
 
-    def _argument(self, bound: Any, known: Mapping[str, Any]) -> Any:
-        values = [
+    def _arguments(self, bound: Any, known: Mapping[str, Any]) -> list[Any]:
+        return [
             known[one.name] if one.WhichOneof("binding") == "name" else self._value(one.value)
             for one in bound.arguments
         ]
-        return values[0] if len(values) == 1 else values
 
     def _value(self, value: Any) -> Any:
         """A constant: an array, a text or a list of texts."""
