@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from pathlib import Path
+
+# What writing meets: a full disk, one that fails, and limits.
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS)
 
 
 class InputError(ValueError):
@@ -39,6 +43,6 @@ def naming(path: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None and error.errno is not None:
+        if error.filename is None and error.errno in _OF_DISKS:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise

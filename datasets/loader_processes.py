@@ -24,9 +24,10 @@ AHEAD = 2
 _PLENTY = 4 << 30
 # Share of what is free for one loader: another one, for the evaluation, may come.
 _SHARE = 0.5
-# How long nothing may come from processes that do nothing, and of what work less is nothing:
-# those that wait for a batch to be wanted look around now and then.
-PATIENCE_SECONDS = 60
+# How long nothing may come from processes that do nothing, how often in a row, and of what work
+# less is nothing: those that wait for a batch to be wanted look around now and then.
+PATIENCE_SECONDS = 30
+IDLE_TIMES = 2
 _IDLE_SECONDS = 0.2
 
 
@@ -40,9 +41,10 @@ def processes_that_fit(workers: int, measure: Callable[[], int]) -> tuple[int, i
         measure: Gives the bytes of a batch; it is called only where shared memory is short.
     """
     free = free_bytes()
-    if workers == 0 or free is None or free >= _PLENTY:
+    sharers = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # Processes of a run on this machine.
+    if workers == 0 or free is None or free >= _PLENTY * sharers:
         return workers, AHEAD
-    room, batch = int(free * _SHARE), max(1, measure())
+    room, batch = int(free * _SHARE / sharers), max(1, measure())
     if batch * (workers * AHEAD + 1) <= room:  # One is being trained on.
         return workers, AHEAD
     fit = max(0, min(workers, room // batch - 1))
@@ -84,7 +86,7 @@ def while_they_work(iterator: Any) -> Iterator[Any]:
         InputError: If nothing has come for so long, and the processes have done nothing.
     """
     processes = [one.pid for one in getattr(iterator, "_workers", ())]
-    done = _seconds_of_work(processes)
+    done, idle = _seconds_of_work(processes), 0
     while True:
         try:
             batch = next(iterator)
@@ -94,19 +96,22 @@ def while_they_work(iterator: Any) -> Iterator[Any]:
             if "timed out after" not in str(error):
                 raise
             before, done = done, _seconds_of_work(processes)
-            if before is None or done is None or done - before >= _IDLE_SECONDS:
+            works = before is None or done is None or done - before >= _IDLE_SECONDS
+            idle = 0 if works else idle + 1
+            if idle < IDLE_TIMES:  # A program that was stopped sees it once as it goes on.
                 continue
             free = free_bytes()
             room = "" if free is None else f" ({free / 1e6:.0f} MB are free in {SHARED})"
+            seconds = PATIENCE_SECONDS * IDLE_TIMES
             raise InputError(
-                f"no batch has come from {len(processes)} loader processes for "
-                f"{PATIENCE_SECONDS} s, and they do nothing: shared memory may be full{room}, or "
+                f"no batch has come from {len(processes)} loader processes for {seconds} s, and "
+                f"they do nothing: shared memory may be full{room}, or "
                 "the disk or network that holds the data does not answer; --workers 0 loads "
                 "without processes"
             ) from error
         else:
             yield batch
-            done = _seconds_of_work(processes)
+            done, idle = _seconds_of_work(processes), 0
 
 
 def _seconds_of_work(processes: Sequence[int]) -> float | None:

@@ -68,6 +68,7 @@ def _take(file: Path, what: str, *, wait: bool) -> int | None:
                     f"{what}: another process is working there: {shown(holder) or 'unknown'}; "
                     "wait for it, or end it first"
                 ) from None
+            file.unlink(missing_ok=True)
             return None
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(opened), file.stat()):
@@ -90,8 +91,7 @@ def remove_unfinished(folder: Path, name: str | None = None, *, below: bool = Fa
     Args:
         folder: Where they wrote.
         name: Of the output, if not all are meant.
-        below: In all folders below, too, and whoever wrote it: the folder is locked, so any
-            process of that number is another one by now.
+        below: In all folders below, too.
     """
     for base, folders, files in os.walk(folder):
         for entry in (*folders, *files):
@@ -99,7 +99,7 @@ def remove_unfinished(folder: Path, name: str | None = None, *, below: bool = Fa
             if found is None or name not in (None, found["name"]):
                 continue
             process = int(found["process"])
-            if process != os.getpid() and (below or not _is_alive(process)):
+            if process != os.getpid() and not _is_alive(process):
                 _remove(Path(base, entry))
         if not below:
             return

@@ -40,7 +40,7 @@ _OF_THE_USER = frozenset(
     }
 )  # fmt: skip
 # Letters of a path that a message shows.
-_LONGEST = 300
+_LONGEST = 600
 
 
 def parse(cls: type[Config], default: Config | None = None) -> Config:

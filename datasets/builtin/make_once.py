@@ -42,6 +42,7 @@ def make_once(
             )
         remove_unfinished(root.parent, root.name)
         beside = root.with_name(unfinished(root.name))
+        shutil.rmtree(beside, ignore_errors=True)  # Of a killed process of this very number.
         try:
             beside.mkdir()
             fill(beside)

@@ -77,6 +77,7 @@ def replace_folder(written: Path, path: Path) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}.old")
     was_there = path.is_dir()
     if was_there:
+        shutil.rmtree(aside, ignore_errors=True)  # Of a killed process of this very number.
         path.replace(aside)
     try:
         written.replace(path)

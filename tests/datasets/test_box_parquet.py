@@ -58,7 +58,8 @@ def test_the_parts_of_a_set(tmp_path: Path) -> None:
     with traced() as trace:
         checkup = found.kind.examine(tmp_path, found.parts, CheckOptions(decode=True))
     assert not checkup.findings
-    assert "train-00000-of-00002.parquet has columns image and objects" in checkup.about[0]
+    about = "\n".join(checkup.about)
+    assert "train-00000-of-00002.parquet has columns image and objects" in about
     (ledger,) = trace.account(tmp_path)
     assert (ledger.used[ARCHIVES], ledger.seen) == (3, 3)
 

@@ -123,11 +123,11 @@ def test_processes_that_do_nothing_are_told(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_slow_ones_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as they compute."""
-    seconds = iter((0.0, 5.0, 9.0, 9.0, 9.1))
+    seconds = iter((0.0, 5.0, 9.0, 9.0, 9.1, 9.2))
     monkeypatch.setattr(loader_processes, "_seconds_of_work", lambda _: next(seconds))
 
     class Slow:
-        told = iter((RuntimeError(TIMED_OUT), RuntimeError(TIMED_OUT), 1, RuntimeError(TIMED_OUT)))
+        told = iter((*(RuntimeError(TIMED_OUT),) * 2, 1, *(RuntimeError(TIMED_OUT),) * 2))
 
         def __next__(self) -> Any:
             found = next(self.told)

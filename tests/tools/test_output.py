@@ -98,7 +98,7 @@ def test_a_run_folder_has_one_process(tool: Tool, tmp_path: Path) -> None:
         process.kill()
     expect(answer, f"{folder}: another process is working there: process {process.pid} on")
     assert (folder / ".lock").exists()
-    litter = folder / "heads" / ".a.safetensors.12.tmp"
+    litter = folder / "heads" / f".a.safetensors.{2**22 + 1}.tmp"  # No process has this number.
     litter.parent.mkdir()
     litter.touch()
     with sole_process(folder):

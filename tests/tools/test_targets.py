@@ -12,12 +12,13 @@ from configs.common import Common
 from configs.deploy import Export
 from configs.deploy import Target as Name
 from datasets.images import save_image
+from tasks.detection.spec import PostSpec
 from tasks.multitask.spec import HEADS
 from tasks.runtime.open import is_export, open_export, read_card
 from tasks.runtime.runtimes import RUNTIMES, Runtime, runtime_named, runtime_of
 from tests.backbone.tflite_files import write_ssd
 from tests.conftest import Tool
-from tests.exports import KINDS, SINGLE, Exports, photos
+from tests.exports import KINDS, POST, SINGLE, Exports, photos
 from tests.tools.page_models import make_multi
 from tools.flows.exporting import export_model, write_export
 from tools.flows.source import MultiSource, open_any_source
@@ -62,7 +63,9 @@ def exported_to(exports: Exports, kind: str, target: str) -> Path:
     out = exports.folder / target / f"{kind}{runtime.suffix}"
     if not out.exists():
         batch = "1" if kind in SINGLE else None
-        export_model(Export(source.file, target, batch=batch, common=Common(out=out, threads=1)))
+        post = POST if source.task == "detection" else PostSpec()
+        common = Common(out=out, threads=1)
+        export_model(Export(source.file, target, batch=batch, post=post, common=common))
     return out
 
 

@@ -143,7 +143,7 @@ def test_evaluation_says_what_of_a_list_it_takes(run: Path, places: Path, tmp_pa
     (other / "bench.csv").write_text("\n".join(rows))
     count, said = images(other / "bench.csv")
     assert count == 40
-    assert said.startswith("the part of")
+    assert said.startswith("the part 'val' of")
     assert images(other / "bench.csv", "train")[0] == 120
 
 

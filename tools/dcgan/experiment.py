@@ -76,7 +76,8 @@ def generated(run: GanRun, generator: Generator, folder: Path, seed: int) -> Lab
     def fill(place: Path) -> None:
         write_classes(generator, names, counts, place, _FIRST_SEED + seed, run.device)
 
-    make_once(folder, STAMP, {"seed": seed, "counts": counts}, fill)
+    wanted = {"seed": seed, "counts": counts, "folders": class_folders(names)}
+    make_once(folder, STAMP, wanted, fill)
     files = [
         str(folder / place / f"{number:05d}.png")
         for place, count in zip(class_folders(names), counts, strict=True)

@@ -44,6 +44,7 @@ def convert(args: Convert) -> tuple[dict[str, Any], str]:
     options = CheckOptions(format=args.format, images=args.images)
     remove_unfinished(out.parent, out.name)
     partial = out.with_name(unfinished(out.name, "part"))
+    shutil.rmtree(partial, ignore_errors=True)  # Of a killed process of this very number.
     with traced() as trace:
         parts = found.kind.open_parts(args.data, options)
         for part in parts.values():

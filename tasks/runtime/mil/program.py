@@ -66,9 +66,11 @@ class MilProgram:
         """
         known: dict[str, Any] = {**self._constants, **inputs}
         for step in self._steps:
-            given = {name: self._arguments(bound, known) for name, bound in step.inputs.items()}
+            lists = {name: self._arguments(bound, known) for name, bound in step.inputs.items()}
             # Only what is called so takes any number; one of them alone is still several.
-            given = {name: one if name == "values" else one[0] for name, one in given.items()}
+            given: dict[str, Any] = {
+                name: one if name == "values" else one[0] for name, one in lists.items()
+            }
             if step.type == "classify":
                 found: Any = (given["probabilities"].argmax(), given["probabilities"])
             else:
