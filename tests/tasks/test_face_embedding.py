@@ -208,7 +208,7 @@ def test_teachers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         find(path, alignment="funneled")
     with pytest.raises(ValueError, match=r"timm:x: classifies"):
         find("timm:x")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "odd_teachers.py").write_text(
         "def flat(x):\n    return x.float().mean((1, 2, 3))\n"
         "def broken(x):\n    return 1 / 0\n"
