@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
-from tqdm import tqdm
 
 from configs.common import Common
 from datasets.errors import InputError
@@ -104,12 +103,18 @@ def _as_shown(
 
     Those of this suite are for people, who need not know the place in the code.
     """
-    for bar in list(getattr(tqdm, "_instances", ())):
+    for bar in _open_bars():
         bar.clear()
     is_ours = _ROOT in Path(filename).resolve().parents and "site-packages" not in filename
     if category is UserWarning and is_ours:
         return shown(f"warning: {message}\n")
     return shown(_PLAIN_WARNING(message, category, filename, lineno, line))
+
+
+def _open_bars() -> list[Any]:
+    """Progress bars that are shown; tqdm itself is imported once its bars have a width."""
+    module = sys.modules.get("tqdm")
+    return [] if module is None else list(getattr(module.tqdm, "_instances", ()))
 
 
 def _give_bars_a_width() -> None:
@@ -144,7 +149,7 @@ def explain(error: Exception) -> tuple[int, str]:
 
 
 def _stop(text: str, status: int) -> None:
-    for bar in list(getattr(tqdm, "_instances", ())):
+    for bar in _open_bars():
         bar.close()  # It ends its line, and the message begins one.
     processes = int(os.environ.get("WORLD_SIZE", 1))
     if processes > 1:  # torchrun stops the others; this names the first.
