@@ -1,5 +1,6 @@
 """Small models of every task with random weights, and their exports, made once a session."""
 
+import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from tasks.face_embedding.spec import EmbedderSpec
 from tasks.geolocation.atlas import Atlas
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import split_adaptively
+from tasks.runtime.session import CARD_KEY, FACTS_KEY, SQUARE
+from tasks.square_graph import SquareGraph
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights
 from tools.flows.source import Source
@@ -64,6 +67,14 @@ class Exports:
             dynamic = kind not in SINGLE
             write_onnx(source.graph(), source.card, source.facts(), file, dynamic=dynamic)
         return file
+
+    def square(self, kind: str) -> tuple[SquareGraph, dict[str, str]]:
+        """The graph of a fixed shape, and the notes of a file of it."""
+        source = self.source(kind)
+        graph = SquareGraph(source.application, source.model, source.card)
+        squares = {name: one.to_json() for name, one in graph.squares.items()}
+        facts = {**source.facts(), SQUARE: squares}
+        return graph, {CARD_KEY: json.dumps(source.card.to_json()), FACTS_KEY: json.dumps(facts)}
 
 
 def photos(count: int = 1) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ import torch
 
 from datasets.errors import InputError
 from tasks.runtime.exported import Exported
-from tasks.runtime.session import CARD_KEY, FACTS_KEY, SQUARE
+from tasks.runtime.session import CARD_KEY, FACTS_KEY
 from tasks.square_graph import SquareGraph
 from tests.exports import CLASSES, Exports
 
@@ -23,12 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 def write(exports: Exports, kind: str, file: Path) -> Path:
-    source = exports.source(kind)
-    graph = SquareGraph(source.application, source.model, source.card)
-    squares = {name: one.to_json() for name, one in graph.squares.items()}
-    facts = {**source.facts(), SQUARE: squares}
-    notes = {CARD_KEY: json.dumps(source.card.to_json()), FACTS_KEY: json.dumps(facts)}
-    write_coreml(graph, notes, file)
+    write_coreml(*exports.square(kind), file)
     return file
 
 

@@ -9,8 +9,7 @@ import pytest
 from datasets.errors import InputError
 from tasks.runtime.exported import Exported
 from tasks.runtime.onnx_session import OnnxSession
-from tasks.runtime.session import CARD_KEY, FACTS_KEY, SQUARE
-from tasks.square_graph import SquareGraph
+from tasks.runtime.session import CARD_KEY, FACTS_KEY
 from tests.exports import Exports
 from tools.flows.targets import facts_of, notes_of, onnx_of, target_named
 from tools.speed.measuring import write_int8
@@ -24,12 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 def write(exports: Exports, kind: str, file: Path) -> Path:
-    source = exports.source(kind)
-    graph = SquareGraph(source.application, source.model, source.card)
-    squares = {name: one.to_json() for name, one in graph.squares.items()}
-    facts = {**source.facts(), SQUARE: squares}
-    notes = {CARD_KEY: json.dumps(source.card.to_json()), FACTS_KEY: json.dumps(facts)}
-    write_executorch(graph, notes, file)
+    write_executorch(*exports.square(kind), file)
     return file
 
 
