@@ -7,6 +7,7 @@ a JSON text. So an app asks the file itself: ``module.execute("card")``.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from tasks.runtime.session import FACTS_KEY
 
 # Blanks behind the facts, so that what a check found can be written into a finished file.
 _ROOM = 4096
+# Numbers of a tensor from which on XNNPACK is worth being called for it.
+_LARGE = 4096
 
 
 def write_executorch(graph: AnswerGraph, notes: dict[str, str], file: Path) -> None:
@@ -88,19 +91,38 @@ def _write(
         with torch.no_grad():
             program = torch.export.export(module, squares)
         try:
-            data = _lower(program, texts)
+            several = bool(json.loads(notes[FACTS_KEY]).get("heads"))
+            data = _lower(program, texts, math.inf if several else _LARGE)
         except Exception as error:  # It has a class for each of its steps.
             reason = next(iter(str(error).splitlines()), "")[:200]
             raise InputError(f"{file}: ExecuTorch cannot hold this network ({reason})") from error
     file.write_bytes(data)
 
 
-def _lower(program: Any, texts: dict[str, str]) -> bytes:
+def _lower(program: Any, texts: dict[str, str], least: float) -> bytes:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
+    class LargeParts(XnnpackPartitioner):
+        """Layers, and what computes with many numbers.
+
+        Non-maximum suppression has dozens of parts with few: slow to lower, and no faster. What
+        several heads compute behind their layers XNNPACK would join into circles.
+        """
+
+        def generate_partitions(self, program: Any) -> list[Any]:
+            parts = super().generate_partitions(program)
+            return [part for part in parts if any(_is_large(node, least) for node in part.nodes)]
+
     edge = to_edge_transform_and_lower(
-        {"forward": program}, partitioner=[XnnpackPartitioner()], constant_methods=texts
+        {"forward": program}, partitioner=[LargeParts()], constant_methods=texts
     )
     data: bytes = edge.to_executorch().buffer
     return data
+
+
+def _is_large(node: Any, least: float) -> bool:
+    if any(name in str(node.target) for name in ("convolution", "conv2d", "addmm", "linear")):
+        return True
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and value.numel() >= least

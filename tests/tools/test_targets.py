@@ -97,7 +97,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> MultiSource:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["litert", "coreml"])
+@pytest.mark.parametrize("target", [one.runtime.target for one in TARGETS if one.square])
 def test_several_heads_in_one_file(several: MultiSource, target: str, tmp_path: Path) -> None:
     """Boxes see the whole photo and the others its centre: two inputs, one trunk."""
     runtime = installed(target)
