@@ -23,7 +23,8 @@ from tools.flows.run_folder import CONFIG_NAME
 def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
     """Warn of a training from scratch on few photos, and see that it has enough steps.
 
-    Epochs stay where the user named them or a preset, and where weights or a teacher help.
+    Epochs stay where the user named them or a preset, where a program and no command line made
+    the configuration, and where weights or a teacher help.
 
     Args:
         run: Opened; its configuration may get more epochs.
@@ -42,7 +43,7 @@ def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
         run.config = replace(config, fit=replace(config.fit, **anew))
         return run.config
     warn_of_few(run)
-    if not is_length_given(config.command):
+    if config.command and not is_length_given(config.command):
         run.config = replace(config, fit=_long_enough(run, config.fit))
     return run.config
 
