@@ -49,7 +49,7 @@ test-chips: env ## The tests that compute, on older chips, two threads, and in r
 check: env ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 format: env
 	$(BIN)/ruff check --fix .

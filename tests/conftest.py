@@ -23,6 +23,9 @@ from tests.skips import NO_SAMPLES, pytest_make_collect_report, pytest_runtest_m
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
 torch.set_num_threads(int(os.environ.get("TEST_THREADS", "1")))
+# Of the programs that tests start, too: their threads would spin beside the other tests.
+os.environ.setdefault("OMP_NUM_THREADS", os.environ.get("TEST_THREADS", "1"))
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 cv2.setNumThreads(0)
 # Programs in the background of a script are started with Ctrl-C ignored; some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -206,6 +206,7 @@ def _at_home() -> tuple[str, ...]:
     return (*own, "tools/train_dogs.py", "tools/prune.py", "datasets/builtin/")
 
 
+@pytest.mark.slow
 def test_doors_know_no_application() -> None:
     """Neither by its name in a text of code, nor by an import of more than its flags."""
     answering = [one.name for one in APPLICATIONS if isinstance(one, PhotoApplication)]

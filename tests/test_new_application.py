@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -160,19 +159,24 @@ def test_a_grid_of_it(age: Path, train: Train, tmp_path: Path) -> None:
     assert np.isfinite([row["within10"] for row in found["rows"]]).all()
 
 
-def test_unknown_names_raise(train: Train, age: Path, tmp_path: Path) -> None:
+def test_unknown_names_raise(
+    train: Train, age: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without its record nothing falls through to another application."""
     done(train("--data", age, "--epochs", 1, "--out", tmp_path / "run"))
-    root = Path(__file__).resolve().parent.parent
+    for module, name, own in (
+        (applications, "APPLICATIONS", AGE),
+        (recipes, "RECIPES", AGE_RECIPE),
+        (kinds, "KINDS", AGES),
+    ):
+        others = tuple(one for one in getattr(module, name) if one is not own)
+        monkeypatch.setattr(module, name, others)
     for name, args in (
         ("evaluate", ()),
         ("predict", (str(next(age.glob("*.png"))),)),
         ("export", ()),
         ("upload", ("me/ages", "--dry-run")),
     ):
-        command = [sys.executable, str(root / f"tools/{name}.py"), str(tmp_path / "run"), *args]
-        found = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300
-        )
-        assert found.returncode == 2, found.stderr
-        assert "'age'" in found.stderr
+        status, _, err = tool(name, tmp_path / "run", *args)
+        assert status == 2, err
+        assert "'age'" in err

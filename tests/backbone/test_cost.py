@@ -104,6 +104,7 @@ CLASSIFIERS: list[tuple[dict[str, Any], int, float, float, str | None, str | Non
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "num_classes", "adds", "params", "printed_adds", "printed_params"), CLASSIFIERS
 )
@@ -173,6 +174,7 @@ def test_googlenet_with_its_own_5x5() -> None:
     assert round(without_norm / 1e6, 2) == 6.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("match", ["cost", "params"])
 def test_separable_resnet_matches_the_original(match: Match) -> None:
     with torch.device("meta"):
@@ -184,6 +186,7 @@ def test_separable_resnet_matches_the_original(match: Match) -> None:
     assert pairs[match][0] == pytest.approx(pairs[match][1], rel=0.004)
 
 
+@pytest.mark.slow
 def test_bases_of_table_13() -> None:
     """The parts of its SSD300 and Faster R-CNN rows that these bodies contribute."""
     with torch.device("meta"):

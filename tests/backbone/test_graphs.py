@@ -58,6 +58,7 @@ def expect_folded(network: Network, state: State, atol: float = 1e-5) -> None:
 # ONNX.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fold", [True, False])
 @pytest.mark.parametrize("padding", ["symmetric", "explicit", "same", "pad"])
 @pytest.mark.parametrize("columns", [6, 0])

@@ -62,6 +62,7 @@ def constants(count: int, kind: bytes) -> bytes:
     return b"".join(foreign.field(1, row) for row in rows)
 
 
+@pytest.mark.slow
 def test_constants_of_few_bytes_have_one_budget(tmp_path: Path) -> None:
     file = tmp_path / "m.pb"
     file.write_bytes(constants(3, b"Const"))
@@ -72,6 +73,7 @@ def test_constants_of_few_bytes_have_one_budget(tmp_path: Path) -> None:
         read_network(file)
 
 
+@pytest.mark.slow
 def test_folded_constants_have_one_budget(tmp_path: Path) -> None:
     graph = Graph()
     graph.add("input", "Placeholder", [], dtype=1, shape=[1, 8, 8, 3])

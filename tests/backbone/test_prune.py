@@ -94,6 +94,7 @@ def test_dead_channels_are_not_missed(dead: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", PRUNABLE)
 def test_the_result_is_an_ordinary_narrow_body(variant: Variant) -> None:
     body = lively(variant, stem_stride=2)
@@ -107,6 +108,7 @@ def test_the_result_is_an_ordinary_narrow_body(variant: Variant) -> None:
     assert all(torch.equal(value, before[name]) for name, value in body.state_dict().items())
 
 
+@pytest.mark.slow
 def test_all_around_a_channel_goes_with_it() -> None:
     """By hand: what is left of a layer's tensors are the rows and columns that were kept."""
     body = trained(lively())

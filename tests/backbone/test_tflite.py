@@ -62,6 +62,7 @@ def test_a_float_model_gives_the_runtimes_features(
     assert min(np.abs(ours - one).max() for one in theirs) < 1e-5 * scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "alpha", "size"),
     [

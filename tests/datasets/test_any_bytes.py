@@ -143,6 +143,7 @@ READERS: dict[str, tuple[bytes, Callable[[Path], Any]]] = {
 change = st.tuples(st.floats(0, 1, allow_subnormal=False), st.binary(min_size=1, max_size=8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 @settings(deadline=None, max_examples=40)
 @given(

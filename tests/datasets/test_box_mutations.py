@@ -116,6 +116,7 @@ def bytes_of(good: str) -> Callable[..., Any]:
     return given(content=changed(good.encode()))
 
 
+@pytest.mark.slow
 @few
 @given(content=other_values(COCO) | changed(COCO.encode()))
 def test_coco(folder: Path, content: bytes) -> None:
@@ -123,12 +124,14 @@ def test_coco(folder: Path, content: bytes) -> None:
     is_read_or_refused(root / "annotations/instances_train.json", content, root)
 
 
+@pytest.mark.slow
 @few
 @bytes_of(voc_xml([("cat", (1, 1, 9, 9), False), ("dog", (2, 3, 20, 30), True)]))
 def test_voc(folder: Path, content: bytes) -> None:
     is_read_or_refused(folder / "voc/0.xml", content, folder / "voc")
 
 
+@pytest.mark.slow
 @few
 @bytes_of(LABELS)
 def test_yolo_labels(folder: Path, content: bytes) -> None:
@@ -152,18 +155,21 @@ def test_names_that_no_file_system_holds(folder: Path, file: str, content: str) 
     is_read_or_refused(folder / file, content.encode(), folder / file.partition("/")[0])
 
 
+@pytest.mark.slow
 @few
 @bytes_of(DATA)
 def test_yolo_data_files(folder: Path, content: bytes) -> None:
     is_read_or_refused(folder / "yolo/data.yaml", content, folder / "yolo")
 
 
+@pytest.mark.slow
 @few
 @bytes_of("cat\ndog\n")
 def test_lists_of_classes(folder: Path, content: bytes) -> None:
     is_read_or_refused(folder / "plain/classes.txt", content, folder / "plain")
 
 
+@pytest.mark.slow
 @few
 @bytes_of("classes = 2\ntrain = train.txt\nnames = obj.names\n")
 def test_darknets_data_files(folder: Path, content: bytes) -> None:
@@ -172,6 +178,7 @@ def test_darknets_data_files(folder: Path, content: bytes) -> None:
     is_read_or_refused(folder / "plain/obj.data", content, folder / "plain")
 
 
+@pytest.mark.slow
 @few
 @bytes_of("images/0.png\nimages/1.png\n")
 def test_lists_of_images(folder: Path, content: bytes) -> None:
@@ -186,6 +193,7 @@ def other_set(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return make(tmp_path_factory.mktemp("others"))
 
 
+@pytest.mark.slow
 @settings(few, max_examples=60)
 @given(data=st.data())
 def test_other_formats(other_set: Path, data: st.DataObject) -> None:

@@ -47,6 +47,7 @@ def test_the_box_fits_the_shape(shape: str, rng: np.random.Generator) -> None:
         assert demo._bounds(outlines[0], 200, 200) == pytest.approx(painted, abs=2.5)
 
 
+@pytest.mark.slow
 def test_drawn_to_disk_in_cocos_layout(tmp_path: Path) -> None:
     root = draw_scenes(tmp_path / "scenes", num_train=12, num_val=5, seed=4)
     train, val = open_detection(root, "train"), open_detection(root, "val")

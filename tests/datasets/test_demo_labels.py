@@ -34,6 +34,7 @@ def test_shapes_on_disk(tmp_path: Path) -> None:
     assert len(open_labelled(root, "train")) == 8
 
 
+@pytest.mark.slow
 def test_breeds_on_disk(tmp_path: Path) -> None:
     root = draw_breeds(tmp_path / "breeds", num_train=2, num_val=1)
     train, val = open_labelled(root, "train"), open_labelled(root, "val")

@@ -66,6 +66,7 @@ def test_points_of_a_photo_come_to_the_template(scale: float) -> None:
     assert align_face(photo, points, 224).shape == (224, 224, 3)
 
 
+@pytest.mark.slow
 def test_large_faces_of_any_points(rng: np.random.Generator) -> None:
     """After one shrink the scale may still round to below a half."""
     photo = np.zeros((500, 500, 3), np.uint8)

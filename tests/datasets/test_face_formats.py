@@ -260,6 +260,7 @@ def test_what_is_not_loaded(
     assert "code ran" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_built_in_people(tmp_path: Path) -> None:
     root = tmp_path / "drawn"
     draw_identities(root, num_identities=67, per_identity=3, num_pairs=3, size=32)

@@ -188,6 +188,7 @@ sys.stdout.buffer.write("|".join(data.classes.names).encode())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locale", ["C", "POSIX", "de_DE.ISO-8859-1"])
 def test_text_is_utf8_in_every_locale(tmp_path: Path, locale: str) -> None:
     write_pictures(tmp_path, "0.jpg", "1.jpg", "2.jpg")

@@ -138,6 +138,7 @@ def refusal(read: Callable[[Path], Any], file: Path) -> str:
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP"])
 def test_damaged_files_are_read_or_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str
@@ -255,6 +256,7 @@ corner = st.floats(-30, 150, allow_subnormal=False)
 margin = st.floats(0, 0.5, allow_subnormal=False)
 
 
+@pytest.mark.slow
 @given(x=corner, y=corner, w=st.floats(1, 100), h=st.floats(1, 100), margin=margin)
 def test_a_crop_holds_the_box(x: float, y: float, w: float, h: float, margin: float) -> None:
     photo = np.zeros((80, 100, 3), np.uint8)

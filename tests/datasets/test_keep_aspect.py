@@ -60,6 +60,7 @@ def back(boxes: np.ndarray, width: int, height: int, keep_aspect: bool) -> np.nd
     return photo["boxes"]
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**32 - 1),
     width=st.integers(40, 400),

@@ -68,6 +68,7 @@ def test_evaluation_is_torchvisions(
         assert np.abs(out - torchvisions(photo, size, method)).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["scenes", "real_data"])
 def test_evaluation_is_torchvisions_on_photos(request: pytest.FixtureRequest, folder: str) -> None:
     root: Path = request.getfixturevalue(folder)

@@ -54,6 +54,7 @@ def test_evaluation_sees_all_in_order_and_training_whole_batches(shapes: Path) -
     assert [len(b["files"]) for b in loader(shapes)] == [5] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [False, True])
 def test_workers_and_cache_change_nothing(shapes: Path, cache: bool) -> None:
     straight = loader(shapes)
@@ -67,6 +68,7 @@ def test_workers_and_cache_change_nothing(shapes: Path, cache: bool) -> None:
     assert digest(straight) != wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resume_inside_an_epoch(shapes: Path, workers: int) -> None:
     wanted = digest(loader(shapes))

@@ -93,6 +93,7 @@ def test_copies_are_named(tmp_path: Path) -> None:
     assert finding.detail.endswith("train/a/3.png")
 
 
+@pytest.mark.slow
 def test_real_sets_are_healthy(real_data: Path) -> None:
     for name in ("tiny-imagenet-16", "pets"):
         val = open_labelled(real_data / name, "val")

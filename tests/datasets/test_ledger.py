@@ -191,6 +191,7 @@ def _look(root: Path, task: str | None) -> tuple[Ledger, int]:
     return ledger, len(checkup.data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 @settings(deadline=None, max_examples=8)
 @given(

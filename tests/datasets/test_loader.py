@@ -48,6 +48,7 @@ def test_ranks_share_an_epoch_and_epochs_differ() -> None:
     assert orders[0] != orders[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [0, 4])
 def test_workers_change_nothing(scenes: Path, epoch: int) -> None:
     seen = []
@@ -71,6 +72,7 @@ def test_epochs_augment_differently(scenes: Path) -> None:
     assert any(sums[0][i] != sums[1][i] for i in common)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_restored_loader_goes_on_with_the_next_batch(scenes: Path, workers: int) -> None:
     straight = loader(scenes)

@@ -52,6 +52,7 @@ def test_as_many_as_fit(
             assert processes_that_fit(8, lambda: 1000) == fit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("free", "workers"), [(5 * BATCH, 1), (BATCH, 0)])
 def test_fewer_processes_load_the_same(
     scenes: Path, monkeypatch: pytest.MonkeyPatch, free: int, workers: int

@@ -73,6 +73,7 @@ def test_a_link_is_not_written_through(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "x"
 
 
+@pytest.mark.slow
 def test_many_processes_draw_a_set_once(tmp_path: Path) -> None:
     root = tmp_path / "set"
     (root / "old").mkdir(parents=True)

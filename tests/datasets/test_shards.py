@@ -145,6 +145,7 @@ def test_no_records(tmp_path: Path) -> None:
         open_shards(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [True, False])
 def test_workers_change_nothing(shards: Path, train: bool) -> None:
     data = open_shards(shards)

@@ -62,6 +62,7 @@ def test_a_long_line_is_looked_at_once(tmp_path: Path) -> None:
     assert find_splits(tmp_path) == {}
 
 
+@pytest.mark.slow
 def test_a_file_is_not_read_whole_for_a_look_at_its_head(tmp_path: Path) -> None:
     """With less memory than a file takes, its folder is still recognised."""
     for folder in ("cat", "dog"):

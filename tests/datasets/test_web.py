@@ -111,6 +111,7 @@ def test_copies_and_damaged_photos_leave(tmp_path: Path) -> None:
     assert kept.left_out == 1
 
 
+@pytest.mark.slow
 def test_the_built_in_web(tmp_path: Path) -> None:
     """Every copy is found; a second drawing is the first."""
     size = {"size": 64, "seed": 3}

@@ -51,6 +51,7 @@ def made(rows: Any, classes: ClassMap = CLASSES, **fields: bool) -> Iterator[Det
         yield make_set(Path(name) / "in", rows, classes, **fields)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(rows=box_sets(), called=class_lists, upright=st.booleans())
 def test_all_is_the_same_in_coco(rows: Any, called: list[str], upright: bool) -> None:
@@ -66,6 +67,7 @@ def test_all_is_the_same_in_coco(rows: Any, called: list[str], upright: bool) ->
         assert written.parts["val"] == {"pictures": len(rows), "boxes": len(data.boxes)}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(rows=box_sets(), called=class_lists, upright=st.booleans())
 def test_all_but_crowds_is_the_same_in_yolo(rows: Any, called: list[str], upright: bool) -> None:
@@ -82,6 +84,7 @@ def test_all_but_crowds_is_the_same_in_yolo(rows: Any, called: list[str], uprigh
         assert told == ([expected] if crowds else [])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(rows=box_sets(), upright=st.booleans())
 def test_voc_has_whole_pixels(rows: Any, upright: bool) -> None:
@@ -94,6 +97,7 @@ def test_voc_has_whole_pixels(rows: Any, upright: bool) -> None:
         assert bool(told) == bool(rounded)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(rows=box_sets(crowds=False), target=st.sampled_from(sorted(TARGETS)))
 def test_a_round_trip_through_every_format_ends_where_it_began(rows: Any, target: str) -> None:

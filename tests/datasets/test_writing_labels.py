@@ -36,6 +36,7 @@ def write(
     return written.notes, back
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(
     labels=st.lists(st.integers(0, 3), min_size=1, max_size=8),

@@ -48,6 +48,7 @@ def test_average_precision_is_scikit_learns(
         assert average_precision(scores, truth) == pytest.approx(wanted, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_interval_is_that_of_scikit_learn_on_the_same_resamples(
     rng: np.random.Generator,
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_threshold_by_hand() -> None:
     assert fit_threshold(clear, clear > 0.5) == pytest.approx(0.4), "any between would do"
 
 
+@pytest.mark.slow
 def test_a_fitted_threshold_is_the_best_of_all(rng: np.random.Generator) -> None:
     for _ in range(10):
         truth = rng.random(80) < 0.3

@@ -214,6 +214,7 @@ def write(
     return write_report(folder, run, make_report(data), page=page)
 
 
+@pytest.mark.slow
 def test_report_holds_the_figures(tmp_path: Path) -> None:
     history = [(step, "loss", 5 / step) for step in range(1, 90)] + [(89, "top1", 0.5)]
     asked = []
@@ -295,6 +296,7 @@ def test_few_classes_have_no_top5_and_many_are_shortened(tmp_path: Path) -> None
     assert "the 20 most confused of 130 classes" in (tmp_path / "many/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_classes_that_the_model_lacks_are_said(tmp_path: Path) -> None:
     summary = write(tmp_path, make_data(8, columns=np.arange(6)))
     assert summary["unknown_classes"] == ["<class 6>", "<class 7>"]

@@ -209,6 +209,7 @@ def test_too_few_or_too_many_names(
         labelled(columns, names)
 
 
+@pytest.mark.slow
 def test_imagenets_columns_have_wordnet_ids(labelled: Callable[..., Imported]) -> None:
     """Whatever they are called, data of WordNet ids find them."""
     lines = [f"n{number:08d} name {k}" for k, number in enumerate(WORDNET_IDS)]

@@ -1,5 +1,6 @@
 """Core ML packages: our interpreter's answers are PyTorch's, and messages for what is none."""
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -9,15 +10,16 @@ import pytest
 import torch
 
 from datasets.errors import InputError
+from tasks.export.coreml_file import write_coreml, write_notes
+from tasks.runtime.coreml_session import CoreMlSession, model_file, read_model
 from tasks.runtime.exported import Exported
 from tasks.runtime.session import CARD_KEY, FACTS_KEY
 from tasks.square_graph import SquareGraph
 from tests.exports import CLASSES, Exports
 
-pytest.importorskip("coremltools")
-
-from tasks.export.coreml_file import write_coreml, write_notes
-from tasks.runtime.coreml_session import CoreMlSession, model_file, read_model
+# Not imported before a test asks for it: that takes seconds.
+if importlib.util.find_spec("coremltools") is None:
+    pytest.skip("coremltools is an extra", allow_module_level=True)
 
 pytestmark = pytest.mark.slow
 

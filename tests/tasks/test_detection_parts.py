@@ -89,6 +89,7 @@ def test_wild_offsets_stay_finite() -> None:
     assert encode(flat, ANCHORS[:1]).isfinite().all()
 
 
+@pytest.mark.slow
 @given(boxes_strategy())
 @settings(max_examples=30, deadline=None)
 def test_matching_by_the_definition(boxes: Tensor) -> None:

@@ -166,6 +166,7 @@ def test_both_scorers_agree_on_coco(real_data: Path, tmp_path: Path) -> None:
     check_both_scorers(ground, random_results(ground, np.random.default_rng(0)), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "name"), [("scenes", "instances_val"), ("real_data", "instances_val2017")]
 )

@@ -170,6 +170,7 @@ def changed(one: dict[str, Tensor], two: dict[str, Tensor]) -> set[str]:
     return {name for name, value in one.items() if not torch.equal(value, two[name])}
 
 
+@pytest.mark.slow
 def test_the_body_is_held_and_let_go(shapes: Path, tmp_path: Path) -> None:
     """Not a bit of it changes in the first epochs, batch norm's statistics included."""
     task = train(shapes, tmp_path, FIT)
@@ -222,6 +223,7 @@ def test_a_stop_on_a_logging_step_keeps_its_row(
     assert one == two
 
 
+@pytest.mark.slow
 def test_time_is_counted_over_all_processes(shapes: Path, tmp_path: Path) -> None:
     """Also from a checkpoint of before it was kept, which tells nothing of it."""
     spec = replace(FIT, epochs=2, save_minutes=1e-6)

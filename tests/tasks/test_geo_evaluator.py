@@ -230,6 +230,7 @@ def test_ways_of_decoding_are_told_beside_each_other(line: Partition) -> None:
     assert score["metrics"]["km25"] == score["by_way"]["centre"]["km25"]
 
 
+@pytest.mark.slow
 def test_the_fitted_temperature_calibrates_the_regions(rng: np.random.Generator) -> None:
     """Labels drawn from softmax(x); a model that answers 4 x is told to divide by 4."""
     cells = cells_at(*[(lat, lng) for lat in (-40, 0, 40) for lng in range(-170, 171, 20)])

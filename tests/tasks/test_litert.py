@@ -58,6 +58,7 @@ def test_a_classifier(tmp_path: Path) -> None:
     assert not {"TRANSPOSE", "PAD", "RELU6"} & {*kinds}, "nothing is moved, activations are fused"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu6", "relu", "leaky_relu:0.1"])
 def test_a_classifier_in_8_bits(tmp_path: Path, activation: str) -> None:
     source, target = converted(in_8_bits(activation), tmp_path)
@@ -79,6 +80,7 @@ def test_a_classifier_in_8_bits(tmp_path: Path, activation: str) -> None:
             np.testing.assert_allclose(found, wanted, atol=0.02)
 
 
+@pytest.mark.slow
 def test_a_classifier_for_microcontrollers(tmp_path: Path) -> None:
     """Signed bytes come in; no weights become real numbers, which they only do per tensor."""
     source, target = converted(in_8_bits(), tmp_path)
@@ -108,6 +110,7 @@ def test_a_classifier_for_microcontrollers(tmp_path: Path) -> None:
         write_litert(source, {}, target, micro=True)
 
 
+@pytest.mark.slow
 def test_channels_in_the_opposite_order(tmp_path: Path) -> None:
     """In 8 bits the first layer's weights are turned; the photo is not."""
     model = in_8_bits()
@@ -125,6 +128,7 @@ def test_channels_in_the_opposite_order(tmp_path: Path) -> None:
         np.testing.assert_allclose(found, wanted, atol=0.02)
 
 
+@pytest.mark.slow
 def test_channels_normalised_each_by_its_own(tmp_path: Path) -> None:
     """One scale cannot tell that: it is computed, then rounded."""
     model = in_8_bits()

@@ -117,6 +117,7 @@ def test_one_pass_answers_as_each_model_does(own: tuple[str, ...]) -> None:
         net.answers(photo(48))
 
 
+@pytest.mark.slow
 def test_a_trunk_without_heads_learns_its_norms() -> None:
     """Its norms are held only where heads have others; none that come later would."""
     for own, held in (((), False), (tuple(models()), True)):
@@ -247,6 +248,7 @@ def test_the_mix_goes_on_at_any_step(per_step: int) -> None:
     assert epochs(fresh, 1) == wanted[len(straight) :], "an epoch needs none before it"
 
 
+@pytest.mark.slow
 def test_draws_follow_the_square_root_of_sizes() -> None:
     three = mix(1, a=2, b=8, c=18)
     count = Counter(name for step in range(6000) for name in three.drawn(step))
@@ -257,6 +259,7 @@ def test_draws_follow_the_square_root_of_sizes() -> None:
     assert [next(iter(batch["parts"])) for batch in turn] == ["a", "a", "b", "b"]
 
 
+@pytest.mark.slow
 def test_a_file_gives_each_task_its_model(tmp_path: Path) -> None:
     net = make_net(("boxes",))
     stored = save(net, tmp_path / "model.safetensors")
@@ -291,6 +294,7 @@ def test_a_file_gives_each_task_its_model(tmp_path: Path) -> None:
     assert torch.equal(fresh.body.layers[0].conv.weight, net.body.layers[0].conv.weight)
 
 
+@pytest.mark.slow
 def test_a_head_knows_its_trunk(tmp_path: Path) -> None:
     net = make_net(("attributes",))
     stored = save(net, tmp_path / "one.safetensors")
@@ -349,6 +353,7 @@ def test_costs() -> None:
     assert min(timed.ms.values()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [(), ("attributes",)])
 def test_one_graph_gives_what_the_graphs_of_each_head_give(
     own: tuple[str, ...], tmp_path: Path

@@ -43,6 +43,7 @@ def compared(file: Path, given: PartialFlavour | None = None) -> Comparison:
     return found
 
 
+@pytest.mark.slow
 def test_what_litert_refuses_is_said(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +65,7 @@ def test_what_litert_refuses_is_said(
     assert "'CONV_2D' version '9'" in answer[1]
 
 
+@pytest.mark.slow
 def test_a_detector_of_signed_bytes_runs(tmp_path: Path) -> None:
     """Its post-processing takes floats, which have no scale."""
     pytest.importorskip("ai_edge_litert")
@@ -91,6 +93,7 @@ def test_a_litert_body_answers_with_features(tmp_path: Path, pooled: bool) -> No
     assert abs(found.difference) < 1e-5
 
 
+@pytest.mark.slow
 def test_timms_folder_with_a_pickle(tmp_path: Path) -> None:
     pytest.importorskip("timm")
     state = foreign.timm_names(foreign.random_state(6, 1.0))
@@ -100,6 +103,7 @@ def test_timms_folder_with_a_pickle(tmp_path: Path) -> None:
     assert found.difference < 1e-4
 
 
+@pytest.mark.slow
 def test_photos_that_keras_resizes_have_that_size(tmp_path: Path) -> None:
     _, layers, arrays = mobilenet()
     inside = layer("Resizing", "resizing", height=64, width=64)

@@ -153,6 +153,7 @@ def test_the_simulation_rounds_as_the_runtime_does(activation: str) -> None:
     assert all(torch.equal(weights[name], value) for name, value in network.state_dict().items())
 
 
+@pytest.mark.slow
 def test_ranges_bear_outliers(rng: np.random.Generator) -> None:
     values = np.abs(rng.normal(size=1_000_000))
     values[7] = 40
@@ -176,6 +177,7 @@ def test_ranges_bear_outliers(rng: np.random.Generator) -> None:
     assert chosen("mse", state.layers[0].input) == (0, 40), "pictures stay whole"
 
 
+@pytest.mark.slow
 def test_a_leaky_activation_lets_the_negative_side_be_cut(rng: np.random.Generator) -> None:
     values = rng.normal(size=100_000) * np.where(rng.random(100_000) < 0.5, 1, 4) - 2
     state = begin(classifier("leaky_relu:0.1")).state
@@ -287,6 +289,7 @@ def test_fine_tuning_brings_the_answers_closer() -> None:
     assert error() < 0.8 * before
 
 
+@pytest.mark.slow
 def test_the_report_names_the_worst_layer_first() -> None:
     search = begin(classifier())
     layer = search.state.layers[6]

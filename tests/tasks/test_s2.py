@@ -74,6 +74,7 @@ def test_family_of_a_cell(points: tuple[Floats, Floats]) -> None:
     np.testing.assert_array_equal(s2.parents(deep, 5), np.array(above, np.uint64))
 
 
+@pytest.mark.slow
 def test_centres_and_vertices(points: tuple[Floats, Floats]) -> None:
     ids = some_cells(points)
     centres, corners = unit_vectors(*s2.centres(ids)), unit_vectors(*degrees(s2.outlines(ids, 1)))

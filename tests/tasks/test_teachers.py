@@ -70,6 +70,7 @@ def test_a_class_that_our_teacher_lacks(ours: tuple[Path, Classifier]) -> None:
         open_teacher(DistillSpec(teacher=str(ours[0])), classes)
 
 
+@pytest.mark.slow
 def test_timm_with_imagenets_columns(tmp_path: Path, images: Tensor) -> None:
     timm = pytest.importorskip("timm")
     torch.manual_seed(3)

@@ -189,6 +189,7 @@ def torchvisions_second_stage(model: FasterRCNN, post: PostSpec) -> RoIHeads:
     return heads
 
 
+@pytest.mark.slow
 def test_the_second_stage_is_torchvisions() -> None:
     model = spread(build(loss=ALL)).train()
     feature = torch.randn(2, 128, 16, 16, requires_grad=True)
@@ -211,6 +212,7 @@ def test_the_second_stage_is_torchvisions() -> None:
         torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4 * scale + 1e-7)
 
 
+@pytest.mark.slow
 def test_detections_are_torchvisions() -> None:
     """From the map to the last box, both stages chained."""
     post = PostSpec(candidates=10**6)

@@ -265,6 +265,7 @@ def test_files_to_import(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_original_has_no_proposals(
     tool: Tool, tmp_path: Path, scenes: Path, ssd_tflite: Path
 ) -> None:

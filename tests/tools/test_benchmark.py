@@ -206,6 +206,7 @@ def test_mistakes_are_named(tool: Tool, flags: list[str], message: str) -> None:
     assert message in shown
 
 
+@pytest.mark.slow
 def test_photos_that_cannot_be_read_are_named(
     tool: Tool, tmp_path: Path, weights: dict[str, Path]
 ) -> None:

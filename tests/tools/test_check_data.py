@@ -70,6 +70,7 @@ def test_decoding_finds_a_damaged_picture(tmp_path: Path, tool: Tool) -> None:
     assert f"unusable image: {picture}" in text
 
 
+@pytest.mark.slow
 def test_every_real_set(real_data: Path, tool: Tool) -> None:
     for name in ("coco", "pets"):
         status, text, err = tool("check_data", real_data / name, "--json")
@@ -77,6 +78,7 @@ def test_every_real_set(real_data: Path, tool: Tool) -> None:
         assert not json.loads(text)["refused"]
 
 
+@pytest.mark.slow
 def test_compares_boxes_with_the_framework_s_anchors(scenes: Path, tool: Tool) -> None:
     covers = []
     for flags in ((), ("--framework", "faster_rcnn_600"), ("--keep-aspect",)):

@@ -91,6 +91,7 @@ def test_faces_in_archives_and_parts(tool: Tool, tmp_path: Path) -> None:
     assert found(tool, root, *flags, "--split", "val")["people"] == 5
 
 
+@pytest.mark.slow
 def test_places(tool: Tool, tmp_path: Path) -> None:
     root = draw_places(tmp_path / "places", num_photos=30, num_authors=9, size=32)
     for path in (root, root / "places.csv"):

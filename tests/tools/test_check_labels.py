@@ -72,6 +72,7 @@ def test_photos_in_shards_are_decoded(tmp_path: Path, tool: Tool, photos: Path) 
     expect(tool("check_data", folder / "{000000..000002}.tar"), *parts, status=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["drawn", "real"])
 def test_what_is_both_is_examined_for_detection(
     request: pytest.FixtureRequest, tmp_path: Path, tool: Tool, kind: str

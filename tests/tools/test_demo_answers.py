@@ -34,6 +34,7 @@ def page(models: list[Path]) -> Iterator[PageServer]:
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_answers(page: PageServer, task: str) -> None:
     query, body = f"model={TASKS.index(task)}", photo()
@@ -56,6 +57,7 @@ def test_every_task_answers(page: PageServer, task: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_predict(
     page: PageServer, models: list[Path], tool: Tool, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def write_mean_colour(file: Path, weights: Path) -> None:
     onnx.save(model, str(file))
 
 
+@pytest.mark.slow
 def test_an_export_is_found_and_asked(models: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "grid"  # A folder stands for what lies below it.
     folder.mkdir()

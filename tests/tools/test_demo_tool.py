@@ -137,6 +137,7 @@ def test_without_a_model_it_says_how_to_get_one(
     assert "empty: no model.safetensors" in err
 
 
+@pytest.mark.slow
 def test_runs_are_found(
     models: list[Path],
     tmp_path: Path,

@@ -41,6 +41,7 @@ def sets(tmp_path: Path) -> tuple[Path, Path]:
     return coco(tmp_path / "mine", 10, 0), coco(tmp_path / "apart", 5, 1)
 
 
+@pytest.mark.slow
 def test_data_to_evaluate_on_lie_apart(
     sets: tuple[Path, Path], tool: Tool, tmp_path: Path
 ) -> None:
@@ -72,6 +73,7 @@ def _evaluate(tool: Tool, run: Path, data: Path, out: Path, count: int, said: st
     assert len(truth["images"]) == count
 
 
+@pytest.mark.slow
 def test_the_same_files_in_both_parts_are_told(
     sets: tuple[Path, Path], tool: Tool, tmp_path: Path
 ) -> None:

@@ -121,6 +121,7 @@ def test_another_teacher_on_resume_is_refused(
     assert f"--teacher {teacher} has other weights than when the run began" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharded", [False, True])
 def test_stored_answers_are_the_live_ones(
     shapes: Path, teacher: Path, tmp_path: Path, sharded: bool

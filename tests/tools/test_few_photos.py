@@ -49,6 +49,7 @@ def fit_of(folder: Path) -> dict[str, Any]:
     return fit
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unfitted")
 def test_few_photos_get_steps_enough_and_a_better_command(
     photos: Path, tool: Tool, tmp_path: Path
@@ -80,6 +81,7 @@ def test_few_photos_get_steps_enough_and_a_better_command(
         assert fit_of(tmp_path / name)["epochs"] == (7 if name == "b" else modern.epochs)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unfitted")
 def test_built_in_pictures_stay_as_they_are(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

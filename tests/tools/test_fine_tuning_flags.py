@@ -78,6 +78,7 @@ def test_given_flags_win_and_say_so(
     assert "note" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_either_resize_starts_from_them(weights: Path) -> None:
     classes = ClassMap.from_names(["class 2", "new"])
     card = import_network(read_network(weights.parent / "timm")).card

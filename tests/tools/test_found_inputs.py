@@ -41,6 +41,7 @@ def run(tool: Tool, photos: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_names_of_any_bytes_reach_the_end(run: Path, photos: Path, tool: Tool) -> None:
     for name in ("report.json", "report.html", "predictions.csv"):
         assert r"ch\xe2ton" in (run / name).read_text(encoding="utf-8").replace("\\\\", "\\"), name
@@ -51,6 +52,7 @@ def test_names_of_any_bytes_reach_the_end(run: Path, photos: Path, tool: Tool) -
     assert (out / f"{ODD}.jpg").is_file()
 
 
+@pytest.mark.slow
 def test_reports_hold_the_table_of_files(run: Path, photos: Path, tool: Tool) -> None:
     (files,) = json.loads((run / "report.json").read_text(encoding="utf-8"))["files"]
     assert (files["seen"], files["used"]["pictures"], files["passed_over"]) == (20, 20, {})
@@ -66,6 +68,7 @@ def test_reports_hold_the_table_of_files(run: Path, photos: Path, tool: Tool) ->
     assert "that are not used here" in reason
 
 
+@pytest.mark.slow
 def test_all_of_another_set_is_measured(run: Path, photos: Path, tool: Tool) -> None:
     test = write_classes(run.parent / "test", (ODD, "dog"), 10, seed=1)
 

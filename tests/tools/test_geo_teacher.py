@@ -67,6 +67,7 @@ def config(request: pytest.FixtureRequest, places: Path, tmp_path: Path) -> Trai
     return config
 
 
+@pytest.mark.slow
 def test_stored_answers_are_the_living_teachers(config: TrainGeo, places: Path) -> None:
     """To the pictures as the student sees them, head by head."""
     config = replace(config, distill=replace(config.distill, top_k=500))

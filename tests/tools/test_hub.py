@@ -65,6 +65,7 @@ def weights(tmp_path: Path) -> Path:
     )
 
 
+@pytest.mark.slow
 def test_there_and_back(hub: Any, weights: Path, tool: Tool, tmp_path: Path) -> None:
     """What is sent is what is fetched, and the other tools take it."""
     args = ("--out", tmp_path / "sent", "--licence", "apache-2.0", "--origin", "own photos")
@@ -91,6 +92,7 @@ def test_there_and_back(hub: Any, weights: Path, tool: Tool, tmp_path: Path) -> 
     assert status == 0, err
 
 
+@pytest.mark.slow
 def test_the_page_says_what_it_is(
     weights: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +120,7 @@ def test_the_page_says_what_it_is(
     )
 
 
+@pytest.mark.slow
 def test_nothing_is_sent_unasked(hub: Any, weights: Path, tool: Tool, tmp_path: Path) -> None:
     args = ("--out", tmp_path / "sent", "--dry-run")
     assert tool("upload", weights, "me/pets", *args)[0] == 0
@@ -125,6 +128,7 @@ def test_nothing_is_sent_unasked(hub: Any, weights: Path, tool: Tool, tmp_path: 
     assert not hub.asked
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hub")
 def test_a_public_page(weights: Path, tool: Tool, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "sent")
@@ -133,6 +137,7 @@ def test_a_public_page(weights: Path, tool: Tool, tmp_path: Path) -> None:
     assert (tmp_path / "hub/me/pets/.visibility").read_text() == "public"
 
 
+@pytest.mark.slow
 def test_a_detector_and_a_body_have_pages_too(tool: Tool, tmp_path: Path) -> None:
     model = build_detector(DetectorSpec(alpha=0.25), COCO_CLASSES)
     boxes = Card(
@@ -165,6 +170,7 @@ def _page(tool: Tool, folder: Path, card: Card, state: dict[str, torch.Tensor]) 
     return (folder / "sent/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_page_of_a_geolocator_counts_its_cells(tool: Tool, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     lat, lng = rng.uniform(-60, 60, 4000), rng.uniform(-180, 180, 4000)
@@ -184,6 +190,7 @@ def test_the_page_of_a_geolocator_counts_its_cells(tool: Tool, tmp_path: Path) -
     assert "tools/train_geo.py --weights it.safetensors --data PATH" in page
 
 
+@pytest.mark.slow
 def test_the_pages_of_faces(tool: Tool, tmp_path: Path) -> None:
     spec = ClassifierSpec(alpha=0.25, size=64)
     net = AttributeNet(spec, 2)
@@ -217,6 +224,7 @@ def test_the_pages_of_faces(tool: Tool, tmp_path: Path) -> None:
     assert "## Classes" not in page
 
 
+@pytest.mark.slow
 def test_the_page_of_many_classes_names_a_few(tool: Tool, tmp_path: Path) -> None:
     spec = ClassifierSpec(alpha=0.25, size=32)
     model = Classifier(spec, 120)
@@ -228,6 +236,7 @@ def test_the_page_of_many_classes_names_a_few(tool: Tool, tmp_path: Path) -> Non
     assert "breed 10" not in page
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("hub")
 def test_what_the_hub_refuses(
     weights: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -255,6 +264,7 @@ def test_what_is_there_stays(hub: Any, weights: Path, tool: Tool) -> None:
     assert not hub.asked
 
 
+@pytest.mark.slow
 def test_without_the_client(
     weights: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def save_timm(file: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("alpha", "size"), [(ALPHA, SIZE), (1, 224)], ids=["drawn", "real"])
 def test_import(
     request: pytest.FixtureRequest, tool: Tool, tmp_path: Path, alpha: float, size: int
@@ -100,6 +101,7 @@ def test_a_detector_starts_from_it(
     assert str(body) in card.source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "part"),
     [

@@ -68,6 +68,7 @@ def write(folder: Path, kind: str, tensors: dict[str, NDArray[Any]]) -> Path:
     return write_graph_def(folder / "frozen_inference_graph.pb", graph)
 
 
+@pytest.mark.slow
 @BOTH
 def test_tensorflows_detector_comes_in_whole(tool: Tool, tmp_path: Path, kind: str) -> None:
     original = random_ssd(3)
@@ -92,6 +93,7 @@ def test_tensorflows_detector_comes_in_whole(tool: Tool, tmp_path: Path, kind: s
     )
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize(
     ("name", "part"),

@@ -105,6 +105,7 @@ def save_keras(file: Path, activation: str, before: list[object]) -> None:
     whole.save(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_h5, write_zip])
 def test_two_dense_layers_leave_the_body(
     tool: Tool, tmp_path: Path, write: Callable[..., Path]
@@ -123,6 +124,7 @@ def test_two_dense_layers_leave_the_body(
     assert len(json.loads(text)["left_out"]) == 4
 
 
+@pytest.mark.slow
 @BOTH
 def test_integers_are_fed_as_integers(
     tool: Tool, tmp_path: Path, found: Callable[[str], Path], which: str
@@ -156,6 +158,7 @@ def test_a_network_of_grey_pictures_is_told(
     expect(tool("import_weights", source, "--out", tmp_path / "o"), str(source), said)
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_detectors_body_comes_in_by_a_drafted_key_map(
     tool: Tool, tmp_path: Path, found: Callable[[str], Path], which: str
@@ -219,6 +222,7 @@ def draw_photos(root: Path, names: tuple[str, ...], count: int) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signed", [False, True])
 def test_an_original_classifier_is_measured(tool: Tool, tmp_path: Path, signed: bool) -> None:
     """As its import is, photo by photo, under the names that a file gives it."""
@@ -250,6 +254,7 @@ def test_an_original_classifier_is_measured(tool: Tool, tmp_path: Path, signed: 
     assert status == 0, err
 
 
+@pytest.mark.slow
 def test_what_is_no_original_classifier_says_why(tool: Tool, tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert")
     data = draw_photos(tmp_path / "photos", ("ant", "bee"), 1)
@@ -273,6 +278,7 @@ def test_a_torchvision_mobilenet_is_told(tool: Tool, tmp_path: Path) -> None:
     expect(answer, "a MobileNet v2 (17 depthwise convolutions), not a MobileNet v1")
 
 
+@pytest.mark.slow
 def test_what_a_keras_file_does_not_tell_is_said(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

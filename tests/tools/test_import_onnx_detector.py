@@ -118,6 +118,7 @@ def write(path: Path, model: SSD, *, named: bool = True, halving: str = "same") 
     return writer.write(path, 1 + model.num_classes)
 
 
+@pytest.mark.slow
 def test_a_detector_comes_in_and_is_compared_with_its_file(tool: Tool, tmp_path: Path) -> None:
     original = random_ssd(3)
     source, out = write(tmp_path / "ssd.onnx", original), tmp_path / "ssd.safetensors"
@@ -147,6 +148,7 @@ def test_a_detector_comes_in_and_is_compared_with_its_file(tool: Tool, tmp_path:
     expect(answer, str(source), "3 class columns, but 2 class names")
 
 
+@pytest.mark.slow
 def test_predictors_are_told_by_their_outputs_where_names_are_lost(
     tool: Tool, tmp_path: Path
 ) -> None:

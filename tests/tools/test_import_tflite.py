@@ -26,6 +26,7 @@ from tests.tools.mistakes import expect
 NAMES = ("heron", "crane", "kite", "crane", "wren")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("headless", [False, True], ids=["whole", "in two files"])
 def test_a_classifier_comes_in_whole(tool: Tool, tmp_path: Path, headless: bool) -> None:
     """Its weights to within half a step, its answers as LiteRT's, its background dropped."""
@@ -83,6 +84,7 @@ def test_a_head_needs_a_headless_file(tool: Tool, tmp_path: Path) -> None:
     assert import_network(read_network(tmp_path / "body.tflite")).card.task == "body"
 
 
+@pytest.mark.slow
 def test_a_detector_comes_in_whole(tmp_path: Path) -> None:
     """Weights to within half a step, boxes in our order, and the answers of LiteRT."""
     pytest.importorskip("ai_edge_litert")

@@ -99,6 +99,7 @@ def test_a_classifier_is_as_right_as_its_original(
     assert hits(ours, theirs.argmax(1)) > 0.92 * len(columns)
 
 
+@pytest.mark.slow
 def test_a_classifier_comes_in_whole(real_data: Path, tool: Tool, tmp_path: Path) -> None:
     out, labels = tmp_path / "c.safetensors", real_data / "weights/imagenet_labels.txt"
     source = real_data / "weights/mobilenet_v1_0.25_128_quant.tflite"
@@ -117,6 +118,7 @@ def test_a_classifier_comes_in_whole(real_data: Path, tool: Tool, tmp_path: Path
         assert result["compared"]["difference"] < 0.1
 
 
+@pytest.mark.slow
 def test_a_float_classifier_equals_its_original(
     real_data: Path, tool: Tool, tmp_path: Path
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_pytorch_file_of_layers_in_order(
     torch.testing.assert_close(ours[:4], theirs, rtol=1e-5, atol=1e-5 * float(theirs.abs().max()))
 
 
+@pytest.mark.slow
 def test_a_drawn_pytorch_file_of_layers_in_order(tool: Tool, tmp_path: Path) -> None:
     """The same of random weights, saved as its authors' training saved the real file."""
     state = foreign.random_state(1000, 0.25)
@@ -228,6 +231,7 @@ def test_a_pytorch_file_must_be_explained(
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_timms_names_need_no_flags(tool: Tool, tmp_path: Path) -> None:
     source = tmp_path / "timm.safetensors"
     save_file(foreign.timm_names(foreign.random_state()), source)
@@ -300,6 +304,7 @@ def test_the_hub_is_asked_for(tool: Tool) -> None:
     expect(tool("import_weights", "hf-hub:timm/x"), "hf-hub:timm/x: give --hub to fetch it")
 
 
+@pytest.mark.slow
 def test_a_head_needs_a_headless_file(real_data: Path, tool: Tool, tmp_path: Path) -> None:
     folder = real_data / "weights"
     whole, head = folder / "mobilenet_v1_0.25_128_quant.tflite", folder / f"{HEAD}.tflite"

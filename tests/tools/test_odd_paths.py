@@ -90,6 +90,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[s
     return lambda: sorted({one.name for one in tmp_path.iterdir()} - {"set", "run", "data"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [*READ, *WRITTEN])
 def test_what_no_file_can_be_called(
     tool: Tool, here: Callable[[], list[str]], exports: Exports, line: str
@@ -130,6 +131,7 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_odd_files_are_accounted_for(
     odd: Path, tool: Tool, exports: Exports, tmp_path: Path
 ) -> None:

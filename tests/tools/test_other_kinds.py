@@ -40,6 +40,7 @@ def places(root: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fill", "said", "tools"),
     [

@@ -48,6 +48,7 @@ with sole_process(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 def test_a_cut_video_is_no_video(tmp_path: Path) -> None:
     """A disk that takes only its beginning: the older one stays, and the error names the file."""
     file = tmp_path / "film.mp4"

@@ -220,6 +220,7 @@ def people(root: Path) -> Path:
     return write_folders(root, {f"{p}/{who}{p}": 2 for p in PARTS for who in "abcd"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "fill", "count", "said"),
     [

@@ -33,6 +33,7 @@ def album(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_folder(detector: Path, tool: Tool, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     status, text, err = tool("predict", detector, album, "--out", out, *EASY)
@@ -64,6 +65,7 @@ def test_json_alone(detector: Path, tool: Tool, album: Path, tmp_path: Path) -> 
     assert result["unreadable"] == []
 
 
+@pytest.mark.slow
 def test_a_video_becomes_a_video(detector: Path, tool: Tool, tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.avi", 11)
     out = tmp_path / "out"
@@ -78,6 +80,7 @@ def test_a_video_becomes_a_video(detector: Path, tool: Tool, tmp_path: Path) -> 
     assert names == [f"{film}#{number}" for number in range(11)]
 
 
+@pytest.mark.slow
 def test_a_video_whose_name_is_no_utf8(detector: Path, tool: Tool, tmp_path: Path) -> None:
     """OpenCV would take the process down."""
     film = write_film(tmp_path / "film.avi", 3).rename(tmp_path / os.fsdecode(b"ch\xe2ton.avi"))
@@ -99,6 +102,7 @@ def test_every_picture_gets_a_file_of_its_own(tmp_path: Path) -> None:
     assert names == ["a.jpg", "a_2.jpg", "a_2_2.jpg", "a.mp4", "b.jpg"]
 
 
+@pytest.mark.slow
 def test_a_bad_video_does_not_cost_the_photos(
     detector: Path, tool: Tool, album: Path, tmp_path: Path
 ) -> None:
@@ -118,6 +122,7 @@ def test_originals_are_never_overwritten(detector: Path, tool: Tool, album: Path
     assert (album / "a.jpg").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_an_original_answers_as_it_is(
     ssd_tflite: Path, tool: Tool, album: Path, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_the_file_is_fine_tuned_and_taught(
     assert read_card(run).model == card.model
 
 
+@pytest.mark.slow
 def test_photos_measure_batch_norm_anew(
     wide: Path, shapes: Path, tool: Tool, tmp_path: Path
 ) -> None:

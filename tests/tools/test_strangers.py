@@ -94,6 +94,7 @@ def test_python_of_a_run_folder_is_named_again(tool: Tool, run: Path, evil: str)
     expect(tool("train_cls", "--resume", run, "--teacher", "other:teach"), "--teacher cannot be")
 
 
+@pytest.mark.slow
 def test_the_current_folder_is_not_searched(tool: Tool, run: Path, evil: str) -> None:
     """Not even for what is named."""
     _set(run, distill={**_saved(run)["distill"], "teacher": evil})
@@ -101,6 +102,7 @@ def test_the_current_folder_is_not_searched(tool: Tool, run: Path, evil: str) ->
     expect(tool("train_cls", "--resume", run, "--teacher", evil), "cannot be imported", hint)
 
 
+@pytest.mark.slow
 def test_targets_are_stored_where_the_user_says(tool: Tool, run: Path, tmp_path: Path) -> None:
     away = tmp_path / "away" / "targets"
     teacher = str(tmp_path / "none")

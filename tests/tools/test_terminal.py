@@ -34,7 +34,7 @@ def test_the_interpreter_knows_its_limits() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("columns", [100, 50, 0], ids=["wide", "narrow", "of unknown width"])
+@pytest.mark.parametrize("columns", [50, 0], ids=["narrow", "of unknown width"])
 def test_a_training_leaves_its_bars_and_the_result(
     scenes: Path, tmp_path: Path, columns: int
 ) -> None:
@@ -58,6 +58,7 @@ def test_a_log_holds_no_escapes(finished: Finished) -> None:
     assert "\x1b" not in finished.errors
 
 
+@pytest.mark.slow
 def test_an_error_begins_a_line(tool: Tool, scenes: Path, tmp_path: Path) -> None:
     """The bar before it is closed, and is not drawn again behind it."""
     args = (*SMALL, "--epochs", 2, "--lr", 1e30, "--warmup", 0, "--workers", 0)

@@ -124,6 +124,7 @@ def test_without_data_it_draws_scenes_and_says_so(
     assert len(list((tmp_path / "runs" / "demo").glob("*/report.html"))) == 1
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_names_the_images(
     tool: Tool, scenes: Path, tmp_path: Path
 ) -> None:

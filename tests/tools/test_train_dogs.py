@@ -167,6 +167,7 @@ def test_wrong_labels_on_purpose(sets: Path, tool: Tool, tmp_path: Path) -> None
     assert float(told[1]) in {round(100 * k / 19, 1) for k in range(20)}
 
 
+@pytest.mark.slow
 def test_a_stopped_first_stage_says_how_to_go_on(
     both: tuple[Any, ...], tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,6 +170,7 @@ def test_a_grid_as_table_14(train: Train, people: Path, tool: Tool, tmp_path: Pa
     assert 0 < json.loads(text)["rows"][0]["auc"] <= 1, "all photos with all have no accuracy"
 
 
+@pytest.mark.slow
 def test_stored_targets_are_those_of_the_live_teacher(people: Path, tmp_path: Path) -> None:
     """For every picture of every epoch as the student sees it, to half precision."""
     torch.manual_seed(3)

@@ -261,6 +261,7 @@ def test_each_head_alone_beside_it(sets: Path, train: Train, tool: Tool, tmp_pat
     assert once_more["heads"] == report["heads"], "nothing was trained again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "message"),
     [
