@@ -103,7 +103,7 @@ def _lower(program: Any, texts: dict[str, str], least: float) -> bytes:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
-    class LargeParts(XnnpackPartitioner):
+    class LargeParts(XnnpackPartitioner):  # type: ignore[misc] # An untyped library.
         """Layers, and what computes with many numbers.
 
         Non-maximum suppression has dozens of parts with few: slow to lower, and no faster. What

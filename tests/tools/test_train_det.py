@@ -154,7 +154,7 @@ def test_the_published_recipes_run(tool: Tool, tmp_path: Path, preset: str, scen
 def test_ssdlite_compiles(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Traced as for the real compiler, but run without it: that takes a minute to start."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    data = draw_scenes(tmp_path / "scenes", num_train=4, num_val=2)
+    data = draw_scenes(tmp_path / "scenes", num_train=4, num_val=4)
     args = (*SMALL[:-2], "--batch-size", 4, "--head", "ssdlite", "--epochs", 1, "--compile")
     status, _, err = tool("train_det", "--data", data, "--out", tmp_path / "run", *args)
     assert status == 0, err
