@@ -26,6 +26,12 @@ from datasets.errors import InputError
 from datasets.names import refused_name, shown, shown_in
 from tasks.flag_values import flag_of
 
+# How often a thread looks for work before it sleeps; OpenMP's own number has threads hold a core
+# that others need for seconds, so that a training step beside other programs takes ten times as
+# long. Read when torch is imported, which comes after this file.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
 Config = TypeVar("Config")
 DONE, FAULT, BAD_INPUT = 0, 1, 2
 _USUAL_COLUMNS = 80
