@@ -37,7 +37,7 @@ class TrainDet(GridTraining):
     """Recipe: auto is demo without --data, finetune with --weights, else paper."""
     data: Path | None = None
     """Folder or file of boxes in COCO's, Pascal VOC's, YOLO's or another format that
-    docs/detection.md lists; recognised by itself."""
+    docs/data.md lists; recognised by itself."""
     format: BoxFormat | None = None
     """Format of --data, where its files could be of several."""
     images: Path | None = None
