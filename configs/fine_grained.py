@@ -89,7 +89,7 @@ PAPER_DOGS = TrainDogs(
 )
 """Table 10, Stanford Dogs: 83.3 % at full width and 224 pixels, Inception V3's 84.
 
-``tools/train_dogs.py --preset paper --data DOGS --web WEB``. The paper's section 4.2: "we use the
+``tools/train_dogs.py --preset paper --data DOGS --web WEB``. The paper's section 4.3: "we use the
 noisy web data to pretrain a fine grained dog recognition model and then fine tune the model on
 the Stanford Dogs training set"; its web photos were never published. Optimiser and augmentation
 are those of its section 3.2 and of TF-slim; lengths and the second stage's rate, a tenth of the
