@@ -31,12 +31,20 @@ class LimitSpec:
     """Answers that are computed at once."""
     queue: int = 8
     """Requests that may wait for one; those beyond are told to come again (503)."""
-    read_seconds: float = 20.0
-    """Longest time for a request to arrive, or an answer to be taken."""
+    connections: int = 1024
+    """Connections of one address that may be open; of more, those that have sent no request for
+    some seconds are ended, or new ones refused (429)."""
+    head_seconds: float = 5.0
+    """Longest time for a request's headers to arrive (408)."""
+    read_seconds: float = 60.0
+    """Longest time for a request to arrive (408), or an answer to be taken."""
+    kilobytes_per_second: float = 16.0
+    """Slowest rate at which a photo may arrive (408), or an answer be taken."""
 
     def __post_init__(self) -> None:
-        require_above_0(self, "megabytes", "megapixels", "read_seconds")
-        require_at_least(self, 1, "concurrent")
+        require_above_0(self, "megabytes", "megapixels", "head_seconds", "read_seconds")
+        require_above_0(self, "kilobytes_per_second")
+        require_at_least(self, 1, "concurrent", "connections")
         require_at_least(self, 0, "queue")
 
     @property

@@ -92,6 +92,9 @@ class _Server(ThreadingHTTPServer):
     root: Path
     asked: list[str]
 
+    def serve_forever(self, poll_interval: float = 0.02) -> None:
+        super().serve_forever(poll_interval)
+
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"

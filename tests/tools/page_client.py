@@ -10,23 +10,31 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from socketserver import BaseServer
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from PIL import Image
 
 from configs.demo import LimitSpec
 from tools.page.serving import PageServer
 
-Server = TypeVar("Server", bound=BaseServer)
+
+class Server(Protocol):
+    """What serves until another thread shuts it down."""
+
+    def serve_forever(self) -> None: ...
+    def shutdown(self) -> None: ...
+    def server_close(self) -> None: ...
+
+
+Served = TypeVar("Served", bound=Server)
 BINARY = "application/octet-stream"
 LIMITS = LimitSpec(megabytes=1, megapixels=2, concurrent=1, queue=2)
 POST = b"POST /answer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/octet-stream\r\n"
 
 
 @contextmanager
-def serving(server: Server) -> Iterator[Server]:
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+def serving(server: Served) -> Iterator[Served]:
+    thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
         yield server
@@ -67,9 +75,16 @@ def picture_of(reply: dict[str, Any]) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(data)))
 
 
+def opened(server: PageServer, source: str = "127.0.0.1") -> socket.socket:
+    """A connection from an address of this machine."""
+    return socket.create_connection(
+        ("127.0.0.1", server.server_address[1]), timeout=600, source_address=(source, 0)
+    )
+
+
 def raw(server: PageServer, *parts: bytes, end: bool = False) -> bytes:
     """Send bytes as they are, and read to the end."""
-    with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=600) as line:
+    with opened(server) as line:
         for part in parts:
             line.sendall(part)
         if end:

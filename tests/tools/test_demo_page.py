@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
     models = make_models(tmp_path_factory.mktemp("runs"))
     limits = LimitSpec(megabytes=1, megapixels=2)
     served, _ = open_page(Demo(models=tuple(models), port=0, limits=limits), "cpu", RECIPES)
-    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.02})
+    thread = threading.Thread(target=served.serve_forever)
     thread.start()
     yield served
     served.shutdown()

@@ -6,13 +6,16 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 
 from configs.demo import LimitSpec
-from tests.tools.page_client import BINARY, POST, ask, raw, request, serving, simple
+from tests.tools.page_client import BINARY, POST, ask, opened, raw, request, serving, simple
 from tools.flows.answerer import Refusal
+from tools.page import requests
+from tools.page import serving as serving_module
 from tools.page.serving import PageServer
 
 
@@ -61,9 +64,64 @@ def test_slow_requests_are_cut() -> None:
     server = simple(lambda *_: {}, LimitSpec(read_seconds=0.3))
     with serving(server):
         assert b" 408 " in raw(server, POST + b"Content-Length: 50\r\n\r\nhello").splitlines()[0]
-        assert raw(server, b"GET / HT") == b""
+        assert b" 408 " in raw(server, b"GET / HT").splitlines()[0]
         assert raw(server) == b""
         assert request(server, "GET", "/")[2] == b"page"
+
+
+def test_dripping_requests_hold_nothing() -> None:
+    """Neither the one place there is, nor the connections of others."""
+    server = simple(lambda _, photos: {"size": len(photos[0])}, LimitSpec(concurrent=1, queue=0))
+    with serving(server), ExitStack() as held:
+        for _ in range(20):
+            held.enter_context(opened(server)).sendall(POST + b"Content-Length: 50\r\n\r\nhello")
+        for _ in range(150):
+            held.enter_context(opened(server)).sendall(b"GET / HT")
+        assert ask(server, "model=0", b"x" * 9) == (200, {"size": 9})
+
+
+def test_slow_uploads_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a whole request may take: this one drips on and on."""
+    monkeypatch.setattr(requests, "_WINDOW", 0.05)
+    server = simple(lambda *_: {}, LimitSpec(read_seconds=600, kilobytes_per_second=100))
+    with serving(server), opened(server) as line, suppress(OSError):
+        line.sendall(POST + b"Content-Length: 90000\r\n\r\n" + bytes(6000))
+        line.settimeout(0.01)
+        while True:
+            line.sendall(b"x")
+            with suppress(TimeoutError):
+                assert b" 408 " in line.recv(20)
+                break
+
+
+def test_one_address_fills_neither_connections_nor_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = LimitSpec(connections=3, megabytes=0.1, concurrent=1, queue=0)
+    server = simple(lambda _, photos: {"size": len(photos[0])}, limits)
+    upload = POST + b"Content-Length: 99000\r\n\r\n" + bytes(98_000)
+    with serving(server), ExitStack() as held:
+        lines = [held.enter_context(opened(server)) for _ in range(2)]
+        for line in lines:
+            line.sendall(upload)
+        assert b" 503 " in raw(server, upload).splitlines()[0]
+        slow = held.enter_context(opened(server))
+        slow.sendall(b"GET")
+        assert b" 429 " in raw(server).splitlines()[0]
+        with opened(server, "127.0.0.2") as other:
+            other.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert b" 200 " in other.recv(20)
+        monkeypatch.setattr(serving_module, "_STALE", 0.0)
+        assert request(server, "GET", "/")[0] == 200  # The oldest had to go for it.
+        assert b" 429 " in lines[0].recv(20)
+
+
+def test_who_waits_for_leave_to_send_gets_it(page: PageServer) -> None:
+    with opened(page) as line:
+        line.sendall(POST + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        assert line.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        line.sendall(b"hello")
+        assert b" 200 " in line.recv(20)
 
 
 def test_faults_are_told_and_survived(capsys: pytest.CaptureFixture[str]) -> None:
