@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ from datasets.labels.structure import LabelledData
 from tasks.classification.application import CLASSIFICATION
 from tasks.dcgan.scores import FeatureNet, Judge
 from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
-from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch
+from tasks.fitting.stopwatch import Stopwatch
 from tasks.predictor import open_network
 from tools import cli
 from tools.classification.recipe import ClassRun
 from tools.dcgan.data import GanRun, Pictures
 from tools.flows.run_folder import save_config
+from tools.flows.stages import is_begun, read_report
 from tools.flows.training import fit_run, report_run
 
 FEATURES_FOLDER = "features"
@@ -43,12 +43,10 @@ def train_once(
     Raises:
         InterruptedRun: If a signal stopped it, after saving.
     """
-    if (folder / REPORT_NAME).exists():
-        report: dict[str, Any] = json.loads((folder / REPORT_NAME).read_text(encoding="utf-8"))
+    if (report := read_report(folder)) is not None:
         return report
     watch = Stopwatch()
-    begun = (folder / LAST_NAME).exists()
-    config = replace(config, resume=folder if begun else None)
+    config = replace(config, resume=folder if is_begun(folder) else None)
     run = ClassRun(config, path, train, val)
     target_source = run.target_source(device)
     network, card = run.build(target_source)

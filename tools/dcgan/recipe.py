@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from tasks.dcgan.sampling import Picture, generate, load_generator, make_card
 from tasks.dcgan.scores import MEANINGS, NEIGHBOURS, Judge, nearest, score
 from tasks.dcgan.spec import GanSpec
 from tasks.dcgan.task import ROWS, GanTask
-from tasks.fitting.checkpoint import LAST_NAME, InterruptedRun
+from tasks.fitting.checkpoint import InterruptedRun
 from tasks.fitting.engine import rank_and_world
 from tasks.fitting.history import METRICS_NAME, read_metrics
-from tasks.fitting.stopwatch import REPORT_NAME, Stopwatch
+from tasks.fitting.stopwatch import Stopwatch
 from tasks.reporting.skeleton import RunFacts, write_report
 from tasks.weights.file import find_weights, save_weights
 from tasks.weights.head_files import load_weights
@@ -36,10 +35,13 @@ from tools.dcgan.judge import make_judge
 from tools.fine_grained.data import BREEDS
 from tools.flows.evaluating import model_text
 from tools.flows.run_folder import new_run_folder, save_config, sole_process
+from tools.flows.stages import is_begun, read_report
 from tools.flows.told_files import files_tables, told_files
 from tools.flows.training import fit_and_keep
 
 _TILE = 128
+# Of a report, what the result for people takes.
+_TOLD = ("scores", "measure", "minutes")
 
 
 def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
@@ -58,9 +60,7 @@ def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
         raise InputError("a GAN trains in one process: start it without torchrun")
     device = cli.prepare(config.common)
     folder = config.resume or new_run_folder(config.common, config.preset)
-    file = folder / REPORT_NAME
-    why = json.loads(file.read_text(encoding="utf-8")).get("stopped") if file.exists() else ""
-    if why:  # The game was over.
+    if why := (read_report(folder) or {}).get("stopped"):  # The game was over.
         raise InputError(f"{folder}: {why}; going on would change nothing: begin another run")
     with sole_process(folder):
         return _train_in(folder, config, device)
@@ -105,8 +105,8 @@ def train_or_score(run: GanRun) -> tuple[dict[str, Any], str]:
     """
     config, folder, seed = run.config, run.folder, run.config.common.seed
     given = config.weights
-    if given is None and (folder / REPORT_NAME).exists():
-        return told_again(folder)
+    if given is None and (report := read_report(folder, *_TOLD)) is not None:
+        return told_again(folder, report)
     watch = Stopwatch()
     pictures = Pictures.read(run.train, config.model.size)
     scored = pictures.some(config.scored)
@@ -149,9 +149,8 @@ def train_or_score(run: GanRun) -> tuple[dict[str, Any], str]:
     return report, text
 
 
-def told_again(folder: Path) -> tuple[dict[str, Any], str]:
+def told_again(folder: Path, report: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The result of a run that was done before."""
-    report: dict[str, Any] = json.loads((folder / REPORT_NAME).read_text(encoding="utf-8"))
     rows = [
         ScoreRow(kept["name"], kept["pictures"], {name: kept[name] for name in MEANINGS})
         for kept in report["scores"]
@@ -198,7 +197,7 @@ def fit_generator(run: GanRun, pictures: Pictures, judge: Judge, watch: Stopwatc
         make_card(config.model, classes, source),
         folder=folder,
         device=run.device,
-        resume=(folder / LAST_NAME).exists(),
+        resume=is_begun(folder),
         watch=watch,
         training_only=DISCRIMINATOR_PREFIX,
     )

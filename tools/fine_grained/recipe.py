@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tools.flows.evaluating import look_at_all
 from tools.flows.photo_loaders import Data, make_photos
 from tools.flows.recipe import Loading, Notes, PhotoRows, Recipe
 from tools.flows.run_folder import is_first, save_config
+from tools.flows.stages import is_begun, read_record
 from tools.flows.told_files import told_files
 from tools.flows.training import fit_run
 
@@ -58,8 +58,8 @@ class DogsRun(ClassRun):
             return []
         inside = folder / WEB_FOLDER
         record = inside / RECORD_NAME
-        if record.exists():
-            told = json.loads(record.read_text(encoding="utf-8"))
+        told = read_record(record, "notes")
+        if told is not None:
             watch.go_on_from(told.get("seconds", 0.0))  # Older records tell none.
             notes = [(name, text) for name, text in told["notes"]]
         else:
@@ -71,7 +71,7 @@ class DogsRun(ClassRun):
         config, inside = self.config, folder / WEB_FOLDER
         with told_files(web) as files:
             found = clean_web(web, self.train.classes, self.val, config.copy_bits)
-        begun = config.resume is not None and (inside / LAST_NAME).exists()
+        begun = config.resume is not None and is_begun(inside)
         stage = replace(config.first_stage(), resume=inside if begun else None)
         cli.say(f"first stage: {len(found.data)} web photos, {stage.fit.epochs} epochs")
         run = ClassRun(stage, web, found.data, self.val)
@@ -101,7 +101,7 @@ class DogsRun(ClassRun):
 
     def resumes(self, folder: Path) -> bool:
         """Whether the second stage had begun."""
-        return self.config.resume is not None and (folder / LAST_NAME).exists()
+        return self.config.resume is not None and is_begun(folder)
 
     def after_fit(self, model: Model, folder: Path, device: str, workers: int) -> Notes:
         """How often a mislabelled photo is answered with its wrong label."""

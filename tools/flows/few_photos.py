@@ -6,7 +6,6 @@ a recipe's epochs are for sets of the size that it was made for.
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 from tasks.fitting.engine import rank_and_world
 from tools import cli
 from tools.flows.recipe import OpenedRun
-from tools.flows.run_folder import CONFIG_NAME
+from tools.flows.run_folder import read_config
 
 
 def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
@@ -38,8 +37,8 @@ def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
     if config.data is None or helped or len(run.train) >= run.few_photos:
         return config
     if config.resume is not None:
-        saved = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))["fit"]
-        anew = {name: saved[name] for name in ("epochs", "eval_every")}
+        saved = read_config(type(config), folder).fit
+        anew = {name: getattr(saved, name) for name in ("epochs", "eval_every")}
         run.config = replace(config, fit=replace(config.fit, **anew))
         return run.config
     warn_of_few(run)

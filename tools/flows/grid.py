@@ -26,14 +26,19 @@ from configs.training import GridTraining
 from datasets.errors import InputError
 from datasets.names import refuse_unsafe_name
 from tasks.application import Metric
-from tasks.fitting.checkpoint import LAST_NAME
-from tasks.fitting.stopwatch import REPORT_NAME
 from tasks.reporting.html_page import Page
 from tasks.weights.atomic_write import write_text
 from tools import cli
 from tools.flows.cost_plots import Point, draw_figures
 from tools.flows.recipe import Recipe
-from tools.flows.run_folder import is_first, new_run_folder, save_config, sole_process
+from tools.flows.run_folder import (
+    CONFIG_NAME,
+    is_first,
+    new_run_folder,
+    save_config,
+    sole_process,
+)
+from tools.flows.stages import is_begun, read_report
 from tools.flows.training import train
 
 Config = TypeVar("Config", bound=GridTraining)
@@ -214,12 +219,12 @@ def _train_grid(
     rows = []
     for number, (name, run) in enumerate(runs, start=1):
         inside = folder / name
-        finished = inside / REPORT_NAME
-        if finished.exists():
-            done = json.loads(finished.read_text(encoding="utf-8"))
-        else:
+        done = read_report(inside, "metrics", "cost")
+        if done is None:
             cli.say(f"run {number} of {len(runs)}: {name}")
-            begun = any(inside.rglob(LAST_NAME))  # Of a stage before it, too.
+            begun = (
+                is_begun(inside) or (inside / CONFIG_NAME).exists()
+            )  # A stage before it, maybe.
             run = replace(run, resume=inside if begun else None)
             done, _ = train(recipe, run, inside, report=report)
         rows.append({"run": name, "model": run.model.to_json(), "seed": run.common.seed, **done})

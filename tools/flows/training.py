@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from datasets.errors import InputError, naming
+from datasets.errors import naming
 from datasets.ledger import Ledger
 from datasets.loader import Resumable
 from tasks.distillation.target_source import TargetSource
@@ -27,6 +27,7 @@ from tools.flows.evaluating import score_and_report
 from tools.flows.few_photos import suit_to_photos
 from tools.flows.recipe import Notes, OpenedRun, Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config, sole_process
+from tools.flows.stages import is_begun
 from tools.flows.told_files import told_files
 
 
@@ -120,7 +121,7 @@ def fit_and_keep(
     before it had one, it begins anew, which comes to the same.
 
     Raises:
-        InputError: If there are weights, but no checkpoint that they belong to.
+        InputError: If there are results, but no checkpoint that they belong to.
         InterruptedRun: If a signal stopped it, after saving; it says how to go on.
     """
 
@@ -156,13 +157,8 @@ def fit_and_keep(
 
 def _has_checkpoint(folder: Path) -> bool:
     """Whether a run that is to be resumed had come to its first checkpoint."""
-    if (folder / LAST_NAME).exists():
+    if is_begun(folder):
         return True
-    if (folder / WEIGHTS_NAME).exists():  # A run has none before its first checkpoint.
-        raise InputError(
-            f"{folder}: no {LAST_NAME} to resume from, and beginning anew would write over "
-            f"{folder / WEIGHTS_NAME}: restore it, or start another run from these weights"
-        )
     cli.say(f"{folder}: stopped before its first checkpoint, so it begins anew")
     return False
 

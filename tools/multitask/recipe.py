@@ -29,6 +29,7 @@ from tasks.weights.card import Card
 from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 from tools import cli
 from tools.flows.run_folder import is_first, new_run_folder, save_config, sole_process
+from tools.flows.stages import is_begun
 from tools.flows.training import fit_and_keep
 from tools.multitask.heads import OpenedHead, open_head
 
@@ -249,7 +250,7 @@ class _MultiRun:
         found = {row.name: row for row in rows}
         for name in self.plan.wanted:
             inside = self.folder / ALONE / name
-            begun = self.config.resume is not None and (inside / LAST_NAME).exists()
+            begun = self.config.resume is not None and is_begun(inside)
             single = replace(
                 self.config,
                 bn="shared",

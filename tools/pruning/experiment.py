@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from configs.deploy import Export
 from configs.io import from_json
 from configs.prune import Prune
 from datasets.errors import InputError
+from datasets.json_files import read_json
 from datasets.labels.structure import LabelledData
 from tasks.classification.prune import prune_classifier
 from tasks.distillation.spec import DistillSpec
@@ -37,6 +37,7 @@ from tools.flows.quantising import write_int8
 from tools.flows.recipe import Loading
 from tools.flows.run_folder import CONFIG_NAME, new_run_folder, save_config, sole_process
 from tools.flows.source import open_source
+from tools.flows.stages import read_record
 from tools.pruning.narrowing import measure
 from tools.pruning.report import Answers, Network, write_experiment
 
@@ -75,7 +76,8 @@ class _Bench:
     def judge(self, weights: Path, inside: Path) -> tuple[Answers, Answers]:
         """What weights answer in float and in 8 bits, exported into a folder; computed once."""
         done = inside / _DONE
-        if not done.exists():
+        told = read_record(done, "files")
+        if told is None:
             common = replace(Prune(weights).common, threads=self.threads, out=inside / INT8_FILE)
             args = Export(
                 weights,
@@ -88,10 +90,12 @@ class _Bench:
             write_export(args, source, inside / FLOAT_FILE)
             write_int8(args, source, inside / FLOAT_FILE, (CLASSIFICATION_RECIPE,))
             both = [self._answers(inside / name) for name in (FLOAT_FILE, INT8_FILE)]
-            cli.write_json(done, {"files": [asdict(one) for one in both]})
-        plain, int8 = (
-            Answers(**one) for one in json.loads(done.read_text(encoding="utf-8"))["files"]
-        )
+            told = {"files": [asdict(one) for one in both]}
+            cli.write_json(done, told)
+        try:
+            plain, int8 = (Answers(**one) for one in told["files"])
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{done}: not two files' answers; delete it") from error
         return plain, int8
 
     def _answers(self, file: Path) -> Answers:
@@ -171,8 +175,8 @@ def read_recipe(config: Prune) -> TrainCls:
             f"network; name a run folder of tools/train_cls.py (there is no {CONFIG_NAME})"
         )
     try:
-        recipe = from_json(TrainCls, json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        recipe = from_json(TrainCls, read_json(file))
+    except InputError as error:
         raise InputError(f"{file}: not of tools/train_cls.py ({error})") from error
     return replace(
         recipe,
