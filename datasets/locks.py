@@ -9,7 +9,9 @@ import re
 import shutil
 import socket
 import time
+import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from datasets.errors import InputError
@@ -20,17 +22,25 @@ try:
 except ImportError:  # Not on every system; there nothing is locked.
     fcntl = None  # type: ignore[assignment]
 
-# Names of what is being written: ``.NAME.PID.tmp``, with letters of its own before the end, and
-# behind it the suffix that some writers go by.
-_UNFINISHED = re.compile(r"\.(?P<name>.+?)\.(?P<process>\d+)(\.\w+)?\.(tmp|part)(\.\w+)?")
+# Names of what is being written: ``.NAME.PID@PLACE.tmp``, with letters of its own before the end,
+# and behind it the suffix that some writers go by. The place says where the number is a process's.
+_UNFINISHED = re.compile(
+    r"\.(?P<name>.+?)\.(?P<process>\d+)(@(?P<place>[0-9a-f]{8}))?(\.\w+)?\.(tmp|part)(\.\w+)?"
+)
 _TAKEN = (errno.EACCES, errno.EAGAIN)
+# What a lock file says: the kernel tells machines from containers, where there is one to be named.
+_HELD = re.compile(r"process (\d+) on (\S+) since ([-\d]+ [:\d]+)(?: \(kernel (\S+)\))?\n?")
+# Seconds after which what another machine's process writes is taken to be given up.
+_GIVEN_UP = 86_400.0
 
 
 @contextlib.contextmanager
 def holding(file: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock file, which is there as long as the block runs.
 
-    The lock goes with its process, however that ends. File systems that know no locks have none.
+    The lock goes with its process, however that ends. File systems that know no locks have none;
+    and on a disk that machines share locks may not reach from one to another, so that a lock file
+    of another machine is left alone, whether its process is alive or not.
 
     Args:
         file: Lock file; its folder is made.
@@ -38,7 +48,7 @@ def holding(file: Path, what: str, *, wait: bool = False) -> Iterator[None]:
         wait: Wait for the process that holds it, instead of refusing.
 
     Raises:
-        InputError: If another process holds it, naming that process.
+        InputError: If another process holds it, or one of another machine may: it names that.
         OSError: If the file cannot be made.
     """
     opened = _take(file, what, wait=wait)
@@ -74,19 +84,66 @@ def _take(file: Path, what: str, *, wait: bool) -> int | None:
             if os.path.samestat(os.fstat(opened), file.stat()):
                 break
         os.close(opened)  # Its holder took it away meanwhile.
+    told = os.read(opened, 500).decode(errors="replace")
+    if elsewhere := _held_elsewhere(told):
+        age = _ago(time.time() - os.fstat(opened).st_mtime)
+        os.close(opened)
+        raise InputError(
+            f"{what}: {elsewhere}, another machine, began to work there {age} ago, and whether it "
+            f"still does cannot be seen from here: wait for it; if it is no more, delete {file}"
+        )
     now = time.strftime("%Y-%m-%d %H:%M:%S")
+    kernel = f" (kernel {_kernel()})" if _kernel() else ""
+    os.lseek(opened, 0, os.SEEK_SET)
     os.truncate(opened, 0)
-    os.write(opened, f"process {os.getpid()} on {socket.gethostname()} since {now}\n".encode())
+    text = f"process {os.getpid()} on {socket.gethostname()} since {now}{kernel}\n"
+    os.write(opened, text.encode())
     return opened
+
+
+def _held_elsewhere(told: str) -> str:
+    """Process and machine of a lock file, if this is another machine; else nothing."""
+    found = _HELD.fullmatch(told)
+    if found is None or found[2] == socket.gethostname() or (_kernel() and found[4] == _kernel()):
+        return ""
+    return shown(f"process {found[1]} on {found[2]}")
+
+
+@lru_cache(maxsize=1)
+def _kernel() -> str:
+    """The running kernel, which containers of one machine share; empty where it has no name."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+@lru_cache(maxsize=1)
+def _place() -> str:
+    """Eight digits for where process numbers mean what they mean here: a machine, a container."""
+    try:
+        numbers = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        numbers = ""  # There are no containers.
+    return f"{zlib.crc32(f'{socket.gethostname()} {numbers}'.encode()):08x}"
+
+
+def _ago(seconds: float) -> str:
+    for size, unit in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} seconds"
 
 
 def unfinished(name: str, end: str = "tmp") -> str:
     """What a file or folder is called while this process writes it."""
-    return f".{name}.{os.getpid()}.{end}"
+    return f".{name}.{os.getpid()}@{_place()}.{end}"
 
 
 def remove_unfinished(folder: Path, name: str | None = None, *, below: bool = False) -> None:
     """Remove what processes that are no more have left unfinished.
+
+    Those of another machine or container cannot be seen: what they write stays for a day.
 
     Args:
         folder: Where they wrote.
@@ -98,11 +155,18 @@ def remove_unfinished(folder: Path, name: str | None = None, *, below: bool = Fa
             found = _UNFINISHED.fullmatch(entry)
             if found is None or name not in (None, found["name"]):
                 continue
-            process = int(found["process"])
-            if process != os.getpid() and not _is_alive(process):
+            if _is_litter(Path(base, entry), int(found["process"]), found["place"]):
                 _remove(Path(base, entry))
         if not below:
             return
+
+
+def _is_litter(path: Path, process: int, place: str | None) -> bool:
+    if place in (None, _place()):
+        return process != os.getpid() and not _is_alive(process)
+    with contextlib.suppress(OSError):
+        return time.time() - path.lstat().st_mtime > _GIVEN_UP
+    return False
 
 
 def _remove(path: Path) -> None:

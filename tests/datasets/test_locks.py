@@ -1,8 +1,10 @@
 """Locks between processes, sets that many draw at once, and litter of those that were killed."""
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from datasets.locks import holding, remove_unfinished, unfinished
 
 _HOLD = """
 import sys
+import time
 from pathlib import Path
 from datasets.locks import holding
 with holding(Path(sys.argv[1]), "x"):
@@ -63,6 +66,34 @@ def test_a_killed_process_holds_nothing(tmp_path: Path, holder: "subprocess.Pope
     with holding(tmp_path / "lock", "my run"):
         assert f"process {os.getpid()} " in (tmp_path / "lock").read_text()
     assert not (tmp_path / "lock").exists()
+
+
+def test_another_machine_may_hold_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process cannot be looked for here; another container of this machine is no other one."""
+    lock = tmp_path / "lock"
+    lock.write_text("process 7 on far.example since 2026-01-02 03:04:05\n")
+    os.utime(lock, (time.time() - 7200,) * 2)
+    told = rf"my run: process 7 on far.example, another machine, .* 2 hours ago.* delete {lock}"
+    for wait in (False, True):
+        with pytest.raises(ValueError, match=told), holding(lock, "my run", wait=wait):
+            pass
+    assert lock.exists()
+    lock.unlink()
+    with holding(lock, "my run"):
+        text = lock.read_text()
+    monkeypatch.setattr(socket, "gethostname", lambda: "container")
+    lock.write_text(text)
+    with holding(lock, "my run"):
+        assert " on container since " in lock.read_text()
+
+
+def test_what_another_machine_writes_stays_for_a_day(tmp_path: Path) -> None:
+    young, old = (tmp_path / f".{name}.{_NO_PROCESS}@0123abcd.tmp" for name in ("a", "b"))
+    for one in (young, old):
+        one.touch()
+    os.utime(old, (1e9, 1e9))
+    remove_unfinished(tmp_path)
+    assert list(tmp_path.iterdir()) == [young]
 
 
 def test_a_link_is_not_written_through(tmp_path: Path) -> None:
