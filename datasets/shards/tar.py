@@ -12,6 +12,7 @@ import io
 import json
 import os
 import tarfile
+import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -47,6 +48,8 @@ _BLOCK = 512  # Of a tar.
 _BOX_WORDS = (b'"bbox"', b'"boxes"', b'"annotations"', b'"objects"')
 # Bounds of what files tell: columns of a classifier, bytes of a label.
 _MOST_CLASSES, _MOST_LABEL = 100_000, 1 << 20
+# Times on disks go by some seconds at worst.
+_YOUNG_SECONDS = 2
 NO_LABEL, NO_PICTURE = "pictures without a label", "labels without a picture"
 
 
@@ -169,7 +172,8 @@ def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> Sharded
 def _counts(root: Path, shards: tuple[Path, ...]) -> tuple[NDArray[np.int64], int, dict[str, int]]:
     """Records of each shard, the largest label + 1, and members that are passed over.
 
-    They are remembered by name, length and time.
+    They are remembered by name, length, time and the file's number on its disk. A shard that was
+    written just now could be written again without a change in any of them, so it is not.
     """
     memory = root / COUNT_FILE
     for shard in shards:
@@ -179,10 +183,12 @@ def _counts(root: Path, shards: tuple[Path, ...]) -> tuple[NDArray[np.int64], in
     todo = [shard for shard in shards if not _is_known(known.get(shard.name), shard)]
     for shard in tqdm(todo, "counting records", unit="shard", delay=2):
         known[shard.name] = _count(shard)
+    young = {shard.name for shard in todo if _is_young(known[shard.name])}
+    kept = {name: row for name, row in known.items() if name not in young}
     if todo:
         with suppress(OSError):  # Read-only, as shared data should be.
             partial = memory.with_name(f".{memory.name}.{os.getpid()}")
-            partial.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+            partial.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
             partial.rename(memory)
     rows = [known[shard.name] for shard in shards]
     counts = np.array([row["records"] for row in rows], dtype=np.int64)
@@ -206,11 +212,10 @@ def _remembered(memory: Path) -> dict[str, dict[str, int]]:
 
 def _count(shard: Path) -> dict[str, int]:
     passed_over = Counter[str]()
+    version = _version(shard)  # Of before, for it may be written meanwhile.
     labels = [read_label(shard, record) for record in walk(shard, passed_over=passed_over)]
-    found = shard.stat()
     return {
-        "bytes": found.st_size,
-        "modified": int(found.st_mtime),
+        **version,
         "records": len(labels),
         "classes": max(labels, default=-1) + 1,
         **{key: passed_over[what] for key, what in _PASSED_OVER.items()},
@@ -221,16 +226,25 @@ def _is_known(row: dict[str, int] | None, shard: Path) -> bool:
     """Whether a remembered row is of a shard as it is, and can be true of it."""
     if row is None:
         return False
-    found = shard.stat()
-    now = found.st_size, int(found.st_mtime)  # Tars are padded, so lengths alone say little.
-    members = found.st_size // _BLOCK
+    now = _version(shard)
+    members = now["bytes"] // _BLOCK
     bounds = {
         **{"records": members // 2, "classes": _MOST_CLASSES},
         **dict.fromkeys(_PASSED_OVER, members),
     }
-    return (row.get("bytes"), row.get("modified")) == now and all(
+    return all(row.get(key) == value for key, value in now.items()) and all(
         type(row.get(key)) is int and 0 <= row[key] <= most for key, most in bounds.items()
     )
+
+
+def _version(shard: Path) -> dict[str, int]:
+    """What changes with a file: tars are padded, so that lengths alone say little."""
+    found = shard.stat()
+    return {"bytes": found.st_size, "modified": found.st_mtime_ns, "number": found.st_ino}
+
+
+def _is_young(row: Mapping[str, int]) -> bool:
+    return abs(time.time_ns() - row["modified"]) < _YOUNG_SECONDS * 10**9
 
 
 def walk(

@@ -99,7 +99,7 @@ def test_members_in_any_order(tmp_path: Path) -> None:
 
 def test_a_file_of_counts_that_cannot_be_true_is_counted_anew(tmp_path: Path) -> None:
     members = {"a.jpg": jpeg(1), "a.cls": b"0", "b.jpg": jpeg(2), "b.cls": b"1"}
-    write_tar(tmp_path / "a.tar", members)
+    os.utime(write_tar(tmp_path / "a.tar", members), (1e9, 1e9))
     open_shards(tmp_path)
     right = (tmp_path / COUNT_FILE).read_text()
     for wrong in (

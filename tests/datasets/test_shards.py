@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from datasets.shards.loader import ShardLoader, shuffle_within
 from datasets.shards.tar import COUNT_FILE, ShardedData, open_shards, walk, write_shards
 from datasets.types import ClassMap
 from tests.datasets.label_fakes import write_folders
+from tests.datasets.tar_fakes import jpeg, write_tar
 
 NUM = 23
 
@@ -86,6 +88,8 @@ def test_patterns(shards: Path, tmp_path: Path) -> None:
 
 
 def test_counts_are_remembered_and_renewed(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for shard in shards.glob("*.tar"):
+        os.utime(shard, (1e9, 1e9))
     open_shards(shards)
     known = json.loads((shards / COUNT_FILE).read_text())
     assert known["000004.tar"]["records"] == 3
@@ -97,6 +101,23 @@ def test_counts_are_remembered_and_renewed(shards: Path, monkeypatch: pytest.Mon
     assert open_shards(shards).counts.tolist() == [5, 5, 5, 5]
     (shards / COUNT_FILE).write_text("broken")
     assert open_shards(shards).counts.tolist() == [5, 5, 5, 5]
+
+
+def test_shards_of_the_same_second_are_counted_anew(tmp_path: Path) -> None:
+    """Those of just now are not remembered; others by the nanosecond and the file's number."""
+    members = {"a.jpg": jpeg(1), "a.cls": b"0", "b.jpg": jpeg(2), "b.cls": b"1"}
+    file = write_tar(tmp_path / "a.tar", members)
+    open_shards(file)
+    assert json.loads((tmp_path / COUNT_FILE).read_text()) == {}
+    for number in range(2):
+        os.utime(file, ns=(10**18, 10**18))
+        assert len(open_shards(file).classes) == 2 + 3 * number
+        (row,) = json.loads((tmp_path / COUNT_FILE).read_text()).values()
+        assert row["bytes"] == file.stat().st_size
+        write_tar(tmp_path / "new", members | {"b.cls": b"4"}).rename(file)
+    os.utime(file, ns=(10**18, 10**18 + 1))
+    write_tar(file, members)
+    assert len(open_shards(file).classes) == 2
 
 
 def test_a_folder_that_cannot_be_written_to(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
