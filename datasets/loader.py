@@ -8,7 +8,7 @@ resumed run starts inside the epoch at the batch after the last one trained.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import cv2
@@ -109,14 +109,24 @@ class Resumable(Generic[Batch]):
     """What a loader remembers, in a checkpoint, of how far into the epoch it was.
 
     Lightning saves and restores it by ``state_dict`` and ``load_state_dict``.
+
+    Attributes:
+        num_workers: Loader processes.
+        memory_share: Of the shared memory for a loader, where several load at once.
+        versions: Of files that may not change while a run is interrupted, by name.
     """
 
     num_workers: int
+    memory_share = 1.0
     _iterator: Any = None
     _fitted = False
 
-    def _remember(self, draws: EpochSampler, per_batch: int) -> None:
+    def _remember(
+        self, draws: EpochSampler, per_batch: int, versions: Mapping[str, int] | None = None
+    ) -> None:
+        """Batches are of ``draws``; ``versions`` tells files by name that may not change."""
         self._draws, self._per_batch = draws, per_batch
+        self.versions = dict(versions or {})
         self._epoch = self._done = 0
 
     def __len__(self) -> int:
@@ -142,11 +152,14 @@ class Resumable(Generic[Batch]):
     def _fit_memory(self) -> tuple[int, int, int]:
         """Processes, batches that each loads ahead, and seconds to wait, as memory allows."""
         if not self._fitted:
-            self.num_workers, self._ahead = processes_that_fit(self.num_workers, self._measured)
+            self.num_workers, self._ahead = processes_that_fit(
+                self.num_workers, self.batch_bytes, self.memory_share
+            )
             self._fitted = True
         return self.num_workers, self._ahead, PATIENCE_SECONDS if self.num_workers else 0
 
-    def _measured(self) -> int:
+    def batch_bytes(self) -> int:
+        """About how much memory a batch takes; 0 if none can be made."""
         try:
             return self._batch_bytes()
         except Exception:  # It will be raised again where it is handled.
@@ -158,12 +171,26 @@ class Resumable(Generic[Batch]):
         if iterator is not None and self.num_workers:
             iterator._shutdown_workers()  # torch has no public way
 
-    def state_dict(self) -> dict[str, int]:
-        """Epoch, and the batches of it that were handed out."""
-        return {"epoch": self._epoch, "batches": self._done}
+    def state_dict(self) -> dict[str, Any]:
+        """Epoch, the batches of it that were handed out, and versions of files."""
+        return {"epoch": self._epoch, "batches": self._done, "versions": self.versions}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Start after the batches of a checkpoint; after a whole epoch, with the next."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Start after the batches of a checkpoint; after a whole epoch, with the next.
+
+        Raises:
+            InputError: If a file of the data has another version now.
+        """
+        before = state.get("versions", self.versions)  # Older checkpoints know none.
+        for name in sorted(before.keys() | self.versions.keys()):
+            if before.get(name) != self.versions.get(name):
+                how = "is new" if name not in before else "has changed"
+                how = how if name in self.versions else "is gone"
+                raise InputError(
+                    f"{name} {how} since this run's checkpoint, so the run would go on with other "
+                    "data, in another order: restore it, or start another run from the weights of "
+                    "this one (--weights)"
+                )
         epoch, done = state["epoch"], state["batches"]
         if done >= len(self):
             epoch, done = epoch + 1, 0
@@ -206,7 +233,8 @@ class ResumableLoader(Resumable[Batch], DataLoader[Batch]):
             pin_memory=torch.cuda.is_available(),
             drop_last=sampler.shuffle and len(sampler) >= batch_size,
         )
-        self._remember(sampler, batch_size)
+        together = sampler.read_together
+        self._remember(sampler, batch_size, together.versions if together else None)
         self._finish, self._collate = finish, collate
 
     def __len__(self) -> int:

@@ -31,7 +31,20 @@ IDLE_TIMES = 2
 _IDLE_SECONDS = 0.2
 
 
-def processes_that_fit(workers: int, measure: Callable[[], int]) -> tuple[int, int]:
+def is_plenty(loaders: int = 1) -> bool:
+    """Whether shared memory has room for any such loaders, or a system has none of its own."""
+    free = free_bytes()
+    return free is None or free >= _PLENTY * _sharers() * loaders
+
+
+def _sharers() -> int:
+    """Processes of a run on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
+def processes_that_fit(
+    workers: int, measure: Callable[[], int], share: float = 1.0
+) -> tuple[int, int]:
     """How many loader processes there may be, and how many batches each loads ahead.
 
     It warns where these are fewer than asked for.
@@ -39,12 +52,12 @@ def processes_that_fit(workers: int, measure: Callable[[], int]) -> tuple[int, i
     Args:
         workers: Processes that are asked for.
         measure: Gives the bytes of a batch; it is called only where shared memory is short.
+        share: Of what one loader may have, where several are at work at once.
     """
     free = free_bytes()
-    sharers = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # Processes of a run on this machine.
-    if workers == 0 or free is None or free >= _PLENTY * sharers:
+    if workers == 0 or free is None or is_plenty():
         return workers, AHEAD
-    room, batch = int(free * _SHARE / sharers), max(1, measure())
+    room, batch = int(free * share * _SHARE / _sharers()), max(1, measure())
     if batch * (workers * AHEAD + 1) <= room:  # One is being trained on.
         return workers, AHEAD
     fit = max(0, min(workers, room // batch - 1))

@@ -20,7 +20,13 @@ from datasets import reading_order
 from datasets.errors import InputError
 from datasets.fields import is_clean
 from datasets.names import is_file, shown
-from datasets.parquet_files import metadata_of, num_rows, open_table, read_columns
+from datasets.parquet_files import (
+    metadata_of,
+    num_rows,
+    open_table,
+    read_columns,
+    version_of,
+)
 from datasets.reading_order import ReadTogether
 
 # Names that columns of pictures have, and of their paths; of several the first of these is meant.
@@ -176,7 +182,9 @@ class StoredPictures:
         """Which of them are read at once."""
         pairs, groups = np.unique(self.places[:, :2], axis=0, return_inverse=True)
         sizes = [self.shelf.size(*pair) for pair in pairs.tolist()]
-        return ReadTogether(groups.reshape(-1), np.array(sizes, np.int64))
+        tables = self.shelf.tables
+        versions = {"/".join(file.parts[-2:]): version_of(file) for file in tables}
+        return ReadTogether(groups.reshape(-1), np.array(sizes, np.int64), versions)
 
     def select(self, keep: NDArray[np.bool_]) -> StoredPictures:
         """Those of a mask (N,)."""

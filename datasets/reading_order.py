@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,12 @@ class ReadTogether:
     Attributes:
         groups: (N,) int64 number of each sample's group.
         sizes: (G,) int64 bytes of each group.
+        versions: Of the files that they lie in, by name: another number where one has changed.
     """
 
     groups: NDArray[np.int64]
     sizes: NDArray[np.int64]
+    versions: Mapping[str, int] = field(default_factory=dict)
 
     def select(self, keep: NDArray[np.bool_]) -> ReadTogether:
         """Those of some samples, by a mask (N,)."""

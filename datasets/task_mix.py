@@ -14,6 +14,7 @@ import numpy as np
 
 from datasets.errors import InputError
 from datasets.loader import EpochSampler, Resumable
+from datasets.loader_processes import AHEAD, is_plenty
 from datasets.types import MixedBatch
 
 # Exponent of a set's size in the probability that a step has a batch of it.
@@ -60,7 +61,12 @@ class TaskMix(Resumable[MixedBatch]):
         self._shares = sizes**_POWER / (sizes**_POWER).sum()
         self.steps = steps or int(-(-sizes.sum() // self.per_step))
         self.sampler = EpochSampler(self.steps, shuffle=False)
-        self._remember(self.sampler, 1)
+        versions = {
+            f"{name}: {file}": version
+            for name, loader in loaders.items()
+            for file, version in loader.versions.items()
+        }
+        self._remember(self.sampler, 1, versions)
         self._streams: dict[str, Iterator[Any]] = {}
         self._next_step = -1  # The step that the streams stand before.
 
@@ -80,7 +86,21 @@ class TaskMix(Resumable[MixedBatch]):
         """Yield the steps of an epoch, or what is left of it."""
         return self._hand_out(self._epoch_steps, lambda batch: batch)
 
+    def _share_memory(self) -> None:
+        """Let loaders have shared memory by what they need, for all are at work at once."""
+        if is_plenty(len(self._loaders)):
+            return
+        needs = {
+            name: max(1, loader.batch_bytes() * (loader.num_workers * AHEAD + 1))
+            for name, loader in self._loaders.items()
+            if loader.num_workers
+        }
+        for name, need in needs.items():
+            self._loaders[name].memory_share = need / sum(needs.values())
+
     def _epoch_steps(self) -> Iterator[MixedBatch]:
+        if not self._streams:
+            self._share_memory()
         first = self.sampler.epoch * self.steps
         end = first + self.steps
         first, self.sampler.start = first + self.sampler.start, 0

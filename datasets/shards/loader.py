@@ -179,7 +179,8 @@ class ShardLoader(Resumable[LabelBatch]):
         self._batches = whole if sampler.shuffle and whole else whole + bool(rest)
         self.num_workers = min(workers, self._batches)
         self.damaged: list[str] = []
-        self._remember(sampler, batch_size)
+        sizes = {shard.name: shard.stat().st_size for shard in data.shards}
+        self._remember(sampler, batch_size, sizes)
 
     def __len__(self) -> int:
         """Batches of an epoch."""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from datasets import parallel, parquet_files, parquet_pictures, reading_order
+from datasets.errors import InputError
 from datasets.kind import CheckOptions
 from datasets.kinds import recognise
 from datasets.labels import parquet
@@ -21,9 +22,10 @@ from datasets.labels.checking import examine_labels
 from datasets.labels.opening import open_labelled
 from datasets.labels.torch_set import LabelledSet, label_loader
 from datasets.ledger import ARCHIVES, traced
-from datasets.loader import EpochSampler
+from datasets.loader import EpochSampler, ResumableLoader
 from datasets.shards.photos import list_photos
 from datasets.shards.tar import open_shards, write_shards
+from datasets.types import LabelBatch
 from tests.datasets.label_fakes import save_photos
 from tests.datasets.parquet_fakes import save_table
 
@@ -274,6 +276,24 @@ def test_each_group_is_read_once_in_an_epoch(grouped: parquet.ParquetPhotos) -> 
     assert orders[0] != orders[1] != orders[2]
     # Groups are mixed with each other: no photo is followed by all others of its group.
     assert any(a // GROUP != b // GROUP for a, b in itertools.pairwise(orders[0][: 2 * GROUP]))
+
+
+def test_a_changed_file_ends_a_resume(grouped: parquet.ParquetPhotos) -> None:
+    """In other groups of rows the same photos come in another order."""
+    import pyarrow.parquet
+
+    def loader() -> ResumableLoader[LabelBatch]:
+        photos = LabelledSet(open_labelled(file.parent, "all"), LabelTransform(16, "none"))
+        return label_loader(photos, batch_size=4, train=True, workers=0)
+
+    file = grouped.stored.shelf.tables[0]
+    state = loader().state_dict()
+    loader().load_state_dict(state)
+    loader().load_state_dict({"epoch": 0, "batches": 0})  # Of before files had versions.
+    rows = pyarrow.parquet.read_table(file)
+    pyarrow.parquet.write_table(rows, file, row_group_size=GROUP + 1)
+    with pytest.raises(InputError, match=rf"{file.name} has changed since this run's checkpoint"):
+        loader().load_state_dict(state)
 
 
 @pytest.mark.parametrize("workers", [2, 3])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from datasets import loader_processes
 from datasets.loader import EpochSampler, ResumableLoader
 from datasets.task_mix import InTurn, TaskMix
 from datasets.types import ClassMap
@@ -195,6 +196,18 @@ def mix(per_step: int = 0, **sizes: int) -> TaskMix:
         for name, size in sizes.items()
     }
     return TaskMix(loaders, per_step=per_step, seed=5)
+
+
+def test_tasks_share_the_memory_of_their_loaders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader_processes, "free_bytes", lambda: 30_000)
+    both = mix(a=8, b=8)
+    for loader, size in zip(both._loaders.values(), (1000, 3000), strict=True):
+        loader.num_workers = 2
+        monkeypatch.setattr(loader, "_batch_bytes", lambda size=size: size)
+    both._share_memory()
+    assert [loader.memory_share for loader in both._loaders.values()] == [0.25, 0.75]
+    with pytest.warns(UserWarning, match="too little for 2 loader"):
+        assert [one._fit_memory()[:2] for one in both._loaders.values()] == [(2, 1), (2, 1)]
 
 
 def epochs(one: TaskMix, *numbers: int) -> list[list[str]]:
