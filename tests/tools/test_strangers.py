@@ -1,6 +1,7 @@
 """Weights files and run folders of strangers: names in them lead nowhere and run nothing."""
 
 import json
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -100,6 +101,22 @@ def test_the_current_folder_is_not_searched(tool: Tool, run: Path, evil: str) ->
     _set(run, distill={**_saved(run)["distill"], "teacher": evil})
     hint = "the current folder is not searched: PYTHONPATH=. names it"
     expect(tool("train_cls", "--resume", run, "--teacher", evil), "cannot be imported", hint)
+
+
+def test_nothing_is_asked_of_other_machines(
+    tool: Tool, exports: Exports, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not to look at data, and not to predict or to evaluate."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a connection is opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    weights = exports.source("classifier").file
+    assert tool("check_data", shapes)[0] == 0
+    first = next(shapes.rglob("*.png"))
+    assert tool("predict", weights, first, "--out", tmp_path / "out", "--device", "cpu")[0] == 0
 
 
 @pytest.mark.slow
