@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,7 +27,14 @@ LAST_NAME = "last.ckpt"
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes a checkpoint beside the old one and renames it; reads without pickled code."""
+    """Writes a checkpoint beside the old one and renames it; reads without pickled code.
+
+    Args:
+        needed: What a checkpoint must hold; without it some of a run would begin anew, unseen.
+    """
+
+    def __init__(self, needed: Sequence[str] = ()) -> None:
+        self._needed = needed
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -57,6 +64,9 @@ class AtomicCheckpointIO(CheckpointIO):
             if damaged is not None:
                 raise zipfile.BadZipFile(f"the check sum of {damaged} is another")
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            for name in self._needed:
+                if name not in state or state[name] in ([], {}):
+                    raise ValueError(f"it has no {name!r}")
         except Exception as error:  # torch.load raises a dozen kinds for a cut file.
             raise InputError(
                 f"{path}: damaged checkpoint ({type(error).__name__}: {error!s:.200}); the best "
@@ -84,6 +94,9 @@ class RunKeeper(Checkpoint):
         save_minutes: Longest time between checkpoints within an epoch.
         write_best: Called with the state dict and metrics of each new best evaluation.
         watch: Of the run.
+
+    Attributes:
+        started: Whether training has begun: what there is of a checkpoint has been restored.
     """
 
     def __init__(
@@ -96,13 +109,14 @@ class RunKeeper(Checkpoint):
         self.path, self.seconds = folder / LAST_NAME, save_minutes * 60
         self.write_best, self.watch = write_best, watch
         self.best = float("-inf")
-        self._asked = self._stopping = False
+        self.started = self._asked = self._stopping = False
         self._saved_at = time.monotonic()
         self._handlers: dict[int, Any] = {}
         self._snapshot: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over Ctrl-C and SIGTERM for the time of the training; save a run that begins."""
+        self.started = True
         # A run that resumes within its last epoch is not told that the epoch starts.
         self.on_train_epoch_start(trainer, pl_module)
         for number in (signal.SIGINT, signal.SIGTERM):

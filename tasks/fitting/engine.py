@@ -24,6 +24,12 @@ from tasks.fitting.spec import FitSpec, Precision
 from tasks.fitting.stopwatch import Stopwatch
 
 _LOG_EVERY = 10
+# What every checkpoint holds, and what Lightning's averaging adds.
+_NEEDED = (
+    *("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks"),
+    *("epoch", "global_step", "epoch_steps", "pytorch-lightning_version"),
+)
+_AVERAGES = ("current_model_state", "averaging_state")
 
 
 class AveragedWeights(WeightAveraging):
@@ -126,7 +132,8 @@ def fit(
     callbacks: list[pl.Callback] = [TotalProgress(f"training {folder}")]
     if spec.ema_decay > 0:
         callbacks.append(AveragedWeights(spec.ema_decay, local_device(device)))
-    callbacks.append(RunKeeper(folder, spec.save_minutes, write_best, watch))
+    keeper = RunKeeper(folder, spec.save_minutes, write_best, watch)
+    callbacks.append(keeper)
     trainer = make_trainer(
         spec,
         device,
@@ -135,7 +142,26 @@ def fit(
         default_root_dir=folder,
     )
     task.train()  # Lightning leaves what it finds in evaluation mode there.
-    trainer.fit(task, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None)
+    try:
+        trainer.fit(task, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None)
+    except InputError:
+        raise
+    except (ArithmeticError, LookupError, AttributeError, TypeError, ValueError) as error:
+        if keeper.started or not resume:
+            raise
+        raise _not_of_run(checkpoint, error) from error
+    except RuntimeError as error:  # Among others torch's, of tensors that do not fit a network.
+        if keeper.started or not resume or "state_dict" not in str(error):
+            raise
+        raise _not_of_run(checkpoint, error) from error
+
+
+def _not_of_run(checkpoint: Path, error: Exception) -> InputError:
+    what = " ".join(str(error).split())
+    return InputError(
+        f"{checkpoint}: not a checkpoint of this run ({type(error).__name__}: {what:.200}): "
+        "restore its own, or start another run from the best weights by --weights"
+    )
 
 
 def make_trainer(spec: FitSpec, device: str, **options: Any) -> pl.Trainer:
@@ -161,7 +187,7 @@ def make_trainer(spec: FitSpec, device: str, **options: Any) -> pl.Trainer:
         use_distributed_sampler=False,
         enable_model_summary=False,
         log_every_n_steps=_LOG_EVERY,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(_NEEDED + (_AVERAGES if spec.ema_decay > 0 else ()))],
         **options,
     )
 

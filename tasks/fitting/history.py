@@ -9,7 +9,8 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from datasets.errors import naming
+from datasets.errors import InputError, naming
+from datasets.text import read_text
 from tasks.weights.atomic_write import replacing
 
 METRICS_NAME = "metrics.csv"
@@ -58,9 +59,32 @@ class MetricsFile(Logger):
 
 
 def read_metrics(path: Path) -> list[tuple[int, str, float]]:
-    """Rows (step, name, value) of a metrics file; empty if there is none."""
+    """Rows (step, name, value) of a metrics file; empty if there is none.
+
+    The last line counts for nothing if it was cut while it was written.
+
+    Raises:
+        InputError: If it is damaged, naming the line.
+    """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if len(row) == 3 and row[0].isdigit()]
-    return [(int(step), name, float(value or "nan")) for step, name, value in rows]
+    lines = read_text(path).splitlines()
+    found = []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            step, *inner, value = line.split(",")
+            if not (inner and step.isascii() and step.isdigit()):
+                raise ValueError(f"{line[:40]!r}")
+            found.append((int(step), _unquoted(",".join(inner)), float(value or "nan")))
+        except ValueError as error:
+            if number == len(lines):
+                break
+            raise InputError(
+                f"{path}: line {number}: not a row of step, name and value ({error}); mend it, or "
+                "move the file away: it is for the report alone"
+            ) from error
+    return found
+
+
+def _unquoted(name: str) -> str:
+    return next(csv.reader([name]), [""])[0]

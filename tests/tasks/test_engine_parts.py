@@ -236,6 +236,30 @@ class Evil:
         return os.system, ("echo owned",)
 
 
+def test_a_damaged_history_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.csv"
+    head = "step,name,value\r\n1,loss,.5\r\n"
+    for torn in ("2,lo", "2,loss,", "\0\0\0", "2"):
+        file.write_text(head + torn)
+        assert read_metrics(file)[:1] == [(1, "loss", 0.5)]
+    for wrong in ("2,loss,abc", "x,y", "\u00b2,loss,1", "\0"):
+        file.write_text(f"{head}{wrong}\r\n3,loss,1\r\n")
+        with pytest.raises(InputError, match=r"metrics.csv: line 3: not a row"):
+            read_metrics(file)
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"metrics.csv: not text in UTF-8"):
+        read_metrics(file)
+
+
+def test_a_checkpoint_without_some_of_it_is_damaged(tmp_path: Path) -> None:
+    """Lightning would begin anew with what is lacking, without a word."""
+    file = tmp_path / "last.ckpt"
+    for state in ([1], {"epoch": 0}, {"loops": {}}):
+        torch.save(state, file)
+        with pytest.raises(InputError, match=r"damaged checkpoint .*it has no 'loops'"):
+            AtomicCheckpointIO(("loops",)).load_checkpoint(file)
+
+
 def test_checkpoints_run_no_code(tmp_path: Path) -> None:
     torch.save({"a": Evil()}, tmp_path / "last.ckpt")
     with pytest.raises(ValueError, match="damaged checkpoint"):

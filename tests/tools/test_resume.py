@@ -143,6 +143,16 @@ def test_killed_before_or_at_the_first_checkpoint(
         assert status == 0, err
         assert says in err
         assert_same_run(one, folder)
+    state = torch.load(three / "last.ckpt", weights_only=True)
+    others = {
+        "state_dict": {"x": torch.zeros(1)},
+        "optimizer_states": [{"state": {}, "param_groups": []}],
+    }
+    for name, other in others.items():
+        torch.save({**state, name: other}, three / "last.ckpt")
+        status, _, err = tool("train_cls", "--resume", three, report=False)
+        assert status == 2
+        assert f"{three / 'last.ckpt'}: not a checkpoint of this run" in err
     (three / "last.ckpt").unlink()
     status, _, err = tool("train_cls", "--resume", three, report=False)
     assert status == 2
