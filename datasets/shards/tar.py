@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tarfile
 import time
 import warnings
@@ -31,6 +30,7 @@ from datasets.json_files import parse_json, read_json
 from datasets.labels.structure import LabelledData
 from datasets.ledger import ARCHIVES, note_read
 from datasets.lfs import refuse_pointer
+from datasets.locks import unfinished
 from datasets.names import shown
 from datasets.reading_order import shuffled
 from datasets.refused import BOXES_IN
@@ -187,9 +187,12 @@ def _counts(root: Path, shards: tuple[Path, ...]) -> tuple[NDArray[np.int64], in
     kept = {name: row for name, row in known.items() if name not in young}
     if todo:
         with suppress(OSError):  # Read-only, as shared data should be.
-            partial = memory.with_name(f".{memory.name}.{os.getpid()}")
-            partial.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
-            partial.rename(memory)
+            partial = memory.with_name(unfinished(memory.name))
+            try:
+                partial.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
+                partial.replace(memory)
+            finally:  # Of a full disk.
+                partial.unlink(missing_ok=True)
     rows = [known[shard.name] for shard in shards]
     counts = np.array([row["records"] for row in rows], dtype=np.int64)
     lost = {what: sum(row[key] for row in rows) for key, what in _PASSED_OVER.items()}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from datasets.errors import InputError
-from datasets.locks import remove_unfinished
+from datasets.errors import InputError, naming
+from datasets.locks import remove_unfinished, unfinished
 from tasks.runtime.runtimes import Runtime
 from tasks.weights.atomic_write import replace_folder, replacing
 from tools.flows.run_folder import require_folder
@@ -21,11 +20,12 @@ def unnamed(out: Path) -> Iterator[Path]:
     require_folder(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
     remove_unfinished(out.parent, out.name)
-    begins = f".{out.name}.{os.getpid()}."
+    begins = unfinished(out.name, "")
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=begins, suffix=".tmp") as folder:
         file = Path(folder) / out.name
         try:
-            yield file
+            with naming(out):  # Of a full disk.
+                yield file
         except InputError as error:  # The path that is told must be one that stays.
             told = str(error).replace(f"{file}.onnx", str(out)).replace(str(file), str(out))
             raise InputError(told) from error
