@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections import Counter
@@ -124,7 +125,9 @@ def test_who_waits_for_leave_to_send_gets_it(page: PageServer) -> None:
         assert b" 200 " in line.recv(20)
 
 
-def test_faults_are_told_and_survived(capsys: pytest.CaptureFixture[str]) -> None:
+def test_faults_are_told_and_survived(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     def answer(model: int, _: list[bytes]) -> dict[str, Any]:
         if model == 1:
             raise KeyError("secret")
@@ -138,6 +141,8 @@ def test_faults_are_told_and_survived(capsys: pytest.CaptureFixture[str]) -> Non
         assert ask(server, "model=3", b"x") == (500, {"error": "internal fault: ValueError"})
         assert ask(server, "model=0", b"x") == (200, {"value": 0.5})
     assert "KeyError: 'secret'" in capsys.readouterr().err
+    gc.collect()
+    assert not caplog.records  # Futures whose refusals nobody took would be logged.
 
 
 @pytest.mark.parametrize(

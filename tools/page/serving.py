@@ -17,7 +17,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -228,8 +228,8 @@ class PageServer:
             )
         self._places -= 1
         try:
-            job: Future[bytes] = self._pool.submit(self._told, model, photos)
-            await asyncio.wait([asyncio.wrap_future(job)])
+            job = asyncio.wrap_future(self._pool.submit(self._told, model, photos))
+            await asyncio.wait([job])
         finally:
             self._places += 1
         if job.cancelled():
