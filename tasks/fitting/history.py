@@ -68,8 +68,8 @@ def read_metrics(path: Path) -> list[tuple[int, str, float]]:
     """
     if not path.exists():
         return []
-    lines = read_text(path).splitlines()
-    found = []
+    text = read_text(path)
+    lines, found = text.splitlines(), []
     for number, line in enumerate(lines[1:], start=2):
         try:
             step, *inner, value = line.split(",")
@@ -77,7 +77,7 @@ def read_metrics(path: Path) -> list[tuple[int, str, float]]:
                 raise ValueError(f"{line[:40]!r}")
             found.append((int(step), _unquoted(",".join(inner)), float(value or "nan")))
         except ValueError as error:
-            if number == len(lines):
+            if number == len(lines) and not text.endswith("\n"):
                 break
             raise InputError(
                 f"{path}: line {number}: not a row of step, name and value ({error}); mend it, or "

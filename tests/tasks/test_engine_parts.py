@@ -254,7 +254,8 @@ def test_a_damaged_history_is_named(tmp_path: Path) -> None:
 def test_a_checkpoint_without_some_of_it_is_damaged(tmp_path: Path) -> None:
     """Lightning would begin anew with what is lacking, without a word."""
     file = tmp_path / "last.ckpt"
-    for state in ([1], {"epoch": 0}, {"loops": {}}):
+    states: tuple[object, ...] = ([1], {"epoch": 0}, {"loops": {}})
+    for state in states:
         torch.save(state, file)
         with pytest.raises(InputError, match=r"damaged checkpoint .*it has no 'loops'"):
             AtomicCheckpointIO(("loops",)).load_checkpoint(file)
