@@ -104,7 +104,7 @@ class Predict(AnswerFlags):
     weights: Annotated[Path, tyro.conf.Positional]
     """Run folder, weights file or export; or TensorFlow's own .tflite file, run by LiteRT."""
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Photos, folders or videos."""
+    """Photos, folders, videos, or the Parquet files or shards of a set."""
     head: str | None = None
     """Head to ask, of a run of train_multi.py or its export."""
     labels: Path | None = None
