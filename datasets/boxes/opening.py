@@ -168,6 +168,8 @@ def open_detection(
             looks like none of them, saying what the nearest would need.
     """
     found = _recognised(path, hints)
+    if split == "test" and found.claim.no_test:
+        raise InputError(found.claim.no_test)
     chosen, lone = choose_part(path, split, found.claim.parts)
     evidence = found.claim.evidence
     if found.path != path:
