@@ -61,7 +61,8 @@ class Export(SpecialFlags):
     install coremltools), computed for the check by an interpreter of this suite, not by Apple's
     runtime."""
     samples: Path | None = None
-    """Photo or folder to check the file with, two or more; by default some are drawn."""
+    """Photo, folder, Parquet file or shard to check the file with, of two photos or more; by
+    default some are drawn."""
     batch: Batch | None = None
     """dynamic: any number of photos of one size per call. 1: one photo, for runtimes that want
     it fixed. By default dynamic where the target can."""
@@ -72,8 +73,8 @@ class Export(SpecialFlags):
     int8: bool = False
     """Compute with 8-bit integers: a file of a quarter of the size, about twice as fast."""
     calibrate: Path | None = None
-    """INT8: folder of photos like those that the model will see, 100 to 500 of them, from which
-    the ranges of its layers are measured."""
+    """INT8: folder, Parquet file or shard of photos like those that the model will see, 100 to 500
+    of them, from which the ranges of its layers are measured."""
     labelled: Path | None = None
     """INT8: labelled data to measure what it costs; by default only the answers on the photos of
     --calibrate are compared."""

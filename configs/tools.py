@@ -41,9 +41,10 @@ class AnswerFlags(SpecialFlags):
 class Evaluate(AnswerFlags):
     """Measure a model on labelled data: COCO's numbers, top-1, km, mean AP, or pairs of faces.
 
-    Writes report.html and what was answered to --out, by default evaluations/<weights>-<data>:
-    for a detector results.json and ground_truth.json (COCO's formats: anyone can score them
-    again), for faces pairs.csv, for the others predictions.csv.
+    Writes report.html and what was answered to --out, by default evaluations/<weights>-<data>, or
+    with --split evaluations/<weights>-<data>-<split>: for a detector results.json and
+    ground_truth.json (COCO's formats: anyone can score them again), for faces pairs.csv, for the
+    others predictions.csv.
     """
 
     FOR_ALL = ("weights", "head", "labels", "data", "split", "batch_size", "workers", "common")
@@ -104,7 +105,7 @@ class Predict(AnswerFlags):
     weights: Annotated[Path, tyro.conf.Positional]
     """Run folder, weights file or export; or TensorFlow's own .tflite file, run by LiteRT."""
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Photos, folders or videos."""
+    """Photos, folders, videos, or the Parquet files or shards of a set."""
     head: str | None = None
     """Head to ask, of a run of train_multi.py or its export."""
     labels: Path | None = None

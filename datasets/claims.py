@@ -36,6 +36,7 @@ class Claim:
         evidence: What was seen, for people: ``data.yaml names classes and parts``.
         parts: What the format's reader takes, by ``train``, ``val`` and ``test``.
         lacks: What is missing before it could be read; empty if nothing is.
+        no_test: Why there is no part to test on, though files are named so; empty otherwise.
     """
 
     format: str
@@ -43,6 +44,7 @@ class Claim:
     evidence: str
     parts: Mapping[str, Any] = field(default_factory=dict)
     lacks: str = ""
+    no_test: str = ""
 
 
 def strongest(path: Path, claims: Sequence[Claim]) -> Claim | None:

@@ -112,7 +112,7 @@ def _nothing(_path: Path, _options: CheckOptions) -> Mapping[str, Any]:
     return {}
 
 
-def _not_near(_path: Path) -> str:
+def _no_words(_path: Path) -> str:
     return ""
 
 
@@ -136,6 +136,8 @@ class DataKind:
             pictures may be anything.
         nearest: A sentence about the format that an unrecognised path is most like, and what it
             lacks; empty if it is like none.
+        doubt: Why a path that is recognised might be of another kind, too, in words; empty if
+            the evidence is enough.
         formats: What is read, by the names that people know; ``docs/data.md`` lists them.
         open_parts: Reads all parts of a set, nothing held out, to be written anew; of the options
             those that say how it is to be read count.
@@ -151,7 +153,8 @@ class DataKind:
     takes_patterns: bool = False
     shares_files: bool = False
     is_evident: Callable[[Path], bool] = _never
-    nearest: Callable[[Path], str] = _not_near
+    nearest: Callable[[Path], str] = _no_words
+    doubt: Callable[[Path], str] = _no_words
     formats: tuple[str, ...] = ()
     open_parts: Callable[[Path, CheckOptions], Mapping[str, Any]] = _nothing
     targets: Mapping[str, WriteParts] = field(default_factory=dict)

@@ -71,12 +71,30 @@ def recognise(path: Path, name: str | None = None, said: Collection[Option] = ()
         if exists or kind.takes_patterns:
             parts = kind.find_parts(path, named=name is not None)
         if parts is not None:
+            if name is None:
+                _refuse_doubtful(path, kind)
             return Recognised(kind, parts, _also(path, kind) if name is None else ())
     if not exists and not is_pattern(path):
         raise InputError(f"{path}: no such file or folder")
     near = " ".join(filter(None, (kind.nearest(path) for kind in kinds)))
     layouts = " ".join(kind.layouts for kind in kinds)
     raise InputError(f"{path}: not recognised.{refusal(path)} {near or layouts}")
+
+
+def _refuse_doubtful(path: Path, kind: DataKind) -> None:
+    """Ask which is meant where a kind is not sure, and another one is seen. Raises InputError."""
+    if not (doubt := kind.doubt(path)):
+        return
+    for other in KINDS[KINDS.index(kind) + 1 :]:
+        try:
+            is_other = other.find_parts(path, named=False) is not None
+        except InputError:  # It is one, if with faults.
+            is_other = True
+        if is_other:
+            raise InputError(
+                f"{path}: could be {kind.name} ({doubt}) or {other.name}; say which by --task "
+                f"{kind.task} or --task {other.task}"
+            )
 
 
 def holding(path: Path) -> DataKind | None:

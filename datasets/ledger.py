@@ -69,12 +69,14 @@ class Ledger:
         used: How many are used as what.
         passed_over: The others by reason, the most frequent first.
         elsewhere: Pictures that are used, too, and lie below no path that was given.
+        stand_in: Part that serves to validate on, where there is none of that name; else empty.
     """
 
     root: Path
     used: Mapping[Role, int]
     passed_over: Mapping[str, PassedOver]
     elsewhere: int = 0
+    stand_in: str = ""
 
     @property
     def lost(self) -> int:
@@ -149,6 +151,7 @@ class Trace:
         self._entries: set[int] = set()
         self._dropped: dict[int, str] = {}
         self._read: set[str] = set()
+        self.stand_ins: dict[Path, str] = {}
 
     def read(self, file: Path | str, role: Role = ANNOTATION) -> None:
         """Note a file that tells of pictures, or holds them."""
@@ -212,9 +215,8 @@ class Trace:
             if reason in (NO_PART, unlisted):
                 reason = _unused_part(base, inside, suffix, noted) or reason
             passed_over[reason].add(inside, suffix)
-        return Ledger(
-            path, used, dict(sorted(passed_over.items(), key=lambda row: (-row[1].count, row[0])))
-        )
+        ranked = sorted(passed_over.items(), key=lambda row: (-row[1].count, row[0]))
+        return Ledger(path, used, dict(ranked), stand_in=self.stand_ins.get(path, ""))
 
     def _noted_folders(self) -> set[str]:
         """Folders that files were noted in, and the folders above them."""
@@ -357,6 +359,12 @@ def note_read(file: Path | str, role: Role = ANNOTATION) -> None:
     """Tell the ledger of a file that is read for what it tells, or for the pictures in it."""
     for trace in _active:
         trace.read(file, role)
+
+
+def note_stand_in(path: Path, part: str) -> None:
+    """Tell the ledger of a set which part of it is validated on, where none is called ``val``."""
+    for trace in _active:
+        trace.stand_ins[path] = part
 
 
 def note_entries(files: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import importlib.util
 import os
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from datasets.part_names import PART_NAMES, is_part, part_folders
 SUFFIX = ".parquet"
 # Where the hub's data sets have them: beside the page, in data/, or in a folder per configuration.
 _PLACES = ("", "data", "default")
+# Steps of a stored column's path that stand for a list, as writers call them.
+_OF_LISTS = ("list", "element", "item", "array", "bag", "array_element")
 # A folder of more folders than this holds classes rather than configurations.
 _MOST_FOLDERS = 12
 
@@ -163,6 +165,27 @@ def read_columns(file: Path, columns: Sequence[str]) -> dict[str, list[Any]]:
         if name not in values:
             raise InputError(f"{file}: no column {name!r}, which other tables of the set have")
     return values
+
+
+def leaves_of(file: Path, column: str, fields: Collection[str]) -> list[str]:
+    """What :func:`read_columns` takes to read some fields alone of a column of structures.
+
+    Args:
+        file: Table.
+        column: Of structures, or of lists of them.
+        fields: Of the structures; those that it lacks are passed over.
+
+    Returns:
+        Paths of the columns as they are stored; the column itself if it has none of the fields.
+    """
+    schema = metadata_of(file).schema
+    paths = [schema.column(k).path for k in range(len(schema))]
+    wanted = [
+        path
+        for path in paths
+        if path.startswith(f"{column}.") and {*fields} & {*path.split(".")[1:]} - {*_OF_LISTS}
+    ]
+    return wanted or [column]
 
 
 def class_names(file: Path, *place: str) -> tuple[str, ...]:

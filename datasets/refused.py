@@ -38,7 +38,10 @@ REFUSED: dict[str, Refused] = {
         "write Parquet, which is: of a set that datasets.save_to_disk wrote, "
         'datasets.load_from_disk(PATH)["train"].to_parquet("train.parquet")',
     ),
-    "archives": Refused(r".*\.(zip|rar|7z|tgz|tar\.(gz|bz2|xz|zst))", "unpack it"),
+    "archives": Refused(
+        r".*\.(zip|rar|7z|tgz|(tar|json|jsonl|csv|tsv|xml|txt)\.(gz|bz2|xz|zst))",
+        "unpack it",
+    ),
     "videos": Refused(r".*\.(mp4|mov|avi|mkv|webm)", "write its frames as pictures"),
 }
 # Boxes in files that other data may well be read from, by suffix.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
+from datasets.ledger import note_stand_in
 from datasets.names import joined
 from datasets.spec import Split
 
@@ -44,7 +45,10 @@ def choose_part(path: Path, split: Split, found: Mapping[str, Part]) -> tuple[Pa
         )
     lone = len(found) == 1 and "train" in found
     name = next(iter(found)) if lone or split == "all" else split
-    return found[name if name in found else "test"], lone and split != "all"
+    if name not in found:
+        name = "test"
+        note_stand_in(path, name)
+    return found[name], lone and split != "all"
 
 
 def tell_part(

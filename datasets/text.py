@@ -9,6 +9,8 @@ from datasets.ledger import note_read
 from datasets.lfs import refuse_pointer
 from datasets.names import is_file, odd_file, shown
 
+# In front of text in UTF-16.
+_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # Those of numbers that 64 bits hold.
 _DIGITS = 18
 
@@ -73,11 +75,12 @@ def number_in(text: str) -> int | None:
 
 
 def read_head(file: Path, count: int = 4096) -> bytes:
-    """First bytes of a file, without the zeros of UTF-16; none if it cannot be read."""
+    """First bytes of a file, without the zeros and mark of UTF-16; none if it cannot be read."""
     if odd_file(file):
         return b""
     try:
         with file.open("rb") as opened:
-            return opened.read(count).replace(b"\0", b"")
+            head = opened.read(count)
     except OSError:
         return b""
+    return (head[2:] if head.startswith(_MARKS) else head).replace(b"\0", b"")

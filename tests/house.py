@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "datasets/shards",
         ),
     ),
-    ("all kinds of data", ("datasets/kinds.py",)),
+    ("all kinds of data", ("datasets/kinds.py", "datasets/packed_pictures.py")),
     ("the body, and weights of other frameworks", ("backbone",)),
     ("cards and weights files", ("tasks/__init__.py", "tasks/weights")),
     ("exports in use, without torch", ("tasks/runtime",)),

@@ -32,8 +32,13 @@ def recognise_attributes(path: Path, *, whole: bool = False) -> AttributeParts |
 
 def holds_attributes(path: Path) -> bool:
     """Whether a folder is in one of the layouts, as the names of its files tell."""
+    return attribute_list(path) is not None or utkface.holds(path)
+
+
+def attribute_list(path: Path) -> Path | None:
+    """The list of attributes of CelebA or LFWA in a folder; None if there is none."""
     lists = (celeba.find_list(path, celeba.ATTRIBUTE_LIST), path / lfwa.ATTRIBUTE_FILE)
-    return any(file is not None and file.is_file() for file in lists) or utkface.holds(path)
+    return next((file for file in lists if file is not None and file.is_file()), None)
 
 
 def open_attributes(path: Path, *, whole: bool = False) -> AttributeParts:

@@ -197,7 +197,8 @@ def _check_whole(data: DetectionData, good_images: Mask, findings: list[Finding]
         findings.append(Finding(kind, "refused", root, None, detail))
 
     if not len(data):
-        refuse("no images", "the annotations list none")
+        if not any(one.kind == "no images" for one in findings):
+            refuse("no images", "the annotations list none")
         return
     refuse_broken(data.root, good_images, findings)
     counts = Counter(f.kind for f in findings)

@@ -56,12 +56,10 @@ def claim(tree: Tree) -> Claim | None:
         files, sure = _files(tree), Strength.DECLARED
     if not files:
         return None
-    parts = {
-        split: Part(file, tree.images)
-        for split, file in split_files(tree.base, files, _is_named).items()
-    }
+    chosen, unclear = split_files(tree.base, files, _is_named)
+    parts = {split: Part(file, tree.images) for split, file in chosen.items()}
     evidence = f"{tree.name_of(next(iter(parts.values())).file)} has COCO's fields"
-    return Claim(format="coco", strength=sure, evidence=evidence, parts=parts)
+    return Claim(format="coco", strength=sure, evidence=evidence, parts=parts, no_test=unclear)
 
 
 def _files(tree: Tree) -> list[Path]:

@@ -23,6 +23,7 @@ CLASSES = (
 )
 FORMS = ("bbox_type", "bbox_format", "bbox_mode", "box_format")
 _CROWDS = ("iscrowd", "is_crowd")
+FIELDS = frozenset((*BOXES, *CLASSES, *FORMS, *_CROWDS, "area"))
 Form = Literal["xywh", "xyxy"]
 _MEANT: dict[str, Form] = {
     **dict.fromkeys(("xywh", "coco", "xywh_abs"), "xywh"),

@@ -16,8 +16,9 @@ from datasets.boxes.opening import (
     recognise_detection,
 )
 from datasets.boxes.structure import DetectionData
-from datasets.boxes.tree import Hints
+from datasets.boxes.tree import Hints, count_described
 from datasets.boxes.writing import TARGETS, write_boxes
+from datasets.claims import Strength
 from datasets.findings import Examination
 from datasets.kind import CheckOptions, DataKind
 from datasets.shards.finding import is_pattern
@@ -29,6 +30,17 @@ def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
         return None
     found = recognise_detection(path)
     return None if found is None else tuple(found.claim.parts)
+
+
+def _doubt(path: Path) -> str:
+    """That files which each tell of one picture tell of less than half of those there."""
+    found = recognise_detection(path) if path.is_dir() else None
+    if found is None or found.claim.strength > Strength.DESCRIBED:
+        return ""
+    told, pictures = count_described(path)
+    if not told or 2 * told >= pictures:
+        return ""
+    return f"{found.claim.evidence}; such files tell of {told} of {pictures} pictures"
 
 
 def _hints(options: CheckOptions) -> Hints:
@@ -70,6 +82,7 @@ BOXES = DataKind(
     takes_patterns=True,
     shares_files=True,
     nearest=nearest_format,
+    doubt=_doubt,
     formats=tuple(one.title for one in FORMATS),
     open_parts=_open_parts,
     targets={name: partial(write_boxes, target) for name, target in TARGETS.items()},

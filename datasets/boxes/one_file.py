@@ -59,7 +59,7 @@ def claim_files(
     """
     if not files:
         return None
-    chosen = split_files(tree.base, files, is_named)
+    chosen, unclear = split_files(tree.base, files, is_named)
     evidence = f"{tree.name_of(next(iter(chosen.values())))} has {what}"
     everything, base = tuple(chosen.values()), tree.images or tree.base
     parts = {
@@ -67,7 +67,11 @@ def claim_files(
         for split, file in chosen.items()
     }
     return Claim(
-        format=format, strength=tree.strength(Strength.DECLARED), evidence=evidence, parts=parts
+        format=format,
+        strength=tree.strength(Strength.DECLARED),
+        evidence=evidence,
+        parts=parts,
+        no_test=unclear,
     )
 
 

@@ -32,7 +32,7 @@ from datasets.errors import InputError, NotRecognised
 from datasets.images import is_passed_over, pictures_below
 from datasets.ledger import note_entries
 from datasets.names import joined
-from datasets.refused import refused_boxes
+from datasets.refused import refusal, refused_boxes
 from datasets.shards.finding import is_pattern
 from datasets.spec import Split
 from datasets.splitting import choose_part
@@ -168,10 +168,12 @@ def open_detection(
             looks like none of them, saying what the nearest would need.
     """
     found = _recognised(path, hints)
+    if split == "test" and found.claim.no_test:
+        raise InputError(found.claim.no_test)
     chosen, lone = choose_part(path, split, found.claim.parts)
     evidence = found.claim.evidence
     if found.path != path:
-        evidence = f"{evidence}, in {found.path.name}/"
+        evidence = f"{evidence}, in {found.path.relative_to(path)}/"
     part = replace(_READERS[found.claim.format](found.path, chosen), evidence=evidence)
     note_entries(part.files.tolist() if part.in_files else [])
     return hold_out(part, split) if lone and not whole else part
@@ -199,7 +201,7 @@ def _recognised(path: Path, hints: Hints | None) -> Recognised:
     found = recognise_detection(path, hints)
     if found is None:
         near = nearest_format(path, hints)
-        why = "not recognised as a detection data set. "
+        why = f"not recognised as a detection data set.{refusal(path)} "
         raise NotRecognised(path, why + (near or f"It should hold {LAYOUTS}"))
     return found
 
@@ -208,7 +210,7 @@ def recognise_detection(path: Path, hints: Hints | None = None) -> Recognised | 
     """The format of a path and its parts; None if it is no detection set.
 
     Where nothing in a folder tells of boxes, but one folder in it is such a set, and no other
-    holds pictures, it is that one.
+    holds pictures, it is that one; so is one at the end of folders that hold one folder each.
 
     Raises:
         InputError: If it could be of several formats, is damaged, or is not of the format that
@@ -220,12 +222,15 @@ def recognise_detection(path: Path, hints: Hints | None = None) -> Recognised | 
     claim = _strongest(path, hints)
     if claim is not None:
         return Recognised(path, claim)
+    inner = _unpacked(path) if path.is_dir() else path
+    if inner != path and (claim := _strongest(inner, hints)) is not None:
+        return Recognised(inner, claim)
     pictured = [one for one in _folders(path) if pictures_below(one, first=True)]
-    inner = _sets_in(path, hints) if len(pictured) < 2 else []
-    if len(inner) == 1 and pictured in ([], inner):
-        claim = _strongest(inner[0], hints)
+    sets = _sets_in(path, hints) if len(pictured) < 2 else []
+    if len(sets) == 1 and pictured in ([], sets):
+        claim = _strongest(sets[0], hints)
         if claim is not None:
-            return Recognised(inner[0], claim)
+            return Recognised(sets[0], claim)
     if hints.format is not None:
         raise InputError(
             f"{path}: not read as {hints.format} (--format). "
@@ -280,6 +285,16 @@ def _sets_in(path: Path, hints: Hints) -> list[Path]:
                 continue
         found.append(folder)
     return found
+
+
+def _unpacked(path: Path) -> Path:
+    """The folder below a path that unpackers put into one of its name, and these into another."""
+    for _ in range(_MOST_FOLDERS):
+        entries = [one for one in path.iterdir() if not is_passed_over(one.name)]
+        if len(entries) != 1 or entries[0].is_symlink() or not entries[0].is_dir():
+            break
+        path = entries[0]
+    return path
 
 
 def _format(name: str) -> Format:

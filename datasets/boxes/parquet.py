@@ -20,6 +20,7 @@ from datasets.boxes.described import Described, Told, gather, size_of
 from datasets.boxes.hf_objects import (
     BOXES,
     CLASSES,
+    FIELDS,
     FORMS,
     Form,
     Thing,
@@ -42,6 +43,7 @@ from datasets.parquet_files import (
     class_names,
     find_tables,
     first_filled,
+    leaves_of,
     num_rows,
     open_table,
     read_columns,
@@ -266,7 +268,9 @@ def read(root: Path, part: Part) -> DetectionData:
 def _read_rows(
     table: Path, columns: Columns, listed: Sequence[str], told: Told | None
 ) -> list[_Row]:
-    found = read_columns(table, columns.read)
+    inner = leaves_of(table, columns.objects, FIELDS) if columns.objects else []
+    others = [name for name in columns.read if name != columns.objects]
+    found = read_columns(table, [*inner, *others])  # Outlines may be a thousand times the boxes.
     rows = []
     for number in range(num_rows(table)):
         values = {name: several[number] for name, several in found.items()}

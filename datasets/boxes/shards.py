@@ -239,9 +239,10 @@ def read(root: Path, part: Part) -> DetectionData:
     # Names that are listed need no look at the other parts.
     shards = part.shards if listed is not None else part.everything
     for shard in tqdm(shards, "listing samples", unit="shard", delay=2):
-        note_read(shard, ARCHIVES)
         refuse_pointer(shard)
         wanted = shard in part.shards
+        if wanted:  # Of the others only the names of classes are used.
+            note_read(shard, ARCHIVES)
         for sample in _walk(shard, part.kind, told if wanted else Told(root)):
             one = Described(Path(f"{shard}/{sample.picture}"))
             _describe(one, shard, sample, part.kind, listed)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from datasets.claims import Strength
 from datasets.errors import InputError
-from datasets.images import is_passed_over
+from datasets.images import is_passed_over, pictures_below
 from datasets.part_names import PART_NAMES, is_part
 from datasets.shards.finding import expand, is_pattern
 from datasets.text import read_head
@@ -20,6 +20,8 @@ TRAIN_WORDS = ("train", "trainval", "training")
 VAL_WORDS = ("minival", "val", "valid", "validation")
 TEST_WORDS = ("test", "testing")
 _TOLD_IN = frozenset((".json", ".jsonl", ".csv", ".tsv", ".xml", ".txt", ".tar"))
+# Files that tell of single pictures, which they are named after.
+_TOLD_BESIDE = (".xml", ".json", ".txt")
 # Folders below the path that are looked into for files that tell of boxes.
 _DEEPEST = 3
 # Bytes of a file that are looked into: at first, and where these decide nothing.
@@ -110,6 +112,14 @@ class Tree:
         return str(file.relative_to(self.base)) if file.is_relative_to(self.base) else str(file)
 
 
+def count_described(folder: Path) -> tuple[int, int]:
+    """Files below a folder that have a picture's name and may tell of it, and pictures there."""
+    pictures = [Path(file).stem for file in pictures_below(folder)]
+    names = {*pictures}
+    told = (file for suffix in _TOLD_BESIDE for file in folder.rglob(f"*{suffix}"))
+    return sum(file.stem in names for file in told), len(pictures)
+
+
 def first_fields(file: Path) -> list[str]:
     """What blanks part in the first line of a file, as far as it can be read."""
     line, _, _ = read_head(file).decode("utf-8-sig", errors="replace").partition("\n")
@@ -145,10 +155,11 @@ def side_of(words: set[str]) -> str:
 
 def split_files(
     base: Path, files: Sequence[Path], is_named: Callable[[Path], bool] = lambda _file: False
-) -> dict[str, Path]:
-    """The files of each part, by words in their names.
+) -> tuple[dict[str, Path], str]:
+    """The files of each part, by words in their names, and why none is to test on.
 
-    Of several that could be the part to test on none is, where there is one to validate on.
+    Of several that could be the part to test on none is, where there is one to validate on; the
+    reason is empty otherwise.
 
     Args:
         base: Folder of the set.
@@ -170,9 +181,10 @@ def split_files(
     if not found and files:
         found["train"] = [*files]
     chosen = {part: _named(several, is_named) for part, several in found.items()}
+    unclear = ""
     if "val" in chosen and len(chosen.get("test", [])) > 1:
-        del chosen["test"]
-    return {part: _only(base, several) for part, several in chosen.items()}
+        unclear = _unclear(base, chosen.pop("test"))
+    return {part: _only(base, several) for part, several in chosen.items()}, unclear
 
 
 def by_part(base: Path, files: Sequence[Path]) -> tuple[dict[str, tuple[Path, ...]], list[Path]]:
@@ -204,10 +216,13 @@ def _named(files: list[Path], is_named: Callable[[Path], bool]) -> list[Path]:
 def _only(base: Path, named: list[Path]) -> Path:
     """The file of a part, where only one can be meant."""
     if len(named) > 1:
-        one_folder = len({file.parent for file in named}) == 1
-        where = named[0].parent if one_folder else base
-        names = " and ".join(str(file.relative_to(where)) for file in named[:3])
-        raise InputError(
-            f"{where}: holds {names}, of which any may be meant; name the file itself"
-        )
+        raise InputError(_unclear(base, named))
     return named[0]
+
+
+def _unclear(base: Path, named: list[Path]) -> str:
+    """What to say of several files that could be one part."""
+    one_folder = len({file.parent for file in named}) == 1
+    where = named[0].parent if one_folder else base
+    names = " and ".join(str(file.relative_to(where)) for file in named[:3])
+    return f"{where}: holds {names}, of which any may be meant; name the file itself"

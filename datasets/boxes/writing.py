@@ -74,6 +74,10 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
     for split, data in parts.items():
         if not len(data.classes):
             raise InputError(f"{data.root}: names no class")
+        if made and not len(data):
+            why = next((one.detail for one in data.told if one.kind == "no images"), "it is empty")
+            notes.append(f"{split}: left out, without images: {why}")
+            continue
         notes += [f"{split}: {one}" for one in _left_out(data.told)]
         whole = _usable(turned(data, upright=target.upright), split, notes)
         if not len(whole) and split == "test" and made:

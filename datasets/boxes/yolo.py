@@ -205,12 +205,10 @@ def read(root: Path, part: Part) -> DetectionData:
     Boxes are drawn on the picture as its EXIF tag turns it, as the format's tools do.
 
     Raises:
-        InputError: If there are no images, or a line is not five numbers or names a class that
-            is not listed; it names file and line.
+        InputError: If a line is not five numbers or names a class that is not listed; it names
+            file and line.
     """
     files = [file for source in part.sources for file in _images(source, part.bases)]
-    if not files:
-        raise InputError(f"{', '.join(map(str, part.sources))}: no images in it")
     sizes = in_threads(partial(size_of, upright=True), files, "reading sizes", unit="file")
     label = {category: k for k, category in enumerate(part.classes.ids, start=1)}
     labels: list[list[int]] = []
@@ -234,8 +232,13 @@ def read(root: Path, part: Part) -> DetectionData:
         crowd=[[False] * len(one) for one in labels],
         classes=part.classes,
         upright=True,
-        told=_without_labels(root, files, described),
+        told=_without_labels(root, files, described) if files else [_no_images(root, part)],
     )
+
+
+def _no_images(root: Path, part: Part) -> Finding:
+    places = ", ".join(map(str, part.sources))
+    return Finding("no images", "refused", str(root), None, f"there is none in {places}")
 
 
 def _without_labels(root: Path, files: list[Path], described: list[Path]) -> list[Finding]:

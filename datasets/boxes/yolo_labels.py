@@ -21,14 +21,21 @@ NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "*.names")
 
 def label_file(image: Path) -> Path:
     """``.../images/.../name.jpg`` belongs to ``.../labels/.../name.txt``, or to the one beside."""
-    beside = image.with_suffix(".txt")
+    found = _label_file(image, ".txt")
+    if not is_there(found) and is_there(capital := _label_file(image, ".TXT")):
+        return capital
+    return found
+
+
+def _label_file(image: Path, suffix: str) -> Path:
+    beside = image.with_suffix(suffix)
     parts = list(image.parts)
     for index in range(len(parts) - 2, -1, -1):
         if parts[index].lower() == "images":
             written = parts[index]
             for name in (_like(written, "labels"), "labels"):
                 parts[index] = name
-                if is_there(found := Path(*parts).with_suffix(".txt")):
+                if is_there(found := Path(*parts).with_suffix(suffix)):
                     return found
             return beside if is_there(beside) else found
     return beside
@@ -102,8 +109,10 @@ def _box(values: list[float], where: str, keypoints: int) -> list[float]:
         return values[:4]
     if len(values) < 6 or len(values) % 2:
         if len(values) != 4:
+            hint = "; a confidence behind the box, as predictions have it, must be taken away"
             raise InputError(
                 f"{where}: {len(values) + 1} numbers; class cx cy w h are needed, or a polygon"
+                f"{hint if len(values) == 5 else ''}"
             )
         return values
     beyond = {value for value in values if value > 1.5}

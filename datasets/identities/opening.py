@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from datasets.attributes.opening import attribute_list
 from datasets.errors import InputError, NotRecognised
 from datasets.identities.alignment import PointDetector, read_points
 from datasets.identities.lfw import (
@@ -195,6 +196,10 @@ def _open_whole(path: Path) -> FaceData:
             raise InputError(f"{path}: holds {len(named)} .rec files; name one of them")
         return read_records(named[0])
     if path.is_dir() and class_folders(path):
+        if (told := attribute_list(path)) and not (path / PAIRS_NAME).is_file():
+            raise NotRecognised(
+                path, f"its folders are no people: {told.name} tells of attributes"
+            )
         return read_faces(path)
     raise NotRecognised(path, f"not recognised as face data. It should be {LAYOUTS}")
 

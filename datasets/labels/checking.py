@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import unicodedata
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,14 +70,25 @@ def _check_classes(data: LabelledData, mended: LabelledData, findings: list[Find
         findings.append(Finding("one class only", "refused", root, None, detail))
     alike: dict[str, list[str]] = {}
     for name in data.classes.names:
-        alike.setdefault(name.casefold(), []).append(name)
-    if twins := [" and ".join(names) for names in alike.values() if len(names) > 1]:
-        detail = f"{first_of(twins)}; if they are the same, write them alike"
-        findings.append(Finding("classes alike but for case", "kept", root, None, detail))
+        alike.setdefault(_look(name), []).append(name)
+    twins = defaultdict[str, list[str]](list)
+    for names in (several for several in alike.values() if len(several) > 1):
+        if len(names) == len({name.casefold() for name in names}):  # Blanks, or marks of letters.
+            twins["classes that look alike"].append(" and ".join(map(ascii, names)))
+        else:
+            twins["classes alike but for case"].append(" and ".join(names))
+    for kind, pairs in twins.items():
+        detail = f"{first_of(pairs)}; if they are the same, write them alike"
+        findings.append(Finding(kind, "kept", root, None, detail))
     if len(full) and full.max() > IMBALANCED * full.min():
         most = mended.classes.names[int(mended.counts.argmax())]
         detail = f"{most!r} has {full.max()} photos, the smallest class {full.min()}"
         findings.append(Finding("imbalanced classes", "kept", root, None, detail))
+
+
+def _look(name: str) -> str:
+    """A name as it looks: whatever its case, blanks, and code points of one letter."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _check_depth(data: LabelledData, findings: list[Finding]) -> None:

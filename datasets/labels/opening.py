@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from datasets.attributes.opening import attribute_list
 from datasets.errors import InputError, NotRecognised
 from datasets.findings import first_of
 from datasets.labels import (
@@ -119,10 +120,16 @@ def recognise_labelled(path: Path) -> tuple[Any, dict[str, Part]] | None:
 
 
 def _refuse_sets(path: Path, parts: dict[str, Part]) -> None:
-    """Refuse a folder of sets that were taken for classes. Raises InputError, naming them."""
+    """Refuse a folder of sets that were taken for classes, or of faces that a list tells of.
+
+    Raises:
+        InputError: With what was found.
+    """
     part = next(iter(parts.values()))
     if part.where != path:
         return
+    if told := attribute_list(path):
+        raise NotRecognised(path, f"its folders are no classes: {told.name} tells of attributes")
     classes = [path / name for name in part.order if is_folder(path / name)]
     others = [reader.find_splits for reader in READERS.values() if reader is not folders]
     sets = sets_within(classes, others)

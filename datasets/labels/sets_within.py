@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from datasets.boxes.opening import claims_of
+from datasets.boxes.tree import count_described
 from datasets.claims import Strength
 from datasets.errors import InputError
 from datasets.images import pictures_below
@@ -15,8 +16,6 @@ from datasets.part_names import part_folders
 FindSplits = Callable[[Path], Mapping[str, Part]]
 # A folder that holds more folders than this is not searched for sets: classes are many.
 _MOST_FOLDERS = 50
-# Files that tell of single pictures, which they are named after.
-_TOLD_IN = (".xml", ".json", ".txt")
 
 
 def sets_within(folders: Iterable[Path], readers: Iterable[FindSplits]) -> dict[Path, str]:
@@ -53,6 +52,5 @@ def _evidence(folder: Path, readers: list[FindSplits]) -> str:
 
 def _tells_of_most(folder: Path) -> bool:
     """Whether half of a folder's pictures, or more, have a file of their names."""
-    pictures = {Path(file).stem for file in pictures_below(folder)}
-    told = {file.stem for suffix in _TOLD_IN for file in folder.rglob(f"*{suffix}")}
-    return 2 * len(pictures & told) >= max(len(pictures), 1)
+    told, pictures = count_described(folder)
+    return 2 * told >= max(pictures, 1)

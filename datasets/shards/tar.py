@@ -43,6 +43,7 @@ from datasets.types import ClassMap
 COUNT_FILE = "shards.count.json"
 CLASS_FILE = "classes.json"
 _LABELS = (".cls", ".json")
+_GZIP = b"\x1f\x8b"
 _BLOCK = 512  # Of a tar.
 # In .json files of boxes.
 _BOX_WORDS = (b'"bbox"', b'"boxes"', b'"annotations"', b'"objects"')
@@ -294,6 +295,8 @@ def members(file: Path) -> Iterator[tuple[str, int, int]]:
     """(name, offset of the data, length) of the files in an uncompressed tar, up to its damage."""
     length = file.stat().st_size
     try:
+        if read_bytes(file, (0, len(_GZIP))) == _GZIP:
+            raise tarfile.ReadError("it is compressed: unpack it by gzip -d, and call it .tar")
         with tarfile.open(file, "r:") as tar:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # It would keep them all.

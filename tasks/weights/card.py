@@ -29,7 +29,8 @@ class Card:
         trunk: Of a head's file the digest of the trunk that it was trained on (see
             :mod:`tasks.weights.head_files`); else empty.
         trained_on: What the weights were trained on, where their application must know it again
-            to measure what was held out: ``name``, ``held_out``, ``digest``. Else empty.
+            to measure what was held out: ``name``, ``held_out``, ``digest``; and
+            ``validated_on``, the part that stood in for one to validate on. Else empty.
     """
 
     task: str

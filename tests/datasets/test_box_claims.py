@@ -11,9 +11,11 @@ from datasets.boxes.opening import FORMATS, open_detection, recognise_detection
 from datasets.boxes.tree import Hints
 from datasets.claims import Claim, Strength, nearest, strongest
 from datasets.errors import InputError
+from datasets.kinds import recognise
 from datasets.spec import BoxFormat
 from tests.datasets.box_sets import (
     NAMES,
+    classes_of_pictures,
     coco,
     doctor,
     is_right,
@@ -226,3 +228,33 @@ def test_pictures_of_the_other_part_are_not_taken(tmp_path: Path) -> None:
     assert not Path(open_detection(tmp_path, "train").files[0]).exists()
     data = open_detection(tmp_path, "train", hints=Hints(images=tmp_path / "val"))
     assert Path(data.files[0]).exists()
+
+
+def some_labelme(root: Path, described: int) -> Path:
+    """Two classes of three pictures, some with LabelMe's file beside them."""
+    classes_of_pictures(root)
+    for file in sorted(root.glob("*/*.png"))[:described]:
+        shapes = [{"label": "car", "points": [[10, 8], [30, 28]], "shape_type": "rectangle"}]
+        told = {"shapes": shapes, "imagePath": file.name, "imageHeight": 48, "imageWidth": 64}
+        file.with_suffix(".json").write_text(json.dumps(told))
+    return root
+
+
+def test_few_described_pictures_in_folders_of_classes_are_a_question(tmp_path: Path) -> None:
+    root = some_labelme(tmp_path / "few", 2)
+    words = r"could be boxes \(.*tell of 2 of \d+ pictures\) or labels; say which by --task dete"
+    with pytest.raises(InputError, match=words):
+        recognise(root)
+    assert recognise(root, "labels").kind.name == "labels"
+    assert recognise(root, "boxes").kind.name == "boxes"
+    assert recognise(some_labelme(tmp_path / "most", 9)).kind.name == "boxes"
+
+
+def test_several_lists_to_test_on_are_named_when_one_is_asked_for(tmp_path: Path) -> None:
+    save_pictures(tmp_path, NAMES)
+    rows = "filename,xmin,ymin,xmax,ymax,class\n0.png,10,8,30,28,car\n"
+    for name in ("train", "val", "test_day", "test_night"):
+        (tmp_path / f"{name}.csv").write_text(rows)
+    assert len(open_detection(tmp_path, "val")) == 1
+    with pytest.raises(InputError, match=r"holds test_day.csv and test_night.csv, of which any m"):
+        open_detection(tmp_path, "test")

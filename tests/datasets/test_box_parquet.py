@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from datasets.boxes.augmentation import DetectionTransform
+from datasets.boxes.hf_objects import FIELDS
 from datasets.boxes.opening import open_detection, open_parts
 from datasets.boxes.parquet import ParquetBoxes
 from datasets.boxes.structure import DetectionData
@@ -16,6 +17,7 @@ from datasets.errors import InputError
 from datasets.kind import CheckOptions
 from datasets.kinds import recognise
 from datasets.ledger import ARCHIVES, traced
+from datasets.parquet_files import leaves_of, read_columns
 from tests.datasets.box_sets import doctor, refused, told
 from tests.datasets.parquet_fakes import (
     BOX,
@@ -248,3 +250,17 @@ def test_tables_that_differ(tmp_path: Path) -> None:
     file = box_table(tmp_path / "train-1.parquet", 3, height=None)
     with pytest.raises(InputError, match=f"{file}: no column 'height', which other tables of"):
         open_detection(tmp_path, "all")
+
+
+@pytest.mark.parametrize("is_list", [True, False])
+def test_outlines_are_not_read(tmp_path: Path, is_list: bool) -> None:
+    outline = [[float(k) for k in range(50)]]
+    lists = [{"segmentation": [outline], "bbox": [BOX], "category": [k % 2]} for k in range(4)]
+    rows: list[Any] = lists
+    if is_list:
+        one = {"segmentation": outline, "bbox": BOX}
+        rows = [[{**one, "category": k % 2}] for k in range(4)]
+    file = box_table(tmp_path / "train.parquet", 4, objects=rows)
+    read = read_columns(file, leaves_of(file, "objects", FIELDS))["objects"][0]
+    assert set(read[0] if is_list else read) == {"bbox", "category"}
+    is_right(open_detection(tmp_path, "all"), 4)

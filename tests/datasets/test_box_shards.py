@@ -323,3 +323,12 @@ def test_a_name_that_is_no_line(tmp_path: Path) -> None:
     write(tmp_path / "in", content)
     with pytest.raises(InputError, match=r"class 'b\\nus' cannot be a line of a list; rename it"):
         write_boxes(TARGETS["shards"], open_parts(tmp_path / "in"), tmp_path / "o", link=False)
+
+
+def test_the_ledger_has_the_shards_of_the_part_alone(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        shard(tmp_path / f"{part}-0.tar", coco_like())
+    with traced() as trace:
+        open_detection(tmp_path, "train")
+    (ledger,) = trace.account(tmp_path)
+    assert (ledger.used[ARCHIVES], ledger.lost) == (1, 1)

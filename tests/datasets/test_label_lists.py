@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from datasets.kinds import recognise
-from datasets.labels import folders, text_list
+from datasets.labels import text_list
 from datasets.labels.csv_list import find_splits
 from datasets.labels.listed_pictures import find_pictures
 from datasets.labels.opening import open_labelled, recognise_labelled
@@ -277,5 +277,5 @@ def test_lists_of_parts_and_people_are_none_of_classes(tmp_path: Path) -> None:
     """As CelebA has them."""
     write_celeba(tmp_path, people=(1, 2, 3, 1, 2, 3))
     assert text_list.find_splits(tmp_path) == {}
-    found = recognise_labelled(tmp_path)
-    assert found is None or found[0] is folders
+    with pytest.raises(ValueError, match=r"no classes: list_attr_celeba.txt tells of attributes"):
+        recognise_labelled(tmp_path)

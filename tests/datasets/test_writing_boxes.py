@@ -13,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PilImage
 
-from datasets.boxes.opening import open_parts
+from datasets.boxes.checking import examine
+from datasets.boxes.opening import open_detection, open_parts
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.turning import turn_points, turned
 from datasets.boxes.writing import TARGETS, write_boxes
+from datasets.errors import InputError
 from datasets.images import turn_upright
 from datasets.kind import Written
 from datasets.types import ClassMap
+from tests.datasets.box_sets import save_pictures, yolo
 from tests.datasets.converted import box_sets, clean, make_set, rows_of
 
 CLASSES = ClassMap((1, 2, 3), ("cat", "dog", "no"))
@@ -209,3 +212,21 @@ def test_odd_pictures_are_told_as_what_they_are(tmp_path: Path, target: str) -> 
     assert len(back["train"]) == 3
     kept = back["train"].boxes[[0, 2] if target != "yolo" else [2]]
     np.testing.assert_allclose(kept, boxes[: len(kept)], atol=1e-9)
+
+
+def test_a_part_without_pictures_is_left_out_and_named(tmp_path: Path) -> None:
+    root = yolo(tmp_path / "set", more="")
+    (root / "test/images").mkdir(parents=True)
+    with (root / "data.yaml").open("a") as file:
+        file.write("test: test/images\n")
+    (tmp_path / "out").mkdir()
+    written = write_boxes(TARGETS["coco"], open_parts(root), tmp_path / "out", link=False)
+    assert [*written.parts] == ["train"]
+    assert f"test: left out, without images: there is none in {root}/test/images" in written.notes
+    with pytest.raises(InputError, match=r"no images: .*there is none in"):
+        examine(open_detection(root, "test")).raise_if_refused()
+    (root / "test/labels").mkdir()
+    save_pictures(root / "test/images", ["9.png"])
+    (root / "test/labels/9.txt").write_text("7 .5 .5 .2 .2\n")
+    with pytest.raises(InputError, match=r"test/labels/9.txt:1: class 7 is not among the listed"):
+        open_parts(root)

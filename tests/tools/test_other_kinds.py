@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Tool
-from tests.datasets.attribute_fakes import write_celeba
+from tests.datasets.attribute_fakes import picture, write_celeba, write_lfwa
 from tests.datasets.box_sets import coco, write, yolo
 from tests.datasets.label_fakes import write_folders
+from tests.datasets.parquet_fakes import box_parquet
 from tests.datasets.place_fakes import write_list
 from tests.exports import Exports
 from tests.tools.mistakes import expect
@@ -35,6 +36,17 @@ def faces(root: Path) -> Path:
     return write_celeba(root)
 
 
+def lfwa(root: Path) -> Path:
+    write_lfwa(root)
+    return root
+
+
+def utkface(root: Path) -> Path:
+    for k in range(6):
+        picture(root / f"{20 + k}_{k % 2}_{k % 3}_20170116174{k:06d}.jpg", 30 * k)
+    return root
+
+
 def places(root: Path) -> Path:
     write_list(root, [f"{k}.jpg,a{k},{k},{k}" for k in range(4)])
     return root
@@ -47,8 +59,11 @@ def places(root: Path) -> Path:
         (boxes, "holds boxes, which tools/train_det.py", "cls dogs attr embed geo gan"),
         (parts_of_boxes, "holds boxes, which tools/train_det.py", "cls dogs"),
         (classes, "holds labels, which tools/train_cls.py", "det attr geo"),
-        (faces, "holds attributes, which tools/train_attr.py", "det"),
-        (places, "holds positions, which tools/train_geo.py", "cls det attr embed"),
+        (faces, "holds attributes, which tools/train_attr.py", "cls dogs det embed geo gan"),
+        (lfwa, "holds attributes, which tools/train_attr.py", "cls embed"),
+        (utkface, "holds attributes, which tools/train_attr.py", "cls det embed"),
+        (places, "holds positions, which tools/train_geo.py", "cls det attr embed gan"),
+        (box_parquet, "holds boxes, which tools/train_det.py", "attr embed"),
     ],
 )
 def test_the_tool_for_a_set_is_named(

@@ -8,9 +8,14 @@ from typing import Any
 
 import pytest
 
+from backbone.flavour import Flavour
+from configs.common import Common
 from datasets.boxes.opening import open_detection, recognise_detection
 from datasets.kinds import recognise
 from datasets.labels.opening import open_labelled
+from datasets.spec import Split
+from datasets.types import ClassMap
+from tasks.weights.card import Card
 from tests.conftest import Tool
 from tests.datasets.attribute_fakes import write_celeba
 from tests.datasets.box_sets import coco, save_pictures, voc, yolo
@@ -20,6 +25,8 @@ from tests.datasets.tar_fakes import jpeg, write_tar
 from tests.datasets.tool_sets import KINDS, labelme
 from tests.exports import Exports
 from tests.tools.mistakes import expect
+from tools.flows.run_folder import evaluation_folder
+from tools.flows.told_files import card_of_parts, stand_ins, told_files
 
 PARTS = ("train", "valid", "test")
 
@@ -266,3 +273,41 @@ def test_the_part_to_test_on(
         yolo(lone)
     answer = tool("evaluate", weights, *flags, "--split", "test", "--out", tmp_path / "none")
     expect(answer, f"{root}: ", "test", *(["train"] if kind != "faces" else ["--split val"]))
+
+
+@pytest.mark.parametrize(
+    ("fill", "val", "open_part"),
+    [(insects, "val", open_labelled), (roboflow_yolo, "valid", open_detection)],
+)
+def test_what_stands_in_for_a_part_to_validate_on_is_named(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    fill: Fill,
+    val: str,
+    open_part: Callable[[Path, Split], object],
+) -> None:
+    root = fill(tmp_path)
+    card = Card("classification", {}, Flavour(), ClassMap.from_names(["a", "b"]))
+    for stands_in in (False, True):
+        with told_files(root) as files:
+            open_part(root, "train")
+            open_part(root, "val")
+        notes = stand_ins(files)
+        line = f"the part 'test' of {root}, which has none of its own to validate on"
+        assert notes == ([("validated on", line)] if stands_in else [])
+        assert (line in capsys.readouterr().err) == stands_in
+        told = card_of_parts(card, files).trained_on
+        assert told == ({"validated_on": "test"} if stands_in else {})
+        if not stands_in:
+            shutil.rmtree(root / val)
+            if (root / "data.yaml").exists():
+                text = (root / "data.yaml").read_text()
+                (root / "data.yaml").write_text(text.replace("val: ../valid/images\n", ""))
+
+
+def test_evaluations_of_other_parts_have_folders_of_their_own() -> None:
+    names = [
+        evaluation_folder(Common(), Path("runs/demo/model.safetensors"), Path("set"), split).name
+        for split in (None, "val", "test")
+    ]
+    assert names == ["demo-set", "demo-set-val", "demo-set-test"]

@@ -11,6 +11,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from tests.conftest import Tool
+from tests.datasets.parquet_fakes import box_parquet
 from tests.tools.films import write_film
 from tools.flows.pictures import output_files
 
@@ -149,3 +150,15 @@ def test_real_photos(real_ssd_tflite: Path, real_data: Path, tool: Tool, tmp_pat
     assert "hot dog" in lines["hot_dog.jpg"]
     assert "bird" in lines["parrot.jpg"]
     assert "dog" in lines["pets.jpg"]
+
+
+def test_pictures_of_a_set_in_parquet_files(detector: Path, tool: Tool, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    root, out = box_parquet(tmp_path / "set"), tmp_path / "out"
+    status, _, err = tool("predict", detector, root, "--out", out, *EASY)
+    assert status == 0, err
+    told = json.loads((out / "predictions.json").read_text())["images"]
+    assert [row["file_name"] for row in told][:4] == [
+        str(root / f"data/train-00000-of-00002.parquet/{k:02d}.jpg") for k in range(4)
+    ]
+    assert len([*out.glob("*.jpg")]) == len(told) == 9

@@ -22,6 +22,7 @@ from tasks.int8 import remedies
 from tasks.open_model import open_model
 from tasks.runtime.open import open_export
 from tests.datasets.label_fakes import write_folders
+from tests.datasets.parquet_fakes import save_table
 from tests.exports import CLASSES as EXPORTED
 from tests.exports import Exports
 from tests.tasks.onnx_net import CLASSES, SIZE, card_of, classifier, network_of, pictures, to_onnx
@@ -176,6 +177,12 @@ def test_damaged_photos_are_left_out(
     found = calibration_pictures(args, model, network_of(source.model))
     assert (len(found.fit), len(found.held)) == (12, 4)
     assert "cut.png" in capsys.readouterr().err
+    rows = [file.read_bytes() for file in sorted(mixed.iterdir())]
+    table = save_table(tmp_path / "shots.parquet", {"image": rows})
+    args = flags(tmp_path / "out", table)
+    same = calibration_pictures(args, model, network_of(source.model))
+    assert (len(same.fit), len(same.held)) == (12, 4)
+    assert "shots.parquet/000016" in capsys.readouterr().err
 
 
 def test_two_stages_are_refused(photos: Path, tmp_path: Path, float_file: Path) -> None:

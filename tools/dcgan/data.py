@@ -57,6 +57,7 @@ class GanRun:
     folder: Path
     device: str
     files: Sequence[Ledger] = ()
+    parts: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from tools.fine_grained.data import BREEDS
 from tools.flows.evaluating import model_text
 from tools.flows.run_folder import new_run_folder, save_config, sole_process
 from tools.flows.stages import is_begun, read_report
-from tools.flows.told_files import files_tables, told_files
+from tools.flows.told_files import files_tables, stand_ins, told_files
 from tools.flows.training import fit_and_keep
 
 _TILE = 128
@@ -75,13 +75,14 @@ def _train_in(folder: Path, config: TrainGan, device: str) -> tuple[dict[str, An
         config = replace(config, model=generator.spec)
     with told_files(path) as files:
         train, val = open_parts(config, path)
+    parts = stand_ins(files)
     if card is not None and card.classes.names != train.classes.names:
         raise InputError(
             f"--weights {config.weights}: generates {', '.join(card.classes.names)}, but the data "
             f"are of {', '.join(train.classes.names)}"
         )
     save_config(config, folder)
-    run = GanRun(config, train, val, path, folder, device, files)
+    run = GanRun(config, train, val, path, folder, device, files, parts)
     data: dict[str, Any] = {"folder": str(folder)}
     text = ""
     if config.weights is None or config.features is not None:
@@ -128,6 +129,7 @@ def train_or_score(run: GanRun) -> tuple[dict[str, Any], str]:
             ("photos", data_text(run.train)),
             ("held out", data_text(run.val)),
             ("weights", card.source),
+            *run.parts,
         ],
         watch=watch,
         files=files_tables(run.files),

@@ -12,6 +12,7 @@ from datasets.attributes.checking import examine_attributes
 from datasets.attributes.opening import open_attributes, recognise_attributes
 from datasets.attributes.structure import AttributeData, choose_attributes, read_photos
 from datasets.errors import InputError
+from datasets.ledger import note_stand_in
 from tasks.classification.evaluator import columns_in
 from tasks.face_attributes.evaluator import AttributeEvaluator
 from tasks.predictor import Model
@@ -55,6 +56,8 @@ def open_faces(config: TrainAttr, path: Path) -> Faces:
     if config.val is None or tested.has("val"):
         val = _chosen(tested.part("val"), config)
     else:  # Not parted, or without a part of its own to validate on: what there is.
+        if tested.has("test"):
+            note_stand_in(config.val, "test")
         val = _chosen(tested.part("test" if tested.has("test") else "train"), config)
     val = examine("val", val, train)
     if not (tested.has("test") and tested.has("val")):

@@ -12,7 +12,8 @@ from configs.tools import Predict
 from datasets.copies import digest_of
 from datasets.errors import InputError
 from datasets.identities.alignment import PointDetector, Points, align_face, read_points
-from datasets.images import Image, read_image
+from datasets.images import Image
+from datasets.packed_pictures import Photo
 from tasks.face_embedding.answer import Vector, nearest, person_and_photo
 from tasks.face_embedding.draw import draw_neighbours
 from tasks.face_embedding.load import refuse_other_alignment
@@ -41,6 +42,7 @@ class FaceCollector(Collector):
         card, faces = model.card, args.faces
         self._gallery = _photos((args.gallery,)) if args.gallery else []
         photos = [*_photos(args.paths), *self._gallery]
+        self._photos = {photo.path: photo for photo in photos}
         aligns = faces.detector is not None or faces.points is not None
         standing = "none" if faces.alignment == "auto" else faces.alignment
         refuse_other_alignment(
@@ -50,8 +52,8 @@ class FaceCollector(Collector):
         self._detector = PointDetector(faces.detector) if faces.detector else None
         self._listed: dict[Path, Points] = {}
         if faces.points is not None:
-            rows = read_points(faces.points, [str(photo) for photo in photos])
-            self._listed = dict(zip(photos, rows, strict=True))
+            rows = read_points(faces.points, [str(photo.path) for photo in photos])
+            self._listed = dict(zip((one.path for one in photos), rows, strict=True))
         self._threshold: float | None = card.metrics.get("threshold")
         self._found: list[tuple[Path, Vector]] = []
         self._theirs = [] if args.gallery else self._found
@@ -87,7 +89,9 @@ class FaceCollector(Collector):
             np.stack([vector for _, vector in self._found]),
             np.stack([vector for _, vector in self._theirs]),
             _NEAREST,
-            itself=np.eye(len(photos), dtype=np.bool_) if alone else _same_files(photos, names),
+            itself=np.eye(len(photos), dtype=np.bool_)
+            if alone
+            else self._same_files(photos, names),
         )
         found, lines = [], []
         for path, row in zip(photos, rows, strict=True):
@@ -96,8 +100,8 @@ class FaceCollector(Collector):
                 for k, distance in row
             ]
             if files:
-                seen = [(read_image(file, upright=True), who, d) for file, who, d in faces]
-                drawn = draw_neighbours(read_image(path, upright=True), seen, self._threshold)
+                seen = [(self._photos[file].image(), who, d) for file, who, d in faces]
+                drawn = draw_neighbours(self._photos[path].image(), seen, self._threshold)
                 write_picture(files[path], drawn)
             near = [
                 {"file": str(file), "distance": round(d, 5), "same": self._is_same(d)}
@@ -118,21 +122,20 @@ class FaceCollector(Collector):
         lines.append(f"{len(photos)} photos, {known}: {folder}")
         return {"threshold": self._threshold, "photos": found}, "\n".join(lines)
 
+    def _same_files(self, photos: list[Path], gallery: list[Path]) -> NDArray[np.bool_]:
+        """Mask (N, M) of the photos of a gallery that are one of some photos, or a copy of it."""
+        ours, theirs = (
+            np.array([digest_of(self._photos[path].content()).hex() for path in part])
+            for part in (photos, gallery)
+        )
+        return np.asarray(ours[:, None] == theirs[None])
+
     def _is_same(self, distance: float) -> bool | None:
         return None if self._threshold is None else distance <= self._threshold
 
 
-def _photos(paths: tuple[Path, ...]) -> list[Path]:
+def _photos(paths: tuple[Path, ...]) -> list[Photo]:
     photos, videos = find_media(paths)
     if videos:
         raise InputError(f"{videos[0]}: videos are for detectors; name photos or folders")
     return photos
-
-
-def _same_files(photos: list[Path], gallery: list[Path]) -> NDArray[np.bool_]:
-    """Mask (N, M) of the photos of a gallery that are one of some photos, or a copy of it."""
-    ours, theirs = (
-        np.array([digest_of(path.read_bytes()).hex() for path in part])
-        for part in (photos, gallery)
-    )
-    return np.asarray(ours[:, None] == theirs[None])

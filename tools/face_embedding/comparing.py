@@ -13,6 +13,7 @@ from configs.demo import Demo
 from datasets.errors import InputError
 from datasets.identities.alignment import PointDetector, align_face
 from datasets.images import Image, find_images, read_image
+from datasets.packed_pictures import Photo
 from tasks.application import Column, Reply
 from tasks.face_embedding.answer import Vector, nearest, person_and_photo
 from tasks.face_embedding.draw import draw_neighbours
@@ -75,7 +76,7 @@ def _read_gallery(
     photos: list[Path] = []
     vectors: list[Vector] = []
     for path in find_images(folder):
-        image = read_or_reason(path)
+        image = read_or_reason(Photo(path))
         try:
             if isinstance(image, str):
                 raise Refusal(_NO_FACE, image)

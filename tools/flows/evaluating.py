@@ -37,7 +37,7 @@ def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, 
     model = open_to_answer(args)
     recipe = recipe_for(model.application, recipes, args.weights)
     path = recipe.built_in.or_given(args.data, args.common.seed)
-    folder = evaluation_folder(args.common, args.weights, path)
+    folder = evaluation_folder(args.common, args.weights, path, args.split)
     with told_files(path) as files:
         exam = recipe.exam(args, path, model)
     _, told, text = score_and_report(

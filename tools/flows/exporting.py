@@ -15,7 +15,7 @@ import numpy as np
 from configs.deploy import Export
 from datasets.builtin.scenes import draw_scene
 from datasets.errors import InputError
-from datasets.images import Image, read_image
+from datasets.images import Image
 from tasks.runtime.exported import Exported
 from tools.flows.naming import give_name, unnamed
 from tools.flows.pictures import photos_at
@@ -129,6 +129,6 @@ def sample_photos(path: Path | None, seed: int) -> list[Image]:
         scenes = [draw_scene(rng)[0] for _ in range(1 + len(_PARTS))]
         parts = zip(scenes[1:], _PARTS, strict=True)
         return [scenes[0], *(scene[:height, :width] for scene, (height, width) in parts)]
-    files = photos_at(path, "--samples")
-    step = max(1, len(files) // _SAMPLES)
-    return [read_image(file, upright=True) for file in files[::step][:_SAMPLES]]
+    photos = photos_at(path, "--samples")
+    step = max(1, len(photos) // _SAMPLES)
+    return [photo.image() for photo in photos[::step][:_SAMPLES]]

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from datasets.errors import InputError
-from datasets.images import SUFFIXES, Image, find_images, read_image, save_image, walk_files
+from datasets.images import SUFFIXES, Image, save_image, walk_files
+from datasets.packed_pictures import Photo, exists, photos_in
 from tasks.weights.atomic_write import replacing
 
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
@@ -19,21 +20,21 @@ Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 
-def find_media(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+def find_media(paths: Sequence[Path]) -> tuple[list[Photo], list[Path]]:
     """Photos and videos named or in folders. Raises InputError if there are none."""
-    photos: list[Path] = []
+    photos: list[Photo] = []
     videos: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            photos += find_images(path)
-            inside = (Path(base, name) for base, names in walk_files(path) for name in names)
-            videos += sorted(file for file in inside if file.suffix.lower() in VIDEOS)
-        elif not path.exists():
+        if not exists(path):
             raise InputError(f"{path}: no such file or folder")
+        inside: list[Path] = []
+        if path.is_dir():
+            files = (Path(base, name) for base, names in walk_files(path) for name in names)
+            inside = sorted(file for file in files if file.suffix.lower() in VIDEOS)
         elif path.suffix.lower() in VIDEOS:
-            videos.append(path)
-        else:
-            photos.append(path)
+            inside = [path]
+        videos += inside
+        photos += photos_in(path) if path not in inside else []
     if not paths:
         raise InputError("no PATH given: name photos, folders or videos")
     if not photos and not videos:
@@ -42,24 +43,24 @@ def find_media(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return photos, videos
 
 
-def photos_at(path: Path, flag: str) -> list[Path]:
-    """The photos of a folder, or the one that is named.
+def photos_at(path: Path, flag: str) -> list[Photo]:
+    """The photos of a folder or archive, or the one that is named.
 
     Raises:
         InputError: If there are none; it names the flag.
     """
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"{flag} {path}: no such file or folder")
-    files = find_images(path) if path.is_dir() else [path]
-    if not files:
+    photos = photos_in(path)
+    if not photos:
         raise InputError(f"{flag} {path}: no pictures there")
-    return files
+    return photos
 
 
-def read_or_reason(path: Path) -> Image | str:
+def read_or_reason(photo: Photo) -> Image | str:
     """A photo (H, W, 3) RGB as a person sees it, or why it cannot be read."""
     try:
-        return read_image(path, upright=True)
+        return photo.image()
     except ValueError as error:
         return str(error)
 

@@ -16,6 +16,7 @@ from configs.tools import Predict
 from datasets.errors import InputError
 from datasets.images import Image
 from datasets.names import odd_file, safe_path, shown
+from datasets.packed_pictures import Photo
 from tasks.predictor import Predictor
 from tools import cli
 from tools.flows.evaluating import choose_head, open_to_answer
@@ -48,7 +49,7 @@ def predict(args: Predict, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, An
         cli.say(application.use_note)
     folder = args.common.out or Path("predictions")
     require_folder(folder)
-    files = output_files([*photos, *videos], folder) if args.draw else {}
+    files = output_files([*(photo.path for photo in photos), *videos], folder) if args.draw else {}
     collector = recipe.collector(args, model, device)
     predictor = model.predictor(device)
     make_folder(folder)
@@ -68,7 +69,7 @@ def predict(args: Predict, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, An
 
 def answer_photos(
     args: Predict,
-    photos: list[Path],
+    photos: list[Photo],
     predictor: Predictor,
     collector: Collector,
     files: dict[Path, Path],
@@ -98,12 +99,12 @@ def answer_photos(
 def _readable(
     pairs: Any, collector: Collector, failures: list[str]
 ) -> Iterator[tuple[Path, Image]]:
-    for path, read in pairs:
-        image = read if isinstance(read, str) else collector.prepare(path, read)
+    for photo, read in pairs:
+        image = read if isinstance(read, str) else collector.prepare(photo.path, read)
         if isinstance(image, str):
             failures.append(image)
         else:
-            yield path, image
+            yield photo.path, image
 
 
 def _draw(path: Path, image: Image, answer: Any, predictor: Predictor) -> None:

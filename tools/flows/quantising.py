@@ -19,7 +19,8 @@ from backbone.layers import fold_batchnorm
 from configs.deploy import Export
 from configs.tools import Evaluate
 from datasets.errors import InputError
-from datasets.images import Image, find_images, read_image
+from datasets.images import Image
+from datasets.packed_pictures import Photo, exists, is_packed, photos_in
 from tasks.int8.layer_report import describe_layers, layer_errors
 from tasks.int8.network import Floats, Runner, cut_preparation, find_layers
 from tasks.int8.remedies import Pictures, Search, State, Step
@@ -194,9 +195,9 @@ def calibration_pictures(
     """
     assert args.calibrate is not None
     path = args.calibrate
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"--calibrate {path}: no such folder")
-    files = find_images(path) if path.is_dir() else []
+    files = _photos_of(path)
     if len(files) < _FEWEST:
         raise InputError(
             f"--calibrate {path}: {len(files)} photos there; {_FEWEST} or more are needed, 100 to "
@@ -204,10 +205,10 @@ def calibration_pictures(
         )
     layers = find_layers(model, network)
     prepare = Runner(cut_preparation(model, layers), [layers[0].input])
-    chosen = [files[k] for k in np.linspace(0, len(files) - 1, _MOST).round().astype(int)]
+    chosen = {*np.linspace(0, len(files) - 1, _MOST).round().astype(int).tolist()}
     found: list[Floats] = []
     failures: list[str] = []
-    photos = _photos(sorted(set(chosen)), failures)
+    photos = _photos([files[k] for k in sorted(chosen)], failures)
     for outputs in prepare(square(photo)[None] for photo in photos):
         (picture,) = outputs.values()
         found.append(picture)
@@ -224,11 +225,16 @@ def calibration_pictures(
     return Pictures([one for k, one in enumerate(found) if k % _HELD != _HELD - 1], held)
 
 
-def _photos(files: list[Path], failures: list[str]) -> Iterator[Image]:
+def _photos_of(path: Path) -> list[Photo]:
+    """The photos of a folder or archive; none of a single picture."""
+    return photos_in(path) if path.is_dir() or is_packed(path) else []
+
+
+def _photos(files: list[Photo], failures: list[str]) -> Iterator[Image]:
     """Each readable photo, (H, W, 3), in an order that mixes the folders."""
     for k in np.random.default_rng(0).permutation(len(files)):
         try:
-            photo = read_image(files[k], upright=True)
+            photo = files[k].image()
         except ValueError as error:
             failures.append(str(error))
             continue
@@ -238,7 +244,7 @@ def _photos(files: list[Path], failures: list[str]) -> Iterator[Image]:
 def _held_photos(args: Export) -> list[Image]:
     """Some photos of ``--calibrate``, which could be read before."""
     assert args.calibrate is not None
-    return list(islice(_photos(find_images(args.calibrate), []), _COMPARED))
+    return list(islice(_photos(_photos_of(args.calibrate), []), _COMPARED))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from configs.io import from_json, to_json
 from datasets.errors import InputError
 from datasets.json_files import read_json
 from datasets.locks import holding, remove_unfinished
+from datasets.spec import Split
 from tasks.distillation.spec import HEADER_NAME, DistillSpec, is_python
 from tasks.weights.names import WEIGHTS_NAME
 
@@ -182,10 +183,15 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", 0)) == 0
 
 
-def evaluation_folder(common: Common, weights: Path, data: Path) -> Path:
-    """``--out``, or ``evaluations/<weights>-<data>``. Raises InputError if it holds a run."""
+def evaluation_folder(common: Common, weights: Path, data: Path, split: Split | None) -> Path:
+    """``--out``, or ``evaluations/<weights>-<data>``, with ``-<split>`` if one was asked for.
+
+    Raises:
+        InputError: If it holds a run.
+    """
     of = weights.parent if weights.name == WEIGHTS_NAME else weights
-    folder = common.out or Path("evaluations") / f"{of.name}-{data.name}"
+    name = "-".join((of.name, data.name, *([split] if split else ())))
+    folder = common.out or Path("evaluations") / name
     if (folder / CONFIG_NAME).exists():
         raise InputError(f"--out {folder}: holds a run, whose own report would be lost")
     require_folder(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from datasets.errors import InputError, NotRecognised
@@ -12,7 +13,9 @@ from datasets.ledger import Ledger, traced
 from datasets.names import odd_file
 from tasks.applications import photo_application
 from tasks.reporting.skeleton import FilesTable
+from tasks.weights.card import Card
 from tools import cli
+from tools.flows.recipe import Notes
 from tools.flows.run_folder import is_first
 
 
@@ -49,6 +52,29 @@ def told_files(*paths: Path | None) -> Iterator[list[Ledger]]:
         ledgers += trace.account(*(path for path in paths if path is not None))
     for ledger in ledgers:
         cli.say(ledger.line())
+
+
+def stand_ins(ledgers: Sequence[Ledger]) -> Notes:
+    """Say which part is validated on where a set has none for it; rows for the report."""
+    notes = [
+        (
+            "validated on",
+            f"the part {one.stand_in!r} of {one.root}, which has none of its own to validate on",
+        )
+        for one in ledgers
+        if one.stand_in
+    ]
+    for what, text in notes:
+        cli.say(f"{what} {text}")
+    return notes
+
+
+def card_of_parts(card: Card, ledgers: Sequence[Ledger]) -> Card:
+    """A card that names the part which stood in for one to validate on, if one did."""
+    named = [one.stand_in for one in ledgers if one.stand_in]
+    if not named:
+        return card
+    return replace(card, trained_on={**card.trained_on, "validated_on": named[0]})
 
 
 def files_tables(ledgers: Sequence[Ledger]) -> list[FilesTable]:

@@ -63,7 +63,7 @@ def known_part(
 
 def doubt_of(path: Path, told: dict[str, Any]) -> str:
     """What is to be said of data that are not known; empty where nothing is."""
-    if not told:
+    if "name" not in told:
         return "the weights do not tell what they were trained on"
     if told.get("name") == path.resolve().name:
         return "the weights were trained on data of that name, but not on just these"

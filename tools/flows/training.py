@@ -28,7 +28,7 @@ from tools.flows.few_photos import suit_to_photos
 from tools.flows.recipe import Notes, OpenedRun, Recipe
 from tools.flows.run_folder import is_first, new_run_folder, save_config, sole_process
 from tools.flows.stages import is_begun
-from tools.flows.told_files import told_files
+from tools.flows.told_files import card_of_parts, stand_ins, told_files
 
 
 def train(
@@ -60,10 +60,12 @@ def _train_in(
     path = recipe.built_in.or_given(config.data, config.common.seed)
     with told_files(path, config.val) as files:
         run = recipe.open(config, path)
+    parts = stand_ins(files)
     config = suit_to_photos(run, folder)
     taught = run.target_source(device)  # What is wrong with it is said at once.
-    notes = run.prepare(folder, device, watch)
+    notes = [*parts, *run.prepare(folder, device, watch)]
     network, card = run.build(taught)
+    card = card_of_parts(card, files)
     if is_first():
         save_config(config, folder)
         run.save(folder)

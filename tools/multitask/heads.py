@@ -19,8 +19,8 @@ from tasks.weights.card import Card
 from tools import cli
 from tools.flows.evaluating import score_and_report
 from tools.flows.few_photos import warn_of_few
-from tools.flows.recipe import OpenedRun, Recipe
-from tools.flows.told_files import told_files
+from tools.flows.recipe import Notes, OpenedRun, Recipe
+from tools.flows.told_files import card_of_parts, stand_ins, told_files
 from tools.recipes import RECIPES
 
 
@@ -37,6 +37,7 @@ class OpenedHead:
         branch: How it is taught and measured.
         workers: Loader processes.
         files: What became of the files of its data.
+        parts: Rows for its report about the parts of its data.
     """
 
     name: str
@@ -48,6 +49,7 @@ class OpenedHead:
     branch: Branch
     workers: int
     files: Sequence[Ledger]
+    parts: Notes
 
     @property
     def data(self) -> str:
@@ -72,7 +74,7 @@ class OpenedHead:
             folder=folder,
             device=device,
             title=f"{self.name} on {self.run.path.name}{exam.title}",
-            notes=self.run.notes,
+            notes=[*self.parts, *self.run.notes],
             files=self.files,
             report=page,
         )
@@ -98,9 +100,11 @@ def open_head(
             run = recipe.open_further(single, path, stored.state)
         else:
             run = recipe.open(single, path)
+    parts = stand_ins(files)
     if from_scratch:
         warn_of_few(run)
     model, card = run.build(None)
+    card = card_of_parts(card, files)
     assert isinstance(model, BodyNetwork), f"{type(model).__name__} is no head"
     if stored is not None:
         _go_on_from(stored, model, card, config, name, path)
@@ -117,6 +121,7 @@ def open_head(
         Branch(recipe.application, card, exam.evaluator, run.targets(model)),
         config.workers,
         files,
+        parts,
     )
 
 

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from configs.benchmark import Benchmark
 from datasets.builtin.scenes import draw_scene
 from datasets.images import Image, decode_image
-from datasets.text import read_content
 from tasks.runtime.open import is_export
 from tasks.timing import (
     GEMM_SIDE,
@@ -104,9 +103,11 @@ def sample_files(path: Path | None, seed: int) -> list[bytes]:
         assert done
         return [encoded.tobytes()]
     found = []
-    for file in photos_at(path, "--photos")[:50]:
-        data = read_content(file)
-        decode_image(data, file, upright=True)  # Damaged ones are named before anything is timed.
+    for photo in photos_at(path, "--photos")[:50]:
+        data = photo.content()
+        decode_image(
+            data, photo.path, upright=True
+        )  # Damaged ones are named before anything is timed.
         found.append(data)
     return found
 

@@ -1,0 +1,121 @@
+"""Pictures to look at, whether they lie by themselves or in Parquet files and tar archives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from datasets.errors import InputError
+from datasets.images import Image, decode_image, find_images, is_picture, read_image
+from datasets.lfs import refuse_pointer
+from datasets.names import joined, shown
+from datasets.parquet_files import SUFFIX, find_configurations, find_tables, without_reader
+from datasets.parquet_pictures import StoredPictures, find_column
+from datasets.shards.finding import expand, find_shard_parts, is_pattern, tars_in
+from datasets.shards.tar import is_stray, members, read_bytes
+from datasets.text import read_content
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture to look at.
+
+    Attributes:
+        path: Its file; of one in an archive the archive's, and its name or row in that.
+        stored: Reads its bytes out of the archive; None if it lies by itself.
+    """
+
+    path: Path
+    stored: Callable[[], bytes] | None = None
+
+    def content(self) -> bytes:
+        """Its file's bytes. Raises InputError if they cannot be read."""
+        return read_content(self.path) if self.stored is None else self.stored()
+
+    def image(self) -> Image:
+        """(H, W, 3) RGB as a person sees it. Raises InputError if it cannot be read."""
+        if self.stored is None:
+            return read_image(self.path, upright=True)
+        return decode_image(self.stored(), self.path, upright=True)
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a path is a Parquet file or tar archive, or names several of these."""
+    return path.suffix.lower() in (SUFFIX, ".tar")
+
+
+def photos_in(path: Path) -> list[Photo]:
+    """The pictures of a path; none where a folder holds none.
+
+    Of a folder these are the pictures below it or, if there are none, those in the Parquet files
+    or the shards that it consists of, of all parts.
+
+    Args:
+        path: Folder, picture, Parquet file, tar archive, or pattern of archives.
+
+    Raises:
+        InputError: If an archive is damaged or holds no pictures, or pyarrow is missing for it.
+    """
+    if is_packed(path) and not path.is_dir():
+        return _in_table(path) if path.suffix.lower() == SUFFIX else _in_archives(expand(path))
+    if not path.is_dir():
+        return [Photo(path)]
+    if alone := find_images(path):
+        return [Photo(file) for file in alone]
+    if tables := _tables(path):
+        return [photo for table in tables for photo in _in_table(table)]
+    shards = [
+        *tars_in(path),
+        *(s for one in find_shard_parts(path).values() for s in tars_in(one)),
+    ]
+    return _in_archives(shards) if shards else []
+
+
+def exists(path: Path) -> bool:
+    """Whether a path is there, or is a pattern of archives."""
+    return path.exists() or is_pattern(path)
+
+
+def _tables(path: Path) -> list[Path]:
+    """Parquet files of all parts. Raises InputError if there are several sets of them."""
+    parts = find_tables(path)
+    if not parts and (sets := find_configurations(path)):
+        if len(sets) > 1:
+            names = joined(shown(one.name) for one in sets)
+            raise InputError(f"{path}: there are sets of Parquet files in {names}: name one")
+        parts = find_tables(sets[0])
+    return [file for files in parts.values() for file in files]
+
+
+def _in_table(table: Path) -> list[Photo]:
+    if missing := without_reader(table):
+        raise InputError(missing)
+    column = find_column(table)
+    if column is None:
+        raise InputError(f"{table}: has no column of pictures")
+    if not column.embedded:
+        raise InputError(
+            f"{table}: its column {column.name!r} only names pictures, which lie elsewhere: name "
+            "their folder"
+        )
+    pictures, photos = StoredPictures.of((table,), column.name), list[Photo]()
+    for row, name in enumerate(column.names(table)):
+        path = table / (name or f"{row:06d}")
+        photos.append(Photo(path, partial(pictures.read, row, str(path))))
+    return photos
+
+
+def _in_archives(shards: Sequence[Path]) -> list[Photo]:
+    photos = []
+    for shard in shards:
+        refuse_pointer(shard)
+        photos += [
+            Photo(shard / name, partial(read_bytes, shard, (offset, length)))
+            for name, offset, length in members(shard)
+            if is_picture(name.rpartition("/")[2]) and not is_stray(name)
+        ]
+    if not photos:
+        raise InputError(f"{shards[0]}: holds no pictures")
+    return photos
