@@ -101,7 +101,7 @@ def write_int8(
     Raises:
         InputError: If photos or model do not do, or more than ``--max-drop`` is lost.
     """
-    started, target = time.perf_counter(), target_of(args)
+    started, target = time.perf_counter(), target_of(args, source)
     network = _network_of(source)
     scorer = None if args.labelled is None else open_scorer(args, source, recipes)
     model = onnx.load(str(float_file))
@@ -163,7 +163,7 @@ def write_int8(
         "layers": [row.to_json() for row in rows],
         "seconds": round(time.perf_counter() - started, 1),
     }
-    report = out.with_suffix(".json")
+    report = out.with_name(f"{out.name}.json")  # A run may have an 8-bit file of each target.
     cli.write_json(report, result)
     return result, f"{_describe(result, scores)}\n{describe_layers(rows)}\n  all of it: {report}"
 
@@ -181,6 +181,21 @@ def _network_of(source: Source) -> nn.Module:
     return network
 
 
+def calibration_files(args: Export) -> list[Path]:
+    """The photos of ``--calibrate``. Raises InputError if there are too few."""
+    path = args.calibrate
+    assert path is not None
+    if not path.exists():
+        raise InputError(f"--calibrate {path}: no such folder")
+    files = find_images(path) if path.is_dir() else []
+    if len(files) < _FEWEST:
+        raise InputError(
+            f"--calibrate {path}: {len(files)} photos there; {_FEWEST} or more are needed, 100 to "
+            "500 are good"
+        )
+    return files
+
+
 def calibration_pictures(
     args: Export,
     model: ModelProto,
@@ -192,16 +207,7 @@ def calibration_pictures(
     ``square`` makes of a photo what that takes. Raises:
         InputError: If the folder is missing or holds too few photos that can be read.
     """
-    assert args.calibrate is not None
-    path = args.calibrate
-    if not path.exists():
-        raise InputError(f"--calibrate {path}: no such folder")
-    files = find_images(path) if path.is_dir() else []
-    if len(files) < _FEWEST:
-        raise InputError(
-            f"--calibrate {path}: {len(files)} photos there; {_FEWEST} or more are needed, 100 to "
-            "500 are good"
-        )
+    path, files = args.calibrate, calibration_files(args)
     layers = find_layers(model, network)
     prepare = Runner(cut_preparation(model, layers), [layers[0].input])
     chosen = [files[k] for k in np.linspace(0, len(files) - 1, _MOST).round().astype(int)]
