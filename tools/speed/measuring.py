@@ -212,7 +212,7 @@ def _ready_export(
     file = folder / "float32.onnx"
     plain = onnx_of(target)
     facts = facts_of(plain, source)
-    found = []
+    found: list[tuple[str, _Ready]] = []
     for precision in wanted:
         chosen = file if precision == "float32" else folder / "int8.onnx"
         try:
