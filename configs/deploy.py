@@ -19,6 +19,7 @@ from tasks.weights.names import WEIGHTS_NAME
 # Those of tasks/runtime/runtimes.py.
 Target = Literal["onnx", "openvino", "litert", "executorch", "coreml"]
 Batch = Literal["dynamic", "1"]
+Postprocess = Literal["plain", "tensorflow"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Export(SpecialFlags):
 
     --out is by default model.onnx in a run folder, or the weights file's name with .onnx beside
     it (.int8.onnx with --int8, .bare.onnx with --bare; for OpenVINO .xml, and a .bin beside it;
-    for LiteRT .tflite, for ExecuTorch .pte, for Core ML a folder .mlpackage).
+    for LiteRT .tflite, with --micro .micro.tflite, with --postprocess tensorflow
+    .tensorflow.tflite; for ExecuTorch .pte, for Core ML a folder .mlpackage).
     """
 
     FOR_ALL = (
@@ -84,6 +86,10 @@ class Export(SpecialFlags):
     micro: bool = False
     """INT8 in LiteRT, for TensorFlow Lite Micro: photos come as signed bytes, pixels less 128, and
     only operators are used that microcontrollers have."""
+    postprocess: Postprocess = "plain"
+    """Detectors in LiteRT. plain: boxes, scores and labels, from operators that every LiteRT has.
+    tensorflow: the form of TensorFlow's own detectors, which ends in TFLite_Detection_PostProcess,
+    and which MediaPipe and Android's Task Library open."""
     post: PostSpec = field(default_factory=PostSpec)
     common: Common = field(default_factory=Common)
 
@@ -106,6 +112,8 @@ class Export(SpecialFlags):
             raise InputError(f"--int8: goes with --target {able}, not {self.target}")
         if self.micro and not (self.int8 and self.target == "litert"):
             raise InputError("--micro: goes with --target litert --int8")
+        if self.postprocess == "tensorflow" and self.target != "litert":
+            raise InputError("--postprocess tensorflow: goes with --target litert")
         if self.batch == "dynamic" and runtime.square:
             raise InputError(
                 f"--batch dynamic: a file for {self.target} takes one photo at a time; leave the "
@@ -136,5 +144,6 @@ class Export(SpecialFlags):
         if self.common.out is not None:
             return self.common.out
         file = self.weights / WEIGHTS_NAME if self.weights.is_dir() else self.weights
-        kind = ".int8" if self.int8 else ".bare" if self.bare else ""
+        kind = ".tensorflow" if self.postprocess == "tensorflow" else ""
+        kind += ".micro" if self.micro else ".int8" if self.int8 else ".bare" if self.bare else ""
         return file.with_name(f"{file.stem}{kind}{runtime_named(self.target).suffix}")

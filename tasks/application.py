@@ -125,6 +125,21 @@ class Halves(NamedTuple):
     note: str = ""
 
 
+class TensorflowForm(NamedTuple):
+    """How a network becomes a file in the form of TensorFlow's own.
+
+    Attributes:
+        end: The operator that its raw outputs end in:
+            :class:`tasks.export.litert.detection_postprocess.PostProcess`.
+        graph: As :class:`tasks.square_graph.SquareGraph`; its ``inner`` are these outputs.
+        reference: The network, answering by that operator's rules, to compare the file with.
+    """
+
+    end: Any
+    graph: Callable[[PhotoApplication[Any], nn.Module, Card], Any]
+    reference: nn.Module
+
+
 class Bare(NamedTuple):
     """What a network gives where nothing is decoded.
 
@@ -158,6 +173,9 @@ class Network(Generic[Options]):
         example: From width multiplier, side and variant to a network of the paper's size with
             fresh weights, and its card: as good as a trained one to measure time.
         halves: From a network to the two steps of ``run``; None where nothing follows the layers.
+        tensorflow_form: From a network to its export in TensorFlow's form; None where there is no
+            other than the plain one. Raises :class:`~datasets.errors.InputError` if this network
+            has none.
     """
 
     build: Callable[[Card, Mapping[str, Tensor], Path, Options], tuple[Any, Card]]
@@ -169,6 +187,7 @@ class Network(Generic[Options]):
     bare: Callable[[Any, Card], Bare]
     example: Callable[[float, int, str], tuple[nn.Module, Card]]
     halves: Callable[[Any], Halves] | None = None
+    tensorflow_form: Callable[[Any], TensorflowForm] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

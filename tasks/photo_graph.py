@@ -27,12 +27,15 @@ class AnswerGraph(nn.Module):
 
     Attributes:
         outputs: Names of what it gives.
+        inner: Names of what it gives after that, which is no answer: an ONNX file holds tensors of
+            these names for other files to be made from.
         squares: Where it takes one photo, made a square before, instead of any: by the names of
             its inputs, in their order, how that is made. Else empty.
     """
 
     outputs: tuple[str, ...]
     squares: dict[str, Square]
+    inner: tuple[str, ...] = ()
 
 
 class PhotoGraph(AnswerGraph):

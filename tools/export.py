@@ -21,12 +21,13 @@ def main() -> None:
         cli.result(args.common, *export_model(args))
         return
     from tools.flows.exporting import write_float
-    from tools.flows.quantising import write_int8
+    from tools.flows.quantising import calibration_files, write_int8
     from tools.flows.source import open_source
     from tools.recipes import RECIPES
 
     # The float export is checked already; write_int8 writes args.out_file() and nothing else.
     source = open_source(args)
+    calibration_files(args)  # What is wrong there is found before minutes have passed.
     with write_float(args, source) as float_file:
         cli.result(args.common, *write_int8(args, source, float_file, RECIPES))
 

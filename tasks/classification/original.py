@@ -14,6 +14,7 @@ from backbone.layers import Normalize
 from datasets.errors import InputError
 from tasks.classification.import_weights import import_network
 from tasks.classification.reference_runtimes import LiteRt
+from tasks.runtime.litert_session import INSTALL
 from tasks.weights.card import Card
 
 # Below what 8 bits and float32 tell from 0.
@@ -36,7 +37,7 @@ class LiteRtClassifier(nn.Module):
         super().__init__()
         if importlib.util.find_spec("ai_edge_litert") is None:
             raise InputError(
-                f"{path}: running the original file needs LiteRT: pip install ai-edge-litert; "
+                f"{path}: running the original file needs LiteRT: {INSTALL}; "
                 "or bring the weights in with tools/import_weights.py"
             )
         network = read_network(path)

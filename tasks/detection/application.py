@@ -58,7 +58,7 @@ DETECTION = PhotoApplication(
         least=facts["post"]["score_threshold"], most=facts["post"]["detections"]
     ),
     pipeline="object-detection",
-    flags=("scorer", "proposals", "post", "format", "images"),
+    flags=("scorer", "proposals", "post", "postprocess", "format", "images"),
     fixed={"proposals": "an export, which has its own number"},
     originals={".tflite": Original(_claims, _open_litert)},
     head="boxes",

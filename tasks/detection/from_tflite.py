@@ -28,6 +28,7 @@ from tasks.detection.postprocess import Detections, postprocess
 from tasks.detection.spec import TASK, DetectOptions, DetectorSpec, PostSpec
 from tasks.detection.ssd import SSD
 from tasks.detection.ssd_layout import MOBILENET
+from tasks.runtime.litert_session import INSTALL
 from tasks.weights.card import Card
 from tasks.weights.file import load_into
 
@@ -152,7 +153,7 @@ class LiteRtDetector(nn.Module):
             )
         except ImportError as error:
             raise InputError(
-                f"{path}: running the original file needs LiteRT: pip install ai-edge-litert; "
+                f"{path}: running the original file needs LiteRT: {INSTALL}; "
                 "or bring the weights in with tools/import_weights.py"
             ) from error
         model, self.card = import_ssd(path, read_labels(labels) if labels else None)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datasets.errors import InputError
 from datasets.types import COCO_CLASSES
-from tasks.application import Bare, Halves, Network
+from tasks.application import Bare, Halves, Network, TensorflowForm
 from tasks.detection.anchors import CODER_WEIGHTS
 from tasks.detection.model import Detector, build_detector, detector_cost, detector_flavour
 from tasks.detection.postprocess import Detections, postprocess
@@ -77,6 +77,12 @@ def _bare(model: Detector, _card: Card) -> Bare:
     return Bare(told, facts)
 
 
+def _tensorflow_form(model: Detector) -> TensorflowForm:
+    from tasks.detection.tensorflow_form import form_of  # What writes LiteRT's files is not light.
+
+    return form_of(model)
+
+
 NETWORK = Network(
     build=_build,
     view=WHOLE,
@@ -89,4 +95,5 @@ NETWORK = Network(
     bare=_bare,
     example=_example,
     halves=_halves,
+    tensorflow_form=_tensorflow_form,
 )

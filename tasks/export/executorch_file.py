@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
 from torch import nn
 
 from datasets.errors import InputError
 from tasks.export.onnx_module import OnnxModule
 from tasks.export.quiet import quiet
+from tasks.export.read_onnx import read_onnx
 from tasks.photo_graph import AnswerGraph
 from tasks.runtime.executorch_session import OUTPUTS, import_executorch, read_notes
 from tasks.runtime.session import FACTS_KEY
@@ -46,17 +46,22 @@ def write_executorch_onnx(onnx_file: Path, notes: dict[str, str], file: Path) ->
     in float32, for XNNPACK computes no such layer in 8 bits.
 
     Raises:
-        InputError: If ExecuTorch is not installed, or lacks an operator of the graph.
+        InputError: If ExecuTorch is not installed, the ONNX file cannot be read, or there is no
+            way to write one of its operators.
     """
     import_executorch(file)  # It brings the operators of 8 bits.
     with quiet():
         import executorch.exir  # noqa: F401
-    model = onnx.load(str(onnx_file))
+    model = read_onnx(onnx_file)
     shapes = [
         tuple(side.dim_value for side in one.type.tensor_type.shape.dim)
         for one in model.graph.input
     ]
-    _write(OnnxModule(model), shapes, [one.name for one in model.graph.output], notes, file)
+    try:
+        module = OnnxModule(model)
+    except InputError as error:
+        raise InputError(f"{onnx_file}: cannot be written for ExecuTorch: {error}") from error
+    _write(module, shapes, [one.name for one in model.graph.output], notes, file)
 
 
 def write_notes(file: Path, notes: dict[str, str]) -> None:
@@ -88,9 +93,9 @@ def _write(
     texts[FACTS_KEY] += " " * _ROOM
     squares = tuple(torch.zeros(shape, dtype=torch.uint8) for shape in shapes)
     with quiet():
-        with torch.no_grad():
-            program = torch.export.export(module, squares)
         try:
+            with torch.no_grad():
+                program = torch.export.export(module, squares)
             several = bool(json.loads(notes[FACTS_KEY]).get("heads"))
             data = _lower(program, texts, math.inf if several else _LARGE)
         except Exception as error:  # It has a class for each of its steps.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +43,29 @@ def write_onnx(
             graph,
             tuple(torch.zeros(shape, dtype=torch.uint8) for shape in shapes),
             input_names=[*graph.squares] or [IMAGES],
-            output_names=list(graph.outputs),
+            output_names=[*graph.outputs, *graph.inner],
             dynamic_shapes=axes,
             opset_version=translations.OPSET,
             custom_translation_table=translations.translations(),
             dynamo=True,
             verbose=False,
         )
-    save_program(program, card, facts, file)
+    save_program(program, card, facts, file, inner=graph.inner)
 
 
-def save_program(program: Any, card: Card, facts: dict[str, Any], file: Path) -> None:
-    """Save what the exporter made, with its card and without traces of where it was made."""
+def save_program(
+    program: Any, card: Card, facts: dict[str, Any], file: Path, *, inner: Collection[str] = ()
+) -> None:
+    """Save what the exporter made, with its card and without traces of where it was made.
+
+    Outputs named in ``inner`` stay in the file as tensors, and are outputs no longer.
+    """
     program.save(str(file), external_data=False)
     model = onnx.load(str(file))
     _drop_traces(model)
+    for value in [one for one in model.graph.output if one.name in inner]:
+        model.graph.output.remove(value)
+        model.graph.value_info.append(value)
     notes = {CARD_KEY: json.dumps(card.to_json()), FACTS_KEY: json.dumps(facts)}
     onnx.helper.set_model_props(model, notes)
     onnx.save(model, str(file))

@@ -51,7 +51,7 @@ class OnnxModule(nn.Module):
         self.rounded = {node.input[0] for node in self.nodes if node.op_type == "QuantizeLinear"}
         unknown = {node.op_type for node in self.nodes} - {*_PLAIN, *SHAPES, *_METHODS}
         if unknown:
-            raise InputError(f"cannot be exported anew: ONNX's {', '.join(sorted(unknown))}")
+            raise InputError(f"it has no operator for ONNX's {', '.join(sorted(unknown))}")
         for node in [node for node in self.nodes if self._restores_weights(node)]:
             self._keep_weights(node)
         self.places: dict[str, str] = {}

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from datasets.errors import InputError
 from tasks.runtime.litert_notes import read_notes
 from tasks.runtime.session import Image
+from tasks.runtime.tensorflow_detections import DETECTIONS, READ_AS, read_detections
+
+INSTALL = "pip install ai-edge-litert, which this project's extra 'litert' names"
 
 
 class LiteRtSession:
@@ -34,14 +37,21 @@ class LiteRtSession:
         self.notes = read_notes(path)
         try:
             self._runtime = interpreter(model_path=str(path), num_threads=threads or cores())
+            if self._is_theirs():  # Their operator on N threads leaves out class N (LiteRT 2.3).
+                self._runtime = interpreter(model_path=str(path), num_threads=1)
             self._runtime.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0][:200]
             raise InputError(f"{path}: not a file that LiteRT runs ({reason})") from error
         self._inputs = self._runtime.get_input_details()
         self._outputs = self._runtime.get_output_details()
-        self.outputs = _names(self._runtime, self._outputs)
+        self._theirs = self._is_theirs()
+        self.outputs = [*READ_AS] if self._theirs else _names(self._runtime, self._outputs)
         self._lock = Lock()
+
+    def _is_theirs(self) -> bool:
+        """Whether it ends in TensorFlow's own operator for detections."""
+        return tuple(_names(self._runtime, self._runtime.get_output_details())) == DETECTIONS
 
     def run(self, *images: Image) -> list[NDArray[Any]]:
         """Outputs for squares (1, S, S, 3): for each of its inputs, in their order."""
@@ -51,7 +61,10 @@ class LiteRtSession:
                     image = (image ^ np.uint8(128)).view(np.int8)
                 self._runtime.set_tensor(told["index"], image)
             self._runtime.invoke()
-            return [_real(self._runtime.get_tensor(told["index"]), told) for told in self._outputs]
+            found = [
+                _real(self._runtime.get_tensor(told["index"]), told) for told in self._outputs
+            ]
+        return read_detections(found) if self._theirs else found
 
 
 def import_interpreter(path: Path) -> Any:
@@ -59,7 +72,7 @@ def import_interpreter(path: Path) -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
-        raise InputError(f"{path}: needs LiteRT: pip install ai-edge-litert") from error
+        raise InputError(f"{path}: needs LiteRT: {INSTALL}") from error
     return Interpreter
 
 

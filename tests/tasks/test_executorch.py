@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from datasets.errors import InputError
@@ -11,6 +12,7 @@ from tasks.runtime.exported import Exported
 from tasks.runtime.onnx_session import OnnxSession
 from tasks.runtime.session import CARD_KEY, FACTS_KEY
 from tests.exports import Exports
+from tests.litert import small_model
 from tools.flows.targets import facts_of, notes_of, onnx_of, target_named
 from tools.speed.measuring import write_int8
 
@@ -90,3 +92,15 @@ def test_eight_bits_are_those_of_the_onnx_file(exports: Exports, tmp_path: Path)
     assert max(found[5:]) < 0.05
     sizes = [file.with_suffix(".pte").stat().st_size for file in (float_file, int8_file)]
     assert sizes[1] < 0.5 * sizes[0]
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    source, target = tmp_path / "model.onnx", tmp_path / "model.pte"
+    source.write_bytes(b"no model at all")
+    with pytest.raises(InputError, match=r"model\.onnx: not an ONNX file that can be read"):
+        write_executorch_onnx(source, {FACTS_KEY: "{}"}, target)
+    odd = [onnx.helper.make_node("Softplus", ["x"], ["y"])]
+    onnx.save(small_model(odd, {"x": np.zeros((1, 4), np.float32)}, {}, ["y"]), str(source))
+    with pytest.raises(InputError, match=r"model\.onnx: cannot be .* no operator for ONNX.s Soft"):
+        write_executorch_onnx(source, {FACTS_KEY: "{}"}, target)
+    assert not target.exists()

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from onnx import helper
 
-from tasks.detection.tensorflow_form import RawSquare, postprocess_of
-from tasks.export.litert.detection_postprocess import OUTPUTS as DETECTIONS
+from tasks.detection.tensorflow_form import form_of
 from tasks.export.litert.writer import write_litert
 from tasks.export.onnx_file import write_onnx
 from tasks.int8.remedies import Pictures, Search
 from tasks.runtime.litert_notes import read_notes
+from tasks.runtime.tensorflow_detections import DETECTIONS
 from tasks.square_graph import SquareGraph
 from tests.exports import Exports, photos
 from tests.litert import converted, kinds_in, open_litert, run_litert, run_onnx, small_model
@@ -232,10 +232,11 @@ def test_a_detector_that_ends_as_tensorflows(exports: Exports, tmp_path: Path) -
     """Boxes, classes from 0, scores and their number; the same detections as ours."""
     source = exports.source("ssd")
     file, target = tmp_path / "raw.onnx", tmp_path / "model.tflite"
-    graph = RawSquare(source.application, source.model, source.card)
+    form = form_of(source.model)
+    graph = form.graph(source.application, source.model, source.card)
     write_onnx(graph, source.card, source.facts(), file)
     notes = {"card": json.dumps(source.card.to_json()), "export": "{}"}
-    write_litert(file, notes, target, detections=postprocess_of(source.model))
+    write_litert(file, notes, target, detections=form.end)
     plain = SquareGraph(source.application, source.model, source.card)
     for photo in photos():
         square = plain.squares["images"](photo)[None]
@@ -254,10 +255,8 @@ def test_a_detector_that_ends_as_tensorflows(exports: Exports, tmp_path: Path) -
         assert alike[real].any(1).mean() > 0.95, "NMS of boxes that are not cut off at the edges"
     with zipfile.ZipFile(target) as archive:
         assert archive.read("labels.txt") == b"star\nring\nheart\n"
-    with pytest.raises(ValueError, match=r"--detections tensorflow: is for networks of one stage"):
-        postprocess_of(exports.source("faster_rcnn").model)
     other = small_model([helper.make_node("Relu", ["x"], ["y"])],
                         {"x": np.zeros((1, 4), np.float32)}, {}, ["y"])  # fmt: skip
     onnx.save(other, str(file))
-    with pytest.raises(ValueError, match=r"raw\.onnx: gives y; TFLite_Detection_PostProcess take"):
-        write_litert(file, {}, target, detections=postprocess_of(source.model))
+    with pytest.raises(ValueError, match=r"raw\.onnx: has no tensor offsets and no class_scores"):
+        write_litert(file, {}, target, detections=form.end)

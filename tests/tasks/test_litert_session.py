@@ -1,5 +1,7 @@
 """What a LiteRT file carries, read without LiteRT; and its graph in use."""
 
+import sys
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -77,3 +79,13 @@ def test_files_of_others(tmp_path: Path) -> None:
     for path, message in ((text, "not a LiteRT file"), (tmp_path, "cannot be read")):
         with pytest.raises(ValueError, match=message):
             read_notes(path)
+
+
+def test_a_missing_package_is_named_with_its_extra(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(ValueError, match="pip install ai-edge-litert, which this project's extra"):
+        LiteRtSession(file)
+    told = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert "ai-edge-litert" in told["project"]["optional-dependencies"]["litert"][0]

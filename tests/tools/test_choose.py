@@ -1,12 +1,14 @@
 """The best network for a budget: the choice on tables made by hand, the tool on a tiny grid."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.applications import photo_application
 from tasks.body_spec import ClassifierSpec
@@ -18,6 +20,9 @@ from tasks.weights.file import save_weights
 from tasks.weights.names import WEIGHTS_NAME
 from tests.conftest import Tool
 from tests.tools.mistakes import expect
+from tools.flows import targets
+from tools.flows.targets import target_named
+from tools.speed import measuring
 from tools.speed.accuracies import Shape, known_accuracies, own_runs
 from tools.speed.budget import Option, decide, front
 
@@ -211,6 +216,23 @@ def test_own_runs_are_measured_with_their_weights(tool: Tool, tmp_path: Path) ->
     assert row["command"] == f"tools/export.py {run}"
     others = [row for row in found["networks"] if row["name"] != found["best"]]
     assert not any(one["origin"] == "runs" for row in others for one in row["accuracies"])
+
+
+def test_what_a_runtime_cannot_hold_is_left_out(
+    tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One file that cannot be written does not end the comparison of the others."""
+
+    def lacking(*_: object) -> None:
+        raise InputError("LiteRT lacks it")
+
+    monkeypatch.setattr(
+        measuring, "target_named", lambda name: replace(target_named(name), from_onnx=lacking)
+    )
+    monkeypatch.setattr(targets, "write_onnx", lambda *_: None)
+    flags = (*FAST, "--runtime", "litert", "--precision", "float32", "--resolution", "32")
+    answer = tool("choose", *flags, "--out", tmp_path)
+    expect(answer, "in float32 is left out: LiteRT lacks it", "none of these networks can be me")
 
 
 @pytest.mark.parametrize(

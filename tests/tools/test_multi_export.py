@@ -188,7 +188,7 @@ def test_refusals(
     out = ("--out", tmp_path / "out" / "x.onnx")
     for args, message in (
         (("export", odd, *out), "heads of one graph must see photos alike, but they do not: cla"),
-        (("export", run, "--int8", "--calibrate", album, *out), "has several heads, and one is"),
+        (("export", run, "--int8", "--calibrate", album, *out), "has several heads, and --int8"),
         (("export", tmp_path / "one.safetensors", "--nms-iou", 0.4, *out), "--nms-iou 0.4: the w"),
         (("export", tmp_path / "none.safetensors", *out), "a trunk without heads"),
         (("benchmark", run), "has several heads, and one is wanted here"),

@@ -34,16 +34,19 @@ def test_an_older_one_makes_room(
     assert open_export(out).facts["checked"] == result["checked"]
 
 
-@pytest.mark.parametrize("suffix", [".pte", ".mlpackage"])
+@pytest.mark.parametrize("suffix", [".onnx", ".pte", ".mlpackage", ".tflite"])
 def test_a_broken_one_is_told(tool: Tool, tmp_path: Path, suffix: str) -> None:
-    pytest.importorskip("executorch" if suffix == ".pte" else "coremltools")
+    package = {".pte": "executorch", ".mlpackage": "coremltools"}.get(suffix)
+    if package is not None:
+        pytest.importorskip(package)
     save_image(tmp_path / "photo.png", photos()[0])
     broken = tmp_path / f"broken{suffix}"
-    if suffix == ".pte":
-        broken.write_bytes(b"no program")
-    else:
+    if suffix == ".mlpackage":
         broken.mkdir()
-    status, _, err = tool("predict", broken, tmp_path / "photo.png")
+    else:
+        broken.write_bytes(b"no program")
+    status, _, err = tool("predict", broken, tmp_path / "photo.png", "--out", tmp_path / "found")
     assert status == 2
     assert broken.name in err
     assert "Traceback" not in err
+    assert not (tmp_path / "found").exists()

@@ -75,8 +75,11 @@ def test_the_file_answers_as_the_float_one(
 ) -> None:
     args = flags(tmp_path, photos, labelled=photos, max_drop=10.0)
     result, text = write_int8(args, source, float_file, RECIPES)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["ants.int8.json", "ants.int8.onnx"]
-    report = json.loads((tmp_path / "ants.int8.json").read_text())
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "ants.int8.onnx",
+        "ants.int8.onnx.json",
+    ]
+    report = json.loads((tmp_path / "ants.int8.onnx.json").read_text())
     assert report == json.loads(json.dumps(result))
     assert report["bytes"] == (tmp_path / "ants.int8.onnx").stat().st_size < report["float_bytes"]
     assert report["photos"] == {"measured": 12, "compared": 4}

@@ -160,7 +160,7 @@ def test_eight_bits_end_in_a_litert_file(
     flags = ("--target", "litert", "--int8", "--calibrate", album, "--out", out, "--json")
     status, text, err = tool("export", source.file, *flags)
     assert status == 0, err
-    assert {file.name for file in out.parent.iterdir()} == {"model.tflite", "model.json"}
+    assert {file.name for file in out.parent.iterdir()} == {"model.tflite", "model.tflite.json"}
     exported = open_export(out, 1)
     assert exported.precision == "int8"
     assert exported.takes_squares

@@ -38,7 +38,7 @@ def export_model(args: Export) -> tuple[dict[str, Any], str]:
         "file": str(out),
         "target": args.target,
         "task": source.task,
-        "bytes": target_of(args).runtime.size(out),
+        "bytes": target_of(args, source).runtime.size(out),
         "precision": facts["precision"],
         "checked": facts["checked"],
         "seconds": round(time.perf_counter() - started, 1),
@@ -71,7 +71,7 @@ def write_float(args: Export, source: Source) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "float.onnx"
-        write_export(args, source, file, onnx_of(target_of(args)))
+        write_export(args, source, file, onnx_of(target_of(args, source)))
         yield file
 
 
@@ -83,12 +83,15 @@ def write_export(
     Raises:
         InputError: If it cannot be written, or answers otherwise.
     """
-    photos, target = sample_photos(args.samples, args.common.seed), target or target_of(args)
+    photos, target = (
+        sample_photos(args.samples, args.common.seed),
+        target or target_of(args, source),
+    )
     facts = facts_of(target, source)
     with unnamed(out) as file:
         target.write(source, facts, file, args.dynamic)
         exported = Exported(target.runtime.session(file, args.common.threads or None), out)
-        facts["checked"] = check(source, exported, photos)
+        facts["checked"] = check(target.reference(source), exported, photos)
         target.write_notes(file, notes_of(source.card, facts))
         give_name(target.runtime, file, out)
     return facts

@@ -22,6 +22,10 @@ from tools.flows.targets import Facts, Target, notes_of
 # What a translation may differ by from the network of 8 bits as it was measured, in dB of the
 # answers: runtimes round 8-bit numbers differently, which costs a few steps of 255.
 _LEAST_DB = 15.0
+# Of the boxes, each counted by its score, so many must be found again: of the same class, and
+# overlapping by so much. Rounding moves a box by a few levels, and one near a threshold of score
+# or overlap may be found by one of the two alone; boxes that are decoded wrongly have no partner.
+_LEAST_FOUND, _LEAST_IOU = 0.8, 0.5
 # Below it two answers are equal, as two are that found nothing.
 _NO_ERROR = 1e-12
 
@@ -74,6 +78,15 @@ def write_onnx_model(model: ModelProto, card: Card, facts: Facts, file: Path) ->
 def refuse_apart(ours: Sequence[Answer], theirs: Sequence[Answer], out: Path) -> None:
     """Refuse a translation that answers otherwise. Raises InputError with the difference."""
     for name in ours[0]:
+        if name.endswith("boxes"):
+            head = name.removesuffix("boxes")
+            share = _found_again(ours, theirs, head)
+            if not share >= _LEAST_FOUND:
+                raise InputError(
+                    f"{out}: not written: of its {name} and those of the network of 8 bits that "
+                    f"was measured, {share:.0%} (by score) have a counterpart of the same class "
+                    f"that overlaps by {_LEAST_IOU:g}; {_LEAST_FOUND:.0%} or more are wanted"
+                )
         if name.endswith(("boxes", "labels", "present")):  # Steps, where the others differ little.
             continue
         signal = error = _NO_ERROR
@@ -87,6 +100,28 @@ def refuse_apart(ours: Sequence[Answer], theirs: Sequence[Answer], out: Path) ->
                 f"{out}: not written: its {name} differ from those of the network of 8 bits that "
                 f"was measured ({found:.0f} dB; {_LEAST_DB:g} or more are wanted)"
             )
+
+
+def _found_again(ours: Sequence[Answer], theirs: Sequence[Answer], head: str) -> float:
+    """Share of all boxes, counted by score, that have a counterpart in the other answer."""
+    total, found = _NO_ERROR, _NO_ERROR
+    for pair in zip(ours, theirs, strict=True):
+        for one, other in (pair, pair[::-1]):
+            scores = one[f"{head}scores"]
+            same = one[f"{head}labels"][:, None] == other[f"{head}labels"]
+            overlaps = _overlaps(one[f"{head}boxes"], other[f"{head}boxes"]) * same
+            total += float(scores.sum())
+            found += float(scores[overlaps.max(axis=1, initial=0) >= _LEAST_IOU].sum())
+    return found / total
+
+
+def _overlaps(one: Any, other: Any) -> Any:
+    """Intersection over union (N, M) of boxes (N, 4) and (M, 4), x1 y1 x2 y2."""
+    one, other = one.astype(np.float64)[:, None], other.astype(np.float64)
+    start, end = np.maximum(one[..., :2], other[:, :2]), np.minimum(one[..., 2:], other[:, 2:])
+    shared = (end - start).clip(min=0).prod(axis=-1)
+    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=-1) for boxes in (one, other)]
+    return shared / np.maximum(areas[0] + areas[1] - shared, _NO_ERROR)
 
 
 def _as_long(one: Any, other: Any) -> tuple[Any, Any]:

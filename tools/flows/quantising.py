@@ -102,7 +102,7 @@ def write_int8(
     Raises:
         InputError: If photos or model do not do, or more than ``--max-drop`` is lost.
     """
-    started, target = time.perf_counter(), target_of(args)
+    started, target = time.perf_counter(), target_of(args, source)
     network = _network_of(source)
     scorer = None if args.labelled is None else open_scorer(args, source, recipes)
     model = onnx.load(str(float_file))
@@ -164,7 +164,7 @@ def write_int8(
         "layers": [row.to_json() for row in rows],
         "seconds": round(time.perf_counter() - started, 1),
     }
-    report = out.with_suffix(".json")
+    report = out.with_name(f"{out.name}.json")  # A run may have an 8-bit file of each target.
     cli.write_json(report, result)
     return result, f"{_describe(result, scores)}\n{describe_layers(rows)}\n  all of it: {report}"
 
@@ -182,6 +182,21 @@ def _network_of(source: Source) -> nn.Module:
     return network
 
 
+def calibration_files(args: Export) -> list[Photo]:
+    """The photos of ``--calibrate``. Raises InputError if there are too few."""
+    path = args.calibrate
+    assert path is not None
+    if not exists(path):
+        raise InputError(f"--calibrate {path}: no such folder")
+    files = _photos_of(path)
+    if len(files) < _FEWEST:
+        raise InputError(
+            f"--calibrate {path}: {len(files)} photos there; {_FEWEST} or more are needed, 100 to "
+            "500 are good"
+        )
+    return files
+
+
 def calibration_pictures(
     args: Export,
     model: ModelProto,
@@ -193,16 +208,7 @@ def calibration_pictures(
     ``square`` makes of a photo what that takes. Raises:
         InputError: If the folder is missing or holds too few photos that can be read.
     """
-    assert args.calibrate is not None
-    path = args.calibrate
-    if not exists(path):
-        raise InputError(f"--calibrate {path}: no such folder")
-    files = _photos_of(path)
-    if len(files) < _FEWEST:
-        raise InputError(
-            f"--calibrate {path}: {len(files)} photos there; {_FEWEST} or more are needed, 100 to "
-            "500 are good"
-        )
+    path, files = args.calibrate, calibration_files(args)
     layers = find_layers(model, network)
     prepare = Runner(cut_preparation(model, layers), [layers[0].input])
     chosen = {*np.linspace(0, len(files) - 1, _MOST).round().astype(int).tolist()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from backbone.cost import Cost
 from configs.deploy import Export
 from datasets.errors import InputError
 from datasets.images import Image
-from tasks.application import PhotoApplication
+from tasks.application import PhotoApplication, TensorflowForm
 from tasks.applications import photo_application
 from tasks.bare_graph import BareGraph
 from tasks.export.compare import Limits, compare
@@ -38,11 +38,16 @@ from tools import cli
 
 @dataclass(frozen=True)
 class Source:
-    """A network to be exported, in evaluation mode, on the CPU; its card and file."""
+    """A network to be exported, in evaluation mode, on the CPU; its card and file.
+
+    Attributes:
+        form: How its export ends, where that is TensorFlow's form.
+    """
 
     model: Any
     card: Card
     file: Path
+    form: TensorflowForm | None = None
 
     @property
     def application(self) -> PhotoApplication[Any]:
@@ -85,7 +90,13 @@ class Source:
 
     def square_graph(self) -> SquareGraph:
         """The model as one graph that takes a ready square."""
-        return SquareGraph(self.application, self.model, self.card)
+        graph = SquareGraph if self.form is None else self.form.graph
+        found: SquareGraph = graph(self.application, self.model, self.card)
+        return found
+
+    def reference(self) -> Source:
+        """What an export of its form is compared with: it, or it by other rules of suppression."""
+        return self if self.form is None else replace(self, model=self.form.reference, form=None)
 
     def differences(
         self,
@@ -114,6 +125,7 @@ class MultiSource:
     card: Card
     file: Path
     heads: dict[str, Source]
+    form: None = None
 
     @property
     def task(self) -> str:
@@ -146,6 +158,10 @@ class MultiSource:
     def square_graph(self) -> MultiSquare:
         """All heads as one graph that takes ready squares. Raises InputError as :meth:`graph`."""
         return MultiSquare(self.net, {name: one.card for name, one in self.heads.items()})
+
+    def reference(self) -> MultiSource:
+        """What an export is compared with."""
+        return self
 
     def differences(
         self,
@@ -183,14 +199,22 @@ def open_source(args: Export) -> Source:
     cli.prepare(args.common)
     task = task_to_export(args.weights)
     if task == MULTITASK:
+        reason = "one is wanted here"
+        if args.int8:
+            reason = "--int8 adapts a network's weights to the answers of one"
         raise InputError(
-            f"{args.weights}: has several heads, and one is wanted here: name its file, "
+            f"{args.weights}: has several heads, and {reason}: name its file, "
             f"{HEADS_FOLDER}/NAME.safetensors of the run"
         )
     application = photo_application(task, args.weights)
     args.refuse_unless(application.flags, task)
     model = open_model(args.weights, args.options)
-    return Source(model.network, model.card, args.weights)
+    form = None
+    if args.postprocess == "tensorflow":
+        make_form = application.network().tensorflow_form
+        assert make_form is not None, f"{task} takes --postprocess, but has no such form"
+        form = make_form(model.network)
+    return Source(model.network, model.card, args.weights, form)
 
 
 def task_to_export(weights: Path) -> str:
@@ -208,6 +232,11 @@ def open_any_source(args: Export) -> Source | MultiSource:
     net, cards = load_multi(args.weights, args.options)
     if not cards:
         raise InputError(f"{args.weights}: a trunk without heads answers nothing")
+    if args.postprocess == "tensorflow":
+        raise InputError(
+            f"--postprocess tensorflow: is for a detector alone, and {args.weights} has several "
+            f"heads; name the file of one, {HEADS_FOLDER}/NAME.safetensors of the run"
+        )
     takes = {f for name in cards for f in photo_application(cards[name].task, name).flags}
     args.refuse_unless(takes, f"{', '.join(cards)}, and no boxes")
     heads = {name: Source(net.head(name), one, args.weights) for name, one in cards.items()}

@@ -39,6 +39,7 @@ class Target:
         square: Its files take ready squares, not photos of any size.
         from_onnx: From an ONNX file of a fixed shape, of 8 bits perhaps, notes and file to the
             file; None where 8 bits are ONNX's own, or there are none.
+        reference: From a network to what its files are compared with.
     """
 
     runtime: Runtime
@@ -46,6 +47,7 @@ class Target:
     write_notes: WriteNotes
     from_onnx: Translate | None = None
     square: bool = False
+    reference: Callable[[Source | MultiSource], Source | MultiSource] = lambda source: source
 
 
 def notes_of(card: Card, facts: Facts) -> Notes:
@@ -132,9 +134,18 @@ def target_named(name: str) -> Target:
     return {one.runtime.target: one for one in TARGETS}[name]
 
 
-def target_of(args: Export) -> Target:
-    """The target that flags ask for."""
+def target_of(args: Export, source: Source | MultiSource) -> Target:
+    """The target that flags ask for, of a network."""
     found = target_named(args.target)
-    if args.micro:
-        found = replace(found, from_onnx=partial(write_litert, micro=True))
-    return found
+    if source.form is None and not args.micro:
+        return found
+    end = None if source.form is None else source.form.end
+    translate = partial(write_litert, detections=end, micro=args.micro)
+    write, write_notes = _through_onnx(translate, square=True)
+    return replace(
+        found,
+        write=write,
+        write_notes=write_notes,
+        from_onnx=translate,
+        reference=lambda one: one.reference(),
+    )

@@ -212,22 +212,22 @@ def _ready_export(
     file = folder / "float32.onnx"
     plain = onnx_of(target)
     facts = facts_of(plain, source)
-    plain.write(source, facts, file, False)
-    found = []
+    found: list[tuple[str, _Ready]] = []
     for precision in wanted:
-        chosen = file
-        if precision == "int8":
-            chosen = folder / "int8.onnx"
-            try:
+        chosen = file if precision == "float32" else folder / "int8.onnx"
+        try:
+            if not found:  # Else it is there.
+                plain.write(source, facts, file, False)
+            if precision == "int8":
                 write_int8(source, file, chosen)
-            except ValueError as error:
-                cli.say(f"warning: {network.name} in 8 bits is left out: {error}")
-                continue
-        if target.from_onnx is not None:
-            translated = chosen.with_suffix(target.runtime.suffix)
-            target.from_onnx(chosen, notes_of(source.card, facts), translated)
-            chosen = translated
-        exported = open_export(chosen, threads)
+            if target.from_onnx is not None:
+                translated = chosen.with_suffix(target.runtime.suffix)
+                target.from_onnx(chosen, notes_of(source.card, facts), translated)
+                chosen = translated
+            exported = open_export(chosen, threads)
+        except ValueError as error:
+            cli.say(f"warning: {network.name} in {precision} is left out: {error}")
+            continue
         call = whole(lambda exported=exported: exported([photo]))  # type: ignore[misc]
         found.append((precision, _Ready(call, chosen.stat().st_size, mult_adds)))
     return found

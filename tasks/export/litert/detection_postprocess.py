@@ -10,16 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from flatbuffers import flexbuffers
 
-from datasets.errors import InputError
 from tasks.export.litert.flatbuffer import Array
 from tasks.export.litert.lowering import Lowering, Value
+from tasks.runtime.tensorflow_detections import DETECTIONS
 
 OPERATOR = "TFLite_Detection_PostProcess"
-RAW = ("offsets", "scores")
-"""Outputs of the ONNX file: (1, A, 4) dy dx dh dw, and (1, A, C) in 0..1, without background."""
-OUTPUTS = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
-"""Outputs of the file, in their order: (1, D, 4) y1 x1 y2 x2 in shares of the square, (1, D) from
-0, (1, D) best first, and (1,); all in float32."""
+RAW = ("offsets", "class_scores")
+"""Tensors of the ONNX file: (1, A, 4) dy dx dh dw, and (1, A, C) in 0..1, without background."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +39,7 @@ class PostProcess:
 
 
 def append_postprocess(low: Lowering, told: PostProcess) -> dict[str, int]:
-    """Write the operator after a network's raw outputs; its own by name.
-
-    Raises:
-        InputError: If the network has others.
-    """
-    if tuple(low.graph.outputs) != RAW:
-        raise InputError(
-            f"{low.graph.file}: gives {', '.join(low.graph.outputs)}; {OPERATOR} takes "
-            f"{' and '.join(RAW)}"
-        )
+    """Write the operator after a network's raw outputs; its own by name."""
     offsets, scores = (low.bring(name) for name in RAW)
     anchors = told.anchors.astype(np.float32)
     table = low.buffer.tensor("anchors", anchors.shape, "float32", data=anchors)
@@ -59,15 +47,17 @@ def append_postprocess(low: Lowering, told: PostProcess) -> dict[str, int]:
     shapes = ((1, most, 4), (1, most), (1, most), (1,))
     made = [
         low.buffer.tensor(name, shape, "float32")
-        for name, shape in zip(OUTPUTS, shapes, strict=True)
+        for name, shape in zip(DETECTIONS, shapes, strict=True)
     ]
     low.buffer.custom(
         OPERATOR, [offsets.tensor, scores.tensor, table], made, _options(scores, told)
     )
-    return dict(zip(OUTPUTS, made, strict=True))
+    return dict(zip(DETECTIONS, made, strict=True))
 
 
 def _options(scores: Value, told: PostProcess) -> bytes:
+    # The operator reports what scores as much as this; the suite, what scores more.
+    least = np.nextafter(np.float32(told.score_threshold), np.float32(2))
     numbers: dict[str, object] = {
         "max_detections": told.detections,
         "max_classes_per_detection": 1,
@@ -75,7 +65,7 @@ def _options(scores: Value, told: PostProcess) -> bytes:
         "num_classes": scores.shape[2],
         # Each class by itself, as the suite does.
         "use_regular_nms": True,
-        "nms_score_threshold": told.score_threshold,
+        "nms_score_threshold": float(least),
         "nms_iou_threshold": told.max_iou,
     }
     for name, scale in zip("yxhw", told.scales, strict=True):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets.errors import InputError
+from tasks.runtime.litert_session import INSTALL
 
 Array = NDArray[Any]
 SIGNATURE = "serving_default"
@@ -70,7 +71,7 @@ def import_schema() -> Any:
     try:
         return importlib.import_module("ai_edge_litert.schema_py_generated")
     except ImportError as error:
-        raise InputError("--target litert needs LiteRT: pip install ai-edge-litert") from error
+        raise InputError(f"--target litert needs LiteRT: {INSTALL}") from error
 
 
 class FlatBuffer:

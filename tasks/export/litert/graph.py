@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from datasets.errors import InputError
+from tasks.export.read_onnx import read_onnx
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -77,22 +78,23 @@ class Graph:
         return found[0] if alone and name not in self.outputs else None
 
 
-def read_graph(file: Path) -> Graph:
+def read_graph(file: Path, outputs: Sequence[str] | None = None) -> Graph:
     """Read a file and compute what its inputs do not change.
 
+    Args:
+        file: To read.
+        outputs: Tensors to take for its outputs; None takes its own.
+
     Raises:
-        InputError: If it cannot be read, or leaves a length open.
+        InputError: If it cannot be read, leaves a length open, or has no such tensors.
     """
-    try:
-        model = onnx.load(str(file))
-        onnx.checker.check_model(model)
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # protobuf and onnx have a class for each of their complaints.
-        reason = str(error).strip().splitlines()[0][:200]
-        raise InputError(f"{file}: not an ONNX file that can be read ({reason})") from error
+    model = read_onnx(file)
     graph = _empty(file, model)
+    if outputs is not None:
+        made = {name for node in model.graph.node for name in node.output}
+        if missing := [name for name in outputs if name not in made]:
+            raise InputError(f"{file}: has no tensor {' and no '.join(missing)} to end in")
+        graph.outputs = [*outputs]
     for name in graph.inputs:
         _refuse_open(graph, name)
     for node in _nodes(model):

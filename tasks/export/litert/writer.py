@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets.errors import InputError
-from tasks.export.litert.detection_postprocess import OUTPUTS as DETECTIONS
-from tasks.export.litert.detection_postprocess import PostProcess, append_postprocess
+from tasks.export.litert.detection_postprocess import RAW, PostProcess, append_postprocess
 from tasks.export.litert.entry import ENTRY, fold_entries
 from tasks.export.litert.flatbuffer import FlatBuffer
 from tasks.export.litert.graph import Graph, read_graph
@@ -21,6 +20,7 @@ from tasks.export.litert.metadata import (
 )
 from tasks.export.litert.operators import OPERATORS
 from tasks.runtime.session import CARD_KEY
+from tasks.runtime.tensorflow_detections import DETECTIONS
 from tasks.weights.card import Card
 
 # Of all that can be written, TensorFlow Lite Micro lacks this.
@@ -46,7 +46,7 @@ def write_litert(
         onnx_file: Of fixed shapes.
         notes: Texts that travel with the model, by name.
         file: To write.
-        detections: Ends a detector, of whose raw outputs the ONNX file is, in TensorFlow's form.
+        detections: Ends a detector in TensorFlow's form; the ONNX file holds its raw outputs.
         micro: For TensorFlow Lite Micro: photos come as signed bytes, pixels less 128, and only
             operators are used that it has.
 
@@ -54,7 +54,7 @@ def write_litert(
         InputError: If the ONNX file cannot be read, leaves a shape open, has an operator that
             cannot be written, or is not for ``micro``; nothing is written then.
     """
-    graph = read_graph(onnx_file)
+    graph = read_graph(onnx_file, None if detections is None else RAW)
     fold_entries(graph)
     _refuse_unknown(graph)
     if micro:
@@ -119,6 +119,6 @@ def _refuse_for_micro(graph: Graph) -> None:
     if ranked is not None:
         raise InputError(
             f"{graph.file}: not for microcontrollers: they have no operator for ONNX's "
-            f"{ranked.kind} (node {ranked.name}). Detectors can end in TensorFlow's operator, "
-            "which they have"
+            f"{ranked.kind} (node {ranked.name}). A detector of one stage can end in TensorFlow's "
+            "operator, which they have: --postprocess tensorflow"
         )
