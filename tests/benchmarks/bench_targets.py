@@ -3,17 +3,19 @@
     MOBILENETS_DATA=FOLDER python -m tests.benchmarks.bench_targets
 
 Every side gets the same ready squares, as bytes, and answers with probabilities or boxes. Files of
-8 bits are calibrated on COCO's training photos; top-1 is of ImageNet's photos, AP of COCO's part
-val. Times are of one process, in turns: in each round every side answers the same photo, once
-unheard and once timed, every other round in the opposite order. ``--networks`` and ``--only`` do a
-part; exports lie in ``--folder`` and are made once.
+8 bits are calibrated on COCO's training images; top-1 is of ImageNet's images, AP of COCO's part
+val. Times are the processor's, of one process, in turns: in each round every side answers the same
+image, once untimed and once timed, every other round in the opposite order. ``--networks`` and
+``--only`` do a part; exports lie in ``--folder`` and are made once, beside the figures.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,13 @@ from tasks.open_model import open_model, open_original
 from tasks.predictor import Model, frame_of, rows_of
 from tasks.runtime.runtimes import runtime_of
 from tasks.timing import chip
-from tests.benchmarks.target_files import FILES, Measured, networks, write_files
+from tests.benchmarks.target_files import (
+    FILES,
+    Measured,
+    labelled_images,
+    networks,
+    write_files,
+)
 from tests.benchmarks.timing import turns
 from tests.litert import open_litert
 from tools.flows.evaluating import look_at_all
@@ -42,7 +50,9 @@ from tools.recipes import RECIPES
 # From a square (S, S, 3) to what a side answers: of classifiers (1, C) comes first.
 Run = Callable[[Image], Any]
 ORIGINAL, PYTORCH = "original", "PyTorch"
-_ROUNDS, _PHOTOS = 60, 16
+POINTS = "top-1 %, AP x 100"
+_KEPT = "measured.json"
+_ROUNDS, _IMAGES = 60, 16
 _GOALS = {False: 0.5, True: 0.3}  # Points that LiteRT INT8 may lose, by whether it finds boxes.
 
 
@@ -96,17 +106,17 @@ def sides(network: Measured, source: Source, folder: Path) -> dict[str, Run]:
 
 def top1(runs: Mapping[str, Run], source: Source, data: Path) -> dict[str, float]:
     """Top-1 in percent of each side on the same squares; of equal answers the first counts."""
-    listed = (data / "imagenet/synsets.txt").read_text().splitlines()
-    columns = {line.split()[0]: number for number, line in enumerate(listed)}
-    files = find_images(data / "imagenet/val")
+    files, columns = labelled_images(data)
     square = source.application.network().view.square(source.card)
+    classes = len(source.card.classes)
     right = dict.fromkeys(runs, 0)
-    for file in tqdm(files, "top-1", unit="photo", mininterval=0.5):
-        seen, wanted = square(read_image(file, upright=True)), columns[file.parent.name]
+    labelled = zip(files, columns, strict=True)
+    for file, wanted in tqdm(labelled, "top-1", len(files), unit="image", mininterval=0.5):
+        seen = square(read_image(file, upright=True))
         for name, run in runs.items():
-            scores = np.ravel(run(seen)[0])
             # TensorFlow's own have a column for the background before the classes.
-            right[name] += int(scores[-len(columns) :].argmax()) == wanted
+            scores = np.ravel(run(seen)[0])[-classes:]
+            right[name] += int(scores.argmax()) == wanted
     return {name: 100 * number / len(files) for name, number in right.items()}
 
 
@@ -128,30 +138,19 @@ def precision(source: Source, folder: Path, data: Path) -> dict[str, float]:
 
 
 def times(runs: Mapping[str, Run], source: Source, data: Path, rounds: int) -> dict[str, Any]:
-    """Seconds of each side in each round, photos in turn."""
-    photos = "coco/val2017" if source.task == "detection" else "imagenet/val"
+    """Seconds of each side in each round, images in turn."""
+    images = "coco/val2017" if source.task == "detection" else "imagenet/val"
     square = source.application.network().view.square(source.card)
-    files = find_images(data / photos)[:_PHOTOS]
+    files = find_images(data / images)[:_IMAGES]
     squares = [square(read_image(file, upright=True)) for file in files]
-    calls = {name: _photo_by_photo(run, squares) for name, run in runs.items()}
+    calls = {name: _image_by_image(run, squares) for name, run in runs.items()}
     return turns(calls, rounds, source.file.stem[:24])
 
 
-def _photo_by_photo(run: Run, squares: list[Image]) -> Callable[[], object]:
-    """A call that is made twice for each photo, as :func:`turns` does."""
+def _image_by_image(run: Run, squares: list[Image]) -> Callable[[], object]:
+    """A call that is made twice for each image, as :func:`turns` does."""
     given = cycle(square for square in squares for _ in range(2))
     return lambda: run(next(given))
-
-
-def told(
-    title: str, points: Mapping[str, float], spent: Mapping[str, list[float]], megabytes: float
-) -> str:
-    """A row of the table."""
-    figures = [f"{points[title]:.1f}" if title in points else "", f"{megabytes:.2f}"]
-    if title in spent:
-        seconds = np.array(spent[title]) * 1e3
-        figures += [f"{np.median(seconds):.2f}", f"{seconds.min():.2f}"]
-    return f"| {title} | " + " | ".join(figures) + " |"
 
 
 def goals(is_detector: bool, points: Mapping[str, float], spent: Mapping[str, Any]) -> list[str]:
@@ -171,25 +170,47 @@ def goals(is_detector: bool, points: Mapping[str, float], spent: Mapping[str, An
 
 
 def measure(network: Measured, data: Path, args: argparse.Namespace) -> None:
-    """Print a network's part of the table."""
+    """Measure a network, keep the figures beside its exports, and print how the goals are met."""
     source, folder = network.source(), args.folder / network.name
     write_files(source, data / "coco/train2017", folder, print)
     runs = sides(network, source, folder)
+    kept = read_kept(folder)
+    kept["MB"] = {title: size_of(title, network, source, folder) for title in runs}
     points: dict[str, float] = {}
     spent: dict[str, list[float]] = {}
     if args.only != "times":
         ap = network.is_detector
         points = precision(source, folder, data) if ap else top1(runs, source, data)
+        kept[POINTS] = points
     if args.only != "accuracy":
         before = os.getloadavg()[0]
         spent = times(runs, source, data, args.rounds)
         print(f"load average {before:.1f} before, {os.getloadavg()[0]:.1f} after")
-    metric = "AP x 100" if network.is_detector else "top-1 %"
-    print(f"\n| {network.name} | {metric} | MB | ms | ms, least |")
-    print("|---|---|---|---|---|")
-    for title in runs:
-        print(told(title, points, spent, size_of(title, network, source, folder)))
+        kept["ms"] = {title: 1e3 * float(np.median(row)) for title, row in spent.items()}
+        kept["ms, least"] = {title: 1e3 * min(row) for title, row in spent.items()}
+    (folder / _KEPT).write_text(json.dumps(kept, indent=1), encoding="utf-8")
     print("\n".join(goals(network.is_detector, points, spent)), flush=True)
+
+
+def read_kept(folder: Path) -> dict[str, dict[str, float]]:
+    """A network's figures of this run and earlier ones, by what they are and by side."""
+    file = folder / _KEPT
+    kept: dict[str, dict[str, float]] = {}
+    if file.exists():
+        kept = json.loads(file.read_text(encoding="utf-8"))
+    return kept
+
+
+def tables(chosen: list[Measured], folder: Path) -> Iterator[str]:
+    """All figures that are known: a table for each kind, a row for each network."""
+    titles = (ORIGINAL, PYTORCH, *FILES)
+    for kind, form in ((POINTS, ".1f"), ("MB", ".2f"), ("ms", ".2f"), ("ms, least", ".2f")):
+        yield f"\n| {kind} | " + " | ".join(titles) + " |"
+        yield "|---" * (1 + len(titles)) + "|"
+        for network in chosen:
+            row = read_kept(folder / network.name).get(kind, {})
+            cells = (format(row[title], form) if title in row else "" for title in titles)
+            yield f"| {network.name} | " + " | ".join(cells) + " |"
 
 
 def size_of(title: str, network: Measured, source: Source, folder: Path) -> float:
@@ -212,6 +233,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=_ROUNDS)
     parser.add_argument("--folder", type=Path, default=Path("runs/targets"))
     args = parser.parse_args()
+    warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # Nor written.
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     data = Path(os.environ["MOBILENETS_DATA"])
@@ -220,6 +242,7 @@ def main() -> None:
     for number, network in enumerate(chosen, start=1):
         print(f"\n{network.name} ({number} of {len(chosen)})", flush=True)
         measure(network, data, args)
+    print("\n".join(tables(chosen, args.folder)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from backbone.formats.partial import PartialFlavour
 from backbone.formats.recognise import read_network
 from configs.common import Common
 from configs.deploy import Export
+from datasets.images import find_images
 from tasks.classification.import_weights import import_network
 from tasks.detection.from_tflite import import_ssd
 from tasks.export.onnx_file import write_openvino
@@ -95,6 +96,14 @@ def networks(data: Path) -> list[Measured]:
     )
     ssd = weights / "ssd_mobilenet_v1_0.75_300_coco_quant_detect.tflite"
     return [*found, Measured("TensorFlow SSD300 alpha 0.75", (ssd,))]
+
+
+def labelled_images(data: Path) -> tuple[list[Path], list[int]]:
+    """ImageNet's images among the samples, and the class of each, from 0."""
+    listed = (data / "imagenet/synsets.txt").read_text(encoding="utf-8").splitlines()
+    columns = {line.split()[0]: number for number, line in enumerate(listed)}
+    files = find_images(data / "imagenet/val")
+    return files, [columns[file.parent.name] for file in files]
 
 
 def write_files(source: Source, calibrate: Path, folder: Path, say: Callable[[str], None]) -> None:

@@ -25,20 +25,22 @@ def pin_threads() -> int:
 def turns(
     candidates: Mapping[str, Callable[[], object]], rounds: int, label: str
 ) -> dict[str, list[float]]:
-    """Seconds of each candidate in each round, with a progress bar.
+    """Processor seconds of each candidate in each round, with a progress bar.
 
-    Every round runs each candidate, in turn, so that a noisy moment hits all alike: once unheard,
-    which brings what it computes with back into the caches, and once timed. Every other round goes
-    backwards, so that nobody always follows the same one.
+    They are those of all threads of this process, so waiting for other programs does not count: of
+    one thread on a quiet machine they are the time that passes. Every round runs each candidate,
+    in turn, so that a noisy moment hits all alike: once untimed, which brings what it computes
+    with back into the caches, and once timed. Every other round goes backwards, so that nobody
+    always follows the same one.
     """
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for number in tqdm(range(rounds), label, unit="round", mininterval=0.5):
         order = [*candidates.items()]
         for name, call in order if number % 2 else order[::-1]:
             call()
-            started = time.perf_counter()
+            started = time.process_time()
             call()
-            times[name].append(time.perf_counter() - started)
+            times[name].append(time.process_time() - started)
     return times
 
 
