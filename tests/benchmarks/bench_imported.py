@@ -12,30 +12,21 @@ from torch import Tensor
 from backbone.formats.partial import PartialFlavour
 from backbone.formats.recognise import read_network
 from backbone.layers import Normalize, fold_batchnorm
-from datasets.images import find_images, read_image
+from datasets.images import read_image
 from datasets.squares import centre_square
 from tasks.classification.import_weights import import_network
 from tasks.classification.reference_runtimes import LiteRt
-
-# Files, and the second half of the one that comes in two.
-FILES = {
-    "mobilenet_v1_1.0_224_quant_embedding_extractor": "mobilenet_quant_v1_224_head_layers",
-    "mobilenet_v1_0.75_192_quant": None,
-    "mobilenet_v1_0.5_160_quant": None,
-    "mobilenet_v1_0.25_128_quant": None,
-}
+from tests.benchmarks.target_files import TENSORFLOW, labelled_images
 
 
 def main() -> None:
     """Print both sides' top-1 for each file."""
     torch.set_num_threads(1)
     data = Path(os.environ["MOBILENETS_DATA"])
-    listed = (data / "imagenet/synsets.txt").read_text().splitlines()
-    columns = {line.split()[0]: number for number, line in enumerate(listed)}
-    files = find_images(data / "imagenet/val")
-    targets = torch.tensor([columns[file.parent.name] for file in files])
+    files, columns = labelled_images(data)
+    targets = torch.tensor(columns)
     print(f"{'file':50}  ours  LiteRT  same class, % of {len(files)} photos")
-    for name, last in FILES.items():
+    for name, last in TENSORFLOW.items():
         source = data / f"weights/{name}.tflite"
         head = data / f"weights/{last}.tflite" if last else None
         imported = import_network(read_network(source, head=head), PartialFlavour())

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 import cv2
 import torch
+from tqdm import tqdm
 
 
 def pin_threads() -> int:
@@ -19,6 +20,28 @@ def pin_threads() -> int:
     torch.set_num_threads(threads)
     cv2.setNumThreads(0)
     return threads
+
+
+def turns(
+    candidates: Mapping[str, Callable[[], object]], rounds: int, label: str
+) -> dict[str, list[float]]:
+    """Processor seconds of each candidate in each round, with a progress bar.
+
+    They are those of all threads of this process, so waiting for other programs does not count: of
+    one thread on a quiet machine they are the time that passes. Every round runs each candidate,
+    in turn, so that a noisy moment hits all alike: once untimed, which brings what it computes
+    with back into the caches, and once timed. Every other round goes backwards, so that nobody
+    always follows the same one.
+    """
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for number in tqdm(range(rounds), label, unit="round", mininterval=0.5):
+        order = [*candidates.items()]
+        for name, call in order if number % 2 else order[::-1]:
+            call()
+            started = time.process_time()
+            call()
+            times[name].append(time.process_time() - started)
+    return times
 
 
 def medians(

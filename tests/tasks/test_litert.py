@@ -65,8 +65,10 @@ def test_a_classifier_in_8_bits(tmp_path: Path, activation: str) -> None:
     kinds = kinds_in(target)
     assert kinds[0] == "QUANTIZE"
     assert not {"CAST", "SUB", "DIV", "MUL"} & {*kinds}, "the normalisation is the input's scale"
-    assert kinds[-4:] == ["DEQUANTIZE", "DEQUANTIZE", "FULLY_CONNECTED", "SOFTMAX"]
-    assert kinds.count("DEQUANTIZE") == 2, "of the features, and of the last layer's weights"
+    assert kinds[-3:] == ["DEQUANTIZE", "FULLY_CONNECTED", "SOFTMAX"]
+    assert kinds.count("DEQUANTIZE") == 1, "of the features; the last layer's weights stay small"
+    names = [row["name"] for row in open_litert(target).get_tensor_details() if row["name"]]
+    assert len({*names}) == len(names), "other tools know tensors by their names"
     entry = open_litert(target).get_input_details()[0]
     assert entry["dtype"] == np.uint8
     scale, zero = entry["quantization"]
@@ -97,7 +99,7 @@ def test_a_classifier_for_microcontrollers(tmp_path: Path) -> None:
         signed = (square.astype(np.int16) - 128).astype(np.int8)
         wanted = run_litert(target, {"images": square}, plain=True)["probabilities"]
         found = run_litert(micro, {"images": signed}, plain=True)["probabilities"]
-        np.testing.assert_allclose(found, wanted, atol=1e-3)
+        np.testing.assert_allclose(found, wanted, atol=5e-3)  # The other rounds features again.
     onnx.save(fixed(to_onnx(classifier())), str(source))
     with pytest.raises(
         ValueError, match=r"model\.onnx: not for microcontrollers: it computes with"

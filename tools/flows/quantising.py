@@ -32,7 +32,7 @@ from tools.flows.evaluating import look_at_all
 from tools.flows.int8_files import write_onnx_model, write_quantised
 from tools.flows.recipe import Recipe, recipe_for
 from tools.flows.source import Source
-from tools.flows.targets import Facts, facts_of, onnx_of, target_of
+from tools.flows.targets import Facts, Target, facts_of, onnx_of, target_of
 
 _FEWEST, _MOST = 8, 256
 # Of prepared pictures in memory.
@@ -95,14 +95,20 @@ class Scores:
 
 
 def write_int8(
-    args: Export, source: Source, float_file: Path, recipes: Sequence[Recipe[Any]]
+    args: Export,
+    source: Source,
+    float_file: Path,
+    recipes: Sequence[Recipe[Any]],
+    target: Target | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Bring a checked float export to 8 bits and write it, with a report (.json) beside it.
+
+    ``target`` is by default the one that is asked for.
 
     Raises:
         InputError: If photos or model do not do, or more than ``--max-drop`` is lost.
     """
-    started, target = time.perf_counter(), target_of(args, source)
+    started, target = time.perf_counter(), target or target_of(args, source)
     network = _network_of(source)
     scorer = None if args.labelled is None else open_scorer(args, source, recipes)
     model = onnx.load(str(float_file))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,6 +212,20 @@ class FlatBuffer:
             holder.outputs = [places[tensor] for tensor in holder.outputs]
         self._drop_buffers()
         self._drop_codes()
+        self._name_apart()
+
+    def _name_apart(self) -> None:
+        """Give no two tensors one name, because other tools know tensors by their names."""
+        taken: set[str] = set()
+        met: Counter[str] = Counter()
+        ends = {*self._graph.inputs, *self._graph.outputs}
+        for place in sorted(range(len(self._graph.tensors)), key=lambda one: one not in ends):
+            tensor = self._graph.tensors[place]
+            plain = tensor.name
+            while tensor.name in taken:
+                met[plain] += 1
+                tensor.name = f"{plain}_{met[plain]}"
+            taken.add(tensor.name)
 
     def _drop_buffers(self) -> None:
         holders = [*self._graph.tensors, *self._model.metadata]

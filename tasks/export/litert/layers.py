@@ -15,6 +15,9 @@ from tasks.export.litert.lowering import NHWC, Integers, Lowering, Value
 _SIX = (0.0, 6.0)
 # The first version of DEQUANTIZE that has a scale for each channel.
 _PER_CHANNEL = 5
+# The first versions of FULLY_CONNECTED with weights of 8 bits among real numbers whose range is
+# not symmetric; and with a scale for each channel besides.
+_MIXED, _MIXED_CHANNELS = 9, 12
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,21 @@ def _integer_constants(
     ]
 
 
+def _mixed_constants(
+    low: Lowering, node: Node, weight: Integers, perm: tuple[int, ...], bias: Array
+) -> list[int]:
+    """Weights of 8 bits and real biases, of a layer from real numbers to real numbers.
+
+    The runtime rounds what comes in by its own range each time. That costs no accuracy that can be
+    seen, and real weights would have it read four times the bytes.
+    """
+    stored, values = weight.values.transpose(perm), bias.astype(np.float32)
+    return [
+        weight_tensor(low, node.inputs[1], weight, stored, perm.index(0)),
+        low.buffer.tensor(f"{node.name}/bias", bias.shape, "float32", data=values),
+    ]
+
+
 def dense(low: Lowering, node: Node) -> None:
     """Gemm: a fully connected layer."""
     told = node.attributes
@@ -196,7 +214,7 @@ def dense(low: Lowering, node: Node) -> None:
     integers = int8_weights(low, node)
     rounded = low.rounding(node.outputs[0]) if integers else None
     source = low.bring(node.inputs[0], real=rounded is None)
-    fused = "NONE"
+    fused, version, mixed = "NONE", None, False
     if rounded is not None and integers is not None:
         made = low.give(node, quantisation=rounded)
         constants = _integer_constants(low, node, integers, perm, bias, source.quantisation)
@@ -207,14 +225,16 @@ def dense(low: Lowering, node: Node) -> None:
         fused, out = activation(low, node)
         made = low.give(node)
         low.values[out] = made
-        constants = _real_constants(low, node, perm, bias)
-    low.emit(
-        "FULLY_CONNECTED",
-        [source.tensor, *constants],
-        made,
-        "FullyConnectedOptions",
-        fusedActivationFunction=getattr(import_schema().ActivationFunctionType, fused),
-    )
+        if integers is None:
+            constants = _real_constants(low, node, perm, bias)
+        else:
+            constants, mixed = _mixed_constants(low, node, integers, perm, bias), True
+            version = _MIXED_CHANNELS if len(integers.quantisation.scale) > 1 else _MIXED
+    activated = getattr(import_schema().ActivationFunctionType, fused)
+    options = {"fusedActivationFunction": activated, "asymmetricQuantizeInputs": mixed}
+    told_so = Options("FullyConnectedOptions", options)
+    inputs = [source.tensor, *constants]
+    low.buffer.operator("FULLY_CONNECTED", inputs, [made.tensor], told_so, version=version)
 
 
 def product(low: Lowering, node: Node) -> None:
