@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from datasets.errors import naming
+from datasets.errors import InputError, naming
+from datasets.text import read_text
 from tasks.weights.atomic_write import replacing
 
 METRICS_NAME = "metrics.csv"
+_TITLES = ("step", "name", "value")
 
 
 class MetricsFile(Logger):
@@ -50,7 +53,7 @@ class MetricsFile(Logger):
                 replacing(self.path) as temporary,
                 temporary.open("w", newline="", encoding="utf-8") as file,
             ):
-                csv.writer(file).writerows([("step", "name", "value"), *kept])
+                csv.writer(file).writerows([_TITLES, *kept])
             self._begun = True
         rows = [(step, name, float(value)) for name, value in metrics.items() if name != "epoch"]
         with naming(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
@@ -58,9 +61,26 @@ class MetricsFile(Logger):
 
 
 def read_metrics(path: Path) -> list[tuple[int, str, float]]:
-    """Rows (step, name, value) of a metrics file; empty if there is none."""
+    """Rows (step, name, value) of a metrics file; empty if there is none.
+
+    A last line without an end was cut by a full disk, and is left out.
+
+    Raises:
+        InputError: If a line is none of a metrics file; it names the line.
+    """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if len(row) == 3 and row[0].isdigit()]
-    return [(int(step), name, float(value or "nan")) for step, name, value in rows]
+    text = read_text(path)
+    found = []
+    rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+    try:
+        for row in rows:
+            if row and tuple(row) != _TITLES:
+                step, name, value = row
+                found.append((int(step), name, float(value or "nan")))
+    except (ValueError, csv.Error) as error:
+        raise InputError(
+            f"{path}: line {rows.line_num} is no step, name and value ({error}): restore the "
+            "file, or delete it to go on without the curves up to now"
+        ) from error
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ from tempfile import mkdtemp
 import numpy as np
 import torch
 
+from backbone.formats.partial import PartialFlavour
 from configs.common import Common
 from configs.deploy import Export
 from configs.tools import ImportWeights
@@ -114,6 +116,18 @@ def _exports() -> list[Reader]:
     ]
 
 
+_GREY = (0.5, 0.5, 0.5)
+_NONE = PartialFlavour()
+_PHOTOS = PartialFlavour(mean=_GREY, std=_GREY)
+_PYTORCH = replace(_PHOTOS, padding="symmetric", bn_eps=1e-5, activation="relu6", size=64)
+# What files of these kinds do not tell of themselves.
+_UNTOLD = {
+    **dict.fromkeys(("pytorch", "pytorch-old"), _PYTORCH),
+    **dict.fromkeys(("pb", "tfjs", "onnx"), _PHOTOS),
+    "slim": PartialFlavour(size=64),
+}
+
+
 def _foreign() -> list[Reader]:
     state = foreign.random_state()
     named = foreign.timm_names(state)
@@ -158,8 +172,9 @@ def _foreign() -> list[Reader]:
         ),
     }
 
-    def read(name: str, root: Path, _: Random) -> None:
-        args = ImportWeights(root / name, common=Common(out=root / "out.safetensors", threads=1))
+    def read(kind: str, name: str, root: Path, _: Random) -> None:
+        common = Common(out=root / "out.safetensors", threads=1)
+        args = ImportWeights(root / name, flavour=_UNTOLD.get(kind, _NONE), common=common)
         importers = [recipe.importer for recipe in RECIPES if recipe.importer is not None]
         importer_for(args.source, importers).read(args, args.source)
 
@@ -174,14 +189,16 @@ def _foreign() -> list[Reader]:
 
     def read_keys(root: Path, _: Random) -> None:
         given = {"key_map": root / "keys.json", "labels": root / "labels.txt"}
-        args = ImportWeights(root / "model.pth", **given, common=Common(out=root / "o"))
+        args = ImportWeights(
+            root / "model.pth", **given, flavour=_PYTORCH, common=Common(out=root / "o")
+        )
         importers = [recipe.importer for recipe in RECIPES if recipe.importer is not None]
         importer_for(args.source, importers).read(args, args.source)
 
     mapped = Reader("import-keys", keys, read_keys, ("keys.json", "labels.txt"), 0.5)
     return [
         *(
-            Reader(f"import-{k}", write, partial(read, name))
+            Reader(f"import-{k}", write, partial(read, k, name))
             for k, (write, name) in writers.items()
         ),
         mapped,
