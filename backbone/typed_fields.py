@@ -46,8 +46,8 @@ def _needed(value: Any, hint: Any) -> str:
         needs = (_needed(one, inside) for one, inside in zip(value, kinds, strict=True))
         return next(filter(None, needs), "")
     if origin in (Union, UnionType):
-        needs = [_needed(value, inside) for inside in inner]
-        return "" if "" in needs else " or ".join(needs)
+        wanted = [_needed(value, inside) for inside in inner]
+        return "" if "" in wanted else " or ".join(wanted)
     if hint is type(None):
         return "" if value is None else "null"
     if origin is list:

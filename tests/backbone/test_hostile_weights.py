@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from backbone.formats.keras import is_keras_zip
 from backbone.formats.network import STEM, find_alpha
@@ -112,6 +113,14 @@ def test_arrays_that_nobody_wrote_have_one_budget(tmp_path: Path) -> None:
         file.create_dataset("layers/conv2d/vars/0", (2**27,), np.float32)
     with pytest.raises(InputError, match=r"m\.h5: damaged Keras file \(.*too large"):
         read_network(tmp_path / "m.h5")
+
+
+@pytest.mark.parametrize("change", [{"mean": [10**400] * 3}, {"input_size": [3, float("inf")]}])
+def test_numbers_beyond_all_bounds_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    save_file(foreign.timm_names(foreign.random_state()), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(foreign.timm_config(**change))
+    with pytest.raises(InputError, match=r"config\.json: not the configuration of a timm model"):
+        read_network(tmp_path)
 
 
 def test_a_first_layer_of_no_axis_gives_no_width() -> None:

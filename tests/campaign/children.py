@@ -154,9 +154,9 @@ def _judged(error: BaseException) -> tuple[str, str, str]:
         outcome = REFUSED if error.code in (0, BAD_INPUT) else FAULT
         return outcome, f"exit {error.code}", ""
     assert isinstance(error, Exception)
-    status, told = explain(error)
+    status, text = explain(error)
     if status == BAD_INPUT:
-        return REFUSED, "", told
+        return REFUSED, "", text
     text = f"{type(error).__name__}: {error!s:.300}"
     short = any(part in text for part in _NO_MEMORY) or isinstance(error, MemoryError)
     frames = traceback.extract_tb(error.__traceback__)

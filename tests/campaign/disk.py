@@ -73,15 +73,15 @@ def _fill(command: Command, count: int, sets: Path, base: Path, keep: Path, tall
     for folder in (place, before):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-    told = base / "writes"
+    counter = base / "writes"
     args = command.args(sets, place)
     done = run_tool(
-        command.tool, args, place, begin=lambda: _full_at(0, place), end=lambda: _counted(told)
+        command.tool, args, place, begin=lambda: _full_at(0, place), end=lambda: _counted(counter)
     )
     if done.status:
         tally.fault(f"{command.name}: fails on a disk with room", done.err[-600:])
         return
-    wanted, writes = contents(place), int(told.read_text(encoding="ascii"))
+    wanted, writes = contents(place), int(counter.read_text(encoding="ascii"))
     again = command.over
     if again:
         shutil.copytree(place, before, dirs_exist_ok=True)
@@ -143,5 +143,5 @@ def _full_at(number: int, place: Path) -> None:
     _library().disk_is_full_at(ctypes.c_long(number), str(place / "").encode())
 
 
-def _counted(told: Path) -> None:
-    told.write_text(str(_library().writes_counted()), encoding="ascii")
+def _counted(counter: Path) -> None:
+    counter.write_text(str(_library().writes_counted()), encoding="ascii")

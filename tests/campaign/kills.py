@@ -19,7 +19,7 @@ from tests.campaign.summary import Tally
 from tests.campaign.tool_runs import Run, contents, digest, litter, run_tool
 
 _MOST_KILLS = 3
-# What Python tells of when something on the disk changes.
+# What Python's auditing reports when something on the disk changes.
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree")
 
 
@@ -48,7 +48,7 @@ def kills(count: int, seed: int, only: Sequence[str], keep: Path) -> Tally:
         shutil.rmtree(base, ignore_errors=True)
 
 
-def in_child(work: Callable[[], None]) -> None:
+def in_child(work: Callable[[], object]) -> None:
     """Do something in a process of its own, whose threads then are none of this one's."""
     sys.stdout.flush()
     pid = os.fork()
@@ -93,7 +93,7 @@ def _kill_often(
     tally: Tally,
     bar: Any,
 ) -> None:
-    # Both in a folder of the same name: a run's files tell where it is.
+    # Both in a folder of the same name: a run's files hold its path.
     place = base / "work"
     _fresh(place)
     straight, changes = _straight(command, sets, place)
@@ -212,11 +212,11 @@ def _die_at(number: int) -> Callable[[], None]:
 
 def _straight(command: Command, sets: Path, place: Path) -> tuple[Run, int]:
     """A run that is not killed, and how many changes of the disk it makes."""
-    told = place.with_name("changes")
+    counter = place.with_name("changes")
 
     def begin() -> None:
         counted = 0
-        number = os.open(told, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        number = os.open(counter, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
 
         def hook(event: str, args: tuple[Any, ...]) -> None:
             nonlocal counted
@@ -227,4 +227,4 @@ def _straight(command: Command, sets: Path, place: Path) -> tuple[Run, int]:
         sys.addaudithook(hook)
 
     done = run_tool(command.tool, command.args(sets, place), place, begin=begin)
-    return done, int(told.read_bytes() or b"1")
+    return done, int(counter.read_bytes() or b"1")

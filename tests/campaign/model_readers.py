@@ -120,7 +120,7 @@ _GREY = (0.5, 0.5, 0.5)
 _NONE = PartialFlavour()
 _PHOTOS = PartialFlavour(mean=_GREY, std=_GREY)
 _PYTORCH = replace(_PHOTOS, padding="symmetric", bn_eps=1e-5, activation="relu6", size=64)
-# What files of these kinds do not tell of themselves.
+# What files of these kinds do not hold.
 _UNTOLD = {
     **dict.fromkeys(("pytorch", "pytorch-old"), _PYTORCH),
     **dict.fromkeys(("pb", "tfjs", "onnx"), _PHOTOS),

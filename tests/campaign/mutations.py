@@ -169,7 +169,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 
 def _small_first(members: dict[str, bytes], rng: Random) -> str:
-    """One of the members; those that tell what the others are, are few and short."""
+    """One of the members; those that describe the others are few and short."""
     small = [name for name, content in members.items() if len(content) < 50_000]
     texts = [name for name in small if members[name][:1] in (b"{", b"\x80")]
     return rng.choice(texts if texts and rng.random() < 0.5 else small or list(members))
@@ -222,9 +222,8 @@ def _whole(data: bytes, rng: Random) -> bytes:
     start = _at(data, rng)
     if rng.random() < 0.7:
         start -= start % size
-    value = rng.choice(_WHOLE) % 2 ** (8 * size)
-    order = rng.choice(("little", "little", "big"))
-    raw = value.to_bytes(size, order)  # type: ignore[arg-type]
+    value: int = rng.choice(_WHOLE) % (1 << 8 * size)
+    raw = value.to_bytes(size, "big" if rng.random() < 0.3 else "little")
     return data[:start] + raw + data[start + size :]
 
 

@@ -37,7 +37,7 @@ def attack(count: int, seed: int) -> Tally:
     """
     base = Path(mkdtemp(prefix="campaign-page-"))
     tally = Tally("requests")
-    in_child(lambda: make_models(base / "models", ("classification",)))  # type: ignore[arg-type,return-value]
+    in_child(lambda: make_models(base / "models", ("classification",)))
     place = base / "work"
     place.mkdir()
     pid = start_tool("demo", (base / "models", "--port", 0, "--threads", 1), place)
@@ -70,7 +70,7 @@ def attack(count: int, seed: int) -> Tally:
 
 
 def _port(base: Path, seconds: float = 300) -> int:
-    """Wait until the page is served; it tells where."""
+    """Wait until the page is served; where."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         for name in ("out.txt", "err.txt"):
