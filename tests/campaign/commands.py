@@ -12,9 +12,11 @@ from datasets.builtin.identities import draw_identities
 from datasets.builtin.places import draw_places
 from datasets.builtin.scenes import draw_scenes
 from datasets.builtin.shapes_and_breeds import draw_breeds, draw_shapes, draw_web
+from datasets.labels.opening import open_labelled
 from tests.backbone.tflite_files import write_classifier
 from tests.tools.films import write_film
 from tests.tools.page_models import make_models
+from tests.tools.weights_files import save_classifier
 
 Args = Sequence[Any]
 
@@ -125,20 +127,20 @@ COMMANDS: tuple[Command, ...] = (
     _write(
         "int8",
         "export",
-        lambda s: (s / "models/classification", "--int8", "--data", s / "classes",
+        lambda s: (s / "shapes.safetensors", "--int8", "--data", s / "classes",
                    "--threads", 1),
         "m.onnx",
     ),
     _write(
         "evaluate",
         "evaluate",
-        lambda s: (s / "models/classification", "--data", s / "classes", "--workers", 0,
+        lambda s: (s / "shapes.safetensors", "--data", s / "classes", "--workers", 0,
                    "--device", "cpu"),
     ),
     _write(
         "predict",
         "predict",
-        lambda s: (s / "models/detection", s / "boxes/val2017", "--device", "cpu"),
+        lambda s: (s / "models/detection", s / "boxes/val", "--device", "cpu"),
     ),
     _write(
         "predict-video",
@@ -173,6 +175,8 @@ def write_sets(root: Path) -> None:
     write_classifier(root / "foreign.tflite")
     make_models(root / "models", ("classification", "detection"))
     make_models(root / "wide", ("classification",))
+    names = open_labelled(root / "classes", "train").classes.names
+    save_classifier(root / "shapes.safetensors", list(names))
 
 
 def commands(only: Sequence[str]) -> list[Command]:

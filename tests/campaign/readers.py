@@ -109,7 +109,7 @@ def _images() -> list[Reader]:
 def _read_film(root: Path, _: Random) -> None:
     from tools.flows.videos import frames_of
 
-    for _ in frames_of(cv2.VideoCapture(str(root / "film.avi"))):
+    for _frame in frames_of(cv2.VideoCapture(str(root / "film.avi"))):
         pass
 
 

@@ -23,6 +23,7 @@ from tests.campaign.commands import Args
 
 # What differs from one run to the next: times, and where it ran.
 _TIMES = ("minutes", "seconds", "time", "command", "speed", "latency", "out", "folder")
+_CURVES = "tensorboard"  # One file of a process, called after it and the time.
 _UNSTABLE = (".html", ".svg", ".pdf")
 
 
@@ -134,6 +135,7 @@ def run_tool(
 def contents(folder: Path) -> dict[str, str]:
     """Digests of all files below a folder, without what differs by time alone."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
+    files = [file for file in files if file.parent.name != _CURVES]
     return {str(file.relative_to(folder)): digest(file) for file in files}
 
 

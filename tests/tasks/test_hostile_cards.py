@@ -1,6 +1,7 @@
 """Cards of strangers: what they ask for is compared with the file before it is built."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,17 @@ def test_what_cannot_be_is_refused(
     with pytest.raises(InputError, match=message) as caught:
         open_model(weights)
     assert str(weights) in str(caught.value)
+
+
+def test_what_a_killed_process_left_of_weights_goes(exports: Exports) -> None:
+    source, others = exports.source("classifier"), exports.folder
+    left, alive = (others / f".again.safetensors.{pid}.tmp" for pid in (2**22 + 9, os.getppid()))
+    for file in (left, alive):
+        file.write_text("half")
+    save_weights(others / "again.safetensors", source.model.state_dict(), source.card)
+    assert not left.exists()
+    assert alive.exists()
+    alive.unlink()
 
 
 def test_many_equal_names_are_found_at_once() -> None:

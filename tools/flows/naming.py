@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from datasets.errors import InputError
+from datasets.errors import InputError, naming
 from datasets.locks import remove_unfinished
 from tasks.runtime.runtimes import Runtime
 from tasks.weights.atomic_write import replace_folder, replacing
@@ -25,7 +25,8 @@ def unnamed(out: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=begins, suffix=".tmp") as folder:
         file = Path(folder) / out.name
         try:
-            yield file
+            with naming(out):
+                yield file
         except InputError as error:  # The path that is told must be one that stays.
             told = str(error).replace(f"{file}.onnx", str(out)).replace(str(file), str(out))
             raise InputError(told) from error
