@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: env demo test quick test-chips check format lock benchmark
+.PHONY: env demo test quick test-chips campaign check format lock benchmark
 
 env: $(READY)
 
@@ -45,6 +45,9 @@ test-chips: env ## The tests that compute, on older chips, two threads, and in r
 	$(OLD) $(PYTEST) $(COMPUTING)
 	$(AVX2) $(PYTEST) $(COMPUTING) $(TRAINING)
 	$(OWN) $(PYTEST) $(COMPUTING) $(TRAINING)
+
+campaign: env ## Kills, full disks, damaged files, attacks, races: by hand or at night, for hours
+	$(BIN)/python -m tests.campaign --seed $${SEED:-0}
 
 check: env ## Style and types
 	$(BIN)/ruff check .

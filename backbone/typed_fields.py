@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from datasets.errors import InputError
 
@@ -44,6 +45,15 @@ def _needed(value: Any, hint: Any) -> str:
             return f"a list of {len(kinds)}"
         needs = (_needed(one, inside) for one, inside in zip(value, kinds, strict=True))
         return next(filter(None, needs), "")
+    if origin in (Union, UnionType):
+        wanted = [_needed(value, inside) for inside in inner]
+        return "" if "" in wanted else " or ".join(wanted)
+    if hint is type(None):
+        return "" if value is None else "null"
+    if origin is list:
+        if not isinstance(value, list):
+            return "a list"
+        return next(filter(None, (_needed(one, inner[0]) for one in value)), "")
     if hint is bool:
         return "" if isinstance(value, bool) else "true or false"
     if hint is str:

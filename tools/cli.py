@@ -183,8 +183,10 @@ def result(common: Common, data: dict[str, Any], text: str) -> None:
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Write a result to a file."""
+    from datasets.locks import remove_unfinished
     from tasks.weights.atomic_write import write_text
 
+    remove_unfinished(path.parent, path.name)  # Of processes that were killed.
     write_text(path, json.dumps(shown_in(data), indent=1))
 
 

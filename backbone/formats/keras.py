@@ -31,6 +31,8 @@ _PARTS = ("/kernel", "/gamma", "/beta", "/moving_mean", "/moving_variance")
 _ZIPPED = "model.weights.h5"
 # What may be in an archive, in bytes; the largest MobileNet v1 takes 17 MB and its optimiser 34.
 _MOST = 2**29
+# Of all arrays together, in bytes: an array that nobody wrote takes a few in the file.
+_MOST_ARRAYS = 2**28
 # Of the stock model, for files that hold weights alone.
 _STOCK = replace(TENSORFLOW, padding="keras", bn_eps=1e-3, activation="relu6")
 # Of a layer that subtracts the mean of the training photos, by their number.
@@ -54,7 +56,9 @@ def is_keras_zip(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return _ZIPPED in archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError, IndexError):
+    except OSError:
+        raise
+    except Exception:  # Of damaged names, fields and places zipfile raises a dozen kinds.
         return False
 
 
@@ -79,7 +83,7 @@ def read_keras(path: Path) -> Network:
         with h5py.File(source, "r") as file:
             text = file.attrs.get("model_config", text)
             groups = _read_groups(h5py, file)
-    except (OSError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # So do its members, and h5py.
         raise InputError(f"{path}: damaged Keras file ({error})") from error
     config = None if text is None else parse_json(text, f"{path}: its architecture")
     return network_of(path, KIND, groups, config)
@@ -121,14 +125,17 @@ def _read_groups(h5py: Any, file: Any) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     root = file.get("model_weights", file)
     root = root if isinstance(root, h5py.Group) else file
+    left = _MOST_ARRAYS
 
     def visit(name: str, item: Any) -> None:
+        nonlocal left
         if not isinstance(item, h5py.Dataset) or item.dtype.kind != "f":
             return
         place = place_of(name)
         if place is None:
             return
-        if item.size > _MOST or item.ndim > 4:
+        left -= item.size * max(4, item.dtype.itemsize)
+        if left < 0 or item.ndim > 4:
             raise ValueError(f"{name}: too large, {item.shape}")
         layer, leaf = place
         found.setdefault(layer, {})[leaf] = np.asarray(item, np.float32)

@@ -152,7 +152,7 @@ def _with_config(network: Network, file: Path) -> Network:
             interpolation=config["interpolation"],
             crop=float(config["crop_pct"]),
         )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ArithmeticError, ValueError) as error:
         raise InputError(f"{file}: not the configuration of a timm model ({error!r})") from error
     return replace(network, stated=told)
 

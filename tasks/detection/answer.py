@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backbone.typed_fields import refuse_other_types
 from datasets.errors import InputError
 from datasets.images import Image
 from datasets.types import ClassMap
@@ -40,6 +41,12 @@ def refuse_other_post(options: DetectOptions, own: Mapping[str, Any], path: Path
     A score threshold above its own is applied to what it finds; all else was fixed.
     """
     usual = vars(PostSpec())
+    try:
+        if lacking := usual.keys() - own.keys():
+            raise InputError(f"{', '.join(sorted(lacking))} is missing")
+        refuse_other_types(own, PostSpec)
+    except InputError as error:
+        raise InputError(f"{path}: its thresholds cannot be read ({error})") from error
     for name, value in vars(options.post).items():
         if name != "score_threshold" and value not in (own[name], usual[name]):
             flag = flag_of(name)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from backbone.typed_fields import refuse_other_types
 from datasets.errors import InputError
 from tasks.distillation.spec import HEADER_NAME
 from tasks.distillation.teacher import Fingerprint, is_same
@@ -47,6 +48,7 @@ _NAMES = {
     "top_k": "--top-k",
     "answers": "kind of answer",
 }
+_NO_COLUMNS = np.zeros(0, np.uint16)
 # Levels of 255 by which the same cells may differ between two machines' decoders.
 _LEVELS = 2.0
 
@@ -165,6 +167,12 @@ class TargetStore:
         for block in np.unique(wanted // BLOCK).tolist():
             inside = wanted // BLOCK == block
             rows[inside] = self._block(epoch, block)[wanted[inside] % BLOCK]
+            columns = rows["column"][inside] if self.header.answers == "classes" else _NO_COLUMNS
+            if columns.max(initial=0) >= self.header.classes:
+                raise InputError(
+                    f"{self._file(epoch, block)}: damaged (a column beyond the "
+                    f"{self.header.classes} classes); delete it and name the --teacher"
+                )
         logs = torch.from_numpy(rows["log"].astype(np.float32))
         unknown = logs[:, 0].isnan()
         if unknown.any():
@@ -193,11 +201,17 @@ class TargetStore:
                 found = np.load(file, mmap_mode="r", allow_pickle=False)
             except FileNotFoundError:
                 raise InputError(f"{file}: missing; name the --teacher to store it anew") from None
-            except (ValueError, EOFError, OSError) as error:
+            except (
+                Exception
+            ) as error:  # NumPy parses the header, and lets its parser's errors out.
                 raise InputError(
                     f"{file}: damaged ({error}); delete it and name the --teacher"
                 ) from error
-            if found.dtype != self._row or found.shape != self.empty(block).shape:
+            if (
+                not isinstance(found, np.ndarray)
+                or found.dtype != self._row
+                or found.shape != self.empty(block).shape
+            ):
                 raise InputError(f"{file}: not of this store; delete it and name the --teacher")
             self._opened[epoch, block] = found
         return self._opened[epoch, block]
@@ -213,8 +227,9 @@ def _read_header(folder: Path) -> TargetHeader | None:
         found = json.loads(file.read_text(encoding="utf-8"))
         if found.pop("format") != _FORMAT:
             raise InputError("another format")
+        refuse_other_types(found, TargetHeader)
         return TargetHeader(**found)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{file}: not the header of stored targets ({error})") from error
 
 
@@ -229,7 +244,8 @@ def _check(folder: Path, saved: TargetHeader, now: TargetHeader) -> None:
     if now.teacher is not None and not is_same(saved.fingerprint, now.fingerprint):
         said = " there, ".join(f"{h.teacher} ({_short(h.fingerprint)})" for h in (saved, now))
         raise InputError(f"{start} with another teacher: {said} in this run; {end}")
-    if not np.allclose(saved.looks, now.looks, rtol=0, atol=_LEVELS):
+    alike = len(saved.looks) == len(now.looks)
+    if not alike or not np.allclose(saved.looks, now.looks, rtol=0, atol=_LEVELS):
         raise InputError(
             f"{start} of other pictures: photos, augmentation or its library have changed since; "
             "name another folder"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from datasets.text import read_text
 from tasks.weights.atomic_write import replacing
 
 METRICS_NAME = "metrics.csv"
+_TITLES = ("step", "name", "value")
 
 
 class MetricsFile(Logger):
@@ -51,7 +53,7 @@ class MetricsFile(Logger):
                 replacing(self.path) as temporary,
                 temporary.open("w", newline="", encoding="utf-8") as file,
             ):
-                csv.writer(file).writerows([("step", "name", "value"), *kept])
+                csv.writer(file).writerows([_TITLES, *kept])
             self._begun = True
         rows = [(step, name, float(value)) for name, value in metrics.items() if name != "epoch"]
         with naming(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
@@ -61,30 +63,24 @@ class MetricsFile(Logger):
 def read_metrics(path: Path) -> list[tuple[int, str, float]]:
     """Rows (step, name, value) of a metrics file; empty if there is none.
 
-    The last line counts for nothing if it was cut while it was written.
+    A last line without an end was cut by a full disk, and is left out.
 
     Raises:
-        InputError: If it is damaged, naming the line.
+        InputError: If a line is none of a metrics file; it names the line.
     """
     if not path.exists():
         return []
     text = read_text(path)
-    lines, found = text.splitlines(), []
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            step, *inner, value = line.split(",")
-            if not (inner and step.isascii() and step.isdigit()):
-                raise ValueError(f"{line[:40]!r}")
-            found.append((int(step), _unquoted(",".join(inner)), float(value or "nan")))
-        except ValueError as error:
-            if number == len(lines) and not text.endswith("\n"):
-                break
-            raise InputError(
-                f"{path}: line {number}: not a row of step, name and value ({error}); mend it, or "
-                "move the file away: it is for the report alone"
-            ) from error
+    found = []
+    rows = csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+    try:
+        for row in rows:
+            if row and tuple(row) != _TITLES:
+                step, name, value = row
+                found.append((int(step), name, float(value or "nan")))
+    except (ValueError, csv.Error) as error:
+        raise InputError(
+            f"{path}: line {rows.line_num} is no step, name and value ({error}): restore the "
+            "file, or delete it to go on without the curves up to now"
+        ) from error
     return found
-
-
-def _unquoted(name: str) -> str:
-    return next(csv.reader([name]), [""])[0]

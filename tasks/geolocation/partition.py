@@ -168,5 +168,5 @@ def read_cells(path: Path, text: str) -> Partition:
         counts = np.array([row[2] for row in found], np.int64)
         lat, lng = np.array([row[3:] for row in found], np.float64).reshape(-1, 2).T
         return Partition(ids, counts, lat, lng)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: {error}") from error

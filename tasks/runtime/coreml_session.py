@@ -42,7 +42,7 @@ class CoreMlSession:
         try:
             self._features: dict[str, list[str]] = json.loads(told.get(OUTPUTS, "{}"))
             self._program = MilProgram(model.mlProgram, _weights_file(path))
-        except (KeyError, NotImplementedError, ValueError) as error:
+        except Exception as error:  # Of damaged parts of a program nearly anything is raised.
             raise InputError(f"{path}: not a Core ML program that runs here ({error})") from error
         self.outputs = list(self._features)
 

@@ -31,6 +31,9 @@ from tasks.runtime.session import (
 from tasks.runtime.square import boxes_on_photo, squares_of
 from tasks.weights.card import Card
 
+# Facts that not every export has.
+_KINDS: dict[str, type] = {"precision": str, "heads": dict, "post": dict}
+
 
 class Exported:
     """An export, ready to answer.
@@ -56,7 +59,10 @@ class Exported:
             self.card = Card.from_json(json.loads(notes[CARD_KEY]))
             self.facts: dict[str, Any] = json.loads(notes[FACTS_KEY])
             form = self.facts["format"]
-        except (ValueError, KeyError, TypeError) as error:
+            for name, kind in _KINDS.items():
+                if not isinstance(self.facts.get(name, kind()), kind):
+                    raise InputError(f"{name} is {self.facts[name]!r:.60}")
+        except (AttributeError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{path}: the card cannot be read ({error})") from error
         if form != FORMAT:
             raise InputError(
@@ -91,10 +97,12 @@ class Exported:
         if name not in self.heads:
             there = ", ".join(self.heads) or "none"
             raise InputError(f"{self.path}: has no head {name!r}; it has {there}")
-        card, facts = self.card.model["heads"].get(name), self.facts["heads"][name]
+        cards, facts = self.card.model.get("heads"), self.facts["heads"][name]
+        if not isinstance(cards, dict) or not isinstance(facts, dict):
+            raise InputError(f"{self.path}: the card of its head {name!r} cannot be read")
         if SQUARE in self.facts:
             facts = {**facts, SQUARE: self.facts[SQUARE]}
-        notes = {CARD_KEY: json.dumps(card), FACTS_KEY: json.dumps(facts)}
+        notes = {CARD_KEY: json.dumps(cards.get(name)), FACTS_KEY: json.dumps(facts)}
         return Exported(HeadSession(self._session, name, notes), self.path)
 
     @property

@@ -35,7 +35,11 @@ class OpenVinoSession:
         options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
-        self._model = core.compile_model(model, "CPU", options)
+        try:
+            self._model = core.compile_model(model, "CPU", options)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1][:200]
+            raise InputError(f"{path}: not a file that OpenVINO runs ({reason})") from error
         self.outputs = [output.get_any_name() for output in model.outputs]
         first = model.inputs[0].get_partial_shape()[0] if model.inputs else None
         self.single = first is not None and first.is_static and first.get_length() == 1

@@ -17,6 +17,8 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from backbone.flavour import MOST_PIXELS_A_SIDE
+from backbone.typed_fields import refuse_other_types
 from datasets.errors import InputError
 from tasks.runtime.session import SQUARE, Answer, Image
 
@@ -77,8 +79,15 @@ def squares_of(facts: Mapping[str, Any], path: Path) -> dict[str, Square]:
         InputError: If they cannot be read.
     """
     try:
-        return {name: Square(**told) for name, told in facts.get(SQUARE, {}).items()}
-    except (AttributeError, TypeError) as error:
+        given = facts.get(SQUARE, {})
+        for one in given.values():
+            refuse_other_types(one, Square)
+        found = {name: Square(**one) for name, one in given.items()}
+        for one in found.values():
+            if not 0 < one.size <= MOST_PIXELS_A_SIDE or not 0 < one.crop <= 1:
+                raise InputError(f"size {one.size}, crop {one.crop}")
+        return found
+    except (AttributeError, TypeError, InputError) as error:
         raise InputError(f"{path}: tells not how photos are prepared ({error})") from error
 
 

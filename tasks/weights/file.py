@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from backbone.typed_fields import refuse_other_types
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
+from datasets.locks import remove_unfinished
 from datasets.names import odd_file
 from tasks.weights.atomic_write import replacing
 from tasks.weights.card import Card
@@ -34,7 +35,7 @@ _KEY, _DIGEST = "card", "digest"
 
 
 def save_weights(path: Path, state: dict[str, Tensor], card: Card) -> None:
-    """Write weights and card in one piece.
+    """Write weights and card in one piece; what killed processes left of them goes.
 
     Raises:
         OSError: If the file cannot be written; an older one stays as it was.
@@ -46,6 +47,7 @@ def save_weights(path: Path, state: dict[str, Tensor], card: Card) -> None:
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     told = json.dumps(card.to_json())
     metadata = {_KEY: told, _DIGEST: digest_of(plain, told)}
+    remove_unfinished(path.parent, path.name)
     with replacing(path) as temporary:
         try:
             save_file(plain, temporary, metadata=metadata)

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from backbone.formats.keras import is_keras_zip
 from backbone.formats.network import STEM, find_alpha
 from backbone.formats.recognise import read_network
 from backbone.formats.tf_bundle import read_bundle
@@ -93,6 +96,33 @@ def test_a_checkpoint_index_that_points_far_away_is_damaged(tmp_path: Path) -> N
     index.write_bytes(content)
     with pytest.raises(InputError, match="damaged checkpoint index"):
         read_bundle(index, lambda _: True)
+
+
+def test_archives_with_damaged_lists_of_members_are_not_kerass(tmp_path: Path) -> None:
+    """Whatever is wrong there: a name that is no UTF-8, a version of its own."""
+    file = tmp_path / "m.pth"
+    torch.save(foreign.in_order(foreign.random_state()), file)
+    content = file.read_bytes()
+    at = content.rindex(b"PK\x01\x02")
+    for place, value in ((at + 8, b"\0\x08"), (at + 46, b"\xf3" * 4), (at + 6, b"\xff\xff")):
+        content = content[:place] + value + content[place + len(value) :]
+        file.write_bytes(content)
+        assert not is_keras_zip(file)
+
+
+def test_arrays_that_nobody_wrote_have_one_budget(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.create_dataset("layers/conv2d/vars/0", (2**27,), np.float32)
+    with pytest.raises(InputError, match=r"m\.h5: damaged Keras file \(.*too large"):
+        read_network(tmp_path / "m.h5")
+
+
+@pytest.mark.parametrize("change", [{"mean": [10**400] * 3}, {"input_size": [3, float("inf")]}])
+def test_numbers_beyond_all_bounds_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    save_file(foreign.timm_names(foreign.random_state()), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(foreign.timm_config(**change))
+    with pytest.raises(InputError, match=r"config\.json: not the configuration of a timm model"):
+        read_network(tmp_path)
 
 
 def test_a_first_layer_of_no_axis_gives_no_width() -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from datasets.errors import InputError
 from tasks.distillation.losses import embedding_loss, sigmoid_loss, softmax_loss
 from tasks.distillation.spec import DistillSpec
 from tasks.distillation.target_source import TargetSource, TeacherTargets
@@ -324,6 +325,33 @@ def test_damage_is_named(tmp_path: Path) -> None:
     (folder / HEADER_NAME).unlink()
     with pytest.raises(ValueError, match="holds something else; name a new folder"):
         TargetStore(folder, HEADER)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("looks", {"x": 1}), ("looks", ["a"]), ("fingerprint", 7), ("classes", "4"), ("teacher", [])],
+)
+def test_headers_of_other_types_are_refused(tmp_path: Path, field: str, value: object) -> None:
+    filled(tmp_path, HEADER, torch.zeros(7, 4))
+    file = tmp_path / HEADER_NAME
+    file.write_text(json.dumps({**json.loads(file.read_text()), field: value}))
+    with pytest.raises(InputError, match=rf"not the header of stored targets \({field} is"):
+        TargetStore(tmp_path, HEADER)
+
+
+def test_other_looks_and_columns_are_refused(tmp_path: Path) -> None:
+    store = filled(tmp_path, HEADER, torch.zeros(7, 4))
+    with pytest.raises(InputError, match="stored of other pictures"):
+        TargetStore(tmp_path, replace(HEADER, looks=[1.0]))
+    rows = store.empty(0)
+    rows["log"], rows["column"] = 0, 40_000
+    store.write(0, 0, rows)
+    with pytest.raises(InputError, match=r"00000-00000\.npy: damaged \(a column beyond"):
+        TargetStore(tmp_path, HEADER).read(0, [0])
+    file = tmp_path / "00000-00000.npy"
+    file.write_bytes(file.read_bytes().replace(b"{'descr'", b"(('descr'"))
+    with pytest.raises(InputError, match=r"00000-00000\.npy: damaged"):
+        TargetStore(tmp_path, HEADER).read(0, [0])
 
 
 def test_a_look_sees_a_flip() -> None:

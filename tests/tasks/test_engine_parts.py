@@ -281,3 +281,16 @@ def test_metrics_go_on_after_a_resume(tmp_path: Path) -> None:
         (20, "loss", 9.5),
     ]
     assert read_metrics(tmp_path / "none.csv") == []
+
+
+@pytest.mark.parametrize(
+    "line", [b"\xc2\xb2,loss,1", b"9,loss,0.1\x02", b"9,loss", b"9,loss,1,2", b"9,\xb3,1", b"{}"]
+)
+def test_metrics_of_something_else_are_refused(tmp_path: Path, line: bytes) -> None:
+    file = tmp_path / "metrics.csv"
+    file.write_bytes(b"step,name,value\r\n0,loss,1\r\n" + line + b"\r\n")
+    with pytest.raises(InputError, match=r"metrics\.csv: (line 3 is no step|not text in UTF-8)"):
+        read_metrics(file)
+    file.write_bytes(file.read_bytes().rstrip())  # A line that a full disk has cut.
+    if b"\xb3" not in line:
+        assert read_metrics(file) == [(0, "loss", 1.0)]

@@ -1,6 +1,7 @@
 """Cards of strangers: what they ask for is compared with the file before it is built."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ from safetensors.torch import save_file
 from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.application import PhotoApplication
-from tasks.applications import APPLICATIONS
+from tasks.applications import APPLICATIONS, photo_application
+from tasks.detection.spec import DetectOptions
 from tasks.open_model import open_model
+from tasks.runtime.exported import Exported
+from tasks.runtime.session import FACTS_KEY
 from tasks.weights.file import save_weights
+from tests.exports import Exports
 
 VARIANTS = {"detection": "ssd300"}
 HUGE = "is .* in the weights, but|too large to be built"
@@ -73,6 +78,64 @@ def test_what_cannot_be_is_refused(
     assert str(weights) in str(caught.value)
 
 
+def test_what_a_killed_process_left_of_weights_goes(exports: Exports) -> None:
+    source, others = exports.source("classifier"), exports.folder
+    left, alive = (others / f".again.safetensors.{pid}.tmp" for pid in (2**22 + 9, os.getppid()))
+    for file in (left, alive):
+        file.write_text("half")
+    save_weights(others / "again.safetensors", source.model.state_dict(), source.card)
+    assert not left.exists()
+    assert alive.exists()
+    alive.unlink()
+
+
 def test_many_equal_names_are_found_at_once() -> None:
     with pytest.raises(InputError, match="class name 'x' occurs twice"):
         ClassMap(tuple(range(300_000)), ("x",) * 300_000)
+
+
+class Sessionless:
+    """A runtime's file of which only the notes are read."""
+
+    single, outputs = True, ()
+
+    def __init__(self, notes: dict[str, str]) -> None:
+        self.notes = notes
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("precision",), 7),
+        (("heads",), ["x"]),
+        (("post",), "x"),
+        (("post", "score_threshold"), "x"),
+        (("post", "candidates"), None),
+        (("square", "images", "size"), 10**9),
+        (("square", "images", "size"), "64"),
+        (("square", "images", "crop"), 0),
+        (("square", "images"), None),
+        (("square",), [1]),
+        ((), [1]),
+    ],
+)
+def test_facts_of_other_types_are_refused(
+    exports: Exports, place: tuple[str, ...], value: object
+) -> None:
+    _, notes = exports.square("ssd")
+    facts = json.loads(notes[FACTS_KEY])
+    inner = facts
+    for name in place[:-1]:
+        inner = inner[name]
+    if place:
+        assert place[-1] in inner or place == ("heads",)
+        inner[place[-1]] = value
+    hostile = {**notes, FACTS_KEY: json.dumps(facts if place else value)}
+    with pytest.raises(InputError, match=r"x\.tflite: "):
+        _ask(hostile, Path("x.tflite"))
+
+
+def _ask(notes: dict[str, str], path: Path) -> None:
+    exported = Exported(Sessionless(notes), path)
+    application = photo_application("detection", path)
+    application.answers(exported.card, exported.facts, DetectOptions(), path)

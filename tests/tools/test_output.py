@@ -22,6 +22,7 @@ from tests.exports import Exports
 from tests.tools.mistakes import expect
 from tests.tools.runs import ROOT
 from tools import cli
+from tools.flows.naming import unnamed
 from tools.flows.pictures import write_picture
 from tools.flows.run_folder import CONFIG_NAME, save_config, sole_process
 
@@ -190,3 +191,10 @@ def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     ours, theirs = capsys.readouterr().err.split("\n\n")[:2]
     assert ours == "warning: a\nb"
     assert theirs.startswith("/elsewhere/x.py:1: UserWarning: a\nb")
+
+
+def test_a_full_disk_is_reported_by_the_exports_name(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as caught, unnamed(tmp_path / "m.onnx"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
