@@ -216,7 +216,7 @@ def tables(chosen: list[Measured], folder: Path) -> Iterator[str]:
 def size_of(title: str, network: Measured, source: Source, folder: Path) -> float:
     """Megabytes of a side's files; of PyTorch those of its weights."""
     if title == PYTORCH:
-        return sum(value.nbytes for value in source.model.state_dict().values()) / 1e6
+        return float(sum(value.nbytes for value in source.model.state_dict().values()) / 1e6)
     if title == ORIGINAL:
         return sum(file.stat().st_size for file in network.originals) / 1e6
     file = folder / FILES[title]

@@ -244,7 +244,7 @@ def test_a_damaged_history_is_named(tmp_path: Path) -> None:
         assert read_metrics(file)[:1] == [(1, "loss", 0.5)]
     for wrong in ("2,loss,abc", "x,y", "\u00b2,loss,1", "\0"):
         file.write_text(f"{head}{wrong}\r\n3,loss,1\r\n")
-        with pytest.raises(InputError, match=r"metrics.csv: line 3: not a row"):
+        with pytest.raises(InputError, match=r"metrics.csv: line 3 is no step, name and value"):
             read_metrics(file)
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match=r"metrics.csv: not text in UTF-8"):
