@@ -1,5 +1,6 @@
 """The campaign's own parts: what it does by hand and at night has to be done right."""
 
+import errno
 import os
 import shutil
 import signal
@@ -81,4 +82,6 @@ def test_a_disk_is_full_from_a_write_on(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, library, tmp_path]
     environment = {**os.environ, "LD_PRELOAD": str(library)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.stdout.split() == ["28", "28", "4"], done.stderr
+    *errors, counted = map(int, done.stdout.split())
+    assert errors == [errno.ENOSPC] * 2, done.stderr
+    assert counted >= 4  # Python may try to write once more when it closes a file.
