@@ -48,5 +48,5 @@ POSITIONS = DataKind(
     find_parts=_find_parts,
     examine=_examine,
     shares_files=True,
-    formats=("list of places", "photos with GPS tags"),
+    formats=("list of places", "images with GPS tags"),
 )
