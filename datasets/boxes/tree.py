@@ -113,11 +113,10 @@ class Tree:
 
 
 def count_described(folder: Path) -> tuple[int, int]:
-    """Files below a folder that have a picture's name and may tell of it, and pictures there."""
+    """Pictures below a folder of whose name there is a file that may tell of them, and all."""
     pictures = [Path(file).stem for file in pictures_below(folder)]
-    names = {*pictures}
-    told = (file for suffix in _TOLD_BESIDE for file in folder.rglob(f"*{suffix}"))
-    return sum(file.stem in names for file in told), len(pictures)
+    told = {file.stem for suffix in _TOLD_BESIDE for file in folder.rglob(f"*{suffix}")}
+    return sum(name in told for name in pictures), len(pictures)
 
 
 def first_fields(file: Path) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from datasets.attributes import lfwa
 from datasets.attributes.opening import attribute_list
 from datasets.errors import InputError, NotRecognised
 from datasets.identities.alignment import PointDetector, read_points
@@ -195,8 +196,10 @@ def _open_whole(path: Path) -> FaceData:
         if len(named) > 1:
             raise InputError(f"{path}: holds {len(named)} .rec files; name one of them")
         return read_records(named[0])
-    if path.is_dir() and class_folders(path):
-        if (told := attribute_list(path)) and not (path / PAIRS_NAME).is_file():
+    if path.is_dir() and (folders := class_folders(path)):
+        # LFWA has LFW's folders, one of each person, beside its list or in a folder of their own.
+        people = len(folders) > 1 and (path / lfwa.ATTRIBUTE_FILE).is_file()
+        if not people and (told := attribute_list(path)) and not (path / PAIRS_NAME).is_file():
             raise NotRecognised(
                 path, f"its folders are no people: {told.name} tells of attributes"
             )

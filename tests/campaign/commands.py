@@ -127,7 +127,7 @@ COMMANDS: tuple[Command, ...] = (
     _write(
         "int8",
         "export",
-        lambda s: (s / "shapes.safetensors", "--int8", "--data", s / "classes",
+        lambda s: (s / "shapes.safetensors", "--int8", "--calibrate", s / "classes",
                    "--threads", 1),
         "m.onnx",
     ),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets.boxes.opening import open_detection
+from datasets.boxes.tree import count_described
 from datasets.errors import InputError
 from datasets.kinds import recognise
 from datasets.labels.opening import open_labelled
@@ -75,3 +76,11 @@ def test_a_wrong_suffix_does_not_matter(tmp_path: Path) -> None:
     (tmp_path / "a/0.png").rename(tmp_path / "a/0.jpg")
     data = open_labelled(tmp_path, "all")
     assert [data.image(k).shape for k in range(4)] == [(48, 64, 3)] * 4
+
+
+def test_a_picture_is_described_once(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.jpg").touch()
+    for suffix in (".xml", ".txt"):
+        (tmp_path / f"0{suffix}").touch()
+    assert count_described(tmp_path) == (1, 4)

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from tests.conftest import Tool
 from tests.datasets.parquet_fakes import box_parquet
 from tests.tools.films import write_film
-from tools.flows.pictures import output_files
+from tools.flows.pictures import find_media, output_files
 
 EASY = ("--score-threshold", 0.01)
 
@@ -94,6 +94,12 @@ def test_a_video_whose_name_is_no_utf8(detector: Path, tool: Tool, tmp_path: Pat
     assert [row["file_name"].rpartition("/")[2] for row in told] == [
         rf"ch\xe2ton.avi#{number}" for number in range(3)
     ]
+
+
+def test_an_archive_beside_videos_is_not_looked_into(tmp_path: Path) -> None:
+    for name in ("film.avi", "backup.tar", "metadata.parquet"):
+        (tmp_path / name).write_text("anything")
+    assert find_media([tmp_path]) == ([], [tmp_path / "film.avi"])
 
 
 def test_every_picture_gets_a_file_of_its_own(tmp_path: Path) -> None:

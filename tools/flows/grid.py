@@ -222,9 +222,10 @@ def _train_grid(
         done = read_report(inside, "metrics", "cost")
         if done is None:
             cli.say(f"run {number} of {len(runs)}: {name}")
-            begun = (
+            # With a configuration but no checkpoint it may have begun a stage before.
+            begun = config.resume is not None and (
                 is_begun(inside) or (inside / CONFIG_NAME).exists()
-            )  # A stage before it, maybe.
+            )
             run = replace(run, resume=inside if begun else None)
             done, _ = train(recipe, run, inside, report=report)
         rows.append({"run": name, "model": run.model.to_json(), "seed": run.common.seed, **done})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from datasets.errors import InputError
-from datasets.images import SUFFIXES, Image, save_image, walk_files
+from datasets.images import SUFFIXES, Image, find_images, save_image, walk_files
 from datasets.packed_pictures import Photo, exists, photos_in
 from tasks.weights.atomic_write import replacing
 
@@ -34,7 +34,10 @@ def find_media(paths: Sequence[Path]) -> tuple[list[Photo], list[Path]]:
         elif path.suffix.lower() in VIDEOS:
             inside = [path]
         videos += inside
-        photos += photos_in(path) if path not in inside else []
+        if path.is_dir() and inside:  # An archive beside videos is not what is meant.
+            photos += [Photo(file) for file in find_images(path)]
+        elif path not in inside:
+            photos += photos_in(path)
     if not paths:
         raise InputError("no PATH given: name photos, folders or videos")
     if not photos and not videos:

@@ -225,7 +225,7 @@ def _ready_export(
                 target.from_onnx(chosen, notes_of(source.card, facts), translated)
                 chosen = translated
             exported = open_export(chosen, threads)
-        except ValueError as error:
+        except InputError as error:
             cli.say(f"warning: {network.name} in {precision} is left out: {error}")
             continue
         call = whole(lambda exported=exported: exported([photo]))  # type: ignore[misc]
