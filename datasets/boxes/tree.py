@@ -115,8 +115,10 @@ class Tree:
 def count_described(folder: Path) -> tuple[int, int]:
     """Pictures below a folder of whose name there is a file that may tell of them, and all."""
     pictures = [Path(file).stem for file in pictures_below(folder)]
-    told = {file.stem for suffix in _TOLD_BESIDE for file in folder.rglob(f"*{suffix}")}
-    return sum(name in told for name in pictures), len(pictures)
+    names = {*pictures}
+    told = (file for suffix in _TOLD_BESIDE for file in folder.rglob(f"*{suffix}"))
+    described = {file.with_suffix("") for file in told if file.stem in names}
+    return min(len(described), len(pictures)), len(pictures)
 
 
 def first_fields(file: Path) -> list[str]:

@@ -128,6 +128,7 @@ def test_a_trunk_without_heads_learns_its_norms() -> None:
     assert all(parameter.requires_grad for parameter in bare.body.parameters())
 
 
+@pytest.mark.slow
 def test_own_norms_on_common_convolutions() -> None:
     """Nobody's norms are another's, and no parameter is handed to the optimiser twice."""
     net = make_net(("classes", "attributes"))

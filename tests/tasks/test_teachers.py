@@ -87,6 +87,7 @@ def test_timm_with_imagenets_columns(tmp_path: Path, images: Tensor) -> None:
     torch.testing.assert_close(teacher(images), wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_timm_with_columns_of_the_data(tmp_path: Path) -> None:
     timm = pytest.importorskip("timm")
     model = timm.create_model("test_resnet", pretrained=False, num_classes=2).eval()

@@ -76,6 +76,7 @@ def test_numbers_are_those_of_predict(
         assert row[1:] == pytest.approx([one["score"], *one["bbox"]], abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1), (400_000, 1), (1, 400_000), (3, 60_000)])
 def test_odd_shapes_are_answered(page: PageServer, shape: tuple[int, int]) -> None:
     file = io.BytesIO()

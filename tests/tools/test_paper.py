@@ -235,6 +235,7 @@ def test_text_names_the_data(tool: Tool, tmp_path: Path) -> None:
     assert flat.endswith("Rows measured: 1.")
 
 
+@pytest.mark.slow
 def test_what_was_not_measured_is_left_out(tool: Tool, tmp_path: Path) -> None:
     finish(tmp_path / "absent", "detection", DetectorSpec(), AP=-1.0)
     finish(tmp_path / "nan", "detection", DetectorSpec(), AP=float("nan"))

@@ -124,6 +124,7 @@ def test_two_processes(scenes: Path, tmp_path: Path) -> None:
     assert_same_run(tmp_path / "straight", folder)
 
 
+@pytest.mark.slow
 def test_killed_before_or_at_the_first_checkpoint(
     shapes: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,7 @@ def test_boxes_that_reach_over_the_edge_overlap_as_they_are(exports: Exports) ->
         assert one[0] == pytest.approx(other[0].item(), abs=1e-6), "the best box is always kept"
 
 
+@pytest.mark.slow
 def test_who_has_no_such_form(exports: Exports, tool: Tool, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "model.tflite")
     for kind, message in (

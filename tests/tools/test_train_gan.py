@@ -234,6 +234,7 @@ def test_the_experiment(
     assert again == text
 
 
+@pytest.mark.slow
 def test_unaugmented_arms_see_whole_pictures(breeds: Path) -> None:
     """As they will when they are measured."""
     real = open_labelled(breeds, "train")
