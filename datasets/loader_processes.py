@@ -31,10 +31,10 @@ IDLE_TIMES = 2
 _IDLE_SECONDS = 0.2
 
 
-def is_plenty(loaders: int = 1) -> bool:
-    """Whether shared memory has room for any such loaders, or a system has none of its own."""
+def is_plenty(share: float = 1.0) -> bool:
+    """Whether such a share of shared memory is enough for any loader, or a system has none."""
     free = free_bytes()
-    return free is None or free >= _PLENTY * _sharers() * loaders
+    return free is None or free * share >= _PLENTY * _sharers()
 
 
 def _sharers() -> int:
@@ -55,7 +55,7 @@ def processes_that_fit(
         share: Of what one loader may have, where several are at work at once.
     """
     free = free_bytes()
-    if workers == 0 or free is None or is_plenty():
+    if workers == 0 or free is None or is_plenty(share):
         return workers, AHEAD
     room, batch = int(free * share * _SHARE / _sharers()), max(1, measure())
     if batch * (workers * AHEAD + 1) <= room:  # One is being trained on.

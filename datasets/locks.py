@@ -8,10 +8,14 @@ import os
 import re
 import shutil
 import socket
+import tempfile
+import threading
 import time
+import warnings
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 from datasets.errors import InputError
@@ -30,6 +34,10 @@ _UNFINISHED = re.compile(
 _TAKEN = (errno.EACCES, errno.EAGAIN)
 # What a lock file says: the kernel tells machines from containers, where there is one to be named.
 _HELD = re.compile(r"process (\d+) on (\S+) since ([-\d]+ [:\d]+)(?: \(kernel (\S+)\))?\n?")
+# Seconds between two touches of a lock file by its holder, and those without one after which a
+# holder on another machine is taken to be no more.
+_TOUCH_SECONDS = 60.0
+_STALE_SECONDS = 600.0
 # Seconds after which what another machine's process writes is taken to be given up.
 _GIVEN_UP = 86_400.0
 
@@ -38,9 +46,10 @@ _GIVEN_UP = 86_400.0
 def holding(file: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock file, which is there as long as the block runs.
 
-    The lock goes with its process, however that ends. File systems that know no locks have none;
-    and on a disk that machines share locks may not reach from one to another, so that a lock file
-    of another machine is left alone, whether its process is alive or not.
+    The lock goes with its process, however that ends. File systems that know no locks have none.
+    On a disk that machines share locks may not reach from one to another: there a holder shows
+    that it is alive by touching the file each minute, and a lock file of another machine that
+    nobody has touched for ten minutes is taken over, with a warning.
 
     Args:
         file: Lock file; its folder is made.
@@ -48,22 +57,93 @@ def holding(file: Path, what: str, *, wait: bool = False) -> Iterator[None]:
         wait: Wait for the process that holds it, instead of refusing.
 
     Raises:
-        InputError: If another process holds it, or one of another machine may: it names that.
+        InputError: If another process holds it, on this machine or another one: it names that.
         OSError: If the file cannot be made.
     """
     opened = _take(file, what, wait=wait)
+    if opened is None:
+        yield
+        return
+    try:
+        with _touching(opened):
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            # A process that was suspended for long may have lost it to another machine.
+            if not _held_elsewhere(_text_of(opened)):
+                file.unlink(missing_ok=True)
+        os.close(opened)
+
+
+@contextlib.contextmanager
+def _touching(opened: int) -> Iterator[None]:
+    """Touch a file now and then, as long as the block runs.
+
+    By its descriptor: a process that closes any other one of the file loses its lock.
+    """
+    done = threading.Event()
+
+    def touch() -> None:
+        while not done.wait(_TOUCH_SECONDS):
+            with contextlib.suppress(OSError):  # The disk may be back the next time.
+                os.utime(opened)
+
+    thread = threading.Thread(target=touch, name="lock", daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        if opened is not None:
-            file.unlink(missing_ok=True)
-            os.close(opened)
+        done.set()
+        thread.join()  # The number of a closed file may become another one's.
 
 
 def _take(file: Path, what: str, *, wait: bool) -> int | None:
+    """The locked file, which names this process; None where there are no locks."""
     if fcntl is None:
         return None
     file.parent.mkdir(parents=True, exist_ok=True)
+    waits = False
+    while (opened := _locked(file, what, wait=wait)) is not None:
+        elsewhere = _held_elsewhere(_text_of(opened))
+        if not elsewhere:
+            break
+        holder = f"{what}: {elsewhere}, another machine,"
+        untouched = _untouched_seconds(opened, file.parent)
+        if untouched > _STALE_SECONDS:
+            warnings.warn(
+                f"{holder} has given no sign of life for {_ago(untouched)}: "
+                "its lock is taken over",
+                stacklevel=4,
+            )
+            break
+        os.close(opened)
+        limit = _ago(_STALE_SECONDS)
+        if not wait:
+            raise InputError(
+                f"{holder} is working there (last sign of life {_ago(untouched)} ago): wait for "
+                f"it, or end it first; if it is no more, its lock lapses {limit} after that sign, "
+                f"or at once if you delete {file}"
+            )
+        if not waits:
+            warnings.warn(
+                f"{holder} is working there: waiting until it has ended, or has given no sign of "
+                f"life for {limit}",
+                stacklevel=4,
+            )
+            waits = True
+        time.sleep(1)
+    if opened is None:
+        return None
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    kernel = f" (kernel {_kernel()})" if _kernel() else ""
+    os.truncate(opened, 0)
+    text = f"process {os.getpid()} on {socket.gethostname()} since {now}{kernel}\n"
+    os.pwrite(opened, text.encode(), 0)
+    return opened
+
+
+def _locked(file: Path, what: str, *, wait: bool) -> int | None:
+    """The file, opened and locked as far as locks reach; None where there are none."""
     while True:
         # What a link of a stranger's folder leads to must not be written to.
         opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
@@ -71,7 +151,7 @@ def _take(file: Path, what: str, *, wait: bool) -> int | None:
             # Of the process, not of its children: loaders may outlive one that was killed.
             fcntl.lockf(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
-            holder = os.read(opened, 500).decode(errors="replace").strip()
+            holder = _text_of(opened).strip()
             os.close(opened)
             if error.errno in _TAKEN:
                 raise InputError(
@@ -82,23 +162,18 @@ def _take(file: Path, what: str, *, wait: bool) -> int | None:
             return None
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(opened), file.stat()):
-                break
+                return opened
         os.close(opened)  # Its holder took it away meanwhile.
-    told = os.read(opened, 500).decode(errors="replace")
-    if elsewhere := _held_elsewhere(told):
-        age = _ago(time.time() - os.fstat(opened).st_mtime)
-        os.close(opened)
-        raise InputError(
-            f"{what}: {elsewhere}, another machine, began to work there {age} ago, and whether it "
-            f"still does cannot be seen from here: wait for it; if it is no more, delete {file}"
-        )
-    now = time.strftime("%Y-%m-%d %H:%M:%S")
-    kernel = f" (kernel {_kernel()})" if _kernel() else ""
-    os.lseek(opened, 0, os.SEEK_SET)
-    os.truncate(opened, 0)
-    text = f"process {os.getpid()} on {socket.gethostname()} since {now}{kernel}\n"
-    os.write(opened, text.encode())
-    return opened
+
+
+def _text_of(opened: int) -> str:
+    return os.pread(opened, 500, 0).decode(errors="replace")
+
+
+def _untouched_seconds(opened: int, folder: Path) -> float:
+    """Since when nobody has touched a file, by the clock of its disk: those of machines differ."""
+    with tempfile.TemporaryFile(dir=folder) as new:
+        return os.fstat(new.fileno()).st_mtime - os.fstat(opened).st_mtime
 
 
 def _held_elsewhere(told: str) -> str:
@@ -143,7 +218,8 @@ def unfinished(name: str, end: str = "tmp") -> str:
 def remove_unfinished(folder: Path, name: str | None = None, *, below: bool = False) -> None:
     """Remove what processes that are no more have left unfinished.
 
-    Those of another machine or container cannot be seen: what they write stays for a day.
+    Those of another machine or container cannot be seen: what they write stays until nothing of it
+    has changed for a day.
 
     Args:
         folder: Where they wrote.
@@ -164,8 +240,11 @@ def remove_unfinished(folder: Path, name: str | None = None, *, below: bool = Fa
 def _is_litter(path: Path, process: int, place: str | None) -> bool:
     if place in (None, _place()):
         return process != os.getpid() and not _is_alive(process)
-    with contextlib.suppress(OSError):
-        return time.time() - path.lstat().st_mtime > _GIVEN_UP
+    latest = time.time() - _GIVEN_UP
+    # A folder's own time says nothing of what is written in folders below.
+    below = (Path(base, one) for base, *names in os.walk(path) for one in chain(*names))
+    with contextlib.suppress(OSError):  # Somebody is at it.
+        return all(one.lstat().st_mtime < latest for one in chain([path], below))
     return False
 
 

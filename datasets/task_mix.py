@@ -88,7 +88,7 @@ class TaskMix(Resumable[MixedBatch]):
 
     def _share_memory(self) -> None:
         """Let loaders have shared memory by what they need, for all are at work at once."""
-        if is_plenty(len(self._loaders)):
+        if is_plenty(1 / len(self._loaders)):
             return
         needs = {
             name: max(1, loader.batch_bytes() * (loader.num_workers * AHEAD + 1))

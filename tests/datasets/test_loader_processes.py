@@ -52,6 +52,14 @@ def test_as_many_as_fit(
             assert processes_that_fit(8, lambda: 1000) == fit
 
 
+def test_much_memory_is_shared_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is plenty for one loader is not for each of four."""
+    short(monkeypatch, 5 << 30)
+    assert processes_that_fit(8, lambda: 200 << 20) == (8, 2)
+    with pytest.warns(UserWarning, match="too little for 8 loader processes"):
+        assert processes_that_fit(8, lambda: 200 << 20, share=0.25) == (2, 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("free", "workers"), [(5 * BATCH, 1), (BATCH, 0)])
 def test_fewer_processes_load_the_same(

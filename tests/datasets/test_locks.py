@@ -4,12 +4,15 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from datasets import locks
 from datasets.builtin.make_once import make_once
 from datasets.locks import holding, remove_unfinished, unfinished
 
@@ -37,6 +40,7 @@ def fill(folder):
 make_once(root, "set.json", {"seed": 1}, fill)
 assert len(list(root.iterdir())) == 51
 """
+_FAR = "process 7 on far.example since 2026-01-02 03:04:05\n"
 _NO_PROCESS = 2**22 + 1  # More than systems count to.
 
 
@@ -71,11 +75,12 @@ def test_a_killed_process_holds_nothing(tmp_path: Path, holder: "subprocess.Pope
 def test_another_machine_may_hold_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its process cannot be looked for here; another container of this machine is no other one."""
     lock = tmp_path / "lock"
-    lock.write_text("process 7 on far.example since 2026-01-02 03:04:05\n")
-    os.utime(lock, (time.time() - 7200,) * 2)
-    told = rf"my run: process 7 on far.example, another machine, .* 2 hours ago.* delete {lock}"
-    for wait in (False, True):
-        with pytest.raises(ValueError, match=told), holding(lock, "my run", wait=wait):
+    lock.write_text(_FAR)
+    os.utime(lock, (time.time() - 300,) * 2)
+    found = rf"my run: process 7 on far.example, another machine, .* 5 minutes ago.* delete {lock}"
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: 4e9)  # A clock of its own.
+        with pytest.raises(ValueError, match=found), holding(lock, "my run"):
             pass
     assert lock.exists()
     lock.unlink()
@@ -87,13 +92,67 @@ def test_another_machine_may_hold_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert " on container since " in lock.read_text()
 
 
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_stale_lock_is_taken_over(tmp_path: Path, wait: bool) -> None:
+    lock = tmp_path / "lock"
+    lock.write_text(_FAR)
+    os.utime(lock, (time.time() - 660,) * 2)
+    taken = "my run: process 7 on far.example, .* for 11 minutes: its lock is taken over"
+    with pytest.warns(UserWarning, match=taken), holding(lock, "my run", wait=wait):
+        assert f"process {os.getpid()} " in lock.read_text()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_another_machine_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """Until it has ended, or has been silent for long."""
+    lock = tmp_path / "lock"
+    lock.write_text(_FAR)
+    naps = []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 3:
+            lock.unlink() if ends else os.utime(lock, (1e9, 1e9))
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with warnings.catch_warnings(record=True) as found, holding(lock, "my run", wait=True):
+        assert f"process {os.getpid()} " in lock.read_text()
+    assert naps == [1, 1, 1]
+    assert [": waiting until" in str(one.message) for one in found] == [True, False][: 2 - ends]
+
+
+def test_a_holder_touches_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And leaves alone what another machine has taken over meanwhile."""
+    monkeypatch.setattr(locks, "_TOUCH_SECONDS", 0.01)
+    lock = tmp_path / "lock"
+    with holding(lock, "my run"):
+        os.utime(lock, (1e9, 1e9))
+        limit = time.monotonic() + 60
+        while lock.stat().st_mtime == 1e9 and time.monotonic() < limit:
+            time.sleep(0.01)
+        assert lock.stat().st_mtime > 1e9
+        lock.write_text(_FAR)
+    assert "lock" not in [one.name for one in threading.enumerate()]
+    assert lock.read_text() == _FAR
+
+
 def test_what_another_machine_writes_stays_for_a_day(tmp_path: Path) -> None:
     young, old = (tmp_path / f".{name}.{_NO_PROCESS}@0123abcd.tmp" for name in ("a", "b"))
     for one in (young, old):
         one.touch()
     os.utime(old, (1e9, 1e9))
+    busy, left = (tmp_path / f".{name}.{_NO_PROCESS}@0123abcd.part" for name in ("c", "d"))
+    for one in (busy, left):
+        (one / "images").mkdir(parents=True)
+        (one / "images" / "1.jpg").touch()
+        for path in (one / "images", one):
+            os.utime(path, (1e9, 1e9))
+    os.utime(left / "images" / "1.jpg", (1e9, 1e9))
     remove_unfinished(tmp_path)
-    assert list(tmp_path.iterdir()) == [young]
+    assert sorted(tmp_path.iterdir()) == [young, busy]
 
 
 def test_a_link_is_not_written_through(tmp_path: Path) -> None:
