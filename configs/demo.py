@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from tasks.flag_values import require_above_0, require_at_least
 from tasks.geolocation.spec import DecodeSpec
 
 LOOPBACK = "127.0.0.1"
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Demo(SpecialFlags):
     looked at, and neither stored nor logged. The page loads nothing from anywhere else.
     """
 
-    FOR_ALL = ("models", "host", "port", "limits", "common")
+    FOR_ALL = ("models", "host", "port", "public_name", "limits", "common")
 
     models: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Run folders, folders of runs, weights files or exports; by default all below runs/."""
@@ -75,6 +77,9 @@ class Demo(SpecialFlags):
     it has no password and no encryption."""
     port: int = 8000
     """Port to listen at; 0 takes a free one."""
+    public_name: str | None = None
+    """Host name under which a proxy offers the page, as demo.example. Only addresses, localhost,
+    --host and this name are answered."""
     gallery: Path | None = None
     """Faces: folder of photos to find the nearest in; by default two photos are compared."""
     alignment: Standing = "auto"
@@ -91,6 +96,10 @@ class Demo(SpecialFlags):
     def __post_init__(self) -> None:
         if not 0 <= self.port < 2**16:
             raise InputError(f"--port {self.port} is not in 0..65535")
+        if self.public_name is not None and not _NAME.fullmatch(self.public_name):
+            raise InputError(
+                f"--public-name {self.public_name}: give the host name alone, as demo.example"
+            )
         if self.common.out is not None:
             raise InputError(f"--out {self.common.out}: the page writes nothing; leave it out")
         if self.gallery is not None and not self.gallery.is_dir():

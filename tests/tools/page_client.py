@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from PIL import Image
@@ -45,10 +45,12 @@ def serving(server: Served) -> Iterator[Served]:
 
 
 def simple(
-    answer: Callable[[int, list[bytes]], dict[str, Any]], limits: LimitSpec = LIMITS
+    answer: Callable[[int, list[bytes]], dict[str, Any]],
+    limits: LimitSpec = LIMITS,
+    name: str | None = None,
 ) -> PageServer:
     """A server without models."""
-    return PageServer(("127.0.0.1", 0), limits, {"/": ("text/plain", b"page")}, answer)
+    return PageServer(("127.0.0.1", 0), limits, {"/": ("text/plain", b"page")}, answer, name)
 
 
 def request(
@@ -89,8 +91,12 @@ def raw(server: PageServer, *parts: bytes, end: bool = False) -> bytes:
             line.sendall(part)
         if end:
             line.shutdown(socket.SHUT_WR)
-        found = b""
-        with suppress(ConnectionResetError):
-            while piece := line.recv(2**16):
-                found += piece
+        return whole(line)
+
+
+def whole(line: socket.socket) -> bytes:
+    """All that still comes, which no reset may cut."""
+    found = b""
+    while piece := line.recv(2**16):
+        found += piece
     return found

@@ -69,7 +69,9 @@ def test_a_thousand_at_once(models: list[Path], tmp_path: Path) -> None:
     file = io.BytesIO()
     Image.fromarray(rng.integers(0, 255, (520, 520, 3), dtype=np.uint8)).save(file, "JPEG")
     body = file.getvalue()
-    flags = ("--port", "0", "--concurrent", "1", "--queue", "3", "--json", "--device", "cpu")
+    flags = ["--port", "0", "--concurrent", "1", "--queue", "3", "--json", "--device", "cpu"]
+    # However busy the machine is, nobody is slow here.
+    flags += ["--head-seconds", "600", "--read-seconds", "600", "--kilobytes-per-second", "0.1"]
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "tools/demo.py"), str(models[0]), *flags],
         stdout=subprocess.PIPE,
@@ -170,6 +172,7 @@ def test_runs_are_found(
         (("--megapixels", "nan"), "--megapixels nan"),
         (("--concurrent", 0), "--concurrent 0"),
         (("--queue", -1), "--queue -1"),
+        (("--public-name", "https://demo.example"), "--public-name https://demo.example"),
         (("--out", "x"), "--out x"),
         (("--gallery", "nowhere"), "--gallery nowhere"),
         (("--detector", "x.onnx", "--alignment", "funneled"), "--alignment funneled"),

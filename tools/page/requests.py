@@ -84,6 +84,15 @@ class Head:
             raise Refusal(HTTPStatus.BAD_REQUEST, "the query has too many fields") from error
         return cls(method.decode(), path, values, fields)
 
+    def follows(self, most: int) -> int:
+        """Bytes of a body that may follow where none is wanted; most, if its length is unclear."""
+        if "Content-Length" not in self.fields and "Transfer-Encoding" not in self.fields:
+            return 0
+        try:
+            return self.length()
+        except Refusal:
+            return most
+
     def length(self) -> int:
         """Bytes of the body. Raises Refusal if it does not say so once, as a number."""
         given = self.fields.get_all("Content-Length", [])
@@ -108,7 +117,7 @@ def _too_large() -> Refusal:
 
 
 class Flight:
-    """Bytes of photos that are arriving, and how many may be: of all, and of one address.
+    """Bytes of photos that are not answered yet, and how many may be: of all, of one address.
 
     Args:
         largest: Bytes of the largest request.
@@ -120,12 +129,17 @@ class Flight:
 
     def take(self, address: str, number: int) -> None:
         """Count bytes. Raises Refusal where there would be too many."""
-        one, every = self._held[address] + number, self._held.total() + number
+        one, every = self._held[address] + number, self.total + number
         if one > self._most_of_one or every > self._most:
             raise Refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE, "too many photos at once: try again in a moment"
             )
         self._held[address] = one
+
+    @property
+    def total(self) -> int:
+        """Bytes that are counted now."""
+        return self._held.total()
 
     def give_back(self, address: str, number: int) -> None:
         """Count bytes no more."""
@@ -139,12 +153,12 @@ class Line:
         connection: A socket that does not block; :meth:`close` closes it.
         address: Who is there.
         limits: The server's.
-        flight: Where bytes that arrive are counted.
+        flight: Where bytes that arrive are counted, until :meth:`give_back`.
 
     Attributes:
         reading: Whether something is still awaited from it.
         began: When it came, by the monotonic clock, in seconds.
-        unread: Bytes of the body that have not come.
+        unread: Bytes that may still come; of the body, once its length is known.
     """
 
     def __init__(
@@ -153,10 +167,10 @@ class Line:
         self._socket, self.address = connection, address
         self._limits, self._flight = limits, flight
         self._loop = asyncio.get_running_loop()
-        self.began, self.reading, self.unread = time.monotonic(), True, 0
+        self.began, self.reading, self.unread = time.monotonic(), True, limits.bytes
         self._end = self.began + limits.read_seconds
         self._piece = max(1, int(1000 * limits.kilobytes_per_second * _WINDOW))
-        self._rest = b""
+        self._rest, self._held = b"", 0
 
     async def head(self) -> Head | None:
         """Read the head; None if nothing came. Raises Refusal if it is bad, or came slowly."""
@@ -198,11 +212,8 @@ class Line:
         if expects:
             await self._loop.sock_sendall(self._socket, b"HTTP/1.1 100 Continue\r\n\r\n")
         body = bytearray()
-        try:
-            while self.unread:
-                await self._read_piece(body)
-        finally:
-            self._flight.give_back(self.address, len(body))
+        while self.unread:
+            await self._read_piece(body)
         self.reading = False
         return bytes(body)
 
@@ -223,11 +234,17 @@ class Line:
             self.unread -= len(chunk)
             wanted -= len(chunk)
             self._flight.take(self.address, len(chunk))
+            self._held += len(chunk)
             body += chunk
 
     async def _receive(self, most: int, end: float) -> bytes:
         async with asyncio.timeout(max(0.0, end - time.monotonic())):
             return await self._loop.sock_recv(self._socket, most)
+
+    def give_back(self) -> None:
+        """Count the bytes that have come no more: the photos of this connection are gone."""
+        self._flight.give_back(self.address, self._held)
+        self._held = 0
 
     async def send(self, status: int, kind: str, content: bytes) -> None:
         """Send an answer. Raises TimeoutError if it is taken too slowly, OSError if nobody is."""

@@ -37,7 +37,7 @@ except ImportError:  # Not on every system.
 _CONNECTIONS, _BACKLOG, _OTHER_FILES = 4096, 1024, 128
 # Where there are too many, one that has sent no whole request for so many seconds has to go.
 _STALE = 2.0
-# Seconds that answers under way have when the server is stopped.
+# Seconds that answers under way have when the server is stopped; who has not asked yet has none.
 _GRACE = 3.0
 
 Answer = Callable[[int, list[bytes]], dict[str, Any]]
@@ -47,7 +47,7 @@ class PageServer:
     """Serves pages (type and content by path) and answers on one address until it is stopped.
 
     Port 0 takes a free one. Answers go from a model's number and the bytes of photos to what is
-    sent as JSON.
+    sent as JSON. The public name is the one under which a proxy offers the page.
 
     Raises:
         OSError: If the address cannot be listened at.
@@ -59,8 +59,10 @@ class PageServer:
         limits: LimitSpec,
         pages: dict[str, tuple[str, bytes]],
         answer: Answer,
+        public_name: str | None = None,
     ) -> None:
         self._host, self._limits, self._pages, self._answer = address[0], limits, pages, answer
+        self._names = {"localhost", self._host.lower(), (public_name or "localhost").lower()}
         self._places, self._flight = limits.concurrent + limits.queue, Flight(limits.bytes)
         self._pool = ThreadPoolExecutor(limits.concurrent, "answer")
         self._lines: dict[asyncio.Task[None], Line] = {}
@@ -124,6 +126,9 @@ class PageServer:
             await self._accepting
         self._socket.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        for task, line in self._lines.items():
+            if line.reading:
+                task.cancel()
         if self._lines:
             await asyncio.wait(self._lines, timeout=_GRACE)
 
@@ -149,7 +154,9 @@ class PageServer:
             await asyncio.sleep(0)  # Others have their turn.
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        self._crowds -= Counter([self._lines.pop(task).address])
+        line = self._lines.pop(task)
+        line.close()
+        self._crowds -= Counter([line.address])
         if not task.cancelled() and (error := task.exception()) is not None:
             traceback.print_exception(error)
 
@@ -165,39 +172,35 @@ class PageServer:
         return task.cancel()
 
     async def _handle(self, line: Line, *, crowded: bool) -> None:
-        """Read one request, answer it, and close the connection."""
-        try:
-            if crowded:
-                line.unread = self._limits.bytes  # Perhaps.
-                raise _crowd()
+        """Read one request and answer it."""
+        with suppress(OSError):  # Nobody is there any more, or too slowly.
             try:
+                if crowded:
+                    raise _crowd()
                 given = await self._answered(line)
             except asyncio.CancelledError:
                 if self._stopping.is_set():
                     raise
-                raise _crowd() from None
+                given, line.unread = _refused(_crowd()), 0  # Its place is needed at once.
+            except Refusal as error:  # It holds the photos, so it ends before anything is sent.
+                given = _refused(error)
+            finally:
+                line.give_back()
             if given is not None:
-                await line.send(HTTPStatus.OK, *given)
+                await line.send(*given)
                 await line.finish()
-        except Refusal as error:
-            with suppress(OSError):
-                await line.send(error.status, JSON, as_json({"error": str(error)}))
-                await line.finish()
-        except OSError:  # Nobody is there any more, or too slowly.
-            pass
-        finally:
-            line.close()
 
-    async def _answered(self, line: Line) -> tuple[str, bytes] | None:
-        """Type and content of an answer; None where nothing was asked. Raises Refusal."""
+    async def _answered(self, line: Line) -> tuple[int, str, bytes] | None:
+        """Status, type and content of an answer; None where nothing was asked. Raises Refusal."""
         head = await line.head()
         if head is None:
             return None
         if head.method == "GET":
+            line.unread = head.follows(line.unread)
             self._check_origin(head)
             if head.path not in self._pages:
                 raise Refusal(HTTPStatus.NOT_FOUND, "there is no such page")
-            return self._pages[head.path]
+            return HTTPStatus.OK, *self._pages[head.path]
         if head.method != "POST":
             raise Refusal(HTTPStatus.NOT_IMPLEMENTED, f"{head.method} is not known here")
         length = line.unread = head.length()
@@ -214,11 +217,12 @@ class PageServer:
             raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the request must be {BODY_TYPE}")
         model, first = head.number("model"), head.number("first")
         expects = head.fields.get("Expect", "").lower() == "100-continue"
-        body = await line.body(length, expects=expects)
-        photos = [body[:first], body[first:]] if "first" in head.query else [body]
-        return JSON, await self._compute(model, photos)
+        photos = [await line.body(length, expects=expects)]
+        if "first" in head.query:
+            photos = [photos[0][:first], photos[0][first:]]
+        return await self._compute(model, photos)
 
-    async def _compute(self, model: int, photos: list[bytes]) -> bytes:
+    async def _compute(self, model: int, photos: list[bytes]) -> tuple[int, str, bytes]:
         """Compute an answer in one of few threads. Raises Refusal if all places are taken."""
         if self._stopping.is_set():
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the page is closing")
@@ -236,21 +240,24 @@ class PageServer:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the page is closing")
         return job.result()
 
-    def _told(self, model: int, photos: list[bytes]) -> bytes:
-        """What is sent for photos. Raises Refusal; of a fault the terminal shows more."""
+    def _told(self, model: int, photos: list[bytes]) -> tuple[int, str, bytes]:
+        """What is sent for photos; of a fault the terminal shows more.
+
+        A refusal is not raised through the future, which would keep it, and the photos with it.
+        """
         try:
-            return as_json(self._answer(model, photos))
-        except Refusal:
-            raise
+            return HTTPStatus.OK, JSON, as_json(self._answer(model, photos))
+        except Refusal as error:
+            return _refused(error)
         except Exception as error:
             _, text = explain(error)
             if not text:
                 traceback.print_exception(error)
             told = text or f"internal fault: {type(error).__name__}"
-            raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, told) from error
+            return _refused(Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, told))
 
     def _is_own_name(self, host: str) -> bool:
-        """Whether a Host header names this server by address, as localhost, or as told.
+        """Whether a Host header names this server by address, as localhost, or by a flag's name.
 
         A page of another site can have its name point here (DNS rebinding); it cannot have an
         address for a name.
@@ -262,7 +269,7 @@ class PageServer:
         try:
             ipaddress.ip_address(name)
         except ValueError:
-            return name in ("localhost", self._host.lower())
+            return name in self._names
         return True
 
     def _check_origin(self, head: Head) -> None:
@@ -271,7 +278,8 @@ class PageServer:
         if not self._is_own_name(host):
             raise Refusal(HTTPStatus.FORBIDDEN, f"this page is not {host[:80]!r}: open {self.url}")
         origin = head.fields.get("Origin")
-        if origin is not None and origin != f"http://{host}":
+        # A proxy may speak HTTPS for this server, under the same name.
+        if origin not in (None, f"http://{host}", f"https://{host}"):
             raise Refusal(HTTPStatus.FORBIDDEN, "only the page itself may ask for answers")
 
 
@@ -281,6 +289,11 @@ def _who(address: str) -> str:
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
         return str(ipaddress.ip_network((found, 64), strict=False))
     return address
+
+
+def _refused(error: Refusal) -> tuple[int, str, bytes]:
+    """Status, type and content of a refusal, as it is sent."""
+    return error.status, JSON, as_json({"error": str(error)})
 
 
 def _crowd() -> Refusal:

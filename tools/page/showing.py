@@ -63,7 +63,8 @@ def open_page(
         return answer_photos(shelf, model, photos, config.limits.pixels)
 
     try:
-        server = PageServer((config.host, config.port), config.limits, pages, answer)
+        address = config.host, config.port
+        server = PageServer(address, config.limits, pages, answer, config.public_name)
     except OSError as error:
         raise InputError(
             f"--host {config.host} --port {config.port}: {error.strerror or error}; choose "
