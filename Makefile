@@ -52,7 +52,7 @@ campaign: env ## Kills, full disks, damaged files, attacks, races: by hand or at
 check: env ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --num-workers 2
+	$(BIN)/mypy
 
 format: env
 	$(BIN)/ruff check --fix .
