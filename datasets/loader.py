@@ -173,7 +173,8 @@ class Resumable(Generic[Batch]):
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch, the batches of it that were handed out, and versions of files."""
-        return {"epoch": self._epoch, "batches": self._done, "versions": self.versions}
+        versions = {"versions": self.versions} if self.versions else {}
+        return {"epoch": self._epoch, "batches": self._done, **versions}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Start after the batches of a checkpoint; after a whole epoch, with the next.
