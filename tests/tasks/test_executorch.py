@@ -1,5 +1,6 @@
 """ExecuTorch programs: the same answers, and messages for what is none."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import onnx
 import pytest
 
 from datasets.errors import InputError
+from tasks.export.executorch_file import write_executorch, write_executorch_onnx, write_notes
+from tasks.runtime.executorch_session import ExecuTorchSession
 from tasks.runtime.exported import Exported
 from tasks.runtime.onnx_session import OnnxSession
 from tasks.runtime.session import CARD_KEY, FACTS_KEY
@@ -16,10 +19,9 @@ from tests.litert import small_model
 from tools.flows.targets import facts_of, notes_of, onnx_of, target_named
 from tools.speed.measuring import write_int8
 
-pytest.importorskip("executorch.runtime")
-
-from tasks.export.executorch_file import write_executorch, write_executorch_onnx, write_notes
-from tasks.runtime.executorch_session import ExecuTorchSession
+# Not imported before a test asks for it: that takes seconds.
+if importlib.util.find_spec("executorch") is None:
+    pytest.skip("executorch is an extra", allow_module_level=True)
 
 pytestmark = pytest.mark.slow
 
