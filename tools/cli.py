@@ -195,7 +195,7 @@ def prepare(common: Common) -> str:
     import cv2
     import torch
 
-    from tasks.fitting.engine import choose_device
+    from tasks.fitting.devices import choose_device
 
     if common.threads:
         torch.set_num_threads(common.threads)

@@ -68,20 +68,6 @@ def has_native_bf16(device: str) -> bool:
     return False
 
 
-def choose_device(name: str) -> str:
-    """Resolve ``auto``. Raises InputError if the device is not there, naming what is."""
-    there = ["cpu"]
-    if torch.cuda.is_available():
-        there.insert(0, "cuda")
-    if torch.backends.mps.is_available():
-        there.insert(0, "mps")
-    if name == "auto":
-        return there[0]
-    if name not in there:
-        raise InputError(f"--device {name}: not on this machine; there is {', '.join(there)}")
-    return name
-
-
 def local_device(device: str) -> str:
     """The device of this process among those of its machine."""
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device == "cuda" else device
