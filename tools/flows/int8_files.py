@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from onnx import ModelProto
+from torchvision.ops import box_iou
 
 from datasets.errors import InputError
 from datasets.images import Image
@@ -109,19 +111,11 @@ def _found_again(ours: Sequence[Answer], theirs: Sequence[Answer], head: str) ->
         for one, other in (pair, pair[::-1]):
             scores = one[f"{head}scores"]
             same = one[f"{head}labels"][:, None] == other[f"{head}labels"]
-            overlaps = _overlaps(one[f"{head}boxes"], other[f"{head}boxes"]) * same
+            boxes = (torch.from_numpy(answer[f"{head}boxes"]) for answer in (one, other))
+            overlaps = box_iou(*boxes).nan_to_num().numpy() * same  # Two of no area: 0 / 0.
             total += float(scores.sum())
             found += float(scores[overlaps.max(axis=1, initial=0) >= _LEAST_IOU].sum())
     return found / total
-
-
-def _overlaps(one: Any, other: Any) -> Any:
-    """Intersection over union (N, M) of boxes (N, 4) and (M, 4), x1 y1 x2 y2."""
-    one, other = one.astype(np.float64)[:, None], other.astype(np.float64)
-    start, end = np.maximum(one[..., :2], other[:, :2]), np.minimum(one[..., 2:], other[:, 2:])
-    shared = (end - start).clip(min=0).prod(axis=-1)
-    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(axis=-1) for boxes in (one, other)]
-    return shared / np.maximum(areas[0] + areas[1] - shared, _NO_ERROR)
 
 
 def _as_long(one: Any, other: Any) -> tuple[Any, Any]:
