@@ -144,7 +144,7 @@ class TargetStore:
 
     def empty(self, block: int) -> NDArray[Any]:
         """Rows of a block before anything is known of its photos."""
-        rows = np.empty(min(BLOCK, self.header.photos - block * BLOCK), self._row)
+        rows = np.zeros(min(BLOCK, self.header.photos - block * BLOCK), self._row)
         rows["log"] = np.nan
         return rows
 
