@@ -24,7 +24,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 test: check ## The whole test suite
 	$(PYTEST)
 
-quick: env ## Style, and the tests that take a second at most: about a minute
+quick: env ## Style, and the tests that take a tenth of a second at most: about a minute
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(PYTEST) -m "not slow"

@@ -47,6 +47,7 @@ SIDES: dict[str, tuple[int, dict[int, int]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIDES)
 def test_maps_at_the_usual_size(name: str) -> None:
     size, sides = SIDES[name]
@@ -188,6 +189,7 @@ def test_what_only_mobilenet_has_is_refused(name: BackboneName) -> None:
         build_body(name, variant="shallow")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"mobilenet_v1", "inception_v2"}))
 def test_fixed_conventions_are_kept(name: BackboneName) -> None:
     own = default_flavour(name)
@@ -201,6 +203,7 @@ def test_fixed_conventions_are_kept(name: BackboneName) -> None:
             build_body(name, flavour=replace(own, **change))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_batch_norms_have_the_flavours_epsilon(name: BackboneName) -> None:
     with torch.device("meta"):
