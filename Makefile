@@ -1,6 +1,6 @@
 # Two commands do all set-up: `make demo` and `make test`.
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := .venv/.ready
 
 .PHONY: env demo test quick test-chips campaign check format lock benchmark
