@@ -55,6 +55,9 @@ class Training:
 
     preset: str = "auto"
     """Recipe."""
+    config: Path | None = None
+    """Settings to start from, which other flags change: config.json of a run, to repeat it, or a
+    YAML or JSON file with some of its fields; what it lacks is as its preset has it."""
     weights: Path | None = None
     """Run folder or weights file to start from."""
     resume: Path | None = None
