@@ -29,6 +29,9 @@ class ClassLossSpec:
     cutmix: float = 0.0
     """Beta(a, a) of the area by which pairs of images are pasted; 0 for none. With mixup too,
     each batch takes one of them."""
+    balance: float = 0.0
+    """For sets whose classes differ in size: an image counts by (1 / images of its class) to this
+    power. 0: every image counts the same; 1: every class does; between them, as .5, less so."""
     dropout: float = 0.001
     """Share of the features that are dropped before the last layer in training."""
     progressive: float = 1.0
@@ -39,4 +42,5 @@ class ClassLossSpec:
         """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
         require_within(self, "[0, 1)", "label_smoothing", "dropout")
         require_within(self, "(0, 1]", "gce_q", "progressive")
+        require_within(self, "[0, 1]", "balance")
         require_at_least(self, 0, "mixup", "cutmix")
