@@ -168,7 +168,7 @@ class Normalize(nn.Module):
         super().__init__()
         self.flip = spec.channels == "bgr"
         for name, values in (("mean", spec.mean), ("std", spec.std)):
-            # One value where all channels agree: much faster on pictures stored channels last.
+            # One value where all channels agree: much faster on images stored channels last.
             chosen = values[:1] if len(set(values)) == 1 else values
             value = torch.tensor(chosen, dtype=torch.float64) * 255
             self.register_buffer(name, value.float().view(1, -1, 1, 1), persistent=False)
@@ -195,7 +195,7 @@ def init_tf_slim(module: nn.Module, std: float = 0.09) -> None:
 def fold_batchnorm(model: Model) -> Model:
     """Return an inference copy whose batch norms are folded into the convolutions before them.
 
-    The answer is the same to float precision and a photo takes about a fifth less time.
+    The answer is the same to float precision and an image takes about a fifth less time.
     """
     folded = copy.deepcopy(model).eval()
     for block in folded.modules():

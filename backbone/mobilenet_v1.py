@@ -55,7 +55,7 @@ class MobileNetV1(Body):
             more 1x1 convolution behind the last layer, as timm's mobilenetv1_100h;
             ``act_after_*`` has batch norm after both convolutions of a block but activates
             after one only; ``bn_act_after_*`` has both after one only.
-        stem_stride: 2, or 1 for small pictures, whose maps then all have half the stride.
+        stem_stride: 2, or 1 for small images, whose maps then all have half the stride.
 
     Attributes:
         channels: Channels of the last feature map at each stride: {2, 4, 8, 16, 32}.

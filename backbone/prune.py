@@ -5,7 +5,7 @@ by three things together: its batch norm's gamma (Liu et al., arXiv 1708.06519),
 filter, which weight decay shrinks where it is of little use (Li et al., 1608.08710), and the
 energy with which it reaches the next layer: the variance of what the next 1x1 convolution gets
 from it, times the squares of the weights and batch-norm scales by which that is read. Dead
-channels count nothing, whether nothing goes in or nobody reads them. No photo is needed: batch
+channels count nothing, whether nothing goes in or nobody reads them. No image is needed: batch
 norm says how its outputs are distributed.
 
 What a dropped channel gave on average is not lost but moves into the next batch norm, as in the
@@ -137,7 +137,7 @@ def _signals(body: MobileNetV1) -> list[_Signal]:
 def _signal(block: ConvBNAct) -> _Signal:
     """Moments of a block's activated output.
 
-    Batch norm's output has mean beta and variance gamma^2 v / (v + eps) over the training photos,
+    Batch norm's output has mean beta and variance gamma^2 v / (v + eps) over the training images,
     v being the variance of its input; its shape is taken to be normal.
     """
     norm = block.bn

@@ -119,16 +119,16 @@ def _padding(pads: tuple[int, ...] | Literal["same"], side: int, stride: int) ->
 
 @dataclass(frozen=True)
 class Row:
-    """The convolutions of a graph, and how it prepares photos.
+    """The convolutions of a graph, and how it prepares images.
 
     Attributes:
         convs: In order of execution.
         sources: Of each, which of them feeds it; -1 where none does.
         others: Of each, what else reads it, in words.
         pools: Of each, what averaged the values that it reads, in words; empty if nothing did.
-        factor: What photos are multiplied by before the first of them, and ``summand`` added;
+        factor: What images are multiplied by before the first of them, and ``summand`` added;
             None if the graph takes normalised values.
-        lost: What lies between the photos and the first of them and is not understood, in words;
+        lost: What lies between the images and the first of them and is not understood, in words;
             empty if there is nothing of the kind.
     """
 
@@ -146,7 +146,7 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
 
     Args:
         steps: In order of execution.
-        entry: Name of the tensor that holds photos.
+        entry: Name of the tensor that holds images.
 
     Raises:
         ValueError: If shapes of constants do not fit.
@@ -277,7 +277,7 @@ def keeps_maps(order: Sequence[int] | None) -> bool:
 
 
 def scaling(row: Row, *, bytes_in: bool) -> tuple[RGB | None, RGB | None, int]:
-    """Mean, std, and the largest value of a photo as the graph takes it, 1 or 255.
+    """Mean, std, and the largest value of an image as the graph takes it, 1 or 255.
 
     None and 0 if it takes normalised values. Raises ValueError if it turns brightness around.
     """

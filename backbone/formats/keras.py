@@ -35,7 +35,7 @@ _MOST = 2**29
 _MOST_ARRAYS = 2**28
 # Of the stock model, for files that hold weights alone.
 _STOCK = replace(TENSORFLOW, padding="keras", bn_eps=1e-3, activation="relu6")
-# Of a layer that subtracts the mean of the training photos, by their number.
+# Of a layer that subtracts the mean of the training images, by their number.
 _LEARNT = {"mean": "0", "variance": "1"}
 _STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
 # What a compiled model has besides its layers.

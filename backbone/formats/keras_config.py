@@ -85,7 +85,7 @@ def read_config(path: Path, model: Any, learnt: Mapping[str, Any]) -> KerasConfi
     Args:
         path: Of the file, for errors.
         model: The architecture, as JSON has it.
-        learnt: Mean and variance of photos that a layer learnt, if there is one.
+        learnt: Mean and variance of images that a layer learnt, if there is one.
 
     Raises:
         InputError: If it is damaged, or not that of a MobileNet v1 with a head.

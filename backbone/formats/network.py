@@ -62,8 +62,8 @@ class Network:
         folded: Batch norm carries only an offset.
         variant: standard or conv_head.
         left_out: Names of tensors that have no place in a body or a classifier of ours.
-        takes: Largest value of a photo as the file's own graph takes it, 1 or 255, if it scales
-            photos itself; 0 if it takes normalised values.
+        takes: Largest value of an image as the file's own graph takes it, 1 or 255, if it scales
+            images itself; 0 if it takes normalised values.
         whole: Whether the file holds its architecture, so that it can be run.
     """
 

@@ -138,7 +138,7 @@ def read_pytorch(path: Path, key_map: Path | None = None) -> Network:
 
 
 def _with_config(network: Network, file: Path) -> Network:
-    """Timm's config.json beside the weights, if it is there, tells how photos are prepared."""
+    """Timm's config.json beside the weights, if it is there, tells how images are prepared."""
     if not file.is_file():
         return network
     content: Any = read_json(file)

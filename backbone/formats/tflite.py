@@ -20,7 +20,7 @@ from datasets.lfs import refuse_pointer
 
 # In the names of SSD's box predictors.
 BOXES = "BoxEncodingPredictor"
-# What a file's integer is to a byte of a photo: int8 counts from -128.
+# What a file's integer is to a byte of an image: int8 counts from -128.
 _BYTES = {"uint8": 0, "int8": 128}
 
 
@@ -153,7 +153,7 @@ def tflite_flavour(model: TfliteModel, convs: int = BODY_CONVS) -> Flavour:
 def _scaling(model: TfliteModel) -> tuple[RGB, RGB]:
     """Mean and std: the network sees (integer - zero) * scale, which is (byte / 255 - mean) / std.
 
-    An integer of int8 is the photo's byte - 128.
+    An integer of int8 is the image's byte - 128.
     """
     mean = (model.input_zero + _BYTES[model.input_type]) / 255
     return (mean,) * 3, (1 / (255 * model.input_scale),) * 3
