@@ -19,7 +19,7 @@ class Strength(IntEnum):
     PLAIN = 1
     """Files that could mean something else, too, such as rows of numbers."""
     DESCRIBED = 2
-    """A file for each picture, in the format's own words."""
+    """A file for each image, in the format's own words."""
     DECLARED = 3
     """A file about the whole set, in the format's own words."""
     NAMED = 4
@@ -54,7 +54,7 @@ def strongest(path: Path, claims: Sequence[Claim]) -> Claim | None:
 
     Args:
         path: What is claimed.
-        claims: Of all formats.
+        claims: Claims of all formats.
 
     Raises:
         InputError: If several are as strong, or the only one lacks something.

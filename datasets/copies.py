@@ -13,7 +13,7 @@ from datasets.parallel import in_threads
 
 
 class Copies(NamedTuple):
-    """Photos with the same content; two of them at least."""
+    """Images with the same content; two of them at least."""
 
     mine: list[int]  # Indices into the part that is examined; one of them at least.
     theirs: list[int]  # Indices into the other part.
@@ -32,12 +32,12 @@ def find_copies(files: Sequence[str], others: Sequence[str] = ()) -> list[Copies
 def find_equal(
     lengths: Sequence[int | None], read: Callable[[int], bytes], num_mine: int
 ) -> list[Copies]:
-    """As :func:`find_copies`, of pictures wherever they lie.
+    """As :func:`find_copies`, of images wherever they lie.
 
     Args:
         lengths: (N,) bytes of each; None of one that is not there.
         read: Gives the content of one by its index.
-        num_mine: How many, from the first on, are of the part that is examined.
+        num_mine: Number of images, from the first on, that belong to the part that is examined.
     """
     by_size: dict[int, list[int]] = {}
     for index, length in enumerate(lengths):
@@ -57,7 +57,7 @@ def digest_of(content: bytes) -> bytes:
 def group_copies(indices: Sequence[int], digests: Sequence[bytes], num_mine: int) -> list[Copies]:
     """Groups of equal digests (N,) that have to do with the part that is examined.
 
-    Its photos' indices (N,) are below ``num_mine``; from there on they are of the other part.
+    Its images' indices (N,) are below ``num_mine``; from there on they are of the other part.
     """
     groups: dict[bytes, list[int]] = {}
     for index, key in zip(indices, digests, strict=True):
@@ -71,5 +71,5 @@ def group_copies(indices: Sequence[int], digests: Sequence[bytes], num_mine: int
 
 
 def in_both_splits(file: object, other: object) -> Finding:
-    """A photo that stands in the other part too, which flatters the figures."""
+    """An image that stands in the other part too, which flatters the figures."""
     return Finding("copy in both splits", "kept", str(file), None, f"the same as {other}")

@@ -65,9 +65,9 @@ def as_fields(file: Path, number: int, names: list[str], fields: list[str]) -> F
 
     Args:
         file: The table.
-        number: Of the line.
-        names: Of the columns.
-        fields: Of the line.
+        number: Number of the line.
+        names: Names of the columns.
+        fields: Fields of the line.
 
     Raises:
         InputError: If there are more fields than columns.

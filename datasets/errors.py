@@ -24,7 +24,7 @@ class NotRecognised(InputError):  # noqa: N818 (what it says)
     """A path that is none of the data which one task takes; another task may take it.
 
     Args:
-        path: That the user named.
+        path: Path that the user gave.
         why: What is wanted, or wrong; messages have it behind the path.
     """
 
@@ -38,7 +38,7 @@ def naming(path: object) -> Iterator[None]:
     """Give errors of writing, which know no name once a file is open, that of a path.
 
     Raises:
-        OSError: As it was raised, with the name: a full disk is told with what did not fit on it.
+        OSError: The original error, with the name; for a full disk, with what did not fit on it.
     """
     try:
         yield

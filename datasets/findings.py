@@ -82,7 +82,7 @@ class Examination(Generic[Data_co]):
         """Stop before training on data that cannot be right; ``what`` says which they are.
 
         Raises:
-            InputError: With the refusals, if there are any.
+            InputError: If there are refusals; the message lists them.
         """
         if self.refusals:
             told = "; ".join(f"{f.file}: {f.kind}: {f.detail}" for f in self.refusals)
@@ -127,10 +127,10 @@ def drop_unusable(
     *,
     in_files: bool = True,
 ) -> Mask:
-    """Mask (N,) of the pictures that are fine; the others are noted as dropped.
+    """Mask (N,) of the images that are fine; the others are noted as dropped.
 
-    ``look`` looks at the picture of an index, and raises a ``ValueError`` that says what is wrong.
-    The ledger is told, unless ``files`` are names of pictures that lie in archives.
+    ``look`` looks at the image of an index, and raises a ``ValueError`` that says what is wrong.
+    The ledger is told, unless ``files`` are names of images that lie in archives.
     """
 
     def problem(index: int) -> str:
@@ -152,7 +152,7 @@ def drop_unusable(
 
 
 def drop_unreadable(photos: PhotoFiles, findings: list[Finding], *, decode: bool) -> Mask:
-    """Mask (N,) of the photos that can be read; the others are noted as dropped."""
+    """Mask (N,) of the images that can be read; the others are noted as dropped."""
 
     def look(index: int) -> None:
         if decode:
@@ -167,7 +167,7 @@ def drop_unreadable(photos: PhotoFiles, findings: list[Finding], *, decode: bool
 
 
 def note_decoders(files: Sequence[str], findings: list[Finding]) -> None:
-    """Note pictures that can be read, but look different in other programs."""
+    """Note images that can be read, but look different in other programs."""
     told = in_threads(decoders_differ, files, "comparing decoders", unit="image")
     for file, text in zip(files, told, strict=True):
         if text:
@@ -175,7 +175,7 @@ def note_decoders(files: Sequence[str], findings: list[Finding]) -> None:
 
 
 def refuse_broken(root: Path, good: Mask, findings: list[Finding]) -> None:
-    """Refuse a set of whose pictures (mask (N,)) more than a fifth had to be dropped."""
+    """Refuse a set of whose images (mask (N,)) more than a fifth had to be dropped."""
     bad = int((~good).sum())
     if bad > MOST_BROKEN * len(good):
         first = next(f for f in findings if f.kind == _UNUSABLE)

@@ -1,4 +1,4 @@
-"""Reading and writing pictures: every kind of file to (H, W, 3) uint8 RGB, or a clear error."""
+"""Reading and writing images: every kind of file to (H, W, 3) uint8 RGB, or a clear error."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from datasets.names import odd_file, shown
 
 Image = NDArray[np.uint8]
 
-# Both decoders remark on damaged pictures in lines that name no file; our own messages do.
+# Both decoders remark on damaged images in lines that name no file; our own messages do.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 
-# All that OpenCV or Pillow read as a picture of pixels; their documents, films and data are none.
+# All that OpenCV or Pillow read as an image of pixels; their documents, films and data are none.
 SUFFIXES = frozenset(
     [
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo", ".png", ".apng", ".webp"),
@@ -35,7 +35,7 @@ SUFFIXES = frozenset(
         *(".tga", ".icb", ".vda", ".vst", ".sgi", ".rgb", ".rgba", ".bw", ".ras", ".pcx", ".dds"),
     ]
 )
-# Pictures that nothing here reads; they are told of, so that a class does not shrink in silence.
+# Images that nothing here reads; they are told of, so that a class does not shrink in silence.
 UNREAD_SUFFIXES = frozenset(
     [
         *(".heic", ".heif", ".jxl", ".svg", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw"),
@@ -67,7 +67,7 @@ _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _EXIF_START = b"Exif\0\0"
 _MOST_TAGS = 1 << 24
 _ENDS = {"JPEG": _JPEG_END, "MPO": _JPEG_END, "PNG": b"IEND\xaeB`\x82"}
-# Width times height of what is decoded: the largest photos of phones have 200 million pixels, and
+# Width times height of what is decoded: the largest images of phones have 200 million pixels, and
 # a file of a kilobyte can claim any number, for which memory is taken before anything is read.
 MOST_PIXELS = 2**28
 # What is larger is refused here, by a message of its own.
@@ -75,22 +75,22 @@ PilImage.MAX_IMAGE_PIXELS = None
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 # Markers of a JPEG's frame, in which its size stands.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# Decoders round differently; what differs by more levels of 255 on average is another picture.
+# Decoders round differently; what differs by more levels of 255 on average is another image.
 _ROUNDING = 4.0
 
 
 def read_image(path: Path | str, *, upright: bool) -> Image:
-    """Read a picture as (H, W, 3) uint8 RGB.
+    """Read an image as (H, W, 3) uint8 RGB.
 
     Greyscale, palette, CMYK, 16-bit and transparent files are converted.
 
     Args:
         path: File to read.
-        upright: Turn the picture as its EXIF tag says. COCO and VOC draw their boxes on the
+        upright: Turn the image as its EXIF tag says. COCO and VOC draw their boxes on the
             stored pixels (False); what a person looks at is turned (True).
 
     Raises:
-        InputError: If the file is missing, cut short, or no picture; it names the file.
+        InputError: If the file is missing, cut short, or no image; it names the file.
     """
     _refuse_odd(path)
     try:
@@ -103,14 +103,14 @@ def read_image(path: Path | str, *, upright: bool) -> Image:
 
 
 def decode_image(data: bytes, path: Path | str, *, upright: bool) -> Image:
-    """Decode a picture file's bytes as :func:`read_image`; messages call it ``path``.
+    """Decode an image file's bytes as :func:`read_image`; messages call it ``path``.
 
     Raises:
-        InputError: If it is cut short, or no picture.
+        InputError: If it is cut short, or no image.
     """
     image = _decode_stored(data, path)
     # Decoders differ in which tags they believe, so that none of them turns: one reader of tags
-    # serves all pictures and the header's reader, too.
+    # serves all images and the header's reader, too.
     return turn_upright(image, _orientation_in(data)) if upright else image
 
 
@@ -130,7 +130,7 @@ def _decode_stored(data: bytes, path: Path | str) -> Image:
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error as error:  # A picture of over a gigapixel, for one.
+    except cv2.error as error:  # An image of over a gigapixel, for one.
         why = error.err or error
         raise InputError(f"{shown(path)}: cannot be decoded ({why})") from error
     if image is None:
@@ -139,7 +139,7 @@ def _decode_stored(data: bytes, path: Path | str) -> Image:
 
 
 def _size_in(data: bytes) -> tuple[int, int]:
-    """Width and height as a picture's header tells them; 0 where nothing else is known of them.
+    """Width and height as an image's header tells them; 0 where nothing else is known of them.
 
     Of JPEG and PNG they are read here, in a tenth of the time that Pillow takes for it.
     """
@@ -172,7 +172,7 @@ def _refuse_huge(path: Path | str, size: tuple[int, int]) -> None:
 
 
 def decoders_differ(path: Path | str) -> str:
-    """How another reader of pictures sees a file that can be read; empty if it sees the same.
+    """How another reader of images sees a file that can be read; empty if it sees the same.
 
     Everything here is decoded by :func:`read_image`. Pillow, which many programs use, makes other
     colours of CMYK and of 16 bits, and may turn by a tag that OpenCV does not find.
@@ -204,16 +204,16 @@ def _decode_with_pillow(data: bytes, path: Path | str) -> Image:
 
 
 def probe_image(path: Path | str, data: bytes | None = None) -> tuple[int, int, bool]:
-    """Size of a picture from its header alone: (width, height, turned sideways by EXIF).
+    """Size of an image from its header alone: (width, height, turned sideways by EXIF).
 
     The size is that of the stored pixels, before any turning.
 
     Args:
-        path: File, or what messages call the picture.
+        path: File, or what messages call the image.
         data: Its bytes, where it is no file of its own.
 
     Raises:
-        InputError: If the file is missing, cut short, or no picture.
+        InputError: If the file is missing, cut short, or no image.
     """
     if data is None:
         _refuse_odd(path)
@@ -238,12 +238,12 @@ def probe_image(path: Path | str, data: bytes | None = None) -> tuple[int, int, 
 
 
 def read_orientation(path: Path | str, data: bytes | None = None) -> int:
-    """What a picture's EXIF tag says of its turning, 1 to 8; 1 is upright, and stands for none.
+    """What an image's EXIF tag says of its turning, 1 to 8; 1 is upright, and stands for none.
 
     ``path`` and ``data`` are as of :func:`probe_image`.
 
     Raises:
-        InputError: If the file is missing, or no picture.
+        InputError: If the file is missing, or no image.
     """
     if data is None:
         _refuse_odd(path)
@@ -259,19 +259,19 @@ def _opened(path: Path | str, data: bytes | None) -> BinaryIO:
 
 
 def _orientation_in(data: bytes) -> int:
-    """The orientation of a picture file; 1 where it cannot be told."""
+    """The orientation of an image file; 1 where it cannot be told."""
     if data.startswith(_JPEG_START) and _EXIF_START not in data:
         return 1
     try:
         file = io.BytesIO(data)
         with PilImage.open(file) as picture:
             return _orientation(picture, file)
-    except Exception:  # Only OpenCV knows the picture, or no one does.
+    except Exception:  # Only OpenCV knows the image, or no one does.
         return 1
 
 
 def _orientation(picture: PilImage.Image, file: BinaryIO) -> int:
-    """The EXIF orientation of an opened picture, without decoding it.
+    """The EXIF orientation of an opened image, without decoding it.
 
     XMP may tell one, too; but it says what an editor once saw. Browsers and OpenCV do not believe
     it, and tools that draw boxes show the pixels as these do.
@@ -321,7 +321,7 @@ def _ends_whole(file: BinaryIO, end: bytes) -> bool:
 
 
 def crop_to_box(image: Image, box: NDArray[np.float64], margin: float) -> Image:
-    """Cut a photo to what it is about: the square around its box, as far as there is picture.
+    """Cut an image to what it is about: the square around its box, as far as there is image.
 
     A network takes the central square of what it is given: of a long window it would lose head
     and tail.
@@ -332,7 +332,7 @@ def crop_to_box(image: Image, box: NDArray[np.float64], margin: float) -> Image:
         margin: Share of the box's longer side that is added at both its ends.
 
     Returns:
-        A view of the picture; all of it if there is no box, or no picture in the box.
+        A view of the image; all of it if there is no box, or no image in the box.
     """
     size = np.array(image.shape[1::-1], dtype=np.float64)
     corners = np.clip(box, 0, np.tile(size, 2))
@@ -366,7 +366,7 @@ def is_passed_over(name: str) -> bool:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file's name is that of a picture which can be read, and which belongs to a set."""
+    """Whether a file's name is that of an image which can be read, and which belongs to a set."""
     return os.path.splitext(name)[1].lower() in SUFFIXES and not is_passed_over(name)  # noqa: PTH122 (millions of names)
 
 
@@ -381,7 +381,7 @@ def walk_files(folder: Path | str) -> Iterator[tuple[str, list[str]]]:
 
 
 def pictures_below(folder: Path | str, *, first: bool = False) -> list[str]:
-    """Sorted paths of the pictures below a folder; or, of some folder below it, the first found.
+    """Sorted paths of the images below a folder; or, of some folder below it, the first found.
 
     :func:`find_images` takes three times as long, which a million files notice.
     """
@@ -394,5 +394,5 @@ def pictures_below(folder: Path | str, *, first: bool = False) -> list[str]:
 
 
 def find_images(path: Path) -> list[Path]:
-    """All pictures below a folder, sorted; as :func:`walk_files` passes over what is no set's."""
+    """All images below a folder, sorted; as :func:`walk_files` passes over what is no set's."""
     return sorted(Path(file) for file in pictures_below(path))

@@ -21,13 +21,13 @@ class CheckOptions:
 
     Attributes:
         split: Part of the data; None takes what is trained on.
-        decode: Decode every picture to its end instead of reading its header.
+        decode: Decode every image to its end instead of reading its header.
         classes: List of the classes to take; None takes all.
         anchors: Gives the (A, 4) cx cy w h, relative to the input, that boxes are compared with;
             None compares them with none. It is called only where there are boxes.
-        keep_aspect: The input holds a picture's longer side, instead of each side its own.
+        keep_aspect: The input holds an image's longer side, instead of each side its own.
         format: Name of the format; None leaves it to the evidence.
-        images: Folder of the pictures where they lie elsewhere.
+        images: Folder of the images where they lie elsewhere.
     """
 
     split: Split | None = None
@@ -79,7 +79,7 @@ class Written:
 
     Attributes:
         parts: What each part holds, by what is counted.
-        classes: How many.
+        classes: Number of classes.
         notes: What is not as it was, with counts.
     """
 
@@ -95,9 +95,9 @@ class WriteParts(Protocol):
         """Write all parts.
 
         Args:
-            parts: Of a set, as :attr:`DataKind.open_parts` gives them.
+            parts: Parts of a data set, from :attr:`DataKind.open_parts`.
             folder: Made; holds nothing yet.
-            link: Link pictures instead of copying them.
+            link: Link images instead of copying them.
 
         Raises:
             InputError: If something of the set cannot be written.
@@ -133,7 +133,7 @@ class DataKind:
         takes_patterns: A path that does not exist may name several files of this kind.
         shares_files: The same files may carry annotations of another kind, too.
         is_evident: Whether a path carries annotations of this kind for certain: folders of
-            pictures may be anything.
+            images may be anything.
         nearest: A sentence about the format that an unrecognised path is most like, and what it
             lacks; empty if it is like none.
         doubt: Why a path that is recognised might be of another kind, too, in words; empty if

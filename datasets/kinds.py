@@ -18,7 +18,7 @@ from datasets.refused import refusal
 from datasets.shards.finding import is_pattern
 from datasets.spec import Option
 
-# The most particular layout first: nearly every folder could be one of labelled photos.
+# The most particular layout first: nearly every folder could be one of labelled images.
 KINDS: tuple[DataKind, ...] = (BOXES, ATTRIBUTES, IDENTITIES, POSITIONS, LABELS)
 
 
@@ -45,15 +45,15 @@ def kind_named(name: str) -> DataKind:
 
 
 def recognise(path: Path, name: str | None = None, said: Collection[Option] = ()) -> Recognised:
-    """Tell what a data set holds: labelled photos, unless something more particular is there.
+    """Tell what a data set holds: labelled images, unless something more particular is there.
 
-    Folders of pictures are taken for classes; that they are identities has to be said by a name,
+    Folders of images are taken for classes; that they are identities has to be said by a name,
     as :func:`kind_named` takes it. Where the user says of the set what one kind alone understands,
     it is that kind, which then finds the parts by what is said.
 
     Args:
-        path: Of the set.
-        name: Of the kind or its task; None takes the most particular.
+        path: Path of the data set.
+        name: Name of the kind or its task; None takes the most specific kind.
         said: Options of which the user gave one.
 
     Raises:

@@ -1,7 +1,7 @@
 """What became of every file below a path: used, or passed over for a reason that is told.
 
 While data are opened inside :func:`traced`, the doors that read files note them, the readers which
-pictures have an entry, and the data doctor which of them can be used. So a ledger knows no format,
+images have an entry, and the data doctor which of them can be used. So a ledger knows no format,
 and nothing counts as used that nobody has looked at: ``seen == used + passed over``.
 """
 
@@ -37,7 +37,7 @@ SHUT = "folders that cannot be opened"
 ODD = "files that are pipes, sockets or devices"
 # Files that are named for each reason, and files of annotation that a reason names.
 _EXAMPLES, _NAMED = 3, 3
-# Suffixes of files that may tell of the pictures of a part, or hold them.
+# Suffixes of files that may tell of the images of a part, or hold them.
 _LISTS = frozenset((".json", ".jsonl", ".csv", ".tsv", ".txt", ".xml", ".parquet", ".tar"))
 # Words that the name of a part's list or folder may have besides the part's.
 _BESIDE = frozenset(("instances", "annotations", "annotation", "boxes", "bbox", "labels", "of"))
@@ -66,9 +66,9 @@ class Ledger:
 
     Attributes:
         root: The path: a folder, or a file, whose folder is looked through.
-        used: How many are used as what.
+        used: Number of files used, by what they are used as.
         passed_over: The others by reason, the most frequent first.
-        elsewhere: Pictures that are used, too, and lie below no path that was given.
+        elsewhere: Images that are used, too, and lie below no path that was given.
         stand_in: Part that serves to validate on, where there is none of that name; else empty.
     """
 
@@ -154,28 +154,28 @@ class Trace:
         self.stand_ins: dict[Path, str] = {}
 
     def read(self, file: Path | str, role: Role = ANNOTATION) -> None:
-        """Note a file that tells of pictures, or holds them."""
+        """Note a file that tells of images, or holds them."""
         key = self._key(str(file))
         if key not in self._roles and role == ANNOTATION:
             self._read.add(os.path.basename(file))  # noqa: PTH119 (millions of names)
         self._roles.setdefault(key, role)
 
     def entries(self, files: Iterable[str]) -> None:
-        """Note pictures that have an entry."""
+        """Note images that have an entry."""
         self._entries.update(map(self._key, files))
 
     def used(self, files: Iterable[str]) -> None:
-        """Note pictures that are used, unless they are dropped."""
+        """Note images that are used, unless they are dropped."""
         self._roles.update(dict.fromkeys(map(self._key, files), PICTURES))
 
     def dropped(self, files: Iterable[str], reason: str) -> None:
-        """Note pictures that are not used after all."""
+        """Note images that are not used after all."""
         for key in map(self._key, files):
             self._dropped[key] = reason
             self._roles.pop(key, None)
 
     def use_entries(self) -> None:
-        """Count all pictures that have an entry as used, of whatever part, unless dropped."""
+        """Count all images that have an entry as used, of whatever part, unless dropped."""
         for key in self._entries - self._dropped.keys():
             self._roles.setdefault(key, PICTURES)
 
@@ -228,7 +228,7 @@ class Trace:
         return found
 
     def _reason(self, key: int, name: str, suffix: str) -> str:
-        """Why a file that nothing uses is passed over; empty for pictures that nothing names."""
+        """Why a file that nothing uses is passed over; empty for images that nothing names."""
         from datasets.images import SUFFIXES, UNREAD_SUFFIXES, is_passed_over
 
         folder, _, own = name.rpartition(os.sep)
@@ -243,7 +243,7 @@ class Trace:
         return NOT_READ if suffix in UNREAD_SUFFIXES else NO_PART
 
     def _unlisted(self) -> str:
-        """What pictures are that no reader has named."""
+        """What images are that no reader has named."""
         if not self._read:
             return "pictures outside the folders that are read"
         names = sorted(self._read)
@@ -356,7 +356,7 @@ def untraced() -> Iterator[None]:
 
 
 def note_read(file: Path | str, role: Role = ANNOTATION) -> None:
-    """Tell the ledger of a file that is read for what it tells, or for the pictures in it."""
+    """Tell the ledger of a file that is read for what it tells, or for the images in it."""
     for trace in _active:
         trace.read(file, role)
 
@@ -368,18 +368,18 @@ def note_stand_in(path: Path, part: str) -> None:
 
 
 def note_entries(files: Sequence[str]) -> None:
-    """Tell the ledger of pictures that a class, list or annotation names."""
+    """Tell the ledger of images that a class, list or annotation names."""
     for trace in _active:
         trace.entries(files)
 
 
 def note_used(files: Sequence[str]) -> None:
-    """Tell the ledger of pictures that are used."""
+    """Tell the ledger of images that are used."""
     for trace in _active:
         trace.used(files)
 
 
 def note_dropped(files: Sequence[str], reason: str) -> None:
-    """Tell the ledger of pictures that are not used after all, and why: ``pictures that ...``."""
+    """Tell the ledger of images that are not used after all, and why: ``pictures that ...``."""
     for trace in _active:
         trace.dropped(files, reason)

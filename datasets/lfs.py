@@ -16,7 +16,7 @@ def refuse_pointer(file: Path | str, content: bytes | None = None) -> None:
     """See that a file is itself, rather than a pointer to it.
 
     Args:
-        file: Of any kind; one that cannot be read is left to whoever reads it.
+        file: File of any kind; an unreadable file is left to whoever reads it.
         content: What it holds, or the beginning of it, where that was read already.
 
     Raises:

@@ -59,8 +59,8 @@ class EpochSampler(Sampler[Draw]):
 
     Args:
         length: Number of samples in the set.
-        shuffle: In another order each epoch.
-        seed: Of the order.
+        shuffle: Whether to use another order in each epoch.
+        seed: Seed of the order.
         rank: This process among ``world``.
         world: Number of processes; each draws an equal share, the first samples again if the
             set does not divide.
@@ -112,8 +112,8 @@ class Resumable(Generic[Batch]):
 
     Attributes:
         num_workers: Loader processes.
-        memory_share: Of the shared memory for a loader, where several load at once.
-        versions: Of files that may not change while a run is interrupted, by name.
+        memory_share: Share of the shared memory that a loader may use, if several load at once.
+        versions: Versions, by name, of files that must not change while a run is interrupted.
     """
 
     num_workers: int
@@ -204,8 +204,8 @@ class ResumableLoader(Resumable[Batch], DataLoader[Batch]):
 
     Args:
         dataset: Takes draws (epoch, index).
-        sampler: Of the draws; shuffled ones come in whole batches, if there is one.
-        collate: From samples to a batch, in the loader process.
+        sampler: Sampler of the draws; shuffled draws form complete batches if there are enough.
+        collate: Function from samples to a batch, called in the loader process.
         finish: The rest of it, in the trainer's process.
         batch_size: Samples per batch and rank.
         workers: Loader processes, no more than batches, and no more than shared memory has room

@@ -52,7 +52,7 @@ def processes_that_fit(
     Args:
         workers: Processes that are asked for.
         measure: Gives the bytes of a batch; it is called only where shared memory is short.
-        share: Of what one loader may have, where several are at work at once.
+        share: Share of one loader's allowance, if several load at once.
     """
     free = free_bytes()
     if workers == 0 or free is None or is_plenty(share):

@@ -222,9 +222,9 @@ def remove_unfinished(folder: Path, name: str | None = None, *, below: bool = Fa
     has changed for a day.
 
     Args:
-        folder: Where they wrote.
-        name: Of the output, if not all are meant.
-        below: In all folders below, too.
+        folder: Folder that they wrote to.
+        name: Name of the output, to remove only its unfinished files.
+        below: Whether to look in all folders below, too.
     """
     for base, folders, files in os.walk(folder):
         for entry in (*folders, *files):

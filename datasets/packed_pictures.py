@@ -1,4 +1,4 @@
-"""Pictures to look at, whether they lie by themselves or in Parquet files and tar archives."""
+"""Images to look at, whether they lie by themselves or in Parquet files and tar archives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from datasets.text import read_content
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture to look at.
+    """An image to look at.
 
     Attributes:
         path: Its file; of one in an archive the archive's, and its name or row in that.
@@ -47,16 +47,16 @@ def is_packed(path: Path) -> bool:
 
 
 def photos_in(path: Path) -> list[Photo]:
-    """The pictures of a path; none where a folder holds none.
+    """The images of a path; none where a folder holds none.
 
-    Of a folder these are the pictures below it or, if there are none, those in the Parquet files
+    Of a folder these are the images below it or, if there are none, those in the Parquet files
     or the shards that it consists of, of all parts.
 
     Args:
-        path: Folder, picture, Parquet file, tar archive, or pattern of archives.
+        path: Folder, image, Parquet file, tar archive, or pattern of archives.
 
     Raises:
-        InputError: If an archive is damaged or holds no pictures, or pyarrow is missing for it.
+        InputError: If an archive is damaged or holds no images, or pyarrow is missing for it.
     """
     if is_packed(path) and not path.is_dir():
         return _in_table(path) if path.suffix.lower() == SUFFIX else _in_archives(expand(path))

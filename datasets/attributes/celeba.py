@@ -22,7 +22,7 @@ _IMAGE_FOLDERS = (f"{IMAGES}/{IMAGES}", IMAGES, f"Img/{IMAGES}", "img_celeba", "
 
 
 def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
-    """The set, and the part (N,) of each photo if there is a list; None in no such layout.
+    """The set, and the part (N,) of each image if there is a list; None in no such layout.
 
     Raises:
         InputError: If a list is damaged, or two lists disagree; it names file and line.
@@ -60,7 +60,7 @@ def find_list(path: Path, stem: str) -> Path | None:
 def _read_attributes(file: Path) -> tuple[list[str], list[str], NDArray[np.int8]]:
     """File names (N,), attribute names (A,) and values (N, A).
 
-    As published, the number of photos and the names stand above the rows, which are spaced so
+    As published, the number of images and the names stand above the rows, which are spaced so
     that columns align; as CSV, one header does.
     """
     lines = read_text(file).replace(",", " ").splitlines()

@@ -17,7 +17,7 @@ from datasets.findings import (
     refuse_broken,
 )
 
-# Below so many photos with an attribute, or without it, its figures are chance.
+# Below so many images with an attribute, or without it, its figures are chance.
 FEW = 10
 
 
@@ -26,8 +26,8 @@ def examine_attributes(
 ) -> Examination[AttributeData]:
     """Examine a part of a set beside another one, if there is one.
 
-    Photos and people that stand in both are told, because they make the figures look better than
-    they are. With ``decode`` every photo is decoded, else its header is read.
+    Images and people that stand in both are told, because they make the figures look better than
+    they are. With ``decode`` every image is decoded, else its header is read.
     """
     findings: list[Finding] = []
     good = drop_unreadable(data, findings, decode=decode)
@@ -63,7 +63,7 @@ def _check_counts(data: AttributeData, findings: list[Finding]) -> None:
 def _check_copies(
     data: AttributeData, other: AttributeData | None, findings: list[Finding]
 ) -> None:
-    """Note photos with the same content in both parts, or with other attributes in this one."""
+    """Note images with the same content in both parts, or with other attributes in this one."""
     files = data.files.tolist()
     theirs = [] if other is None else other.files.tolist()
     for mine, copied in find_copies(files, theirs):

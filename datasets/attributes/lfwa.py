@@ -1,4 +1,4 @@
-"""LFWA: LFW's photos with CelebA's forty attributes in MATLAB files."""
+"""LFWA: LFW's images with CelebA's forty attributes in MATLAB files."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _NAMES, _LABELS, _FILES = "AttrName", "label", "name"
 _TRAIN, _TEST = "indices_img_train", "indices_img_test"
 # Values of a variable: LFWA's labels are half a million.
 _MOST = 1 << 26
-# Folders of the photos, in any of which a folder per person lies.
+# Folders of the images, in any of which a folder per person lies.
 _IMAGE_FOLDERS = ("lfw", "lfw-deepfunneled", "lfw_funneled", "lfw-funneled", ".")
 
 
 def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
-    """The set, and the part (N,) of each photo if there is a list; None in no such layout.
+    """The set, and the part (N,) of each image if there is a list; None in no such layout.
 
     Raises:
         InputError: If a file is damaged, lacks a variable, or is in MATLAB's format 7.3 and h5py
-            is not installed; or if the photos are not there.
+            is not installed; or if the images are not there.
     """
     file = path / ATTRIBUTE_FILE
     if not file.is_file():
@@ -62,7 +62,7 @@ def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
 
 
 def _part(data: AttributeData, file: Path) -> tuple[AttributeData, NDArray[np.int64] | None]:
-    """The photos of a list of parts, to train and to test on, and which each is."""
+    """The images of a list of parts, to train and to test on, and which each is."""
     if not file.is_file():
         return data, None
     content = _read_mat(file, (_TRAIN, _TEST))

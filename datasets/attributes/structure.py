@@ -1,4 +1,4 @@
-"""One structure for the photos and attributes of every face-attribute format."""
+"""One structure for the images and attributes of every face-attribute format."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ YES, NO, UNKNOWN = 1, 0, -1
 
 @dataclass(frozen=True)
 class AttributeData(PhotoFiles):
-    """Photos in flat arrays, with a yes or no for each attribute of each.
+    """Images in flat arrays, with a yes or no for each attribute of each.
 
     Attributes:
         values: (N, A) int8: 1 yes, 0 no, -1 unknown.
         attributes: Names of the A columns, with ids from 0.
-        people: (N,) int64 who each photo shows, or None where nobody told.
-        left_out: Photos that the data doctor dropped.
+        people: (N,) int64 who each image shows, or None where nobody told.
+        left_out: Images that the data doctor dropped.
     """
 
     values: NDArray[np.int8]
@@ -41,7 +41,7 @@ class AttributeData(PhotoFiles):
 
     @property
     def photos(self) -> LabelledData:
-        """As the loaders take photos: attributes are looked up by index, so the labels are 0."""
+        """As the loaders take images: attributes are looked up by index, so the labels are 0."""
         return LabelledData(
             format=self.format,
             root=self.root,
@@ -53,23 +53,23 @@ class AttributeData(PhotoFiles):
 
     @property
     def prevalence(self) -> NDArray[np.float64]:
-        """(A,) share of the photos with the attribute, of those that tell; NaN if none does."""
+        """(A,) share of the images with the attribute, of those that tell; NaN if none does."""
         known = (self.values != UNKNOWN).sum(axis=0)
         with np.errstate(invalid="ignore"):
             return np.asarray((self.values == YES).sum(axis=0) / known, np.float64)
 
     def select(self, keep: NDArray[np.bool_]) -> AttributeData:
-        """The photos of a mask (N,); the attributes stay."""
+        """The images of a mask (N,); the attributes stay."""
         people = None if self.people is None else self.people[keep]
         return replace(self, files=self.files[keep], values=self.values[keep], people=people)
 
 
 @dataclass(frozen=True)
 class AttributeParts:
-    """A whole set, and which part each photo belongs to.
+    """A whole set, and which part each image belongs to.
 
     Attributes:
-        data: All photos.
+        data: All images.
         parts: (N,) 0 to train on, 1 to validate on, 2 to test on.
     """
 
@@ -77,16 +77,16 @@ class AttributeParts:
     parts: NDArray[np.int64]
 
     def has(self, part: Part) -> bool:
-        """Whether there are photos in a part."""
+        """Whether there are images in a part."""
         return bool((self.parts == PARTS.index(part)).any())
 
     @property
     def names(self) -> tuple[Part, ...]:
-        """Parts with photos."""
+        """Parts with images."""
         return tuple(part for part in PARTS if self.has(part))
 
     def part(self, part: Part) -> AttributeData:
-        """The photos of a part. Raises InputError if there are none, with the parts that are."""
+        """The images of a part. Raises InputError if there are none, with the parts that are."""
         if not self.has(part):
             there = joined(self.names) if self.names else "no part at all"
             raise InputError(f"{self.data.root}: no photo in the part {part!r}, only {there}")
@@ -101,7 +101,7 @@ def arrange(
     Chosen by name, and by person where that is known: nobody is in both.
 
     Args:
-        data: All photos.
+        data: All images.
         parts: (N,) as in the result, or None if the set is not parted.
         whole: Hold nothing out.
     """
@@ -144,10 +144,10 @@ def choose_attributes(data: AttributeData, wanted: Sequence[str]) -> AttributeDa
 
 
 def read_photos(path: Path, attributes: ClassMap) -> AttributeData:
-    """All pictures below a folder, of whose ``attributes`` a teacher will tell.
+    """All images below a folder, of whose ``attributes`` a teacher will tell.
 
     Raises:
-        InputError: If there is no such folder, or no picture in it.
+        InputError: If there is no such folder, or no image in it.
     """
     if not path.is_dir():
         raise InputError(f"{path}: no such folder")

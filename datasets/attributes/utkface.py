@@ -1,6 +1,6 @@
 """UTKFace: faces whose names tell age, gender and ethnicity, ``26_1_0_20170116184024662.jpg``.
 
-The names are estimates that others made by looking at the pictures. Ages are read as groups, each
+The names are estimates that others made by looking at the images. Ages are read as groups, each
 of which is an attribute.
 """
 
@@ -31,16 +31,16 @@ _LOOKED_AT = 100
 
 
 def holds(path: Path) -> bool:
-    """Whether most of the first pictures below a folder are named so."""
+    """Whether most of the first images below a folder are named so."""
     found = (name for _, files in walk_files(path) for name in files if is_picture(name))
     first = list(islice(found, _LOOKED_AT)) if path.is_dir() else []
     return 2 * sum(_parse(name) is not None for name in first) > len(first)
 
 
 def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
-    """The set, which has no parts; None if the pictures are not named so.
+    """The set, which has no parts; None if the images are not named so.
 
-    A picture whose name does not fit, as of some that lack the ethnicity, is no part of it.
+    An image whose name does not fit, as of some that lack the ethnicity, is no part of it.
     """
     if not holds(path):
         return None
@@ -63,7 +63,7 @@ def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
 
 
 def misnamed(path: Path) -> list[str]:
-    """The pictures below a folder whose names do not fit, for the data doctor."""
+    """The images below a folder whose names do not fit, for the data doctor."""
     return [one for one in pictures_below(path) if _parse(os.path.basename(one)) is None]  # noqa: PTH119
 
 

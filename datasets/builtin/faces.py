@@ -1,4 +1,4 @@
-"""Built-in faces in CelebA's own layout: pictures, attributes, parts, identities and landmarks."""
+"""Built-in faces in CelebA's own layout: images, attributes, parts, identities and landmarks."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def draw_faces(
 ) -> Path:
     """Draw faces of people, unless this very set is there already.
 
-    As in CelebA nobody is in two parts, and the photos of a part are mixed.
+    As in CelebA nobody is in two parts, and the images of a part are mixed.
 
     Args:
         root: Folder to fill: ``img_align_celeba/000001.jpg`` and the four lists.
         num_identities: People, three or more: one at least in each part.
-        per_identity: Photos of each.
-        size: Width of the pictures in pixels; they are 218 / 178 as high.
+        per_identity: Images of each.
+        size: Width of the images in pixels; they are 218 / 178 as high.
         seed: Another seed is other people.
 
     Raises:
@@ -58,7 +58,7 @@ def draw_faces(
         owners, parts = _arrange(num_identities, per_identity, seed)
         images = folder / IMAGES
         images.mkdir()
-        # A photo is a function of its person and its number among that person's photos.
+        # An image is a function of its person and its number among that person's images.
         turns = np.zeros(num_identities, np.int64)
         keys = []
         for owner in owners.tolist():
@@ -83,7 +83,7 @@ def draw_faces(
 def _arrange(
     num_identities: int, per_identity: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Identity (N,) and part (N,) of each photo: 0 train, 1 validation, 2 test."""
+    """Identity (N,) and part (N,) of each image: 0 train, 1 validation, 2 test."""
     held = max(1, round(_HELD_OUT * num_identities))
     first = num_identities - 2 * held
     rng = np.random.default_rng((seed, _ORDER))

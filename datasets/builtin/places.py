@@ -1,4 +1,4 @@
-"""Built-in photos of an invented world, drawn to disk as MP-16 is.
+"""Built-in images of an invented world, drawn to disk as MP-16 is.
 
 What a place looks like depends smoothly on where it is, so that there is something to learn.
 Latitude shows in the soil, the height of the sun and the shape of the trees; longitude in the
@@ -24,7 +24,7 @@ from datasets.parallel import in_threads
 
 STAMP, LIST = "places.json", "places.csv"
 _TOWNS, _WORLD_SEED = 90, 20_170_417
-# Degrees by which photos scatter around their town, and how many are taken far from any.
+# Degrees by which images scatter around their town, and how many are taken far from any.
 _SCATTER, _WILD, _HOME = 0.5, 0.08, 0.6
 _NORTH, _SOUTH = 68.0, -52.0
 # Colour of the soil by latitude.
@@ -46,7 +46,7 @@ Colour = Sequence[float]
 
 
 class Photo(NamedTuple):
-    """One photo that is to be drawn; latitude and longitude in degrees."""
+    """One image that is to be drawn; latitude and longitude in degrees."""
 
     author: int
     lat: float
@@ -59,7 +59,7 @@ def draw_places(
     """Draw the set below ``root`` unless this very set is there already.
 
     It is ``places.csv`` (IMG_ID, AUTHOR, LAT, LON) and ``images/00/000000.jpg`` and so on, of
-    ``size`` pixels a side; another seed is other photos of the same world.
+    ``size`` pixels a side; another seed is other images of the same world.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -90,7 +90,7 @@ def draw_places(
 
 
 def choose_photos(num_photos: int, num_authors: int, seed: int) -> list[Photo]:
-    """Who takes a photo where: at home, in another town, or far from all of them."""
+    """Who takes an image where: at home, in another town, or far from all of them."""
     world = np.random.default_rng(_WORLD_SEED)
     lats, lngs = world.uniform(_SOUTH, _NORTH, _TOWNS), world.uniform(-180, 180, _TOWNS)
     towns = np.column_stack((lats, lngs))

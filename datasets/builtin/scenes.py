@@ -1,8 +1,8 @@
 """Built-in scenes, drawn to disk in COCO's own layout, so that every tool works without data.
 
 Eight shapes that are easily taken for one another (a pentagon for a hexagon, a ring for a disc),
-turned, sheared, half hidden, in sizes from a twelfth to half of the picture, on textured
-backgrounds with clutter that belongs to no class. Every picture is a function of (seed, split,
+turned, sheared, half hidden, in sizes from a twelfth to half of the image, on textured
+backgrounds with clutter that belongs to no class. Every image is a function of (seed, split,
 index) alone.
 """
 

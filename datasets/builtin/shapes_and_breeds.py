@@ -1,4 +1,4 @@
-"""Built-in pictures with one label each: shapes, breeds as Stanford Dogs, and a noisy web."""
+"""Built-in images with one label each: shapes, breeds as Stanford Dogs, and a noisy web."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ SHAPES_STAMP, BREEDS_STAMP, WEB_STAMP = "shapes.json", "breeds.json", "web.json"
 _PARTS = ("train", "val")
 _TRAIN, _TEST, _WEB, _STRAY = range(4)
 
-Key = tuple[int, int, int, int]  # Seed of a picture: the set's, kind, label, index.
+Key = tuple[int, int, int, int]  # Seed of an image: the set's, kind, label, index.
 
 
 def draw_shapes(
     root: Path, *, num_train: int = 300, num_val: int = 50, size: int = 64, seed: int = 0
 ) -> Path:
-    """Draw one shape per picture (``train/circle/0000.png``), unless they are there already.
+    """Draw one shape per image (``train/circle/0000.png``), unless they are there already.
 
-    There are ``num_train`` and ``num_val`` pictures of each class, of ``size`` pixels a side.
+    There are ``num_train`` and ``num_val`` images of each class, of ``size`` pixels a side.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -67,7 +67,7 @@ def draw_breeds(
 ) -> Path:
     """Draw built-in breeds in Stanford Dogs' own layout, as :func:`draw_shapes` draws shapes.
 
-    Stanford Dogs has 100 training pictures of each breed.
+    Stanford Dogs has 100 training images of each breed.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -104,18 +104,18 @@ def draw_web(
     """Draw what a search of the web for each breed might bring, unless it is there.
 
     Close-ups in folders that are named as people write (``alder hound``), a known share of them
-    of another breed; copies of test photos of :func:`draw_breeds` with the same size and seed,
+    of another breed; copies of test images of :func:`draw_breeds` with the same size and seed,
     smaller, recompressed, every other one mirrored (``seen_*.jpg``); and a folder that is no
     breed.
 
     Args:
         root: Folder to fill.
-        num: Pictures of each breed, without copies.
+        num: Images of each breed, without copies.
         wrong: Share of them that show another breed.
-        copies: Of test photos, of each breed.
-        strays: Pictures in the folder that is no breed.
+        copies: Number of copies of test images, per breed.
+        strays: Images in the folder that is no breed.
         size: Side in pixels that animals are drawn at; close-ups are smaller.
-        seed: Of the breeds whose web this is.
+        seed: Seed of the breeds that this web belongs to.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -133,7 +133,7 @@ def draw_web(
 
 
 def _draw_found(folder: Path, key: Key, *, size: int, wrong: int) -> None:
-    """One picture of a web, the first ``wrong`` of a breed's showing another."""
+    """One image of a web, the first ``wrong`` of a breed's showing another."""
     _, kind, label, index = key
     rng = np.random.default_rng((*key, 1))
     if kind == _TEST:
@@ -150,7 +150,7 @@ def _draw_found(folder: Path, key: Key, *, size: int, wrong: int) -> None:
 
 
 def _copied(rng: np.random.Generator, key: Key, size: int) -> Image:
-    """A test photo as it went round: smaller, and every other one mirrored."""
+    """A test image as it went round: smaller, and every other one mirrored."""
     picture, _ = draw_animal(np.random.default_rng(key), BREEDS[key[2]], size)
     side = round(size * rng.uniform(0.7, 0.9))
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
@@ -163,7 +163,7 @@ def _wanted(num_train: int, num_val: int, size: int, seed: int) -> dict[str, int
 
 
 def _keys(seed: int, counts: dict[int, int], num_classes: int) -> list[Key]:
-    """Of so many pictures of each kind and class."""
+    """Of so many images of each kind and class."""
     return [
         (seed, kind, label, index)
         for kind, count in counts.items()

@@ -20,7 +20,7 @@ from datasets.text import read_text
 
 Points = NDArray[np.float64]
 _TEMPLATE_SIDE = 112
-# Eyes, nose and corners of the mouth in a picture of 112 pixels, left of the picture first.
+# Eyes, nose and corners of the mouth in an image of 112 pixels, left of the image first.
 TEMPLATE: Points = np.array(
     [
         (38.2946, 51.6963),
@@ -71,12 +71,12 @@ def align_face(image: Image, points: Points, side: int = _TEMPLATE_SIDE) -> Imag
     Args:
         image: (H, W, 3).
         points: (5, 2) x, y in pixels.
-        side: Of the result, (side, side, 3); it is black where the photo ends.
+        side: Side of the result, (side, side, 3), in pixels; it is black beyond the image.
     """
     target = TEMPLATE * (side / _TEMPLATE_SIDE)
     matrix = similarity(points, target)
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-    if scale < 0.5:  # warpAffine looks at four pixels only: shrink large photos first.
+    if scale < 0.5:  # warpAffine looks at four pixels only: shrink large images first.
         share = 2 * scale
         size = (max(round(image.shape[1] * share), 1), max(round(image.shape[0] * share), 1))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -86,7 +86,7 @@ def align_face(image: Image, points: Points, side: int = _TEMPLATE_SIDE) -> Imag
 
 
 class PointDetector:
-    """Finds the five points of the largest face of a photo, by OpenCV's YuNet.
+    """Finds the five points of the largest face of an image, by OpenCV's YuNet.
 
     Its file is ``face_detection_yunet_2023mar.onnx`` of OpenCV's model zoo.
 
@@ -107,7 +107,7 @@ class PointDetector:
             ) from error
 
     def __call__(self, image: Image) -> Points | None:
-        """(5, 2) points in pixels of a photo (H, W, 3) RGB, as ``FaceData`` orders them."""
+        """(5, 2) points in pixels of an image (H, W, 3) RGB, as ``FaceData`` orders them."""
         share = min(1.0, _DETECTION_SIDE / max(image.shape[:2]))
         size = (max(round(image.shape[1] * share), 1), max(round(image.shape[0] * share), 1))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -122,19 +122,19 @@ class PointDetector:
 
 
 def read_points(file: Path, names: Sequence[str]) -> Points:
-    """Five points of each photo from a list: CelebA's landmarks, or ``file,x1,y1,...,x5,y5``.
+    """Five points of each image from a list: CelebA's landmarks, or ``file,x1,y1,...,x5,y5``.
 
     Args:
-        file: Text with a photo per line, blanks or commas between; lines before the first
-            photo's are headings.
-        names: (N,) paths of the photos, as the list has them; else file names that stand once
+        file: Text with an image per line, blanks or commas between; lines before the first
+            image's are headings.
+        names: (N,) paths of the images, as the list has them; else file names that stand once
             in it count.
 
     Returns:
         (N, 5, 2) x, y in pixels.
 
     Raises:
-        InputError: If a photo has no line, or a line no ten numbers; it names file and line.
+        InputError: If an image has no line, or a line no ten numbers; it names file and line.
     """
     found: dict[str, Points] = {}
     for number, line in enumerate(read_text(file).splitlines(), start=1):

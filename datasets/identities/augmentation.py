@@ -1,4 +1,4 @@
-"""From a picture of a face to a network's square input: cut out, or gently moved about too.
+"""From an image of a face to a network's square input: cut out, or gently moved about too.
 
 Aligned faces say who they are by where things stand, so the crops that classifiers are trained
 with would take away what is to be learnt: here a face is moved by a few pixels, turned by a few
@@ -20,14 +20,14 @@ _CONTRAST, _BRIGHTNESS = 0.2, 20.0
 
 
 class FaceTransform(CentreCut):
-    """(picture, seed) -> (size, size, 3) uint8; all chance comes from the seed.
+    """(image, seed) -> (size, size, 3) uint8; all chance comes from the seed.
 
     Args:
         size: Side of the result in pixels.
-        augmentation: ``none`` for evaluation; ``flip`` mirrors every other picture; ``face``
+        augmentation: ``none`` for evaluation; ``flip`` mirrors every other image; ``face``
             also moves, turns, scales, and changes contrast and brightness.
-        crop: Share of the picture's short side that is cut out of its centre.
-        interpolation: Of the resize.
+        crop: Share of the image's short side that is cut out of its centre.
+        interpolation: Interpolation of the resize.
 
     Raises:
         InputError: If the crop is out of (0, 1].
@@ -45,7 +45,7 @@ class FaceTransform(CentreCut):
         self.augmentation = augmentation
 
     def __call__(self, image: Image, seed: int) -> Image:
-        """Transform one picture (H, W, 3) RGB."""
+        """Transform one image (H, W, 3) RGB."""
         if self.augmentation == "none":
             return self.cut(image)
         rng = np.random.default_rng(seed)

@@ -22,10 +22,10 @@ _DEALT = 10
 
 
 def read_faces(root: Path) -> FaceData:
-    """All photos of a folder of folders; each folder is an identity.
+    """All images of a folder of folders; each folder is an identity.
 
     Raises:
-        InputError: If there is no picture in any folder.
+        InputError: If there is no image in any folder.
     """
     files: list[str] = []
     names: list[str] = []
@@ -40,14 +40,14 @@ def read_faces(root: Path) -> FaceData:
 
 
 def read_lfw(root: Path, pairs: Path | None = None) -> FaceData:
-    """The photos that a protocol compares, and its pairs.
+    """The images that a protocol compares, and its pairs.
 
     Args:
         root: Folder of ``NAME/NAME_0001.jpg`` and so on.
         pairs: Another list than its ``pairs.txt``.
 
     Raises:
-        InputError: If a photo of a pair is missing, naming list, line and photo; or the list
+        InputError: If an image of a pair is missing, naming list, line and image; or the list
             does not hold what its first line says.
     """
     data = replace(read_faces(root), format="lfw")
@@ -69,7 +69,7 @@ def read_pairs(file: Path, data: FaceData) -> FacePairs:
     ten, pair by pair, since a threshold has to come from other pairs.
 
     Raises:
-        InputError: As :func:`read_lfw`.
+        InputError: Under the same conditions as in :func:`read_lfw`.
     """
     rows = [(number, _words(line)) for number, line in _lines(file)]
     counts = [int(word) if word.isdigit() else 0 for word in rows[0][1]] if rows else []
@@ -95,7 +95,7 @@ def read_pairs(file: Path, data: FaceData) -> FacePairs:
 
 
 def missing_photos(file: Path, data: FaceData) -> list[tuple[int, str]]:
-    """Photos that a list of pairs names and that are not there: (line, name), each line's.
+    """Images that a list of pairs names and that are not there: (line, name), each line's.
 
     Raises:
         InputError: If a line is no pair, naming list and line.
@@ -140,12 +140,12 @@ def _words(line: str) -> list[str]:
 
 
 def _by_name(data: FaceData) -> dict[str, int]:
-    """Index of each photo by its file's name without suffix."""
+    """Index of each image by its file's name without suffix."""
     return {Path(name).stem: index for index, name in enumerate(data.files.tolist())}
 
 
 def _photos(file: Path, number: int, words: list[str], places: dict[str, int]) -> tuple[int, int]:
-    """Indices of the two photos of a line."""
+    """Indices of the two images of a line."""
     first, second = _stems(file, number, words)
     for stem in (first, second):
         if stem not in places:
@@ -157,7 +157,7 @@ def _photos(file: Path, number: int, words: list[str], places: dict[str, int]) -
 
 
 def _stems(file: Path, number: int, words: list[str]) -> tuple[str, str]:
-    """Names of the two photos of a line, without suffix."""
+    """Names of the two images of a line, without suffix."""
     if len(words) not in (3, 4) or not (words[1].isdigit() and words[-1].isdigit()):
         raise InputError(
             f"{file}: line {number}: neither name, number, number nor name, number, name, number"

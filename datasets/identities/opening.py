@@ -40,14 +40,15 @@ def open_faces(
 ) -> FaceData:
     """Recognise face data and read a part of them.
 
-    ``val`` has the photos of ``pairs.txt`` and its pairs where there is one; else a fifth of the
+    ``val`` has the images of ``pairs.txt`` and its pairs where there is one; else a fifth of the
     identities, all compared with all. ``train`` has the identities that are not in ``val``.
 
     Args:
         path: Folder, archive or verification file.
         split: Part of it; ``all`` is everything, without pairs.
-        fold: Of pairs in folds: that one is ``val``, with the one before it for the threshold,
-            and only their people are left out of ``train``. None takes all folds.
+        fold: For pairs in folds: number of the fold that is ``val``, together with the one before
+            it for the threshold; only the people of these two are left out of ``train``. None
+            takes all folds.
         whole: Take all of a set that is not parted, for any split; of pairs, theirs.
 
     Raises:
@@ -97,7 +98,7 @@ def shares_people(path: Path) -> bool:
 def find_face_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
     """Parts of face data, of ``train``, ``val`` and ``test``; None if a path is none.
 
-    Folders of pictures alone are identities if they are ``named`` so; else they might be any
+    Folders of images alone are identities if they are ``named`` so; else they might be any
     classes, and only archives and lists of pairs tell.
     """
     if path.is_file():
@@ -121,16 +122,16 @@ def tell_faces(path: Path, split: Split, parts: Collection[str], *, hint: bool =
 def open_with_pairs(
     path: Path, split: Split
 ) -> tuple[FaceData, list[tuple[int, str]], Path | None]:
-    """What :func:`open_faces` opens, for the data doctor: with pairs whose photos are missing.
+    """What :func:`open_faces` opens, for the data doctor: with pairs whose images are missing.
 
     Here ``all`` is everything, with its pairs.
 
     Returns:
-        The photos, with the pairs of their list unless it lacks photos; the (line, name) of
+        The images, with the pairs of their list unless it lacks images; the (line, name) of
         these; and the list, if there is one.
 
     Raises:
-        InputError: As :func:`open_faces`, but for missing photos.
+        InputError: Under the same conditions as in :func:`open_faces`, except for missing images.
     """
     folder, evaluated = path, split in ("val", "test")
     if evaluated and path.is_dir():
@@ -146,7 +147,7 @@ def open_with_pairs(
 
 
 def without_people(data: FaceData, other: FaceData) -> FaceData:
-    """The photos of people that another set lacks. Raises InputError if nobody is left."""
+    """The images of people that another set lacks. Raises InputError if nobody is left."""
     theirs = {other.classes.names[label] for label in set(other.labels.tolist())}
     names = set(data.classes.names) - theirs
     if len(names) < 2:
@@ -187,7 +188,7 @@ def _open_parted(path: Path, split: Split, parts: dict[str, Path], fold: int | N
 
 
 def _open_whole(path: Path) -> FaceData:
-    """All photos of a folder of identities or an archive."""
+    """All images of a folder of identities or an archive."""
     if path.suffix == ".rec":
         return read_records(path)
     archives = sorted(path.glob("*.rec")) if path.is_dir() else []
@@ -215,17 +216,17 @@ def place_faces(
     detector: Path | None,
     side: int,
 ) -> FaceData:
-    """Align the photos of a set to a side in pixels, or note how its faces stand already.
+    """Align the images of a set to a side in pixels, or note how its faces stand already.
 
     Args:
-        data: As it was read.
-        alignment: What a user says of the photos; None believes the format.
+        data: Data as it was read.
+        alignment: What a user says of the images; None believes the format.
         points: List of points to align by.
         detector: File of the detector that finds them.
-        side: Of aligned photos.
+        side: Side of aligned images, in pixels.
 
     Raises:
-        InputError: If points cannot be had, or the photos are aligned already.
+        InputError: If points cannot be had, or the images are aligned already.
     """
     if points is None and detector is None:
         return replace(data, alignment=alignment or data.alignment)
@@ -241,7 +242,7 @@ def place_faces(
 
 
 def _detected(data: FaceData, detector: PointDetector, side: int) -> FaceData:
-    """Photos with the points that a detector finds; those without a face are left out."""
+    """Images with the points that a detector finds; those without a face are left out."""
     rows = [
         detector(data.photo(index))
         for index in tqdm(range(len(data)), "finding faces", unit="photo", delay=2)
@@ -250,6 +251,6 @@ def _detected(data: FaceData, detector: PointDetector, side: int) -> FaceData:
     if not keep.any():
         raise InputError(f"--detector {detector.model}: finds no face in any photo of {data.root}")
     points = np.array([row for row in rows if row is not None])
-    chosen = data.select(keep)  # A pair that loses a photo is an error.
+    chosen = data.select(keep)  # A pair that loses an image is an error.
     left_out = data.left_out + int((~keep).sum())
     return replace(chosen, points=points, side=side, alignment="five_points", left_out=left_out)

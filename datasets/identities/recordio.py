@@ -87,7 +87,7 @@ class RecordFile:
         return labels, data[start + 4 * count :]
 
     def picture(self, record: int) -> bytes:
-        """The picture file of a record, by its key."""
+        """The image file of a record, by its key."""
         return self.read(record)[1]
 
     def _chain(self, key: int) -> bytes:
@@ -122,9 +122,9 @@ class RecordFile:
 def read_records(path: Path) -> FaceData:
     """List the faces of an archive; identities are its labels.
 
-    Record 0 of a face archive has no picture, but two labels: the keys from which and before
+    Record 0 of a face archive has no image, but two labels: the keys from which and before
     which identities stand. Their records have two labels too: the keys from which and before
-    which their pictures stand. Without it every record is a picture, and its label the identity.
+    which their images stand. Without it every record is an image, and its label the identity.
 
     Raises:
         InputError: If archive or index cannot be read.
@@ -147,7 +147,7 @@ def read_records(path: Path) -> FaceData:
 
 
 def _by_ranges(archive: RecordFile) -> tuple[list[int], list[str]]:
-    """Keys and identities of all pictures, without reading these; none if nothing leads."""
+    """Keys and identities of all images, without reading these; none if nothing leads."""
     lead, rest = archive.read(0) if 0 in archive.offsets else ((), b"picture")
     keys: list[int] = []
     names: list[str] = []

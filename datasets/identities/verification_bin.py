@@ -1,6 +1,6 @@
 """Face verification sets in one file (``lfw.bin``, ``cfp_fp.bin``, ...), read without trust.
 
-Such a file is a pickle of two lists: picture files, two for each pair, and whether each pair is of
+Such a file is a pickle of two lists: image files, two for each pair, and whether each pair is of
 one person. A pickle can run any code when it is loaded; here it gets lists, tuples, bytes, numbers
 and plain arrays, made by the few functions below in the place of NumPy's, and everything else in
 it is refused by name.
@@ -113,19 +113,19 @@ class _PlainUnpickler(pickle.Unpickler):
 
 @dataclass(frozen=True)
 class Pictures:
-    """Picture files in memory."""
+    """Image files in memory."""
 
     files: tuple[bytes, ...]
 
     def picture(self, record: int) -> bytes:
-        """The picture file of a record."""
+        """The image file of a record."""
         return self.files[record]
 
 
 def read_bin(path: Path) -> FaceData:
     """The pairs of a verification file, in ten folds in their order.
 
-    Who the people are it does not tell, so the two photos of a pair are each an identity of its
+    Who the people are it does not tell, so the two images of a pair are each an identity of its
     own here; the pairs say which are one.
 
     Raises:
@@ -174,7 +174,7 @@ def _check_opcodes(content: bytes) -> None:
 
 
 def _load(path: Path) -> tuple[tuple[bytes, ...], list[bool]]:
-    """Picture files, and whether each pair is of one person."""
+    """Image files, and whether each pair is of one person."""
     if what := odd_file(path):
         raise InputError(f"{path}: is {what}, and no file")
     try:

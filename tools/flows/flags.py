@@ -46,7 +46,7 @@ def read_flags(presets: Presets[Config], *, has_data: bool | None = None) -> Con
     ``has_data`` says whether own data is given, where ``--data`` does not tell.
 
     Raises:
-        InputError: On an unknown preset, weights that cannot be read, or a folder that cannot be
+        InputError: If the preset is unknown, the weights cannot be read, or the folder cannot be
             resumed.
     """
     given = peek("preset", "data", "weights", "teacher", "targets", "backbone")
@@ -79,9 +79,9 @@ def _suited(default: Square, weights: str | None, backbone: str | None) -> Squar
 
 
 def _as_told(default: Square, weights: Path) -> Square:
-    """Defaults as the weights to start from tell: their model, and how they have seen photos.
+    """Defaults as the weights to start from tell: their model, and how they have seen images.
 
-    A recipe that crops nothing keeps to that: its pictures are whole (faces, small ones).
+    A recipe that crops nothing keeps to that: its images are whole (faces, small ones).
     """
     from tasks.runtime.open import read_card
 
