@@ -1,4 +1,4 @@
-"""Configurations to JSON and back, so that a run folder tells how to run it again."""
+"""Conversion of configurations to JSON and back, so that a run folder can be run again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TRUTH = {"true": True, "false": False}
 
 
 def to_json(config: object) -> dict[str, Any]:
-    """Nested plain dict of a dataclass; paths become text."""
+    """Nested plain dict of a dataclass; paths become strings."""
     assert dataclasses.is_dataclass(config)
     return {
         key: to_json(value) if dataclasses.is_dataclass(value) else _plain(value)
@@ -33,7 +33,7 @@ def _plain(value: object) -> object:
 
 
 def from_json(cls: type[Config], data: object, *, texts: bool = False) -> Config:
-    """Rebuild a dataclass; fields that the file lacks keep their defaults.
+    """Rebuild a dataclass from JSON or YAML; fields that the file lacks keep their defaults.
 
     Args:
         cls: Class to build.
@@ -41,8 +41,8 @@ def from_json(cls: type[Config], data: object, *, texts: bool = False) -> Config
         texts: Numbers and truth values may be text, as the YAML reader leaves them.
 
     Raises:
-        InputError: If the file has a field that the class does not know, or a value of another
-            type: such a value would go into paths and loops as it is.
+        InputError: If the file has a field that the class does not have, or a value of the wrong
+            type: such a value would otherwise reach paths and loops unchecked.
     """
     assert dataclasses.is_dataclass(cls)
     if not isinstance(data, dict):
@@ -58,7 +58,7 @@ def from_json(cls: type[Config], data: object, *, texts: bool = False) -> Config
 
 
 def _typed(kind: Any, value: Any, key: str, texts: bool = False) -> Any:
-    """A value of a file as a field's type has it. Raises InputError if it is of another."""
+    """A value from a file, converted to a field's type. Raises InputError if the type is wrong."""
     if dataclasses.is_dataclass(kind):
         return from_json(typing.cast("type[Any]", kind), value, texts=texts)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)

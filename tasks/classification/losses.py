@@ -49,7 +49,7 @@ def generalised_cross_entropy(
 ) -> Tensor:
     """Mean of (1 - p ** q) / q over a batch (Zhang and Sabuncu, arXiv 1805.07836, equation 6).
 
-    Its gradient is cross-entropy's times p ** q: a photo that the network finds very unlike its
+    Its gradient is cross-entropy's times p ** q: an image that the network finds very unlike its
     label, as wrongly labelled ones are, pulls less. At q = 0 it is cross-entropy, at q = 1 the
     mean absolute error, which wrong labels that are spread evenly do not bias at all, but which
     learns slowly. Arguments are as in :func:`class_loss`, q in (0, 1].

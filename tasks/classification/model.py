@@ -1,4 +1,4 @@
-"""The classifier and its weights files: photos in, one logit per class out, on any body."""
+"""The classifier and its weights files: images in, one logit per class out, on any body."""
 
 from __future__ import annotations
 

@@ -24,11 +24,11 @@ class Card:
         flavour: Padding, batch-norm epsilon, activation, input.
         classes: Names and original ids.
         metrics: Measured on the validation split, by name.
-        source: Where the weights come from, in a sentence.
+        source: Origin of the weights, in a sentence.
         folded: Batch norm carries only an offset, because the source had folded it away: its
             statistics were never measured.
-        trunk: Of a head's file the digest of the trunk that it was trained on (see
-            :mod:`tasks.weights.head_files`); else empty.
+        trunk: For the file of a head, digest of the trunk that it was trained on (see
+            :mod:`tasks.weights.head_files`); otherwise empty.
         trained_on: What the weights were trained on, where their application must know it again
             to measure what was held out: ``name``, ``held_out``, ``digest``; and
             ``validated_on``, the part that stood in for one to validate on. Else empty.

@@ -51,8 +51,8 @@ def read_flags(presets: Presets[Config], *, has_data: bool | None = None) -> Con
     is given, where ``--data`` does not tell.
 
     Raises:
-        InputError: On an unknown preset, weights that cannot be read, a folder that cannot be
-            resumed, or a file of settings that cannot be used.
+        InputError: If the preset is unknown, the weights cannot be read, the folder cannot be
+            resumed, or the file of settings cannot be used.
     """
     given = peek("preset", "data", "weights", "teacher", "targets", "backbone", "config")
     file = Path(given["config"]) if given.get("config") and not asks_for_help() else None
@@ -125,9 +125,9 @@ def _suited(default: Square, weights: str | None, backbone: str | None) -> Squar
 
 
 def _as_told(default: Square, weights: Path) -> Square:
-    """Defaults as the weights to start from tell: their model, and how they have seen photos.
+    """Defaults as the weights to start from tell: their model, and how they have seen images.
 
-    A recipe that crops nothing keeps to that: its pictures are whole (faces, small ones).
+    A recipe that crops nothing keeps to that: its images are whole (faces, small ones).
     """
     from tasks.runtime.open import read_card
 

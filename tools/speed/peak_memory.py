@@ -1,4 +1,4 @@
-"""The peak of memory of one model answering one photo, in a process of its own.
+"""The peak of memory of one model answering one image, in a process of its own.
 
     python -m tools.speed.peak_memory RUN_OR_WEIGHTS_OR_EXPORT_OR_PEER THREADS
 
@@ -30,7 +30,7 @@ def peak_memory(name: str, threads: int) -> int | None:
 
 
 def main() -> None:
-    """Answer one photo, and print what it took."""
+    """Answer one image, and print what it took."""
     name, threads = sys.argv[1], int(sys.argv[2])
     photo = np.random.default_rng(0).integers(256, size=_PHOTO, dtype=np.uint8)
     if is_export(Path(name)):
