@@ -39,22 +39,8 @@ SUFFIXES = frozenset(
 # Images that cannot be read here; they are reported, so that a class does not shrink silently.
 UNREAD_SUFFIXES = frozenset(
     [
-        ".heic",
-        ".heif",
-        ".jxl",
-        ".svg",
-        ".raw",
-        ".dng",
-        ".cr2",
-        ".cr3",
-        ".nef",
-        ".arw",
-        ".orf",
-        ".rw2",
-        ".exr",
-        ".hdr",
-        ".jxr",
-        ".eps",
+        *(".heic", ".heif", ".jxl", ".svg", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw"),
+        *(".orf", ".rw2", ".exr", ".hdr", ".jxr", ".eps"),
     ]
 )
 # Files that systems, unpackers and notebooks leave behind; hidden names are skipped, too.
@@ -190,8 +176,7 @@ def _refuse_huge(path: Path | str, size: tuple[int, int]) -> None:
 def decoders_differ(path: Path | str) -> str:
     """How another reader sees a file that can be read; empty if it sees the same.
 
-    Everything here is decoded by :func:`read_image`. Pillow, which many programs use, produces
-    other colours from CMYK and from 16 bits, and may turn by a tag that OpenCV does not find.
+    Pillow produces other colours from CMYK and 16 bits, and obeys tags that OpenCV does not find.
     """
     ours = read_image(path, upright=True)
     try:
