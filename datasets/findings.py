@@ -175,9 +175,12 @@ def note_decoders(files: Sequence[str], findings: list[Finding]) -> None:
 
 
 def refuse_broken(root: Path, good: Mask, findings: list[Finding]) -> None:
-    """Refuse a set of whose pictures (mask (N,)) more than a fifth had to be dropped."""
+    """Refuse a set of whose pictures (mask (N,)) more than a fifth had to be dropped.
+
+    A single one is no sign of a wrong folder, unless it is the only one.
+    """
     bad = int((~good).sum())
-    if bad > MOST_BROKEN * len(good):
+    if bad > max(MOST_BROKEN * len(good), min(1, len(good) - 1)):
         first = next(f for f in findings if f.kind == _UNUSABLE)
         told = f"{bad} of {len(good)}; the first is {first.file} ({first.detail})"
         detail = f"{told}. Is it the right folder?"
