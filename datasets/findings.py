@@ -208,8 +208,9 @@ def note_shared(
 
 
 def first_of(names: Sequence[str]) -> str:
-    """Some names, and dots if there are more."""
-    return f"{', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
+    """Some names in one line, and dots if there are more."""
+    told = ", ".join(name.replace("\n", "\\n") for name in names[:_SHOWN])
+    return f"{told}{', ...' if len(names) > _SHOWN else ''}"
 
 
 def most_of(counts: Mapping[str, int]) -> str:

@@ -17,6 +17,7 @@ from datasets.boxes.voc_layout import Part, is_annotation, xml_files
 from datasets.errors import InputError
 from datasets.fields import as_number
 from datasets.images import SUFFIXES, probe_image
+from datasets.ledger import note_entries
 from datasets.types import ClassMap
 from datasets.xml_files import read_xml
 
@@ -159,9 +160,13 @@ def _classes(parts: list[Part], names: list[str]) -> ClassMap:
             return ClassMap(tuple(ids), tuple(ordered))
         except ValueError as error:
             raise InputError(f"{parts[0].annotations.parent}: list of breeds: {error}") from error
-    present = set(names)
+    present, images = set(names), [_pictures(part.images) for part in parts]
     for folder in {folder for part in parts for folder in part.siblings}:
-        for file in filter(is_annotation, xml_files(folder)):
+        files = [*filter(is_annotation, xml_files(folder))]
+        beside = (*images, _pictures(folder))  # Of other parts, which are not used here.
+        named = [known[file.stem] for file in files for known in beside if file.stem in known]
+        note_entries([*map(str, named)])
+        for file in files:
             things = read_xml(file).iter("object")
             present |= {(thing.findtext("name") or "").strip() for thing in things} - {""}
     if present <= set(VOC_CLASSES) and any(map(_is_vocs_own, parts)):
