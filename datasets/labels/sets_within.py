@@ -16,6 +16,7 @@ from datasets.errors import InputError
 from datasets.images import is_picture, pictures_below
 from datasets.json_files import read_object
 from datasets.labels.structure import Part
+from datasets.ledger import untraced
 from datasets.names import entries_like
 from datasets.part_names import part_folders
 
@@ -50,7 +51,8 @@ def are_described_classes(folders: Sequence[Path]) -> bool:
     for folder in folders:
         if not any(entry.is_file() and is_picture(entry.name) for entry in os.scandir(folder)):
             return False
-        named = {name for file in told_beside(folder) for name in _boxed(file)}
+        with untraced():  # Nothing of it is used.
+            named = {name for file in told_beside(folder) for name in _boxed(file)}
         if named & seen:
             return False
         seen |= named

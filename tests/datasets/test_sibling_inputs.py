@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from datasets.boxes.opening import open_detection
+from datasets.boxes.kind import BOXES
+from datasets.boxes.opening import open_detection, open_parts
 from datasets.boxes.tree import count_described
 from datasets.errors import InputError
+from datasets.kind import CheckOptions
 from datasets.kinds import recognise
+from datasets.labels.kind import LABELS
 from datasets.labels.opening import open_labelled
 from datasets.ledger import NOT_WANTED, note_used, traced
 from datasets.shards.tar import members, open_shards
@@ -238,3 +241,24 @@ def test_what_the_other_part_of_voc_names_is_its_own(tmp_path: Path) -> None:
     (ledger,) = trace.account(tmp_path)
     assert ledger.passed_over[NOT_WANTED].count == 2
     assert sum(one.count for one in ledger.passed_over.values()) == 3
+
+
+@pytest.mark.parametrize("target", ["coco", "yolo"])
+def test_outlines_and_keypoints_are_told_when_they_are_left_out(
+    tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "set").mkdir()
+    content = coco(tmp_path / "set")
+    content["annotations"][0] |= {"segmentation": [[10, 8, 30, 8, 30, 28]]}
+    content["annotations"][1] |= {"segmentation": [], "keypoints": [10, 8, 2]}
+    parts = open_parts(write(tmp_path / "set", content))
+    written = BOXES.targets[target](parts, tmp_path / "out", link=False)
+    said = "train: 1 outlines and 1 sets of keypoints are left out: only boxes are written"
+    assert said in written.notes
+
+
+def test_a_name_of_two_lines_is_written_in_one(tmp_path: Path) -> None:
+    write_folders(tmp_path / "set", {"a\nb": 2, "c": 2})
+    parts = LABELS.open_parts(tmp_path / "set", CheckOptions())
+    written = LABELS.targets["folders"](parts, tmp_path / "out", link=False)
+    assert "train: classes are read with other names: a b, c" in written.notes
