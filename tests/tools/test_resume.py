@@ -145,15 +145,24 @@ def test_killed_before_or_at_the_first_checkpoint(
         assert says in err
         assert_same_run(one, folder)
     state = torch.load(three / "last.ckpt", weights_only=True)
-    others = {
+    others: dict[str, Any] = {
         "state_dict": {"x": torch.zeros(1)},
         "optimizer_states": [{"state": {}, "param_groups": []}],
+        "callbacks": [1],
+        "epoch": "x",
     }
     for name, other in others.items():
         torch.save({**state, name: other}, three / "last.ckpt")
         status, _, err = tool("train_cls", "--resume", three, report=False)
         assert status == 2
-        assert f"{three / 'last.ckpt'}: not a checkpoint of this run" in err
+        assert f"{three / 'last.ckpt'}: not a checkpoint of this run ({name}" in err
+    torch.save(state, three / "last.ckpt")
+    with monkeypatch.context() as patch:
+        patch.setattr(NetworkTask, "on_fit_start", lambda _: {}["a fault"])
+        status, _, err = tool("train_cls", "--resume", three, report=False)
+    assert status == 1
+    assert "Traceback" in err
+    assert "KeyError: 'a fault'" in err
     (three / "last.ckpt").unlink()
     status, _, err = tool("train_cls", "--resume", three, report=False)
     assert status == 2
