@@ -8,7 +8,7 @@ which a single one is 1 in each line.
 from __future__ import annotations
 
 import csv
-import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +49,7 @@ _PROSE = ("text", "caption", "prompt", "description", "url")
 # Bytes from which a file is guessed to be a list.
 _HEAD = 2**16
 _LOOKED_AT = 20
+_LINE = re.compile(r"[^\n]+\n?|\n")
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -267,7 +268,8 @@ def _only_class(fields: list[str], columns: _Columns, where: str) -> str:
 
 def _lines(file: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Number and fields of the lines below the header that hold something."""
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    # A StringIO would hold four bytes of each character beside the text.
+    reader = csv.reader((found[0] for found in _LINE.finditer(text)), delimiter=delimiter)
     try:
         next(reader, None)
         for fields in reader:
