@@ -24,6 +24,7 @@ from tasks.export.compare import Limits, share_limits
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import PIL.Image
     from torch import Tensor, nn
 
     from backbone.cost import Cost
@@ -83,6 +84,48 @@ class Answers(Protocol[Answer]):
 
     def reply(self, image: Image, answer: Answer) -> Reply:
         """The answer as the page shows it."""
+
+
+class ImageAnswer(Generic[Answer]):
+    """The answer to one image for programs; each application gives its parts names of its own.
+
+    Args:
+        answers: How the model's outputs are told.
+        outputs: The named outputs for the image.
+        pixels: Gives the image (H, W, 3) RGB to draw on, which is read when it is asked for.
+
+    Attributes:
+        outputs: The named outputs, as :attr:`PhotoApplication.outputs` describes them.
+        value: What the application read from them, in its own form.
+    """
+
+    answers: Answers[Answer]
+
+    def __init__(
+        self, answers: Answers[Answer], outputs: Outputs, pixels: Callable[[], Image]
+    ) -> None:
+        self.answers, self.outputs, self._pixels = answers, outputs, pixels
+        self.value = answers.read(outputs)
+
+    def draw(self) -> PIL.Image.Image:
+        """A copy of the image with the answer drawn on it or beside it.
+
+        Raises:
+            InputError: If it came as a path, and the file is no longer there.
+        """
+        import PIL.Image
+
+        return PIL.Image.fromarray(self.answers.draw(self._pixels(), self.value))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and texts, ready for JSON: the same as predict.py writes."""
+        return self.answers.to_json(self.value)
+
+    def __str__(self) -> str:
+        return self.answers.line(self.value)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
 
 
 class Evaluator(Protocol):
@@ -236,6 +279,9 @@ class PhotoApplication(Application, Generic[Options]):
         outputs: What each named output is, in their order.
         network: Gives the record of its networks.
         answers: From card, facts, options and path (for messages) to what tells the answers.
+        answer: What programs get for each image, with names for its parts.
+        for_people: Options where people look at the answers and ask for nothing else; None where
+            these are the defaults.
         metric: Main figure of an evaluation.
         compared_by: Share by which the paper's networks and own runs are compared; its title is
             for percent.
@@ -260,6 +306,7 @@ class PhotoApplication(Application, Generic[Options]):
     outputs: Mapping[str, str]
     network: Callable[[], Network[Options]]
     answers: Callable[[Card, Facts, Options, Path], Answers[Any]]
+    answer: type[ImageAnswer[Any]]
     metric: Metric
     compared_by: Metric
     meanings: Mapping[str, str]
@@ -267,6 +314,7 @@ class PhotoApplication(Application, Generic[Options]):
         default_factory=lambda: {"": (224, 192, 160, 128)}
     )
     options: type[Options] = NoOptions  # type: ignore[assignment]
+    for_people: Options | None = None
     limits: Callable[[Facts, bool], Limits] = share_limits
     pipeline: str = "image-classification"
     noun: str = "classes"
