@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -120,7 +121,9 @@ class RunKeeper(Checkpoint):
         self.started = True
         # A run that resumes within its last epoch is not told that the epoch starts.
         self.on_train_epoch_start(trainer, pl_module)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        # A program may train in a thread of its own, which no signal reaches.
+        is_main = threading.current_thread() is threading.main_thread()
+        for number in (signal.SIGINT, signal.SIGTERM) if is_main else ():
             self._handlers[number] = signal.signal(number, self._ask)
         if trainer.global_step == 0 and trainer.ckpt_path is None:
             self._save(trainer)
