@@ -49,8 +49,8 @@ def train(config: Training, *, report: bool = True) -> dict[str, Any]:
     """
     from tools.library.trainings import training_of
 
-    work = training_of(config)
     call = _call_of("train", config)
+    work = training_of(config)
     if config.resume is not None:
         from tools.flows.run_folder import resumed
 
