@@ -2,7 +2,7 @@
 
 A small classifier as an ONNX export and as weights, by ``tasks.load``, each in a process of its
 own; told are medians of its processor seconds, which other programs hardly change, and of its peak
-memory (max RSS).
+memory (max RSS, as Linux tells it).
 
     python -m tests.benchmarks.bench_start
 """
@@ -23,7 +23,7 @@ from tests.house import ROOT
 
 # The clock starts before anything but the interpreter itself is imported.
 _PROGRAM = """
-import json, resource, sys, time
+import sys, time
 begun = time.process_time()
 from tasks import load
 imported = time.process_time()
@@ -31,10 +31,14 @@ model = load(sys.argv[1], device="cpu")
 loaded = time.process_time()
 answer = model(sys.argv[2])
 done = time.process_time()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+import json
+# Not resource.getrusage, which counts what the parent held at the start.
+with open("/proc/self/status", encoding="utf-8") as rows:
+    peak = next(int(row.split()[1]) for row in rows if row.startswith("VmHWM"))
+torch = "torch" in sys.modules
 print(json.dumps({
     "import": imported - begun, "load": loaded - imported, "answer": done - loaded,
-    "MiB": peak / (2**20 if sys.platform == "darwin" else 1024), "torch": "torch" in sys.modules,
+    "MiB": peak / 1024, "torch": torch,
 }))
 """
 
