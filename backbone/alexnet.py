@@ -1,4 +1,4 @@
-"""AlexNet (Krizhevsky et al., NIPS 2012), the network of two halves that table 9 compares with."""
+"""AlexNet (Krizhevsky et al., NIPS 2012), the two-branch network that table 9 compares with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class AlexNet(Body):
     mult-adds and has 60.97 M parameters.
 
     Args:
-        flavour: Only its input may differ from torchvision's.
+        flavour: Conventions; only the input may differ from torchvision's.
 
     Attributes:
         channels: {4: 96, 8: 256, 16: 256, 32: 256}; stride 32 is pool5.
@@ -37,7 +37,7 @@ class AlexNet(Body):
             Stage(_conv(384, 256, 3, groups=2), 1, 256),
             Stage(nn.MaxPool2d(3, stride=2), 2, 256),
         ]
-        # Of 67 pixels, pool5 sees 3x3.
+        # From 67 pixels on, pool5 sees at least 3x3.
         super().__init__(stages, flavour, min_size=67)
 
     def make_neck(self) -> tuple[nn.Module, int]:
@@ -49,8 +49,8 @@ def fully_connected_neck(channels: int, *, side: int) -> nn.Sequential:
     """AlexNet's and VGG's fc6 and fc7: (B, channels, H, W) -> (B, 4096).
 
     Args:
-        channels: Of the last map.
-        side: The map is pooled to side x side first.
+        channels: Number of channels of the last map.
+        side: Side in pixels to which the map is pooled first.
     """
     return nn.Sequential(
         nn.AdaptiveAvgPool2d(side),
@@ -81,6 +81,6 @@ def _conv(
         nn.ReLU(inplace=True),
     ]
     if normalise:
-        # Section 3.3 has alpha = 1e-4 on the sum over 5 channels; torch divides by the 5.
+        # Section 3.3 applies alpha = 1e-4 to the sum over 5 channels; torch divides it by the 5.
         layers.append(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
     return nn.Sequential(*layers)

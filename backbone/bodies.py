@@ -1,4 +1,4 @@
-"""Every body by its name: MobileNet v1 and those that the paper compares it with."""
+"""All bodies by name: MobileNet v1 and those that the paper compares it with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backbone.mobilenet_v1 import MobileNetV1
 from backbone.spec import BackboneName, Variant
 from datasets.errors import InputError
 
-# What builds a body from a flavour or None, and its default flavour.
+# Function that builds a body from a flavour or None, and its default flavour.
 _COMPARED: dict[BackboneName, tuple[Callable[[Flavour | None], Body], Flavour]] = {
     "vgg16": (vgg16.VGG16, vgg16.FLAVOUR),
     "inception_v2": (inception_v2.InceptionV2, inception_v2.FLAVOUR),
@@ -40,11 +40,11 @@ def build_body(
     """A body with fresh weights.
 
     Args:
-        name: Which one.
+        name: Name of the body.
         alpha: Width multiplier of MobileNet.
-        variant: Of MobileNet.
-        stem_stride: Of MobileNet.
-        flavour: Conventions; the body's default where None.
+        variant: Variant of MobileNet.
+        stem_stride: Stride of MobileNet's first convolution.
+        flavour: Conventions; None means the body's default.
 
     Raises:
         InputError: If the body is unknown, has no width multiplier or variants, or cannot

@@ -1,4 +1,4 @@
-"""What every body shares: layers in order, a feature map per stride, and a classifier on top."""
+"""The contract of all bodies: layers in order, a feature map per stride, a classifier on top."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from datasets.errors import InputError
 
 
 class Stage(NamedTuple):
-    """One layer of a body and what leaves it.
+    """One layer of a body and the shape of its output.
 
     Attributes:
-        layer: (B, C, H, W) -> (B, channels, about H / step, about W / step).
-        step: By how much it shrinks the map: 1, 2 or, in a stem, 4.
-        channels: Of its output.
+        layer: Module (B, C, H, W) -> (B, channels, about H / step, about W / step).
+        step: Factor by which it shrinks the map: 1, 2 or, in a stem, 4.
+        channels: Number of output channels.
     """
 
     layer: nn.Module
@@ -30,15 +30,15 @@ class Body(nn.Module):
 
     Args:
         stages: The layers in order.
-        flavour: Conventions of its weights.
-        min_size: Shortest side of an image that it can take, in pixels.
+        flavour: Conventions of the weights.
+        min_size: Smallest side of an image that the body accepts, in pixels.
 
     Attributes:
-        layers: Of all stages.
+        layers: Layers of all stages.
         channels: Channels of the feature map at each stride.
         last_at: Index of the last layer at each stride.
-        taps: Index of the layer whose output is handed out at each stride: the last one, unless
-            a body says otherwise.
+        taps: Index of the layer whose output represents each stride: the last one, unless a body
+            states otherwise.
         class_layer: Name, within its classifier, of the layer with a row for each class.
     """
 
@@ -82,7 +82,7 @@ class Body(nn.Module):
         return features
 
     def depths(self) -> dict[nn.Parameter, int]:
-        """How many layers below the head each parameter stands: 1 in the last, most in the stem.
+        """Depth of each parameter below the head: 1 in the last layer, most in the stem.
 
         Layers without parameters, such as pools, are not counted.
         """
@@ -104,20 +104,20 @@ class Body(nn.Module):
         return nn.Sequential(*self.layers[:cut]), nn.Sequential(*self.layers[cut:])
 
     def make_neck(self) -> tuple[nn.Module, int]:
-        """What stands between the last map and the last linear layer: (module, its width).
+        """The part between the last map and the last linear layer: (module, its width).
 
-        The module takes (B, C, H, W) and gives (B, width). By default it is a global average
-        pool; VGG and AlexNet have two fully connected layers there.
+        The module maps (B, C, H, W) to (B, width). By default it is a global average pool; in VGG
+        and AlexNet it contains two fully connected layers.
         """
         channels = self.channels[max(self.channels)]
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), channels
 
     def make_classifier(self, num_classes: int, dropout: float = 0.0) -> nn.Module:
-        """From the last map to logits (B, num_classes).
+        """The classifier from the last map to logits (B, num_classes).
 
         Args:
-            num_classes: Columns.
-            dropout: Share of the features that are dropped before the last layer in training.
+            num_classes: Number of logits.
+            dropout: Share of the features that are set to zero before the last layer in training.
         """
         neck, width = self.make_neck()
         return nn.Sequential(neck, nn.Dropout(dropout), nn.Linear(width, num_classes))

@@ -1,7 +1,7 @@
-"""The one accountant of mult-adds and parameters, for any module of the suite.
+"""Counts mult-adds and parameters of any module in the suite, by one convention.
 
-Counted as the paper counts: a multiply-accumulate of a convolution or fully connected weight is
-one mult-add; batch norm, bias, pooling, cropping and NMS count nothing. Parameters are weights,
+The convention is the paper's: a multiply-accumulate of a convolution or fully connected weight is
+one mult-add; batch norm, bias, pooling, cropping and NMS are not counted. Parameters are weights,
 biases and batch-norm gamma and beta, without running statistics.
 """
 
@@ -25,7 +25,7 @@ class LayerCost:
     Attributes:
         kind: ``conv 3x3``, ``depthwise 3x3``, ``conv 1x1``, ``transposed conv 4x4``, ``linear`` or
             ``batch norm``.
-        mult_adds: Over all its calls.
+        mult_adds: Mult-adds over all its calls.
         output: Shape of its last output, without the batch axis.
     """
 
@@ -41,7 +41,7 @@ class Cost:
     """Cost of one forward pass.
 
     Attributes:
-        params: Of all layers, also of those that the pass did not reach.
+        params: Number of parameters of all layers, including those that the pass did not reach.
         layers: One row per layer that ran.
     """
 

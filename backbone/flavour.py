@@ -1,9 +1,9 @@
-"""What must travel with a set of weights so that they answer as they did where they were trained.
+"""The conventions that must accompany weights so that a network computes the same as in training.
 
 Weights of the "same" MobileNet v1 from five sources differ in padding, batch-norm epsilon,
-activation and input scaling, and each of these changes the answer by 3-12 % when guessed wrong.
-So nothing here is guessed: a :class:`Flavour` is written beside the weights and read back with
-them. This module imports nothing heavy, because command-line help is built from it.
+activation and input scaling, and a wrong guess in any of them changes the output by 3-12 %. So
+nothing here is guessed: a :class:`Flavour` is stored with the weights and read back with them.
+This module imports nothing slow, because command-line help is built from it.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from datasets.errors import InputError
 Padding = Literal["same", "symmetric", "keras"]
 ChannelOrder = Literal["rgb", "bgr"]
 Interpolation = Literal["bilinear", "bicubic"]
-# Of a square input; a photo of twice this side is beyond what any network here was tried with.
+# Largest side of a square input; an image of twice this side is larger than any that a network
+# here was tried with.
 MOST_PIXELS_A_SIDE = 8192
-# Of an input, what may change between weights and a model that starts from them.
+# Fields of an input that may differ between weights and a model that starts from them.
 _FREE = ("size", "crop", "interpolation")
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How an 8-bit photo becomes the network's input.
+    """How an 8-bit image becomes the network's input.
 
     Attributes:
-        size: Side of the square input in pixels.
-        mean: Subtracted per channel, on the 0..1 scale, in ``channels`` order.
-        std: Divided by per channel, on the 0..1 scale, in ``channels`` order.
+        size: Side of the square input in pixels, 32 to 8192.
+        mean: Value subtracted per channel, on the 0..1 scale, in ``channels`` order.
+        std: Divisor per channel, on the 0..1 scale, in ``channels`` order.
         channels: Channel order that the first convolution expects.
-        interpolation: How the photo was resized when the weights were trained.
+        interpolation: How images were resized when the weights were trained.
         crop: Share of the resized short side that the central crop keeps (1: no crop).
     """
 
@@ -47,8 +48,8 @@ class InputSpec:
         """Refuse values that no network could have been trained with.
 
         Raises:
-            InputError: On a size under 32 or over 8192, a non-positive std, a crop outside (0, 1],
-                or an unknown name.
+            InputError: If the size is under 32 or over 8192, a std is not positive, the crop is
+                outside (0, 1], or a name is unknown.
         """
         if self.size < 32:
             raise InputError(f"input size {self.size} is too small: the body needs 32 or more")
@@ -68,15 +69,15 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Flavour:
-    """The conventions that a set of weights was trained under.
+    """The conventions that a set of weights was trained with.
 
     Attributes:
         padding: ``same`` is TensorFlow's (asymmetric on even sizes), ``symmetric`` pads k//2,
-            ``keras`` is SAME but for halving depthwise convolutions, which pad (0, 1) on odd
+            ``keras`` is SAME except that depthwise convolutions of stride 2 pad (0, 1) on odd
             sizes too and so round the size down.
         bn_eps: Batch-norm epsilon: 1e-3 in TensorFlow and Keras, 1e-5 in PyTorch and Caffe.
         activation: ``relu6``, ``relu`` or ``leaky_relu:SLOPE``.
-        input: How a photo becomes the input.
+        input: How an image becomes the input.
     """
 
     padding: Padding = "same"
@@ -92,7 +93,7 @@ class Flavour:
         parse_activation(self.activation)
 
     def sized(self, size: int) -> Flavour:
-        """The same with an input of another side, in pixels."""
+        """The same flavour with another side of the input, in pixels."""
         return replace(self, input=replace(self.input, size=size))
 
     def to_json(self) -> dict[str, Any]:
@@ -101,7 +102,7 @@ class Flavour:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Flavour:
-        """Read a card's flavour. Raises InputError if a field is missing or unknown, naming it."""
+        """Read a card's flavour. Raises InputError naming a field that is missing or unknown."""
         _check_fields(data, cls)
         if not isinstance(data["input"], dict):
             raise InputError("not a flavour: its input is no table")
@@ -112,7 +113,7 @@ class Flavour:
 
 
 def _check_fields(data: dict[str, Any], kind: type[Flavour] | type[InputSpec]) -> None:
-    """Nothing is filled in: a card tells all, and no more."""
+    """Refuse missing and unknown fields: a card states everything, and nothing is filled in."""
     odd = data.keys() ^ {field.name for field in fields(kind)}
     if odd:
         raise InputError(f"not a flavour: missing or unknown: {', '.join(sorted(odd))}")
@@ -120,10 +121,10 @@ def _check_fields(data: dict[str, Any], kind: type[Flavour] | type[InputSpec]) -
 
 
 def parse_activation(name: str) -> tuple[str, float]:
-    """Split ``leaky_relu:0.1`` into its kind and its negative slope (0 for the others).
+    """Split ``leaky_relu:0.1`` into its kind and its negative slope (0 for the other kinds).
 
     Raises:
-        InputError: On an unknown activation.
+        InputError: If the activation is unknown.
     """
     kind, _, slope = name.partition(":")
     if kind in ("relu6", "relu") and not slope:
@@ -139,12 +140,17 @@ def parse_activation(name: str) -> tuple[str, float]:
 
 
 def refuse_other_flavour(name: str, theirs: Flavour, ours: Flavour) -> None:
-    """Check that a model computes as the weights that it is to start from have learnt to.
+    """Check that a model computes by the same conventions as the weights that it starts from.
 
-    Size, crop and interpolation may change: training adapts to these.
+    Size, crop and interpolation may differ: training adapts to these.
+
+    Args:
+        name: Name of the weights file, for the message.
+        theirs: Flavour of the weights.
+        ours: Flavour of the model to train.
 
     Raises:
-        InputError: Naming each field that differs, with both values.
+        InputError: If other fields differ; the message names each, with both values.
     """
     there, here = ({**f.to_json(), **f.to_json()["input"]} for f in (theirs, ours))
     odd = [field for field in there if field not in ("input", *_FREE)]
@@ -160,21 +166,27 @@ def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def imagenet_flavour(*, bn_eps: float = 1e-5, size: int = 224) -> Flavour:
-    """That of torchvision's ImageNet models; ``bn_eps`` is 1e-3 in the Inception family."""
+    """The flavour of torchvision's ImageNet models.
+
+    Args:
+        bn_eps: Batch-norm epsilon, 1e-3 in the Inception family.
+        size: Side of the square input in pixels.
+    """
     spec = InputSpec(size, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     return Flavour("symmetric", bn_eps, "relu", spec)
 
 
 def keep_conventions(given: Flavour | None, own: Flavour, name: str) -> Flavour:
-    """The flavour of a body that can read photos in any way but computes in one way only.
+    """The flavour of a body that accepts any preprocessing but computes in one way only.
 
     Args:
-        given: What was asked for; None takes ``own``. Its ``input`` may be any.
-        own: What the body is built with.
-        name: Of the body, for the error.
+        given: Requested flavour, with any ``input``; None requests ``own``.
+        own: Flavour that the body is built with.
+        name: Name of the body, for the error.
 
     Raises:
-        InputError: If padding, batch-norm epsilon or activation differ, naming both sides.
+        InputError: If padding, batch-norm epsilon or activation differ; the message names both
+            sides.
     """
     if given is None:
         return own

@@ -1,4 +1,4 @@
-"""GoogLeNet (Szegedy et al., arXiv 1409.4842), torchvision's, behind the body's contract."""
+"""GoogLeNet (Szegedy et al., arXiv 1409.4842) from torchvision, as a body."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class GoogLeNet(Body):
     """The baseline of table 8, with batch norm and without the auxiliary classifiers.
 
     Args:
-        flavour: Only its input may differ from torchvision's.
-        true_5x5: torchvision, and the weights it hands out, have 3x3 convolutions where the
-            paper of GoogLeNet has 5x5; True builds 5x5.
+        flavour: Conventions; only the input may differ from torchvision's.
+        true_5x5: Whether to build 5x5 convolutions as in GoogLeNet's paper; torchvision, and its
+            weights, have 3x3 ones there.
 
     Attributes:
         channels: {2: 64, 4: 192, 8: 480, 16: 832, 32: 1024}.

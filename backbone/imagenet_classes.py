@@ -1,4 +1,4 @@
-"""The thousand classes of ImageNet's challenge, by the number of their WordNet id."""
+"""The 1000 classes of the ImageNet challenge, as the numbers of their WordNet ids."""
 
 from __future__ import annotations
 
@@ -88,5 +88,5 @@ _NUMBERS = """
 11879895 11939491 12057211 12144580 12267677 12620546 12768682 12985857 12998815 13037406 13040303
 13044778 13052670 13054560 13133613 15075141
 """
-# In the order of the columns of all public weights, which is the rising one: 1440764 is n01440764.
+# In the order of the outputs of all public weights, which is ascending: 1440764 is n01440764.
 WORDNET_IDS = tuple(map(int, _NUMBERS.split()))

@@ -1,4 +1,4 @@
-"""Inception V2, or BN-Inception (Ioffe and Szegedy, arXiv 1502.03167), as TF-slim has it."""
+"""Inception V2, or BN-Inception (Ioffe and Szegedy, arXiv 1502.03167), in TF-slim's form."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class InceptionV2(Body):
 
     Args:
         flavour: Padding, batch-norm epsilon and activation.
-        tap_4c: Hand out Mixed_4c at stride 16 in place of Mixed_4e, as TensorFlow's SSD does;
+        tap_4c: Return Mixed_4c at stride 16 instead of Mixed_4e, as TensorFlow's SSD does;
             splitting is not affected.
 
     Attributes:
@@ -86,7 +86,7 @@ class _Mixed(nn.Module):
             if branch
         ]
         if projection:
-            # TensorFlow's average leaves the padding out.
+            # TensorFlow's average pool does not count the padding.
             pooled = (
                 nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
                 if pool == "avg"

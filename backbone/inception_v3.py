@@ -1,4 +1,4 @@
-"""Inception V3 (Szegedy et al., arXiv 1512.00567), torchvision's, behind the body's contract."""
+"""Inception V3 (Szegedy et al., arXiv 1512.00567) from torchvision, as a body."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backbone.flavour import Flavour, imagenet_flavour, keep_conventions
 from backbone.layers import init_tf_slim
 
 FLAVOUR = imagenet_flavour(bn_eps=1e-3, size=299)
-# TF-slim's and torchvision's spread of fresh weights.
+# Standard deviation of fresh weights in TF-slim and torchvision.
 INIT_STD = 0.1
 
 
@@ -20,7 +20,7 @@ class InceptionV3(Body):
     Its stem does not pad, so maps are a few rows smaller than ceil(H / s): 8x8 at 299 pixels.
 
     Args:
-        flavour: Only its input may differ from torchvision's.
+        flavour: Conventions; only the input may differ from torchvision's.
 
     Attributes:
         channels: {2: 64, 4: 192, 8: 288, 16: 768, 32: 2048}.

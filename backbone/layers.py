@@ -1,4 +1,4 @@
-"""Convolution, batch norm and activation as one block, with either framework's padding."""
+"""Convolution, batch norm and activation as one block, with the padding of either framework."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 def scale_channels(channels: int, alpha: float) -> int:
-    """Channels of a layer under the width multiplier, as TF-slim rounds: max(int(alpha c), 8)."""
+    """Channels of a layer under the width multiplier, as in TF-slim: max(int(alpha c), 8)."""
     return max(int(alpha * channels), 8)
 
 
@@ -47,10 +47,10 @@ class ConvBNAct(nn.Module):
         out_channels: Output channels.
         kernel: Odd kernel side.
         stride: 1 or 2.
-        groups: ``in_channels`` for a depthwise convolution.
+        groups: Number of groups; ``in_channels`` for a depthwise convolution.
         flavour: Padding, batch-norm epsilon and activation.
-        norm: False leaves batch norm out.
-        act: False leaves the activation out.
+        norm: Whether batch norm follows.
+        act: Whether the activation follows.
     """
 
     def __init__(
@@ -98,10 +98,10 @@ class ConvBNAct(nn.Module):
         return activated
 
     def _convolve(self, x: Tensor) -> Tensor:
-        """The convolution, in float32 where bfloat16 is the slower of the two.
+        """The convolution, in float32 where bfloat16 is slower.
 
-        On CPUs oneDNN has no fast bfloat16 gradient of a strided depthwise convolution: it takes
-        3 to 40 times as long as in float32.
+        On CPUs oneDNN has no fast bfloat16 gradient of a strided depthwise convolution: it takes 3
+        to 40 times as long as in float32.
         """
         if self.strided_depthwise and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             with torch.autocast("cpu", enabled=False):
@@ -117,7 +117,7 @@ class SeparableBlock(nn.Module):
     Args:
         in_channels: Input channels.
         out_channels: Output channels.
-        stride: Of the depthwise convolution.
+        stride: Stride of the depthwise convolution.
         flavour: Padding, batch-norm epsilon and activation.
         norm: Whether batch norm follows (depthwise, pointwise).
         act: Whether the activation follows (depthwise, pointwise).
@@ -155,10 +155,10 @@ class SeparableBlock(nn.Module):
 
 
 class Normalize(nn.Module):
-    """8-bit RGB values 0..255 (any dtype) to the flavour's float input, on the model's device.
+    """Convert 8-bit RGB values (any dtype) to the flavour's float input, on the model's device.
 
     It is the first layer of every model, so that preprocessing cannot be forgotten or applied
-    twice, travels into every export, and a batch crosses to the device as bytes.
+    twice, is part of every export, and batches are transferred to the device as bytes.
     """
 
     mean: Tensor
@@ -168,7 +168,7 @@ class Normalize(nn.Module):
         super().__init__()
         self.flip = spec.channels == "bgr"
         for name, values in (("mean", spec.mean), ("std", spec.std)):
-            # One value where all channels agree: much faster on pictures stored channels last.
+            # One value where all channels agree: much faster on images stored channels last.
             chosen = values[:1] if len(set(values)) == 1 else values
             value = torch.tensor(chosen, dtype=torch.float64) * 255
             self.register_buffer(name, value.float().view(1, -1, 1, 1), persistent=False)
@@ -195,7 +195,7 @@ def init_tf_slim(module: nn.Module, std: float = 0.09) -> None:
 def fold_batchnorm(model: Model) -> Model:
     """Return an inference copy whose batch norms are folded into the convolutions before them.
 
-    The answer is the same to float precision and a photo takes about a fifth less time.
+    The outputs are the same to float precision, and an image takes about a fifth less time.
     """
     folded = copy.deepcopy(model).eval()
     for block in folded.modules():

@@ -1,4 +1,4 @@
-"""MobileNet v1 (Howard et al., arXiv 1704.04861, table 1), the body that every head shares."""
+"""MobileNet v1 (Howard et al., arXiv 1704.04861, table 1), the body shared by all heads."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from backbone.spec import Variant
 from datasets.errors import InputError
 
 STEM_CHANNELS = 32
-# (stride, output channels) of conv1..conv13. The paper's table 1 prints stride 2 for the last
-# one; its own cost of 569 M mult-adds needs stride 1.
+# (stride, output channels) of conv1..conv13. The paper's table 1 prints stride 2 for the last one;
+# its own cost of 569 M mult-adds requires stride 1.
 BLOCKS = (
     (1, 64),
     (2, 128),
@@ -28,9 +28,9 @@ BLOCKS = (
 )
 # Table 5 removes the five layers of 14x14x512.
 _SHALLOW = (*BLOCKS[:6], *BLOCKS[11:])
-# Of timm's mobilenetv1_100h, whatever the width.
+# Width of the additional layer of timm's mobilenetv1_100h, independent of alpha.
 _CONV_HEAD = 1024
-# Which of (depthwise, pointwise) batch norm and activation follow.
+# Whether (depthwise, pointwise) convolutions are followed by batch norm and by the activation.
 _BOTH, _FIRST, _SECOND = (True, True), (True, False), (False, True)
 _AFTER: dict[str, tuple[tuple[bool, bool], tuple[bool, bool]]] = {
     "standard": (_BOTH, _BOTH),
@@ -55,14 +55,15 @@ class MobileNetV1(Body):
             more 1x1 convolution behind the last layer, as timm's mobilenetv1_100h;
             ``act_after_*`` has batch norm after both convolutions of a block but activates
             after one only; ``bn_act_after_*`` has both after one only.
-        stem_stride: 2, or 1 for small pictures, whose maps then all have half the stride.
+        stem_stride: Stride of the first convolution: 2, or 1 for small images, whose maps then all
+            have half the stride.
 
     Attributes:
         channels: Channels of the last feature map at each stride: {2, 4, 8, 16, 32}.
-        layers: conv0 (the stem) to conv13; conv14 of ``conv_head``.
+        layers: conv0 (the stem) to conv13, and conv14 in ``conv_head``.
 
     Raises:
-        InputError: If ``alpha`` is not above 0, or the variant unknown.
+        InputError: If ``alpha`` is not above 0, or the variant is unknown.
     """
 
     def __init__(

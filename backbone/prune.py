@@ -1,15 +1,15 @@
-"""Structured pruning: a trained MobileNet v1 narrowed to the widths of a smaller alpha.
+"""Structured pruning: a trained MobileNet v1 is narrowed to the widths of a smaller alpha.
 
-What leaves is whole channels, so the result is an ordinary body of that width. A channel counts
-by three things together: its batch norm's gamma (Liu et al., arXiv 1708.06519), the norm of its
-filter, which weight decay shrinks where it is of little use (Li et al., 1608.08710), and the
-energy with which it reaches the next layer: the variance of what the next 1x1 convolution gets
-from it, times the squares of the weights and batch-norm scales by which that is read. Dead
-channels count nothing, whether nothing goes in or nobody reads them. No photo is needed: batch
-norm says how its outputs are distributed.
+Whole channels are removed, so the result is an ordinary body of that width. The importance of a
+channel combines three values: its batch norm's gamma (Liu et al., arXiv 1708.06519), the norm of
+its filter, which weight decay shrinks where it is of little use (Li et al., 1608.08710), and the
+energy that it contributes to the next layer: the variance of the input that the next 1x1
+convolution gets from it, times the squares of the weights and batch-norm scales applied to it.
+Dead channels have importance zero, whether their input is zero or their output is not used. No
+image is needed: batch norm describes the distribution of its outputs.
 
-What a dropped channel gave on average is not lost but moves into the next batch norm, as in the
-bias correction of Nagel et al. (1906.04721), and the expected variance follows.
+The mean contribution of a removed channel is not lost but added to the next batch norm, as in the
+bias correction of Nagel et al. (1906.04721), and the expected variance is adjusted.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from backbone.layers import ConvBNAct, SeparableBlock
 from backbone.mobilenet_v1 import MobileNetV1
 from datasets.errors import InputError
 
-# Points of a normal distribution, at equal probability, that moments are taken over.
+# Number of points of a normal distribution, at equal probability, over which moments are computed.
 _POINTS = 512
 _TINY = 1e-300
 
 
 @dataclass(frozen=True)
 class PrunedBody:
-    """A narrowed body, and what a layer on top of it has to know.
+    """A narrowed body, and the information that the layer on top of it needs.
 
     Attributes:
-        body: In evaluation mode.
-        kept: (K,) columns of the last map that stayed, rising.
-        lost: (C,) what each channel of the old last map gave on average; 0 for those that stayed.
-        shares: Of each layer's energy, the share that its kept channels have, stem first.
+        body: Narrowed body, in evaluation mode.
+        kept: (K,) indices of the channels of the last map that were kept, ascending.
+        lost: (C,) mean of each channel of the original last map; 0 for those that were kept.
+        shares: Share of each layer's energy that its kept channels have, stem first.
     """
 
     body: MobileNetV1
@@ -48,7 +48,7 @@ class PrunedBody:
 
 
 class _Signal(NamedTuple):
-    """What channels bring to the next layer's convolution, as batch norm tells it."""
+    """Distribution of the channels that the next layer's convolution reads, from batch norm."""
 
     mean: Tensor  # (C,) float64, as the variance.
     variance: Tensor
@@ -57,16 +57,17 @@ class _Signal(NamedTuple):
 def prune_body(body: MobileNetV1, alpha: float, reader: Tensor) -> PrunedBody:
     """Narrow a body to the widths that ``alpha`` gives.
 
-    Channels keep their order; at the body's own alpha all of them stay, and nothing changes.
+    Channels keep their order; at the body's own alpha all of them are kept, and nothing changes.
 
     Args:
-        body: Trained; it is left as it is.
-        alpha: Width multiplier, not above the body's.
-        reader: (O, C) weights by which the pooled last map is read.
+        body: Trained body; it is not modified.
+        alpha: Width multiplier, above 0 and not above the body's.
+        reader: (O, C) weights that are applied to the pooled last map.
 
     Raises:
         InputError: If ``alpha`` is not above 0 or wider than the body, or the body has
-            convolutions without batch norm, which alone tells what channels bring.
+            convolutions without batch norm, from which alone the contribution of channels is
+            known.
     """
     _refuse(body, alpha)
     narrow = _like(body, alpha)
@@ -108,7 +109,7 @@ def _blocks(body: nn.Module) -> Iterator[ConvBNAct]:
 
 
 def _like(body: MobileNetV1, alpha: float) -> MobileNetV1:
-    """A fresh body that differs in width alone."""
+    """A fresh body that differs only in width."""
     stem = _mixer(body.layers[0]).conv
     return MobileNetV1(alpha, body.flavour, stem.in_channels, body.variant, stem.stride[0])
 
@@ -121,10 +122,10 @@ def _mixer(layer: nn.Module) -> ConvBNAct:
 
 
 def _signals(body: MobileNetV1) -> list[_Signal]:
-    """For each layer, what its output channels bring to the mixer of the next one.
+    """For each layer, how its output channels are distributed when the next mixer reads them.
 
-    Before a 1x1 convolution stands a depthwise one with batch norm of its own, which tells more
-    than the batch norm of the layer itself; the last map is read as it is.
+    A depthwise convolution with its own batch norm precedes each 1x1 convolution, and describes
+    its input better than the batch norm of the previous layer; the last map is read directly.
     """
     layers = list(body.layers)
     after = [*layers[1:], None]
@@ -137,7 +138,7 @@ def _signals(body: MobileNetV1) -> list[_Signal]:
 def _signal(block: ConvBNAct) -> _Signal:
     """Moments of a block's activated output.
 
-    Batch norm's output has mean beta and variance gamma^2 v / (v + eps) over the training photos,
+    Batch norm's output has mean beta and variance gamma^2 v / (v + eps) over the training images,
     v being the variance of its input; its shape is taken to be normal.
     """
     norm = block.bn
@@ -152,7 +153,7 @@ def _signal(block: ConvBNAct) -> _Signal:
 
 
 def _gains(mixer: ConvBNAct) -> Tensor:
-    """(C,) by how much each input's variance is multiplied, summed over a mixer's outputs."""
+    """(C,) factor by which each input's variance is multiplied, summed over a mixer's outputs."""
     norm = mixer.bn
     assert isinstance(norm, nn.BatchNorm2d)
     assert norm.running_var is not None
@@ -163,14 +164,14 @@ def _gains(mixer: ConvBNAct) -> Tensor:
 
 
 def _strength(mixer: ConvBNAct) -> Tensor:
-    """(C,) gamma times filter norm of each output."""
+    """(C,) gamma times filter norm of each output channel."""
     assert isinstance(mixer.bn, nn.BatchNorm2d)
     norms: Tensor = mixer.conv.weight.detach().double().flatten(1).norm(dim=1)
     return norms * mixer.bn.weight.detach().double().abs()
 
 
 def _strongest(worth: Tensor, count: int) -> Tensor:
-    """Columns of the ``count`` largest, rising; of equals the first."""
+    """Indices of the ``count`` largest values, ascending; among equal values the first."""
     return worth.argsort(descending=True, stable=True)[:count].sort().values
 
 
@@ -201,9 +202,9 @@ def _copy(old: ConvBNAct, new: ConvBNAct, rows: Tensor, columns: Tensor | None) 
 def _make_up(
     old: ConvBNAct, new: ConvBNAct, rows: Tensor, columns: Tensor, signal: _Signal
 ) -> None:
-    """Bring batch-norm statistics to what is left of the input, its channels taken as independent.
+    """Adjust batch-norm statistics to the remaining input, assuming independent channels.
 
-    Where a 3x3 convolution reads (``full_conv``), its padding is not counted.
+    If a 3x3 convolution reads it (``full_conv``), its padding is ignored.
     """
     assert isinstance(new.bn, nn.BatchNorm2d)
     assert new.bn.running_mean is not None

@@ -1,4 +1,4 @@
-"""ResNet-50 (He et al., arXiv 1512.03385), torchvision's, as it is or with separable blocks."""
+"""ResNet-50 (He et al., arXiv 1512.03385) from torchvision, original or with separable blocks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ SEPARABLE_WIDTH: dict[Match, int] = {"cost": 109, "params": 114}
 
 
 class ResNet50(Body):
-    """The usual baseline, to ask whether MobileNet's block also serves inside another network.
+    """The usual baseline, used to test MobileNet's block inside another network.
 
     Args:
-        flavour: Only its input may differ from torchvision's.
+        flavour: Conventions; only the input may differ from torchvision's.
         separable: Replace the 3x3 convolution of each bottleneck by a depthwise 3x3, batch norm,
             ReLU and a pointwise 1x1 convolution, in wider bottlenecks.
-        match: What the separable network has in common with the original.
+        match: Quantity in which the separable network equals the original: mult-adds or
+            parameters.
 
     Attributes:
         channels: {2: 64, 4: 256, 8: 512, 16: 1024, 32: 2048}.

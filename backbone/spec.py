@@ -1,4 +1,4 @@
-"""Names of the bodies. Nothing heavy is imported: command-line help is built from it."""
+"""Names of the bodies. It imports nothing slow: command-line help is built from it."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ MOBILENET: BackboneName = "mobilenet_v1"
 
 
 class OnBody:
-    """An architecture on a body: a dataclass, some of whose fields only MobileNet takes.
+    """An architecture on a body: a dataclass, some of whose fields only MobileNet has.
 
     Attributes:
-        OF_MOBILENET: Names of these fields.
+        OF_MOBILENET: Names of the fields that only MobileNet has.
     """
 
     OF_MOBILENET: ClassVar[tuple[str, ...]]
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def varied(self, values: Mapping[str, Any]) -> Self:
-        """The same with other values; on another body MobileNet's fields go to their defaults.
+        """A copy with other values; on another body MobileNet's fields get their defaults.
 
         Args:
-            values: By field.
+            values: New values, by field.
 
         Raises:
-            InputError: If it cannot be built so.
+            InputError: If such an architecture cannot be built.
         """
         if values.get("backbone", getattr(self, "backbone", None)) != MOBILENET:
             own = [one for one in fields(self) if one.name in self.OF_MOBILENET]

@@ -1,4 +1,4 @@
-"""SqueezeNet 1.0 (Iandola et al., arXiv 1602.07360), torchvision's, behind the body's contract."""
+"""SqueezeNet 1.0 (Iandola et al., arXiv 1602.07360) from torchvision, as a body."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backbone.flavour import Flavour, imagenet_flavour, keep_conventions
 
 FLAVOUR = imagenet_flavour()
 STEM_CHANNELS = 96
-# After each further layer of torchvision's ``features``; a pool repeats the number before it.
+# Channels after each layer of torchvision's ``features``; a pool repeats the number before it.
 _CHANNELS = (96, 128, 128, 256, 256, 256, 384, 384, 512, 512, 512)
 
 
@@ -18,7 +18,7 @@ class SqueezeNet(Body):
     """The baseline of table 9: a 7x7 stem and eight fire modules, without batch norm.
 
     Args:
-        flavour: Only its input may differ from torchvision's.
+        flavour: Conventions; only the input may differ from torchvision's.
 
     Attributes:
         channels: {2: 96, 4: 256, 8: 512, 16: 512}; there is no stride 32.
@@ -37,11 +37,11 @@ class SqueezeNet(Body):
     def make_classifier(self, num_classes: int, dropout: float = 0.0) -> nn.Module:
         """A convolution to the classes, then the global average: logits (B, num_classes).
 
-        They are never negative: a ReLU stands between the two, as published.
+        The logits are never negative, because of a ReLU between the two, as published.
 
         Args:
-            num_classes: Columns.
-            dropout: Share of the last map that is dropped before the convolution in training.
+            num_classes: Number of logits.
+            dropout: Share of the last map that is set to zero before the convolution in training.
         """
         conv = nn.Conv2d(self.channels[16], num_classes, 1)
         nn.init.normal_(conv.weight, std=0.01)

@@ -1,4 +1,4 @@
-"""Fields of a card, compared with the types that the code gives them."""
+"""Checks the fields of a card against the types in the code."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ _SHOWN = 60  # Letters of a value in a message.
 
 
 def refuse_other_types(values: Mapping[str, Any], kind: type[Any]) -> None:
-    """Check that values read from a file are of the types of a dataclass's fields.
+    """Check that values read from a file have the types of a dataclass's fields.
 
-    Numbers must be finite; a whole number counts as a float, a list as a tuple. Names that the
+    Numbers must be finite; an integer counts as a float, a list as a tuple. Names that the
     dataclass does not have are left to the caller.
 
+    Args:
+        values: Values by field name.
+        kind: The dataclass.
+
     Raises:
-        InputError: Naming the field, its value and what is needed.
+        InputError: If a value has the wrong type; the message names the field, the value and what
+            is needed.
     """
     hints = get_type_hints(kind)
     for field in fields(kind):
@@ -33,7 +38,7 @@ def refuse_other_types(values: Mapping[str, Any], kind: type[Any]) -> None:
 
 
 def _needed(value: Any, hint: Any) -> str:
-    """What is needed in place of a value, in words; empty if it is right."""
+    """Description of what is needed in place of a value; empty if the value is right."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Literal:
         return "" if value in inner else f"one of {', '.join(map(str, inner))}"

@@ -1,4 +1,4 @@
-"""VGG16 (Simonyan and Zisserman, arXiv 1409.1556) as a classifier's body and as SSD's base."""
+"""VGG16 (Simonyan and Zisserman, arXiv 1409.1556) as body of a classifier and as base of SSD."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ GROUPS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 
 class VGG16(Body):
-    """Thirteen 3x3 convolutions in five groups, each followed by a 2x2 pool; no batch norm.
+    """Thirteen 3x3 convolutions in five groups, each group followed by a 2x2 pool; no batch norm.
 
-    It has the layers of torchvision's ``vgg16`` in their order. They are built here because
-    torchvision builds the 124 M weights of its fully connected layers along with them.
+    The layers are those of torchvision's ``vgg16``, in the same order. They are built here because
+    torchvision would also allocate the 124 M weights of its fully connected layers.
 
     Args:
-        flavour: Only its input may differ from torchvision's.
+        flavour: Conventions; only the input may differ from torchvision's.
 
     Attributes:
-        channels: {1: 64, 2: 128, 4: 256, 8: 512, 16: 512, 32: 512}. A map is the last
-            convolution before the next pool; stride 32 is pool5 itself.
+        channels: {1: 64, 2: 128, 4: 256, 8: 512, 16: 512, 32: 512}. A map is the output of the
+            last convolution before the next pool; stride 32 is pool5 itself.
     """
 
     def __init__(self, flavour: Flavour | None = None) -> None:
@@ -46,7 +46,7 @@ class VGG16SSD(Body):
     pixels conv4_3 is 38x38x512 and fc7 19x19x1024.
 
     Args:
-        flavour: Only its input may differ from torchvision's.
+        flavour: Conventions; only the input may differ from torchvision's.
 
     Attributes:
         channels: {1: 64, 2: 128, 4: 256, 8: 512, 16: 1024}; stride 8 is conv4_3, 16 is fc7.
@@ -66,7 +66,7 @@ class VGG16SSD(Body):
 
 
 def _groups(ceil_after: int = 0) -> list[Stage]:
-    """All convolutions with the pools between the groups; the one after a group rounds up."""
+    """All convolutions and the pools between groups; the pool after ``ceil_after`` rounds up."""
     stages, width = [], 3
     for number, (channels, depth) in enumerate(GROUPS, start=1):
         for _ in range(depth):
@@ -84,7 +84,7 @@ def _activated(conv: nn.Conv2d) -> nn.Sequential:
 
 
 def _init_vgg(module: nn.Module) -> None:
-    """As torchvision does: He's normal for convolutions, std .01 for fully connected layers."""
+    """Initialise as torchvision does: He's normal for convolutions, std .01 for linear layers."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

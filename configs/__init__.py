@@ -1,1 +1,1 @@
-"""One frozen dataclass per tool, and one preset per published row."""
+"""One frozen dataclass of flags per tool, and one preset per published result."""

@@ -15,33 +15,35 @@ from tasks.flag_values import flag_of, require_at_least
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Time models from the photo's file to the answer, stage by stage, beside the chip's limit.
+    """Time models stage by stage, from image file to answer, and compare with the CPU's limit.
 
-    All models, the peers and a large matrix product take turns, so that a noisy moment hits all
-    alike; times are medians, with the tenth and the ninetieth percentile. The floor of a network
-    is the time that its mult-adds would take at the rate of the matrix product.
+    All models, the networks for comparison and a large matrix product take turns, so that a
+    disturbance affects all of them alike. The times are medians, with the 10th and 90th
+    percentile. The floor of a network is the time that its mult-adds would take at the rate of the
+    matrix product.
 
-    Stages: decode (file to pixels), preprocess (resize, normalisation of its kind), network,
-    post-process (softmax, NMS). An export is one graph; its stages are told by ONNX Runtime's own
-    profile, and add up to the graph's time as measured without it.
+    Stages: decode (file to pixels), preprocess (resizing and normalisation), network, post-process
+    (softmax, NMS). An export is a single graph: ONNX Runtime's profiler measures its stages, which
+    are scaled to add up to the time of the graph without the profiler.
     """
 
     models: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Run folders, weights files and exports (.onnx, .xml, .tflite, .pte, .mlpackage), of any
-    task."""
+    """Run folders, weights files and exports (.onnx, .xml, .tflite, .pte, .mlpackage) of any task.
+    """
     photos: Path | None = None
-    """Photo or folder to use; by default one of 640x480 pixels is drawn."""
+    """Image or folder of images to use; by default a synthetic image of 640x480 pixels."""
     peers: bool = False
-    """Beside torchvision's and timm's networks of the same kind where they are installed, with
-    random weights: mobilenet_v3_large and mobilenetv1_100, or ssdlite320."""
+    """Also time comparable networks of torchvision and timm, with random weights, if those
+    libraries are installed: mobilenet_v3_large and mobilenetv1_100, or ssdlite320 for detectors.
+    """
     batch_sizes: tuple[int, ...] = (1, 8)
-    """Photos at once, for the throughput."""
+    """Numbers of images per batch for which the throughput is measured."""
     memory: bool = True
-    """Measure the peak of memory, each model in a process of its own."""
+    """Measure the peak memory of each model, in a separate process per model."""
     rounds: int = 30
-    """Turns in which each model is timed once."""
+    """Number of rounds; each model is timed once per round."""
     warmup: int = 5
-    """Turns before those, which do not count."""
+    """Number of rounds before those, which are not counted."""
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:

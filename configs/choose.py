@@ -21,47 +21,49 @@ SMALLEST = 32
 
 @dataclass(frozen=True)
 class Choose:
-    """Find the MobileNet that is most accurate within a budget of time and size.
+    """Find the most accurate MobileNet within a limit of time and size.
 
-    Measures a grid of widths and resolutions on this machine, each from a decoded photo of
-    640x480 pixels to its answer, one after another in turns; joins what is known of their
-    accuracy: the paper's tables, TensorFlow's published figures, own runs. Each accuracy tells
-    where it comes from, and only those of one source are compared. Networks whose accuracy nobody
-    has told are measured all the same.
+    Times a grid of widths and resolutions on this machine, in turns, each from a decoded image of
+    640x480 pixels to its answer, and combines the times with known accuracies: those of the
+    paper's tables, those published with TensorFlow's weights, and those of your own runs. The
+    source of each accuracy is shown, and only accuracies from the same source are compared.
+    Networks of unknown accuracy are timed as well.
 
     Writes choose.html, front.png, choose.json and measured.json to --out, by default
-    choices/<task>. What measured.json holds for this chip, runtime and number of threads is not
-    measured again.
+    choices/<task>. Measurements in measured.json for the same CPU, runtime and number of threads
+    are reused.
     """
 
     task: TaskName = USUAL
-    """What the model is for."""
+    """Task that the model is for."""
     latency_ms: float | None = None
-    """Longest time for a photo, in milliseconds."""
+    """Longest permitted time per image, in milliseconds; no limit by default."""
     size_mb: float | None = None
-    """Largest file, in millions of bytes."""
+    """Largest permitted file, in millions of bytes; no limit by default."""
     by: By = "auto"
-    """Whose accuracies to choose by: the paper's, those published with TensorFlow's weights, or
-    those of own runs. auto: own runs if there are any, else whoever tells of most networks."""
+    """Source of the accuracies to choose by: paper, tensorflow (published with TensorFlow's
+    weights), or runs (your own). auto uses your own runs if there are any, and otherwise the
+    source that covers most networks."""
     runs: tuple[Path, ...] = ()
-    """Folders to search for own runs of this task; all on one set of classes. They are measured
-    with their own weights."""
+    """Folders to search for your own runs of this task, all trained on the same classes. They are
+    timed with their own weights."""
     runtime: Runtime = "onnxruntime"
-    """What computes: an export in ONNX Runtime, LiteRT or ExecuTorch, or PyTorch as predict.py
+    """Runtime to time: exports in ONNX Runtime, LiteRT or ExecuTorch, or PyTorch as predict.py
     uses it."""
     precision: tuple[Number, ...] = ("float32", "int8")
-    """Numbers to compute with; PyTorch has float32 alone."""
+    """Number formats to compute with; PyTorch has only float32."""
     alpha: tuple[float, ...] = ALPHAS
-    """Width multipliers of the grid."""
+    """Width multipliers of the grid, each above 0; 1 is full width."""
     resolution: tuple[int, ...] = ()
-    """Input sides of the grid, in pixels; by default those that the paper uses for the task."""
+    """Input sizes of the grid, in pixels, 32 or more; by default those that the paper uses for the
+    task."""
     framework: Framework = "ssd300"
-    """Detector on top of the body; its --resolution is by default its own, and for SSD two
-    smaller ones."""
+    """For detection: detector on top of the body. Its default --resolution is its own input size,
+    and for SSD two smaller ones as well."""
     rounds: int = 30
-    """Turns in which each network is timed once; the median counts."""
+    """Number of times that each network is timed; the median is used."""
     again: bool = False
-    """Measure anew what is known already."""
+    """Repeat measurements that are already in measured.json."""
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
@@ -90,5 +92,5 @@ class Choose:
 
     @property
     def folder(self) -> Path:
-        """To write to."""
+        """Folder to write to."""
         return self.common.out or Path("choices") / self.task

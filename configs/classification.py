@@ -1,4 +1,4 @@
-"""Presets of the classifiers. Each docstring is its lab note: table, command, time, result."""
+"""Presets of the classifiers. The docstring of each gives its table, command, time and result."""
 
 from __future__ import annotations
 
@@ -20,29 +20,33 @@ ClsPreset = Literal["auto", "demo", "paper", "modern", "small", "finetune"]
 class TrainCls(PhotoTraining):
     """Train and evaluate an image classifier.
 
-    Without --data it trains on built-in shapes. Everything it needs is in the run folder
-    afterwards: weights with their card, report.html, checkpoint, metrics, configuration. It is
-    --out, by default runs/<preset>/<time>. With --grid it is a folder of runs with one table.
+    Without --data it trains on built-in synthetic shapes. The run folder is --out, by default
+    runs/<preset>/<time>. It contains everything that was produced: weights with their card,
+    report.html, checkpoint, metrics and configuration. With --grid it holds one folder per run and
+    a table that compares them.
     """
 
     preset: ClsPreset = "auto"
-    """Recipe: auto is demo without --data, finetune with --weights, else modern."""
+    """Set of default values. auto means demo without --data, finetune with --weights, and modern
+    otherwise."""
     data: Path | None = None
-    """Folder of photos: ImageNet, Tiny ImageNet, Stanford Dogs, Pets, or a folder per class; a
-    CSV list (path,label,split), or as docs/data.md lists; or webdataset shards, which are
-    streamed: a folder of .tar files, or of train/ and val/ with .tar files, or
-    'FOLDER/NAME-{000000..000123}.tar'."""
+    """Labelled images: a folder in the layout of ImageNet, Tiny ImageNet, Stanford Dogs or Pets,
+    or with a folder per class; a CSV list (path,label,split) or another format in docs/data.md; or
+    webdataset shards, which are streamed: a folder of .tar files, a folder with train/ and val/ of
+    .tar files, or 'FOLDER/NAME-{000000..000123}.tar'."""
     val: Path | None = None
-    """Data to evaluate on, in any of these forms; all of --data is then trained on, unless it has
-    a part for training. By default --data's own part for it, or a fifth of its photos."""
+    """Data to evaluate on, in any format that --data accepts; all of --data, or its training part
+    if it has one, is then used for training. By default the validation part of --data, or a fifth
+    of its images if it has none."""
     classes: Path | None = None
-    """Text file with the names or ids of the classes to take, one per line; all by default."""
+    """Text file with the names or ids of the classes to use, one per line; by default all classes.
+    """
     weights: Path | None = None
     """Run folder or weights file to start from; classes of the same name keep their weights."""
     loss: ClassLossSpec = field(default_factory=ClassLossSpec)
     boxes: bool = False
-    """Cut photos to their boxes first, in training and after it, where the data have boxes
-    (Stanford Dogs)."""
+    """Crop images to their bounding boxes first, in training and in evaluation, if the data has
+    boxes (Stanford Dogs)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,10 +66,10 @@ PAPER_CLS = TrainCls(
 )
 """Tables 4 to 9: ImageNet top-1 70.6 at full width and 224 pixels.
 
-``tools/train_cls.py --preset paper --data IMAGENET``. The paper's section 3.2 and TF-slim's
-values: RMSprop with epsilon inside the root, no label smoothing, few small crops, no weight decay
-on depthwise filters, the same for every width and resolution. Not run to its end here: it takes
-days of a GPU.
+``tools/train_cls.py --preset paper --data IMAGENET``. Follows the paper's section 3.2, with
+TF-slim's values: RMSprop with epsilon inside the root, no label smoothing, few small crops, no
+weight decay on depthwise filters, the same for every width and resolution. It has not been run to
+the end here: that takes days on a GPU.
 """
 
 MODERN = TrainCls(
@@ -85,7 +89,7 @@ MODERN = TrainCls(
 )
 """Own data from scratch: mixup or cutmix, RandAugment, label smoothing, averaged weights, cosine.
 
-With such a recipe timm brought MobileNet v1 at full width to 75.4 on ImageNet.
+With a similar recipe, timm reached 75.4 on ImageNet with MobileNet v1 at full width.
 """
 
 SMALL = TrainCls(
@@ -104,11 +108,11 @@ SMALL = TrainCls(
     augment="small",
     crop=1.0,
 )
-"""A few thousand pictures of 32 to 64 pixels, from scratch.
+"""A few thousand images of 32 to 64 pixels, from scratch.
 
-Chosen on ten classes of Tiny ImageNet (5,000 photos) at alpha .5: after 24 epochs top-1 .768, on
-the 500 photos that it was chosen on. With the paper's stride of 2, no mixup and whole resolution
-from the start, 40 epochs in the same time give .75.
+Chosen on ten classes of Tiny ImageNet (5,000 images) at alpha .5: top-1 .768 after 24 epochs, on
+the same 500 images that the settings were chosen on. With the paper's stride of 2, no mixup and
+full resolution from the start, 40 epochs in the same time give .75.
 """
 
 DEMO_CLS = replace(
@@ -127,6 +131,6 @@ FINETUNE_CLS = replace(
     fit=replace(MODERN.fit, epochs=15, batch_size=32, lr=3e-4, ema_decay=0.99, eval_every=3),
     augment="mild",
 )
-"""Own classes from existing weights."""
+"""Own classes, starting from existing weights."""
 
 CLS_PRESETS = Presets((PAPER_CLS, MODERN, SMALL, DEMO_CLS, FINETUNE_CLS), with_data="modern")

@@ -1,4 +1,4 @@
-"""The flags that mean the same in every tool."""
+"""The flags that have the same meaning in every tool."""
 
 from __future__ import annotations
 
@@ -14,27 +14,30 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 @dataclass(frozen=True)
 class Common:
-    """Flags of every tool."""
+    """Flags that every tool has."""
 
     threads: int = 0
-    """CPU threads to compute with; 0 leaves it to torch (one per core)."""
+    """Number of CPU threads to compute with; 0 lets torch choose (one per core)."""
     seed: int = 0
-    """Of everything random: the same seed gives the same result on the same machine."""
+    """Seed of all random numbers: the same seed gives the same result on the same machine."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Device to compute on; auto uses a GPU if there is one."""
     out: Path | None = None
-    """File or folder to write to; each tool says its default."""
+    """File or folder to write to. The description of each tool states its default."""
     json: bool = False
-    """Print the result as one JSON object on standard output instead of tables."""
+    """Print the result to standard output as one JSON object instead of tables."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "threads", "seed")
 
     def refuse_as_report_of(self, runs: tuple[Path, ...]) -> None:
-        """Refuse folders of runs that are not there, and a file as the report's folder.
+        """Refuse run folders that do not exist, and a file in place of the report's folder.
+
+        Args:
+            runs: Run folders to search.
 
         Raises:
-            InputError: Naming the flag and its value.
+            InputError: If a path is unusable; the message names the flag and its value.
         """
         for folder in runs:
             if not folder.is_dir():

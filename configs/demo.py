@@ -1,4 +1,4 @@
-"""Flags of the page. Nothing heavy is imported: help is built from it."""
+"""Flags of the page. It imports nothing slow, because --help is built from it."""
 
 from __future__ import annotations
 
@@ -23,25 +23,29 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 @dataclass(frozen=True)
 class LimitSpec:
-    """What one visitor may ask for, so that nobody can fill the memory or hold it for long."""
+    """What one visitor may request, so that nobody can exhaust memory or occupy the server."""
 
     megabytes: float = 20.0
-    """Largest request, in millions of bytes; a comparison of two photos is one request."""
+    """Largest permitted request, in millions of bytes; a comparison of two images is one request.
+    """
     megapixels: float = 50.0
-    """Largest photo, told from its header before anything is decoded."""
+    """Largest permitted image, in millions of pixels, read from its header before decoding."""
     concurrent: int = 2
-    """Answers that are computed at once."""
+    """Number of answers that are computed at the same time."""
     queue: int = 8
-    """Requests that may wait for one; those beyond are told to come again (503)."""
+    """Number of requests that may wait; further requests are refused with status 503."""
     connections: int = 1024
-    """Connections of one address that may be open; of more, those that have sent no request for
-    some seconds are ended, or new ones refused (429)."""
+    """Number of open connections permitted per address. Beyond it, connections that have sent no
+    request for some seconds are closed, or new ones refused with status 429."""
     head_seconds: float = 5.0
-    """Longest time for a request's headers to arrive (408)."""
+    """Longest permitted time in seconds for the headers of a request to arrive, else status 408.
+    """
     read_seconds: float = 60.0
-    """Longest time for a request to arrive (408), or an answer to be taken."""
+    """Longest permitted time in seconds for a request to arrive, else status 408, or for an answer
+    to be received."""
     kilobytes_per_second: float = 16.0
-    """Slowest rate at which a photo may arrive (408), or an answer be taken."""
+    """Lowest permitted rate, in thousands of bytes per second, at which an image arrives, else
+    status 408, or an answer is received."""
 
     def __post_init__(self) -> None:
         require_above_0(self, "megabytes", "megapixels", "head_seconds", "read_seconds")
@@ -51,43 +55,46 @@ class LimitSpec:
 
     @property
     def bytes(self) -> int:
-        """Of the largest request."""
+        """Largest request, in bytes."""
         return int(self.megabytes * 1e6)
 
     @property
     def pixels(self) -> int:
-        """Of the largest photo."""
+        """Largest image, in pixels."""
         return int(self.megapixels * 1e6)
 
 
 @dataclass(frozen=True)
 class Demo(SpecialFlags):
-    """Serve one page on this machine: drop a photo, see the drawn answer, numbers, milliseconds.
+    """Serve a web page on this machine that shows a model's answers for images you drop on it.
 
-    Open the address that is printed; Ctrl-C ends it. Photos are held in memory while they are
-    looked at, and neither stored nor logged. The page loads nothing from anywhere else.
+    Open the address that is printed; Ctrl-C stops the server. Images are kept in memory while they
+    are processed, and neither stored nor logged. The page loads nothing from other servers.
     """
 
     FOR_ALL = ("models", "host", "port", "public_name", "limits", "common")
 
     models: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Run folders, folders of runs, weights files or exports; by default all below runs/."""
+    """Run folders, folders of runs, weights files or exports; by default everything below runs/.
+    """
     host: str = LOOPBACK
-    """Address to listen at. Beyond the default anyone who reaches this machine may use the page:
-    it has no password and no encryption."""
+    """Address to listen on. With any other than the default, everyone who can reach this machine
+    can use the page: it has no password and no encryption."""
     port: int = 8000
-    """Port to listen at; 0 takes a free one."""
+    """Port to listen on; 0 takes any free port."""
     public_name: str | None = None
-    """Host name under which a proxy offers the page, as demo.example. Only addresses, localhost,
-    --host and this name are answered."""
+    """Host name under which a proxy offers the page, such as demo.example. Only requests to IP
+    addresses, localhost, --host and this name are answered."""
     gallery: Path | None = None
-    """Faces: folder of photos to find the nearest in; by default two photos are compared."""
+    """For faces: folder of images in which to find the nearest faces; by default the page compares
+    two images."""
     alignment: Standing = "auto"
-    """Faces: how they stand in the photos: none (anyhow), funneled, or five_points (aligned
-    already); a network that was trained on others refuses them. auto is none."""
+    """For faces: how the images are aligned. none: not at all. funneled: as LFW's funneled images.
+    five_points: with eyes, nose and mouth in fixed places. A network that was trained on another
+    alignment refuses them. auto means none."""
     detector: Path | None = None
-    """Faces: find and align them by OpenCV's YuNet: its file,
-    face_detection_yunet_2023mar.onnx."""
+    """For faces: file face_detection_yunet_2023mar.onnx, with which OpenCV's YuNet finds and
+    aligns the faces."""
     limits: LimitSpec = field(default_factory=LimitSpec)
     post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=SHOWN_SCORE))
     places: DecodeSpec = field(default_factory=DecodeSpec)
@@ -109,12 +116,12 @@ class Demo(SpecialFlags):
 
     @property
     def options(self) -> tuple[object, ...]:
-        """How answers are asked for, of which each application takes its own."""
+        """Options for computing answers; each application picks its own."""
         return DetectOptions(post=self.post), self.places
 
     @property
     def standing(self) -> str:
-        """How faces stand when the network sees them."""
+        """Alignment of the faces that the network sees."""
         if self.detector is not None:
             return "five_points"
         return "none" if self.alignment == "auto" else self.alignment

@@ -1,4 +1,4 @@
-"""Flags of the tools that bring models out of the lab."""
+"""Flags of the tool that exports models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.flag_values import flag_of
 from tasks.runtime.runtimes import RUNTIMES, runtime_named
 from tasks.weights.names import WEIGHTS_NAME
 
-# Those of tasks/runtime/runtimes.py.
+# The names in tasks/runtime/runtimes.py.
 Target = Literal["onnx", "openvino", "litert", "executorch", "coreml"]
 Batch = Literal["dynamic", "1"]
 Postprocess = Literal["plain", "tensorflow"]
@@ -24,19 +24,20 @@ Postprocess = Literal["plain", "tensorflow"]
 
 @dataclass(frozen=True)
 class Export(SpecialFlags):
-    """Turn a trained model into one file that other runtimes run, from photo to answer.
+    """Export a trained model to one file that other runtimes run, from image to answer.
 
-    The file takes photos of any size, 8-bit RGB, and does all the rest itself: crop, resize,
-    normalisation, network, decoding (softmax, sigmoid, NMS). For phones (--target litert,
-    executorch, coreml) it takes one photo that was made a square before; how, it tells, and
-    predict.py and the others do so. It is run on sample photos before it gets its name, and
-    refused if it answers otherwise than the model. Its card tells classes, input and figures;
-    predict.py and evaluate.py take it like a run folder.
+    The file takes 8-bit RGB images of any size and does everything else itself: crop, resize,
+    normalisation, network and decoding (softmax, sigmoid, NMS). For phones (--target litert,
+    executorch, coreml) it takes one image that has already been made square; its card states how,
+    and predict.py and the other tools do it automatically. Before the file gets its final name it
+    is run on sample images, and refused if its answers differ from the model's. Its card contains
+    classes, preprocessing and metrics; predict.py and evaluate.py accept it in place of a run
+    folder.
 
-    --out is by default model.onnx in a run folder, or the weights file's name with .onnx beside
-    it (.int8.onnx with --int8, .bare.onnx with --bare; for OpenVINO .xml, and a .bin beside it;
-    for LiteRT .tflite, with --micro .micro.tflite, with --postprocess tensorflow
-    .tensorflow.tflite; for ExecuTorch .pte, for Core ML a folder .mlpackage).
+    --out is by default model.onnx in the run folder, or the name of the weights file with .onnx
+    (.int8.onnx with --int8, .bare.onnx with --bare). The other targets write .xml and .bin
+    (OpenVINO); .tflite, .micro.tflite with --micro or .tensorflow.tflite with --postprocess
+    tensorflow (LiteRT); .pte (ExecuTorch); and a folder .mlpackage (Core ML).
     """
 
     FOR_ALL = (
@@ -54,42 +55,43 @@ class Export(SpecialFlags):
     )
 
     weights: Annotated[Path, tyro.conf.Positional]
-    """Run folder or weights file, of any task; a run of train_multi.py becomes one graph with the
+    """Run folder or weights file of any task; a run of train_multi.py becomes one graph with the
     answers of all its heads."""
     target: Target = "onnx"
-    """onnx: ONNX Runtime and whatever else reads ONNX. openvino: Intel's runtime, as .xml and
-    .bin (pip install openvino). litert: TensorFlow Lite's, on phones and boards (pip install
-    ai-edge-litert). executorch: PyTorch's on phones (pip install executorch). coreml: Apple's (pip
-    install coremltools), computed for the check by an interpreter of this suite, not by Apple's
-    runtime."""
+    """Runtime to export for. onnx: ONNX Runtime and other programs that read ONNX. openvino:
+    Intel's runtime (pip install openvino). litert: TensorFlow Lite's successor on phones and
+    boards (pip install ai-edge-litert). executorch: PyTorch's runtime on phones (pip install
+    executorch). coreml: Apple's (pip install coremltools); it is checked with an interpreter of
+    this suite, not with Apple's runtime."""
     samples: Path | None = None
-    """Photo, folder, Parquet file or shard to check the file with, of two photos or more; by
-    default some are drawn."""
+    """Image, folder, Parquet file or shard with two or more images to check the export on; by
+    default synthetic images."""
     batch: Batch | None = None
-    """dynamic: any number of photos of one size per call. 1: one photo, for runtimes that want
-    it fixed. By default dynamic where the target can."""
+    """Number of images per call. dynamic: any number of images of one size. 1: a single image, for
+    runtimes that need a fixed shape. By default dynamic if the target supports it."""
     bare: bool = False
-    """The network alone as ONNX, from a normalised square (1, 3, S, S) float32 to raw outputs, for
-    ncnn, MNN, tract, OpenCV's DNN and other runtimes; a .json beside it tells what the host does
-    before and after."""
+    """Export the network alone as ONNX, from a normalised square image (1, 3, S, S) float32 to raw
+    outputs, for ncnn, MNN, tract, OpenCV's DNN and other runtimes. A .json file beside it
+    describes the preprocessing and decoding that the host has to do."""
     int8: bool = False
-    """Compute with 8-bit integers: a file of a quarter of the size, about twice as fast."""
+    """Compute with 8-bit integers: a quarter of the file size, and about twice as fast."""
     calibrate: Path | None = None
-    """INT8: folder, Parquet file or shard of photos like those that the model will see, 100 to 500
-    of them, from which the ranges of its layers are measured."""
+    """With --int8: folder, Parquet file or shard of 100 to 500 images like those that the model
+    will see, from which the value ranges of its layers are measured."""
     labelled: Path | None = None
-    """INT8: labelled data to measure what it costs; by default only the answers on the photos of
-    --calibrate are compared."""
+    """With --int8: labelled data on which the loss of accuracy is measured; by default only the
+    answers on the images of --calibrate are compared."""
     max_drop: float = 1.0
-    """INT8: points of the main metric (top-1, AP, ...) that it may lose on --labelled; beyond, the
-    remedies are tried, and then nothing is written."""
+    """With --int8: largest permitted loss of the main metric (top-1, AP, ...) on --labelled, in
+    percentage points, 0 to 100. If it is exceeded, corrections are tried; if none is enough,
+    nothing is written."""
     micro: bool = False
-    """INT8 in LiteRT, for TensorFlow Lite Micro: photos come as signed bytes, pixels less 128, and
-    only operators are used that microcontrollers have."""
+    """With --int8 and --target litert: export for TensorFlow Lite Micro. Images are signed bytes
+    (pixel value minus 128), and only operators that microcontrollers have are used."""
     postprocess: Postprocess = "plain"
-    """Detectors in LiteRT. plain: boxes, scores and labels, from operators that every LiteRT has.
-    tensorflow: the form of TensorFlow's own detectors, which ends in TFLite_Detection_PostProcess,
-    and which MediaPipe and Android's Task Library open."""
+    """For detectors with --target litert. plain: boxes, scores and labels, from operators that
+    every LiteRT has. tensorflow: the form of TensorFlow's own detectors, which ends in
+    TFLite_Detection_PostProcess and is opened by MediaPipe and Android's Task Library."""
     post: PostSpec = field(default_factory=PostSpec)
     common: Common = field(default_factory=Common)
 
@@ -131,12 +133,12 @@ class Export(SpecialFlags):
 
     @property
     def dynamic(self) -> bool:
-        """Whether the file shall take any number of photos at once."""
+        """Whether the file takes any number of images at once."""
         return self.batch != "1"
 
     @property
     def options(self) -> tuple[object, ...]:
-        """How answers are asked for, of which each application takes its own."""
+        """Options for computing answers; each application picks its own."""
         return (DetectOptions(post=self.post),)
 
     def out_file(self) -> Path:

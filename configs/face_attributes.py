@@ -1,4 +1,4 @@
-"""Presets of the face attributes. Each docstring is its lab note: table, command, result."""
+"""Presets of the face attributes. The docstring of each gives its table, command and result."""
 
 from __future__ import annotations
 
@@ -21,56 +21,62 @@ AttrPreset = Literal["auto", "demo", "paper", "labels", "distill", "finetune"]
 
 @dataclass(frozen=True)
 class AttributeDistillSpec(DistillSpec):
-    """The teacher, and how much it counts: cross-entropy to its outputs, mean over attributes."""
+    """The teacher, and the weight of its loss: mean cross-entropy to its outputs."""
 
     teacher: str | None = None
-    """Learn from a teacher: a run folder or weights file, whose attributes are found by name;
-    torchvision:NAME with --teacher-weights; or MODULE:FUNCTION, Python that turns pictures
-    (B, 3, S, S) of 0..255 into logits (B, attributes). It sees pictures as the student does."""
+    """Teacher to learn from: a run folder or weights file, whose attributes are matched by name;
+    torchvision:NAME with --teacher-weights; or MODULE:FUNCTION, a Python function that turns
+    images (B, 3, S, S) with values in 0..255 into logits (B, attributes). The teacher sees the
+    same augmented images as the student."""
     teacher_weights: Path | None = None
     """File with the weights of a torchvision or timm teacher; nothing is downloaded."""
     temperature: tyro.conf.Suppress[float] = 4.0
-    """Of classes alone."""
+    """Only for classifiers."""
     distill_weight: float = 1.0
-    """Share of the teacher's loss, the rest being the labels'; at 1, as in the paper, labels are
-    not used."""
+    """Weight of the teacher's loss, above 0 and up to 1; the loss of the labels gets the rest. At
+    1, as in the paper, labels are not used."""
     top_k: tyro.conf.Suppress[int] = 50
-    """Of classes alone."""
+    """Only for classifiers."""
 
 
 @dataclass(frozen=True)
 class TrainAttr(PhotoTraining):
     """Train and evaluate a network of face attributes, from labels or from a teacher.
 
-    Without --data it trains on built-in faces. Everything it needs is in the run folder
-    afterwards: weights with their card and thresholds, report.html, checkpoint, metrics,
-    configuration. It is --out, by default runs/<preset>/<time>. With --grid it is a folder of runs
-    with one table. Do not infer sex, age, origin or character of people from their faces.
+    Without --data it trains on built-in synthetic faces. The run folder is --out, by default
+    runs/<preset>/<time>. It contains everything that was produced: weights with their card and
+    thresholds, report.html, checkpoint, metrics and configuration. With --grid it holds one folder
+    per run and a table that compares them. Do not infer the sex, age, origin or character of
+    people from their faces.
     """
 
     preset: AttrPreset = "auto"
-    """Recipe: auto is demo without --data, distill with --teacher, finetune with --weights, else
-    labels."""
+    """Set of default values. auto means demo without --data, distill with --teacher, finetune with
+    --weights, and labels otherwise."""
     data: Path | None = None
-    """Folder in CelebA's layout (img_align_celeba/, list_attr_celeba.txt, .csv as well) or LFWA's
-    (lfw_att_40.mat); or, with a --teacher that tells all, any folder of photos, and --val."""
+    """Folder in the layout of CelebA (img_align_celeba/ and list_attr_celeba.txt or .csv) or LFWA
+    (lfw_att_40.mat); or, if --teacher provides the whole target, any folder of images, together
+    with --val."""
     val: Path | None = None
-    """Data to validate and test on, in one of these layouts; all photos of --data's part for
-    training are then trained on. By default --data's own parts."""
+    """Data to validate and test on, in one of these layouts; the whole training part of --data is
+    then used for training. By default the parts of --data."""
     attributes: tuple[str, ...] = ()
-    """Names of the attributes to take; all by default."""
+    """Names of the attributes to use; by default all."""
     weights: Path | None = None
     """Run folder or weights file to start from; attributes of the same name keep their weights."""
     loss: AttributeLossSpec = field(default_factory=AttributeLossSpec)
     distill: AttributeDistillSpec = field(default_factory=AttributeDistillSpec)
     fit_thresholds: bool = False
-    """After the training, set the probability from which each attribute is answered yes so that
-    the balanced accuracy on the validation photos is greatest; else it is a half."""
+    """After training, set the threshold of each attribute, the probability from which the answer
+    is yes, so that balanced accuracy on the validation images is highest. Otherwise every
+    threshold is .5."""
     augment: LabelAugmentation = "small"
-    """small: shifts by an eighth at most, and the flip, for aligned faces; tf_slim: TensorFlow's
-    for MobileNet; mild: few small crops; modern: crops, flip, RandAugment; none."""
+    """Augmentation of training images. small: shifts of up to an eighth and flips, for aligned
+    faces. tf_slim: TensorFlow's for MobileNet. mild: few small crops. modern: crops, flips and
+    RandAugment. none: no augmentation."""
     crop: float = 1.0
-    """Share of the resized short side that the central crop keeps in evaluation; 1 keeps all."""
+    """Evaluation crops the centre of the resized image: share of its short side to keep, above 0
+    and up to 1; 1 keeps the whole side."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,26 +86,26 @@ class TrainAttr(PhotoTraining):
 PAPER_ATTR = TrainAttr(
     preset="paper", fit=replace(PAPER_CLS.fit, epochs=60, weight_decay=0.0, eval_every=60)
 )
-"""Table 12: mean AP 88.7 at full width and 224 pixels, 86.4 at a quarter and 128; the teacher's
-86.9 at 1600 million mult-adds.
+"""Table 12: mean AP 88.7 at full width and 224 pixels, 86.4 at a quarter and 128; teacher 86.9.
 
-``tools/train_attr.py --preset paper --data CELEBA --teacher TEACHER --grid alpha=1,.5,.25
-size=224,128``. The paper's section 4.5: the loss is the average per-attribute cross-entropy to the
-teacher's outputs, labels are not needed, no weight decay and no early stopping. Its photos and
-attributes are Google's own; CelebA stands in for them. Optimiser and schedule are those of its
-section 3.2; the length is not in it. Not run to its end here: it takes days of a GPU.
+The teacher has 1600 million mult-adds. ``tools/train_attr.py --preset paper --data CELEBA
+--teacher TEACHER --grid alpha=1,.5,.25 size=224,128``. Follows the paper's section 4.5: the loss
+is the average per-attribute cross-entropy to the teacher's outputs, labels are not needed, no
+weight decay and no early stopping. The paper's images and attributes are Google's own; CelebA
+stands in for them. Optimiser and schedule are those of its section 3.2; the paper does not state
+the length. It has not been run to the end here: that takes days on a GPU.
 """
 
 LABELS = TrainAttr(
     preset="labels", fit=replace(MODERN.fit, epochs=20, weight_decay=0.05, eval_every=2)
 )
-"""From labels, from scratch: how a teacher is made where there is none.
+"""From labels, from scratch: use it to train a teacher where there is none.
 
 ``tools/train_attr.py --data CELEBA``; for a teacher ``--backbone resnet50 --size 224``.
 """
 
 DISTILL = replace(LABELS, preset="distill", fit=replace(LABELS.fit, weight_decay=0.0))
-"""From a teacher alone, in the paper's way with a faster optimiser: no labels, no weight decay.
+"""From a teacher alone, as in the paper but with a faster optimiser: no labels, no weight decay.
 
 ``tools/train_attr.py --data CELEBA --teacher RUN``.
 """
@@ -107,7 +113,7 @@ DISTILL = replace(LABELS, preset="distill", fit=replace(LABELS.fit, weight_decay
 FINETUNE_ATTR = replace(
     LABELS, preset="finetune", fit=replace(FINETUNE_CLS.fit, epochs=15, frozen_epochs=1)
 )
-"""From existing weights: of ImageNet, or of other attributes."""
+"""From existing weights: those of ImageNet, or of other attributes."""
 
 DEMO_ATTR = replace(
     LABELS,
@@ -125,8 +131,8 @@ DEMO_ATTR = replace(
 )
 """Built-in faces, sized for two CPU cores: ``tools/train_attr.py``.
 
-Mean AP .761 (95 %: .743 to .780; chance .328) on 360 photos of 60 unseen people, in 2.3 minutes on
-one core, drawing included.
+Mean AP .761 (95 % interval .743 to .780; chance .328) on 360 images of 60 unseen people, in 2.3
+minutes on one core, including the drawing of the faces.
 """
 
 ATTR_PRESETS = Presets(

@@ -1,4 +1,4 @@
-"""Presets of the face embeddings. Each docstring is its lab note: table, command, result."""
+"""Presets of the face embeddings. The docstring of each gives its table, command and result."""
 
 from __future__ import annotations
 
@@ -21,59 +21,62 @@ EmbedPreset = Literal["auto", "demo", "paper", "labels", "distill", "finetune"]
 
 @dataclass(frozen=True)
 class EmbeddingDistillSpec(DistillSpec):
-    """The teacher, and how much it counts: squared difference of embeddings of length one."""
+    """The teacher, and the weight of its loss: squared difference of embeddings of length one."""
 
     teacher: str | None = None
-    """Learn from a teacher: a run folder or weights file of this tool; or MODULE:FUNCTION, Python
-    that turns pictures (B, 3, S, S) of 0..255 into embeddings (B, --dim). It sees pictures as the
-    student does."""
+    """Teacher to learn from: a run folder or weights file of this tool; or MODULE:FUNCTION, a
+    Python function that turns images (B, 3, S, S) with values in 0..255 into embeddings (B,
+    --dim). The teacher sees the same augmented images as the student."""
     teacher_weights: tyro.conf.Suppress[Path | None] = None
-    """Of classifiers alone."""
+    """Only for classifiers."""
     temperature: tyro.conf.Suppress[float] = 4.0
-    """Of classes alone."""
+    """Only for classifiers."""
     distill_weight: float = 1.0
-    """Share of the teacher's loss, the rest being the identities'; at 1, as in the paper, nobody
-    needs to know who is in the photos."""
+    """Weight of the teacher's loss, above 0 and up to 1; the loss of the identities gets the rest.
+    At 1, as in the paper, identities are not used."""
     top_k: tyro.conf.Suppress[int] = 50
-    """Of classes alone."""
+    """Only for classifiers."""
 
 
 @dataclass(frozen=True)
 class TrainEmbed(TaughtTraining):
     """Train and evaluate a network of face embeddings, from identities or from a teacher.
 
-    Without --data it trains on built-in faces. It is measured on people that it has not been
-    trained on. Everything it needs is in the run folder afterwards: weights with their card,
-    report.html, pairs.csv, checkpoint, metrics, configuration. It is --out, by default
-    runs/<preset>/<time>. With --grid it is a folder of runs with one table.
+    Without --data it trains on built-in synthetic faces. It is evaluated on people that were not
+    in the training set. The run folder is --out, by default runs/<preset>/<time>. It contains
+    everything that was produced: weights with their card, report.html, pairs.csv, checkpoint,
+    metrics and configuration. With --grid it holds one folder per run and a table that compares
+    them.
     """
 
     preset: EmbedPreset = "auto"
-    """Recipe: auto is demo without --data, distill with --teacher, finetune with --weights, else
-    labels."""
+    """Set of default values. auto means demo without --data, distill with --teacher, finetune with
+    --weights, and labels otherwise."""
     data: Path | None = None
-    """Folder with a folder of photos per identity, as it is or in train/ and val/; LFW's (the
-    same with pairs.txt); or RecordIO: a .rec file with its .idx, or their folder."""
+    """Folder with one folder of images per person, directly or in train/ and val/; LFW (the same
+    with pairs.txt); or RecordIO: a .rec file with its .idx, or the folder of both."""
     val: Path | None = None
-    """Data to evaluate on: any of these, or a .bin file of pairs; all of --data is then trained
-    on, but for people of the same name. By default --data's own pairs, or all pairs of a fifth of
-    its people."""
+    """Data to evaluate on: any of these formats, or a .bin file of pairs. All of --data is then
+    used for training, except people of the same name. By default the pairs that come with --data,
+    or all pairs of a fifth of its people."""
     weights: Path | None = None
     """Run folder or weights file to start from, of any task with the same body."""
     grid: tuple[str, ...] = ()
-    """Train one run for each combination, as alpha=1,.75 size=160,128; a + begins another group.
-    They are compared by accuracy on pairs, or by AUC where all photos are compared. Keys: the
-    flags of the network (alpha, size, dim and the others) and of the fit (lr, epochs and the
-    others), and seed."""
+    """Train one run for each combination of values, as in alpha=1,.75 size=160,128. A + begins
+    another group. The runs are compared by accuracy on pairs, or by AUC if all images are compared
+    with each other. Keys are the flags of the network (alpha, size, dim and others) and of the
+    training (lr, epochs and others), and seed."""
     model: EmbedderSpec = field(default_factory=EmbedderSpec)
     loss: EmbedLossSpec = field(default_factory=EmbedLossSpec)
     distill: EmbeddingDistillSpec = field(default_factory=EmbeddingDistillSpec)
     faces: FaceSpec = field(default_factory=FaceSpec)
     augment: FaceAugmentation = "face"
-    """face: shifts, turns and scales by little, light, and the flip; flip; none."""
+    """Augmentation of training images. face: small shifts, rotations and changes of scale and
+    light, and flips. flip: flips only. none: no augmentation."""
     crop: float = 1.0
-    """Share of a photo's short side that is cut out of its centre, in training and after it: .45
-    for LFW's photos of 250 pixels, whose middle 112 are the face."""
+    """Share of the short side of an image that is cut out of its centre, in training and in
+    evaluation, above 0 and up to 1: use .45 for LFW's images of 250 pixels, in which the face
+    fills the central 112."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,7 +86,7 @@ class TrainEmbed(TaughtTraining):
 
     @property
     def uses_labels(self) -> bool:
-        """Whether it is learnt who is in the photos."""
+        """Whether identities are used for training."""
         return not self.distill.is_on or self.distill.distill_weight < 1
 
 
@@ -92,13 +95,13 @@ PAPER_EMBED = TrainEmbed(
     model=EmbedderSpec(size=160),
     fit=replace(PAPER_CLS.fit, epochs=60, eval_every=10),
 )
-"""Table 14: 79.4 % at a FAR of 1e-4 at full width and 160 pixels; FaceNet, its teacher, 83.
+"""Table 14: 79.4 % at a FAR of 1e-4 at full width and 160 pixels; its teacher FaceNet 83.
 
 ``tools/train_embed.py --preset paper --data FACES --teacher TEACHER``, and ``--alpha .75``,
-``--size 128``. The paper's section 4.7: the student minimises the squared difference to FaceNet's
-embeddings. Faces and teacher are Google's own. The row that is printed .75 and 128 has the cost
-of .75 and 160. Optimiser and schedule are those of its section 3.2; the length is not in it. Not
-run to its end here: it takes days of a GPU.
+``--size 128``. Follows the paper's section 4.7: the student minimises the squared difference to
+FaceNet's embeddings. The paper's faces and teacher are Google's own. The row that is printed as
+.75 and 128 has the cost of .75 and 160. Optimiser and schedule are those of its section 3.2; the
+paper does not state the length. It has not been run to the end here: that takes days on a GPU.
 """
 
 LABELS_EMBED = TrainEmbed(
@@ -113,7 +116,7 @@ LABELS_EMBED = TrainEmbed(
 DISTILL_EMBED = replace(
     LABELS_EMBED, preset="distill", fit=replace(LABELS_EMBED.fit, weight_decay=0.0)
 )
-"""From a teacher alone, in the paper's way with a faster optimiser.
+"""From a teacher alone, as in the paper but with a faster optimiser.
 
 ``tools/train_embed.py --data FACES --teacher TEACHER``.
 """
@@ -123,7 +126,7 @@ FINETUNE_EMBED = replace(
     preset="finetune",
     fit=replace(LABELS_EMBED.fit, epochs=15, lr=5e-4, frozen_epochs=1, ema_decay=0.99),
 )
-"""From existing weights: of faces, or of ImageNet."""
+"""From existing weights: those of faces, or of ImageNet."""
 
 DEMO_EMBED = replace(
     LABELS_EMBED,

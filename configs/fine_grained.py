@@ -1,4 +1,4 @@
-"""Presets of the fine-grained classifiers. Each docstring is its lab note."""
+"""Presets of the fine-grained classifiers. The docstring of each is its lab note."""
 
 from __future__ import annotations
 
@@ -20,36 +20,39 @@ DogsPreset = Literal["auto", "demo", "paper", "modern", "finetune"]
 
 @dataclass(frozen=True)
 class TrainDogs(TrainCls):
-    """Train and evaluate a fine-grained classifier: breeds, makes, species.
+    """Train and evaluate a fine-grained classifier, for example of breeds, car makes or species.
 
-    In two stages where there are photos from the web, as the paper's for Stanford Dogs: first on
-    these, whose labels are noisy, then on the data. Copies of test photos among them are found
-    and left out. Without --data it trains on built-in breeds and a built-in web. The run folder
-    is --out, by default runs/<preset>/<time>; the first stage has a folder web/ in it. With --grid
-    it is a folder of runs with one table.
+    With --web, training has two stages, as in the paper's experiment on Stanford Dogs: first on
+    images from the web, whose labels are noisy, then on --data. Web images that are copies of test
+    images are found and left out. Without --data it trains on built-in synthetic breeds and a
+    built-in web. The run folder is --out, by default runs/<preset>/<time>; the first stage writes
+    to a folder web/ in it. With --grid it holds one folder per run and a table that compares them.
     """
 
     preset: DogsPreset = "auto"
-    """Recipe: auto is demo without --data, finetune with --weights, else modern."""
+    """Set of default values. auto means demo without --data, finetune with --weights, and modern
+    otherwise."""
     resume: Path | None = None
-    """Run folder to go on with after an interruption; its own configuration is used."""
+    """Run folder of an interrupted training to continue, with the configuration stored in it."""
     web: Path | None = None
-    """Folder of noisy photos for the first stage: a folder per class, called by its name or
-    WordNet id; what is no class of --data is left out. Without it there is no first stage."""
+    """Folder of noisily labelled images for the first stage, with one folder per class, named by
+    the class or its WordNet id; folders of other classes are ignored. Without it there is no first
+    stage."""
     web_epochs: int = 30
-    """Epochs of the first stage; 0 leaves it out."""
+    """Number of epochs of the first stage; 0 skips it."""
     web_lr: float = 2e-3
-    """Its highest learning rate. Optimiser, schedule and batch size are those of the second; it
-    trains all layers at this rate, without a teacher."""
+    """Highest learning rate of the first stage. Optimiser, schedule and batch size are those of
+    the second stage; all layers are trained at this rate, without a teacher."""
     web_robust: Robust = "gce"
-    """Its loss, as --robust is the second stage's."""
+    """Loss of the first stage against wrong labels; --robust sets that of the second stage."""
     noise: float = 0.0
-    """Share of --data's training photos that are given a wrong label on purpose, to measure what
-    a loss bears: try .4 with --robust none and gce. The report tells how many of these were learnt
-    by heart."""
+    """Share of the training images of --data whose labels are made wrong on purpose, from 0 to
+    below 1, to test how a loss copes with noise: try .4 with --robust none and gce. The report
+    states how many of the wrong labels were memorised."""
     copy_bits: int = COPY_BITS
-    """A web photo is taken for a copy of a test photo if so many bits or fewer of their 64-bit
-    perceptual hashes differ. Raise it to be stricter with copies, up to about 14."""
+    """A web image counts as a copy of a test image if at most this many of the 64 bits of their
+    perceptual hashes differ, 0 to 31. A higher value finds more copies; up to about 14 is
+    sensible."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,9 +66,9 @@ class TrainDogs(TrainCls):
             )
 
     def first_stage(self) -> TrainDogs:
-        """What the first stage trains: all layers at one rate, without a teacher, on whole photos.
+        """Configuration of the first stage: all layers at one rate, no teacher, whole images.
 
-        Only those of the data have boxes.
+        Only the images of the data set have boxes.
         """
         fit = replace(
             self.fit,
@@ -87,18 +90,18 @@ PAPER_DOGS = TrainDogs(
     web_lr=0.045,
     web_robust="none",
 )
-"""Table 10, Stanford Dogs: 83.3 % at full width and 224 pixels, Inception V3's 84.
+"""Table 10, Stanford Dogs: 83.3 % at full width and 224 pixels; Inception V3 84.
 
 ``tools/train_dogs.py --preset paper --data DOGS --web WEB``. The paper's section 4.3: "we use the
-noisy web data to pretrain a fine grained dog recognition model and then fine tune the model on
-the Stanford Dogs training set"; its web photos were never published. Optimiser and augmentation
-are those of its section 3.2 and of TF-slim; lengths and the second stage's rate, a tenth of the
-first's, are not in it. The comparison: ``--backbone inception_v3 --size 299``. Not run to its end
-here: it takes days of a GPU.
+noisy web data to pretrain a fine grained dog recognition model and then fine tune the model on the
+Stanford Dogs training set"; its web images were never published. Optimiser and augmentation are
+those of its section 3.2 and of TF-slim; the paper does not state the lengths and the rate of the
+second stage, which is a tenth of the first's here. For comparison: ``--backbone inception_v3
+--size 299``. It has not been run to the end here: that takes days on a GPU.
 """
 
 MODERN_DOGS = TrainDogs(preset="modern", loss=MODERN.loss, fit=MODERN.fit, augment="modern")
-"""Own data from scratch, after web photos if there are any."""
+"""Own data from scratch, after web images if there are any."""
 
 FINETUNE_DOGS = TrainDogs(
     preset="finetune",
@@ -108,7 +111,8 @@ FINETUNE_DOGS = TrainDogs(
     web_epochs=10,
     web_lr=3e-4,
 )
-"""Own classes from existing weights: the head alone first, then lower layers at lower rates."""
+"""Own classes, starting from existing weights: first the head alone, then lower layers at lower
+rates."""
 
 DEMO_DOGS = TrainDogs(
     preset="demo",
@@ -124,10 +128,10 @@ DEMO_DOGS = TrainDogs(
 )
 """Built-in breeds and web, sized for two CPU cores: ``tools/train_dogs.py``.
 
-Top-1 .683 on 360 photos of twelve breeds (chance .083), .483 after the first stage; 3 minutes of
+Top-1 .683 on 360 images of twelve breeds (chance .083), .483 after the first stage; 3 minutes on
 one core. With 25 and 30 epochs .525.
 
-Drawn animals look more alike than photos do, so copies must be nearer.
+Synthetic animals look more alike than real images do, so copies must be more similar to be found.
 """
 
 DOGS_PRESETS = Presets((PAPER_DOGS, MODERN_DOGS, FINETUNE_DOGS, DEMO_DOGS), with_data="modern")

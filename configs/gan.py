@@ -1,4 +1,4 @@
-"""Presets of the GANs. Each docstring is its lab note: command, time, result."""
+"""Presets of the GANs. The docstring of each gives its command, time and result."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ FOUR_ARMS: tuple[Arm, ...] = ("real", "synthetic", "real+synthetic", "real+stand
 
 @dataclass(frozen=True)
 class ClassifierRecipe:
-    """The classifiers: one to score pictures by, and those of the experiment."""
+    """The classifiers: the one that scores images, and those of the experiment."""
 
     cls_preset: Literal["small", "demo"] = "small"
-    """Preset of train_cls.py that gives optimiser and loss: small for photos, demo for drawings.
-    Of its augmentation nothing is taken but --standard."""
+    """Preset of train_cls.py whose optimiser and loss are used: small for real images, demo for
+    synthetic ones. Its augmentation is replaced by --standard."""
     cls_alpha: float = 0.5
-    """Width multiplier of their MobileNet, of which the stem has stride 1; their resolution is
-    --size."""
+    """Width multiplier of their MobileNet, above 0; the first convolution has stride 1 and the
+    resolution is --size."""
     cls_epochs: int = 40
-    """Passes over the real photos of those trained on real photos; the others take as many
-    steps."""
+    """Number of passes over the real images for classifiers trained on real images; the others
+    take the same number of steps."""
     cls_batch_size: int = 32
-    """Pictures of a step."""
+    """Number of images per step."""
     standard: LabelAugmentation = "small"
-    """The standard augmentation: small shifts and mirrors, mild crops and mirrors, modern adds
-    RandAugment, tf_slim is that of MobileNet's authors."""
+    """The standard augmentation. small: shifts and flips. mild: crops and flips. modern: crops,
+    flips and RandAugment. tf_slim: that of MobileNet's authors. none: no augmentation."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "cls_epochs")
@@ -48,55 +48,57 @@ class ClassifierRecipe:
 
 @dataclass(frozen=True)
 class TrainGan(Training, DataFlags):
-    """Train a GAN that draws pictures of each class; sample from it; see whether they help.
+    """Train a GAN that generates images of each class, sample from it, and test whether they help.
 
-    A class-conditional DCGAN. Without --data it trains on built-in breeds. Its pictures are scored
-    in the features of a classifier of yours (--features), or of one that is trained at once.
-    --experiment then trains classifiers on real, generated and augmented pictures and compares
-    them. The run folder is --out, by default runs/<preset>/<time>. --weights RUN --sample N writes
-    pictures from a finished run.
+    The GAN is a class-conditional DCGAN. Without --data it trains on built-in synthetic breeds.
+    Its images are scored in the features of your own classifier (--features), or of one that is
+    trained first. --experiment then trains classifiers on real, generated and augmented images and
+    compares them. The run folder is --out, by default runs/<preset>/<time>. --weights RUN --sample
+    N writes images from a finished run.
     """
 
     preset: GanPreset = "auto"
-    """Recipe: auto is demo without --data, else photos."""
+    """Set of default values. auto means demo without --data, and photos otherwise."""
     data: Path | None = None
-    """Labelled photos in any form that train_cls.py reads from files; a set without a validation
-    part gives up a fifth of its photos, which the GAN never sees."""
+    """Labelled images in any format that train_cls.py reads from files; if they have no validation
+    part, a fifth is held out, which the GAN never sees."""
     classes: Path | None = None
-    """Text file with the names or ids of the classes to take, one per line; all by default."""
+    """Text file with the names or ids of the classes to use, one per line; by default all classes.
+    """
     features: Path | None = None
-    """Run folder or weights file of the classifier in whose features pictures are scored; by
-    default one is trained on the real photos first."""
+    """Run folder or weights file of the classifier in whose features images are scored; by default
+    one is trained on the real images first."""
     weights: Path | None = None
-    """Run folder or weights file of a trained generator, to --sample or --experiment with, or to
-    score in the --features of another classifier."""
+    """Run folder or weights file of a trained generator, for use with --sample, --experiment, or
+    --features, which scores it in the features of another classifier."""
     sample: int = 0
-    """Write so many pictures of each class to --out, a folder per class, and do nothing else;
+    """Write this many images of each class to --out, in a folder per class, and do nothing else;
     needs --weights."""
     experiment: bool = False
-    """Compare classifiers trained on real photos, on generated pictures, on both, and on real
-    photos with standard augmentation, in equal steps."""
+    """Compare classifiers trained on real images, on generated images, on both, and on real images
+    with standard augmentation, each for the same number of steps."""
     arms: tuple[Arm, ...] = FOUR_ARMS
-    """What to compare; the first is what the others are measured by. all: real and generated
-    with standard augmentation."""
+    """Training sets to compare in the experiment; the others are compared with the first. all
+    means real and generated images with standard augmentation."""
     seeds: int = 3
-    """Classifiers for each arm of the experiment, with generated pictures of their own."""
+    """Number of classifiers per training set in the experiment, each with its own generated
+    images."""
     synthetic: int = 1
-    """Generated pictures for each real photo, in the experiment."""
+    """Number of generated images per real image in the experiment."""
     resume: Path | None = None
-    """Run folder to go on with after an interruption, wherever that was; its own configuration is
-    used."""
+    """Run folder to continue after an interruption at any point, with the configuration stored in
+    it."""
     model: GanSpec = field(default_factory=GanSpec)
     loss: GanLossSpec = field(default_factory=GanLossSpec)
     fit: GanFitSpec = field(default_factory=GanFitSpec)
     classifier: ClassifierRecipe = field(default_factory=ClassifierRecipe)
     scored: int = 2000
-    """Most photos, and generated pictures, that are compared."""
+    """Largest number of real images, and of generated images, that are compared for the scores."""
     boxes: bool = False
-    """Cut photos to their boxes first, where the data have boxes (Stanford Dogs)."""
+    """Crop images to their bounding boxes first, if the data has boxes (Stanford Dogs)."""
     workers: int = -1
-    """Loader processes of the classifiers; -1 takes half the cores, at most 8; 0 loads in the
-    trainer's own."""
+    """Number of processes that load data for the classifiers; -1 uses half the cores, at most 8; 0
+    loads in the training process itself."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "seeds", "synthetic")
@@ -112,9 +114,10 @@ class TrainGan(Training, DataFlags):
             )
 
     def train_cls(self, augment: LabelAugmentation, *, epochs: int, seed: int) -> TrainCls:
-        """One of the classifiers: --cls-preset without mixing, its last weights kept.
+        """Configuration of a classifier: --cls-preset without mixup, the last weights kept.
 
-        Only the last epoch is evaluated, so no arm is chosen by the photos it is measured on.
+        Only the last epoch is evaluated, so that no images are used both to select a classifier
+        and to evaluate it.
         """
         base = CLS_PRESETS[self.classifier.cls_preset]
         fit = replace(
@@ -139,9 +142,9 @@ class TrainGan(Training, DataFlags):
 
 
 PHOTOS_GAN = TrainGan(preset="photos")
-"""Own photos at 64 pixels: ``tools/train_gan.py --data PATH``.
+"""Own images at 64 pixels: ``tools/train_gan.py --data PATH``.
 
-A step takes .35 CPU seconds of one core (bfloat16), .16 with ``--width 16``.
+A step takes .35 CPU seconds on one core (bfloat16), .16 with ``--width 16``.
 """
 
 DEMO_GAN = TrainGan(
@@ -155,10 +158,10 @@ DEMO_GAN = TrainGan(
 )
 """Built-in breeds at 32 pixels, sized for two CPU cores: ``tools/train_gan.py``.
 
-A step takes .09 CPU seconds of one core (bfloat16), and there are 2,160. Four of the breeds
-(``--classes``) for 396 steps: Frechet distance 15.1 (untrained 72.4, held-out photos .65),
-coverage .57 (.04, .71), D(real) .50 and D(fake) .46 at the end; 71 CPU seconds, the
-classifier's among them.
+A step takes .09 CPU seconds on one core (bfloat16), and there are 2,160. Four of the breeds
+(``--classes``) for 396 steps: Frechet distance 15.1 (untrained 72.4, held-out images .65),
+coverage .57 (.04, .71), D(real) .50 and D(fake) .46 at the end; 71 CPU seconds, including the
+classifier.
 """
 
 GAN_PRESETS = Presets((PHOTOS_GAN, DEMO_GAN), with_data="photos", with_weights=None)

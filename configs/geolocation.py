@@ -1,4 +1,4 @@
-"""Presets of the geolocators. Each docstring is its lab note: table, command, time, result."""
+"""Presets of the geolocators. The docstring of each gives its table, command, time and result."""
 
 from __future__ import annotations
 
@@ -23,45 +23,51 @@ GeoPreset = Literal["auto", "demo", "paper", "modern", "finetune"]
 
 @dataclass(frozen=True)
 class TrainGeo(PhotoTraining):
-    """Train and evaluate a geolocator: from a photo to a place on Earth.
+    """Train and evaluate a geolocator, which predicts where on Earth an image was taken.
 
-    Without --data it trains on built-in places. Everything it needs is in the run folder
-    afterwards: weights with their card and cells, cells.csv, report.html with maps, checkpoint,
-    metrics, configuration. It is --out, by default runs/<preset>/<time>. With --grid it is a
-    folder of runs with one table. Do not locate photos of people without their consent.
+    Without --data it trains on built-in synthetic places. The run folder is --out, by default
+    runs/<preset>/<time>. It contains everything that was produced: weights with their card and
+    cells, cells.csv, report.html with maps, checkpoint, metrics and configuration. With --grid it
+    holds one folder per run and a table that compares them. Do not locate images of people without
+    their consent.
     """
 
     preset: GeoPreset = "auto"
-    """Recipe: auto is demo without --data, finetune with --weights, else modern."""
+    """Set of default values. auto means demo without --data, finetune with --weights, and modern
+    otherwise."""
     data: Path | None = None
-    """CSV list of photos with their positions (IMG_ID,AUTHOR,LAT,LON: MP-16, Im2GPS, YFCC4k;
-    OSV-5M's), the photos below its folder; or a folder with such a list, or with one for each
-    part; or a folder of photos with GPS tags."""
+    """CSV list of images and their positions (with columns such as IMG_ID,AUTHOR,LAT,LON, as in
+    MP-16, Im2GPS and YFCC4k; or OSV-5M's), with the images below its folder; a folder with such a
+    list, or with one list per part; or a folder of images with GPS tags."""
     val: Path | None = None
-    """Data to evaluate on, in any of these forms, once, at the end: weights and temperature are
-    then chosen on authors held out of --data (a fifth, or about 5000 photos), and the rest is
-    trained on, or the rest of its part for training. By default --data's own part for it, or the
-    photos of a fifth of its authors, which then choose the weights too."""
+    """Data to evaluate on once, at the end, in any format that --data accepts. The weights and the
+    temperature are then selected on authors held out of --data (a fifth of them, or about 5000
+    images), and the rest of it, or of its training part, is used for training. By default the
+    evaluation part of --data, or the images of a fifth of its authors, on which the weights are
+    then selected too."""
     weights: Path | None = None
-    """Run folder or weights file to start from; its head comes too if the cells are the same."""
+    """Run folder or weights file to start from; its head is used too if the cells are the same."""
     resume: Path | None = None
-    """Run folder to go on with after an interruption; its own configuration is used."""
+    """Run folder of an interrupted training to continue, with the configuration stored in it."""
     cells: tuple[Path, ...] = ()
-    """Cells to use: a list of them (class_label, hex_id, imgs_per_cell, latitude_mean,
-    longitude_mean), or several, coarse to fine; or positions to divide the globe by (CSV with
-    LAT and LON, or a folder of photos with GPS tags). By default those of the training photos."""
+    """Cells to use: one list of cells (class_label, hex_id, imgs_per_cell, latitude_mean,
+    longitude_mean) or several, from coarse to fine; or positions from which to make them (a CSV
+    file with LAT and LON, or a folder of images with GPS tags). By default they are made from the
+    training images."""
     partition: PartitionSpec = field(default_factory=PartitionSpec)
     loss: GeoLossSpec = field(default_factory=GeoLossSpec)
     decode: DecodeSpec = field(default_factory=DecodeSpec)
     augment: LabelAugmentation = "mild"
-    """tf_slim: TensorFlow's for MobileNet; mild: the paper's, few small crops; modern: crops,
-    flip, RandAugment; small: for pictures of about the input's size; none."""
+    """Augmentation of training images. tf_slim: TensorFlow's for MobileNet. mild: the paper's,
+    with few small crops. modern: crops, flips and RandAugment. small: shifts and flips, for images
+    of about the input's size. none: no augmentation."""
     copy_bits: int = COPY_BITS
-    """Training photos that look like a photo to evaluate on (perceptual hashes of 64 bits that
-    differ in this many or fewer) and were taken within a kilometre of it are left out; -1 does
-    not look."""
+    """Training images that are similar to an evaluation image and were taken within one kilometre
+    of it are left out. Images are similar if at most this many of the 64 bits of their perceptual
+    hashes differ, 0 to 31; -1 disables the search."""
     gap_km: float = 0.0
-    """Training photos this near to a photo to evaluate on are left out, whatever they show."""
+    """Training images taken within this distance of an evaluation image, in km, are left out,
+    whatever they show."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,16 +78,17 @@ class TrainGeo(PhotoTraining):
 
 @dataclass(frozen=True)
 class MakeCells:
-    """Divide the globe into cells by where photos were taken: many photos, small cells.
+    """Divide the globe into cells that hold similar numbers of images: many images, small cells.
 
-    Writes cells.csv (class_label, hex_id, imgs_per_cell, latitude_mean, longitude_mean; with
-    several --split-above a file for each but the last, cells_0.csv and so on) and report.html with
-    maps to --out, by default cells/. train_geo.py --cells takes the files.
+    Writes cells.csv (class_label, hex_id, imgs_per_cell, latitude_mean, longitude_mean) and
+    report.html with maps to --out, by default cells/. With several values of --split-above each
+    coarser division has its own file, cells_0.csv and so on. train_geo.py --cells takes these
+    files.
     """
 
     positions: Annotated[Path, tyro.conf.Positional]
-    """CSV with the columns LAT and LON (or latitude and longitude), or a folder of photos with
-    GPS tags."""
+    """CSV file with the columns LAT and LON (or latitude and longitude), or a folder of images
+    with GPS tags."""
     partition: PartitionSpec = field(default_factory=PartitionSpec)
     common: Common = field(default_factory=Common)
 
@@ -93,12 +100,12 @@ PAPER_GEO = TrainGeo(
     fit=replace(PAPER_CLS.fit, epochs=10, eval_every=1),
     decode=DecodeSpec(decoding="centre"),
 )
-"""Table 11: 11.4, 31.7, 45.2, 60.3, 79.3 % of Im2GPS's 237 photos within 1, 25, 200, 750, 2500 km.
+"""Table 11: 11.4, 31.7, 45.2, 60.3, 79.3 % of Im2GPS within 1, 25, 200, 750, 2500 km.
 
-``tools/train_geo.py --preset paper --data MP16 --val IM2GPS``. PlaNet's partition and hard labels,
-the paper's optimiser. Weights are chosen on about 5,000 photos held out of MP-16, never on the
-237. The 91 million photos of the paper were never published; MP-16's 4.7 million are the public
-stand-in. Not run to its end here: it takes days of a GPU.
+``tools/train_geo.py --preset paper --data MP16 --val IM2GPS``; Im2GPS has 237 images. PlaNet's
+partition and hard labels, the paper's optimiser. Weights are selected on about 5,000 images held
+out of MP-16, never on the 237. The 91 million images of the paper were never published; MP-16's
+4.7 million are the public stand-in. It has not been run to the end here: that takes days on a GPU.
 """
 
 MODERN_GEO = TrainGeo(
@@ -106,7 +113,8 @@ MODERN_GEO = TrainGeo(
     loss=GeoLossSpec(labels="soft"),
     fit=replace(MODERN.fit, epochs=20, eval_every=1),
 )
-"""Own photos from scratch: soft labels, averaged weights, cosine, the local mean as the answer."""
+"""Own images from scratch: soft labels, averaged weights, cosine schedule, local mean as the
+answer."""
 
 DEMO_GEO = replace(
     MODERN_GEO,
@@ -123,6 +131,6 @@ DEMO_GEO = replace(
 FINETUNE_GEO = replace(
     MODERN_GEO, preset="finetune", fit=replace(FINETUNE_CLS.fit, epochs=10, eval_every=1)
 )
-"""Own photos from existing weights."""
+"""Own images, starting from existing weights."""
 
 GEO_PRESETS = Presets((PAPER_GEO, MODERN_GEO, DEMO_GEO, FINETUNE_GEO), with_data="modern")

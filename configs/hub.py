@@ -1,4 +1,4 @@
-"""Flags of the tools that exchange weights with Hugging Face's hub."""
+"""Flags of the tools that exchange weights with the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -14,53 +14,53 @@ from datasets.errors import InputError
 
 @dataclass(frozen=True)
 class Upload:
-    """Send weights with a model card to Hugging Face's hub, by its own client (hf auth login).
+    """Upload weights with a model card to the Hugging Face Hub (log in first: hf auth login).
 
-    Two files are written to --out, by default uploads/NAME, and sent: model.safetensors, which
-    holds the suite's own card, and README.md, the same for people: classes, figures, cost, how to
-    use it. Nothing else leaves this machine; with --dry-run nothing does.
+    Two files are written to --out, by default uploads/NAME, and uploaded: model.safetensors, which
+    contains the suite's own card, and README.md, the same information for readers: classes,
+    metrics, cost and usage. Nothing else leaves this machine; with --dry-run nothing does.
     """
 
     weights: Annotated[Path, tyro.conf.Positional]
-    """Run folder or weights file."""
+    """Run folder or weights file to upload."""
     name: Annotated[str, tyro.conf.Positional]
-    """Model on the hub, OWNER/NAME; its page is made if it is not there."""
+    """Name of the model on the Hub, OWNER/NAME; it is created if it does not exist."""
     public: bool = False
-    """Let all see a page that is made; by default it is private."""
+    """Make a newly created model visible to everyone; by default it is private."""
     licence: str | None = None
-    """Licence to name on the page, as apache-2.0; by default none is named."""
+    """Licence to state on the model card, such as apache-2.0; by default none is stated."""
     origin: str | None = None
-    """What to say of where the weights come from, instead of the run's own words: its command
-    line, in which of each absolute path the last name stays."""
+    """Text that states where the weights come from. By default the command line of the run, in
+    which absolute paths are shortened to their last component."""
     dry_run: bool = False
-    """Write the two files and send nothing."""
+    """Write the two files and upload nothing."""
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
         _check_name(self.name)
 
     def folder(self) -> Path:
-        """Where the two files are written."""
+        """Folder in which the two files are written."""
         return self.common.out or Path("uploads") / self.name.partition("/")[2]
 
 
 @dataclass(frozen=True)
 class Download:
-    """Fetch weights of this suite from Hugging Face's hub, or from its client's cache.
+    """Download weights of this suite from the Hugging Face Hub, or take them from the local cache.
 
-    Every tool takes the file. --out is by default NAME.safetensors, in the current folder. Models
-    of others (timm) come in through import_weights.py --hub.
+    Every tool accepts the file. --out is by default NAME.safetensors, in the current folder.
+    Models from timm are imported with import_weights.py --hub.
     """
 
     name: Annotated[str, tyro.conf.Positional]
-    """Model on the hub, OWNER/NAME."""
+    """Name of the model on the Hub, OWNER/NAME."""
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
         _check_name(self.name)
 
     def target(self) -> Path:
-        """The file to write. Raises InputError if it is there already."""
+        """The file to write. Raises InputError if it already exists."""
         out = self.common.out or Path(f"{self.name.partition('/')[2]}.safetensors")
         if out.exists():
             raise InputError(f"--out {out}: is there already; choose another name")

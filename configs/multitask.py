@@ -1,4 +1,4 @@
-"""Presets of one trunk with several heads. Each docstring is its lab note."""
+"""Presets of one trunk with several heads. The docstring of each is its lab note."""
 
 from __future__ import annotations
 
@@ -26,76 +26,83 @@ from tasks.geolocation.spec import GeoLossSpec, PartitionSpec
 from tasks.multitask.spec import HEADS, BalanceBy, BatchNorm
 
 MultiPreset = Literal["auto", "demo", "modern", "finetune"]
-# Heads that the built-in sets are for where none is named: all that share one input.
+# Heads that are trained on built-in data if none is named: all that share one input.
 DEMO_HEADS = HEADS[:-1]
 _BY_CLASS = ("classes", "breeds")
 
 
 @dataclass(frozen=True)
 class TrainMulti(SquareTraining):
-    """Train and evaluate one trunk with a head for each of several tasks.
+    """Train and evaluate one trunk with heads for several tasks.
 
-    Each task has data of its own, labelled for it alone. Alone it trains five heads on built-in
-    pictures. Everything it needs is in the run folder afterwards: weights of all with their
-    cards, heads/NAME.safetensors for each, reports, checkpoint, metrics, configuration. It is
-    --out, by default runs/<preset>/<time>.
+    Each task has its own data, labelled for this task only. Without --tasks it trains five heads
+    on built-in synthetic images. The run folder is --out, by default runs/<preset>/<time>. It
+    contains everything that was produced: the weights of all heads with their cards,
+    heads/NAME.safetensors for each, reports, checkpoint, metrics and configuration.
     """
 
     preset: MultiPreset = "auto"
-    """Recipe: auto is demo where no data is named, finetune with --weights, else modern."""
+    """Set of default values. auto means demo if no data is named, finetune with --weights, and
+    modern otherwise."""
     tasks: tuple[str, ...] = ()
-    """Heads to train, as classes=PHOTOS attributes=CELEBA boxes=COCO: NAME=DATA, or NAME for
-    built-in pictures. Names: classes, breeds, attributes, places, embedding, boxes; data as the
-    tool of each task takes it. By default all but boxes, built-in. Named heads that --weights
-    holds go on from there."""
+    """Heads to train, each as NAME=DATA, or NAME alone for built-in images: classes=IMAGES
+    attributes=CELEBA boxes=COCO. Names: classes, breeds, attributes, places, embedding, boxes;
+    data in any format that the tool of the task reads. By default all but boxes, on built-in
+    images. Named heads that --weights contains continue from there."""
     add: tuple[str, ...] = ()
-    """Heads that --weights has not, likewise; or NAME=FILE, a head's own file, which is attached
-    as it is if it was trained on this very trunk."""
+    """Heads to add to those of --weights, as NAME=DATA or NAME; or as NAME=FILE, the file of a
+    head that was trained on this very trunk, which is attached unchanged."""
     drop: tuple[str, ...] = ()
-    """Names of heads of --weights to leave out."""
+    """Names of heads in --weights to leave out."""
     only: tuple[str, ...] = ()
-    """Files that name the classes to take, as classes=FILE breeds=FILE; all by default."""
+    """Text files with the names or ids of the classes to use, as classes=FILE breeds=FILE; by
+    default all classes."""
     weights: Path | None = None
-    """Run folder or weights file to start from: of this tool, or any whose body is taken. With
-    --add the network of a single task is a trunk whose head stays as it is."""
+    """Run folder or weights file to start from: of this tool, or of any other, whose body is used.
+    With --add, a network of a single task serves as a trunk with one head, which stays unchanged.
+    """
     bn: BatchNorm = "shared"
-    """shared: all tasks learn one batch norm. per-task: each has its own on common convolutions,
-    and needs a pass of its own. frozen-trunk: the trunk of --weights stays as it is to the last
-    bit, so heads cannot disturb each other."""
+    """Batch norm of the trunk. shared: one for all tasks. per-task: each task has its own on
+    shared convolutions, and needs a separate pass. frozen-trunk: the trunk of --weights stays
+    exactly as it is, so that the heads cannot influence each other."""
     heads_per_step: int = 0
-    """Tasks that have a batch in a step: 0 is all; else so many are drawn by the square root of
-    their sets' sizes."""
+    """Number of tasks that get a batch in each step; 0 means all. Otherwise they are sampled in
+    proportion to the square root of the sizes of their data sets."""
     balance: BalanceBy = "first"
-    """Each task's loss is divided by its first one. uncertainty learns weights besides (Kendall
-    et al.)."""
+    """How the losses of the tasks are balanced. first: each is divided by its first value.
+    uncertainty: weights are learnt in addition (Kendall et al.)."""
     task_weights: tuple[str, ...] = ()
-    """Fixed weights of some tasks' losses, as boxes=2 classes=.5; the others have 1."""
+    """Fixed weights of the losses of some tasks, as boxes=2 classes=.5; the others have weight 1.
+    """
     compare: bool = False
-    """Train each head on a trunk of its own too, from the same start, in as many steps, and put
-    both in one table."""
+    """Also train each head on a trunk of its own, from the same start and for the same number of
+    steps, and compare both in a table."""
     box_size: int = 0
-    """Side of the input for boxes; 0 is SSD's own, 300. The other heads share --size."""
+    """Side of the input for boxes, in pixels; 0 means SSD's own, 300. The other heads use --size.
+    """
     dim: int = 128
-    """Length of the embedding."""
+    """Length of the embedding, 2 or more."""
     partition: PartitionSpec = field(default_factory=PartitionSpec)
     faces: FaceSpec = field(default_factory=FaceSpec)
     label_smoothing: float = 0.0
-    """Of classes and breeds: share of the target that is spread over all classes."""
+    """For classes and breeds: share of the target probability that is spread evenly over all
+    classes, from 0 to below 1."""
     augment: LabelAugmentation = "mild"
-    """Of classes, breeds and places: tf_slim, mild (the paper's), modern, small (pictures of about
-    the input's size) or none. Attributes always take small, which suits aligned faces."""
+    """Augmentation for classes, breeds and places: tf_slim, mild (the paper's), modern, small (for
+    images of about the input's size) or none. Attributes always use small, which suits aligned
+    faces."""
     face_augment: FaceAugmentation = "face"
-    """Of the embedding: face, flip or none."""
+    """Augmentation for the embedding: face, flip or none."""
     box_augment: Augmentation = "ssd"
-    """Of boxes: ssd, tf, flip or none."""
+    """Augmentation for boxes: ssd, tf, flip or none."""
     crop: float = 1.0
-    """Share of the resized short side that the central crop keeps in evaluation, of all heads but
-    boxes, which see whole photos. Aligned faces need 1."""
+    """Evaluation crops the centre of the resized image: share of its short side to keep, above 0
+    and up to 1, for all heads but boxes, which see whole images. Aligned faces need 1."""
     cache: bool = True
-    """Keep each set's decoded photos in memory if they take less than 1.5 GB."""
+    """Keep the decoded images of each data set in memory if they take less than 1.5 GB."""
     workers: int = -1
-    """Loader processes of each task; -1 shares half the cores among them; 0 loads in the
-    trainer's own."""
+    """Number of processes that load data for each task; -1 shares half the cores among the tasks;
+    0 loads in the training process itself."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -122,10 +129,10 @@ class TrainMulti(SquareTraining):
         self.loss_weights(HEADS)
 
     def parse(self, flag: Literal["tasks", "add", "only"]) -> dict[str, Path | None]:
-        """Names and paths of a flag's NAME=PATH; None where there is a name alone.
+        """Names and paths in a flag of the form NAME=PATH; None for a name alone.
 
         Raises:
-            InputError: If a name is of no head, or stands there twice.
+            InputError: If there is no head of a name, or a name appears twice.
         """
         found: dict[str, Path | None] = {}
         for word in getattr(self, flag):
@@ -140,7 +147,7 @@ class TrainMulti(SquareTraining):
         return found
 
     def loss_weights(self, names: tuple[str, ...]) -> dict[str, float]:
-        """Fixed weights by task. Raises InputError if one is of no task, or no number above 0."""
+        """Loss weights by task. Raises InputError for an unknown task or a weight not above 0."""
         weights = dict.fromkeys(names, 1.0)
         for word in self.task_weights:
             name, _, value = word.partition("=")
@@ -156,21 +163,21 @@ class TrainMulti(SquareTraining):
 
     @property
     def schedule(self) -> FitSpec:
-        """How to train: with a frozen trunk the body is held from the first epoch to the last."""
+        """Training settings; with a frozen trunk the body stays fixed in every epoch."""
         held = self.fit.epochs if self.bn == "frozen-trunk" else self.fit.frozen_epochs
         return replace(self.fit, frozen_epochs=held)
 
     def single(self, name: str, path: Path | None) -> FitTraining:
-        """As the head's own tool would train it. Raises InputError if this body cannot have it."""
+        """Configuration of a head's own tool. Raises InputError if this body cannot have it."""
         config: FitTraining = getattr(self, f"_{name}")(path)
         return config
 
     def size_flag(self, name: str) -> str:
-        """The flag of the side of a head's input."""
+        """Flag that sets the side of a head's input."""
         return "--box-size" if name == "boxes" else "--size"
 
     def _shared(self, path: Path | None) -> dict[str, Any]:
-        """What the tool of a head on squares takes over, by field."""
+        """Fields that the tool of a head on square images takes over."""
         names = {one.name for one in fields(SquareTraining)} - {"preset", "resume"}
         return {"data": path, "augment": self.augment} | {
             name: getattr(self, name) for name in names
@@ -227,7 +234,7 @@ MODERN_MULTI = TrainMulti(
 FINETUNE_MULTI = replace(
     MODERN_MULTI, preset="finetune", fit=replace(FINETUNE_CLS.fit, epochs=15, eval_every=5)
 )
-"""Own data from existing weights."""
+"""Own data, starting from existing weights."""
 
 DEMO_MULTI = replace(
     MODERN_MULTI,
@@ -239,6 +246,6 @@ DEMO_MULTI = replace(
     fit=replace(MODERN.fit, epochs=20, batch_size=64, lr=4e-3, ema_decay=0.99, eval_every=10),
     augment="small",
 )
-"""Built-in pictures, five heads, sized for two CPU cores: ``tools/train_multi.py``."""
+"""Built-in images, five heads, sized for two CPU cores: ``tools/train_multi.py``."""
 
 MULTI_PRESETS = Presets((MODERN_MULTI, FINETUNE_MULTI, DEMO_MULTI), with_data="modern")

@@ -1,6 +1,6 @@
-"""What a printed table of the MobileNets paper (arXiv 1704.04861) consists of.
+"""The structure of a printed table of the MobileNets paper (arXiv 1704.04861).
 
-A figure keeps the printed text, so that ours can be rounded to its last digit.
+A figure keeps the printed text, so that the computed value can be rounded to its last digit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tasks.detection.spec import DetectorBackbone, DetectorSpec, Framework
 Unit = Literal["M", "B", "%"]
 Counted = Literal["whole", "no_classifier", "no_batch_norm", "imagenet_head", "bias_adds"]
 NO_FC: Counted = "no_classifier"
-# How a convention is told to the reader.
+# How a convention is explained to the reader.
 CONVENTIONS: dict[Counted, str] = {
     "whole": "",
     "no_classifier": "without the fully connected layers",
@@ -30,10 +30,10 @@ class Figure:
     """A printed cost.
 
     Attributes:
-        text: As printed, without unit.
+        text: Printed text, without unit.
         unit: M (10^6), B (10^9) or percent of the network.
-        step: What it was rounded to, where coarser than its last digit ("100" for 15300).
-        counted: What it counts; the suite's own convention (``backbone/cost.py``) is ``whole``.
+        step: Unit that it was rounded to, if coarser than its last digit ("100" for 15300).
+        counted: What is counted; the suite's own convention (``backbone/cost.py``) is ``whole``.
     """
 
     text: str
@@ -48,8 +48,8 @@ class ClassifierRow:
 
     Attributes:
         spec: Body and input size.
-        outputs: Classes, attributes, cells, or width of an embedding.
-        true_5x5: GoogLeNet with the 5x5 convolutions of its paper; torchvision's has 3x3.
+        outputs: Number of classes, attributes or cells, or length of an embedding.
+        true_5x5: Whether GoogLeNet has the 5x5 convolutions of its paper; torchvision's has 3x3.
     """
 
     spec: ClassifierSpec
@@ -67,7 +67,7 @@ class DetectorRow:
 
 @dataclass(frozen=True)
 class Block:
-    """One layer inside MobileNet, for table 3: channels in and out, side of its map in pixels."""
+    """One layer inside MobileNet, for table 3: its channels, and the side of its map in pixels."""
 
     kind: Literal["conv", "separable"]
     channels: int
@@ -76,7 +76,7 @@ class Block:
 
 @dataclass(frozen=True)
 class LayerType:
-    """All layers of one type in 1.0 MobileNet-224, for table 2; named as LayerCost.kind is."""
+    """All layers of one type in 1.0 MobileNet-224, for table 2; ``kind`` is that of LayerCost."""
 
     kind: str
 
@@ -89,11 +89,11 @@ class Row:
     """One printed row.
 
     Attributes:
-        label: As printed.
-        accuracy: Percent, as printed, in the order of the table's metrics.
+        label: Printed label.
+        accuracy: Printed percentages, in the order of the table's metrics.
         mult_adds: Printed multiply-accumulates.
         params: Printed parameters.
-        model: What of ours it is; None if the paper does not say how it is built.
+        model: Corresponding model of this suite; None if the paper does not say how it is built.
         note: Why print and computation differ, or how the model was chosen.
     """
 
@@ -116,7 +116,7 @@ class Layer:
     note: str = ""
 
     def __str__(self) -> str:
-        """Filter, stride and input in one text, to compare with a layer of ours."""
+        """Filter, stride and input in one text, to compare with a computed layer."""
         return f"{self.filter} s{self.stride} on {self.input}"
 
 
@@ -125,14 +125,14 @@ class Table:
     """One table of the paper.
 
     Attributes:
-        number: 1 to 14.
-        title: In the paper's words, shortened.
-        rows: In printed order.
+        number: Number of the table, 1 to 14.
+        title: Title in the paper's words, shortened.
+        rows: Rows in printed order.
         layers: Rows of table 1, which come before ``rows``.
-        task: Of the runs that fill its measured column; empty for tables without accuracies.
-        metrics: Names in a run's card, shares of 1.
-        metric: What the printed accuracies are, in percent.
-        note: What holds for all its rows.
+        task: Task of the runs that fill its measured column; empty for tables without accuracies.
+        metrics: Names of the metrics in a run's card, in 0..1.
+        metric: Name of the printed accuracies, in percent.
+        note: Text that holds for all its rows.
     """
 
     number: int
@@ -153,7 +153,7 @@ def row(
     model: Model | None,
     note: str = "",
 ) -> Row:
-    """A row; accuracies are parted by blanks, and a cost that is mere text is in millions."""
+    """A row; accuracies are separated by spaces, and a cost given as mere text is in millions."""
     adds, own = (Figure(f) if isinstance(f, str) else f for f in (mult_adds, params))
     return Row(label, tuple(accuracy.split()), adds, own, model, note)
 

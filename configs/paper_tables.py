@@ -1,7 +1,7 @@
-"""Tables 10 to 14 of the MobileNets paper (arXiv 1704.04861) as printed, and what rebuilds them.
+"""Tables 10 to 14 of the MobileNets paper (arXiv 1704.04861) as printed, and what reproduces them.
 
-Data only. Where print and computation part, the note says why; no network here is bent to meet a
-misprint.
+Data only. Where print and computation differ, the note gives the reason; no network here is
+adjusted to match a misprint.
 """
 
 from __future__ import annotations

@@ -13,19 +13,19 @@ NUM_TABLES = 14
 
 @dataclass(frozen=True)
 class Paper:
-    """Print the MobileNets paper's tables beside what this suite computes and has measured.
+    """Print the MobileNets paper's tables beside computed costs and the results of your runs.
 
-    Every printed cost stands beside ours, with "match", or "no" and the reason. Accuracies of
-    finished runs fill the measured column. With --out FOLDER the tables and figures 4 and 5 are
-    written to paper.html, figure4.svg and figure5.svg.
+    Each printed cost is compared with the computed one: the table shows "match", or "no" and the
+    reason. The metrics of finished runs fill the measured column. With --out FOLDER the tables and
+    figures 4 and 5 are also written to paper.html, figure4.svg and figure5.svg.
     """
 
     table: tuple[int, ...] = ()
-    """Numbers of the tables to show, 1 to 14; all if left out."""
+    """Numbers of the tables to print, 1 to 14; by default all."""
     runs: tuple[Path, ...] = ()
-    """Folders to search for finished runs; by default runs/, if there is one."""
+    """Folders to search for finished runs; by default runs/, if it exists."""
     markdown: bool = False
-    """Print Markdown tables."""
+    """Print the tables in Markdown."""
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""How a training's preset is chosen, whatever its task."""
+"""How the preset of a training is chosen, for any task."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ class Presets(Generic[Config_co]):
     """The presets of one training tool, and which of them ``auto`` stands for.
 
     Attributes:
-        named: The presets, in the order in which people are told of them.
-        with_data: Name of the one for own data, from scratch.
-        with_weights: Of the one that starts from weights; None if weights decide nothing.
-        with_teacher: Of the one that learns from a teacher; None if a teacher decides nothing.
-        built_in: Of the one for built-in pictures.
-        offer: What comes before the choices where a name is unknown.
+        named: Presets, in the order in which messages list them.
+        with_data: Name of the preset for training on own data from scratch.
+        with_weights: Name of the preset for starting from weights; None if weights do not matter.
+        with_teacher: Name of the preset for learning from a teacher; None if a teacher does not
+            matter.
+        built_in: Name of the preset for built-in images.
+        offer: Text before the list of choices in the message about an unknown name.
     """
 
     named: tuple[Config_co, ...]
@@ -32,7 +33,7 @@ class Presets(Generic[Config_co]):
     offer: str = "choose one of"
 
     def __getitem__(self, name: str) -> Config_co:
-        """The preset of a name. Raises InputError if there is none, with the choices."""
+        """The preset of a given name. Raises InputError with the choices if there is none."""
         for preset in self.named:
             if preset.preset == name:
                 return preset
@@ -47,10 +48,16 @@ class Presets(Generic[Config_co]):
         has_weights: bool = False,
         has_teacher: bool = False,
     ) -> Config_co:
-        """The preset of a name; ``auto`` goes by what was given.
+        """The preset of a given name; ``auto`` depends on which flags were given.
+
+        Args:
+            name: Name of a preset, or ``auto``.
+            has_data: Whether own data was given.
+            has_weights: Whether weights to start from were given.
+            has_teacher: Whether a teacher, or its stored targets, was given.
 
         Raises:
-            InputError: On an unknown name, with the choices.
+            InputError: If the name is unknown; the message lists the choices.
         """
         if name != "auto":
             return self[name]

@@ -13,50 +13,53 @@ from datasets.errors import InputError
 from tasks.flag_values import flag_of, require_at_least
 from tasks.weights.names import WEIGHTS_NAME
 
-# What means nothing without --experiment.
+# Flags that have no effect without --experiment.
 _OF_EXPERIMENT = ("epochs", "seeds", "workers")
 
 
 @dataclass(frozen=True)
 class Prune:
-    """Narrow a trained MobileNet v1 classifier to the widths of a smaller alpha.
+    """Prune a trained MobileNet v1 classifier to the widths of a smaller alpha.
 
-    The channels that bring the next layer least are cut out, all weights around them too, and
-    what is left is an ordinary MobileNet of that alpha, which every tool takes. It has lost much
-    of what it knew: train_cls.py --weights FILE fine-tunes it, with --teacher RUN towards the
-    network that it came from. --out is by default the weights' name with -a<alpha> beside them.
+    The channels that contribute least to the next layer are removed, together with all weights
+    that belong to them. The result is an ordinary MobileNet of the smaller alpha, which every tool
+    accepts. It is much less accurate until it is fine-tuned with train_cls.py --weights FILE, best
+    with --teacher RUN, the original network. --out is by default the name of the weights with
+    -a<alpha> added.
 
-    --experiment answers whether that was worth it: the narrow network trained from scratch, from
-    scratch with the big one as teacher, from the pruned weights, and from these with the teacher,
-    for as many epochs each, and all of them in 8 bits too. --out is then a folder, by default
-    runs/prune/<time>; interrupted, --resume goes on with it.
+    --experiment measures whether pruning is worth it. It trains the narrow network from scratch,
+    from scratch with the original network as teacher, from the pruned weights, and from the pruned
+    weights with the teacher, each for the same number of epochs, and evaluates all of them in 8
+    bits as well. --out is then a folder, by default runs/prune/<time>; --resume continues an
+    interrupted experiment.
     """
 
     weights: Annotated[Path | None, tyro.conf.Positional] = None
     """Run folder or weights file of a classifier; with --experiment a run folder of train_cls.py,
-    whose data and recipe are taken."""
+    whose data and training settings are used."""
     alpha: float = 0.5
-    """Width multiplier to prune to, not above that of the weights."""
+    """Width multiplier to prune to, above 0 and not above that of the weights."""
     data: Path | None = None
-    """Photos as train_cls.py takes them, to measure batch norm anew on training photos; without
-    them its statistics are computed from those of the wide network, which is less exact.
-    --experiment: data of the run by default."""
+    """Labelled images as train_cls.py reads them, on whose training part the batch-norm statistics
+    are measured again. Without them the statistics are computed from those of the original
+    network, which is less exact. With --experiment: by default the data of the run."""
     classes: Path | None = None
-    """Text file with the names or ids of the data's classes to take; --experiment: the run's by
-    default."""
+    """Text file with the names or ids of the classes to use, one per line; by default all classes,
+    or with --experiment those of the run."""
     experiment: bool = False
-    """Train and compare, instead of writing one file."""
+    """Train and compare networks instead of writing one weights file."""
     epochs: int = 12
-    """Experiment: passes over the photos of each training."""
+    """With --experiment: number of passes over the training images for each network."""
     seeds: int = 2
-    """Experiment: trainings of each kind, with --seed and the following ones."""
+    """With --experiment: number of trainings of each kind, with --seed and the numbers that follow
+    it."""
     resume: Path | None = None
-    """Folder of an experiment to go on with after an interruption, with its own configuration."""
+    """Folder of an interrupted experiment to continue, with the configuration stored in it."""
     command: tyro.conf.Suppress[str] = ""
-    """The command line that began the experiment."""
+    """Command line that started the experiment."""
     workers: int = -1
-    """Experiment: loader processes; -1 takes half the cores, at most 8; 0 loads in the trainer's
-    own."""
+    """With --experiment: number of processes that load data; -1 uses half the cores, at most 8; 0
+    loads in the training process itself."""
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
@@ -80,7 +83,7 @@ class Prune:
         """The weights file to write.
 
         Raises:
-            InputError: If it would be the source, or would not end as a weights file does.
+            InputError: If it would overwrite the source, or does not end as a weights file does.
         """
         assert self.weights is not None
         file = self.weights / WEIGHTS_NAME if self.weights.is_dir() else self.weights

@@ -1,6 +1,6 @@
-"""Accuracies that TensorFlow's authors published with their weights, beside the paper.
+"""Accuracies that TensorFlow's authors published with their weights.
 
-Data only. They are of other trainings than the paper's rows, so they stand apart from those.
+Data only. They come from other trainings than the paper's rows, so they are kept apart from those.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TF_SLIM = {
 # COCO mAP %, float and 8 bits, of SSD at 300 pixels, by width: TensorFlow 1's detection model zoo
 # (``tf1_detection_zoo.md``, the rows ssd_mobilenet_v1_coco, _0.75_depth_coco, _quantized_coco and
 # _0.75_depth_quantized_coco), which rounds to whole numbers and measures on a part of COCO's
-# validation photos.
+# validation images.
 TF_ZOO: dict[tuple[float, int], tuple[float, float]] = {
     (1.0, 300): (21.0, 18.0),
     (0.75, 300): (18.0, 16.0),
@@ -36,9 +36,9 @@ class Published:
 
     Attributes:
         task: Name of the application.
-        variant: Of its networks, as the application names it.
-        told: Who published them.
-        figures: Percent, float and 8 bits, by width multiplier and side in pixels.
+        variant: Variant of its networks, as the application names it.
+        told: Where the figures were published.
+        figures: Percentages, float and 8 bits, by width multiplier and side in pixels.
     """
 
     task: str

@@ -1,4 +1,4 @@
-"""Flags that only some applications take: others refuse them instead of ignoring them."""
+"""Flags that only some applications take: the others refuse them instead of ignoring them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tasks.flag_values import flag_of
 
 
 class SpecialFlags:
-    """A dataclass of flags for any application, of which each takes some.
+    """A dataclass of flags for any application, of which each application takes some.
 
-    It names those that all take; every other one is special, so a new flag is refused by all
-    applications until one says that it takes it.
+    It names the flags that all applications take. Every other flag is special, so a new flag is
+    refused by all applications until one declares that it takes it.
     """
 
     FOR_ALL: ClassVar[tuple[str, ...]]
@@ -26,10 +26,14 @@ class SpecialFlags:
         return tuple(one.name for one in fields(cls) if one.name not in cls.FOR_ALL)
 
     def refuse_unless(self, takes: Collection[str], task: str) -> None:
-        """Refuse flags that would do nothing for a task: special ones that it does not take.
+        """Refuse special flags that a task does not take, because they would have no effect.
+
+        Args:
+            takes: Names of the special fields that the task takes.
+            task: Name of the task, for the message.
 
         Raises:
-            InputError: Naming the first that was given.
+            InputError: If one was given; the message names the first.
         """
         special = self.special()
         for one in fields(self):
@@ -37,12 +41,12 @@ class SpecialFlags:
                 _refuse_given(one.name, getattr(self, one.name), _unset(one), self.reason(task))
 
     def reason(self, task: str) -> str:
-        """Why a flag is refused."""
+        """Reason why a flag is refused."""
         return f"the weights are for {task}"
 
 
 def _unset(one: Field[Any]) -> Any:
-    """What a flag holds that nobody gave."""
+    """Value of a field whose flag was not given."""
     return one.default if one.default_factory is MISSING else one.default_factory()
 
 

@@ -1,4 +1,4 @@
-"""The names of applications that flags take, in one place: ``--task`` of several tools."""
+"""The names of applications that the flag ``--task`` of several tools takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flags of the tools that do not train."""
+"""Flags of the tools that evaluate, predict, check and convert data, and import weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tasks.geolocation.spec import DecodeSpec
 
 
 class AnswerFlags(SpecialFlags):
-    """What is done with the flags of evaluations and predictions alike."""
+    """Behaviour of the flags that evaluation and prediction share."""
 
     batch_size: int
     proposals: int | None
@@ -39,53 +39,60 @@ class AnswerFlags(SpecialFlags):
 
     @property
     def options(self) -> tuple[object, ...]:
-        """How answers are asked for, of which each application takes its own."""
+        """Options for computing answers; each application picks its own."""
         return DetectOptions(self.proposals, self.post), self.places
 
 
 @dataclass(frozen=True)
 class Evaluate(AnswerFlags):
-    """Measure a model on labelled data: COCO's numbers, top-1, km, mean AP, or pairs of faces.
+    """Compute a model's metrics on labelled data.
 
-    Writes report.html and what was answered to --out, by default evaluations/<weights>-<data>, or
-    with --split evaluations/<weights>-<data>-<split>: for a detector results.json and
-    ground_truth.json (COCO's formats: anyone can score them again), for faces pairs.csv, for the
-    others predictions.csv.
+    The metrics are COCO's for detectors, top-1 for classifiers, distances in km for geolocators,
+    mean AP for face attributes, and accuracy on pairs for face embeddings. Writes report.html and
+    the model's answers to --out, by default evaluations/<weights>-<data>, or
+    evaluations/<weights>-<data>-<split> with --split. For a detector the answers are results.json
+    and ground_truth.json in COCO's formats, so that other programs can score them; for faces
+    pairs.csv; for all other tasks predictions.csv.
     """
 
     FOR_ALL = ("weights", "head", "labels", "data", "split", "batch_size", "workers", "common")
 
     weights: Annotated[Path, tyro.conf.Positional]
-    """Run folder, weights file or export; or TensorFlow's own .tflite file, run by LiteRT."""
+    """Run folder, weights file or export; or a .tflite file made by TensorFlow, which runs in
+    LiteRT."""
     head: str | None = None
-    """Head to measure, of a run of train_multi.py or its export."""
+    """For a run of train_multi.py or its export: name of the head to evaluate."""
     labels: Path | None = None
-    """TensorFlow's own .tflite file: text file with its classes, one per line, as
-    import_weights.py takes it."""
+    """For a .tflite file made by TensorFlow: text file with its class names, one per line, in the
+    form that import_weights.py takes."""
     data: Path | None = None
-    """Labelled data in a format that training reads; built-in pictures if left out."""
+    """Labelled data in any format that the training tool reads; without it, built-in synthetic
+    images are used."""
     format: BoxFormat | None = None
-    """Detector: format of the data, where its files could be of several."""
+    """For detectors: format of the data, needed only if its files match several formats."""
     images: Path | None = None
-    """Detector: folder of the data's pictures, where they lie elsewhere."""
+    """For detectors: folder of the images, if they are not beside the annotations."""
     classes: Path | None = None
-    """Classifier: text file with the names or ids of the data's classes to take."""
+    """For classifiers: text file with the names or ids of the classes to use, one per line."""
     boxes: bool = False
-    """Classifier: cut photos to their boxes first, as train_dogs.py --boxes does."""
+    """For classifiers: crop images to their bounding boxes first, as train_dogs.py --boxes does.
+    """
     split: Split | None = None
-    """Part of the data; by default val (test where there is none), or all of a single file, of
-    boxes in one part and of labelled photos without parts that the weights were not trained on; of
-    boxes that they were trained on what was held out; of face attributes the part to test on; of a
-    list of places with a column split, or that the weights were trained on, val; of faces all that
-    there is, or what was left out of the training on them."""
+    """Part of the data to evaluate on. By default val, or test if there is no val; for face
+    attributes test, or val if there is no test. Data without parts is used whole, unless the
+    weights were trained on it: then only what the training held out is used. Faces are all used by
+    default, except those that the weights were trained on."""
     scorer: Literal["faster", "pycocotools"] = "faster"
-    """Detector: faster-coco-eval computes the numbers, or pycocotools (slower, the same)."""
+    """For detectors: library that computes the COCO metrics; pycocotools is slower and gives the
+    same figures."""
     proposals: int | None = None
-    """Faster R-CNN: regions that its second stage looks at; by default as it was trained."""
+    """For Faster R-CNN: number of proposed regions that the second stage classifies, 1 to 1000; by
+    default the same as in training."""
     batch_size: int = 16
-    """Images per pass."""
+    """Number of images per forward pass."""
     workers: int = -1
-    """Loader processes; -1 takes half the cores, at most 8."""
+    """Number of processes that load data; -1 uses half the cores, at most 8; 0 loads in the main
+    process."""
     post: PostSpec = field(default_factory=PostSpec)
     places: DecodeSpec = field(default_factory=DecodeSpec)
     faces: FaceSpec = field(default_factory=FaceSpec)
@@ -99,32 +106,35 @@ class Evaluate(AnswerFlags):
 
 @dataclass(frozen=True)
 class Predict(AnswerFlags):
-    """Find objects in photos, folders of photos, or a video; tell class, place, person.
+    """Run a model on images, folders of images or videos, and draw its answers.
 
-    Writes each picture with its boxes, its most likely classes, a map or the nearest faces, and
-    predictions.json (of a detector in COCO's structure, with scores), to --out, by default
-    predictions/. A video becomes a video.
+    Writes every image with its boxes, its most likely classes, a map or the nearest faces, and
+    predictions.json (for a detector in COCO's results format) to --out, by default predictions/. A
+    video is written as a video.
     """
 
     FOR_ALL = ("weights", "paths", "head", "labels", "batch_size", "draw", "common")
 
     weights: Annotated[Path, tyro.conf.Positional]
-    """Run folder, weights file or export; or TensorFlow's own .tflite file, run by LiteRT."""
+    """Run folder, weights file or export; or a .tflite file made by TensorFlow, which runs in
+    LiteRT."""
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Photos, folders, videos, or the Parquet files or shards of a set."""
+    """Images, folders, videos, and Parquet files or shards of images."""
     head: str | None = None
-    """Head to ask, of a run of train_multi.py or its export."""
+    """For a run of train_multi.py or its export: name of the head to use."""
     labels: Path | None = None
-    """TensorFlow's own .tflite file: text file with its classes, one per line, as
-    import_weights.py takes it."""
+    """For a .tflite file made by TensorFlow: text file with its class names, one per line, in the
+    form that import_weights.py takes."""
     gallery: Path | None = None
-    """Faces: folder of photos to find each photo's nearest in; by default the other photos."""
+    """For faces: folder of images in which to find the nearest faces; by default each image is
+    compared with the other given images."""
     proposals: int | None = None
-    """Faster R-CNN: regions that its second stage looks at; by default as it was trained."""
+    """For Faster R-CNN: number of proposed regions that the second stage classifies, 1 to 1000; by
+    default the same as in training."""
     batch_size: int = 8
-    """Images per pass."""
+    """Number of images per forward pass."""
     draw: bool = True
-    """Write pictures; --no-draw writes only the JSON."""
+    """Write images with the answers drawn on them; --no-draw writes only predictions.json."""
     post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=SHOWN_SCORE))
     places: DecodeSpec = field(default_factory=DecodeSpec)
     faces: FaceSpec = field(default_factory=FaceSpec)
@@ -133,45 +143,48 @@ class Predict(AnswerFlags):
 
 @dataclass(frozen=True)
 class CheckData(SpecialFlags):
-    """Examine a data set before training: what is wrong, where, and what is safe.
+    """Check a data set before training: report what is wrong, and where.
 
-    Boxes, labelled photos, face attributes, faces by identity, or photos with positions, which is
-    told by what lies in its folder. Exit status 2 if training would refuse it. With --out the
-    findings go to a JSON file.
+    Checks bounding boxes, labelled images, face attributes, faces by identity, or images with
+    positions; the kind is recognised by the files in the folder. The exit status is 2 if training
+    would refuse the data. With --out FILE the findings are also written as JSON.
     """
 
     FOR_ALL = ("data", "task", "split", "decode", "lines", "common")
 
     data: Annotated[Path, tyro.conf.Positional]
-    """Any data that a training tool takes: COCO, Pascal VOC, YOLO and other formats of boxes;
-    folders of photos, CSV lists, shards; CelebA, LFWA; LFW, .rec and .bin archives of faces; lists
-    with LAT and LON, photos with GPS tags."""
+    """Any data that a training tool accepts: COCO, Pascal VOC, YOLO and other formats of boxes;
+    folders of labelled images, CSV lists, shards; CelebA, LFWA; LFW, .rec and .bin archives of
+    faces; CSV lists with LAT and LON, images with GPS tags."""
     task: TaskName | Literal["auto"] = "auto"
-    """What to examine it for; auto takes the most particular: detection where there are boxes, as
-    in Oxford-IIIT Pets, which can be read for classification too. Folders of photos are taken for
-    classes: say face_embedding if they are people, and geolocation if the photos have GPS tags."""
+    """Task to check the data for. auto chooses the most specific one that the files allow:
+    detection if there are boxes, as in Oxford-IIIT Pets, which can also be read for
+    classification. Folders of images are read as classes: choose face_embedding if the folders are
+    people, and geolocation if the images have GPS tags."""
     split: Split | None = None
-    """Part of the data; by default train, or all of a set that is not parted. Another part is
-    looked at for copies, people and authors that stand in both."""
+    """Part of the data to check; by default train, or all of the data if it has no parts. The
+    other parts are searched for duplicates, people and authors that also appear in this one."""
     format: BoxFormat | None = None
-    """Detection: format of the data, where its files could be of several."""
+    """For detection: format of the data, needed only if its files match several formats."""
     images: Path | None = None
-    """Detection: folder of the data's pictures, where they lie elsewhere."""
+    """For detection: folder of the images, if they are not beside the annotations."""
     classes: Path | None = None
-    """Classification: text file with the names or ids of the classes to take."""
+    """For classification: text file with the names or ids of the classes to use, one per line."""
     framework: Framework = "ssd300"
-    """Detection: detector whose anchors the boxes are compared with."""
+    """For detection: detector whose anchors the boxes are compared with."""
     backbone: DetectorBackbone = "mobilenet_v1"
-    """Detection: its body."""
+    """For detection: body of that detector."""
     size: int = 0
-    """Detection: its input size in pixels; 0 is the framework's own, 300 or 600."""
+    """For detection: input size of that detector in pixels; 0 means the framework's own, 300 or
+    600."""
     keep_aspect: bool = False
-    """Detection: compare as for a detector that keeps a photo's shape instead of warping it to a
-    square."""
+    """For detection: compare boxes with anchors as for a detector that preserves the aspect ratio
+    of images instead of stretching them to a square."""
     decode: bool = False
-    """Decode every picture to its end instead of reading its header."""
+    """Decode every image completely instead of reading only its header; slower, but finds damaged
+    files."""
     lines: int = 20
-    """Findings to name one by one."""
+    """Number of findings to list individually."""
     common: Common = field(default_factory=Common)
 
     def __post_init__(self) -> None:
@@ -182,52 +195,53 @@ class CheckData(SpecialFlags):
 
     @property
     def said(self) -> tuple[Option, ...]:
-        """What the user says of how the set is to be read."""
+        """Options that the user has given about how to read the data."""
         return _said(self)
 
     def reason(self, task: str) -> str:
-        """Why a flag is refused."""
+        """Reason why a flag is refused."""
         return f"{self.data} is examined for {task}"
 
 
 @dataclass(frozen=True)
 class Convert(SpecialFlags):
-    """Write a data set in another format, pictures and all.
+    """Convert a data set, with its images, to another format.
 
-    Boxes become COCO, Pascal VOC, YOLO or shards; labelled photos a folder per class or shards.
-    What the format cannot hold is named and counted; outlines and keypoints are not read, so they
-    are not written either. The set is read back before it gets its name. --out is by default
-    converted/NAME-FORMAT.
+    Boxes are written as COCO, Pascal VOC, YOLO or shards; labelled images as a folder per class or
+    as shards. Whatever the new format cannot hold is listed and counted. Outlines and keypoints
+    are not read, so they are not written either. The converted data set is read back and compared
+    before it gets its final name. --out is by default converted/NAME-FORMAT.
     """
 
     FOR_ALL = ("data", "to", "task", "link", "common")
 
     data: Annotated[Path, tyro.conf.Positional]
-    """Any boxes or labelled photos that a training tool takes; docs/data.md lists the formats."""
+    """Any boxes or labelled images that a training tool accepts; docs/data.md lists the formats.
+    """
     to: Literal["coco", "voc", "yolo", "shards", "folders"]
     """Format to write."""
     task: TaskName | Literal["auto"] = "auto"
-    """What to read the data for, where it can be read for several; auto as check_data.py."""
+    """Task to read the data for, if its files suit several; auto chooses as check_data.py does."""
     format: BoxFormat | None = None
-    """Boxes: format of the data, where its files could be of several."""
+    """For boxes: format of the data, needed only if its files match several formats."""
     images: Path | None = None
-    """Boxes: folder of the data's pictures, where they lie elsewhere."""
+    """For boxes: folder of the images, if they are not beside the annotations."""
     link: bool = False
-    """Link pictures instead of copying them: no room is taken, and a change of one shows in the
-    other. Both must be on one disk. Shards hold copies."""
+    """Create hard links to the images instead of copies: they take no space, but a change to one
+    changes the other. Both must be on the same disk. Shards always hold copies."""
     common: Common = field(default_factory=Common)
 
     @property
     def said(self) -> tuple[Option, ...]:
-        """What the user says of how the set is to be read."""
+        """Options that the user has given about how to read the data."""
         return _said(self)
 
     def reason(self, task: str) -> str:
-        """Why a flag is refused."""
+        """Reason why a flag is refused."""
         return f"{self.data} is read for {task}"
 
     def target(self) -> Path:
-        """The folder to write. Raises InputError if it lies in the data."""
+        """Folder to write to. Raises InputError if it is inside the data."""
         name = self.data.resolve().name.partition(".")[0] or "data"
         out = self.common.out or Path("converted") / f"{name}-{self.to}"
         if out.resolve().is_relative_to(self.data.resolve()):
@@ -237,34 +251,38 @@ class Convert(SpecialFlags):
 
 @dataclass(frozen=True)
 class ImportWeights:
-    """Bring weights of another framework into the suite, with the flavour that they need.
+    """Import weights from another framework, together with the preprocessing that they need.
 
-    Reads MobileNet v1 classifiers of TensorFlow Lite, TensorFlow (TF-slim's checkpoints, frozen
+    Reads MobileNet v1 classifiers from TensorFlow Lite, TensorFlow (TF-slim's checkpoints, frozen
     graphs), Keras, TF.js, ONNX, Caffe, timm and PyTorch, and TensorFlow's SSD MobileNet v1
-    (.tflite, checkpoint, .pb, .onnx); the kind is told by the content. Every tensor is checked,
-    and conventions are never guessed: what the file does not tell is asked for. A classifier
-    without its head, or with one that ours cannot be, becomes a body that any model can start
-    from. The file itself is run and compared on the same pictures where its runtime is installed,
-    and else a plain network of its tensors. --out is by default the source's name with
-    .safetensors, in the current folder.
+    (.tflite, checkpoint, .pb, .onnx). The format is recognised by the content. Every tensor is
+    checked. Conventions such as padding are never guessed: if the file does not state one, a
+    message asks for the flag. A classifier without a head, or with a head that this suite does not
+    have, is imported as a body from which any training can start. The original file is run on the
+    same images to compare the results if its runtime is installed; otherwise a plain network built
+    from its tensors is compared. --out is by default the name of the source with .safetensors, in
+    the current folder.
     """
 
     source: Annotated[Path, tyro.conf.Positional]
-    """File, checkpoint prefix or folder to read; with --hub a model's name on Hugging Face."""
+    """File, checkpoint prefix or folder to read; with --hub, name of a model on the Hugging Face
+    Hub."""
     labels: Path | None = None
-    """Text file with one class name per line, in the order of the model's columns. In the first
-    line ??? or background stands for the background column. By default COCO's names for a
-    detector of 91 columns, ImageNet's ids for 1000 or 1001 columns, else numbers."""
+    """Text file with one class name per line, in the order of the model's outputs. A first line
+    ??? or background stands for the background class. By default COCO's names for a detector of 91
+    outputs, ImageNet's ids for 1000 or 1001 outputs, and otherwise numbers."""
     head: Path | None = None
-    """TensorFlow Lite file with the last layers of a headless one."""
+    """TensorFlow Lite file with the last layers of a model that is stored without them."""
     key_map: Path | None = None
-    """JSON object that names each tensor of PyTorch weights of an unknown layout: our key ->
-    their key. What it does not name is left out; --list-keys drafts one."""
+    """For PyTorch weights of an unknown layout: JSON file that maps the suite's tensor names to
+    the names in the source. Tensors that it does not list are left out. --list-keys prints a
+    draft."""
     list_keys: bool = False
-    """Print the object that --key-map takes, with their keys where order and shape tell them and
-    empty texts where not, and read no more."""
+    """Print a draft for --key-map and stop: names are filled in where order and shape identify a
+    tensor, and left empty elsewhere."""
     hub: bool = False
-    """Fetch the source, hf-hub:OWNER/NAME, from Hugging Face's hub or its cache."""
+    """Download the source, written as hf-hub:OWNER/NAME, from the Hugging Face Hub or take it from
+    the local cache."""
     flavour: PartialFlavour = field(default_factory=PartialFlavour)
     common: Common = field(default_factory=Common)
 
@@ -281,17 +299,17 @@ class ImportWeights:
             )
 
     def target(self) -> Path:
-        """The file to write. Raises InputError if by default that would be the source."""
+        """File to write. Raises InputError if the default would overwrite the source."""
         out = self.common.out or Path(self.source.name).with_suffix(".safetensors")
         if out.resolve() == self.source.resolve():
             raise InputError(f"{self.source}: would be overwritten; give a name with --out")
         return out
 
     def refuse_for_detector(self) -> None:
-        """Refuse flags that mean nothing for a detector, whose file tells everything.
+        """Refuse flags that have no meaning for a detector, whose file states all conventions.
 
         Raises:
-            InputError: Naming the flag.
+            InputError: If one was given; the message names the flag.
         """
         self._refuse(f"{self.source} is a detector")
 
@@ -303,5 +321,5 @@ class ImportWeights:
 
 
 def _said(flags: CheckData | Convert) -> tuple[Option, ...]:
-    """Those of the flags which say how data are to be read that were given."""
+    """Those options about how to read data that were given."""
     return tuple(name for name in HINTS if getattr(flags, name) is not None)

@@ -1,4 +1,4 @@
-"""The flags that trainings share, whatever their task, and what is refused of them."""
+"""The flags that all training tools share, and the combinations that are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.distillation.spec import DistillSpec
 from tasks.fitting.spec import FitSpec
 from tasks.flag_values import require_within
 
-# TensorFlow's optimiser for MobileNets, to which each paper preset adds rate and length.
+# TensorFlow's optimiser settings for MobileNets; each paper preset adds its rate and length.
 PAPER_FIT = FitSpec(
     optimizer="rmsprop",
     schedule="exponential",
@@ -31,18 +31,19 @@ PAPER_FIT = FitSpec(
 
 @dataclass(frozen=True)
 class DataFlags:
-    """One set of data to train on."""
+    """A single data set to train on."""
 
     data: Path | None = None
-    """Data to train on; built-in pictures if left out."""
+    """Data set to train on; without it, built-in synthetic images are used."""
 
 
 @dataclass(frozen=True)
 class ValFlags(DataFlags):
-    """Data to train on, and data to evaluate on."""
+    """A data set to train on, and another one to evaluate on."""
 
     val: Path | None = None
-    """Data to evaluate on, in any of these forms; all of --data is then trained on."""
+    """Data set to evaluate on, in any format that --data accepts; all of --data is then used for
+    training."""
 
     def __post_init__(self) -> None:
         if self.val is not None and self.data is None:
@@ -51,41 +52,46 @@ class ValFlags(DataFlags):
 
 @dataclass(frozen=True)
 class Training:
-    """A run of any training tool: how it begins, and where it computes."""
+    """A run of any training tool: what it starts from, and where it computes."""
 
     preset: str = "auto"
-    """Recipe."""
+    """Named set of default values for all flags."""
+    config: Path | None = None
+    """File of settings: config.json of a run, to repeat it, or a YAML or JSON file with some of
+    its fields. Other flags override it, and the preset supplies the rest."""
     weights: Path | None = None
     """Run folder or weights file to start from."""
     resume: Path | None = None
-    """Run folder to go on with after an interruption; its own configuration is used."""
+    """Run folder of an interrupted training to continue, with the configuration stored in it."""
     command: tyro.conf.Suppress[str] = ""
-    """The command line that began the run."""
+    """Command line that started the run."""
     workers: int = -1
-    """Loader processes; -1 takes half the cores, at most 8; 0 loads in the trainer's own."""
+    """Number of processes that load data; -1 uses half the cores, at most 8; 0 loads in the
+    training process itself."""
     common: Common = field(default_factory=Common)
 
 
 @dataclass(frozen=True)
 class FitTraining(Training):
-    """The training of a network that one optimiser fits."""
+    """The training of a network by a single optimiser."""
 
     fit: FitSpec = field(default_factory=FitSpec)
 
 
 @dataclass(frozen=True)
 class GridTraining(FitTraining, DataFlags):
-    """One on a single set of data, which may stand for a grid of runs."""
+    """A training on one data set, which may be repeated over a grid of settings."""
 
     resume: Path | None = None
-    """Run folder (or grid) to go on with after an interruption; its own configuration is used."""
+    """Run folder (or grid folder) of an interrupted training to continue, with the configuration
+    stored in it."""
     grid: tuple[str, ...] = ()
-    """Train one run for each combination, as alpha=1,.5 size=64,48; a + begins another group
-    (alpha=1,.5 + size=48 trains three). Keys: the flags of the network (alpha, size, backbone and
-    the others) and of the fit (lr, epochs and the others), and seed."""
+    """Train one run for each combination of values, as in alpha=1,.5 size=64,48. A + begins
+    another group: alpha=1,.5 + size=48 trains three runs. Keys are the flags of the network
+    (alpha, size, backbone and others) and of the training (lr, epochs and others), and seed."""
 
     def varied(self, model: Mapping[str, Any], fit: Mapping[str, Any], seed: int) -> Self:
-        """One run of the grid. Raises InputError if they do not go together."""
+        """One run of the grid. Raises InputError if the values cannot be combined."""
         own: Any = self
         spec = own.model.varied(model)
         changed: Self = replace(
@@ -100,21 +106,22 @@ class GridTraining(FitTraining, DataFlags):
         return changed
 
     def following(self, model: Any, seed: int) -> dict[str, Any]:
-        """What else differs in a run of the grid, by field."""
+        """Other fields that change with the model and the seed of a grid run, by field name."""
         return {}
 
 
 @dataclass(frozen=True)
 class SquareTraining(FitTraining):
-    """One of a network that sees photos as squares."""
+    """The training of a network whose input is a square image."""
 
     model: ClassifierSpec = field(default_factory=ClassifierSpec)
     interpolation: Interpolation = "bilinear"
-    """How photos are resized, in training and after it."""
+    """How images are resized, during and after training."""
     crop: float = 0.875
-    """Share of the resized short side that the central crop keeps in evaluation; 1 keeps all."""
+    """Evaluation crops the centre of the resized image: share of its short side to keep, above 0
+    and up to 1; 1 keeps the whole side."""
     cache: bool = True
-    """Keep decoded photos in memory if they take less than 1.5 GB."""
+    """Keep decoded images in memory if they take less than 1.5 GB."""
 
     def __post_init__(self) -> None:
         require_within(self, "(0, 1]", "crop")
@@ -122,7 +129,7 @@ class SquareTraining(FitTraining):
 
 @dataclass(frozen=True)
 class TaughtTraining(SquareTraining, GridTraining, ValFlags):
-    """One of a network on photos that may have a teacher."""
+    """The training of a network on images, with or without a teacher."""
 
     distill: DistillSpec = field(default_factory=DistillSpec)
 
@@ -131,7 +138,7 @@ class TaughtTraining(SquareTraining, GridTraining, ValFlags):
         ValFlags.__post_init__(self)
 
     def following(self, model: ClassifierSpec, seed: int) -> dict[str, Any]:
-        """A teacher's stored answers are to pictures of one size and seed."""
+        """Stored teacher targets depend on image size and seed, so each run has its own folder."""
         targets = self.distill.targets
         if targets is None:
             return {}
@@ -140,8 +147,9 @@ class TaughtTraining(SquareTraining, GridTraining, ValFlags):
 
 @dataclass(frozen=True)
 class PhotoTraining(TaughtTraining):
-    """One on photos that are augmented as labelled photos are."""
+    """A training that augments images the way classification does."""
 
     augment: LabelAugmentation = "modern"
-    """tf_slim: TensorFlow's for MobileNet; mild: the paper's, few small crops; modern: crops,
-    flip, RandAugment; small: for pictures of about the input's size; none."""
+    """Augmentation of training images. tf_slim: TensorFlow's for MobileNet. mild: the paper's,
+    with few small crops. modern: crops, flips and RandAugment. small: shifts and flips, for images
+    of about the input's size. none: no augmentation."""

@@ -1,1 +1,1 @@
-"""Adapters from the real on-disk formats to samples, transforms, loaders and built-in scenes."""
+"""Readers of on-disk data formats, with transforms, loaders and built-in synthetic data."""

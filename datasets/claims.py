@@ -1,4 +1,4 @@
-"""Which format a path is in: formats claim it by evidence, and the strongest claim wins."""
+"""Decides which format a path is in: the strongest claim by evidence wins."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from datasets.errors import InputError
 
 
 class Strength(IntEnum):
-    """How sure a claim is."""
+    """How certain a claim is."""
 
     NEAR = 0
-    """Something is like the format, but cannot be it: only a message tells of it."""
+    """Similar to the format, but cannot be in it: only used for a message."""
     PLAIN = 1
-    """Files that could mean something else, too, such as rows of numbers."""
+    """Files that could also mean something else, such as rows of numbers."""
     DESCRIBED = 2
-    """A file for each picture, in the format's own words."""
+    """A file for each image, in the format's own terms."""
     DECLARED = 3
-    """A file about the whole set, in the format's own words."""
+    """A file about the whole data set, in the format's own terms."""
     NAMED = 4
     """The user named such a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What speaks for a format.
+    """The evidence for a format.
 
     Attributes:
-        format: Its name, as ``--format`` takes it.
-        strength: How much it counts.
-        evidence: What was seen, for people: ``data.yaml names classes and parts``.
-        parts: What the format's reader takes, by ``train``, ``val`` and ``test``.
+        format: Name of the format, as ``--format`` takes it.
+        strength: Certainty of the claim.
+        evidence: Description of what was seen: ``data.yaml names classes and parts``.
+        parts: Input of the format's reader, by ``train``, ``val`` and ``test``.
         lacks: What is missing before it could be read; empty if nothing is.
-        no_test: Why there is no part to test on, though files are named so; empty otherwise.
+        no_test: Why there is no test part, although files are named so; empty otherwise.
     """
 
     format: str
@@ -48,16 +48,16 @@ class Claim:
 
 
 def strongest(path: Path, claims: Sequence[Claim]) -> Claim | None:
-    """The claim that is right; None if there is none.
+    """The strongest claim; None if there is none.
 
-    Of claims of one strength, those that lack something are passed over where one lacks nothing.
+    Among claims of equal strength, incomplete ones are ignored if another is complete.
 
     Args:
-        path: What is claimed.
-        claims: Of all formats.
+        path: Path that is claimed.
+        claims: Claims of all formats.
 
     Raises:
-        InputError: If several are as strong, or the only one lacks something.
+        InputError: If several are equally strong, or the only one is incomplete.
     """
     real = [claim for claim in claims if claim.strength > Strength.NEAR]
     best = [claim for claim in real if claim.strength == max(one.strength for one in real)]
@@ -72,7 +72,7 @@ def strongest(path: Path, claims: Sequence[Claim]) -> Claim | None:
 
 
 def nearest(claims: Sequence[Claim]) -> str:
-    """What the likeliest of the claims that failed lacks, as a sentence; empty without claims."""
+    """What the strongest of the failed claims lacks, as a sentence; empty without claims."""
     if not claims:
         return ""
     best = max(claims, key=lambda claim: claim.strength)

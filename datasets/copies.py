@@ -13,16 +13,20 @@ from datasets.parallel import in_threads
 
 
 class Copies(NamedTuple):
-    """Photos with the same content; two of them at least."""
+    """Images with the same content, at least two of them."""
 
     mine: list[int]  # Indices into the part that is examined; one of them at least.
     theirs: list[int]  # Indices into the other part.
 
 
 def find_copies(files: Sequence[str], others: Sequence[str] = ()) -> list[Copies]:
-    """Groups of files with equal bytes, of the part that is examined and of another.
+    """Groups of files with equal bytes, in the part that is examined and in another one.
 
-    Files that are not there are passed over, and only files of equal length are read.
+    Missing files are skipped, and only files of equal length are read.
+
+    Args:
+        files: Paths of the part that is examined.
+        others: Paths of the other part.
     """
     paths = [Path(file) for file in (*files, *others)]
     lengths = [path.stat().st_size if is_file(path) else None for path in paths]
@@ -32,32 +36,36 @@ def find_copies(files: Sequence[str], others: Sequence[str] = ()) -> list[Copies
 def find_equal(
     lengths: Sequence[int | None], read: Callable[[int], bytes], num_mine: int
 ) -> list[Copies]:
-    """As :func:`find_copies`, of pictures wherever they lie.
+    """Groups of equal images, wherever they are stored; see :func:`find_copies`.
 
     Args:
-        lengths: (N,) bytes of each; None of one that is not there.
-        read: Gives the content of one by its index.
-        num_mine: How many, from the first on, are of the part that is examined.
+        lengths: (N,) length of each image in bytes; None if it is missing.
+        read: Function from the index of an image to its content.
+        num_mine: Number of images, from the first on, that belong to the part that is examined.
     """
     by_size: dict[int, list[int]] = {}
     for index, length in enumerate(lengths):
         if length is not None:
             by_size.setdefault(length, []).append(index)
-    # In their order, as those that are stored together are read together.
+    # In their own order, because those that are stored together are read together.
     suspects = sorted(k for group in by_size.values() if len(group) > 1 for k in group)
     digests = in_threads(lambda k: digest_of(read(k)), suspects, "comparing files", unit="file")
     return group_copies(suspects, digests, num_mine)
 
 
 def digest_of(content: bytes) -> bytes:
-    """Of a file's content."""
+    """Digest of a file's content."""
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def group_copies(indices: Sequence[int], digests: Sequence[bytes], num_mine: int) -> list[Copies]:
-    """Groups of equal digests (N,) that have to do with the part that is examined.
+    """Groups of equal digests (N,) that involve the part that is examined.
 
-    Its photos' indices (N,) are below ``num_mine``; from there on they are of the other part.
+    Args:
+        indices: (N,) index of each image.
+        digests: (N,) digest of each image.
+        num_mine: Indices below this number belong to the part that is examined, the others to the
+            other part.
     """
     groups: dict[bytes, list[int]] = {}
     for index, key in zip(indices, digests, strict=True):
@@ -71,5 +79,5 @@ def group_copies(indices: Sequence[int], digests: Sequence[bytes], num_mine: int
 
 
 def in_both_splits(file: object, other: object) -> Finding:
-    """A photo that stands in the other part too, which flatters the figures."""
+    """A finding for an image that is also in the other part, which makes metrics too good."""
     return Finding("copy in both splits", "kept", str(file), None, f"the same as {other}")

@@ -1,4 +1,4 @@
-"""The door for tables in CSV files: UTF-8, and every field is checked as it is read."""
+"""Reads tables in CSV files: UTF-8, and every field is checked as it is read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIGNS = (",", ";", "\t")
 
 
 def split_header(head: bytes) -> tuple[str, list[str]]:
-    """Delimiter and fields of the first line of a table, as far as one can tell.
+    """Delimiter and fields of the first line of a table, as far as they can be determined.
 
     Args:
         head: First bytes of the file.
@@ -31,11 +31,15 @@ def split_header(head: bytes) -> tuple[str, list[str]]:
 
 
 def read_rows(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Lines that hold something: number, and fields without blanks around them.
+    """Number and fields of each line that is not empty; fields have no surrounding spaces.
+
+    Args:
+        file: The table.
+        delimiter: Sign between fields.
 
     Raises:
-        InputError: If it cannot be read, is no UTF-8, or a quote is never closed; it names the
-            line.
+        InputError: If the file cannot be read, is not UTF-8, or a quote is never closed; the
+            message names the line.
     """
     number = 1
     if what := odd_file(file):
@@ -61,13 +65,13 @@ def read_rows(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def as_fields(file: Path, number: int, names: list[str], fields: list[str]) -> Fields:
-    """A line whose fields are checked as they are read; those that are empty are not there.
+    """A line whose fields are checked as they are read; empty fields count as absent.
 
     Args:
         file: The table.
-        number: Of the line.
-        names: Of the columns.
-        fields: Of the line.
+        number: Number of the line.
+        names: Names of the columns.
+        fields: Fields of the line.
 
     Raises:
         InputError: If there are more fields than columns.

@@ -1,4 +1,4 @@
-"""The one error that means: the user can mend it; and names for those that have none."""
+"""The error for mistakes that the user can correct, and names for errors that have none."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
-# What writing meets: a full disk, one that fails, and limits.
+# Errors of writing: a full disk, a failing one, and limits.
 _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EROFS)
 
 
 class InputError(ValueError):
-    """Something that a user gave cannot be used: a file, a folder, a flag, or a mix of them.
+    """Something that the user gave cannot be used: a file, a folder, a flag, or a combination.
 
-    The message names the file or flag, the value and the fix. Commands print it without a
+    The message names the file or flag, the value and the correction. Commands print it without a
     traceback and end with exit status 2. A library's own ``ValueError`` is not one of these: where
-    it can only come from the user's file, it is caught there and raised anew as this.
+    only the user's file can cause it, it is caught there and raised again as this.
     """
 
 
 class NotRecognised(InputError):  # noqa: N818 (what it says)
-    """A path that is none of the data which one task takes; another task may take it.
+    """A path is not data for the requested task; it may be data for another one.
 
     Args:
-        path: That the user named.
-        why: What is wanted, or wrong; messages have it behind the path.
+        path: Path that the user gave.
+        why: What is needed, or wrong; the message has it after the path.
     """
 
     def __init__(self, path: Path, why: str) -> None:
@@ -35,10 +35,13 @@ class NotRecognised(InputError):  # noqa: N818 (what it says)
 
 @contextlib.contextmanager
 def naming(path: object) -> Iterator[None]:
-    """Give errors of writing, which know no name once a file is open, that of a path.
+    """Add the name of a path to errors of writing, which have none once a file is open.
+
+    Args:
+        path: Path to name.
 
     Raises:
-        OSError: As it was raised, with the name: a full disk is told with what did not fit on it.
+        OSError: The original error, with the name; for a full disk, with what did not fit on it.
     """
     try:
         yield

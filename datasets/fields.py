@@ -1,4 +1,4 @@
-"""Typed reading of what a JSON or YAML file holds: every error names the file and the place."""
+"""Typed reading of JSON and YAML contents: every error names the file and the place."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from datasets.errors import InputError
 
-# Numbers as files write them; Python itself would take 1_000 and "infinity", too.
+# Numbers as files write them; Python itself would accept 1_000 and "infinity", too.
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf|nan", re.ASCII | re.I)
 _LARGEST = 2**53  # Above it, floats skip whole numbers.
 _SHOWN = 60
 
 
 class Fields:
-    """An object of a file, whose fields are checked as they are read.
+    """An object in a file, whose fields are checked as they are read.
 
     Messages name the file, and the place of the object in it: ``("annotations", 3)``.
     """
@@ -41,20 +41,25 @@ class Fields:
         return cls(file, value, place)
 
     def error(self, key: str, needed: str) -> InputError:
-        """What to raise for a field that cannot be used: ``needed`` is what would be right."""
+        """The error for a field that cannot be used.
+
+        Args:
+            key: Name of the field.
+            needed: Description of what would be right.
+        """
         if key not in self.values:
             return _error(self.file, self.place, f"no {key!r}; {needed}")
         return _error(self.file, (*self.place, key), f"{show(self.values[key])}; {needed}")
 
     def has(self, key: str) -> bool:
-        """Whether a field is there, and not null."""
+        """Whether a field exists and is not null."""
         return self.values.get(key) is not None
 
     def text(self, key: str) -> str:
         """A text.
 
         Raises:
-            InputError: If it is none, or holds what no file system or text file can.
+            InputError: If it is not a text, or contains what no file system or text file can hold.
         """
         value = self.values.get(key)
         if not isinstance(value, str) or not is_clean(value):
@@ -62,7 +67,7 @@ class Fields:
         return value
 
     def number(self, key: str) -> float:
-        """A number, which may be infinite or none; digits in quotes count.
+        """A number, which may be infinite or NaN; digits in quotes count.
 
         Raises:
             InputError: If it is something else.
@@ -73,10 +78,15 @@ class Fields:
         return value
 
     def numbers(self, key: str, count: int, about: str) -> list[float]:
-        """So many numbers; ``about`` says for the message what they are.
+        """A fixed number of numbers.
+
+        Args:
+            key: Name of the field.
+            count: How many numbers are needed.
+            about: Description of the numbers, for the message.
 
         Raises:
-            InputError: If they are something else.
+            InputError: If it is something else.
         """
         value = self.values.get(key)
         found = [as_number(one) for one in value] if isinstance(value, list) else []
@@ -86,7 +96,7 @@ class Fields:
         return numbers
 
     def whole(self, key: str, low: int = 0, high: int = 2**31 - 1) -> int:
-        """A whole number within bounds; ``3.0`` and ``"3"`` count.
+        """An integer within bounds; ``3.0`` and ``"3"`` count.
 
         Raises:
             InputError: If it is something else.
@@ -97,7 +107,7 @@ class Fields:
         return value
 
     def flag(self, key: str) -> bool:
-        """True or false, or 1 or 0, in quotes or not; what is absent is false.
+        """True or false, or 1 or 0, in quotes or not; an absent field is false.
 
         Raises:
             InputError: If it is something else.
@@ -112,9 +122,9 @@ class Fields:
         return bool(number)
 
     def key(self, key: str) -> int | str:
-        """What rows are told apart by: a whole number of any size, or a text.
+        """The key of a row: an integer of any size, or a text.
 
-        ``7``, ``7.0`` and ``"7"`` are the same, as exports mix them.
+        ``7``, ``7.0`` and ``"7"`` are the same, because exports mix them.
 
         Raises:
             InputError: If it is something else.
@@ -139,7 +149,7 @@ class Fields:
         return [Fields.of(self.file, one, (*self.place, key, k)) for k, one in enumerate(value)]
 
     def inner(self, key: str) -> Fields:
-        """An object in this one.
+        """An object inside this one.
 
         Raises:
             InputError: If it is something else.
@@ -156,7 +166,7 @@ class Fields:
 
 
 def as_number(value: object) -> float | None:
-    """A number, or the number that a text is; None for anything else."""
+    """A number, or the number that a text represents; None for anything else."""
     if isinstance(value, float):
         return value
     if isinstance(value, str):
@@ -170,7 +180,7 @@ def as_number(value: object) -> float | None:
 
 
 def as_whole(value: object) -> int | None:
-    """A whole number of any size, as a number or a text; None for anything else."""
+    """An integer of any size, as a number or a text; None for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and re.fullmatch(r"[+-]?(0|[1-9][0-9]{0,99})", value):
@@ -184,12 +194,12 @@ def as_whole(value: object) -> int | None:
 
 
 def is_clean(text: str) -> bool:
-    """Whether a text can be a file's name, and be written as UTF-8."""
+    """Whether a text can be a file name and can be written as UTF-8."""
     return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def show(value: object) -> str:
-    """A value as JSON writers know it, short enough for a message."""
+    """A value in JSON notation, shortened for a message."""
     if value is None:
         return "null"
     if isinstance(value, dict):
@@ -201,7 +211,7 @@ def show(value: object) -> str:
 
 
 def _path(place: tuple[str | int, ...]) -> str:
-    """A place as messages name it: ``annotations[3].bbox``, or ``line 3: bbox`` of a table."""
+    """A place as messages name it: ``annotations[3].bbox``, or ``line 3: bbox`` in a table."""
     if place and isinstance(place[0], str) and place[0].startswith("line "):
         return ": ".join(one for one in (place[0], _path(place[1:])) if one)
     return "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in place).removeprefix(".")

@@ -1,4 +1,4 @@
-"""What the data doctors find: one line per thing that is wrong, and a summary."""
+"""Findings of the data doctors: one line per problem, and a summary."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ Action = Literal["dropped", "clipped", "kept", "refused"]
 Mask = NDArray[np.bool_]
 Data_co = TypeVar("Data_co", covariant=True)
 
-# Above this share of unusable images or boxes the folder or the format is wrong, not the file.
+# If more than this share of images or boxes is unusable, the folder or format is wrong, not the
+# file.
 MOST_BROKEN = 0.2
 _UNUSABLE = "unusable image"
-# Names that a message lists before it breaks off.
+# Number of names that a message lists.
 _SHOWN = 12
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """One problem.
 
     Attributes:
-        kind: What, in two or three words; findings are counted by it.
-        action: What was done.
-        file: Image (or the set's folder).
-        annotation: Id of the annotation, where it is about one.
+        kind: Kind of problem, in two or three words; findings are counted by it.
+        action: What was done about it.
+        file: Image (or folder of the data set).
+        annotation: Id of the annotation, if the problem concerns one.
         detail: The offending value.
     """
 
@@ -55,13 +56,13 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Examination(Generic[Data_co]):
-    """What an examination found.
+    """The result of an examination.
 
     Attributes:
-        data: The set, mended, without what cannot be used.
-        findings: All that is wrong.
+        data: The data set, corrected, without what cannot be used.
+        findings: All problems.
         summary: Counts, for JSON.
-        about: The same in lines for people.
+        about: The counts as lines of text.
     """
 
     data: Data_co
@@ -75,32 +76,35 @@ class Examination(Generic[Data_co]):
 
     @property
     def refusals(self) -> list[Finding]:
-        """Why training would refuse the data."""
+        """Findings for which training would refuse the data."""
         return [finding for finding in self.findings if finding.action == "refused"]
 
     def raise_if_refused(self, what: str = "") -> None:
-        """Stop before training on data that cannot be right; ``what`` says which they are.
+        """Stop before training on data that cannot be right.
+
+        Args:
+            what: Description of the data, for the message.
 
         Raises:
-            InputError: With the refusals, if there are any.
+            InputError: If there are refusals; the message lists them.
         """
         if self.refusals:
             told = "; ".join(f"{f.file}: {f.kind}: {f.detail}" for f in self.refusals)
             raise InputError(f"{what}: {told}" if what else told)
 
     def with_ledger(self, ledger: Ledger) -> Examination[Data_co]:
-        """The same, with what became of every file in front."""
+        """A copy that begins with what each file was used as."""
         summary = {**self.summary, "files": ledger.to_json()}
         return replace(self, summary=summary, about=(ledger.table(), *self.about))
 
     def with_part(self, said: str, split: str, beside: str | None) -> Examination[Data_co]:
-        """The same, with which part was examined, in words and by name, and beside which."""
+        """A copy that states which part was examined, and with which it was compared."""
         summary = {"part": split, "compared_with": beside, **self.summary}
         compared = f", compared with {beside!r}" if beside else ""
         return replace(self, summary=summary, about=(f"examined: {said}{compared}", *self.about))
 
     def with_findings(self, more: Iterable[Finding]) -> Examination[Data_co]:
-        """The same, with more findings in front."""
+        """A copy with more findings in front."""
         return replace(self, findings=(*more, *self.findings))
 
     def describe(self, most: int = 20) -> str:
@@ -108,7 +112,7 @@ class Examination(Generic[Data_co]):
         return "\n".join((*self.about, *self.lines(most)))
 
     def lines(self, most: int) -> list[str]:
-        """Counts of findings, and the first ``most`` one by one, what is refused before all."""
+        """Counts of findings, and the first ``most`` individually, beginning with refusals."""
         if not self.findings:
             return ["nothing wrong was found"]
         ordered = sorted(self.findings, key=lambda finding: finding.action != "refused")
@@ -127,10 +131,16 @@ def drop_unusable(
     *,
     in_files: bool = True,
 ) -> Mask:
-    """Mask (N,) of the pictures that are fine; the others are noted as dropped.
+    """Mask (N,) of the images that are fine; the others are noted as dropped.
 
-    ``look`` looks at the picture of an index, and raises a ``ValueError`` that says what is wrong.
-    The ledger is told, unless ``files`` are names of pictures that lie in archives.
+    The ledger is informed, unless ``files`` are names of images in archives.
+
+    Args:
+        files: (N,) paths or names of the images.
+        look: Function that examines the image of an index, and raises a ``ValueError`` that says
+            what is wrong.
+        findings: List to which the findings are added.
+        in_files: Whether each image is a file.
     """
 
     def problem(index: int) -> str:
@@ -152,7 +162,7 @@ def drop_unusable(
 
 
 def drop_unreadable(photos: PhotoFiles, findings: list[Finding], *, decode: bool) -> Mask:
-    """Mask (N,) of the photos that can be read; the others are noted as dropped."""
+    """Mask (N,) of the images that can be read; the others are noted as dropped."""
 
     def look(index: int) -> None:
         if decode:
@@ -167,7 +177,7 @@ def drop_unreadable(photos: PhotoFiles, findings: list[Finding], *, decode: bool
 
 
 def note_decoders(files: Sequence[str], findings: list[Finding]) -> None:
-    """Note pictures that can be read, but look different in other programs."""
+    """Note images that can be read but look different in other programs."""
     told = in_threads(decoders_differ, files, "comparing decoders", unit="image")
     for file, text in zip(files, told, strict=True):
         if text:
@@ -175,7 +185,7 @@ def note_decoders(files: Sequence[str], findings: list[Finding]) -> None:
 
 
 def refuse_broken(root: Path, good: Mask, findings: list[Finding]) -> None:
-    """Refuse a set of whose pictures (mask (N,)) more than a fifth had to be dropped."""
+    """Refuse a data set in which more than a fifth of the images (mask (N,)) had to be dropped."""
     bad = int((~good).sum())
     if bad > MOST_BROKEN * len(good):
         first = next(f for f in findings if f.kind == _UNUSABLE)
@@ -192,9 +202,14 @@ def note_shared(
     root: Path,
     findings: list[Finding],
 ) -> int:
-    """Note people or authors (``who``) of both parts; returns how many there are.
+    """Note people or authors that are in both parts; returns how many there are.
 
-    ``ours`` are those of the part that is examined, sorted, each once.
+    Args:
+        who: What they are: people or authors.
+        ours: Those of the part that is examined, sorted, each once.
+        theirs: Those of the other part.
+        root: Path of the data set.
+        findings: List to which the findings are added.
     """
     known = set(theirs)
     both = [one for one in ours if one in known]
@@ -205,7 +220,7 @@ def note_shared(
 
 
 def first_of(names: Sequence[str]) -> str:
-    """Some names, and dots if there are more."""
+    """The first names, and dots if there are more."""
     return f"{', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
 
 

@@ -1,4 +1,4 @@
-"""Reading and writing pictures: every kind of file to (H, W, 3) uint8 RGB, or a clear error."""
+"""Reads and writes images: any kind of image file to (H, W, 3) uint8 RGB, or a clear error."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from datasets.names import odd_file, shown
 
 Image = NDArray[np.uint8]
 
-# Both decoders remark on damaged pictures in lines that name no file; our own messages do.
+# Both decoders print remarks on damaged images without naming the file; the suite's messages do.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 
-# All that OpenCV or Pillow read as a picture of pixels; their documents, films and data are none.
+# Everything that OpenCV or Pillow read as an image of pixels; their documents, films and data are
+# excluded.
 SUFFIXES = frozenset(
     [
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo", ".png", ".apng", ".webp"),
@@ -35,14 +36,14 @@ SUFFIXES = frozenset(
         *(".tga", ".icb", ".vda", ".vst", ".sgi", ".rgb", ".rgba", ".bw", ".ras", ".pcx", ".dds"),
     ]
 )
-# Pictures that nothing here reads; they are told of, so that a class does not shrink in silence.
+# Images that cannot be read here; they are reported, so that a class does not shrink silently.
 UNREAD_SUFFIXES = frozenset(
     [
         *(".heic", ".heif", ".jxl", ".svg", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw"),
         *(".orf", ".rw2", ".exr", ".hdr", ".jxr", ".eps"),
     ]
 )
-# What systems, unpackers and notebooks leave among files; hidden names are passed over, too.
+# Files that systems, unpackers and notebooks leave behind; hidden names are skipped, too.
 _LEFT_BEHIND = frozenset(
     [
         *("__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "#recycle"),
@@ -52,7 +53,7 @@ _LEFT_BEHIND = frozenset(
 # EXIF orientations that swap width and height.
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 _EXIF_ORIENTATION = 0x0112
-# What brings stored pixels upright (EXIF 2.32, tag 274).
+# How stored pixels are turned upright (EXIF 2.32, tag 274).
 _TURNS: dict[int, Callable[[Image], Image]] = {
     1: lambda image: image,
     2: lambda image: image[:, ::-1],
@@ -67,30 +68,31 @@ _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _EXIF_START = b"Exif\0\0"
 _MOST_TAGS = 1 << 24
 _ENDS = {"JPEG": _JPEG_END, "MPO": _JPEG_END, "PNG": b"IEND\xaeB`\x82"}
-# Width times height of what is decoded: the largest photos of phones have 200 million pixels, and
-# a file of a kilobyte can claim any number, for which memory is taken before anything is read.
+# Largest width times height that is decoded: the largest images of phones have 200 million pixels,
+# and a file of a kilobyte can claim any size, for which memory is allocated before anything is
+# read.
 MOST_PIXELS = 2**28
-# What is larger is refused here, by a message of its own.
+# Larger images are refused here, with a message of the suite's own.
 PilImage.MAX_IMAGE_PIXELS = None
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-# Markers of a JPEG's frame, in which its size stands.
+# Markers of a JPEG's frame header, which contains its size.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# Decoders round differently; what differs by more levels of 255 on average is another picture.
+# Decoders round differently; a mean difference of more levels (of 255) than this is another image.
 _ROUNDING = 4.0
 
 
 def read_image(path: Path | str, *, upright: bool) -> Image:
-    """Read a picture as (H, W, 3) uint8 RGB.
+    """Read an image as (H, W, 3) uint8 RGB.
 
     Greyscale, palette, CMYK, 16-bit and transparent files are converted.
 
     Args:
         path: File to read.
-        upright: Turn the picture as its EXIF tag says. COCO and VOC draw their boxes on the
-            stored pixels (False); what a person looks at is turned (True).
+        upright: Whether to turn the image as its EXIF tag states. COCO and VOC define their boxes
+            on the stored pixels (False); people see the turned image (True).
 
     Raises:
-        InputError: If the file is missing, cut short, or no picture; it names the file.
+        InputError: If the file is missing, cut short, or not an image; the message names it.
     """
     _refuse_odd(path)
     try:
@@ -103,19 +105,19 @@ def read_image(path: Path | str, *, upright: bool) -> Image:
 
 
 def decode_image(data: bytes, path: Path | str, *, upright: bool) -> Image:
-    """Decode a picture file's bytes as :func:`read_image`; messages call it ``path``.
+    """Decode the bytes of an image file as :func:`read_image` does; ``path`` is for messages.
 
     Raises:
-        InputError: If it is cut short, or no picture.
+        InputError: If it is cut short, or not an image.
     """
     image = _decode_stored(data, path)
-    # Decoders differ in which tags they believe, so that none of them turns: one reader of tags
-    # serves all pictures and the header's reader, too.
+    # Decoders differ in which tags they obey, so none of them turns: one reader of tags serves all
+    # images and the reader of headers, too.
     return turn_upright(image, _orientation_in(data)) if upright else image
 
 
 def _refuse_odd(path: Path | str) -> None:
-    """See that a path is no pipe, socket or device, which may never end. Raises InputError."""
+    """Refuse pipes, sockets and devices, which may never end. Raises InputError."""
     if what := odd_file(path):
         raise InputError(f"{shown(path)}: is {what}, and no picture")
 
@@ -124,13 +126,13 @@ def _decode_stored(data: bytes, path: Path | str) -> Image:
     """The stored pixels (H, W, 3), before any turning."""
     _refuse_huge(path, _size_in(data))
     if data.startswith(_JPEG_START) and not data.rstrip(b"\0").endswith(_JPEG_END):
-        # OpenCV would paint the missing part grey and say nothing. Some cameras append data
-        # behind the end marker, so only a full decoding by Pillow tells a cut file.
+        # OpenCV would silently paint the missing part grey. Some cameras append data after the end
+        # marker, so only a full decoding by Pillow reveals a truncated file.
         return _decode_with_pillow(data, path)
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
-    except cv2.error as error:  # A picture of over a gigapixel, for one.
+    except cv2.error as error:  # An image of over a gigapixel, for one.
         why = error.err or error
         raise InputError(f"{shown(path)}: cannot be decoded ({why})") from error
     if image is None:
@@ -139,9 +141,9 @@ def _decode_stored(data: bytes, path: Path | str) -> Image:
 
 
 def _size_in(data: bytes) -> tuple[int, int]:
-    """Width and height as a picture's header tells them; 0 where nothing else is known of them.
+    """Width and height in an image's header; 0 if they are unknown.
 
-    Of JPEG and PNG they are read here, in a tenth of the time that Pillow takes for it.
+    JPEG and PNG are read here, in a tenth of the time that Pillow needs.
     """
     if data.startswith(_PNG_START) and len(data) >= 24:
         width, height = struct.unpack_from(">II", data, 16)
@@ -172,10 +174,9 @@ def _refuse_huge(path: Path | str, size: tuple[int, int]) -> None:
 
 
 def decoders_differ(path: Path | str) -> str:
-    """How another reader of pictures sees a file that can be read; empty if it sees the same.
+    """How another reader sees a file that can be read; empty if it sees the same.
 
-    Everything here is decoded by :func:`read_image`. Pillow, which many programs use, makes other
-    colours of CMYK and of 16 bits, and may turn by a tag that OpenCV does not find.
+    Pillow produces other colours from CMYK and 16 bits, and obeys tags that OpenCV does not find.
     """
     ours = read_image(path, upright=True)
     try:
@@ -192,7 +193,7 @@ def decoders_differ(path: Path | str) -> str:
 
 
 def _decode_with_pillow(data: bytes, path: Path | str) -> Image:
-    """The slow way for what OpenCV does not know; also the source of a good message."""
+    """Slow decoding of what OpenCV does not support; also the source of a good message."""
     try:
         with PilImage.open(io.BytesIO(data)) as opened:
             return np.array(opened.convert("RGB"), dtype=np.uint8)
@@ -204,16 +205,13 @@ def _decode_with_pillow(data: bytes, path: Path | str) -> Image:
 
 
 def probe_image(path: Path | str, data: bytes | None = None) -> tuple[int, int, bool]:
-    """Size of a picture from its header alone: (width, height, turned sideways by EXIF).
+    """Size of an image from its header alone: (width, height, turned sideways by EXIF).
 
-    The size is that of the stored pixels, before any turning.
-
-    Args:
-        path: File, or what messages call the picture.
-        data: Its bytes, where it is no file of its own.
+    The size is that of the stored pixels, before any turning. Where ``data`` has the bytes of the
+    image, ``path`` is for messages only.
 
     Raises:
-        InputError: If the file is missing, cut short, or no picture.
+        InputError: If the file is missing, cut short, or not an image.
     """
     if data is None:
         _refuse_odd(path)
@@ -238,12 +236,12 @@ def probe_image(path: Path | str, data: bytes | None = None) -> tuple[int, int, 
 
 
 def read_orientation(path: Path | str, data: bytes | None = None) -> int:
-    """What a picture's EXIF tag says of its turning, 1 to 8; 1 is upright, and stands for none.
+    """Orientation in an image's EXIF tag, 1 to 8; 1 is upright, and the default.
 
-    ``path`` and ``data`` are as of :func:`probe_image`.
+    Where ``data`` has its bytes, ``path`` is for messages only.
 
     Raises:
-        InputError: If the file is missing, or no picture.
+        InputError: If the file is missing, or not an image.
     """
     if data is None:
         _refuse_odd(path)
@@ -259,22 +257,22 @@ def _opened(path: Path | str, data: bytes | None) -> BinaryIO:
 
 
 def _orientation_in(data: bytes) -> int:
-    """The orientation of a picture file; 1 where it cannot be told."""
+    """The orientation of an image file; 1 if it cannot be determined."""
     if data.startswith(_JPEG_START) and _EXIF_START not in data:
         return 1
     try:
         file = io.BytesIO(data)
         with PilImage.open(file) as picture:
             return _orientation(picture, file)
-    except Exception:  # Only OpenCV knows the picture, or no one does.
+    except Exception:  # Only OpenCV knows the image, or no one does.
         return 1
 
 
 def _orientation(picture: PilImage.Image, file: BinaryIO) -> int:
-    """The EXIF orientation of an opened picture, without decoding it.
+    """The EXIF orientation of an opened image, without decoding it.
 
-    XMP may tell one, too; but it says what an editor once saw. Browsers and OpenCV do not believe
-    it, and tools that draw boxes show the pixels as these do.
+    XMP may contain one, too, but it describes what an editor once saw. Browsers, OpenCV and tools
+    that draw boxes ignore it.
     """
     if picture.format == "TIFF":  # Turned already, here and by OpenCV.
         return 1
@@ -293,7 +291,7 @@ def _orientation(picture: PilImage.Image, file: BinaryIO) -> int:
 
 
 def _late_exif(file: BinaryIO) -> bytes | None:
-    """The EXIF of a PNG in which it stands behind the pixels; Pillow would decode these first."""
+    """The EXIF data of a PNG after its pixels, which Pillow would decode first."""
     place = file.tell()
     try:
         file.seek(8)
@@ -308,7 +306,7 @@ def _late_exif(file: BinaryIO) -> bytes | None:
 
 
 def turn_upright(image: Image, orientation: int) -> Image:
-    """Turn stored pixels (H, W, 3) as an EXIF orientation of 1 to 8 says; a copy, if at all."""
+    """Turn stored pixels (H, W, 3) by an EXIF orientation of 1 to 8; a copy if turned."""
     return np.ascontiguousarray(_TURNS[orientation](image))
 
 
@@ -321,18 +319,17 @@ def _ends_whole(file: BinaryIO, end: bytes) -> bool:
 
 
 def crop_to_box(image: Image, box: NDArray[np.float64], margin: float) -> Image:
-    """Cut a photo to what it is about: the square around its box, as far as there is picture.
+    """Crop an image to the square around its box, as far as the image reaches.
 
-    A network takes the central square of what it is given: of a long window it would lose head
-    and tail.
+    A network uses the central square of its input: of a long crop it would lose both ends.
 
     Args:
-        image: (H, W, 3).
+        image: Image (H, W, 3).
         box: (4,) x1 y1 x2 y2 in pixels; NaN stands for none.
         margin: Share of the box's longer side that is added at both its ends.
 
     Returns:
-        A view of the picture; all of it if there is no box, or no picture in the box.
+        A view of the image; all of it if there is no box, or no image in the box.
     """
     size = np.array(image.shape[1::-1], dtype=np.float64)
     corners = np.clip(box, 0, np.tile(size, 2))
@@ -347,7 +344,7 @@ def crop_to_box(image: Image, box: NDArray[np.float64], margin: float) -> Image:
 
 
 def save_image(path: Path, image: Image, quality: int = 92) -> None:
-    """Write (H, W, 3) RGB; the suffix says the format. Raises OSError if that fails."""
+    """Write (H, W, 3) RGB; the suffix determines the format. Raises OSError if that fails."""
     jpeg = path.suffix.lower() in (".jpg", ".jpeg")
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if jpeg else []
     done, data = cv2.imencode(path.suffix, image[..., ::-1], options)
@@ -357,7 +354,7 @@ def save_image(path: Path, image: Image, quality: int = 92) -> None:
 
 
 def is_passed_over(name: str) -> bool:
-    """Whether a file or folder is none of a data set's: hidden, or left behind by some program.
+    """Whether a file or folder is not part of a data set: hidden, or left behind by a program.
 
     Unpackers (``__MACOSX``, ``._0.jpg``), file servers (``@eaDir``), notebooks
     (``.ipynb_checkpoints``) and systems (``Thumbs.db``) leave such names.
@@ -366,14 +363,15 @@ def is_passed_over(name: str) -> bool:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file's name is that of a picture which can be read, and which belongs to a set."""
+    """Whether a file name is that of an image that can be read and belongs to a data set."""
     return os.path.splitext(name)[1].lower() in SUFFIXES and not is_passed_over(name)  # noqa: PTH122 (millions of names)
 
 
 def walk_files(folder: Path | str) -> Iterator[tuple[str, list[str]]]:
-    """Folders below a folder and it itself, each with the names of its files, as a set has them.
+    """A folder and those below it, each with the names of its files that belong to a data set.
 
-    What :func:`is_passed_over` names is left out. The order is that of the file system.
+    Names for which :func:`is_passed_over` is true are left out. The order is that of the file
+    system.
     """
     for base, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not is_passed_over(name)]
@@ -381,9 +379,13 @@ def walk_files(folder: Path | str) -> Iterator[tuple[str, list[str]]]:
 
 
 def pictures_below(folder: Path | str, *, first: bool = False) -> list[str]:
-    """Sorted paths of the pictures below a folder; or, of some folder below it, the first found.
+    """Sorted paths of the images below a folder; or only the first that is found.
 
-    :func:`find_images` takes three times as long, which a million files notice.
+    :func:`find_images` takes three times as long, which matters for a million files.
+
+    Args:
+        folder: Folder to search.
+        first: Whether to return only the first image found.
     """
     found: list[str] = []
     for base, files in walk_files(folder):
@@ -394,5 +396,5 @@ def pictures_below(folder: Path | str, *, first: bool = False) -> list[str]:
 
 
 def find_images(path: Path) -> list[Path]:
-    """All pictures below a folder, sorted; as :func:`walk_files` passes over what is no set's."""
+    """All images below a folder, sorted, without what :func:`walk_files` leaves out."""
     return sorted(Path(file) for file in pictures_below(path))

@@ -1,4 +1,4 @@
-"""The one reader of JSON files: UTF-8 with or without a mark, and the place of what is wrong."""
+"""Reads JSON files: UTF-8 with or without a byte-order mark; errors name the place."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def read_object(file: Path) -> Fields:
     """A JSON file that holds an object, whose fields are checked as they are read.
 
     Raises:
-        InputError: If it cannot be read, is no JSON or holds something else.
+        InputError: If it cannot be read, is not JSON or holds something else.
     """
     return Fields.of(file, read_json(file))
 
 
 def read_lines(file: Path) -> Iterator[Fields]:
-    """The objects of a file that holds one in each line.
+    """The objects in a file that holds one per line.
 
     Raises:
-        InputError: If it cannot be read, or a line is no object; it names the line.
+        InputError: If it cannot be read, or a line is not an object; the message names the line.
     """
     for number, line in enumerate(read_text(file).split("\n"), start=1):
         if line.strip():
@@ -34,19 +34,23 @@ def read_lines(file: Path) -> Iterator[Fields]:
 
 
 def read_json(file: Path) -> object:
-    """What a JSON file holds, unchecked.
+    """The content of a JSON file, unchecked.
 
     Raises:
-        InputError: If it cannot be read or is no JSON; it names line and column.
+        InputError: If it cannot be read or is not JSON; the message names line and column.
     """
     return parse_json(read_text(file), file)
 
 
 def parse_json(text: str | bytes, where: Path | str) -> object:
-    """What a JSON text, or bytes in UTF-8, holds, unchecked; messages call it ``where``.
+    """The content of a JSON text, or of bytes in UTF-8, unchecked.
+
+    Args:
+        text: The text.
+        where: Name for messages.
 
     Raises:
-        InputError: If it is no JSON; it names line and column.
+        InputError: If it is not JSON; the message names line and column.
     """
     if isinstance(text, bytes):
         text = decode_text(text, where)

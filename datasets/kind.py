@@ -1,4 +1,4 @@
-"""What a kind of data is: one record, which every door that takes data asks."""
+"""The record that describes a kind of data; every command that takes data uses it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from datasets.splitting import tell_part
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOptions:
-    """What a user asks of an examination.
+    """Options of an examination.
 
     Attributes:
-        split: Part of the data; None takes what is trained on.
-        decode: Decode every picture to its end instead of reading its header.
-        classes: List of the classes to take; None takes all.
-        anchors: Gives the (A, 4) cx cy w h, relative to the input, that boxes are compared with;
-            None compares them with none. It is called only where there are boxes.
-        keep_aspect: The input holds a picture's longer side, instead of each side its own.
+        split: Part of the data; None takes the training part.
+        decode: Whether to decode every image completely instead of reading its header.
+        classes: File with the list of the classes to use; None uses all.
+        anchors: Function that returns the anchors (A, 4) cx cy w h, relative to the input, that
+            boxes are compared with; None compares them with none. It is called only if there are
+            boxes.
+        keep_aspect: Whether the detector preserves the aspect ratio of images.
         format: Name of the format; None leaves it to the evidence.
-        images: Folder of the pictures where they lie elsewhere.
+        images: Folder of the images, if they are not with the annotations.
     """
 
     split: Split | None = None
@@ -39,9 +40,9 @@ class CheckOptions:
     images: Path | None = None
 
     def choose(self, parts: tuple[str, ...]) -> tuple[Split, Split | None]:
-        """The part of a set to examine, and the one to compare it with, if there is another.
+        """The part of a data set to examine, and the one to compare it with, if there is another.
 
-        Of a set that is not parted all is taken; of one without a part to train on, ``val``.
+        Data without parts is examined whole; if there is no training part, ``val`` is.
         """
         evaluated: Split = "val" if parts and "train" not in parts else "train"
         split = self.split or ("all" if len(parts) == 1 else evaluated)
@@ -52,7 +53,7 @@ class CheckOptions:
         return split, "train"
 
     def tell(self, path: Path, split: Split, parts: Collection[str], whose: str = "") -> str:
-        """What was chosen of a set with these parts, in words."""
+        """Description of the part that was chosen."""
         said = tell_part(path, split, parts, whose=whose, hint=self.split is None)
         return said if self.images is None else f"{said}, with the pictures of {self.images}"
 
@@ -61,9 +62,11 @@ class FindParts(Protocol):
     """Recognises a kind of data."""
 
     def __call__(self, path: Path, *, named: bool) -> tuple[str, ...] | None:
-        """Parts of a set, which exists unless the kind takes patterns; None if it is another kind.
+        """Parts of a data set; None if it is of another kind.
 
-        With ``named`` the user says that it is of this kind, and what is only possible counts.
+        Args:
+            path: Path of the data set, which exists unless the kind takes patterns.
+            named: Whether the user states that it is of this kind, so that weak evidence counts.
 
         Raises:
             InputError: If it is of the kind, but damaged.
@@ -75,12 +78,12 @@ Examine = Callable[[Path, tuple[str, ...], CheckOptions], Examination[Any]]
 
 @dataclass(frozen=True)
 class Written:
-    """A set that was written in another format, as reading it back tells.
+    """A data set that was written in another format, as found by reading it back.
 
     Attributes:
-        parts: What each part holds, by what is counted.
-        classes: How many.
-        notes: What is not as it was, with counts.
+        parts: Counts in each part, by what is counted.
+        classes: Number of classes.
+        notes: What differs from the original, with counts.
     """
 
     parts: Mapping[str, Mapping[str, int]]
@@ -89,18 +92,18 @@ class Written:
 
 
 class WriteParts(Protocol):
-    """Writes a set in a format."""
+    """Writes a data set in a format."""
 
     def __call__(self, parts: Mapping[str, Any], folder: Path, *, link: bool) -> Written:
         """Write all parts.
 
         Args:
-            parts: Of a set, as :attr:`DataKind.open_parts` gives them.
-            folder: Made; holds nothing yet.
-            link: Link pictures instead of copying them.
+            parts: Parts of a data set, from :attr:`DataKind.open_parts`.
+            folder: Existing, empty folder.
+            link: Whether to link images instead of copying them.
 
         Raises:
-            InputError: If something of the set cannot be written.
+            InputError: If part of the data set cannot be written.
         """
 
 
@@ -118,29 +121,28 @@ def _no_words(_path: Path) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class DataKind:
-    """All that a door needs to know of a kind of data.
+    """All that commands need to know about a kind of data.
 
     Attributes:
-        name: What it holds, in the plural; its folder in ``datasets`` is called so, too.
+        name: What it holds, in the plural; also the name of its folder in ``datasets``.
         task: Name of the application that it is examined for.
-        layouts: A sentence that says which folders and files are of this kind.
-        find_parts: Recognises it. The parts are of ``train``, ``val`` and ``test``, as
-            :func:`~datasets.splitting.choose_part` takes them; none where only reading the data
-            tells.
-        examine: Has the data doctor look at a path of this kind with these parts.
-        options: Options of the examination that mean something for it, of those that not all
-            kinds know.
-        takes_patterns: A path that does not exist may name several files of this kind.
-        shares_files: The same files may carry annotations of another kind, too.
-        is_evident: Whether a path carries annotations of this kind for certain: folders of
-            pictures may be anything.
-        nearest: A sentence about the format that an unrecognised path is most like, and what it
-            lacks; empty if it is like none.
-        doubt: Why a path that is recognised might be of another kind, too, in words; empty if
-            the evidence is enough.
-        formats: What is read, by the names that people know; ``docs/data.md`` lists them.
-        open_parts: Reads all parts of a set, nothing held out, to be written anew; of the options
-            those that say how it is to be read count.
+        layouts: Sentence that states which folders and files are of this kind.
+        find_parts: Function that recognises it. The parts are among ``train``, ``val`` and
+            ``test``, as :func:`~datasets.splitting.choose_part` takes them; none if only reading
+            the data reveals them.
+        examine: Function with which the data doctor examines a path of this kind with these parts.
+        options: Options of the examination that apply to it, among those that not all kinds have.
+        takes_patterns: Whether a path that does not exist may be a pattern for several files.
+        shares_files: Whether the same files may also carry annotations of another kind.
+        is_evident: Function that states whether a path certainly has annotations of this kind:
+            folders of images may be anything.
+        nearest: Function that returns a sentence about the format that an unrecognised path is
+            most similar to, and what it lacks; empty if there is none.
+        doubt: Function that returns why a recognised path might be of another kind; empty if the
+            evidence is enough.
+        formats: Formats that are read, by their common names; ``docs/data.md`` lists them.
+        open_parts: Function that reads all parts of a data set, with nothing held out, for
+            conversion; only the options about how to read it are used.
         targets: Formats that it can be written in.
     """
 

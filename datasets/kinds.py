@@ -1,4 +1,4 @@
-"""The kinds of data that there are, and which one lies in a folder."""
+"""All kinds of data, and recognition of the kind in a folder."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from datasets.refused import refusal
 from datasets.shards.finding import is_pattern
 from datasets.spec import Option
 
-# The most particular layout first: nearly every folder could be one of labelled photos.
+# The most specific layout first: nearly every folder could be labelled images.
 KINDS: tuple[DataKind, ...] = (BOXES, ATTRIBUTES, IDENTITIES, POSITIONS, LABELS)
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """What a path is taken for, with its parts, and what else it could be read as."""
+    """The kind of data that a path is recognised as, with its parts, and other possible kinds."""
 
     kind: DataKind
     parts: tuple[str, ...] = ()
@@ -32,10 +32,13 @@ class Recognised:
 
 
 def kind_named(name: str) -> DataKind:
-    """A kind by its own name, or by that of the task which it is examined for.
+    """A kind by its own name, or by that of its task.
+
+    Args:
+        name: Name of the kind or its task.
 
     Raises:
-        InputError: If there is none of that name; it lists those that there are.
+        InputError: If there is none of that name; the message lists the existing names.
     """
     for kind in KINDS:
         if name in (kind.name, kind.task):
@@ -45,19 +48,19 @@ def kind_named(name: str) -> DataKind:
 
 
 def recognise(path: Path, name: str | None = None, said: Collection[Option] = ()) -> Recognised:
-    """Tell what a data set holds: labelled photos, unless something more particular is there.
+    """Recognise what a data set holds: labelled images, unless there is something more specific.
 
-    Folders of pictures are taken for classes; that they are identities has to be said by a name,
-    as :func:`kind_named` takes it. Where the user says of the set what one kind alone understands,
-    it is that kind, which then finds the parts by what is said.
+    Folders of images are taken for classes; that they are identities must be stated by a name, as
+    :func:`kind_named` takes it. If the user gives an option that only one kind understands, it is
+    that kind, which then finds the parts with the option.
 
     Args:
-        path: Of the set.
-        name: Of the kind or its task; None takes the most particular.
-        said: Options of which the user gave one.
+        path: Path of the data set.
+        name: Name of the kind or its task; None takes the most specific kind.
+        said: Options that the user gave.
 
     Raises:
-        InputError: If it is none of them, saying what each would hold.
+        InputError: If it is none of them; the message states what each would hold.
     """
     kinds = KINDS if name is None else (kind_named(name),)
     if what := odd_file(path):
@@ -82,7 +85,7 @@ def recognise(path: Path, name: str | None = None, said: Collection[Option] = ()
 
 
 def _refuse_doubtful(path: Path, kind: DataKind) -> None:
-    """Ask which is meant where a kind is not sure, and another one is seen. Raises InputError."""
+    """Refuse a path that is doubtful while another kind is evident. Raises InputError."""
     if not (doubt := kind.doubt(path)):
         return
     for other in KINDS[KINDS.index(kind) + 1 :]:
@@ -98,7 +101,7 @@ def _refuse_doubtful(path: Path, kind: DataKind) -> None:
 
 
 def holding(path: Path) -> DataKind | None:
-    """The kind that a path is taken for; None if it is none, or cannot be read."""
+    """The kind that a path is recognised as; None if it is none, or cannot be read."""
     try:
         return recognise(path).kind
     except InputError:
@@ -106,7 +109,7 @@ def holding(path: Path) -> DataKind | None:
 
 
 def _also(path: Path, kind: DataKind) -> tuple[DataKind, ...]:
-    """Other kinds of annotations that lie beside those of a kind."""
+    """Other kinds of annotations that are beside those of a kind."""
     if not kind.shares_files:
         return ()
     return tuple(other for other in KINDS if other is not kind and other.is_evident(path))

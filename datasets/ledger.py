@@ -1,8 +1,8 @@
-"""What became of every file below a path: used, or passed over for a reason that is told.
+"""Accounts for every file below a path: used, or skipped for a stated reason.
 
-While data are opened inside :func:`traced`, the doors that read files note them, the readers which
-pictures have an entry, and the data doctor which of them can be used. So a ledger knows no format,
-and nothing counts as used that nobody has looked at: ``seen == used + passed over``.
+While data is opened inside :func:`traced`, the functions that read files note them, readers note
+which images have an entry, and the data doctor which of them can be used. So a ledger depends on
+no format, and nothing counts as used that was not looked at: ``seen == used + passed over``.
 """
 
 from __future__ import annotations
@@ -35,25 +35,26 @@ UNUSED_LISTS = "annotation files of parts that are not used; --split, --data or 
 LINKED = "links to folders"
 SHUT = "folders that cannot be opened"
 ODD = "files that are pipes, sockets or devices"
-# Files that are named for each reason, and files of annotation that a reason names.
+# Number of files that are listed for each reason, and number of annotation files that a reason
+# names.
 _EXAMPLES, _NAMED = 3, 3
-# Suffixes of files that may tell of the pictures of a part, or hold them.
+# Suffixes of files that may describe or hold the images of a part.
 _LISTS = frozenset((".json", ".jsonl", ".csv", ".tsv", ".txt", ".xml", ".parquet", ".tar"))
-# Words that the name of a part's list or folder may have besides the part's.
+# Words that the name of a part's list or folder may contain besides the part's.
 _BESIDE = frozenset(("instances", "annotations", "annotation", "boxes", "bbox", "labels", "of"))
 _PLURAL = re.compile(r"\b(picture|file|folder|link|archive)s\b")
 
 
 @dataclass
 class PassedOver:
-    """The files that one reason holds for: how many, of which suffixes, and the first of them."""
+    """The files skipped for one reason: their number, their suffixes, and the first of them."""
 
     count: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
 
     def add(self, name: str, suffix: str) -> None:
-        """Count a file by its path below the set's."""
+        """Count a file, given its path below the data set."""
         self.count += 1
         self.kinds[suffix] += 1
         if len(self.examples) < _EXAMPLES:
@@ -65,11 +66,11 @@ class Ledger:
     """The files below a path; ``seen == sum(used) + sum(passed over)``.
 
     Attributes:
-        root: The path: a folder, or a file, whose folder is looked through.
-        used: How many are used as what.
-        passed_over: The others by reason, the most frequent first.
-        elsewhere: Pictures that are used, too, and lie below no path that was given.
-        stand_in: Part that serves to validate on, where there is none of that name; else empty.
+        root: The path: a folder, or a file, whose folder is searched.
+        used: Number of files used, by what they are used as.
+        passed_over: The other files by reason, the most frequent first.
+        elsewhere: Number of images that are used, too, but are below no path that was given.
+        stand_in: Part that is used for validation if none has that name; otherwise empty.
     """
 
     root: Path
@@ -80,22 +81,22 @@ class Ledger:
 
     @property
     def lost(self) -> int:
-        """Files that are passed over."""
+        """Number of files that are skipped."""
         return sum(one.count for one in self.passed_over.values())
 
     @property
     def seen(self) -> int:
-        """Files below the path."""
+        """Number of files below the path."""
         return sum(self.used.values()) + self.lost
 
     @property
     def title(self) -> str:
-        """What the table is of."""
+        """Title of the table."""
         far = f" (and {_counted(self.elsewhere, 'pictures elsewhere')})" if self.elsewhere else ""
         return f"files below {shown(self.root)}{far}"
 
     def line(self) -> str:
-        """All of it in one line."""
+        """All counts in one line."""
         told = [_counted(count, role) for role, count in self.used.items()]
         told += [_counted(self.elsewhere, "pictures elsewhere")] if self.elsewhere else []
         reasons = ", ".join(
@@ -106,7 +107,7 @@ class Ledger:
         return f"{shown(self.root)}: {_counted(self.seen, 'files')}: {', '.join(told)}"
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """A table for people: how many, used as what or why not, and which."""
+        """The table: how many, used as what or why not, and which."""
         rows = [(f"{count:,}", f"used: {role}", "") for role, count in self.used.items()]
         for reason, one in self.passed_over.items():
             names = ", ".join(one.examples) + (", ..." if one.count > len(one.examples) else "")
@@ -140,9 +141,9 @@ class Ledger:
 
 
 class Trace:
-    """What readers have noted of the files of some data.
+    """What readers have noted about the files of some data.
 
-    Files are remembered as hashes of their paths, of which a million take little memory.
+    Files are remembered as hashes of their paths, so that a million takes little memory.
     """
 
     def __init__(self) -> None:
@@ -154,28 +155,28 @@ class Trace:
         self.stand_ins: dict[Path, str] = {}
 
     def read(self, file: Path | str, role: Role = ANNOTATION) -> None:
-        """Note a file that tells of pictures, or holds them."""
+        """Note a file that describes images, or holds them."""
         key = self._key(str(file))
         if key not in self._roles and role == ANNOTATION:
             self._read.add(os.path.basename(file))  # noqa: PTH119 (millions of names)
         self._roles.setdefault(key, role)
 
     def entries(self, files: Iterable[str]) -> None:
-        """Note pictures that have an entry."""
+        """Note images that have an entry."""
         self._entries.update(map(self._key, files))
 
     def used(self, files: Iterable[str]) -> None:
-        """Note pictures that are used, unless they are dropped."""
+        """Note images that are used, unless they are dropped."""
         self._roles.update(dict.fromkeys(map(self._key, files), PICTURES))
 
     def dropped(self, files: Iterable[str], reason: str) -> None:
-        """Note pictures that are not used after all."""
+        """Note images that are not used after all."""
         for key in map(self._key, files):
             self._dropped[key] = reason
             self._roles.pop(key, None)
 
     def use_entries(self) -> None:
-        """Count all pictures that have an entry as used, of whatever part, unless dropped."""
+        """Count all images that have an entry as used, in any part, unless they were dropped."""
         for key in self._entries - self._dropped.keys():
             self._roles.setdefault(key, PICTURES)
 
@@ -189,10 +190,10 @@ class Trace:
         return hash(f"{self._folders[folder]}{os.sep}{name}")
 
     def account(self, *paths: Path) -> list[Ledger]:
-        """Walk through all files below folders and say what each is used as.
+        """Walk through all files below folders and state what each is used as.
 
-        Of a file that was named, those folders beside it are walked through in which something
-        was noted. A link to a folder elsewhere is followed if something was noted behind it.
+        For a file, those folders beside it are walked through in which something was noted. A link
+        to a folder elsewhere is followed if something was noted behind it.
         """
         found = [self._account(path) for path in paths]
         far = sum(role == PICTURES for role in self._roles.values())
@@ -219,7 +220,7 @@ class Trace:
         return Ledger(path, used, dict(ranked), stand_in=self.stand_ins.get(path, ""))
 
     def _noted_folders(self) -> set[str]:
-        """Folders that files were noted in, and the folders above them."""
+        """Folders in which files were noted, and the folders above them."""
         found: set[str] = set()
         for folder in self._folders.values():
             while folder not in found:
@@ -228,7 +229,7 @@ class Trace:
         return found
 
     def _reason(self, key: int, name: str, suffix: str) -> str:
-        """Why a file that nothing uses is passed over; empty for pictures that nothing names."""
+        """Why an unused file is skipped; empty for images that no annotation names."""
         from datasets.images import SUFFIXES, UNREAD_SUFFIXES, is_passed_over
 
         folder, _, own = name.rpartition(os.sep)
@@ -243,7 +244,7 @@ class Trace:
         return NOT_READ if suffix in UNREAD_SUFFIXES else NO_PART
 
     def _unlisted(self) -> str:
-        """What pictures are that no reader has named."""
+        """Description of images that no reader has named."""
         if not self._read:
             return "pictures outside the folders that are read"
         names = sorted(self._read)
@@ -253,12 +254,12 @@ class Trace:
 
 
 def _walk(base: str, noted: set[str], *, whole: bool) -> Iterator[tuple[str, str]]:
-    """Path of each file, sorted within folders, and why it is none, if it is odd.
+    """Path of each file, sorted within folders, and why it is not a regular file, if so.
 
     Args:
         base: Folder, without links in its path.
-        noted: Folders that are walked through where a link leads there from elsewhere.
-        whole: Walk through the others below the base, too.
+        noted: Folders that are searched even if only a link leads there.
+        whole: Whether to search the other folders below the base, too.
     """
     waiting, followed = [(base, whole)], set[str]()
     while waiting:
@@ -303,7 +304,7 @@ def _means_part(name: str) -> bool:
 
 
 def _unused_part(base: str, inside: str, suffix: str, noted: set[str]) -> str:
-    """A reason that names the part of a file, if nothing in the part is used; else empty."""
+    """A reason that names the part of a file, if nothing in the part is used; otherwise empty."""
     from datasets.images import SUFFIXES
 
     folders, _, own = inside.rpartition(os.sep)
@@ -335,7 +336,7 @@ _active: list[Trace] = []
 
 @contextmanager
 def traced() -> Iterator[Trace]:
-    """What readers note meanwhile, in any thread."""
+    """Collect what readers note during the block, in any thread."""
     trace = Trace()
     _active.append(trace)
     try:
@@ -346,7 +347,7 @@ def traced() -> Iterator[Trace]:
 
 @contextmanager
 def untraced() -> Iterator[None]:
-    """Keep out of the ledger what is read meanwhile, which is none of the user's data."""
+    """Keep files read during the block out of the ledger: they are not the user's data."""
     active = [*_active]
     _active.clear()
     try:
@@ -356,30 +357,30 @@ def untraced() -> Iterator[None]:
 
 
 def note_read(file: Path | str, role: Role = ANNOTATION) -> None:
-    """Tell the ledger of a file that is read for what it tells, or for the pictures in it."""
+    """Record a file that is read for its annotations, or for the images in it."""
     for trace in _active:
         trace.read(file, role)
 
 
 def note_stand_in(path: Path, part: str) -> None:
-    """Tell the ledger of a set which part of it is validated on, where none is called ``val``."""
+    """Record which part of a data set is used for validation if none is called ``val``."""
     for trace in _active:
         trace.stand_ins[path] = part
 
 
 def note_entries(files: Sequence[str]) -> None:
-    """Tell the ledger of pictures that a class, list or annotation names."""
+    """Record images that a class, list or annotation names."""
     for trace in _active:
         trace.entries(files)
 
 
 def note_used(files: Sequence[str]) -> None:
-    """Tell the ledger of pictures that are used."""
+    """Record images that are used."""
     for trace in _active:
         trace.used(files)
 
 
 def note_dropped(files: Sequence[str], reason: str) -> None:
-    """Tell the ledger of pictures that are not used after all, and why: ``pictures that ...``."""
+    """Record images that are not used after all, and why: ``pictures that ...``."""
     for trace in _active:
         trace.dropped(files, reason)

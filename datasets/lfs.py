@@ -1,4 +1,4 @@
-"""Git LFS: the three lines of text that stand for a large file until it is fetched."""
+"""Git LFS pointers: three lines of text that replace a large file until it is fetched."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _LONGEST = 1024
 
 
 def refuse_pointer(file: Path | str, content: bytes | None = None) -> None:
-    """See that a file is itself, rather than a pointer to it.
+    """Refuse a file that is only a pointer to the real one.
 
     Args:
-        file: Of any kind; one that cannot be read is left to whoever reads it.
-        content: What it holds, or the beginning of it, where that was read already.
+        file: File of any kind; an unreadable file is left to whoever reads it.
+        content: Content of the file, or its beginning, if it was already read.
 
     Raises:
-        InputError: If it is a pointer, saying how to fetch the file.
+        InputError: If it is a pointer; the message states how to fetch the file.
     """
     if content is None:
         if odd_file(file):

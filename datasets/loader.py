@@ -1,6 +1,6 @@
-"""Loaders whose every sample is a function of (seed, epoch, index): the exact-resume recipe.
+"""Loaders in which each sample is a function of (seed, epoch, index), for exact resuming.
 
-The sampler hands out (epoch, index) draws, and a data set seeds a sample's augmentation with
+The sampler returns (epoch, index) draws, and a data set seeds the augmentation of a sample with
 them; so neither the number of processes nor an interruption changes what the network sees. A
 resumed run starts inside the epoch at the batch after the last one trained.
 """
@@ -26,7 +26,7 @@ from datasets.loader_processes import (
 from datasets.reading_order import ReadTogether, shuffled
 
 Draw = tuple[int, int]  # (epoch, index)
-# How long a loader outlives a SIGTERM.
+# Seconds that a loader continues after a SIGTERM.
 _GRACE_SECONDS = 10
 Batch = TypeVar("Batch")
 
@@ -38,19 +38,19 @@ class DrawnSet(Protocol):
         """Number of samples."""
 
     def __getitem__(self, draw: Draw, /) -> Any:
-        """Sample of a draw (epoch, index)."""
+        """The sample of a draw (epoch, index)."""
 
 
 class StoredSet(DrawnSet, Protocol):
-    """A data set that tells how its samples are stored."""
+    """A data set that states how its samples are stored."""
 
     @property
     def read_together(self) -> ReadTogether | None:
-        """Which samples are read at once; None where each is read by itself."""
+        """Which samples are read together; None if each is read separately."""
 
 
 def draw_seed(seed: int, epoch: int, index: int) -> int:
-    """The augmentation's seed of a draw: the same for any number of loader processes."""
+    """Seed of a draw's augmentation: the same for any number of loader processes."""
     return int(np.random.SeedSequence((seed, epoch, index)).generate_state(1)[0])
 
 
@@ -58,17 +58,17 @@ class EpochSampler(Sampler[Draw]):
     """Draws of one rank for one epoch, in an order that is a function of (seed, epoch).
 
     Args:
-        length: Number of samples in the set.
-        shuffle: In another order each epoch.
-        seed: Of the order.
-        rank: This process among ``world``.
-        world: Number of processes; each draws an equal share, the first samples again if the
-            set does not divide.
-        read_together: Samples that are read at once, and so are drawn near each other.
+        length: Number of samples in the data set.
+        shuffle: Whether to use another order in each epoch.
+        seed: Seed of the order.
+        rank: Number of this process, from 0 to ``world`` - 1.
+        world: Number of processes; each draws an equal share, and the first samples are drawn
+            again if the number does not divide.
+        read_together: Samples that are read together, and are therefore drawn near each other.
 
     Attributes:
-        epoch: Set by the trainer before each epoch.
-        start: Draws of this epoch to pass over, because they were trained on before a resume.
+        epoch: Epoch, set by the trainer before each one.
+        start: Number of draws of this epoch to skip, because they were trained on before a resume.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class EpochSampler(Sampler[Draw]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Draws of a whole epoch on this rank."""
+        """Number of draws of a whole epoch on this rank."""
         return -(-self.length // self.world)
 
     def __iter__(self) -> Iterator[Draw]:
@@ -106,14 +106,14 @@ class EpochSampler(Sampler[Draw]):
 
 
 class Resumable(Generic[Batch]):
-    """What a loader remembers, in a checkpoint, of how far into the epoch it was.
+    """A loader that stores in a checkpoint how far into the epoch it was.
 
-    Lightning saves and restores it by ``state_dict`` and ``load_state_dict``.
+    Lightning saves and restores it with ``state_dict`` and ``load_state_dict``.
 
     Attributes:
-        num_workers: Loader processes.
-        memory_share: Of the shared memory for a loader, where several load at once.
-        versions: Of files that may not change while a run is interrupted, by name.
+        num_workers: Number of loader processes.
+        memory_share: Share of the shared memory that a loader may use, if several load at once.
+        versions: Versions, by name, of files that must not change while a run is interrupted.
     """
 
     num_workers: int
@@ -124,13 +124,13 @@ class Resumable(Generic[Batch]):
     def _remember(
         self, draws: EpochSampler, per_batch: int, versions: Mapping[str, int] | None = None
     ) -> None:
-        """Batches are of ``draws``; ``versions`` tells files by name that may not change."""
+        """Store sampler, draws per batch, and versions of files that must not change."""
         self._draws, self._per_batch = draws, per_batch
         self.versions = dict(versions or {})
         self._epoch = self._done = 0
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches in an epoch."""
         raise NotImplementedError
 
     def _hand_out(
@@ -146,11 +146,11 @@ class Resumable(Generic[Batch]):
             raise InputError(str(error).rsplit("InputError: ", 1)[-1].strip()) from error
 
     def _batch_bytes(self) -> int:
-        """About how much memory a batch takes. It may raise whatever a damaged file raises."""
+        """Approximate memory of a batch in bytes. It may raise whatever a damaged file raises."""
         return 0
 
     def _fit_memory(self) -> tuple[int, int, int]:
-        """Processes, batches that each loads ahead, and seconds to wait, as memory allows."""
+        """Processes, batches that each loads ahead, and seconds to wait, as memory permits."""
         if not self._fitted:
             self.num_workers, self._ahead = processes_that_fit(
                 self.num_workers, self.batch_bytes, self.memory_share
@@ -159,25 +159,28 @@ class Resumable(Generic[Batch]):
         return self.num_workers, self._ahead, PATIENCE_SECONDS if self.num_workers else 0
 
     def batch_bytes(self) -> int:
-        """About how much memory a batch takes; 0 if none can be made."""
+        """Approximate memory of a batch in bytes; 0 if none can be made."""
         try:
             return self._batch_bytes()
         except Exception:  # It will be raised again where it is handled.
             return 0
 
     def close(self) -> None:
-        """End the loader processes now; a reference cycle may keep this object for long."""
+        """End the loader processes now; a reference cycle may keep this object alive for long."""
         iterator, self._iterator = self._iterator, None
         if iterator is not None and self.num_workers:
             iterator._shutdown_workers()  # torch has no public way
 
     def state_dict(self) -> dict[str, Any]:
-        """Epoch, the batches of it that were handed out, and versions of files."""
+        """Epoch, number of its batches that were returned, and versions of files."""
         versions = {"versions": self.versions} if self.versions else {}
         return {"epoch": self._epoch, "batches": self._done, **versions}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Start after the batches of a checkpoint; after a whole epoch, with the next.
+        """Start after the batches in a checkpoint; after a complete epoch, with the next one.
+
+        Args:
+            state: Result of :meth:`state_dict`.
 
         Raises:
             InputError: If a file of the data has another version now.
@@ -200,16 +203,16 @@ class Resumable(Generic[Batch]):
 
 
 class ResumableLoader(Resumable[Batch], DataLoader[Batch]):
-    """A loader that goes on inside an epoch.
+    """A loader that can continue inside an epoch.
 
     Args:
-        dataset: Takes draws (epoch, index).
-        sampler: Of the draws; shuffled ones come in whole batches, if there is one.
-        collate: From samples to a batch, in the loader process.
-        finish: The rest of it, in the trainer's process.
-        batch_size: Samples per batch and rank.
-        workers: Loader processes, no more than batches, and no more than shared memory has room
-            for; 0 loads in the trainer's own.
+        dataset: Data set that takes draws (epoch, index).
+        sampler: Sampler of the draws; shuffled draws form complete batches if there are enough.
+        collate: Function from samples to a batch, called in the loader process.
+        finish: Function that completes a batch in the training process.
+        batch_size: Number of samples per batch and rank.
+        workers: Number of loader processes, reduced to the number of batches and to what fits into
+            shared memory; 0 loads in the training process.
     """
 
     def __init__(
@@ -239,7 +242,7 @@ class ResumableLoader(Resumable[Batch], DataLoader[Batch]):
         self._finish, self._collate = finish, collate
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches in an epoch."""
         return DataLoader.__len__(self)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
@@ -258,10 +261,10 @@ class ResumableLoader(Resumable[Batch], DataLoader[Batch]):
 
 
 def init_worker(_worker: int) -> None:
-    """One thread per process: the processes are the parallelism.
+    """Use one thread per process: the processes provide the parallelism.
 
-    Ctrl-C, and a SIGTERM to the whole process group, is left to the trainer, which saves the run
-    first and would fail at that if a loader died meanwhile; so a loader ends a while later.
+    Ctrl-C, and a SIGTERM to the whole process group, are left to the trainer, which first saves
+    the run and would fail if a loader died meanwhile; so a loader ends a while later.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE_SECONDS))
@@ -281,7 +284,7 @@ def epoch_loader(
     rank: int = 0,
     world: int = 1,
 ) -> ResumableLoader[Batch]:
-    """Loader of whole epochs: shuffled and in whole batches for training, else in order."""
+    """Loader of whole epochs: shuffled, in complete batches for training, else in order."""
     sampler = EpochSampler(
         len(dataset),
         shuffle=train,

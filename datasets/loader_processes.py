@@ -1,7 +1,7 @@
-"""Loader processes that shared memory has room for, and that are still at work.
+"""Limits loader processes to what fits into shared memory, and checks that they are working.
 
-Their batches come through shared memory, of which a container has 64 MB if nobody asked for more.
-A process that finds none may die, or wait for ever without a word.
+Their batches pass through shared memory, of which a container has 64 MB by default. A process that
+finds none may die, or wait for ever without a message.
 """
 
 from __future__ import annotations
@@ -18,41 +18,42 @@ import torch
 from datasets.errors import InputError
 
 SHARED = Path("/dev/shm")
-# Batches that a process loads ahead, as torch has it.
+# Number of batches that a process loads ahead, as in torch.
 AHEAD = 2
-# With so much free nothing is measured: it is enough for any loader.
+# If this much is free, nothing is measured: it is enough for any loader.
 _PLENTY = 4 << 30
-# Share of what is free for one loader: another one, for the evaluation, may come.
+# Share of the free memory for one loader: another one, for the evaluation, may follow.
 _SHARE = 0.5
-# How long nothing may come from processes that do nothing, how often in a row, and of what work
-# less is nothing: those that wait for a batch to be wanted look around now and then.
+# Seconds for which idle processes may deliver nothing, how often in a row, and the CPU time below
+# which they are idle: waiting processes look around now and then.
 PATIENCE_SECONDS = 30
 IDLE_TIMES = 2
 _IDLE_SECONDS = 0.2
 
 
 def is_plenty(share: float = 1.0) -> bool:
-    """Whether such a share of shared memory is enough for any loader, or a system has none."""
+    """Whether this share of shared memory is enough for any loader, or the system has none."""
     free = free_bytes()
     return free is None or free * share >= _PLENTY * _sharers()
 
 
 def _sharers() -> int:
-    """Processes of a run on this machine."""
+    """Number of processes of a run on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 def processes_that_fit(
     workers: int, measure: Callable[[], int], share: float = 1.0
 ) -> tuple[int, int]:
-    """How many loader processes there may be, and how many batches each loads ahead.
+    """How many loader processes can be used, and how many batches each loads ahead.
 
-    It warns where these are fewer than asked for.
+    It warns if these are fewer than requested.
 
     Args:
-        workers: Processes that are asked for.
-        measure: Gives the bytes of a batch; it is called only where shared memory is short.
-        share: Of what one loader may have, where several are at work at once.
+        workers: Requested number of processes.
+        measure: Function that returns the bytes of a batch; it is called only if shared memory is
+            short.
+        share: Share of one loader's allowance, if several load at once.
     """
     free = free_bytes()
     if workers == 0 or free is None or is_plenty(share):
@@ -71,7 +72,7 @@ def processes_that_fit(
 
 
 def free_bytes() -> int | None:
-    """Free shared memory in bytes; None where a system has it elsewhere."""
+    """Free shared memory in bytes; None if the system has it elsewhere."""
     try:
         found = os.statvfs(SHARED)
     except (OSError, AttributeError):
@@ -80,7 +81,7 @@ def free_bytes() -> int | None:
 
 
 def bytes_of(batch: Any) -> int:
-    """Bytes of all tensors and arrays of a batch."""
+    """Number of bytes in all tensors and arrays of a batch."""
     if isinstance(batch, torch.Tensor | np.ndarray):
         return int(batch.nbytes)
     if isinstance(batch, Mapping):
@@ -96,7 +97,7 @@ def while_they_work(iterator: Any) -> Iterator[Any]:
     Slow processes are waited for.
 
     Raises:
-        InputError: If nothing has come for so long, and the processes have done nothing.
+        InputError: If nothing has arrived for that long, and the processes have done nothing.
     """
     processes = [one.pid for one in getattr(iterator, "_workers", ())]
     done, idle = _seconds_of_work(processes), 0
@@ -128,7 +129,7 @@ def while_they_work(iterator: Any) -> Iterator[Any]:
 
 
 def _seconds_of_work(processes: Sequence[int]) -> float | None:
-    """Processor time that processes have used; None where the system does not tell."""
+    """Processor time that processes have used; None if the system does not report it."""
     total = 0
     try:
         for process in processes:

@@ -1,4 +1,4 @@
-"""Locks between processes, and what processes that were killed have left behind."""
+"""Locks between processes, and removal of what killed processes have left behind."""
 
 from __future__ import annotations
 
@@ -26,39 +26,41 @@ try:
 except ImportError:  # Not on every system; there nothing is locked.
     fcntl = None  # type: ignore[assignment]
 
-# Names of what is being written: ``.NAME.PID@PLACE.tmp``, with letters of its own before the end,
-# and behind it the suffix that some writers go by. The place says where the number is a process's.
+# Names of files being written: ``.NAME.PID@PLACE.tmp``, optionally with random letters before the
+# end, and after it the suffix that some writers need. PLACE identifies where the process number is
+# valid.
 _UNFINISHED = re.compile(
     r"\.(?P<name>.+?)\.(?P<process>\d+)(@(?P<place>[0-9a-f]{8}))?(\.\w+)?\.(tmp|part)(\.\w+)?"
 )
 _TAKEN = (errno.EACCES, errno.EAGAIN)
-# What a lock file says: the kernel tells machines from containers, where there is one to be named.
+# Content of a lock file; the kernel distinguishes machines from containers, if it has an id.
 _HELD = re.compile(r"process (\d+) on (\S+) since ([-\d]+ [:\d]+)(?: \(kernel (\S+)\))?\n?")
-# Seconds between two touches of a lock file by its holder, and those without one after which a
-# holder on another machine is taken to be no more.
+# Seconds between two touches of a lock file by its holder, and seconds without a touch after which
+# a holder on another machine is considered dead.
 _TOUCH_SECONDS = 60.0
 _STALE_SECONDS = 600.0
-# Seconds after which what another machine's process writes is taken to be given up.
+# Seconds after which the unfinished output of another machine's process is considered abandoned.
 _GIVEN_UP = 86_400.0
 
 
 @contextlib.contextmanager
 def holding(file: Path, what: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock file, which is there as long as the block runs.
+    """Hold a lock file, which exists as long as the block runs.
 
-    The lock goes with its process, however that ends. File systems that know no locks have none.
-    On a disk that machines share locks may not reach from one to another: there a holder shows
-    that it is alive by touching the file each minute, and a lock file of another machine that
-    nobody has touched for ten minutes is taken over, with a warning.
+    The lock ends with its process, however that ends. On file systems without locks nothing is
+    locked. On a disk that several machines share, locks may not reach from one to another: there a
+    holder shows that it is alive by touching the file once a minute, and a lock file of another
+    machine that has not been touched for ten minutes is taken over, with a warning.
 
     Args:
-        file: Lock file; its folder is made.
-        what: What is locked, for the message.
-        wait: Wait for the process that holds it, instead of refusing.
+        file: Lock file; its folder is created.
+        what: Description of what is locked, for the message.
+        wait: Whether to wait for the process that holds it instead of refusing.
 
     Raises:
-        InputError: If another process holds it, on this machine or another one: it names that.
-        OSError: If the file cannot be made.
+        InputError: If another process holds it, on this machine or another one; the message names
+            it.
+        OSError: If the file cannot be created.
     """
     opened = _take(file, what, wait=wait)
     if opened is None:
@@ -77,9 +79,9 @@ def holding(file: Path, what: str, *, wait: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _touching(opened: int) -> Iterator[None]:
-    """Touch a file now and then, as long as the block runs.
+    """Touch a file regularly, as long as the block runs.
 
-    By its descriptor: a process that closes any other one of the file loses its lock.
+    The descriptor is used: a process that closes any other descriptor of the file loses its lock.
     """
     done = threading.Event()
 
@@ -98,7 +100,7 @@ def _touching(opened: int) -> Iterator[None]:
 
 
 def _take(file: Path, what: str, *, wait: bool) -> int | None:
-    """The locked file, which names this process; None where there are no locks."""
+    """The locked file, which names this process; None if there are no locks."""
     if fcntl is None:
         return None
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -143,12 +145,13 @@ def _take(file: Path, what: str, *, wait: bool) -> int | None:
 
 
 def _locked(file: Path, what: str, *, wait: bool) -> int | None:
-    """The file, opened and locked as far as locks reach; None where there are none."""
+    """The file, opened and locked as far as locks reach; None if there are none."""
     while True:
         # What a link of a stranger's folder leads to must not be written to.
         opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
-            # Of the process, not of its children: loaders may outlive one that was killed.
+            # The lock belongs to the process, not to its children: loaders may outlive a killed
+            # process.
             fcntl.lockf(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
             holder = _text_of(opened).strip()
@@ -171,13 +174,13 @@ def _text_of(opened: int) -> str:
 
 
 def _untouched_seconds(opened: int, folder: Path) -> float:
-    """Since when nobody has touched a file, by the clock of its disk: those of machines differ."""
+    """Seconds since a file was last touched, by its disk's clock: machines' clocks differ."""
     with tempfile.TemporaryFile(dir=folder) as new:
         return os.fstat(new.fileno()).st_mtime - os.fstat(opened).st_mtime
 
 
 def _held_elsewhere(told: str) -> str:
-    """Process and machine of a lock file, if this is another machine; else nothing."""
+    """Process and machine in a lock file, if this is another machine; otherwise empty."""
     found = _HELD.fullmatch(told)
     if found is None or found[2] == socket.gethostname() or (_kernel() and found[4] == _kernel()):
         return ""
@@ -186,7 +189,7 @@ def _held_elsewhere(told: str) -> str:
 
 @lru_cache(maxsize=1)
 def _kernel() -> str:
-    """The running kernel, which containers of one machine share; empty where it has no name."""
+    """Id of the running kernel, which containers of one machine share; empty if it has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
@@ -195,7 +198,7 @@ def _kernel() -> str:
 
 @lru_cache(maxsize=1)
 def _place() -> str:
-    """Eight digits for where process numbers mean what they mean here: a machine, a container."""
+    """Eight digits that identify where process numbers are valid: a machine or a container."""
     try:
         numbers = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -211,20 +214,20 @@ def _ago(seconds: float) -> str:
 
 
 def unfinished(name: str, end: str = "tmp") -> str:
-    """What a file or folder is called while this process writes it."""
+    """Temporary name of a file or folder while this process writes it."""
     return f".{name}.{os.getpid()}@{_place()}.{end}"
 
 
 def remove_unfinished(folder: Path, name: str | None = None, *, below: bool = False) -> None:
-    """Remove what processes that are no more have left unfinished.
+    """Remove what dead processes have left unfinished.
 
-    Those of another machine or container cannot be seen: what they write stays until nothing of it
-    has changed for a day.
+    Processes of another machine or container cannot be seen: what they write is kept until nothing
+    in it has changed for a day.
 
     Args:
-        folder: Where they wrote.
-        name: Of the output, if not all are meant.
-        below: In all folders below, too.
+        folder: Folder that they wrote to.
+        name: Name of the output, to remove only its unfinished files.
+        below: Whether to look in all folders below, too.
     """
     for base, folders, files in os.walk(folder):
         for entry in (*folders, *files):
@@ -241,7 +244,7 @@ def _is_litter(path: Path, process: int, place: str | None) -> bool:
     if place in (None, _place()):
         return process != os.getpid() and not _is_alive(process)
     latest = time.time() - _GIVEN_UP
-    # A folder's own time says nothing of what is written in folders below.
+    # A folder's own time does not show what is written in folders below it.
     below = (Path(base, one) for base, *names in os.walk(path) for one in chain(*names))
     with contextlib.suppress(OSError):  # Somebody is at it.
         return all(one.lstat().st_mtime < latest for one in chain([path], below))

@@ -1,8 +1,8 @@
-"""MATLAB's files of version 5, read within their bounds: arrays of numbers, text, cells of text.
+"""Reads MATLAB files of version 5 within their bounds: arrays of numbers, text, cells of text.
 
-SciPy's reader believes the types and lengths that a file tells, and takes the process down where
-these are wrong; so what data sets are listed in is read here, and anything else is refused by
-name. ("MAT-File Format", The MathWorks; structures, objects and sparse arrays are not read.)
+SciPy's reader trusts the types and lengths in a file, and crashes the process if they are wrong;
+so what the lists of data sets contain is read here, and anything else is refused by name.
+("MAT-File Format", The MathWorks; structures, objects and sparse arrays are not read.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from datasets.text import read_content
 
 _HEADER, _VERSION = 128, 124
 _MATRIX, _COMPRESSED = 14, 15
-# NumPy's type of each type of element that holds numbers, and the encoding of those of text.
+# NumPy's type of each type of number elements, and the encoding of text elements.
 _NUMBERS = {
     **{1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4"},
     **{9: "f8", 12: "i8", 13: "u8"},
@@ -33,14 +33,14 @@ _CELL, _CHAR = 1, 4
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4"}
 _CLASSES |= {14: "i8", 15: "u8"}
 _COMPLEX = 1 << 11
-# Deepest cell within cells.
+# Deepest nesting of cells.
 _DEEPEST = 4
-# Bytes of a variable; a list of a million names takes half of it.
+# Largest size of a variable in bytes; a list of a million names takes half of it.
 _MOST_INFLATED = 1 << 28
 
 
 class NewerFileError(Exception):
-    """A file of version 7.3, which is HDF5."""
+    """The file is of version 7.3, which is HDF5."""
 
 
 class _DamagedError(Exception):
@@ -53,7 +53,7 @@ class _Element(NamedTuple):
 
 
 class _Reader:
-    """Elements one behind the other, in the byte order ``<`` or ``>``."""
+    """Consecutive elements, in the byte order ``<`` or ``>``."""
 
     def __init__(self, data: memoryview, order: str) -> None:
         self.data, self.order, self.place = data, order, 0
@@ -80,12 +80,14 @@ class _Reader:
 
 
 def read_mat(file: Path, names: Sequence[str]) -> dict[str, Any]:
-    """Some variables of a file: arrays without their axes of length one; cells of text as lists.
+    """Some variables of a file: arrays without axes of length one; cells of text as lists.
 
-    Names that are not there are left out.
+    Args:
+        file: File to read.
+        names: Names of the variables; missing ones are left out.
 
     Raises:
-        InputError: If it is no such file, or damaged; it names the file and the place.
+        InputError: If it is not such a file, or damaged; the message names the file and the place.
         NewerFileError: If it is of version 7.3.
     """
     try:
@@ -128,7 +130,7 @@ def _inflate(data: memoryview) -> memoryview:
 def _matrix(
     data: memoryview, order: str, names: Sequence[str] | None, depth: int
 ) -> tuple[str, Any]:
-    """Name and value of a variable, or of what stands in a cell (``names`` is None)."""
+    """Name and value of a variable, or of the content of a cell (``names`` is None)."""
     if not len(data):  # An empty cell.
         return "", np.zeros(0)
     reader = _Reader(data, order)

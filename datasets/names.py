@@ -1,7 +1,7 @@
-"""File names of any bytes: shown to people, and given to libraries that take plain text only.
+"""File names of any bytes: displayed safely, and passed to libraries that need plain text.
 
-A file name is a row of bytes; Python keeps those that are no UTF-8 as lone surrogates, which
-neither a terminal nor a file in UTF-8 nor OpenCV takes.
+A file name is a sequence of bytes; Python keeps those that are not UTF-8 as lone surrogates, which
+neither a terminal nor a UTF-8 file nor OpenCV accepts.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 from datasets.errors import InputError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# Beside those, what a terminal takes as an order: to clear itself, to write over other lines.
+# In addition, what a terminal obeys as a command: to clear itself, to write over other lines.
 _NOT_SHOWN = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
-# Bytes of a name, with room for a suffix: file systems take 255.
+# Largest number of bytes of a name, with room for a suffix: file systems permit 255.
 _LONGEST_NAME = 200
-# Those that stand for the bytes 0x80 to 0xff of a file name (PEP 383).
+# Surrogates for the bytes 0x80 to 0xff of a file name (PEP 383).
 _BYTES = range(0xDC80, 0xDD00)
 _ODD = (
     (stat.S_ISFIFO, "a pipe"),
@@ -36,8 +36,8 @@ _ODD = (
 def shown(name: object) -> str:
     r"""A file name, or text with names in it, as text that can be written anywhere.
 
-    Bytes that are no UTF-8 are escaped: ``ch\xe2ton.jpg``; so are signs that a terminal would
-    obey, whoever put them into a name. Other text stays as it is, in lines and with tabs.
+    Bytes that are not UTF-8 are escaped: ``ch\xe2ton.jpg``; so are control characters that a
+    terminal would obey. Other text is unchanged, including line breaks and tabs.
     """
     return _NOT_SHOWN.sub(_escape, str(name))
 
@@ -49,7 +49,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def shown_in(data: Any) -> Any:
-    """Data for JSON in which every text can be written, as :func:`shown` does it.
+    """Data for JSON in which every text can be written; see :func:`shown`.
 
     JSON itself escapes what a terminal would obey.
     """
@@ -63,11 +63,11 @@ def shown_in(data: Any) -> Any:
 
 
 def safe_name(name: str) -> str:
-    """What a name that was read is called as one file or folder: it leads nowhere else.
+    """A name that was read, as the name of one file or folder: it leads nowhere else.
 
-    Whatever text of a stranger becomes part of a path goes through this: classes, heads, runs.
-    Separators and signs that do not show become ``_``; it is not empty, not hidden, and short
-    enough for every file system. Two names may become one.
+    Any untrusted text that becomes part of a path goes through this: classes, heads, runs.
+    Separators and invisible characters become ``_``; the result is not empty, not hidden, and
+    short enough for every file system. Two names may become the same.
     """
     plain = "".join(
         sign if sign.isprintable() and sign not in "/\\" else "_" for sign in shown(name)
@@ -77,7 +77,15 @@ def safe_name(name: str) -> str:
 
 
 def refuse_unsafe_name(name: str, what: str) -> str:
-    """A name that can be that of one file. Raises InputError if it cannot; ``what`` it names."""
+    """Check that a name can be that of a single file.
+
+    Args:
+        name: The name.
+        what: Description of what it names, for the message.
+
+    Raises:
+        InputError: If it cannot.
+    """
     if name != safe_name(name):
         raise InputError(
             f"{what} {name!r:.80} cannot be the name of a file: it must have no separators, "
@@ -88,11 +96,11 @@ def refuse_unsafe_name(name: str, what: str) -> str:
 
 @contextmanager
 def safe_path(path: Path) -> Iterator[str]:
-    """A name in plain letters of a file to read or to write, in a folder that exists.
+    """An ASCII name of a file to read or to write, in an existing folder.
 
-    OpenCV's video reader ends the whole process where a name is no UTF-8.
+    OpenCV's video reader ends the whole process if a name is not UTF-8.
     """
-    if str(path).isascii():
+    if str(path).isascii() or os.name == "nt":  # There names are Unicode, and links a privilege.
         yield str(path)
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -102,22 +110,22 @@ def safe_path(path: Path) -> Iterator[str]:
 
 
 def is_there(path: Path | str) -> bool:
-    """Whether a written path leads to a file or folder; false if no file system could hold it."""
+    """Whether a path leads to a file or folder; false if no file system could hold it."""
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for a name that is too long.
 
 
 def is_file(path: Path | str) -> bool:
-    """Whether a written path leads to a file, as :func:`is_there` does it."""
+    """Whether a path leads to a file; false if no file system could hold it."""
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def is_folder(path: Path | str) -> bool:
-    """Whether a written path leads to a folder, as :func:`is_there` does it."""
+    """Whether a path leads to a folder; false if no file system could hold it."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def leads_to_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder or a link to one; false of links that lead in a circle."""
+    """Whether an entry is a folder or a link to one; false for circular links."""
     try:
         return entry.is_dir()
     except OSError:
@@ -125,7 +133,7 @@ def leads_to_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def odd_file(path: Path | str) -> str:
-    """What waits for ever, or never ends, when it is read: ``a pipe``; empty of all else."""
+    """Kind of a file that blocks or never ends when it is read: ``a pipe``; otherwise empty."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
     except (OSError, ValueError):
@@ -145,13 +153,13 @@ def refused_name(path: Path | str) -> str:
 
 
 def joined(names: Iterable[str]) -> str:
-    """Names as a sentence lists them: ``train, val and test``."""
+    """Names as in a sentence: ``train, val and test``."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names once each, sorted: numbers by value, equal ones by how they are written."""
+    """Names, each once, sorted: numbers by value, equal ones by how they are written."""
     found = set(names)
     if all(name.isdecimal() and len(name) < 19 for name in found):
         return sorted(found, key=lambda name: (int(name), name))

@@ -1,4 +1,4 @@
-"""Pictures to look at, whether they lie by themselves or in Parquet files and tar archives."""
+"""Images to predict on, as separate files or in Parquet files and tar archives."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ from datasets.text import read_content
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture to look at.
+    """An image to predict on.
 
     Attributes:
-        path: Its file; of one in an archive the archive's, and its name or row in that.
-        stored: Reads its bytes out of the archive; None if it lies by itself.
+        path: Path of its file; for an image in an archive, the archive's path and its name or row.
+        stored: Function that reads its bytes from the archive; None if it is a file of its own.
     """
 
     path: Path
     stored: Callable[[], bytes] | None = None
 
     def content(self) -> bytes:
-        """Its file's bytes. Raises InputError if they cannot be read."""
+        """The bytes of its file. Raises InputError if they cannot be read."""
         return read_content(self.path) if self.stored is None else self.stored()
 
     def image(self) -> Image:
-        """(H, W, 3) RGB as a person sees it. Raises InputError if it cannot be read."""
+        """(H, W, 3) RGB, upright. Raises InputError if it cannot be read."""
         if self.stored is None:
             return read_image(self.path, upright=True)
         return decode_image(self.stored(), self.path, upright=True)
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a path is a Parquet file or tar archive, or names several of these."""
+    """Whether a path is a Parquet file or tar archive, or a pattern for several of these."""
     return path.suffix.lower() in (SUFFIX, ".tar")
 
 
 def photos_in(path: Path) -> list[Photo]:
-    """The pictures of a path; none where a folder holds none.
+    """The images of a path; empty if a folder holds none.
 
-    Of a folder these are the pictures below it or, if there are none, those in the Parquet files
-    or the shards that it consists of, of all parts.
+    For a folder these are the images below it or, if there are none, those in its Parquet files or
+    shards, in all parts.
 
     Args:
-        path: Folder, picture, Parquet file, tar archive, or pattern of archives.
+        path: Folder, image, Parquet file, tar archive, or pattern of archives.
 
     Raises:
-        InputError: If an archive is damaged or holds no pictures, or pyarrow is missing for it.
+        InputError: If an archive is damaged or holds no images, or pyarrow is needed and missing.
     """
     if is_packed(path) and not path.is_dir():
         return _in_table(path) if path.suffix.lower() == SUFFIX else _in_archives(expand(path))
@@ -74,7 +74,7 @@ def photos_in(path: Path) -> list[Photo]:
 
 
 def exists(path: Path) -> bool:
-    """Whether a path is there, or is a pattern of archives."""
+    """Whether a path exists, or is a pattern of archives."""
     return path.exists() or is_pattern(path)
 
 

@@ -1,4 +1,4 @@
-"""One function over many files, in threads and with a progress bar."""
+"""Applies a function to many files, in threads and with a progress bar."""
 
 from __future__ import annotations
 
@@ -22,8 +22,14 @@ def in_threads(
 ) -> list[Done]:
     """Results of a function for all items, in their order.
 
-    What ``work`` does is done by OpenCV, Pillow or the disk, which leave Python's lock to others.
-    The progress bar of that title counts units, and appears after ``delay`` seconds.
+    ``work`` should spend its time in OpenCV, Pillow or on the disk, which release Python's lock.
+
+    Args:
+        work: Function to apply.
+        items: Items to apply it to.
+        title: Title of the progress bar.
+        unit: What the progress bar counts.
+        delay: Seconds after which it appears.
     """
     with ThreadPoolExecutor() as pool:
         done = pool.map(work, items)

@@ -172,8 +172,8 @@ def leaves_of(file: Path, column: str, fields: Collection[str]) -> list[str]:
 
     Args:
         file: Table.
-        column: Of structures, or of lists of them.
-        fields: Of the structures; those that it lacks are passed over.
+        column: Column of structures, or of lists of structures.
+        fields: Fields of the structures to read; those that do not exist are skipped.
 
     Returns:
         Paths of the columns as they are stored; the column itself if it has none of the fields.

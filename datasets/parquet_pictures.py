@@ -1,4 +1,4 @@
-"""Pictures in a column of Parquet files.
+"""Images in a column of Parquet files.
 
 They are read by the group of rows that they lie in, of which a process holds the last ones.
 """
@@ -29,21 +29,21 @@ from datasets.parquet_files import (
 )
 from datasets.reading_order import ReadTogether
 
-# Names that columns of pictures have, and of their paths; of several the first of these is meant.
+# Names that columns of images have, and of their paths; of several the first of these is meant.
 _PICTURES = ("image", "img", "picture", "photo", "image_bytes", "bytes", "content")
 _PATHS = ("image", "file_name", "image_path", "filename", "path", "img", "file", "img_path")
-# Bytes of pictures that a group of rows may have: each process that reads holds one at least.
+# Bytes of images that a group of rows may have: each process that reads holds one at least.
 MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class PictureColumn:
-    """The column of a table's pictures.
+    """The column of a table's images.
 
     Attributes:
-        name: Of the column.
-        embedded: It holds the pictures, rather than their paths.
-        has_path: It holds a path beside each picture.
+        name: Name of the column.
+        embedded: It holds the images, rather than their paths.
+        has_path: It holds a path beside each image.
     """
 
     name: str
@@ -51,7 +51,7 @@ class PictureColumn:
     has_path: bool
 
     def paths(self, table: Path) -> list[str]:
-        """What a table calls the picture of each row.
+        """What a table calls the image of each row.
 
         Raises:
             InputError: If a row has no path.
@@ -70,7 +70,7 @@ class PictureColumn:
         return paths
 
     def names(self, table: Path) -> list[str]:
-        """What a table that holds pictures calls them; empty texts if it has no such names."""
+        """What a table that holds images calls them; empty texts if it has no such names."""
         rows = num_rows(table)
         if not self.has_path:
             return [""] * rows
@@ -80,7 +80,7 @@ class PictureColumn:
         return own if len({*own}) == rows else [""] * rows
 
     def refuse_missing(self, table: Path, files: Sequence[str]) -> None:
-        """Raise InputError if none of the pictures is there that a table's paths mean."""
+        """Raise InputError if none of the images is there that a table's paths mean."""
         if files and not any(map(is_file, files)):
             raise InputError(
                 f"{table}: row 0: {self.name} has the path of a picture, not the picture, and "
@@ -89,7 +89,7 @@ class PictureColumn:
 
 
 def find_column(file: Path) -> PictureColumn | None:
-    """The column of a table's pictures; None if there is none.
+    """The column of a table's images; None if there is none.
 
     It has bytes, or numbers that are bytes, or a structure of bytes and a path, or paths alone.
 
@@ -151,7 +151,7 @@ def _leaves(group: Any, column: str) -> list[Any]:
 
 @dataclass(frozen=True)
 class StoredPictures:
-    """Pictures in a column of Parquet files.
+    """Images in a column of Parquet files.
 
     Attributes:
         shelf: Reads them.
@@ -163,7 +163,7 @@ class StoredPictures:
 
     @classmethod
     def of(cls, tables: Sequence[Path], column: str) -> StoredPictures:
-        """All pictures of some files.
+        """All images of some files.
 
         Raises:
             InputError: If a group of rows is too large to be held, or a file is damaged.
@@ -191,7 +191,7 @@ class StoredPictures:
         return replace(self, places=self.places[keep])
 
     def read(self, index: int, name: str) -> bytes:
-        """A picture's file.
+        """An image's file.
 
         Raises:
             InputError: If there is none, or it cannot be read; it starts with ``name``.
@@ -206,7 +206,7 @@ class StoredPictures:
         return data
 
     def length(self, index: int) -> int | None:
-        """Bytes of a picture; None if there is none."""
+        """Bytes of an image; None if there is none."""
         try:
             return len(self.read(index, ""))
         except InputError:
@@ -214,16 +214,16 @@ class StoredPictures:
 
 
 class Shelf:
-    """Groups of rows of some files' column of pictures; those that were read last are held.
+    """Groups of rows of some files' column of images; those that were read last are held.
 
     Loader processes and threads may share it; a copy in another process starts empty.
 
     Args:
         tables: Files.
-        column: Of the pictures.
+        column: Column of the images.
 
     Attributes:
-        reads: How many groups were read.
+        reads: Number of groups that were read.
     """
 
     def __init__(self, tables: tuple[Path, ...], column: str) -> None:

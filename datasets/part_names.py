@@ -16,7 +16,7 @@ PART_NAMES = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-# What belongs to annotated photos: such a folder is no class, whatever its letters' case.
+# What belongs to annotated images: such a folder is no class, whatever its letters' case.
 _CONTENTS = ("images", "labels", "annotations", "jpegimages", "imagesets")
 _WORD = re.compile(rf"(?<![a-z])({'|'.join(map('|'.join, PART_NAMES.values()))})(?![a-z])")
 NO_CLASSES = frozenset((*chain.from_iterable(PART_NAMES.values()), *_CONTENTS))
@@ -36,7 +36,7 @@ def named_after_parts(names: Iterable[str]) -> list[str]:
     """Those that differ in the name of a part alone: ``WIDER_train`` and ``WIDER_val``.
 
     Args:
-        names: Of folders beside each other; empty if no two of them are such.
+        names: Names of folders beside each other; empty if fewer than two of them name parts.
     """
     alike: dict[str, list[str]] = {}
     for name in names:

@@ -1,14 +1,14 @@
-"""Which photos are copies of which, whatever was done to the files: a perceptual hash.
+"""Which images are copies of which, whatever was done to the files: a perceptual hash.
 
-A picture is brought to 32x32 grey pixels; the signs of 64 coefficients of its discrete cosine
+An image is brought to 32x32 grey pixels; the signs of 64 coefficients of its discrete cosine
 transform, the eight lowest frequencies of each axis but the constant, are the hash (pHash: C.
 Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010; signs instead
-of a median, so that a mirrored picture has the same hash with every other bit flipped). Two looks
-at each picture, at all of it and at what is left without its margin, make slight crops harmless.
+of a median, so that a mirrored image has the same hash with every other bit flipped). Two looks
+at each image, at all of it and at what is left without its margin, make slight crops harmless.
 
-On 500 photos of ImageNet's validation set a copy that was resized, mirrored, greyed, recompressed
+On 500 images of ImageNet's validation set a copy that was resized, mirrored, greyed, recompressed
 (JPEG quality 10 or more), brightened by a fifth, or cropped by up to 4 % on each side is at most
-10 bits away, while of the 124,750 pairs of different photos none is nearer than 13. A crop of a
+10 bits away, while of the 124,750 pairs of different images none is nearer than 13. A crop of a
 tenth on one side is not recognised.
 """
 
@@ -29,14 +29,14 @@ Hashes = NDArray[np.uint64]
 _SIDE, _LOW = 32, slice(1, 9)
 # Share of each side that the second look leaves out.
 _MARGIN = 0.04
-# Bits of the frequencies that are odd across the picture: mirroring turns their signs.
+# Bits of the frequencies that are odd across the image: mirroring turns their signs.
 _MIRRORED = np.packbits(np.tile(np.arange(1, 9) % 2 == 1, 8)).view(np.uint64)[0]
 # Pairs compared at a time: their hashes (8 bytes each) stay in a processor's cache.
 _BLOCK = 1 << 17
 
 
 def hash_picture(image: Image) -> Hashes:
-    """Hashes (2,) of a picture (H, W, 3) RGB: of all of it, and of it without its margin."""
+    """Hashes (2,) of an image (H, W, 3) RGB: of all of it, and of it without its margin."""
     height, width = image.shape[:2]
     top, left = int(height * _MARGIN), int(width * _MARGIN)
     inner = image[top : height - top, left : width - left]
@@ -52,10 +52,10 @@ def _hash(image: Image) -> np.uint64:
 def hash_files(
     files: Sequence[str], title: str = "hashing photos"
 ) -> tuple[Hashes, NDArray[np.bool_]]:
-    """Hash photos, as they are seen: turned as their EXIF tags say.
+    """Hash images, as they are seen: turned as their EXIF tags say.
 
     Returns:
-        Hashes (N, 2) as of :func:`hash_picture`, and whether each photo could be read (N,); the
+        Hashes (N, 2) as of :func:`hash_picture`, and whether each image could be read (N,); the
         hashes of those that could not are 0.
     """
     hashes = np.zeros((len(files), 2), dtype=np.uint64)
@@ -73,14 +73,14 @@ def hash_files(
 
 
 def near(hashes: Hashes, others: Hashes, distance: int = COPY_BITS) -> NDArray[np.int64]:
-    """Pairs of photos that look alike, as they are or mirrored.
+    """Pairs of images that look alike, as they are or mirrored.
 
-    Every look at one is compared with every look at the other. 100,000 photos against 8,580, with
+    Every look at one is compared with every look at the other. 100,000 images against 8,580, with
     two looks at each, take about 5 seconds on one core, and a few megabytes.
 
     Args:
         hashes: (N, K) of :func:`hash_files`; the others (M, L), too.
-        others: To compare them with.
+        others: Hashes to compare with.
         distance: Most bits that may differ.
 
     Returns:
@@ -96,7 +96,7 @@ def near(hashes: Hashes, others: Hashes, distance: int = COPY_BITS) -> NDArray[n
 
 
 def _bits_apart(hashes: Hashes, others: Hashes) -> NDArray[np.uint8]:
-    """(n, M) fewest differing bits between any looks at two photos."""
+    """(n, M) fewest differing bits between any looks at two images."""
     shape = (len(hashes), len(others))
     least = np.full(shape, 64, dtype=np.uint8)
     count, bits = np.empty_like(least), np.empty(shape, dtype=np.uint64)

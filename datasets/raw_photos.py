@@ -1,4 +1,4 @@
-"""Photos as they are, for models that resize by themselves."""
+"""Images as they are, for models that resize by themselves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from datasets.types import PhotoBatch
 
 
 class OriginalPhotos:
-    """Batches of photos in order; the next one is read while one is used.
+    """Batches of images in order; the next one is read while one is used.
 
-    ``read`` gives the photo of an index, and ``image_ids`` is what evaluators call it.
+    ``read`` gives the image of an index, and ``image_ids`` is what evaluators call it.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class OriginalPhotos:
         return -(-len(self.image_ids) // self.batch_size)
 
     def __iter__(self) -> Iterator[PhotoBatch]:
-        """Yield batches. Raises InputError if a photo cannot be read; it names the file."""
+        """Yield batches. Raises InputError if an image cannot be read; it names the file."""
         starts = range(0, len(self.image_ids), self.batch_size)
         spans = [range(k, min(k + self.batch_size, len(self.image_ids))) for k in starts]
         with ThreadPoolExecutor() as pool:

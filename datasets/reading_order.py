@@ -19,7 +19,7 @@ class ReadTogether:
     Attributes:
         groups: (N,) int64 number of each sample's group.
         sizes: (G,) int64 bytes of each group.
-        versions: Of the files that they lie in, by name: another number where one has changed.
+        versions: Version of each file that they are in, by name; it changes when the file does.
     """
 
     groups: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Names of choices that concern data. Nothing heavy is imported here."""
+"""Names of choices that concern data. It imports nothing slow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Augmentation = Literal["ssd", "tf", "flip", "none"]
 LabelAugmentation = Literal["none", "tf_slim", "mild", "modern", "small"]
 Interpolation = Literal["bilinear", "bicubic"]
 Split = Literal["train", "val", "test", "all"]
-# How faces stand in their pictures: anyhow; as LFW's funneled versions; or with eyes, nose and
+# How faces stand in their images: anyhow; as LFW's funneled versions; or with eyes, nose and
 # corners of the mouth at fixed places.
 Alignment = Literal["none", "funneled", "five_points"]
 FaceAugmentation = Literal["none", "flip", "face"]
@@ -36,5 +36,5 @@ Option = Literal["anchors", "keep_aspect", "classes", "format", "images"]
 # Those that say how a set is to be read.
 HINTS: tuple[Option, ...] = ("format", "images")
 
-# Bits of 64 in which the perceptual hashes of a photo and its copy may differ.
+# Bits of 64 in which the perceptual hashes of an image and its copy may differ.
 COPY_BITS = 10

@@ -57,8 +57,8 @@ def tell_part(
     """What :func:`choose_part` gives of a set, in words.
 
     Args:
-        path: Of the set.
-        split: That was asked for.
+        path: Path of the data set.
+        split: Requested part.
         found: Parts of the set.
         whose: What a fifth is held out of: ``"the authors of "``.
         hint: Tell which other parts there are.

@@ -1,4 +1,4 @@
-"""How a photo becomes a network's square input where nothing is augmented.
+"""How an image becomes a network's square input where nothing is augmented.
 
 There are two ways: the antialiased centre of it, as classifiers are scored; or the whole of it,
 warped or filled up, as detectors see it.
@@ -20,7 +20,7 @@ _PIL = {
 }
 # Pixels on either side of its own that a pixel is mixed from (the cubic's 2), and one to round.
 _REACH = 3
-# About the mean colour of photos.
+# About the mean colour of images.
 FILL = (124, 116, 104)
 
 
@@ -51,7 +51,7 @@ def centre_square(
 
 
 class CentreCut:
-    """The centre of a picture, resized as :func:`centre_square` does it.
+    """The centre of an image, resized as :func:`centre_square` does it.
 
     Raises:
         InputError: If the crop is out of (0, 1].

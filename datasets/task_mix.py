@@ -25,17 +25,18 @@ class TaskMix(Resumable[MixedBatch]):
     """Batches of several tasks for each step of a training.
 
     Args:
-        loaders: Of training batches, by task.
+        loaders: Loaders of training batches, by task.
         per_step: Tasks of a step: 0 is all; else so many are drawn for each step, a set of four
             times the size twice as likely to be drawn first; none comes twice in a step.
-        seed: Of these draws.
-        steps: Of an epoch; 0 takes as many as show as many photos as all sets hold together.
+        seed: Seed of these draws.
+        steps: Number of steps per epoch; 0 means as many as show as many images as all data sets
+            hold together.
 
     Attributes:
         sampler: Holds the epoch; the trainer sets it.
 
     Raises:
-        InputError: If a set has too few photos for a batch, or there are fewer tasks than drawn.
+        InputError: If a set has too few images for a batch, or there are fewer tasks than drawn.
     """
 
     num_workers = 0

@@ -156,7 +156,7 @@ class MixedBatch(TypedDict):
 
 @dataclass(frozen=True)
 class PhotoFiles:
-    """Photos of a set, each in a file.
+    """Images of a set, each in a file.
 
     Attributes:
         format: Layout that they were recognised by.
@@ -169,16 +169,16 @@ class PhotoFiles:
     files: NDArray[np.str_]
 
     def __len__(self) -> int:
-        """Number of photos."""
+        """Number of images."""
         return len(self.files)
 
     @property
     def in_files(self) -> bool:
-        """Whether each photo is a file of its own, rather than a piece of an archive."""
+        """Whether each image is a file of its own, rather than a piece of an archive."""
         return True
 
     def image(self, index: int) -> Image:
-        """Photo of an index, (H, W, 3) uint8 RGB, turned as its EXIF tag says.
+        """Image of an index, (H, W, 3) uint8 RGB, turned as its EXIF tag says.
 
         Raises:
             InputError: If it cannot be read; it names the file.
@@ -189,7 +189,7 @@ class PhotoFiles:
 
 
 class PhotoBatch(TypedDict):
-    """Photos as they are, for models that resize by themselves."""
+    """Images as they are, for models that resize by themselves."""
 
     images: list[NDArray[np.uint8]]  # each (H, W, 3) RGB
     image_ids: list[int]
@@ -197,10 +197,10 @@ class PhotoBatch(TypedDict):
 
 @dataclass(frozen=True)
 class FacePairs:
-    """Pairs of photos of which it is known whether they show the same person.
+    """Pairs of images of which it is known whether they show the same person.
 
     Attributes:
-        first: (P,) int64 index of a photo in its data set.
+        first: (P,) int64 index of an image in its data set.
         second: (P,) index of the other.
         same: (P,) bool.
         folds: (P,) int64 fold of each pair, from 0.

@@ -1,4 +1,4 @@
-"""Pictures of a set that is written anew: copied or linked, each under a name of its own."""
+"""Images of a set that is written anew: copied or linked, each under a name of its own."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from datasets.errors import InputError
 from datasets.images import is_passed_over, is_picture
 from datasets.names import shown
 
-# What stands for a kind of picture where a name has no usual suffix.
+# What stands for a kind of image where a name has no usual suffix.
 _SUFFIX_OF = {"JPEG": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
 
 
 class PictureWriter:
-    """Writes pictures, with a progress bar over all of them.
+    """Writes images, with a progress bar over all of them.
 
     Args:
-        total: Pictures that will be written.
+        total: Images that will be written.
         link: Link files instead of copying them, which takes no room.
     """
 
@@ -70,7 +70,7 @@ class PictureWriter:
         self._bar.update()
 
     def add_content(self, content: bytes, target: Path) -> None:
-        """Write a picture that lies in an archive."""
+        """Write an image that lies in an archive."""
         self._make(target.parent)
         target.write_bytes(content)
         self._bar.update()
@@ -82,9 +82,9 @@ class PictureWriter:
 
 
 def unique_names(files: Iterable[str], taken: set[str]) -> list[str]:
-    """A name for each picture (N,) in one folder, its own where that is possible.
+    """A name for each image (N,) in one folder, its own where that is possible.
 
-    No two share a stem, as annotations beside pictures need it, whatever their letters' case.
+    No two share a stem, as annotations beside images need it, whatever their letters' case.
     What some program could not read as a name becomes ``_``.
 
     Args:
@@ -114,7 +114,7 @@ def unique_names(files: Iterable[str], taken: set[str]) -> list[str]:
 
 
 def suffix_of(file: object) -> str:
-    """The suffix for what a picture is; ``.jpg`` where nobody knows it.
+    """The suffix for what an image is; ``.jpg`` where nobody knows it.
 
     Args:
         file: Path, or an opened file.

@@ -9,7 +9,7 @@ from xml.parsers import expat
 from datasets.errors import InputError
 from datasets.text import read_content
 
-# Annotations of one photo take kilobytes; those of a whole project megabytes.
+# Annotations of one image take kilobytes; those of a whole project megabytes.
 _LARGEST = 2**28
 _DEEPEST = 64
 

@@ -2,9 +2,9 @@
 
 Training, evaluation, prediction, export, 8-bit networks, the page, the model card, the chooser and
 the benchmark are written once, over these records; none of them knows the name of an application.
-A photo goes this way::
+An image goes this way::
 
-    photo --view--> square --run--> raw outputs --decode--> named outputs --Answers--> a person
+    image --view--> square --run--> raw outputs --decode--> named outputs --Answers--> a person
 
 Up to the named outputs an exported file does the same in its own runtime, by the same ``decode``;
 so thresholds, floors and orders are the same everywhere. Nothing here imports torch: an export
@@ -54,10 +54,10 @@ class Reply(NamedTuple):
     Attributes:
         picture: (H, W, 3) RGB.
         summary: The answer in a few words.
-        detail: What else belongs to it; with the summary it stands for the picture where that
+        detail: What else belongs to it; with the summary it stands for the image where that
             cannot be seen.
-        columns: Of the table.
-        rows: Of the table, the most important first; a value for each column.
+        columns: Columns of the table.
+        rows: Rows of the table, the most important first, with a value for each column.
     """
 
     picture: Image
@@ -71,10 +71,10 @@ class Answers(Protocol[Answer]):
     """How the named outputs of one model are told to people and to programs."""
 
     def read(self, outputs: Outputs) -> Answer:
-        """The answer to one photo."""
+        """The answer to one image."""
 
     def draw(self, image: Image, answer: Answer) -> Image:
-        """The photo (H, W, 3) RGB with the answer drawn on it or beside it."""
+        """The image (H, W, 3) RGB with the answer drawn on it or beside it."""
 
     def to_json(self, answer: Answer) -> dict[str, Any]:
         """The answer for programs."""
@@ -87,12 +87,12 @@ class Answers(Protocol[Answer]):
 
 
 class ImageAnswer(Generic[Answer]):
-    """The answer to one image for programs; each application gives its parts names of its own.
+    """The answer to one image for programs. Each application names the parts of its own.
 
     Args:
-        answers: How the model's outputs are told.
-        outputs: The named outputs for the image.
-        pixels: Gives the image (H, W, 3) RGB to draw on, which is read when it is asked for.
+        answers: Turns the model's outputs into answers.
+        outputs: Named outputs for the image.
+        pixels: Function that returns the image (H, W, 3) RGB to draw on; it is read when called.
 
     Attributes:
         outputs: The named outputs, as :attr:`PhotoApplication.outputs` describes them.
@@ -118,7 +118,7 @@ class ImageAnswer(Generic[Answer]):
         return PIL.Image.fromarray(self.answers.draw(self._pixels(), self.value))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and texts, ready for JSON: the same as predict.py writes."""
+        """Plain numbers and strings, ready for JSON: the same as predict.py writes."""
         return self.answers.to_json(self.value)
 
     def __str__(self) -> str:
@@ -129,13 +129,13 @@ class ImageAnswer(Generic[Answer]):
 
 
 class Evaluator(Protocol):
-    """Collects the named outputs of photos, batch by batch, and scores them."""
+    """Collects the named outputs of images, batch by batch, and scores them."""
 
     def fresh(self) -> Evaluator:
         """One of the same data that has seen nothing."""
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
-        """Add the outputs of some photos; a photo that came before is passed over."""
+        """Add the outputs of some images; an image that came before is passed over."""
 
     def gather(self) -> None:
         """Bring the outputs of all processes together on each."""
@@ -174,7 +174,7 @@ class TensorflowForm(NamedTuple):
     Attributes:
         end: The operator that its raw outputs end in:
             :class:`tasks.export.litert.detection_postprocess.PostProcess`.
-        graph: As :class:`tasks.square_graph.SquareGraph`; its ``inner`` are these outputs.
+        graph: Graph like :class:`tasks.square_graph.SquareGraph`; its ``inner`` are these outputs.
         reference: The network, answering by that operator's rules, to compare the file with.
     """
 
@@ -187,8 +187,7 @@ class Bare(NamedTuple):
     """What a network gives where nothing is decoded.
 
     Attributes:
-        outputs: By name, in the order of its raw outputs, what each is and what makes it an
-            answer.
+        outputs: Description of each raw output and of how it becomes an answer, by name, in order.
         facts: Numbers that the decoding needs, as plain data.
     """
 
@@ -201,24 +200,26 @@ class Network(Generic[Options]):
     """What an application tells of its networks; it needs torch, so it is asked for last.
 
     Attributes:
-        build: From the card and tensors of a file, its path and options to the network, with
-            fresh weights, and to the card, which options may change. Raises
-            :class:`~datasets.errors.InputError` if the card does not tell all.
-        view: How a photo becomes the network's square.
-        run: From network and squares (B, 3, S, S), RGB 0..255, to raw outputs.
-        decode: From network, card, raw outputs and frame to named outputs, each with a row for
-            each photo. The frame is (width, height, width, height) of the photos in pixels, in a
-            shape that broadcasts to boxes (B, K, 4); None where a batch does not tell it.
+        build: Function from the card and tensors of a file, its path and options to the network,
+            with fresh weights, and the card, which options may change. Raises
+            :class:`~datasets.errors.InputError` if the card is incomplete.
+        view: How an image becomes the network's square.
+        run: Function from network and square images (B, 3, S, S), RGB 0..255, to raw outputs.
+        decode: Function from network, card, raw outputs and frame to named outputs, each with a
+            row per image. The frame is (width, height, width, height) of the images in pixels, in
+            a shape that broadcasts to boxes (B, K, 4); None if a batch does not state it.
         facts: What of a network travels with an export beside its card.
-        cost: From card, facts and path to the cost of one photo, without any weights.
-        bare: From network and card to what its raw outputs are. Raises
-            :class:`~datasets.errors.InputError` if it is not one network from input to outputs.
-        example: From width multiplier, side and variant to a network of the paper's size with
-            fresh weights, and its card: as good as a trained one to measure time.
-        halves: From a network to the two steps of ``run``; None where nothing follows the layers.
-        tensorflow_form: From a network to its export in TensorFlow's form; None where there is no
-            other than the plain one. Raises :class:`~datasets.errors.InputError` if this network
-            has none.
+        cost: Function from card, facts and path to the cost of one image, without any weights.
+        bare: Function from network and card to a description of its raw outputs. Raises
+            :class:`~datasets.errors.InputError` if it is not a single network from input to
+            outputs.
+        example: Function from width multiplier, side and variant to a network of the paper's size
+            with fresh weights, and its card: for timing it is as good as a trained one.
+        halves: Function from a network to the two steps of ``run``; None if nothing follows the
+            layers.
+        tensorflow_form: Function from a network to its export in TensorFlow's form; None if there
+            is only the plain form. Raises :class:`~datasets.errors.InputError` if this network has
+            no such form.
     """
 
     build: Callable[[Card, Mapping[str, Tensor], Path, Options], tuple[Any, Card]]
@@ -235,10 +236,10 @@ class Network(Generic[Options]):
 
 @dataclass(frozen=True, kw_only=True)
 class Application:
-    """Any application, whether or not it answers for photos.
+    """Any application, whether or not it answers for images.
 
     Attributes:
-        name: In cards, configurations and commands.
+        name: Name in cards, configurations and commands.
         title: What the page calls it.
         train_tool: Command that trains it, without ``tools/`` and ``.py``.
         starts: Commands whose training its weights are shown to be the start of, where they
@@ -262,8 +263,8 @@ class Original(Generic[Options]):
 
     Attributes:
         claims: Whether a file of that suffix is this application's.
-        open: From path, options and a file of class names (or None) to what is like a network of
-            this application, and its card.
+        open: Function from path, options and a file of class names (or None) to a substitute for a
+            network of this application, and its card.
     """
 
     claims: Callable[[Path], bool]
@@ -272,35 +273,37 @@ class Original(Generic[Options]):
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoApplication(Application, Generic[Options]):
-    """An application that answers for photos.
+    """An application that answers for images.
 
     Attributes:
         options: How answers are asked for: a frozen dataclass whose fields are flags.
         outputs: What each named output is, in their order.
         network: Gives the record of its networks.
-        answers: From card, facts, options and path (for messages) to what tells the answers.
-        answer: What programs get for each image, with names for its parts.
-        for_people: Options where people look at the answers and ask for nothing else; None where
-            these are the defaults.
+        answers: Function from card, facts, options and path (for messages) to the object that
+            produces answers.
+        answer: Class of the answer to each image that programs get, with names for its parts.
+        for_people: Options for answers that people look at, unless others are given; None where
+            the defaults serve.
         metric: Main figure of an evaluation.
         compared_by: Share by which the paper's networks and own runs are compared; its title is
             for percent.
         variants: Kinds of networks whose times and figures are compared, and sides in pixels of
             each; one that has no name stands alone.
         meanings: What each figure of an evaluation means.
-        limits: From facts, and whether photos are resized, to what an export may differ by.
+        limits: Function from facts, and whether images are resized, to the largest permitted
+            differences of an export.
         pipeline: The hub's own name of such tasks, by which it sorts models.
         noun: What the classes are called: ``classes``, ``attributes``, ``cells``.
         classes_note: What is told of the classes where their names say nothing to people.
-        card_rows: From card and path to more rows of the model card.
+        card_rows: Function from card and path to additional rows of the model card.
         predict_with: What else predict.py is usually given: ``--gallery people/``.
         flags: Flags of evaluate.py, predict.py, export.py and the page that are not everybody's
             and mean something here.
-        fixed: Those among them that an export refuses, and what is said of it.
-        originals: By suffix, files in another format that are run as they are.
+        fixed: Options among them that an export refuses, each with the reason for the message.
+        originals: Files in other formats that are run directly, by suffix.
         head: What it is called as a head on a common trunk; empty if it is none.
         use_note: What it must not be used for, if anything.
-        compares: An answer is about several photos, which are compared.
+        compares: An answer is about several images, which are compared.
     """
 
     outputs: Mapping[str, str]

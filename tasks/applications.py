@@ -56,7 +56,7 @@ def original_application(path: Path) -> PhotoApplication[Any] | None:
 
 
 def photo_application(name: str, path: Path | str) -> PhotoApplication[Any]:
-    """The application of a name. Raises InputError if there is none or it answers no photos."""
+    """The application of a name. Raises InputError if there is none or it answers no images."""
     application = application_named(name, path)
     if not isinstance(application, PhotoApplication):
         raise InputError(f"{path}: weights for {name} answer no photos")

@@ -1,6 +1,6 @@
 """Networks alone as one graph: from normalised squares to raw outputs, nothing decoded.
 
-For runtimes that have no operators for photos of any size or for NMS, and for converters that
+For runtimes that have no operators for images of any size or for NMS, and for converters that
 start from ONNX. What the host has to do before and after is told in :attr:`BareGraph.told`.
 """
 
@@ -28,7 +28,7 @@ class BareInput:
     """What one input of a bare graph wants.
 
     Attributes:
-        square: Makes a photo (H, W, 3) the square (S, S, 3), uint8 RGB.
+        square: Makes an image (H, W, 3) the square (S, S, 3), uint8 RGB.
         spec: Channel order, mean and standard deviation.
     """
 
@@ -36,7 +36,7 @@ class BareInput:
     spec: InputSpec
 
     def __call__(self, photo: Image) -> NDArray[np.float32]:
-        """The input (1, 3, S, S) for a photo, by the numbers that :meth:`to_json` tells."""
+        """The input (1, 3, S, S) for an image, by the numbers that :meth:`to_json` tells."""
         told = self.to_json()
         pixels = self.square(photo).astype(np.float32)
         if told["channels"] == "bgr":
@@ -62,12 +62,12 @@ class BareGraph(nn.Module):
     """One network without what stands around it.
 
     Args:
-        application: Of the network.
+        application: Application of the network.
         model: The network, in evaluation mode; a folded copy of it is kept.
-        card: Of the network.
+        card: Card of the network.
 
     Attributes:
-        inputs: By name, in their order.
+        inputs: Inputs by name, in their order.
         outputs: Names of what it gives.
         told: What the host has to know, as plain data: inputs, outputs, and numbers that the
             decoding needs.

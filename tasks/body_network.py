@@ -27,7 +27,7 @@ class BodyNetwork(nn.Module):
 
     Attributes:
         networks: Names of the methods that are network alone, which ``--compile`` compiles.
-        normalize: From RGB 0..255 to what the body takes.
+        normalize: Layer from RGB 0..255 to the input of the body.
         body: Its own body, or a trunk.
         spec: Its architecture, with ``size``, the side of its input in pixels.
     """
@@ -99,7 +99,7 @@ class LastLayerNetwork(BodyNetwork):
 
         Args:
             images: (B, 3, S, S) RGB 0..255.
-            targets: As :meth:`losses` takes them. Needed in training.
+            targets: Targets as :meth:`losses` takes them; required in training.
             taught: What a teacher says of the images.
         """
         if not self.training:

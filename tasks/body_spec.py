@@ -1,4 +1,4 @@
-"""The architecture of a body with a head. Nothing heavy is imported: help is built from it."""
+"""The architecture of a body with a head. It imports nothing slow: --help is built from it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from datasets.errors import InputError
 
 @dataclass(frozen=True)
 class ClassifierSpec(OnBody):
-    """Architecture; together with the class list and the flavour it rebuilds the network."""
+    """Architecture; with the class list and the flavour it is enough to rebuild the network."""
 
     OF_MOBILENET: ClassVar[tuple[str, ...]] = ("alpha", "variant", "stem_stride")
 
     backbone: BackboneName = "mobilenet_v1"
     """Body of the network."""
     alpha: Annotated[float, tyro.conf.arg(aliases=("--width",))] = 1.0
-    """Width multiplier of MobileNet, above 0; 1, .75, .5, .25 in the paper."""
+    """Width multiplier of MobileNet, above 0; the paper uses 1, .75, .5 and .25."""
     variant: Variant = "standard"
-    """Of MobileNet: shallow (table 5), full_conv (table 4), conv_head (one more 1x1 convolution at
-    the end, as timm's mobilenetv1_100h), or where batch norm and activation stand in a block."""
+    """Variant of MobileNet: shallow (table 5), full_conv (table 4), conv_head (an additional 1x1
+    convolution at the end, as in timm's mobilenetv1_100h), or, for the other names, where batch
+    norm and activation are placed in a block."""
     stem_stride: int = 2
-    """Of MobileNet's first convolution; 1 keeps four times the pixels, for small pictures."""
+    """Stride of MobileNet's first convolution; 1 keeps four times as many positions, for small
+    images."""
     size: Annotated[int, tyro.conf.arg(aliases=("--resolution",))] = 224
-    """Side of the square input in pixels, 32 or more: the paper's resolution multiplier."""
+    """Side of the square input in pixels, 32 to 8192: the paper's resolution multiplier."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built. Raises InputError naming field, value and choices."""

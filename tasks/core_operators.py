@@ -18,7 +18,7 @@ from tasks import operators
 
 _CORE: ContextVar[bool] = ContextVar("core", default=False)
 # Boxes that are compared with each other at a time, and how often it is settled which of them
-# remain. A box is settled one round after all better ones that it overlaps with: in photos that
+# remain. A box is settled one round after all better ones that it overlaps with: in images that
 # takes fewer than ten.
 _BLOCK, _ROUNDS = 128, 12
 

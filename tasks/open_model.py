@@ -4,7 +4,7 @@
 
     model = open_model(Path("runs/mine"))
     predictor = model.predictor("cpu")
-    for answer in predictor([photo]):  # (H, W, 3) uint8 RGB
+    for answer in predictor([image]):  # (H, W, 3) uint8 RGB
         print(predictor.answers.line(answer))
 """
 
@@ -32,10 +32,10 @@ def open_model(
         path: Run folder, weights file or export.
         given: Options of any applications, of which it takes its own.
         threads: CPU threads of an export; None takes one per core.
-        head: Of an export of several heads the one that answers.
+        head: For an export of several heads, name of the head that answers.
 
     Raises:
-        InputError: If it is missing or damaged, does not fit itself, or answers no photos.
+        InputError: If it is missing or damaged, does not fit itself, or answers no images.
     """
     if is_export(path):
         export = open_export(path, threads, head)

@@ -14,7 +14,7 @@ from torchvision.ops import nms
 
 @torch.library.custom_op("mobilenets::resize", mutates_args=())
 def resize(images: Tensor, height: int, width: int, interpolation: str) -> Tensor:
-    """Antialiased resize of photos (N, H, W, 3) uint8 to (N, height, width, 3), as Pillow's."""
+    """Antialiased resize of images (N, H, W, 3) uint8 to (N, height, width, 3), as Pillow's."""
     planes = images.permute(0, 3, 1, 2)
     done = functional.interpolate(
         planes, size=(height, width), mode=interpolation, antialias=True, align_corners=False
@@ -36,7 +36,7 @@ def suppress(boxes: Tensor, scores: Tensor, above: float, max_iou: float) -> Ten
         boxes: (B, K, 4) x1 y1 x2 y2.
         scores: (B, K), best first.
         above: Only boxes of a higher score take part.
-        max_iou: Of two boxes that overlap by more, the weaker is dropped.
+        max_iou: Highest permitted IoU; of two boxes that overlap by more, the weaker is dropped.
     """
     masks = []
     for box, score in zip(boxes, scores, strict=True):

@@ -1,7 +1,7 @@
-"""Models as one graph from photos to named outputs: preparation, network and decoding.
+"""Models as one graph from images to named outputs: preparation, network and decoding.
 
-Every graph takes ``images``, (N, H, W, 3) uint8 RGB, photos of one size, whatever it is, and gives
-its application's outputs with a row for each photo. Of several heads on one trunk
+Every graph takes ``images``, (N, H, W, 3) uint8 RGB, images of one size, whatever it is, and gives
+its application's outputs with a row for each image. Of several heads on one trunk
 (:class:`tasks.multitask.graph.MultiGraph`) each has these, its name before them:
 ``classes_probabilities``.
 """
@@ -23,14 +23,14 @@ IMAGES = "images"
 
 
 class AnswerGraph(nn.Module):
-    """From photos (N, H, W, 3) uint8 RGB to answers, whose names are ``outputs``.
+    """From images (N, H, W, 3) uint8 RGB to answers, whose names are ``outputs``.
 
     Attributes:
         outputs: Names of what it gives.
         inner: Names of what it gives after that, which is no answer: an ONNX file holds tensors of
             these names for other files to be made from.
-        squares: Where it takes one photo, made a square before, instead of any: by the names of
-            its inputs, in their order, how that is made. Else empty.
+        squares: If it takes one image that was made square before, instead of any: how each input
+            is made, by name, in the order of the inputs. Otherwise empty.
     """
 
     outputs: tuple[str, ...]
@@ -42,10 +42,10 @@ class PhotoGraph(AnswerGraph):
     """One network with all that stands around it.
 
     Args:
-        application: Of the network.
+        application: Application of the network.
         model: The network, in evaluation mode; a copy of it, with batch norm folded into the
             convolutions, is kept.
-        card: Of the network.
+        card: Card of the network.
         antialias: How a resize is written (see :mod:`tasks.export.resize`).
     """
 
@@ -66,7 +66,7 @@ class PhotoGraph(AnswerGraph):
         self.eval()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Outputs for photos (N, H, W, 3) uint8 RGB, in the order of ``outputs``."""
+        """Outputs for images (N, H, W, 3) uint8 RGB, in the order of ``outputs``."""
         height, width = (torch.scalar_tensor(n, dtype=torch.float32) for n in images.shape[1:3])
         frame = torch.stack((width, height, width, height))
         return self.decode(self.network.run(self.model, self.fit(images)), frame)

@@ -1,4 +1,4 @@
-"""How a photo becomes a network's square: the same outside of a graph and inside one."""
+"""How an image becomes a network's square: the same outside of a graph and inside one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class View:
     """One of the two ways.
 
     Attributes:
-        square: From a card to what makes a photo (H, W, 3) the square (S, S, 3), uint8.
-        layer: From a card, and the way to write an antialiased resize, to the same as a layer:
-            photos (N, H, W, 3) uint8 to squares (N, 3, S, S).
-        short_side: From a card to the short side in pixels of photos that are only cut, not
-            resized; None where that does not make the two ways exactly equal.
+        square: Function from a card to a function that makes an image (H, W, 3) the square (S, S,
+            3), uint8.
+        layer: Function from a card, and the form of an antialiased resize, to the same as a layer:
+            images (N, H, W, 3) uint8 to squares (N, 3, S, S).
+        short_side: Function from a card to the short side in pixels of images that are only
+            cropped, not resized; None if that does not make the two ways exactly equal.
     """
 
     square: Callable[[Card], Square]
@@ -53,7 +54,7 @@ CENTRE = View(
     _centre_layer,
     lambda card: round(card.flavour.input.size / card.flavour.input.crop),
 )
-"""The antialiased centre of the photo, as classifiers are scored."""
+"""The antialiased centre of the image, as classifiers are scored."""
 
 WHOLE = View(_whole_square, _whole_layer, lambda _: None)
-"""The whole photo, warped or filled up as the card's ``keep_aspect`` says."""
+"""The whole image, warped or filled up as the card's ``keep_aspect`` says."""

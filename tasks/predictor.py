@@ -1,4 +1,4 @@
-"""A model that answers: photos in, named outputs and answers out, network or export alike.
+"""A model that answers: images in, named outputs and answers out, network or export alike.
 
 :mod:`tasks.open_model` opens one of whatever application; here its application is known.
 """
@@ -31,13 +31,13 @@ Batch = TypeVar("Batch", bound=Mapping[str, object])
 
 @dataclass(frozen=True)
 class Predictor:
-    """Named outputs for photos (H, W, 3) uint8 RGB of any sizes, and how these are told."""
+    """Named outputs for images (H, W, 3) uint8 RGB of any sizes, and how these are told."""
 
     outputs: Callable[[Sequence[Image]], list[Outputs]]
     answers: Any
 
     def __call__(self, images: Sequence[Image]) -> list[Any]:
-        """The answer to each photo, in the application's own form."""
+        """The answer to each image, in the application's own form."""
         return [self.answers.read(one) for one in self.outputs(images)]
 
 
@@ -50,7 +50,7 @@ class Model:
         card: What its file says of itself.
         path: Run folder, weights file or export.
         options: How answers are asked for.
-        network: In evaluation mode, on the CPU; None of an export.
+        network: Network in evaluation mode, on the CPU; None for an export.
         export: The export; None of a network.
         original: The network is a file of another format, in its own runtime.
     """
@@ -80,7 +80,7 @@ class Model:
         return self.application.answers(self.card, self.facts, self.options, self.path)
 
     def predictor(self, device: str) -> Predictor:
-        """It, ready for photos of any size; exports and originals compute on the CPU."""
+        """It, ready for images of any size; exports and originals compute on the CPU."""
         if self.export is not None:
             return Predictor(self.export, self.answers)
         assert self.network is not None
@@ -125,7 +125,7 @@ def open_network(
 def network_outputs(
     application: PhotoApplication[Any], network: nn.Module, card: Card, device: str
 ) -> Callable[[Sequence[Image]], list[Outputs]]:
-    """A network made ready for photos of any size: a folded copy on a device."""
+    """A network made ready for images of any size: a folded copy on a device."""
     import torch
 
     from backbone.layers import fold_batchnorm
@@ -160,10 +160,10 @@ def exact_outputs(
 
     Args:
         application: What the network is for.
-        network: In evaluation mode.
-        card: Of the network.
+        network: Network in evaluation mode.
+        card: Card of the network.
         images: (B, 3, S, S) on the network's device.
-        sizes: (width, height) of the original photos; None where nothing depends on them.
+        sizes: (width, height) of the original images; None where nothing depends on them.
     """
     record = application.network()
     raw = _each(record.run(network, images), lambda part: part.detach().cpu().double())
@@ -172,14 +172,14 @@ def exact_outputs(
 
 
 def frame_of(sizes: Sequence[tuple[int, int]]) -> Tensor:
-    """(B, 1, 4) float32 width, height, width, height of photos of some (width, height)."""
+    """(B, 1, 4) float32 width, height, width, height of images of some (width, height)."""
     import torch
 
     return torch.tensor([[size * 2] for size in sizes], dtype=torch.float32)
 
 
 def rows_of(decoded: Mapping[str, Tensor]) -> list[Outputs]:
-    """Named outputs of a batch, photo by photo, without padding."""
+    """Named outputs of a batch, image by image, without padding."""
     arrays = {name: part.cpu().numpy() for name, part in decoded.items()}
     rows = zip(*arrays.values(), strict=True)
     return [without_padding(dict(zip(arrays, row, strict=True))) for row in rows]
@@ -198,7 +198,7 @@ def answered(
 ) -> Iterator[tuple[list[int], list[Outputs]]]:
     """Yield image ids and named outputs of each batch of an evaluation.
 
-    Batches are as in training; for an export, of photos as they are. ``label`` is the progress
+    Batches are as in training; for an export, of images as they are. ``label`` is the progress
     bar's.
     """
     from tqdm import tqdm

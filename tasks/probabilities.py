@@ -30,9 +30,9 @@ def softmax(logits: NDArray[Any]) -> NDArray[Any]:
 def stack_probabilities(
     image_ids: Sequence[int], outputs: Sequence[Outputs], width: int
 ) -> NDArray[Any]:
-    """The probabilities (B, width) that photos of some ids were answered with.
+    """The probabilities (B, width) that images of some ids were answered with.
 
-    Raises InputError naming the photo if a probability is not a number.
+    Raises InputError naming the image if a probability is not a number.
     """
     shares = np.stack([one["probabilities"] for one in outputs])
     assert shares.shape == (len(image_ids), width), f"{shares.shape}: {width} expected"

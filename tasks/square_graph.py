@@ -1,6 +1,6 @@
 """Models as one graph of a fixed shape: from ready squares to named outputs.
 
-For runtimes whose graphs know no photos of any size: the host makes the square
+For runtimes whose graphs know no images of any size: the host makes the square
 (:class:`tasks.runtime.square.Square` tells how), and all else is inside, of core operators alone
 (:mod:`tasks.core_operators`). Several heads are :class:`tasks.multitask.square_graph.MultiSquare`.
 """
@@ -19,15 +19,15 @@ from tasks.weights.card import Card
 
 
 class SquareGraph(PhotoGraph):
-    """One network from a square (1, S, S, 3) uint8 RGB to its outputs, a row for the photo.
+    """One network from a square (1, S, S, 3) uint8 RGB to its outputs, a row for the image.
 
     Boxes are x1 y1 x2 y2 in shares of the square's side, 0..1, as many as the network gives at
     most: label 0, score 0 and a box of zeros where there are fewer.
 
     Args:
-        application: Of the network.
+        application: Application of the network.
         model: The network, in evaluation mode; a folded copy of it is kept.
-        card: Of the network.
+        card: Card of the network.
     """
 
     def __init__(self, application: PhotoApplication[Any], model: nn.Module, card: Card) -> None:

@@ -143,7 +143,7 @@ def gemm(precision: str, threads: int) -> Timed:
 def stage_shares(path: Path, photo: Image, threads: int, rounds: int = 10) -> dict[str, float]:
     """Shares of an export's time before, within and after its network; they sum to 1.
 
-    Of each operation of the ONNX file, on a photo (H, W, 3) uint8, the fastest round counts.
+    Of each operation of the ONNX file, on an image (H, W, 3) uint8, the fastest round counts.
     """
     import onnxruntime
 

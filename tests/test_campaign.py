@@ -32,6 +32,7 @@ def _work(case: str) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_every_end_of_a_child_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "SECONDS", 0.05)
     cases = ["answered", "crash", "refused", "fault", "hang", "answered", "memory", "refused"]

@@ -59,11 +59,13 @@ def test_imports_run_downwards() -> None:
     assert not upwards, "\n".join([*upwards, "a new folder? FLOORS in tests/house.py lists each"])
 
 
+@pytest.mark.slow
 def test_imports_never_run_in_a_circle() -> None:
     edges = graph()
     assert [path for path in edges if path in reach(path, edges)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", FOR_LIBRARIES)
 def test_libraries_know_no_kind_of_data(package: str) -> None:
     for path, others in graph().items():

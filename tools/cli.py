@@ -214,7 +214,7 @@ def prepare(common: Common) -> str:
 
     if common.threads:
         torch.set_num_threads(common.threads)
-    # OpenCV's own threads would fight with torch's; pictures are decoded side by side instead.
+    # OpenCV's own threads would fight with torch's; images are decoded side by side instead.
     cv2.setNumThreads(0)
     torch.manual_seed(common.seed)
     return choose_device(common.device)

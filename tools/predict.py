@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Look at photos, folders, videos with a model: ``tools/predict.py WEIGHTS PATH...``."""
+"""Look at images, folders, videos with a model: ``tools/predict.py WEIGHTS PATH...``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a GAN and see whether its pictures help: ``tools/train_gan.py`` alone works."""
+"""Train a GAN and see whether its images help: ``tools/train_gan.py`` alone works."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Readers of other frameworks' weights files, each with what it knows of their flavour."""
+"""Readers of weights files from other frameworks, with what is known about their conventions."""

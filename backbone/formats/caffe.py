@@ -1,7 +1,7 @@
-"""Caffe's MobileNet (.caffemodel, shicai's layer names), read without Caffe.
+"""Reads Caffe's MobileNet (.caffemodel, with shicai's layer names) without Caffe.
 
-OpenCV 5 has dropped its Caffe reader, but a caffemodel is one protocol-buffers message that holds
-names, parameters and values of all layers, so that the prototxt is not needed.
+OpenCV 5 no longer has a Caffe reader, but a caffemodel is a single protocol-buffers message with
+the names, parameters and values of all layers, so that the prototxt is not needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LAYER, _OLD_LAYER = 100, 2
 _NAME, _TYPE, _BLOBS, _CONVOLUTION, _BATCH_NORM = 1, 2, 7, 106, 139
 _SHAPE, _DATA = 7, 5
 _PAD, _PAD_H, _PAD_W, _EPS = 3, 9, 10, 3
-# Subtracted from B, G, R, and multiplied afterwards; the former on the 0..1 scale.
+# Values subtracted from B, G, R, on the 0..1 scale, and the factor applied afterwards.
 _MEANS, _SCALE = (103.94 / 255, 116.78 / 255, 123.68 / 255), 0.017
 _STEPS = ("2_1", "2_2", "3_1", "3_2", "4_1", "4_2", *(f"5_{k}" for k in range(1, 7)), "6")
 _CONVS = ["conv1", *(f"conv{step}/{part}" for step in _STEPS for part in ("dw", "sep"))]
@@ -51,9 +51,12 @@ class _Layer:
 def read_caffe(path: Path) -> Network:
     """Read a caffemodel.
 
+    Args:
+        path: File to read.
+
     Raises:
-        InputError: If it is damaged or of Caffe's older format, or a tensor is missing, left over
-            or of a wrong shape, or a 3x3 layer does not pad by 1.
+        InputError: If the file is damaged or in Caffe's older format, if a tensor is missing,
+            unexpected or of the wrong shape, or if a 3x3 layer does not pad by 1.
     """
     try:
         layers, old = _read_layers(memoryview(path.read_bytes()))
@@ -83,7 +86,7 @@ def read_caffe(path: Path) -> Network:
 
 
 def _read_layers(data: memoryview) -> tuple[list[_Layer], bool]:
-    """All layers, and whether there are some of the older format."""
+    """All layers, and whether there are layers in the older format."""
     layers, old = [], False
     for number, value in read_fields(data):
         old |= number == _OLD_LAYER
@@ -124,7 +127,7 @@ def _numbers(value: Value) -> list[int]:
 
 
 def _read_blob(data: memoryview) -> Tensor:
-    """Values of a blob, in its shape (a named one, or num, channels, height, width)."""
+    """Values of a blob, in its shape (from a message, or num, channels, height, width)."""
     shape: list[int] = []
     old_shape: dict[int, int] = {}
     values = bytearray()

@@ -1,4 +1,4 @@
-"""Networks whose batch norms were folded away: convolutions with biases, one after the other."""
+"""Networks with folded batch norms: convolutions with biases, one after the other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from backbone.mobilenet_v1 import BLOCKS
 from datasets.errors import InputError
 
 STRIDES = [2, *(stride for step, _ in BLOCKS for stride in (step, 1))]
-# Of batch norms that only add a bias.
+# Epsilon of batch norms that only add a bias.
 EPS = 1e-3
 
 
@@ -36,12 +36,12 @@ class FoldedConv:
     """One convolution with what follows it, dequantised.
 
     Attributes:
-        name: Of its weight tensor.
-        weight: (out, in, kh, kw); (out, 1, kh, kw) if depthwise.
-        bias: (out,), which holds the folded batch norm.
+        name: Name of its weight tensor.
+        weight: Weights (out, in, kh, kw); (out, 1, kh, kw) if depthwise.
+        bias: Bias (out,), which contains the folded batch norm.
         depthwise: Whether each channel has its own filter.
-        stride: In both directions.
-        padding: ``same``, ``symmetric``, ``keras`` or, of another kind, in words.
+        stride: Stride in both directions.
+        padding: ``same``, ``symmetric``, ``keras`` or a description of any other kind.
         activation: ``none``, ``relu``, ``relu6`` or ``leaky_relu:SLOPE``.
     """
 
@@ -56,16 +56,16 @@ class FoldedConv:
 
 @dataclass(frozen=True)
 class Chain:
-    """A classifier or a body as a row of convolutions.
+    """A classifier or a body as a sequence of convolutions.
 
     Attributes:
-        path: Of the file.
-        kind: Of the source, in words.
-        convs: In order of execution; a fully connected layer counts as one of 1x1.
+        path: Path of the file.
+        kind: Description of the source.
+        convs: Convolutions in order of execution; a fully connected layer counts as a 1x1 one.
         shape: (height, width, channels) of an image; None where the file leaves it open.
-        mean: Of the flavour, where the file takes bytes or scales them itself; None where not.
-        std: Likewise.
-        takes: As in :class:`~backbone.formats.network.Network`.
+        mean: Mean of the flavour if the file takes bytes or scales them itself; otherwise None.
+        std: Standard deviation, under the same condition as ``mean``.
+        takes: Largest input value, as in :class:`~backbone.formats.network.Network`.
     """
 
     path: Path
@@ -78,14 +78,15 @@ class Chain:
 
 
 def read_chain(chain: Chain, last: FoldedConv | None) -> Network:
-    """A whole classifier, or a body if there is no last layer.
+    """Read a complete classifier, or a body if there is no last layer.
 
     Args:
-        chain: The convolutions, of which the first 27 are looked at.
-        last: The classifier's linear layer.
+        chain: The convolutions, of which the first 27 are used.
+        last: The linear layer of the classifier.
 
     Raises:
-        InputError: If the layers are not those of a MobileNet v1, naming the first that is not.
+        InputError: If the layers are not those of a MobileNet v1; the message names the first that
+            is not.
     """
     path, (height, width, _) = chain.path, chain.shape
     alpha = chain_alpha(chain)
@@ -115,14 +116,14 @@ def read_chain(chain: Chain, last: FoldedConv | None) -> Network:
 
 
 def as_same(convs: Sequence[FoldedConv], side: int | None) -> Sequence[FoldedConv]:
-    """Zeros that a converter wrote out for maps of a known side, as SAME if they are that.
+    """Recognise explicit zero padding, written by a converter for one image size, as SAME.
 
-    SAME halves an even side with zeros at the end, an odd one with zeros on both: a row that has
-    both kinds, each in its place, is SAME.
+    SAME pads an even side at the end and an odd side on both sides, when it halves it. A network
+    with both kinds, each where SAME would have it, is SAME.
 
     Args:
-        convs: In order of execution, each fed by the one before.
-        side: Of the input in pixels; None leaves all as it is.
+        convs: Convolutions in order of execution, each reading the one before.
+        side: Side of the input in pixels; with None nothing is changed.
     """
     halving = [conv.padding for conv in convs if conv.stride == 2]
     if side is None or not {"keras", "symmetric"} <= set(halving):
@@ -135,10 +136,9 @@ def as_same(convs: Sequence[FoldedConv], side: int | None) -> Sequence[FoldedCon
 
 
 def one_linear(layers: Sequence[FoldedConv]) -> list[FoldedConv]:
-    """Linear layers with nothing between them, as the one layer that they are together.
+    """Merge consecutive linear layers into the single layer that they amount to.
 
-    TensorFlow's retrain.py puts a new layer on ImageNet's logits. Layers that are no such row stay
-    as they are.
+    TensorFlow's retrain.py puts a new layer on ImageNet's logits. Other layers are left unchanged.
     """
     merged = list(layers)
     while len(merged) > 1:
@@ -154,10 +154,14 @@ def one_linear(layers: Sequence[FoldedConv]) -> list[FoldedConv]:
 
 
 def chain_conventions(path: Path, convs: Sequence[FoldedConv]) -> tuple[str, str]:
-    """The one padding of the halving convolutions, and the one activation of all.
+    """The padding of the convolutions of stride 2, and the activation of all convolutions.
+
+    Args:
+        path: Path of the file, for errors.
+        convs: The convolutions.
 
     Raises:
-        InputError: If they differ, or no MobileNet v1 has them.
+        InputError: If they are not the same everywhere, or no MobileNet v1 has them.
     """
     activation = convs[0].activation
     padding = next(conv.padding for conv in convs if conv.stride > 1 and conv.depthwise)
@@ -175,7 +179,7 @@ def chain_conventions(path: Path, convs: Sequence[FoldedConv]) -> tuple[str, str
 
 
 def chain_alpha(chain: Chain) -> float:
-    """Width multiplier, read off the first and the last layer of the body.
+    """Width multiplier, determined from the first and the last layer of the body.
 
     Raises:
         InputError: If the layers are not those of a MobileNet v1.

@@ -1,7 +1,7 @@
-"""Graphs of layers, whatever format they come from: their convolutions with what follows them.
+"""Graphs of layers from any format: their convolutions, with what follows each of them.
 
-A format's reader says of each node what it does (:class:`Step`); here batch norms and biases are
-folded into the convolutions before them, and the row of a MobileNet v1 is found.
+A format's reader describes what each node does (:class:`Step`). Here batch norms and biases are
+folded into the convolutions before them, and the layers of a MobileNet v1 are identified.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from backbone.formats.partial import RGB
 from datasets.errors import InputError
 
 Array = NDArray[np.float64]
-# Below this factor a graph scales bytes, else values in 0..1: no network sees values above 128.
+# If its factor is below this, a graph scales bytes, otherwise values in 0..1: no network uses
+# values above 128.
 _OF_BYTES = 0.5
 _ANSWERS = ("a Softmax", "a LogSoftmax", "a Sigmoid")
-# Two activations in a row that are one.
+# Pairs of consecutive activations that equal a single one.
 _TOGETHER = {
     ("relu", "min6"): "relu6",
     ("min6", "relu"): "relu6",
@@ -34,7 +35,7 @@ _TOGETHER = {
 
 
 def worded(kind: str) -> str:
-    """A kind of node in a sentence: a Gather, an ADD."""
+    """A kind of node with its article: a Gather, an ADD."""
     return f"{'an' if kind[:1] in 'AEIOU' else 'a'} {kind}"
 
 
@@ -43,19 +44,21 @@ class Step:
     """What one node does to one tensor.
 
     Attributes:
-        kind: ``conv``; ``affine``, factor and summand per channel; ``act``; ``pad``, zeros around
-            a map; ``idle``, the same values in another form, pooled, or as probabilities; or
-            ``other``.
-        name: Of the node.
-        source: The tensor that it reads.
-        result: The tensor that it writes.
-        weight: Of a convolution or linear layer, (out, in, kh, kw); (out, 1, kh, kw) if
+        kind: ``conv``; ``affine``, a factor and a summand per channel; ``act``; ``pad``, zeros
+            around a map; ``idle``, the same values in another shape, pooled, or as probabilities;
+            or ``other``.
+        name: Name of the node.
+        source: Tensor that it reads.
+        result: Tensor that it writes.
+        weight: Weights of a convolution or linear layer, (out, in, kh, kw); (out, 1, kh, kw) if
             depthwise.
-        factor: Of an affine step, a number or (C,); and ``summand``.
-        stride: Of a convolution, in both directions.
+        factor: Factor of an affine step, a number or (C,).
+        summand: Summand of an affine step, a number or (C,).
+        stride: Stride of a convolution, in both directions.
         pads: Zeros at top, left, bottom and right; or ``same``.
-        activation: As a flavour names it; of ``idle`` and ``other`` what it is, in words.
-        pools: Whether an idle step averages over places.
+        activation: Name of the activation as in a flavour; for ``idle`` and ``other`` a
+            description.
+        pools: Whether an idle step averages over positions.
     """
 
     kind: Literal["conv", "affine", "act", "pad", "idle", "other"]
@@ -73,7 +76,7 @@ class Step:
 
 @dataclass
 class _Conv:
-    """A convolution while what follows it is gathered."""
+    """A convolution while what follows it is collected."""
 
     step: Step
     before: _Conv | None
@@ -83,12 +86,12 @@ class _Conv:
     activation: str = "none"
     others: list[str] = field(default_factory=list)
     is_answer: bool = False
-    """Whether its values were turned into probabilities."""
+    """Whether its values were converted to probabilities."""
     pool: str = ""
-    """What averaged the values that it reads, in words."""
+    """Description of what averaged the values that it reads."""
 
     def activate(self, step: Step) -> None:
-        """Take an activation in, or note that the values become probabilities."""
+        """Add an activation, or record that the values become probabilities."""
         kind = "sigmoid" if step.activation == "a Sigmoid" else step.activation
         if step.kind == "act" or kind == "sigmoid":
             if self.activation not in ("none", kind) and (self.activation, kind) not in _TOGETHER:
@@ -106,7 +109,7 @@ class _Conv:
 
 
 def _padding(pads: tuple[int, ...] | Literal["same"], side: int, stride: int) -> str:
-    """In words; zeros before and after by one half of the kernel are SAME where nothing halves."""
+    """Name of a padding; half the kernel's size on all sides is SAME at stride 1."""
     around = side // 2
     if pads == "same" or (stride == 1 and pads == (around,) * 4):
         return "same"
@@ -119,17 +122,19 @@ def _padding(pads: tuple[int, ...] | Literal["same"], side: int, stride: int) ->
 
 @dataclass(frozen=True)
 class Row:
-    """The convolutions of a graph, and how it prepares photos.
+    """The convolutions of a graph, and how it preprocesses images.
 
     Attributes:
-        convs: In order of execution.
-        sources: Of each, which of them feeds it; -1 where none does.
-        others: Of each, what else reads it, in words.
-        pools: Of each, what averaged the values that it reads, in words; empty if nothing did.
-        factor: What photos are multiplied by before the first of them, and ``summand`` added;
-            None if the graph takes normalised values.
-        lost: What lies between the photos and the first of them and is not understood, in words;
-            empty if there is nothing of the kind.
+        convs: Convolutions in order of execution.
+        sources: For each, index of the convolution that feeds it; -1 if there is none.
+        others: For each, descriptions of what else reads its output.
+        pools: For each, description of what averaged the values that it reads; empty if nothing
+            did.
+        factor: Factor that images are multiplied by before the first convolution; None if the
+            graph takes normalised values.
+        summand: Summand that is added after the factor.
+        lost: Description of what lies between the images and the first convolution and is not
+            understood; empty if there is nothing.
     """
 
     convs: tuple[FoldedConv, ...]
@@ -145,8 +150,8 @@ def gather(steps: Iterable[Step], entry: str) -> Row:
     """Fold what follows each convolution into it.
 
     Args:
-        steps: In order of execution.
-        entry: Name of the tensor that holds photos.
+        steps: Steps in order of execution.
+        entry: Name of the tensor that holds images.
 
     Raises:
         ValueError: If shapes of constants do not fit.
@@ -222,17 +227,17 @@ def _sum(one: tuple[int, ...], two: Any) -> tuple[int, ...]:
 def read_row(
     path: Path, kind: str, row: Row, shape: tuple[int | None, int | None, int], *, bytes_in: bool
 ) -> Network:
-    """The classifier or body that a row of convolutions is.
+    """Read the classifier or body that a sequence of convolutions represents.
 
     Args:
-        path: Of the file.
-        kind: Of the source, in words.
-        row: As :func:`gather` finds it.
+        path: Path of the file.
+        kind: Description of the source.
+        row: Convolutions from :func:`gather`.
         shape: (height, width, channels) of the input; None where it is open.
         bytes_in: Whether the input is of type uint8.
 
     Raises:
-        InputError: If it is no MobileNet v1, naming what it has instead.
+        InputError: If it is not a MobileNet v1; the message states what it has instead.
     """
     convs = row.convs
     refuse_kin(str(path), [conv.weight.shape[-1] for conv in convs if conv.depthwise])
@@ -253,15 +258,15 @@ def read_row(
 
 
 def refuse_pools(path: Path, row: Row, count: int) -> None:
-    """Refuse averages that one of the first convolutions reads.
+    """Refuse averages before one of the first convolutions.
 
     Args:
-        path: Of the file.
-        row: Of its graph.
-        count: How many of its convolutions have none before them.
+        path: Path of the file.
+        row: Convolutions of its graph.
+        count: Number of convolutions that must not have one before them.
 
     Raises:
-        InputError: Naming the convolution.
+        InputError: If there is one; the message names the convolution.
     """
     for conv, pool in zip(row.convs[:count], row.pools, strict=False):
         if pool:
@@ -277,9 +282,9 @@ def keeps_maps(order: Sequence[int] | None) -> bool:
 
 
 def scaling(row: Row, *, bytes_in: bool) -> tuple[RGB | None, RGB | None, int]:
-    """Mean, std, and the largest value of a photo as the graph takes it, 1 or 255.
+    """Mean, std, and the largest value of an image as the graph takes it, 1 or 255.
 
-    None and 0 if it takes normalised values. Raises ValueError if it turns brightness around.
+    None, None and 0 if it takes normalised values. Raises ValueError if it inverts brightness.
     """
     if row.factor is None:
         return ((0.0,) * 3, (1 / 255,) * 3, 255) if bytes_in else (None, None, 0)
@@ -312,7 +317,7 @@ def _last(
 
 
 def _listed(convs: Sequence[FoldedConv]) -> str:
-    """Names of layers with how many columns they have and what follows them."""
+    """Names of layers with their number of outputs and what follows them."""
     told = []
     for conv in convs:
         after = "" if conv.activation == "none" else f", {conv.activation}"
@@ -321,6 +326,6 @@ def _listed(convs: Sequence[FoldedConv]) -> str:
 
 
 def _of_two(one: FoldedConv) -> FoldedConv:
-    """A layer of one column before a sigmoid, as two columns for a softmax: 0 and its own."""
+    """A layer with one output before a sigmoid, as two outputs 0 and z before a softmax."""
     weight, bias = (torch.cat([0 * value, value]) for value in (one.weight, one.bias))
     return replace(one, weight=weight, bias=bias, activation="none")

@@ -1,4 +1,4 @@
-"""TensorFlow's graphs with their constants (a frozen .pb), read without TensorFlow.
+"""Reads TensorFlow's graphs with their constants (a frozen .pb) without TensorFlow.
 
 TF.js writes the same nodes as JSON.
 """
@@ -43,7 +43,7 @@ _ARITHMETIC = {
     "RealDiv": np.divide,
     "Sub": np.subtract,
 }
-# Keras' Normalization divides by the larger of a deviation and epsilon.
+# Keras' Normalization divides by the larger of the deviation and epsilon.
 _FOLDED = {**_ARITHMETIC, "Maximum": np.maximum}
 _ACTIVATIONS = {"Relu": "relu", "Relu6": "relu6"}
 _CONVS = {"Conv2D", "_FusedConv2D", "DepthwiseConv2dNative", "FusedDepthwiseConv2dNative"}
@@ -52,15 +52,18 @@ _CONVS = {"Conv2D", "_FusedConv2D", "DepthwiseConv2dNative", "FusedDepthwiseConv
 def read_graph_def(path: Path) -> Network:
     """Read a frozen graph.
 
+    Args:
+        path: File to read.
+
     Raises:
-        InputError: If it is damaged, holds no constants, or is no MobileNet v1.
+        InputError: If it is damaged, holds no constants, or is not a MobileNet v1.
     """
     nodes = _read(path)
     return read_nodes(path, "TensorFlow graph", nodes, _constants(nodes))
 
 
 def read_constants(path: Path) -> dict[str, NDArray[Any]]:
-    """The constants of a frozen graph by name. Raises InputError if it is damaged."""
+    """The constants of a frozen graph by name. Raises InputError if the file is damaged."""
     return _constants(_read(path))
 
 
@@ -86,20 +89,20 @@ def _read(path: Path) -> list[Node]:
 def read_nodes(
     path: Path, kind: str, nodes: Iterable[Node], constants: Mapping[str, NDArray[Any]]
 ) -> Network:
-    """The classifier or body that a graph is.
+    """Read the classifier or body that a graph represents.
 
     Args:
-        path: Of the file.
-        kind: Of the source, in words.
-        nodes: In any order in which none reads a later one's output.
-        constants: Arrays by node.
+        path: Path of the file.
+        kind: Description of the source.
+        nodes: Nodes, in an order in which none reads the output of a later one.
+        constants: Arrays by node name.
 
     Raises:
-        InputError: If it is no MobileNet v1.
+        InputError: If it is not a MobileNet v1.
     """
     listed, arrays = list(nodes), dict(constants)
     entries = [node for node in listed if node.op == "Placeholder"]
-    # Others tell whether it trains, say.
+    # Other inputs are settings, such as whether the network is being trained.
     photos = (node for node in entries if len(node.attrs.get("shape") or ()) == 4)
     entry = next(photos, entries[0] if entries else None)
     if entry is None:
@@ -119,7 +122,7 @@ def read_nodes(
 
 
 def _steps(nodes: list[Node], arrays: dict[str, Any]) -> Iterator[Step]:
-    """What each node does; those that compute with constants alone become constants."""
+    """What each node does; nodes that only compute with constants become constants."""
     budget = Budget()
     for node in nodes:  # graph_transforms writes them behind the layers that read them.
         given = [arrays.get(name) for name in node.inputs]
@@ -157,7 +160,7 @@ def _folded(node: Node, given: list[Any], budget: Budget) -> Any:
 
 
 def _reshaped(node: Node, given: list[Any]) -> Any:
-    """The same values in another shape: Keras 3 adds a bias so, of (1, 1, 1, C) and flat again."""
+    """The same values in another shape: Keras 3 reshapes a bias to (1, 1, 1, C) and back."""
     values = np.asarray(given[0])
     if node.op == "Reshape":
         return values.reshape(np.asarray(given[1]).reshape(-1).tolist())
@@ -168,7 +171,7 @@ def _reshaped(node: Node, given: list[Any]) -> Any:
 
 
 def _dequantised(node: Node, values: Any, low: Any, high: Any) -> Any:
-    """Bytes as graph_transforms stores weights, with the values of 0 and 255."""
+    """Weights stored as bytes by graph_transforms, with the values that 0 and 255 stand for."""
     low, high = np.asarray(low, np.float64).item(), np.asarray(high, np.float64).item()
     mode = node.attrs.get("mode", "MIN_COMBINED")
     if values.dtype != np.uint8 or mode not in ("MIN_COMBINED", "MIN_FIRST"):
@@ -208,14 +211,14 @@ def _of_node(node: Node, given: list[Any]) -> Iterator[Step]:
         pads = np.asarray(arrays[0])[1:3].T.reshape(-1)
         yield Step("pad", name, source, name, pads=tuple(pads.tolist()))
     else:
-        # Keras reshapes to a shape that it computes from the values' own.
+        # Keras reshapes to a shape that it computes from the shape of the values.
         idle = node.op in _IDLE and (plain or (node.op == "Reshape" and given[0] is None))
         told, pools = worded(node.op), node.op in _POOLS
         yield Step("idle" if idle else "other", name, source, name, activation=told, pools=pools)
 
 
 def _pads_maps(pads: Any) -> bool:
-    """Whether zeros are put around height and width alone."""
+    """Whether zeros are added only to height and width."""
     return pads.shape == (4, 2) and not pads[[0, 3]].any()
 
 
@@ -246,7 +249,7 @@ def _fused(node: Node, arrays: list[Any]) -> Iterator[Step]:
 
 
 def _affine(node: Node, source: str, given: list[Any]) -> Step:
-    """Arithmetic with a constant; a constant minus or over a tensor is of no use."""
+    """Arithmetic with a constant; a constant minus or divided by a tensor is not supported."""
     number = np.asarray(next(value for value in given if value is not None), np.float64)
     first = given[0] is None
     if node.op in ("Sub", "RealDiv") and not first:

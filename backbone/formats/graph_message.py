@@ -1,4 +1,4 @@
-"""TensorFlow's GraphDef, one protocol-buffers message, as nodes with their attributes."""
+"""Reads TensorFlow's GraphDef, a protocol-buffers message, as nodes with their attributes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from backbone.formats.wire import as_bytes, as_int, as_text, read_fields, read_varint
 
-# Numbers that a few bytes of a file may stand for, all of them together; a MobileNet v1 has four
-# million of all kinds.
+# Largest number of values that the constants of a file may expand to, all together; a MobileNet v1
+# has four million of all kinds.
 _MOST = 2**26
 _DTYPES: dict[int, Any] = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 9: "<i8", 12: "u1", 19: "<f2"}
 # Fields of a TensorProto that hold values one by one, and how the fixed ones are packed.
@@ -22,13 +22,13 @@ _VALUES = {5: "<f4", 6: "<f8", 7: "", 10: ""}
 
 
 class Budget:
-    """How many numbers a file may still make of few bytes."""
+    """Number of values that a file's constants may still expand to."""
 
     def __init__(self) -> None:
         self._left = _MOST
 
     def take(self, count: int) -> None:
-        """Raises ValueError if they are too many."""
+        """Raises ValueError if there are too many."""
         self._left -= count
         if self._left < 0:
             raise ValueError(f"constants of more than {_MOST} values")
@@ -39,10 +39,10 @@ class Node:
     """A node of a graph.
 
     Attributes:
-        name: Of the node and of its first output.
+        name: Name of the node and of its first output.
         op: Kind of operation.
-        inputs: Names of the nodes that it reads; those that only run before it are left out.
-        attrs: Its attributes: numbers, texts, lists of them, shapes, or an array (``value``).
+        inputs: Names of the nodes that it reads, without those that only have to run before it.
+        attrs: Attributes: numbers, texts, lists of them, shapes, or an array (``value``).
     """
 
     name: str
@@ -54,8 +54,12 @@ class Node:
 def parse_graph(data: memoryview) -> Iterator[Node]:
     """The nodes of a GraphDef.
 
+    Args:
+        data: The message.
+
     Raises:
-        IndexError: If the data is no such message; ValueError, if a constant does not fit.
+        IndexError: If the data is not such a message.
+        ValueError: If a constant does not fit.
     """
     budget = Budget()
     for number, value in read_fields(data):
@@ -80,7 +84,7 @@ def _parse_node(data: memoryview, budget: Budget) -> Node:
 
 
 def input_names(inputs: Iterable[str]) -> tuple[str, ...]:
-    """Names of the nodes that are read: ``x:0`` is x, and ``^x`` only runs before."""
+    """Names of the nodes that are read: ``x:0`` is x, and ``^x`` only has to run before."""
     return tuple(one.removesuffix(":0") for one in inputs if not one.startswith("^"))
 
 
@@ -102,7 +106,7 @@ def _parse_attr(data: memoryview, budget: Budget) -> Any:
 
 
 def _parse_list(data: memoryview) -> list[Any]:
-    """Texts or whole numbers, packed or not."""
+    """Texts or integers, packed or not."""
     found: list[Any] = []
     for number, value in read_fields(data):
         if number == 2:
@@ -123,7 +127,7 @@ def _varints(data: memoryview) -> list[int]:
 
 
 def _parse_shape(data: memoryview) -> list[int]:
-    """Sides, -1 where one is open."""
+    """Sides of a shape, -1 where one is open."""
     sides = []
     for number, value in read_fields(data):
         if number == 2:
@@ -159,5 +163,5 @@ def _parse_tensor(data: memoryview, budget: Budget) -> NDArray[Any] | None:
     if len(array) > max(count, 1):
         raise ValueError(f"{len(array)} values for a constant of shape {shape}")
     budget.take(count)
-    # The last of them stands for all that follow.
+    # The last value is repeated for all that follow.
     return np.pad(array, (0, count - len(array)), mode="edge")[:count].reshape(shape)

@@ -1,4 +1,4 @@
-"""Hugging Face's hub, through its own client: models fetched and sent when a tool is told to."""
+"""Downloads models from the Hugging Face Hub and uploads them, through its own client."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ HUB = "hf-hub:"
 
 
 def fetch_hub(name: str, files: Sequence[str] = ("config.json", "model.safetensors")) -> Path:
-    """The folder with files of a model, from the client's cache or the net.
+    """Get files of a model, from the client's cache or from the Hub.
 
     Args:
-        name: Such as ``hf-hub:timm/mobilenetv1_100.ra4_e3600_r224_in1k``; the mark in front may
-            be left out.
-        files: To have; by default a Hugging Face model's configuration and weights.
+        name: Name such as ``hf-hub:timm/mobilenetv1_100.ra4_e3600_r224_in1k``; the prefix may be
+            left out.
+        files: Files to get; by default the configuration and weights of a Hugging Face model.
 
     Returns:
-        The client's own copy, which nobody should write to.
+        Folder of the client's own copy, which must not be changed.
 
     Raises:
-        InputError: If huggingface_hub is not installed, or a file cannot be had.
+        InputError: If huggingface_hub is not installed, or a file is not available.
     """
     with _client(name, "cannot be had from the hub") as hub:
         found = [hub.hf_hub_download(name.removeprefix(HUB), file) for file in files]
@@ -33,19 +33,19 @@ def fetch_hub(name: str, files: Sequence[str] = ("config.json", "model.safetenso
 
 
 def send_hub(folder: Path, files: Sequence[str], name: str, *, public: bool) -> str:
-    """Send files to a model's page, which is made if it is not there.
+    """Upload files to a model's repository, which is created if it does not exist.
 
     Args:
-        folder: Holds the files.
-        files: To send; others in the folder stay.
-        name: ``OWNER/NAME``.
-        public: Whether all may see a page that is made; one that is there stays as it is.
+        folder: Folder that holds the files.
+        files: Names of the files to upload; other files in the folder are not.
+        name: ``OWNER/NAME`` of the model.
+        public: Whether a new repository is visible to everyone; an existing one is not changed.
 
     Returns:
-        Address of the page.
+        Address of the model's page.
 
     Raises:
-        InputError: If huggingface_hub is not installed, nobody is logged in, or the hub refuses.
+        InputError: If huggingface_hub is not installed, nobody is logged in, or the Hub refuses.
     """
     with _client(name, "cannot be sent to the hub") as hub:
         if hub.get_token() is None:
@@ -63,11 +63,11 @@ def send_hub(folder: Path, files: Sequence[str], name: str, *, public: bool) -> 
 
 @contextlib.contextmanager
 def _client(name: str, failure: str) -> Iterator[Any]:
-    """The client; what it raises becomes a message that names the model."""
+    """The client; an exception that it raises becomes a message that names the model."""
     try:
         import huggingface_hub
 
-        # HTTPError is that of whichever library the client stands on.
+        # HTTPError comes from the library that the client uses.
         from huggingface_hub.errors import (  # type: ignore[attr-defined]
             HFValidationError,
             HTTPError,

@@ -1,7 +1,7 @@
-"""Keras' MobileNet in its three kinds of file: .h5, .weights.h5 and .keras.
+"""Reads Keras' MobileNet in its three file formats: .h5, .weights.h5 and .keras.
 
-Layers are told by their class and order, whatever they are called: models built on MobileNet
-(body, pooling, a new head; the body within another model) are read as the stock one is.
+Layers are identified by class and order, whatever their names are: models built on MobileNet
+(body, pooling, a new head; the body within another model) are read like the original.
 """
 
 from __future__ import annotations
@@ -29,16 +29,18 @@ from datasets.json_files import parse_json
 KIND = "Keras' MobileNet"
 _PARTS = ("/kernel", "/gamma", "/beta", "/moving_mean", "/moving_variance")
 _ZIPPED = "model.weights.h5"
-# What may be in an archive, in bytes; the largest MobileNet v1 takes 17 MB and its optimiser 34.
+# Largest size of a member of an archive, in bytes; the largest MobileNet v1 takes 17 MB and its
+# optimiser 34.
 _MOST = 2**29
-# Of all arrays together, in bytes: an array that nobody wrote takes a few in the file.
+# Largest size of all arrays together, in bytes: an array that was never written takes only a few
+# in the file.
 _MOST_ARRAYS = 2**28
-# Of the stock model, for files that hold weights alone.
+# Values of the original model, for files that hold only weights.
 _STOCK = replace(TENSORFLOW, padding="keras", bn_eps=1e-3, activation="relu6")
-# Of a layer that subtracts the mean of the training photos, by their number.
+# Variables of a layer that subtracts the mean of the training images, by their number.
 _LEARNT = {"mean": "0", "variance": "1"}
 _STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
-# What a compiled model has besides its layers.
+# Variables that a compiled model has besides its layers.
 _OF_TRAINING = ("metrics", "optimizer", "optimizer_weights")
 
 
@@ -65,9 +67,12 @@ def is_keras_zip(path: Path) -> bool:
 def read_keras(path: Path) -> Network:
     """Read a Keras file.
 
+    Args:
+        path: File to read.
+
     Raises:
-        InputError: If h5py is not installed, the file is damaged or another network's, or a
-            tensor is missing, left over or of a wrong shape.
+        InputError: If h5py is not installed, the file is damaged or holds another network, or a
+            tensor is missing, unexpected or of the wrong shape.
     """
     try:
         import h5py
@@ -92,16 +97,16 @@ def read_keras(path: Path) -> Network:
 def network_of(
     path: Path, kind: str, groups: Mapping[str, Mapping[str, NDArray[np.float32]]], config: Any
 ) -> Network:
-    """The network of a model by its layers.
+    """Read a model from its layers.
 
     Args:
-        path: Of the file.
-        kind: Of the source, in words.
+        path: Path of the file.
+        kind: Description of the source.
         groups: Arrays by layer and name (``kernel``, or the number of a variable).
-        config: The architecture as JSON has it; None if there is none.
+        config: The architecture as JSON; None if there is none.
 
     Raises:
-        InputError: If it is another network's, or a tensor is missing or of a wrong shape.
+        InputError: If it is another network, or a tensor is missing or of the wrong shape.
     """
     groups, learnt = dict(groups), dict[str, Any]()
     for name in [one for one in groups if one.rpartition("/")[2].startswith("normalization")]:
@@ -121,7 +126,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _read_groups(h5py: Any, file: Any) -> dict[str, dict[str, Any]]:
-    """Arrays by layer and name; those of training, and a generator's counters, are left out."""
+    """Arrays by layer and name, without those of training and counters of random generators."""
     found: dict[str, dict[str, Any]] = {}
     root = file.get("model_weights", file)
     root = root if isinstance(root, h5py.Group) else file
@@ -145,10 +150,10 @@ def _read_groups(h5py: Any, file: Any) -> dict[str, dict[str, Any]]:
 
 
 def place_of(name: str) -> tuple[str, str] | None:
-    """A variable's layer and its name in it (``kernel``, or a number); None of training's own.
+    """A variable's layer and its name in it (``kernel``, or a number); None for training's own.
 
-    Files of Keras 2 put a model's name in front of its layers; those of Keras 3 tell a layer by
-    its whole path.
+    Files of Keras 2 put a model's name before the names of its layers; those of Keras 3 identify a
+    layer by its whole path.
     """
     *parts, leaf = name.split("/")
     if not parts or parts[0] in _OF_TRAINING:
@@ -158,7 +163,7 @@ def place_of(name: str) -> tuple[str, str] | None:
 
 
 def _layer(path: Path, name: str, given: Mapping[str, Any]) -> _Layer:
-    """Tell a layer by its arrays; in .weights.h5 and .keras they are but numbered."""
+    """Identify a layer by its arrays; in .weights.h5 and .keras they are only numbered."""
     arrays = dict(given)
     first = arrays.get("0", arrays.get("kernel", arrays.get("depthwise_kernel", np.zeros(0))))
     is_norm = first.ndim == 1
@@ -184,7 +189,7 @@ def _network(
     order = {} if config is None else {name: k for k, name in enumerate(config.names)}
 
     def place(layer: _Layer) -> tuple[Any, ...]:
-        # A head stands in the outer model, and so after all of the inner one.
+        # A head belongs to the outer model, and so comes after all of the inner one.
         depth = layer.name.count("/")
         is_head = layer.name.startswith("conv_preds")
         stock = re.match(r"conv_(dw|pw)_(\d+)", layer.name)
@@ -229,7 +234,7 @@ def _network(
 
 
 def _conv_bn(conv: _Layer, norm: _Layer) -> dict[str, Tensor]:
-    """Arrays of both by name; a bias of the convolution goes into the mean after it."""
+    """Arrays of both by name; a bias of the convolution is moved into the mean after it."""
     arrays = dict(norm.arrays)
     arrays.setdefault("gamma", torch.ones_like(arrays["moving_variance"]))
     arrays.setdefault("beta", torch.zeros_like(arrays["moving_variance"]))
@@ -243,7 +248,7 @@ def _conv_bn(conv: _Layer, norm: _Layer) -> dict[str, Tensor]:
 def _head(
     layers: Sequence[_Layer], width: int, config: KerasConfig | None
 ) -> tuple[_Layer | None, list[str]]:
-    """The one linear layer of a classifier, and names of what a classifier of ours cannot hold."""
+    """The only linear layer of a classifier, and names of what this suite cannot hold."""
     names = [f"{layer.name}/{part}" for layer in layers for part in layer.arrays]
     ending = "" if config is None else config.ending
     kernel = layers[0].arrays.get("kernel") if len(layers) == 1 else None
@@ -251,7 +256,7 @@ def _head(
         return None, names
     bias = layers[0].arrays.get("bias", torch.zeros(kernel.shape[0]))
     if ending == "sigmoid" and kernel.shape[0] == 1:
-        # One logit z: the second of two columns 0 and z has the same probability.
+        # One logit z: the second of two logits 0 and z has the same probability.
         kernel, bias = (torch.cat([torch.zeros_like(part), part]) for part in (kernel, bias))
     elif ending not in ("", "softmax"):
         return None, names

@@ -1,8 +1,8 @@
-"""What the architecture in a Keras file says: padding, activation, epsilon, and how it prepares.
+"""Reads the architecture in a Keras file: padding, activation, epsilon and preprocessing.
 
-Keras' own MobileNet pads halving depthwise convolutions by (0, 1) at the end, which is SAME where
-their input is even: for sizes that are multiples of 32. At others its maps are smaller (225 ->
-7x7, not 8x8).
+Keras' own MobileNet pads depthwise convolutions of stride 2 by (0, 1) at the end, which is SAME if
+their input is even: for image sizes that are multiples of 32. For other sizes its maps are smaller
+(225 -> 7x7, not 8x8).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from backbone.formats.partial import RGB, PartialFlavour
 from datasets.errors import InputError
 
 _NESTED = 8
-# Kinds of layer that change nothing when a classifier answers.
+# Kinds of layers that change nothing at inference.
 _IDLE = {
     "ActivityRegularization",
     "Dropout",
@@ -33,10 +33,10 @@ _IDLE = {
 _CONVS = ("Conv2D", "DepthwiseConv2D")
 _LEARNT = ("Conv2D", "Dense")
 _IN_BODY = _IDLE | {"Activation", "BatchNormalization", "LeakyReLU", "ReLU", "ZeroPadding2D"}
-# What a linear layer on pooled features may have around it.
+# Layers that may surround a linear layer on pooled features.
 _POOLS = {"AveragePooling2D", "Flatten", "GlobalAveragePooling2D"}
 _LINEAR = {*_LEARNT, *_POOLS, "Activation", "Softmax"}
-# Arithmetic with a number, as TensorFlow and Keras 3 name it.
+# Arithmetic with a number, under the names of TensorFlow and Keras 3.
 _ARITHMETIC = {
     "math.truediv": "/",
     "math.divide": "/",
@@ -54,14 +54,14 @@ _ARITHMETIC = {
 
 @dataclass(frozen=True)
 class KerasConfig:
-    """What an architecture says.
+    """What an architecture states.
 
     Attributes:
-        names: Of all layers in order, those of inner models in their place.
-        stated: The flavour as far as it is told.
-        prepares: Whether the network takes bytes as they are and scales them itself.
+        names: Names of all layers in order, those of inner models in their place.
+        stated: The part of the flavour that is stated.
+        prepares: Whether the network takes bytes and scales them itself.
         ending: Activation of the last layer (``softmax``, ``sigmoid``); empty if linear.
-        is_linear: Whether nothing but the average and linear layers follow the body.
+        is_linear: Whether only the average and linear layers follow the body.
     """
 
     names: tuple[str, ...]
@@ -83,9 +83,9 @@ def read_config(path: Path, model: Any, learnt: Mapping[str, Any]) -> KerasConfi
     """Read an architecture.
 
     Args:
-        path: Of the file, for errors.
-        model: The architecture, as JSON has it.
-        learnt: Mean and variance of photos that a layer learnt, if there is one.
+        path: Path of the file, for errors.
+        model: The architecture, as JSON.
+        learnt: Mean and variance of images that a layer has learnt; empty if there is none.
 
     Raises:
         InputError: If it is damaged, or not that of a MobileNet v1 with a head.
@@ -102,7 +102,7 @@ def read_config(path: Path, model: Any, learnt: Mapping[str, Any]) -> KerasConfi
 
 
 def _flatten(model: Any, depth: int) -> Iterator[_Layer]:
-    """All layers in order, those of models within the model in their place."""
+    """All layers in order, with those of inner models in their place."""
     config = model["config"]
     layers = config if isinstance(config, list) else config["layers"]
     if depth > _NESTED:
@@ -156,7 +156,7 @@ def _read(path: Path, layers: list[_Layer], learnt: Mapping[str, Any]) -> KerasC
 
 
 def _pads(path: Path, pads: list[str], size: int | None) -> Padding:
-    """That of the halving convolutions; on even sizes SAME is (0, 1), as which the stem may be."""
+    """Padding at stride 2; on even sizes SAME is (0, 1), and the stem may be SAME."""
     padding = _single(path, "paddings", set(pads[1:]))
     is_even = size is None or size % 2 == 0
     alike = {padding}
@@ -196,7 +196,7 @@ def _activation(layer: _Layer) -> str | None:
 
 
 def _padding(padding: str, before: Any) -> str:
-    """Of a halving convolution: its own, or that of a layer of zeros before it."""
+    """Padding of a convolution of stride 2: its own, or that of a zero-padding layer before it."""
     if padding == "same":
         return "same"
     sides = np.asarray(before).tolist() if before is not None else 0
@@ -208,7 +208,7 @@ def _padding(padding: str, before: Any) -> str:
 
 
 def _size(layers: list[_Layer], before: list[_Layer]) -> int | None:
-    """Side of what the first convolution sees, or else of the input, if square and fixed."""
+    """Side of the first convolution's input, or else of the model's, if square and fixed."""
     for layer in reversed(before):
         if layer.kind == "Resizing":
             sides = layer.config["height"], layer.config["width"]
@@ -223,7 +223,7 @@ def _size(layers: list[_Layer], before: list[_Layer]) -> int | None:
 def _preparation(
     path: Path, layers: list[_Layer], learnt: Mapping[str, Any]
 ) -> tuple[RGB | None, RGB | None]:
-    """Mean and std of what stands before the first convolution: ``scale * byte + offset``."""
+    """Mean and std of what precedes the first convolution: ``scale * byte + offset``."""
     scale, offset, found = np.ones(3), np.zeros(3), False
     for layer in layers:
         if layer.kind in _IDLE or layer.kind.startswith("Random"):
@@ -240,7 +240,7 @@ def _preparation(
 
 
 def _affine(path: Path, layer: _Layer, learnt: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Factor and summand of one layer, a number or one per channel."""
+    """Factor and summand of one layer, each a number or one per channel."""
     config = layer.config
     if layer.kind == "Rescaling":
         return np.asarray(config["scale"], float), np.asarray(config.get("offset", 0.0), float)

@@ -1,4 +1,4 @@
-"""A MobileNet v1 from a foreign file: every tensor found, none left over, all shapes right."""
+"""Weights of a MobileNet v1 from another framework, with all names and shapes checked."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from backbone.mobilenet_v1 import BLOCKS, MobileNetV1
 from backbone.spec import Variant
 from datasets.errors import InputError
 
-# Our names of the body's convolutions, in order of execution.
+# The suite's names of the body's convolutions, in order of execution.
 CONVS = (
     "0",
     *(f"{block}.{part}" for block in range(1, 14) for part in ("depthwise", "pointwise")),
 )
-# Behind them, in the variant conv_head.
+# The convolution that follows them in the variant conv_head.
 CONV_HEAD = "14"
 Parts = tuple[str, str, str, str, str]
 BODY_CONVS = len(CONVS)
-# What follows a convolution's name in our state dict.
+# Parts of a convolution's name in the suite's state dict.
 CONV_PARTS = ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
 HEAD_WEIGHT, HEAD_BIAS = "head.2.weight", "head.2.bias"
 BODY = "body."
@@ -38,9 +38,10 @@ class Layout:
     """How a framework names the tensors of a MobileNet v1.
 
     Attributes:
-        kind: Of the source, in words.
-        names: Their name of each tensor of a classifier, by ours.
-        stated: What this layout says of the flavour; ``usual`` is what else mostly holds.
+        kind: Description of the source.
+        names: The framework's name of each tensor of a classifier, by the suite's name.
+        stated: The part of the flavour that this layout implies.
+        usual: Values that usually hold for the rest.
     """
 
     kind: str
@@ -51,19 +52,21 @@ class Layout:
 
 @dataclass(frozen=True)
 class Network:
-    """Weights in our names, checked.
+    """Weights under the suite's names, checked.
 
     Attributes:
-        name: Of the file.
-        kind: Of the source, in words.
-        state: Of a classifier: ``body.layers...``, ``head.2.weight``, ``head.2.bias``; without
-            the head's two if the file has none.
-        stated: What the file says of the flavour; ``usual`` is what else mostly holds.
-        folded: Batch norm carries only an offset.
-        variant: standard or conv_head.
-        left_out: Names of tensors that have no place in a body or a classifier of ours.
-        takes: Largest value of a photo as the file's own graph takes it, 1 or 255, if it scales
-            photos itself; 0 if it takes normalised values.
+        name: Name of the file.
+        kind: Description of the source.
+        state: Tensors of a classifier: ``body.layers...``, ``head.2.weight``, ``head.2.bias``;
+            without the head's two if the file has none.
+        alpha: Width multiplier.
+        stated: The part of the flavour that the file states.
+        usual: Values that usually hold for the rest.
+        folded: Whether batch norm carries only an offset.
+        variant: ``standard`` or ``conv_head``.
+        left_out: Names of tensors that have no place in the suite's body or classifier.
+        takes: Largest value of an image as the file's own graph takes it, 1 or 255, if it scales
+            images itself; 0 if it takes normalised values.
         whole: Whether the file holds its architecture, so that it can be run.
     """
 
@@ -81,21 +84,21 @@ class Network:
 
     @property
     def columns(self) -> int:
-        """Of the head, background included; 0 without a head."""
+        """Number of outputs of the head, including background; 0 without a head."""
         return self.state[HEAD_WEIGHT].shape[0] if HEAD_WEIGHT in self.state else 0
 
 
 def tensor_names(
     convolutions: Sequence[str], norms: Sequence[str], parts: Parts, head: tuple[str, str]
 ) -> dict[str, str]:
-    """Their name of each tensor of a classifier, by ours.
+    """The framework's name of each tensor of a classifier, by the suite's name.
 
     Args:
-        convolutions: Their names of the 27 convolutions in order, without the last part; a 28th
-            is the variant conv_head's.
-        norms: Of the batch norms, likewise.
-        parts: Last part of kernel, scale, offset, mean and variance.
-        head: Weight and bias of the last layer.
+        convolutions: Its names of the 27 convolutions in order, without the last part; a 28th is
+            the one of the variant conv_head.
+        norms: Its names of the batch norms, in the same form.
+        parts: Last part of the names of kernel, scale, offset, mean and variance.
+        head: Names of weight and bias of the last layer.
     """
     names = {}
     every = (*CONVS, CONV_HEAD)[: max(len(convolutions), len(CONVS))]
@@ -113,16 +116,17 @@ def fit(
     *,
     takes_part: bool = False,
 ) -> Network:
-    """Bring a file's tensors under our names.
+    """Rename a file's tensors to the suite's names and check them.
 
     Args:
-        name: Of the file, for errors.
-        tensors: In PyTorch's axis order, by their name.
+        name: Name of the file, for errors.
+        tensors: Tensors in PyTorch's axis order, by name.
         layout: How they are named.
-        takes_part: Whether tensors that the layout does not name are left out, not refused.
+        takes_part: Whether tensors that the layout does not name are left out instead of refused.
 
     Raises:
-        InputError: If a tensor is missing, left over, of a wrong shape or not finite, naming it.
+        InputError: If a tensor is missing, unexpected, of the wrong shape or not finite; the
+            message names it.
     """
     names = dict(layout.names)
     if not any(names.get(key) in tensors for key in (HEAD_WEIGHT, HEAD_BIAS)):
@@ -166,14 +170,14 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def refuse_kin(name: str, kernels: Sequence[int]) -> None:
-    """Tell MobileNet v2 and v3 by their depthwise convolutions; v1 has 13 of 3x3.
+    """Refuse MobileNet v2 and v3, recognised by their depthwise convolutions; v1 has 13 of 3x3.
 
     Args:
-        name: Of the file.
+        name: Name of the file.
         kernels: Sides of the depthwise kernels.
 
     Raises:
-        InputError: Naming the network.
+        InputError: If it is one of them; the message names the network.
     """
     found = {17: "MobileNet v2", 11: "MobileNet v3 small", 15: "MobileNet v3 large"}
     other = found.get(len(kernels))
@@ -186,6 +190,10 @@ def refuse_kin(name: str, kernels: Sequence[int]) -> None:
 
 def find_alpha(name: str, state: Mapping[str, Tensor]) -> float:
     """The width multiplier that gives the first and the last layer their widths.
+
+    Args:
+        name: Name of the file, for errors.
+        state: Tensors under the suite's names.
 
     Raises:
         InputError: If there is none.
@@ -208,10 +216,17 @@ def check_state(
     names: Mapping[str, str],
     variant: Variant = "standard",
 ) -> None:
-    """Compare all shapes with the network's, and look for values that no network has.
+    """Compare all shapes with the network's, and check that all values are possible.
+
+    Args:
+        name: Name of the file, for errors.
+        state: Tensors under the suite's names.
+        alpha: Width multiplier.
+        names: The framework's name of each tensor, for errors.
+        variant: Variant of MobileNet.
 
     Raises:
-        InputError: Naming the tensor in their words.
+        InputError: If a tensor is wrong; the message gives the framework's name of it.
     """
     with torch.device("meta"):
         body = MobileNetV1(alpha, variant=variant)

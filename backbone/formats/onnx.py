@@ -1,4 +1,4 @@
-"""ONNX files of MobileNet v1, as PyTorch, Keras' and TensorFlow's converters write them."""
+"""Reads ONNX files of MobileNet v1 from PyTorch and from Keras' and TensorFlow's converters."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _IDLE = {
     "Transpose",
     "Unsqueeze",
 }
-# What only computes shapes.
+# Operators that only compute shapes.
 _SHAPES = {"ConstantOfShape", "Shape"}
-# As onnx's reader tells of weights beside the file.
+# How onnx's reader reports weights in a separate file.
 _OUTSIDE = re.compile(r"should be stored in (?:.*/)?([^/]+?), but it")
 _SIGNS = {"Add": 1, "Sub": -1}
 
@@ -41,8 +41,11 @@ _SIGNS = {"Add": 1, "Sub": -1}
 def read_onnx(path: Path) -> Network:
     """Read an ONNX file.
 
+    Args:
+        path: File to read.
+
     Raises:
-        InputError: If it is damaged, quantised, or no MobileNet v1.
+        InputError: If it is damaged, quantised, or not a MobileNet v1.
     """
     with reading(path):
         model = onnx.load(path)
@@ -60,7 +63,7 @@ def read_onnx(path: Path) -> Network:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Whatever onnx's readers raise becomes an InputError that names the file."""
+    """Turn any exception of onnx's readers into an InputError that names the file."""
     try:
         yield
     except InputError:
@@ -105,7 +108,7 @@ def _steps(graph: Any, constants: Mapping[str, Any]) -> Iterator[Step]:
 
 
 def _is_view(kind: str, given: list[Any]) -> bool:
-    """Whether it gathers all values in order, as PyTorch's newer exporter shapes pooled ones."""
+    """Whether a node gathers all values in order, as PyTorch's newer exporter writes it."""
     if kind != "Gather" or given[1] is None or given[1].ndim < 2:
         return False
     return bool(np.array_equal(given[1].reshape(-1), np.arange(given[1].size)))
@@ -138,7 +141,7 @@ def _step(node: Any, inputs: list[str], given: list[Any], told: dict[str, Any]) 
         pads = np.asarray(sides).reshape(2, -1)
         maps = pads[:, 1:3] if pads[:, 1].any() else pads[:, 2:]  # Channels may come last.
         return Step("pad", name, source, result, pads=tuple(maps.reshape(-1).tolist()))
-    # PyTorch's older exporter reshapes to a shape that it computes from the values' own.
+    # PyTorch's older exporter reshapes to a shape that it computes from the shape of the values.
     plain = len(inputs) == 1 or (kind == "Reshape" and given[0] is None)
     plain &= kind != "Transpose" or keeps_maps(told.get("perm"))
     idle = (kind in _IDLE and plain) or _is_view(kind, given)
@@ -148,7 +151,7 @@ def _step(node: Any, inputs: list[str], given: list[Any], told: dict[str, Any]) 
 
 
 def _is_of_zeros(inputs: list[str], given: list[Any], told: dict[str, Any]) -> bool:
-    """Whether a Pad puts zeros around all of the axes that it is told."""
+    """Whether a Pad adds zeros on all axes that it names."""
     value, axes = (*given[2:], None, None)[:2]
     number = told.get("value", 0.0) if value is None else np.asarray(value).reshape(-1)[0]
     return told.get("mode", b"constant") == b"constant" and not (

@@ -1,6 +1,6 @@
-"""A flavour in the making: what a file states, what its source usually does, what the user says.
+"""An incomplete flavour: what a file states, what its source usually does, what the user gives.
 
-Nothing heavy is imported: the fields are flags of tools/import_weights.py.
+It imports nothing slow: the fields are flags of tools/import_weights.py.
 """
 
 from __future__ import annotations
@@ -11,40 +11,44 @@ from backbone.flavour import ChannelOrder, Flavour, InputSpec, Interpolation, Pa
 from datasets.errors import InputError
 
 RGB = tuple[float, float, float]
-# What a weights file or its layout implies; an input can be prepared anew, these cannot.
+# What a weights file or its layout implies; preprocessing can be changed later, these cannot.
 _OF_NETWORK = ("padding", "bn_eps", "activation")
 
 
 @dataclass(frozen=True)
 class PartialFlavour:
-    """Conventions of the weights, for sources that do not tell them."""
+    """Conventions of the weights, for files that do not state them."""
 
     padding: Padding | None = None
-    """same (TensorFlow), symmetric (PyTorch, Caffe) or keras (as SAME but on odd sizes)."""
+    """Padding of convolutions: same (TensorFlow), symmetric (PyTorch, Caffe) or keras (same, but
+    different on odd sizes)."""
     bn_eps: float | None = None
-    """Batch-norm epsilon: 1e-3 in TensorFlow and Keras, 1e-5 in PyTorch and Caffe."""
+    """Epsilon of batch norm: 1e-3 in TensorFlow and Keras, 1e-5 in PyTorch and Caffe."""
     activation: str | None = None
-    """relu6, relu or leaky_relu:SLOPE."""
+    """Activation: relu6, relu or leaky_relu:SLOPE."""
     size: int | None = None
     """Side of the square input in pixels."""
     mean: RGB | None = None
-    """Subtracted per channel, on the 0..1 scale: .485 .456 .406 for ImageNet's."""
+    """Value that is subtracted per channel, on the 0..1 scale: .485 .456 .406 for ImageNet
+    statistics."""
     std: RGB | None = None
-    """Divided by per channel, on the 0..1 scale: .229 .224 .225 for ImageNet's."""
+    """Value that each channel is divided by, on the 0..1 scale: .229 .224 .225 for ImageNet
+    statistics."""
     channels: ChannelOrder | None = None
-    """Channel order of the input: rgb unless the source is Caffe."""
+    """Channel order of the input; rgb by default, except for Caffe."""
     interpolation: Interpolation | None = None
-    """How photos were resized: bilinear unless the source is timm."""
+    """How images were resized; bilinear by default, except for timm."""
     crop: float | None = None
-    """Share of the resized short side that the central crop keeps: .875 unless known."""
+    """Share of the short side of the resized image that the central crop keeps; .875 by default.
+    """
 
     def values(self) -> dict[str, object]:
-        """What is known, by field."""
+        """The known values, by field."""
         every = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in every.items() if value is not None}
 
 
-# What may be taken for granted where neither the file nor the user says otherwise.
+# Defaults where neither the file nor the user states anything else.
 PLAIN = PartialFlavour(channels="rgb", interpolation="bilinear", crop=0.875)
 # TensorFlow's and Keras' models see -1..1.
 TENSORFLOW = PartialFlavour(
@@ -55,16 +59,16 @@ TENSORFLOW = PartialFlavour(
 def resolve(
     name: str, stated: PartialFlavour, usual: PartialFlavour, given: PartialFlavour
 ) -> Flavour:
-    """One whole flavour from three partial ones.
+    """Combine three incomplete flavours into a complete one.
 
     Args:
-        name: Of the file, for errors.
-        stated: What the file or its layout says: cannot be overruled.
-        usual: What holds for this source unless the user says otherwise.
-        given: What the user says.
+        name: Name of the file, for errors.
+        stated: Values that the file or its layout states, which cannot be overridden.
+        usual: Values that hold for this source unless the user gives others.
+        given: Values that the user gives.
 
     Raises:
-        InputError: If the user contradicts the file, naming both; or if something is still
+        InputError: If the user contradicts the file, naming both values; or if something is still
             unknown, naming the flags to give.
     """
     said, asked = stated.values(), given.values()
@@ -85,9 +89,9 @@ def resolve(
 
 
 def assumed_input(stated: PartialFlavour, usual: PartialFlavour, given: PartialFlavour) -> str:
-    """What is taken for granted of the values that a network sees, and how to say otherwise.
+    """Message about the input range that is assumed, and how to give another one.
 
-    Empty if the file or the user tells. The partial flavours are those of :func:`resolve`.
+    Empty if the file or the user states it. The arguments are those of :func:`resolve`.
     """
     told = {**stated.values(), **given.values()}
     mean, std = usual.mean, usual.std

@@ -1,4 +1,4 @@
-"""PyTorch's weights: timm's and Hugging Face's names, any Sequential in order, or a key map."""
+"""Reads PyTorch weights: timm's and Hugging Face's names, any Sequential, or a key map."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from datasets.json_files import read_json
 
 _PARTS = (".weight", ".weight", ".bias", ".running_mean", ".running_var")
 _COUNTER = "num_batches_tracked"
-# What training scripts call the weights in their checkpoints.
+# Keys under which training scripts store the weights in their checkpoints.
 _STATES = ("state_dict", "model_state_dict", "model", "net", "weights")
 _PREFIXES = ("module.", "_orig_mod.")
 _SYMMETRIC = PartialFlavour(padding="symmetric", bn_eps=1e-5, activation="relu6")
-# Blocks of each of timm's stages.
+# Numbers of blocks in timm's stages.
 _STAGES = (1, 2, 2, 6, 2)
 
 
@@ -60,11 +60,14 @@ TIMM, TIMM_CONV_HEAD = _timm(conv_head=False), _timm(conv_head=True)
 def read_state(path: Path) -> dict[str, Tensor]:
     """The state dict of a safetensors file or of a torch checkpoint, in its own order.
 
-    Prefixes that wrappers put before every name are taken off.
+    Prefixes that wrappers add to every name are removed.
+
+    Args:
+        path: File to read.
 
     Raises:
-        InputError: If the file is damaged, holds more than tensors and plain values, or holds
-            no weights.
+        InputError: If the file is damaged, contains anything but tensors and plain values, or
+            holds no weights.
     """
     content: Any
     try:
@@ -115,11 +118,11 @@ def read_pytorch(path: Path, key_map: Path | None = None) -> Network:
 
     Args:
         path: Safetensors file or torch checkpoint.
-        key_map: JSON object: our name of each tensor -> theirs; what it does not name is left
-            out.
+        key_map: JSON object from the suite's name of each tensor to the file's; tensors that it
+            does not list are left out.
 
     Raises:
-        InputError: If the layout is not known, or a tensor is missing, left over or of a wrong
+        InputError: If the layout is unknown, or a tensor is missing, unexpected or of the wrong
             shape.
     """
     state = read_state(path)
@@ -138,7 +141,7 @@ def read_pytorch(path: Path, key_map: Path | None = None) -> Network:
 
 
 def _with_config(network: Network, file: Path) -> Network:
-    """Timm's config.json beside the weights, if it is there, tells how photos are prepared."""
+    """Add the preprocessing that timm's config.json beside the weights states, if it is there."""
     if not file.is_file():
         return network
     content: Any = read_json(file)
@@ -158,7 +161,7 @@ def _with_config(network: Network, file: Path) -> Network:
 
 
 def _by_order(name: str, state: Mapping[str, Tensor], is_ordered: bool) -> Layout:
-    """27 times convolution and batch norm, then a linear layer, whatever they are called."""
+    """27 pairs of convolution and batch norm, then a linear layer, whatever their names are."""
     names = [key for key in state if not key.endswith(_COUNTER)]
     ours = list(TIMM.names)
     kinds = [part.rpartition(".")[2] for part in TIMM.names.values()]
@@ -180,9 +183,12 @@ def _by_order(name: str, state: Mapping[str, Tensor], is_ordered: bool) -> Layou
 
 
 def draft_key_map(path: Path) -> dict[str, str]:
-    """Our name of each tensor, and theirs where order and shape tell it; else an empty text.
+    """A draft of a key map: the file's name of each tensor where order and shape identify it.
 
-    The head is left out where no single layer looks like one.
+    Elsewhere the name is empty. The head is left out if no single layer matches it.
+
+    Args:
+        path: File to read.
 
     Raises:
         InputError: If the file holds no weights.
@@ -221,7 +227,7 @@ def draft_key_map(path: Path) -> dict[str, str]:
 
 
 def _is_alike(theirs: torch.Size, ours: torch.Size) -> bool:
-    """Whether sides of a kernel agree, and a depthwise one stands for a depthwise one."""
+    """Whether kernel sizes agree, and depthwise corresponds to depthwise."""
     return (
         theirs[1:] == ours[1:]
         and len(theirs) == len(ours)
@@ -230,22 +236,26 @@ def _is_alike(theirs: torch.Size, ours: torch.Size) -> bool:
 
 
 def _place(name: str) -> tuple[list[tuple[int, str]], int]:
-    """A key that sorts names as layers stand and as PyTorch lists what a layer has."""
+    """A key that sorts names by layer and, within a layer, in PyTorch's order."""
     layer, _, part = name.rpartition(".")
     endings = [one[1:] for one in _PARTS]
     return natural(layer), endings.index(part) if part in endings else len(endings)
 
 
 def _keeps_no_order(path: Path) -> bool:
-    """Whether a file is in safetensors, which sorts tensors by size."""
+    """Whether a file is in safetensors format, which sorts tensors by size."""
     return path.read_bytes()[8:9] == b"{"
 
 
 def read_key_map(file: Path) -> dict[str, str]:
-    """Our name of each tensor -> theirs.
+    """The file's name of each tensor, by the suite's name.
+
+    Args:
+        file: JSON file to read.
 
     Raises:
-        InputError: If it is no JSON object of names, or lacks or adds one of ours, naming it.
+        InputError: If it is not a JSON object of names, or lacks or adds a name, which the message
+            states.
     """
     try:
         names = read_json(file)

@@ -1,4 +1,4 @@
-"""What kind of weights file something is, by its content, and how to read it."""
+"""Recognises the kind of a weights file by its content, and reads it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _READERS = {
     "tensorflow": read_graph_def,
     "tfjs": read_tfjs,
 }
-# Protocol buffers and JSON have no mark of their own.
+# Protocol buffers and JSON have no signature of their own.
 _SUFFIXES = {".caffemodel": "caffe", ".json": "tfjs", ".onnx": "onnx", ".pb": "tensorflow"}
 _KINDS = (
     "TensorFlow Lite (.tflite), TF-slim checkpoints (.index), Keras (.h5, .weights.h5, .keras), "
@@ -36,18 +36,19 @@ _KINDS = (
 
 
 def is_tflite(path: Path) -> bool:
-    """Whether a file is TensorFlow Lite's, or means to be."""
+    """Whether a file is a TensorFlow Lite file, by content or by name."""
     return path.suffix == ".tflite" or (path.is_file() and _start(path)[4:8] == b"TFL3")
 
 
 def read_network(path: Path, *, head: Path | None = None, key_map: Path | None = None) -> Network:
-    """Read a classifier or a body from any of the known kinds of file.
+    """Read a classifier or a body from a file of any known kind.
 
     Args:
         path: File; for a TensorFlow checkpoint its prefix, any of its files, or its folder; for
-            Hugging Face's models their folder.
-        head: TensorFlow Lite file with the last layer of a headless one.
-        key_map: For PyTorch weights of an unknown layout: JSON object, our key -> their key.
+            Hugging Face models their folder.
+        head: TensorFlow Lite file with the last layer of a model that is stored without it.
+        key_map: For PyTorch weights of an unknown layout: JSON object from the suite's names to
+            the file's.
 
     Raises:
         InputError: If the kind is unknown, the file damaged, or a tensor does not fit.
@@ -68,10 +69,10 @@ def read_network(path: Path, *, head: Path | None = None, key_map: Path | None =
 
 
 def draft_keys(path: Path) -> dict[str, str]:
-    """A draft of what ``key_map`` takes: see :func:`~backbone.formats.pytorch.draft_key_map`.
+    """A draft of a ``key_map``: see :func:`~backbone.formats.pytorch.draft_key_map`.
 
     Raises:
-        InputError: If the file is none of PyTorch's, or holds no weights.
+        InputError: If the file is not a PyTorch file, or holds no weights.
     """
     if kind_of(path) != "pytorch":
         raise InputError(f"--list-keys: {path} is no pytorch file, which alone takes a --key-map")
@@ -82,7 +83,7 @@ def kind_of(path: Path) -> str:
     """Kind of file: tflite, slim, keras, caffe, onnx, tensorflow, tfjs or pytorch.
 
     Raises:
-        InputError: If it is not there, or of no known kind.
+        InputError: If it does not exist, or its kind is unknown.
     """
     if is_tflite(path):
         return "tflite"
@@ -116,7 +117,7 @@ def _is_safetensors(start: bytes, size: int) -> bool:
 
 
 def weights_inside(path: Path) -> Path:
-    """The weights file of a folder as Hugging Face lays it out, or the file itself.
+    """The weights file in a folder of a Hugging Face model, or the file itself.
 
     Raises:
         InputError: If the folder has none.

@@ -1,4 +1,4 @@
-"""TF-slim's checkpoints of MobileNet v1: SAME padding, epsilon 1e-3, ReLU6, input in -1..1."""
+"""Reads TF-slim's checkpoints of MobileNet v1: SAME, epsilon 1e-3, ReLU6, input in -1..1."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SCOPE = "MobilenetV1/"
 # Conv2d_0, Conv2d_1_depthwise, Conv2d_1_pointwise, ...
 _CONVS = [f"{_SCOPE}Conv2d_{conv.replace('.', '_')}" for conv in CONVS]
 _PARTS = ("/weights", "/gamma", "/beta", "/moving_mean", "/moving_variance")
-# In the names of what a detector has on top.
+# Part of the names of a detector's own layers.
 _PREDICTOR = "BoxPredictor_"
 _EPS = 1e-3
 _HEAD = f"{_SCOPE}Logits/Conv2d_1c_1x1/"
@@ -41,16 +41,19 @@ LAYOUT = Layout(
 def read_slim(index: Path) -> Network:
     """Read a checkpoint of a classifier, or the body of a detector's.
 
-    The trained values are taken, not their moving averages: TF-slim's own evaluation does so.
-    An optimiser's slots, averages and counters are left out.
+    The trained values are used, not their moving averages, as in TF-slim's own evaluation. An
+    optimiser's slots, averages and counters are left out.
+
+    Args:
+        index: The .index file.
 
     Raises:
-        InputError: If files are damaged, or a tensor is missing, left over or of a wrong shape.
+        InputError: If files are damaged, or a tensor is missing, unexpected or of the wrong shape.
     """
     wanted = set(LAYOUT.names.values())
     values, others = read_bundle(index, lambda name: own_name(name) in wanted)
     is_whole = all(name.startswith(_SCOPE) for name in values)
-    # Slots are named after their variable, which an unknown layer is not.
+    # Slots are named after their variable; an unknown layer is not.
     more = [
         name
         for name in others
@@ -65,7 +68,7 @@ def read_slim(index: Path) -> Network:
 
 
 def own_name(name: str) -> str:
-    """A tensor's name from the scope of the network on."""
+    """A tensor's name, beginning with the scope of the network."""
     found = name.find(_SCOPE)
     return name if found < 0 else name[found:]
 
@@ -73,16 +76,16 @@ def own_name(name: str) -> str:
 def named_network(
     path: Path, kind: str, values: Mapping[str, NDArray[np.float32]], *, takes_part: bool = False
 ) -> Network:
-    """A network by TF-slim's names, some of whose batch norms may be folded away.
+    """Read a network by TF-slim's names; some of its batch norms may be folded.
 
     Args:
-        path: Of the file.
-        kind: Of the source, in words.
-        values: In TensorFlow's axis order, by name; a scope before MobilenetV1 does not count.
-        takes_part: Whether other tensors are left out, not refused.
+        path: Path of the file.
+        kind: Description of the source.
+        values: Arrays in TensorFlow's axis order, by name; a scope before MobilenetV1 is ignored.
+        takes_part: Whether other tensors are left out instead of refused.
 
     Raises:
-        InputError: If a tensor is missing, left over or of a wrong shape.
+        InputError: If a tensor is missing, unexpected or of the wrong shape.
     """
     tensors, folded = dict[str, Tensor](), False
     for name, value in values.items():

@@ -1,7 +1,7 @@
-"""TensorFlow checkpoints (.index and .data files) without TensorFlow.
+"""Reads TensorFlow checkpoints (.index and .data files) without TensorFlow.
 
 The index is a LevelDB table: blocks of sorted keys, each with a CRC-32C. The values are small
-messages that say where in the data files a tensor lies.
+messages that give the position of a tensor in the data files.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
 
 _MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
-# Values along an axis of a tensor.
+# Largest number of values along an axis of a tensor.
 _LONGEST = 2**31
 _FOOTER, _TRAILER = 48, 5
-# TensorFlow's numbers of the kinds of tensor that are read.
+# TensorFlow's numbers of the tensor types that are read.
 _DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 2: np.dtype("<f8"), 19: np.dtype("<f2")}
 
 
 class Entry(NamedTuple):
-    """Where a tensor lies, as BundleEntryProto says."""
+    """Position of a tensor, from BundleEntryProto."""
 
     dtype: int  # TensorFlow's number.
     shape: tuple[int, ...]
@@ -40,11 +40,13 @@ class Entry(NamedTuple):
 
 
 def find_bundle(path: Path) -> Path | None:
-    """The .index file that a user means by a prefix, one of the files, or a folder of one.
+    """The .index file that a prefix, one of the files, or the folder of a checkpoint stands for.
+
+    Args:
+        path: Path that the user gives.
 
     Raises:
-        InputError: If a folder holds more than one checkpoint, or the index is a pointer of Git
-            LFS.
+        InputError: If a folder holds more than one checkpoint, or the index is a Git LFS pointer.
     """
     if path.is_dir():
         found = sorted(path.glob("*.index"))
@@ -60,10 +62,11 @@ def find_bundle(path: Path) -> Path | None:
 
 
 def refuse_first_format(path: Path) -> None:
-    """Tell TensorFlow's checkpoints of the first format, which have all in one file.
+    """Refuse TensorFlow checkpoints of the first format, which consist of one file.
 
     Raises:
-        InputError: If the path is one, with how to write it anew; or if a folder holds one.
+        InputError: If the path is one, or a folder that holds one; the message explains how to
+            convert it.
     """
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         if not file.is_file() or file.stat().st_size < len(_MAGIC):
@@ -83,8 +86,12 @@ def read_bundle(
 ) -> tuple[dict[str, NDArray[np.float32]], list[str]]:
     """The wanted tensors of a checkpoint as float32, and the names of the others.
 
+    Args:
+        index: The .index file.
+        is_wanted: Whether to read the tensor of a given name.
+
     Raises:
-        InputError: If a file is missing, cut short or damaged, or a kind of tensor is not known.
+        InputError: If a file is missing, cut short or damaged, or a tensor type is unknown.
     """
     try:
         refuse_pointer(index)
@@ -131,7 +138,7 @@ def _block(data: memoryview, handle: memoryview) -> memoryview:
 
 
 def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Keys, of which each repeats a part of the one before, and values."""
+    """Keys and values; each key repeats a part of the one before."""
     restarts = struct.unpack_from("<I", block, len(block) - 4)[0]
     end, at, key = len(block) - 4 * (1 + restarts), 0, b""
     while at < end:

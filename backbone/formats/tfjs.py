@@ -1,7 +1,7 @@
-"""TF.js models: a JSON file, and shards of weights beside it, quantised or not.
+"""Reads TF.js models: a JSON file, and shards of weights beside it, quantised or not.
 
-Read are layers models (Keras' architecture), graph models (TensorFlow's nodes), and manifests of
-weights alone under TF-slim's names, as face-api.js has them.
+Supported are layers models (Keras' architecture), graph models (TensorFlow's nodes), and manifests
+of weights alone under TF-slim's names, as in face-api.js.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _DTYPES = {
     "uint8": "u1",
     "uint16": "<u2",
 }
-# Kinds of node that TF.js reads from a graph's attributes, by their numbers in TensorFlow.
+# Kinds of nodes that TF.js reads from a graph's attributes, by their numbers in TensorFlow.
 _TYPES = {"DT_FLOAT": 1, "DT_UINT8": 4}
 
 
@@ -42,10 +42,10 @@ def read_tfjs(path: Path) -> Network:
     """Read a TF.js model.
 
     Args:
-        path: Its JSON file; the shards that it names lie beside it.
+        path: Its JSON file; the shards that it names must be beside it.
 
     Raises:
-        InputError: If a file is missing or damaged, or it is no MobileNet v1.
+        InputError: If a file is missing or damaged, or it is not a MobileNet v1.
     """
     content: Any = read_json(path)
     try:
@@ -90,7 +90,7 @@ def _read_weights(path: Path, groups: Any) -> dict[str, NDArray[np.float32]]:
 
 
 def _shard(path: Path, name: Any) -> Path:
-    """A shard, which must lie beside the model."""
+    """A shard, which must be beside the model."""
     if not isinstance(name, str) or Path(name).name != name:
         raise InputError(f"{path}: names the shard {name!r}, which is no file beside it")
     file = path.with_name(name)
@@ -101,7 +101,7 @@ def _shard(path: Path, name: Any) -> Path:
 
 
 def _by_layer(weights: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Arrays by layer and name; those of training are left out."""
+    """Arrays by layer and name, without those of training."""
     found: dict[str, dict[str, Any]] = {}
     for name, value in weights.items():
         place = place_of(name)
@@ -112,14 +112,14 @@ def _by_layer(weights: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _node(node: Mapping[str, Any]) -> Node:
-    """A node as TensorFlow's own files have it."""
+    """A node in the form that TensorFlow's own files have."""
     attrs = {str(key): _attr(value) for key, value in (node.get("attr") or {}).items()}
     inputs = input_names(node.get("input") or [])
     return Node(str(node["name"]), str(node["op"]), inputs, attrs)
 
 
 def _attr(value: Mapping[str, Any]) -> Any:
-    """A number, text, list or shape; texts are in base 64, whole numbers in quotes."""
+    """A number, text, list or shape; texts are in base 64, integers in quotes."""
     if "s" in value:
         return _text(value["s"])
     if "list" in value:
@@ -135,7 +135,7 @@ def _attr(value: Mapping[str, Any]) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A text in base 64, or as it is, as older converters wrote it."""
+    """A text in base 64, or plain, as older converters wrote it."""
     if isinstance(value, list):
         return bytes(value).decode(errors="replace")
     try:

@@ -1,4 +1,4 @@
-"""TensorFlow Lite files, quantised or float: their convolutions as PyTorch tensors."""
+"""Reads TensorFlow Lite files, quantised or float: their convolutions as PyTorch tensors."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ from backbone.formats.tflite_steps import GraphReader
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
 
-# In the names of SSD's box predictors.
+# Part of the names of SSD's box predictors.
 BOXES = "BoxEncodingPredictor"
-# What a file's integer is to a byte of a photo: int8 counts from -128.
+# Offset from a file's integer to a byte of an image: int8 begins at -128.
 _BYTES = {"uint8": 0, "int8": 128}
 
 
 @dataclass(frozen=True)
 class TfliteModel:
-    """What a MobileNet importer needs of a file.
+    """What an importer of MobileNet needs from a file.
 
     Attributes:
-        path: Of the file.
-        row: All convolutions in order of execution, with what stands around them; a fully
-            connected layer counts as one of 1x1.
+        path: Path of the file.
+        row: All convolutions in order of execution, with what surrounds them; a fully connected
+            layer counts as a 1x1 one.
         others: Kinds of all other operators.
-        input_shape: (height, width, channels).
-        input_type: Of an image's values: ``uint8``, ``int8``, ``float32``.
-        input_scale: The network sees (value - input_zero) * input_scale; 1 if it takes floats.
-        input_zero: See ``input_scale``.
+        input_shape: (height, width, channels) of an image.
+        input_type: Type of an image's values: ``uint8``, ``int8`` or ``float32``.
+        input_scale: Scale of the input: the network sees (value - input_zero) * input_scale; 1 if
+            it takes floats.
+        input_zero: Zero point of the input; see ``input_scale``.
         constants: Other constant tensors by name, dequantised (SSD's anchors).
-        options: Of the custom operator at the end, if there is one (SSD's post-processing).
+        options: Options of the custom operator at the end, if there is one (SSD's
+            post-processing).
         inputs: Names of that operator's input tensors.
     """
 
@@ -55,15 +57,18 @@ class TfliteModel:
 
     @property
     def convs(self) -> tuple[FoldedConv, ...]:
-        """Of ``row``."""
+        """The convolutions of ``row``."""
         return self.row.convs
 
 
 def read_tflite(path: Path) -> TfliteModel:
-    """Read a file.
+    """Read a TensorFlow Lite file.
+
+    Args:
+        path: File to read.
 
     Raises:
-        InputError: If it is missing, damaged, or uses a tensor type that is not understood.
+        InputError: If it is missing, damaged, or uses a tensor type that is not supported.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -97,7 +102,7 @@ def _read(reader: GraphReader) -> TfliteModel:
     sides = [1] * (3 - len(sides)) + sides  # Of a head they may be flat.
     if len(sides) != 3:
         raise InputError(f"{reader.path}: takes values of shape {reader.shape(entry)}, no photos")
-    # Converted from PyTorch, channels may come first.
+    # In models converted from PyTorch, channels may come first.
     height, width, channels = sides if sides[0] != 3 or sides[2] == 3 else (*sides[1:], sides[0])
     return TfliteModel(
         path=reader.path,
@@ -118,7 +123,7 @@ def _read(reader: GraphReader) -> TfliteModel:
 
 
 def has_boxes(model: TfliteModel) -> bool:
-    """Whether a file has SSD's box predictors; else it may be a classifier."""
+    """Whether a file has SSD's box predictors; otherwise it may be a classifier."""
     return any(BOXES in conv.name for conv in model.convs)
 
 
@@ -127,10 +132,11 @@ def tflite_flavour(model: TfliteModel, convs: int = BODY_CONVS) -> Flavour:
 
     Args:
         model: The file.
-        convs: How many of its first convolutions carry an activation.
+        convs: Number of its first convolutions that carry an activation.
 
     Raises:
-        InputError: If one of these layers pads or activates otherwise, or images are no integers.
+        InputError: If one of these layers has another padding or activation, or images are not
+            integers.
     """
     padding, activation = chain_conventions(model.path, model.convs[:convs])
     if model.row.factor is not None:
@@ -153,14 +159,14 @@ def tflite_flavour(model: TfliteModel, convs: int = BODY_CONVS) -> Flavour:
 def _scaling(model: TfliteModel) -> tuple[RGB, RGB]:
     """Mean and std: the network sees (integer - zero) * scale, which is (byte / 255 - mean) / std.
 
-    An integer of int8 is the photo's byte - 128.
+    An integer of int8 is the image's byte - 128.
     """
     mean = (model.input_zero + _BYTES[model.input_type]) / 255
     return (mean,) * 3, (1 / (255 * model.input_scale),) * 3
 
 
 def tflite_chain(model: TfliteModel) -> Chain:
-    """The file's convolutions as what other formats of folded networks are, too."""
+    """The file's convolutions in the form that all formats of folded networks share."""
     takes_integers = model.input_type in _BYTES
     mean, std = _scaling(model) if takes_integers else (None, None)
     kind = "TensorFlow Lite, dequantised" if takes_integers else "TensorFlow Lite"
@@ -168,14 +174,15 @@ def tflite_chain(model: TfliteModel) -> Chain:
 
 
 def tflite_network(model: TfliteModel, head: TfliteModel | None = None) -> Network:
-    """A whole classifier, or a body if the file ends with the pooled features.
+    """Read a complete classifier, or a body if the file ends with the pooled features.
 
     Args:
         model: The file.
-        head: Another file that takes up where this one ends, if it has no classifier.
+        head: Another file that continues where this one ends, if it has no classifier.
 
     Raises:
-        InputError: If the layers are not those of a MobileNet v1, or the two do not fit together.
+        InputError: If the layers are not those of a MobileNet v1, or the two files do not fit
+            together.
     """
     row = model.row if head is None else _chained(model, head)
     takes_integers = model.input_type in _BYTES
@@ -193,7 +200,7 @@ def tflite_network(model: TfliteModel, head: TfliteModel | None = None) -> Netwo
 
 
 def _chained(model: TfliteModel, head: TfliteModel) -> Row:
-    """The convolutions of both."""
+    """The convolutions of both files."""
     one, two = model.row, head.row
     if len(one.convs) > BODY_CONVS:
         raise InputError(f"--head {head.path}: {model.path} has a classifier already")

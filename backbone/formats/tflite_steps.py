@@ -28,7 +28,7 @@ _FUSED = {
     tflite.ActivationFunctionType.RELU6: "relu6",
 }
 _KINDS = {number: name for name, number in vars(tflite.BuiltinOperator).items() if name.isupper()}
-# With the table of each that tells its strides, its padding, or what is fused into it.
+# For each, the table that holds its strides, its padding and its fused activation.
 _CONVS = {
     "CONV_2D": tflite.Conv2DOptions,
     "DEPTHWISE_CONV_2D": tflite.DepthwiseConv2DOptions,
@@ -53,12 +53,12 @@ _IDLE = {
     "SQUEEZE",
     "TRANSPOSE",
 }
-# What only computes shapes.
+# Operators that only compute shapes.
 _SHAPES = {"SHAPE"}
 _VARIABLES = {"ASSIGN_VARIABLE", "READ_VARIABLE", "VAR_HANDLE"}
-# What may name a constant without telling anything of its layer.
+# Names that constants may have without any relation to their layer.
 _NAMELESS = ("arith.constant", "tfl.pseudo_", "std.constant", "constant")
-# Of a quantised output range: half a step of 6 / 255.
+# Tolerance of a quantised output range: half a step of 6 / 255.
 _RANGE_TOLERANCE = 0.012
 
 
@@ -68,9 +68,9 @@ class Operator:
 
     Attributes:
         table: Its table in the file.
-        kind: Its name in TensorFlow Lite's schema, or of a custom one its own.
-        inputs: Numbers of its input tensors, -1 where an optional one is left out.
-        outputs: Of its output tensors.
+        kind: Its name in TensorFlow Lite's schema, or the own name of a custom operator.
+        inputs: Numbers of its input tensors, -1 for an optional one that is left out.
+        outputs: Numbers of its output tensors.
     """
 
     table: Any
@@ -83,11 +83,11 @@ class GraphReader:
     """The first graph of a file.
 
     Args:
-        path: Of the file, for errors.
-        data: Its content.
+        path: Path of the file, for errors.
+        data: Content of the file.
 
     Raises:
-        Exception: Of many kinds, here and by every method, if the file is damaged.
+        Exception: Of many kinds, here and in every method, if the file is damaged.
     """
 
     def __init__(self, path: Path, data: bytes) -> None:
@@ -95,7 +95,7 @@ class GraphReader:
         self._model = tflite.Model.GetRootAsModel(data, 0)
         self.graph = self._model.Subgraphs(0)
         self.operators = [self._operator(k) for k in range(self.graph.OperatorsLength())]
-        # Constants that an operator makes of others: weights kept as float16.
+        # Constants that an operator makes from others: weights kept as float16.
         self._made: dict[int, int] = {}
         for one in self.operators:
             if one.kind == "DEQUANTIZE" and self.is_constant(one.inputs[0]):
@@ -113,19 +113,19 @@ class GraphReader:
         return Operator(table, name, tuple(inputs), tuple(outputs))
 
     def name(self, tensor: int) -> str:
-        """Of a tensor."""
+        """Name of a tensor."""
         return str((self.graph.Tensors(tensor).Name() or b"").decode(errors="replace"))
 
     def shape(self, tensor: int) -> list[int]:
-        """Of a tensor; of a number it is empty."""
+        """Shape of a tensor; empty for a number."""
         row = self.graph.Tensors(tensor)
         return list(row.ShapeAsNumpy().tolist()) if row.ShapeLength() else []
 
     def type_name(self, tensor: int) -> str:
-        """Of a tensor's values, as numpy calls it.
+        """Type of a tensor's values, under numpy's name.
 
         Raises:
-            InputError: If the type is not known.
+            InputError: If the type is unknown.
         """
         kind = self.graph.Tensors(tensor).Type()
         if kind not in _TYPES:
@@ -135,13 +135,13 @@ class GraphReader:
         return np.dtype(_TYPES[kind]).name
 
     def is_constant(self, tensor: int) -> bool:
-        """Whether the file holds its values."""
+        """Whether the file determines a tensor's values."""
         if tensor < 0 or tensor in self._made:
             return tensor >= 0
         return bool(self._model.Buffers(self.graph.Tensors(tensor).Buffer()).DataLength())
 
     def is_known(self, tensor: int) -> bool:
-        """Whether the file itself holds its values, in a type that is read."""
+        """Whether the file itself holds a tensor's values, in a supported type."""
         known = self.graph.Tensors(tensor).Type() in _TYPES
         return known and tensor not in self._made and self.is_constant(tensor)
 
@@ -149,7 +149,7 @@ class GraphReader:
         """A constant, dequantised along its own axis if it has a scale per channel.
 
         Raises:
-            InputError: If its type is not known, or it is stored as sparse.
+            InputError: If its type is unknown, or it is stored as sparse.
         """
         tensor = self._made.get(tensor, tensor)
         row, name = self.graph.Tensors(tensor), self.name(tensor)
@@ -167,7 +167,7 @@ class GraphReader:
         if scale is not None:
             axes = [1] * values.ndim
             if len(scale) > 1:
-                # Of a bias some files name the axis of its kernel.
+                # Some files name the axis of the kernel for a bias.
                 axes[row.Quantization().QuantizedDimension() if values.ndim > 1 else 0] = -1
             values = (values - zero.reshape(axes)) * scale.reshape(axes)
         return values.astype(np.float32)
@@ -182,7 +182,7 @@ class GraphReader:
         return scale, quantisation.ZeroPointAsNumpy() if given else np.zeros(len(scale))
 
     def is_layer(self, operator: Operator) -> bool:
-        """Whether it is a convolution or a linear layer with weights of its own."""
+        """Whether an operator is a convolution or a linear layer with its own weights."""
         return operator.kind in _CONVS and self.is_constant(operator.inputs[1])
 
     def steps(self) -> Iterator[Step]:
@@ -222,7 +222,7 @@ class GraphReader:
             name = self.name(int(result))
             yield Step("pad", name, source, result, pads=tuple(pads.tolist()))
         else:
-            # Some reshape to a shape that they compute from the values' own.
+            # Some reshape to a shape that they compute from the shape of the values.
             is_idle = kind in _IDLE and (is_first or kind == "RESHAPE")
             if kind == "TRANSPOSE" and is_idle:
                 is_idle = keeps_maps(self.values(operator.inputs[1]).astype(int).tolist())
@@ -239,7 +239,7 @@ class GraphReader:
             yield Step("act", self.name(int(result)), result, result, activation=fused)
 
     def _name_of(self, operator: Operator) -> str:
-        """Of a layer: its weights', or its output's where those are called anything."""
+        """Name of a layer: that of its weights, or of its output if theirs is generic."""
         weights = operator.inputs[1]
         name = self.name(self._made.get(weights, weights))
         return self.name(operator.outputs[0]) if name.startswith(_NAMELESS) else name
@@ -261,7 +261,7 @@ class GraphReader:
         return Step("conv", name, source, result, weight, stride=stride, pads=pads)
 
     def _affine(self, operator: Operator, source: str, result: str) -> Step:
-        """Arithmetic of a tensor with a constant."""
+        """Arithmetic of a tensor and a constant."""
         name = self.name(int(result))
         number = next(self.values(k) for k in operator.inputs if self.is_constant(k))
         number = number.astype(np.float64)
@@ -272,7 +272,7 @@ class GraphReader:
         return Step("affine", name, source, result, summand=summand)
 
     def _fused(self, operator: Operator) -> str:
-        """The fused activation; a quantised layer may leave it to its output's range of 0..6."""
+        """The fused activation; a quantised layer may instead have an output range of 0..6."""
         options = _options(operator)
         fused = options.FusedActivationFunction() if options else 0
         if fused != tflite.ActivationFunctionType.NONE:
@@ -284,7 +284,7 @@ class GraphReader:
         return "relu6" if abs(255 * scale[0] - 6) < _RANGE_TOLERANCE else ""
 
     def _activation(self, operator: Operator) -> str:
-        """Of an activation that stands alone; empty if it is none, or another."""
+        """Name of a separate activation; empty if the operator is none, or another one."""
         if operator.kind in ("RELU", "RELU6"):
             return operator.kind.lower()
         if operator.kind == "LEAKY_RELU":
@@ -298,7 +298,7 @@ class GraphReader:
         return name if len(given) == 1 and given[0].size and (given[0] == limit).all() else ""
 
     def _pads_maps(self, operator: Operator) -> bool:
-        """Whether zeros are put around height and width alone."""
+        """Whether zeros are added only to height and width."""
         if not all(self.is_constant(k) for k in operator.inputs[1:]):
             return False
         pads, *white = (self.values(k) for k in operator.inputs[1:])
@@ -306,7 +306,7 @@ class GraphReader:
 
 
 def _options(operator: Operator) -> Any:
-    """The table of a convolution's or an arithmetic operator's options; None if there is none."""
+    """Table of the options of a convolution or arithmetic operator; None if there is none."""
     table = operator.table.BuiltinOptions()
     if table is None:
         return None

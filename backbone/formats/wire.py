@@ -1,4 +1,4 @@
-"""Protocol buffers' wire format: enough to read TensorFlow's and Caffe's messages by number."""
+"""Protocol buffers' wire format, as far as TensorFlow's and Caffe's messages need it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def read_varint(data: memoryview, at: int) -> tuple[int, int]:
 def read_fields(data: memoryview) -> Iterator[tuple[int, Value]]:
     """All fields of a message: (number, integer or bytes).
 
-    Fixed-width fields come as bytes too: 4 of them, or 8.
+    Fixed-width fields are returned as bytes too: 4 or 8 of them.
 
     Raises:
-        IndexError: If the data ends within a field, or is no message.
+        IndexError: If the data ends within a field, or is not a message.
     """
     at = 0
     while at < len(data):
@@ -64,7 +64,7 @@ def as_int(value: Value) -> int:
     """A field that must be a number; a fixed-width one is little-endian.
 
     Raises:
-        IndexError: If it is of another width.
+        IndexError: If it has another width.
     """
     if isinstance(value, int):
         return value

@@ -1,1 +1,1 @@
-"""Photos with attributes that are there, not there or unknown: CelebA, LFWA."""
+"""Images with attributes that are present, absent or unknown: CelebA, LFWA, UTKFace."""

@@ -16,16 +16,19 @@ from datasets.text import read_text
 ATTRIBUTE_LIST, PARTITION_LIST = "list_attr_celeba", "list_eval_partition"
 IDENTITY_LIST = "identity_CelebA"
 IMAGES = "img_align_celeba"
-# Where the archives of the set are usually unpacked to.
+# Folders that the archives of the data set are usually unpacked to.
 _LIST_FOLDERS = (".", "Anno", "Eval")
 _IMAGE_FOLDERS = (f"{IMAGES}/{IMAGES}", IMAGES, f"Img/{IMAGES}", "img_celeba", "Img/img_celeba")
 
 
 def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
-    """The set, and the part (N,) of each photo if there is a list; None in no such layout.
+    """The data set, and the part (N,) of each image if there is a list; None for another layout.
+
+    Args:
+        path: Folder of the data set.
 
     Raises:
-        InputError: If a list is damaged, or two lists disagree; it names file and line.
+        InputError: If a list is damaged, or two lists disagree; the message names file and line.
     """
     file = find_list(path, ATTRIBUTE_LIST)
     if file is None:
@@ -52,7 +55,7 @@ def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
 
 
 def find_list(path: Path, stem: str) -> Path | None:
-    """A list of the set, as text or CSV, where its archives put it; None if it is not there."""
+    """A list of the data set, as text or CSV, where its archives put it; None if it is missing."""
     places = (path / folder / f"{stem}{s}" for folder in _LIST_FOLDERS for s in (".txt", ".csv"))
     return next((file for file in places if file.is_file()), None)
 
@@ -60,8 +63,8 @@ def find_list(path: Path, stem: str) -> Path | None:
 def _read_attributes(file: Path) -> tuple[list[str], list[str], NDArray[np.int8]]:
     """File names (N,), attribute names (A,) and values (N, A).
 
-    As published, the number of photos and the names stand above the rows, which are spaced so
-    that columns align; as CSV, one header does.
+    The published list begins with the number of images and the names, and pads its rows so that
+    columns align; a CSV file has a header instead.
     """
     lines = read_text(file).replace(",", " ").splitlines()
     count, first = None, 1
@@ -87,7 +90,7 @@ def _read_attributes(file: Path) -> tuple[list[str], list[str], NDArray[np.int8]
 
 
 def _read_signs(file: Path, written: NDArray[np.str_], first: int) -> NDArray[np.int8]:
-    """1 is yes; no is -1, or 0 in lists that were rewritten."""
+    """Values as 1 for yes and -1 for no, which modified lists may write as 0."""
     values = np.full(written.shape, NO - 2, np.int8)
     values[written == "1"] = YES
     values[(written == "-1") | (written == "0")] = NO
@@ -103,7 +106,7 @@ def _read_signs(file: Path, written: NDArray[np.str_], first: int) -> NDArray[np
 
 
 def _read_numbers(file: Path, names: Sequence[str]) -> NDArray[np.int64]:
-    """The number behind each name, in the order of ``names`` (N,)."""
+    """The number after each name, in the order of ``names`` (N,)."""
     found: dict[str, int] = {}
     for number, line in enumerate(read_text(file).replace(",", " ").splitlines(), start=1):
         fields = line.split()

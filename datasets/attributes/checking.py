@@ -1,4 +1,4 @@
-"""The data doctor for face attributes: what would spoil training or flatter its figures."""
+"""The data doctor for face attributes: finds what would harm training or make metrics too good."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ from datasets.findings import (
     refuse_broken,
 )
 
-# Below so many photos with an attribute, or without it, its figures are chance.
+# With fewer images than this with an attribute, or without it, its metrics are chance.
 FEW = 10
 
 
 def examine_attributes(
     data: AttributeData, other: AttributeData | None = None, *, decode: bool = False
 ) -> Examination[AttributeData]:
-    """Examine a part of a set beside another one, if there is one.
+    """Examine a part of a data set, and compare it with another part, if there is one.
 
-    Photos and people that stand in both are told, because they make the figures look better than
-    they are. With ``decode`` every photo is decoded, else its header is read.
+    Images and people that appear in both are reported, because they make metrics better than they
+    are.
+
+    Args:
+        data: Part to examine.
+        other: Part to compare it with.
+        decode: Whether to decode every image instead of reading its header.
     """
     findings: list[Finding] = []
     good = drop_unreadable(data, findings, decode=decode)
@@ -47,7 +52,7 @@ def examine_attributes(
 
 
 def _check_counts(data: AttributeData, findings: list[Finding]) -> None:
-    """Note attributes of which there is little or nothing to learn or to measure."""
+    """Note attributes for which there is little or nothing to learn or to evaluate."""
     if data.format == "photos":
         return
     yes, no = ((data.values == value).sum(axis=0) for value in (YES, NO))
@@ -63,7 +68,7 @@ def _check_counts(data: AttributeData, findings: list[Finding]) -> None:
 def _check_copies(
     data: AttributeData, other: AttributeData | None, findings: list[Finding]
 ) -> None:
-    """Note photos with the same content in both parts, or with other attributes in this one."""
+    """Note images with the same content in both parts, or with other attributes in this one."""
     files = data.files.tolist()
     theirs = [] if other is None else other.files.tolist()
     for mine, copied in find_copies(files, theirs):

@@ -1,4 +1,4 @@
-"""Face attributes, as the doors see them."""
+"""Face attributes as a kind of data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datasets.names import joined
 
 
 def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
-    """No parts: the set's own lists tell which photo is in which."""
+    """No parts: the data set's own lists state the part of each image."""
     del named  # Nothing else has such lists.
     return () if path.is_dir() and holds_attributes(path) else None
 
@@ -22,7 +22,7 @@ def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
 def _examine(
     path: Path, _parts: tuple[str, ...], options: CheckOptions
 ) -> Examination[AttributeData]:
-    """A part beside all others: a photo to test on must not be trained on either."""
+    """Compare a part with all others: a test image must not be used for training either."""
     whole = open_attributes(path, whole=options.split in (None, "all"))
     there = whole.names
     split, _ = options.choose(there)

@@ -1,4 +1,4 @@
-"""LFWA: LFW's photos with CelebA's forty attributes in MATLAB files."""
+"""LFWA: LFW's images with CelebA's forty attributes in MATLAB files."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ from datasets.names import is_there
 ATTRIBUTE_FILE, PARTITION_FILE = "lfw_att_40.mat", "indices_train_test.mat"
 _NAMES, _LABELS, _FILES = "AttrName", "label", "name"
 _TRAIN, _TEST = "indices_img_train", "indices_img_test"
-# Values of a variable: LFWA's labels are half a million.
+# Largest number of values of a variable: LFWA's labels are half a million.
 _MOST = 1 << 26
-# Folders of the photos, in any of which a folder per person lies.
+# Folders of the images, each of which holds a folder per person.
 _IMAGE_FOLDERS = ("lfw", "lfw-deepfunneled", "lfw_funneled", "lfw-funneled", ".")
 
 
 def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
-    """The set, and the part (N,) of each photo if there is a list; None in no such layout.
+    """The data set, and the part (N,) of each image if there is a list; None for another layout.
+
+    Args:
+        path: Folder of the data set.
 
     Raises:
         InputError: If a file is damaged, lacks a variable, or is in MATLAB's format 7.3 and h5py
-            is not installed; or if the photos are not there.
+            is not installed; or if the images are missing.
     """
     file = path / ATTRIBUTE_FILE
     if not file.is_file():
         return None
     content = _read_mat(file, (_NAMES, _LABELS, _FILES))
-    # Written on Windows: Aaron_Eckhart\Aaron_Eckhart_0001.jpg.
+    # The list was written on Windows: Aaron_Eckhart\Aaron_Eckhart_0001.jpg.
     names = [name.replace("\\", "/") for name in content[_FILES]]
     labels = np.asarray(content[_LABELS])
     if labels.shape != (len(names), len(content[_NAMES])):
@@ -62,7 +65,7 @@ def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
 
 
 def _part(data: AttributeData, file: Path) -> tuple[AttributeData, NDArray[np.int64] | None]:
-    """The photos of a list of parts, to train and to test on, and which each is."""
+    """The images that a list assigns to training and test, and the part of each."""
     if not file.is_file():
         return data, None
     content = _read_mat(file, (_TRAIN, _TEST))
@@ -100,7 +103,7 @@ def _read_mat(file: Path, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _read_hdf5(file: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    """Of a file in MATLAB's format 7.3, which is HDF5 with its axes turned round."""
+    """Variables of a file in MATLAB's format 7.3, which is HDF5 with reversed axes."""
     if importlib.util.find_spec("h5py") is None:
         raise InputError(f"{file}: is in MATLAB's format 7.3; to read it, pip install h5py")
     import h5py

@@ -1,4 +1,4 @@
-"""The folder recogniser of face attributes."""
+"""Recognises folders of face attributes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datasets.attributes.structure import AttributeParts, arrange
 from datasets.errors import InputError, NotRecognised
 from datasets.ledger import note_entries
 
-# By the names that people know them by.
+# Common names of the formats.
 READERS = {"CelebA": celeba, "LFWA": lfwa, "UTKFace": utkface}
 LAYOUTS = (
     f"{celeba.IMAGES}/ and {celeba.ATTRIBUTE_LIST}.txt (CelebA), or {lfwa.ATTRIBUTE_FILE} beside "
@@ -18,7 +18,11 @@ LAYOUTS = (
 
 
 def recognise_attributes(path: Path, *, whole: bool = False) -> AttributeParts | None:
-    """Read a folder, as :func:`arrange` parts it; None if it is in neither layout.
+    """Read a folder, with parts from :func:`arrange`; None if it is in no known layout.
+
+    Args:
+        path: Folder of the data set.
+        whole: Whether to hold nothing out.
 
     Raises:
         InputError: If it is damaged.
@@ -31,7 +35,7 @@ def recognise_attributes(path: Path, *, whole: bool = False) -> AttributeParts |
 
 
 def holds_attributes(path: Path) -> bool:
-    """Whether a folder is in one of the layouts, as the names of its files tell."""
+    """Whether a folder is in one of the layouts, judging by its file names."""
     return attribute_list(path) is not None or utkface.holds(path)
 
 
@@ -42,10 +46,15 @@ def attribute_list(path: Path) -> Path | None:
 
 
 def open_attributes(path: Path, *, whole: bool = False) -> AttributeParts:
-    """As :func:`recognise_attributes`.
+    """Read a folder as :func:`recognise_attributes` does.
+
+    Args:
+        path: Folder of the data set.
+        whole: Whether to hold nothing out.
 
     Raises:
-        InputError: If the folder is missing, damaged or not recognised, saying what is needed.
+        InputError: If the folder is missing, damaged or not recognised; the message states what is
+            needed.
     """
     if not path.exists():
         raise InputError(f"{path}: no such folder")

@@ -1,4 +1,4 @@
-"""One structure for the photos and attributes of every face-attribute format."""
+"""The structure of images and attributes that all face-attribute formats are read into."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ YES, NO, UNKNOWN = 1, 0, -1
 
 @dataclass(frozen=True)
 class AttributeData(PhotoFiles):
-    """Photos in flat arrays, with a yes or no for each attribute of each.
+    """Images in flat arrays, with a value for each attribute of each image.
 
     Attributes:
         values: (N, A) int8: 1 yes, 0 no, -1 unknown.
         attributes: Names of the A columns, with ids from 0.
-        people: (N,) int64 who each photo shows, or None where nobody told.
-        left_out: Photos that the data doctor dropped.
+        people: (N,) int64 identity of the person in each image, or None if unknown.
+        left_out: Number of images that the data doctor dropped.
     """
 
     values: NDArray[np.int8]
@@ -41,7 +41,7 @@ class AttributeData(PhotoFiles):
 
     @property
     def photos(self) -> LabelledData:
-        """As the loaders take photos: attributes are looked up by index, so the labels are 0."""
+        """The images as loaders take them; attributes are looked up by index, so labels are 0."""
         return LabelledData(
             format=self.format,
             root=self.root,
@@ -53,40 +53,40 @@ class AttributeData(PhotoFiles):
 
     @property
     def prevalence(self) -> NDArray[np.float64]:
-        """(A,) share of the photos with the attribute, of those that tell; NaN if none does."""
+        """(A,) share of images with the attribute where it is known; NaN if it never is."""
         known = (self.values != UNKNOWN).sum(axis=0)
         with np.errstate(invalid="ignore"):
             return np.asarray((self.values == YES).sum(axis=0) / known, np.float64)
 
     def select(self, keep: NDArray[np.bool_]) -> AttributeData:
-        """The photos of a mask (N,); the attributes stay."""
+        """The images of a mask (N,); the attributes are kept."""
         people = None if self.people is None else self.people[keep]
         return replace(self, files=self.files[keep], values=self.values[keep], people=people)
 
 
 @dataclass(frozen=True)
 class AttributeParts:
-    """A whole set, and which part each photo belongs to.
+    """A whole data set, and the part that each image belongs to.
 
     Attributes:
-        data: All photos.
-        parts: (N,) 0 to train on, 1 to validate on, 2 to test on.
+        data: All images.
+        parts: (N,) 0 for training, 1 for validation, 2 for testing.
     """
 
     data: AttributeData
     parts: NDArray[np.int64]
 
     def has(self, part: Part) -> bool:
-        """Whether there are photos in a part."""
+        """Whether there are images in a part."""
         return bool((self.parts == PARTS.index(part)).any())
 
     @property
     def names(self) -> tuple[Part, ...]:
-        """Parts with photos."""
+        """Parts with images."""
         return tuple(part for part in PARTS if self.has(part))
 
     def part(self, part: Part) -> AttributeData:
-        """The photos of a part. Raises InputError if there are none, with the parts that are."""
+        """The images of a part. Raises InputError listing the existing parts if there are none."""
         if not self.has(part):
             there = joined(self.names) if self.names else "no part at all"
             raise InputError(f"{self.data.root}: no photo in the part {part!r}, only {there}")
@@ -96,14 +96,14 @@ class AttributeParts:
 def arrange(
     data: AttributeData, parts: NDArray[np.int64] | None, *, whole: bool = False
 ) -> AttributeParts:
-    """Parts of a set; one without a validation part gives up a fifth of its training part.
+    """The parts of a data set; if it has no validation part, a fifth of its training part is used.
 
-    Chosen by name, and by person where that is known: nobody is in both.
+    The fifth is chosen by name, and by person if people are known: nobody is in both parts.
 
     Args:
-        data: All photos.
-        parts: (N,) as in the result, or None if the set is not parted.
-        whole: Hold nothing out.
+        data: All images.
+        parts: (N,) as in the result, or None if the data set has no parts.
+        whole: Whether to hold nothing out.
     """
     parts = np.zeros(len(data), np.int64) if parts is None else parts.copy()
     rows = np.flatnonzero(parts == 0)
@@ -118,7 +118,7 @@ def arrange(
 
 
 def name_attributes(names: Sequence[str], where: Path) -> ClassMap:
-    """The attributes of a list. Raises InputError if there is none, or one stands twice."""
+    """The attributes in a list. Raises InputError if there is none, or one appears twice."""
     if not names:
         raise InputError(f"{where}: names no attribute")
     try:
@@ -128,10 +128,14 @@ def name_attributes(names: Sequence[str], where: Path) -> ClassMap:
 
 
 def choose_attributes(data: AttributeData, wanted: Sequence[str]) -> AttributeData:
-    """Some attributes of a set, in the order wanted.
+    """Some attributes of a data set, in the given order.
+
+    Args:
+        data: The data set.
+        wanted: Names of the attributes.
 
     Raises:
-        InputError: If one is unknown (with the nearest name) or stands twice.
+        InputError: If one is unknown (with the nearest name) or appears twice.
     """
     names = data.attributes.names
     for name in wanted:
@@ -144,10 +148,14 @@ def choose_attributes(data: AttributeData, wanted: Sequence[str]) -> AttributeDa
 
 
 def read_photos(path: Path, attributes: ClassMap) -> AttributeData:
-    """All pictures below a folder, of whose ``attributes`` a teacher will tell.
+    """All images below a folder, whose ``attributes`` a teacher will provide.
+
+    Args:
+        path: Folder of images.
+        attributes: The teacher's attributes.
 
     Raises:
-        InputError: If there is no such folder, or no picture in it.
+        InputError: If there is no such folder, or no image in it.
     """
     if not path.is_dir():
         raise InputError(f"{path}: no such folder")

@@ -1,1 +1,1 @@
-"""Data sets that the suite draws itself."""
+"""Synthetic data sets that the suite draws itself."""

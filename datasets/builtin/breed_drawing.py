@@ -1,7 +1,7 @@
-"""Drawn animals of twelve breeds that differ in ears, muzzle, coat pattern and tail alone.
+"""Drawn animals of twelve breeds that differ only in ears, muzzle, coat pattern and tail.
 
-Colours, build, pose, place and background are drawn from the same ranges for every breed, and
-each trait is shared by several, so that only the traits together tell a breed.
+Colours, build, pose, position and background are drawn from the same ranges for every breed, and
+each trait is shared by several breeds, so that only all traits together identify a breed.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class _Animal:
         weight = part[here][..., None] / np.float32(255)
         below, covered = self.colours[here], self.mask[here]
         mixed = below * (1 - weight) + colour.astype(np.float32) * weight
-        # Where nothing was painted yet, the mask does the mixing.
+        # Where nothing has been painted yet, the mask does the mixing.
         empty = (covered == 0)[..., None] & (weight > 0)
         self.colours[here] = np.where(empty, colour, mixed).astype(np.uint8)
         self.mask[here] = np.maximum(covered, part[here])
@@ -99,7 +99,7 @@ def draw_animal(rng: np.random.Generator, breed: Breed, size: int) -> tuple[Imag
 
 
 def _away_from(rng: np.random.Generator, others: list[Colour]) -> Colour:
-    """A colour that stands out from others."""
+    """A colour that differs clearly from the others."""
     while True:
         colour = rng.uniform(25, 235, 3)
         if all(np.abs(colour - other).max() > _CONTRAST for other in others):
@@ -107,7 +107,7 @@ def _away_from(rng: np.random.Generator, others: list[Colour]) -> Colour:
 
 
 def _pose(rng: np.random.Generator) -> NDArray[np.float64]:
-    """(2, 3) map to pixels: size, place, slope, and which way it looks."""
+    """(2, 3) map to pixels: size, position, slope, and viewing direction."""
     scale = _LARGE * rng.uniform(0.38, 0.52)
     angle = np.radians(rng.uniform(-14, 14))
     turn = np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])

@@ -1,8 +1,8 @@
-"""Drawn faces: people with fixed traits, and looks that change from photo to photo.
+"""Drawn faces: people with fixed traits, and appearances that change from image to image.
 
 A person keeps the shape of head, eyes, nose, brows and mouth, the colours of skin, hair and eyes,
-and the hair's length. Pose, expression, beard, hat, glasses and jewellery, light and background
-are another in each photo.
+and the length of the hair. Pose, expression, beard, hat, glasses and jewellery, light and
+background differ in each image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datasets.images import Image
 Points = NDArray[np.float64]
 Colour = NDArray[np.float64]
 
-# As CelebA spells them; Long_Hair is none of its forty.
+# Spelled as in CelebA; Long_Hair is not one of its forty.
 ATTRIBUTES = (
     "Bangs",
     "Big_Nose",
@@ -38,7 +38,7 @@ ATTRIBUTES = (
     "Wearing_Earrings",
     "Wearing_Hat",
 )
-# CelebA's aligned photos are 178 by 218 pixels.
+# CelebA's aligned images are 178 by 218 pixels.
 ASPECT = 218 / 178
 _HAIR = {
     "Black_Hair": (28, 24, 24),
@@ -56,7 +56,7 @@ _EYE_LINE, _MOUTH_LINE, _DEPTH = -0.08, 0.53, 0.55
 
 @dataclass(frozen=True)
 class Person:
-    """What stays the same in all photos of a person; lengths in half heights of the head."""
+    """What is the same in all images of a person; lengths in half heights of the head."""
 
     width: float  # of the head
     taper: float  # of the jaw, 0 square
@@ -72,13 +72,13 @@ class Person:
     brow_thick: float
     brow_slope: float
     mouth_wide: float
-    shaves: float  # share of photos without a beard
-    glasses: float  # share of photos with glasses
+    shaves: float  # share of images without a beard
+    glasses: float  # share of images with glasses
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one photo shows; angles in radians."""
+    """What varies between images of a person; angles in radians."""
 
     turn: NDArray[np.float64]  # (3, 3) of the head
     smile: float  # how far the corners of the mouth rise
@@ -91,7 +91,7 @@ class Look:
 
 
 def choose_person(rng: np.random.Generator) -> Person:
-    """A person at random."""
+    """A random person."""
     tone = rng.uniform(0, len(_SKIN) - 1)
     skin = [np.interp(tone, range(len(_SKIN)), channel) for channel in zip(*_SKIN, strict=True)]
     long_hair = bool(rng.random() < 0.45)
@@ -116,7 +116,7 @@ def choose_person(rng: np.random.Generator) -> Person:
 
 
 def choose_look(rng: np.random.Generator, person: Person) -> Look:
-    """A photo of somebody at random."""
+    """A random appearance of a person."""
     yaw, pitch, roll = np.radians(rng.normal(0, (14, 6, 4))).clip(-0.5, 0.5)
     smiles = rng.random() < 0.5
     bearded = rng.random() > person.shaves
@@ -134,7 +134,7 @@ def choose_look(rng: np.random.Generator, person: Person) -> Look:
 
 
 def attributes_of(person: Person, look: Look) -> dict[str, bool]:
-    """Which of :data:`ATTRIBUTES` a photo shows."""
+    """Which of :data:`ATTRIBUTES` an image shows."""
     shown = {
         "Bangs": person.bangs and not look.hat,
         "Big_Nose": person.nose_wide > _BIG_NOSE,
@@ -155,7 +155,13 @@ def attributes_of(person: Person, look: Look) -> dict[str, bool]:
 def draw_face(
     rng: np.random.Generator, person: Person, look: Look, size: int
 ) -> tuple[Image, Points]:
-    """One photo, ``size`` pixels wide; ``rng`` is of framing, light, background and noise.
+    """One image, ``size`` pixels wide.
+
+    Args:
+        rng: Source of framing, light, background and noise.
+        person: Person to draw.
+        look: Appearance in this image.
+        size: Width in pixels.
 
     Returns:
         (round(size * 218 / 178), size, 3) RGB, and the five points (5, 2) x y in pixels that
@@ -184,7 +190,7 @@ def _rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
 
 
 class _Canvas:
-    """A picture that parts of a turned head are painted on."""
+    """An image onto which parts of a turned head are painted."""
 
     def __init__(self, picture: Image, turn: NDArray[np.float64]) -> None:
         self.picture, self.turn = picture, turn

@@ -1,4 +1,4 @@
-"""Built-in faces in CelebA's own layout: pictures, attributes, parts, identities and landmarks."""
+"""Built-in faces in CelebA's own layout: images, attributes, parts, identities and landmarks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PARTITION_LIST = "list_eval_partition.txt"
 IDENTITY_LIST = "identity_CelebA.txt"
 LANDMARK_LIST = "list_landmarks_align_celeba.txt"
 _POINTS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
-# Share of the identities that is held out, once to validate on and once to test.
+# Share of the identities that is held out, once for validation and once for testing.
 _HELD_OUT = 0.15
 _PERSON, _PHOTO, _ORDER = range(3)
 
@@ -35,16 +35,16 @@ _PERSON, _PHOTO, _ORDER = range(3)
 def draw_faces(
     root: Path, *, num_identities: int = 400, per_identity: int = 6, size: int = 80, seed: int = 0
 ) -> Path:
-    """Draw faces of people, unless this very set is there already.
+    """Draw faces of people, unless this very data set already exists.
 
-    As in CelebA nobody is in two parts, and the photos of a part are mixed.
+    As in CelebA, nobody is in two parts, and the images of a part are mixed.
 
     Args:
         root: Folder to fill: ``img_align_celeba/000001.jpg`` and the four lists.
-        num_identities: People, three or more: one at least in each part.
-        per_identity: Photos of each.
-        size: Width of the pictures in pixels; they are 218 / 178 as high.
-        seed: Another seed is other people.
+        num_identities: Number of people, three or more, so that each part has at least one.
+        per_identity: Number of images of each person.
+        size: Width of the images in pixels; their height is 218 / 178 of it.
+        seed: Seed; another seed gives other people.
 
     Raises:
         InputError: If ``root`` holds something else, or there are too few people.
@@ -58,7 +58,7 @@ def draw_faces(
         owners, parts = _arrange(num_identities, per_identity, seed)
         images = folder / IMAGES
         images.mkdir()
-        # A photo is a function of its person and its number among that person's photos.
+        # An image is a function of its person and its number among that person's images.
         turns = np.zeros(num_identities, np.int64)
         keys = []
         for owner in owners.tolist():
@@ -83,7 +83,7 @@ def draw_faces(
 def _arrange(
     num_identities: int, per_identity: int, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Identity (N,) and part (N,) of each photo: 0 train, 1 validation, 2 test."""
+    """Identity (N,) and part (N,) of each image: 0 train, 1 validation, 2 test."""
     held = max(1, round(_HELD_OUT * num_identities))
     first = num_identities - 2 * held
     rng = np.random.default_rng((seed, _ORDER))
@@ -104,7 +104,7 @@ def _write_lists(
     parts: NDArray[np.int64],
     drawn: Sequence[tuple[dict[str, bool], list[int]]],
 ) -> None:
-    """The four lists, spaced as CelebA's are."""
+    """Write the four lists, spaced as CelebA's are."""
     names = [_name(index) for index in range(len(owners))]
     signs = [" ".join(f"{1 if v else -1:2d}" for v in row.values()) for row, _ in drawn]
     points = [" ".join(f"{value:4d}" for value in row) for _, row in drawn]

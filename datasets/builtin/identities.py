@@ -32,20 +32,21 @@ def draw_identities(
     size: int = 96,
     seed: int = 0,
 ) -> Path:
-    """Draw the faces of :mod:`datasets.builtin.faces` by person, unless they are there already.
+    """Draw the faces of :mod:`datasets.builtin.faces` by person, unless they already exist.
 
     Args:
-        root: Folder to fill: ``train/p0001/p0001_0001.jpg``, ``val/p0169/...`` (about 30 % of
-            the people), ``val/pairs.txt`` as LFW's, each fold with people of its own, and
-            ``points.csv`` with the five points of each photo.
-        num_identities: People; at least 67, two for each fold.
-        per_identity: Photos of each.
-        num_pairs: Of one person, and of two, in each of ten folds.
-        size: Width of the pictures in pixels.
-        seed: Of the people.
+        root: Folder to fill: ``train/p0001/p0001_0001.jpg``, ``val/p0169/...`` (about 30 % of the
+            people), ``val/pairs.txt`` as in LFW, each fold with its own people, and ``points.csv``
+            with the five points of each image.
+        num_identities: Number of people; at least 67, two for each fold.
+        per_identity: Number of images of each person.
+        num_pairs: Number of pairs of the same person, and of pairs of two people, in each of ten
+            folds.
+        size: Width of the images in pixels.
+        seed: Seed of the people.
 
     Raises:
-        InputError: If ``root`` holds something else, or there are too few people or photos.
+        InputError: If ``root`` holds something else, or there are too few people or images.
     """
     counts = {"num_identities": num_identities, "per_identity": per_identity}
     wanted = {"version": 1, **counts, "num_pairs": num_pairs, "size": size, "seed": seed}
@@ -62,7 +63,7 @@ def draw_identities(
 
 
 def _move(celeba: Path, folder: Path) -> list[str]:
-    """Move the photos into folders of people; returns the people of ``val``."""
+    """Move the images into folders of people; returns the people of ``val``."""
     owners = dict(_rows(celeba / IDENTITY_LIST, skip=0))
     parts = dict(_rows(celeba / PARTITION_LIST, skip=0))
     points = dict(_rows(celeba / LANDMARK_LIST, skip=2))
@@ -82,7 +83,7 @@ def _move(celeba: Path, folder: Path) -> list[str]:
 
 
 def _rows(file: Path, skip: int) -> list[tuple[str, str]]:
-    """Photo and what stands behind it in a line."""
+    """Image and the rest of each line."""
     lines = file.read_text(encoding="utf-8").splitlines()[skip:]
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in lines]
 

@@ -1,4 +1,4 @@
-"""Built-in sets on disk: drawn once, whole or not there, and never over somebody's files."""
+"""Built-in data sets on disk: drawn once, complete or absent, and never over a user's files."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from datasets.locks import holding, remove_unfinished, unfinished
 def make_once(
     root: Path, stamp_name: str, wanted: dict[str, Any], fill: Callable[[Path], None]
 ) -> Path:
-    """Make a folder unless this very one is there already.
+    """Make a folder unless this very one already exists.
 
-    It is filled beside and renamed at the end, so that a set is whole or not there. Of several
-    processes one makes it, and the others wait.
+    It is filled under a temporary name and renamed at the end, so that a data set is complete or
+    absent. Among several processes one makes it, and the others wait.
 
     Args:
         root: Folder to make.
-        stamp_name: File in it that says, as JSON, what was made: ``wanted``.
-        wanted: What is to be made.
-        fill: Writes the files below an empty folder.
+        stamp_name: Name of a file in it that describes, as JSON, what was made: ``wanted``.
+        wanted: Description of what to make.
+        fill: Function that writes the files below an empty folder.
 
     Raises:
         InputError: If ``root`` holds something else.

@@ -1,9 +1,9 @@
-"""Built-in photos of an invented world, drawn to disk as MP-16 is.
+"""Built-in images of an invented world, drawn to disk in the format of MP-16.
 
-What a place looks like depends smoothly on where it is, so that there is something to learn.
-Latitude shows in the soil, the height of the sun and the shape of the trees; longitude in the
-colour and the pitch of the roofs and in the signs. Each author has a camera with a tint of its
-own, lives in a town and travels; weather, season and composition are chance.
+The appearance of a place depends smoothly on its position, so that there is something to learn.
+Latitude determines the soil, the height of the sun and the shape of the trees; longitude the
+colour and the pitch of the roofs, and the signs. Each author has a camera with its own tint, lives
+in a town and travels; weather, season and composition are random.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from datasets.parallel import in_threads
 
 STAMP, LIST = "places.json", "places.csv"
 _TOWNS, _WORLD_SEED = 90, 20_170_417
-# Degrees by which photos scatter around their town, and how many are taken far from any.
+# Degrees by which images scatter around their town, and share of images taken far from any.
 _SCATTER, _WILD, _HOME = 0.5, 0.08, 0.6
 _NORTH, _SOUTH = 68.0, -52.0
 # Colour of the soil by latitude.
@@ -46,7 +46,7 @@ Colour = Sequence[float]
 
 
 class Photo(NamedTuple):
-    """One photo that is to be drawn; latitude and longitude in degrees."""
+    """One image to draw; latitude and longitude in degrees."""
 
     author: int
     lat: float
@@ -56,10 +56,17 @@ class Photo(NamedTuple):
 def draw_places(
     root: Path, *, num_photos: int = 5000, num_authors: int = 500, size: int = 80, seed: int = 0
 ) -> Path:
-    """Draw the set below ``root`` unless this very set is there already.
+    """Draw the data set below ``root`` unless this very one already exists.
 
-    It is ``places.csv`` (IMG_ID, AUTHOR, LAT, LON) and ``images/00/000000.jpg`` and so on, of
-    ``size`` pixels a side; another seed is other photos of the same world.
+    It consists of ``places.csv`` (IMG_ID, AUTHOR, LAT, LON) and ``images/00/000000.jpg`` and so
+    on.
+
+    Args:
+        root: Folder to fill.
+        num_photos: Number of images.
+        num_authors: Number of authors.
+        size: Side of the images in pixels.
+        seed: Seed; another seed gives other images of the same world.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -90,7 +97,7 @@ def draw_places(
 
 
 def choose_photos(num_photos: int, num_authors: int, seed: int) -> list[Photo]:
-    """Who takes a photo where: at home, in another town, or far from all of them."""
+    """Position and author of each image: at home, in another town, or far from all towns."""
     world = np.random.default_rng(_WORLD_SEED)
     lats, lngs = world.uniform(_SOUTH, _NORTH, _TOWNS), world.uniform(-180, 180, _TOWNS)
     towns = np.column_stack((lats, lngs))
@@ -112,9 +119,14 @@ def choose_photos(num_photos: int, num_authors: int, seed: int) -> list[Photo]:
 def draw_place(
     rng: np.random.Generator, camera: np.random.Generator, lat: float, lng: float, size: int
 ) -> Image:
-    """A view of a place in degrees: (size, size, 3) RGB.
+    """A view of a place: (size, size, 3) RGB.
 
-    ``rng`` is of the moment, its weather and composition; ``camera`` of the author's camera.
+    Args:
+        rng: Source of weather and composition.
+        camera: Source of the author's camera.
+        lat: Latitude in degrees.
+        lng: Longitude in degrees.
+        size: Side in pixels.
     """
     side = 2 * size
     canvas = _ground(rng, lat, side)
@@ -146,7 +158,7 @@ def _ground(rng: np.random.Generator, lat: float, side: int) -> Image:
 
 
 def _sky(rng: np.random.Generator, canvas: Image, lat: float, horizon: float) -> None:
-    """From the zenith's blue to a pale horizon, and the sun: the nearer the equator the higher."""
+    """A gradient from blue to a pale horizon, and the sun: the nearer the equator the higher."""
     rows = round(horizon)
     steps = np.linspace(0, 1, rows)[:, None, None]
     zenith = np.array((60, 110, 200)) + rng.normal(0, 18, 3)
@@ -158,12 +170,12 @@ def _sky(rng: np.random.Generator, canvas: Image, lat: float, horizon: float) ->
 
 
 def _hue(turns: float, saturation: float, value: float) -> Colour:
-    """A colour of the wheel, 0..255."""
+    """A hue, saturation and value as RGB, 0..255."""
     return [255 * part for part in colorsys.hsv_to_rgb(turns % 1, saturation, value)]
 
 
 def _tree(rng: np.random.Generator, canvas: Image, lat: float, horizon: float) -> None:
-    """A crown that is broad and high up at the equator, narrow and down to the ground far off."""
+    """A crown that is broad and high at the equator, narrow and down to the ground far from it."""
     side = len(canvas)
     foot = np.array((rng.uniform(0, side), horizon + rng.uniform(0.02, 0.3) * side))
     tall = side * rng.uniform(0.22, 0.38)
@@ -174,7 +186,7 @@ def _tree(rng: np.random.Generator, canvas: Image, lat: float, horizon: float) -
     fill_polygon(canvas, foot + trunk, (92, 66, 44))
     angles = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     round_crown = np.column_stack((np.cos(angles) * broad, np.sin(angles) * (tall - low) / 2))
-    # The crown tapers towards its top the more, the colder it is.
+    # The colder the place, the more the crown tapers towards its top.
     upness = (np.sin(angles) - 1) / -2
     round_crown[:, 0] *= 1 - cold * upness
     centre = foot - (0, (tall + low) / 2)
@@ -185,7 +197,7 @@ def _tree(rng: np.random.Generator, canvas: Image, lat: float, horizon: float) -
 def _house(
     rng: np.random.Generator, canvas: Image, lng: float, horizon: float, place: float
 ) -> None:
-    """Roof of a hue that goes once around the globe; its pitch twice."""
+    """A house; the hue of its roof goes once around the globe, its pitch twice."""
     side = len(canvas)
     wide, tall = side * rng.uniform(0.11, 0.16), side * rng.uniform(0.14, 0.26)
     foot = np.array((place + rng.normal(0, 0.03) * side, horizon + side * rng.uniform(0.08, 0.32)))
@@ -209,7 +221,7 @@ def _house(
 
 
 def _sign(rng: np.random.Generator, canvas: Image, lng: float) -> None:
-    """A road sign in front: its hue goes three times around while the roofs' goes once."""
+    """A road sign in front: its hue goes three times around the globe, that of roofs once."""
     side = len(canvas)
     foot = np.array((rng.uniform(0.1, 0.9), rng.uniform(0.8, 0.97))) * side
     tall, half = side * rng.uniform(0.22, 0.3), side * rng.uniform(0.055, 0.075)

@@ -1,9 +1,8 @@
 """Built-in scenes, drawn to disk in COCO's own layout, so that every tool works without data.
 
-Eight shapes that are easily taken for one another (a pentagon for a hexagon, a ring for a disc),
-turned, sheared, half hidden, in sizes from a twelfth to half of the picture, on textured
-backgrounds with clutter that belongs to no class. Every picture is a function of (seed, split,
-index) alone.
+Eight shapes that are easily confused (a pentagon with a hexagon, a ring with a disc), rotated,
+sheared, partly hidden, from a twelfth to half of the image in size, on textured backgrounds with
+clutter that belongs to no class. Every image depends only on (seed, split, index).
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from datasets.images import Image, save_image
 from datasets.parallel import in_threads
 
 SHAPES = ("circle", "ring", "square", "triangle", "pentagon", "hexagon", "star", "cross")
-# Says what was drawn.
+# File that describes what was drawn.
 STAMP = "scenes.json"
 _SIZES = ((320, 240), (300, 300), (240, 320), (360, 270))
 _SHIFT = 4  # Fractional bits of cv2's polygon coordinates: edges are placed to 1/16 pixel.
@@ -33,9 +32,15 @@ Field = NDArray[np.float32]
 
 
 def draw_scenes(root: Path, *, num_train: int = 2000, num_val: int = 300, seed: int = 0) -> Path:
-    """Draw the set below ``root`` unless this very set is there already.
+    """Draw the data set below ``root`` unless this very one already exists.
 
-    It is ``annotations/instances_{train,val}.json``, ``train/`` and ``val/``.
+    It consists of ``annotations/instances_{train,val}.json``, ``train/`` and ``val/``.
+
+    Args:
+        root: Folder to fill.
+        num_train: Number of training scenes.
+        num_val: Number of validation scenes.
+        seed: Seed of all scenes.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -112,7 +117,7 @@ def draw_scene(rng: np.random.Generator) -> tuple[Image, list[int], NDArray[np.f
 
 
 def outline(rng: np.random.Generator, shape: str) -> list[Points]:
-    """Corners of a shape of unit radius, turned and sheared; a second list is a hole."""
+    """Corners of a shape of unit radius, rotated and sheared; a second list is a hole."""
     corners = {"triangle": 3, "square": 4, "pentagon": 5, "hexagon": 6}
     if shape in ("circle", "ring"):
         rings = [_polygon(48)]
@@ -146,7 +151,7 @@ def _bounds(points: Points, width: int, height: int) -> NDArray[np.float64]:
 
 
 def _fits(box: NDArray[np.float64], points: Points, others: list[NDArray[np.float64]]) -> bool:
-    """At most a quarter cut off by the frame, or behind another shape."""
+    """Whether at most a quarter is cut off by the frame or hidden behind another shape."""
     area = np.prod(box[2:] - box[:2])
     if area < 0.75 * np.prod(np.ptp(points, axis=0)):
         return False
@@ -159,7 +164,7 @@ def _fits(box: NDArray[np.float64], points: Points, others: list[NDArray[np.floa
 
 
 def paint(rng: np.random.Generator, picture: Image, outlines: list[Points]) -> None:
-    """Fill a shape with a flat or striped colour that stands out a little from what is below."""
+    """Fill a shape with a flat or striped colour that differs a little from what is below."""
     height, width = picture.shape[:2]
     x1, y1, x2, y2 = _bounds(outlines[0], width, height)
     left, top = max(int(x1) - 2, 0), max(int(y1) - 2, 0)
@@ -192,7 +197,7 @@ def fill_polygon(picture: Image, points: Points, colour: Sequence[float]) -> Non
 
 
 def background(rng: np.random.Generator, width: int, height: int) -> Image:
-    """Two colours mixed by clouds, stripes or a slope, with clouds of a second scale on top."""
+    """Two colours mixed by clouds, stripes or a gradient, with finer clouds on top."""
     kind = rng.integers(3)
     mix: NDArray[np.floating]
     if kind == 0:
@@ -217,7 +222,7 @@ def _clouds(rng: np.random.Generator, width: int, height: int, cells: int) -> Fi
 
 
 def _stripes(rng: np.random.Generator, width: int, height: int) -> Field:
-    """Sine stripes in -1..1 of a random direction and period: (H, W)."""
+    """Sine stripes in -1..1 with a random direction and period: (H, W)."""
     angle, period = rng.uniform(0, np.pi), rng.uniform(6, 40)
     wave = _slope(angle, width, height) * np.float32(2 * np.pi / period)
     return np.asarray(np.sin(wave + np.float32(rng.uniform(0, 6))), np.float32)

@@ -1,4 +1,4 @@
-"""Built-in pictures with one label each: shapes, breeds as Stanford Dogs, and a noisy web."""
+"""Built-in images with one label each: shapes, breeds in Stanford Dogs' layout, a noisy web."""
 
 from __future__ import annotations
 
@@ -20,15 +20,20 @@ SHAPES_STAMP, BREEDS_STAMP, WEB_STAMP = "shapes.json", "breeds.json", "web.json"
 _PARTS = ("train", "val")
 _TRAIN, _TEST, _WEB, _STRAY = range(4)
 
-Key = tuple[int, int, int, int]  # Seed of a picture: the set's, kind, label, index.
+Key = tuple[int, int, int, int]  # Seed of an image: the set's, kind, label, index.
 
 
 def draw_shapes(
     root: Path, *, num_train: int = 300, num_val: int = 50, size: int = 64, seed: int = 0
 ) -> Path:
-    """Draw one shape per picture (``train/circle/0000.png``), unless they are there already.
+    """Draw one shape per image (``train/circle/0000.png``), unless they already exist.
 
-    There are ``num_train`` and ``num_val`` pictures of each class, of ``size`` pixels a side.
+    Args:
+        root: Folder to fill.
+        num_train: Number of training images of each class.
+        num_val: Number of validation images of each class.
+        size: Side of the images in pixels.
+        seed: Seed of all images.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -65,9 +70,14 @@ def draw_shape(rng: np.random.Generator, shape: str, size: int) -> Image:
 def draw_breeds(
     root: Path, *, num_train: int = 100, num_val: int = 30, size: int = 128, seed: int = 0
 ) -> Path:
-    """Draw built-in breeds in Stanford Dogs' own layout, as :func:`draw_shapes` draws shapes.
+    """Draw built-in breeds in Stanford Dogs' own layout, unless they already exist.
 
-    Stanford Dogs has 100 training pictures of each breed.
+    Args:
+        root: Folder to fill.
+        num_train: Number of training images of each breed; Stanford Dogs has 100.
+        num_val: Number of test images of each breed.
+        size: Side of the images in pixels.
+        seed: Seed of all images.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -101,21 +111,21 @@ def draw_web(
     size: int = 128,
     seed: int = 0,
 ) -> Path:
-    """Draw what a search of the web for each breed might bring, unless it is there.
+    """Draw what a web search for each breed might return, unless it already exists.
 
-    Close-ups in folders that are named as people write (``alder hound``), a known share of them
-    of another breed; copies of test photos of :func:`draw_breeds` with the same size and seed,
-    smaller, recompressed, every other one mirrored (``seen_*.jpg``); and a folder that is no
+    It contains close-ups in folders with common names (``alder hound``), a known share of which
+    show another breed; copies of test images of :func:`draw_breeds` with the same size and seed,
+    smaller, recompressed, every other one mirrored (``seen_*.jpg``); and a folder that is not a
     breed.
 
     Args:
         root: Folder to fill.
-        num: Pictures of each breed, without copies.
+        num: Number of images of each breed, without copies.
         wrong: Share of them that show another breed.
-        copies: Of test photos, of each breed.
-        strays: Pictures in the folder that is no breed.
-        size: Side in pixels that animals are drawn at; close-ups are smaller.
-        seed: Of the breeds whose web this is.
+        copies: Number of copies of test images, per breed.
+        strays: Number of images in the folder that is not a breed.
+        size: Side in pixels at which animals are drawn; close-ups are smaller.
+        seed: Seed of the breeds that this web belongs to.
 
     Raises:
         InputError: If ``root`` holds something else.
@@ -133,7 +143,7 @@ def draw_web(
 
 
 def _draw_found(folder: Path, key: Key, *, size: int, wrong: int) -> None:
-    """One picture of a web, the first ``wrong`` of a breed's showing another."""
+    """One image from the web; the first ``wrong`` of a breed show another one."""
     _, kind, label, index = key
     rng = np.random.default_rng((*key, 1))
     if kind == _TEST:
@@ -150,7 +160,7 @@ def _draw_found(folder: Path, key: Key, *, size: int, wrong: int) -> None:
 
 
 def _copied(rng: np.random.Generator, key: Key, size: int) -> Image:
-    """A test photo as it went round: smaller, and every other one mirrored."""
+    """A copy of a test image: smaller, and every other one mirrored."""
     picture, _ = draw_animal(np.random.default_rng(key), BREEDS[key[2]], size)
     side = round(size * rng.uniform(0.7, 0.9))
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
@@ -163,7 +173,7 @@ def _wanted(num_train: int, num_val: int, size: int, seed: int) -> dict[str, int
 
 
 def _keys(seed: int, counts: dict[int, int], num_classes: int) -> list[Key]:
-    """Of so many pictures of each kind and class."""
+    """Keys of all images, with a number of images per kind and class."""
     return [
         (seed, kind, label, index)
         for kind, count in counts.items()
@@ -173,7 +183,7 @@ def _keys(seed: int, counts: dict[int, int], num_classes: int) -> list[Key]:
 
 
 def _breed_file(label: int, number: int) -> str:
-    """As Stanford Dogs names its files, without suffix; the WordNet ids are made up."""
+    """Name of a file as in Stanford Dogs, without suffix; the WordNet ids are invented."""
     wnid = f"n9{label:07d}"
     return f"{wnid}-{BREEDS[label].name}/{wnid}_{number}"
 
@@ -190,7 +200,7 @@ def _write_list(file: Path, numbers: range) -> None:
 
 
 def _xml(name: str, box: NDArray[np.float64], size: int) -> str:
-    """Pixels count from 1, and the last one is included."""
+    """An annotation; pixels count from 1, and the last one is included."""
     x1, y1 = (np.floor(box[:2]) + 1).astype(int)
     x2, y2 = np.ceil(box[2:]).astype(int)
     folder, _, stem = name.partition("/")

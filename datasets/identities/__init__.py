@@ -1,1 +1,1 @@
-"""Faces by person: LFW, folders, .rec and .bin archives."""
+"""Faces by person: LFW, folders of people, .rec and .bin archives."""

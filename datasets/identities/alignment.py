@@ -1,7 +1,7 @@
-"""Faces brought into one position by five points, and the detector of these points.
+"""Alignment of faces by five points, and a detector of these points.
 
-The places that the points are brought to are those of the 112-pixel faces which ArcFace and most
-public face networks are trained on (Deng et al., arXiv 1801.07698).
+The points are moved to their positions in the 112-pixel faces on which ArcFace and most public
+face networks are trained (Deng et al., arXiv 1801.07698).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from datasets.text import read_text
 
 Points = NDArray[np.float64]
 _TEMPLATE_SIDE = 112
-# Eyes, nose and corners of the mouth in a picture of 112 pixels, left of the picture first.
+# Eyes, nose and corners of the mouth in an image of 112 pixels, the left of the image first.
 TEMPLATE: Points = np.array(
     [
         (38.2946, 51.6963),
@@ -36,13 +36,13 @@ _SCORE = 0.6
 
 
 def similarity(source: Points, target: Points) -> NDArray[np.float64]:
-    """Rotation, one scale and shift that bring points nearest to others, by least squares.
+    """Rotation, scale and shift that bring points nearest to others, by least squares.
 
     Umeyama, "Least-squares estimation of transformation parameters between two point patterns"
     (1991), equations 40 to 43; no mirroring.
 
     Args:
-        source: (N, 2) points that are not all at one place.
+        source: (N, 2) points that are not all the same.
         target: (N, 2) where they should be.
 
     Returns:
@@ -66,17 +66,17 @@ def similarity(source: Points, target: Points) -> NDArray[np.float64]:
 
 
 def align_face(image: Image, points: Points, side: int = _TEMPLATE_SIDE) -> Image:
-    """Cut a face out so that its points stand where :data:`TEMPLATE` has them.
+    """Cut out a face so that its points are at the positions in :data:`TEMPLATE`.
 
     Args:
-        image: (H, W, 3).
+        image: Image (H, W, 3).
         points: (5, 2) x, y in pixels.
-        side: Of the result, (side, side, 3); it is black where the photo ends.
+        side: Side of the result, (side, side, 3), in pixels; it is black beyond the image.
     """
     target = TEMPLATE * (side / _TEMPLATE_SIDE)
     matrix = similarity(points, target)
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-    if scale < 0.5:  # warpAffine looks at four pixels only: shrink large photos first.
+    if scale < 0.5:  # warpAffine looks at four pixels only: shrink large images first.
         share = 2 * scale
         size = (max(round(image.shape[1] * share), 1), max(round(image.shape[0] * share), 1))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -86,12 +86,13 @@ def align_face(image: Image, points: Points, side: int = _TEMPLATE_SIDE) -> Imag
 
 
 class PointDetector:
-    """Finds the five points of the largest face of a photo, by OpenCV's YuNet.
+    """Finds the five points of the largest face in an image with OpenCV's YuNet.
 
-    Its file is ``face_detection_yunet_2023mar.onnx`` of OpenCV's model zoo.
+    Args:
+        model: File ``face_detection_yunet_2023mar.onnx`` of OpenCV's model zoo.
 
     Raises:
-        InputError: If it is not there, or OpenCV cannot read it.
+        InputError: If the file does not exist, or OpenCV cannot read it.
     """
 
     def __init__(self, model: Path) -> None:
@@ -107,7 +108,7 @@ class PointDetector:
             ) from error
 
     def __call__(self, image: Image) -> Points | None:
-        """(5, 2) points in pixels of a photo (H, W, 3) RGB, as ``FaceData`` orders them."""
+        """(5, 2) points in pixels of an image (H, W, 3) RGB, in the order of ``FaceData``."""
         share = min(1.0, _DETECTION_SIDE / max(image.shape[:2]))
         size = (max(round(image.shape[1] * share), 1), max(round(image.shape[0] * share), 1))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -116,25 +117,27 @@ class PointDetector:
         if faces is None or not len(faces):
             return None
         largest = faces[int(np.argmax(faces[:, 2] * faces[:, 3]))]
-        # Right eye, left eye, nose, right and left corner of the mouth, as the person has them.
+        # YuNet's order: right eye, left eye, nose, right and left corner of the mouth, from the
+        # person's view.
         points: Points = np.asarray(largest[4:14], dtype=np.float64).reshape(5, 2) / share
         return points
 
 
 def read_points(file: Path, names: Sequence[str]) -> Points:
-    """Five points of each photo from a list: CelebA's landmarks, or ``file,x1,y1,...,x5,y5``.
+    """Five points of each image from a list: CelebA's landmarks, or ``file,x1,y1,...,x5,y5``.
 
     Args:
-        file: Text with a photo per line, blanks or commas between; lines before the first
-            photo's are headings.
-        names: (N,) paths of the photos, as the list has them; else file names that stand once
-            in it count.
+        file: Text file with an image per line, separated by spaces or commas; lines before the
+            first image's are headings.
+        names: (N,) paths of the images as in the list; otherwise file names that appear once in
+            it.
 
     Returns:
         (N, 5, 2) x, y in pixels.
 
     Raises:
-        InputError: If a photo has no line, or a line no ten numbers; it names file and line.
+        InputError: If an image has no line, or a line does not have ten numbers; the message names
+            file and line.
     """
     found: dict[str, Points] = {}
     for number, line in enumerate(read_text(file).splitlines(), start=1):

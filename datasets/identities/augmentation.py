@@ -1,8 +1,8 @@
-"""From a picture of a face to a network's square input: cut out, or gently moved about too.
+"""Makes a square network input from an image of a face, with slight changes for training.
 
-Aligned faces say who they are by where things stand, so the crops that classifiers are trained
-with would take away what is to be learnt: here a face is moved by a few pixels, turned by a few
-degrees and mirrored.
+Aligned faces are identified by the positions of their parts, so the crops used for training
+classifiers would remove what is to be learnt: here a face is moved by a few pixels, rotated by a
+few degrees and mirrored.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ from datasets.images import Image
 from datasets.spec import FaceAugmentation, Interpolation
 from datasets.squares import CentreCut
 
-# Largest shift (share of the side), turn (degrees), scaling; changes of contrast and brightness.
+# Largest shift (share of the side), rotation (degrees), scaling; changes of contrast and
+# brightness.
 _SHIFT, _TURN, _SCALE = 0.04, 6.0, 0.06
 _CONTRAST, _BRIGHTNESS = 0.2, 20.0
 
 
 class FaceTransform(CentreCut):
-    """(picture, seed) -> (size, size, 3) uint8; all chance comes from the seed.
+    """(image, seed) -> (size, size, 3) uint8; all randomness comes from the seed.
 
     Args:
         size: Side of the result in pixels.
-        augmentation: ``none`` for evaluation; ``flip`` mirrors every other picture; ``face``
-            also moves, turns, scales, and changes contrast and brightness.
-        crop: Share of the picture's short side that is cut out of its centre.
-        interpolation: Of the resize.
+        augmentation: ``none`` for evaluation; ``flip`` mirrors every other image; ``face`` also
+            moves, rotates and scales, and changes contrast and brightness.
+        crop: Share of the image's short side that is cut out of its centre.
+        interpolation: Interpolation of the resize.
 
     Raises:
-        InputError: If the crop is out of (0, 1].
+        InputError: If the crop is outside (0, 1].
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class FaceTransform(CentreCut):
         self.augmentation = augmentation
 
     def __call__(self, image: Image, seed: int) -> Image:
-        """Transform one picture (H, W, 3) RGB."""
+        """Transform one image (H, W, 3) RGB."""
         if self.augmentation == "none":
             return self.cut(image)
         rng = np.random.default_rng(seed)
@@ -53,7 +54,7 @@ class FaceTransform(CentreCut):
         return np.ascontiguousarray(face[:, ::-1]) if rng.random() < 0.5 else face
 
     def _move(self, image: Image, rng: np.random.Generator) -> Image:
-        """The cut of a face that stands a little elsewhere, under another light."""
+        """A cut of the face, slightly moved and with changed light."""
         height, width = image.shape[:2]
         scale = self.size / (self.crop * min(height, width))
         if scale < 1:  # warpAffine looks at four pixels only.

@@ -1,4 +1,4 @@
-"""The data doctor of faces by identity: what spoils an embedding's training or its protocol."""
+"""The data doctor of faces by identity: finds what harms training or its protocol."""
 
 from __future__ import annotations
 
@@ -25,14 +25,20 @@ from datasets.identities.structure import FaceData
 from datasets.images import decode_image
 from datasets.spec import Split
 
-# Of a file of pairs nobody tells who its people are: each photo is an identity of its own.
+# In a file of pairs identities are unknown: each image is an identity of its own.
 _NAMELESS = "bin"
 
 
 def open_examined(
     path: Path, split: Split, other: Split | None, *, decode: bool
 ) -> Examination[FaceData]:
-    """Open a part of face data and examine it beside another, with each photo its pairs lack.
+    """Open a part of face data and examine it, with each image that its pairs lack.
+
+    Args:
+        path: Path of the data set.
+        split: Part to examine.
+        other: Part to compare it with.
+        decode: Whether to decode every image instead of reading its header.
 
     Raises:
         InputError: If it cannot be read at all.
@@ -53,11 +59,17 @@ def examine_faces(
     *,
     decode: bool = False,
 ) -> Examination[FaceData]:
-    """Examine a part of a set beside another one, if there is one.
+    """Examine a part of a data set, and compare it with another part, if there is one.
 
-    Photos and people that stand in both are told, because they make the figures look better than
-    they are. ``lacking`` was found before, about the list of pairs. With ``decode`` every
-    photo is decoded, else its header is read; in archives all are decoded.
+    Images and people that appear in both are reported, because they make metrics better than they
+    are.
+
+    Args:
+        data: Part to examine.
+        other: Part to compare it with.
+        lacking: Findings about the list of pairs that were made before.
+        decode: Whether to decode every image instead of reading its header; images in archives are
+            always decoded.
     """
     findings = list(lacking)
     good, groups = _check_photos(data, other, decode, findings)
@@ -77,9 +89,9 @@ def examine_faces(
 def _check_photos(
     data: FaceData, other: FaceData | None, decode: bool, findings: list[Finding]
 ) -> tuple[Mask, list[Copies]]:
-    """Mask (N,) of the photos that are fine, and groups of those with the same content.
+    """Mask (N,) of the images that are fine, and groups of those with the same content.
 
-    Only photos in files are compared with the other part's.
+    Only images in files are compared with those of the other part.
     """
     archive, records = data.archive, data.records
     if archive is None or records is None:
@@ -100,11 +112,11 @@ def _check_photos(
 
 
 def _check_pairs(data: FaceData, groups: list[Copies], findings: list[Finding]) -> None:
-    """Note pairs that teach nothing or say two things, by what their photos hold."""
+    """Note pairs that are useless or contradictory, by the content of their images."""
     pairs = data.pairs
     if pairs is None:
         return
-    one = np.arange(len(data))  # The first of the photos with the same content.
+    one = np.arange(len(data))  # The first of the images with the same content.
     for mine, _ in groups:
         one[mine] = mine[0]
     ends = np.sort(np.stack((one[pairs.first], one[pairs.second])), axis=0).T.tolist()
@@ -124,7 +136,7 @@ def _check_pairs(data: FaceData, groups: list[Copies], findings: list[Finding]) 
 
 
 def _are_pairs_lost(data: FaceData, good: Mask, findings: list[Finding]) -> bool:
-    """Refuse data of which a pair lacks a photo: the folds are not those of the protocol."""
+    """Refuse data in which a pair lacks an image: the folds would not be those of the protocol."""
     pairs = data.pairs
     lost = np.zeros(0, np.bool_)
     if pairs is not None and (lost := ~(good[pairs.first] & good[pairs.second])).any():
@@ -138,9 +150,9 @@ def _are_pairs_lost(data: FaceData, good: Mask, findings: list[Finding]) -> bool
 def _check_copies(
     data: FaceData, other: FaceData | None, groups: list[Copies], findings: list[Finding]
 ) -> int:
-    """Note photos with the same content; returns how many repeat one of this part.
+    """Note images with the same content; returns how many repeat one of this part.
 
-    In a file of pairs a photo stands as often as it is compared.
+    In a file of pairs an image appears as often as it is compared.
     """
     copies = 0
     for mine, theirs in groups if data.format != _NAMELESS else []:
@@ -157,7 +169,7 @@ def _check_copies(
 
 
 def _check_identities(data: FaceData, findings: list[Finding], *, compared: bool) -> None:
-    """Note people with too few photos; refuse a set in which nobody can be compared."""
+    """Note people with too few images; refuse data in which nobody can be compared."""
     if data.format == _NAMELESS:
         return
     root, names = str(data.root), np.array(data.classes.names)
@@ -176,7 +188,7 @@ def _check_identities(data: FaceData, findings: list[Finding], *, compared: bool
 
 
 def _check_people(data: FaceData, other: FaceData | None, findings: list[Finding]) -> int:
-    """Note people of both parts, as names tell; returns how many there are."""
+    """Note people that are in both parts, by name; returns how many there are."""
     if other is None:
         return 0
     ours, theirs = ({d.classes.names[k] for k in set(d.labels.tolist())} for d in (data, other))

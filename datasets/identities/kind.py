@@ -1,4 +1,4 @@
-"""Faces by identity, as the doors see them."""
+"""Faces by identity as a kind of data."""
 
 from __future__ import annotations
 

@@ -17,15 +17,18 @@ from datasets.text import read_text
 from datasets.types import FacePairs
 
 PAIRS_NAME = "pairs.txt"
-# A list of one fold is dealt into so many.
+# Number of folds into which a list of a single fold is divided.
 _DEALT = 10
 
 
 def read_faces(root: Path) -> FaceData:
-    """All photos of a folder of folders; each folder is an identity.
+    """All images in a folder of folders; each folder is an identity.
+
+    Args:
+        root: Folder of folders.
 
     Raises:
-        InputError: If there is no picture in any folder.
+        InputError: If there is no image in any folder.
     """
     files: list[str] = []
     names: list[str] = []
@@ -40,15 +43,15 @@ def read_faces(root: Path) -> FaceData:
 
 
 def read_lfw(root: Path, pairs: Path | None = None) -> FaceData:
-    """The photos that a protocol compares, and its pairs.
+    """The images that a protocol compares, and its pairs.
 
     Args:
         root: Folder of ``NAME/NAME_0001.jpg`` and so on.
-        pairs: Another list than its ``pairs.txt``.
+        pairs: List to use instead of its ``pairs.txt``.
 
     Raises:
-        InputError: If a photo of a pair is missing, naming list, line and photo; or the list
-            does not hold what its first line says.
+        InputError: If an image of a pair is missing; the message names list, line and image. Or if
+            the list does not hold what its first line states.
     """
     data = replace(read_faces(root), format="lfw")
     return _only_paired(data, read_pairs(pairs or root / PAIRS_NAME, data))
@@ -63,13 +66,17 @@ def _only_paired(data: FaceData, pairs: FacePairs) -> FaceData:
 def read_pairs(file: Path, data: FaceData) -> FacePairs:
     """Read LFW's list of pairs.
 
-    Its first line is the number of folds and of pairs of each kind in a fold (``10 300``); in a
-    fold stand the pairs of one person (name, number, number), then those of two (name, number,
-    name, number). A first line of one number (``500``) is a single fold, which is dealt into
-    ten, pair by pair, since a threshold has to come from other pairs.
+    Its first line has the number of folds, and of pairs of each kind in a fold (``10 300``). Each
+    fold has the pairs of one person (name, number, number), then those of two (name, number, name,
+    number). A first line with one number (``500``) is a single fold, which is divided into ten,
+    pair by pair, because a threshold has to come from other pairs.
+
+    Args:
+        file: The list.
+        data: The images.
 
     Raises:
-        InputError: As :func:`read_lfw`.
+        InputError: Under the same conditions as in :func:`read_lfw`.
     """
     rows = [(number, _words(line)) for number, line in _lines(file)]
     counts = [int(word) if word.isdigit() else 0 for word in rows[0][1]] if rows else []
@@ -95,10 +102,14 @@ def read_pairs(file: Path, data: FaceData) -> FacePairs:
 
 
 def missing_photos(file: Path, data: FaceData) -> list[tuple[int, str]]:
-    """Photos that a list of pairs names and that are not there: (line, name), each line's.
+    """Missing images that a list of pairs names: (line, name), each of every line.
+
+    Args:
+        file: The list.
+        data: The images.
 
     Raises:
-        InputError: If a line is no pair, naming list and line.
+        InputError: If a line is not a pair; the message names list and line.
     """
     places = _by_name(data)
     named = ((number, _words(line)) for number, line in _lines(file)[1:])
@@ -111,10 +122,14 @@ def missing_photos(file: Path, data: FaceData) -> list[tuple[int, str]]:
 
 
 def choose_fold(data: FaceData, fold: int) -> FaceData:
-    """A fold (from 1) to test on, and the one before it, from which the threshold comes.
+    """A fold (from 1) to test on, and the one before it, for the threshold.
 
     The protocol takes the threshold from nine folds. A network that was trained on the people of
-    eight of them knows these too well for that; the two that are left it has not seen.
+    eight of them knows these too well for that; it has not seen the remaining two.
+
+    Args:
+        data: The images, with pairs.
+        fold: Number of the fold, from 1.
 
     Raises:
         InputError: If there is no such fold.
@@ -135,17 +150,17 @@ def _lines(file: Path) -> list[tuple[int, str]]:
 
 
 def _words(line: str) -> list[str]:
-    """Fields of a line; between tabs a name may have blanks."""
+    """Fields of a line; if they are separated by tabs, a name may contain spaces."""
     return [word.strip() for word in line.strip().split("\t")] if "\t" in line else line.split()
 
 
 def _by_name(data: FaceData) -> dict[str, int]:
-    """Index of each photo by its file's name without suffix."""
+    """Index of each image by its file name without suffix."""
     return {Path(name).stem: index for index, name in enumerate(data.files.tolist())}
 
 
 def _photos(file: Path, number: int, words: list[str], places: dict[str, int]) -> tuple[int, int]:
-    """Indices of the two photos of a line."""
+    """Indices of the two images of a line."""
     first, second = _stems(file, number, words)
     for stem in (first, second):
         if stem not in places:
@@ -157,7 +172,7 @@ def _photos(file: Path, number: int, words: list[str], places: dict[str, int]) -
 
 
 def _stems(file: Path, number: int, words: list[str]) -> tuple[str, str]:
-    """Names of the two photos of a line, without suffix."""
+    """Names of the two images of a line, without suffix."""
     if len(words) not in (3, 4) or not (words[1].isdigit() and words[-1].isdigit()):
         raise InputError(
             f"{file}: line {number}: neither name, number, number nor name, number, name, number"
@@ -167,7 +182,7 @@ def _stems(file: Path, number: int, words: list[str]) -> tuple[str, str]:
 
 
 def _dealt(same: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Folds of pairs, each kind dealt in turn."""
+    """Folds of pairs, assigned in turn for each kind."""
     folds = np.empty(len(same), dtype=np.int64)
     for kind in (True, False):
         rows = np.flatnonzero(same == kind)

@@ -1,4 +1,4 @@
-"""The recogniser of face data: folders of identities, LFW, archives, verification files."""
+"""Recognises face data: folders of identities, LFW, archives, verification files."""
 
 from __future__ import annotations
 
@@ -38,21 +38,24 @@ LAYOUTS = (
 def open_faces(
     path: Path, split: Split, *, fold: int | None = None, whole: bool = False
 ) -> FaceData:
-    """Recognise face data and read a part of them.
+    """Recognise face data and read a part of it.
 
-    ``val`` has the photos of ``pairs.txt`` and its pairs where there is one; else a fifth of the
-    identities, all compared with all. ``train`` has the identities that are not in ``val``.
+    ``val`` has the images and pairs of ``pairs.txt`` if there is one; otherwise a fifth of the
+    identities, all images compared with each other. ``train`` has the identities that are not in
+    ``val``.
 
     Args:
         path: Folder, archive or verification file.
-        split: Part of it; ``all`` is everything, without pairs.
-        fold: Of pairs in folds: that one is ``val``, with the one before it for the threshold,
-            and only their people are left out of ``train``. None takes all folds.
-        whole: Take all of a set that is not parted, for any split; of pairs, theirs.
+        split: Part to read; ``all`` is everything, without pairs.
+        fold: For pairs in folds: number of the fold that is ``val``, together with the one before
+            it for the threshold; only the people of these two are left out of ``train``. None
+            takes all folds.
+        whole: Whether data without parts is used whole for any split; with pairs, only their
+            images.
 
     Raises:
-        InputError: If the path is missing or not recognised, saying what it could be; or its
-            pairs cannot be read; or a fold is named where there are no pairs of a list.
+        InputError: If the path is missing or not recognised, stating what it could be; if its
+            pairs cannot be read; or if a fold is given but there is no list of pairs.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
@@ -82,7 +85,7 @@ def open_faces(
 
 
 def _refuse_fold(path: Path, split: Split, fold: int, folder: Path) -> None:
-    """See that a fold can be told apart, in the folder that would hold the list of pairs."""
+    """Refuse a fold if the folder that should hold the list of pairs has none."""
     if split == "all":
         raise InputError(f"--fold {fold}: of pairs; --split all compares all photos with all")
     if not (folder.is_dir() and (folder / PAIRS_NAME).is_file()):
@@ -90,15 +93,17 @@ def _refuse_fold(path: Path, split: Split, fold: int, folder: Path) -> None:
 
 
 def shares_people(path: Path) -> bool:
-    """Whether the pairs of some data are of people to train on too, as LFW's: a fold is tested."""
+    """Whether the pairs show people to train on too, as in LFW: a fold is tested."""
     return path.is_dir() and (path / PAIRS_NAME).is_file() and not _parts_of(path)
 
 
 def find_face_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
-    """Parts of face data, of ``train``, ``val`` and ``test``; None if a path is none.
+    """Parts of face data, among ``train``, ``val`` and ``test``; None if a path is not face data.
 
-    Folders of pictures alone are identities if they are ``named`` so; else they might be any
-    classes, and only archives and lists of pairs tell.
+    Args:
+        path: Path of the data set.
+        named: Whether the user states that it is face data. Otherwise folders of images might be
+            any classes, and only archives and lists of pairs are recognised.
     """
     if path.is_file():
         return {".rec": ("train",), ".bin": ("val",)}.get(path.suffix)
@@ -112,7 +117,7 @@ def find_face_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
 
 
 def tell_faces(path: Path, split: Split, parts: Collection[str], *, hint: bool = True) -> str:
-    """A part of face data in words, as :func:`~datasets.splitting.tell_part` has it."""
+    """Description of a part of face data; see :func:`~datasets.splitting.tell_part`."""
     if split in ("train", "val") and shares_people(path):
         return f"the pairs of {path}" if split == "val" else f"{path} without those in its pairs"
     return tell_part(path, split, parts, whose="the people of ", hint=hint)
@@ -121,16 +126,20 @@ def tell_faces(path: Path, split: Split, parts: Collection[str], *, hint: bool =
 def open_with_pairs(
     path: Path, split: Split
 ) -> tuple[FaceData, list[tuple[int, str]], Path | None]:
-    """What :func:`open_faces` opens, for the data doctor: with pairs whose photos are missing.
+    """Open data as :func:`open_faces` does, but with pairs whose images are missing.
 
-    Here ``all`` is everything, with its pairs.
+    This is for the data doctor. Here ``all`` is everything, with its pairs.
+
+    Args:
+        path: Folder, archive or verification file.
+        split: Part to read.
 
     Returns:
-        The photos, with the pairs of their list unless it lacks photos; the (line, name) of
-        these; and the list, if there is one.
+        The images, with the pairs of their list unless images are missing; the (line, name) of
+        missing images; and the list, if there is one.
 
     Raises:
-        InputError: As :func:`open_faces`, but for missing photos.
+        InputError: Under the same conditions as in :func:`open_faces`, except for missing images.
     """
     folder, evaluated = path, split in ("val", "test")
     if evaluated and path.is_dir():
@@ -146,7 +155,7 @@ def open_with_pairs(
 
 
 def without_people(data: FaceData, other: FaceData) -> FaceData:
-    """The photos of people that another set lacks. Raises InputError if nobody is left."""
+    """Images of people that are not in another data set. Raises InputError if none are left."""
     theirs = {other.classes.names[label] for label in set(other.labels.tolist())}
     names = set(data.classes.names) - theirs
     if len(names) < 2:
@@ -159,7 +168,7 @@ def without_people(data: FaceData, other: FaceData) -> FaceData:
 
 
 def _parts_of(path: Path) -> dict[str, Path]:
-    """Folders of a set that has one to train on and one to evaluate on."""
+    """Folders of a data set that has a training part and an evaluation part."""
     found = {
         split: folder
         for split, folders in part_folders(path).items()
@@ -170,7 +179,7 @@ def _parts_of(path: Path) -> dict[str, Path]:
 
 
 def _evaluated(parts: Mapping[str, Path], split: Split) -> Path | None:
-    """The folder of what is evaluated on; None of a set that is not parted."""
+    """The folder to evaluate on; None if the data set has no parts."""
     tested = parts.get("test")
     return tested if split == "test" else parts.get("val", tested)
 
@@ -187,7 +196,7 @@ def _open_parted(path: Path, split: Split, parts: dict[str, Path], fold: int | N
 
 
 def _open_whole(path: Path) -> FaceData:
-    """All photos of a folder of identities or an archive."""
+    """All images in a folder of identities or an archive."""
     if path.suffix == ".rec":
         return read_records(path)
     archives = sorted(path.glob("*.rec")) if path.is_dir() else []
@@ -197,7 +206,7 @@ def _open_whole(path: Path) -> FaceData:
             raise InputError(f"{path}: holds {len(named)} .rec files; name one of them")
         return read_records(named[0])
     if path.is_dir() and (folders := class_folders(path)):
-        # LFWA has LFW's folders, one of each person, beside its list or in a folder of their own.
+        # LFWA has LFW's folders, one for each person, beside its list or in a separate folder.
         people = len(folders) > 1 and (path / lfwa.ATTRIBUTE_FILE).is_file()
         if not people and (told := attribute_list(path)) and not (path / PAIRS_NAME).is_file():
             raise NotRecognised(
@@ -215,17 +224,17 @@ def place_faces(
     detector: Path | None,
     side: int,
 ) -> FaceData:
-    """Align the photos of a set to a side in pixels, or note how its faces stand already.
+    """Align the images of a data set, or note how they are already aligned.
 
     Args:
-        data: As it was read.
-        alignment: What a user says of the photos; None believes the format.
+        data: Data as it was read.
+        alignment: Alignment that the user states; None uses that of the format.
         points: List of points to align by.
-        detector: File of the detector that finds them.
-        side: Of aligned photos.
+        detector: File of the detector that finds the points.
+        side: Side of aligned images, in pixels.
 
     Raises:
-        InputError: If points cannot be had, or the photos are aligned already.
+        InputError: If points are not available, or the images are already aligned.
     """
     if points is None and detector is None:
         return replace(data, alignment=alignment or data.alignment)
@@ -241,7 +250,7 @@ def place_faces(
 
 
 def _detected(data: FaceData, detector: PointDetector, side: int) -> FaceData:
-    """Photos with the points that a detector finds; those without a face are left out."""
+    """Images with the points that a detector finds; those without a face are left out."""
     rows = [
         detector(data.photo(index))
         for index in tqdm(range(len(data)), "finding faces", unit="photo", delay=2)
@@ -250,6 +259,6 @@ def _detected(data: FaceData, detector: PointDetector, side: int) -> FaceData:
     if not keep.any():
         raise InputError(f"--detector {detector.model}: finds no face in any photo of {data.root}")
     points = np.array([row for row in rows if row is not None])
-    chosen = data.select(keep)  # A pair that loses a photo is an error.
+    chosen = data.select(keep)  # A pair that loses an image is an error.
     left_out = data.left_out + int((~keep).sum())
     return replace(chosen, points=points, side=side, alignment="five_points", left_out=left_out)

@@ -1,10 +1,10 @@
-"""RecordIO archives of faces (``train.rec`` with ``train.idx``), as MXNet packs them; no mxnet.
+"""Reads RecordIO archives of faces (``train.rec`` with ``train.idx``) from MXNet, without mxnet.
 
-A ``.rec`` is a chain of records: a magic number, a word whose upper three bits say whether the
-record is whole (0) or the first (1), a middle (2) or the last (3) part of one, its lower 29 the
-length, the data, and zeros up to a multiple of four bytes. A record is parted where its data held
-the magic number, which is left out there. Data begin with a header: flag, label, two numbers; a
-flag above 0 counts the labels that follow as floats. All is little-endian.
+A ``.rec`` is a sequence of records: a magic number; a word whose upper three bits state whether
+the record is whole (0) or the first (1), a middle (2) or the last (3) part of one, and whose lower
+29 bits are the length; the data; and zeros up to a multiple of four bytes. A record is split where
+its data contains the magic number, which is omitted there. Data begins with a header: flag, label,
+two numbers; a flag above 0 is the number of float labels that follow. Everything is little-endian.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WHOLE, _FIRST, _LAST = 0, 1, 3
 
 @dataclass(frozen=True)
 class RecordFile:
-    """Records of a ``.rec``, and where each begins by its key in the ``.idx``."""
+    """Records of a ``.rec``, and the position of each by its key in the ``.idx``."""
 
     path: Path
     offsets: dict[int, int]
@@ -43,8 +43,11 @@ class RecordFile:
     def open(cls, path: Path) -> RecordFile:
         """Read the index beside a ``.rec``.
 
+        Args:
+            path: The ``.rec`` file.
+
         Raises:
-            InputError: If file or index are not there, or the index is none.
+            InputError: If file or index do not exist, or the index is not one.
         """
         index = path.with_suffix(".idx")
         if not path.is_file():
@@ -71,8 +74,11 @@ class RecordFile:
     def read(self, key: int) -> tuple[tuple[float, ...], bytes]:
         """Labels of a record, and what follows them.
 
+        Args:
+            key: Key of the record.
+
         Raises:
-            InputError: If there is no whole record, naming file and key.
+            InputError: If there is no complete record; the message names file and key.
         """
         data = self._chain(key)
         if len(data) < _IMAGE_HEAD.size:
@@ -87,11 +93,11 @@ class RecordFile:
         return labels, data[start + 4 * count :]
 
     def picture(self, record: int) -> bytes:
-        """The picture file of a record, by its key."""
+        """The image file of a record, by its key."""
         return self.read(record)[1]
 
     def _chain(self, key: int) -> bytes:
-        """The data of a record, its parts joined."""
+        """The data of a record, with its parts joined."""
         parts: list[bytes] = []
         with self.path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -120,11 +126,15 @@ class RecordFile:
 
 
 def read_records(path: Path) -> FaceData:
-    """List the faces of an archive; identities are its labels.
+    """List the faces in an archive; its labels are the identities.
 
-    Record 0 of a face archive has no picture, but two labels: the keys from which and before
-    which identities stand. Their records have two labels too: the keys from which and before
-    which their pictures stand. Without it every record is a picture, and its label the identity.
+    Record 0 of a face archive has no image, but two labels: the first key of the identities'
+    records, and the key after the last. These records have two labels too: the first key of the
+    identity's images, and the key after the last. Without record 0 every record is an image, and
+    its label the identity.
+
+    Args:
+        path: The ``.rec`` file.
 
     Raises:
         InputError: If archive or index cannot be read.
@@ -147,7 +157,7 @@ def read_records(path: Path) -> FaceData:
 
 
 def _by_ranges(archive: RecordFile) -> tuple[list[int], list[str]]:
-    """Keys and identities of all pictures, without reading these; none if nothing leads."""
+    """Keys and identities of all images, without reading images; none without record 0."""
     lead, rest = archive.read(0) if 0 in archive.offsets else ((), b"picture")
     keys: list[int] = []
     names: list[str] = []

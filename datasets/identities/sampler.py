@@ -1,4 +1,4 @@
-"""Draws that bring photos of the same person together: losses over pairs need some in a batch."""
+"""Draws that put images of the same person into one batch, for losses over pairs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from datasets.loader import Draw, EpochSampler
 
 
 class IdentitySampler(EpochSampler):
-    """All photos of an epoch, ``together`` of each identity one after the other.
+    """All images of an epoch, with ``together`` images of an identity one after the other.
 
-    A batch of P x K photos then holds about P identities with K photos each, which the triplets
-    of FaceNet (arXiv 1503.03832, section 3.2) are made of; the last few of an identity, and
-    identities with fewer photos, come in smaller groups. The order is a function of (seed, epoch).
+    A batch of P x K images then holds about P identities with K images each, from which the
+    triplets of FaceNet (arXiv 1503.03832, section 3.2) are made; the last few images of an
+    identity, and identities with fewer images, form smaller groups. The order is a function of
+    (seed, epoch).
 
     Args:
-        labels: (N,) identity of each photo.
-        together: K.
-        seed: Of the order.
-        rank: This process among ``world``.
-        world: Number of processes; each draws a stretch of the order.
+        labels: (N,) identity of each image.
+        together: Number K of images.
+        seed: Seed of the order.
+        rank: Number of this process, from 0 to ``world`` - 1.
+        world: Number of processes; each draws one section of the order.
     """
 
     def __init__(
@@ -32,12 +33,12 @@ class IdentitySampler(EpochSampler):
         self.labels, self.together = labels, together
 
     def order(self) -> NDArray[np.int64]:
-        """(N,) the epoch's photos: groups in random order, each of one identity."""
+        """(N,) the epoch's images: groups in random order, each of one identity."""
         rng = np.random.default_rng((self.seed, self.epoch))
         shuffled = rng.permutation(self.length)
         by_identity = shuffled[np.argsort(self.labels[shuffled], kind="stable")]
         labels = self.labels[by_identity]
-        first = np.searchsorted(labels, labels)  # Where each photo's identity begins.
+        first = np.searchsorted(labels, labels)  # Where each image's identity begins.
         within = (np.arange(self.length) - first) // self.together
         is_first = (np.diff(within, prepend=0) != 0) | (np.diff(labels, prepend=-1) != 0)
         group = np.cumsum(is_first)

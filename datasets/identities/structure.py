@@ -1,4 +1,4 @@
-"""One structure for the faces of every format: photos by identity, and pairs of them."""
+"""The structure that faces of every format are read into: images by identity, and pairs."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from datasets.types import FacePairs
 
 
 class Archive(Protocol):
-    """A file that holds many pictures."""
+    """A file that holds many images."""
 
     def picture(self, record: int) -> bytes:
-        """The picture file of a record. Raises InputError if it cannot be read, naming both."""
+        """The image file of a record. Raises InputError if it cannot be read, naming both."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaceData(LabelledData):
-    """Photos of faces; a class is an identity.
+    """Images of faces; a class is an identity.
 
     Attributes:
-        alignment: How faces stand in what :meth:`image` gives.
-        pairs: What the photos are compared by; None compares all with all.
-        archive: Holds the photos; None if each is a file.
-        records: (N,) int64 record of each photo in the archive.
-        points: (N, 5, 2) float64 x, y in pixels of the upright photo: both eyes, nose, both
-            corners of the mouth, those at the left of the picture first. Photos are aligned by
-            them; None leaves photos as they are.
-        side: Of aligned photos, in pixels.
+        alignment: Alignment of the faces that :meth:`image` returns.
+        pairs: Pairs of images to compare; None compares all images with each other.
+        archive: Archive that holds the images; None if each is a file.
+        records: (N,) int64 record of each image in the archive.
+        points: (N, 5, 2) float64 x, y in pixels of the upright image: both eyes, nose, both
+            corners of the mouth, those at the left of the image first. Images are aligned by them;
+            None leaves images as they are.
+        side: Side of aligned images, in pixels.
     """
 
     alignment: Alignment = "none"
@@ -50,31 +50,31 @@ class FaceData(LabelledData):
 
     @property
     def in_files(self) -> bool:
-        """As :attr:`PhotoFiles.in_files`."""
+        """Whether each image is a file; see :attr:`PhotoFiles.in_files`."""
         return self.archive is None
 
     def image(self, index: int) -> Image:
-        """Photo of an index, (H, W, 3) uint8 RGB, aligned if there are points.
+        """The image of an index, (H, W, 3) uint8 RGB, aligned if there are points.
 
         Raises:
-            InputError: If it cannot be read; it names the file.
+            InputError: If it cannot be read; the message names the file.
         """
         photo = self.photo(index)
         return photo if self.points is None else align_face(photo, self.points[index], self.side)
 
     def photo(self, index: int) -> Image:
-        """Photo of an index as it lies, upright."""
+        """The image of an index as stored, upright."""
         if self.archive is None or self.records is None:
             return super().image(index)
         data = self.archive.picture(int(self.records[index]))
         return decode_image(data, str(self.files[index]), upright=True)
 
     def select(self, keep: NDArray[np.bool_]) -> FaceData:
-        """The photos of a mask (N,); the identities stay.
+        """The images of a mask (N,); the identities are kept.
 
         Raises:
-            InputError: If a pair would lose a photo, naming it: the folds would not be those of
-                the protocol any more.
+            InputError: If a pair would lose an image, naming it: the folds would no longer be
+                those of the protocol.
         """
         fewer = replace(
             self,
@@ -108,9 +108,10 @@ def assemble_faces(
     archive: Archive | None = None,
     records: Sequence[int] | None = None,
 ) -> FaceData:
-    """Build the flat structure from one identity per photo (N,); columns by sorted name.
+    """Build the flat structure from one identity per image (N,); columns by sorted name.
 
-    In an ``archive`` the ``files`` (N,) are names for people, and the ``records`` (N,) tell.
+    In an ``archive`` the ``files`` (N,) are names for messages, and the ``records`` (N,) locate
+    images.
     """
     order, columns = np.unique(np.array(identities, dtype=np.str_), return_inverse=True)
     return FaceData(
@@ -126,7 +127,7 @@ def assemble_faces(
 
 
 def keep_identities(data: FaceData, names: set[str]) -> FaceData:
-    """The photos of some identities, which alone stay as classes."""
+    """The images of some identities, which are the only classes of the result."""
     chosen = np.array([name in names for name in data.classes.names], dtype=np.bool_)
     fewer = data.select(chosen[data.labels])
     ids = tuple(i for i, keep in zip(data.classes.ids, chosen, strict=True) if keep)
@@ -137,12 +138,16 @@ def keep_identities(data: FaceData, names: set[str]) -> FaceData:
 
 
 def hold_out_identities(data: FaceData, split: str) -> FaceData:
-    """Part a set by identity, a fifth of those with two photos or more, chosen by name.
+    """Split a data set by identity: a fifth of those with two images or more is chosen by name.
 
-    A network that tells faces apart is measured on people that it has not seen.
+    A face network is evaluated on people that it has not seen.
+
+    Args:
+        data: The whole data set.
+        split: Part to return.
 
     Raises:
-        InputError: If fewer than four identities have two photos.
+        InputError: If fewer than four identities have two images.
     """
     several = np.array(data.classes.names)[data.counts >= 2].tolist()
     if len(several) < 4:

@@ -1,9 +1,9 @@
-"""Face verification sets in one file (``lfw.bin``, ``cfp_fp.bin``, ...), read without trust.
+"""Reads face verification sets in one file (``lfw.bin``, ``cfp_fp.bin``, ...) without trusting it.
 
-Such a file is a pickle of two lists: picture files, two for each pair, and whether each pair is of
-one person. A pickle can run any code when it is loaded; here it gets lists, tuples, bytes, numbers
-and plain arrays, made by the few functions below in the place of NumPy's, and everything else in
-it is refused by name.
+Such a file is a pickle of two lists: image files, two for each pair, and whether each pair shows
+one person. A pickle can run any code when it is loaded; here it can only make lists, tuples,
+bytes, numbers and plain arrays, built by the few functions below instead of NumPy's, and
+everything else in it is refused by name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _KINDS = frozenset({"b1", "u1", "?", "|b1", "|u1", "bool", "uint8"})
 
 
 # Opcodes that build what is hashed or filled in: plain lists need none of them, and a small file
-# could keep them busy for years.
+# could use them to run for years.
 _NEEDLESS = frozenset(
     ["DICT", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_SET", "ADDITEMS", "FROZENSET"]
 )
@@ -38,11 +38,11 @@ _MEMO = frozenset(["PUT", "BINPUT", "LONG_BINPUT"])
 
 
 class _RefusedError(Exception):
-    """A pickle wants to use what is not plain data."""
+    """A pickle tries to use something other than plain data."""
 
 
 def _told(value: object) -> str:
-    """A value for a message; of a list or tuple, which may hold itself many times, its type."""
+    """A value for a message; only its type for a list or tuple, which may contain itself."""
     plain = isinstance(value, str | bytes | int | float | None)
     return f"{value!r:.40}" if plain else f"a {type(value).__name__}"
 
@@ -57,7 +57,7 @@ class _Kind:
         self.dtype = np.dtype(name)
 
     def __setstate__(self, state: Any) -> None:
-        """Byte order and layout, which single bytes do not have."""
+        """Ignore byte order and layout, which single bytes do not have."""
 
 
 class _Array:
@@ -77,7 +77,7 @@ def _scalar(_kind: _Kind, data: bytes) -> bool:
 
 
 def _latin1(text: str, coding: str) -> bytes:
-    """What stands in a pickle of protocol 2 where Python 3 had bytes."""
+    """What a pickle of protocol 2 contains where Python 3 had bytes."""
     if not isinstance(coding, str) or coding != "latin1":
         raise _RefusedError(f"text in {_told(coding)}")
     return text.encode("latin1")
@@ -100,12 +100,12 @@ def _allowed() -> dict[tuple[str, str], Callable[..., Any]]:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Makes nothing but plain data."""
+    """Makes only plain data."""
 
     _ALLOWED = _allowed()
 
     def find_class(self, module: str, name: str) -> Any:
-        """Called for every name that a pickle wants to use."""
+        """Return a name that a pickle may use; called for every name."""
         if (module, name) not in self._ALLOWED:
             raise _RefusedError(f"{module}.{name}")
         return self._ALLOWED[module, name]
@@ -113,23 +113,26 @@ class _PlainUnpickler(pickle.Unpickler):
 
 @dataclass(frozen=True)
 class Pictures:
-    """Picture files in memory."""
+    """Image files in memory."""
 
     files: tuple[bytes, ...]
 
     def picture(self, record: int) -> bytes:
-        """The picture file of a record."""
+        """The image file of a record."""
         return self.files[record]
 
 
 def read_bin(path: Path) -> FaceData:
     """The pairs of a verification file, in ten folds in their order.
 
-    Who the people are it does not tell, so the two photos of a pair are each an identity of its
-    own here; the pairs say which are one.
+    The file does not name the people, so the two images of a pair are separate identities here;
+    the pairs state which show the same person.
+
+    Args:
+        path: The file.
 
     Raises:
-        InputError: If it is no such file, or wants anything but plain data.
+        InputError: If it is not such a file, or uses anything but plain data.
     """
     note_read(path, ARCHIVES)
     refuse_pointer(path)
@@ -162,9 +165,9 @@ def read_bin(path: Path) -> FaceData:
 
 
 def _check_opcodes(content: bytes) -> None:
-    """See that a pickle can be loaded in the memory and time that its length allows.
+    """Check that a pickle can be loaded in the memory and time that its length justifies.
 
-    The unpickler makes room for any place in its memo that it is told of.
+    The unpickler allocates memory for any memo index that the pickle names.
     """
     for opcode, argument, position in pickletools.genops(content):
         if opcode.name in _MEMO and not 0 <= int(argument or 0) <= len(content):
@@ -174,13 +177,13 @@ def _check_opcodes(content: bytes) -> None:
 
 
 def _load(path: Path) -> tuple[tuple[bytes, ...], list[bool]]:
-    """Picture files, and whether each pair is of one person."""
+    """Image files, and whether each pair is of one person."""
     if what := odd_file(path):
         raise InputError(f"{path}: is {what}, and no file")
     try:
         content = path.read_bytes()
         _check_opcodes(content)
-        # Files of Python 2 hold bytes where Python 3 would see text.
+        # Files from Python 2 hold bytes where Python 3 would see text.
         found = _PlainUnpickler(io.BytesIO(content), encoding="bytes").load()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

@@ -1,1 +1,1 @@
-"""Photos with the place where each was taken: lists, GPS tags."""
+"""Images with the place where each was taken: lists, GPS tags."""

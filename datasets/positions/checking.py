@@ -1,4 +1,4 @@
-"""The data doctor of photos with positions: what spoils a geolocator's training or its figures."""
+"""The data doctor of images with positions: what spoils a geolocator's training or its figures."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def examine_places(
     left_out: Sequence[LeftOut] = (),
     decode: bool = False,
 ) -> Examination[GeoData]:
-    """Examine a part of a set, and find the photos and authors that stand in another one, too.
+    """Examine a part of a set, and find the images and authors that stand in another one, too.
 
-    What was ``left_out`` is told with them. With ``decode`` every photo is decoded, else its
+    What was ``left_out`` is told with them. With ``decode`` every image is decoded, else its
     header is read.
     """
     findings = [_explain(photo) for photo in left_out]
@@ -56,7 +56,7 @@ def examine_places(
 
 
 def _explain(photo: LeftOut) -> Finding:
-    """A finding about a photo that the adapter could not use."""
+    """A finding about an image that the adapter could not use."""
     kind, detail = photo.reason, photo.photo
     if photo.reason == NOWHERE and not np.isnan((photo.lat, photo.lng)).any():
         detail = f"latitude {photo.lat:g}, longitude {photo.lng:g}"

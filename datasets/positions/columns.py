@@ -1,4 +1,4 @@
-"""Positions on Earth from any CSV with a header, or from the EXIF tags of a folder of photos."""
+"""Positions on Earth from any CSV with a header, or from the EXIF tags of a folder of images."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def need_columns(file: Path) -> Columns:
 
 
 def read_positions(path: Path) -> tuple[Floats, Floats]:
-    """Positions of a CSV list, or of the photos of a folder; those that are none are left out.
+    """Positions of a CSV list, or of the images of a folder; those that are none are left out.
 
     A list of 10 million lines takes about 5 seconds.
 
@@ -177,7 +177,7 @@ def _read_blocks(
 
 
 def tags_of(files: Sequence[str]) -> list[Tags | None]:
-    """EXIF tags of photos; None where a photo cannot be read."""
+    """EXIF tags of images; None where an image cannot be read."""
 
     def work(file: str) -> Tags | None:
         try:
@@ -189,7 +189,7 @@ def tags_of(files: Sequence[str]) -> list[Tags | None]:
 
 
 def is_position(lat: Floats, lng: Floats) -> NDArray[np.bool_]:
-    """Mask (N,) of what can be a photo's position, in degrees.
+    """Mask (N,) of what can be an image's position, in degrees.
 
     0, 0 is not: it is what cameras without a fix and forms left empty write.
     """

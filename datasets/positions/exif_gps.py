@@ -1,4 +1,4 @@
-"""Where a photo was taken, and by whom, as its own EXIF tags say."""
+"""Where an image was taken, and by whom, as its own EXIF tags say."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _LAT_REF, _LAT, _LNG_REF, _LNG = 1, 2, 3, 4
 
 
 class Tags(NamedTuple):
-    """What the tags of a photo say."""
+    """What the tags of an image say."""
 
     position: tuple[float, float] | None  # Latitude and longitude in degrees.
     artist: str  # Empty if they do not say.
 
 
 def read_tags(file: Path | str) -> Tags:
-    """The position and the artist in a photo's EXIF tags, without decoding the photo.
+    """The position and the artist in an image's EXIF tags, without decoding the image.
 
     Raises:
-        InputError: If it is no picture, or its tags are damaged; it names the file.
+        InputError: If it is no image, or its tags are damaged; it names the file.
     """
     if what := odd_file(file):
         raise InputError(f"{file}: is {what}, and no picture")

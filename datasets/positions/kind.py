@@ -1,4 +1,4 @@
-"""Photos with positions, as the doors see them."""
+"""Images with positions, as the doors see them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photos with their positions: lists as MP-16, Im2GPS, YFCC4k and OSV-5M have them, and EXIF."""
+"""Images with their positions: lists as MP-16, Im2GPS, YFCC4k and OSV-5M have them, and EXIF."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PARTS = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-# Photos of a folder whose tags tell whether it is one of photos with positions.
+# Images of a folder whose tags tell whether it is one of images with positions.
 _LOOKED_AT = 20
 LOST, NOWHERE, UNREADABLE = "photo not found", "no position", "unreadable"
 SEVERAL = "several photos fit the name"
@@ -48,13 +48,13 @@ _WITHOUT = "pictures without a position that can be used"
 
 @dataclass(frozen=True)
 class GeoData(PhotoFiles):
-    """Photos of one split in flat arrays.
+    """Images of one split in flat arrays.
 
     Attributes:
         lat: (N,) degrees north.
         lng: (N,) degrees east.
-        authors: (N,) who took each; a photo of nobody known is its own author.
-        left_out: Why photos are missing, and how many.
+        authors: (N,) who took each; an image of nobody known is its own author.
+        left_out: Why images are missing, and how many.
     """
 
     lat: Floats
@@ -63,7 +63,7 @@ class GeoData(PhotoFiles):
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def select(self, keep: NDArray[np.bool_], reason: str = "") -> GeoData:
-        """The photos of a mask (N,).
+        """The images of a mask (N,).
 
         ``reason`` is why the others are left out; empty if they are elsewhere.
         """
@@ -83,7 +83,7 @@ class GeoData(PhotoFiles):
 
 
 class LeftOut(NamedTuple):
-    """A photo that cannot be used."""
+    """An image that cannot be used."""
 
     reason: str  # As :attr:`GeoData.left_out` counts it.
     where: str  # Its line of the list, or its file.
@@ -93,7 +93,7 @@ class LeftOut(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A list or folder of photos, and what the column of splits says of them; None takes all."""
+    """A list or folder of images, and what the column of splits says of them; None takes all."""
 
     path: Path
     rows: str | None = None
@@ -103,17 +103,17 @@ _Note = Callable[[LeftOut, Sequence[str]], None]
 
 
 def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
-    """Open a list of photos, or a folder with one, or a folder of photos with GPS tags.
+    """Open a list of images, or a folder with one, or a folder of images with GPS tags.
 
-    The photos of a list lie anywhere below its folder; names may lack their suffix, or have
+    The images of a list lie anywhere below its folder; names may lack their suffix, or have
     underscores for the slashes of the path (``3f_2f_2747.jpg``), as MP-16's have. A list may have
-    a column ``split``. A set that is not parted gives the photos of a fifth of its authors, chosen
+    a column ``split``. A set that is not parted gives the images of a fifth of its authors, chosen
     by their names, to ``val``.
 
     With ``whole`` any split takes all of a set that is not parted.
 
     Raises:
-        InputError: If there is no such part, or no photo with a position; it names the path.
+        InputError: If there is no such part, or no image with a position; it names the path.
     """
     left_out: list[LeftOut] = []
     data, lone = read_places(path, split, left_out)
@@ -129,12 +129,12 @@ def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
 def read_places(
     path: Path, split: Split, left_out: list[LeftOut] | None = None
 ) -> tuple[GeoData, bool]:
-    """What :func:`open_places` opens, before it is parted; there may be no photo in it.
+    """What :func:`open_places` opens, before it is parted; there may be no image in it.
 
-    ``left_out`` gets each photo that cannot be used.
+    ``left_out`` gets each image that cannot be used.
 
     Returns:
-        The photos, and whether they must be parted because they are all there is.
+        The images, and whether they must be parted because they are all there is.
 
     Raises:
         InputError: If there is no such part, or a list is damaged; it names the path.
@@ -178,9 +178,9 @@ def find_parts(path: Path) -> dict[str, Part]:
 
 
 def holds_places(path: Path) -> bool:
-    """Whether a path looks like photos with positions: a list, or GPS tags in a folder's photos.
+    """Whether a path looks like images with positions: a list, or GPS tags in a folder's images.
 
-    Of a folder the photos in it are looked at, some of them, and none in folders below.
+    Of a folder the images in it are looked at, some of them, and none in folders below.
     """
     if path.is_file():
         return path.suffix.lower() in LISTS and find_columns(path) is not None
@@ -220,7 +220,7 @@ def _named_parts(paths: list[Path]) -> dict[str, Part]:
 
 
 def _read_list(part: Part, note: _Note) -> list[Row]:
-    """The photos of a list that are there and have a position."""
+    """The images of a list that are there and have a position."""
     file = part.path
     columns = need_columns(file)
     if columns.photo is None:
@@ -247,9 +247,9 @@ def _read_list(part: Part, note: _Note) -> list[Row]:
 
 
 def _read_folder(folder: Path, note: _Note) -> list[Row]:
-    """The photos of a folder whose tags tell a position.
+    """The images of a folder whose tags tell a position.
 
-    The author is the tag's artist, or the folder that a photo lies in, or nobody known.
+    The author is the tag's artist, or the folder that an image lies in, or nobody known.
     """
     files = find_images(folder)
     rows: list[Row] = []
@@ -281,15 +281,15 @@ def _assemble(kind: str, root: Path, rows: list[Row], left_out: dict[str, int]) 
 
 
 def part_by_author(data: GeoData, split: Split, share: float = HOLD_OUT) -> GeoData:
-    """The photos of a share of the authors for ``val``, the others' for ``train``.
+    """The images of a share of the authors for ``val``, the others' for ``train``.
 
-    One author's photos of one day look alike and lie together: parted by photo, a network would
+    One author's images of one day look alike and lie together: parted by image, a network would
     be tested on what it has seen. The share is in (0, 1).
 
     Raises:
-        InputError: If all photos are of one author.
+        InputError: If all images are of one author.
     """
-    # A photo that is its own author is known by its place in the set, wherever the set lies.
+    # An image that is its own author is known by its place in the set, wherever the set lies.
     base = data.root if data.root.is_dir() else data.root.parent
     alone = data.authors == data.files
     told = [

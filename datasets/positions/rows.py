@@ -1,4 +1,4 @@
-"""Rows of a list of photos with positions, and the pictures that they name."""
+"""Rows of a list of images with positions, and the images that they name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _END = "\x1eend"
 
 
 class Row(NamedTuple):
-    """A photo as its list or its tags tell."""
+    """An image as its list or its tags tell."""
 
     file: str  # What the list calls it, or its path.
     lat: float  # Degrees as written, NaN where nothing is; so is the longitude.
@@ -63,7 +63,7 @@ def lines_of(file: Path, columns: Columns) -> Iterator[tuple[str, list[str]]]:
 
 
 def row_of(fields: list[str], columns: Columns, where: str) -> Row:
-    """A line's photo, position and author.
+    """A line's image, position and author.
 
     Raises:
         InputError: If there are too few fields, or a position is no number.
@@ -86,7 +86,7 @@ def row_of(fields: list[str], columns: Columns, where: str) -> Row:
 
 
 class Pictures:
-    """The pictures below a list's folder, by what lists call them."""
+    """The images below a list's folder, by what lists call them."""
 
     def __init__(self, root: Path) -> None:
         self.root = str(root)
@@ -100,9 +100,9 @@ class Pictures:
                     self._by_name.setdefault(stem, []).append(path)
 
     def find(self, name: str) -> list[str]:
-        """The pictures that a name may stand for: one, none, or several that fit alike.
+        """The images that a name may stand for: one, none, or several that fit alike.
 
-        The path as it is listed wins; else a picture whose path ends as the name does is looked
+        The path as it is listed wins; else an image whose path ends as the name does is looked
         for everywhere below, nearest to the list first: one in a folder by itself, and not in
         several.
         """

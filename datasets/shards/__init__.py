@@ -1,1 +1,1 @@
-"""Photos in tar archives, streamed."""
+"""Images in tar archives, streamed."""

@@ -42,7 +42,7 @@ class ShardStream(IterableDataset[dict[str, Any]]):
 
     Args:
         draws: Epoch, first draw, seed, and the rank's share.
-        num_batches: Of an epoch.
+        num_batches: Number of batches per epoch.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class ShardStream(IterableDataset[dict[str, Any]]):
                 )
 
     def _load(self, records: list[Record]) -> dict[str, Any]:
-        """Read, decode and transform; damaged photos are left out and named."""
+        """Read, decode and transform; damaged images are left out and named."""
         samples, damaged = [], []
         firsts = np.cumsum(self.data.counts) - self.data.counts
         for record in records:
@@ -147,18 +147,18 @@ def shuffle_within(items: Iterable[Item], rng: np.random.Generator, window: int)
 class ShardLoader(Resumable[LabelBatch]):
     """Loader of shards, for a trainer as :func:`~datasets.labels.torch_set.label_loader`'s.
 
-    A damaged photo makes its batch one smaller; after each epoch a warning tells how many were.
+    A damaged image makes its batch one smaller; after each epoch a warning tells how many were.
 
     Args:
         data: Shards.
-        transform: Applied to (photo, random seed).
-        sampler: Of the draws; shuffled ones come in whole batches, if there is one.
+        transform: Applied to (image, random seed).
+        sampler: Sampler of the draws; shuffled draws form complete batches if there are enough.
         batch_size: Records per batch and rank.
         workers: Loader processes; 0 loads in the trainer's own.
         window: Records among which the next one is drawn.
 
     Attributes:
-        damaged: What was wrong with each photo that this epoch left out.
+        damaged: What was wrong with each image that this epoch left out.
     """
 
     batch_sampler = None  # Lightning looks at it wherever there is a sampler.

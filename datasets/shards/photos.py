@@ -1,4 +1,4 @@
-"""Single photos out of shards, for evaluations, which look at some of them again."""
+"""Single images out of shards, for evaluations, which look at some of them again."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from datasets.shards.tar import ShardedData, read_bytes, read_label, walk
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPhotos(LabelledData):
-    """The records of shards as photos that can be read one by one, in the order of the shards.
+    """The records of shards as images that can be read one by one, in the order of the shards.
 
     Attributes:
         shards: Files.
-        spans: (N, 3) int64 shard, offset and length in bytes of each photo.
+        spans: (N, 3) int64 shard, offset and length in bytes of each image.
     """
 
     shards: tuple[Path, ...]
@@ -51,7 +51,7 @@ class ShardPhotos(LabelledData):
 
 
 def list_photos(data: ShardedData) -> ShardPhotos:
-    """Walk through shards and note where each photo lies; for sets that memory holds a list of."""
+    """Walk through shards and note where each image lies; for sets that memory holds a list of."""
     files, labels, spans = [], [], []
     for number, shard in enumerate(tqdm(data.shards, "listing records", unit="shard", delay=2)):
         for record in walk(shard, number):

@@ -1,6 +1,6 @@
 """Tar shards as webdataset writes them: counted, walked through, written.
 
-A record is a picture (``key.jpg``) and its label (``key.cls``, a number, or ``key.json`` with
+A record is an image (``key.jpg``) and its label (``key.cls``, a number, or ``key.json`` with
 ``label``); they usually stand side by side, but may stand anywhere. A walk reads the 512-byte
 headers alone and tells where a record's bytes are, so records can be passed over, or left to
 another process, without reading or decoding them.
@@ -56,11 +56,11 @@ NO_LABEL, NO_PICTURE = "pictures without a label", "labels without a picture"
 
 @dataclass(frozen=True)
 class Record:
-    """Where a photo and its label lie."""
+    """Where an image and its label lie."""
 
     shard: int
     position: int  # of the record in its shard
-    name: str  # of the picture's member
+    name: str  # of the image's member
     picture: tuple[int, int]  # offset and length in bytes
     label: tuple[int, int]
     label_kind: str  # .cls or .json
@@ -68,14 +68,14 @@ class Record:
 
 @dataclass(frozen=True)
 class ShardedData:
-    """Photos and labels in shards.
+    """Images and labels in shards.
 
     Attributes:
         root: Folder of the shards.
-        shards: Files, in the order that numbers the photos.
+        shards: Files, in the order that numbers the images.
         counts: (S,) int64 records of each.
         classes: Names and ids in the order of the columns.
-        passed_over: How many members are no part of a record, by what is wrong with them.
+        passed_over: Number of members that are not part of a record, by what is wrong with them.
     """
 
     root: Path
@@ -134,7 +134,7 @@ def _read_classes(file: Path) -> ClassMap:
 
 
 def first_sample(path: Path) -> Path | None:
-    """The first archive of a folder or its parts, if it begins with a picture and its label.
+    """The first archive of a folder or its parts, if it begins with an image and its label.
 
     So it is no archive of a data set in another format.
     """
@@ -343,13 +343,13 @@ def read_label(file: Path, record: Record) -> int:
 
 
 def write_shards(data: LabelledData, folder: Path, per_shard: int = 1000) -> Path:
-    """Pack a set into shards, each photo's file as it is, and ``classes.json`` beside them.
+    """Pack a set into shards, each image's file as it is, and ``classes.json`` beside them.
 
-    Photos are dealt out in an order that mixes the classes, because a reader shuffles within a
+    Images are dealt out in an order that mixes the classes, because a reader shuffles within a
     window only. Returns the folder, which is made if it is not there.
 
     Raises:
-        InputError: If the folder holds shards already, or a photo cannot be read.
+        InputError: If the folder holds shards already, or an image cannot be read.
     """
     if folder.is_dir() and any(folder.glob("*.tar")):
         raise InputError(f"{folder}: holds shards already; move them away")

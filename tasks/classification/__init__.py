@@ -1,1 +1,1 @@
-"""Classification: one answer per photo, on any body."""
+"""Classification: one answer per image, on any body."""

@@ -15,7 +15,7 @@ from tasks.runtime.session import Answer as Outputs
 
 
 class Answer(NamedTuple):
-    """The most likely classes of a photo, best first, with probabilities in 0..1."""
+    """The most likely classes of an image, best first, with probabilities in 0..1."""
 
     names: list[str]
     probabilities: list[float]
@@ -34,7 +34,7 @@ class ClassAnswers:
         return Answer([self.names[column] for column in best.tolist()], shares[best].tolist())
 
     def draw(self, image: Image, answer: Answer) -> Image:
-        """The photo with a bar per class."""
+        """The image with a bar per class."""
         return draw_answer(image, answer.names, answer.probabilities)
 
     def to_json(self, answer: Answer) -> dict[str, Any]:

@@ -13,7 +13,7 @@ _LOG_TEMPERATURES = (-3.0, 3.0)
 
 
 class Bin(NamedTuple):
-    """Photos whose prediction is about equally sure.
+    """Images whose prediction is about equally sure.
 
     Their mean probability of the predicted class is the bin's middle where it is empty, and the
     share of them that is right is 0 there.
@@ -43,7 +43,7 @@ def reliability(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_])
 
 
 def error(bins: Sequence[Bin]) -> float:
-    """How far confidence is from accuracy, mean over the photos (Guo et al., equation 3)."""
+    """How far confidence is from accuracy, mean over the images (Guo et al., equation 3)."""
     total = sum(row.photos for row in bins)
     return sum(row.photos * abs(row.accuracy - row.confidence) for row in bins) / total
 

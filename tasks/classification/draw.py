@@ -1,4 +1,4 @@
-"""The most likely classes as bars under a picture, or beside it."""
+"""The most likely classes as bars under an image, or beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.reporting.pictures import GROUND, TEXT, Image, font
 
 _TRACK = (58, 62, 70)
 _BAR, _RIGHT = (66, 145, 235), (70, 180, 95)
-# Pixels of a picture whose longer side is 640; larger ones scale with it.
+# Pixels of an image whose longer side is 640; larger ones scale with it.
 _UNIT = 640
 _SMALLEST = 360
 
@@ -22,14 +22,14 @@ _SMALLEST = 360
 def draw_answer(
     image: Image, names: Sequence[str], probabilities: Sequence[float], true: str = ""
 ) -> Image:
-    """The picture with a bar per class: under it, or beside it where it is upright.
+    """The image with a bar per class: under it, or beside it where it is upright.
 
-    Small pictures are enlarged to 360 pixels, so that the text can be read.
+    Small images are enlarged to 360 pixels, so that the text can be read.
 
     Args:
         image: (H, W, 3) RGB.
         names: Classes, best first.
-        probabilities: In 0..1.
+        probabilities: Probabilities in 0..1.
         true: The right class, drawn green; empty if it is not known.
     """
     height, width = image.shape[:2]

@@ -39,9 +39,9 @@ _SEED = 0
 
 
 class ClassScore(NamedTuple):
-    """Figures of one class: the share of its photos that were found; None if there are none.
+    """Figures of one class: the share of its images that were found; None if there are none.
 
-    Precision is the share of the photos given to it that are its own; None if none was.
+    Precision is the share of the images given to it that are its own; None if none was.
     """
 
     recall: float | None
@@ -50,11 +50,11 @@ class ClassScore(NamedTuple):
 
 
 class Score(TypedDict):
-    """What :meth:`LabelEvaluator.compute` finds, over M photos and the data's C classes."""
+    """What :meth:`LabelEvaluator.compute` finds, over M images and the data's C classes."""
 
     metrics: dict[str, float]  # by the names in MEANINGS, shares in 0..1; top5 above 5 classes
     per_class: dict[str, ClassScore]  # by name, in the order of the columns
-    confusion: NDArray[np.int64]  # (C, C) photos, rows true, columns predicted
+    confusion: NDArray[np.int64]  # (C, C) images, rows true, columns predicted
     reliability: list[Bin]  # by rising confidence
     image_ids: NDArray[np.int64]  # (M,) rising
     targets: NDArray[np.int64]  # (M,) true columns
@@ -85,13 +85,13 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
     """Collects probabilities and scores them against the true classes.
 
     Of two class lists that differ, the data's counts: the model chooses among the classes that
-    the data has, and photos of a class that the model lacks count as wrong in every figure but
+    the data has, and images of a class that the model lacks count as wrong in every figure but
     the loss (which would be infinite) and the temperature.
 
     Args:
-        targets: (N,) column of each photo, by image id.
-        classes: Of the data.
-        columns: As :func:`columns_in` gives them.
+        targets: (N,) column of each image, by image id.
+        classes: Classes of the data.
+        columns: Columns from :func:`columns_in`.
 
     Attributes:
         rows: Log probabilities (C,) float32 by image id, in the data's columns; minus infinity
@@ -113,7 +113,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
             self.known[columns[columns >= 0]] = True
 
     def fresh(self) -> LabelEvaluator:
-        """An evaluator of the same photos that has seen nothing."""
+        """An evaluator of the same images that has seen nothing."""
         return LabelEvaluator(self.targets, self.classes, self.columns)
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
@@ -129,7 +129,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
         self.keep(image_ids, given)
 
     def compute(self) -> Score:
-        """Score what was collected. Raises InputError if the model knows no photo's class."""
+        """Score what was collected. Raises InputError if the model knows no image's class."""
         # Here, because answers of exports come without SciPy.
         from scipy.special import log_softmax  # type: ignore[import-untyped]
 
@@ -171,7 +171,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
         }
 
     def write(self, folder: Path, files: Sequence[str]) -> None:
-        """Write ``predictions.csv``; ``files`` names each photo, by image id."""
+        """Write ``predictions.csv``; ``files`` names each image, by image id."""
         titles = ("file", "true", "predicted", "probability", "top5")
         names = self.classes.names
         rows = []
@@ -213,8 +213,8 @@ def _per_class(confusion: NDArray[np.int64], names: Sequence[str]) -> dict[str, 
 
 
 def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
-    """Bootstrap interval (95 %) of the accuracy over photos (M,), always the same for the same."""
-    # Drawing M photos with replacement and counting the right ones is one binomial draw.
+    """Bootstrap interval (95 %) of the accuracy over images (M,), always the same for the same."""
+    # Drawing M images with replacement and counting the right ones is one binomial draw.
     rng = np.random.default_rng(_SEED)
     shares = rng.binomial(len(right), right.mean(), _RESAMPLES) / len(right)
     low, high = np.percentile(shares, (2.5, 97.5)).tolist()
@@ -240,7 +240,7 @@ def unknown_note(score: Score) -> str:
 
 
 def format_classes(score: Score, limit: int = 40) -> str:
-    """Recall, precision and photos per class, best first; of many classes the worst."""
+    """Recall, precision and images per class, best first; of many classes the worst."""
     rows = by_recall(score)
     cells = []
     for name, row in rows[-limit:]:
@@ -253,6 +253,6 @@ def format_classes(score: Score, limit: int = 40) -> str:
 
 
 def by_recall(score: Score) -> list[tuple[str, ClassScore]]:
-    """The classes that have photos, best first."""
+    """The classes that have images, best first."""
     rows = [(name, row) for name, row in score["per_class"].items() if row.photos]
     return sorted(rows, key=lambda row: -(row[1].recall or 0.0))

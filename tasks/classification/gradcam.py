@@ -18,10 +18,10 @@ from tasks.body_network import LastLayerNetwork
 from tasks.classification.evaluator import columns_in
 from tasks.predictor import Model
 
-# From a picture (H, W, 3) RGB, and a class among the data's that the model knows, to a square of
+# From an image (H, W, 3) RGB, and a class among the data's that the model knows, to a square of
 # 224 pixels or more: what the network saw, coloured where it speaks for the class.
 Explain = Callable[[Image, int], Image]
-# How much of the photo the hottest spot covers.
+# How much of the image the hottest spot covers.
 _COVER = 0.7
 _SIDE = 224
 
@@ -34,7 +34,7 @@ def grad_cam(model: LastLayerNetwork, images: Tensor, columns: Tensor | None = N
     statistics of the model change.
 
     Args:
-        model: In evaluation mode, on the images' device.
+        model: Model in evaluation mode, on the images' device.
         images: (B, 3, H, W) RGB 0..255.
         columns: (B,) class of each image; the predicted one where None.
 
@@ -58,15 +58,15 @@ def grad_cam(model: LastLayerNetwork, images: Tensor, columns: Tensor | None = N
 
 
 def overlay(image: Image, heat: NDArray[np.float32]) -> Image:
-    """A copy of the picture, coloured where it is hot: red and opaque most, blue and clear least.
+    """A copy of the image, coloured where it is hot: red and opaque most, blue and clear least.
 
-    The heat (h, w) in 0..1 is stretched over the picture (H, W, 3).
+    The heat (h, w) in 0..1 is stretched over the image (H, W, 3).
     """
     height, width = image.shape[:2]
     stretched = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
     level = np.clip(stretched * 255, 0, 255).astype(np.uint8)
     colours = cv2.applyColorMap(level, cv2.COLORMAP_TURBO)[..., ::-1]
-    # Cold parts stay a photo.
+    # Cold parts stay an image.
     share = (_COVER * stretched.clip(0, 1))[..., None]
     return np.asarray(image * (1 - share) + colours * share).round().astype(np.uint8)
 
@@ -77,9 +77,9 @@ def explainer(
     fit: Callable[[Image], Image],
     columns: NDArray[np.int64] | None = None,
 ) -> Explain:
-    """What shows what speaks for a class in pictures of any size.
+    """What shows what speaks for a class in images of any size.
 
-    The model is in evaluation mode, on its device; ``fit`` brings a picture to its square input,
+    The model is in evaluation mode, on its device; ``fit`` brings an image to its square input,
     and ``columns`` are as :func:`~tasks.classification.evaluator.columns_in` gives them.
     """
 

@@ -65,7 +65,7 @@ def import_network(
     """Fill a model with a network that was read from a foreign file.
 
     Args:
-        network: As :func:`~backbone.formats.recognise.read_network` reads it.
+        network: Network from :func:`~backbone.formats.recognise.read_network`.
         given: What the user says of its flavour.
         labels: Text file with a class per line, in the order of the columns: a name, a WordNet id
             (n01440764) or both; a first line ``background`` stands for the background column. By

@@ -10,22 +10,46 @@ from torch.nn import functional
 from tasks.classification.spec import ClassLossSpec
 
 
-def class_loss(logits: Tensor, targets: Tensor, spec: ClassLossSpec) -> Tensor:
+def class_loss(
+    logits: Tensor, targets: Tensor, spec: ClassLossSpec, weights: Tensor | None = None
+) -> Tensor:
     """Mean loss of a batch of logits (B, C) float32.
 
-    Targets are columns (B,) int64, or shares (B, C) of the classes, which sum to 1.
+    Targets are columns (B,) int64, or shares (B, C) of the classes, which sum to 1; ``weights``
+    (C,) says how much each class counts, as :func:`class_weights` does.
     """
+    smoothing = spec.label_smoothing
     if spec.robust == "gce":
-        return generalised_cross_entropy(logits, targets, spec.gce_q, spec.label_smoothing)
-    return functional.cross_entropy(logits, targets, label_smoothing=spec.label_smoothing)
+        return generalised_cross_entropy(logits, targets, spec.gce_q, smoothing, weights)
+    if weights is None:
+        return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+    # PyTorch's own mean would divide by the weights of the batch, which differ by chance.
+    total = functional.cross_entropy(
+        logits, targets, weights, label_smoothing=smoothing, reduction="sum"
+    )
+    return total / len(logits)
+
+
+def class_weights(counts: Tensor, balance: float) -> Tensor:
+    """How much an image of each class counts, from the images per class: (C,) float32.
+
+    The mean over all images is 1, so that the learning rate means the same. A class without
+    images counts as if it had one.
+    """
+    each = counts.double().clamp(min=1) ** -balance
+    return (each * counts.sum() / (each * counts).sum()).float()
 
 
 def generalised_cross_entropy(
-    logits: Tensor, targets: Tensor, q: float, label_smoothing: float = 0.0
+    logits: Tensor,
+    targets: Tensor,
+    q: float,
+    label_smoothing: float = 0.0,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Mean of (1 - p ** q) / q over a batch (Zhang and Sabuncu, arXiv 1805.07836, equation 6).
 
-    Its gradient is cross-entropy's times p ** q: a photo that the network finds very unlike its
+    Its gradient is cross-entropy's times p ** q: an image that the network finds very unlike its
     label, as wrongly labelled ones are, pulls less. At q = 0 it is cross-entropy, at q = 1 the
     mean absolute error, which wrong labels that are spread evenly do not bias at all, but which
     learns slowly. Arguments are as in :func:`class_loss`, q in (0, 1].
@@ -36,6 +60,8 @@ def generalised_cross_entropy(
     shares = targets * (1 - label_smoothing) + label_smoothing / num_classes
     # From the logarithm: the gradient of p ** q itself is infinite where p vanishes.
     each = -torch.expm1(q * functional.log_softmax(logits, dim=1)) / q
+    if weights is not None:
+        shares = shares * weights
     return (shares * each).sum(dim=1).mean()
 
 

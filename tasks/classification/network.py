@@ -27,7 +27,7 @@ _CLASSES = 1000
 
 
 def classifier_cost(spec: ClassifierSpec, num_outputs: int) -> Cost:
-    """Mult-adds and parameters for one photo, counted without memory or arithmetic."""
+    """Mult-adds and parameters for one image, counted without memory or arithmetic."""
     return raw_cost(lambda: Classifier(spec, num_outputs), spec.size)
 
 

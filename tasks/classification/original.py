@@ -25,7 +25,7 @@ class LiteRtClassifier(nn.Module):
     """A classifier's .tflite file run by LiteRT.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         labels: Text file with a class per line; by default as imports name them.
 
     Raises:

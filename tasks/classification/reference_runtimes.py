@@ -55,14 +55,14 @@ _SHORT = 120
 
 
 class Comparison(NamedTuple):
-    """Answers of the original, by its runtime, beside ours on some pictures.
+    """Answers of the original, by its runtime, beside ours on some images.
 
     Attributes:
         runtime: What ran, with what it was if not the file itself.
-        pictures: How many were shown.
+        pictures: Number of images that were compared.
         difference: Largest difference of a probability; of a body, 1 - the smallest cosine of
             its pooled features.
-        agreed: Pictures on which the best class is the same; None for a body.
+        agreed: Images on which the best class is the same; None for a body.
     """
 
     runtime: str

@@ -1,4 +1,4 @@
-"""The page that a classification run leaves: figures, curves, confusions, telling pictures."""
+"""The page that a classification run leaves: figures, curves, confusions, telling images."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class ReportData(Generic[AnyScore]):
     Attributes:
         classes: Classes or attributes of the data.
         score: Result of the evaluation.
-        read: Gives the photo of an image id.
-        explain: Gives what the network saw of a photo, coloured where it speaks for a class
+        read: Gives the image of an image id.
+        explain: Gives what the network saw of an image, coloured where it speaks for a class
             (the data's column). None where the network cannot be asked.
-        files: Name of each photo, by image id.
+        files: Name of each image, by image id.
     """
 
     classes: ClassMap
@@ -59,7 +59,7 @@ class ReportData(Generic[AnyScore]):
 
 
 class _Case(NamedTuple):
-    """One photo, the column that was predicted, and what ``report.json`` holds of it."""
+    """One image, the column that was predicted, and what ``report.json`` holds of it."""
 
     image_id: int
     predicted: int
@@ -158,7 +158,7 @@ def _write_confusions(page: Page, data: ReportData[Score]) -> None:
 
 
 def _reliability_plot(score: Score) -> Figure:
-    """Accuracy over confidence, above the number of photos at each confidence."""
+    """Accuracy over confidence, above the number of images at each confidence."""
     bins = score["reliability"]
     figure = Figure(figsize=(5, 5))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -180,7 +180,7 @@ def _reliability_plot(score: Score) -> Figure:
 
 
 def _cases(data: ReportData[Score], *, right: bool) -> list[_Case]:
-    """Photos that were answered rightly, the least sure first; or wrongly, the surest first."""
+    """Images that were answered rightly, the least sure first; or wrongly, the surest first."""
     score, names = data.score, data.classes.names
     targets, predicted = score["targets"], score["predicted"]
     sure = np.take_along_axis(score["probabilities"], predicted[:, None], axis=1)[:, 0]
@@ -200,7 +200,7 @@ def _cases(data: ReportData[Score], *, right: bool) -> list[_Case]:
 
 
 def _pairs(confusion: NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    """(true, predicted, photos) of the most frequent confusions, most first."""
+    """(true, predicted, images) of the most frequent confusions, most first."""
     off = confusion.copy()
     np.fill_diagonal(off, 0)
     order = np.argsort(-off, axis=None, kind="stable")[:_PAIRS]

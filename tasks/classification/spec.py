@@ -1,4 +1,4 @@
-"""What a classifier is made of. Nothing heavy is imported: command-line help is built from it."""
+"""The options of a classifier. It imports nothing slow: command-line help is built from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from tasks.flag_values import require_at_least, require_within
 
 TASK = "classification"
-# Weights of a body without anything on top, from which any network can start.
+# Task of weights of a body without a head, from which any network can start.
 BODY_TASK = "body"
 Robust = Literal["none", "gce"]
 
@@ -18,25 +18,35 @@ class ClassLossSpec:
     """The training objective of a classifier."""
 
     label_smoothing: float = 0.0
-    """Share of the target that is spread over all classes; the paper uses none."""
+    """Share of the target probability that is spread evenly over all classes, from 0 to below 1;
+    the paper uses none."""
     robust: Robust = "none"
-    """Against wrong labels. gce: generalised cross-entropy, to which a photo counts less the more
-    unlike its label the network finds it."""
+    """Loss against wrong labels. gce: generalised cross-entropy, in which an image counts less the
+    more the network disagrees with its label. none: plain cross-entropy."""
     gce_q: float = 0.5
-    """How much less, in (0, 1]: towards 0 it is cross-entropy, at 1 it learns slowest."""
+    """How strongly gce discounts such images, above 0 and up to 1: near 0 it is cross-entropy; 1
+    discounts most and learns slowest."""
     mixup: float = 0.0
-    """Beta(a, a) by which pairs of images are blended in training; 0 for none."""
+    """Mixup: parameter a of the Beta(a, a) distribution from which the blending ratio of two
+    images is drawn; 0 disables it."""
     cutmix: float = 0.0
-    """Beta(a, a) of the area by which pairs of images are pasted; 0 for none. With mixup too,
-    each batch takes one of them."""
+    """CutMix: parameter a of the Beta(a, a) distribution of the area that is pasted from another
+    image; 0 disables it. If mixup is used too, each batch gets one of the two."""
+    balance: float = 0.0
+    """Weight of rare classes, from 0 to 1: the loss of an image is multiplied by (1 / number of
+    images of its class) to this power, scaled to a mean of 1. 0: every image has the same weight;
+    1: every class has."""
     dropout: float = 0.001
-    """Share of the features that are dropped before the last layer in training."""
+    """Dropout before the last layer: share of the features that are set to zero in training, from
+    0 to below 1."""
     progressive: float = 1.0
-    """Share of the resolution that training begins with; it grows to the whole over the first
-    three quarters of the run. At .5 a run computes about 70 %."""
+    """Progressive resolution: share of the input size with which training begins, above 0 and up
+    to 1. It grows to the full size over the first three quarters of the run. At .5 a run needs
+    about 70 % of the computation."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
+        """Refuse values that cannot train. Raises InputError naming the flag and its value."""
         require_within(self, "[0, 1)", "label_smoothing", "dropout")
         require_within(self, "(0, 1]", "gce_q", "progressive")
+        require_within(self, "[0, 1]", "balance")
         require_at_least(self, 0, "mixup", "cutmix")

@@ -1,4 +1,4 @@
-"""Training steps of a classifier, whose pictures may grow."""
+"""Training steps of a classifier, whose images may grow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.fitting.network_task import NetworkTask
 
 
 class ClassificationTask(NetworkTask):
-    """A classifier's training: its photos may begin small (``--progressive``)."""
+    """A classifier's training: its images may begin small (``--progressive``)."""
 
     model: Classifier
 

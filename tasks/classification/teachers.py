@@ -65,7 +65,7 @@ def open_own_teacher(
     Args:
         name: Its run folder or weights file.
         application: What it is for.
-        classes: Of the data, in the order of the student's columns.
+        classes: Classes of the data, in the order of the student's outputs.
         tell: Puts the names that it knows into words.
 
     Raises:

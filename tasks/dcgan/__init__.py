@@ -1,1 +1,1 @@
-"""Class-conditional DCGAN: pictures of the data's classes, to train classifiers on."""
+"""Class-conditional DCGAN: images of the data's classes, to train classifiers on."""

@@ -1,4 +1,4 @@
-"""Pictures that a generator makes up; it answers for no photos."""
+"""Images that a generator makes up; it answers for no images."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ class Row(NamedTuple):
 
     Attributes:
         top1: Mean over the seeds, with the interval of Student's t over them.
-        gain: Over the first arm, seed by seed, with the same interval.
-        gain_over_photos: The same gain, with a bootstrap over the photos: were these others, the
+        gain: Gain over the first arm, seed by seed, with the same interval.
+        gain_over_photos: The same gain, with a bootstrap over the images: were these others, the
             seeds the same.
     """
 
@@ -43,10 +43,10 @@ class Row(NamedTuple):
 
 
 def compare(answers: Mapping[str, Right]) -> list[Row]:
-    """Compare arms on the same photos and seeds; the first is what the others are measured by.
+    """Compare arms on the same images and seeds; the first is what the others are measured by.
 
-    Of each arm is given (seeds, photos) whether an answer is right. Raises InputError if arms
-    differ in seeds or photos.
+    Of each arm is given (seeds, images) whether an answer is right. Raises InputError if arms
+    differ in seeds or images.
     """
     base = next(iter(answers.values()))
     rows = []
@@ -73,7 +73,7 @@ def over_seeds(values: NDArray[np.float64]) -> Span:
 
 
 def over_photos(values: NDArray[np.float64]) -> Span:
-    """Mean of a figure per photo (P,), and a bootstrap interval, always the same for the same."""
+    """Mean of a figure per image (P,), and a bootstrap interval, always the same for the same."""
     rng = np.random.default_rng(_SEED)
     means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(_RESAMPLES)]
     tail = 50 * (1 - _LEVEL)

@@ -32,7 +32,7 @@ class Gan(nn.Module):
     def judge(
         self, photos: Tensor, fakes: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The discriminator's loss, and its logits for real and for generated pictures, (B,) each.
+        """The discriminator's loss, and its logits for real and for generated images, (B,) each.
 
         Both are (B, 3, S, S) in -1..1, of the same classes (B,).
         """
@@ -44,14 +44,14 @@ class Gan(nn.Module):
         return discriminator_loss(real, fake, self.loss.objective), real, fake
 
     def persuade(self, fakes: Tensor, labels: Tensor) -> Tensor:
-        """The generator's loss for its pictures (B, 3, S, S) of classes (B,)."""
+        """The generator's loss for its images (B, 3, S, S) of classes (B,)."""
         logits = self.discriminator(augment(fakes, self.loss.diff_augment), labels)
         return generator_loss(logits, self.loss.objective)
 
     def slope_penalty(self, photos: Tensor, labels: Tensor) -> Tensor:
         """R1 for one of ``r1_every`` steps (arXiv 1801.04406, equation 9).
 
-        It is r1 / 2 times the mean squared gradient at real photos (B, 3, S, S) in -1..1, as the
+        It is r1 / 2 times the mean squared gradient at real images (B, 3, S, S) in -1..1, as the
         discriminator sees them, times the steps that it stands for.
         """
         seen = augment(photos, self.loss.diff_augment).detach().requires_grad_()
@@ -63,14 +63,14 @@ class Gan(nn.Module):
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, objective: Objective) -> Tensor:
-    """Mean loss for logits (B,) of real and of generated pictures."""
+    """Mean loss for logits (B,) of real and of generated images."""
     if objective == "hinge":
         return (1 - real).relu().mean() + (1 + fake).relu().mean()
     return functional.softplus(-real).mean() + functional.softplus(fake).mean()
 
 
 def generator_loss(fake: Tensor, objective: Objective) -> Tensor:
-    """Mean loss for logits (B,) of generated pictures."""
+    """Mean loss for logits (B,) of generated images."""
     return -fake.mean() if objective == "hinge" else functional.softplus(-fake).mean()
 
 
@@ -81,10 +81,10 @@ def undecided_loss(objective: Objective) -> float:
 
 
 def augment(pictures: Tensor, policies: Sequence[Policy]) -> Tensor:
-    """Change pictures (B, 3, S, S) in -1..1 by chance: colours, place, and a hole in each.
+    """Change images (B, 3, S, S) in -1..1 by chance: colours, place, and a hole in each.
 
     Differentiable augmentation (Zhao et al., arXiv 2006.10738) lets a GAN learn from little. Real
-    and generated pictures alike are changed, when the discriminator learns and when the generator
+    and generated images alike are changed, when the discriminator learns and when the generator
     does; so nothing of it leaks into what is generated, and gradients pass through it.
     """
     if "colour" in policies:
@@ -97,7 +97,7 @@ def augment(pictures: Tensor, policies: Sequence[Policy]) -> Tensor:
 
 
 def mirror_some(pictures: Tensor) -> Tensor:
-    """Mirror every other picture (B, 3, S, S), by chance."""
+    """Mirror every other image (B, 3, S, S), by chance."""
     chosen = torch.rand(len(pictures), 1, 1, 1, device=pictures.device) < 0.5
     return torch.where(chosen, pictures.flip(3), pictures)
 
@@ -117,7 +117,7 @@ def _translate(pictures: Tensor) -> Tensor:
     count, _, height, width = pictures.shape
     limit = max(1, round(height * _SHIFT))
     shifts = torch.randint(-limit, limit + 1, (2, count, 1), device=pictures.device)
-    # Row 0 of the padded picture, and its last, are zero: all that lies outside is taken there.
+    # Row 0 of the padded image, and its last, are zero: all that lies outside is taken there.
     rows = (torch.arange(height, device=pictures.device) + shifts[0] + 1).clamp(0, height + 1)
     columns = (torch.arange(width, device=pictures.device) + shifts[1] + 1).clamp(0, width + 1)
     padded = functional.pad(pictures, (1, 1, 1, 1)).permute(0, 2, 3, 1)

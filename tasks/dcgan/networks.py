@@ -27,7 +27,7 @@ class ClassNorm(nn.Module):
         self.offset = nn.Embedding(num_classes, channels)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Normalise (B, C, H, W), each picture for its class of ``labels`` (B,)."""
+        """Normalise (B, C, H, W), each image for its class of ``labels`` (B,)."""
         normal: Tensor = self.norm(x)
         scale: Tensor = self.scale(labels)[..., None, None]
         offset: Tensor = self.offset(labels)[..., None, None]
@@ -35,7 +35,7 @@ class ClassNorm(nn.Module):
 
 
 class Generator(nn.Module):
-    """Random numbers and a class in, a picture out, by transposed convolutions."""
+    """Random numbers and a class in, an image out, by transposed convolutions."""
 
     def __init__(self, spec: GanSpec, num_classes: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Generator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Pictures (B, 3, S, S) float32 in -1..1 of numbers (B, latent) and classes (B,)."""
+        """Images (B, 3, S, S) float32 in -1..1 of numbers (B, latent) and classes (B,)."""
         x: Tensor = self.first(latents).view(len(latents), -1, _FIRST_SIDE, _FIRST_SIDE)
         for norm, up in zip(self.norms, self.ups, strict=True):
             x = up(norm(x, labels).relu())
@@ -59,7 +59,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """How real a picture looks for its class: a projection discriminator (arXiv 1802.05637).
+    """How real an image looks for its class: a projection discriminator (arXiv 1802.05637).
 
     ``normalised`` holds each layer to spectral norm 1 (arXiv 1802.05957).
     """
@@ -80,7 +80,7 @@ class Discriminator(nn.Module):
                 spectral_norm(layer)
 
     def forward(self, pictures: Tensor, labels: Tensor) -> Tensor:
-        """Logits (B,) float32 of pictures (B, 3, S, S) in -1..1; above 0 means real."""
+        """Logits (B,) float32 of images (B, 3, S, S) in -1..1; above 0 means real."""
         x = pictures
         for down in self.downs:
             x = functional.leaky_relu(down(x), _SLOPE)
@@ -91,12 +91,12 @@ class Discriminator(nn.Module):
 
 
 def to_bytes(pictures: Tensor) -> Tensor:
-    """Pictures in -1..1 as uint8 0..255."""
+    """Images in -1..1 as uint8 0..255."""
     return ((pictures + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def from_bytes(pictures: Tensor) -> Tensor:
-    """Pictures of 0..255 as float32 in -1..1."""
+    """Images of 0..255 as float32 in -1..1."""
     return pictures.float() / 127.5 - 1
 
 

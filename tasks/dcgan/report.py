@@ -28,7 +28,7 @@ _TITLES = ("", "pictures", "frechet", "   kid", "+- error", *_SHARES[:3], "cover
 
 
 class ScoreRow(NamedTuple):
-    """Figures of so many pictures by :data:`~tasks.dcgan.scores.MEANINGS`, and what made them."""
+    """Figures of so many images by :data:`~tasks.dcgan.scores.MEANINGS`, and what made them."""
 
     name: str
     pictures: int
@@ -46,7 +46,7 @@ class ReportData:
         features: What the Frechet distance is called.
         rows: Rows of the table of scores; the first is the generator's.
         history: Rows (step, name, value) of the training.
-        neighbours: Generated pictures beside the photo that is nearest to each.
+        neighbours: Generated images beside the image that is nearest to each.
     """
 
     folder: Path
@@ -81,7 +81,7 @@ def make_report(data: ReportData) -> Report:
 
 
 def _write_sections(page: Page, data: ReportData) -> None:
-    """Scores, the course of the game, and the photos that are nearest."""
+    """Scores, the course of the game, and the images that are nearest."""
     page.section(
         "Scores against the training photos",
         f"{data.features}. Such figures compare with each other only, and a Frechet distance only "

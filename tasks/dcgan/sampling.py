@@ -1,4 +1,4 @@
-"""A generator with its card, and its pictures: functions of seed, class and number alone."""
+"""A generator with its card, and its images: functions of seed, class and number alone."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _BATCH = 128
 def make_card(spec: GanSpec, classes: ClassMap, source: str) -> Card:
     """What a generator's weights file says of itself.
 
-    A generator has no input; the flavour's tells what it makes: the side of its pictures, and
-    that they were photos with nothing cut off.
+    A generator has no input; the flavour's tells what it makes: the side of its images, and
+    that they were images with nothing cut off.
     """
     made = Flavour(input=InputSpec(size=spec.size, crop=1.0))
     return Card(task=TASK, model=spec.to_json(), flavour=made, classes=classes, source=source)
@@ -54,7 +54,7 @@ def load_generator(path: Path) -> tuple[Generator, Card]:
 
 
 def make_latents(seed: int, labels: Sequence[int], numbers: Sequence[int], length: int) -> Tensor:
-    """The random numbers of some pictures, (B, length) standard normal.
+    """The random numbers of some images, (B, length) standard normal.
 
     Each is told by its class's column and its number within the class, (B,) both.
     """
@@ -77,9 +77,9 @@ def numbers_of(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 def generate(
     generator: Generator, labels: NDArray[np.int64], seed: int, device: str, label: str = ""
 ) -> Picture:
-    """Pictures of given classes (N,), (N, S, S, 3) uint8 RGB, by a generator in evaluation mode.
+    """Images of given classes (N,), (N, S, S, 3) uint8 RGB, by a generator in evaluation mode.
 
-    Another seed is other pictures; more pictures begin with the same ones. There is no progress
+    Another seed is other images; more images begin with the same ones. There is no progress
     bar where its label is empty.
     """
     numbers = numbers_of(labels)
@@ -102,7 +102,7 @@ def draw_some(
     seed: int,
     device: str | torch.device,
 ) -> Tensor:
-    """One batch of pictures, (B, 3, S, S) uint8, in float32 arithmetic.
+    """One batch of images, (B, 3, S, S) uint8, in float32 arithmetic.
 
     The generator is in evaluation mode, on the device; labels and numbers are as in
     :func:`make_latents`.

@@ -1,4 +1,4 @@
-"""How near generated pictures are to real ones, from their features alone.
+"""How near generated images are to real ones, from their features alone.
 
 The formulas are those of FID, KID, improved precision and recall, density and coverage; the
 features are not Inception's but those of a classifier of the user's, so the figures compare with
@@ -41,12 +41,12 @@ def score(real: Features, fake: Features, neighbours: int = NEIGHBOURS) -> dict[
     """Every figure of :data:`MEANINGS`.
 
     Args:
-        real: (N, D) features of photos.
-        fake: (M, D) features of generated pictures.
-        neighbours: How far "close" is: as far as so many photos.
+        real: (N, D) features of images.
+        fake: (M, D) features of generated images.
+        neighbours: How far "close" is: as far as so many images.
 
     Raises:
-        InputError: If there are too few pictures.
+        InputError: If there are too few images.
     """
     if min(len(real), len(fake)) <= max(neighbours, 2):
         raise InputError(
@@ -87,12 +87,12 @@ def kernel_distance(real: Features, fake: Features) -> tuple[float, float]:
     """Squared maximum mean discrepancy by (x.y / D + 1)^3 (Binkowski et al., 1801.01401).
 
     The estimate is unbiased, so it may be below 0. With it comes its standard error by the
-    jackknife over all pictures, of which there are more than 2 on both sides.
+    jackknife over all images, of which there are more than 2 on both sides.
     """
     one, two = real.astype(np.float64), fake.astype(np.float64)
     n, m = len(one), len(two)
     across = _kernel(one, two)
-    # Sums of each row without the picture itself.
+    # Sums of each row without the image itself.
     rows = [k.sum(axis=1) - np.diag(k) for k in (_kernel(one, one), _kernel(two, two))]
     sums = [float(row.sum()) for row in rows]
     total = float(across.sum())
@@ -145,14 +145,14 @@ def neighbourhoods(real: Features, fake: Features, neighbours: int) -> dict[str,
 
 
 def nearest(real: Features, fake: Features) -> NDArray[np.int64]:
-    """(M,) row of the photo whose features are nearest to each fake's."""
+    """(M,) row of the image whose features are nearest to each fake's."""
     return np.asarray(cdist(fake, real).argmin(axis=1), dtype=np.int64)
 
 
 class FeatureNet:
     """The pooled last map of a classifier's body, by which figures are called.
 
-    Every picture, real or generated, comes at the generator's size and is resized as a whole to
+    Every image, real or generated, comes at the generator's size and is resized as a whole to
     the classifier's: what is compared differs in nothing else than in who made it.
     """
 
@@ -161,7 +161,7 @@ class FeatureNet:
         self._net = classifier.to(device).eval()
 
     def __call__(self, pictures: Tensor) -> NDArray[np.float32]:
-        """Features (B, D) of pictures (B, 3, H, W) uint8 RGB."""
+        """Features (B, D) of images (B, 3, H, W) uint8 RGB."""
         net, size = self._net, self._net.spec.size
         with torch.inference_mode(), torch.autocast(torch.device(self.device).type, enabled=False):
             images = pictures.to(self.device).float()
@@ -173,7 +173,7 @@ class FeatureNet:
             return np.asarray(maps.mean(dim=(2, 3)).cpu().numpy(), dtype=np.float32)
 
     def of_all(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Features (N, D) of pictures (N, H, W, 3) uint8 RGB."""
+        """Features (N, D) of images (N, H, W, 3) uint8 RGB."""
         parts = [
             self(torch.from_numpy(pixels[start : start + _BATCH]).permute(0, 3, 1, 2))
             for start in range(0, len(pixels), _BATCH)
@@ -182,9 +182,9 @@ class FeatureNet:
 
 
 class Judge(NamedTuple):
-    """Scores generated pictures against photos, by the features ``real`` (N, D) of these.
+    """Scores generated images against images, by the features ``real`` (N, D) of these.
 
-    ``labels`` (N,) are their columns; generated pictures are of the same classes.
+    ``labels`` (N,) are their columns; generated images are of the same classes.
     """
 
     net: FeatureNet
@@ -197,5 +197,5 @@ class Judge(NamedTuple):
         return f"Frechet distance in the features of {self.net.name}"
 
     def score(self, fake: NDArray[np.float32]) -> dict[str, float]:
-        """Figures of generated pictures' features (M, D)."""
+        """Figures of generated images' features (M, D)."""
         return score(self.real, fake)

@@ -1,4 +1,4 @@
-"""What a GAN is made of and how it is trained. Nothing heavy is imported: help is built of it."""
+"""The options of a GAN and its training. It imports nothing slow: --help is built from it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ class GanSpec:
     """Architecture of the generator; the discriminator mirrors it."""
 
     size: int = 64
-    """Side of the pictures in pixels: 32, 64 or 128."""
+    """Side of the images in pixels: 32, 64 or 128."""
     latent: int = 64
-    """Random numbers that a picture is made from, besides its class."""
+    """Number of random values from which an image is generated, besides its class."""
     width: int = 32
-    """Channels of the map of half the pictures' side; each smaller map has twice as many."""
+    """Number of channels of the layer at half the image's side; each smaller layer has twice as
+    many."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built. Raises InputError naming flag, value and choices."""
@@ -35,7 +36,7 @@ class GanSpec:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Of the maps of 4, 8, ... pixels, up to half the pictures' side."""
+        """Numbers of channels of the layers of 4, 8, ... pixels, up to half the image's side."""
         levels = self.size.bit_length() - 3  # 32 has maps of 4, 8 and 16 pixels.
         return tuple(self.width * 2**level for level in reversed(range(levels)))
 
@@ -46,22 +47,24 @@ class GanSpec:
 
 @dataclass(frozen=True)
 class GanLossSpec:
-    """The game of generator and discriminator."""
+    """The losses of generator and discriminator."""
 
     objective: Objective = "hinge"
-    """hinge, or logistic (DCGAN's own, with the generator's non-saturating form)."""
+    """Kind of loss: hinge, or logistic (as in DCGAN, with the generator's non-saturating form)."""
     spectral_norm: bool = True
-    """Hold each layer of the discriminator to spectral norm 1 (Miyato et al.)."""
+    """Normalise each layer of the discriminator to spectral norm 1 (Miyato et al.)."""
     r1: float = 0.0
-    """Weight of R1, which punishes the discriminator's slope at real photos (Mescheder et al.);
-    0 for none. With --no-spectral-norm .1 to 10."""
+    """Weight of the R1 penalty on the discriminator's gradient at real images (Mescheder et al.);
+    0 disables it. With --no-spectral-norm use .1 to 10."""
     r1_every: int = 8
-    """Steps from one R1 to the next, which counts so many times as much."""
+    """The R1 penalty is computed every so many steps, and its weight is multiplied by this number.
+    """
     diff_augment: tuple[Policy, ...] = ALL_POLICIES
-    """Differentiable augmentation of all that the discriminator sees, real or not, in both steps
-    (Zhao et al.); nothing after the flag for none."""
+    """Differentiable augmentation of all images that the discriminator sees, real and generated,
+    in both steps (Zhao et al.). Give the flag without a value to disable it."""
     mirror: bool = True
-    """Show the discriminator half the real photos mirrored: not for letters or traffic signs."""
+    """Mirror half of the real images that the discriminator sees; unsuitable for letters or
+    traffic signs."""
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers. Raises InputError naming the flag and its value."""
@@ -71,33 +74,38 @@ class GanLossSpec:
 
 @dataclass(frozen=True)
 class GanFitSpec:
-    """Two optimisers (Adam), and the engine."""
+    """The two optimisers (Adam) and the training loop."""
 
     epochs: int = 300
-    """Passes over the training photos."""
+    """Number of passes over the training images."""
     batch_size: int = 64
-    """Real photos, and generated ones, of a step."""
+    """Number of real images per step, and of generated ones."""
     lr_generator: float = 2e-4
     """Learning rate of the generator."""
     lr_discriminator: float = 4e-4
-    """Learning rate of the discriminator: a time scale of its own (Heusel et al.)."""
+    """Learning rate of the discriminator, usually higher than the generator's (Heusel et al.)."""
     beta1: float = 0.0
-    """Of both Adams: how long gradients are averaged; DCGAN's own is .5."""
+    """Adam's decay of averaged gradients, for both optimisers, from 0 to below 1; DCGAN used .5.
+    """
     beta2: float = 0.99
-    """Of both Adams: how long squared gradients are averaged."""
+    """Adam's decay of averaged squared gradients, for both optimisers, from 0 to below 1."""
     ema_decay: float = 0.999
-    """Decay per step of the averaged generator, which pictures are sampled from; 0 for none."""
+    """Decay per step of the averaged generator, from which images are sampled; 0 disables
+    averaging."""
     precision: Precision = "auto"
-    """bf16 where the chip computes it natively (auto), always, or never."""
+    """Number format of training: bf16, fp32, or auto, which uses bf16 if the processor computes it
+    natively."""
     channels_last: bool = True
-    """Memory layout that convolutions run fastest in."""
+    """Store tensors in channels-last order, in which convolutions run fastest."""
     eval_every: int = 25
-    """Epochs between sample sheets and scores; the last epoch always has them."""
+    """Number of epochs between sample sheets and scores; they are always made after the last
+    epoch."""
     save_minutes: float = 10.0
-    """Longest time between checkpoints within an epoch; each epoch's end saves one anyway."""
+    """Longest time between checkpoints within an epoch, in minutes; one is also written after each
+    epoch."""
     patience: int = 500
-    """Steps for which the discriminator may be sure of everything, or the generator's pictures
-    all alike, before the training stops; 0 never stops."""
+    """Training stops with an error if for this many steps the discriminator is certain of every
+    image, or the generated images are all alike; 0 never stops."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train. Raises InputError naming the flag and its value."""
@@ -108,7 +116,7 @@ class GanFitSpec:
         self.engine()
 
     def engine(self) -> FitSpec:
-        """What the engine has to know of it. Raises InputError naming a flag and its value."""
+        """The settings for the training loop. Raises InputError naming a flag and its value."""
         return FitSpec(
             epochs=self.epochs,
             batch_size=self.batch_size,

@@ -35,12 +35,12 @@ SAMPLES_FOLDER = "samples"
 WINDOW = 10
 # Of the loss of a discriminator that cannot tell: below, it has nothing more to learn.
 _SATURATED = 0.05
-# Of the real photos' variety: below, the pictures of a class are all alike.
+# Of the real images' variety: below, the images of a class are all alike.
 _COLLAPSED = 0.05
 
 
 class GanTask(Task):
-    """Trains generator and discriminator in turn; the judge scores pictures during the training.
+    """Trains generator and discriminator in turn; the judge scores images during the training.
 
     Sample sheets of the classes, by their names, go to ``samples/`` in the folder of the run.
 
@@ -78,11 +78,11 @@ class GanTask(Task):
         ]
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Give photos the memory layout of the networks; there are none in an evaluation."""
+        """Give images the memory layout of the networks; there are none in an evaluation."""
         return super().on_after_batch_transfer(batch, dataloader_idx) if self.training else batch
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """A step of the discriminator, then one of the generator on the same pictures.
+        """A step of the discriminator, then one of the generator on the same images.
 
         Raises FloatingPointError if a loss is not a number.
         """
@@ -181,9 +181,9 @@ def shown_classes(num_classes: int) -> NDArray[np.int64]:
 
 
 def draw_sheet(pictures: Image, names: Sequence[str]) -> Image:
-    """A sheet, (H, W, 3) RGB, of pictures (R, C, S, S, 3), a row for each of the R names.
+    """A sheet, (H, W, 3) RGB, of images (R, C, S, S, 3), a row for each of the R names.
 
-    Small pictures are enlarged, pixel by pixel.
+    Small images are enlarged, pixel by pixel.
     """
     grow = max(1, _LEAST_SIDE // pictures.shape[2])
     tiles = pictures.repeat(grow, axis=2).repeat(grow, axis=3)
@@ -213,10 +213,10 @@ class Window(NamedTuple):
     """Means over some steps.
 
     Attributes:
-        d_real: The discriminator's probability that real photos are real, 0..1.
-        d_fake: The same of generated pictures.
+        d_real: The discriminator's probability that real images are real, 0..1.
+        d_fake: The same of generated images.
         loss_d: Its loss, without R1; ``loss_g`` is the generator's.
-        variety: How much generated pictures of one class differ, of how much real photos do.
+        variety: How much generated images of one class differ, of how much real images do.
     """
 
     d_real: float
@@ -269,10 +269,10 @@ class Watch:
 
 
 def variety(fakes: Tensor, photos: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """How much pictures of one class differ from each other, of how much photos do: about 0..1.
+    """How much images of one class differ from each other, of how much images do: about 0..1.
 
-    It is the ratio of the root mean squared distances from the class's mean picture; 1 where no
-    class has two pictures, so that nothing can be said. Both lots are (B, 3, S, S), labels (B,).
+    It is the ratio of the root mean squared distances from the class's mean image; 1 where no
+    class has two images, so that nothing can be said. Both lots are (B, 3, S, S), labels (B,).
     """
     shares = functional.one_hot(labels, num_classes).float()
     counts = shares.sum(dim=0)

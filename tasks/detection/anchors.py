@@ -67,9 +67,9 @@ def make_anchors(
 
     Args:
         map_sizes: (height, width) of the feature maps, finest first.
-        shapes: In each cell of these maps.
-        extent: How many cells would span the image, where that is no whole number: VGG16's
-            poolings cut a part of a cell off at the right and bottom. By default the maps' own.
+        shapes: Anchor shapes in each cell of these maps.
+        extent: Number of cells that would span the image, if that is not an integer: VGG16's pools
+            cut off a part of a cell at the right and bottom. By default the maps' own size.
     """
     anchors = []
     for (height, width), level in zip(map_sizes, shapes, strict=True):

@@ -25,9 +25,9 @@ _SHOWN = 8
 
 
 class Objects(NamedTuple):
-    """What was found in a photo, best first.
+    """What was found in an image, best first.
 
-    Boxes (D, 4) are x1 y1 x2 y2 in pixels of the photo, scores (D,) in 0..1, labels (D,) from 1.
+    Boxes (D, 4) are x1 y1 x2 y2 in pixels of the image, scores (D,) in 0..1, labels (D,) from 1.
     """
 
     boxes: NDArray[np.float64]
@@ -75,7 +75,7 @@ class BoxAnswers:
         )
 
     def draw(self, image: Image, answer: Objects) -> Image:
-        """The photo with a box, a name and a score per object."""
+        """The image with a box, a name and a score per object."""
         boxes, scores, labels = answer
         names = self.classes.names
         return draw_detections(image, boxes, labels.tolist(), scores.tolist(), names)

@@ -19,9 +19,10 @@ class DetectorNetwork(nn.Module):
     Args:
         spec: Architecture.
         num_classes: Classes without background; labels run from 1 to it.
-        flavour: Of the body and of what is added to it; its input size is ``spec.size``.
+        flavour: Flavour of the body and of the layers on top of it; its input size is
+            ``spec.size``.
         loss: Training objective; by default that of ``objective``.
-        post: From raw outputs to detections.
+        post: Settings for turning raw outputs into detections.
 
     Attributes:
         objective: Dataclass of training objectives.
@@ -64,8 +65,8 @@ class DetectorNetwork(nn.Module):
 
         Args:
             images: (B, 3, S, S) RGB 0..255.
-            targets: Per image relative ``boxes`` (N, 4; x1 y1 x2 y2), ``labels`` (N,) from 1
-                and ``iscrowd`` (N,). Needed in training.
+            targets: For each image, relative ``boxes`` (N, 4; x1 y1 x2 y2), ``labels`` (N,) from 1
+                and ``iscrowd`` (N,); required in training.
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""Boxes on pictures."""
+"""Boxes on images."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def draw_detections(
     scores: Sequence[float],
     names: Sequence[str],
 ) -> Image:
-    """A copy of the picture with a box, a name and a score per detection.
+    """A copy of the image with a box, a name and a score per detection.
 
     Args:
         image: (H, W, 3) RGB.
         boxes: (N, 4) x1 y1 x2 y2 in pixels.
-        labels: From 1; ``names`` begins with the name of 1.
+        labels: Labels, starting from 1; ``names`` begins with the name of 1.
         scores: 0..1, best first.
-        names: Of the classes.
+        names: Names of the classes.
     """
     drawn = image.copy()
     scale = max(drawn.shape[:2]) / 640
@@ -48,7 +48,7 @@ def draw_detections(
 
 
 def draw_truth(image: Image, boxes: NDArray[np.float32]) -> Image:
-    """A copy of the picture with the true boxes as dashed white lines on black."""
+    """A copy of the image with the true boxes as dashed white lines on black."""
     drawn = image.copy()
     for box in boxes:
         (x1, y1), (x2, y2) = np.round(box).astype(int).reshape(2, 2).tolist()

@@ -170,7 +170,7 @@ def crop(
         boxes: (K, 4) relative x1 y1 x2 y2.
         images: (K,) int64, which image a box belongs to.
         size: Bins along each side.
-        extent: As in :func:`~tasks.detection.anchors.make_anchors`.
+        extent: Number of cells, as in :func:`~tasks.detection.anchors.make_anchors`.
 
     Returns:
         (K, C, size, size), channels last in memory, in float32.

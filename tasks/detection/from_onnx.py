@@ -1,7 +1,7 @@
 """TensorFlow's SSD300 MobileNet v1 as tf2onnx writes it: as a detector of ours, and compared.
 
 The graph around the network (resizing in a loop, NMS) is passed by: what is read is the row of
-convolutions from the photo on, and the two predictors on each of six maps.
+convolutions from the image on, and the two predictors on each of six maps.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def import_onnx_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, C
     columns = len(parts.scores[0].weight) // len(MOBILENET.shapes[0])
     classes = classes_of(path, columns, classes)
     padding, activation = chain_conventions(path, parts.trunk)
-    # A graph that scales photos out of sight, in its loop, is TensorFlow's as well: -1..1.
+    # A graph that scales images out of sight, in its loop, is TensorFlow's as well: -1..1.
     given = InputSpec(size=_SIZE, crop=1.0)
     if parts.row.factor is not None and mean is not None and std is not None:
         given = InputSpec(size=_SIZE, crop=1.0, mean=mean, std=std)
@@ -106,7 +106,7 @@ def import_onnx_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, C
 def compare_onnx(path: Path, model: SSD, images: Tensor) -> tuple[float, float]:
     """Largest difference of any score, and of any box offset, between the file and its import.
 
-    The file itself runs in ONNX Runtime, its preparation of photos included; what its predictors
+    The file itself runs in ONNX Runtime, its preparation of images included; what its predictors
     say is read off before its NMS.
 
     Args:

@@ -181,7 +181,7 @@ class LiteRtDetector(nn.Module):
             InputError: If LiteRT cannot run the file.
         """
         logits, offsets = [], []
-        # An integer of int8 is the photo's byte - 128.
+        # An integer of int8 is the image's byte - 128.
         lowest = np.iinfo(self._input["dtype"]).min
         for image in images.permute(0, 2, 3, 1).cpu().numpy():
             given = (image[None].astype(np.int16) + lowest).astype(self._input["dtype"])

@@ -23,8 +23,9 @@ class Rule:
     """When an anchor belongs to a box.
 
     Attributes:
-        positive_iou: From this overlap on.
-        negative_iou: Below this overlap with every box it is background; between, it is ignored.
+        positive_iou: Lowest IoU of a positive match.
+        negative_iou: IoU below which, with every box, an anchor is background; in between it is
+            ignored.
         rescue: What is done for boxes that no anchor overlaps enough. ``one``: each takes its
             best anchor, whosever that was (SSD). ``ties``: all anchors that overlap a box as
             much as any does belong to the box that they overlap most (Faster R-CNN's first
@@ -58,7 +59,7 @@ def match(
     background can be said there.
 
     Args:
-        targets: Per image ``boxes`` (N, 4) relative x1 y1 x2 y2, ``labels`` (N,) from 1, and
+        targets: For each image, ``boxes`` (N, 4) relative x1 y1 x2 y2, ``labels`` (N,) from 1, and
             ``iscrowd`` (N,) bool.
         anchors: (A, 4) cx cy w h of every image, or (B, A, 4) for each.
         rule: When an anchor belongs to a box.
@@ -121,7 +122,7 @@ def sample(labels: Tensor, number: int, positive_share: float) -> Tensor:
 
     Args:
         labels: (B, A) above 0 for objects, 0 for background, -1 for ignored.
-        number: To draw per image; fewer where there are not enough.
+        number: Number to draw per image; fewer if there are not enough.
         positive_share: Largest share of objects.
     """
     keys = torch.rand(labels.shape, device=labels.device)

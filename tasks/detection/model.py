@@ -35,7 +35,7 @@ Detector = SSD | FasterRCNN
 
 
 def detector_flavour(backbone: DetectorBackbone) -> Flavour:
-    """A body's own conventions, but of the whole picture: nothing is cropped away."""
+    """A body's own conventions, but of the whole image: nothing is cropped away."""
     flavour = default_flavour(backbone)
     return replace(flavour, input=replace(flavour.input, crop=1.0))
 
@@ -52,13 +52,13 @@ def build_detector(
 
     Args:
         spec: Architecture.
-        classes: Without background.
-        flavour: By default the body's own; its input size is replaced by the spec's.
+        classes: Classes, without background.
+        flavour: Flavour; by default the body's own. Its input size is replaced by the spec's.
         loss: Training objective, of the framework's kind.
-        post: From raw outputs to detections.
+        post: Settings for turning raw outputs into detections.
 
     Raises:
-        InputError: If the flavour prepares photos in a way that detectors do not.
+        InputError: If the flavour prepares images in a way that detectors do not.
     """
     flavour = (flavour or detector_flavour(spec.backbone)).sized(spec.size)
     if flavour.input.interpolation != "bilinear" or flavour.input.crop != 1:

@@ -1,4 +1,4 @@
-"""The page that a detection run leaves: figures, curves, confusions, best and worst pictures."""
+"""The page that a detection run leaves: figures, curves, confusions, best and worst images."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class ReportData:
         classes: Classes of the ground truth.
         score: COCO's figures.
         results: Boxes, scores and labels per image, labels in ``classes``.
-        truths: Per image, in the same order, boxes in original pixels.
-        read: Gives the picture of an index.
+        truths: True boxes of each image, in the same order, in original pixels.
+        read: Gives the image of an index.
         files: Names of the images.
     """
 
@@ -123,7 +123,7 @@ class _Matched(NamedTuple):
         result: What was predicted.
         truth: The true boxes, of which crowds do not count.
         shown: Indices of the predictions above the score.
-        partner: Per shown prediction the true box it covers, -1 for none.
+        partner: True box that each shown prediction covers, -1 for none.
         found: Mask of true boxes that are covered by a prediction of any class.
     """
 

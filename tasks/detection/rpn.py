@@ -1,4 +1,4 @@
-"""The first stage of Faster R-CNN: where in the picture something is."""
+"""The first stage of Faster R-CNN: where in the image something is."""
 
 from __future__ import annotations
 

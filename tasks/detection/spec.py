@@ -1,4 +1,4 @@
-"""What a detector is made of. Nothing heavy is imported: command-line help is built from it."""
+"""The options of a detector. It imports nothing slow: command-line help is built from it."""
 
 from __future__ import annotations
 
@@ -25,35 +25,38 @@ SHOWN_SCORE = 0.5
 
 @dataclass(frozen=True)
 class DetectorSpec(OnBody):
-    """Architecture; together with the class list and the flavour it rebuilds the network."""
+    """Architecture; with the class list and the flavour it is enough to rebuild the network."""
 
     OF_MOBILENET: ClassVar[tuple[str, ...]] = ("alpha", "head")
 
     framework: Framework = "ssd300"
     """Detector on top of the body."""
     backbone: DetectorBackbone = "mobilenet_v1"
-    """Body: MobileNet, or one that table 13 compares it with."""
+    """Body: MobileNet, or one of those that table 13 compares it with."""
     alpha: float = 1.0
-    """Width multiplier of MobileNet and of the detector's own layers, above 0; 1, .75, .5, .25
-    in the paper."""
+    """Width multiplier of MobileNet and of the detector's own layers, above 0; the paper uses 1,
+    .75, .5 and .25."""
     size: int = 0
-    """Side of the square input in pixels, 32 or more; 0 is the framework's own, 300 or 600."""
+    """Side of the square input in pixels, 32 to 8192; 0 means the framework's own, 300 or 600."""
     keep_aspect: bool = False
-    """Scale a photo's longer side to the input and fill up at its right or bottom, instead of
-    warping it to a square as the paper does."""
+    """Preserve the aspect ratio of images: scale the longer side to the input and pad the right or
+    bottom, instead of stretching images to a square as the paper does."""
     head: Head = "ssd"
-    """SSD on MobileNet: ssd has 1x1 predictors as in table 13; ssdlite depthwise-separable extras
-    and predictors."""
+    """Head of SSD on MobileNet. ssd: 1x1 predictors as in table 13. ssdlite: depthwise-separable
+    extra layers and predictors."""
     proposals: int = PROPOSALS
-    """Faster R-CNN: regions that its second stage looks at; most of its cost is theirs."""
+    """For Faster R-CNN: number of proposed regions that the second stage classifies, 1 to 1000;
+    they account for most of the cost."""
     roi_pool: bool = False
-    """Faster R-CNN: max-pool the 14x14 crops to 7x7, for a second stage of a third of the cost."""
+    """For Faster R-CNN: max-pool the 14x14 crops to 7x7, which makes the second stage three times
+    cheaper."""
 
     def __post_init__(self) -> None:
         """Fill in the framework's size, and refuse what cannot be built.
 
         Raises:
-            InputError: Naming the field, the value and the choices.
+            InputError: If a value is impossible; the message names the field, the value and the
+                choices.
         """
         choices = {"framework": Framework, "backbone": DetectorBackbone, "head": Head}
         for name, kind in choices.items():
@@ -77,7 +80,7 @@ class DetectorSpec(OnBody):
         self._refuse_idle_flags()
 
     def _refuse_idle_flags(self) -> None:
-        """A flag that would do nothing is a misunderstanding."""
+        """Refuse flags that would have no effect: they are a misunderstanding."""
         mobilenet = self.backbone == "mobilenet_v1"
         if self.alpha != 1 and not mobilenet:
             raise InputError(f"--alpha {self.alpha}: {self.backbone} has one width only")
@@ -91,13 +94,14 @@ class DetectorSpec(OnBody):
 
     @property
     def two_stage(self) -> bool:
-        """Whether it is a Faster R-CNN."""
+        """Whether the detector is a Faster R-CNN."""
         return self.framework != "ssd300"
 
     def varied(self, values: Mapping[str, Any]) -> Self:
-        """The same with other values; what belongs to another framework or body is left behind.
+        """A copy with other values; fields that belong to another framework or body are reset.
 
-        Another framework has its own size, unless another one than the old one's own was chosen.
+        Another framework has its own size, unless a size other than the old framework's own was
+        chosen.
         """
         framework = values.get("framework", self.framework)
         left: dict[str, Any] = {}
@@ -116,26 +120,29 @@ class DetectorSpec(OnBody):
 
 @dataclass(frozen=True)
 class LossSpec:
-    """SSD's training objective. Defaults are the TensorFlow recipe of the paper's authors."""
+    """SSD's training objective. The defaults are those of the paper's authors in TensorFlow."""
 
     loss: Loss = "hard_negative"
-    """SSD's class loss: sigmoid cross-entropy with hard-negative mining, or focal over all
-    anchors."""
+    """Class loss of SSD. hard_negative: sigmoid cross-entropy with hard-negative mining. focal:
+    focal loss over all anchors."""
     match_iou: float = 0.5
-    """SSD: anchors that overlap a box by this IoU or more are trained to find it."""
+    """For SSD: anchors whose IoU with a box is at least this are trained to detect it, between 0
+    and 1."""
     negatives_per_positive: float = 3.0
-    """Hard-negative mining keeps this many of the worst background anchors per matched one."""
+    """For hard_negative: number of background anchors, those with the highest loss, that are used
+    per matched anchor."""
     min_negatives: int = 0
-    """Background anchors kept at least, so that images without objects teach too."""
+    """For hard_negative: smallest number of background anchors per image, so that images without
+    objects contribute to training too."""
     focal_alpha: float = 0.75
-    """Weight of the positive class in the focal loss."""
+    """For focal: weight of the positive class, between 0 and 1."""
     focal_gamma: float = 2.0
-    """Exponent of the focal loss."""
+    """For focal: exponent gamma; 0 is plain cross-entropy."""
     box_weight: float = 1.0
-    """SSD: weight of the smooth L1 box loss against the class loss."""
+    """For SSD: weight of the smooth L1 box loss relative to the class loss."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
+        """Refuse values that cannot train. Raises InputError naming the flag and its value."""
         require_between_0_and_1(self, "match_iou", "focal_alpha")
         require_at_least(
             self, 0, "negatives_per_positive", "min_negatives", "focal_gamma", "box_weight"
@@ -144,29 +151,31 @@ class LossSpec:
 
 @dataclass(frozen=True)
 class TwoStageLossSpec:
-    """Faster R-CNN's training objective. Defaults are TensorFlow's."""
+    """Faster R-CNN's training objective. The defaults are TensorFlow's."""
 
     rpn_samples: int = 256
-    """Anchors per image that teach the first stage, at most half of them on objects."""
+    """First stage: number of anchors per image in its loss, at most half of them on objects."""
     rpn_positive_iou: float = 0.7
-    """Anchors that overlap a box by this IoU or more are objects; so is each box's best one."""
+    """First stage: anchors whose IoU with a box is at least this count as objects, as does the
+    best anchor of each box."""
     rpn_negative_iou: float = 0.3
-    """Anchors that overlap every box by less are background; those between are left out."""
+    """First stage: anchors whose IoU with every box is lower than this count as background; those
+    in between are ignored."""
     rpn_box_weight: float = 2.0
-    """Weight of the first stage's box loss."""
+    """First stage: weight of the box loss."""
     box_samples: int = 64
-    """Proposals per image that teach the second stage."""
+    """Second stage: number of proposals per image in its loss."""
     box_positive_share: float = 0.25
-    """Of these, the largest share that shows objects."""
+    """Second stage: largest share of these proposals that contain objects."""
     box_iou: float = 0.5
-    """Proposals that overlap a box by this IoU or more show it."""
+    """Second stage: proposals whose IoU with a box is at least this count as that object."""
     second_box_weight: float = 2.0
-    """Weight of the second stage's box loss."""
+    """Second stage: weight of the box loss."""
     smooth_l1_beta: float = 1.0
-    """Error at which a box loss turns from square to linear (torchvision: 1/9)."""
+    """Error at which the box losses change from quadratic to linear (torchvision uses 1/9)."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
+        """Refuse values that cannot train. Raises InputError naming the flag and its value."""
         require_between_0_and_1(
             self, "rpn_positive_iou", "rpn_negative_iou", "box_positive_share", "box_iou"
         )
@@ -181,16 +190,18 @@ class TwoStageLossSpec:
 
 @dataclass(frozen=True)
 class PostSpec:
-    """From raw outputs to detections."""
+    """How raw outputs of a detector become detections."""
 
     score_threshold: float = 0.01
-    """Lowest score that is reported (COCO's mAP wants it low; pictures use a higher one)."""
+    """Lowest score of a reported detection, 0 to 1. COCO's mAP needs a low value; use a higher one
+    for drawing."""
     nms_iou: float = 0.6
-    """Of two boxes of one class that overlap by more, the weaker is dropped."""
+    """Non-maximum suppression (NMS): of two boxes of the same class whose IoU exceeds this, the
+    one with the lower score is dropped."""
     candidates: int = 1000
-    """(anchor, class) pairs that enter NMS per image, best first."""
+    """Largest number of (anchor, class) pairs per image that enter NMS, best first."""
     detections: int = 100
-    """Most detections per image."""
+    """Largest number of detections per image."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their ranges. Raises InputError naming the field and the value."""
@@ -200,8 +211,9 @@ class PostSpec:
 
 @dataclass(frozen=True)
 class DetectOptions:
-    """How a detector is asked."""
+    """Options for computing a detector's answers."""
 
     proposals: int | None = None
-    """Faster R-CNN: regions that its second stage looks at; by default as it was trained."""
+    """For Faster R-CNN: number of proposed regions that the second stage classifies; by default
+    the same as in training."""
     post: PostSpec = field(default_factory=PostSpec)

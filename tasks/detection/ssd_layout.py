@@ -25,9 +25,9 @@ class SsdLayout:
     Attributes:
         taps: Strides of the body's two maps.
         extras: Channels of the maps behind them, at full width.
-        valid: How many of the last extra maps come from a 3x3 convolution without padding (the
-            SSD paper's); the others from one of stride 2.
-        kernel: Of the predictors.
+        valid: Number of the last extra maps that come from a 3x3 convolution without padding (as
+            in the SSD paper); the others come from one of stride 2.
+        kernel: Kernel side of the predictors.
         shapes: Anchor shapes in a cell of each map.
     """
 

@@ -1,4 +1,4 @@
-"""What a network learns from another one. Nothing heavy is imported here."""
+"""The options of distillation. It imports nothing slow."""
 
 from __future__ import annotations
 
@@ -10,43 +10,46 @@ from typing import Any
 from datasets.errors import InputError
 from tasks.flag_values import flag_of, require_above_0, require_at_least, require_within
 
-# File in a store of targets that says what they depend on.
+# File in a folder of teacher targets that states what they depend on.
 HEADER_NAME = "targets.json"
 TIMM, TORCHVISION = "timm:", "torchvision:"
 _PYTHON = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def is_python(teacher: str | None) -> bool:
-    """Whether a teacher is named as MODULE:FUNCTION, which is code that would be run."""
+    """Whether a teacher is given as MODULE:FUNCTION, which is code that would be run."""
     foreign = (teacher or "").startswith((TIMM, TORCHVISION))
     return not foreign and _PYTHON.fullmatch(teacher or "") is not None
 
 
 @dataclass(frozen=True)
 class DistillSpec:
-    """The teacher, and how much it counts."""
+    """The teacher, and the weight of its loss."""
 
     teacher: str | None = None
-    """Learn from a teacher: a run folder or weights file; timm:NAME or torchvision:NAME with
-    ImageNet's weights from the local cache; or MODULE:FUNCTION, installed Python or such on
-    PYTHONPATH that turns pictures (B, 3, S, S) of 0..255 into logits (B, classes); a resume must
-    name it again. It sees each picture as the student does."""
+    """Teacher to learn from: a run folder or weights file; timm:NAME or torchvision:NAME with
+    ImageNet weights from the local cache; or MODULE:FUNCTION, an installed Python function (or one
+    on PYTHONPATH) that turns images (B, 3, S, S) with values in 0..255 into logits (B, classes);
+    such a teacher must be named again with --resume. The teacher sees the same augmented images as
+    the student."""
     teacher_weights: Path | None = None
     """File with the weights of a timm or torchvision teacher; nothing is downloaded."""
     temperature: float = 4.0
-    """By which the logits of both are divided before they are compared."""
+    """Number above 0 by which the logits of teacher and student are divided before they are
+    compared."""
     distill_weight: float = 0.9
-    """Share of the teacher's loss, the rest being the labels'; at 1 labels are not used."""
+    """Weight of the teacher's loss, above 0 and up to 1; the loss of the labels gets the rest. At
+    1 labels are not used."""
     targets: Path | None = None
-    """Folder of the teacher's stored answers: filled before the first training, then read
-    instead of running the teacher, for any student with the same data, size, augmentation and
-    seed. Without --teacher a filled one is taken as it is."""
+    """Folder of teacher targets, the stored answers of the teacher. It is filled before the first
+    training and then read instead of running the teacher, for any student with the same data,
+    size, augmentation and seed. Without --teacher an existing folder is used unchanged."""
     top_k: int = 50
-    """Answers to store per picture; what is left of the probability is spread evenly over the
-    other classes."""
+    """Number of probabilities to store per image, the highest ones; the remainder is spread evenly
+    over the other classes."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
+        """Refuse values that cannot train. Raises InputError naming the flag and its value."""
         require_above_0(self, "temperature")
         require_within(self, "(0, 1]", "distill_weight")
         require_at_least(self, 1, "top_k")
@@ -65,14 +68,17 @@ class DistillSpec:
 
     @property
     def is_on(self) -> bool:
-        """Whether there is anything to learn from."""
+        """Whether there is a teacher, or stored targets."""
         return self.teacher is not None or self.targets is not None
 
     def refuse_unused(self, loss: Any) -> None:
-        """Refuse flags of a loss against labels where labels are not used.
+        """Refuse flags of a label loss if labels are not used.
 
-        ``loss`` is their dataclass; its ``dropout`` serves any loss. Raises InputError naming the
-        first flag that was given.
+        Args:
+            loss: Dataclass of the label loss; its ``dropout`` applies to any loss.
+
+        Raises:
+            InputError: If one was given; the message names the first.
         """
         if not self.is_on or self.distill_weight < 1:
             return

@@ -21,7 +21,7 @@ class TeacherTargets:
     """What a teacher says of one batch.
 
     Attributes:
-        answers: From images (B, 3, S, S), as the student sees them, to logits (B, C).
+        answers: Function from images (B, 3, S, S), as the student sees them, to logits (B, C).
         spec: How much they count.
     """
 

@@ -1,10 +1,10 @@
-"""A store of a teacher's answers to every picture of every epoch.
+"""A store of a teacher's answers to every image of every epoch.
 
 Of classes that exclude each other it keeps the most likely ones; of attributes, or of an
 embedding, all that the teacher gave.
 
-A picture's augmentation is a function of (seed, epoch, index), so an answer that is stored under
-(epoch, index) belongs to exactly the picture that a student will see (as in Shen and Xing,
+An image's augmentation is a function of (seed, epoch, index), so an answer that is stored under
+(epoch, index) belongs to exactly the image that a student will see (as in Shen and Xing,
 arXiv 2112.01528). What the answers depend on stands in the store's header, and a run that differs
 in any of it is refused.
 """
@@ -31,7 +31,7 @@ from tasks.weights.atomic_write import replacing, write_text
 
 # What a row holds: of classes that exclude each other the likeliest and the rest; or all as it is.
 Answers = Literal["classes", "values"]
-# Pictures of a file; storing goes on behind the last whole one.
+# Images of a file; storing goes on behind the last whole one.
 BLOCK = 65_536
 _FORMAT = 1
 _MOST_CLASSES = 2**16
@@ -59,13 +59,13 @@ class TargetHeader:
 
     Attributes:
         teacher: Its name, for people; None where a run has only the store.
-        fingerprint: Of the teacher; None with ``teacher``.
-        size: Side of the pictures in pixels.
-        augment: Augmentation of the pictures; ``interpolation`` and ``seed`` are its own.
+        fingerprint: Fingerprint of the teacher; None with ``teacher``.
+        size: Side of the images in pixels.
+        augment: Augmentation of the images; ``interpolation`` and ``seed`` are its own.
         data: Digest of file names and labels.
-        photos: Number of them.
-        classes: Number of columns, of which ``top_k`` are stored of each picture.
-        looks: What :func:`look_of` finds in the first pictures of epoch 0: another version of
+        photos: Number of images.
+        classes: Number of columns, of which ``top_k`` are stored of each image.
+        looks: What :func:`look_of` finds in the first images of epoch 0: another version of
             the augmentation, or of its library, draws others from the same seed.
         answers: What is stored of an answer; ``values`` knows no ``top_k``.
     """
@@ -85,18 +85,18 @@ class TargetHeader:
 
 
 class TargetStore:
-    """A teacher's answers, by epoch and index of a photo.
+    """A teacher's answers, by epoch and index of an image.
 
     Of classes, a row holds K columns and K + 1 log probabilities in half precision: the last one
     is that of all other classes together. So any temperature can be applied later. Of values, it
     holds them all. Half precision keeps a number to one part in 2000.
 
     Args:
-        folder: Of the store; made by the first :meth:`write`.
-        header: Of the run that wants to read or write it.
+        folder: Folder of the store; it is created by the first :meth:`write`.
+        header: Header of the run that reads or writes it.
 
     Attributes:
-        header: With the store's own teacher where the run names none.
+        header: The header, with the store's own teacher if the run names none.
 
     Raises:
         InputError: If the store was made otherwise, naming both sides; if there is none and the
@@ -143,13 +143,13 @@ class TargetStore:
         return rows
 
     def empty(self, block: int) -> NDArray[Any]:
-        """Rows of a block before anything is known of its photos."""
+        """Rows of a block before anything is known of its images."""
         rows = np.zeros(min(BLOCK, self.header.photos - block * BLOCK), self._row)
         rows["log"] = np.nan
         return rows
 
     def write(self, epoch: int, block: int, rows: NDArray[Any]) -> None:
-        """Keep answers of photos from ``block * BLOCK`` on. Raises OSError; no half stays."""
+        """Keep answers of images from ``block * BLOCK`` on. Raises OSError; no half stays."""
         header = self.folder / HEADER_NAME
         if not header.exists():
             made = {"format": _FORMAT, **asdict(self.header)}
@@ -158,7 +158,7 @@ class TargetStore:
             np.save(file, rows, allow_pickle=False)
 
     def read(self, epoch: int, indices: Sequence[int]) -> Tensor:
-        """The teacher's log probabilities, or values, (B, C) float32 of an epoch's pictures.
+        """The teacher's log probabilities, or values, (B, C) float32 of an epoch's images.
 
         Raises InputError if there are none, or the file is damaged, naming it.
         """
@@ -234,7 +234,7 @@ def _read_header(folder: Path) -> TargetHeader | None:
 
 
 def _check(folder: Path, saved: TargetHeader, now: TargetHeader) -> None:
-    """Refuse a run for which the stored answers are not those of its teacher to its pictures."""
+    """Refuse a run for which the stored answers are not those of its teacher to its images."""
     start, end = f"--targets {folder}: stored", "name another folder, or train as the store says"
     for name, called in _NAMES.items():
         theirs, ours = getattr(saved, name), getattr(now, name)

@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from datasets.errors import InputError
 
-# Digest of a network's tensors; of a plain function, its answers to fixed pictures.
+# Digest of a network's tensors; of a plain function, its answers to fixed images.
 Fingerprint = str | list[float]
 _PROBES = 2
-_ANSWERS = 1024  # Of each picture.
+_ANSWERS = 1024  # Of each image.
 # How far the same function's answers may be apart on two machines or in another number of
 # threads: shares of their spread, and of their size, to which half precision rounds.
 _OF_SPREAD, _OF_SIZE = 0.02, 0.004
@@ -29,9 +29,9 @@ class Teacher:
     or switches between training and evaluation.
 
     Args:
-        name: For people.
-        network: From RGB images (B, 3, S, S), 0..255, uint8 or float, to logits (B, K). A module
-            is put into evaluation mode and frozen.
+        name: Name for messages and reports.
+        network: Function from RGB images (B, 3, S, S), 0..255, uint8 or float, to logits (B, K). A
+            module is put into evaluation mode and frozen.
         size: Side that the network wants its images to have; None takes them as they come.
         columns: (C,) the network's column of each of the data's classes; None if K is C and the
             order is the same.
@@ -123,7 +123,7 @@ class Teacher:
         return digest.hexdigest()
 
     def _pictures(self, size: int) -> Tensor:
-        """Always the same pictures of noise (2, 3, size, size)."""
+        """Always the same images of noise (2, 3, size, size)."""
         generator = torch.Generator().manual_seed(0)
         shape = (_PROBES, 3, size, size)
         pictures = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)

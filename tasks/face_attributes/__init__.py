@@ -1,1 +1,1 @@
-"""Face attributes: many yes-or-no answers per photo."""
+"""Face attributes: many yes-or-no answers per image."""

@@ -13,12 +13,12 @@ from tasks.classification.draw import draw_answer
 from tasks.reporting.pictures import for_screen
 from tasks.runtime.session import Answer as Outputs
 
-# Bars under a picture.
+# Bars under an image.
 _DRAWN = 8
 
 
 class Traits(NamedTuple):
-    """What a photo shows, as far as the model can tell; the most likely attribute first."""
+    """What an image shows, as far as the model can tell; the most likely attribute first."""
 
     names: list[str]  # of all attributes
     probabilities: list[float]  # in 0..1
@@ -44,7 +44,7 @@ class AttributeAnswers:
         return Traits(names, shares[order].tolist(), outputs["present"][order].tolist())
 
     def draw(self, image: Image, answer: Traits) -> Image:
-        """The photo with a bar for each of the most likely attributes."""
+        """The image with a bar for each of the most likely attributes."""
         return draw_answer(image, answer.names[:_DRAWN], answer.probabilities[:_DRAWN])
 
     def to_json(self, answer: Traits) -> dict[str, Any]:

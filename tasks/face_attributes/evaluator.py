@@ -34,13 +34,13 @@ TITLES = ("attribute", "prevalence", "   AP", "balanced", "accuracy", "majority"
 
 
 class AttributeScore(NamedTuple):
-    """Figures of one attribute; None where all photos have the same answer."""
+    """Figures of one attribute; None where all images have the same answer."""
 
     ap: float | None  # average precision, AP
     balanced: float | None  # accuracy, both answers counting the same
     accuracy: float  # share of right answers
     majority: float  # that of always giving the more frequent answer
-    prevalence: float  # share of the photos with the attribute: also the AP of chance
+    prevalence: float  # share of the images with the attribute: also the AP of chance
     threshold: float  # probability from which the answer was yes
     photos: int  # of which the attribute is known
 
@@ -52,15 +52,15 @@ class AttributeScore(NamedTuple):
 
 
 class Score(TypedDict):
-    """What :meth:`AttributeEvaluator.compute` finds, over M photos and the data's A attributes."""
+    """What :meth:`AttributeEvaluator.compute` finds, over M images and the data's A attributes."""
 
     metrics: dict[str, float]  # by the names in MEANINGS, means over the attributes that vary
-    per_attribute: dict[str, AttributeScore]  # by name, those with a photo and that the model has
+    per_attribute: dict[str, AttributeScore]  # by name, those with an image and that the model has
     image_ids: NDArray[np.int64]  # (M,) rising
     values: NDArray[np.int8]  # (M, A) 1 yes, 0 no, -1 unknown
     probabilities: NDArray[np.float64]  # (M, A) of yes, 0 where the model lacks the attribute
     unknown: tuple[str, ...]  # attributes of the data that the model lacks: not scored
-    constant: tuple[str, ...]  # attributes that never vary in these photos: not in the means
+    constant: tuple[str, ...]  # attributes that never vary in these images: not in the means
 
 
 class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
@@ -70,11 +70,11 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
 
     Args:
         values: (N, A) int8 by image id: 1 yes, 0 no, -1 unknown.
-        attributes: Of the data.
+        attributes: Attributes of the data.
         columns: (A_model,) the data's column of each of the model's, -1 for none. None if both
             have the same attributes.
         thresholds: (A_model,) probability from which the answer is yes; a half where None.
-        interval: Resample the photos for the interval of the mean average precision.
+        interval: Resample the images for the interval of the mean average precision.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
             self.thresholds[self._columns[has]] = thresholds[has]
 
     def fresh(self) -> AttributeEvaluator:
-        """An evaluator of the same photos that has seen nothing."""
+        """An evaluator of the same images that has seen nothing."""
         return AttributeEvaluator(
             self.values, self.attributes, self._columns, self._given, interval=self.interval
         )
@@ -115,7 +115,7 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
         self.keep(image_ids, shares)
 
     def compute(self) -> Score:
-        """Score what was collected. Raises InputError if no attribute varies in these photos."""
+        """Score what was collected. Raises InputError if no attribute varies in these images."""
         ids, probabilities = self.stacked(len(self.attributes))
         values = self.values[ids]
         names = np.array(self.attributes.names)

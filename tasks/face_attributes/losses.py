@@ -22,7 +22,7 @@ def attribute_loss(
     Args:
         logits: (B, A) float32.
         values: (B, A) 1 yes, 0 no, -1 unknown.
-        yes: (A,) weight of a photo with the attribute.
+        yes: (A,) weight of an image with the attribute.
         no: (A,) weight of one without it.
         focal_gamma: 0 or more.
     """

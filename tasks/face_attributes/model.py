@@ -48,8 +48,8 @@ class AttributeNet(LastLayerNetwork):
         """Set what each attribute counts in the loss.
 
         Args:
-            names: Of the attributes.
-            prevalence: (A,) share of the training photos with each, NaN where nothing is known.
+            names: Names of the attributes.
+            prevalence: (A,) share of the training images with each, NaN where nothing is known.
 
         Raises:
             InputError: If a weight is of no attribute.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 _RESAMPLES = 400
 _SEED = 0
-# Entries of a table of resampled photos that is held at once.
+# Entries of a table of resampled images that is held at once.
 _TABLE = 4_000_000
 
 Floats = NDArray[np.floating[Any]]
@@ -19,8 +19,8 @@ Floats = NDArray[np.floating[Any]]
 def average_precision(scores: Floats, truth: NDArray[np.bool_]) -> float:
     """Area under precision over recall, in steps, as scikit-learn computes it; NaN without a yes.
 
-    It is the sum of (R_n - R_(n-1)) P_n over the thresholds: photos of the same score come
-    together, and nothing is interpolated. ``truth`` (M,) tells which photos have the attribute;
+    It is the sum of (R_n - R_(n-1)) P_n over the thresholds: images of the same score come
+    together, and nothing is interpolated. ``truth`` (M,) tells which images have the attribute;
     the higher their scores (M,), the likelier it is.
     """
     return float(_resampled(scores, truth, np.ones((1, len(scores)), np.int32))[0])
@@ -29,7 +29,7 @@ def average_precision(scores: Floats, truth: NDArray[np.bool_]) -> float:
 def _resampled(
     scores: Floats, truth: NDArray[np.bool_], counts: NDArray[np.int32]
 ) -> NDArray[np.float64]:
-    """Average precision (R,) where photo m stands ``counts[r, m]`` times in the set r."""
+    """Average precision (R,) where image m stands ``counts[r, m]`` times in the set r."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
@@ -45,9 +45,9 @@ def _resampled(
 def mean_interval(
     scores: Floats, values: NDArray[np.int8], columns: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Bootstrap interval of the mean average precision, 95 %, over the photos.
+    """Bootstrap interval of the mean average precision, 95 %, over the images.
 
-    Always the same for the same photos.
+    Always the same for the same images.
 
     Args:
         scores: (M, A).
@@ -61,7 +61,7 @@ def mean_interval(
             known = values[:, column] >= 0
             truth = values[known, column] == 1
             each.append(_resampled(scores[known, column], truth, counts[:, known]))
-        # A resample may hold no photo with a rare attribute: then the others are averaged.
+        # A resample may hold no image with a rare attribute: then the others are averaged.
         table = np.array(each)
         with np.errstate(invalid="ignore"):
             means.append(np.nansum(table, axis=0) / np.isfinite(table).sum(axis=0))
@@ -70,7 +70,7 @@ def mean_interval(
 
 
 def _tables(count: int) -> Iterator[NDArray[np.int32]]:
-    """How often each of some photos was drawn, in parts (R, count) of all resamples."""
+    """How often each of some images was drawn, in parts (R, count) of all resamples."""
     rng = np.random.default_rng(_SEED)
     rows = max(1, min(_RESAMPLES, _TABLE // max(count, 1)))
     for start in range(0, _RESAMPLES, rows):
@@ -81,8 +81,8 @@ def _tables(count: int) -> Iterator[NDArray[np.int32]]:
 def fit_threshold(scores: Floats, truth: NDArray[np.bool_]) -> float:
     """Probability from which to answer yes, so that the balanced accuracy is greatest.
 
-    Of equally good ones it is the nearest to a half; a half if all photos have the same answer.
-    Scores (M,) are probabilities; ``truth`` (M,) tells which photos have the attribute.
+    Of equally good ones it is the nearest to a half; a half if all images have the same answer.
+    Scores (M,) are probabilities; ``truth`` (M,) tells which images have the attribute.
     """
     if truth.all() or not truth.any():
         return 0.5

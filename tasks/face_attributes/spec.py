@@ -1,4 +1,4 @@
-"""What a network of attributes learns. Nothing heavy is imported: help is built from it."""
+"""The options of face attributes. It imports nothing slow: --help is built from it."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ class AttributeLossSpec:
     """The training objective: cross-entropy of each attribute, averaged."""
 
     balance: bool = False
-    """Let an attribute's photos with it and those without it count the same in all, however rare
-    it is."""
+    """For each attribute, give images with it and images without it the same total weight, however
+    rare it is."""
     focal_gamma: float = 0.0
-    """Focal loss: by how much photos count less of which the network is sure already, 2 in its
-    paper; 0 is cross-entropy."""
+    """Focal loss: exponent that reduces the weight of images on which the network is already
+    certain; its paper uses 2, and 0 is cross-entropy."""
     attribute_weights: tuple[str, ...] = ()
-    """Weights of some attributes, as Eyeglasses=2 Smiling=.5; the others have 1."""
+    """Loss weights of individual attributes, 0 or more, as Eyeglasses=2 Smiling=.5; the others
+    have weight 1."""
     dropout: float = 0.001
-    """Share of the features that are dropped before the last layer in training."""
+    """Dropout before the last layer: share of the features that are set to zero in training, from
+    0 to below 1."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
+        """Refuse values that cannot train. Raises InputError naming the flag and its value."""
         require_at_least(self, 0, "focal_gamma")
         require_within(self, "[0, 1)", "dropout")
         for word in self.attribute_weights:
             _parse(word)
 
     def weights_of(self, names: Sequence[str]) -> list[float]:
-        """Weight of each of some attributes. Raises InputError if a weight is of none of them."""
+        """Loss weight of each given attribute. Raises InputError if a flag names another one."""
         given = dict(_parse(word) for word in self.attribute_weights)
         odd = [name for name in given if name not in names]
         if odd:

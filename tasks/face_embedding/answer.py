@@ -21,7 +21,7 @@ Vector = NDArray[np.float32]
 class EmbeddingAnswers:
     """How an embedding network's outputs are told; they say something only beside others.
 
-    Up to the threshold of the squared distance two photos count as one person; None if it was
+    Up to the threshold of the squared distance two images count as one person; None if it was
     never measured.
     """
 
@@ -34,7 +34,7 @@ class EmbeddingAnswers:
         return vector
 
     def draw(self, image: Image, answer: Vector) -> Image:
-        """The photo as it is: one embedding shows nothing."""
+        """The image as it is: one embedding shows nothing."""
         return image
 
     def to_json(self, answer: Vector) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class EmbeddingAnswers:
         return f"{len(answer)} numbers"
 
     def reply(self, image: Image, answer: Vector) -> Reply:
-        """The photo, and the embedding as a table."""
+        """The image, and the embedding as a table."""
         rows: list[tuple[str | float, ...]] = [(str(k), v) for k, v in enumerate(answer.tolist())]
         return Reply(
             for_screen(image),
@@ -58,9 +58,9 @@ class EmbeddingAnswers:
 
 
 def person_and_photo(path: Path, gallery: Path | None = None) -> str:
-    """A photo by the person's name, which is that of its folder, and its own: ``anna/1.jpg``.
+    """An image by the person's name, which is that of its folder, and its own: ``anna/1.jpg``.
 
-    Of a photo that lies in the gallery, the folder of persons' folders, itself, its own name is
+    Of an image that lies in the gallery, the folder of persons' folders, itself, its own name is
     all that tells.
     """
     if gallery is not None and path.is_relative_to(gallery):
@@ -69,7 +69,7 @@ def person_and_photo(path: Path, gallery: Path | None = None) -> str:
 
 
 class Neighbour(NamedTuple):
-    """A photo beside another one."""
+    """An image beside another one."""
 
     photo: int  # index in the gallery
     distance: float  # squared, 0..4
@@ -82,13 +82,13 @@ def nearest(
     *,
     itself: NDArray[np.bool_] | None = None,
 ) -> list[list[Neighbour]]:
-    """The nearest photos of a gallery for each photo, nearest first.
+    """The nearest images of a gallery for each image, nearest first.
 
     Args:
         vectors: (N, D) float32 of length one.
         gallery: (M, D) float32 of length one.
-        top: How many; fewer where the gallery has fewer.
-        itself: (N, M) which of them are the photo itself, and passed over; None if none is.
+        top: Number of images to return; fewer if the gallery has fewer.
+        itself: (N, M) which of them are the image itself, and passed over; None if none is.
     """
     distances = np.clip(2 - 2 * vectors @ gallery.T, 0, 4)
     if itself is not None:

@@ -1,4 +1,4 @@
-"""Face embeddings: how alike the faces of two photos are."""
+"""Face embeddings: how alike the faces of two images are."""
 
 from __future__ import annotations
 

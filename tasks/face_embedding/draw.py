@@ -19,7 +19,7 @@ _FONT, _NAME = 14, 24
 def draw_neighbours(
     image: Image, neighbours: Sequence[tuple[Image, str, float]], threshold: float | None
 ) -> Image:
-    """A photo (H, W, 3), and its nearest with name and squared distance, nearest first.
+    """An image (H, W, 3), and its nearest with name and squared distance, nearest first.
 
     Frames are green where the distance is up to the threshold: taken for the same person. Where
     that is not known all frames are alike.
@@ -32,7 +32,7 @@ def draw_neighbours(
 
 
 def _cell(image: Image, name: str, distance: float | None, colour: tuple[int, int, int]) -> Image:
-    """A framed photo over two lines of text."""
+    """A framed image over two lines of text."""
     side = TILE + 2 * _FRAME
     canvas = PIL.Image.new("RGB", (side, side + _LINE), GROUND)
     draw = PIL.ImageDraw.Draw(canvas)

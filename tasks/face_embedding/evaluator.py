@@ -1,4 +1,4 @@
-"""Whether photos of one person are near each other: fed batch by batch, on one process or many."""
+"""Whether images of one person are near each other: fed batch by batch, on one process or many."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
     """Collects embeddings (D,) float32 of length one, and compares them as a protocol says.
 
     Args:
-        labels: (N,) identity of each photo, by its index.
-        pairs: To compare; None compares all photos with all.
+        labels: (N,) identity of each image, by its index.
+        pairs: Pairs to compare; None compares all images with each other.
     """
 
     def __init__(self, labels: NDArray[np.int64], pairs: FacePairs | None = None) -> None:
@@ -50,13 +50,13 @@ class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
         return self.pairs is not None and not np.isin(self.pairs.folds, self.pairs.tested).all()
 
     def fresh(self) -> FaceEvaluator:
-        """An evaluator of the same photos that has seen nothing."""
+        """An evaluator of the same images that has seen nothing."""
         return FaceEvaluator(self.labels, self.pairs)
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
-        """Add some photos by their indices; one that came before is passed over.
+        """Add some images by their indices; one that came before is passed over.
 
-        ``outputs`` has each photo's ``embedding`` (D,), which is brought to length one.
+        ``outputs`` has each image's ``embedding`` (D,), which is brought to length one.
 
         Raises:
             InputError: If an embedding is not of finite numbers, or is zero.
@@ -77,7 +77,7 @@ class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
         """Compare what was collected.
 
         Raises:
-            InputError: If a photo of a pair has no embedding, or there is nothing to compare.
+            InputError: If an image of a pair has no embedding, or there is nothing to compare.
         """
         if self.pairs is None:
             ids = np.array(sorted(self.rows), dtype=np.int64)

@@ -95,7 +95,7 @@ def start_embedder(model: FaceEmbedder, path: Path) -> Card:
     Raises:
         InputError: If body, width, variant or flavour differ, naming both sides.
     """
-    # Faces may be prepared in another way than photos were.
+    # Faces may be prepared in another way than images were.
     state, card = read_start(model, path, any_input=True)
     fresh = model.state_dict()
     whole = card.task == TASK and card.model.get("dim") == model.spec.dim

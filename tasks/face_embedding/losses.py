@@ -22,7 +22,7 @@ def triplet_loss(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
     Args:
         embeddings: (B, D) float32 of length one.
         labels: (B,) int64 identities.
-        margin: Of the squared distance.
+        margin: Margin of the squared distance.
     """
     distances = squared_distances(embeddings, embeddings)
     same = labels[:, None] == labels[None]
@@ -41,7 +41,7 @@ def triplet_loss(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
 
 
 class MarginHead(nn.Module):
-    """A direction for each identity; photos must be nearer to their own by a margin.
+    """A direction for each identity; images must be nearer to their own by a margin.
 
     Cross-entropy over scale * (cosine - margin of the right one) (CosFace, arXiv 1801.09414,
     equation 4). It serves training alone: people that are met later have no direction.

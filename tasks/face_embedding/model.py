@@ -1,4 +1,4 @@
-"""The embedding network: photos of faces in, vectors of length one out, on any body."""
+"""The embedding network: images of faces in, vectors of length one out, on any body."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class FaceEmbedder(LastLayerNetwork):
         spec: Architecture.
         flavour: The body's default where None; its input size is replaced by the spec's.
         loss: Training objective.
-        num_identities: Of the training set, where identities are learnt from by the margin loss;
-            0 else, and in use.
+        num_identities: Number of identities in the training set if the margin loss learns from
+            them; otherwise, and after training, 0.
     """
 
     objective = EmbedLossSpec
@@ -54,7 +54,7 @@ class FaceEmbedder(LastLayerNetwork):
         share = 0.0 if taught is None else taught.spec.distill_weight
         theirs = None if taught is None else unit(taught.answers(images))
         losses: Losses = {}
-        # In bfloat16 the cosines of two photos of a person could not be told apart.
+        # In bfloat16 the cosines of two images of a person could not be told apart.
         with torch.autocast(images.device.type, enabled=False):
             if theirs is not None:
                 losses["teacher"] = share * embedding_loss(embeddings, theirs)

@@ -36,7 +36,7 @@ def _decode(
 
 
 def embedder_cost(spec: EmbedderSpec) -> Cost:
-    """Mult-adds and parameters for one photo, counted without memory or arithmetic."""
+    """Mult-adds and parameters for one image, counted without memory or arithmetic."""
     return raw_cost(lambda: FaceEmbedder(spec), spec.size)
 
 

@@ -1,4 +1,4 @@
-"""How pairs of faces are measured: in folds, as LFW's, or all photos with all."""
+"""How pairs of faces are measured: in folds, as LFW's, or all images with all."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Fold(NamedTuple):
 class Mistake(NamedTuple):
     """A pair on the wrong side, or nearest to it."""
 
-    first: int  # index of a photo
+    first: int  # index of an image
     second: int  # index of the other
     distance: float  # squared, 0..4
     same: bool  # whether they show one person
@@ -50,7 +50,7 @@ class Score(TypedDict):
     """What a protocol finds."""
 
     metrics: dict[str, float]
-    folds: list[Fold]  # none where all photos are compared
+    folds: list[Fold]  # none where all images are compared
     vals: list[Val]  # by falling FAR
     roc: Roc
     worst: list[Mistake]  # of one person and far apart, then of two and near
@@ -62,7 +62,7 @@ def measure_pairs(first: Vectors, second: Vectors, pairs: FacePairs) -> Score:
 
     This is LFW's protocol ("image-restricted" and all others share it): accuracy is the mean over
     folds, with its standard deviation and the standard error of the mean; VAL at a FAR takes the
-    threshold at which the other folds have that FAR. The pairs' first and second photos are
+    threshold at which the other folds have that FAR. The pairs' first and second images are
     (P, D) float32 of length one.
 
     Raises:
@@ -152,10 +152,10 @@ def _worst_pairs(
 
 
 def measure_all(vectors: Vectors, labels: NDArray[np.int64]) -> Score:
-    """All photos with all others; memory grows with the number of photos, not of pairs.
+    """All images with all others; memory grows with the number of images, not of pairs.
 
     Distances are counted in steps of 4 / 65536, which is the resolution of what is found.
-    ``rank1`` is the share of photos whose nearest other photo is of the same person, among those
+    ``rank1`` is the share of images whose nearest other image is of the same person, among those
     of which there is another. Vectors are (N, D) float32 of length one, labels (N,) identities.
 
     Raises:

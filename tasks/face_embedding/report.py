@@ -33,8 +33,8 @@ class ReportData:
     """What a report of face embeddings shows."""
 
     score: Score
-    read: Callable[[int], Image]  # gives the photo of an index
-    files: Sequence[str]  # name of each photo, by index
+    read: Callable[[int], Image]  # gives the image of an index
+    files: Sequence[str]  # name of each image, by index
 
 
 def make_report(data: ReportData) -> Report:

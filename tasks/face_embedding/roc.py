@@ -1,4 +1,4 @@
-"""Curves over thresholds of a distance: below it two photos are taken for one person.
+"""Curves over thresholds of a distance: below it two images are taken for one person.
 
 Distances are squared and between vectors of length one: 0 to 4. FAR is the share of pairs of two
 people that are taken for one, VAL (also TAR) the share of pairs of one person that are.

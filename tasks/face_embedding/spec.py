@@ -1,4 +1,4 @@
-"""What an embedding network is made of. Nothing heavy is imported: help is built from it."""
+"""The options of face embeddings. It imports nothing slow: --help is built from it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class EmbedderSpec(ClassifierSpec):
     """Architecture: a body, and a linear layer on its pooled features."""
 
     size: Annotated[int, tyro.conf.arg(aliases=("--resolution",))] = 112
-    """Side of the square input in pixels, 32 or more: the paper's resolution multiplier."""
+    """Side of the square input in pixels, 32 to 8192: the paper's resolution multiplier."""
     dim: int = 128
-    """Length of the embedding; that of the teacher where there is one."""
+    """Length of the embedding, 2 or more; with a teacher, the length of its embedding."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built. Raises InputError naming field, value and choices."""
@@ -34,23 +34,26 @@ class EmbedderSpec(ClassifierSpec):
 
 @dataclass(frozen=True)
 class EmbedLossSpec:
-    """What is learnt from identities."""
+    """The training objective on identities."""
 
     objective: Objective = "margin"
-    """margin: the identity among all of the training set, by angle, with a margin (CosFace,
-    arXiv 1801.09414). triplet: a photo is nearer to one of the same person than to one of another,
-    by a margin, with semi-hard negatives (FaceNet, arXiv 1503.03832)."""
+    """Kind of loss. margin: classification by angle among all identities of the training set, with
+    a margin (CosFace, arXiv 1801.09414). triplet: an image must be nearer to an image of the same
+    person than to one of another person, by a margin, with semi-hard negatives (FaceNet, arXiv
+    1503.03832)."""
     margin: float | None = None
-    """Of either: by default .35 of the cosine, or .2 of the squared distance."""
+    """Margin of either loss, from 0 to below 2; by default .35 of the cosine for margin, and .2 of
+    the squared distance for triplet."""
     scale: float = 32.0
-    """Of margin: by which cosines are multiplied before the softmax."""
+    """For margin: number above 0 by which cosines are multiplied before the softmax."""
     per_identity: int = 4
-    """Of triplet: photos of a person that come in one batch."""
+    """For triplet: number of images of each person in a batch, 2 or more."""
     dropout: float = 0.0
-    """Share of the features that are dropped before the last layer in training."""
+    """Dropout before the last layer: share of the features that are set to zero in training, from
+    0 to below 1."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
+        """Refuse values that cannot train. Raises InputError naming the flag and its value."""
         require_within(self, "[0, 2)", "margin")
         require_above_0(self, "scale")
         if self.per_identity < 2:
@@ -59,31 +62,34 @@ class EmbedLossSpec:
 
     @property
     def chosen_margin(self) -> float:
-        """The margin, or the objective's own."""
+        """The given margin, or the default of the objective."""
         own = 0.35 if self.objective == "margin" else 0.2
         return own if self.margin is None else self.margin
 
 
 @dataclass(frozen=True)
 class FaceSpec:
-    """How the faces of some data stand, and which of LFW's folds are meant."""
+    """The alignment of faces in the data, and the fold of LFW to use."""
 
     alignment: Standing = "auto"
-    """How faces stand in their pictures: none (anyhow), funneled (LFW's funneled versions), or
-    five_points (eyes, nose and mouth at fixed places). It is kept with the weights, and faces
-    that stand otherwise are refused. auto: five_points for .rec and .bin, none for folders."""
+    """How the faces in the images are aligned. none: not at all. funneled: as LFW's funneled
+    images. five_points: with eyes, nose and mouth in fixed places. The alignment is stored with
+    the weights, and images with another one are refused. auto means five_points for .rec and .bin
+    files, and none for folders."""
     points: Path | None = None
-    """Align photos by five points of each: CelebA's list of landmarks, or lines of
-    file,x1,y1,...,x5,y5 (eyes, nose, corners of the mouth; left of the picture first)."""
+    """Align images by five points each, read from this file: CelebA's list of landmarks, or lines
+    of file,x1,y1,...,x5,y5 (eyes, nose, corners of the mouth; the left of the image first)."""
     detector: Path | None = None
-    """Find these points by OpenCV's YuNet: its file, face_detection_yunet_2023mar.onnx."""
+    """Align images by five points each, found by OpenCV's YuNet: its file
+    face_detection_yunet_2023mar.onnx."""
     fold: int | None = None
-    """Data with pairs.txt: test this fold, 1 to 10, with the threshold of the one before it.
-    Training on LFW itself leaves out the people of both; 10 by default. An evaluation takes all
-    folds, or of the data that the weights were trained on the one that was left out."""
+    """For data with pairs.txt: test on this fold, 1 to 10, with the threshold of the fold before
+    it. Training on LFW itself leaves out the people of both folds; its default is 10. An
+    evaluation uses all folds by default, or, if the weights were trained on the same data, the
+    fold that was left out."""
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together. Raises InputError naming the flag and its value."""
+        """Refuse conflicting flags. Raises InputError naming the flag and its value."""
         if self.points is not None and self.detector is not None:
             raise InputError(f"--points {self.points}: goes without --detector")
         aligns = self.points is not None or self.detector is not None

@@ -28,7 +28,7 @@ def open_embedding_teacher(
     Args:
         spec: Names it.
         dim: Length of the student's embeddings.
-        size: Side of the student's pictures.
+        size: Side of the student's images.
         alignment: How the faces of the training data stand.
         data: These, for messages.
 

@@ -23,13 +23,13 @@ def gather_rows(rows: dict[int, Row]) -> dict[int, Row]:
 
 
 class RowEvaluator(Generic[Row]):
-    """The part of an evaluator that keeps a row for each photo."""
+    """The part of an evaluator that keeps a row for each image."""
 
     def __init__(self) -> None:
         self.rows: dict[int, Row] = {}  # by image id
 
     def keep(self, image_ids: Sequence[int], rows: Iterable[Row]) -> None:
-        """Keep the rows of some photos; a photo that came before is passed over."""
+        """Keep the rows of some images; an image that came before is passed over."""
         for image_id, row in zip(image_ids, rows, strict=True):
             self.rows.setdefault(int(image_id), row)
 

@@ -19,13 +19,13 @@ class NetworkTask(Task):
     """One network, scored by its application's evaluator.
 
     Args:
-        model: With the network to train: ``network(images, targets)`` gives losses.
+        model: Model with the network to train: ``network(images, targets)`` returns losses.
         fit: How to train it.
-        seed: Of everything random.
-        evaluator: Of the validation part; each evaluation takes a fresh one.
+        seed: Seed of all random numbers.
+        evaluator: Evaluator of the validation part; each evaluation uses a fresh one.
         monitor: Metric by which the best weights are chosen, higher is better; None keeps those
             of the last evaluation.
-        targets: From a batch on the device to what the network wants beside the images.
+        targets: Function from a batch on the device to what the network needs besides the images.
         target_source: What it learns from besides labels.
 
     Attributes:

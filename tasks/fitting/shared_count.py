@@ -16,7 +16,7 @@ def shared_count(count: Tensor) -> Tensor:
     and detectron2 do the same.
 
     Args:
-        count: How many entries this process sums over; a number.
+        count: Number of entries that this process sums over.
 
     Returns:
         The mean count of all processes, float32; at least one entry is counted in all. Every

@@ -1,4 +1,4 @@
-"""How a model is trained, whatever its task. Nothing heavy is imported here."""
+"""The options of training, for any task. It imports nothing slow."""
 
 from __future__ import annotations
 
@@ -13,56 +13,67 @@ Precision = Literal["auto", "bf16", "fp32"]
 
 @dataclass(frozen=True)
 class FitSpec:
-    """Optimiser, schedule and engine."""
+    """Optimiser, learning-rate schedule and training loop."""
 
     epochs: int = 40
-    """Passes over the training set."""
+    """Number of passes over the training set."""
     batch_size: int = 24
-    """Images per step and process."""
+    """Number of images per step and process."""
     optimizer: Literal["sgd", "rmsprop", "adamw"] = "sgd"
-    """sgd with momentum; rmsprop as TensorFlow computes it (epsilon inside the root); adamw."""
+    """Optimiser: sgd with momentum; rmsprop as TensorFlow computes it (epsilon inside the root);
+    adamw."""
     lr: float = 0.01
-    """Highest learning rate, for the whole batch as given."""
+    """Highest learning rate, for the batch size as given."""
     momentum: float = 0.9
-    """Of sgd and rmsprop."""
+    """Momentum of sgd and rmsprop, from 0 to below 1."""
     weight_decay: float = 4e-5
-    """L2 on convolution weights; never on biases, batch norm or depthwise filters (paper 3.2)."""
+    """Weight decay (L2) of convolution weights; never applied to biases, batch norm or depthwise
+    filters (section 3.2 of the paper)."""
     schedule: Literal["cosine", "exponential"] = "cosine"
-    """After the warm-up: cosine to zero, or a factor per so many epochs."""
+    """Learning rate after the warm-up: cosine falls to zero; exponential is multiplied by
+    --decay-rate every --decay-epochs."""
     warmup: float = 0.05
-    """Share of all steps over which the rate rises from zero."""
+    """Share of all steps over which the learning rate rises from zero, from 0 to below 1."""
     decay_rate: float = 0.94
-    """Factor of the exponential schedule."""
+    """For the exponential schedule: factor, above 0 and up to 1."""
     decay_epochs: float = 2.5
-    """Epochs per factor of the exponential schedule."""
+    """For the exponential schedule: number of epochs per factor."""
     clip_norm: float = 10.0
-    """Gradients of a larger total norm are scaled down to it; 0 leaves them."""
+    """Gradients with a larger total norm are scaled down to it; 0 disables this."""
     ema_decay: float = 0.9998
-    """Decay per step of the averaged weights, which are evaluated and kept; 0 for none."""
+    """Decay per step of the averaged weights, which are evaluated and saved; 0 disables averaging.
+    """
     bn_momentum: float = 0.03
-    """Share of a batch in the running statistics (TensorFlow's decay .9997 is .0003); in a run of
-    so few steps that they would still show their start, more: 10 / steps."""
+    """Weight of each batch in the running statistics of batch norm (TensorFlow's decay .9997 is
+    .0003). In a run with so few steps that the statistics would still show their start, at least
+    10 / steps is used."""
     freeze_bn: bool = False
-    """Keep batch-norm statistics as they are: for fine-tuning on few images."""
+    """Keep batch-norm statistics fixed, for fine-tuning on few images."""
     sync_bn: bool = False
-    """On several GPUs, batch norm measures the batches of all processes together: for few images
-    per process. Without it each process normalises by its own."""
+    """On several GPUs, compute batch-norm statistics over the batches of all processes, for few
+    images per process. Without it each process uses its own batch."""
     frozen_epochs: int = 0
-    """Epochs at the start in which the body stays as it is and only the head learns: for
-    fine-tuning, where a fresh head would at first pull a good body about."""
+    """Number of epochs at the start in which the body stays fixed and only the head is trained,
+    for fine-tuning: a new head would otherwise disturb a good body at first."""
     layer_decay: float = 1.0
-    """Each layer of the body learns at the rate of the one above it times this, the last one at
-    the head's times this; 1 gives all the same rate. For fine-tuning .8 to .95."""
+    """Layer-wise learning rates: each layer of the body learns at this factor times the rate of
+    the layer above it, and the last layer at this factor times the rate of the head. 1 gives all
+    layers the same rate; .8 to .95 suits fine-tuning."""
     precision: Precision = "auto"
-    """bf16 where the chip computes it natively (auto), always, or never."""
+    """Number format of training: bf16, fp32, or auto, which uses bf16 if the processor computes it
+    natively."""
     channels_last: bool = True
-    """Memory layout that convolutions run fastest in."""
+    """Store tensors in channels-last order, in which convolutions run fastest."""
     compile: bool = False
     """Compile the network with torch.compile: a slow start, then faster steps."""
     eval_every: int = 5
-    """Epochs between evaluations; the last epoch is always evaluated."""
+    """Number of epochs between evaluations; the last epoch is always evaluated."""
+    patience: int = 0
+    """Early stopping: number of evaluations in a row without a better one after which training
+    stops; 0 trains to the end. The best weights are kept either way."""
     save_minutes: float = 10.0
-    """Longest time between checkpoints within an epoch; each epoch's end saves one anyway."""
+    """Longest time between checkpoints within an epoch, in minutes; one is also written after each
+    epoch."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train. Raises InputError naming the flag and its value."""
@@ -77,6 +88,6 @@ class FitSpec:
                 f"--frozen-epochs {self.frozen_epochs} is not in 0..{self.epochs}, the epochs"
             )
         require_above_0(self, "lr", "decay_epochs", "save_minutes")
-        require_at_least(self, 0, "weight_decay", "clip_norm")
+        require_at_least(self, 0, "weight_decay", "clip_norm", "patience")
         require_within(self, "[0, 1)", "momentum", "ema_decay", "warmup")
         require_within(self, "(0, 1]", "bn_momentum", "decay_rate", "layer_decay")

@@ -44,9 +44,9 @@ def write_summary(
     """Write ``report.json`` once and whole, and return what it holds: a run with one is finished.
 
     Args:
-        folder: Of the run or evaluation.
+        folder: Folder of the run or evaluation.
         summary: What a task has to tell.
-        watch: Of the run, for its minutes; None after a mere evaluation.
+        watch: Stopwatch of the run, for its minutes; None after a mere evaluation.
 
     Raises:
         OSError: If it cannot be written.

@@ -1,1 +1,1 @@
-"""Geolocation: where on Earth a photo was taken, as one of many S2 cells."""
+"""Geolocation: where on Earth an image was taken, as one of many S2 cells."""

@@ -49,7 +49,7 @@ class PlaceAnswers:
         )
 
     def draw(self, image: Image, answer: Located) -> Image:
-        """The photo with its most likely cells, over a map with the region."""
+        """The image with its most likely cells, over a map with the region."""
         return draw_place(image, answer, self.partition)
 
     def to_json(self, answer: Located) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class PlaceAnswers:
         return f"{where} (confidence {answer.confidence:.2f}; {region})"
 
     def reply(self, image: Image, answer: Located) -> Reply:
-        """Photo and map, and a table of cells."""
+        """Image and map, and a table of cells."""
         fine = self.partition
         cells: list[tuple[str | float, ...]] = [
             (place_name(fine.lat[cell], fine.lng[cell]), probability, fine.tokens[cell])

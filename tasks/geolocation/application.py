@@ -1,4 +1,4 @@
-"""Geolocation: where on the globe a photo was taken."""
+"""Geolocation: where on the globe an image was taken."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Atlas:
         """All of it as whole numbers, which keep every bit in every file and on every device.
 
         Returns:
-            (cells, 4) int64: which partition, cell id, leaf cell of the mean position, photos.
+            (cells, 4) int64: which partition, cell id, leaf cell of the mean position, images.
         """
         import torch
 

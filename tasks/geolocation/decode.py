@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 
 
 class Places(NamedTuple):
-    """Answers for B photos."""
+    """Answers for B images."""
 
     lat: Floats  # (B,) degrees
     lng: Floats  # (B,) degrees
@@ -29,7 +29,7 @@ class Places(NamedTuple):
 
 
 class Located(NamedTuple):
-    """Where a photo was taken, as far as the model can tell."""
+    """Where an image was taken, as far as the model can tell."""
 
     lat: float  # degrees
     lng: float  # degrees
@@ -49,7 +49,7 @@ def place_name(lat: float, lng: float) -> str:
 def decode(
     logits: NDArray[np.float32], partition: Partition, spec: DecodeSpec, temperature: float = 1.0
 ) -> Places:
-    """Positions of photos from logits (B, C) of a partition's cells.
+    """Positions of images from logits (B, C) of a partition's cells.
 
     The logits are divided by the temperature, so that the model is as sure as it should be.
     """
@@ -86,7 +86,7 @@ def positions(
         order: (B, C) columns, the most likely first.
         partition: The cells.
         decoding: The way.
-        spec: Of ``local``: how many cells count, and how near they must be.
+        spec: For ``local``: how many cells are averaged, and how near they must be.
     """
     best = order[:, 0]
     if decoding == "centre":

@@ -1,4 +1,4 @@
-"""Answers as pictures: the photo, and a map of the world with the region under it."""
+"""Answers as images: the image, and a map of the world with the region under it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TOP = 3
 def draw_place(
     image: Image, found: Located, partition: Partition, truth: tuple[float, float] | None = None
 ) -> Image:
-    """The picture (H, W, 3) with its most likely cells as bars over a map with the region.
+    """The image (H, W, 3) with its most likely cells as bars over a map with the region.
 
     The truth, latitude and longitude in degrees, is drawn green, if it is known.
     """
@@ -81,7 +81,7 @@ def _dot(
 
 @lru_cache(maxsize=4)
 def _ground(width: int, cells: tuple[int, ...]) -> Image:
-    """Graticule and outlines of all cells, which each picture of a run shares."""
+    """Graticule and outlines of all cells, which each image of a run shares."""
     unit = width / 360
     canvas = np.empty((round(180 * unit), width, 3), np.uint8)
     canvas[:] = _SEA

@@ -43,7 +43,7 @@ MEANINGS = {
 }
 _GEOSCORE_KM = 1492.7
 _RESAMPLES, _SEED = 1000, 0
-# Below this many photos the intervals deserve a word.
+# Below this many images the intervals deserve a word.
 _FEW = 1000
 # Numbers that are kept of all logits to fit the temperature: 200 MB.
 _KEPT = 50_000_000
@@ -63,11 +63,11 @@ _ROW = np.dtype(
 
 
 class Score(TypedDict):
-    """What :meth:`GeoEvaluator.compute` finds over M photos."""
+    """What :meth:`GeoEvaluator.compute` finds over M images."""
 
     metrics: dict[str, float]  # by the names in MEANINGS; _low and _high behind those of a share
     by_way: dict[str, dict[str, float]]  # shares, median and GeoScore of each way of decoding
-    chance: dict[str, float]  # shares of answers that are drawn from the cells by their photos
+    chance: dict[str, float]  # shares of answers that are drawn from the cells by their images
     image_ids: NDArray[np.int64]  # (M,) rising
     lat: Floats  # (M,) answers
     lng: Floats  # (M,)
@@ -99,18 +99,18 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
         self.lat, self.lng, self.partition = lat, lng, partition
         self.spec, self.temperature = spec, temperature
         self._columns = partition.columns_at(lat, lng)
-        # Logits (C,) of as many photos as fit, for the temperature.
+        # Logits (C,) of as many images as fit, for the temperature.
         self.kept: dict[int, NDArray[np.float32]] = {}
 
     def fresh(self, temperature: float | None = None) -> GeoEvaluator:
-        """An evaluator of the same photos that has seen nothing."""
+        """An evaluator of the same images that has seen nothing."""
         used = self.temperature if temperature is None else temperature
         return GeoEvaluator(self.lat, self.lng, self.partition, self.spec, used)
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
-        """Add the answers to some photos; a photo that came before is passed over.
+        """Add the answers to some images; an image that came before is passed over.
 
-        ``outputs`` has each photo's ``probabilities`` (C,) of the partition's cells.
+        ``outputs`` has each image's ``probabilities`` (C,) of the partition's cells.
 
         Raises:
             InputError: If a probability is not a number.
@@ -152,7 +152,7 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
         self.kept = gather_rows(self.kept)
 
     def compute(self) -> Score:
-        """Measure what was collected. Raises InputError if no photo was answered."""
+        """Measure what was collected. Raises InputError if no image was answered."""
         ids = np.array(sorted(self.rows), np.int64)
         rows = np.array([self.rows[k] for k in ids.tolist()], _ROW)
         answered = rows["confidence"] >= self.spec.abstain
@@ -183,11 +183,11 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
     def _others(
         self, ids: NDArray[np.int64], rows: NDArray[Any], answered: NDArray[np.bool_]
     ) -> dict[str, float]:
-        """Figures that are no distances; those of answers are of the answered photos."""
+        """Figures that are no distances; those of answers are of the answered images."""
         logs = rows["log_probability"]
         has_cell = np.isfinite(logs)
         some = rows[answered]
-        temperature = 1.0  # Where no photo lies in a cell.
+        temperature = 1.0  # Where no image lies in a cell.
         if kept := sorted(self.kept):
             logits = np.stack([self.kept[k] for k in kept])
             temperature = fit_temperature(logits, self._columns[kept])
@@ -202,7 +202,7 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
         }
 
     def write(self, folder: Path, files: Sequence[str], score: Score) -> None:
-        """Write ``predictions.csv``: a line for each photo, named by its image id in ``files``."""
+        """Write ``predictions.csv``: a line for each image, named by its image id in ``files``."""
         titles = ("file", "lat", "lon", "answer_lat", "answer_lon", "km", "confidence", "answered")
         rows = []
         keys = ("lat", "lng", "km", "confidence", "answered")
@@ -243,7 +243,7 @@ def with_intervals(km: Floats) -> dict[str, float]:
 
 
 def few_note(score: Score) -> str:
-    """A sentence on wide intervals; empty if there are photos enough."""
+    """A sentence on wide intervals; empty if there are images enough."""
     count = int(score["answered"].sum())
     if count >= _FEW:
         return ""

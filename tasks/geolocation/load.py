@@ -1,4 +1,4 @@
-"""What a geolocator's training begins with: weights to start from, and where photos were taken."""
+"""What a geolocator's training begins with: weights to start from, and where images were taken."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def start_geolocator(model: Geolocator, path: Path) -> tuple[Card, bool]:
 
 
 def temperature_of(card: Card) -> float:
-    """What to divide the logits by, as fitted on the validation photos; 1 if it never was."""
+    """What to divide the logits by, as fitted on the validation images; 1 if it never was."""
     return float(card.metrics.get(TEMPERATURE_KEY, 1.0))
 
 
 class Truth:
-    """Where each training photo was taken, in (N,) degrees, to be looked up by its index."""
+    """Where each training image was taken, in (N,) degrees, to be looked up by its index."""
 
     def __init__(self, atlas: Atlas, lat: NDArray[np.float64], lng: NDArray[np.float64]) -> None:
         self._columns = torch.from_numpy(atlas.columns_at(lat, lng))
         self._units = torch.from_numpy(unit_vectors(lat, lng)).float()
 
     def of(self, image_ids: list[int], device: torch.device) -> GeoTargets:
-        """Targets of some photos."""
+        """Targets of some images."""
         rows = torch.tensor(image_ids)
         return {
             "columns": self._columns[rows].to(device, non_blocking=True),

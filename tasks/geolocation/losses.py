@@ -11,9 +11,9 @@ from tasks.geolocation.sphere import EARTH_KM
 
 
 def hard_loss(logits: Tensor, columns: Tensor) -> Tensor:
-    """Cross-entropy of logits (B, C) with the photos' cells (B,), of which -1 do not count.
+    """Cross-entropy of logits (B, C) with the images' cells (B,), of which -1 do not count.
 
-    It is the mean over the photos that have a cell, those of all processes counted; 0 if none
+    It is the mean over the images that have a cell, those of all processes counted; 0 if none
     has.
     """
     total = functional.cross_entropy(logits, columns, ignore_index=-1, reduction="sum")
@@ -21,22 +21,22 @@ def hard_loss(logits: Tensor, columns: Tensor) -> Tensor:
 
 
 def soft_loss(logits: Tensor, columns: Tensor, units: Tensor, cells: Tensor, tau: float) -> Tensor:
-    """Cross-entropy with labels that fall off with the distance from the photo.
+    """Cross-entropy with labels that fall off with the distance from the image.
 
-    Label of a cell: exp(-(d - least d) / tau), d being the great-circle distance from the photo
-    to the cell's mean photo position, divided by their sum (Haas et al., PIGEON,
+    Label of a cell: exp(-(d - least d) / tau), d being the great-circle distance from the image
+    to the cell's mean image position, divided by their sum (Haas et al., PIGEON,
     arXiv 2307.05845). Every cell gets one, however far it lies: where cells are small, hundreds
     of them share what lies within a few tau.
 
     Args:
         logits: (B, C).
-        columns: (B,) int64 cell of each photo, or -1.
-        units: (B, 3) float32 positions of the photos, vectors of length one.
+        columns: (B,) int64 cell of each image, or -1.
+        units: (B, 3) float32 positions of the images, vectors of length one.
         cells: (C, 3) float32 mean positions of the cells.
-        tau: In km.
+        tau: Decay distance in km.
 
     Returns:
-        Mean over the photos that have a cell, those of all processes counted; 0 if none has.
+        Mean over the images that have a cell, those of all processes counted; 0 if none has.
     """
     known = columns >= 0
     # Differences keep metres in float32, which products of unit vectors would not.

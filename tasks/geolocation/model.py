@@ -20,7 +20,7 @@ from tasks.geolocation.spec import GeoLossSpec
 
 
 class GeoTargets(TypedDict):
-    """Where B photos were taken."""
+    """Where B images were taken."""
 
     columns: Tensor  # (B, partitions) int64 cell in each partition, -1 for none
     units: Tensor  # (B, 3) float32 vectors of length one
@@ -32,7 +32,7 @@ class Geolocator(LastLayerNetwork):
     Args:
         spec: Architecture.
         atlas: Partitions, coarse to fine.
-        flavour: Of the body.
+        flavour: Flavour of the body.
         loss: Training objective.
 
     Attributes:

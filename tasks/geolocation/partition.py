@@ -1,9 +1,9 @@
-"""PlaNet's adaptive partition: small cells where many photos are, none where hardly any is.
+"""PlaNet's adaptive partition: small cells where many images are, none where hardly any is.
 
-A cell with more than t1 photos is split into its four children, again and again; cells that end
+A cell with more than t1 images is split into its four children, again and again; cells that end
 with fewer than t2 are dropped (Weyand et al., arXiv 1602.05314, section 3, which the paper follows
-in its section 4.4). The leaf cells of all photos are sorted once: a cell is a range of them, so
-that counting its photos takes two binary searches.
+in its section 4.4). The leaf cells of all images are sorted once: a cell is a range of them, so
+that counting its images takes two binary searches.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Partition:
     """Disjoint cells, in the order of a model's columns."""
 
     ids: Ids  # (C,) S2 cells
-    counts: Ints  # (C,) photos in each
-    lat: Floats  # (C,) mean position of its photos, degrees
+    counts: Ints  # (C,) images in each
+    lat: Floats  # (C,) mean position of its images, degrees
     lng: Floats  # (C,) the same
 
     def __post_init__(self) -> None:
@@ -85,11 +85,11 @@ def split_adaptively(
     Args:
         lat: (N,) degrees.
         lng: (N,) degrees.
-        most: Photos above which a cell is split (t1); a leaf cell never is.
-        least: Photos below which a cell is dropped (t2).
+        most: Images above which a cell is split (t1); a leaf cell never is.
+        least: Images below which a cell is dropped (t2).
 
     Raises:
-        InputError: If a position is not on Earth, or no cell holds enough photos.
+        InputError: If a position is not on Earth, or no cell holds enough images.
     """
     leaves = s2.cell_ids(lat, lng)
     ids, counts = _split(np.sort(leaves), most, least)

@@ -38,9 +38,9 @@ class ReportData:
     score: Score
     truth: tuple[Floats, Floats]  # latitudes and longitudes (N,) by image id, degrees
     used_temperature: float  # that the logits were divided by
-    read: Callable[[int], Image]  # gives the photo of an image id
-    locate: Callable[[Sequence[Image]], list[Located]]  # answers for photos
-    files: Sequence[str]  # name of each photo, by image id
+    read: Callable[[int], Image]  # gives the image of an image id
+    locate: Callable[[Sequence[Image]], list[Located]]  # answers for images
+    files: Sequence[str]  # name of each image, by image id
 
 
 def make_report(data: ReportData) -> Report:
@@ -151,7 +151,7 @@ def _write_maps(page: Page, data: ReportData) -> None:
 
 
 def _pictures(data: ReportData, rows: NDArray[np.int64]) -> list[tuple[Image, str]]:
-    """Photos of the score's rows with their maps and captions."""
+    """Images of the score's rows with their maps and captions."""
     ids = data.score["image_ids"][rows].tolist()
     images = [data.read(k) for k in ids]
     drawn = []

@@ -1,4 +1,4 @@
-"""What a geolocator learns and answers. Nothing heavy is imported: help is built from it."""
+"""The options of geolocation. It imports nothing slow: --help is built from it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Decoding = Literal["local", "mean", "centre"]
 
 @dataclass(frozen=True)
 class PartitionSpec:
-    """How the globe is divided, if no list of cells is given."""
+    """How the globe is divided into cells, if no list of cells is given."""
 
     split_above: tuple[int, ...] = ()
-    """Photos above which a cell is split in four (t1; PlaNet's is 10000). Several numbers,
-    falling, give the model a head for each partition, coarse to fine: 5000 2000 1000. By default a
-    hundredth of all photos, from 50 to 10000."""
+    """A cell with more images than this is split into four (t1; PlaNet uses 10000). Several
+    falling numbers give the model one head per partition, from coarse to fine: 5000 2000 1000. By
+    default a hundredth of all images, from 50 to 10000."""
     drop_below: int = 0
-    """Photos below which a cell is dropped (t2; PlaNet's is 50): nobody can learn it. 0 takes a
-    twentieth of --split-above, from 5 to 50."""
+    """A cell with fewer images than this is dropped (t2; PlaNet uses 50), because it cannot be
+    learnt. 0 means a twentieth of --split-above, from 5 to 50."""
 
     def __post_init__(self) -> None:
         """Refuse numbers that divide nothing. Raises InputError naming the flag and its value."""
@@ -44,46 +44,57 @@ class PartitionSpec:
             )
 
     def resolve(self, count: int) -> tuple[tuple[int, ...], int]:
-        """Both thresholds for so many photos."""
+        """Both thresholds for a given number of images.
+
+        Args:
+            count: Number of images.
+
+        Returns:
+            The thresholds of --split-above, coarse to fine, and that of --drop-below, in images.
+        """
         above = self.split_above or (min(max(count // 100, 50), 10_000),)
         return above, self.drop_below or min(max(min(above) // 20, 5), 50, min(above))
 
 
 @dataclass(frozen=True)
 class GeoLossSpec:
-    """The training objective."""
+    """The training objective of a geolocator."""
 
     labels: Labels = "hard"
-    """hard: the cell of the photo alone is right, as in the paper. soft: so are its neighbours,
-    the less the farther their photos lie: exp(-(distance - least) / tau)."""
+    """Target of each image. hard: only its own cell is correct, as in the paper. soft:
+    neighbouring cells are correct in part, less the farther away their images are: exp(-(distance
+    - least) / tau)."""
     tau: float = 75.0
-    """Of soft labels, in km: with the distance beyond the nearest cell a label falls to 1/e."""
+    """For soft labels: distance in km beyond the nearest cell at which the target falls to 1/e."""
     dropout: float = 0.001
-    """Share of the features that are dropped before the last layer in training."""
+    """Dropout before the last layer: share of the features that are set to zero in training, from
+    0 to below 1."""
 
     def __post_init__(self) -> None:
-        """Refuse what teaches nothing. Raises InputError naming the flag and its value."""
+        """Refuse values that cannot train. Raises InputError naming the flag and its value."""
         require_above_0(self, "tau")
         require_within(self, "[0, 1)", "dropout")
 
 
 @dataclass(frozen=True)
 class DecodeSpec:
-    """From probabilities of cells to a position, and whether to answer at all."""
+    """How cell probabilities become a position, and when to give no answer."""
 
     decoding: Decoding = "local"
-    """The answer: the centre of the most likely cell; the mean position of its photos; or local:
-    the mean of these of the most likely cells around it, weighted by their probabilities."""
+    """How the answer is computed. centre: centre of the most likely cell. mean: mean position of
+    that cell's images. local: mean of these positions over the most likely cells near it, weighted
+    by their probabilities."""
     top_cells: int = 20
-    """Of local: how many cells count, if they are near enough."""
+    """For local: largest number of cells that are averaged."""
     near_km: float = 300.0
-    """Of local: how far from the most likely cell they may lie. It is also what confidence means:
-    the probability that the photo was taken in a cell this near to the answer."""
+    """For local: largest distance in km between an averaged cell and the most likely one. It also
+    defines the confidence: the probability that the image was taken in a cell within this distance
+    of the answer."""
     region: float = 0.9
-    """The region that is told beside the answer is the smallest set of cells with this
-    probability."""
+    """Probability of the region that is reported beside the answer: the smallest set of cells that
+    reaches it, between 0 and 1."""
     abstain: float = 0.0
-    """Give no answer where the confidence is below this."""
+    """Give no answer if the confidence is below this, 0 to 1; 0 always answers."""
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers. Raises InputError naming the flag and its value."""

@@ -30,15 +30,15 @@ def _world_map() -> tuple[Figure, Axes]:
     axes.set_yticks(_TICKS[1], [f"{abs(y)}°{'S' if y < 0 else 'N' * (y > 0)}" for y in _TICKS[1]])
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.set_axisbelow(True)
-    # All that is drawn becomes one picture: thousands of polygons would make a page of megabytes.
+    # All that is drawn becomes one image: thousands of polygons would make a page of megabytes.
     axes.set_rasterization_zorder(_TOP)
     return figure, axes
 
 
 def partition_plot(partition: Partition, lat: Floats, lng: Floats) -> Figure:
-    """The cells, coloured by how densely photos lie in them, under the photos themselves.
+    """The cells, coloured by how densely images lie in them, under the images themselves.
 
-    The photos' positions (N,) are in degrees; there may be none, and of many, some are drawn.
+    The images' positions (N,) are in degrees; there may be none, and of many, some are drawn.
     """
     figure, axes = _world_map()
     polygons, owners = rings(partition.ids)
@@ -64,7 +64,7 @@ def partition_plot(partition: Partition, lat: Floats, lng: Floats) -> Figure:
 def answers_plot(
     partition: Partition, truth: tuple[Floats, Floats], answers: tuple[Floats, Floats], km: Floats
 ) -> Figure:
-    """A line from each photo's true position to its answer, coloured by its length (M,) in km.
+    """A line from each image's true position to its answer, coloured by its length (M,) in km.
 
     Positions are latitudes and longitudes (M,) in degrees; the model's cells are drawn behind.
     """

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tasks.int8.network import Floats, Layer, readers_of, set_tensor, tensors_of
 from tasks.int8.ranges import LEVELS, Measured
 
-# A channel may be seen this much higher than on the photos of the calibration.
+# A channel may be seen this much higher than on the images of the calibration.
 _HEADROOM = 1.1
 _MOST = 32.0
 _LEAST = 1e-12

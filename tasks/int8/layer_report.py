@@ -45,7 +45,7 @@ def layer_errors(truth: State, chosen: State, pictures: Sequence[Floats]) -> lis
     """Compare an 8-bit network with the float one, layer by layer; the worst first, by ``alone``.
 
     The truth is in float, its channels scaled as those of ``chosen``, which is to be rounded;
-    pictures are normalised, (1, 3, S, S).
+    images are normalised, (1, 3, S, S).
     """
     ranges = chosen.ranges
     alone = lone_errors(chosen.network, chosen.layers, ranges, pictures)

@@ -148,13 +148,13 @@ def final_outputs(model: ModelProto, layers: Sequence[Layer]) -> tuple[str, ...]
 def cut_network(model: ModelProto, layers: Sequence[Layer]) -> ModelProto:
     """The network alone: from the first layer's input to the last layers' outputs.
 
-    The photos stay an input too where their number is asked for.
+    The images stay an input too where their number is asked for.
     """
     return _cut(model, [layers[0].input], final_outputs(model, layers))
 
 
 def cut_preparation(model: ModelProto, layers: Sequence[Layer]) -> ModelProto:
-    """What stands before the network: from photos to the first layer's input."""
+    """What stands before the network: from images to the first layer's input."""
     return _cut(model, [], [layers[0].input])
 
 
@@ -173,7 +173,7 @@ class Runner:
     Args:
         model: The network.
         outputs: Tensors to give out.
-        threads: Of the runtime; 0 leaves the choice to it.
+        threads: Number of threads of the runtime; 0 lets it choose.
     """
 
     def __init__(self, model: ModelProto, outputs: Sequence[str], threads: int = 1) -> None:
@@ -200,7 +200,7 @@ class Runner:
         )
 
     def __call__(self, pictures: Iterable[NDArray[Any]]) -> Iterator[dict[str, Floats]]:
-        """Yield the outputs for each normalised picture (1, 3, S, S), or what else goes in."""
+        """Yield the outputs for each normalised image (1, 3, S, S), or what else goes in."""
         for picture in pictures:
             feeds = {**self._others, self.source: picture}
             values = self._session.run(list(self.outputs), feeds)

@@ -32,8 +32,8 @@ def quantise(
 
     Args:
         model: Float export, or the network alone.
-        layers: Of the network in it.
-        ranges: Of every tensor between layers.
+        layers: Layers of the network in the graph.
+        ranges: Ranges of every tensor between layers.
         per_channel: A scale for each output channel of the weights, else one for all.
         floats: Names of layers to leave as they are.
     """

@@ -1,4 +1,4 @@
-"""Ranges of a network's tensors, measured on photos: what 8 bits are to stretch over."""
+"""Ranges of a network's tensors, measured on images: what 8 bits are to stretch over."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Ranges = dict[str, Range]
 Method = Literal["min-max", "percentile", "mse"]
 LEVELS = 255
 _BINS = 2048
-# Of each tensor and photo; the extremes are taken over all values.
+# Of each tensor and image; the extremes are taken over all values.
 _SAMPLES = 32768
 _PERCENTILE = 99.99
 _STEPS = 48
@@ -25,7 +25,7 @@ _STEPS = 48
 
 @dataclass
 class Measured:
-    """What was seen of a tensor on all photos."""
+    """What was seen of a tensor on all images."""
 
     low: float
     high: float
@@ -53,9 +53,9 @@ def quantised_tensors(layers: Sequence[Layer]) -> tuple[str, ...]:
 def measure(
     network: ModelProto, layers: Sequence[Layer], pictures: Sequence[Floats]
 ) -> dict[str, Measured]:
-    """Run a float network over pictures, twice: for the extremes, then for the histograms.
+    """Run a float network over images, twice: for the extremes, then for the histograms.
 
-    The network is alone, as :func:`tasks.int8.network.cut_network` makes it; the pictures are
+    The network is alone, as :func:`tasks.int8.network.cut_network` makes it; the images are
     normalised, (1, 3, S, S).
     """
     names = [name for name in quantised_tensors(layers) if name != layers[0].input]
@@ -92,7 +92,7 @@ def choose_ranges(
 ) -> Ranges:
     """The range of each tensor; values outside are cut off, those inside rounded more finely.
 
-    The picture keeps its whole range: its 256 values fit as they are. Elsewhere ``min-max`` cuts
+    The image keeps its whole range: its 256 values fit as they are. Elsewhere ``min-max`` cuts
     nothing off; ``percentile`` the outer .01 %; ``mse`` takes the range of the least mean squared
     error.
     """

@@ -1,7 +1,7 @@
 """The search for an 8-bit network that answers as the float one: naive first, then remedies.
 
-Each remedy is kept if the answers on photos that nothing was measured on come closer to the float
-network's. Labelled photos, where there are any, judge what was chosen, and may send back to naive.
+Each remedy is kept if the answers on images that nothing was measured on come closer to the float
+network's. Labelled images, where there are any, judge what was chosen, and may send back to naive.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tasks.int8.simulate import correct_biases, decibels, fine_tune, lone_errors
 METHODS: tuple[Method, ...] = ("min-max", "percentile", "mse")
 # A remedy must be worth this much, in dB, to be kept.
 _WORTH = 0.2
-# Photos that biases are corrected on, all in one pass.
+# Images that biases are corrected on, all in one pass.
 _BIAS_PHOTOS = 32
 # At most this share of the layers stays in float.
 _FLOAT_SHARE = 8
@@ -33,7 +33,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Pictures:
-    """What the network sees of the user's photos: normalised, (1, 3, S, S) each."""
+    """What the network sees of the user's images: normalised, (1, 3, S, S) each."""
 
     fit: Sequence[Floats]  # to measure ranges on, correct and learn from
     held: Sequence[Floats]  # to compare the answers on
@@ -78,8 +78,8 @@ class Step:
     """A remedy that was tried."""
 
     name: str
-    sqnr: float  # float answers over their difference from the 8-bit ones on held photos, in dB
-    # Percent of held photos whose largest answer is the same; None where that says nothing.
+    sqnr: float  # float answers over their difference from the 8-bit ones on held images, in dB
+    # Percent of held images whose largest answer is the same; None where that says nothing.
     agreement: float | None
     kept: bool  # whether it stays
 
@@ -103,7 +103,7 @@ class Search:
         """Measure the float network.
 
         ``network`` is the float export in PyTorch, batch norm folded; its ``raw`` takes normalised
-        pictures. ``say`` is told what was tried.
+        images. ``say`` is told what was tried.
 
         Raises:
             InputError: If the two are not the same network.
@@ -215,7 +215,7 @@ class Search:
         return self._answers(network, final_outputs(state.model, state.layers))
 
     def _answers(self, network: ModelProto, names: Sequence[str]) -> list[list[Floats]]:
-        """For each held picture, each of the outputs."""
+        """For each held image, each of the outputs."""
         found = Runner(network, names)(self.pictures.held)
         return [[outputs[name] for name in names] for outputs in found]
 

@@ -105,7 +105,7 @@ def _watched(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Ten
 
 
 def _run(network: nn.Module, pictures: Tensor) -> None:
-    """The network's own layers, on normalised pictures."""
+    """The network's own layers, on normalised images."""
     network.raw(pictures)  # type: ignore[operator]
 
 
@@ -119,7 +119,7 @@ def lone_errors(
     """By name what a layer's own rounding does, all before it in float: signal over error, in dB.
 
     That is the rounding of its input and weights, and before a leaky activation of its output.
-    The pictures are normalised, (1, 3, S, S). Infinite where rounding changes nothing.
+    The images are normalised, (1, 3, S, S). Infinite where rounding changes nothing.
     """
     by_name = {layer.name: layer for layer in layers}
     sums = {name: [0.0, 0.0] for name in by_name}
@@ -169,7 +169,7 @@ def correct_biases(
 
     Rounded weights have another sum than the true ones, which moves a channel's mean
     (arXiv 1906.04721, section 4.2). Layer after layer is corrected in one pass, so that each sees
-    what the corrected ones before it give out. The pictures are normalised, (1, 3, S, S); layers
+    what the corrected ones before it give out. The images are normalised, (1, 3, S, S); layers
     named in ``floats`` stay in float.
     """
     stacked = _stack(pictures)
@@ -212,19 +212,19 @@ def fine_tune(
 ) -> None:
     """Train a network, in place, to answer in 8 bits as a float network does.
 
-    The teacher's answers need no labels, so photos of the calibration will do; half of them are
+    The teacher's answers need no labels, so images of the calibration will do; half of them are
     mirrored at each step.
 
     Args:
         network: Student; rounded as in 8 bits while it learns.
-        teacher: In float.
-        layers: Of both.
-        ranges: Of the tensors between layers.
+        teacher: The network in float.
+        layers: Layers of both networks.
+        ranges: Ranges of the tensors between layers.
         floats: Names of layers that stay in float.
         finals: Names of the layers whose outputs are the answer.
-        pictures: Normalised, (1, 3, S, S).
-        steps: Of 16 pictures each.
-        seed: Of their order.
+        pictures: Normalised images, (1, 3, S, S).
+        steps: Number of steps of 16 images each.
+        seed: Seed of their order.
     """
     draw = torch.Generator().manual_seed(seed)
     with simulated(network, layers, ranges, floats):

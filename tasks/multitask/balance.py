@@ -17,7 +17,7 @@ class Balance(nn.Module):
     1705.07115, section 3.2).
 
     Args:
-        weights: Of each task, by name.
+        weights: Weight of each task, by name.
         learnt: Whether the weights are learnt; those given then multiply the whole term.
     """
 

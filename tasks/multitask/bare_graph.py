@@ -20,14 +20,14 @@ class MultiBare(nn.Module):
     """Every head's raw outputs, ``HEAD_OUTPUT``, with one pass for those that see alike.
 
     The first input is ``images``; another is named ``HEAD_images`` after the head that needs it:
-    boxes see the whole photo and not its centre.
+    boxes see the whole image and not its centre.
 
     Args:
         net: Trunk and heads; a folded copy of it is kept.
-        cards: Of the heads, by name.
+        cards: Cards of the heads, by name.
 
     Attributes:
-        inputs: By name, in their order.
+        inputs: Inputs by name, in their order.
         outputs: Names of what it gives.
         told: What the host has to know; of each head under ``heads``.
 

@@ -38,7 +38,7 @@ class PassCost:
 
 
 def pass_costs(net: MultiTaskNet, *, measure: bool = True) -> list[PassCost]:
-    """Costs for one photo, input size by input size; the network may be on any device.
+    """Costs for one image, input size by input size; the network may be on any device.
 
     With ``measure`` it is timed too, on the CPU, with as many threads as torch has.
     """
@@ -69,7 +69,7 @@ def count_params(net: MultiTaskNet) -> tuple[int, int]:
 
 
 def _measure(net: MultiTaskNet, size: int, names: list[str]) -> dict[str, float]:
-    """Milliseconds for one photo; in each round each once, so that all meet the same noise."""
+    """Milliseconds for one image; in each round each once, so that all meet the same noise."""
     together = _ready(net)
     # Copies with weights of their own: what another has just read would come from the cache.
     separate = [_ready(net.head(name)) for name in names]

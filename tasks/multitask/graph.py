@@ -1,4 +1,4 @@
-"""Several heads as one graph from photos to all their answers."""
+"""Several heads as one graph from images to all their answers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tasks.weights.card import Card
 
 
 class MultiGraph(AnswerGraph):
-    """Every head's answers to photos, with one trunk and one pass for all that share an input.
+    """Every head's answers to images, with one trunk and one pass for all that share an input.
 
-    Boxes have a pass of their own: they see the whole photo, warped, and the others its centre.
+    Boxes have a pass of their own: they see the whole image, warped, and the others its centre.
     Outputs are named ``HEAD_OUTPUT``, the latter as of the graph of the head's task alone.
 
     Args:
         net: Trunk and heads; a copy of it, with batch norm folded into the convolutions, is kept.
-        cards: Of the heads, by name.
+        cards: Cards of the heads, by name.
         antialias: How the resize is written (see :mod:`tasks.export.resize`).
 
     Raises:
-        InputError: If heads other than boxes see photos differently.
+        InputError: If heads other than boxes see images differently.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class MultiGraph(AnswerGraph):
         return part
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Answers for photos (N, H, W, 3) uint8 RGB, in the order of ``outputs``."""
+        """Answers for images (N, H, W, 3) uint8 RGB, in the order of ``outputs``."""
         raws = {}
         if self.centred:
             raws = self.net.answers(self.part(self.centred[0]).fit(images), self.centred)

@@ -24,7 +24,7 @@ class MultiTaskNet(nn.Module):
         body: The trunk. Its norms are used by the heads that have none of their own.
         heads: Models by name, of the trunk's architecture; their bodies are replaced.
         own_norms: Names of the heads that keep the norms of their bodies.
-        balance: Of the losses; only training needs it.
+        balance: Balance of the losses; only training needs it.
 
     Attributes:
         networks: What ``--compile`` compiles: nothing.
@@ -73,7 +73,7 @@ class MultiTaskNet(nn.Module):
 
         Args:
             images: (B, 3, S, S) RGB 0..255 of any dtype.
-            heads: To ask; by default all that take images of this size.
+            heads: Names of the heads to run; by default all that take images of this size.
 
         Returns:
             By head what its model's ``raw`` gives: (B, columns), or two tensors for boxes.
@@ -127,7 +127,7 @@ def share_convolutions(body: Body, trunk: Body) -> None:
     """Put a trunk's convolutions in place of a body's; the body keeps its norms.
 
     Args:
-        body: Of the trunk's architecture.
+        body: Body with the architecture of the trunk.
         trunk: It stays as it is.
     """
     for name in shared_modules(trunk):

@@ -1,4 +1,4 @@
-"""Which heads a trunk can carry, and how they share it. Nothing heavy is imported here."""
+"""The heads that a trunk can have, and how they share it. It imports nothing slow."""
 
 from __future__ import annotations
 

@@ -19,17 +19,17 @@ from tasks.weights.card import Card
 
 
 class MultiSquare(MultiGraph):
-    """Every head's answers to one photo, with an input for each way to prepare it.
+    """Every head's answers to one image, with an input for each way to prepare it.
 
     The first is ``images``; another is named ``HEAD_images`` after the head that needs it: boxes
-    see the whole photo, and the others its centre.
+    see the whole image, and the others its centre.
 
     Args:
         net: Trunk and heads; a folded copy of it is kept.
-        cards: Of the heads, by name.
+        cards: Cards of the heads, by name.
 
     Raises:
-        InputError: If heads other than boxes see photos differently.
+        InputError: If heads other than boxes see images differently.
     """
 
     def __init__(self, net: MultiTaskNet, cards: Mapping[str, Card]) -> None:
@@ -52,7 +52,7 @@ class MultiSquare(MultiGraph):
         return SquareGraph(application, model, card)
 
     def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """Answers for squares (1, S, S, 3) uint8 RGB of one photo, by ``squares``' order."""
+        """Answers for squares (1, S, S, 3) uint8 RGB of one image, by ``squares``' order."""
         found: list[Tensor] = []
         with core_operators():
             raws = {}

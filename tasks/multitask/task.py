@@ -46,13 +46,13 @@ class MultiTask(Task):
     """Heads on one trunk; the measure is the mean of the heads' own, as shares of the best.
 
     A step has a micro-batch of one task or of several. Each goes through the trunk by itself, so
-    that batch norm never mixes pictures of two tasks, and the gradients of all are added up.
+    that batch norm never mixes images of two tasks, and the gradients of all are added up.
 
     Args:
         model: Trunk, heads and the balance of their losses.
         fit: How to train it.
-        seed: Of everything random.
-        branches: Of the heads that are trained, by name.
+        seed: Seed of all random numbers.
+        branches: Branches of the heads that are trained, by name.
     """
 
     monitor = "mean"

@@ -1,1 +1,1 @@
-"""Reports of runs and evaluations: their order, pages, plots, tables and pictures."""
+"""Reports of runs and evaluations: their order, pages, plots, tables and images."""

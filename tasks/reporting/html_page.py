@@ -83,7 +83,7 @@ class Page:
         self._parts.append(f"<div class=plots>{''.join(parts)}</div>")
 
     def pictures(self, pictures: Iterable[tuple[NDArray[np.uint8], str]]) -> None:
-        """Pictures in a grid: ((H, W, 3) RGB, caption)."""
+        """Images in a grid: ((H, W, 3) RGB, caption)."""
         parts = []
         for picture, caption in pictures:
             _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])

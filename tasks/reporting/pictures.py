@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
-# Longer side of drawn pictures in pixels: what can be read, and what a fine screen shows.
+# Longer side of drawn images in pixels: what can be read, and what a fine screen shows.
 _LEAST, _MOST = 640, 1280
 # Behind what is drawn, and the letters on it (RGB).
 GROUND: Colour = (24, 26, 30)
@@ -60,6 +60,6 @@ def shorten(name: str, length: int) -> str:
 
 
 def for_screen(image: Image) -> Image:
-    """The picture (H, W, 3) in a size to draw on: of 50 megapixels nobody sees more."""
+    """The image (H, W, 3) in a size to draw on: of 50 megapixels nobody sees more."""
     longest = max(image.shape[:2])
     return _scaled(image, min(max(longest, _LEAST), _MOST) / longest)

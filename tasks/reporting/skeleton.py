@@ -63,7 +63,7 @@ class Report:
     details: Mapping[str, Any] = field(default_factory=dict)  # keys between the cost and the facts
     cases: Mapping[str, Any] = field(default_factory=dict)  # keys behind the facts: single images
     num_images: int | None = None  # that were evaluated, for the headline; None leaves that out
-    per: str = "image"  # what the cost is of: an image, a photo
+    per: str = "image"  # what the cost is of: an image, an image
     in_millions: bool = False  # mult-adds of the headline in millions, not billions
     stopped: str = ""  # why the training ended before its time; stands above everything else
     page_facts: Sequence[tuple[str, str]] = ()  # that ``report.json`` holds elsewhere

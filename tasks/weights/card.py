@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from backbone import __version__
 from backbone.flavour import Flavour
 from datasets.errors import InputError
 from datasets.names import refuse_unsafe_name
@@ -23,14 +24,15 @@ class Card:
         flavour: Padding, batch-norm epsilon, activation, input.
         classes: Names and original ids.
         metrics: Measured on the validation split, by name.
-        source: Where the weights come from, in a sentence.
+        source: Origin of the weights, in a sentence.
         folded: Batch norm carries only an offset, because the source had folded it away: its
             statistics were never measured.
-        trunk: Of a head's file the digest of the trunk that it was trained on (see
-            :mod:`tasks.weights.head_files`); else empty.
+        trunk: For the file of a head, digest of the trunk that it was trained on (see
+            :mod:`tasks.weights.head_files`); otherwise empty.
         trained_on: What the weights were trained on, where their application must know it again
             to measure what was held out: ``name``, ``held_out``, ``digest``; and
             ``validated_on``, the part that stood in for one to validate on. Else empty.
+        version: Version of the suite that made the weights; empty if it did not record one.
     """
 
     task: str
@@ -42,6 +44,7 @@ class Card:
     folded: bool = False
     trunk: str = ""
     trained_on: dict[str, Any] = field(default_factory=dict)
+    version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict."""
@@ -56,6 +59,7 @@ class Card:
             "folded": self.folded,
             **({"trunk": self.trunk} if self.trunk else {}),
             **({"trained_on": self.trained_on} if self.trained_on else {}),
+            **({"version": self.version} if self.version else {}),
         }
 
     @classmethod
@@ -83,6 +87,7 @@ class Card:
                 folded=data["folded"],
                 trunk=data.get("trunk", ""),
                 trained_on=dict(data.get("trained_on", {})),
+                version=str(data.get("version", "")),
             )
         except KeyError as error:
             raise InputError(f"the card lacks {error}") from error

@@ -119,7 +119,7 @@ def built_to_fit(build: Callable[[], Module], state: dict[str, Tensor], name: st
     """A network that a card describes, with the tensors of its file, which must fit exactly.
 
     Raises:
-        InputError: As :func:`refuse_unfit`.
+        InputError: Under the same conditions as in :func:`refuse_unfit`.
     """
     refuse_unfit(build, state, name)
     model = build()

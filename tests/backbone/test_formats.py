@@ -44,6 +44,7 @@ def test_the_checksum_is_crc32c() -> None:
     assert foreign.crc32c(b"123456789") == 0xE3069283  # The catalogue's check value.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x", "x.index", "x.data-00000-of-00001", "x.meta", "."])
 def test_a_checkpoint_is_read_by_any_of_its_names(tmp_path: Path, name: str) -> None:
     state = foreign.random_state(columns=11)
@@ -62,6 +63,7 @@ def test_a_checkpoint_is_read_by_any_of_its_names(tmp_path: Path, name: str) -> 
     assert flavour.input.mean == flavour.input.std == (0.5, 0.5, 0.5)
 
 
+@pytest.mark.slow
 def test_the_size_is_in_the_name_or_asked_for(tmp_path: Path) -> None:
     tensors = foreign.slim_names(foreign.random_state())
     network = read_network(foreign.write_bundle(tmp_path / "mobilenet_v1_0.25_128.ckpt", tensors))
@@ -75,6 +77,7 @@ CONV0, CONV4 = "MobilenetV1/Conv2d_0/weights", "MobilenetV1/Conv2d_4_pointwise/w
 BETA, GAMMA = "Conv2d_3_depthwise/BatchNorm/beta", "MobilenetV1/Conv2d_0/BatchNorm/gamma"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "part"),
     [
@@ -105,6 +108,7 @@ def test_a_damaged_index_is_refused(tmp_path: Path, at: int) -> None:
         read_network(tmp_path / "x")
 
 
+@pytest.mark.slow
 def test_damaged_data_is_refused(tmp_path: Path) -> None:
     foreign.write_bundle(tmp_path / "x", foreign.slim_names(foreign.random_state()))
     file = tmp_path / "x.data-00000-of-00001"
@@ -143,6 +147,7 @@ def test_other_kinds_of_tensor_are_only_named(tmp_path: Path) -> None:
 # Caffe.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("old", [False, True])
 def test_a_caffemodel_is_read(tmp_path: Path, old: bool) -> None:
     state = foreign.random_state()
@@ -156,6 +161,7 @@ def test_a_caffemodel_is_read(tmp_path: Path, old: bool) -> None:
     assert 1 / (255 * flavour.input.std[0]) == pytest.approx(0.017)
 
 
+@pytest.mark.slow
 def test_caffes_own_parameters_count(tmp_path: Path) -> None:
     state = foreign.random_state()
     network = read_network(foreign.write_caffe(tmp_path / "m.caffemodel", state, eps=1e-3))
@@ -175,6 +181,7 @@ def test_a_cut_caffemodel_is_refused(tmp_path: Path, size: int) -> None:
 # PyTorch.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 @pytest.mark.parametrize("columns", [6, 0])
 def test_timms_names_are_known(tmp_path: Path, suffix: str, columns: int) -> None:
@@ -190,6 +197,7 @@ def test_timms_names_are_known(tmp_path: Path, suffix: str, columns: int) -> Non
     assert (flavour.input.interpolation, flavour.input.crop) == ("bicubic", 0.875)
 
 
+@pytest.mark.slow
 def test_a_folder_with_timms_configuration(tmp_path: Path) -> None:
     save_file(foreign.timm_names(foreign.random_state()), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(foreign.timm_config(size=256, mean=[0.4, 0.5, 0.6]))
@@ -202,6 +210,7 @@ def test_a_folder_with_timms_configuration(tmp_path: Path) -> None:
         read_network(tmp_path)
 
 
+@pytest.mark.slow
 def test_timms_head_convolution_is_read(tmp_path: Path) -> None:
     state = foreign.random_state(variant="conv_head")
     theirs, file = foreign.timm_names(state), tmp_path / "h.safetensors"
@@ -217,6 +226,7 @@ def test_timms_head_convolution_is_read(tmp_path: Path) -> None:
         read_network(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counters", [True, False])
 @pytest.mark.parametrize("wrap", ["plain", "state_dict", "module", "legacy"])
 def test_layers_in_order(tmp_path: Path, wrap: str, counters: bool) -> None:
@@ -236,6 +246,7 @@ def test_layers_in_order(tmp_path: Path, wrap: str, counters: bool) -> None:
     assert flavour.input.crop == 0.875
 
 
+@pytest.mark.slow
 def test_safetensors_keep_no_order_so_a_key_map_is_needed(tmp_path: Path) -> None:
     state = foreign.random_state()
     theirs, file, table = foreign.in_order(state), tmp_path / "m.safetensors", tmp_path / "k.json"
@@ -276,6 +287,7 @@ def test_no_program_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "boom" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_other_networks_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "m.pth"
     theirs = foreign.in_order(foreign.random_state())
@@ -304,6 +316,7 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
 # Hugging Face's hub.
 
 
+@pytest.mark.slow
 def test_a_name_on_the_hub_comes_from_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

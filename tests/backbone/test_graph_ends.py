@@ -49,6 +49,7 @@ def graph_with(columns: int, *ops: str) -> Graph:
     return graph
 
 
+@pytest.mark.slow
 def test_one_sigmoid_becomes_two_columns(tmp_path: Path) -> None:
     state = foreign.random_state(1)
     network = read_network(write_graph_def(tmp_path / "m.pb", graph_with(1, "Sigmoid")))

@@ -32,6 +32,7 @@ from tests.backbone.graph_files import (
 from tests.backbone.keras_files import mobilenet, model, top
 
 State = dict[str, torch.Tensor]
+pytestmark = pytest.mark.slow
 PLUS_MINUS = PartialFlavour(mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
@@ -58,7 +59,6 @@ def expect_folded(network: Network, state: State, atol: float = 1e-5) -> None:
 # ONNX.
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fold", [True, False])
 @pytest.mark.parametrize("padding", ["symmetric", "explicit", "same", "pad"])
 @pytest.mark.parametrize("columns", [6, 0])

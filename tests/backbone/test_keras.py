@@ -34,6 +34,7 @@ def expect_equal(network: Network, state: dict[str, Tensor], atol: float = 0.0) 
         torch.testing.assert_close(network.state[name], value, rtol=0, atol=atol, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_h5, write_zip])
 @pytest.mark.parametrize("inner", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
@@ -58,6 +59,7 @@ def test_layers_that_nobody_named_are_read_in_order(
         assert network.stated.std == pytest.approx((0.5,) * 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "mean", "std"),
     [
@@ -109,6 +111,7 @@ def test_what_stands_before_the_body_prepares_photos(
         resolve("x", network.stated, network.usual, PartialFlavour(mean=(9.0,) * 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "said"),
     [
@@ -128,6 +131,7 @@ def test_the_activation_is_the_files_own(
     assert read_network(file).stated.activation == said
 
 
+@pytest.mark.slow
 def test_a_single_sigmoid_becomes_two_columns(tmp_path: Path) -> None:
     state, layers, arrays = mobilenet(1)
     network = read_network(write_h5(tmp_path / "m.h5", model([*layers, *top("sigmoid")]), arrays))
@@ -137,6 +141,7 @@ def test_a_single_sigmoid_becomes_two_columns(tmp_path: Path) -> None:
     torch.testing.assert_close(two.softmax(1)[:, 1:], one.sigmoid())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_h5, write_zip])
 @pytest.mark.parametrize("kind", ["two layers", "sigmoids", "maximum", "flat"])
 def test_another_head_is_left_out_by_name(tmp_path: Path, write: Any, kind: str) -> None:
@@ -156,6 +161,7 @@ def test_another_head_is_left_out_by_name(tmp_path: Path, write: Any, kind: str)
     assert all("dense" in name for name in network.left_out)
 
 
+@pytest.mark.slow
 def test_weights_alone_are_the_stock_models_unless_told(tmp_path: Path) -> None:
     state, _, arrays = mobilenet()
     network = read_network(write_zip(tmp_path / "m.weights.h5", None, arrays, "functional"))
@@ -180,6 +186,7 @@ def test_newer_mobilenets_are_told(
         read_network(write_h5(tmp_path / "m.h5", None, arrays))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "part"),
     [
@@ -207,6 +214,7 @@ def test_an_architecture_that_is_none_is_refused(tmp_path: Path, change: Any, pa
     assert "m.h5" in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "part"),
     [
@@ -230,6 +238,7 @@ def test_a_damaged_architecture_is_refused(tmp_path: Path, config: str, part: st
         read_network(write_h5(tmp_path / "m.h5", nested, arrays))
 
 
+@pytest.mark.slow
 def test_arrays_of_other_layers_are_refused(tmp_path: Path) -> None:
     _, layers, arrays = mobilenet()
     odd = {**arrays, "lstm": {"kernel": np.zeros((3, 3), "f4"), "recurrent": np.zeros(3, "f4")}}

@@ -14,6 +14,7 @@ from backbone.layers import (
 from backbone.mobilenet_v1 import MobileNetV1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.1, 0.25, 0.35, 0.5, 0.75, 1.0, 1.25])
 def test_channels_follow_tf_slims_rounding(alpha: float) -> None:
     body = MobileNetV1(alpha)
@@ -79,6 +80,7 @@ def test_split_shares_the_layers_and_gives_the_same_answer() -> None:
         body.split(3)
 
 
+@pytest.mark.slow
 def test_initialisation_is_tf_slims() -> None:
     weight = MobileNetV1(1.0).layers[13].pointwise.conv.weight
     assert weight.abs().max() <= 0.18
@@ -86,6 +88,7 @@ def test_initialisation_is_tf_slims() -> None:
     assert weight.std().item() == pytest.approx(0.88 * 0.09, rel=0.01)
 
 
+@pytest.mark.slow
 def test_folding_keeps_the_answer() -> None:
     body = MobileNetV1(0.25)
     for _ in range(3):

@@ -69,6 +69,7 @@ def alive_in(body: MobileNetV1) -> list[Tensor]:
     return [torch.randperm(w)[:n].sort().values for w, n in zip(wide, counts, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dead", ["nothing goes in", "nobody reads"])
 def test_dead_channels_are_not_missed(dead: str) -> None:
     """Behind a dead channel the depthwise batch norm gives a constant, which must live on."""
@@ -136,6 +137,7 @@ def test_all_around_a_channel_goes_with_it() -> None:
     )
 
 
+@pytest.mark.slow
 def test_statistics_follow_what_is_left() -> None:
     """Without a photo they come closer to what is measured than those of the wide body."""
     body = trained(lively())
@@ -149,6 +151,7 @@ def test_statistics_follow_what_is_left() -> None:
     assert off < (wide.get_buffer("running_var")[kept].log() - measured.log()).abs().mean()
 
 
+@pytest.mark.slow
 def test_the_same_alpha_changes_nothing() -> None:
     body = trained(lively())
     pruned = prune_body(body, WIDE, head())

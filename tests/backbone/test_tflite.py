@@ -25,6 +25,7 @@ def find_or_write(
     return folder / "drawn.tflite"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(
     ("name", "alpha", "size"), [("drawn", ALPHA, SIZE), ("vww_96_float", 0.25, 96)]

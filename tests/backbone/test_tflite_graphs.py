@@ -37,6 +37,7 @@ def expect_alike(file: Path, tolerance: float) -> None:
     assert found.difference < tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "mean", "std"),
     [
@@ -60,6 +61,7 @@ def test_what_stands_before_a_float_network_prepares_photos(
     expect_alike(file, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signed", [False, True])
 def test_what_stands_before_a_network_of_bytes_prepares_photos(
     tmp_path: Path, signed: bool
@@ -72,6 +74,7 @@ def test_what_stands_before_a_network_of_bytes_prepares_photos(
     expect_alike(file, 0.05)
 
 
+@pytest.mark.slow
 def test_a_file_that_scales_photos_is_measured_as_it_is(tmp_path: Path) -> None:
     pytest.importorskip("ai_edge_litert")
     file = tmp_path / "m.tflite"
@@ -83,6 +86,7 @@ def test_a_file_that_scales_photos_is_measured_as_it_is(tmp_path: Path) -> None:
         assert (theirs - model(images).softmax(1)).abs().max() < 1e-5
 
 
+@pytest.mark.slow
 def test_weights_kept_as_float16_are_read(tmp_path: Path) -> None:
     file = tmp_path / "m.tflite"
     state = write_classifier(file, quantised=False, weights="float16", before=TO_ONES)
@@ -91,6 +95,7 @@ def test_weights_kept_as_float16_are_read(tmp_path: Path) -> None:
     expect_alike(file, 1e-5)
 
 
+@pytest.mark.slow
 def test_weights_kept_as_int8_are_read(tmp_path: Path) -> None:
     """Dynamic range: floats go through layers whose weights count steps."""
     file = tmp_path / "m.tflite"
@@ -99,6 +104,7 @@ def test_weights_kept_as_int8_are_read(tmp_path: Path) -> None:
     assert (head - theirs).abs().max() < 0.51 * theirs.abs().max() / 127
 
 
+@pytest.mark.slow
 def test_photos_with_channels_first_are_read(tmp_path: Path) -> None:
     file = tmp_path / "m.tflite"
     write_classifier(file, quantised=False, channels_first=True, before=TO_ONES)
@@ -106,6 +112,7 @@ def test_photos_with_channels_first_are_read(tmp_path: Path) -> None:
     expect_alike(file, 1e-5)
 
 
+@pytest.mark.slow
 def test_two_linear_layers_are_one(tmp_path: Path) -> None:
     file = tmp_path / "m.tflite"
     write_classifier(file, quantised=False, before=TO_ONES, hidden=())
@@ -113,6 +120,7 @@ def test_two_linear_layers_are_one(tmp_path: Path) -> None:
     expect_alike(file, 1e-5)
 
 
+@pytest.mark.slow
 def test_one_sigmoid_becomes_two_columns(tmp_path: Path) -> None:
     file = tmp_path / "m.tflite"
     write_classifier(file, quantised=False, before=TO_ONES, columns=1)

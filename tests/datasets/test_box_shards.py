@@ -236,6 +236,7 @@ def test_lines_that_are_not_yolos(tmp_path: Path, text: bytes, message: str) -> 
         open_detection(tmp_path, "all")
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_cut_short(tmp_path: Path) -> None:
     file = shard(tmp_path / "0.tar", *[coco_like()] * 6)
     content = file.read_bytes()

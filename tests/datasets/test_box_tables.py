@@ -54,6 +54,7 @@ def test_parts(tmp_path: Path, names: str) -> None:
     assert data.labels.tolist() == [2, 1]
 
 
+@pytest.mark.slow
 def test_pictures_without_boxes(tmp_path: Path) -> None:
     root = table(tmp_path, "", "{name},10,8,30,28,{kind}")
     save_pictures(root / "images", ["empty.png", "unnamed.png"])
@@ -116,6 +117,7 @@ def test_two_pictures_of_one_name(tmp_path: Path) -> None:
     assert {Path(file).parent.name for file in data.files} == {"b"}
 
 
+@pytest.mark.slow
 def test_open_images(tmp_path: Path) -> None:
     root = open_images(tmp_path)
     data = open_detection(root, "val")

@@ -101,6 +101,7 @@ def test_labelmes_shapes(tmp_path: Path) -> None:
         open_detection(root, "all")
 
 
+@pytest.mark.slow
 def test_labelme_in_parts(tmp_path: Path) -> None:
     for part in ("Train", "valid", "more"):
         labelme(tmp_path / part)
@@ -251,6 +252,7 @@ def test_vias_shapes(tmp_path: Path, shape: dict[str, Any]) -> None:
     assert told(root) == {kind: "1 (as the boxes around them): 0.png"}
 
 
+@pytest.mark.slow
 def test_vias_class_is_an_attribute(tmp_path: Path) -> None:
     root = via(tmp_path)
     change_via(root, lambda region: region["region_attributes"].update({"note": "dark"}))

@@ -17,6 +17,7 @@ from datasets.builtin.face_drawing import (
 from datasets.builtin.faces import LANDMARK_LIST, draw_faces
 
 
+@pytest.mark.slow
 def test_the_set_is_celebas_and_the_same_again(tmp_path: Path) -> None:
     one, two = (
         draw_faces(tmp_path / name, num_identities=8, per_identity=3, size=32, seed=4)

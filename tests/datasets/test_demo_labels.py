@@ -18,6 +18,7 @@ from datasets.labels.opening import open_labelled
 TRAITS = ("ears", "muzzle", "coat", "tail")
 
 
+@pytest.mark.slow
 def test_shapes_on_disk(tmp_path: Path) -> None:
     root = draw_shapes(tmp_path / "shapes", num_train=2, num_val=1, size=48)
     train, val = open_labelled(root, "train"), open_labelled(root, "val")
@@ -76,6 +77,7 @@ def test_pictures_are_functions_of_their_seed() -> None:
     assert both(3) != both(15)
 
 
+@pytest.mark.slow
 def test_the_box_fits_the_animal(monkeypatch: pytest.MonkeyPatch) -> None:
     grey = np.full((256, 256, 3), 128, np.uint8)
     monkeypatch.setattr(breeds, "background", lambda *_: grey.copy())

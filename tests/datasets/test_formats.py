@@ -52,6 +52,7 @@ def test_a_single_coco_file_and_roboflows_layout(tmp_path: Path) -> None:
     assert len(open_detection(tmp_path, "all")) == 2
 
 
+@pytest.mark.slow
 def test_a_set_in_one_part_is_parted_by_name(tmp_path: Path) -> None:
     write_yolo(tmp_path, {str(k): "0 .5 .5 .2 .2" for k in range(100)})
     file = tmp_path / "data.yaml"
@@ -266,6 +267,7 @@ def test_label_files(tmp_path: Path) -> None:
         read_labels(file)
 
 
+@pytest.mark.slow
 def test_real_sets(real_data: Path) -> None:
     coco = open_detection(real_data / "coco", "val")
     assert len(coco) == 79

@@ -177,6 +177,7 @@ def test_a_list_may_have_a_column_of_splits(tmp_path: Path) -> None:
         read("train", [lines[0], "b.jpg,tset,1,2"])
 
 
+@pytest.mark.slow
 def test_authors_fall_on_one_side(tmp_path: Path) -> None:
     places = draw_places(tmp_path / "p", num_photos=60, num_authors=20, size=32)
     train, val = (open_places(places, split) for split in ("train", "val"))
@@ -234,6 +235,7 @@ def test_real_photos_and_positions(real_data: Path) -> None:
     assert find_columns(real_data / "geo" / "coordinates_100k.csv") is not None
 
 
+@pytest.mark.slow
 def test_built_in_places(tmp_path: Path) -> None:
     root = draw_places(tmp_path / "p", num_photos=12, num_authors=4, size=40)
     data = open_places(root, "all")

@@ -53,6 +53,7 @@ def test_each_row_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert checkup.summary["images"] == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_range", [0, 1, 60])
 def test_swapped_columns_are_refused(tmp_path: Path, in_range: int) -> None:
     """Ten beyond the poles while no longitude is beyond 90, or a fifth of all."""

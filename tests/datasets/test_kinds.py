@@ -90,6 +90,7 @@ def test_another_kind_is_recognised(with_ages: Path) -> None:
         recognise(with_ages / "empty")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decode", [(), ("--decode",)])
 def test_another_kind_is_examined(with_ages: Path, tool: Tool, decode: tuple[str, ...]) -> None:
     faces = with_ages / "faces"
@@ -103,6 +104,7 @@ def test_another_kind_is_examined(with_ages: Path, tool: Tool, decode: tuple[str
     expect(answer, "9 photos, ages to 28", "29_0_1_00000029.png", status=0)
 
 
+@pytest.mark.slow
 def test_the_doctor_of_another_kind_refuses(with_ages: Path, tool: Tool) -> None:
     faces = with_ages / "faces"
     answer = tool("check_data", faces, "--classes", "list.txt")

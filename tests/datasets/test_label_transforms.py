@@ -92,6 +92,7 @@ def share_kept(kind: LabelAugmentation) -> float:
     return min(x * y for x, y in spans)
 
 
+@pytest.mark.slow
 def test_mild_windows_are_larger() -> None:
     assert share_kept("mild") > 0.3
     assert share_kept("modern") < 0.2
@@ -108,6 +109,7 @@ def test_flips_come_with_windows_of_any_size() -> None:
     assert abs(flipped.mean() - kept.mean()) < 0.06
 
 
+@pytest.mark.slow
 def test_small_shifts_by_an_eighth() -> None:
     grey = np.full((32, 32, 3), 100, np.uint8)
     grey[16, 16] = 255
@@ -118,6 +120,7 @@ def test_small_shifts_by_an_eighth() -> None:
     assert len({tuple(row) for row in rows.tolist()}) > 40
 
 
+@pytest.mark.slow
 def test_tf_slim_changes_brightness_and_saturation() -> None:
     photo = np.zeros((64, 64, 3), np.uint8)
     photo[:] = (150, 100, 100)

@@ -38,6 +38,7 @@ def digest(batches: Any) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_a_batch(shapes: Path) -> None:
     (batch, *_) = loader(shapes, train=False)
     assert batch["images"].shape == (5, 3, 32, 32)

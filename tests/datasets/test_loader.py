@@ -60,6 +60,7 @@ def test_workers_change_nothing(scenes: Path, epoch: int) -> None:
     assert len(seen[0]) == 4  # 24 images in whole batches of 5.
 
 
+@pytest.mark.slow
 def test_epochs_augment_differently(scenes: Path) -> None:
     batches = loader(scenes)
     sums = []
@@ -93,6 +94,7 @@ def test_a_restored_loader_goes_on_with_the_next_batch(scenes: Path, workers: in
     assert len(list(resumed)) == 4  # Only the first epoch is cut short.
 
 
+@pytest.mark.slow
 def test_after_a_whole_epoch_comes_the_next(scenes: Path) -> None:
     resumed = loader(scenes)
     resumed.load_state_dict({"epoch": 6, "batches": 4})
@@ -114,16 +116,19 @@ def test_batches_are_bytes_and_relative_boxes(scenes: Path) -> None:
     assert all(Path(file).exists() for file in batch["files"])
 
 
+@pytest.mark.slow
 def test_a_set_smaller_than_a_batch_is_not_dropped(scenes: Path) -> None:
     assert [len(b["files"]) for b in loader(scenes, batch_size=100)] == [24]
 
 
+@pytest.mark.slow
 def test_evaluation_sees_every_image_in_order(scenes: Path) -> None:
     ids = [i for b in loader(scenes, train=False) for i in b["image_ids"]]
     assert ids == list(range(1, 25))
     assert np.array_equal(ids, open_detection(scenes, "train").image_ids)
 
 
+@pytest.mark.slow
 def test_a_set_travels_to_processes_that_start_anew(scenes: Path) -> None:
     """As on systems that do not fork."""
     for augmentation in ("none", "flip", "tf", "ssd"):

@@ -78,6 +78,7 @@ def test_fewer_processes_load_the_same(
     loader.close()
 
 
+@pytest.mark.slow
 def test_shards_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = draw_shapes(tmp_path / "shapes", num_train=3, num_val=1, size=32)
     write_shards(open_labelled(root, "train"), tmp_path / "shards")
@@ -113,6 +114,7 @@ class Blocked:
         return draw[1]
 
 
+@pytest.mark.slow
 def test_processes_that_do_nothing_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasets.loader.PATIENCE_SECONDS", 1)
     out, into = os.pipe()

@@ -278,6 +278,7 @@ def test_each_group_is_read_once_in_an_epoch(grouped: parquet.ParquetPhotos) -> 
     assert any(a // GROUP != b // GROUP for a, b in itertools.pairwise(orders[0][: 2 * GROUP]))
 
 
+@pytest.mark.slow
 def test_a_changed_file_ends_a_resume(grouped: parquet.ParquetPhotos) -> None:
     """In other groups of rows the same photos come in another order."""
     import pyarrow.parquet

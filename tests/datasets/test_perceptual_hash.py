@@ -80,6 +80,7 @@ def hashes(photos: list[Image]) -> NDArray[np.uint64]:
     return hashes_of(photos)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_copies_of_photos_are_found(
     photos: list[Image], hashes: NDArray[np.uint64], version: str
@@ -89,6 +90,7 @@ def test_copies_of_photos_are_found(
     assert pairs.tolist() == [[k, k] for k in range(len(photos))]
 
 
+@pytest.mark.slow
 def test_most_crops_of_one_side_are_found(photos: list[Image], hashes: NDArray[np.uint64]) -> None:
     pairs = near(hashes_of([cropped(photo, 0.03, 0.0, 0.02, 0.03) for photo in photos]), hashes)
     assert (pairs[:, 0] == pairs[:, 1]).all()

@@ -58,6 +58,7 @@ def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(member, io.BytesIO(content))
 
 
+@pytest.mark.slow
 def test_what_was_written_is_read(folders: Path, shards: Path) -> None:
     whole, data = open_labelled(folders, "all"), open_shards(shards)
     assert [file.name for file in data.shards] == [f"00000{k}.tar" for k in range(5)]
@@ -179,6 +180,7 @@ def test_workers_change_nothing(shards: Path, train: bool) -> None:
     assert len(seen[0]) == len(batches) == (5 if train else 6)
 
 
+@pytest.mark.slow
 def test_epochs_and_seeds_differ(shards: Path) -> None:
     data = open_shards(shards)
     batches = loader(data)
@@ -229,6 +231,7 @@ def test_ranks_are_disjoint_and_complete(shards: Path, world: int) -> None:
     assert len(drawn) - NUM < world  # Only what does not divide is drawn again.
 
 
+@pytest.mark.slow
 @given(length=st.integers(0, 40), window=st.integers(1, 12), seed=st.integers(0, 99))
 def test_a_shuffle_loses_nothing(length: int, window: int, seed: int) -> None:
     shuffled = list(shuffle_within(range(length), np.random.default_rng(seed), window))
@@ -237,6 +240,7 @@ def test_a_shuffle_loses_nothing(length: int, window: int, seed: int) -> None:
     assert all(item <= place + window for place, item in enumerate(shuffled))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_damaged_photos_are_left_out_and_counted(shards: Path, workers: int) -> None:
     for shard in (1, 3):

@@ -51,6 +51,7 @@ def test_lines_of_json_end_where_lines_of_files_do(tmp_path: Path) -> None:
     assert open_labelled(tmp_path, "train", whole=True).classes.names == ("a", "b")
 
 
+@pytest.mark.slow
 def test_many_pictures_of_one_name_get_their_numbers_at_once() -> None:
     names = unique_names([f"{k}/image.jpg" for k in range(20_000)], {"image_3"})
     assert names[:3] == ["image.jpg", "image_2.jpg", "image_4.jpg"]

@@ -58,6 +58,7 @@ def test_boxes_follow_their_objects(
         assert box == pytest.approx(extent(image, int(label)), abs=2.5)
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**32 - 1),
     width=st.integers(8, 200),
@@ -115,6 +116,7 @@ def test_images_without_objects(augmentation: Augmentation) -> None:
         assert moved["labels"].dtype == np.int64
 
 
+@pytest.mark.slow
 def test_flipping_happens_half_the_time() -> None:
     transform = DetectionTransform(SIZE, "flip")
     sides = [transform(*picture(), seed)[1]["boxes"][0, 0] < SIZE / 3 for seed in range(200)]
@@ -133,6 +135,7 @@ def test_steps_draw_one_after_another() -> None:
     assert min(np.bincount(places, minlength=4)) > 30
 
 
+@pytest.mark.slow
 def test_crops_zoom_in_and_padding_zooms_out() -> None:
     def widths(augmentation: Augmentation) -> list[float]:
         transform = DetectionTransform(SIZE, augmentation)
@@ -148,6 +151,7 @@ def test_crops_zoom_in_and_padding_zooms_out() -> None:
     assert min(widths("ssd")) < 0.5 * plain
 
 
+@pytest.mark.slow
 def test_a_kept_box_has_its_centre_in_the_crop() -> None:
     """So at least a quarter of every kept object is visible."""
     transform = DetectionTransform(SIZE, "tf")

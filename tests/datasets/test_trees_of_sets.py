@@ -167,6 +167,7 @@ def test_a_photo_that_a_list_repeats_is_no_copy(tmp_path: Path) -> None:
     assert (finding.kind, finding.detail) == ("photo listed twice", "2 times, as anger and fear")
 
 
+@pytest.mark.slow
 def test_sets_are_no_classes(tmp_path: Path) -> None:
     """Folders of which each is a set, in whatever format; a stray file makes none of a class."""
     makers = (

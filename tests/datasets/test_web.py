@@ -131,6 +131,7 @@ def test_the_built_in_web(tmp_path: Path) -> None:
     assert before == {file: file.read_bytes() for file in root.rglob("*.jpg")}
 
 
+@pytest.mark.slow
 def test_as_many_labels_are_wrong_as_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

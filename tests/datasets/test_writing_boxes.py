@@ -139,6 +139,7 @@ def test_pictures_are_the_same_bytes_copied_or_linked(tmp_path: Path) -> None:
             assert Path(file).samefile(source) == link
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", sorted(TARGETS))
 def test_names_that_cannot_stay(tmp_path: Path, target: str) -> None:
     """Two of one stem in two folders, blanks, hidden, bytes that are no text, no suffix."""

@@ -109,6 +109,7 @@ def test_a_lesson(share: float) -> None:
         torch.testing.assert_close(losses["attributes"], (1 - share) * plain)
 
 
+@pytest.mark.slow
 def test_weights_files(tmp_path: Path) -> None:
     model = network(3)
     model.thresholds.copy_(torch.tensor([0.2, 0.5, 0.7]))
@@ -122,6 +123,7 @@ def test_weights_files(tmp_path: Path) -> None:
         open_network(other, FACE_ATTRIBUTES)
 
 
+@pytest.mark.slow
 def test_starting_from_other_attributes(tmp_path: Path) -> None:
     model = network(3)
     model.thresholds.copy_(torch.tensor([0.2, 0.5, 0.7]))
@@ -144,6 +146,7 @@ def test_starting_from_other_attributes(tmp_path: Path) -> None:
     torch.testing.assert_close(new.body(new.normalize(images()))[32], features)
 
 
+@pytest.mark.slow
 def test_a_teacher_of_another_order(tmp_path: Path) -> None:
     model = network(3)
     path = save(tmp_path / "a.safetensors", model, names(*NAMES))

@@ -115,6 +115,7 @@ def test_a_bin_holds_its_upper_end() -> None:
     assert error(bins) == pytest.approx((14 / 15 + 0 + 0.5) / 3)
 
 
+@pytest.mark.slow
 def test_temperature_finds_by_how_much_logits_are_stretched(rng: np.random.Generator) -> None:
     honest = rng.normal(0, 1.5, (20000, 5))
     shares = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)

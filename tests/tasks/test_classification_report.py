@@ -135,6 +135,7 @@ def loader_of(images: torch.Tensor) -> list[LabelBatch]:
     ]
 
 
+@pytest.mark.slow
 def test_evaluation_and_predictor_give_the_models_answer() -> None:
     network = small_classifier()
     images = torch.randint(0, 256, (5, 3, 64, 64), dtype=torch.uint8)
@@ -264,6 +265,7 @@ def test_without_a_page_the_figures_stay_and_no_image_is_read(tmp_path: Path) ->
     assert json.loads((tmp_path / "told/report.json").read_text()) == summary
 
 
+@pytest.mark.slow
 def test_worst_mistakes_come_sorted(tmp_path: Path) -> None:
     data = make_data(8)
     summary, score = write(tmp_path, data), data.score
@@ -303,6 +305,7 @@ def test_classes_that_the_model_lacks_are_said(tmp_path: Path) -> None:
     assert "The model lacks 2 of the data" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_perfect_model_has_a_report_too(tmp_path: Path) -> None:
     data = make_data(3)
     evaluator = LabelEvaluator(np.arange(3), data.classes)

@@ -120,6 +120,7 @@ def test_keras_answers_the_same(
     assert distance(ours, theirs) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["same", "symmetric", "keras"])
 @pytest.mark.parametrize("columns", [6, 0, 1001])
 def test_what_has_no_runtime_is_compared_with_a_plain_network(
@@ -142,6 +143,7 @@ def test_what_has_no_runtime_is_compared_with_a_plain_network(
     assert other.difference > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top", [True, False])
 def test_older_keras_files_are_read(tmp_path: Path, top: bool) -> None:
     h5py = pytest.importorskip("h5py")
@@ -177,6 +179,7 @@ def labelled(tmp_path: Path) -> Callable[..., Imported]:
     return bring
 
 
+@pytest.mark.slow
 def test_class_names(labelled: Callable[..., Imported]) -> None:
     numbered = labelled(3, "")
     assert numbered.card.classes.names == ("class 1", "class 2", "class 3")
@@ -187,6 +190,7 @@ def test_class_names(labelled: Callable[..., Imported]) -> None:
     assert double.card.classes.names == ("crane (class 1)", "dog", "crane (class 3)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("columns", "names"), [(1001, ""), (4, "background\na\nb\nc")])
 def test_the_background_column_is_dropped(
     labelled: Callable[..., Imported], columns: int, names: str
@@ -259,6 +263,7 @@ def card_model(path: Path) -> dict[str, Any]:
     return open_network(path, CLASSIFICATION)[1].model
 
 
+@pytest.mark.slow
 def test_a_saved_classifier_answers_the_same(
     labelled: Callable[..., Imported], saved: Path
 ) -> None:
@@ -270,6 +275,7 @@ def test_a_saved_classifier_answers_the_same(
         assert torch.equal(model(pictures(64)), imported.model(pictures(64)))
 
 
+@pytest.mark.slow
 def test_cards_that_do_not_fit_are_refused(saved: Path) -> None:
     model = card_model(saved)
     rewrite(saved, task="detection")
@@ -292,6 +298,7 @@ def fresh(classes: int = 4, **spec: Any) -> Classifier:
     return Classifier(whole, classes, flavour)
 
 
+@pytest.mark.slow
 def test_known_classes_keep_their_rows(saved: Path) -> None:
     model, (old, _) = fresh(), open_network(saved, CLASSIFICATION)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -333,6 +340,7 @@ def test_rows_go_with_their_classes_on_any_body(
         assert torch.equal(new.get_parameter(key)[[1, 3]], value[[1, 3]])
 
 
+@pytest.mark.slow
 def test_squeezenet_comes_back_whole(tmp_path: Path) -> None:
     classes, file = ClassMap.from_names(list("abc")), tmp_path / "s.safetensors"
     old = Classifier(ClassifierSpec(backbone="squeezenet", size=64), 3).eval()
@@ -348,6 +356,7 @@ def test_squeezenet_comes_back_whole(tmp_path: Path) -> None:
     assert torch.equal(answers[0], answers[2])
 
 
+@pytest.mark.slow
 def test_other_tasks_lend_their_body(saved: Path) -> None:
     model, (old, card) = fresh(), open_network(saved, CLASSIFICATION)
     state = {k: v for k, v in old.state_dict().items() if k.startswith("body.")}
@@ -362,6 +371,7 @@ def test_other_tasks_lend_their_body(saved: Path) -> None:
     assert torch.equal(model.body.layers[0].conv.weight, old.body.layers[0].conv.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "part"),
     [
@@ -380,6 +390,7 @@ def test_another_body_is_refused(saved: Path, spec: dict[str, Any], part: str) -
         start_classifier(model, ClassMap.from_names(list("abcd")), saved)
 
 
+@pytest.mark.slow
 def test_another_flavour_is_refused(saved: Path) -> None:
     spec = ClassifierSpec(alpha=foreign.ALPHA, size=96)
     told = "have padding symmetric, bn_eps 1e-05, the model to train padding same, bn_eps 0.001$"

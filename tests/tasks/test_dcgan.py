@@ -76,6 +76,7 @@ def test_kernel_distance_by_the_definition(rng: np.random.Generator) -> None:
     assert kernel_distance(one, two)[0] == pytest.approx(own[0] + own[1] - 2 * across)
 
 
+@pytest.mark.slow
 def test_kernel_distance_is_unbiased_and_knows_its_error(rng: np.random.Generator) -> None:
     """Over many draws of one distribution it is 0, although each has few points."""
     draws = [
@@ -149,6 +150,7 @@ def test_both_networks_know_the_class() -> None:
     assert judge(photo, torch.tensor([0, 1])).diff() != 0
 
 
+@pytest.mark.slow
 def test_spectral_norm_holds_each_layer() -> None:
     free, held = (Discriminator(SMALL, 2, normalised=on) for on in (False, True))
     for network, limit in ((free, False), (held, True)):
@@ -308,6 +310,7 @@ def test_pictures_are_functions_of_seed_class_and_number() -> None:
     assert torch.equal(to_bytes(from_bytes(levels)), levels)
 
 
+@pytest.mark.slow
 def test_arms_are_compared_seed_by_seed_and_photo_by_photo() -> None:
     base = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], dtype=bool)
     better = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], dtype=bool)

@@ -63,6 +63,7 @@ def test_anchor_shapes_are_tensorflows() -> None:
     assert ANCHORS[3, 1] == ANCHORS[0, 1]
 
 
+@pytest.mark.slow
 @given(boxes_strategy())
 @settings(max_examples=50, deadline=None)
 def test_decode_undoes_encode(boxes: Tensor) -> None:
@@ -179,6 +180,7 @@ def loss_by_hand(
     return classes / count, box / count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hard_negative", "focal"])
 def test_losses_against_plain_loops(kind: str, rng: np.random.Generator) -> None:
     boxes = torch.tensor([[0.1, 0.1, 0.5, 0.6], [0.3, 0.4, 0.9, 0.8]])
@@ -218,6 +220,7 @@ def nms_per_class(
     return out
 
 
+@pytest.mark.slow
 def test_one_top_k_and_one_nms_do_as_one_nms_per_class(rng: np.random.Generator) -> None:
     # In steps that rounding cannot bridge, so that there is one order only.
     steps = rng.permutation(2 * 1917 * 9).reshape(2, 1917, 9)

@@ -182,6 +182,7 @@ def test_a_cut_checkpoint_is_named(tmp_path: Path) -> None:
         writer.load_checkpoint(file)
 
 
+@pytest.mark.slow
 def test_a_changed_bit_is_found(tmp_path: Path, rng: np.random.Generator) -> None:
     """Wherever it lies, the file is refused; or it holds what it held, where nothing is read."""
     checkpoint, weights = tmp_path / "last.ckpt", tmp_path / "model.safetensors"

@@ -147,6 +147,7 @@ def check_both_scorers(ground: dict[str, Any], results: dict[int, Outputs], fold
         assert numbers[1][name] == pytest.approx(stat, abs=1e-12), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_both_scorers_agree(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(seed)
@@ -224,6 +225,7 @@ def test_only_scores_above_the_threshold_count() -> None:
     assert [row["score"] for row in evaluator.results()] == [0.75]
 
 
+@pytest.mark.slow
 def test_boxes_go_back_to_original_pixels() -> None:
     detections = Detections(
         torch.tensor([[[0.1, 0.2, 0.5, 1.0], [0, 0, 0, 0]]]),

@@ -151,6 +151,7 @@ def save(path: Path, alignment: str, spec: EmbedderSpec = SMALL) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_weights_come_back_with_their_alignment(tmp_path: Path) -> None:
     path = save(tmp_path / "w.safetensors", "five_points")
     model, card = open_network(path, FACE_EMBEDDING)
@@ -167,6 +168,7 @@ def test_weights_come_back_with_their_alignment(tmp_path: Path) -> None:
         open_network(path, FACE_EMBEDDING)
 
 
+@pytest.mark.slow
 def test_a_card_tells_whom_it_was_trained_on(tmp_path: Path) -> None:
     path = save(tmp_path / "w.safetensors", "none")
     model, older = open_network(path, FACE_EMBEDDING)
@@ -180,6 +182,7 @@ def test_a_card_tells_whom_it_was_trained_on(tmp_path: Path) -> None:
     assert embedder_spec(read, path) == embedder_spec(older, path) == SMALL
 
 
+@pytest.mark.slow
 def test_fine_tuning_takes_the_head_of_equal_length(tmp_path: Path) -> None:
     path = save(tmp_path / "w.safetensors", "none")
     theirs, _ = open_network(path, FACE_EMBEDDING)
@@ -195,6 +198,7 @@ def test_fine_tuning_takes_the_head_of_equal_length(tmp_path: Path) -> None:
         start_embedder(FaceEmbedder(replace(SMALL, alpha=0.2)), path)
 
 
+@pytest.mark.slow
 def test_teachers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def find(name: object, dim: int = 6, alignment: str = "none") -> object:
         return open_embedding_teacher(

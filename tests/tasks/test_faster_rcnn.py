@@ -23,6 +23,7 @@ from tests.tasks.learning import learn
 from tests.tasks.two_stage import SPEC, THREE, build, spread, targets_of
 
 
+@pytest.mark.slow
 def test_proposals_are_padded_to_their_number_and_padding_is_never_found() -> None:
     model = build(replace(SPEC, size=64, proposals=500)).eval()
     images = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)
@@ -76,6 +77,7 @@ def test_every_parameter_gets_a_gradient_and_stands_once_in_the_file() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crowd", [False, True])
 def test_pictures_without_objects_and_crowds_train(crowd: bool) -> None:
     model = build(replace(SPEC, size=128)).train()
@@ -113,6 +115,7 @@ def test_weights_come_back_and_proposals_can_be_fewer(tmp_path: Path) -> None:
     assert int((fewer(images).scores > 0).sum()) <= 15
 
 
+@pytest.mark.slow
 def test_fine_tuning_keeps_the_rows_of_known_classes(tmp_path: Path) -> None:
     source = spread(build(replace(SPEC, size=96)))
     path = saved(source, tmp_path / "model.safetensors")
@@ -129,6 +132,7 @@ def test_fine_tuning_keeps_the_rows_of_known_classes(tmp_path: Path) -> None:
     assert torch.equal(rows[2], before.view(3, 4, -1)[0])
 
 
+@pytest.mark.slow
 def test_weights_of_ssd_lend_their_body(tmp_path: Path) -> None:
     spec = DetectorSpec(alpha=0.25, size=96)
     ssd = build_detector(spec, THREE)

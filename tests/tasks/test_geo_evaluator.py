@@ -206,6 +206,7 @@ def test_the_evaluator_by_hand(line: Partition, tmp_path: Path) -> None:
     assert "Only 4 photos" in few_note(score)
 
 
+@pytest.mark.slow
 def test_chance_by_hand(line: Partition) -> None:
     """Cells hold 1 to 5 of 15 photos; within 750 km of 0 and 2 lie the first three, of 40 one."""
     chance = evaluate(line, DecodeSpec(), ANSWERS).compute()["chance"]
@@ -222,6 +223,7 @@ def test_abstaining(line: Partition) -> None:
         evaluate(line, replace(spec, abstain=0.99), ANSWERS).compute()
 
 
+@pytest.mark.slow
 def test_ways_of_decoding_are_told_beside_each_other(line: Partition) -> None:
     score = evaluate(line, DecodeSpec(decoding="centre"), ANSWERS).compute()
     assert score["by_way"].keys() == {"local", "mean", "centre"}

@@ -161,6 +161,7 @@ def test_the_loss_of_cells_by_hand() -> None:
     torch.testing.assert_close(cells_loss(ours, shifted, (2, 5), 2.0), found)
 
 
+@pytest.mark.slow
 def test_teachers_that_do_not_know_the_cells(
     model: Geolocator, atlas: Atlas, tmp_path: Path
 ) -> None:
@@ -177,6 +178,7 @@ def test_teachers_that_do_not_know_the_cells(
         open_geo_teacher(DistillSpec(str(file)), atlas)
 
 
+@pytest.mark.slow
 def test_each_head_has_its_loss(
     model: Geolocator, atlas: Atlas, photos: tuple[Floats, Floats]
 ) -> None:
@@ -218,6 +220,7 @@ def test_coarser_heads_are_added(model: Geolocator, atlas: Atlas) -> None:
     assert torch.equal(alone.combine(plain), plain)
 
 
+@pytest.mark.slow
 def test_a_weights_file_predicts_alone(model: Geolocator, atlas: Atlas, tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     save_weights(file, model.state_dict(), card_of(model, atlas, {"temperature": 1.7}))
@@ -241,6 +244,7 @@ def test_a_weights_file_predicts_alone(model: Geolocator, atlas: Atlas, tmp_path
     assert predictor([]) == []
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_themselves(
     model: Geolocator, atlas: Atlas, tmp_path: Path
 ) -> None:
@@ -259,6 +263,7 @@ def test_weights_that_do_not_fit_themselves(
         open_network(file, GEOLOCATION)
 
 
+@pytest.mark.slow
 def test_starting_from_other_weights(model: Geolocator, atlas: Atlas, tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     save_weights(file, model.state_dict(), card_of(model, atlas))

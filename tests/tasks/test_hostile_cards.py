@@ -50,6 +50,7 @@ def change(file: Path, place: tuple[str, ...], value: object) -> None:
     save_file(tensors, file, {"card": json.dumps(card)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [

@@ -46,6 +46,7 @@ def in_8_bits(activation: str = "relu6") -> onnx.ModelProto:
     return fixed(search.state.quantised())
 
 
+@pytest.mark.slow
 def test_a_classifier(tmp_path: Path) -> None:
     source, target = converted(fixed(to_onnx(classifier())), tmp_path)
     for square in squares(3):
@@ -181,6 +182,7 @@ def test_a_layer_in_8_bits_is_the_same_to_a_step(tmp_path: Path, stride: int, gr
     assert layer in kinds_in(target)
 
 
+@pytest.mark.slow
 def test_what_a_file_carries(tmp_path: Path) -> None:
     source, target = tmp_path / "model.onnx", tmp_path / "model.tflite"
     onnx.save(fixed(to_onnx(classifier())), str(source))

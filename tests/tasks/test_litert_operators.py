@@ -107,6 +107,7 @@ CASES: list[tuple[str, list[Array], list[Array], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "read", "constants", "attributes", "channels_last"),
     [

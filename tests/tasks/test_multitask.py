@@ -100,6 +100,7 @@ def save(net: MultiTaskNet, path: Path) -> Stored:
     return read_stored(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [(), ("classes", "attributes", "embedding", "boxes"), ("boxes",)])
 def test_one_pass_answers_as_each_model_does(own: tuple[str, ...]) -> None:
     net = make_net(own)

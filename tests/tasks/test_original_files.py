@@ -80,6 +80,7 @@ def test_a_detector_of_signed_bytes_runs(tmp_path: Path) -> None:
     assert len(runs(images).boxes) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooled", [True, False])
 def test_a_litert_body_answers_with_features(tmp_path: Path, pooled: bool) -> None:
     pytest.importorskip("ai_edge_litert")

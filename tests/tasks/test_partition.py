@@ -53,6 +53,7 @@ def slow_split(lat: Floats, lng: Floats, most: int, least: int) -> dict[str, int
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("most", "least"), [(200, 10), (50, 1), (20, 20)])
 def test_it_is_the_partition_of_the_definition(
     towns: tuple[Floats, Floats], most: int, least: int
@@ -156,6 +157,7 @@ def test_nearest_neighbours(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(found, table[:20, 20:].min(axis=1), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_real_positions_give_a_partition(real_data: Path) -> None:
     lat, lng = read_positions(real_data / "geo" / "coordinates_100k.csv")
     assert len(lat) == 100_000

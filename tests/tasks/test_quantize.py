@@ -70,6 +70,7 @@ def spread(model: Classifier, most: float, seed: int = 0) -> Classifier:
     return wide
 
 
+@pytest.mark.slow
 def test_the_network_is_found_in_its_file() -> None:
     model = classifier()
     state = begin(model).original
@@ -87,6 +88,7 @@ def test_a_file_of_other_weights_is_refused() -> None:
         find_layers(to_onnx(classifier(seed=1)), network_of(classifier()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu6", "relu", "leaky_relu:0.1"])
 def test_equalisation_keeps_the_answers(activation: str) -> None:
     state = begin(classifier(activation)).state.altered()
@@ -110,6 +112,7 @@ def test_equalisation_keeps_the_answers(activation: str) -> None:
         assert distance(torch_logits(state.network, strong), before) > 1e-3
 
 
+@pytest.mark.slow
 def test_weights_have_a_scale_per_channel_and_the_rest_stays_float() -> None:
     state = begin(classifier()).state
     model = state.quantised()
@@ -137,6 +140,7 @@ def test_weights_have_a_scale_per_channel_and_the_rest_stays_float() -> None:
     assert all(not one.dims for one in scales)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu6", "leaky_relu:0.1"])
 def test_the_simulation_rounds_as_the_runtime_does(activation: str) -> None:
     state = replace(begin(classifier(activation)).state, method="percentile")
@@ -203,6 +207,7 @@ def rounding_error(values: NDArray[np.float64], top: float) -> float:
     return float(np.square(values - np.clip(np.round(values / step), 0, 255) * step).mean())
 
 
+@pytest.mark.slow
 def test_biases_make_up_for_shifted_means() -> None:
     state = begin(classifier()).state.altered()
     inputs = pictures(24)

@@ -42,6 +42,7 @@ def full_report() -> Report:
     )
 
 
+@pytest.mark.slow
 def test_a_page_has_everything_in_its_place(tmp_path: Path) -> None:
     cost = Cost(mult_adds=569_000_000, params=4_240_000, layers=())
     history = [(step, "loss", 1 / step) for step in (1, 2, 3)]

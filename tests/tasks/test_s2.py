@@ -56,6 +56,7 @@ def test_leaves_are_those_of_the_library(points: tuple[Floats, Floats]) -> None:
     np.testing.assert_array_equal(s2.cell_ids(*points), reference(*points))
 
 
+@pytest.mark.slow
 def test_family_of_a_cell(points: tuple[Floats, Floats]) -> None:
     ids = some_cells(points)
     cells = [s2sphere.CellId(int(k)) for k in ids.tolist()]
@@ -96,6 +97,7 @@ def test_outlines_pass_through_the_vertices(points: tuple[Floats, Floats]) -> No
     assert apart.max() < 1e-6
 
 
+@pytest.mark.slow
 # Without subnormal numbers: runtimes of exports, loaded before, round them to zero.
 @given(
     st.floats(-90, 90, allow_subnormal=False),

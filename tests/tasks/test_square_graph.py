@@ -26,6 +26,7 @@ from tasks.square_graph import SquareGraph
 from tests.exports import KINDS, Exports, photos
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 400),
@@ -94,6 +95,7 @@ def test_the_first_that_are_true() -> None:
     assert [len(set(row)) for row in found.tolist()] == [4, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_graph_answers_as_the_network(exports: Exports, kind: str) -> None:
     """In torch, on photos that the host makes squares of; boxes come in their pixels."""

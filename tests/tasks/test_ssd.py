@@ -83,6 +83,7 @@ def test_one_batch_is_learned_by_heart(loss: str, head: str) -> None:
     assert scores[2, 0] < 0.3
 
 
+@pytest.mark.slow
 def test_every_parameter_gets_a_gradient() -> None:
     model = build(SMALL, THREE).train()
     images, targets = batch()
@@ -91,6 +92,7 @@ def test_every_parameter_gets_a_gradient() -> None:
     assert not without
 
 
+@pytest.mark.slow
 def test_byte_and_float_images_give_the_same() -> None:
     model = build(SMALL, THREE).eval()
     images, _ = batch()
@@ -118,6 +120,7 @@ def saved(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_weights_come_back_bit_for_bit(saved: Path) -> None:
     torch.manual_seed(1)
     fresh = build(SMALL, THREE).eval()
@@ -131,6 +134,7 @@ def test_weights_come_back_bit_for_bit(saved: Path) -> None:
     assert load_weights(saved.parent)[1] == card
 
 
+@pytest.mark.slow
 def test_fine_tuning_keeps_the_predictors_of_known_classes(saved: Path) -> None:
     classes = ClassMap((1, 2, 3), ("dog", "kite", "cup"))
     torch.manual_seed(2)
@@ -167,12 +171,14 @@ def test_ssdlite_keeps_its_depthwise_filters(tmp_path: Path) -> None:
             assert torch.equal(value, before), name
 
 
+@pytest.mark.slow
 def test_another_flavour_is_refused(saved: Path) -> None:
     other = replace(DETECTOR_FLAVOUR, activation="relu")
     with pytest.raises(ValueError, match=r"activation relu6, the model to train activation relu"):
         start_from(build(SMALL, THREE, flavour=other), THREE, saved)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -187,12 +193,14 @@ def test_weights_of_another_network_are_refused(
         start_from(build(spec, THREE), THREE, saved)
 
 
+@pytest.mark.slow
 def test_another_input_size_is_fine(saved: Path) -> None:
     model = build(DetectorSpec(alpha=0.25, size=160), THREE)
     start_from(model, THREE, saved)
     assert model.eval()(torch.zeros(1, 3, 160, 160)).boxes.shape == (1, 100, 4)
 
 
+@pytest.mark.slow
 def test_calibration_gives_statistics_without_changing_the_answer() -> None:
     torch.manual_seed(0)
     model = build(SMALL, THREE).eval()
@@ -211,6 +219,7 @@ def test_calibration_gives_statistics_without_changing_the_answer() -> None:
         torch.testing.assert_close(three, one, rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_crowds_do_not_teach() -> None:
     model = build(SMALL, THREE).train()
     images, targets = batch()

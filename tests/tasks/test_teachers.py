@@ -54,6 +54,7 @@ def normalised(images: Tensor) -> Tensor:
     return (images / 255 - MEAN.view(-1, 1, 1)) / STD.view(-1, 1, 1)
 
 
+@pytest.mark.slow
 def test_our_columns_are_found_by_name(ours: tuple[Path, Classifier], images: Tensor) -> None:
     folder, model = ours
     teacher = open_teacher(DistillSpec(teacher=str(folder)), TWO)
@@ -64,6 +65,7 @@ def test_our_columns_are_found_by_name(ours: tuple[Path, Classifier], images: Te
     teacher.check(2, 32)
 
 
+@pytest.mark.slow
 def test_a_class_that_our_teacher_lacks(ours: tuple[Path, Classifier]) -> None:
     classes = ClassMap.from_names(["a", "d", "e"])
     with pytest.raises(ValueError, match=r"lacks 2 of the data's 3 classes \(d, e\); it knows c,"):
@@ -100,6 +102,7 @@ def test_timm_with_columns_of_the_data(tmp_path: Path) -> None:
         open_teacher(spec, ClassMap.from_names(["a", "b", "c"]))
 
 
+@pytest.mark.slow
 def test_timm_from_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     timm = pytest.importorskip("timm")
     hub = pytest.importorskip("huggingface_hub.constants")
@@ -122,6 +125,7 @@ def test_a_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         open_teacher(DistillSpec(teacher="timm:x"), TWO)
 
 
+@pytest.mark.slow
 def test_torchvision_from_a_file(tmp_path: Path, images: Tensor) -> None:
     torch.manual_seed(4)
     model = models.get_model(SHUFFLE, weights=None).eval()
@@ -137,6 +141,7 @@ def test_torchvision_from_a_file(tmp_path: Path, images: Tensor) -> None:
         open_teacher(spec, TWO)
 
 
+@pytest.mark.slow
 def test_torchvision_from_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     spec = DistillSpec(teacher=f"torchvision:{SHUFFLE}")
@@ -151,6 +156,7 @@ def test_torchvision_from_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert open_teacher(spec, TENCH_AND_GOLDFISH).size == 224
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "message"),
     [

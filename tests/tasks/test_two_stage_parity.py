@@ -36,6 +36,7 @@ def test_crops_and_their_gradients_are_roi_aligns(height: int, width: int, size:
     torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(0, 50))
 def test_matching_is_torchvisions(seed: int, boxes: int, jittered: int) -> None:

@@ -28,6 +28,7 @@ from tests.tools.runs import SMALL
 TWO = ("--framework", "faster_rcnn_300")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
@@ -97,6 +98,7 @@ def strange_box(data: Path) -> None:
     file.write_text(json.dumps(content))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "parts"),
     [
@@ -119,6 +121,7 @@ def test_data(
     assert not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "parts"),
     [
@@ -147,6 +150,7 @@ def test_weights(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_weights_for_another_width(
     detector: Path, tool: Tool, scenes: Path, tmp_path: Path
 ) -> None:
@@ -163,6 +167,7 @@ def test_weights_for_another_width(
     expect(tool("train_det", *args), "have alpha 0.25, the model to train 0.5")
 
 
+@pytest.mark.slow
 def test_data_of_other_classes(detector: Path, tool: Tool, tmp_path: Path) -> None:
     data = write_coco(tmp_path / "set", GOOD_BOXES)
     expect(tool("evaluate", detector, "--data", data), "no class name in common", "cat")
@@ -220,6 +225,7 @@ def test_a_full_disk(
     assert not list(run.glob(".*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "parts"),
     [
@@ -274,6 +280,7 @@ def test_the_original_has_no_proposals(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_too_few_labels(tool: Tool, tmp_path: Path, ssd_tflite: Path) -> None:
     (tmp_path / "labels.txt").write_text("cat\ndog\n")
     args = ("--labels", tmp_path / "labels.txt", "--out", tmp_path / "out")

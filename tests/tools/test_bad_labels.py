@@ -123,6 +123,7 @@ def cut_pets_list(data: Path) -> None:
     (data / "annotations/trainval.txt").write_text("pug_7 x\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "parts"),
     [
@@ -187,6 +188,7 @@ def test_lists(tool: Tool, tmp_path: Path, content: str | bytes, parts: list[str
     assert not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
@@ -271,6 +273,7 @@ def test_pictures_of_every_kind(tool: Tool, tmp_path: Path, weights: Path) -> No
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_damage_that_no_header_tells(tool: Tool, tmp_path: Path, photos: Path) -> None:
     """Training stops at it with the file's name; the doctor's --decode finds it before."""
     (photos / "train/a/0.png").write_bytes(png_of(300, 200))
@@ -290,6 +293,7 @@ def test_small_and_empty_classes_are_told(tool: Tool, tmp_path: Path) -> None:
     expect(tool("check_data", data), *parts, status=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "parts"),
     [
@@ -306,6 +310,7 @@ def test_weights_of_another_body(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "parts"),
     [
@@ -345,10 +350,12 @@ def test_data_of_other_classes(tool: Tool, tmp_path: Path, weights: Path) -> Non
     expect(tool("evaluate", weights, *args), "lacks 1 of the data's 2 classes (y)", status=0)
 
 
+@pytest.mark.slow
 def test_an_original_of_other_classes(classifier_tflite: Path, tool: Tool, photos: Path) -> None:
     expect(tool("evaluate", classifier_tflite, "--data", photos), "no class in common")
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_written_over(
     tool: Tool, tmp_path: Path, photos: Path, weights: Path
 ) -> None:

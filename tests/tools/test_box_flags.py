@@ -26,6 +26,7 @@ def two_formats(root: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_the_doctor_takes_both(tmp_path: Path, tool: Tool) -> None:
     root, images = two_formats(tmp_path / "set"), tmp_path / "pictures"
     expect(tool("check_data", root, "--images", images), "--format coco or --format yolo")
@@ -40,6 +41,7 @@ def test_the_doctor_takes_both(tmp_path: Path, tool: Tool) -> None:
     expect(tool("check_data", classes, *flags), "--format yolo: ", "is examined for")
 
 
+@pytest.mark.slow
 def test_training_takes_both(tmp_path: Path, tool: Tool) -> None:
     root, images = two_formats(tmp_path / "set"), tmp_path / "pictures"
     for name in ("coco", "yolo"):

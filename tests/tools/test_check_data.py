@@ -14,6 +14,7 @@ from tests.conftest import Tool
 from tests.datasets.fakes import GOOD_BOXES, write_coco
 
 
+@pytest.mark.slow
 def test_says_what_it_saw(scenes: Path, tool: Tool) -> None:
     status, text, _ = tool("check_data", scenes)
     assert status == 0
@@ -22,6 +23,7 @@ def test_says_what_it_saw(scenes: Path, tool: Tool) -> None:
     assert "nothing wrong was found" in text
 
 
+@pytest.mark.slow
 def test_says_which_part_it_saw(tmp_path: Path, tool: Tool) -> None:
     """Whatever says how the set is read, and with the other parts where no flag chose one."""
     data = write_coco(tmp_path / "set", GOOD_BOXES)
@@ -58,6 +60,7 @@ def test_refusal_is_an_exit_status(tmp_path: Path, tool: Tool) -> None:
     assert "refused" in text
 
 
+@pytest.mark.slow
 def test_decoding_finds_a_damaged_picture(tmp_path: Path, tool: Tool) -> None:
     boxes = [(10 + k, 3, [1, 1, 9, 9]) for k in range(12)]
     data = write_coco(tmp_path / "set", boxes, images=12)

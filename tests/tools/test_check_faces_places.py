@@ -25,6 +25,7 @@ def found(tool: Tool, *args: object, status: int = 0) -> dict[str, Any]:
     return {**report, "counts": {kind: kinds.count(kind) for kind in kinds}}
 
 
+@pytest.mark.slow
 def test_face_attributes(tool: Tool, tmp_path: Path) -> None:
     root = write_celeba(tmp_path / "c", people=(1, 2, 3, 4, 1, 6))
     photos = root / "img_align_celeba"
@@ -58,6 +59,7 @@ def test_an_unparted_set_of_attributes_is_examined_whole(tool: Tool, tmp_path: P
     assert found(tool, root, "--split", "val")["images"] < 5
 
 
+@pytest.mark.slow
 def test_faces_by_identity(tool: Tool, tmp_path: Path) -> None:
     root = write_people(tmp_path / "p", {**dict.fromkeys("ABCDEF", 3), "G": 1})
     assert found(tool, root)["task"] == "classification"
@@ -75,6 +77,7 @@ def test_faces_by_identity(tool: Tool, tmp_path: Path) -> None:
     expect(answer, "refused: pair without its photo", "pairs.txt: line 6: no E_Person_0003")
 
 
+@pytest.mark.slow
 def test_faces_in_archives_and_parts(tool: Tool, tmp_path: Path) -> None:
     write_records(tmp_path / "train.rec", [[picture(1), picture(2)], [picture(3), picture(1)]])
     expect(

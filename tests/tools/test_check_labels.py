@@ -21,6 +21,7 @@ def photos(tmp_path: Path) -> Path:
     return write_folders(tmp_path / "set", COUNTS)
 
 
+@pytest.mark.slow
 def test_labelled_sets_are_recognised(tmp_path: Path, tool: Tool, photos: Path) -> None:
     expect(tool("check_data", photos), "12 photos of 2 classes", "nothing wrong", status=0)
     expect(tool("check_data", photos, "--split", "val"), "4 photos of 2 classes", status=0)
@@ -56,6 +57,7 @@ def test_refusal_is_an_exit_status(tool: Tool, photos: Path) -> None:
     expect(tool("check_data", photos), "refused: images missing or unreadable", "6 of 12")
 
 
+@pytest.mark.slow
 def test_decoding_finds_a_damaged_photo(tool: Tool, photos: Path) -> None:
     file = photos / "train/a/3.png"
     content = file.read_bytes()
@@ -64,6 +66,7 @@ def test_decoding_finds_a_damaged_photo(tool: Tool, photos: Path) -> None:
     expect(tool("check_data", photos, "--decode"), "unusable image", "a/3.png", status=0)
 
 
+@pytest.mark.slow
 def test_photos_in_shards_are_decoded(tmp_path: Path, tool: Tool, photos: Path) -> None:
     (photos / "train/a/3.png").write_text("no picture")
     folder = write_shards(open_labelled(photos, "train"), tmp_path / "shards", per_shard=5)
@@ -93,6 +96,7 @@ def test_what_is_both_is_examined_for_detection(
         assert "taken for" not in err
 
 
+@pytest.mark.slow
 def test_what_is_neither(tmp_path: Path, tool: Tool, photos: Path) -> None:
     (tmp_path / "empty").mkdir()
     answer = tool("check_data", tmp_path / "empty")

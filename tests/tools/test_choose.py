@@ -144,6 +144,7 @@ def finish(folder: Path, names: list[str], top1: float) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_runs_on_other_classes_are_refused(tmp_path: Path) -> None:
     finish(tmp_path / "a", ["cat", "dog"], 0.7)
     finish(tmp_path / "b", ["dog", "cat"], 0.8)
@@ -218,6 +219,7 @@ def test_own_runs_are_measured_with_their_weights(tool: Tool, tmp_path: Path) ->
     assert not any(one["origin"] == "runs" for row in others for one in row["accuracies"])
 
 
+@pytest.mark.slow
 def test_what_a_runtime_cannot_hold_is_left_out(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

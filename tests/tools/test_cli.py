@@ -36,6 +36,7 @@ def test_one_of_several_processes_says_which_it_is(
     assert capsys.readouterr().err == message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "spins"),
     [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],

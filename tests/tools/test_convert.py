@@ -24,6 +24,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *flags: object) -> int:
     return 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["coco", "voc", "yolo", "shards"])
 def test_scenes_in_every_format(
     scenes: Path,
@@ -45,6 +46,7 @@ def test_scenes_in_every_format(
     assert "is there already; choose another name" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_format_and_the_pictures_can_be_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +83,7 @@ def test_labels_by_a_default_name_as_json(
     assert (tmp_path / "converted/pets-shards/train/000000.tar").is_file()
 
 
+@pytest.mark.slow
 def test_what_is_refused(
     scenes: Path,
     tmp_path: Path,
@@ -127,6 +130,7 @@ def test_nothing_is_left_of_what_fails(
     assert [file.name for file in tmp_path.iterdir()] == ["in"]
 
 
+@pytest.mark.slow
 def test_what_became_of_every_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,6 +91,7 @@ def test_odd_shapes_are_answered(page: PageServer, shape: tuple[int, int]) -> No
         assert max(picture_of(reply).size) < 3000
 
 
+@pytest.mark.slow
 def test_a_gallery_is_searched(models: list[Path], tmp_path: Path) -> None:
     gallery = tmp_path / "gallery"
     gallery.mkdir()
@@ -109,6 +110,7 @@ def test_a_gallery_is_searched(models: list[Path], tmp_path: Path) -> None:
     assert "1.jpg" in reply["summary"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/", "/page.js", "/page.css", "/icon.svg", "/models.json"])
 def test_pages_are_locked_up(page: PageServer, path: str) -> None:
     status, headers, content = request(page, "GET", path)
@@ -180,6 +182,7 @@ def test_bytes_that_look_like_scans_by_chance_are_no_attack() -> None:
     assert decode_upload(data, 10**7).shape == noise.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_bad_photos_are_refused(page: PageServer, name: str) -> None:
     body, wanted, word = BAD[name]

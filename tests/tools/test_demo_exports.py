@@ -114,6 +114,7 @@ def asked(exported: Exported, *options: object) -> Predictor:
     return Model(application, exported.card, exported.path, own, export=exported).predictor("cpu")
 
 
+@pytest.mark.slow
 def test_objects(models: dict[str, Path]) -> None:
     boxes = np.array([[1, 2, 30, 40], [5, 5, 9, 9], [0, 0, 0, 0]], np.float32)
     answer = {"boxes": boxes, "scores": np.float32([0.9, 0.5, 0]), "labels": [2, 1, 0]}
@@ -131,6 +132,7 @@ def test_objects(models: dict[str, Path]) -> None:
     assert len(found(0.1, 1)[0].scores) == 2
 
 
+@pytest.mark.slow
 def test_attributes(models: dict[str, Path]) -> None:
     exported = stub(
         models["face_attributes"],
@@ -149,6 +151,7 @@ def test_embeddings(models: dict[str, Path]) -> None:
     assert [one.tolist() for one in found] == [vector.tolist()] * 2
 
 
+@pytest.mark.slow
 def test_places(models: dict[str, Path]) -> None:
     """From probabilities with a zero among them as from the network's logits."""
     network, _ = open_network(models["geolocation"], GEOLOCATION)

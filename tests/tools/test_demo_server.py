@@ -128,6 +128,7 @@ def test_stopping_waits_for_answers_alone(monkeypatch: pytest.MonkeyPatch) -> No
         stopper.join()
 
 
+@pytest.mark.slow
 def test_dripping_requests_hold_nothing() -> None:
     """Neither the one place there is, nor the connections of others."""
     server = simple(lambda _, photos: {"size": len(photos[0])}, LimitSpec(concurrent=1, queue=0))
@@ -213,6 +214,7 @@ def test_who_waits_for_leave_to_send_gets_it(page: PageServer) -> None:
         assert b" 200 " in line.recv(20)
 
 
+@pytest.mark.slow
 def test_faults_are_told_and_survived(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

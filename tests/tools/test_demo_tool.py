@@ -102,6 +102,7 @@ def test_a_thousand_at_once(models: list[Path], tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []  # Nothing was stored.
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_well(models: list[Path], tool: Tool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -126,6 +127,7 @@ def test_ctrl_c_ends_it_well(models: list[Path], tool: Tool) -> None:
     assert f"http://127.0.0.1:{port}/" in out
 
 
+@pytest.mark.slow
 def test_without_a_model_it_says_how_to_get_one(
     tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +166,7 @@ def test_runs_are_found(
         assert ("runs/bad/model.safetensors" in err) == (not named)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "word"),
     [
@@ -188,6 +191,7 @@ def test_bad_flags_are_named(
     assert word in err
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_named(models: list[Path], tool: Tool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -196,6 +200,7 @@ def test_a_taken_port_is_named(models: list[Path], tool: Tool) -> None:
     assert f"--port {port}" in err
 
 
+@pytest.mark.slow
 def test_strangers_are_warned_of(models: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     server, _ = open_page(Demo(models=(models[0],), host="0.0.0.0", port=0), "cpu", RECIPES)
     with serving(server):

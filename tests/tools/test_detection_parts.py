@@ -87,6 +87,7 @@ def test_val_goes_with_data(sets: tuple[Path, Path], tool: Tool) -> None:
     expect(tool("train_det", "--val", sets[1]), f"--val {sets[1]}: goes with --data")
 
 
+@pytest.mark.slow
 def test_damaged_annotations_end_before_training(
     sets: tuple[Path, Path], tool: Tool, tmp_path: Path
 ) -> None:

@@ -291,6 +291,7 @@ def test_any_python_teaches(train: Train, tmp_path: Path, monkeypatch: pytest.Mo
     assert "another teacher: plain_teacher:teach (answers" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -64,6 +64,7 @@ def measure(
     return names, None if data.pairs is None else data.pairs.tested, warning
 
 
+@pytest.mark.slow
 def test_of_the_training_data_what_was_left_out(
     lfw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,6 +88,7 @@ def test_of_the_training_data_what_was_left_out(
         measure(moved, told, "train", 3)
 
 
+@pytest.mark.slow
 def test_of_other_data_everything(lfw: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = TrainedOn("elsewhere", 10, digest_of(["Q"]))
     assert measure(lfw, told)[1:] == ((0, 1, 2, 3, 4), "")
@@ -98,6 +100,7 @@ def test_of_other_data_everything(lfw: Path, capsys: pytest.CaptureFixture[str])
     assert measure(lfw, told)[2].startswith("10 of the 10 people are in the data")
 
 
+@pytest.mark.slow
 def test_a_folder_of_people_is_parted_again(lfw: Path) -> None:
     (lfw / "pairs.txt").unlink()
     told, trained = card_of(lfw, FaceSpec())
@@ -112,6 +115,7 @@ def test_a_folder_of_people_is_parted_again(lfw: Path) -> None:
         card_of(lfw, FaceSpec(fold=3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chooses", [True, False])
 def test_tested_pairs_choose_no_weights(
     lfw: Path, tmp_path: Path, rng: np.random.Generator, chooses: bool

@@ -93,6 +93,7 @@ def test_built_in_pictures_stay_as_they_are(
     assert fit_of(tmp_path / "a")["epochs"] == CLS_PRESETS["demo"].fit.epochs
 
 
+@pytest.mark.slow
 def test_heads_of_a_trunk_are_warned_of(
     photos: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +108,7 @@ def test_heads_of_a_trunk_are_warned_of(
     )
 
 
+@pytest.mark.slow
 def test_what_helps_is_left_alone(photos: Path, tmp_path: Path) -> None:
     config = replace(CLS_PRESETS["modern"], data=photos)
     for helped in (

@@ -48,6 +48,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Read:
     return flags
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("presets", "crop"),
     [
@@ -66,6 +67,7 @@ def test_weights_tell_how_photos_were_seen(
     assert config.model.alpha == foreign.ALPHA
 
 
+@pytest.mark.slow
 def test_given_flags_win_and_say_so(
     weights: Path, read: Read, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,6 +43,7 @@ NETWORKS: dict[str, tuple[Any, type[nn.Module]]] = {
 }
 
 
+@pytest.mark.slow
 def test_each_recipe_sketches_its_own_network() -> None:
     assert {recipe.name for recipe in RECIPES} == NETWORKS.keys()
     for recipe in RECIPES:
@@ -55,6 +56,7 @@ def test_each_recipe_sketches_its_own_network() -> None:
         assert isinstance(DETECTION_RECIPE.sketch(DetectorSpec("faster_rcnn_300")), FasterRCNN)
 
 
+@pytest.mark.slow
 def test_detectors_of_several_frameworks_have_their_own_sizes_and_losses() -> None:
     config = detector_presets()["demo"]
     assert config.loss != LossSpec()
@@ -71,6 +73,7 @@ def test_detectors_of_several_frameworks_have_their_own_sizes_and_losses() -> No
     assert not any(run.grid for run in runs.values())
 
 
+@pytest.mark.slow
 def test_another_framework_leaves_what_is_not_its_own() -> None:
     config = detector_presets("faster_rcnn_300")["demo"]
     assert config.model.roi_pool
@@ -113,6 +116,7 @@ def test_impossible_detectors(grid: tuple[str, ...], message: str) -> None:
         expand(DETECTION_RECIPE, replace(TrainDet(), grid=grid))
 
 
+@pytest.mark.slow
 def test_a_geolocator_that_cannot_be_built() -> None:
     grid = ("backbone=inception_v3", "size=64")
     with pytest.raises(ValueError, match="--grid: inception_v3-64-seed0: --size 64 is too small"):

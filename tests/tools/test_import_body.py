@@ -118,6 +118,7 @@ def test_another_body_is_refused(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_body_alone_finds_nothing(body: Path, scenes: Path, tool: Tool, tmp_path: Path) -> None:
     out = tmp_path / "out"
     part = "weights for body answer no photos"
@@ -126,6 +127,7 @@ def test_a_body_alone_finds_nothing(body: Path, scenes: Path, tool: Tool, tmp_pa
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_body_has_no_classes_to_name(tool: Tool, tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("cat\ndog\n")
     source = save_timm(tmp_path / "timm.safetensors")

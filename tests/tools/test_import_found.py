@@ -146,6 +146,7 @@ def test_integers_are_fed_as_integers(
     assert open_network(out, CLASSIFICATION)[1].folded
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_network_of_grey_pictures_is_told(
     tool: Tool, tmp_path: Path, found: Callable[[str], Path], which: str
@@ -195,6 +196,7 @@ def test_a_detectors_body_comes_in_by_a_drafted_key_map(
     assert abs(result["compared"]["difference"]) < 1e-5
 
 
+@pytest.mark.slow
 def test_keys_are_listed_for_what_keeps_no_order(tool: Tool, tmp_path: Path) -> None:
     state = foreign.random_state()
     theirs = foreign.in_order(state, counters=False)

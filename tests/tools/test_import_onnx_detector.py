@@ -162,6 +162,7 @@ def test_predictors_are_told_by_their_outputs_where_names_are_lost(
     expect(answer, str(source), "predictors of map 0 have 12 and 12 outputs", "cannot be told")
 
 
+@pytest.mark.slow
 def test_what_is_no_such_detector_is_refused(tool: Tool, tmp_path: Path) -> None:
     out = tmp_path / "o.safetensors"
     source = write(tmp_path / "ssd.onnx", random_ssd(2))

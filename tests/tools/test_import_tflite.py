@@ -74,6 +74,7 @@ def test_a_float_classifier_equals_its_original(tool: Tool, tmp_path: Path) -> N
     assert compared["agreed"] == compared["pictures"] == 8
 
 
+@pytest.mark.slow
 def test_a_head_needs_a_headless_file(tool: Tool, tmp_path: Path) -> None:
     whole, head = tmp_path / "whole.tflite", write_head(tmp_path / "head.tflite")
     write_classifier(whole)

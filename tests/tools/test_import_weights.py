@@ -216,6 +216,7 @@ def test_a_drawn_pytorch_file_of_layers_in_order(tool: Tool, tmp_path: Path) -> 
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["drawn", "real"])
 def test_a_pytorch_file_must_be_explained(
     request: pytest.FixtureRequest, tool: Tool, tmp_path: Path, kind: str
@@ -276,6 +277,7 @@ def test_flags_that_do_not_fit(
     assert [*tmp_path.iterdir()] == [source.parent]
 
 
+@pytest.mark.slow
 def test_labels_and_key_maps_with_a_mark_in_front(tool: Tool, tmp_path: Path) -> None:
     """As Windows' editors save text."""
     source, out = tmp_path / "timm.safetensors", tmp_path / "out.safetensors"
@@ -315,6 +317,7 @@ def test_a_head_needs_a_headless_file(real_data: Path, tool: Tool, tmp_path: Pat
     assert narrow.card.task == "body"
 
 
+@pytest.mark.slow
 def test_a_detector_takes_no_flags_of_classifiers(
     tool: Tool, tmp_path: Path, ssd_tflite: Path
 ) -> None:

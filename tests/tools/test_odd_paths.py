@@ -164,6 +164,7 @@ def test_odd_files_are_accounted_for(
     expect(tool("predict", detector, film, "--out", out / "none"), "is a pipe, and no video")
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_read(odd: Path, tool: Tool) -> None:
     expect(tool("check_data", odd / "shut"), "shut: ")
     expect(tool("train_det", "--data", odd / "shut"), "shut: ")

@@ -76,6 +76,7 @@ def test_the_tool_for_a_set_is_named(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_heads_and_evaluations_name_it_too(tmp_path: Path, tool: Tool, exports: Exports) -> None:
     root = boxes(tmp_path / "set")
     said = f"{root}: holds boxes, which tools/train_det.py trains on and tools/evaluate.py"
@@ -84,6 +85,7 @@ def test_heads_and_evaluations_name_it_too(tmp_path: Path, tool: Tool, exports: 
     expect(tool("evaluate", weights, "--data", root, "--out", tmp_path / "out"), said)
 
 
+@pytest.mark.slow
 def test_what_is_nothing_is_told_as_before(tmp_path: Path, tool: Tool) -> None:
     (tmp_path / "set").mkdir()
     for name in ("cls", "det", "attr", "embed"):

@@ -87,6 +87,7 @@ def test_a_picture_comes_whole_or_not(
     assert [one.name for one in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.slow
 def test_a_run_folder_has_one_process(tool: Tool, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     save_config(replace(TrainCls(), common=Common(out=folder)), folder)
@@ -114,6 +115,7 @@ def test_a_refused_run_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inside", [False, True])
 @pytest.mark.parametrize("name", ["train_cls", "train_multi", "train_gan", "evaluate", "predict"])
 def test_a_file_as_out(

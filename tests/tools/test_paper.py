@@ -169,6 +169,7 @@ def test_prints_all_tables_without_runs(
     assert not err
 
 
+@pytest.mark.slow
 def test_one_table_and_several(tool: Tool) -> None:
     status, text, _ = tool("paper", "--table", 3)
     assert status == 0
@@ -176,6 +177,7 @@ def test_one_table_and_several(tool: Tool) -> None:
     assert list(read(tool, "--table", 3, 2)) == [2, 3]
 
 
+@pytest.mark.slow
 def test_columns_are_aligned(tool: Tool) -> None:
     _, text, _ = tool("paper", "--table", 6)
     titles, _, *rows = text.splitlines()[1:7]
@@ -183,6 +185,7 @@ def test_columns_are_aligned(tool: Tool) -> None:
     assert [row[:end].split()[-1] for row in rows] == ["569", "325", "149", "41"]
 
 
+@pytest.mark.slow
 def test_markdown(tool: Tool) -> None:
     _, text, _ = tool("paper", "--table", 9, "--markdown")
     rows = [line for line in text.splitlines() if line.startswith("|")]
@@ -216,6 +219,7 @@ def test_runs_fill_the_measured_column(tool: Tool, tmp_path: Path) -> None:
     assert [bool(measured) for measured in dogs] == [False, False, True, False, False]
 
 
+@pytest.mark.slow
 def test_several_distances_are_one_measurement(tool: Tool, tmp_path: Path) -> None:
     part = {"km25": 0.2, "km1": 0.05}
     finish(tmp_path / "part", "geolocation", ClassifierSpec(), **part)
@@ -226,6 +230,7 @@ def test_several_distances_are_one_measurement(tool: Tool, tmp_path: Path) -> No
     assert "79.3 60.3 45.2 31.7 11.4  70.0 50.0 30.0 20.0 5.0" in text
 
 
+@pytest.mark.slow
 def test_text_names_the_data(tool: Tool, tmp_path: Path) -> None:
     run = finish(tmp_path / "deep/run", "classification", ClassifierSpec(), top1=0.25)
     _, text, _ = tool("paper", "--table", 4, "--runs", tmp_path)
@@ -289,6 +294,7 @@ def test_page_and_figures(tool: Tool, tmp_path: Path) -> None:
     assert "torchvision" in page
 
 
+@pytest.mark.slow
 def test_points_of_the_figures(tmp_path: Path) -> None:
     from configs.paper_tables import TABLES
     from tools.paper_tables.runs import find_runs, measured_points, printed_points
@@ -320,6 +326,7 @@ def test_mistakes_are_named(tool: Tool, flags: list[str], message: str) -> None:
     expect(tool("paper", *flags), message)
 
 
+@pytest.mark.slow
 def test_help_comes_without_torch() -> None:
     code = (
         "import sys; sys.argv = ['paper', '--help']\nimport tools.paper\n"

@@ -55,6 +55,7 @@ def test_a_folder(detector: Path, tool: Tool, album: Path, tmp_path: Path) -> No
         assert row["category_id"] in content.cats
 
 
+@pytest.mark.slow
 def test_json_alone(detector: Path, tool: Tool, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     args = ("--no-draw", "--json", "--out", out)
@@ -121,6 +122,7 @@ def test_a_bad_video_does_not_cost_the_photos(
     assert len(json.loads((out / "predictions.json").read_text())["images"]) == 3
 
 
+@pytest.mark.slow
 def test_originals_are_never_overwritten(detector: Path, tool: Tool, album: Path) -> None:
     before = (album / "a.jpg").read_bytes()
     status, _, err = tool("predict", detector, album, "--out", album)
@@ -158,6 +160,7 @@ def test_real_photos(real_ssd_tflite: Path, real_data: Path, tool: Tool, tmp_pat
     assert "dog" in lines["pets.jpg"]
 
 
+@pytest.mark.slow
 def test_pictures_of_a_set_in_parquet_files(detector: Path, tool: Tool, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     root, out = box_parquet(tmp_path / "set"), tmp_path / "out"

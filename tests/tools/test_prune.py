@@ -100,6 +100,7 @@ def test_photos_measure_batch_norm_anew(
     assert changed == {"running_mean", "running_var", "num_batches_tracked"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -127,6 +128,7 @@ def test_bad_flags(wide: Path, tool: Tool, args: tuple[Any, ...], message: str) 
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_what_is_no_mobilenet_classifier(
     wide: Path, exports: Exports, tool: Tool, tmp_path: Path
 ) -> None:
@@ -167,6 +169,7 @@ def test_arms_differ_in_start_and_teacher_alone(tmp_path: Path) -> None:
     assert stored.distill.targets == tmp_path / "targets-seed3"
 
 
+@pytest.mark.slow
 def test_ranges_are_measured_on_training_photos(shapes: Path) -> None:
     train = open_labelled(shapes, "train")
     with calibration_photos(train) as folder:

@@ -146,6 +146,7 @@ def test_without_labels_nothing_is_claimed(
     assert "not measured on labelled photos" in text
 
 
+@pytest.mark.slow
 def test_bad_photos(source: Source, float_file: Path, tmp_path: Path) -> None:
     def refused(folder: Path) -> str:
         with pytest.raises(ValueError, match="--calibrate") as caught:
@@ -164,6 +165,7 @@ def test_bad_photos(source: Source, float_file: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_damaged_photos_are_left_out(
     source: Source,
     float_file: Path,

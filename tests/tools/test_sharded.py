@@ -111,6 +111,7 @@ def test_a_labelled_set_to_evaluate_on(
     assert found["facts"]["left out"] == "1 photos, unreadable"
 
 
+@pytest.mark.slow
 def test_what_shards_cannot_do(shards: Path, tool: Tool, tmp_path: Path) -> None:
     wanted = tmp_path / "wanted.txt"
     wanted.write_text("star\n")

@@ -88,6 +88,7 @@ def test_heads_that_lead_out(tool: Tool, tmp_path: Path, exports: Exports, name:
     assert [one.name for one in tmp_path.rglob("*")] == ["evil.safetensors"]
 
 
+@pytest.mark.slow
 def test_python_of_a_run_folder_is_named_again(tool: Tool, run: Path, evil: str) -> None:
     _set(run, distill={**_saved(run)["distill"], "teacher": evil})
     again = f"names Python code, which is run; if you know it, name it again: --teacher {evil}"
@@ -103,6 +104,7 @@ def test_the_current_folder_is_not_searched(tool: Tool, run: Path, evil: str) ->
     expect(tool("train_cls", "--resume", run, "--teacher", evil), "cannot be imported", hint)
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_of_other_machines(
     tool: Tool, exports: Exports, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,6 +192,7 @@ def test_fine_tuning_and_losses(run: Path, train: Train) -> None:
     assert "3 attributes known, 13 start anew" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -212,6 +213,7 @@ def test_mistakes_are_named(train: Train, args: tuple[object, ...], message: str
     assert (status, message in err) == (2, True), err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [("--targets", "t"), ("--targets=t",), ("--teacher", "t")])
 def test_answers_alone_take_the_preset_for_them(
     tool: Tool, faces: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]

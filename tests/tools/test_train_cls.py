@@ -224,6 +224,7 @@ def test_resolution_by_hand() -> None:
     assert resolution_at(0, start=1, full=52, least=32) == 52
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("grid", "message"),
     [

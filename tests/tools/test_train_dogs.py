@@ -177,6 +177,7 @@ def test_a_stopped_first_stage_says_how_to_go_on(
     assert err.splitlines()[-1].endswith(f"go on with --resume {tmp_path / 'run'}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -200,6 +201,7 @@ def test_bad_flags(sets: Path, tool: Tool, tmp_path: Path, flags: list[str], mes
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_a_web_of_other_things(sets: Path, tool: Tool, tmp_path: Path) -> None:
     web = tmp_path / "web"
     shutil.copytree(sets / "web" / "mixed breeds", web / "cats")
@@ -210,6 +212,7 @@ def test_a_web_of_other_things(sets: Path, tool: Tool, tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_boxes_that_are_not_there(sets: Path, tool: Tool, tmp_path: Path) -> None:
     args = ("--data", sets / "web", *SMALL, "--out", tmp_path / "x")
     status, _, err = tool("train_dogs", *args)

@@ -294,6 +294,7 @@ def test_a_student_of_the_real_teacher(
     assert_module_teaches(tool, tmp_path / "lfw", tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -324,6 +325,7 @@ def test_bad_flags(
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [("--targets", "t"), ("--targets=t",), ("--teacher", "t")])
 def test_answers_alone_take_the_preset_for_them(
     tool: Tool, people: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]

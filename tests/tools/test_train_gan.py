@@ -245,6 +245,7 @@ def test_unaugmented_arms_see_whole_pictures(breeds: Path) -> None:
         assert np.array_equal(picture.permute(1, 2, 0).numpy(), whole)
 
 
+@pytest.mark.slow
 def test_arms_are_of_one_length(breeds: Path) -> None:
     real = open_labelled(breeds, "train")
     made = real.select(real.labels < 3)
@@ -263,6 +264,7 @@ def test_arms_are_of_one_length(breeds: Path) -> None:
     assert (boxed.boxes[: len(real)] == real.boxes).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -85,6 +85,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     )
 
 
+@pytest.mark.slow
 def test_a_copy_is_known_and_no_path_is_told(case: Case, tmp_path: Path) -> None:
     root, trained_on, measured = case
     moved = shutil.copytree(root, tmp_path / "elsewhere" / "theirs")

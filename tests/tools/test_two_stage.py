@@ -233,6 +233,7 @@ def test_another_second_stage_is_refused_by_its_flag(
     assert not answer[2].rstrip().endswith("True")
 
 
+@pytest.mark.slow
 def test_help_tells_the_flags(tool: Tool) -> None:
     status, text, _ = tool("train_det", "--help")
     assert status == 0

@@ -1,4 +1,4 @@
-"""The classification tools' data: from a path to examined photos, and which are measured."""
+"""The classification tools' data: from a path to examined images, and which are measured."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def open_data(
 ) -> Data:
     """Open a split of any data, and say what is in it and what is wrong with it.
 
-    Of its classes those that the file ``wanted`` names are taken; photos that stand in the
+    Of its classes those that the file ``wanted`` names are taken; images that stand in the
     ``other`` split too are told; ``whole`` takes all of data that is not parted.
 
     Raises:
@@ -116,7 +116,7 @@ def _parts_of(path: Path) -> tuple[str, ...]:
 
 
 def _digest(path: Path, *, whole: bool) -> str:
-    """Of the photos that are trained on, of a set that is not parted."""
+    """Of the images that are trained on, of a set that is not parted."""
     files = open_labelled(path, "train", whole=whole).files.tolist()
     return digest_of(files, path if path.is_dir() else path.parent)
 
@@ -125,7 +125,7 @@ def part_to_measure(args: Evaluate, path: Path, card: Card) -> tuple[bool, str]:
     """What is measured of labelled data.
 
     Of a set with a part to validate on, that part. Of another one all; but of one that the
-    weights were trained on, or a copy of it, the photos that were held out. Told are whether it
+    weights were trained on, or a copy of it, the images that were held out. Told are whether it
     is all of a set that is not parted, and words for it.
     """
     if is_sharded(path):

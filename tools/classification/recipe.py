@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from backbone.flavour import Flavour
@@ -16,6 +17,8 @@ from backbone.formats.recognise import read_network
 from configs.classification import TrainCls
 from configs.tools import Evaluate, ImportWeights
 from datasets.builtin.shapes_and_breeds import SHAPES_STAMP, draw_shapes
+from datasets.errors import InputError
+from datasets.labels.structure import LabelledData
 from datasets.loader import Resumable
 from datasets.shards.loader import ShardLoader
 from datasets.types import ClassMap
@@ -45,15 +48,15 @@ from tools.flows.recipe import BuiltIn, Exam, Notes, PhotoRows, Recipe, loading_
 from tools.flows.teacher_targets import open_target_source
 
 _CUT = ", photos cut to their boxes,"
-# Photos of a class that are few: the sets that classifiers are trained on from scratch have more.
+# Images of a class that are few: the sets that classifiers are trained on from scratch have more.
 _FEW_OF_A_CLASS = 300
 
 
 class ClassExam(Exam):
-    """Labelled photos, ready to be scored."""
+    """Labelled images, ready to be scored."""
 
     def facts(self, model: Model) -> Notes:
-        """Classes, data, and what was left out: damaged photos that the doctor or shards met."""
+        """Classes, data, and what was left out: damaged images that the doctor or shards met."""
         met = len(self.loader.damaged) if isinstance(self.loader, ShardLoader) else 0
         return [
             ("classes", str(len(model.card.classes))),
@@ -90,7 +93,7 @@ class ClassRun(PhotoRun[TrainCls]):
 
     @property
     def subject(self) -> str:
-        """Photos and classes."""
+        """Images and classes."""
         return f"{len(self.train)} photos of {len(self.train.classes)} classes"
 
     def target_source(self, device: str) -> TargetSource | None:
@@ -108,7 +111,15 @@ class ClassRun(PhotoRun[TrainCls]):
 
     def network(self, flavour: Flavour) -> nn.Module:
         """A fresh classifier."""
-        return Classifier(self.config.model, len(self.classes), flavour, self.config.loss)
+        network = Classifier(self.config.model, len(self.classes), flavour, self.config.loss)
+        if isinstance(self.train, LabelledData):
+            network.weigh(torch.from_numpy(self.train.counts))
+        elif self.config.loss.balance:
+            raise InputError(
+                f"--balance {self.config.loss.balance}: {self.path} is shards, whose images of "
+                "each class are not counted; leave it out"
+            )
+        return network
 
     def start(self, network: Any, weights: Path) -> bool:
         """Take the body, and the head's rows of classes that are known."""
@@ -117,11 +128,11 @@ class ClassRun(PhotoRun[TrainCls]):
         return start.folded
 
     def training_loader(self, workers: int) -> Resumable[Any]:
-        """This process's share of the augmented photos."""
+        """This process's share of the augmented images."""
         return training_loader(self.config, self.train, workers)
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> Exam:
-        """The photos to evaluate on, for both purposes."""
+        """The images to evaluate on, for both purposes."""
         return ClassExam(make_photos(self.val, model.card, self.loading(workers, alone=alone)))
 
 
@@ -131,7 +142,7 @@ def open_run(config: TrainCls, path: Path) -> ClassRun:
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> ClassExam:
-    """Labelled photos to measure on. Raises InputError if they share no class with the model."""
+    """Labelled images to measure on. Raises InputError if they share no class with the model."""
     whole, measured = part_to_measure(args, path, model.card)
     exam = _open_photos(args, path, model, whole=whole, measured=measured)
     cli.say(f"measuring {len(exam.data)} photos: {measured}")

@@ -1,1 +1,1 @@
-"""Runs of a GAN, and the experiment with its pictures."""
+"""Runs of a GAN, and the experiment with its images."""

@@ -1,4 +1,4 @@
-"""A GAN's data: photos made small once and held in memory, and what an evaluation generates."""
+"""A GAN's data: images made small once and held in memory, and what an evaluation generates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BATCH = 128
 
 
 class Wanted(TypedDict):
-    """What to generate: (B,) int64 column of each picture, and which of its class it is."""
+    """What to generate: (B,) int64 column of each image, and which of its class it is."""
 
     labels: NDArray[np.int64]
     numbers: NDArray[np.int64]
@@ -48,7 +48,7 @@ def open_parts(config: TrainGan, path: Path) -> tuple[LabelledData, LabelledData
 
 @dataclass(frozen=True)
 class GanRun:
-    """What the parts of a run share: photos to train on, and those that no network trains on."""
+    """What the parts of a run share: images to train on, and those that no network trains on."""
 
     config: TrainGan
     train: LabelledData
@@ -62,14 +62,14 @@ class GanRun:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Photos at the generator's size, a data set: ``pixels`` (N, S, S, 3) uint8 RGB, squares."""
+    """Images at the generator's size, a data set: ``pixels`` (N, S, S, 3) uint8 RGB, squares."""
 
     data: LabelledData
     pixels: NDArray[np.uint8]
 
     @classmethod
     def read(cls, data: LabelledData, size: int) -> Pictures:
-        """Read and resize all photos. Raises InputError if they take too much memory."""
+        """Read and resize all images. Raises InputError if they take too much memory."""
         if (total := len(data) * size * size * 3) > CACHE_BYTES:
             raise InputError(
                 f"{data.root}: {len(data)} photos at {size} pixels take {total / 1e9:.1f} GB, "
@@ -86,7 +86,7 @@ class Pictures:
         return cls(data, np.stack(made))
 
     def __len__(self) -> int:
-        """Number of photos."""
+        """Number of images."""
         return len(self.pixels)
 
     def __getitem__(self, draw: Draw) -> LabelSample:
@@ -117,13 +117,13 @@ def picture_loader(pictures: Pictures, batch_size: int, seed: int) -> ResumableL
 
 @dataclass(frozen=True)
 class WantedSet:
-    """What an evaluation generates: (N,) column of each picture, and which of its class it is."""
+    """What an evaluation generates: (N,) column of each image, and which of its class it is."""
 
     labels: NDArray[np.int64]
     numbers: NDArray[np.int64]
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self.labels)
 
     def __getitem__(self, draw: Draw) -> tuple[int, int]:
@@ -132,7 +132,7 @@ class WantedSet:
 
 
 def wanted_loader(labels: NDArray[np.int64]) -> ResumableLoader[Wanted]:
-    """Loader of what to generate: as many pictures of each class as there are labels."""
+    """Loader of what to generate: as many images of each class as there are labels."""
     wanted = WantedSet(labels, numbers_of(labels))
     draws = EpochSampler(len(wanted), shuffle=False)
     return ResumableLoader(wanted, draws, _collate, _finish, _BATCH, 0)

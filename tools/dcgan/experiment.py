@@ -1,4 +1,4 @@
-"""Do generated pictures help? Classifiers on real and generated ones, in equal steps."""
+"""Do generated images help? Classifiers on real and generated ones, in equal steps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tools.dcgan.judge import train_once
 from tools.dcgan.sampling import class_folders, write_classes
 
 FOLDER, STAMP = "experiment", "generated.json"
-# Seeds of its pictures lie far from those of the scores.
+# Seeds of its images lie far from those of the scores.
 _FIRST_SEED = 1000
 
 
@@ -63,12 +63,12 @@ def run_experiment(run: GanRun, generator: Generator) -> tuple[dict[str, Any], s
 
 
 def arm_epochs(config: TrainGan) -> int:
-    """Passes over an arm's list, which names each real photo 1 + ``--synthetic`` times."""
+    """Passes over an arm's list, which names each real image 1 + ``--synthetic`` times."""
     return max(1, round(config.classifier.cls_epochs / (1 + config.synthetic)))
 
 
 def generated(run: GanRun, generator: Generator, folder: Path, seed: int) -> LabelledData:
-    """Generated pictures, so many for each real one, class by class; drawn once."""
+    """Generated images, so many for each real one, class by class; drawn once."""
     train = run.train
     counts = (train.counts * run.config.synthetic).tolist()
     names = train.classes.names
@@ -94,7 +94,7 @@ def arm_data(
 ) -> tuple[LabelledData, LabelAugmentation]:
     """What an arm trains on, and how it is augmented.
 
-    Each list is of the same length, 1 + ``--synthetic`` times that of the real photos, so that
+    Each list is of the same length, 1 + ``--synthetic`` times that of the real images, so that
     equal epochs are equal steps; shorter ones are repeated.
     """
     length = len(real) * (1 + config.synthetic)
@@ -117,7 +117,7 @@ def arm_data(
 
 
 def joined(parts: Sequence[LabelledData]) -> LabelledData:
-    """Several lots of pictures as one; those without boxes stay whole."""
+    """Several lots of images as one; those without boxes stay whole."""
     boxes = None
     if any(part.boxes is not None for part in parts):
         boxes = np.concatenate(
@@ -132,7 +132,7 @@ def joined(parts: Sequence[LabelledData]) -> LabelledData:
 
 
 def read_right(folder: Path) -> NDArray[np.bool_]:
-    """(P,) whether a classifier was right on each photo, from its predictions."""
+    """(P,) whether a classifier was right on each image, from its predictions."""
     with (folder / PREDICTIONS_NAME).open(newline="", encoding="utf-8") as file:
         return np.array([row["true"] == row["predicted"] for row in csv.DictReader(file)])
 

@@ -69,7 +69,7 @@ def train_once(
 
 
 def make_judge(run: GanRun, pictures: Pictures) -> tuple[Judge, str]:
-    """What pictures are scored by, beside some photos, and a sentence on it.
+    """What images are scored by, beside some images, and a sentence on it.
 
     Raises:
         InputError: If ``--features`` names no classifier.

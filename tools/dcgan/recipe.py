@@ -169,7 +169,7 @@ def result_text(report: dict[str, Any], rows: list[ScoreRow], folder: Path, weig
 
 
 def generator_cost(spec: GanSpec, num_classes: int) -> str:
-    """Mult-adds and parameters of a picture."""
+    """Mult-adds and parameters of an image."""
     with torch.device("meta"):
         model = Generator(spec, num_classes)
         labels = torch.zeros(1, dtype=torch.int64)
@@ -213,11 +213,11 @@ def fresh_gan(config: TrainGan, num_classes: int) -> Gan:
 
 
 def score_rows(run: GanRun, judge: Judge, held_out: Pictures, weights: Path) -> list[ScoreRow]:
-    """Figures of a generator, of an untrained one, and of photos that no one has seen.
+    """Figures of a generator, of an untrained one, and of images that no one has seen.
 
     The random numbers are others than those by which the kept weights were chosen. A Frechet
-    distance depends on the number of pictures, so the generator is also scored on as many as
-    there are held-out photos.
+    distance depends on the number of images, so the generator is also scored on as many as
+    there are held-out images.
     """
     seed, labels, device = run.config.common.seed + 1, judge.labels, run.device
     generator, _ = load_generator(weights)
@@ -239,7 +239,7 @@ def score_rows(run: GanRun, judge: Judge, held_out: Pictures, weights: Path) -> 
 def neighbours(
     weights: Path, judge: Judge, pictures: Pictures, seed: int, device: str
 ) -> list[tuple[Picture, str]]:
-    """Generated pictures of some classes, each beside the training photo nearest to it."""
+    """Generated images of some classes, each beside the training image nearest to it."""
     generator, card = load_generator(weights)
     labels = np.arange(min(len(card.classes), ROWS), dtype=np.int64)
     made = generate(generator, labels, seed + 1, device)

@@ -1,4 +1,4 @@
-"""Pictures of a trained generator, in a folder per class."""
+"""Images of a trained generator, in a folder per class."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def train_or_sample(config: TrainGan) -> tuple[dict[str, Any], str]:
 
 
 def sample_to_folder(config: TrainGan) -> tuple[dict[str, Any], str]:
-    """Write ``--sample`` pictures of each class to ``--out``; told to programs and to people.
+    """Write ``--sample`` images of each class to ``--out``; told to programs and to people.
 
     Raises:
         InputError: If weights or flags do not fit, or the folder holds something.
@@ -56,9 +56,9 @@ def write_classes(
     seed: int,
     device: str,
 ) -> list[list[Path]]:
-    """Write so many pictures of each class as PNG files, in a folder of its name.
+    """Write so many images of each class as PNG files, in a folder of its name.
 
-    More pictures of a seed begin with the same ones.
+    More images of a seed begin with the same ones.
 
     Returns:
         The files, per class.

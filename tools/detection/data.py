@@ -78,7 +78,7 @@ def trained_on(path: Path, *, whole: bool, hints: Hints | None = None) -> dict[s
 
 
 def _digest(path: Path, hints: Hints | None) -> str:
-    """Of the photos and boxes of a set that is not parted, and the names of their classes."""
+    """Of the images and boxes of a set that is not parted, and the names of their classes."""
     data = open_detection(path, "train", whole=True, hints=hints)
     boxes = (data.offsets, data.boxes, data.labels, data.iscrowd)
     truth: list[str | bytes] = [repr(data.classes.names), *(one.tobytes() for one in boxes)]
@@ -156,7 +156,7 @@ def _some(names: Sequence[str]) -> str:
 def training_loader(
     config: TrainDet, data: DetectionData, workers: int, *, alone: bool = False
 ) -> Loader:
-    """This process's share, or ``alone`` all, of the augmented pictures, in whole batches."""
+    """This process's share, or ``alone`` all, of the augmented images, in whole batches."""
     spec = config.model
     rank, world = (0, 1) if alone else rank_and_world()
     transform = DetectionTransform(spec.size, config.augment, keep_aspect=spec.keep_aspect)

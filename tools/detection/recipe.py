@@ -66,7 +66,7 @@ from tools.flows.recipe import (
 
 
 class BoxExam(Exam):
-    """Pictures with boxes, ready to be scored."""
+    """Images with boxes, ready to be scored."""
 
     def __init__(self, ready: Ready[DetectionData, CocoEvaluator]) -> None:
         super().__init__(ready)
@@ -86,7 +86,7 @@ class BoxExam(Exam):
         evaluator.write(folder)
 
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
-        """Curves, confusions, and the best and the worst pictures."""
+        """Curves, confusions, and the best and the worst images."""
         data = self.data
         found = ReportData(
             classes=data.classes,
@@ -122,7 +122,7 @@ class DetRun(OpenedRun[TrainDet]):
 
     @property
     def subject(self) -> str:
-        """Photos, boxes and classes."""
+        """Images, boxes and classes."""
         data = self.train
         return f"{len(data)} photos, {len(data.boxes)} boxes of {len(data.classes)} classes"
 
@@ -181,11 +181,11 @@ class DetRun(OpenedRun[TrainDet]):
         return start.folded
 
     def training_loader(self, workers: int) -> Resumable[Any]:
-        """This process's share of the augmented pictures."""
+        """This process's share of the augmented images."""
         return training_loader(self.config, self.train, workers)
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> Exam:
-        """The pictures to evaluate on, for both purposes."""
+        """The images to evaluate on, for both purposes."""
         config = self.config
         return BoxExam(
             make_validation(
@@ -199,7 +199,7 @@ class DetRun(OpenedRun[TrainDet]):
 
 
 def _whole(start: Card) -> Flavour:
-    """The flavour of weights to start from, but of the whole photo, resized in the one way."""
+    """The flavour of weights to start from, but of the whole image, resized in the one way."""
     flavour = start.flavour
     return replace(flavour, input=replace(flavour.input, crop=1.0, interpolation="bilinear"))
 
@@ -221,7 +221,7 @@ class BoxCollector(PhotoRows):
         return {"id": number, "file_name": name, "width": width, "height": height}
 
     def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
-        """COCO's structure; and a line for each of the first pictures, and the sum."""
+        """COCO's structure; and a line for each of the first images, and the sum."""
         found = {
             "images": self._rows,
             "annotations": self._objects,
@@ -254,7 +254,7 @@ def open_run(config: TrainDet, path: Path) -> DetRun:
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
-    """Pictures to measure on. Raises InputError if they share no class with the detector."""
+    """Images to measure on. Raises InputError if they share no class with the detector."""
     above = model.answers.above
     hints = Hints(args.format, args.images)
     split, whole, said = part_to_score(path, model.card, hints, args.split)

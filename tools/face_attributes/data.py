@@ -1,4 +1,4 @@
-"""The face-attribute tools' data: from a path to examined photos of each part."""
+"""The face-attribute tools' data: from a path to examined images of each part."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _chosen(data: AttributeData, config: TrainAttr) -> AttributeData:
 def examine(part: str, data: AttributeData, other: AttributeData | None = None) -> AttributeData:
     """Have the data doctor look at a part, and say what is in it and what is wrong with it.
 
-    Photos and people that stand in the ``other`` part too are told.
+    Images and people that stand in the ``other`` part too are told.
 
     Raises:
         InputError: If it cannot be used.

@@ -43,7 +43,7 @@ from tools.flows.teacher_targets import open_target_source
 
 
 class AttributeExam(Exam):
-    """Photos with attributes, ready to be scored."""
+    """Images with attributes, ready to be scored."""
 
     def __init__(self, ready: Ready[Any, Any], name: str, notes: Notes | None = None) -> None:
         super().__init__(ready, notes)
@@ -84,7 +84,7 @@ class AttributeRun(PhotoRun[TrainAttr]):
 
     @property
     def subject(self) -> str:
-        """Photos and attributes."""
+        """Images and attributes."""
         train = self.faces.train
         return f"{len(train)} photos with {len(train.attributes)} attributes"
 
@@ -117,11 +117,11 @@ class AttributeRun(PhotoRun[TrainAttr]):
         return start.folded
 
     def training_loader(self, workers: int) -> Resumable[Any]:
-        """This process's share of the augmented photos."""
+        """This process's share of the augmented images."""
         return training_loader(self.config, self.faces.train.photos, workers)
 
     def targets(self, model: nn.Module) -> Callable[[Any], Any]:
-        """Attributes of the photos of a batch: they are looked up by image id."""
+        """Attributes of the images of a batch: they are looked up by image id."""
         values = torch.from_numpy(self.faces.train.values)
 
         def look_up(batch: Any) -> Tensor:
@@ -131,7 +131,7 @@ class AttributeRun(PhotoRun[TrainAttr]):
         return look_up
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> AttributeExam:
-        """The photos to report on, or those that choose weights and thresholds."""
+        """The images to report on, or those that choose weights and thresholds."""
         faces = self.faces
         measured = make_measured(
             faces.test if tested else faces.val,
@@ -164,7 +164,7 @@ def open_run(config: TrainAttr, path: Path) -> AttributeRun:
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> AttributeExam:
-    """Open photos with attributes to measure a network on.
+    """Open images with attributes to measure a network on.
 
     Without --split it is the part to test on, or where there is none, that to validate on.
 

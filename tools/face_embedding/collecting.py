@@ -1,4 +1,4 @@
-"""Photos in; the photos nearest to each out, as pictures and as JSON."""
+"""Images in; the images nearest to each out, as images and as JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ALIGNED = 112
 
 
 class FaceCollector(Collector):
-    """Compares photos with each other, or with those of ``--gallery``, once all are known.
+    """Compares images with each other, or with those of ``--gallery``, once all are known.
 
     Raises:
         InputError: If the flags do not fit, or faces stand otherwise than the model has learnt.
@@ -69,7 +69,7 @@ class FaceCollector(Collector):
         return align_face(image, points, self._side)
 
     def add(self, name: str, image: Image, answer: Vector) -> None:
-        """Keep the embedding of a photo."""
+        """Keep the embedding of an image."""
         self._into.append((Path(name), answer))
 
     def answer_others(self, predictor: Predictor) -> list[str]:
@@ -80,7 +80,7 @@ class FaceCollector(Collector):
         return answer_photos(self.args, self._gallery, predictor, self, {})
 
     def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
-        """Each photo's nearest, beside it. Raises InputError if there are none to compare with."""
+        """Each image's nearest, beside it. Raises InputError if there are none to compare with."""
         alone = not self.args.gallery
         if len(self._theirs) <= alone:
             raise InputError(self.empty)
@@ -123,7 +123,7 @@ class FaceCollector(Collector):
         return {"threshold": self._threshold, "photos": found}, "\n".join(lines)
 
     def _same_files(self, photos: list[Path], gallery: list[Path]) -> NDArray[np.bool_]:
-        """Mask (N, M) of the photos of a gallery that are one of some photos, or a copy of it."""
+        """Mask (N, M) of the images of a gallery that are one of some images, or a copy of it."""
         ours, theirs = (
             np.array([digest_of(self._photos[path].content()).hex() for path in part])
             for part in (photos, gallery)

@@ -1,4 +1,4 @@
-"""Embeddings of faces made ready for the page: two photos compared, or a gallery searched."""
+"""Embeddings of faces made ready for the page: two images compared, or a gallery searched."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NO_FACE = 422
 
 
 def compare_faces(model: Model, config: Demo, device: str) -> Answerer:
-    """Compare two photos, or search the gallery.
+    """Compare two images, or search the gallery.
 
     Raises:
         InputError: If faces stand otherwise than the network has learnt them, or the gallery
@@ -60,7 +60,7 @@ def _aligner(model: Path | None, side: int) -> Callable[[Image], Image]:
     detector, one_at_a_time = PointDetector(model), threading.Lock()
 
     def align(image: Image) -> Image:
-        with one_at_a_time:  # OpenCV's detector keeps the size of its picture.
+        with one_at_a_time:  # OpenCV's detector keeps the size of its image.
             points = detector(image)
         if points is None:
             raise Refusal(_NO_FACE, "no face was found in the photo")
@@ -72,7 +72,7 @@ def _aligner(model: Path | None, side: int) -> Callable[[Image], Image]:
 def _read_gallery(
     folder: Path, look: Callable[[list[Image]], list[Vector]]
 ) -> tuple[list[Path], Vector]:
-    """The photos of a folder that show a face, and their embeddings (M, D)."""
+    """The images of a folder that show a face, and their embeddings (M, D)."""
     photos: list[Path] = []
     vectors: list[Vector] = []
     for path in find_images(folder):

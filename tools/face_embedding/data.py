@@ -167,7 +167,7 @@ def _examine(part: str, data: FaceData, other: FaceData | None = None) -> FaceDa
         raise InputError(
             f"{part} data: {data.root}: {people}; two or more are needed, and two photos of one"
         )
-    if data.archive is not None:  # A damaged picture is told when it is met.
+    if data.archive is not None:  # A damaged image is told when it is met.
         return data
     checkup = examine_labels(data, other)
     checkup.raise_if_refused(f"{part} data")

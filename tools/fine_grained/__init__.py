@@ -1,1 +1,1 @@
-"""Fine-grained classification: noisy web photos first, then the data."""
+"""Fine-grained classification: noisy web images first, then the data."""

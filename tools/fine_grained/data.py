@@ -1,4 +1,4 @@
-"""The fine-grained tool's data: breeds, noisy photos from the web, and labels wrong on purpose."""
+"""The fine-grained tool's data: breeds, noisy images from the web, and labels wrong on purpose."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def web_of(config: TrainDogs) -> Path | None:
 
 
 def with_wrong_labels(train: Data, config: TrainDogs) -> tuple[LabelledData, LabelledData]:
-    """Photos of which some have a wrong label, and these alone. Raises InputError on shards."""
+    """Images of which some have a wrong label, and these alone. Raises InputError on shards."""
     if not isinstance(train, LabelledData):
         raise InputError(f"--noise {config.noise}: the labels of shards stay as they are")
     noisy, mask = mislabel(train, config.noise, config.common.seed)
@@ -43,7 +43,7 @@ def with_wrong_labels(train: Data, config: TrainDogs) -> tuple[LabelledData, Lab
 
 @dataclass(frozen=True)
 class CleanWeb:
-    """Web photos under the data's classes, folders that are none, and photos left out."""
+    """Web images under the data's classes, folders that are none, and images left out."""
 
     data: LabelledData
     unknown: tuple[str, ...]
@@ -62,10 +62,10 @@ class CleanWeb:
 def clean_web(path: Path, classes: ClassMap, val: Data, bits: int) -> CleanWeb:
     """Open a web folder, and say what is left out of it and what is in it.
 
-    Copies of photos of ``val`` are left out: their hashes differ by ``bits`` bits at most.
+    Copies of images of ``val`` are left out: their hashes differ by ``bits`` bits at most.
 
     Raises:
-        InputError: If nothing in it can be used, or the test photos are no files.
+        InputError: If nothing in it can be used, or the test images are no files.
     """
     if not isinstance(val, LabelledData):
         raise InputError(

@@ -1,4 +1,4 @@
-"""What a fine-grained run adds to a classifier's: noisy photos from the web come first."""
+"""What a fine-grained run adds to a classifier's: noisy images from the web come first."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DogsRun(ClassRun):
     """The data of both stages, and what is made from them.
 
     A resumed run goes on in the stage in which it was interrupted. Without a ``web`` of noisy
-    photos the first is left out; ``wrong`` are photos whose labels are wrong on purpose.
+    images the first is left out; ``wrong`` are images whose labels are wrong on purpose.
     """
 
     config: TrainDogs
@@ -104,7 +104,7 @@ class DogsRun(ClassRun):
         return self.config.resume is not None and is_begun(folder)
 
     def after_fit(self, model: Model, folder: Path, device: str, workers: int) -> Notes:
-        """How often a mislabelled photo is answered with its wrong label."""
+        """How often a mislabelled image is answered with its wrong label."""
         if self.wrong is None:
             return []
         loading = Loading(self.config.fit.batch_size, workers, alone=True)

@@ -1,4 +1,4 @@
-"""A model as the page asks it: what it finds in a photo, and how that is told."""
+"""A model as the page asks it: what it finds in an image, and how that is told."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Refusal(ValueError):  # noqa: N818 (nothing went wrong)
 
 @dataclass(frozen=True)
 class Answerer:
-    """A model made ready for pictures of any size, and how its answers are told.
+    """A model made ready for images of any size, and how its answers are told.
 
     Attributes:
-        look: From pictures (H, W, 3) RGB to what the network finds in them.
-        tell: From the same pictures and what was found to what a person sees.
+        look: Function from images (H, W, 3) RGB to what the network finds in them.
+        tell: Function from the same images and these findings to what the user sees.
     """
 
     look: Callable[[list[Image]], Any]

@@ -1,4 +1,4 @@
-"""From a model to the network alone as ONNX, compared with it on photos."""
+"""From a model to the network alone as ONNX, compared with it on images."""
 
 from __future__ import annotations
 

@@ -86,9 +86,9 @@ def loader_for(
     batch_size: int | None,
     image_ids: Sequence[int] | None = None,
 ) -> Any:
-    """What a model is evaluated on; an export gets photos as they are, and resizes them itself.
+    """What a model is evaluated on; an export gets images as they are, and resizes them itself.
 
-    Evaluators call the photos ``image_ids``, by default their indices.
+    Evaluators call the images ``image_ids``, by default their indices.
     """
     if model.export is None:
         return loader
@@ -97,7 +97,7 @@ def loader_for(
 
 
 def look_at_all(model: Model, exam: Exam, device: str, label: str) -> Any:
-    """The evaluator of a part, with a model's answers to all of its photos."""
+    """The evaluator of a part, with a model's answers to all of its images."""
     evaluator: Any = exam.evaluator.fresh()
     size = exam.loader.batch_size
     loader = loader_for(model, exam.data, exam.loader, size, exam.image_ids)

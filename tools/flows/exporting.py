@@ -1,4 +1,4 @@
-"""From a model to an export that was compared with it on photos."""
+"""From a model to an export that was compared with it on images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tools.flows.pictures import photos_at
 from tools.flows.source import MultiSource, Source, open_any_source
 from tools.flows.targets import Target, facts_of, notes_of, onnx_of, target_of
 
-# Photos to compare on at most; parts (height, width) of drawn ones: tall, wide, small. Neighbours
+# Images to compare on at most; parts (height, width) of drawn ones: tall, wide, small. Neighbours
 # of one size go through at once.
 _SAMPLES = 8
 _PARTS = ((201, 157), (201, 157), (97, 240), (63, 41))
@@ -67,7 +67,7 @@ def _told(differences: dict[str, float]) -> str:
 def write_float(args: Export, source: Source) -> Iterator[Path]:
     """A checked float ONNX export in a folder that goes when the block ends.
 
-    It takes what the target's file will take: photos of any size, or ready squares.
+    It takes what the target's file will take: images of any size, or ready squares.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "float.onnx"
@@ -102,13 +102,13 @@ def check(
 ) -> dict[str, Any]:
     """Compare an export with its model.
 
-    Where an antialiased resize comes first, the photos are compared a second time, made so small
+    Where an antialiased resize comes first, the images are compared a second time, made so small
     that nothing is left to resize: then all numbers must agree. An export of ready squares has
     nothing to resize in the first place.
     Told are how many there were, and the largest difference of each output.
 
     Raises:
-        InputError: If one is too large, naming output, photo and difference.
+        InputError: If one is too large, naming output, image and difference.
     """
     short = source.short_side
     try:
@@ -126,7 +126,7 @@ def check(
 
 
 def sample_photos(path: Path | None, seed: int) -> list[Image]:
-    """Photos of several sizes, of a folder or drawn. Raises InputError if there are none."""
+    """Images of several sizes, of a folder or drawn. Raises InputError if there are none."""
     if path is None:
         rng = np.random.default_rng(seed)
         scenes = [draw_scene(rng)[0] for _ in range(1 + len(_PARTS))]

@@ -1,6 +1,6 @@
-"""Training from scratch on few photos: what is said of it before it starts, and how long it takes.
+"""Training from scratch on few images: what is said of it before it starts, and how long it takes.
 
-From scratch a network needs thousands of steps before it tells anything, however few the photos;
+From scratch a network needs thousands of steps before it tells anything, however few the images;
 a recipe's epochs are for sets of the size that it was made for.
 """
 
@@ -20,14 +20,14 @@ from tools.flows.run_folder import read_config
 
 
 def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
-    """Warn of a training from scratch on few photos, and see that it has enough steps.
+    """Warn of a training from scratch on few images, and see that it has enough steps.
 
     Epochs stay where the user named them or a preset, where a program and no command line made
     the configuration, and where weights or a teacher help.
 
     Args:
         run: Opened; its configuration may get more epochs.
-        folder: Of the run; one that goes on keeps the epochs that it began with.
+        folder: Folder of the run; a resumed run keeps the number of epochs that it began with.
 
     Returns:
         The configuration.
@@ -48,7 +48,7 @@ def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
 
 
 def warn_of_few(run: OpenedRun[Any]) -> None:
-    """Say that the photos of a run are few to learn from scratch, if they are."""
+    """Say that the images of a run are few to learn from scratch, if they are."""
     if len(run.train) >= run.few_photos:
         return
     measured = f" (measured: {run.measured_on_few})" if run.measured_on_few else ""
@@ -71,9 +71,9 @@ def command_with_weights() -> str:
 
 
 def is_length_given(command: str) -> bool:
-    """Whether a command line names epochs, for a run or a grid of them, or a preset of such."""
+    """Whether a command line names epochs, for a run or a grid of them, or what has them."""
     names = {word.partition("=")[0] for word in command.split()}
-    return not names.isdisjoint(("--epochs", "--preset", "epochs"))
+    return not names.isdisjoint(("--epochs", "--preset", "--config", "epochs"))
 
 
 def _long_enough(run: OpenedRun[Any], fit: Any) -> Any:

@@ -100,7 +100,7 @@ def expand(recipe: Recipe[Any], config: Config) -> list[tuple[str, Config]]:
     """The runs of a grid: (folder name, configuration), each combination once.
 
     Raises:
-        InputError: On an unknown key or an impossible value, naming it; if a network cannot be
+        InputError: If a key is unknown or a value impossible, naming it; if a network cannot be
             built; or if there is no run.
     """
     runs: dict[str, Any] = {}

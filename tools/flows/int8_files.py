@@ -48,13 +48,13 @@ def write_quantised(
     Args:
         target: What is wanted.
         model: The network of 8 bits, measured.
-        card: Of the network.
-        facts: Of the export.
+        card: Card of the network.
+        facts: Facts of the export.
         out: File to write.
-        photos: To compare answers on, where the target's file is a translation.
-        accept: From the target's file, where that is a translation, to the facts that it shall
-            tell; raises InputError if it is not good enough.
-        threads: To compare with.
+        photos: Images to compare answers on, if the target's file is a translation.
+        accept: Function from the target's file, if that is a translation, to the facts that it
+            states; raises InputError if the file is not good enough.
+        threads: Number of threads for the comparison.
 
     Raises:
         InputError: If the target cannot take it, or its file answers otherwise.

@@ -1,4 +1,4 @@
-"""Loaders of photos in squares, from folders or shards: to train, to score, and for teachers."""
+"""Loaders of images in squares, from folders or shards: to train, to score, and for teachers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def make_photos(data: Data, card: Card, loading: Loading) -> Ready[LabelledData,
 def exam_loader(
     data: Data, card: Card, loading: Loading, transform: TransformMaker = LabelTransform
 ) -> Loader:
-    """The photos of a split in order, prepared as a model's card says."""
+    """The images of a split in order, prepared as a model's card says."""
     seen = card.flavour.input
     return _make_loader(
         data,
@@ -47,7 +47,7 @@ def exam_loader(
 
 
 def training_loader(config: PhotoTraining, data: Data, workers: int) -> Loader:
-    """This process's share of the augmented pictures of each epoch, in whole batches."""
+    """This process's share of the augmented images of each epoch, in whole batches."""
     loading = Loading(config.fit.batch_size, workers, cache=config.cache)
     return _make_loader(data, augmentation(config), loading, train=True, seed=config.common.seed)
 
@@ -59,13 +59,13 @@ def view_loader(
     batch_size: int,
     transform: TransformMaker = LabelTransform,
 ) -> Loader:
-    """The pictures of a training, in the order of the data, all on each process."""
+    """The images of a training, in the order of the data, all on each process."""
     seen, loading = augmentation(config, transform), Loading(batch_size, workers, alone=True)
     return _make_loader(data, seen, loading, train=False, seed=config.common.seed)
 
 
 def augmentation(config: Any, transform: TransformMaker = LabelTransform) -> Transform:
-    """What a configuration does to the pictures that it trains on."""
+    """What a configuration does to the images that it trains on."""
     return transform(
         config.model.size, config.augment, crop=config.crop, interpolation=config.interpolation
     )

@@ -1,4 +1,4 @@
-"""What trainings on squares of photos have in common: how the network and its weights begin."""
+"""What trainings on squares of images have in common: how the network and its weights begin."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Config = TypeVar("Config")
 
 
 class PhotoRun(OpenedRun[Config]):
-    """A run whose network begins anew or from weights; ``cut`` says what was done to photos."""
+    """A run whose network begins anew or from weights; ``cut`` says what was done to images."""
 
     cut: str = ""
 

@@ -1,4 +1,4 @@
-"""Photos and videos found, read ahead, and where what is drawn of them goes."""
+"""Images and videos found, read ahead, and where what is drawn of them goes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Done = TypeVar("Done")
 
 
 def find_media(paths: Sequence[Path]) -> tuple[list[Photo], list[Path]]:
-    """Photos and videos named or in folders. Raises InputError if there are none."""
+    """Images and videos named or in folders. Raises InputError if there are none."""
     photos: list[Photo] = []
     videos: list[Path] = []
     for path in paths:
@@ -47,7 +47,7 @@ def find_media(paths: Sequence[Path]) -> tuple[list[Photo], list[Path]]:
 
 
 def photos_at(path: Path, flag: str) -> list[Photo]:
-    """The photos of a folder or archive, or the one that is named.
+    """The images of a folder or archive, or the one that is named.
 
     Raises:
         InputError: If there are none; it names the flag.
@@ -61,7 +61,7 @@ def photos_at(path: Path, flag: str) -> list[Photo]:
 
 
 def read_or_reason(photo: Photo) -> Image | str:
-    """A photo (H, W, 3) RGB as a person sees it, or why it cannot be read."""
+    """An image (H, W, 3) RGB as a person sees it, or why it cannot be read."""
     try:
         return photo.image()
     except ValueError as error:
@@ -100,7 +100,7 @@ def write_picture(path: Path, image: Image) -> None:
 
 
 def output_files(inputs: Iterable[Path], folder: Path) -> dict[Path, Path]:
-    """Where each drawn picture or video goes; a number parts those of the same name.
+    """Where each drawn image or video goes; a number parts those of the same name.
 
     Raises:
         InputError: If an original would be overwritten.

@@ -1,4 +1,4 @@
-"""Photos, folders and videos in; drawn pictures, new videos and predictions.json out."""
+"""Images, folders and videos in; drawn images, new videos and predictions.json out."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def answer_photos(
     collector: Collector,
     files: dict[Path, Path],
 ) -> list[str]:
-    """Answer for photos while threads read and write; a message for each without answer."""
+    """Answer for images while threads read and write; a message for each without answer."""
     failures: list[str] = []
     with ThreadPoolExecutor() as readers, ThreadPoolExecutor() as writers:
         images = ahead(readers, read_or_reason, photos, 2 * args.batch_size)

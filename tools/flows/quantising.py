@@ -35,11 +35,11 @@ from tools.flows.source import Source
 from tools.flows.targets import Facts, Target, facts_of, onnx_of, target_of
 
 _FEWEST, _MOST = 8, 256
-# Of prepared pictures in memory.
+# Of prepared images in memory.
 _BYTES = 2**28
-# Every fourth photo is held back to compare the answers on.
+# Every fourth image is held back to compare the answers on.
 _HELD = 4
-# Photos that a translation of the network of 8 bits is compared on.
+# Images that a translation of the network of 8 bits is compared on.
 _COMPARED = 8
 
 
@@ -71,13 +71,14 @@ def open_scorer(args: Export, source: Source, recipes: Sequence[Recipe[Any]]) ->
 
 @dataclass
 class Scores:
-    """What the labelled photos say, in points of 100; all None without them.
+    """What the labelled images say, in points of 100; all None without them.
 
     Attributes:
-        metric: That is measured.
-        original: Of the float export.
-        tensor: Of naive quantisation with a scale per tensor; ``channel`` with one per channel.
-        ours: Of what is written.
+        metric: Metric that is computed.
+        original: Score of the float export.
+        tensor: Score of naive quantisation with a scale per tensor; ``channel`` with one per
+            channel.
+        ours: Score of the file that is written.
     """
 
     metric: str | None = None
@@ -106,7 +107,7 @@ def write_int8(
     ``target`` is by default the one that is asked for.
 
     Raises:
-        InputError: If photos or model do not do, or more than ``--max-drop`` is lost.
+        InputError: If images or model do not do, or more than ``--max-drop`` is lost.
     """
     started, target = time.perf_counter(), target or target_of(args, source)
     network = _network_of(source)
@@ -176,7 +177,7 @@ def write_int8(
 
 
 def _network_of(source: Source) -> nn.Module:
-    """The network, taking normalised pictures. Raises InputError if it is of two stages."""
+    """The network, taking normalised images. Raises InputError if it is of two stages."""
     stages: tuple[str, ...] = getattr(source.model, "networks", ("raw",))
     if stages != ("raw",):
         raise InputError(
@@ -189,7 +190,7 @@ def _network_of(source: Source) -> nn.Module:
 
 
 def calibration_files(args: Export) -> list[Photo]:
-    """The photos of ``--calibrate``. Raises InputError if there are too few."""
+    """The images of ``--calibrate``. Raises InputError if there are too few."""
     path = args.calibrate
     assert path is not None
     if not exists(path):
@@ -209,10 +210,10 @@ def calibration_pictures(
     network: nn.Module,
     square: Callable[[Image], Image] = lambda photo: photo,
 ) -> Pictures:
-    """Read the photos of ``--calibrate`` and prepare them as the float export of a network does.
+    """Read the images of ``--calibrate`` and prepare them as the float export of a network does.
 
-    ``square`` makes of a photo what that takes. Raises:
-        InputError: If the folder is missing or holds too few photos that can be read.
+    ``square`` makes of an image what that takes. Raises:
+        InputError: If the folder is missing or holds too few images that can be read.
     """
     path, files = args.calibrate, calibration_files(args)
     layers = find_layers(model, network)
@@ -238,12 +239,12 @@ def calibration_pictures(
 
 
 def _photos_of(path: Path) -> list[Photo]:
-    """The photos of a folder or archive; none of a single picture."""
+    """The images of a folder or archive; none of a single image."""
     return photos_in(path) if path.is_dir() or is_packed(path) else []
 
 
 def _photos(files: list[Photo], failures: list[str]) -> Iterator[Image]:
-    """Each readable photo, (H, W, 3), in an order that mixes the folders."""
+    """Each readable image, (H, W, 3), in an order that mixes the folders."""
     for k in np.random.default_rng(0).permutation(len(files)):
         try:
             photo = files[k].image()
@@ -254,14 +255,14 @@ def _photos(files: list[Photo], failures: list[str]) -> Iterator[Image]:
 
 
 def _held_photos(args: Export) -> list[Image]:
-    """Some photos of ``--calibrate``, which could be read before."""
+    """Some images of ``--calibrate``, which could be read before."""
     assert args.calibrate is not None
     return list(islice(_photos(_photos_of(args.calibrate), []), _COMPARED))
 
 
 @dataclass(frozen=True)
 class _Bench:
-    """Runs the search and has labelled photos judge what it finds."""
+    """Runs the search and has labelled images judge what it finds."""
 
     args: Export
     scorer: Scorer | None

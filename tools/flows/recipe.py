@@ -39,7 +39,7 @@ Data = TypeVar("Data")
 Scores = TypeVar("Scores")
 Notes = list[tuple[str, str]]
 BUILT_IN = Path("data")
-# Photos whose answers are told in the terminal.
+# Images whose answers are told in the terminal.
 _SHOWN = 20
 
 
@@ -107,8 +107,8 @@ class Exam(ABC):
     """A labelled part, ready to be scored.
 
     Attributes:
-        data: As of ``ready``; so are ``loader`` and ``evaluator``.
-        image_ids: What the evaluator calls the photos, by index; None where it is the index.
+        data: Data of ``ready``, as are ``loader`` and ``evaluator``.
+        image_ids: What the evaluator calls the images, by index; None where it is the index.
         warning: What a reader of the figures must know first, if anything.
         title: What was measured, behind the name of the data: ``, val``.
     """
@@ -127,7 +127,7 @@ class Exam(ABC):
 
     @property
     def files(self) -> list[str]:
-        """Name of each photo, for the report."""
+        """Name of each image, for the report."""
         return [Path(file).name for file in self.data.files]
 
     @abstractmethod
@@ -135,7 +135,7 @@ class Exam(ABC):
         """Rows of the report that say what was measured on what."""
 
     def write(self, folder: Path, evaluator: Any, score: Any) -> None:
-        """Write what was answered to every photo."""
+        """Write what was answered to every image."""
         evaluator.write(folder, [str(file) for file in self.data.files])
 
     @abstractmethod
@@ -154,10 +154,10 @@ class OpenedRun(ABC, Generic[Config]):
         application: What it is for.
         trained_as: How Lightning trains its networks.
         training_only: Beginnings of the names of tensors that stay out of the weights file.
-        few_photos: Fewer photos to train on teach little from scratch; 0 where none are too few.
+        few_photos: Fewer images to train on teach little from scratch; 0 where none are too few.
         least_steps: Fewest steps of a training from scratch on fewer.
         measured_on_few: What came of one.
-        train: Photos to train on; it has a length.
+        train: Images to train on; it has a length.
     """
 
     application: ClassVar[PhotoApplication[Any]]
@@ -260,7 +260,7 @@ class OpenedRun(ABC, Generic[Config]):
 
 
 class Collector(ABC):
-    """Gathers the answers to photos, of ``videos`` to frames, and says what was found.
+    """Gathers the answers to images, of ``videos`` to frames, and says what was found.
 
     It ``draws`` each as soon as it is known, and says ``empty`` where there is none.
     """
@@ -273,15 +273,15 @@ class Collector(ABC):
         self.args, self.model, self.device = args, model, device
 
     def prepare(self, path: Path, image: Image) -> Image | str:
-        """What of a photo is looked at; or why it cannot be."""
+        """What of an image is looked at; or why it cannot be."""
         return image
 
     @abstractmethod
     def add(self, name: str, image: Image, answer: Any) -> None:
-        """Take up the answer to a photo or frame."""
+        """Take up the answer to an image or frame."""
 
     def answer_others(self, predictor: Predictor) -> list[str]:
-        """Answer for photos that the others are compared with; a message for each that failed."""
+        """Answer for images that the others are compared with; a message for each that failed."""
         return []
 
     @abstractmethod
@@ -290,7 +290,7 @@ class Collector(ABC):
 
 
 class PhotoRows(Collector):
-    """One row for each photo, as its application tells it."""
+    """One row for each image, as its application tells it."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -299,7 +299,7 @@ class PhotoRows(Collector):
         self._lines: list[str] = []
 
     def add(self, name: str, image: Image, answer: Any) -> None:
-        """Take up the answer to a photo."""
+        """Take up the answer to an image."""
         self._rows.append(self._row(name, image, answer))
         if len(self._lines) < _SHOWN:
             self._lines.append(f"  {name}: {self._answers.line(answer)}")
@@ -308,7 +308,7 @@ class PhotoRows(Collector):
         return {"file": name, **self._answers.to_json(answer)}
 
     def _told(self, total: str) -> str:
-        """A line for each of the first photos, and the sum."""
+        """A line for each of the first images, and the sum."""
         more = len(self._rows) - len(self._lines)
         return "\n".join([*self._lines, *([f"  ... and {more} more"] if more else []), total])
 
@@ -322,12 +322,12 @@ class Recipe(Generic[Config]):
     """What an application adds to the flows.
 
     Attributes:
-        name: Of the recipe; that of its application, where it has one only.
+        name: Name of the recipe; that of its application if the application has only one.
         application: What it is for.
         config: Configuration of a training, by which programs choose the recipe.
         built_in: What it trains on where no data are named.
-        sketch: From an architecture to a network with fresh weights and an answer of the
-            smallest size, which tells whether it can be built.
+        sketch: Function from an architecture to a network with fresh weights and an answer of the
+            smallest size, which shows whether it can be built.
         open: Opens and examines the data of a training.
         open_further: The same for a head whose tensors are stored, where they decide what the
             classes are.
@@ -338,8 +338,8 @@ class Recipe(Generic[Config]):
         labelled: The same, of data that nothing was trained on: all of it where a set of one part
             would give up some; None where that makes no difference.
         importer: Reads weights of other frameworks, if any can be read.
-        page_answerer: From model, flags of the page and device to what the page asks, where an
-            answer is not about one photo by itself.
+        page_answerer: Function from model, flags of the page and device to the page's answerer, if
+            an answer concerns more than one image.
     """
 
     name: str

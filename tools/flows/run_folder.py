@@ -44,7 +44,7 @@ def resumed(config: Config, folder: Path, given: Sequence[str] | None = None) ->
     saved = read_config(type(config), folder)
     if given is None:
         given = [a.split("=")[0] for a in sys.argv[1:] if a.startswith("--")]
-    named = _named_again(config, saved, folder, given)
+    named = named_again(config, saved, f"--resume {folder}: its {CONFIG_NAME}", folder, given)
     changed = [flag for flag in given if flag not in (*_CHANGEABLE, *named)]
     if changed:
         raise InputError(
@@ -70,12 +70,14 @@ def read_config(cls: type[Config], folder: Path) -> Config:
         raise InputError(said if str(file) in said else f"{file}: {said}") from error
 
 
-def _named_again(new: Any, old: Any, folder: Path, given: Sequence[str]) -> tuple[str, ...]:
+def named_again(
+    new: Any, old: Any, what: str, folder: Path | None, given: Sequence[str]
+) -> tuple[str, ...]:
     """Flags that a resume may name, and must where the run would reach out of its folder.
 
-    A run folder may come from anywhere. What its configuration names as Python would be run, and
-    where it names a new store of targets, files would be written; so both are done only if this
-    command line says the same.
+    A run folder, or a file of settings, may come from anywhere. What it names as Python would be
+    run, and where it names a new store of targets, files would be written; so both are done only
+    if this command line says the same.
 
     Raises:
         InputError: If one is not named, or is named otherwise.
@@ -85,7 +87,9 @@ def _named_again(new: Any, old: Any, folder: Path, given: Sequence[str]) -> tupl
         return ()
     named = []
     store = spec.targets
-    inside = store is None or store.resolve().is_relative_to(folder.resolve())
+    inside = store is None or (
+        folder is not None and store.resolve().is_relative_to(folder.resolve())
+    )
     for name, why, asked in (
         ("teacher", "names Python code, which is run", is_python(spec.teacher)),
         ("targets", "names a folder to write to", not inside and not _has_targets(store)),
@@ -95,8 +99,7 @@ def _named_again(new: Any, old: Any, folder: Path, given: Sequence[str]) -> tupl
             named.append(flag)
         elif asked and flag not in given:
             raise InputError(
-                f"--resume {folder}: its {CONFIG_NAME} {why}; if you know it, name it again: "
-                f"{flag} {quote(str(value))}"
+                f"{what} {why}; if you know it, name it again: {flag} {quote(str(value))}"
             )
     return tuple(named)
 

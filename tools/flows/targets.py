@@ -32,14 +32,14 @@ class Target:
 
     Attributes:
         runtime: What runs its files.
-        write: From a network, facts, file and whether it shall take any number of photos at once
-            to the file, with the card and these facts in it.
-        write_notes: From a file that ``write`` wrote, where it still lies, and notes to the same
-            with these in place of its own.
-        square: Its files take ready squares, not photos of any size.
-        from_onnx: From an ONNX file of a fixed shape, of 8 bits perhaps, notes and file to the
-            file; None where 8 bits are ONNX's own, or there are none.
-        reference: From a network to what its files are compared with.
+        write: Function from a network, facts, file and whether it takes any number of images at
+            once to the file, with the card and these facts in it.
+        write_notes: Function from a file that ``write`` wrote, in its place, and notes to the same
+            file with these notes instead of its own.
+        square: Its files take ready squares, not images of any size.
+        from_onnx: Function from an ONNX file of fixed shape, possibly in 8 bits, notes and file to
+            the file; None if 8 bits are ONNX's own, or not supported.
+        reference: Function from a network to what its files are compared with.
     """
 
     runtime: Runtime

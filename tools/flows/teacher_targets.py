@@ -25,7 +25,7 @@ from tools.flows.photo_loaders import Data, Loader, view_loader
 
 # From configuration, data, number of loader processes and batch size.
 View = Callable[[Any, Any, int, int], Loader]
-# Pictures that a storing teacher sees at once; a divisor of the store's blocks.
+# Images that a storing teacher sees at once; a divisor of the store's blocks.
 _BATCH = 128
 
 
@@ -43,12 +43,12 @@ def open_target_source(
 
     Where answers are to be stored, all that the training needs are stored now.
     ``find`` opens the teacher that a spec names, for the classes of the data; ``view`` loads the
-    pictures as the student will see them, in the order of the data; ``augment`` says what is done
+    images as the student will see them, in the order of the data; ``augment`` says what is done
     to them, where ``config.augment`` does not tell all.
 
     Raises:
         InputError: If the teacher cannot be had or does not know the classes, or stored answers
-            are of another teacher, other pictures or too few.
+            are of another teacher, other images or too few.
     """
     spec, size = config.distill, config.model.size
     if not spec.is_on:

@@ -26,11 +26,11 @@ def told_files(*paths: Path | None) -> Iterator[list[Ledger]]:
     Only the first process looks through the folders.
 
     Args:
-        paths: Of the data; None where a flag names none.
+        paths: Paths of the data; None for a flag that was not given.
 
     Raises:
-        InputError: Where a path is a pipe or the like, or data are of another kind than what is
-            wanted; then it names the tool for them.
+        InputError: If a path is a pipe or similar, or the data is of another kind than needed; the
+            message then names the tool for it.
     """
     ledgers: list[Ledger] = []
     for path in paths:

@@ -10,9 +10,9 @@ from typing import Any
 
 
 def digest_of(files: Iterable[str | Path], base: Path, truth: Iterable[str | bytes] = ()) -> str:
-    """Of the photos' paths below a folder, and bytes (-1 of no file), and of what is true of them.
+    """Of the images' paths below a folder, and bytes (-1 of no file), and of what is true of them.
 
-    Pixels are not read: a hundred thousand photos take a second or two.
+    Pixels are not read: a hundred thousand images take a second or two.
     """
     digest = hashlib.sha256()
     for file in files:
@@ -43,7 +43,7 @@ def known_part(
         told: The card's ``trained_on``.
         digest: Finds that of the data, made as the card's.
         shown: What the user named.
-        whose: Photos were held out: ``"the authors of "``.
+        whose: Images were held out: ``"the authors of "``.
 
     Returns:
         Whether all of it, and words; None for other data.

@@ -1,4 +1,4 @@
-"""The geolocation tools' data: from a path to photos with positions, cells and loaders."""
+"""The geolocation tools' data: from a path to images with positions, cells and loaders."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from tools import cli
 from tools.flows.photo_loaders import exam_loader
 from tools.flows.recipe import Loading, Notes, Ready
 
-# Photos that look alike and lie this near are taken for copies.
+# Images that look alike and lie this near are taken for copies.
 COPY_KM = 1.0
-# Distances within which training photos near photos to evaluate on are counted.
+# Distances within which training images near images to evaluate on are counted.
 _TOLD_KM = (0.1, 1.0, 25.0)
-# Photos that are enough to choose weights on, with a standard error of a point or less.
+# Images that are enough to choose weights on, with a standard error of a point or less.
 _TO_CHOOSE = 5000
 _NO_CLASSES = ClassMap((0,), ("photo",))
 
@@ -73,13 +73,13 @@ def open_parts(config: TrainGeo, path: Path) -> Parts:
 
 
 def hold_out(data: GeoData) -> tuple[GeoData, GeoData]:
-    """Photos to train on, and photos to choose weights on: nothing is chosen on a benchmark.
+    """Images to train on, and images to choose weights on: nothing is chosen on a benchmark.
 
-    A fifth of the authors is held out, or so many that they have about 5,000 photos; of photos by
-    one author, as many photos.
+    A fifth of the authors is held out, or so many that they have about 5,000 images; of images by
+    one author, as many images.
 
     Raises:
-        InputError: If there is one photo.
+        InputError: If there is one image.
     """
     alone = len(np.unique(data.authors)) == 1
     known = replace(data, authors=data.files) if alone else data
@@ -116,7 +116,7 @@ def describe(data: GeoData) -> str:
 
 
 def without_leaks(train: GeoData, val: GeoData, bits: int, gap_km: float) -> tuple[GeoData, Notes]:
-    """Leave out training photos that tell the answers to validation photos.
+    """Leave out training images that tell the answers to validation images.
 
     These look alike (hashes differ in ``bits`` or fewer; below 0 nobody looks) or lie near.
 
@@ -142,7 +142,7 @@ def without_leaks(train: GeoData, val: GeoData, bits: int, gap_km: float) -> tup
 
 
 def leaks_by_distance(train: GeoData, kept: GeoData, val: GeoData) -> str:
-    """How many photos to evaluate on lie near one to train on, and authors of both parts."""
+    """How many images to evaluate on lie near one to train on, and authors of both parts."""
     both = np.intersect1d(kept.authors, val.authors)
     text = f"{len(both)} authors in both parts; of the photos to evaluate on {_near(kept, val)}"
     if len(kept) == len(train):
@@ -151,13 +151,13 @@ def leaks_by_distance(train: GeoData, kept: GeoData, val: GeoData) -> str:
 
 
 def _near(train: GeoData, val: GeoData) -> str:
-    """Shares of the photos to evaluate on that lie near one to train on."""
+    """Shares of the images to evaluate on that lie near one to train on."""
     away = nearest_km(val.lat, val.lng, train.lat, train.lng)
     return ", ".join(f"{(away <= km).mean():.1%} within {km:g} km" for km in _TOLD_KM)
 
 
 def _copies(train: GeoData, val: GeoData, bits: int) -> tuple[NDArray[np.int64], str]:
-    """Training photos (K,) that look like a validation photo near them, and a fact."""
+    """Training images (K,) that look like a validation image near them, and a fact."""
     ours, _ = hash_files(train.files.tolist(), "hashing photos to train on")
     theirs, _ = hash_files(val.files.tolist(), "hashing photos to evaluate on")
     pairs = near(ours, theirs, bits)
@@ -208,7 +208,7 @@ def read_if_cells(path: Path) -> Partition | None:
 
 
 def in_cells(data: GeoData, atlas: Atlas) -> GeoData:
-    """The photos that lie in one of the finest cells. Raises InputError if none does."""
+    """The images that lie in one of the finest cells. Raises InputError if none does."""
     inside = atlas.fine.columns_at(data.lat, data.lng) >= 0
     if not inside.any():
         raise InputError(f"{data.root}: no photo lies in any of the {len(atlas.fine)} cells")
@@ -216,7 +216,7 @@ def in_cells(data: GeoData, atlas: Atlas) -> GeoData:
 
 
 def as_labelled(data: GeoData, classes: ClassMap = _NO_CLASSES) -> LabelledData:
-    """As loaders take photos: without labels, for positions are looked up by index.
+    """As loaders take images: without labels, for positions are looked up by index.
 
     The classes are those of a teacher's answers, where these are stored.
     """

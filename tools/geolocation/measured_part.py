@@ -1,4 +1,4 @@
-"""Which photos of a list or folder a geolocator is measured on, and what it was trained on."""
+"""Which images of a list or folder a geolocator is measured on, and what it was trained on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
 
 
 def _digest(path: Path) -> str:
-    """Of a list's lines, however they end, or of a folder's photos."""
+    """Of a list's lines, however they end, or of a folder's images."""
     if not path.is_file():
         return digest_of(find_images(path), path)
     with path.open("rb") as lines:

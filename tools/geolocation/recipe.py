@@ -55,14 +55,14 @@ from tools.geolocation.measured_part import part_to_measure, trained_on
 
 
 class GeoExam(Exam):
-    """Photos with positions, ready to be scored."""
+    """Images with positions, ready to be scored."""
 
     def __init__(self, ready: Ready[Any, Any], atlas: Atlas, notes: Notes) -> None:
         super().__init__(ready, notes)
         self.atlas = atlas
 
     def facts(self, model: Model) -> Notes:
-        """Cells, photos, and how answers are made of cells."""
+        """Cells, images, and how answers are made of cells."""
         spec: Any = self.evaluator
         return [
             ("cells", " + ".join(map(str, self.atlas.sizes))),
@@ -108,7 +108,7 @@ class GeoRun(PhotoRun[TrainGeo]):
 
     @property
     def subject(self) -> str:
-        """Photos and cells."""
+        """Images and cells."""
         return f"{len(self.parts.train)} photos in {len(self.atlas.fine)} cells"
 
     @property
@@ -159,16 +159,16 @@ class GeoRun(PhotoRun[TrainGeo]):
         write_all_cells(folder, self.atlas.partitions)
 
     def training_loader(self, workers: int) -> Resumable[Any]:
-        """This process's share of the augmented photos."""
+        """This process's share of the augmented images."""
         return training_loader(self.config, as_labelled(self.parts.train), workers)
 
     def targets(self, model: nn.Module) -> Callable[[Any], Any]:
-        """Cells and positions of the photos of a batch."""
+        """Cells and positions of the images of a batch."""
         truth = Truth(self.atlas, self.parts.train.lat, self.parts.train.lng)
         return lambda batch: truth.of(batch["image_ids"], batch["images"].device)
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> GeoExam:
-        """The photos to report on; or those that choose weights, all of which are answered."""
+        """The images to report on; or those that choose weights, all of which are answered."""
         config = self.config
         places = make_places(
             self.parts.val if tested else self.parts.chosen,
@@ -207,7 +207,7 @@ def open_further(config: TrainGeo, path: Path, state: Mapping[str, Tensor]) -> G
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> GeoExam:
-    """Open photos to measure a geolocator on. Raises InputError if they cannot be used."""
+    """Open images to measure a geolocator on. Raises InputError if they cannot be used."""
     whole, part = part_to_measure(path, model.card, args.split)
     cli.say(f"evaluating on {part}")
     data = open_sound(path, args.split or "val", whole=whole)

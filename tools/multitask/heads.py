@@ -29,11 +29,11 @@ class OpenedHead:
     """A head that is to be trained.
 
     Attributes:
-        name: Of the head.
+        name: Name of the head.
         run: Its data, opened as its own tool opens them.
-        model: With a body of its own still.
-        card: As in a file of its own.
-        loader: Of training batches; ``val_loader`` of evaluation batches.
+        model: Model, still with its own body.
+        card: Card as in a separate file.
+        loader: Loader of training batches; ``val_loader`` of evaluation batches.
         branch: How it is taught and measured.
         workers: Loader processes.
         files: What became of the files of its data.

@@ -43,7 +43,7 @@ class Plan:
 
     Attributes:
         stored: Trunk and heads to start from; None where only a body is, or nothing.
-        wanted: Heads to train, with the path of their data, or None for built-in pictures.
+        wanted: Heads to train, with the path of their data, or None for built-in images.
     """
 
     stored: Stored | None

@@ -50,8 +50,8 @@ class Head:
     """A request's first line and headers.
 
     Attributes:
-        method: As GET.
-        path: Without the query.
+        method: HTTP method, such as GET.
+        path: Path without the query.
         query: Values by name.
         fields: Headers.
     """
@@ -117,7 +117,7 @@ def _too_large() -> Refusal:
 
 
 class Flight:
-    """Bytes of photos that are not answered yet, and how many may be: of all, of one address.
+    """Bytes of images that are not answered yet, and how many may be: of all, of one address.
 
     Args:
         largest: Bytes of the largest request.
@@ -153,7 +153,7 @@ class Line:
         connection: A socket that does not block; :meth:`close` closes it.
         address: Who is there.
         limits: The server's.
-        flight: Where bytes that arrive are counted, until :meth:`give_back`.
+        flight: Counter of the bytes that arrive, until :meth:`give_back`.
 
     Attributes:
         reading: Whether something is still awaited from it.
@@ -242,7 +242,7 @@ class Line:
             return await self._loop.sock_recv(self._socket, most)
 
     def give_back(self) -> None:
-        """Count the bytes that have come no more: the photos of this connection are gone."""
+        """Count the bytes that have come no more: the images of this connection are gone."""
         self._flight.give_back(self.address, self._held)
         self._held = 0
 

@@ -1,7 +1,7 @@
 """A small web server for one page on one machine: bounded in every direction.
 
-It knows nothing of models: it hands out files that are in memory, and the bytes of photos to a
-function. One thread reads and writes all connections, so that slow ones cost little; a photo is
+It knows nothing of models: it hands out files that are in memory, and the bytes of images to a
+function. One thread reads and writes all connections, so that slow ones cost little; an image is
 handed on only once all of it is here. Time, rate, memory, places and connections are limited.
 """
 
@@ -46,7 +46,7 @@ Answer = Callable[[int, list[bytes]], dict[str, Any]]
 class PageServer:
     """Serves pages (type and content by path) and answers on one address until it is stopped.
 
-    Port 0 takes a free one. Answers go from a model's number and the bytes of photos to what is
+    Port 0 takes a free one. Answers go from a model's number and the bytes of images to what is
     sent as JSON. The public name is the one under which a proxy offers the page.
 
     Raises:
@@ -182,7 +182,7 @@ class PageServer:
                 if self._stopping.is_set():
                     raise
                 given, line.unread = _refused(_crowd()), 0  # Its place is needed at once.
-            except Refusal as error:  # It holds the photos, so it ends before anything is sent.
+            except Refusal as error:  # It holds the images, so it ends before anything is sent.
                 given = _refused(error)
             finally:
                 line.give_back()
@@ -241,9 +241,9 @@ class PageServer:
         return job.result()
 
     def _told(self, model: int, photos: list[bytes]) -> tuple[int, str, bytes]:
-        """What is sent for photos; of a fault the terminal shows more.
+        """What is sent for images; of a fault the terminal shows more.
 
-        A refusal is not raised through the future, which would keep it, and the photos with it.
+        A refusal is not raised through the future, which would keep it, and the images with it.
         """
         try:
             return HTTPStatus.OK, JSON, as_json(self._answer(model, photos))

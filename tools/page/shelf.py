@@ -94,7 +94,7 @@ class Shelf:
         ]
 
     def photos_for(self, number: int) -> int:
-        """How many photos a model answers for: two where they are compared."""
+        """How many images a model answers for: two where they are compared."""
         compares = self._models[number].application.compares
         return 2 if compares and self._config.gallery is None else 1
 
@@ -113,7 +113,7 @@ class Shelf:
             return self._open[number]
 
     def _make_answerer(self, offer: Offer) -> Answerer:
-        """As its recipe does, or each photo by itself."""
+        """As its recipe does, or each image by itself."""
         config = self._config
         threads = config.common.threads or None
         model = open_model(offer.path, config.options, threads=threads, head=offer.head)

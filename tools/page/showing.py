@@ -1,6 +1,6 @@
-"""The page itself: its files, its models, and what is computed for a photo from a stranger.
+"""The page itself: its files, its models, and what is computed for an image from a stranger.
 
-Such a photo is looked at from outside first, and decoded only if that is safe.
+Such an image is looked at from outside first, and decoded only if that is safe.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def open_page(
 def answer_photos(
     shelf: Shelf, model: int, photos: list[bytes], most_pixels: int
 ) -> dict[str, Any]:
-    """What the page is sent for one photo or two. Raises Refusal if it cannot answer for them."""
+    """What the page is sent for one image or two. Raises Refusal if it cannot answer for them."""
     if model >= len(shelf):
         raise Refusal(BAD_REQUEST, f"there is no model {model}: load the page again")
     wanted = shelf.photos_for(model)
@@ -102,7 +102,7 @@ def answer_photos(
 
 
 def _as_url(picture: Image) -> str:
-    """A picture as a JPEG in a data: address."""
+    """An image as a JPEG in a data: address."""
     options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
     _, data = cv2.imencode(".jpg", picture[..., ::-1], options)
     return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
@@ -121,13 +121,13 @@ def _warn_of_others(host: str) -> None:
 
 
 def decode_upload(data: bytes, most_pixels: int) -> Image:
-    """Decode a photo that anyone may have sent.
+    """Decode an image that anyone may have sent.
 
     Returns:
         (H, W, 3) uint8 RGB, as a person sees it.
 
     Raises:
-        Refusal: If it is no picture (415), too large (413), or damaged (422).
+        Refusal: If it is no image (415), too large (413), or damaged (422).
     """
     width, height = _size_of(data)
     if width * height > most_pixels:

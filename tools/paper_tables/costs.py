@@ -60,8 +60,8 @@ class CheckedRow:
     """One row of a table.
 
     Attributes:
-        label: As printed.
-        figures: By name: ``layer``, ``mult-adds``, ``params``.
+        label: Printed label.
+        figures: Figures by name: ``layer``, ``mult-adds``, ``params``.
         row: What was printed; None for a layer of table 1.
         note: Why print and computation differ, or how the model was chosen.
     """
@@ -107,8 +107,8 @@ def rounds_to(value: Decimal, text: str, step: str = "") -> bool:
     """Whether a value rounds to a printed text.
 
     Args:
-        value: In the unit of the text.
-        text: As printed; its last digit says how far to round.
+        value: Value in the unit of the text.
+        text: Printed text; its last digit determines the rounding.
         step: What it was rounded to, where that is coarser.
     """
     printed = Decimal(text)

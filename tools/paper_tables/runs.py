@@ -49,7 +49,7 @@ class Measured:
     Attributes:
         values: Percent, one per metric of the table, of the best run.
         run: The best one, by the table's first metric.
-        num_runs: How many measured this row.
+        num_runs: Number of runs that measured this row.
     """
 
     values: tuple[float, ...]

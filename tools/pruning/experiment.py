@@ -43,7 +43,7 @@ from tools.pruning.report import Answers, Network, write_experiment
 
 FLOAT_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 _DONE = "answers.json"
-# Training photos that ranges of 8 bits are measured on.
+# Training images that ranges of 8 bits are measured on.
 _CALIBRATION = 256
 
 
@@ -66,7 +66,7 @@ _WIDE, _CUT = "wide", "pruned-untrained"
 
 @dataclass(frozen=True)
 class _Bench:
-    """Exports networks in float and in 8 bits, and has both answer the held-out photos."""
+    """Exports networks in float and in 8 bits, and has both answer the held-out images."""
 
     val: LabelledData
     calibration: Path
@@ -189,9 +189,9 @@ def read_recipe(config: Prune) -> TrainCls:
 def arm_run(config: Prune, recipe: TrainCls, arm: Arm, seed: int, folder: Path) -> TrainCls:
     """One training: the wide network's recipe at the narrow width, for ``--epochs``.
 
-    Only the last epoch is evaluated, so no arm is chosen by the photos it is measured on. All
+    Only the last epoch is evaluated, so no arm is chosen by the images it is measured on. All
     layers learn at one rate, also where the wide network was fine-tuned otherwise. The teacher's
-    answers are stored for both arms that it teaches, where the recipe leaves pictures whole.
+    answers are stored for both arms that it teaches, where the recipe leaves images whole.
     """
     loss = recipe.loss
     whole = (loss.mixup, loss.cutmix, loss.progressive) == (0, 0, 1)
@@ -219,7 +219,7 @@ def arm_run(config: Prune, recipe: TrainCls, arm: Arm, seed: int, folder: Path) 
 
 @contextmanager
 def calibration_photos(train: LabelledData) -> Iterator[Path]:
-    """Some training photos of all classes, in a folder that goes when the block ends."""
+    """Some training images of all classes, in a folder that goes when the block ends."""
     picked = np.linspace(0, len(train) - 1, min(_CALIBRATION, len(train))).round().astype(int)
     with tempfile.TemporaryDirectory() as folder:
         for index in picked.tolist():

@@ -59,7 +59,7 @@ def prune_to_file(config: Prune) -> tuple[dict[str, Any], str]:
 
 
 def measure(pruned: Pruned, data: Data, seed: int) -> None:
-    """Measure batch norm of a pruned classifier anew, on some training photos as they are."""
+    """Measure batch norm of a pruned classifier anew, on some training images as they are."""
     seen, base = pruned.card.flavour.input, TrainCls()
     looks = replace(
         base,

@@ -43,7 +43,7 @@ _FLOAT_COLOUR, _INT8_COLOUR = "#123a6b", "#d9822b"
 
 @dataclass(frozen=True)
 class Answers:
-    """What an export of ``size`` bytes answers: 1 for each held-out photo it has right, else 0."""
+    """What an export of ``size`` bytes answers: 1 for each held-out image it has right, else 0."""
 
     size: int
     right: list[int]
@@ -86,7 +86,7 @@ class Network:
 
 
 def _shares(answers: Sequence[Answers]) -> NDArray[np.float64]:
-    """(P,) share of the trainings that are right, photo by photo."""
+    """(P,) share of the trainings that are right, image by image."""
     shares: NDArray[np.float64] = np.array([one.right for one in answers], np.float64).mean(axis=0)
     return shares
 

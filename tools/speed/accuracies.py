@@ -32,7 +32,7 @@ class Shape:
 
     Attributes:
         application: What for.
-        variant: Of its networks (see :class:`~tasks.application.PhotoApplication`).
+        variant: Variant of its networks (see :class:`~tasks.application.PhotoApplication`).
         alpha: Width multiplier.
         size: Side of its input in pixels.
     """

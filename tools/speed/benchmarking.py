@@ -48,7 +48,7 @@ def benchmark(args: Benchmark) -> tuple[dict[str, Any], str]:
     """Measure what was asked for; the result for programs and for people.
 
     Raises:
-        InputError: If a model or photo cannot be used.
+        InputError: If a model or image cannot be used.
     """
     threads = args.common.threads or os.cpu_count() or 1
     cli.prepare(args.common)
@@ -97,7 +97,7 @@ def drawn_photo(seed: int) -> Image:
 
 
 def sample_files(path: Path | None, seed: int) -> list[bytes]:
-    """Files of photos: of a folder, one, or a drawn one. Raises InputError if one is damaged."""
+    """Files of images: of a folder, one, or a drawn one. Raises InputError if one is damaged."""
     if path is None:
         done, encoded = cv2.imencode(".jpg", drawn_photo(seed)[..., ::-1])
         assert done
@@ -151,7 +151,7 @@ def run_turns(
 
 
 def _next_photo(subject: Subject, photos: Sequence[bytes]) -> Timed:
-    """A call that takes the photos in turn."""
+    """A call that takes the images in turn."""
     turns = cycle(photos)
     return lambda: subject.run(next(turns))
 
@@ -159,7 +159,7 @@ def _next_photo(subject: Subject, photos: Sequence[bytes]) -> Timed:
 def time_batches(
     args: Benchmark, subjects: Sequence[Subject], photo: Image
 ) -> list[dict[int, float]]:
-    """Decoded photos per second of each subject, by how many come at once."""
+    """Decoded images per second of each subject, by how many come at once."""
     calls: dict[str, Timed] = {}
     for index, subject in enumerate(subjects):
         for size in args.batch_sizes:

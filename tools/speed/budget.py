@@ -10,7 +10,7 @@ Limit = tuple[str, str, float, Callable[["Option"], float]]
 
 @dataclass(frozen=True)
 class Option:
-    """A network: ms of a photo, MB of its file, and percent by the one origin that is compared."""
+    """A network: ms per image, MB of its file, and percent by the one origin that is compared."""
 
     name: str
     ms: float

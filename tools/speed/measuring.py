@@ -43,10 +43,10 @@ class Measurement:
     """What a network takes, timed in ``rounds``.
 
     Attributes:
-        ms: Median time from a decoded photo to its answer, in milliseconds.
+        ms: Median time from a decoded image to its answer, in milliseconds.
         p10: Tenth percentile; ``p90`` the ninetieth.
-        bytes: Of its file.
-        mult_adds: For a photo.
+        bytes: Size of its file in bytes.
+        mult_adds: Mult-adds for an image.
     """
 
     ms: float
@@ -68,11 +68,11 @@ class Network:
 
     Attributes:
         key: It is known again by.
-        name: For people.
+        name: Name for tables and reports.
         size: Side of its input in pixels.
         make: Builds or loads it.
         command: How to come by it.
-        shape: Of the grid; None for an own run.
+        shape: Shape in the grid; None for an own run.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""The peak of memory of one model answering one photo, in a process of its own.
+"""The peak of memory of one model answering one image, in a process of its own.
 
     python -m tools.speed.peak_memory RUN_OR_WEIGHTS_OR_EXPORT_OR_PEER THREADS
 
@@ -7,7 +7,6 @@ prints the most that the process ever held in memory, in bytes: interpreter, lib
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +30,7 @@ def peak_memory(name: str, threads: int) -> int | None:
 
 
 def main() -> None:
-    """Answer one photo, and print what it took."""
+    """Answer one image, and print what it took."""
     name, threads = sys.argv[1], int(sys.argv[2])
     photo = np.random.default_rng(0).integers(256, size=_PHOTO, dtype=np.uint8)
     if is_export(Path(name)):
@@ -64,6 +63,8 @@ def own_peak() -> int:
             if ":" in line
         )
         return int(rows["VmHWM"].split()[0]) * 1024
+    import resource  # Windows has none, so its peak stays unknown.
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

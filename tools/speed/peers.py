@@ -96,5 +96,5 @@ def _detector(name: str) -> Subject:
 
 
 def _tensor(photo: Image) -> Tensor:
-    """(3, H, W) of an (H, W, 3) photo."""
+    """(3, H, W) of an (H, W, 3) image."""
     return torch.from_numpy(photo).permute(2, 0, 1)

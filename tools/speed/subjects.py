@@ -1,4 +1,4 @@
-"""What is timed: models and exports whose stages can be told apart, from a photo's file on."""
+"""What is timed: models and exports whose stages can be told apart, from an image's file on."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Subject:
     """A model, ready to be timed.
 
     Attributes:
-        name: For people.
+        name: Name for tables and reports.
         runtime: ``PyTorch``, ``ONNX Runtime``, ...
         precision: ``float32`` or ``int8``.
-        task: Of the model.
-        run: Times one photo, from its file's bytes to the answer, by stage.
-        answer: Answers for decoded photos (H, W, 3) of one size.
-        mult_adds: Of the network, for one photo; 0 where unknown.
-        most: Photos that it takes at once; 0 for any number.
+        task: Task of the model.
+        run: Times one image, from its file's bytes to the answer, by stage.
+        answer: Answers for decoded images (H, W, 3) of one size.
+        mult_adds: Mult-adds of the network for one image; 0 if unknown.
+        most: Images that it takes at once; 0 for any number.
         inside: How its stages are told apart.
         file: Export that ONNX Runtime can profile.
     """
@@ -63,7 +63,7 @@ class Subject:
 def staged(
     file: str | Path, steps: Mapping[str, Callable[[Any], Any]]
 ) -> Callable[[bytes], Stages]:
-    """Times a photo from its file's bytes on: decoding, then steps, each fed by the one before."""
+    """Times an image from its file's bytes on: decoding, then steps, each fed by the last one."""
     steps = {DECODE: partial(decode_image, path=file, upright=True), **steps}
 
     @torch.inference_mode()
@@ -152,7 +152,7 @@ def source_subject(source: Source) -> Subject:
 
 
 def _cost_of_export(exported: Exported) -> int:
-    """Mult-adds of an export for one photo, by its card; of several heads as it tells itself."""
+    """Mult-adds of an export for one image, by its card; of several heads as it tells itself."""
     if exported.heads:
         return int(exported.facts["mult_adds"])
     network = photo_application(exported.task, exported.path).network()
