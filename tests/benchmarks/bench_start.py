@@ -1,8 +1,8 @@
 """What a program takes to its first answer, with and without PyTorch: processor time and memory.
 
 A small classifier as an ONNX export and as weights, by ``tasks.load``, each in a process of its
-own; told are medians of its processor seconds, which other programs hardly change, and of its peak
-memory (max RSS, as Linux tells it).
+own. Prints medians of its processor seconds, which other programs hardly change, and of its peak
+memory (max RSS, from Linux's /proc).
 
     python -m tests.benchmarks.bench_start
 """

@@ -48,6 +48,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "a.png"
 
 
+@pytest.mark.slow
 def test_every_kind_of_image_is_the_same(classifier: LoadedModel, file: Path) -> None:
     expected = classifier(IMAGE).outputs["probabilities"]
     tensor = torch.from_numpy(IMAGE).permute(2, 0, 1)
@@ -76,6 +77,7 @@ def test_pictures_of_pillow_are_turned_upright(classifier: LoadedModel, tmp_path
         np.testing.assert_allclose(one.outputs["probabilities"], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_keep_their_order(classifier: LoadedModel, file: Path) -> None:
     several = [*photos(), file, IMAGE]
     alone = [str(classifier(one)) for one in several]
@@ -200,6 +202,7 @@ def test_what_is_no_image(classifier: LoadedModel, given: Any, reason: str) -> N
         classifier(given)
 
 
+@pytest.mark.slow
 def test_a_folder_means_the_run_or_the_one_model_in_it(exports: Exports, tmp_path: Path) -> None:
     weights = exports.source("classifier").file.read_bytes()
     with pytest.raises(InputError, match=r"holds no model: neither model\.safetensors"):
@@ -217,6 +220,7 @@ def test_a_folder_means_the_run_or_the_one_model_in_it(exports: Exports, tmp_pat
         load("me/pets")
 
 
+@pytest.mark.slow
 def test_the_hub_is_asked_only_if_told(
     exports: Exports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +239,7 @@ def test_the_hub_is_asked_only_if_told(
         load(tmp_path, hub=True)
 
 
+@pytest.mark.slow
 def test_arguments_that_do_not_fit(exports: Exports, tmp_path: Path) -> None:
     file = exports.source("classifier").file
     for error, options in (
