@@ -1,4 +1,4 @@
-"""Devices to compute on. Apart from the trainer, whose libraries take seconds to import."""
+"""Devices to compute on, separate from the trainer, whose libraries take seconds to import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datasets.errors import InputError
 
 
 def choose_device(name: str) -> str:
-    """Resolve ``auto``. Raises InputError if the device is not there, naming what is."""
+    """Resolve ``auto``. Raises InputError listing the devices if this one is missing."""
     there = ["cpu"]
     if torch.cuda.is_available():
         there.insert(0, "cuda")
