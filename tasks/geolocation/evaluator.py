@@ -149,12 +149,12 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
         return rows
 
     def gather(self) -> None:
-        """Bring the answers of all processes together on each."""
+        """Collect the answers of all processes on each process."""
         super().gather()
         self.kept = gather_rows(self.kept)
 
     def compute(self) -> Score:
-        """Measure what was collected. Raises InputError if no image was answered."""
+        """Compute metrics of what was collected. Raises InputError if no image was answered."""
         ids = np.array(sorted(self.rows), np.int64)
         rows = np.array([self.rows[k] for k in ids.tolist()], _ROW)
         answered = rows["confidence"] >= self.spec.abstain
@@ -185,7 +185,7 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
     def _others(
         self, ids: NDArray[np.int64], rows: NDArray[Any], answered: NDArray[np.bool_]
     ) -> dict[str, float]:
-        """Figures that are no distances; those of answers are of the answered images."""
+        """Metrics that are not distances; those of answers are over the answered images."""
         logs = rows["log_probability"]
         has_cell = np.isfinite(logs)
         some = rows[answered]
@@ -217,7 +217,7 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
 
 
 def geoscore(km: Floats) -> Floats:
-    """Points of the game GeoGuessr for answers so far off: 5000 to 0."""
+    """Points of the game GeoGuessr for answers at these distances: 5000 to 0."""
     return np.asarray(5000 * np.exp(-km / _GEOSCORE_KM))
 
 
@@ -228,7 +228,7 @@ def _distances(km: Floats) -> dict[str, float]:
 
 
 def with_intervals(km: Floats) -> dict[str, float]:
-    """The figures of distances (M,), each with the ends of its 95 % bootstrap interval."""
+    """Metrics of distances (M,), each with the ends of its 95 % bootstrap interval."""
     metrics = _distances(km)
     found = {f"km{radius}": interval(km <= radius) for radius in RADII_KM}
     rng = np.random.default_rng(_SEED)
@@ -245,7 +245,7 @@ def with_intervals(km: Floats) -> dict[str, float]:
 
 
 def few_note(score: Score) -> str:
-    """A sentence on wide intervals; empty if there are images enough."""
+    """A sentence about wide intervals; empty if there are enough images."""
     count = int(score["answered"].sum())
     if count >= _FEW:
         return ""
@@ -258,7 +258,7 @@ def few_note(score: Score) -> str:
 
 
 def format_metrics(score: Score) -> str:
-    """The figures as a table for people, with intervals and chance where there are any."""
+    """The metrics as a table, with intervals and chance where they exist."""
     metrics, chance = score["metrics"], score["chance"]
     shown = {}
     for name in MEANINGS:

@@ -13,7 +13,7 @@ from tasks.geolocation.partition import Partition
 from tasks.geolocation.s2 import Ids, Ints
 from tasks.geolocation.sphere import EARTH_KM, Floats, degrees
 
-# Points on each edge: the edges of large cells are bent on a map.
+# Number of points on each edge: the edges of large cells are curved on a map.
 _FINE_SIDE, _COARSE_SIDE, _COARSE = 4, 24, 3
 _TICKS = (range(-180, 181, 60), range(-90, 91, 30))
 _DOTS = 100_000
@@ -51,10 +51,11 @@ def rings(ids: Ids) -> tuple[list[Floats], Ints]:
 
 
 def _unroll(lat: Floats, lng: Floats) -> Floats:
-    """One outline whose longitudes go on beyond 180, and which keeps to a pole that it meets."""
+    """One outline with longitudes that may exceed 180, which follows a pole that it meets."""
     pole = np.flatnonzero(np.abs(lat) > 90 - 1e-9)
     if len(pole):
-        # Every longitude ends there: along the one it is reached by, to the one it is left by.
+        # Every longitude ends there: follow the one by which it is reached, then the one by which
+        # it is left.
         k = int(pole[0])
         lat, lng = np.roll(lat, -k), np.roll(lng, -k)
         turned = np.unwrap(lng[1:], period=360)
@@ -64,7 +65,7 @@ def _unroll(lat: Floats, lng: Floats) -> Floats:
     turned = np.unwrap(np.append(lng, lng[0]), period=360)
     if abs(turned[-1] - turned[0]) < 180:
         return np.column_stack((turned[:-1], lat))
-    # Around a pole: along it, then up to the map's edge and back.
+    # Around a pole: along it, then to the map's edge and back.
     edge = np.copysign(90.0, lat.mean())
     sides = np.array(((turned[-1], edge), (turned[0], edge)))
     return np.concatenate((np.column_stack((turned, np.append(lat, lat[0]))), sides))
@@ -78,21 +79,22 @@ def _world_map() -> tuple[Figure, Axes]:
     axes.set_yticks(_TICKS[1], [f"{abs(y)}°{'S' if y < 0 else 'N' * (y > 0)}" for y in _TICKS[1]])
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.set_axisbelow(True)
-    # All that is drawn becomes one image: thousands of polygons would make a page of megabytes.
+    # Everything drawn becomes one image: thousands of polygons would make a page of megabytes.
     axes.set_rasterization_zorder(_TOP)
     return figure, axes
 
 
 def partition_plot(partition: Partition, lat: Floats, lng: Floats) -> Figure:
-    """The cells, coloured by how densely images lie in them, under the images themselves.
+    """The cells, coloured by the density of images, under the images themselves.
 
-    The images' positions (N,) are in degrees; there may be none, and of many, some are drawn.
+    The images' positions (N,) are in degrees; there may be none, and if there are many, some are
+    drawn.
     """
     figure, axes = _world_map()
     polygons, owners = rings(partition.ids)
     area = 4 * np.pi * EARTH_KM**2 / (s2.NUM_FACES * 4.0 ** s2.levels(partition.ids))
     density = partition.counts / area * 1000
-    # Small cells last, lest their neighbours' edges cover them.
+    # Small cells last, so that their neighbours' edges do not cover them.
     order = np.argsort(s2.levels(partition.ids)[owners], kind="stable")
     cells = PolyCollection(
         [polygons[k] for k in order],
@@ -138,7 +140,7 @@ def answers_plot(
 
 
 def _short_ways(lat: Floats, lng: Floats, to_lat: Floats, to_lng: Floats) -> Floats:
-    """Straight lines (K, 2, 2) on the map, by the antimeridian where that is shorter."""
+    """Straight lines (K, 2, 2) on the map, across the antimeridian where that is shorter."""
     ahead = lng + (to_lng - lng + 180) % 360 - 180
     lines = np.stack((np.stack((lng, lat), 1), np.stack((ahead, to_lat), 1)), axis=1)
     over = np.abs(ahead) > 180
@@ -160,7 +162,7 @@ def distance_plot(km: Floats, chance: dict[str, float]) -> Figure:
 
 
 def confidence_plot(km: Floats, confidence: Floats, radii: tuple[int, ...]) -> Figure:
-    """Share within some radii in km among the surest answers, over how many of all these are."""
+    """Share within some radii in km among the most confident answers, over their share of all."""
     figure = Figure(figsize=(5, 3))
     axes = figure.add_subplot()
     order = np.argsort(-confidence, kind="stable")
