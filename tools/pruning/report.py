@@ -1,4 +1,4 @@
-"""What the experiment with pruning found: a table, a plot, a page."""
+"""The result of the pruning experiment: a table, a plot, a page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tasks.weights.atomic_write import replacing
 from tasks.weights.card import Card
 from tools import cli
 
-# The network by which the others are measured.
+# The network with which the others are compared.
 BASE = "scratch"
 _HEAD = (
     "network",
@@ -43,7 +43,7 @@ _FLOAT_COLOUR, _INT8_COLOUR = "#123a6b", "#d9822b"
 
 @dataclass(frozen=True)
 class Answers:
-    """What an export of ``size`` bytes answers: 1 for each held-out image it has right, else 0."""
+    """Answers of an export of ``size`` bytes: 1 for each correct held-out image, else 0."""
 
     size: int
     right: list[int]
