@@ -97,7 +97,7 @@ def drawn_photo(seed: int) -> Image:
 
 
 def sample_files(path: Path | None, seed: int) -> list[bytes]:
-    """Image files: of a folder, a single one, or a drawn one. Raises InputError if one is damaged."""
+    """Image files: of a folder, a single one, or a drawn one. May raise InputError."""
     if path is None:
         done, encoded = cv2.imencode(".jpg", drawn_photo(seed)[..., ::-1])
         assert done

@@ -51,7 +51,7 @@ def front(options: Sequence[Option], cost: Callable[[Option], float]) -> list[Op
 
 
 def decide(options: Sequence[Option], ms: float | None, mb: float | None) -> Verdict:
-    """The best of one or more networks within a longest time and a largest file; None is no limit."""
+    """The best of one or more networks within a longest time and a largest file, if given."""
     limits: list[Limit] = []
     if ms is not None:
         limits.append((f"--latency-ms {ms:g}", "ms", ms, lambda o: o.ms))
