@@ -1,6 +1,6 @@
 # Two commands do all set-up: `make demo` and `make test`.
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := .venv/.ready
 
 .PHONY: env demo test quick test-chips campaign check format lock benchmark
@@ -31,9 +31,10 @@ quick: env ## Style, and the tests that take a tenth of a second at most: about 
 
 # The tests that compute, as on an x86 chip of before 2013, on one with AVX2 alone, and on this one;
 # each on one thread or two, in either order. The runtimes of exports go by the chip itself: their
-# kernels, those of 8-bit exports too, cannot be chosen.
-COMPUTING := tests/backbone tests/tasks $(patsubst %,--ignore-glob=tests/tasks/test_%, \
-	bare* coreml* executorch* litert*)
+# kernels, those of 8-bit exports too, cannot be chosen. Costs and refusals are not computed.
+COMPUTING := tests/backbone tests/tasks --ignore=tests/backbone/test_cost.py \
+	$(patsubst %,--ignore-glob=tests/tasks/test_%, \
+	bare* coreml* deploy_graph* executorch* hostile_cards* litert*)
 TRAINING := tests/tools/test_two_stage.py tests/tools/test_predict.py
 OLD := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE \
 	TEST_THREADS=1 TEST_ORDER=reversed

@@ -56,6 +56,9 @@ class Training:
 
     preset: str = "auto"
     """Named set of default values for all flags."""
+    config: Path | None = None
+    """File of settings: config.json of a run, to repeat it, or a YAML or JSON file with some of
+    its fields. Other flags override it, and the preset supplies the rest."""
     weights: Path | None = None
     """Run folder or weights file to start from."""
     resume: Path | None = None

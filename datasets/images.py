@@ -105,12 +105,7 @@ def read_image(path: Path | str, *, upright: bool) -> Image:
 
 
 def decode_image(data: bytes, path: Path | str, *, upright: bool) -> Image:
-    """Decode the bytes of an image file as :func:`read_image` does.
-
-    Args:
-        data: Bytes of the file.
-        path: Name for messages.
-        upright: Whether to turn the image as its EXIF tag states.
+    """Decode the bytes of an image file as :func:`read_image` does; ``path`` is for messages.
 
     Raises:
         InputError: If it is cut short, or not an image.
@@ -181,8 +176,7 @@ def _refuse_huge(path: Path | str, size: tuple[int, int]) -> None:
 def decoders_differ(path: Path | str) -> str:
     """How another reader sees a file that can be read; empty if it sees the same.
 
-    Everything here is decoded by :func:`read_image`. Pillow, which many programs use, produces
-    other colours from CMYK and from 16 bits, and may turn by a tag that OpenCV does not find.
+    Pillow produces other colours from CMYK and 16 bits, and obeys tags that OpenCV does not find.
     """
     ours = read_image(path, upright=True)
     try:
@@ -213,11 +207,8 @@ def _decode_with_pillow(data: bytes, path: Path | str) -> Image:
 def probe_image(path: Path | str, data: bytes | None = None) -> tuple[int, int, bool]:
     """Size of an image from its header alone: (width, height, turned sideways by EXIF).
 
-    The size is that of the stored pixels, before any turning.
-
-    Args:
-        path: File, or name for messages.
-        data: Bytes of the image, if it is not a separate file.
+    The size is that of the stored pixels, before any turning. Where ``data`` has the bytes of the
+    image, ``path`` is for messages only.
 
     Raises:
         InputError: If the file is missing, cut short, or not an image.
@@ -247,9 +238,7 @@ def probe_image(path: Path | str, data: bytes | None = None) -> tuple[int, int, 
 def read_orientation(path: Path | str, data: bytes | None = None) -> int:
     """Orientation in an image's EXIF tag, 1 to 8; 1 is upright, and the default.
 
-    Args:
-        path: File, or name for messages.
-        data: Bytes of the image, if it is not a separate file.
+    Where ``data`` has its bytes, ``path`` is for messages only.
 
     Raises:
         InputError: If the file is missing, or not an image.

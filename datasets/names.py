@@ -100,7 +100,7 @@ def safe_path(path: Path) -> Iterator[str]:
 
     OpenCV's video reader ends the whole process if a name is not UTF-8.
     """
-    if str(path).isascii():
+    if str(path).isascii() or os.name == "nt":  # There names are Unicode, and links a privilege.
         yield str(path)
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -10,21 +10,45 @@ from torch.nn import functional
 from tasks.classification.spec import ClassLossSpec
 
 
-def class_loss(logits: Tensor, targets: Tensor, spec: ClassLossSpec) -> Tensor:
+def class_loss(
+    logits: Tensor, targets: Tensor, spec: ClassLossSpec, weights: Tensor | None = None
+) -> Tensor:
     """Mean loss of a batch of logits.
 
     Args:
         logits: (B, C) float32.
         targets: Columns (B,) int64, or shares (B, C) of the classes, which sum to 1.
         spec: Objective.
+        weights: (C,) weight of each class, from :func:`class_weights`; None weighs all the same.
     """
+    smoothing = spec.label_smoothing
     if spec.robust == "gce":
-        return generalised_cross_entropy(logits, targets, spec.gce_q, spec.label_smoothing)
-    return functional.cross_entropy(logits, targets, label_smoothing=spec.label_smoothing)
+        return generalised_cross_entropy(logits, targets, spec.gce_q, smoothing, weights)
+    if weights is None:
+        return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+    # PyTorch's own mean would divide by the weights of the batch, which differ by chance.
+    total = functional.cross_entropy(
+        logits, targets, weights, label_smoothing=smoothing, reduction="sum"
+    )
+    return total / len(logits)
+
+
+def class_weights(counts: Tensor, balance: float) -> Tensor:
+    """Weight of an image of each class, from the numbers of images per class: (C,) float32.
+
+    The mean over all images is 1, so that the learning rate means the same. A class without
+    images counts as if it had one.
+    """
+    each = counts.double().clamp(min=1) ** -balance
+    return (each * counts.sum() / (each * counts).sum()).float()
 
 
 def generalised_cross_entropy(
-    logits: Tensor, targets: Tensor, q: float, label_smoothing: float = 0.0
+    logits: Tensor,
+    targets: Tensor,
+    q: float,
+    label_smoothing: float = 0.0,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Mean of (1 - p ** q) / q over a batch (Zhang and Sabuncu, arXiv 1805.07836, equation 6).
 
@@ -38,6 +62,7 @@ def generalised_cross_entropy(
         targets: Columns (B,) int64, or shares (B, C) of the classes.
         q: Exponent in (0, 1].
         label_smoothing: Share of the target that is spread over all classes.
+        weights: (C,) weight of each class, from :func:`class_weights`; None weighs all the same.
     """
     num_classes = logits.shape[1]
     if targets.ndim == 1:
@@ -45,6 +70,8 @@ def generalised_cross_entropy(
     shares = targets * (1 - label_smoothing) + label_smoothing / num_classes
     # Computed from the logarithm: the gradient of p ** q itself is infinite where p vanishes.
     each = -torch.expm1(q * functional.log_softmax(logits, dim=1)) / q
+    if weights is not None:
+        shares = shares * weights
     return (shares * each).sum(dim=1).mean()
 
 

@@ -32,6 +32,10 @@ class ClassLossSpec:
     cutmix: float = 0.0
     """CutMix: parameter a of the Beta(a, a) distribution of the area that is pasted from another
     image; 0 disables it. If mixup is used too, each batch gets one of the two."""
+    balance: float = 0.0
+    """Weight of rare classes, from 0 to 1: the loss of an image is multiplied by (1 / number of
+    images of its class) to this power, scaled to a mean of 1. 0: every image has the same weight;
+    1: every class has."""
     dropout: float = 0.001
     """Dropout before the last layer: share of the features that are set to zero in training, from
     0 to below 1."""
@@ -44,4 +48,5 @@ class ClassLossSpec:
         """Refuse values that cannot train. Raises InputError naming the flag and its value."""
         require_within(self, "[0, 1)", "label_smoothing", "dropout")
         require_within(self, "(0, 1]", "gce_q", "progressive")
+        require_within(self, "[0, 1]", "balance")
         require_at_least(self, 0, "mixup", "cutmix")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import CheckpointIO
 from torch import Tensor
+from tqdm import tqdm
 
 from datasets.errors import InputError
 from datasets.lfs import refuse_pointer
@@ -95,6 +97,7 @@ class RunKeeper(Checkpoint):
         save_minutes: Longest time between checkpoints within an epoch.
         write_best: Called with the state dict and metrics of each new best evaluation.
         watch: Of the run.
+        patience: Evaluations in a row without a better one after which the run stops; 0: never.
 
     Attributes:
         started: Whether training has begun: what there is of a checkpoint has been restored.
@@ -106,7 +109,9 @@ class RunKeeper(Checkpoint):
         save_minutes: float,
         write_best: Callable[[dict[str, Tensor], dict[str, float]], None],
         watch: Stopwatch,
+        patience: int = 0,
     ) -> None:
+        self.patience, self.stale = patience, 0
         self.path, self.seconds = folder / LAST_NAME, save_minutes * 60
         self.write_best, self.watch = write_best, watch
         self.best = float("-inf")
@@ -122,6 +127,7 @@ class RunKeeper(Checkpoint):
         self.on_train_epoch_start(trainer, pl_module)
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._ask)
+        self._stop_if_stale(trainer)  # A run may have been killed between that and its report.
         if trainer.global_step == 0 and trainer.ckpt_path is None:
             self._save(trainer)
 
@@ -177,8 +183,20 @@ class RunKeeper(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, and stop if asked to. Raises InterruptedRun after saving in that case."""
         self._save(trainer)
+        self._stop_if_stale(trainer)
+        if trainer.should_stop and trainer.is_global_zero:
+            tqdm.write(
+                f"stopped after epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: "
+                f"{self.stale} evaluations in a row were no better than the best",
+                file=sys.stderr,
+            )
         if self._all_agree(trainer, self._asked):
             raise InterruptedRun
+
+    def _stop_if_stale(self, trainer: pl.Trainer) -> None:
+        """End the training, as if its epochs were over, where evaluations improve no more."""
+        if self.patience and self._all_agree(trainer, self.stale >= self.patience):
+            trainer.should_stop = True
 
     @staticmethod
     def _all_agree(trainer: pl.Trainer, wanted: bool) -> bool:
@@ -207,6 +225,7 @@ class RunKeeper(Checkpoint):
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if "loss" not in k}
         # Without a metric to choose by, the last evaluation is the best.
         found = self.best if pl_module.monitor is None else metrics[pl_module.monitor]
+        self.stale = 0 if found > self.best else self.stale + 1
         if found >= self.best:
             self.best = found
             self.write_best(self._snapshot, metrics)
@@ -214,9 +233,10 @@ class RunKeeper(Checkpoint):
 
     def state_dict(self) -> dict[str, float]:
         """What a checkpoint keeps of this."""
-        return {"best": self.best, "seconds": self.watch.seconds}
+        return {"best": self.best, "stale": self.stale, "seconds": self.watch.seconds}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """Go on with the best, and the time, of before."""
         self.best = state_dict["best"]
+        self.stale = int(state_dict.get("stale", 0))
         self.watch.go_on_from(state_dict.get("seconds", 0.0))  # Older checkpoints tell none.

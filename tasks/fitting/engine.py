@@ -112,13 +112,15 @@ def fit(
     checkpoint = folder / LAST_NAME
     if resume and not checkpoint.exists():
         raise InputError(f"{folder}: no {LAST_NAME} to resume from")
+    if spec.patience and task.monitor is None:
+        raise InputError(f"--patience {spec.patience}: this training has no metric to go by")
     # Lightning's estimate of this would open the loader before a checkpoint could place it.
     task.epoch_steps = len(train_loader)
     compile_network(task, spec.compile)
     callbacks: list[pl.Callback] = [TotalProgress(f"training {folder}")]
     if spec.ema_decay > 0:
         callbacks.append(AveragedWeights(spec.ema_decay, local_device(device)))
-    keeper = RunKeeper(folder, spec.save_minutes, write_best, watch)
+    keeper = RunKeeper(folder, spec.save_minutes, write_best, watch, spec.patience)
     callbacks.append(keeper)
     trainer = make_trainer(
         spec,

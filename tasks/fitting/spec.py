@@ -68,6 +68,9 @@ class FitSpec:
     """Compile the network with torch.compile: a slow start, then faster steps."""
     eval_every: int = 5
     """Number of epochs between evaluations; the last epoch is always evaluated."""
+    patience: int = 0
+    """Early stopping: number of evaluations in a row without a better one after which training
+    stops; 0 trains to the end. The best weights are kept either way."""
     save_minutes: float = 10.0
     """Longest time between checkpoints within an epoch, in minutes; one is also written after each
     epoch."""
@@ -85,6 +88,6 @@ class FitSpec:
                 f"--frozen-epochs {self.frozen_epochs} is not in 0..{self.epochs}, the epochs"
             )
         require_above_0(self, "lr", "decay_epochs", "save_minutes")
-        require_at_least(self, 0, "weight_decay", "clip_norm")
+        require_at_least(self, 0, "weight_decay", "clip_norm", "patience")
         require_within(self, "[0, 1)", "momentum", "ema_decay", "warmup")
         require_within(self, "(0, 1]", "bn_momentum", "decay_rate", "layer_decay")

@@ -52,12 +52,12 @@ def replacing(path: Path, suffix: str = "", *, sync: bool = True) -> Iterator[Pa
             yield temporary
             temporary.chmod(0o666 & ~_UMASK)  # Some writers make their files private.
             if sync:
-                with temporary.open("rb") as file:
+                with temporary.open("r+b") as file:  # Windows syncs only what may be written.
                     os.fsync(file.fileno())
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    if not sync:
+    if not sync or os.name == "nt":  # Windows opens no folders, and syncs its own names.
         return
     folder = os.open(path.parent, os.O_RDONLY)
     try:

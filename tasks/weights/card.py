@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from backbone import __version__
 from backbone.flavour import Flavour
 from datasets.errors import InputError
 from datasets.names import refuse_unsafe_name
@@ -31,6 +32,7 @@ class Card:
         trained_on: Identification of the training data, if the application needs it to evaluate on
             what was held out: ``name``, ``held_out``, ``digest``; and ``validated_on``, the part
             that was used for validation in place of one of that name. Otherwise empty.
+        version: Version of the suite that made the weights; empty if it did not record one.
     """
 
     task: str
@@ -42,6 +44,7 @@ class Card:
     folded: bool = False
     trunk: str = ""
     trained_on: dict[str, Any] = field(default_factory=dict)
+    version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
         """Plain dict."""
@@ -56,6 +59,7 @@ class Card:
             "folded": self.folded,
             **({"trunk": self.trunk} if self.trunk else {}),
             **({"trained_on": self.trained_on} if self.trained_on else {}),
+            **({"version": self.version} if self.version else {}),
         }
 
     @classmethod
@@ -83,6 +87,7 @@ class Card:
                 folded=data["folded"],
                 trunk=data.get("trunk", ""),
                 trained_on=dict(data.get("trained_on", {})),
+                version=str(data.get("version", "")),
             )
         except KeyError as error:
             raise InputError(f"the card lacks {error}") from error

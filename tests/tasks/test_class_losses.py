@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional
 
 from tasks.body_spec import ClassifierSpec
-from tasks.classification.losses import class_loss, generalised_cross_entropy
+from tasks.classification.losses import class_loss, class_weights, generalised_cross_entropy
 from tasks.classification.model import Classifier
-from tasks.classification.spec import ClassLossSpec
+from tasks.classification.spec import ClassLossSpec, Robust
 
 # Logits whose probabilities are 1/2, 1/4, 1/4 and 1/10, 1/10, 8/10.
 LOGITS = torch.log(torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]]))
@@ -74,3 +74,34 @@ def test_a_classifier_trains_with_it() -> None:
     assert 0 < losses["class"].item() < 2
     losses["class"].backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_weights_of_classes_by_hand() -> None:
+    """At 1 every class has the same sum; the mean over all images is 1 at any power."""
+    counts = torch.tensor([90, 9, 1])
+    assert class_weights(counts, 1).tolist() == pytest.approx([100 / 270, 100 / 27, 100 / 3])
+    assert class_weights(counts, 0).tolist() == [1, 1, 1]
+    half = class_weights(counts, 0.5)
+    assert half[2] / half[0] == pytest.approx(math.sqrt(90))
+    assert (half * counts).sum().item() == pytest.approx(100)
+    assert class_weights(torch.tensor([2, 0]), 1).isfinite().all()
+
+
+@pytest.mark.parametrize("robust", ["none", "gce"])
+def test_classes_count_by_their_weights(robust: Robust) -> None:
+    spec, weights = ClassLossSpec(robust=robust), torch.tensor([1.0, 2.0, 5.0])
+    one, two = (
+        class_loss(LOGITS[k : k + 1], torch.tensor([c]), spec) for k, c in ((0, 1), (1, 2))
+    )
+    found = class_loss(LOGITS, torch.tensor([1, 2]), spec, weights)
+    assert found.item() == pytest.approx((2 * one.item() + 5 * two.item()) / 2)
+    shares = torch.tensor([[0, 1.0, 0], [0, 0, 1.0]])
+    assert class_loss(LOGITS, shares, spec, weights).item() == pytest.approx(found.item())
+
+
+def test_a_classifiers_weights_stay_out_of_its_file() -> None:
+    model = Classifier(ClassifierSpec(alpha=0.25, size=32), 2, loss=ClassLossSpec(balance=1))
+    model.weigh(torch.tensor([3, 1]))
+    assert model.weights is not None
+    assert model.weights.tolist() == pytest.approx([2 / 3, 2])
+    assert "weights" not in model.state_dict()

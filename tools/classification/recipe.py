@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from backbone.flavour import Flavour
@@ -16,6 +17,8 @@ from backbone.formats.recognise import read_network
 from configs.classification import TrainCls
 from configs.tools import Evaluate, ImportWeights
 from datasets.builtin.shapes_and_breeds import SHAPES_STAMP, draw_shapes
+from datasets.errors import InputError
+from datasets.labels.structure import LabelledData
 from datasets.loader import Resumable
 from datasets.shards.loader import ShardLoader
 from datasets.types import ClassMap
@@ -109,7 +112,15 @@ class ClassRun(PhotoRun[TrainCls]):
 
     def network(self, flavour: Flavour) -> nn.Module:
         """A fresh classifier."""
-        return Classifier(self.config.model, len(self.classes), flavour, self.config.loss)
+        network = Classifier(self.config.model, len(self.classes), flavour, self.config.loss)
+        if isinstance(self.train, LabelledData):
+            network.weigh(torch.from_numpy(self.train.counts))
+        elif self.config.loss.balance:
+            raise InputError(
+                f"--balance {self.config.loss.balance}: {self.path} is shards, whose images of "
+                "each class are not counted; leave it out"
+            )
+        return network
 
     def start(self, network: Any, weights: Path) -> bool:
         """Use the body, and the head's rows of known classes."""

@@ -71,9 +71,9 @@ def command_with_weights() -> str:
 
 
 def is_length_given(command: str) -> bool:
-    """Whether a command line gives epochs, for a run or a grid of them, or a preset."""
+    """Whether a command line gives epochs, for one run or a grid, or a flag that contains them."""
     names = {word.partition("=")[0] for word in command.split()}
-    return not names.isdisjoint(("--epochs", "--preset", "epochs"))
+    return not names.isdisjoint(("--epochs", "--preset", "--config", "epochs"))
 
 
 def _long_enough(run: OpenedRun[Any], fit: Any) -> Any:

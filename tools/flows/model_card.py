@@ -56,6 +56,7 @@ def model_card(card: Card, weights: Path, name: str, licence: str | None = None)
         ("model", model_text(card)),
         ("input", _input_text(card.flavour.input)),
         ("origin", card.source),
+        *([("made with", f"MobileNet suite {card.version}")] if card.version else []),
     ]
     if answers is not None:  # Of a body alone the input may have any size.
         facts = open_model(weights).facts

@@ -45,7 +45,7 @@ def resumed(config: Config, folder: Path) -> Config:
     """
     saved = read_config(type(config), folder)
     given = [a.split("=")[0] for a in sys.argv[1:] if a.startswith("--")]
-    named = _named_again(config, saved, folder, given)
+    named = named_again(config, saved, f"--resume {folder}: its {CONFIG_NAME}", folder, given)
     changed = [flag for flag in given if flag not in (*_CHANGEABLE, *named)]
     if changed:
         raise InputError(
@@ -71,12 +71,14 @@ def read_config(cls: type[Config], folder: Path) -> Config:
         raise InputError(said if str(file) in said else f"{file}: {said}") from error
 
 
-def _named_again(new: Any, old: Any, folder: Path, given: Sequence[str]) -> tuple[str, ...]:
+def named_again(
+    new: Any, old: Any, what: str, folder: Path | None, given: Sequence[str]
+) -> tuple[str, ...]:
     """Flags that a resume may repeat, and must if the run would reach outside its folder.
 
-    A run folder may come from anywhere. Python that its configuration names would be run, and
-    where it names a new folder of teacher targets, files would be written; so both are done only
-    if this command line states the same.
+    A run folder, or a file of settings, may come from anywhere. Python that it names would be run,
+    and where it names a new folder of teacher targets, files would be written; so both are done
+    only if this command line states the same.
 
     Raises:
         InputError: If one is not repeated, or differs.
@@ -86,7 +88,9 @@ def _named_again(new: Any, old: Any, folder: Path, given: Sequence[str]) -> tupl
         return ()
     named = []
     store = spec.targets
-    inside = store is None or store.resolve().is_relative_to(folder.resolve())
+    inside = store is None or (
+        folder is not None and store.resolve().is_relative_to(folder.resolve())
+    )
     for name, why, asked in (
         ("teacher", "names Python code, which is run", is_python(spec.teacher)),
         ("targets", "names a folder to write to", not inside and not _has_targets(store)),
@@ -96,8 +100,7 @@ def _named_again(new: Any, old: Any, folder: Path, given: Sequence[str]) -> tupl
             named.append(flag)
         elif asked and flag not in given:
             raise InputError(
-                f"--resume {folder}: its {CONFIG_NAME} {why}; if you know it, name it again: "
-                f"{flag} {quote(str(value))}"
+                f"{what} {why}; if you know it, name it again: {flag} {quote(str(value))}"
             )
     return tuple(named)
 

@@ -7,7 +7,6 @@ prints the largest memory that the process ever used, in bytes: interpreter, lib
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +63,8 @@ def own_peak() -> int:
             if ":" in line
         )
         return int(rows["VmHWM"].split()[0]) * 1024
+    import resource  # Windows has none, so its peak stays unknown.
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
