@@ -51,7 +51,7 @@ class Quantisation:
     Attributes:
         scale: One number, or one for each channel.
         zero: Integers that stand for 0, as many.
-        axis: Of the channels, among those of the tensor.
+        axis: Axis of the channels, among those of the tensor.
     """
 
     scale: tuple[float, ...]
