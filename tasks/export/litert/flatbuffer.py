@@ -124,7 +124,7 @@ class FlatBuffer:
         self._meanings[tensor] = quantisation
 
     def quantisation(self, tensor: int) -> Quantisation | None:
-        """What the integers of a tensor mean, if that is told."""
+        """Quantisation of a tensor's integers, if it is stated."""
         return self._meanings.get(tensor)
 
     def shape(self, tensor: int) -> tuple[int, ...]:

@@ -192,7 +192,7 @@ class Lowering:
         )
 
     def numbers(self, values: Sequence[int] | Array) -> int:
-        """A constant of integers that an operator is told by; its number."""
+        """Add a constant of integers that configures an operator; returns its number."""
         array = np.asarray(values, np.int32)
         return self.buffer.tensor("numbers", array.shape, "int32", data=array)
 
