@@ -27,7 +27,6 @@ RETIRED = {
 FIELDS_IN = ("spec.py", "flavour.py")
 # Packages whose docstrings, which ``--help`` shows in part, are held to the same words.
 CLEAN = PACKAGES
-NOT_YET = ("datasets/boxes/", "datasets/labels/")
 # A word that an argument's entry does not begin with: it says what the argument is.
 _FRAGMENT = re.compile(r"(?m)^ +[*\w]+: (?:As|At|Behind|By|From|In|Of|On|That|To|With|Without)\b")
 # Flags of other programs: torchrun's and pip's.

@@ -23,7 +23,7 @@ _LISTS = ("synsets.txt", "LOC_synset_mapping.txt")
 
 
 def find_splits(path: Path) -> dict[str, Part]:
-    """Splits of a folder; empty if its folders hold no pictures.
+    """Splits of a folder; empty if its folders hold no images.
 
     The columns are those of ``synsets.txt`` where it lies in the folder (all its classes, even
     if folders lack some), else the sorted folder names of the training part.
@@ -77,10 +77,10 @@ def _photos(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Sorted names of the folders in a folder, if any of them holds a picture; else empty.
+    """Sorted names of the folders in a folder, if any of them holds an image; else empty.
 
-    It is empty, too, if some are named as parts of a set or kinds of files are, or if one tells of
-    pictures that lie elsewhere.
+    It is empty, too, if some have names of parts of a data set or of kinds of files, or if one
+    describes images that are elsewhere.
     """
     if not folder.is_dir():
         return []
@@ -108,7 +108,7 @@ def _leads_up(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_annotation(folder: Path) -> bool:
-    """Whether a folder begins with a picture's XML and holds no picture: it is no class then."""
+    """Whether a folder begins with an image's XML and holds no image: it is no class then."""
     try:
         with os.scandir(folder) as entries:
             first = next((entry.name for entry in entries if entry.is_file()), "")

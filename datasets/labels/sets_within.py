@@ -22,8 +22,8 @@ def sets_within(folders: Iterable[Path], readers: Iterable[FindSplits]) -> dict[
     """Those of some folders that are sets, with what shows it; a stray file makes none.
 
     Args:
-        folders: Beside each other.
-        readers: Formats of labels that lists or names of files tell.
+        folders: Folders beside each other.
+        readers: Readers of formats with lists or file names.
     """
     inner, known = [*folders], [*readers]
     if len(inner) > _MOST_FOLDERS:
@@ -51,6 +51,6 @@ def _evidence(folder: Path, readers: list[FindSplits]) -> str:
 
 
 def _tells_of_most(folder: Path) -> bool:
-    """Whether half of a folder's pictures, or more, have a file of their names."""
+    """Whether half of a folder's images, or more, have a file of their names."""
     told, pictures = count_described(folder)
     return 2 * told >= max(pictures, 1)
