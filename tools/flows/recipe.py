@@ -325,6 +325,7 @@ class Recipe(Generic[Config]):
     Attributes:
         name: Name of the recipe; that of its application if the application has only one.
         application: Application of the recipe.
+        config: Configuration of a training, by which programs choose the recipe.
         built_in: Data to train on if none is given.
         sketch: Function from an architecture to a network with fresh weights and an answer of the
             smallest size, which shows whether it can be built.
@@ -344,6 +345,7 @@ class Recipe(Generic[Config]):
 
     name: str
     application: PhotoApplication[Any]
+    config: type[Config]
     built_in: BuiltIn
     sketch: Callable[[Any], nn.Module]
     open: Callable[[Config, Path], OpenedRun[Any]]

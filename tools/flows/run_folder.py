@@ -30,7 +30,7 @@ _COMPUTING = ("threads", "device")
 _CHANGEABLE = ("--resume", "--workers", "--json", *(f"--{name}" for name in _COMPUTING))
 
 
-def resumed(config: Config, folder: Path) -> Config:
+def resumed(config: Config, folder: Path, given: Sequence[str] | None = None) -> Config:
     """The configuration of the run in a folder, with the flags that may be given again.
 
     What is not given stays as it was: another number of threads adds in another order, and another
@@ -39,12 +39,14 @@ def resumed(config: Config, folder: Path) -> Config:
     Args:
         config: Configuration from the command line.
         folder: Folder of the run.
+        given: Flags that were given; by default those of the command line.
 
     Raises:
         InputError: If it is not a run folder, or another flag was given.
     """
     saved = read_config(type(config), folder)
-    given = [a.split("=")[0] for a in sys.argv[1:] if a.startswith("--")]
+    if given is None:
+        given = [a.split("=")[0] for a in sys.argv[1:] if a.startswith("--")]
     named = named_again(config, saved, f"--resume {folder}: its {CONFIG_NAME}", folder, given)
     changed = [flag for flag in given if flag not in (*_CHANGEABLE, *named)]
     if changed:
