@@ -12,7 +12,7 @@ import tyro
 from configs.common import Common
 from configs.special import SpecialFlags
 from datasets.errors import InputError
-from tasks.detection.spec import DetectOptions, PostSpec
+from tasks.detection.spec import SHOWN_SCORE, DetectOptions, PostSpec
 from tasks.face_embedding.spec import Standing
 from tasks.flag_values import require_above_0, require_at_least
 from tasks.geolocation.spec import DecodeSpec
@@ -96,7 +96,7 @@ class Demo(SpecialFlags):
     """For faces: file face_detection_yunet_2023mar.onnx, with which OpenCV's YuNet finds and
     aligns the faces."""
     limits: LimitSpec = field(default_factory=LimitSpec)
-    post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=0.5))
+    post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=SHOWN_SCORE))
     places: DecodeSpec = field(default_factory=DecodeSpec)
     common: Common = field(default_factory=Common)
 

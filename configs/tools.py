@@ -14,7 +14,13 @@ from configs.special import SpecialFlags
 from configs.task_names import TaskName
 from datasets.errors import InputError
 from datasets.spec import HINTS, BoxFormat, Option, Split
-from tasks.detection.spec import DetectOptions, DetectorBackbone, Framework, PostSpec
+from tasks.detection.spec import (
+    SHOWN_SCORE,
+    DetectOptions,
+    DetectorBackbone,
+    Framework,
+    PostSpec,
+)
 from tasks.face_embedding.spec import FaceSpec
 from tasks.flag_values import flag_of, require_at_least, require_with_data
 from tasks.geolocation.spec import DecodeSpec
@@ -129,7 +135,7 @@ class Predict(AnswerFlags):
     """Number of images per forward pass."""
     draw: bool = True
     """Write images with the answers drawn on them; --no-draw writes only predictions.json."""
-    post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=0.5))
+    post: PostSpec = field(default_factory=lambda: PostSpec(score_threshold=SHOWN_SCORE))
     places: DecodeSpec = field(default_factory=DecodeSpec)
     faces: FaceSpec = field(default_factory=FaceSpec)
     common: Common = field(default_factory=Common)

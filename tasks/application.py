@@ -24,6 +24,7 @@ from tasks.export.compare import Limits, share_limits
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import PIL.Image
     from torch import Tensor, nn
 
     from backbone.cost import Cost
@@ -83,6 +84,48 @@ class Answers(Protocol[Answer]):
 
     def reply(self, image: Image, answer: Answer) -> Reply:
         """The answer as the page shows it."""
+
+
+class ImageAnswer(Generic[Answer]):
+    """The answer to one image for programs. Each application names the parts of its own.
+
+    Args:
+        answers: Turns the model's outputs into answers.
+        outputs: Named outputs for the image.
+        pixels: Function that returns the image (H, W, 3) RGB to draw on; it is read when called.
+
+    Attributes:
+        outputs: The named outputs, as :attr:`PhotoApplication.outputs` describes them.
+        value: What the application read from them, in its own form.
+    """
+
+    answers: Answers[Answer]
+
+    def __init__(
+        self, answers: Answers[Answer], outputs: Outputs, pixels: Callable[[], Image]
+    ) -> None:
+        self.answers, self.outputs, self._pixels = answers, outputs, pixels
+        self.value = answers.read(outputs)
+
+    def draw(self) -> PIL.Image.Image:
+        """A copy of the image with the answer drawn on it or beside it.
+
+        Raises:
+            InputError: If it came as a path, and the file is no longer there.
+        """
+        import PIL.Image
+
+        return PIL.Image.fromarray(self.answers.draw(self._pixels(), self.value))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, ready for JSON: the same as predict.py writes."""
+        return self.answers.to_json(self.value)
+
+    def __str__(self) -> str:
+        return self.answers.line(self.value)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
 
 
 class Evaluator(Protocol):
@@ -238,6 +281,9 @@ class PhotoApplication(Application, Generic[Options]):
         network: Gives the record of its networks.
         answers: Function from card, facts, options and path (for messages) to the object that
             produces answers.
+        answer: Class of the answer to each image that programs get, with names for its parts.
+        for_people: Options for answers that people look at, unless others are given; None where
+            the defaults serve.
         metric: Main figure of an evaluation.
         compared_by: Share by which the paper's networks and own runs are compared; its title is
             for percent.
@@ -263,6 +309,7 @@ class PhotoApplication(Application, Generic[Options]):
     outputs: Mapping[str, str]
     network: Callable[[], Network[Options]]
     answers: Callable[[Card, Facts, Options, Path], Answers[Any]]
+    answer: type[ImageAnswer[Any]]
     metric: Metric
     compared_by: Metric
     meanings: Mapping[str, str]
@@ -270,6 +317,7 @@ class PhotoApplication(Application, Generic[Options]):
         default_factory=lambda: {"": (224, 192, 160, 128)}
     )
     options: type[Options] = NoOptions  # type: ignore[assignment]
+    for_people: Options | None = None
     limits: Callable[[Facts, bool], Limits] = share_limits
     pipeline: str = "image-classification"
     noun: str = "classes"

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from datasets.errors import InputError
 from tasks.applications import original_application, photo_application
 from tasks.predictor import Model, load_network
 from tasks.runtime.open import is_export, open_export, read_card
@@ -44,6 +45,29 @@ def open_model(
     options = application.pick(given)
     network, card = load_network(path, application, options)
     return Model(application, card, path, options, network=network)
+
+
+def open_any(
+    path: Path,
+    given: Iterable[object] = (),
+    *,
+    threads: int | None = None,
+    head: str | None = None,
+    labels: Path | None = None,
+) -> Model:
+    """Open a model of this suite, or a file of another format that an application runs as it is.
+
+    Arguments are those of :func:`open_model` and :func:`open_original`.
+
+    Raises:
+        InputError: As they do; or if ``labels`` are given to a model that names its own classes.
+    """
+    model = open_original(path, given, labels)
+    if model is None:
+        if labels is not None:
+            raise InputError(f"--labels {labels}: {path} names its own classes")
+        model = open_model(path, given, threads=threads, head=head)
+    return model
 
 
 def open_original(

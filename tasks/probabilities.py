@@ -20,6 +20,13 @@ def log_of(probabilities: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.log(np.maximum(probabilities, FLOOR)))
 
 
+def softmax(logits: NDArray[Any]) -> NDArray[Any]:
+    """Probabilities that sum to 1 along the last axis, from logits of the same shape."""
+    # SciPy's own takes a second to import, and exports answer without it.
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
 def stack_probabilities(
     image_ids: Sequence[int], outputs: Sequence[Outputs], width: int
 ) -> NDArray[Any]:

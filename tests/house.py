@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("all kinds of data", ("datasets/kinds.py", "datasets/packed_pictures.py")),
     ("the body, and weights of other frameworks", ("backbone",)),
-    ("cards and weights files", ("tasks/__init__.py", "tasks/weights")),
+    ("cards and weights files", ("tasks/weights",)),
     ("exports in use, without torch", ("tasks/runtime",)),
     (
         "whatever the application: training, reports, exports, timing",
@@ -69,7 +69,8 @@ FLOORS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tasks/multitask/spec.py",
         ),
     ),
-    ("all applications", ("tasks/applications.py", "tasks/open_model.py")),
+    ("all applications", ("tasks/applications.py", "tasks/find_model.py", "tasks/open_model.py")),
+    ("a model in three lines", ("tasks/__init__.py", "tasks/given_image.py", "tasks/loading.py")),
     ("several applications on one body", ("tasks/multitask",)),
     ("flags and presets", ("configs",)),
     ("the command line", ("tools/__init__.py", "tools/cli.py")),

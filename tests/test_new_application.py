@@ -20,7 +20,7 @@ import pytest
 from configs.demo import Demo
 from datasets import kinds
 from datasets.images import read_image
-from tasks import applications
+from tasks import applications, load
 from tasks.open_model import open_model
 from tasks.runtime.open import open_export, read_card
 from tests.age.application import AGE
@@ -96,6 +96,7 @@ def test_it_goes_through_every_door(age: Path, train: Train, tool: Tool, tmp_pat
     told = json.loads(done(tool("predict", run, *photos, *args)))
     years = [row["years"] for row in told["photos"]]
     assert len(set(years)) == 5
+    assert [one.years for one in load(run, device="cpu")(photos)] == pytest.approx(years)
     assert (tmp_path / "predicted" / photos[0].name).exists()
 
     exported = json.loads(done(tool("export", run, "--samples", age, "--json")))

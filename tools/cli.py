@@ -14,7 +14,9 @@ import shlex
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +36,9 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 Config = TypeVar("Config")
 DONE, FAULT, BAD_INPUT = 0, 1, 2
+# How each command that is shown begins.
+TOOLS = "tools/"
+_call: ContextVar[str] = ContextVar("call", default="")
 _USUAL_COLUMNS = 80
 _ROOT = Path(__file__).resolve().parent.parent
 _PLAIN_WARNING = warnings.formatwarning
@@ -165,8 +170,18 @@ def _stop(text: str, status: int) -> None:
 
 
 def shown_command() -> str:
-    """The command line as typed, from the tool's name on."""
-    return shlex.join([f"tools/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    """The command line as typed, from the tool's name on; or the call of a program."""
+    return _call.get() or shlex.join([f"{TOOLS}{Path(sys.argv[0]).name}", *sys.argv[1:]])
+
+
+@contextmanager
+def called(call: str) -> Iterator[None]:
+    """Let reports show the call of a program within the block, whose command line is another."""
+    token = _call.set(call)
+    try:
+        yield
+    finally:
+        _call.reset(token)
 
 
 def say(text: str) -> None:

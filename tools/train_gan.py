@@ -11,11 +11,9 @@ from tools.flows.flags import read_flags
 def main() -> None:
     """Sample, or train and score, and make the experiment if it is asked for."""
     config = read_flags(GAN_PRESETS)
-    if config.sample:
-        from tools.dcgan.sampling import sample_to_folder as work
-    else:
-        from tools.dcgan.recipe import train_and_compare as work
-    cli.result(config.common, *work(config))
+    from tools.dcgan.sampling import train_or_sample
+
+    cli.result(config.common, *train_or_sample(config))
 
 
 if __name__ == "__main__":

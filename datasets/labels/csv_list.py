@@ -21,7 +21,7 @@ from datasets.fields import as_number
 from datasets.labels.listed_pictures import find_pictures, names_pictures
 from datasets.labels.structure import Part, name_classes, nearest
 from datasets.ledger import UNUSED_PART, note_dropped
-from datasets.names import in_order, shown
+from datasets.names import entries_like, in_order, shown
 from datasets.part_names import PART_NAMES
 from datasets.text import read_head, read_text
 from datasets.types import ClassMap
@@ -65,7 +65,7 @@ def find_splits(path: Path) -> dict[str, Part]:
         if not found:
             raise InputError(f"{path}: lists no photo below its header")
         return found
-    lists = [f for f in sorted(path.glob("*.[ct]sv")) if _is_list(f)]
+    lists = [f for f in entries_like(path, "*.[ct]sv") if _is_list(f)]
     by_part = {
         split: [file for name in names for file in lists if file.stem.lower() == name]
         for split, names in PART_NAMES.items()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from datasets.images import Image
-from tasks.application import Column, Reply
+from tasks.application import Column, ImageAnswer, Reply
 from tasks.classification.draw import draw_answer
 from tasks.reporting.pictures import for_screen
 from tasks.runtime.session import Answer as Outputs
@@ -55,3 +55,34 @@ class ClassAnswers:
             (Column("class"), Column("probability", "share")),
             list(zip(names, shares, strict=True)),
         )
+
+
+class ClassAnswer(ImageAnswer[Answer]):
+    """The classes of an image, best first."""
+
+    answers: ClassAnswers
+
+    @property
+    def name(self) -> str:
+        """The most likely class."""
+        return self.value.names[0]
+
+    @property
+    def probability(self) -> float:
+        """Probability of the most likely class, 0..1."""
+        return self.value.probabilities[0]
+
+    @property
+    def names(self) -> list[str]:
+        """All classes, the most likely first."""
+        return [name for name, _ in self.top(len(self.answers.names))]
+
+    @property
+    def probabilities(self) -> list[float]:
+        """Probabilities of :attr:`names`, 0..1, summing to 1."""
+        return [share for _, share in self.top(len(self.answers.names))]
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The most likely classes with their probabilities; fewer where there are fewer."""
+        found = ClassAnswers(self.answers.names, max(count, 0)).read(self.outputs)
+        return list(zip(*found, strict=True))

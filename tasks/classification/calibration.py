@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
 NUM_BINS = 15
 _LOG_TEMPERATURES = (-3.0, 3.0)
@@ -56,6 +55,9 @@ def temperature(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> floa
     between 0.05 and 20; a model that makes no mistake ends at the lower end. Logits (M, C) are
     minus infinity where a class is not known; targets (M,) are columns of known classes.
     """
+    # Here, because answers of exports come without SciPy.
+    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+
     below = logits - logits.max(axis=1, keepdims=True)
     own = np.take_along_axis(below, targets[:, None], axis=1)[:, 0]
 

@@ -8,14 +8,13 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]
 
 from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.classification import calibration
 from tasks.classification.calibration import NUM_BINS, Bin
 from tasks.fitting.gathering import RowEvaluator
-from tasks.probabilities import log_of, stack_probabilities
+from tasks.probabilities import log_of, softmax, stack_probabilities
 from tasks.reporting.tables import columns_text, metrics_text
 from tasks.runtime.session import Answer as Outputs
 from tasks.weights.atomic_write import write_csv
@@ -131,6 +130,9 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
 
     def compute(self) -> Score:
         """Score what was collected. Raises InputError if the model knows no image's class."""
+        # Here, because answers of exports come without SciPy.
+        from scipy.special import log_softmax  # type: ignore[import-untyped]
+
         ids, logits = self.stacked(len(self.classes))
         targets = self.targets[ids]
         known = self.known[targets]
@@ -147,7 +149,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
         per_class = _per_class(confusion, self.classes.names)
         recalls = [row.recall for row in per_class.values() if row.recall is not None]
         fitted = calibration.temperature(logits[known], targets[known])
-        scaled = softmax(logits / np.float32(fitted), axis=1).max(axis=1)
+        scaled = softmax(logits / np.float32(fitted)).max(axis=1)
         bins = calibration.reliability(probabilities.max(axis=1), rank == 0)
         calibrated = {
             "balanced": float(np.mean(recalls)),

@@ -14,7 +14,7 @@ from backbone.typed_fields import refuse_other_types
 from datasets.errors import InputError
 from datasets.images import Image
 from datasets.types import ClassMap
-from tasks.application import Column, Reply
+from tasks.application import Column, ImageAnswer, Reply
 from tasks.detection.draw import draw_detections
 from tasks.detection.spec import DetectOptions, PostSpec
 from tasks.flag_values import flag_of
@@ -120,4 +120,59 @@ class BoxAnswers:
             f"with a score above {self.above:.0%}",
             (Column("object"), Column("score", "share"), *pixels),
             rows,
+        )
+
+
+class BoxAnswer(ImageAnswer[Objects]):
+    """The objects in an image, best first; ``len(answer)`` is their number."""
+
+    answers: BoxAnswers
+
+    def __len__(self) -> int:
+        return len(self.value.scores)
+
+    @property
+    def boxes(self) -> NDArray[np.float64]:
+        """(D, 4) x1 y1 x2 y2 in pixels of the image."""
+        return self.value.boxes
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """(D,) in 0..1, falling."""
+        return self.value.scores
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(D,) numbers of the classes from 1."""
+        return self.value.labels
+
+    @property
+    def names(self) -> list[str]:
+        """Name of each object's class."""
+        return [self.answers.classes.names[label - 1] for label in self.labels.tolist()]
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """Class and score of the best objects; fewer where there are fewer."""
+        return list(zip(self.names, self.scores.tolist(), strict=True))[: max(count, 0)]
+
+    def to_supervision(self) -> Any:
+        """The objects as ``supervision.Detections``.
+
+        ``class_id`` counts from 0, as that library does: it is :attr:`labels` less 1.
+        ``data["class_name"]`` holds the names.
+
+        Raises:
+            InputError: If supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise InputError(
+                "to_supervision() needs supervision: pip install supervision"
+            ) from error
+        return supervision.Detections(
+            xyxy=self.boxes.astype(np.float32),
+            confidence=self.scores.astype(np.float32),
+            class_id=self.labels - 1,
+            data={"class_name": np.array(self.names, dtype=np.str_)},
         )

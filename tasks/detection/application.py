@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.application import Facts, Metric, Original, PhotoApplication, network_of
-from tasks.detection.answer import BoxAnswers, refuse_other_post
+from tasks.detection.answer import BoxAnswer, BoxAnswers, refuse_other_post
 from tasks.detection.evaluator import MEANINGS
-from tasks.detection.spec import SIZES, TASK, DetectOptions
+from tasks.detection.spec import SHOWN_SCORE, SIZES, TASK, DetectOptions, PostSpec
 from tasks.export.compare import Limits
 from tasks.weights.card import Card
 
@@ -50,6 +50,8 @@ DETECTION = PhotoApplication(
     },
     network=network_of("tasks.detection.network"),
     answers=_answers,
+    answer=BoxAnswer,
+    for_people=DetectOptions(post=PostSpec(score_threshold=SHOWN_SCORE)),
     metric=Metric("AP", "AP"),
     compared_by=Metric("AP", "COCO AP %"),
     variants={name: (size, *_SMALLER.get(name, ())) for name, size in SIZES.items()},

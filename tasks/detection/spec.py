@@ -19,6 +19,8 @@ Loss = Literal["hard_negative", "focal"]
 SIZES: dict[Framework, int] = {"ssd300": 300, "faster_rcnn_300": 300, "faster_rcnn_600": 600}
 PROPOSALS = 300
 MOST_PROPOSALS = 1000
+# Objects that people are shown have a score above this.
+SHOWN_SCORE = 0.5
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from datasets.images import Image
-from tasks.application import Column, Reply
+from tasks.application import Column, ImageAnswer, Reply
 from tasks.classification.draw import draw_answer
 from tasks.reporting.pictures import for_screen
 from tasks.runtime.session import Answer as Outputs
@@ -66,3 +66,26 @@ class AttributeAnswers:
             (Column("attribute"), Column("probability", "share"), Column("answer")),
             list(zip(answer.names, answer.probabilities, told, strict=True)),
         )
+
+
+class AttributeAnswer(ImageAnswer[Traits]):
+    """The attributes of an image, the most likely first."""
+
+    @property
+    def names(self) -> list[str]:
+        """All attributes, the most likely first."""
+        return self.value.names
+
+    @property
+    def probabilities(self) -> list[float]:
+        """Probabilities of :attr:`names`, 0..1."""
+        return self.value.probabilities
+
+    @property
+    def present(self) -> list[str]:
+        """The attributes whose probability reaches their threshold."""
+        return self.value.seen
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The most likely attributes with their probabilities; fewer where there are fewer."""
+        return list(zip(self.names, self.probabilities, strict=True))[: max(count, 0)]

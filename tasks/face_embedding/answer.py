@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.errors import InputError
 from datasets.images import Image
 from datasets.names import shown
-from tasks.application import Column, Reply
+from tasks.application import Column, ImageAnswer, Reply
 from tasks.reporting.pictures import for_screen
 from tasks.runtime.session import Answer as Outputs
 
@@ -97,3 +98,33 @@ def nearest(
         [Neighbour(int(k), float(distances[row, k])) for k in found if distances[row, k] < np.inf]
         for row, found in enumerate(order)
     ]
+
+
+class EmbeddingAnswer(ImageAnswer[Vector]):
+    """The embedding of an image, to compare with those of other images."""
+
+    answers: EmbeddingAnswers
+
+    @property
+    def embedding(self) -> Vector:
+        """(D,) float32 of length one."""
+        return self.value
+
+    def distance(self, other: EmbeddingAnswer) -> float:
+        """Squared distance to another embedding of the same model, 0 to 4."""
+        ((neighbour,),) = nearest(self.value[None], other.value[None], 1)
+        return neighbour.distance
+
+    def same_person(self, other: EmbeddingAnswer) -> bool:
+        """Whether the distance is within the model's threshold.
+
+        Raises:
+            InputError: If the threshold was never measured.
+        """
+        threshold = self.answers.threshold
+        if threshold is None:
+            raise InputError(
+                "the card of these weights holds no threshold for one person: compare distance() "
+                "with one of your own, or measure it with tools/evaluate.py on labelled pairs"
+            )
+        return self.distance(other) <= threshold

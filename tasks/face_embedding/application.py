@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.application import Metric, NoOptions, PhotoApplication, network_of
-from tasks.face_embedding.answer import EmbeddingAnswers
+from tasks.face_embedding.answer import EmbeddingAnswer, EmbeddingAnswers
 from tasks.face_embedding.evaluator import MEANINGS
-from tasks.face_embedding.spec import TASK, USE_NOTE
+from tasks.face_embedding.use import TASK, USE_NOTE
 from tasks.weights.card import Card
 
 
@@ -23,6 +23,7 @@ FACE_EMBEDDING: PhotoApplication[NoOptions] = PhotoApplication(
     train_tool="train_embed",
     outputs={"embedding": "(D,) float32 of length one"},
     answers=lambda card, *_: EmbeddingAnswers(card.metrics.get("threshold")),
+    answer=EmbeddingAnswer,
     network=network_of("tasks.face_embedding.network"),
     metric=Metric("selection", "AUC"),
     compared_by=Metric("accuracy", "accuracy %"),

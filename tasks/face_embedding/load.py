@@ -10,7 +10,8 @@ from pathlib import Path
 from datasets.errors import InputError
 from datasets.types import ClassMap
 from tasks.face_embedding.model import FaceEmbedder
-from tasks.face_embedding.spec import TASK, EmbedderSpec
+from tasks.face_embedding.spec import EmbedderSpec
+from tasks.face_embedding.use import TASK
 from tasks.start_network import read_start, with_body_of
 from tasks.weights.card import Card
 from tasks.weights.file import load_into, spec_of

@@ -15,7 +15,8 @@ from tasks.classification.network import NETWORK as CLASSIFIER
 from tasks.classification.network import example_card
 from tasks.face_embedding.load import NO_CLASSES, alignment_of, describe_model, embedder_spec
 from tasks.face_embedding.model import FaceEmbedder, unit
-from tasks.face_embedding.spec import TASK, EmbedderSpec
+from tasks.face_embedding.spec import EmbedderSpec
+from tasks.face_embedding.use import TASK
 from tasks.weights.card import Card
 
 

@@ -12,10 +12,6 @@ from datasets.errors import InputError
 from tasks.body_spec import ClassifierSpec
 from tasks.flag_values import require_above_0, require_within
 
-TASK = "face_embedding"
-USE_NOTE = (
-    "Do not identify people who have not agreed to it: in many places that is against the law."
-)
 Objective = Literal["margin", "triplet"]
 Standing = Literal["auto", "none", "funneled", "five_points"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -128,7 +129,9 @@ class RunKeeper(Checkpoint):
         """Take over Ctrl-C and SIGTERM for the time of the training; save a run that begins."""
         # A run that resumes within its last epoch is not told that the epoch starts.
         self.on_train_epoch_start(trainer, pl_module)
-        for number in (signal.SIGINT, signal.SIGTERM):
+        # A program may train in a thread of its own, which no signal reaches.
+        is_main = threading.current_thread() is threading.main_thread()
+        for number in (signal.SIGINT, signal.SIGTERM) if is_main else ():
             self._handlers[number] = signal.signal(number, self._ask)
         self._stop_if_stale(trainer)  # A run may have been killed between that and its report.
         if trainer.global_step == 0 and trainer.ckpt_path is None:

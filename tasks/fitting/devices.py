@@ -8,7 +8,11 @@ from datasets.errors import InputError
 
 
 def choose_device(name: str) -> str:
-    """Resolve ``auto``. Raises InputError if the device is not there, naming what is."""
+    """Resolve ``auto``; of several GPUs one has a number, ``cuda:1``.
+
+    Raises:
+        InputError: If the device is not there, naming what is.
+    """
     there = ["cpu"]
     if torch.cuda.is_available():
         there.insert(0, "cuda")
@@ -16,6 +20,7 @@ def choose_device(name: str) -> str:
         there.insert(0, "mps")
     if name == "auto":
         return there[0]
-    if name not in there:
+    numbered = [f"cuda:{k}" for k in range(torch.cuda.device_count())]
+    if name not in (*there, *numbered):
         raise InputError(f"--device {name}: not on this machine; there is {', '.join(there)}")
     return name

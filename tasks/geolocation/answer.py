@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datasets.images import Image
-from tasks.application import Column, Reply
+from tasks.application import Column, ImageAnswer, Reply
 from tasks.geolocation.decode import Located, decode, place_name
 from tasks.geolocation.draw import draw_place
 from tasks.geolocation.partition import Partition
@@ -90,3 +90,33 @@ class PlaceAnswers:
             (Column("cell around"), Column("probability", "share"), Column("S2 token")),
             cells[:_CELLS],
         )
+
+
+class Region(NamedTuple):
+    """The smallest set of cells that together have the asked-for probability."""
+
+    tokens: list[str]  # S2 cells, the most likely first
+    probabilities: list[float]  # of each, 0..1
+    radius_km: float  # how far they reach from the most likely position
+
+
+class PlaceAnswer(ImageAnswer[Located]):
+    """Where an image was taken, as far as the model can tell."""
+
+    answers: PlaceAnswers
+
+    @property
+    def latlng(self) -> tuple[float, float] | None:
+        """Latitude and longitude in degrees; None where the model abstains."""
+        return (self.value.lat, self.value.lng) if self.value.answered else None
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the cells near the position, 0..1."""
+        return self.value.confidence
+
+    @property
+    def region(self) -> Region:
+        """The cells around it."""
+        tokens = [self.answers.partition.tokens[cell] for cell in self.value.cells]
+        return Region(tokens, self.value.probabilities, self.value.radius_km)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax  # type: ignore[import-untyped]
 
 from tasks.geolocation import s2
 from tasks.geolocation.partition import Partition
 from tasks.geolocation.spec import DecodeSpec, Decoding
 from tasks.geolocation.sphere import EARTH_KM, Floats, degrees, unit_vectors
+from tasks.probabilities import softmax
 
 Ints = NDArray[np.int64]
 
@@ -53,7 +53,7 @@ def decode(
 
     The logits are divided by the temperature, so that the model is as sure as it should be.
     """
-    probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
+    probabilities = softmax(logits.astype(np.float64) / temperature)
     order = np.argsort(-probabilities, axis=1, kind="stable")
     lat, lng = positions(probabilities, order, partition, spec.decoding, spec)
     cosines = np.clip(unit_vectors(lat, lng) @ partition.units.T, -1, 1)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tasks.classification.draw import draw_answer
 from tasks.geolocation.decode import Located, place_name
 from tasks.geolocation.partition import Partition
+from tasks.geolocation.rings import rings
 from tasks.geolocation.sphere import Floats
-from tasks.geolocation.world import rings
 
 Image = NDArray[np.uint8]
 _SEA, _LINE, _CELL = (24, 28, 38), (52, 58, 72), (88, 100, 122)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from datasets.images import Image
-from tasks.application import Column, Reply
+from tasks.application import Column, ImageAnswer, Reply
 from tasks.classification.draw import draw_answer
 from tasks.reporting.pictures import for_screen
 from tasks.runtime.session import Answer as Outputs
@@ -29,3 +29,11 @@ class AgeAnswers:
         picture = self.draw(for_screen(image), answer)
         columns = (Column("what"), Column("value", "number"))
         return Reply(picture, self.line(answer), "by the look of it", columns, rows)
+
+
+class AgeAnswer(ImageAnswer[float]):
+    """Years, by name."""
+
+    @property
+    def years(self) -> float:
+        return self.value

@@ -1,7 +1,7 @@
 """The application's record."""
 
 from tasks.application import Metric, Network, NoOptions, PhotoApplication
-from tests.age.answer import AgeAnswers
+from tests.age.answer import AgeAnswer, AgeAnswers
 from tests.age.evaluator import MEANINGS
 from tests.age.spec import TASK
 
@@ -18,6 +18,7 @@ AGE: PhotoApplication[NoOptions] = PhotoApplication(
     train_tool="train_age",
     outputs={"years": "(1,) float32 years"},
     answers=lambda *_: AgeAnswers(),
+    answer=AgeAnswer,
     network=_network,
     metric=Metric("within10", "within ten years"),
     compared_by=Metric("within10", "within ten years, %"),

@@ -115,6 +115,7 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> AgeExam:
 AGE_RECIPE = Recipe(
     name="age",
     application=AGE,
+    config=TrainAge,
     built_in=BuiltIn("ages", "built-in ages", draw_ages, STAMP),
     open=AgeRun,
     exam=open_exam,

@@ -28,8 +28,9 @@ from tasks.face_embedding.load import (
 from tasks.face_embedding.losses import MarginHead, squared_distances, triplet_loss
 from tasks.face_embedding.model import FaceEmbedder, unit
 from tasks.face_embedding.network import embedder_cost
-from tasks.face_embedding.spec import TASK, EmbedderSpec, EmbedLossSpec, FaceSpec
+from tasks.face_embedding.spec import EmbedderSpec, EmbedLossSpec, FaceSpec
 from tasks.face_embedding.teachers import open_embedding_teacher
+from tasks.face_embedding.use import TASK
 from tasks.predictor import open_network
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights

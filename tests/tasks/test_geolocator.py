@@ -26,10 +26,10 @@ from tasks.geolocation.load import Truth, start_geolocator, temperature_of
 from tasks.geolocation.losses import hard_loss, soft_loss
 from tasks.geolocation.model import Geolocator
 from tasks.geolocation.partition import Partition, split_adaptively
+from tasks.geolocation.rings import rings
 from tasks.geolocation.spec import TASK, GeoLossSpec, PartitionSpec
 from tasks.geolocation.sphere import Floats, distance_km, unit_vectors
 from tasks.geolocation.teachers import open_geo_teacher
-from tasks.geolocation.world import rings
 from tasks.open_model import open_model
 from tasks.predictor import open_network
 from tasks.weights.card import Card

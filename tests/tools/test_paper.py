@@ -106,12 +106,12 @@ def tables() -> dict[int, Any]:
 def test_what_can_be_reproduced_matches(tables: dict[int, Any], number: int) -> None:
     for row, expected in zip(tables[number]["rows"], PRINTED[number], strict=True):
         for name, text in zip(("mult-adds", "params"), expected, strict=True):
-            cost = row["costs"].get(name, {"printed": "", "match": None})
+            cost = row["costs"].get(name, {"printed": None, "match": None})
             if text == "-":
-                assert not cost["printed"]
+                assert cost["printed"] is None
             else:
                 assert cost["match"] is bool(text), (row["label"], name, cost)
-                assert not text or cost["printed"] == text
+                assert not text or cost["printed"] == float(text)
 
 
 @pytest.mark.slow
@@ -131,7 +131,7 @@ def test_each_mismatch_has_its_reason(tables: dict[int, Any]) -> None:
 @pytest.mark.slow
 def test_conventions_are_shown(tables: dict[int, Any]) -> None:
     resolution = tables[7]["rows"][2]
-    assert resolution["costs"]["mult-adds"]["ours"] == "289.65"
+    assert resolution["costs"]["mult-adds"]["ours"] == 289.65
     assert "without the fully connected layers (290.68 M" in resolution["remark"]
     assert "with one addition per bias (149.540 B" in tables[13]["rows"][6]["remark"]
     assert "without batch norm" in tables[9]["rows"][0]["remark"]
@@ -210,7 +210,7 @@ def test_runs_fill_the_measured_column(tool: Tool, tmp_path: Path) -> None:
     assert "trained from scratch on pets" in seven[0]["source"]
     assert seven[1]["runs"] == 1
     assert seven[2:] == [None, None]
-    assert shown[7]["rows"][0]["printed"] == {"top1": "70.6"}
+    assert shown[7]["rows"][0]["printed"] == {"top1": 70.6}
     assert shown[5]["rows"][1]["measured"]["percent"]["top1"] == pytest.approx(30)
     detectors = [row["measured"] for row in shown[13]["rows"]]
     assert detectors[2]["percent"] == {"AP": pytest.approx(12.3)}

@@ -17,7 +17,8 @@ from datasets.identities.structure import FaceData
 from tasks.face_embedding.evaluator import FaceEvaluator
 from tasks.face_embedding.load import NO_CLASSES, describe_model
 from tasks.face_embedding.model import FaceEmbedder
-from tasks.face_embedding.spec import TASK, EmbedderSpec
+from tasks.face_embedding.spec import EmbedderSpec
+from tasks.face_embedding.use import TASK
 from tasks.runtime.open import read_card
 from tasks.weights.card import Card
 from tasks.weights.file import save_weights

@@ -187,6 +187,7 @@ SHAPES = BuiltIn("shapes", "built-in shapes", draw_shapes, SHAPES_STAMP)
 CLASSIFICATION_RECIPE = Recipe(
     name="classification",
     application=CLASSIFICATION,
+    config=TrainCls,
     built_in=SHAPES,
     sketch=partial(Classifier, columns=1),
     open=open_run,

@@ -326,6 +326,7 @@ SCENES = BuiltIn("scenes", "built-in scenes", draw_scenes, STAMP)
 DETECTION_RECIPE = Recipe(
     name="detection",
     application=DETECTION,
+    config=TrainDet,
     built_in=SCENES,
     sketch=partial(build_detector, classes=ClassMap.from_names(["object"])),
     open=open_run,

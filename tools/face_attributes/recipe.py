@@ -184,6 +184,7 @@ FACES = BuiltIn("faces", "built-in faces", draw_faces, STAMP)
 ATTRIBUTES_RECIPE = Recipe(
     name="face_attributes",
     application=FACE_ATTRIBUTES,
+    config=TrainAttr,
     built_in=FACES,
     sketch=partial(AttributeNet, num_attributes=1),
     open=open_run,

@@ -206,6 +206,7 @@ IDENTITIES = BuiltIn("identities", "built-in faces of people", draw_identities, 
 EMBEDDING_RECIPE = Recipe(
     name="face_embedding",
     application=FACE_EMBEDDING,
+    config=TrainEmbed,
     built_in=IDENTITIES,
     sketch=FaceEmbedder,
     open=open_run,

@@ -133,6 +133,7 @@ def open_run(config: TrainDogs, path: Path) -> DogsRun:
 FINE_GRAINED_RECIPE = Recipe(
     name="fine-grained classification",
     application=CLASSIFICATION,
+    config=TrainDogs,
     built_in=BREEDS,
     sketch=CLASSIFICATION_RECIPE.sketch,
     open=open_run,

@@ -12,16 +12,13 @@ from configs.tools import Evaluate, Predict
 from datasets.errors import InputError
 from datasets.ledger import Ledger
 from datasets.raw_photos import OriginalPhotos
-from tasks.applications import original_application
+from tasks.find_model import file_of_head
 from tasks.fitting.history import METRICS_NAME, read_metrics
 from tasks.fitting.stopwatch import Stopwatch
-from tasks.multitask.spec import TASK as MULTITASK
-from tasks.open_model import open_model, open_original
+from tasks.open_model import open_any
 from tasks.predictor import Model, answered
 from tasks.reporting.skeleton import RunFacts, report_file, write_report
-from tasks.runtime.open import is_export, read_card
 from tasks.weights.card import Card
-from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 from tools import cli
 from tools.flows.recipe import Exam, Notes, Recipe, recipe_for
 from tools.flows.run_folder import evaluation_folder
@@ -63,40 +60,16 @@ def choose_head(args: Args) -> Args:
         InputError: If the weights hold several heads and none is chosen, or not that one, or no
             heads at all.
     """
-    weights, head = args.weights, args.head
-    original = original_application(weights)
-    task = read_card(weights).task if original is None else original.name
-    if task != MULTITASK:
-        if head is not None:
-            raise InputError(f"--head {head}: {weights} is for {task} alone")
-        return args
-    there = read_card(weights).model["heads"]
-    if head is None or head not in there:
-        what = "has several heads" if head is None else f"has no head {head!r}"
-        raise InputError(f"{weights}: {what}; choose one by --head: {', '.join(there)}")
-    return args if is_export(weights) else replace(args, weights=head_file(weights, head))
-
-
-def head_file(weights: Path, head: str) -> Path:
-    """The file of a head. Raises InputError if it is not there."""
-    folder = weights if weights.is_dir() else weights.parent
-    file = folder / HEADS_FOLDER / f"{head}.safetensors"
-    if not file.exists():
-        raise InputError(
-            f"{file}: not there: an unfinished run (train_multi.py --resume) has no "
-            f"{HEADS_FOLDER}/ yet, and a finished one's belongs beside {WEIGHTS_NAME}"
-        )
-    return file
+    weights, _ = file_of_head(args.weights, args.head)
+    return args if weights == args.weights else replace(args, weights=weights)
 
 
 def open_to_answer(args: Any) -> Model:
     """The model that flags ask for. Raises InputError if one of them does nothing for it."""
     threads = args.common.threads or None
-    model = open_original(args.weights, args.options, args.labels)
-    if model is None:
-        if args.labels is not None:
-            raise InputError(f"--labels {args.labels}: {args.weights} names its own classes")
-        model = open_model(args.weights, args.options, threads=threads, head=args.head)
+    model = open_any(
+        args.weights, args.options, threads=threads, head=args.head, labels=args.labels
+    )
     application = model.application
     args.refuse_unless(application.flags, application.name)
     for fixed, reason in application.fixed.items() if model.export is not None else ():

@@ -42,7 +42,7 @@ def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
         run.config = replace(config, fit=replace(config.fit, **anew))
         return run.config
     warn_of_few(run)
-    if config.command and not is_length_given(config.command):
+    if config.command.startswith(cli.TOOLS) and not is_length_given(config.command):
         run.config = replace(config, fit=_long_enough(run, config.fit))
     return run.config
 

@@ -324,6 +324,7 @@ class Recipe(Generic[Config]):
     Attributes:
         name: Name of the recipe; that of its application if the application has only one.
         application: What it is for.
+        config: Configuration of a training, by which programs choose the recipe.
         built_in: What it trains on where no data are named.
         sketch: Function from an architecture to a network with fresh weights and an answer of the
             smallest size, which shows whether it can be built.
@@ -343,6 +344,7 @@ class Recipe(Generic[Config]):
 
     name: str
     application: PhotoApplication[Any]
+    config: type[Config]
     built_in: BuiltIn
     sketch: Callable[[Any], nn.Module]
     open: Callable[[Config, Path], OpenedRun[Any]]

@@ -30,8 +30,10 @@ _COMPUTING = ("threads", "device")
 _CHANGEABLE = ("--resume", "--workers", "--json", *(f"--{name}" for name in _COMPUTING))
 
 
-def resumed(config: Config, folder: Path) -> Config:
+def resumed(config: Config, folder: Path, given: Sequence[str] | None = None) -> Config:
     """The configuration of the run in a folder, with the new flags that may be given.
+
+    These are the flags of the command line, unless a program names others.
 
     What is not given stays as it was: another number of threads adds up in another order, and
     another device rounds otherwise, so the run would not end bit for bit as it would have.
@@ -40,7 +42,8 @@ def resumed(config: Config, folder: Path) -> Config:
         InputError: If it is no run folder, or another flag was given.
     """
     saved = read_config(type(config), folder)
-    given = [a.split("=")[0] for a in sys.argv[1:] if a.startswith("--")]
+    if given is None:
+        given = [a.split("=")[0] for a in sys.argv[1:] if a.startswith("--")]
     named = named_again(config, saved, f"--resume {folder}: its {CONFIG_NAME}", folder, given)
     changed = [flag for flag in given if flag not in (*_CHANGEABLE, *named)]
     if changed:

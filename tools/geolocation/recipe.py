@@ -227,6 +227,7 @@ PLACES = BuiltIn("places", "built-in places", draw_places, STAMP)
 GEOLOCATION_RECIPE = Recipe(
     name="geolocation",
     application=GEOLOCATION,
+    config=TrainGeo,
     built_in=PLACES,
     sketch=sketch_geolocator,
     open=open_run,

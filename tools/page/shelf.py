@@ -15,6 +15,7 @@ from configs.demo import Demo
 from datasets.errors import InputError
 from tasks.application import PhotoApplication
 from tasks.applications import photo_application
+from tasks.find_model import head_file
 from tasks.open_model import open_model
 from tasks.runtime.open import is_export, read_card
 from tasks.runtime.runtimes import runtime_of
@@ -22,7 +23,6 @@ from tasks.weights.card import Card
 from tasks.weights.names import WEIGHTS_NAME
 from tools import cli
 from tools.flows.answerer import Answerer, Refusal
-from tools.flows.evaluating import head_file
 from tools.flows.recipe import Recipe
 
 RUNS = Path("runs")

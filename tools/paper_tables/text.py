@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from configs.paper import Table
-from tools.paper_tables.costs import LAYER, MULT_ADDS, PARAMS, CheckedRow
+from tools.paper_tables.costs import LAYER, MULT_ADDS, PARAMS, Checked, CheckedRow
 from tools.paper_tables.runs import Measured
 
 if TYPE_CHECKING:
@@ -131,7 +131,10 @@ def add_to_page(page: Page, tables: Sequence[FilledTable]) -> None:
 
 
 def as_json(tables: Sequence[FilledTable]) -> dict[str, Any]:
-    """Plain data: printed and computed costs, marks, reasons, and what was measured."""
+    """Plain data: printed and computed costs, marks, reasons, and what was measured.
+
+    Figures are numbers in their unit, or null where there is none; a layer of table 1 is a text.
+    """
     shown = []
     for filled in tables:
         rows = []
@@ -140,9 +143,11 @@ def as_json(tables: Sequence[FilledTable]) -> dict[str, Any]:
             rows.append(
                 {
                     "label": row.label,
-                    "printed": dict(zip(filled.table.metrics, accuracy, strict=False)),
+                    "printed": dict(
+                        zip(filled.table.metrics, map(_number, accuracy), strict=False)
+                    ),
                     "measured": measured and _measured_json(filled.table, measured),
-                    "costs": {name: asdict(figure) for name, figure in row.figures.items()},
+                    "costs": {name: _cost_json(figure) for name, figure in row.figures.items()},
                     "match": row.match,
                     "remark": row.remark,
                 }
@@ -158,11 +163,24 @@ def as_json(tables: Sequence[FilledTable]) -> dict[str, Any]:
     return {"tables": shown}
 
 
+def _cost_json(figure: Checked) -> dict[str, Any]:
+    numbers = {name: _number(getattr(figure, name)) for name in ("printed", "ours", "whole")}
+    return {**asdict(figure), **numbers}
+
+
+def _number(text: str) -> float | str | None:
+    """A figure of a table; None for an empty one, and what is no number as it is."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text
+
+
 def _measured_json(table: Table, measured: Measured) -> dict[str, Any]:
     return {
         "percent": dict(zip(table.metrics, measured.values, strict=True)),
         "runs": measured.num_runs,
-        "folder": str(measured.run.folder),
+        "folder": str(measured.run.folder.absolute()),
         "source": measured.run.card.source,
     }
 
