@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning
 import torch
 from torch import Tensor
 
@@ -102,7 +102,7 @@ def _places_differ(
     """Differences of the position in the run: its counts, and those of its loops and loader."""
     names = ("epoch", "global_step", "epoch_steps")
     odd = [found for name in names if (found := differs(state[name], 0, name))]
-    if odd or state["pytorch-lightning_version"] != pl.__version__:
+    if odd or state["pytorch-lightning_version"] != lightning.__version__:
         return odd[0] if odd else ""  # What another version has written is brought up to date.
     fresh = {"fit_loop": {**loops, "state_dict": {}}}
     if found := differs(state["loops"], fresh, "loops", more=True):
