@@ -185,9 +185,12 @@ def note_decoders(files: Sequence[str], findings: list[Finding]) -> None:
 
 
 def refuse_broken(root: Path, good: Mask, findings: list[Finding]) -> None:
-    """Refuse a data set in which more than a fifth of the images (mask (N,)) had to be dropped."""
+    """Refuse a data set in which more than a fifth of the images (mask (N,)) had to be dropped.
+
+    A single image is not a sign of a wrong folder, unless it is the only one.
+    """
     bad = int((~good).sum())
-    if bad > MOST_BROKEN * len(good):
+    if bad > max(MOST_BROKEN * len(good), min(1, len(good) - 1)):
         first = next(f for f in findings if f.kind == _UNUSABLE)
         told = f"{bad} of {len(good)}; the first is {first.file} ({first.detail})"
         detail = f"{told}. Is it the right folder?"
@@ -220,8 +223,9 @@ def note_shared(
 
 
 def first_of(names: Sequence[str]) -> str:
-    """The first names, and dots if there are more."""
-    return f"{', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
+    """The first names in one line, and dots if there are more."""
+    told = ", ".join(name.replace("\n", "\\n") for name in names[:_SHOWN])
+    return f"{told}{', ...' if len(names) > _SHOWN else ''}"
 
 
 def most_of(counts: Mapping[str, int]) -> str:

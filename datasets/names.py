@@ -13,6 +13,7 @@ import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,20 @@ def leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
+
+
+def entries_like(folder: Path, *patterns: str) -> list[Path]:
+    """Entries of a folder by patterns, ``*.xml``, whatever the case of their letters.
+
+    Args:
+        folder: None are found where there is no such folder, or it is shut.
+        patterns: In small letters; the entries of each are sorted, and follow those of the last.
+    """
+    try:
+        names = sorted(one.name for one in folder.iterdir())
+    except OSError:
+        return []
+    return [folder / one for like in patterns for one in names if fnmatchcase(one.lower(), like)]
 
 
 def odd_file(path: Path | str) -> str:

@@ -18,7 +18,7 @@ from datasets.errors import InputError
 from datasets.images import is_passed_over
 from datasets.json_files import parse_json
 from datasets.lfs import refuse_pointer
-from datasets.names import shown
+from datasets.names import entries_like, shown
 from datasets.part_names import PART_NAMES, is_part, part_folders
 
 SUFFIX = ".parquet"
@@ -69,7 +69,7 @@ def _tables_in(folder: Path) -> list[Path]:
     return [
         file
         for one in (folder, *parts)
-        for file in sorted(one.glob(f"*{SUFFIX}"))
+        for file in entries_like(one, f"*{SUFFIX}")
         if file.is_file() and not is_passed_over(file.name)
     ]
 

@@ -33,7 +33,9 @@ SMALL = ClassifierSpec(alpha=0.25, size=48, variant="shallow")
 CLASSES = ClassMap.from_names(["ant", "bee", "cat", "dog", "eel", "fox"])
 TRAITS = ClassMap.from_names(["Bangs", "Big_Nose", "Black_Hair", "Brown_Hair", "Eyeglasses"])
 SHAPES = ClassMap.from_names(["star", "ring", "heart"])
-POST = PostSpec(score_threshold=0.02, candidates=300, detections=30)
+# Candidates fill one block of suppression and begin another (:mod:`tasks.core_operators`). Each
+# block has dozens of operators, over which some converters take seconds.
+POST = PostSpec(score_threshold=0.02, candidates=132, detections=30)
 # Kinds that take one photo per call.
 SINGLE = ("faces",)
 

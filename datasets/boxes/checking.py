@@ -115,7 +115,10 @@ def _check_boxes(
         note("box looks normalised", drop, normalised, show_in_frame)
         if data.format == "voc":  # Its boxes include their last pixel.
             note("stray click", drop, np.all(written[:, :2] == written[:, 2:], axis=1), show)
-        note("box without area", drop, np.any(sides <= 0, axis=1), show)
+        unknown = np.all(frames == 0, axis=1) & np.all(
+            boxes == 0, axis=1
+        )  # Of its picture's size.
+        note("box without area", drop, np.any(sides <= 0, axis=1) & ~unknown, show)
         inside = np.clip(boxes, 0, frames)
         left = inside[:, 2:] - inside[:, :2]
         outside = np.any(left <= 0, axis=1) & np.all((frames[:, :2] > 0) & (sides > 0), axis=1)

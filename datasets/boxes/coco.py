@@ -176,7 +176,17 @@ def read(root: Path, part: Part) -> DetectionData:
         upright=False,
         told=(*told, *_tell_segments(part.file, annotations)),
         own_ids={} if fits else dict(enumerate(keys, start=1)),
+        unread=_unread(annotations),
     )
+
+
+def _unread(annotations: Sequence[Fields]) -> str:
+    """How many outlines and sets of keypoints there are, of which the boxes alone are read."""
+    keys = {"outlines": "segmentation", "sets of keypoints": "keypoints"}
+    counts = {
+        what: sum(bool(row.values.get(key)) for row in annotations) for what, key in keys.items()
+    }
+    return " and ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def _column(

@@ -17,7 +17,7 @@ from datasets.boxes.yolo_labels import NAME_FILES, read_names
 from datasets.claims import Claim
 from datasets.fields import Fields
 from datasets.json_files import read_lines
-from datasets.names import in_order
+from datasets.names import entries_like, in_order
 from datasets.text import read_head
 
 _HEAD = 2**20
@@ -26,17 +26,13 @@ _HEAD = 2**20
 def claim(tree: Tree) -> Claim | None:
     """Files with the fields of objects. Raises InputError if several could be the same part."""
     files = [file for file in tree.files(".jsonl") if _has_boxes(file)]
-    names = [
-        one
-        for name in NAME_FILES
-        for one in (sorted(tree.path.glob(name)) if tree.path.is_dir() else ())
-    ]
+    names = entries_like(tree.path, *NAME_FILES)
     return claim_files(
         "hugging_face",
         tree,
         files,
         "objects with bbox in each line",
-        is_named=lambda file: file.name == "metadata.jsonl",
+        is_named=lambda file: file.name.lower() == "metadata.jsonl",
         names=names,
     )
 

@@ -33,11 +33,13 @@ def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
 
 
 def _doubt(path: Path) -> str:
-    """That files which each tell of one picture tell of less than a third of those there.
+    """That files which each tell of one picture tell of less than a third of those there, or none.
 
     Half of the Oxford pets have boxes, and all of them labels.
     """
     found = recognise_detection(path) if path.is_dir() else None
+    if found is not None and found.claim.format == "yolo" and not count_described(path)[0]:
+        return f"{found.claim.evidence}, but no label file belongs to a picture"
     if found is None or found.claim.strength > Strength.DESCRIBED:
         return ""
     told, pictures = count_described(path)

@@ -36,6 +36,7 @@ from datasets.refused import refusal, refused_boxes
 from datasets.shards.finding import is_pattern
 from datasets.spec import Split
 from datasets.splitting import choose_part
+from datasets.unpacked import unpacked
 
 # A folder that holds more folders than this is not searched for the set in one of them.
 _MOST_FOLDERS = 12
@@ -222,7 +223,7 @@ def recognise_detection(path: Path, hints: Hints | None = None) -> Recognised | 
     claim = _strongest(path, hints)
     if claim is not None:
         return Recognised(path, claim)
-    inner = _unpacked(path) if path.is_dir() else path
+    inner = unpacked(path) if path.is_dir() else path
     if inner != path and (claim := _strongest(inner, hints)) is not None:
         return Recognised(inner, claim)
     pictured = [one for one in _folders(path) if pictures_below(one, first=True)]
@@ -285,16 +286,6 @@ def _sets_in(path: Path, hints: Hints) -> list[Path]:
                 continue
         found.append(folder)
     return found
-
-
-def _unpacked(path: Path) -> Path:
-    """The folder below a path that unpackers put into one of its name, and these into another."""
-    for _ in range(_MOST_FOLDERS):
-        entries = [one for one in path.iterdir() if not is_passed_over(one.name)]
-        if len(entries) != 1 or entries[0].is_symlink() or not entries[0].is_dir():
-            break
-        path = entries[0]
-    return path
 
 
 def _format(name: str) -> Format:

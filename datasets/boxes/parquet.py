@@ -37,7 +37,7 @@ from datasets.errors import InputError
 from datasets.fields import Fields
 from datasets.images import probe_image
 from datasets.ledger import ANNOTATION, ARCHIVES, note_read
-from datasets.names import in_order, shown
+from datasets.names import entries_like, in_order, shown
 from datasets.parallel import in_threads
 from datasets.parquet_files import (
     class_names,
@@ -155,7 +155,7 @@ def claim(tree: Tree) -> Claim | None:
     if columns is None:
         return None
     base = tree.images or tree.base
-    names = next((one for name in NAME_FILES for one in sorted(tree.base.glob(name))), None)
+    names = next(iter(entries_like(tree.base, *NAME_FILES)), None)
     boxes = columns.objects or next(one for one in columns.read if one in BOXES)
     return Claim(
         format="parquet",

@@ -44,6 +44,7 @@ class DetectionData:
         own_ids: The data set's ids of images, by ``image_ids``, where those are numbered anew
             because some are texts or too large.
         evidence: What the format was recognised by.
+        unread: What annotations have besides boxes, counted: ``4 outlines``; empty if nothing.
     """
 
     format: str
@@ -63,6 +64,7 @@ class DetectionData:
     told: tuple[Finding, ...] = ()
     own_ids: Mapping[int, int | str] = field(default_factory=dict)
     evidence: str = ""
+    unread: str = ""
 
     def __len__(self) -> int:
         """Number of images."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from datasets.claims import Strength
 from datasets.errors import InputError
-from datasets.images import is_passed_over, pictures_below
+from datasets.images import is_passed_over, pictures_below, walk_files
 from datasets.part_names import PART_NAMES, is_part
 from datasets.shards.finding import expand, is_pattern
 from datasets.text import read_head
@@ -116,8 +116,12 @@ def count_described(folder: Path) -> tuple[int, int]:
     """Pictures below a folder of whose name there is a file that may tell of them, and all."""
     pictures = [Path(file).stem for file in pictures_below(folder)]
     names = {*pictures}
-    told = (file for suffix in _TOLD_BESIDE for file in folder.rglob(f"*{suffix}"))
-    described = {file.with_suffix("") for file in told if file.stem in names}
+    told = (Path(one) / name for one, found in walk_files(folder) for name in found)
+    described = {
+        file.with_suffix("")
+        for file in told
+        if file.suffix.lower() in _TOLD_BESIDE and file.stem in names
+    }
     return min(len(described), len(pictures)), len(pictures)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -12,16 +13,20 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets.boxes.structure import DetectionData, assemble
-from datasets.boxes.voc_layout import Part, is_annotation
+from datasets.boxes.voc_layout import Part, is_annotation, xml_files
 from datasets.errors import InputError
 from datasets.fields import as_number
 from datasets.images import SUFFIXES, probe_image
+from datasets.ledger import note_entries
 from datasets.types import ClassMap
 from datasets.xml_files import read_xml
 
 _NAMES = """aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse
 motorbike person pottedplant sheep sofa train tvmonitor"""
 VOC_CLASSES = tuple(_NAMES.split())
+# Folders of VOC itself, and what its XML files call them.
+_YEAR = re.compile(r"VOC20\d\d", re.IGNORECASE)
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _LARGEST_SIDE = 2**31 - 1
 
 
@@ -35,8 +40,10 @@ def read(root: Path, parts: list[Part]) -> DetectionData:
         InputError: If a file is damaged or lacks a field; it names both.
     """
     entries = [(part, stem) for part in parts for stem in part.stems]
+    folders = {part.annotations for part in parts}
+    xmls = {folder: {file.stem: file for file in xml_files(folder)} for folder in folders}
     parsed = [
-        parse_xml(part.annotations / f"{stem}.xml", part.breeds.get(stem))
+        parse_xml(xmls[part.annotations][stem], part.breeds.get(stem))
         for part, stem in tqdm(entries, "reading XML", unit="file", delay=2)
     ]
     classes = _classes(parts, [name for one in parsed for name in one.names])
@@ -86,9 +93,7 @@ def parse_xml(file: Path, breed: tuple[int, str] | None) -> ParsedXml:
         name = breed[1] if breed else (thing.findtext("name") or "").strip()
         if not name:
             raise InputError(f"{where} has no <name>")
-        corners = [
-            _number(thing.find("bndbox"), key, where) for key in ("xmin", "ymin", "xmax", "ymax")
-        ]
+        corners = _corners(thing, where)
         boxes.append((corners[0] - 1, corners[1] - 1, corners[2], corners[3]))
         names.append(name)
         difficult.append((thing.findtext("difficult") or "0").strip().lower() in ("1", "true"))
@@ -97,6 +102,19 @@ def parse_xml(file: Path, breed: tuple[int, str] | None) -> ParsedXml:
     return ParsedXml(
         (width, height), np.array(boxes, dtype=np.float64).reshape(-1, 4), names, difficult
     )
+
+
+def _corners(thing: Element, where: str) -> list[float]:
+    """Xmin, ymin, xmax and ymax as they are written."""
+    box = thing.find("bndbox")
+    lost = [key for key in _CORNERS if box is None or not (box.findtext(key) or "").strip()]
+    if len(lost) == len(_CORNERS):
+        outlined = any(thing.find(shape) is not None for shape in ("polygon", "segment_polygons"))
+        more = "; a polygon alone is not read: export boxes, too" if outlined else ""
+        raise InputError(f"{where} has no <bndbox>{more}")
+    if lost:
+        raise InputError(f"{where} has no <{lost[0]}> in its <bndbox>")
+    return [_number(box, key, where) for key in _CORNERS]
 
 
 def _number(element: Element | None, key: str, where: str) -> float:
@@ -128,7 +146,7 @@ def _size(one: ParsedXml, file: str) -> tuple[int, int]:
 
 
 def _classes(parts: list[Part], names: list[str]) -> ClassMap:
-    """VOC's own order where all names are VOC's, the Pets list's ids, else sorted names.
+    """The twenty of VOC in its own files, the Pets list's ids, else sorted names.
 
     Names are taken from every XML file of the folders, so that all splits agree.
 
@@ -142,14 +160,25 @@ def _classes(parts: list[Part], names: list[str]) -> ClassMap:
             return ClassMap(tuple(ids), tuple(ordered))
         except ValueError as error:
             raise InputError(f"{parts[0].annotations.parent}: list of breeds: {error}") from error
-    present = set(names)
+    present, images = set(names), [_pictures(part.images) for part in parts]
     for folder in {folder for part in parts for folder in part.siblings}:
-        for file in filter(is_annotation, folder.glob("*.xml")):
+        files = [*filter(is_annotation, xml_files(folder))]
+        beside = (*images, _pictures(folder))  # Of other parts, which are not used here.
+        named = [known[file.stem] for file in files for known in beside if file.stem in known]
+        note_entries([*map(str, named)])
+        for file in files:
             things = read_xml(file).iter("object")
             present |= {(thing.findtext("name") or "").strip() for thing in things} - {""}
-    if present <= set(VOC_CLASSES):
+    if present <= set(VOC_CLASSES) and any(map(_is_vocs_own, parts)):
         return ClassMap.from_names(list(VOC_CLASSES))
     return ClassMap.from_names(sorted(present))
+
+
+def _is_vocs_own(part: Part) -> bool:
+    """Whether a folder, or its first XML file, is of one of VOC's years: others have its names."""
+    first = next(filter(is_annotation, xml_files(part.annotations)), None)
+    told = "" if first is None else read_xml(first).findtext("folder") or ""
+    return any(_YEAR.match(name.strip()) for name in (part.annotations.parent.name, told))
 
 
 def _pictures(folder: Path) -> dict[str, Path]:

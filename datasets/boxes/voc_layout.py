@@ -12,6 +12,7 @@ from datasets.boxes.tree import Tree
 from datasets.claims import Claim, Strength
 from datasets.findings import Finding, first_of
 from datasets.images import SUFFIXES, is_passed_over
+from datasets.names import entries_like
 from datasets.part_names import PART_NAMES, folder_named, part_folders
 from datasets.text import read_head, read_text
 
@@ -165,13 +166,18 @@ def _by_contents(folder: Path, pictures: Path | None) -> list[tuple[Path, Path]]
     images = [pictures] if pictures else [one for one in inner if any(_pictures_in(one))]
     if len(xmls) != 1 or len(images) != 1 or xmls == images:
         return []
-    stems = {file.stem for file in xmls[0].glob("*.xml")}
+    stems = {file.stem for file in xml_files(xmls[0])}
     agree = any(file.stem in stems for file in _pictures_in(images[0]))
     return [(xmls[0], images[0])] if agree else []
 
 
 def _some_xmls(folder: Path) -> Iterator[Path]:
-    return islice(folder.glob("*.xml"), _LOOKED_AT)
+    return islice(xml_files(folder), _LOOKED_AT)
+
+
+def xml_files(folder: Path) -> list[Path]:
+    """Files that may be annotations, sorted."""
+    return entries_like(folder, "*.xml")
 
 
 def is_annotation(file: Path) -> bool:
@@ -182,7 +188,7 @@ def is_annotation(file: Path) -> bool:
 
 def _all_of(xmls: Path, images: Path) -> Part:
     """All XML files of a folder; others than VOC's that belong to no picture are told."""
-    files = sorted(xmls.glob("*.xml"))
+    files = xml_files(xmls)
     pictures = {file.stem for file in _pictures_in(images)}
     used = [file for file in files if file.stem in pictures or is_annotation(file)]
     described = {file.stem for file in used}
@@ -209,7 +215,7 @@ def _part(xmls: Path, images: Path, file: Path) -> Part | None:
     """The names of a list that have an XML file; others are told."""
     if not file.is_file():
         return None
-    there = {one.stem for one in xmls.glob("*.xml")}
+    there = {one.stem for one in xml_files(xmls)}
     stems, breeds, missing = list[str](), dict[str, tuple[int, str]](), list[str]()
     for line in read_text(file).splitlines():
         fields = line.split()

@@ -79,6 +79,8 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
             notes.append(f"{split}: left out, without images: {why}")
             continue
         notes += [f"{split}: {one}" for one in _left_out(data.told)]
+        if data.unread:
+            notes.append(f"{split}: {data.unread} are left out: only boxes are written")
         whole = _usable(turned(data, upright=target.upright), split, notes)
         if not len(whole) and split == "test" and made:
             notes.append("test: left out: none of its pictures is there and labelled")

@@ -21,7 +21,7 @@ from datasets.errors import InputError
 from datasets.fields import Fields, as_whole, is_clean
 from datasets.findings import Finding, first_of
 from datasets.images import find_images
-from datasets.names import is_folder, is_there
+from datasets.names import entries_like, is_folder, is_there
 from datasets.parallel import in_threads
 from datasets.text import read_head, read_text
 from datasets.types import ClassMap
@@ -99,13 +99,11 @@ def claim(tree: Tree) -> Claim | None:
 
 def _data_file(folder: Path) -> Path | None:
     """The first YAML file that names classes and parts, as its author means it."""
-    if not folder.is_dir():
-        return None
-    for file in (folder / "data.yaml", folder / "data.yml", *sorted(folder.glob("*.y*ml"))):
-        if file.is_file() and file.suffix in _SUFFIXES:
+    for file in entries_like(folder, "data.yaml", "data.yml", "*.yaml", "*.yml"):
+        if file.is_file():
             text = read_head(file, 2**20).decode(errors="replace")
             named, parted = _NAMES.search(text), _SPLITS.search(text)
-            if (named or parted) if file.stem == "data" else (named and parted):
+            if (named or parted) if file.stem.lower() == "data" else (named and parted):
                 return file
     return None
 
@@ -139,6 +137,8 @@ def _names(content: Fields) -> ClassMap:
         pairs = list(enumerate(names))
     elif isinstance(names, list):
         raise content.error("names", "a list of class names is needed")
+    elif names not in (None, ""):
+        raise content.error("names", "a list of class names, as [cat, dog], is needed")
     else:
         raise InputError(
             f"{content.file}: no 'names': list the class names there, in the order of their ids"

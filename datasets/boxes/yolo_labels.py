@@ -92,10 +92,14 @@ def _row(line: str, where: str, label: Mapping[int, int], keypoints: int) -> tup
         raise InputError(f"{where}: class {fields[0][:20]} is not a whole number")
     if int(category) not in label:
         raise InputError(
-            f"{where}: class {fields[0][:20]} is not among the listed {min(label)}..{max(label)}; "
+            f"{where}: class {fields[0][:20]} is not among the listed {min(label)}..{max(label)}"
+            f"{_FROM_0 if category == max(label) + 1 else ''}; "
             "correct the number, or add the class to the list of names"
         )
     return (label[int(category)], *_box(values, where, keypoints))
+
+
+_FROM_0 = ", which are numbered from 0 (are these from 1?)"
 
 
 def _box(values: list[float], where: str, keypoints: int) -> list[float]:

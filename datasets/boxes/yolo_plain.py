@@ -14,6 +14,7 @@ from datasets.claims import Claim, Strength
 from datasets.errors import InputError
 from datasets.fields import is_clean
 from datasets.images import SUFFIXES
+from datasets.names import entries_like
 from datasets.part_names import folder_named, part_folders
 from datasets.text import read_head, read_text
 
@@ -24,7 +25,7 @@ _LOOKED_AT = 200
 def claim(tree: Tree) -> Claim | None:
     """Label files beside pictures, or Darknet's ``obj.data``, in a folder or named itself."""
     path = tree.path
-    data = path if path.suffix == ".data" and path.is_file() else _data_file(path)
+    data = path if path.suffix.lower() == ".data" and path.is_file() else _data_file(path)
     if data is not None:
         return Claim(
             format="darknet",
@@ -46,7 +47,7 @@ def claim(tree: Tree) -> Claim | None:
         return _near(path)
     places = [path, *(folder for one in sources.values() for folder in (one, one.parent))]
     places += [labelled.parent, labelled.parent.parent]
-    found = (file for place in places for name in NAME_FILES for file in sorted(place.glob(name)))
+    found = (file for place in places for file in entries_like(place, *NAME_FILES))
     names = next(found, None)
     evidence = f"{tree.name_of(labelled)} is a YOLO label file"
     if names is None:
@@ -96,7 +97,7 @@ def _label_files(folder: Path) -> Iterator[Path]:
 
 def _data_file(folder: Path) -> Path | None:
     """Darknet's ``obj.data``: it names the list of training images and the file of names."""
-    for file in sorted(folder.glob("*.data")) if folder.is_dir() else []:
+    for file in entries_like(folder, "*.data"):
         if file.is_file() and b"=" in (head := read_head(file)) and b"names" in head:
             return file
     return None

@@ -25,6 +25,7 @@ from datasets.identities.recordio import read_records
 from datasets.identities.structure import FaceData, hold_out_identities, keep_identities
 from datasets.identities.verification_bin import read_bin
 from datasets.labels.folders import class_folders
+from datasets.names import entries_like
 from datasets.part_names import part_folders
 from datasets.spec import Alignment, Split
 from datasets.splitting import choose_part, tell_part
@@ -62,7 +63,7 @@ def open_faces(
     parts = {} if path.is_file() else _parts_of(path)
     if fold is not None:
         _refuse_fold(path, split, fold, _evaluated(parts, split) or path)
-    if path.suffix == ".bin":
+    if path.suffix.lower() == ".bin":
         if split == "train":
             raise InputError(f"{path}: pairs to be evaluated on; it has no identities to train on")
         return read_bin(path)
@@ -106,12 +107,12 @@ def find_face_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
             any classes, and only archives and lists of pairs are recognised.
     """
     if path.is_file():
-        return {".rec": ("train",), ".bin": ("val",)}.get(path.suffix)
+        return {".rec": ("train",), ".bin": ("val",)}.get(path.suffix.lower())
     parts = _parts_of(path)
     held = _evaluated(parts, "val")
     if held is not None and (named or (held / PAIRS_NAME).is_file()):
         return tuple(parts)
-    if any(path.glob("*.rec")) or ((path / PAIRS_NAME).is_file() and class_folders(path)):
+    if entries_like(path, "*.rec") or ((path / PAIRS_NAME).is_file() and class_folders(path)):
         return ("train",)
     return ("train",) if named and class_folders(path) else None
 
@@ -197,9 +198,9 @@ def _open_parted(path: Path, split: Split, parts: dict[str, Path], fold: int | N
 
 def _open_whole(path: Path) -> FaceData:
     """All images in a folder of identities or an archive."""
-    if path.suffix == ".rec":
+    if path.suffix.lower() == ".rec":
         return read_records(path)
-    archives = sorted(path.glob("*.rec")) if path.is_dir() else []
+    archives = entries_like(path, "*.rec")
     if archives:
         named = [file for file in archives if file.stem == "train"] or archives
         if len(named) > 1:

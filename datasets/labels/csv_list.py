@@ -8,7 +8,7 @@ which a single one is 1 in each line.
 from __future__ import annotations
 
 import csv
-import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from datasets.fields import as_number
 from datasets.labels.listed_pictures import find_pictures, names_pictures
 from datasets.labels.structure import Part, name_classes, nearest
 from datasets.ledger import UNUSED_PART, note_dropped
-from datasets.names import in_order, shown
+from datasets.names import entries_like, in_order, shown
 from datasets.part_names import PART_NAMES
 from datasets.text import read_head, read_text
 from datasets.types import ClassMap
@@ -49,6 +49,7 @@ _PROSE = ("text", "caption", "prompt", "description", "url")
 # Bytes from which a file is guessed to be a list.
 _HEAD = 2**16
 _LOOKED_AT = 20
+_LINE = re.compile(r"[^\n]+\n?|\n")
 
 
 def find_splits(path: Path) -> dict[str, Part]:
@@ -64,7 +65,7 @@ def find_splits(path: Path) -> dict[str, Part]:
         if not found:
             raise InputError(f"{path}: lists no photo below its header")
         return found
-    lists = [f for f in sorted(path.glob("*.[ct]sv")) if _is_list(f)]
+    lists = [f for f in entries_like(path, "*.[ct]sv") if _is_list(f)]
     by_part = {
         split: [file for name in names for file in lists if file.stem.lower() == name]
         for split, names in PART_NAMES.items()
@@ -267,7 +268,8 @@ def _only_class(fields: list[str], columns: _Columns, where: str) -> str:
 
 def _lines(file: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Number and fields of the lines below the header that hold something."""
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    # A StringIO would hold four bytes of each character beside the text.
+    reader = csv.reader((found[0] for found in _LINE.finditer(text)), delimiter=delimiter)
     try:
         next(reader, None)
         for fields in reader:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from datasets.errors import InputError, NotRecognised
-from datasets.images import is_passed_over, pictures_below
+from datasets.images import SUFFIXES, UNREAD_SUFFIXES, is_passed_over, pictures_below
 from datasets.labels.structure import Part, name_classes, nearest
 from datasets.names import leads_to_folder
 from datasets.part_names import is_no_class, named_after_parts, part_folders
@@ -18,6 +18,8 @@ from datasets.text import read_head, read_text
 
 # A part of a set that can be a class, too, beside others: a folder of trains.
 _CAN_BE_CLASS = frozenset({"train"})
+# Suffixes of pictures, read or not, and of what may hold some.
+_PICTURED = frozenset((*SUFFIXES, *UNREAD_SUFFIXES, ".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"))
 # Lists of all classes, "n01440764 tench" per line in column order.
 _LISTS = ("synsets.txt", "LOC_synset_mapping.txt")
 
@@ -79,8 +81,8 @@ def _photos(folder: Path) -> Iterator[tuple[str, str]]:
 def class_folders(folder: Path) -> list[str]:
     """Sorted names of the folders in a folder, if any of them holds a picture; else empty.
 
-    It is empty, too, if some are named as parts of a set or kinds of files are, or if one tells of
-    pictures that lie elsewhere.
+    Those that hold other files alone are left out. It is empty, too, if some are named as parts of
+    a set or kinds of files are, or if one tells of pictures that lie elsewhere.
     """
     if not folder.is_dir():
         return []
@@ -94,7 +96,31 @@ def class_folders(folder: Path) -> list[str]:
         return []
     if any(_is_annotation(folder / name) for name in names):
         return []
-    return names if any(pictures_below(folder / name, first=True) for name in names) else []
+    if not any(pictures_below(folder / name, first=True) for name in names):
+        return []
+    return [name for name in names if not _is_other(f"{folder}{os.sep}{name}")]
+
+
+def _is_other(folder: str) -> bool:
+    """Whether a folder holds files, and only such as no picture is in: documents, programs, logs.
+
+    A folder of nothing may be a class that is still to be filled.
+    """
+    waiting, holds = [folder], False
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 (millions)
+                    if suffix in _PICTURED:
+                        return False
+                    if leads_to_folder(entry):
+                        waiting += [] if entry.is_symlink() else [entry.path]
+                    else:
+                        holds = holds or not is_passed_over(entry.name)
+        except OSError:  # The ledger tells of what is shut.
+            return False
+    return holds
 
 
 def _leads_up(entry: os.DirEntry[str]) -> bool:

@@ -45,7 +45,7 @@ def find_splits(path: Path) -> dict[str, Part]:
             if rows:
                 found[split] = (file, rows)
         return parts_of("metadata", found)
-    if above.suffix == ".csv" and tells_classes(above) and len(read_rows(above)) > 1:
+    if above.suffix.lower() == ".csv" and tells_classes(above) and len(read_rows(above)) > 1:
         return read_list(above)  # It has a column of splits.
     return parts_of("metadata", _by_folder(above))
 
@@ -77,7 +77,7 @@ def _is_apart(folder: str) -> bool:
 
 def _read(file: Path) -> Rows:
     """(path, label) of each line; empty if the file is of boxes, or beside folders of classes."""
-    if file.suffix == ".csv":
+    if file.suffix.lower() == ".csv":
         return _read_csv(file)
     rows: Rows = []
     key = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +20,7 @@ from datasets.labels import (
     text_list,
     tiny_imagenet,
 )
-from datasets.labels.sets_within import sets_within
+from datasets.labels.sets_within import are_described_classes, sets_within, told_beside
 from datasets.labels.structure import LabelledData, Part, hold_out
 from datasets.ledger import note_entries
 from datasets.names import is_folder, joined, shown
@@ -29,6 +30,7 @@ from datasets.shards.tar import first_sample
 from datasets.spec import Split
 from datasets.splitting import choose_part
 from datasets.text import read_text
+from datasets.unpacked import unpacked
 
 # By the names that people know them by; the most particular layout first. Each has find_splits.
 READERS: dict[str, ModuleType] = {
@@ -41,6 +43,8 @@ READERS: dict[str, ModuleType] = {
     "text list": text_list,
     "folder per class": folders,
 }
+# A reader, and the parts that it finds.
+Found = tuple[Any, dict[str, Part]] | None
 LAYOUTS = (
     "a folder of pictures per class, in train/ and val/ or as it is; or wnids.txt and "
     "val/val_annotations.txt (Tiny ImageNet); or Images/ beside train_list.mat or Annotation/ "
@@ -61,7 +65,7 @@ def is_sharded(path: Path) -> bool:
     """
     if not holds_shards(path):
         return False
-    found = None if path.suffix == ".tar" else recognise_labelled(path)
+    found = None if path.suffix.lower() == ".tar" else recognise_labelled(path)
     if found is None:
         return True
     sample = first_sample(path) if found[0] is folders else None
@@ -106,12 +110,31 @@ def open_labelled(path: Path, split: Split, *, whole: bool = False) -> LabelledD
     return hold_out(part, split) if lone and not whole else part
 
 
-def recognise_labelled(path: Path) -> tuple[Any, dict[str, Part]] | None:
+def recognise_labelled(path: Path) -> Found:
     """The reader of a format, and the parts that it finds; None if it is none of them.
+
+    A set at the end of folders that hold one folder each, as unpacking makes them, is found, too.
 
     Raises:
         InputError: If a set is damaged, or what could be classes are sets of their own.
     """
+    found = _recognised(path)
+    if not path.is_dir() or not _is_one_class(found) or (inner := unpacked(path)) == path:
+        return found
+    deeper = _recognised(inner)
+    if deeper is None or _is_one_class(deeper):
+        return found
+    return deeper[0], {split: replace(part, home=inner) for split, part in deeper[1].items()}
+
+
+def _is_one_class(found: Found) -> bool:
+    """Whether nothing is found, or one folder that could be a class, and is no set then."""
+    if found is None or found[0] is not folders:
+        return found is None
+    return len(found[1]) == 1 and len(next(iter(found[1].values())).order) == 1
+
+
+def _recognised(path: Path) -> Found:
     found = ((reader, reader.find_splits(path)) for reader in READERS.values())
     recognised = next(((reader, parts) for reader, parts in found if parts), None)
     if recognised is not None and recognised[0] is folders:
@@ -133,12 +156,16 @@ def _refuse_sets(path: Path, parts: dict[str, Part]) -> None:
     classes = [path / name for name in part.order if is_folder(path / name)]
     others = [reader.find_splits for reader in READERS.values() if reader is not folders]
     sets = sets_within(classes, others)
-    if sets:
+    if sets and not are_described_classes(classes):
         names = joined(f"{shown(one.name)}/ ({why})" for one, why in sets.items())
         what = "is a set of its own" if len(sets) == 1 else "are sets of their own"
         beside = [shown(one.name) for one in classes if one not in sets]
         more = f", or another folder beside it: {first_of(beside)}" if beside else ""
-        raise InputError(f"{path}: {names} {what}, and no class; name one that is meant{more}")
+        known = "; if its folders are the classes, list the photos in a file labels.csv in it"
+        hint = f"{known} (path,label)" if all(map(told_beside, sets)) else ""
+        raise InputError(
+            f"{path}: {names} {what}, and no class; name one that is meant{more}{hint}"
+        )
 
 
 def open_labelled_parts(path: Path) -> dict[str, LabelledData]:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from datasets.boxes.opening import claims_of
-from datasets.boxes.tree import count_described
+from datasets.boxes.tree import Tree, count_described
+from datasets.boxes.voc import parse_xml
+from datasets.boxes.voc_layout import is_annotation
 from datasets.claims import Strength
 from datasets.errors import InputError
-from datasets.images import pictures_below
+from datasets.images import is_picture, pictures_below
+from datasets.json_files import read_object
 from datasets.labels.structure import Part
+from datasets.ledger import untraced
+from datasets.names import entries_like
 from datasets.part_names import part_folders
 
 FindSplits = Callable[[Path], Mapping[str, Part]]
 # A folder that holds more folders than this is not searched for sets: classes are many.
 _MOST_FOLDERS = 50
+# Files with boxes of single pictures that are looked into, of a folder.
+_LOOKED_AT = 5
 
 
 def sets_within(folders: Iterable[Path], readers: Iterable[FindSplits]) -> dict[Path, str]:
@@ -30,6 +39,42 @@ def sets_within(folders: Iterable[Path], readers: Iterable[FindSplits]) -> dict[
         return {}
     found = {folder: _evidence(folder, known) for folder in inner}
     return {folder: evidence for folder, evidence in found.items() if evidence}
+
+
+def are_described_classes(folders: Sequence[Path]) -> bool:
+    """Whether folders are classes although files beside their pictures tell of boxes.
+
+    They are if each holds its pictures itself, and their boxes are of other classes in each; sets
+    beside each other have classes in common.
+    """
+    seen: set[str] = set()
+    for folder in folders:
+        if not any(entry.is_file() and is_picture(entry.name) for entry in os.scandir(folder)):
+            return False
+        with untraced():  # Nothing of it is used.
+            named = {name for file in told_beside(folder) for name in _boxed(file)}
+        if named & seen:
+            return False
+        seen |= named
+    return True
+
+
+def told_beside(folder: Path) -> list[Path]:
+    """The first files in a folder that tell of boxes of single pictures."""
+    tree = Tree(folder)
+    files = entries_like(folder, "*.json", "*.xml")
+    told = (one for one in files if tree.json_kind(one) == "labelme" or is_annotation(one))
+    return [*islice(told, _LOOKED_AT)]
+
+
+def _boxed(file: Path) -> list[str]:
+    """Names of the classes in a file of boxes; none if it is damaged."""
+    try:
+        if file.suffix.lower() == ".xml":
+            return parse_xml(file, None).names
+        return [shape.text("label") for shape in read_object(file).objects("shapes")]
+    except InputError:
+        return []
 
 
 def _evidence(folder: Path, readers: list[FindSplits]) -> str:

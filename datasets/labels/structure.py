@@ -109,6 +109,7 @@ class Part:
         where: File or folder of the keys, for messages.
         annotations: Files that tell of the photos.
         boxes: Gives what :class:`LabelledData` holds as boxes.
+        home: Folder of the set, where it lies below the one that the user named.
     """
 
     format: str
@@ -118,6 +119,7 @@ class Part:
     where: Path
     annotations: Sequence[Path] = ()
     boxes: Callable[[], NDArray[np.float64]] | None = None
+    home: Path | None = None
 
     def read(self, root: Path) -> LabelledData:
         """Put the photos into the flat structure.
@@ -129,6 +131,7 @@ class Part:
             InputError: If a key is not in ``order``; it names the place and the nearest key. Or
                 if a file of boxes is damaged.
         """
+        root = self.home or root
         for told in self.annotations:
             note_read(told)
         column = {key: k for k, key in enumerate(self.order)}

@@ -15,7 +15,7 @@ from datasets.errors import InputError
 from datasets.images import SUFFIXES
 from datasets.labels.csv_list import parts_of
 from datasets.labels.structure import Part
-from datasets.names import is_file
+from datasets.names import entries_like, is_file
 from datasets.part_names import PART_NAMES
 from datasets.text import read_text
 from datasets.types import ClassMap
@@ -38,8 +38,8 @@ def find_splits(path: Path) -> dict[str, Part]:
         InputError: If a line is not as the first ones are, or the names of the classes lack one.
     """
     if path.is_file():
-        return _parts({"train": path}) if path.suffix == ".txt" and _is_list(path) else {}
-    lists = [file for file in sorted(path.glob("*.txt")) if _is_list(file)]
+        return _parts({"train": path}) if path.suffix.lower() == ".txt" and _is_list(path) else {}
+    lists = [file for file in entries_like(path, "*.txt") if _is_list(file)]
     by_part = {
         split: [file for name in names for file in lists if file.stem.lower() == name]
         for split, names in PART_NAMES.items()
@@ -116,7 +116,7 @@ def _is_picture(name: str) -> bool:
 
 def _names_beside(file: Path) -> Path | None:
     """The list of classes beside a list of pictures."""
-    found = (one for name in _CLASSES for one in sorted(file.parent.glob(name)) if one != file)
+    found = (one for one in entries_like(file.parent, *_CLASSES) if one != file)
     return next((one for one in found if not _is_list(one)), None)
 
 

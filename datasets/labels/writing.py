@@ -125,7 +125,7 @@ def write_folders(split: str, data: LabelledData, folder: Path, pictures: Pictur
     if keys != sorted(data.classes.names) or 0 in data.counts:
         rows = zip(keys, data.classes.names, strict=True)
         folder.mkdir(parents=True, exist_ok=True)
-        text = "".join(f"{key} {name}\n" for key, name in rows)
+        text = "".join(f"{key} {' '.join(name.splitlines())}\n" for key, name in rows)
         (folder / _LIST).write_text(text, encoding="utf-8")
     taken: dict[int, set[str]] = {}
     for index, (file, label) in enumerate(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.errors import InputError
+from datasets.errors import InputError, NotRecognised
 from datasets.findings import first_of
 from datasets.images import find_images, is_passed_over, is_picture
 from datasets.labels.csv_list import split_name
@@ -118,12 +118,18 @@ def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
     left_out: list[LeftOut] = []
     data, lone = read_places(path, split, left_out)
     if not len(data):
-        why = ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
-        several = next((photo for photo in left_out if photo.reason == SEVERAL), None)
-        if several is not None:
-            why += f", as {several.photo}: name folders in the list"
-        raise InputError(f"{path}: no photo with a position ({why or 'it lists none'})")
+        raise without_positions(path, data, left_out)
     return part_by_author(data, split) if lone and not whole else data
+
+
+def without_positions(path: Path, data: GeoData, left_out: Sequence[LeftOut]) -> InputError:
+    """What to raise where no photo can be used; photos without a list may be other data."""
+    why = ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
+    several = next((photo for photo in left_out if photo.reason == SEVERAL), None)
+    if several is not None:
+        why += f", as {several.photo}: name folders in the list"
+    told = f"no photo with a position ({why or 'it lists none'})"
+    return NotRecognised(path, told) if data.format == "exif" else InputError(f"{path}: {told}")
 
 
 def read_places(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datasets.errors import InputError
 from datasets.images import is_passed_over
-from datasets.names import is_file, is_there
+from datasets.names import entries_like, is_file, is_there
 from datasets.part_names import part_folders
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -16,7 +16,7 @@ _MOST_SHARDS = 1_000_000
 
 def holds_shards(path: Path) -> bool:
     """Whether a path is a pattern of shards, one of them, or a folder of them or their parts."""
-    if path.suffix == ".tar":
+    if path.suffix.lower() == ".tar":
         return True
     return path.is_dir() and bool(tars_in(path) or find_shard_parts(path))
 
@@ -33,12 +33,12 @@ def find_shard_parts(path: Path) -> dict[str, Path]:
 
 def tars_in(folder: Path) -> list[Path]:
     """Shards of a folder, sorted."""
-    return sorted(f for f in folder.glob("*.tar") if not is_passed_over(f.name) and is_file(f))
+    return [f for f in entries_like(folder, "*.tar") if not is_passed_over(f.name) and is_file(f)]
 
 
 def is_pattern(path: Path) -> bool:
     """Whether a path names several shards by their numbers: ``train-{000000..000009}.tar``."""
-    return path.suffix == ".tar" and bool(_BRACES.search(str(path))) and not is_there(path)
+    return path.suffix.lower() == ".tar" and bool(_BRACES.search(str(path))) and not is_there(path)
 
 
 def expand(path: str | Path) -> tuple[Path, ...]:

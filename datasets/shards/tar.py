@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,8 @@ def open_shards(pattern: str | Path, classes: ClassMap | None = None) -> Sharded
     if not counts.sum():
         told = "".join(f"; {count} {what}" for what, count in passed_over.items())
         raise InputError(
-            f"{shown(pattern)}: no records of a picture (.jpg, ...) and a label (.cls){told}"
+            f"{shown(pattern)}: no records of a picture (.jpg, ...) and a label (.cls) of one "
+            f"name up to its first dot{told}{_first_names(shards[0])}"
         )
     named = next((f / CLASS_FILE for f in (root, root.parent) if (f / CLASS_FILE).is_file()), None)
     if classes is None and named is not None:
@@ -122,6 +124,14 @@ def open_shards(pattern: str | Path, classes: ClassMap | None = None) -> Sharded
             "which are numbered from 0"
         )
     return ShardedData(root, shards, counts, classes, passed_over)
+
+
+def _first_names(shard: Path) -> str:
+    """What a shard begins with, for messages."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # What is damaged has been told.
+        names = [shown(name) for name, _, _ in islice(members(shard), 3)]
+    return f"; {shown(shard.name)} begins with {', '.join(names)}" if names else ""
 
 
 def _read_classes(file: Path) -> ClassMap:
@@ -335,8 +345,13 @@ def read_label(file: Path, record: Record) -> int:
             label = parse_json(text, where)
     if label is None and any(word in text for word in _BOX_WORDS):
         raise InputError(f"{where}: {BOXES_IN['.tar']}")
+    if label is None and record.label_kind == ".json":
+        raise InputError(f"{where}: has no 'label', which is a column number from 0 up")
     if type(label) is not int or label < 0:
-        raise InputError(f"{where}: {text[:40]!r}; a label is a column number from 0 up")
+        raise InputError(
+            f"{where}: {text[:40]!r}; a label is a column number from 0 up: write numbers, and "
+            f"what they are called to {CLASS_FILE}"
+        )
     if label >= _MOST_CLASSES:
         raise InputError(f"{where}: {label}: labels are numbers below {_MOST_CLASSES}")
     return label

@@ -116,7 +116,8 @@ def compare(
             elif kind == "onnx":
                 theirs = run_onnx(source, network, taken)
             else:
-                raise _CannotRunError(f"no runtime of {network.kind} is supported")
+                of = "weights that are " if network.kind.startswith("mapped by") else ""
+                raise _CannotRunError(f"no runtime of {of}{network.kind} is supported")
         except _CannotRunError as error:
             runtime = f"a plain network of its tensors ({error})"
             theirs = run_plain(network, flavour, inputs)

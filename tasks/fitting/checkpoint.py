@@ -34,10 +34,15 @@ class AtomicCheckpointIO(CheckpointIO):
 
     Args:
         needed: What a checkpoint must hold; without it some of a run would begin anew, unseen.
+        check: Called with what was read; raises InputError if it is of another run.
     """
 
-    def __init__(self, needed: Sequence[str] = ()) -> None:
-        self._needed = needed
+    def __init__(
+        self,
+        needed: Sequence[str] = (),
+        check: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        self._needed, self._check = needed, check
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -77,6 +82,8 @@ class AtomicCheckpointIO(CheckpointIO):
                 f"weights of the run so far are in {WEIGHTS_NAME} beside it, if it has been "
                 "evaluated: start another run from them by --weights, or restore the file"
             ) from error
+        if self._check is not None:
+            self._check(state)
         return state
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -99,9 +106,6 @@ class RunKeeper(Checkpoint):
         write_best: Called with the state dict and metrics of each new best evaluation.
         watch: Of the run.
         patience: Evaluations in a row without a better one after which the run stops; 0: never.
-
-    Attributes:
-        started: Whether training has begun: what there is of a checkpoint has been restored.
     """
 
     def __init__(
@@ -116,14 +120,13 @@ class RunKeeper(Checkpoint):
         self.path, self.seconds = folder / LAST_NAME, save_minutes * 60
         self.write_best, self.watch = write_best, watch
         self.best = float("-inf")
-        self.started = self._asked = self._stopping = False
+        self._asked = self._stopping = False
         self._saved_at = time.monotonic()
         self._handlers: dict[int, Any] = {}
         self._snapshot: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take over Ctrl-C and SIGTERM for the time of the training; save a run that begins."""
-        self.started = True
         # A run that resumes within its last epoch is not told that the epoch starts.
         self.on_train_epoch_start(trainer, pl_module)
         # A program may train in a thread of its own, which no signal reaches.

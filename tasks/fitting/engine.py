@@ -20,6 +20,7 @@ from tasks.fitting.base import Task, compile_network
 from tasks.fitting.checkpoint import LAST_NAME, AtomicCheckpointIO, RunKeeper
 from tasks.fitting.history import MetricsFile
 from tasks.fitting.progress import TotalProgress
+from tasks.fitting.restoring import refuse_other_run
 from tasks.fitting.spec import FitSpec, Precision
 from tasks.fitting.stopwatch import Stopwatch
 
@@ -104,7 +105,7 @@ def fit(
     Raises:
         InterruptedRun: If a signal stopped it, after saving.
         FloatingPointError: If the loss became NaN, naming the images.
-        InputError: If there is nothing to resume from.
+        InputError: If there is nothing to resume from, or a checkpoint of another run.
         OSError: If a file cannot be written.
     """
     _quieten()
@@ -122,38 +123,41 @@ def fit(
         callbacks.append(AveragedWeights(spec.ema_decay, local_device(device)))
     keeper = RunKeeper(folder, spec.save_minutes, write_best, watch, spec.patience)
     callbacks.append(keeper)
+
+    def check(state: dict[str, Any]) -> None:
+        refuse_other_run(
+            state,
+            task,
+            loops=trainer.fit_loop.state_dict(),
+            loader=train_loader.state_dict(),
+            callbacks={keeper.state_key: keeper.state_dict()},
+            path=checkpoint,
+        )
+
     trainer = make_trainer(
         spec,
         device,
+        check=check,
         callbacks=callbacks,
         logger=[MetricsFile(folder), TensorBoardLogger(folder, name="", version="tensorboard")],
         default_root_dir=folder,
     )
     task.train()  # Lightning leaves what it finds in evaluation mode there.
-    try:
-        trainer.fit(task, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None)
-    except InputError:
-        raise
-    except (ArithmeticError, LookupError, AttributeError, TypeError, ValueError) as error:
-        if keeper.started or not resume:
-            raise
-        raise _not_of_run(checkpoint, error) from error
-    except RuntimeError as error:  # Among others torch's, of tensors that do not fit a network.
-        if keeper.started or not resume or "state_dict" not in str(error):
-            raise
-        raise _not_of_run(checkpoint, error) from error
+    trainer.fit(task, train_loader, val_loader, ckpt_path=str(checkpoint) if resume else None)
 
 
-def _not_of_run(checkpoint: Path, error: Exception) -> InputError:
-    what = " ".join(str(error).split())
-    return InputError(
-        f"{checkpoint}: not a checkpoint of this run ({type(error).__name__}: {what:.200}): "
-        "restore its own, or start another run from the best weights by --weights"
-    )
+def make_trainer(
+    spec: FitSpec,
+    device: str,
+    *,
+    check: Callable[[dict[str, Any]], None] | None = None,
+    **options: Any,
+) -> pl.Trainer:
+    """A Trainer on one device, or on all that torchrun started this process for.
 
-
-def make_trainer(spec: FitSpec, device: str, **options: Any) -> pl.Trainer:
-    """A Trainer on one device, or on all that torchrun started this process for."""
+    ``check`` sees a checkpoint before it is restored.
+    """
+    needed = _NEEDED + (_AVERAGES if spec.ema_decay > 0 else ())
     if spec.sync_bn and not (device == "cuda" and rank_and_world()[1] > 1):
         raise InputError(
             "--sync-bn is for several processes on GPUs: start them with torchrun, or leave it out"
@@ -175,7 +179,7 @@ def make_trainer(spec: FitSpec, device: str, **options: Any) -> pl.Trainer:
         use_distributed_sampler=False,
         enable_model_summary=False,
         log_every_n_steps=_LOG_EVERY,
-        plugins=[AtomicCheckpointIO(_NEEDED + (_AVERAGES if spec.ema_decay > 0 else ()))],
+        plugins=[AtomicCheckpointIO(needed, check)],
         **options,
     )
 

@@ -35,6 +35,7 @@ from tasks.runtime.runtimes import runtime_of
 from tasks.timing import chip
 from tests.benchmarks.target_files import (
     FILES,
+    FORMED,
     Measured,
     labelled_images,
     networks,
@@ -101,7 +102,7 @@ def sides(network: Measured, source: Source, folder: Path) -> dict[str, Run]:
     """All of a network's sides by title."""
     found = {ORIGINAL: original_run(network.originals)} if network.originals else {}
     found[PYTORCH] = torch_run(source)
-    return found | {title: export_run(folder / name) for title, name in FILES.items()}
+    return found | {title: export_run(folder / name) for title, name in network.files.items()}
 
 
 def top1(runs: Mapping[str, Run], source: Source, data: Path) -> dict[str, float]:
@@ -120,7 +121,7 @@ def top1(runs: Mapping[str, Run], source: Source, data: Path) -> dict[str, float
     return {name: 100 * number / len(files) for name, number in right.items()}
 
 
-def precision(source: Source, folder: Path, data: Path) -> dict[str, float]:
+def precision(network: Measured, source: Source, folder: Path, data: Path) -> dict[str, float]:
     """AP times 100 of each side; the original's raw outputs go through the suite's NMS."""
     application, coco = source.application, data / "coco"
     options = application.pick(())
@@ -128,7 +129,9 @@ def precision(source: Source, folder: Path, data: Path) -> dict[str, float]:
     original = open_original(source.file)
     assert original is not None
     models = {ORIGINAL: original, PYTORCH: own}
-    models |= {title: open_model(folder / name, threads=1) for title, name in FILES.items()}
+    models |= {
+        title: open_model(folder / name, threads=1) for title, name in network.files.items()
+    }
     asked = Evaluate(source.file, data=coco, batch_size=1, workers=0, common=Common(threads=1))
     exam = recipe_for(application, RECIPES, source.file).exam(asked, coco, own)
     return {
@@ -156,23 +159,24 @@ def _image_by_image(run: Run, squares: list[Image]) -> Callable[[], object]:
 def goals(is_detector: bool, points: Mapping[str, float], spent: Mapping[str, Any]) -> list[str]:
     """Whether LiteRT's file of 8 bits is as good and as fast as it should be."""
     found = []
-    mine = "LiteRT INT8"
-    if points:
-        lost, most = points["LiteRT float"] - points[mine], _GOALS[is_detector]
-        found.append(f"{mine} loses {lost:.2f} points of float's; goal {most} or less")
-    if ORIGINAL in spent:
-        ratios = np.array(spent[mine]) / np.array(spent[ORIGINAL])
-        found.append(
-            f"{mine} takes {np.median(ratios):.2f} times the original's time (median of the "
-            "rounds' ratios); goal 1 or less"
-        )
+    pairs = [("LiteRT float", "LiteRT INT8"), *([tuple(FORMED)] if is_detector else [])]
+    for real, mine in pairs:
+        if points:
+            lost, most = points[real] - points[mine], _GOALS[is_detector]
+            found.append(f"{mine} loses {lost:.2f} points of float's; goal {most} or less")
+        if ORIGINAL in spent:
+            ratios = np.array(spent[mine]) / np.array(spent[ORIGINAL])
+            found.append(
+                f"{mine} takes {np.median(ratios):.2f} times the original's time (median of the "
+                "rounds' ratios); goal 1 or less"
+            )
     return found
 
 
 def measure(network: Measured, data: Path, args: argparse.Namespace) -> None:
     """Measure a network, keep the figures beside its exports, and print how the goals are met."""
     source, folder = network.source(), args.folder / network.name
-    write_files(source, data / "coco/train2017", folder, print)
+    write_files(network, source, data / "coco/train2017", folder, print)
     runs = sides(network, source, folder)
     kept = read_kept(folder)
     kept["MB"] = {title: size_of(title, network, source, folder) for title in runs}
@@ -180,7 +184,7 @@ def measure(network: Measured, data: Path, args: argparse.Namespace) -> None:
     spent: dict[str, list[float]] = {}
     if args.only != "times":
         ap = network.is_detector
-        points = precision(source, folder, data) if ap else top1(runs, source, data)
+        points = precision(network, source, folder, data) if ap else top1(runs, source, data)
         kept[POINTS] = points
     if args.only != "accuracy":
         before = os.getloadavg()[0]
@@ -203,7 +207,7 @@ def read_kept(folder: Path) -> dict[str, dict[str, float]]:
 
 def tables(chosen: list[Measured], folder: Path) -> Iterator[str]:
     """All figures that are known: a table for each kind, a row for each network."""
-    titles = (ORIGINAL, PYTORCH, *FILES)
+    titles = (ORIGINAL, PYTORCH, *FILES, *FORMED)
     for kind, form in ((POINTS, ".1f"), ("MB", ".2f"), ("ms", ".2f"), ("ms, least", ".2f")):
         yield f"\n| {kind} | " + " | ".join(titles) + " |"
         yield "|---" * (1 + len(titles)) + "|"
@@ -219,7 +223,7 @@ def size_of(title: str, network: Measured, source: Source, folder: Path) -> floa
         return float(sum(value.nbytes for value in source.model.state_dict().values()) / 1e6)
     if title == ORIGINAL:
         return sum(file.stat().st_size for file in network.originals) / 1e6
-    file = folder / FILES[title]
+    file = folder / network.files[title]
     runtime = runtime_of(file)
     assert runtime is not None
     return runtime.size(file) / 1e6

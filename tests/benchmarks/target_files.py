@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from backbone.formats.partial import PartialFlavour
@@ -13,6 +13,8 @@ from configs.deploy import Export
 from datasets.images import find_images
 from tasks.classification.import_weights import import_network
 from tasks.detection.from_tflite import import_ssd
+from tasks.detection.tensorflow_form import form_of
+from tasks.export.litert.writer import write_litert
 from tasks.export.onnx_file import write_openvino
 from tools.flows.exporting import write_export
 from tools.flows.quantising import write_int8
@@ -37,6 +39,11 @@ FILES = {
     "LiteRT INT8": "int8.tflite",
     "ExecuTorch float": "float.pte",
     "OpenVINO float": "float.xml",
+}
+# Detectors that end in TensorFlow's own operator (--postprocess tensorflow).
+FORMED = {
+    "LiteRT float, TensorFlow's form": "float.tensorflow.tflite",
+    "LiteRT INT8, TensorFlow's form": "int8.tensorflow.tflite",
 }
 
 
@@ -63,6 +70,11 @@ class Measured:
     def is_detector(self) -> bool:
         """Whether it finds boxes."""
         return "ssd" in self.weights[0].name
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Names of its exports by title."""
+        return {**FILES, **FORMED} if self.is_detector else FILES
 
     def source(self) -> Source:
         """The suite's network."""
@@ -106,13 +118,17 @@ def labelled_images(data: Path) -> tuple[list[Path], list[int]]:
     return files, [columns[file.parent.name] for file in files]
 
 
-def write_files(source: Source, calibrate: Path, folder: Path, say: Callable[[str], None]) -> None:
+def write_files(
+    network: Measured, source: Source, calibrate: Path, folder: Path, say: Callable[[str], None]
+) -> None:
     """Write what of a network's files is not there yet, each from a ready square to the answer.
 
-    Both files of 8 bits are the same network: the LiteRT file is written from the ONNX file.
+    All files of 8 bits are the same network: the LiteRT files are written from the ONNX file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = {title: folder / name for title, name in FILES.items()}
+    files = {title: folder / name for title, name in network.files.items()}
+    # Of a detector ONNX files also hold what TensorFlow's operator takes.
+    formed = replace(source, form=form_of(source.model)) if network.is_detector else source
     float_onnx, int8_onnx = files["ONNX float"], files["ONNX INT8"]
     common = Common(threads=1)
 
@@ -123,13 +139,16 @@ def write_files(source: Source, calibrate: Path, folder: Path, say: Callable[[st
         return False
 
     args = Export(weights=source.file, common=common)
-    for title, target in (
-        ("ONNX float", _SQUARES),
-        ("LiteRT float", _LITERT),
-        ("ExecuTorch float", target_named("executorch")),
+    for title, one, target in (
+        ("ONNX float", formed, _SQUARES),
+        ("LiteRT float", source, _LITERT),
+        ("ExecuTorch float", source, target_named("executorch")),
     ):
         if missing(title):
-            write_export(args, source, files[title], target)
+            write_export(args, one, files[title], target)
+    if formed.form is not None and missing(title := next(iter(FORMED))):
+        theirs = replace(args, target="litert", postprocess="tensorflow")
+        write_export(theirs, formed, files[title])
     notes = notes_of(source.card, facts_of(_SQUARES, source))
     if missing("OpenVINO float"):
         write_openvino(float_onnx, notes, files["OpenVINO float"])
@@ -142,5 +161,6 @@ def write_files(source: Source, calibrate: Path, folder: Path, say: Callable[[st
         )
         write_int8(wanted, source, float_onnx, RECIPES, _SQUARES)
     if missing("LiteRT INT8"):
-        assert _LITERT.from_onnx is not None
-        _LITERT.from_onnx(int8_onnx, notes, files["LiteRT INT8"])
+        write_litert(int8_onnx, notes, files["LiteRT INT8"])
+    if formed.form is not None and missing(title := [*FORMED][-1]):
+        write_litert(int8_onnx, notes, files[title], detections=formed.form.end)

@@ -1,10 +1,12 @@
 """Lists of pictures and classes as competitions, Hugging Face and Caffe have them."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from datasets.errors import InputError
 from datasets.kinds import recognise
 from datasets.labels import text_list
 from datasets.labels.csv_list import find_splits
@@ -279,3 +281,15 @@ def test_lists_of_parts_and_people_are_none_of_classes(tmp_path: Path) -> None:
     assert text_list.find_splits(tmp_path) == {}
     with pytest.raises(ValueError, match=r"no classes: list_attr_celeba.txt tells of attributes"):
         recognise_labelled(tmp_path)
+
+
+def test_a_long_list_takes_little_memory_beside_its_text(tmp_path: Path) -> None:
+    """A field without an end is refused before it is copied in four bytes a character."""
+    size = 4 << 20
+    (tmp_path / "list.csv").write_text('path,label\na/0.png,x\n"' + "x" * size)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"line 3: no list .field larger than field limit"):
+        find_splits(tmp_path / "list.csv")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4 * size

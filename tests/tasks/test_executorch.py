@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from datasets.errors import InputError
 from tasks.export.executorch_file import write_executorch, write_executorch_onnx, write_notes
+from tasks.export.onnx_module import OnnxModule
+from tasks.export.read_onnx import read_onnx
 from tasks.runtime.executorch_session import ExecuTorchSession
 from tasks.runtime.exported import Exported
 from tasks.runtime.onnx_session import OnnxSession
@@ -61,7 +64,6 @@ def test_a_part_of_a_file_is_refused(written: Path, share: float, tmp_path: Path
 
 
 def test_a_file_without_a_card_is_told(tmp_path: Path) -> None:
-    import torch
     from executorch.exir import to_edge_transform_and_lower
 
     program = torch.export.export(torch.nn.ReLU(), (torch.zeros(1, 2),))
@@ -76,7 +78,9 @@ def test_squares_of_another_side_are_refused(written: Path) -> None:
         ExecuTorchSession(written).run(np.zeros((1, 40, 40, 3), np.uint8))
 
 
-def test_eight_bits_are_those_of_the_onnx_file(exports: Exports, tmp_path: Path) -> None:
+def test_eight_bits_are_those_of_the_onnx_file(
+    exports: Exports, written: Path, tmp_path: Path
+) -> None:
     """By its scales, and computed in 8 bits: the file is not one of floats."""
     source, target = exports.source("classifier"), target_named("executorch")
     plain = onnx_of(target)
@@ -84,16 +88,16 @@ def test_eight_bits_are_those_of_the_onnx_file(exports: Exports, tmp_path: Path)
     float_file, int8_file = tmp_path / "float.onnx", tmp_path / "int8.onnx"
     plain.write(source, facts, float_file, False)
     write_int8(source, float_file, int8_file)
-    found = []
-    for file in (float_file, int8_file):
-        write_executorch_onnx(file, notes_of(source.card, facts), file.with_suffix(".pte"))
-        for square in np.random.default_rng(0).integers(0, 256, (5, 1, 48, 48, 3), np.uint8):
-            one = ExecuTorchSession(file.with_suffix(".pte"), 1).run(square)[0]
-            found.append(np.abs(one - OnnxSession(file, 1).run(square)[0]).max())
-    assert max(found[:5]) < 1e-5
-    assert max(found[5:]) < 0.05
-    sizes = [file.with_suffix(".pte").stat().st_size for file in (float_file, int8_file)]
-    assert sizes[1] < 0.5 * sizes[0]
+    program = tmp_path / "model.pte"
+    write_executorch_onnx(int8_file, notes_of(source.card, facts), program)
+    lowered, rounded = ExecuTorchSession(program, 1), OnnxSession(int8_file, 1)
+    module, real = OnnxModule(read_onnx(float_file)), OnnxSession(float_file, 1)
+    for square in np.random.default_rng(0).integers(0, 256, (5, 1, 48, 48, 3), np.uint8):
+        assert np.abs(lowered.run(square)[0] - rounded.run(square)[0]).max() < 0.05
+        with torch.no_grad():
+            (found,) = module(torch.from_numpy(square))
+        assert np.abs(found.numpy() - real.run(square)[0]).max() < 1e-5
+    assert program.stat().st_size < 0.5 * written.stat().st_size
 
 
 def test_what_cannot_be_written(tmp_path: Path) -> None:

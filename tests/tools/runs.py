@@ -1,15 +1,21 @@
 """Small training runs as real processes."""
 
+import atexit
 import contextlib
+import functools
 import hashlib
 import importlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import pytest
@@ -24,17 +30,9 @@ SMALL = ("--preset", "demo", "--alpha", "0.25", "--size", "64", "--batch-size", 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": os.environ.get("TEST_THREADS", "1")}
 
 
-def command(*args: object, processes: int = 1, tool: str = "train_det") -> list[str]:
-    """A tool with arguments, under torchrun if for several processes."""
-    launcher = [sys.executable]
-    if processes > 1:
-        launcher += [
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            f"--nproc-per-node={processes}",
-        ]
-    return [*launcher, str(ROOT / f"tools/{tool}.py"), *map(str, args)]
+def command(*args: object, tool: str = "train_det") -> list[str]:
+    """The command line of a tool with arguments."""
+    return [sys.executable, str(ROOT / f"tools/{tool}.py"), *map(str, args)]
 
 
 def _device(args: tuple[object, ...]) -> tuple[str, ...]:
@@ -42,12 +40,137 @@ def _device(args: tuple[object, ...]) -> tuple[str, ...]:
     return () if "--resume" in args else ("--device", "cpu")
 
 
+@dataclass
+class Program:
+    """A tool that runs in processes of its own.
+
+    Attributes:
+        pids: Of its ranks.
+        log: Folder for what it prints.
+        returncode: Of the first rank that failed, or 0; None as long as it runs.
+    """
+
+    pids: list[int]
+    log: Path
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Exit status, if it has ended; minus the number of a signal."""
+        if (self.log / "status").exists():
+            self.returncode = int((self.log / "status").read_text())
+        return self.returncode
+
+    def wait(self, seconds: float = 300) -> "Program":
+        """Wait for its end."""
+        end = time.monotonic() + seconds
+        while self.poll() is None:
+            if time.monotonic() > end:
+                self.send(signal.SIGKILL)
+                raise AssertionError(f"no end after {seconds} s: {self.stderr}")
+            time.sleep(0.02)
+        return self
+
+    def send(self, number: signal.Signals) -> None:
+        """Send all ranks a signal, and all that they started."""
+        for pid in self.pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, number)
+
+    @property
+    def stdout(self) -> str:
+        """What it has printed."""
+        return (self.log / "out").read_text(encoding="utf-8")
+
+    @property
+    def stderr(self) -> str:
+        """The same to standard error."""
+        return (self.log / "err").read_text(encoding="utf-8")
+
+
+@functools.cache
+def _server() -> "subprocess.Popen[str]":
+    """What starts programs; it ends with this process."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.tools.fork_server"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+    )
+    atexit.register(server.communicate)
+    return server
+
+
+@functools.cache
+def _logs() -> Path:
+    folder = TemporaryDirectory(prefix="programs-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+def _ranks(processes: int) -> list[dict[str, str]]:
+    """What torchrun tells each of its processes."""
+    if processes == 1:
+        return [{}]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {
+        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "none"},
+        **{"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)},
+        **{"GROUP_RANK": "0", "GROUP_WORLD_SIZE": "1"},
+    }
+    return [{**common, "RANK": str(k), "LOCAL_RANK": str(k)} for k in range(processes)]
+
+
+def start(
+    *args: object,
+    processes: int = 1,
+    tool: str = "train_det",
+    report: bool = True,
+    signal_at: tuple[int, signal.Signals] | None = None,
+) -> Program:
+    """Start a tool and return at once; each rank has a process group of its own.
+
+    Args:
+        args: Its arguments.
+        processes: Ranks.
+        tool: Its name.
+        report: Draw the report's page too.
+        signal_at: A training step, and the signal that each rank's group then gets.
+    """
+    log = Path(mkdtemp(dir=_logs()))
+    asked = {
+        **{"tool": tool, "args": [*map(str, args), *_device(args)], "folder": str(Path.cwd())},
+        **{"ranks": _ranks(processes), "log": str(log), "report": report, "signal": signal_at},
+    }
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(f"{json.dumps(asked)}\n")
+    server.stdin.flush()
+    return Program(json.loads(server.stdout.readline()), log)
+
+
 def train(
-    *args: object, processes: int = 1, tool: str = "train_det"
-) -> subprocess.CompletedProcess[str]:
-    """Run to the end."""
+    *args: object,
+    processes: int = 1,
+    tool: str = "train_det",
+    report: bool = True,
+    signal_at: tuple[int, signal.Signals] | None = None,
+) -> Program:
+    """Run a tool as :func:`start` does, to its end."""
+    program = start(*args, processes=processes, tool=tool, report=report, signal_at=signal_at)
+    return program.wait()
+
+
+def train_by_torchrun(*args: object, tool: str) -> "subprocess.CompletedProcess[str]":
+    """The same on two processes, by torchrun itself."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    python, *rest = command(*args, *_device(args), tool=tool)
     return subprocess.run(
-        command(*args, *_device(args), processes=processes, tool=tool),
+        [python, *launcher, *rest],
         capture_output=True,
         text=True,
         check=False,
@@ -56,11 +179,11 @@ def train(
     )
 
 
-def run_main(tool: str, *args: object) -> None:
+def run_main(tool: str, *args: object, **more: bool) -> None:
     """A tool's own main in this process, as a program of its own would do it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", [f"tools/{tool}.py", *map(str, args)])
-        importlib.import_module(f"tools.{tool}").main()
+        importlib.import_module(f"tools.{tool}").main(**more)
 
 
 def preset_taken(tool: Tool, patch: pytest.MonkeyPatch, *args: object) -> str:
@@ -79,27 +202,15 @@ def preset_taken(tool: Tool, patch: pytest.MonkeyPatch, *args: object) -> str:
     return preset
 
 
-def start(*args: object, processes: int = 1) -> subprocess.Popen[str]:
-    """Start and return at once; its process group is its own."""
-    return subprocess.Popen(
-        command(*args, *_device(args), processes=processes),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-        start_new_session=True,
-    )
-
-
-def wait_for(file: Path, process: subprocess.Popen[str], seconds: float = 1800) -> None:
-    """Wait until a running process has written a file; one that does not is killed."""
+def wait_for(file: Path, process: Program, seconds: float = 1800) -> None:
+    """Wait until a running program has written a file; one that does not is killed."""
     end = time.monotonic() + seconds
     while not file.exists():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.stderr
         if time.monotonic() > end:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise AssertionError(f"{file} did not come: {process.communicate()}")
-        time.sleep(0.02)
+            process.send(signal.SIGKILL)
+            raise AssertionError(f"{file} did not come: {process.stderr}")
+        time.sleep(0.005)
 
 
 def assert_same_run(one: Path, two: Path) -> None:
@@ -151,9 +262,11 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def straight_run(tool: str, places: pytest.TempPathFactory, *args: object) -> Iterator[Path]:
+def straight_run(
+    tool: str, places: pytest.TempPathFactory, *args: object, **more: bool
+) -> Iterator[Path]:
     """A run of a tool's own main to its end, which those who share it leave as it is."""
     folder = places.mktemp("runs") / "straight"
-    run_main(tool, *args, "--out", folder)
+    run_main(tool, *args, "--out", folder, **more)
     with unchanged(folder):
         yield folder

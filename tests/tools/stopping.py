@@ -23,13 +23,20 @@ def stop_at(step: int, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(NetworkTask, "on_train_batch_start", fail)
 
 
-def signal_at(step: int, patch: pytest.MonkeyPatch, task: Any = NetworkTask) -> None:
-    """Have trainings get a signal to end within a step."""
+def signal_at(
+    step: int,
+    patch: pytest.MonkeyPatch,
+    task: Any = NetworkTask,
+    number: signal.Signals = signal.SIGTERM,
+    *,
+    group: bool = False,
+) -> None:
+    """Have trainings get a signal within a step; with ``group`` the loader's processes, too."""
     inner = task.training_step
 
     def signalled(self: Any, batch: Any, batch_idx: int) -> Any:
         if self.global_step == step:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.killpg(0, number) if group else os.kill(os.getpid(), number)
         return inner(self, batch, batch_idx)
 
     patch.setattr(task, "training_step", signalled)

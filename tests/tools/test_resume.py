@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,70 +15,69 @@ import torch
 
 from configs.classification import TrainCls
 from configs.common import Common
-from datasets.builtin.scenes import draw_scenes
 from tasks.fitting.network_task import NetworkTask
 from tests.conftest import Tool
-from tests.tools.runs import SMALL, assert_same_run, start, train, wait_for
+from tests.tools.mistakes import expect
+from tests.tools.runs import SMALL, assert_same_run, straight_run, train
 from tests.tools.stopping import stop_at
 from tools.flows.run_folder import new_run_folder, resumed, save_config
 
-
-def straight(folder: Path, scenes: Path, *args: object, processes: int = 1) -> None:
-    done = train("--data", scenes, "--out", folder, *SMALL, *args, processes=processes)
-    assert done.returncode == 0, done.stderr
+RECIPE = (*SMALL, "--epochs", 3, "--eval-every", 2, "--augment", "ssd", "--threads", 1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 2])
-def test_sigkill(scenes: Path, tmp_path: Path, workers: int) -> None:
-    """Killed after some epoch's checkpoint; the half epoch since is trained again."""
-    recipe = ("--epochs", 14, "--eval-every", 5, "--workers", workers)
-    straight(tmp_path / "straight", scenes, *recipe)
-    folder = tmp_path / "killed"
-    process = start("--data", scenes, "--out", folder, *SMALL, *recipe)
-    wait_for(folder / "metrics.csv", process)  # Some epochs are over by then.
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    state = torch.load(folder / "last.ckpt", weights_only=True)
-    assert state["global_step"] < 14 * 4, "the run was over before it was killed"
-    resumed = train("--resume", folder, "--workers", workers)
-    assert resumed.returncode == 0, resumed.stderr
-    assert_same_run(tmp_path / "straight", folder)
+@pytest.fixture(scope="module")
+def straight(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Three epochs of four batches, in one go."""
+    args = ("--data", scenes, *RECIPE, "--workers", 0, "--device", "cpu")
+    with straight_run("train_det", tmp_path_factory, *args, report=False) as folder:
+        yield folder
+
+
+def step_of(folder: Path) -> int:
+    return int(torch.load(folder / "last.ckpt", weights_only=True)["global_step"])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_save_within_the_epoch(tmp_path: Path, number: signal.Signals) -> None:
-    """One long epoch: the checkpoint lies between two of its batches."""
-    scenes = draw_scenes(tmp_path / "scenes", num_train=160, num_val=4)
-    recipe = ("--epochs", 1, "--batch-size", 2, "--workers", 1, "--augment", "ssd")
-    straight(tmp_path / "straight", scenes, *recipe)
-    folder = tmp_path / "stopped"
-    process = start("--data", scenes, "--out", folder, *SMALL, *recipe)
-    wait_for(folder / "metrics.csv", process)
-    os.killpg(process.pid, number)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 1
-    assert f"go on with --resume {folder}" in errors
-    assert "Traceback" not in errors
-    state = torch.load(folder / "last.ckpt", weights_only=True)
-    assert 0 < state["global_step"] < 80
-    assert not list(folder.glob(".*"))
-    resumed = train("--resume", folder)
-    assert resumed.returncode == 0, resumed.stderr
-    assert_same_run(tmp_path / "straight", folder)
+def test_sigkill(straight: Path, scenes: Path, tool: Tool, tmp_path: Path) -> None:
+    """Killed within an epoch, which is trained again from the checkpoint before it."""
+    args = ("--data", scenes, "--out", tmp_path, *RECIPE, "--workers", 2)
+    killed = train(*args, signal_at=(6, signal.SIGKILL))
+    assert killed.returncode == -signal.SIGKILL
+    assert step_of(tmp_path) == 4
+    status, _, err = tool("train_det", "--resume", tmp_path, "--workers", 0, report=False)
+    assert status == 0, err
+    assert_same_run(straight, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "step"), [(signal.SIGTERM, 1), (signal.SIGINT, 6)])
+def test_signals_save_within_the_epoch(
+    straight: Path, scenes: Path, tool: Tool, tmp_path: Path, number: signal.Signals, step: int
+) -> None:
+    """The checkpoint lies between two of its batches; the loader's process is signalled, too."""
+    args = ("--data", scenes, "--out", tmp_path, *RECIPE, "--workers", 1)
+    stopped = train(*args, signal_at=(step, number))
+    assert stopped.returncode == 1
+    assert f"go on with --resume {tmp_path}" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert step_of(tmp_path) == step + 1
+    assert not list(tmp_path.glob(".*"))
+    status, _, err = tool("train_det", "--resume", tmp_path, report=False)
+    assert status == 0, err
+    assert_same_run(straight, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["last batch", "evaluation"])
 def test_signals_where_an_epoch_ends(
-    scenes: Path, tmp_path: Path, tool: Tool, monkeypatch: pytest.MonkeyPatch, place: str
+    straight: Path,
+    scenes: Path,
+    tmp_path: Path,
+    tool: Tool,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
 ) -> None:
     """Between an epoch's last batch and its evaluation nothing can be saved: little is lost."""
-    recipe = (*SMALL, "--epochs", 2, "--eval-every", 2, "--workers", 0, "--threads", 1)
-    one, two = tmp_path / "straight", tmp_path / "stopped"
-    assert tool("train_det", "--data", scenes, "--out", one, *recipe)[0] == 0
     name = "training_step" if place == "last batch" else "validation_step"
     step = getattr(NetworkTask, name)
 
@@ -87,41 +87,41 @@ def test_signals_where_an_epoch_ends(
         return step(self, batch, batch_idx)
 
     monkeypatch.setattr(NetworkTask, name, signalled)
-    status, _, err = tool("train_det", "--data", scenes, "--out", two, *recipe)
+    args = ("--data", scenes, "--out", tmp_path, *RECIPE, "--workers", 0, "--device", "cpu")
+    status, _, err = tool("train_det", *args, report=False)
     monkeypatch.undo()
     assert status == 1
-    assert f"go on with --resume {two}" in err
-    assert torch.load(two / "last.ckpt", weights_only=True)["global_step"] == 7
-    again = train("--resume", two, "--workers", 0)
-    assert again.returncode == 0, again.stderr
-    assert_same_run(one, two)
+    assert f"go on with --resume {tmp_path}" in err
+    assert step_of(tmp_path) == 7
+    status, _, err = tool("train_det", "--resume", tmp_path, report=False)
+    assert status == 0, err
+    assert_same_run(straight, tmp_path)
 
 
 @pytest.mark.slow
-def test_another_number_of_processes_is_refused(scenes: Path, tmp_path: Path) -> None:
-    recipe = ("--epochs", 2, "--eval-every", 9, "--batch-size", 3, "--workers", 0)
-    straight(tmp_path, scenes, *recipe)
-    config = json.loads((tmp_path / "config.json").read_text())
+def test_another_number_of_processes_is_refused(straight: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(straight, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
     config["fit"]["epochs"] = 4
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    refused = train("--resume", tmp_path, "--workers", 0, processes=2)
-    assert refused.returncode != 0
-    assert "8 batches per epoch and process, now there are 4" in refused.stderr
+    (folder / "config.json").write_text(json.dumps(config))
+    refused = train("--resume", folder, processes=2)
+    assert refused.returncode == 2
+    assert "4 batches per epoch and process, now there are 2" in refused.stderr
 
 
 @pytest.mark.slow
 def test_two_processes(scenes: Path, tmp_path: Path) -> None:
-    """Data-parallel training under torchrun, killed and resumed."""
-    recipe = ("--epochs", 10, "--eval-every", 5, "--batch-size", 3, "--workers", 1)
-    straight(tmp_path / "straight", scenes, *recipe, processes=2)
-    folder = tmp_path / "killed"
-    process = start("--data", scenes, "--out", folder, *SMALL, *recipe, processes=2)
-    wait_for(folder / "metrics.csv", process)  # Some epochs are over by then.
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    resumed = train("--resume", folder, processes=2)
-    assert resumed.returncode == 0, resumed.stderr
-    assert_same_run(tmp_path / "straight", folder)
+    """Data-parallel training, killed within an epoch and resumed."""
+    recipe = ("--data", scenes, *RECIPE, "--epochs", 2, "--batch-size", 3, "--workers", 0)
+    one, two = tmp_path / "straight", tmp_path / "killed"
+    done = train(*recipe, "--out", one, processes=2, report=False)
+    assert done.returncode == 0, done.stderr
+    killed = train(*recipe, "--out", two, processes=2, signal_at=(6, signal.SIGKILL))
+    assert killed.returncode == -signal.SIGKILL
+    assert step_of(two) == 4
+    done = train("--resume", two, "--workers", 1, processes=2, report=False)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(one, two)
 
 
 @pytest.mark.slow
@@ -145,15 +145,24 @@ def test_killed_before_or_at_the_first_checkpoint(
         assert says in err
         assert_same_run(one, folder)
     state = torch.load(three / "last.ckpt", weights_only=True)
-    others = {
+    others: dict[str, Any] = {
         "state_dict": {"x": torch.zeros(1)},
         "optimizer_states": [{"state": {}, "param_groups": []}],
+        "callbacks": [1],
+        "epoch": "x",
     }
     for name, other in others.items():
         torch.save({**state, name: other}, three / "last.ckpt")
         status, _, err = tool("train_cls", "--resume", three, report=False)
         assert status == 2
-        assert f"{three / 'last.ckpt'}: not a checkpoint of this run" in err
+        assert f"{three / 'last.ckpt'}: not a checkpoint of this run ({name}" in err
+    torch.save(state, three / "last.ckpt")
+    with monkeypatch.context() as patch:
+        patch.setattr(NetworkTask, "on_fit_start", lambda _: {}["a fault"])
+        status, _, err = tool("train_cls", "--resume", three, report=False)
+    assert status == 1
+    assert "Traceback" in err
+    assert "KeyError: 'a fault'" in err
     (three / "last.ckpt").unlink()
     status, _, err = tool("train_cls", "--resume", three, report=False)
     assert status == 2
@@ -185,14 +194,10 @@ def test_several_processes_need_a_folder(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_a_resume_takes_no_other_recipe(scenes: Path, tmp_path: Path) -> None:
-    straight(tmp_path, scenes, "--epochs", 1)
-    refused = train("--resume", tmp_path, "--lr", "1")
-    assert refused.returncode == 2
-    assert "--lr cannot be changed on resume" in refused.stderr
-    again = train("--data", scenes, "--out", tmp_path, *SMALL)
-    assert again.returncode == 2
-    assert f"go on with it by --resume {tmp_path}" in again.stderr
-    missing = train("--resume", tmp_path / "none")
-    assert missing.returncode == 2
-    assert "no config.json there" in missing.stderr
+def test_a_resume_takes_no_other_recipe(straight: Path, scenes: Path, tool: Tool) -> None:
+    expect(
+        tool("train_det", "--resume", straight, "--lr", "1"), "--lr cannot be changed on resume"
+    )
+    again = tool("train_det", "--data", scenes, "--out", straight, *SMALL)
+    expect(again, f"go on with it by --resume {straight}")
+    expect(tool("train_det", "--resume", straight / "none"), "no config.json there")

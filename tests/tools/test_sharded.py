@@ -66,10 +66,10 @@ def test_a_resumed_run_is_the_same(shards: Path, tool: Tool, tmp_path: Path) -> 
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     parts = ("--data", f"{shards}/train", "--val", f"{shards}/val/000000.tar")
     args = (*parts, *SMALL, "--workers", 0, "--save-minutes", 1e-6)  # After each step.
-    assert tool("train_cls", "--out", straight, *args)[0] == 0
+    assert tool("train_cls", "--out", straight, *args, report=False)[0] == 0
     with pytest.MonkeyPatch.context() as patch:
         stop_at(4, patch)
-        assert tool("train_cls", "--out", stopped, *args)[0] == 1
+        assert tool("train_cls", "--out", stopped, *args, report=False)[0] == 1
     places = []
     with pytest.MonkeyPatch.context() as patch:
         place = ShardLoader.load_state_dict
@@ -79,7 +79,7 @@ def test_a_resumed_run_is_the_same(shards: Path, tool: Tool, tmp_path: Path) -> 
             place(self, state)
 
         patch.setattr(ShardLoader, "load_state_dict", note)
-        status, _, err = tool("train_cls", "--resume", stopped, "--workers", 2)
+        status, _, err = tool("train_cls", "--resume", stopped, "--workers", 2, report=False)
     assert status == 0, err
     assert [(one["epoch"], one["batches"]) for one in places] == [(1, 1)]
     assert_same_run(straight, stopped)
@@ -103,7 +103,7 @@ def test_a_labelled_set_to_evaluate_on(
     for name, val in (("a", shapes), ("b", shapes / "val")):
         out = ("--out", tmp_path / name, "--data", own, "--val", val)
         with pytest.warns(UserWarning, match="1 damaged photos were left out of epoch 0"):
-            assert result(tool("train_cls", *out, *args))["images"] == 24
+            assert result(tool("train_cls", *out, *args, report=False))["images"] == 24
     what = ("--out", tmp_path / "e", "--data", own, "--json", "--workers", 0)
     with pytest.warns(UserWarning, match="1 damaged photos were left out"):
         found = result(tool("evaluate", tmp_path / "a", *what))

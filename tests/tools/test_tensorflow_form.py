@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -9,16 +11,24 @@ import torch
 
 from configs.deploy import Export
 from datasets.images import save_image
+from tasks.detection.postprocess import postprocess
+from tasks.detection.spec import PostSpec
+from tasks.detection.ssd import SSD
+from tasks.detection.tensorflow_form import SuppressedAsTensorflow
+from tasks.export.litert.writer import write_litert
+from tasks.flag_values import flag_of
 from tasks.runtime.open import open_export
+from tasks.runtime.session import FACTS_KEY
 from tasks.runtime.tensorflow_detections import DETECTIONS, read_detections
 from tests.conftest import Tool
-from tests.exports import Exports, photos
+from tests.exports import POST, Exports, photos
 from tests.litert import kinds_in, open_litert
 from tests.tools.mistakes import expect
 from tests.tools.page_models import make_multi
+from tools.flows.source import Source
 
 FORM = ("--target", "litert", "--postprocess", "tensorflow")
-POST = ("--score-threshold", 0.02, "--candidates", 300, "--detections", 30)
+OPTIONS = [f"--{flag_of(name)}={value}" for name, value in vars(POST).items()]
 
 
 @pytest.fixture(scope="module")
@@ -40,51 +50,79 @@ def test_their_four_outputs_are_read_as_ours() -> None:
     assert labels.tolist() == [[1, 3, 0]]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("more", [(), ("--int8",), ("--int8", "--micro")])
-def test_a_detector_in_their_form(
-    exports: Exports, tool: Tool, tmp_path: Path, album: Path, more: tuple[str, ...]
-) -> None:
-    """Compared with the network under that operator's rules, and used like every other export."""
-    source, out = exports.source("ssd"), tmp_path / "model.tflite"
-    given = (*FORM, *POST, *more, *(("--calibrate", album) if more else ()))
-    status, text, err = tool("export", source.file, *given, "--out", out, "--json")
-    assert status == 0, err
-    if not more:
-        assert max(json.loads(text)["checked"]["differences"].values()) < 1e-4
+def check_form(out: Path, source: Source, more: float) -> None:
+    """Outputs and names are theirs; scores are nearly the network's."""
     names = [one["name"] for one in open_litert(out).get_output_details()]
     assert tuple(names) == DETECTIONS
     assert kinds_in(out)[-1] == "TFLite_Detection_PostProcess"
-    if not more:  # On two threads the operator would leave out the third class.
-        rows = [open_export(out, threads)(photos())[0]["labels"] for threads in (1, 2)]
-        assert rows[0].tolist() == rows[1].tolist()
-    exported = open_export(out, 1)
-    assert exported.precision == ("int8" if more else "float32")
-    found, wanted = exported(photos()), source.predict()(photos())
+    found, wanted = open_export(out, 1)(photos()), source.predict()(photos())
     for one, other, photo in zip(found, wanted, photos(), strict=True):
         assert 0 < len(one["labels"]) <= 30
         assert one["boxes"].max() <= max(photo.shape[:2])
-        assert abs(one["scores"].max() - other["scores"].max()) < (0.1 if more else 1e-4)
+        assert abs(one["scores"].max() - other["scores"].max()) < more
+
+
+@pytest.mark.slow
+def test_a_detector_in_their_form(
+    exports: Exports, tool: Tool, tmp_path: Path, album: Path
+) -> None:
+    """Compared with the network under that operator's rules, and used like every other export."""
+    source, out = exports.source("ssd"), tmp_path / "model.tflite"
+    status, text, err = tool("export", source.file, *FORM, *OPTIONS, "--out", out, "--json")
+    assert status == 0, err
+    assert max(json.loads(text)["checked"]["differences"].values()) < 1e-4
+    check_form(out, source, 1e-4)
+    # On two threads the operator would leave out the third class.
+    rows = [open_export(out, threads)(photos())[0]["labels"] for threads in (1, 2)]
+    assert rows[0].tolist() == rows[1].tolist()
+    assert open_export(out, 1).precision == "float32"
     status, _, err = tool("predict", out, album, "--out", tmp_path / "found", "--no-draw")
     assert status == 0, err
     assert len(json.loads((tmp_path / "found" / "predictions.json").read_text())) > 0
 
 
 @pytest.mark.slow
-def test_boxes_that_reach_over_the_edge_overlap_as_they_are(exports: Exports) -> None:
-    """The rule by which that operator differs: without it the model answers as it always does."""
-    source = exports.source("ssd")
-    form = source.application.network().tensorflow_form
-    assert form is not None
-    reference = form(source.model).reference
-    squares = torch.from_numpy(np.random.default_rng(0).uniform(0, 255, (2, 3, 64, 64))).float()
-    with torch.inference_mode():
-        ours, theirs = source.model(squares), reference(squares)
-    assert theirs.boxes.shape == (2, source.model.post.detections, 4)
-    assert (theirs.scores[:, 1:] <= theirs.scores[:, :-1]).all()
-    assert ((theirs.labels > 0) == (theirs.scores > 0)).all()
-    for one, other in zip(ours.scores, theirs.scores, strict=True):
-        assert one[0] == pytest.approx(other[0].item(), abs=1e-6), "the best box is always kept"
+def test_their_form_in_8_bits(
+    exports: Exports, tool: Tool, tmp_path: Path, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With bytes and with signed bytes: both are written from one file, quantised once."""
+    source, signed, plain = exports.source("ssd"), tmp_path / "micro.tflite", tmp_path / "a.tflite"
+
+    def write(onnx_file: Path, notes: dict[str, str], file: Path, **given: Any) -> None:
+        write_litert(onnx_file, notes, file, **given)
+        if json.loads(notes[FACTS_KEY])["precision"] == "int8":
+            write_litert(onnx_file, notes, plain, **{**given, "micro": False})
+
+    monkeypatch.setattr("tools.flows.targets.write_litert", write)
+    more = ("--int8", "--micro", "--calibrate", album, "--out", signed)
+    status, _, err = tool("export", source.file, *FORM, *OPTIONS, *more)
+    assert status == 0, err
+    for file, kind in ((signed, np.int8), (plain, np.uint8)):
+        check_form(file, source, 0.1)
+        assert open_litert(file).get_input_details()[0]["dtype"] == kind
+        assert open_export(file, 1).precision == "int8"
+
+
+def test_boxes_that_reach_over_the_edge_overlap_as_they_are() -> None:
+    """The two rules by which that operator differs, on two boxes over the left edge.
+
+    As decoded they overlap by .29, and cut off at the edge by .8.
+    """
+    boxes = torch.tensor([[-0.8, 0.2, 0.2, 0.8], [-0.1, 0.2, 0.25, 0.8]])
+    anchors = torch.cat(((boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]), dim=1)
+    logits, offsets = torch.tensor([[[0, 2.0], [0, 1.0]]]), torch.zeros(1, 2, 4)
+    shown = boxes.clamp(0, 1)
+    for candidates, ours in ((2, 1), (1, 1)):
+        post = PostSpec(nms_iou=0.6, candidates=candidates, detections=3)
+        model = SimpleNamespace(
+            raw=lambda _: (logits, offsets), anchors=anchors, spec=None, post=post
+        )
+        theirs = SuppressedAsTensorflow(cast(SSD, model))(torch.zeros(1, 3, 8, 8))
+        torch.testing.assert_close(theirs.boxes[0, :2], shown)
+        assert theirs.labels.tolist() == [[1, 1, 0]]
+        torch.testing.assert_close(theirs.scores[0, :2], logits[0, :, 1].sigmoid())
+        found = postprocess(logits, offsets, anchors, post)
+        assert int((found.labels > 0).sum()) == ours
 
 
 @pytest.mark.slow

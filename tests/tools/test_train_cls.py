@@ -15,7 +15,7 @@ from tasks.classification.task import resolution_at
 from tasks.runtime.open import read_card
 from tasks.weights.head_files import load_weights
 from tests.conftest import Tool
-from tests.tools.runs import train
+from tests.tools.runs import train_by_torchrun
 from tests.tools.stopping import stop_at
 from tools.classification.recipe import CLASSIFICATION_RECIPE
 from tools.flows.grid import expand
@@ -181,7 +181,7 @@ def test_a_grid_on_two_processes(tmp_path: Path) -> None:
     shapes = draw_shapes(tmp_path / "shapes", num_train=2, num_val=1, size=32)
     folder = tmp_path / "grid"
     args = (*SMALL, "--alpha", 0.1, "--epochs", 1, "--batch-size", 4, "--grid", "seed=0,1")
-    done = train("--data", shapes, "--out", folder, *args, "--json", processes=2, tool="train_cls")
+    done = train_by_torchrun("--data", shapes, "--out", folder, *args, "--json", tool="train_cls")
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)["rows"]
     assert row["seeds"] == 2

@@ -3,7 +3,6 @@
 import base64
 import csv
 import json
-import os
 import re
 import signal
 import sys
@@ -149,8 +148,8 @@ def test_killed_and_resumed(two_stage: Finished, scenes: Path, tool: Tool, tmp_p
     args = ("--data", scenes, "--out", folder, *RECIPE, "--epochs", EPOCHS, "--workers", 1)
     process = start(*args)
     wait_for(folder / "metrics.csv", process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.send(signal.SIGKILL)
+    process.wait()
     assert process.returncode == -signal.SIGKILL
     state = torch.load(folder / "last.ckpt", weights_only=True)
     assert state["global_step"] < EPOCHS * 4, "the run was over before it was killed"

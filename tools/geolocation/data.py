@@ -9,12 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.geolocation import TrainGeo
-from datasets.errors import InputError, NotRecognised
+from datasets.errors import InputError
 from datasets.labels.structure import LabelledData
 from datasets.perceptual_hash import hash_files, near
 from datasets.positions.checking import examine_places
 from datasets.positions.columns import read_positions
-from datasets.positions.opening import GeoData, LeftOut, part_by_author, read_places
+from datasets.positions.opening import (
+    GeoData,
+    LeftOut,
+    part_by_author,
+    read_places,
+    without_positions,
+)
 from datasets.spec import Split
 from datasets.splitting import HOLD_OUT
 from datasets.text import read_text
@@ -99,8 +105,7 @@ def open_sound(path: Path, split: Split, *, whole: bool = False) -> GeoData:
     if lone and len(data) and not whole:
         data = part_by_author(data, split)
     if not len(data):
-        why = ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
-        raise NotRecognised(path, f"no photo with a position ({why or 'it lists none'})")
+        raise without_positions(path, data, left_out)
     checkup = examine_places(data, left_out=left_out)
     checkup.raise_if_refused(f"{split} data")
     told = checkup.lines(5) if checkup.findings else []
