@@ -11,7 +11,7 @@ from tools.flows.flags import read_flags
 def main() -> None:
     """Sample, or train and score, and run the experiment if requested."""
     config = read_flags(GAN_PRESETS)
-    from tools.dcgan.sampling import train_or_sample
+    from tools.dcgan.recipe import train_or_sample
 
     cli.result(config.common, *train_or_sample(config))
 

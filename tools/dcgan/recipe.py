@@ -32,6 +32,7 @@ from tools.classification.data import data_text
 from tools.dcgan.data import GanRun, Pictures, open_parts, picture_loader, wanted_loader
 from tools.dcgan.experiment import run_experiment
 from tools.dcgan.judge import make_judge
+from tools.dcgan.sampling import sample_to_folder
 from tools.fine_grained.data import BREEDS
 from tools.flows.evaluating import model_text
 from tools.flows.run_folder import new_run_folder, save_config, sole_process
@@ -42,6 +43,11 @@ from tools.flows.training import fit_and_keep
 _TILE = 128
 # Keys of a report that the printed result uses.
 _TOLD = ("scores", "measure", "minutes")
+
+
+def train_or_sample(config: TrainGan) -> tuple[dict[str, Any], str]:
+    """Sample, or train and score, and make the experiment if it is asked for."""
+    return sample_to_folder(config) if config.sample else train_and_compare(config)
 
 
 def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:

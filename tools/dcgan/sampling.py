@@ -17,15 +17,6 @@ from tools import cli
 from tools.flows.pictures import write_picture
 
 
-def train_or_sample(config: TrainGan) -> tuple[dict[str, Any], str]:
-    """Sample, or train and score, and make the experiment if it is asked for."""
-    if config.sample:
-        return sample_to_folder(config)
-    from tools.dcgan.recipe import train_and_compare
-
-    return train_and_compare(config)
-
-
 def sample_to_folder(config: TrainGan) -> tuple[dict[str, Any], str]:
     """Write ``--sample`` images of each class to ``--out``; return the result as data and as text.
 
