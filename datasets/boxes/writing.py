@@ -29,7 +29,7 @@ from datasets.kind import Written
 from datasets.ledger import note_dropped, untraced
 from datasets.parallel import in_threads
 from datasets.reading_order import shuffled
-from datasets.shards.tar import add_member
+from datasets.shards.writing import add_member
 from datasets.written_pictures import PictureWriter, unique_names
 
 Parts = Mapping[str, DetectionData]

@@ -19,7 +19,8 @@ from datasets.names import is_file, shown
 from datasets.part_names import is_no_class
 from datasets.shards.finding import find_shard_parts
 from datasets.shards.photos import list_photos
-from datasets.shards.tar import open_shards, write_shards
+from datasets.shards.tar import open_shards
+from datasets.shards.writing import write_shards
 from datasets.types import WORDNET, ClassMap
 from datasets.written_pictures import PictureWriter, unique_names
 
