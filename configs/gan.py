@@ -58,7 +58,8 @@ class TrainGan(Training, DataFlags):
     """
 
     preset: GanPreset = "auto"
-    """Set of default values. auto means demo without --data, and photos otherwise."""
+    """Set of default values. auto means demo without --data, and the preset for own
+    images otherwise."""
     data: Path | None = None
     """Labelled images in any format that train_cls.py reads from files; if they have no validation
     part, a fifth is held out, which the GAN never sees."""

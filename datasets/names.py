@@ -134,11 +134,12 @@ def leads_to_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def entries_like(folder: Path, *patterns: str) -> list[Path]:
-    """Entries of a folder by patterns, ``*.xml``, whatever the case of their letters.
+    """Entries of a folder by patterns, such as ``*.xml``, ignoring case.
 
     Args:
-        folder: None are found where there is no such folder, or it is shut.
-        patterns: In small letters; the entries of each are sorted, and follow those of the last.
+        folder: Folder to search. Nothing is found if it does not exist or cannot be read.
+        patterns: Patterns in lower case. The entries of each are sorted, and follow those of the
+            pattern before it.
     """
     try:
         names = sorted(one.name for one in folder.iterdir())

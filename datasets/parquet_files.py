@@ -1,6 +1,6 @@
-"""Parquet files, as the Hub and others part them: found, opened, and their columns read.
+"""Finds and opens Parquet files, split into parts as on the Hub, and reads their columns.
 
-It takes pyarrow, which only these files need.
+It needs pyarrow, which is required only for these files.
 """
 
 from __future__ import annotations
@@ -22,29 +22,33 @@ from datasets.names import entries_like, shown
 from datasets.part_names import PART_NAMES, is_part, part_folders
 
 SUFFIX = ".parquet"
-# Where the hub's data sets have them: beside the page, in data/, or in a folder per configuration.
+# Where data sets on the Hub have them: beside the page, in data/, or in a folder per
+# configuration.
 _PLACES = ("", "data", "default")
-# Steps of a stored column's path that stand for a list, as writers call them.
+# Parts of a stored column's path that stand for a list, under the names that writers use.
 _OF_LISTS = ("list", "element", "item", "array", "bag", "array_element")
-# A folder of more folders than this holds classes rather than configurations.
+# A folder with more folders than this holds classes, not configurations.
 _MOST_FOLDERS = 12
 
 
 def without_reader(file: Path) -> str:
-    """What to do where pyarrow is not installed; empty where it is."""
+    """What to do if pyarrow is not installed; empty if it is."""
     if importlib.util.find_spec("pyarrow") is not None:
         return ""
     return f"{shown(file)}: is a Parquet file; to read it, pip install pyarrow"
 
 
 def find_tables(path: Path) -> dict[str, tuple[Path, ...]]:
-    """Parquet files by ``train`` and ``val``, as words in their names or their folders say.
+    """Parquet files by ``train`` and ``val``, from words in their names or their folders' names.
 
-    They lie in a folder or in parts of it, or so in its ``data`` or in the one configuration in
-    it. Files that are of no part are all to train on.
+    They are in a folder or in folders of parts, or likewise in its ``data`` folder or its only
+    configuration. Files that name no part are all training data.
+
+    Args:
+        path: File or folder.
 
     Raises:
-        InputError: If several configurations lie there.
+        InputError: If there are several configurations.
     """
     if path.is_file():
         return _by_part(path.parent, [path]) if path.suffix.lower() == SUFFIX else {}
@@ -55,7 +59,7 @@ def find_tables(path: Path) -> dict[str, tuple[Path, ...]]:
 
 
 def find_configurations(path: Path) -> list[Path]:
-    """Folders in a folder that hold Parquet files, each of its own set."""
+    """Folders in a folder that hold Parquet files, each a separate data set."""
     if not path.is_dir():
         return []
     inner = [one for one in sorted(path.iterdir()) if one.is_dir()]
@@ -64,7 +68,7 @@ def find_configurations(path: Path) -> list[Path]:
 
 
 def _tables_in(folder: Path) -> list[Path]:
-    """Those of a folder and of the folders in it that are parts, sorted."""
+    """Parquet files in a folder and in its folders of parts, sorted."""
     parts = [one for several in part_folders(folder).values() for one in several]
     return [
         file
@@ -89,31 +93,37 @@ def _by_part(base: Path, files: Sequence[Path]) -> dict[str, tuple[Path, ...]]:
 
 
 def open_table(file: Path) -> Any:
-    """A Parquet file, as pyarrow has it.
+    """Open a Parquet file with pyarrow.
+
+    Args:
+        file: File to open.
 
     Raises:
-        InputError: If it is none.
+        InputError: If it is not a Parquet file.
     """
     return _opened(file, metadata_of(file))
 
 
 def metadata_of(file: Path) -> Any:
-    """What the end of a file tells of its rows. Raises InputError if it is no Parquet file."""
+    """Description of a file's rows, from its end. Raises InputError if it is not Parquet."""
     found = file.stat()
     return _metadata(file, (found.st_size, found.st_mtime_ns))
 
 
 @lru_cache(maxsize=4096)
 def _metadata(file: Path, _version: tuple[int, int]) -> Any:
-    """As :func:`metadata_of`, once for each version of the file."""
+    """Cached form of :func:`metadata_of`, per version of the file."""
     return _opened(file, None).metadata
 
 
 def version_of(file: Path) -> int:
-    """A check sum of a file's end, which says where everything in it lies and how long it is.
+    """A checksum of a file's end, which states the position and length of everything in it.
+
+    Args:
+        file: Parquet file.
 
     Raises:
-        InputError: If it is no Parquet file.
+        InputError: If it is not a Parquet file.
     """
     size = min(metadata_of(file).serialized_size + 8, file.stat().st_size)
     with file.open("rb") as opened:
@@ -122,12 +132,12 @@ def version_of(file: Path) -> int:
 
 
 def num_rows(file: Path) -> int:
-    """Number of a file's rows. Raises InputError if it is no Parquet file."""
+    """Number of rows in a file. Raises InputError if it is not a Parquet file."""
     return int(metadata_of(file).num_rows)
 
 
 def first_filled(files: Sequence[Path]) -> Path:
-    """The first file with any row, or else the first. Raises InputError if one is damaged."""
+    """The first file with a row, or else the first file. Raises InputError if one is damaged."""
     return next((file for file in files if num_rows(file)), files[0])
 
 
@@ -142,14 +152,14 @@ def _opened(file: Path, metadata: Any) -> Any:
 
 
 def read_columns(file: Path, columns: Sequence[str]) -> dict[str, list[Any]]:
-    """Values of some columns by name, a list of all rows for each.
+    """Values of some columns by name, a list over all rows for each.
 
     Args:
         file: Table.
-        columns: Names, or a field of one, as ``image.path``.
+        columns: Names of columns, or of a field in one, such as ``image.path``.
 
     Raises:
-        InputError: If one is not there, or cannot be read.
+        InputError: If one does not exist, or cannot be read.
     """
     names = [one.partition(".")[0] for one in columns]
     if not num_rows(file):
@@ -168,7 +178,7 @@ def read_columns(file: Path, columns: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def leaves_of(file: Path, column: str, fields: Collection[str]) -> list[str]:
-    """What :func:`read_columns` takes to read some fields alone of a column of structures.
+    """Arguments for :func:`read_columns` that read only some fields in a column of structures.
 
     Args:
         file: Table.
@@ -189,14 +199,14 @@ def leaves_of(file: Path, column: str, fields: Collection[str]) -> list[str]:
 
 
 def class_names(file: Path, *place: str) -> tuple[str, ...]:
-    """Names of classes that a file's own description of its columns tells; none if it does not.
+    """Class names in a file's own description of its columns; empty if it has none.
 
     Args:
         file: Table.
         place: Column, and field in it.
 
     Raises:
-        InputError: If the description is no JSON.
+        InputError: If the description is not JSON.
     """
     told = (open_table(file).schema_arrow.metadata or {}).get(b"huggingface")
     if told is None:

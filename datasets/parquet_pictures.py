@@ -1,6 +1,6 @@
 """Images in a column of Parquet files.
 
-They are read by the group of rows that they lie in, of which a process holds the last ones.
+They are read by groups of rows; each process keeps the most recent groups in memory.
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ from datasets.parquet_files import (
 )
 from datasets.reading_order import ReadTogether
 
-# Names that columns of images have, and of their paths; of several the first of these is meant.
+# Usual names of image columns and of columns of their paths; if there are several, the first in
+# this list is used.
 _PICTURES = ("image", "img", "picture", "photo", "image_bytes", "bytes", "content")
 _PATHS = ("image", "file_name", "image_path", "filename", "path", "img", "file", "img_path")
-# Bytes of images that a group of rows may have: each process that reads holds one at least.
+# Largest size of a group of rows of images, in bytes: each process that reads holds at least one.
 MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class PictureColumn:
-    """The column of a table's images.
+    """The image column of a table.
 
     Attributes:
         name: Name of the column.
-        embedded: It holds the images, rather than their paths.
-        has_path: It holds a path beside each image.
+        embedded: Whether it holds the images, rather than their paths.
+        has_path: Whether it holds a path beside each image.
     """
 
     name: str
@@ -51,7 +52,7 @@ class PictureColumn:
     has_path: bool
 
     def paths(self, table: Path) -> list[str]:
-        """What a table calls the image of each row.
+        """The path that a table gives for the image in each row.
 
         Raises:
             InputError: If a row has no path.
@@ -70,7 +71,7 @@ class PictureColumn:
         return paths
 
     def names(self, table: Path) -> list[str]:
-        """What a table that holds images calls them; empty texts if it has no such names."""
+        """Names that a table gives for the images that it holds; empty texts if it has none."""
         rows = num_rows(table)
         if not self.has_path:
             return [""] * rows
@@ -80,7 +81,7 @@ class PictureColumn:
         return own if len({*own}) == rows else [""] * rows
 
     def refuse_missing(self, table: Path, files: Sequence[str]) -> None:
-        """Raise InputError if none of the images is there that a table's paths mean."""
+        """Raise InputError if none of the images exists that a table's paths name."""
         if files and not any(map(is_file, files)):
             raise InputError(
                 f"{table}: row 0: {self.name} has the path of a picture, not the picture, and "
@@ -89,9 +90,13 @@ class PictureColumn:
 
 
 def find_column(file: Path) -> PictureColumn | None:
-    """The column of a table's images; None if there is none.
+    """The image column of a table; None if there is none.
 
-    It has bytes, or numbers that are bytes, or a structure of bytes and a path, or paths alone.
+    It contains bytes, or numbers that are bytes, or a structure of bytes and a path, or only
+    paths.
+
+    Args:
+        file: Table.
 
     Raises:
         InputError: If the file cannot be read.
@@ -132,7 +137,7 @@ def _fields(kind: Any) -> list[str]:
 
 
 def _holds_any(file: Path, column: str) -> bool:
-    """Whether a column holds any bytes, as far as a file tells it."""
+    """Whether a column contains any bytes, as far as the file's metadata shows."""
     metadata = metadata_of(file)
     for group in range(metadata.num_row_groups):
         for leaf in _leaves(metadata.row_group(group), column):
@@ -143,7 +148,7 @@ def _holds_any(file: Path, column: str) -> bool:
 
 
 def _leaves(group: Any, column: str) -> list[Any]:
-    """The chunks of a group of rows in which the bytes of a column lie."""
+    """The chunks of a group of rows that contain the bytes of a column."""
     chunks = [group.column(k) for k in range(group.num_columns)]
     inside = [one for one in chunks if one.path_in_schema.split(".")[0] == column]
     return [one for one in inside if one.path_in_schema.startswith(f"{column}.bytes")] or inside
@@ -154,8 +159,8 @@ class StoredPictures:
     """Images in a column of Parquet files.
 
     Attributes:
-        shelf: Reads them.
-        places: (N, 3) int64 file, group of rows in it, and row in that, of each.
+        shelf: Reader and cache of the images.
+        places: (N, 3) int64 file, group of rows in it, and row in that, of each image.
     """
 
     shelf: Shelf
@@ -163,10 +168,14 @@ class StoredPictures:
 
     @classmethod
     def of(cls, tables: Sequence[Path], column: str) -> StoredPictures:
-        """All images of some files.
+        """All images in some files.
+
+        Args:
+            tables: Files.
+            column: Image column.
 
         Raises:
-            InputError: If a group of rows is too large to be held, or a file is damaged.
+            InputError: If a group of rows is too large for memory, or a file is damaged.
         """
         places = list[tuple[int, int, int]]()
         for number, file in enumerate(tables):
@@ -179,7 +188,7 @@ class StoredPictures:
 
     @property
     def read_together(self) -> ReadTogether:
-        """Which of them are read at once."""
+        """Which of the images are read together."""
         pairs, groups = np.unique(self.places[:, :2], axis=0, return_inverse=True)
         sizes = [self.shelf.size(*pair) for pair in pairs.tolist()]
         tables = self.shelf.tables
@@ -187,14 +196,18 @@ class StoredPictures:
         return ReadTogether(groups.reshape(-1), np.array(sizes, np.int64), versions)
 
     def select(self, keep: NDArray[np.bool_]) -> StoredPictures:
-        """Those of a mask (N,)."""
+        """The images of a mask (N,)."""
         return replace(self, places=self.places[keep])
 
     def read(self, index: int, name: str) -> bytes:
-        """An image's file.
+        """The file content of an image.
+
+        Args:
+            index: Index of the image.
+            name: Name at the beginning of messages.
 
         Raises:
-            InputError: If there is none, or it cannot be read; it starts with ``name``.
+            InputError: If there is none, or it cannot be read.
         """
         table, group, row = self.places[index].tolist()
         try:
@@ -206,7 +219,7 @@ class StoredPictures:
         return data
 
     def length(self, index: int) -> int | None:
-        """Bytes of an image; None if there is none."""
+        """Number of bytes of an image; None if there is none."""
         try:
             return len(self.read(index, ""))
         except InputError:
@@ -214,7 +227,7 @@ class StoredPictures:
 
 
 class Shelf:
-    """Groups of rows of some files' column of images; those that were read last are held.
+    """Cache of groups of rows in the image column of some files; the most recent ones are kept.
 
     Loader processes and threads may share it; a copy in another process starts empty.
 
@@ -237,11 +250,11 @@ class Shelf:
         return Shelf, (self.tables, self.column)
 
     def size(self, table: int, group: int) -> int:
-        """Bytes of a group before it was compressed."""
+        """Number of bytes of a group before compression."""
         return sum(_sizes(metadata_of(self.tables[table]).row_group(group), self.column))
 
     def group(self, table: int, group: int) -> Any:
-        """The column's values in a group of rows, as pyarrow has them."""
+        """The column's values in a group of rows, as a pyarrow array."""
         key = (table, group)
         found = self._held.get(key)  # Without the lock, for which a thread may wait for long.
         if found is None:
@@ -254,9 +267,10 @@ class Shelf:
         return found
 
     def _load(self, table: int, group: int) -> Any:
-        """Read a group, and let go of those that were used longest ago, if need be.
+        """Read a group, and drop the groups that have been unused for longest, if necessary.
 
-        Sizes are those that orders of reading reckon with, or one too many might be held.
+        Sizes must be the ones that reading orders are computed with, or one group too many might
+        be kept.
         """
         self.reads += 1
         columns, opened = [self.column], open_table(self.tables[table])
@@ -282,7 +296,7 @@ def _refuse_large(file: Path, group: int, size: int) -> None:
 
 
 def _as_bytes(scalar: Any) -> object:
-    """The bytes of a value of a column; something else if it has none."""
+    """The bytes of a value in a column; something else if it has none."""
     import pyarrow as pa
 
     if isinstance(scalar, pa.StructScalar):

@@ -1,4 +1,4 @@
-"""Names of folders that mean a part of a data set, or what lies in it, and never a class."""
+"""Folder names that mean a part of a data set, or its contents, and never a class."""
 
 from __future__ import annotations
 
@@ -10,33 +10,36 @@ from pathlib import Path
 
 from datasets.names import leads_to_folder
 
-# In the order in which one is taken where several are there.
+# In order of preference if there are several.
 PART_NAMES = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-# What belongs to annotated images: such a folder is no class, whatever its letters' case.
+# Contents of annotated data sets: such a folder is not a class, in upper or lower case.
 _CONTENTS = ("images", "labels", "annotations", "jpegimages", "imagesets")
 _WORD = re.compile(rf"(?<![a-z])({'|'.join(map('|'.join, PART_NAMES.values()))})(?![a-z])")
 NO_CLASSES = frozenset((*chain.from_iterable(PART_NAMES.values()), *_CONTENTS))
 
 
 def is_no_class(name: str) -> bool:
-    """Whether a folder of that name is a part of a set or its contents, rather than a class."""
+    """Whether a folder of that name is a part of a data set or its contents, not a class."""
     return name.lower() in NO_CLASSES
 
 
 def is_part(name: str) -> bool:
-    """Whether a folder of that name is a part of a set."""
+    """Whether a folder of that name is a part of a data set."""
     return any(name.lower() in names for names in PART_NAMES.values())
 
 
 def named_after_parts(names: Iterable[str]) -> list[str]:
-    """Those that differ in the name of a part alone: ``WIDER_train`` and ``WIDER_val``.
+    """Names that differ only in the name of a part: ``WIDER_train`` and ``WIDER_val``.
 
     Args:
-        names: Names of folders beside each other; empty if fewer than two of them name parts.
+        names: Names of folders beside each other.
+
+    Returns:
+        Matching names; empty if there are fewer than two.
     """
     alike: dict[str, list[str]] = {}
     for name in names:
@@ -51,7 +54,7 @@ def named_after_parts(names: Iterable[str]) -> list[str]:
 
 
 def folder_named(path: Path, name: str) -> Path | None:
-    """The folder of that name in a folder, whatever its letters' case."""
+    """The folder of that name in a folder, in upper or lower case."""
     found = _folders(path)
     exact = [one for one in found if one.name == name]
     return next(iter([*exact, *(one for one in found if one.name.lower() == name)]), None)

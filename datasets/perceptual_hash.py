@@ -1,15 +1,15 @@
-"""Which images are copies of which, whatever was done to the files: a perceptual hash.
+"""Finds images that are copies of each other, however their files were changed, by hashes.
 
-An image is brought to 32x32 grey pixels; the signs of 64 coefficients of its discrete cosine
-transform, the eight lowest frequencies of each axis but the constant, are the hash (pHash: C.
-Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010; signs instead
-of a median, so that a mirrored image has the same hash with every other bit flipped). Two looks
-at each image, at all of it and at what is left without its margin, make slight crops harmless.
+An image is reduced to 32x32 grey pixels; the hash consists of the signs of 64 coefficients of its
+discrete cosine transform, the eight lowest frequencies of each axis without the constant (pHash:
+C. Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010; signs
+instead of a median, so that a mirrored image has the same hash with every other bit flipped). Each
+image is hashed twice, whole and without its margin, so that slight crops do no harm.
 
 On 500 images of ImageNet's validation set a copy that was resized, mirrored, greyed, recompressed
 (JPEG quality 10 or more), brightened by a fifth, or cropped by up to 4 % on each side is at most
-10 bits away, while of the 124,750 pairs of different images none is nearer than 13. A crop of a
-tenth on one side is not recognised.
+10 bits away, while no pair among the 124,750 pairs of different images is nearer than 13. A crop
+of a tenth on one side is not recognised.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from datasets.spec import COPY_BITS
 Hashes = NDArray[np.uint64]
 
 _SIDE, _LOW = 32, slice(1, 9)
-# Share of each side that the second look leaves out.
+# Share of each side that the second hash leaves out.
 _MARGIN = 0.04
-# Bits of the frequencies that are odd across the image: mirroring turns their signs.
+# Bits of the frequencies that are odd across the image: mirroring inverts their signs.
 _MIRRORED = np.packbits(np.tile(np.arange(1, 9) % 2 == 1, 8)).view(np.uint64)[0]
-# Pairs compared at a time: their hashes (8 bytes each) stay in a processor's cache.
+# Number of pairs compared at a time: their hashes (8 bytes each) fit into a processor's cache.
 _BLOCK = 1 << 17
 
 
@@ -52,10 +52,14 @@ def _hash(image: Image) -> np.uint64:
 def hash_files(
     files: Sequence[str], title: str = "hashing photos"
 ) -> tuple[Hashes, NDArray[np.bool_]]:
-    """Hash images, as they are seen: turned as their EXIF tags say.
+    """Hash image files, upright according to their EXIF tags.
+
+    Args:
+        files: (N,) paths.
+        title: Title of the progress bar.
 
     Returns:
-        Hashes (N, 2) as of :func:`hash_picture`, and whether each image could be read (N,); the
+        Hashes (N, 2) from :func:`hash_picture`, and whether each image could be read (N,); the
         hashes of those that could not are 0.
     """
     hashes = np.zeros((len(files), 2), dtype=np.uint64)
@@ -73,18 +77,18 @@ def hash_files(
 
 
 def near(hashes: Hashes, others: Hashes, distance: int = COPY_BITS) -> NDArray[np.int64]:
-    """Pairs of images that look alike, as they are or mirrored.
+    """Pairs of images that look alike, directly or mirrored.
 
-    Every look at one is compared with every look at the other. 100,000 images against 8,580, with
-    two looks at each, take about 5 seconds on one core, and a few megabytes.
+    Every hash of one image is compared with every hash of the other. Comparing 100,000 images with
+    8,580, with two hashes each, takes about 5 seconds on one core, and a few megabytes.
 
     Args:
-        hashes: (N, K) of :func:`hash_files`; the others (M, L), too.
-        others: Hashes to compare with.
-        distance: Most bits that may differ.
+        hashes: (N, K) hashes from :func:`hash_files`.
+        others: (M, L) hashes to compare with.
+        distance: Largest number of bits that may differ.
 
     Returns:
-        (P, 2) indices into both, rising, each pair once.
+        (P, 2) indices into both, ascending, each pair once.
     """
     rows = max(1, _BLOCK // max(1, len(others)))
     found = [np.zeros((0, 2), dtype=np.int64)]
@@ -96,7 +100,7 @@ def near(hashes: Hashes, others: Hashes, distance: int = COPY_BITS) -> NDArray[n
 
 
 def _bits_apart(hashes: Hashes, others: Hashes) -> NDArray[np.uint8]:
-    """(n, M) fewest differing bits between any looks at two images."""
+    """(n, M) smallest number of differing bits between any hashes of two images."""
     shape = (len(hashes), len(others))
     least = np.full(shape, 64, dtype=np.uint8)
     count, bits = np.empty_like(least), np.empty(shape, dtype=np.uint64)

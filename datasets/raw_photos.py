@@ -1,4 +1,4 @@
-"""Images as they are, for models that resize by themselves."""
+"""Original images, for models that resize them themselves."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from datasets.types import PhotoBatch
 
 
 class OriginalPhotos:
-    """Batches of images in order; the next one is read while one is used.
+    """Batches of images in order; the next batch is read while one is used.
 
-    ``read`` gives the image of an index, and ``image_ids`` is what evaluators call it.
+    Args:
+        read: Function from an index to the image.
+        image_ids: Id of each image for evaluators.
+        batch_size: Number of images per batch.
     """
 
     def __init__(
@@ -21,11 +24,11 @@ class OriginalPhotos:
         self.read, self.image_ids, self.batch_size = read, image_ids, batch_size
 
     def __len__(self) -> int:
-        """Batches."""
+        """Number of batches."""
         return -(-len(self.image_ids) // self.batch_size)
 
     def __iter__(self) -> Iterator[PhotoBatch]:
-        """Yield batches. Raises InputError if an image cannot be read; it names the file."""
+        """Yield batches. Raises InputError naming the file if an image cannot be read."""
         starts = range(0, len(self.image_ids), self.batch_size)
         spans = [range(k, min(k + self.batch_size, len(self.image_ids))) for k in starts]
         with ThreadPoolExecutor() as pool:
@@ -36,4 +39,4 @@ class OriginalPhotos:
                 yield {"images": photos, "image_ids": [int(self.image_ids[k]) for k in span]}
 
     def close(self) -> None:
-        """Nothing is left open; loaders with processes of their own end them here."""
+        """Do nothing: nothing is left open. Loaders with their own processes end them here."""

@@ -1,4 +1,4 @@
-"""In which order samples are drawn where many of them are read at once."""
+"""The order in which samples are drawn if many of them are read together."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-# Bytes of groups that a process holds at a time.
+# Bytes of groups that a process keeps in memory.
 HELD = 1 << 28
 
 
 @dataclass(frozen=True)
 class ReadTogether:
-    """Samples that can only be read with others, as rows of a compressed group.
+    """Samples that can only be read with others, such as rows in a compressed group.
 
     Attributes:
         groups: (N,) int64 number of each sample's group.
@@ -27,7 +27,7 @@ class ReadTogether:
     versions: Mapping[str, int] = field(default_factory=dict)
 
     def select(self, keep: NDArray[np.bool_]) -> ReadTogether:
-        """Those of some samples, by a mask (N,)."""
+        """The samples of a mask (N,)."""
         return replace(self, groups=self.groups[keep])
 
 
@@ -36,13 +36,13 @@ def shuffled(
 ) -> NDArray[np.int64]:
     """A random order (N,) of samples in which no group has to be read twice.
 
-    Groups that are drawn at random, as many as a process holds, are mixed with each other before
-    the next ones; of samples that are read one by one, or that are all held, any follows any.
+    Randomly drawn groups, as many as a process keeps, are mixed with each other before the next
+    ones; if samples are read individually, or all are kept, the order is entirely random.
 
     Args:
         length: Number of samples, N.
         rng: Source of the order.
-        together: What is read at once.
+        together: Which samples are read together.
     """
     order = rng.permutation(length)
     if together is None:

@@ -1,4 +1,4 @@
-"""Formats that are known and not read: what they are called, and what to do instead."""
+"""Formats that are known but not read: their names, and what to do instead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Refused:
     """A format that is not read.
 
     Attributes:
-        names: Pattern of its files' names in small letters.
+        names: Pattern of its file names, in lower case.
         advice: What to do instead.
     """
 
@@ -44,18 +44,18 @@ REFUSED: dict[str, Refused] = {
     ),
     "videos": Refused(r".*\.(mp4|mov|avi|mkv|webm)", "write its frames as pictures"),
 }
-# Boxes in files that other data may well be read from, by suffix.
+# Boxes in files that may accompany data that is read, by suffix.
 BOXES_IN: dict[str, str] = {
     ".tar": "boxes in shards are read for detection alone, from a .json beside each picture with "
     "annotations (bbox and category or category_id) or with boxes and labels, or from a .txt with "
     "YOLO's lines",
 }
-# So many files are looked at.
+# Number of files to look at.
 _LOOKED_AT = 1000
 
 
 def refusal(path: Path) -> str:
-    """A sentence about a known format in a path that nothing reads; empty if there is none."""
+    """A sentence about a known, unsupported format in a path; empty if there is none."""
     for file in islice(_files(path), _LOOKED_AT):
         for name, refused in REFUSED.items():
             if re.fullmatch(refused.names, file.name.lower()):
@@ -64,7 +64,7 @@ def refusal(path: Path) -> str:
 
 
 def refused_boxes(path: Path) -> str:
-    """A sentence about files in a path that may hold boxes which are not read; empty if none."""
+    """A sentence about files in a path that may contain boxes that are not read; empty if none."""
     for file in islice(_files(path), _LOOKED_AT):
         if advice := BOXES_IN.get(file.suffix.lower()):
             return f"{shown(file)}: {advice}."

@@ -8,8 +8,8 @@ Augmentation = Literal["ssd", "tf", "flip", "none"]
 LabelAugmentation = Literal["none", "tf_slim", "mild", "modern", "small"]
 Interpolation = Literal["bilinear", "bicubic"]
 Split = Literal["train", "val", "test", "all"]
-# How faces stand in their images: anyhow; as LFW's funneled versions; or with eyes, nose and
-# corners of the mouth at fixed places.
+# Alignment of faces in their images: none; as in LFW's funneled versions; or with eyes, nose and
+# corners of the mouth at fixed positions.
 Alignment = Literal["none", "funneled", "five_points"]
 FaceAugmentation = Literal["none", "flip", "face"]
 
@@ -31,10 +31,10 @@ BoxFormat = Literal[
     "shards",
 ]
 
-# Options of an examination that mean something for some kinds of data only.
+# Options of an examination that apply only to some kinds of data.
 Option = Literal["anchors", "keep_aspect", "classes", "format", "images"]
-# Those that say how a set is to be read.
+# Options that state how a data set is to be read.
 HINTS: tuple[Option, ...] = ("format", "images")
 
-# Bits of 64 in which the perceptual hashes of an image and its copy may differ.
+# Largest number of bits, of 64, in which the perceptual hashes of an image and its copy differ.
 COPY_BITS = 10

@@ -1,4 +1,4 @@
-"""Which part of a data set is read, and how a set without a validation part gives one up."""
+"""Chooses the part of a data set that is read, and splits data without a validation part."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ from datasets.ledger import note_stand_in
 from datasets.names import joined
 from datasets.spec import Split
 
-# Share of the images that is held out when a set has no validation part of its own.
+# Share of the images that is held out if a data set has no validation part of its own.
 HOLD_OUT = 0.2
 Part = TypeVar("Part")
 
 
 def choose_part(path: Path, split: Split, found: Mapping[str, Part]) -> tuple[Part, bool]:
-    """The part that a split names, and whether it must be parted because it is all there is.
+    """The part that a split names, and whether it must be split because it is all there is.
 
-    At least one is found, by ``train``, ``val`` and ``test``; messages name the path. What is to
-    be tested on serves for ``val`` where there is no other.
+    The test part serves as ``val`` if there is no other.
+
+    Args:
+        path: Path of the data set, for messages.
+        split: Requested part.
+        found: Parts of the data set, at least one, by ``train``, ``val`` and ``test``.
 
     Raises:
-        InputError: If there is no such part, or ``all`` is asked for and there are several.
+        InputError: If there is no such part, or ``all`` is requested and there are several.
     """
     there = joined(found)
     if split == "all" and len(found) > 1:
@@ -54,14 +58,14 @@ def choose_part(path: Path, split: Split, found: Mapping[str, Part]) -> tuple[Pa
 def tell_part(
     path: Path, split: Split, found: Collection[str], *, whose: str = "", hint: bool = True
 ) -> str:
-    """What :func:`choose_part` gives of a set, in words.
+    """Description of the part that :func:`choose_part` returns.
 
     Args:
         path: Path of the data set.
         split: Requested part.
-        found: Parts of the set.
-        whose: What a fifth is held out of: ``"the authors of "``.
-        hint: Tell which other parts there are.
+        found: Parts of the data set.
+        whose: Owners of the images that a fifth is held out of: ``"the authors of "``.
+        hint: Whether to mention the other parts.
     """
     if split == "all":
         return f"all of {path}"
@@ -75,22 +79,26 @@ def tell_part(
 
 
 def path_shares(files: Sequence[str], root: Path) -> NDArray[np.float64]:
-    """A number in 0..1 for each file (N,), which its path below the root alone decides.
+    """A number in 0..1 for each file (N,), which depends only on its path below the root.
 
-    So no other file of the set, and no place where the set lies, has a say in it.
+    So it is independent of other files, and of where the data set is stored.
     """
     return name_shares([os.path.relpath(file, root) for file in files])
 
 
 def name_shares(names: Sequence[str]) -> NDArray[np.float64]:
-    """A number in 0..1 for each name (N,), which it alone decides."""
+    """A number in 0..1 for each name (N,), which depends only on the name."""
     return np.array([zlib.crc32(os.fsencode(name)) / 2**32 for name in names], dtype=np.float64)
 
 
 def held_out(shares: NDArray[np.float64], share: float = HOLD_OUT) -> NDArray[np.bool_]:
     """Mask (N,) of what is held out for validation: about a ``share``, in (0, 1), of all.
 
-    Both sides get one at least, if there are two. ``shares`` are as of :func:`name_shares`.
+    Both sides get at least one, if there are two.
+
+    Args:
+        shares: (N,) numbers from :func:`name_shares`.
+        share: Share to hold out.
     """
     held = shares < share
     if len(held):

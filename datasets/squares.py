@@ -1,7 +1,7 @@
-"""How an image becomes a network's square input where nothing is augmented.
+"""Makes a network's square input from an image, without augmentation.
 
-There are two ways: the antialiased centre of it, as classifiers are scored; or the whole of it,
-warped or filled up, as detectors see it.
+There are two ways: the antialiased centre, as for classifiers; or the whole image, stretched or
+padded, as for detectors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PIL = {
     "bilinear": PilImage.Resampling.BILINEAR,
     "bicubic": PilImage.Resampling.BICUBIC,
 }
-# Pixels on either side of its own that a pixel is mixed from (the cubic's 2), and one to round.
+# Number of pixels on either side that contribute to a pixel (the cubic's 2), and one for rounding.
 _REACH = 3
 # About the mean colour of images.
 FILL = (124, 116, 104)
@@ -29,15 +29,16 @@ def centre_square(
 ) -> Image:
     """Resize the short side of (H, W, 3) to size / crop pixels, antialiased; cut out the centre.
 
-    Pixel for pixel torchvision's ``Resize(round(size / crop))`` and ``CenterCrop(size)``, with
-    the horizontal pass first: Pillow 13 begins with the vertical one where that is less work, and
-    as each pass rounds to whole levels, one in four would differ by one from older versions.
+    The result equals torchvision's ``Resize(round(size / crop))`` and ``CenterCrop(size)`` in
+    every pixel, with the horizontal pass first: Pillow 13 begins with the vertical one if that is
+    less work, and because each pass rounds to integers, one pixel in four would differ by one from
+    older versions.
     """
     height, width = image.shape[:2]
     short, wanted = min(height, width), round(size / crop)
     sides = np.array([width * wanted // short, height * wanted // short])
     first = np.round((sides - size) / 2)
-    # Resizing just the window, of the rows that it needs, gives the same pixels for less work.
+    # Resizing only the window, from the rows that it needs, gives the same pixels for less work.
     step = np.array([width, height]) / sides
     last = np.minimum((first + size) * step, (width, height))  # Not a rounding error beyond it.
     (left, top), (right, bottom) = (first * step).tolist(), last.tolist()
@@ -51,10 +52,15 @@ def centre_square(
 
 
 class CentreCut:
-    """The centre of an image, resized as :func:`centre_square` does it.
+    """The centre of an image, resized by :func:`centre_square`.
+
+    Args:
+        size: Side of the result in pixels.
+        crop: Share of the resized short side to keep, in (0, 1].
+        interpolation: Interpolation of the resize.
 
     Raises:
-        InputError: If the crop is out of (0, 1].
+        InputError: If the crop is outside (0, 1].
     """
 
     def __init__(self, size: int, *, crop: float, interpolation: Interpolation) -> None:
@@ -69,12 +75,12 @@ class CentreCut:
 
 
 def resize_square(image: Image, size: int) -> Image:
-    """Warp (H, W, 3) to (size, size, 3), bilinear without antialiasing as TensorFlow resizes."""
+    """Stretch (H, W, 3) to (size, size, 3), bilinear without antialiasing as in TensorFlow."""
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def fit_square(image: Image, size: int, *, keep_aspect: bool = False) -> Image:
-    """Bring (H, W, 3) to (size, size, 3): warped, or scaled and filled up at right or bottom."""
+    """Make (H, W, 3) (size, size, 3): stretched, or scaled and padded at the right or bottom."""
     if not keep_aspect:
         return resize_square(image, size)
     height, width = image.shape[:2]

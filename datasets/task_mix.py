@@ -1,7 +1,7 @@
 """One stream of batches from the loaders of several tasks, resumable at every step.
 
-Each task's loader keeps its own count of epochs: a small set comes round more often than a large
-one, each time in another order and augmented anew.
+Each task's loader counts its own epochs: a small data set is repeated more often than a large one,
+each time in another order and with new augmentation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datasets.loader import EpochSampler, Resumable
 from datasets.loader_processes import AHEAD, is_plenty
 from datasets.types import MixedBatch
 
-# Exponent of a set's size in the probability that a step has a batch of it.
+# Exponent of a data set's size in the probability that a step has a batch of it.
 _POWER = 0.5
 
 
@@ -26,17 +26,19 @@ class TaskMix(Resumable[MixedBatch]):
 
     Args:
         loaders: Loaders of training batches, by task.
-        per_step: Tasks of a step: 0 is all; else so many are drawn for each step, a set of four
-            times the size twice as likely to be drawn first; none comes twice in a step.
+        per_step: Number of tasks per step; 0 means all. Otherwise so many different ones are drawn
+            for each step, and a data set of four times the size is twice as likely to be drawn
+            first.
         seed: Seed of these draws.
         steps: Number of steps per epoch; 0 means as many as show as many images as all data sets
             hold together.
 
     Attributes:
-        sampler: Holds the epoch; the trainer sets it.
+        sampler: Holder of the epoch, which the trainer sets.
 
     Raises:
-        InputError: If a set has too few images for a batch, or there are fewer tasks than drawn.
+        InputError: If a data set has too few images for a batch, or there are fewer tasks than
+            drawn.
     """
 
     num_workers = 0
@@ -72,11 +74,11 @@ class TaskMix(Resumable[MixedBatch]):
         self._next_step = -1  # The step that the streams stand before.
 
     def __len__(self) -> int:
-        """Steps of an epoch."""
+        """Number of steps in an epoch."""
         return self.steps
 
     def drawn(self, step: int) -> list[str]:
-        """The tasks of a step of the run, in their fixed order: a function of (seed, step)."""
+        """The tasks of a step of the run, in fixed order: a function of (seed, step)."""
         if self.per_step == len(self.names):
             return self.names
         rng = np.random.default_rng((self.seed, step))
@@ -84,11 +86,11 @@ class TaskMix(Resumable[MixedBatch]):
         return [self.names[place] for place in np.sort(chosen)]
 
     def __iter__(self) -> Iterator[MixedBatch]:
-        """Yield the steps of an epoch, or what is left of it."""
+        """Yield the steps of an epoch, or the rest of it."""
         return self._hand_out(self._epoch_steps, lambda batch: batch)
 
     def _share_memory(self) -> None:
-        """Let loaders have shared memory by what they need, for all are at work at once."""
+        """Divide shared memory among the loaders by need, for all work at the same time."""
         if is_plenty(1 / len(self._loaders)):
             return
         needs = {
@@ -113,7 +115,7 @@ class TaskMix(Resumable[MixedBatch]):
             yield _mixed(parts)
 
     def _go_to(self, step: int) -> None:
-        """Place each task's loader where it stands before a step of the run."""
+        """Move each task's loader to its position before a step of the run."""
         done = Counter(name for before in range(step) for name in self.drawn(before))
         for name, loader in self._loaders.items():
             epoch, batches = divmod(done[name], len(loader))
@@ -138,7 +140,7 @@ class TaskMix(Resumable[MixedBatch]):
 
 
 class InTurn(Resumable[MixedBatch]):
-    """Batches of several tasks to evaluate on: all of one, then all of the next."""
+    """Evaluation batches of several tasks: all of one, then all of the next."""
 
     num_workers = 0
 
@@ -146,7 +148,7 @@ class InTurn(Resumable[MixedBatch]):
         self._loaders = dict(loaders)
 
     def __len__(self) -> int:
-        """Batches of all tasks."""
+        """Number of batches of all tasks."""
         return sum(len(loader) for loader in self._loaders.values())
 
     def __iter__(self) -> Iterator[MixedBatch]:

@@ -1,4 +1,4 @@
-"""Lists that people write: text files, or a message that names the file."""
+"""Reads text files that people write; errors name the file."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from datasets.ledger import note_read
 from datasets.lfs import refuse_pointer
 from datasets.names import is_file, odd_file, shown
 
-# In front of text in UTF-16.
+# Byte-order marks of UTF-16.
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
-# Those of numbers that 64 bits hold.
+# Largest number of digits of numbers that fit into 64 bits.
 _DIGITS = 18
 
 
 def read_text(file: Path) -> str:
-    """A text file in UTF-8, with the mark in front that some editors write or without.
+    """A text file in UTF-8, with or without a byte-order mark.
+
+    Args:
+        file: File to read.
 
     Raises:
-        InputError: If it is not there, or no such text.
+        InputError: If it does not exist, or is not such text.
     """
     if not is_file(file):
         raise InputError(f"{shown(file)}: {_lacking(file)}")
@@ -41,7 +44,10 @@ def _lacking(file: Path) -> str:
 
 
 def read_content(file: Path) -> bytes:
-    """What a file holds.
+    """The content of a file.
+
+    Args:
+        file: File to read.
 
     Raises:
         InputError: If it cannot be read.
@@ -58,10 +64,14 @@ def read_content(file: Path) -> bytes:
 
 
 def decode_text(content: bytes, where: Path | str) -> str:
-    """Text in UTF-8 that lies in an archive; messages call it ``where``.
+    """Decode UTF-8 text from an archive.
+
+    Args:
+        content: Bytes of the text.
+        where: Name for messages.
 
     Raises:
-        InputError: If it is no such text.
+        InputError: If it is not such text.
     """
     try:
         return content.decode("utf-8-sig")
@@ -70,12 +80,12 @@ def decode_text(content: bytes, where: Path | str) -> str:
 
 
 def number_in(text: str) -> int | None:
-    """The whole number from 0 up that a text is; None if it is none, or has over 18 digits."""
+    """The integer from 0 that a text represents; None if none, or if over 18 digits long."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
 
 
 def read_head(file: Path, count: int = 4096) -> bytes:
-    """First bytes of a file, without the zeros and mark of UTF-16; none if it cannot be read."""
+    """First bytes of a file, without the zeros and mark of UTF-16; empty if it cannot be read."""
     if odd_file(file):
         return b""
     try:

@@ -1,4 +1,4 @@
-"""The plain structures that travel between the stages, with their shapes and units."""
+"""The plain structures that are passed between stages, with their shapes and units."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # Exports are run where there is no torch.
 
     from datasets.images import Image
 
-# Ids that mean the same in every data set: the numbers of WordNet ids (n01440764: 1440764).
+# Ids that mean the same in every data set: the numbers in WordNet ids (n01440764: 1440764).
 WORDNET = range(1_000_000, 100_000_000)
 
 
@@ -26,11 +26,11 @@ WORDNET = range(1_000_000, 100_000_000)
 class ClassMap:
     """Class names and the ids that the data set itself uses for them.
 
-    Inside the suite the k-th class carries the label k, from 1 (0 is background); predictions
-    and JSON carry ``ids``.
+    Inside the suite the k-th class has the label k, from 1 (0 is background); predictions and JSON
+    contain ``ids``.
 
     Attributes:
-        ids: Original ids in label order; gaps are fine (COCO's run from 1 to 90).
+        ids: Original ids in label order; gaps are permitted (COCO's ids go from 1 to 90).
         names: Names in label order.
     """
 
@@ -38,7 +38,7 @@ class ClassMap:
     names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Refuse lists that cannot tell classes apart.
+        """Refuse lists that do not distinguish classes.
 
         Raises:
             InputError: If lengths differ, or an id or a name occurs twice.
@@ -60,7 +60,7 @@ class ClassMap:
         return cls(tuple(range(first, first + len(names))), tuple(names))
 
     def to_json(self) -> list[dict[str, int | str]]:
-        """As COCO's ``categories``."""
+        """The classes in the form of COCO's ``categories``."""
         return [{"id": i, "name": name} for i, name in zip(self.ids, self.names, strict=True)]
 
     @classmethod
@@ -71,8 +71,8 @@ class ClassMap:
     def labels_in(self, other: ClassMap) -> NDArray[np.int64]:
         """For each label 0..C of this map, the label of the same class in ``other``, else 0.
 
-        The same are classes of one WordNet id, however they are called; and classes of one name,
-        unless both have WordNet ids, which then differ (ImageNet has two cranes).
+        Classes with the same WordNet id are the same, whatever their names; so are classes with
+        the same name, unless both have WordNet ids, which then differ (ImageNet has two cranes).
         """
         ids = {number: label for label, number in enumerate(other.ids, start=1)}
         names = {name: label for label, name in enumerate(other.names, start=1)}
@@ -98,13 +98,13 @@ _UNUSED = "???"
 
 
 def number_unused(names: list[str]) -> ClassMap:
-    """Classes numbered from 1; columns named ??? get a name of their own."""
+    """Classes numbered from 1; those named ??? get a name of their own."""
     return ClassMap.from_names(
         [f"unused {k}" if name == _UNUSED else name for k, name in enumerate(names, start=1)]
     )
 
 
-# COCO's 80 names at their ids 1..90, as TensorFlow's detectors have a column for every id.
+# COCO's 80 names at their ids 1..90: TensorFlow's detectors have an output for every id.
 COCO_CLASSES = number_unused([" ".join(name.split()) for name in _NAMES.split(",")])
 
 
@@ -121,7 +121,7 @@ def read_labels(file: Path) -> ClassMap:
 
 
 class DetectionTarget(TypedDict):
-    """Ground truth of one image as an adapter gives it: N boxes in original pixels."""
+    """Ground truth of one image from a reader: N boxes in original pixels."""
 
     boxes: NDArray[np.float32]  # (N, 4) x1 y1 x2 y2
     labels: NDArray[np.int64]  # (N,) from 1
@@ -129,7 +129,7 @@ class DetectionTarget(TypedDict):
 
 
 class DetectionBatch(TypedDict):
-    """What a detector's loader yields: B images, warped to S x S."""
+    """A batch from a detector's loader: B images, stretched to S x S."""
 
     images: torch.Tensor  # (B, 3, S, S) uint8 RGB; the model normalises them on its device
     targets: list[dict[str, torch.Tensor]]  # boxes (N, 4) x1 y1 x2 y2 in 0..1, labels, iscrowd
@@ -139,7 +139,7 @@ class DetectionBatch(TypedDict):
 
 
 class LabelBatch(TypedDict):
-    """What a classifier's loader yields: B images of S x S."""
+    """A batch from a classifier's loader: B images of S x S."""
 
     images: torch.Tensor  # (B, 3, S, S) uint8 RGB; the model normalises them on its device
     targets: torch.Tensor  # (B,) int64 column of each image, from 0
@@ -148,7 +148,7 @@ class LabelBatch(TypedDict):
 
 
 class MixedBatch(TypedDict):
-    """What the loader of several tasks yields: a batch of each task that has part in the step."""
+    """A batch from the loader of several tasks: a batch of each task in the step."""
 
     parts: dict[str, LabelBatch | DetectionBatch]
     files: list[str]  # of all parts
@@ -156,12 +156,12 @@ class MixedBatch(TypedDict):
 
 @dataclass(frozen=True)
 class PhotoFiles:
-    """Images of a set, each in a file.
+    """Images of a data set, each in a file.
 
     Attributes:
         format: Layout that they were recognised by.
-        root: What the user named.
-        files: (N,) paths, or names of what lies in archives.
+        root: Path that the user gave.
+        files: (N,) paths, or names of images in archives.
     """
 
     format: str
@@ -174,14 +174,14 @@ class PhotoFiles:
 
     @property
     def in_files(self) -> bool:
-        """Whether each image is a file of its own, rather than a piece of an archive."""
+        """Whether each image is a file of its own, rather than part of an archive."""
         return True
 
     def image(self, index: int) -> Image:
-        """Image of an index, (H, W, 3) uint8 RGB, turned as its EXIF tag says.
+        """The image of an index, (H, W, 3) uint8 RGB, turned upright by its EXIF tag.
 
         Raises:
-            InputError: If it cannot be read; it names the file.
+            InputError: If it cannot be read; the message names the file.
         """
         from datasets.images import read_image
 
@@ -189,7 +189,7 @@ class PhotoFiles:
 
 
 class PhotoBatch(TypedDict):
-    """Images as they are, for models that resize by themselves."""
+    """Original images, for models that resize them themselves."""
 
     images: list[NDArray[np.uint8]]  # each (H, W, 3) RGB
     image_ids: list[int]
@@ -197,14 +197,14 @@ class PhotoBatch(TypedDict):
 
 @dataclass(frozen=True)
 class FacePairs:
-    """Pairs of images of which it is known whether they show the same person.
+    """Pairs of images that are known to show the same person or two different people.
 
     Attributes:
-        first: (P,) int64 index of an image in its data set.
-        second: (P,) index of the other.
-        same: (P,) bool.
+        first: (P,) int64 index of the first image in its data set.
+        second: (P,) int64 index of the second image.
+        same: (P,) bool, whether both show the same person.
         folds: (P,) int64 fold of each pair, from 0.
-        tested: Folds that figures are computed on, each with a threshold from all the others.
+        tested: Folds that metrics are computed on, each with a threshold from all the others.
     """
 
     first: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Images of a set that is written anew: copied or linked, each under a name of its own."""
+"""Writes the images of a converted data set: copied or linked, each under a unique name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from datasets.errors import InputError
 from datasets.images import is_passed_over, is_picture
 from datasets.names import shown
 
-# What stands for a kind of image where a name has no usual suffix.
+# Suffix for each image format, if a name has no usual one.
 _SUFFIX_OF = {"JPEG": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
 
 
@@ -24,8 +24,8 @@ class PictureWriter:
     """Writes images, with a progress bar over all of them.
 
     Args:
-        total: Images that will be written.
-        link: Link files instead of copying them, which takes no room.
+        total: Number of images that will be written.
+        link: Whether to link files instead of copying them, which takes no space.
     """
 
     def __init__(self, total: int, *, link: bool = False) -> None:
@@ -49,8 +49,12 @@ class PictureWriter:
     def add(self, source: str, target: Path) -> None:
         """Copy or link a file.
 
+        Args:
+            source: File to copy or link.
+            target: New path.
+
         Raises:
-            InputError: If it is not there, or cannot be linked.
+            InputError: If it does not exist, or cannot be linked.
         """
         self._make(target.parent)
         try:
@@ -70,7 +74,7 @@ class PictureWriter:
         self._bar.update()
 
     def add_content(self, content: bytes, target: Path) -> None:
-        """Write an image that lies in an archive."""
+        """Write an image that is stored in an archive."""
         self._make(target.parent)
         target.write_bytes(content)
         self._bar.update()
@@ -82,14 +86,14 @@ class PictureWriter:
 
 
 def unique_names(files: Iterable[str], taken: set[str]) -> list[str]:
-    """A name for each image (N,) in one folder, its own where that is possible.
+    """A unique name for each image (N,) in one folder, its own if possible.
 
-    No two share a stem, as annotations beside images need it, whatever their letters' case.
-    What some program could not read as a name becomes ``_``.
+    No two have the same stem, in upper or lower case, because annotations beside images need it.
+    Characters that some program could not read in a name become ``_``.
 
     Args:
         files: Paths, or names.
-        taken: Stems that are in use, in small letters; is added to.
+        taken: Stems that are in use, in lower case; new ones are added.
     """
     names = []
     counts: dict[str, int] = {}
@@ -114,7 +118,7 @@ def unique_names(files: Iterable[str], taken: set[str]) -> list[str]:
 
 
 def suffix_of(file: object) -> str:
-    """The suffix for what an image is; ``.jpg`` where nobody knows it.
+    """The suffix for the format of an image; ``.jpg`` if that is unknown.
 
     Args:
         file: Path, or an opened file.

@@ -1,4 +1,4 @@
-"""The one reader of XML files: without entities, and bounded."""
+"""Reads XML files: without entities, and within limits."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ _DEEPEST = 64
 def read_xml(file: Path) -> Element:
     """The root element of an XML file.
 
+    Args:
+        file: File to read.
+
     Raises:
         InputError: If it cannot be read, is damaged, declares entities or is nested too deeply;
-            it names line and column.
+            the message names line and column.
     """
     if file.is_file() and (size := file.stat().st_size) > _LARGEST:
         raise InputError(f"{file}: {size} bytes are too many for an XML file")
@@ -53,7 +56,7 @@ def _parse(data: bytes, file: Path) -> Element:
         builder.end(name)
 
     def refuse(name: str, *_: object) -> None:
-        # Entities can hold other files, or a gigabyte in ten lines.
+        # Entities can include other files, or expand ten lines to a gigabyte.
         raise InputError(
             f"{file}: line {parser.CurrentLineNumber}: declares the entity {name!r}; write out "
             "what it stands for"

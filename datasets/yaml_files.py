@@ -1,4 +1,4 @@
-"""The one reader of YAML files: scalars stay text, and no file can grow in memory."""
+"""Reads YAML files: scalars remain text, and no file can grow in memory."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from datasets.errors import InputError
 from datasets.fields import Fields
 from datasets.text import read_text
 
-# A thousand times what a list of classes takes.
+# A thousand times the size of a list of classes.
 _LARGEST = 2**22
 
 
 class _Loader(yaml.BaseLoader):
     """Makes no booleans, numbers or dates, and repeats no list.
 
-    Else a class named ``no`` would be False and one named ``02`` the number 2; and nine lines of
-    aliases would hold a billion names.
+    Otherwise a class named ``no`` would be False and one named ``02`` the number 2; and nine lines
+    of aliases would expand to a billion names.
     """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Compose a node; of aliases only those of text."""
+        """Compose a node; only aliases of text are permitted."""
         alias = self.check_event(yaml.AliasEvent)
         mark = self.peek_event().start_mark if alias else None  # type: ignore[no-untyped-call]
         node = super().compose_node(parent, index)
@@ -36,9 +36,12 @@ class _Loader(yaml.BaseLoader):
 def read_yaml(file: Path) -> Fields:
     """A YAML file that holds an object; its fields are texts, lists and objects.
 
+    Args:
+        file: File to read.
+
     Raises:
-        InputError: If it cannot be read, is no YAML or holds something else; it names line and
-            column.
+        InputError: If it cannot be read, is not YAML or holds something else; the message names
+            line and column.
     """
     text = read_text(file)
     if len(text) > _LARGEST:

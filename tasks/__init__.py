@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["load"]
 
-# Set before ONNX Runtime is imported anywhere below: its telemetry would tell its makers that it
-# is used, and keep a file in the home directory.
+# Set before ONNX Runtime is imported anywhere below: its telemetry would report to its makers that
+# it is used, and store a file in the home directory.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 

@@ -1,14 +1,14 @@
-"""What an application is: one record that every command, page and export asks.
+"""The record that defines an application; every command, page and export uses it.
 
 Training, evaluation, prediction, export, 8-bit networks, the page, the model card, the chooser and
 the benchmark are written once, over these records; none of them knows the name of an application.
-An image goes this way::
+An image passes through these steps::
 
-    image --view--> square --run--> raw outputs --decode--> named outputs --Answers--> a person
+    image --view--> square --run--> raw outputs --decode--> named outputs --Answers--> the user
 
-Up to the named outputs an exported file does the same in its own runtime, by the same ``decode``;
-so thresholds, floors and orders are the same everywhere. Nothing here imports torch: an export
-answers without it.
+Up to the named outputs an exported file does the same in its own runtime, with the same
+``decode``; so thresholds, floors and orders are the same everywhere. Nothing here imports torch:
+an export answers without it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Facts = Mapping[str, Any]
 class Column(NamedTuple):
     """A column of the table that the page shows.
 
-    Its values are written as they are, as percent with a bar, or rounded.
+    Its values are shown as text, as percent with a bar, or rounded.
     """
 
     title: str
@@ -49,12 +49,12 @@ class Column(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An answer as a person sees it.
+    """An answer in the form that users see.
 
     Attributes:
-        picture: (H, W, 3) RGB.
+        picture: Drawn image (H, W, 3) RGB.
         summary: The answer in a few words.
-        detail: What else belongs to it; with the summary it stands for the image where that
+        detail: Additional information; together with the summary it replaces the image where that
             cannot be seen.
         columns: Columns of the table.
         rows: Rows of the table, the most important first, with a value for each column.
@@ -68,7 +68,7 @@ class Reply(NamedTuple):
 
 
 class Answers(Protocol[Answer]):
-    """How the named outputs of one model are told to people and to programs."""
+    """Presents the named outputs of one model to users and to programs."""
 
     def read(self, outputs: Outputs) -> Answer:
         """The answer to one image."""
@@ -77,7 +77,7 @@ class Answers(Protocol[Answer]):
         """The image (H, W, 3) RGB with the answer drawn on it or beside it."""
 
     def to_json(self, answer: Answer) -> dict[str, Any]:
-        """The answer for programs."""
+        """The answer as plain data for programs."""
 
     def line(self, answer: Answer) -> str:
         """The answer in a line of text."""
@@ -129,26 +129,26 @@ class ImageAnswer(Generic[Answer]):
 
 
 class Evaluator(Protocol):
-    """Collects the named outputs of images, batch by batch, and scores them."""
+    """Collects the named outputs of images, batch by batch, and computes metrics."""
 
     def fresh(self) -> Evaluator:
-        """One of the same data that has seen nothing."""
+        """An empty evaluator of the same data."""
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
-        """Add the outputs of some images; an image that came before is passed over."""
+        """Add the outputs of some images; an image that was added before is ignored."""
 
     def gather(self) -> None:
-        """Bring the outputs of all processes together on each."""
+        """Collect the outputs of all processes on each process."""
 
     def compute(self) -> Any:
-        """The score: a mapping whose ``metrics`` holds the figures by name."""
+        """The score: a mapping whose ``metrics`` holds the metrics by name."""
 
 
 class Metric(NamedTuple):
-    """The figure by which networks of an application are compared; higher is better.
+    """The metric by which networks of an application are compared; higher is better.
 
-    It stands among a score's metrics, where ``_low`` and ``_high`` may tell its interval; nothing
-    exceeds ``best``.
+    It is one of a score's metrics, where ``_low`` and ``_high`` may give its interval; ``best`` is
+    its largest possible value.
     """
 
     name: str
@@ -157,10 +157,10 @@ class Metric(NamedTuple):
 
 
 class Halves(NamedTuple):
-    """What ``run`` of a network does, in two steps, for who times them.
+    """The two steps of a network's ``run``, for timing.
 
-    They go from squares to what the layers give, and on to raw outputs. The note tells what of the
-    second is done within the first, if anything.
+    The first goes from squares to the outputs of the layers, the second on to raw outputs. The
+    note states which part of the second is done within the first, if any.
     """
 
     layers: Callable[[Tensor], Any]
@@ -169,10 +169,10 @@ class Halves(NamedTuple):
 
 
 class TensorflowForm(NamedTuple):
-    """How a network becomes a file in the form of TensorFlow's own.
+    """How a network is exported in the form of TensorFlow's own detectors.
 
     Attributes:
-        end: The operator that its raw outputs end in:
+        end: Operator that its raw outputs end in:
             :class:`tasks.export.litert.detection_postprocess.PostProcess`.
         graph: Graph like :class:`tasks.square_graph.SquareGraph`; its ``inner`` are these outputs.
         reference: The network, answering by that operator's rules, to compare the file with.
@@ -184,7 +184,7 @@ class TensorflowForm(NamedTuple):
 
 
 class Bare(NamedTuple):
-    """What a network gives where nothing is decoded.
+    """The raw outputs of a network.
 
     Attributes:
         outputs: Description of each raw output and of how it becomes an answer, by name, in order.
@@ -197,7 +197,7 @@ class Bare(NamedTuple):
 
 @dataclass(frozen=True)
 class Network(Generic[Options]):
-    """What an application tells of its networks; it needs torch, so it is asked for last.
+    """What an application knows about its networks; it imports torch, so it is loaded last.
 
     Attributes:
         build: Function from the card and tensors of a file, its path and options to the network,
@@ -208,7 +208,7 @@ class Network(Generic[Options]):
         decode: Function from network, card, raw outputs and frame to named outputs, each with a
             row per image. The frame is (width, height, width, height) of the images in pixels, in
             a shape that broadcasts to boxes (B, K, 4); None if a batch does not state it.
-        facts: What of a network travels with an export beside its card.
+        facts: Function from a network to the facts that are stored in an export beside its card.
         cost: Function from card, facts and path to the cost of one image, without any weights.
         bare: Function from network and card to a description of its raw outputs. Raises
             :class:`~datasets.errors.InputError` if it is not a single network from input to
@@ -240,10 +240,10 @@ class Application:
 
     Attributes:
         name: Name in cards, configurations and commands.
-        title: What the page calls it.
+        title: Title on the page.
         train_tool: Command that trains it, without ``tools/`` and ``.py``.
-        starts: Commands whose training its weights are shown to be the start of, where they
-            answer nothing themselves.
+        starts: Commands that can start training from its weights, if these give no answers
+            themselves.
     """
 
     name: str
@@ -254,15 +254,15 @@ class Application:
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Of an application whose answers can be asked for in one way only."""
+    """Options of an application whose answers can be computed in one way only."""
 
 
 @dataclass(frozen=True)
 class Original(Generic[Options]):
-    """Files in another format that are run as they are, in their own runtime on the CPU.
+    """Files in another format that are run directly, in their own runtime on the CPU.
 
     Attributes:
-        claims: Whether a file of that suffix is this application's.
+        claims: Function that states whether a file of that suffix belongs to this application.
         open: Function from path, options and a file of class names (or None) to a substitute for a
             network of this application, and its card.
     """
@@ -276,34 +276,34 @@ class PhotoApplication(Application, Generic[Options]):
     """An application that answers for images.
 
     Attributes:
-        options: How answers are asked for: a frozen dataclass whose fields are flags.
-        outputs: What each named output is, in their order.
-        network: Gives the record of its networks.
+        options: Options for computing answers: a frozen dataclass whose fields are flags.
+        outputs: Description of each named output, in order.
+        network: Function that returns the record of its networks.
         answers: Function from card, facts, options and path (for messages) to the object that
             produces answers.
         answer: Class of the answer to each image that programs get, with names for its parts.
-        for_people: Options for answers that people look at, unless others are given; None where
-            the defaults serve.
-        metric: Main figure of an evaluation.
-        compared_by: Share by which the paper's networks and own runs are compared; its title is
+        for_people: Options for answers that people look at, unless others are given; None if the
+            defaults are used.
+        metric: Main metric of an evaluation.
+        compared_by: Metric by which the paper's networks and own runs are compared; its title is
             for percent.
-        variants: Kinds of networks whose times and figures are compared, and sides in pixels of
-            each; one that has no name stands alone.
-        meanings: What each figure of an evaluation means.
+        variants: Kinds of networks whose times and accuracies are compared, with sides of each in
+            pixels; a kind without a name is the only one.
+        meanings: Meaning of each metric of an evaluation.
         limits: Function from facts, and whether images are resized, to the largest permitted
             differences of an export.
-        pipeline: The hub's own name of such tasks, by which it sorts models.
-        noun: What the classes are called: ``classes``, ``attributes``, ``cells``.
-        classes_note: What is told of the classes where their names say nothing to people.
+        pipeline: The Hub's name for such tasks, by which it sorts models.
+        noun: Name of the classes: ``classes``, ``attributes``, ``cells``.
+        classes_note: Description of the classes if their names are meaningless to people.
         card_rows: Function from card and path to additional rows of the model card.
-        predict_with: What else predict.py is usually given: ``--gallery people/``.
-        flags: Flags of evaluate.py, predict.py, export.py and the page that are not everybody's
-            and mean something here.
+        predict_with: Additional arguments that predict.py is usually given: ``--gallery people/``.
+        flags: Flags of evaluate.py, predict.py, export.py and the page that not all applications
+            take and this one does.
         fixed: Options among them that an export refuses, each with the reason for the message.
         originals: Files in other formats that are run directly, by suffix.
-        head: What it is called as a head on a common trunk; empty if it is none.
+        head: Name as a head on a common trunk; empty if it is none.
         use_note: What it must not be used for, if anything.
-        compares: An answer is about several images, which are compared.
+        compares: Whether an answer concerns several images, which are compared.
     """
 
     outputs: Mapping[str, str]
@@ -332,7 +332,7 @@ class PhotoApplication(Application, Generic[Options]):
     compares: bool = False
 
     def pick(self, given: Iterable[object]) -> Options:
-        """This application's options among those of all; its defaults if they are not there."""
+        """This application's options among the given ones; its defaults if there are none."""
         for one in given:
             if isinstance(one, self.options):
                 return one
@@ -340,12 +340,12 @@ class PhotoApplication(Application, Generic[Options]):
 
 
 def network_of(module: str) -> Callable[[], Network[Any]]:
-    """What gives ``NETWORK`` of a module, which imports torch, once it is asked for."""
+    """A function that imports a module, with torch, when called, and returns its ``NETWORK``."""
     return lambda: import_module(module).NETWORK
 
 
 def refuse_other_size(card: Card, size: int, path: Path) -> None:
-    """Check a card's two sizes of the input. Raises InputError if they differ."""
+    """Check that a card's two input sizes agree. Raises InputError if they differ."""
     if card.flavour.input.size != size:
         raise InputError(
             f"{path}: the card says size {size} in the model, but {card.flavour.input.size} in "

@@ -29,7 +29,7 @@ APPLICATIONS: tuple[Application, ...] = (
 
 
 def application_named(name: str, path: Path | str) -> Application:
-    """The application of a name. Raises InputError if there is none."""
+    """The application of a given name. Raises InputError if there is none."""
     for application in APPLICATIONS:
         if application.name == name:
             return application
@@ -38,9 +38,12 @@ def application_named(name: str, path: Path | str) -> Application:
 
 
 def original_application(path: Path) -> PhotoApplication[Any] | None:
-    """The application that runs a file of another format as it is; None if none does.
+    """The application that runs a file of another format directly; None if none does.
 
-    An export of this suite is no such file, whatever its suffix.
+    An export of this suite is not such a file, whatever its suffix.
+
+    Args:
+        path: The file.
 
     Raises:
         InputError: If there is no such file, or it is damaged.
@@ -56,7 +59,7 @@ def original_application(path: Path) -> PhotoApplication[Any] | None:
 
 
 def photo_application(name: str, path: Path | str) -> PhotoApplication[Any]:
-    """The application of a name. Raises InputError if there is none or it answers no images."""
+    """The application of a given name. Raises InputError if there is none or it has no answers."""
     application = application_named(name, path)
     if not isinstance(application, PhotoApplication):
         raise InputError(f"{path}: weights for {name} answer no photos")

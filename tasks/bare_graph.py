@@ -1,7 +1,7 @@
-"""Networks alone as one graph: from normalised squares to raw outputs, nothing decoded.
+"""Networks alone as one graph: from normalised squares to raw outputs, without decoding.
 
-For runtimes that have no operators for images of any size or for NMS, and for converters that
-start from ONNX. What the host has to do before and after is told in :attr:`BareGraph.told`.
+This serves runtimes that have no operators for images of any size or for NMS, and converters that
+start from ONNX. What the host has to do before and after is described in :attr:`BareGraph.told`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from tasks.weights.card import Card
 
 @dataclass(frozen=True)
 class BareInput:
-    """What one input of a bare graph wants.
+    """One input of a bare graph.
 
     Attributes:
-        square: Makes an image (H, W, 3) the square (S, S, 3), uint8 RGB.
+        square: Function that makes an image (H, W, 3) the square (S, S, 3), uint8 RGB.
         spec: Channel order, mean and standard deviation.
     """
 
@@ -36,7 +36,7 @@ class BareInput:
     spec: InputSpec
 
     def __call__(self, photo: Image) -> NDArray[np.float32]:
-        """The input (1, 3, S, S) for an image, by the numbers that :meth:`to_json` tells."""
+        """The input (1, 3, S, S) for an image, by the numbers in :meth:`to_json`."""
         told = self.to_json()
         pixels = self.square(photo).astype(np.float32)
         if told["channels"] == "bgr":
@@ -45,9 +45,9 @@ class BareInput:
         return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
 
     def to_json(self) -> dict[str, Any]:
-        """For the host: how the square is made, and then (pixels - mean) / std by channel.
+        """Instructions for the host: making the square, then (pixels - mean) / std by channel.
 
-        Pixels are 0..255, channels in the order that is told.
+        Pixels are 0..255, channels in the stated order.
         """
         return {
             "square": self.square.to_json(),
@@ -59,7 +59,7 @@ class BareInput:
 
 
 class BareGraph(nn.Module):
-    """One network without what stands around it.
+    """One network without what surrounds it.
 
     Args:
         application: Application of the network.
@@ -68,12 +68,12 @@ class BareGraph(nn.Module):
 
     Attributes:
         inputs: Inputs by name, in their order.
-        outputs: Names of what it gives.
-        told: What the host has to know, as plain data: inputs, outputs, and numbers that the
+        outputs: Names of the raw outputs.
+        told: Instructions for the host, as plain data: inputs, outputs, and numbers that the
             decoding needs.
 
     Raises:
-        InputError: If the network is not one from its input to its outputs.
+        InputError: If it is not a single network from its input to its outputs.
     """
 
     def __init__(self, application: PhotoApplication[Any], model: nn.Module, card: Card) -> None:
@@ -99,13 +99,13 @@ class BareGraph(nn.Module):
 
 
 def raw_parts(model: Any, images: Tensor) -> tuple[Tensor, ...]:
-    """A network's raw outputs as a tuple, of however many there are."""
+    """A network's raw outputs as a tuple, whatever their number."""
     raw = model.raw(images)
     return tuple(raw) if isinstance(raw, tuple) else (raw,)
 
 
 def without_normalising(model: nn.Module) -> None:
-    """Take the first layer of a network, and of every head in it, away."""
+    """Remove the normalisation layer of a network, and of every head in it."""
     for part in model.modules():
         if isinstance(getattr(part, "normalize", None), nn.Module):
             part.normalize = nn.Identity()

@@ -1,4 +1,4 @@
-"""What networks of all applications have in common: a body, and something on top of it."""
+"""What the networks of all applications have in common: a body, and a head on top of it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Losses = dict[str, Tensor]
 
 
 class BodyNetwork(nn.Module):
-    """Normalisation, body and head; such a network can stand on a trunk that it shares.
+    """Normalisation, body and head; such a network can share a trunk with others.
 
     Attributes:
-        networks: Names of the methods that are network alone, which ``--compile`` compiles.
+        networks: Names of the methods that only run the network, which ``--compile`` compiles.
         normalize: Layer from RGB 0..255 to the input of the body.
-        body: Its own body, or a trunk.
+        body: Its own body, or a shared trunk.
         spec: Its architecture, with ``size``, the side of its input in pixels.
     """
 
@@ -47,12 +47,13 @@ class BodyNetwork(nn.Module):
 
 
 class LastLayerNetwork(BodyNetwork):
-    """A body with the classifier of its architecture on its last map, whatever its columns mean.
+    """A body with the classifier of its architecture on its last map, whatever its outputs mean.
 
     Args:
         spec: Architecture.
-        columns: Columns of the last layer.
-        flavour: The body's default where None; its input size is replaced by the spec's.
+        columns: Number of outputs of the last layer.
+        flavour: Conventions; None means the body's default. Its input size is replaced by the
+            spec's.
         loss: Training objective; by default that of ``objective``.
 
     Attributes:
@@ -60,7 +61,7 @@ class LastLayerNetwork(BodyNetwork):
         last_stride: Stride of the map that the head takes.
 
     Raises:
-        InputError: If there is no column, or the body cannot be built so.
+        InputError: If there is no output, or the body cannot be built.
     """
 
     objective: type[Any]
@@ -100,7 +101,7 @@ class LastLayerNetwork(BodyNetwork):
         Args:
             images: (B, 3, S, S) RGB 0..255.
             targets: Targets as :meth:`losses` takes them; required in training.
-            taught: What a teacher says of the images.
+            taught: Targets from a teacher.
         """
         if not self.training:
             return self.answers(self.raw(images))
@@ -108,18 +109,22 @@ class LastLayerNetwork(BodyNetwork):
         return self.losses(images, targets, taught)
 
     def answers(self, raw: Tensor) -> Tensor:
-        """What is answered from raw outputs: themselves."""
+        """Answers from raw outputs: by default the raw outputs themselves."""
         return raw
 
     def losses(self, images: Tensor, targets: Any, taught: TeacherTargets | None) -> Losses:
-        """Losses by name, the teacher's among them if there is one."""
+        """Losses by name, including the teacher's if there is one."""
         raise NotImplementedError
 
 
 def raw_cost(make: Callable[[], Any], size: int) -> Cost:
-    """Mult-adds and parameters of a network's raw outputs for one image of a side in pixels.
+    """Mult-adds and parameters of a network's raw outputs for one image.
 
     They are counted without memory or arithmetic.
+
+    Args:
+        make: Function that builds the network.
+        size: Side of the image in pixels.
     """
     with torch.device("meta"):
         model = make()
@@ -127,7 +132,7 @@ def raw_cost(make: Callable[[], Any], size: int) -> Cost:
 
 
 def body_of(spec: ClassifierSpec, flavour: Flavour) -> Body:
-    """A fresh body of an architecture. Raises InputError if it cannot be built so."""
+    """A fresh body of an architecture. Raises InputError if it cannot be built."""
     return build_body(
         spec.backbone,
         alpha=spec.alpha,

@@ -14,7 +14,7 @@ from datasets.errors import InputError
 
 @dataclass(frozen=True)
 class ClassifierSpec(OnBody):
-    """Architecture; with the class list and the flavour it is enough to rebuild the network."""
+    """Architecture of the network."""
 
     OF_MOBILENET: ClassVar[tuple[str, ...]] = ("alpha", "variant", "stem_stride")
 

@@ -1,4 +1,4 @@
-"""Ranges of the values that flags may have; what is outside is refused by the flag's name."""
+"""Ranges of the values that flags may have; other values are refused by the flag's name."""
 
 from __future__ import annotations
 
@@ -18,15 +18,20 @@ _INSIDE: dict[Interval, Callable[[float], bool]] = {
 
 
 def flag_of(name: str) -> str:
-    """A field's name as its flag is written, without the dashes in front."""
+    """A field's name in the form of its flag, without the dashes in front."""
     return name.replace("_", "-")
 
 
 def require_within(flags: Any, interval: Interval, *names: str) -> None:
-    """Check that fields of a dataclass are in an interval; so does each function here.
+    """Check that fields of a dataclass are in an interval, as all functions here do.
+
+    Args:
+        flags: The dataclass.
+        interval: The interval.
+        names: Names of the fields.
 
     Raises:
-        InputError: Naming the flag and its value.
+        InputError: If one is not; the message names the flag and its value.
     """
     _require(flags, _INSIDE[interval], f"is not in {interval}", names)
 

@@ -37,11 +37,11 @@ def is_image(given: object) -> TypeGuard[OneImage]:
 
 @dataclass(frozen=True)
 class GivenImage:
-    """One image, which is read anew each time that its pixels are asked for.
+    """One image, which is read again each time its pixels are requested.
 
     Attributes:
-        given: As the program gave it.
-        place: What messages call it, where it has no name: ``image 3``.
+        given: The image as the program passed it.
+        place: Name in messages if it has no path: ``image 3``.
     """
 
     given: OneImage

@@ -1,4 +1,4 @@
-"""Opening a run folder, weights file or export of whatever application.
+"""Opens a run folder, weights file or export of any application.
 
 ::
 
@@ -30,12 +30,12 @@ def open_model(
 
     Args:
         path: Run folder, weights file or export.
-        given: Options of any applications, of which it takes its own.
-        threads: CPU threads of an export; None takes one per core.
+        given: Options of any applications; the model's picks its own.
+        threads: CPU threads of an export; None means one per core.
         head: For an export of several heads, name of the head that answers.
 
     Raises:
-        InputError: If it is missing or damaged, does not fit itself, or answers no images.
+        InputError: If it is missing, damaged or inconsistent, or takes no images.
     """
     if is_export(path):
         export = open_export(path, threads, head)
@@ -60,7 +60,8 @@ def open_any(
     Arguments are those of :func:`open_model` and :func:`open_original`.
 
     Raises:
-        InputError: As they do; or if ``labels`` are given to a model that names its own classes.
+        InputError: For the same reasons as there, or if ``labels`` are given to a model that names
+            its own classes.
     """
     model = open_original(path, given, labels)
     if model is None:
@@ -73,13 +74,18 @@ def open_any(
 def open_original(
     path: Path, given: Iterable[object] = (), labels: Path | None = None
 ) -> Model | None:
-    """Open a file of another format that an application runs as it is; None if none does.
+    """Open a file of another format that an application runs directly; None if none does.
 
-    Its suffix tells. ``labels`` is a text file with its classes, one per line; by default they
-    are as import_weights.py has them.
+    The application is chosen by the suffix.
+
+    Args:
+        path: The file.
+        given: Options of any applications; the application picks its own.
+        labels: Text file with its classes, one per line; by default those that import_weights.py
+            uses.
 
     Raises:
-        InputError: If it cannot be run, or the classes are too few or too many.
+        InputError: If it cannot be run, or there are too few or too many classes.
     """
     application = original_application(path)
     if application is None:

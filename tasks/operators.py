@@ -1,7 +1,7 @@
-"""Operators that torch has no name for, or none that an exporter understands.
+"""Operators that torch does not have, or that exporters do not support.
 
-Each runs in torch too, so that what is exported can be tried without a runtime;
-:mod:`tasks.export.translations` says what stands for it in an export.
+Each also runs in torch, so that what is exported can be tried without a runtime;
+:mod:`tasks.export.translations` defines what replaces it in an export.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torchvision.ops import nms
 
 @torch.library.custom_op("mobilenets::resize", mutates_args=())
 def resize(images: Tensor, height: int, width: int, interpolation: str) -> Tensor:
-    """Antialiased resize of images (N, H, W, 3) uint8 to (N, height, width, 3), as Pillow's."""
+    """Antialiased resize of images (N, H, W, 3) uint8 to (N, height, width, 3), as in Pillow."""
     planes = images.permute(0, 3, 1, 2)
     done = functional.interpolate(
         planes, size=(height, width), mode=interpolation, antialias=True, align_corners=False
@@ -27,7 +27,7 @@ def _resize_shape(images: Tensor, height: int, width: int, _interpolation: str) 
     return images.new_empty((images.shape[0], height, width, 3))
 
 
-# An operator of its own, because exporters cannot follow its loop: they write ONNX's for it.
+# A separate operator, because exporters cannot follow its loop: they write ONNX's instead.
 @torch.library.custom_op("mobilenets::suppress", mutates_args=())
 def suppress(boxes: Tensor, scores: Tensor, above: float, max_iou: float) -> Tensor:
     """Mask (B, K) of the boxes that survive NMS.
@@ -35,7 +35,7 @@ def suppress(boxes: Tensor, scores: Tensor, above: float, max_iou: float) -> Ten
     Args:
         boxes: (B, K, 4) x1 y1 x2 y2.
         scores: (B, K), best first.
-        above: Only boxes of a higher score take part.
+        above: Score above which boxes take part.
         max_iou: Highest permitted IoU; of two boxes that overlap by more, the weaker is dropped.
     """
     masks = []

@@ -1,9 +1,9 @@
-"""Models as one graph from images to named outputs: preparation, network and decoding.
+"""Models as one graph from images to named outputs: preprocessing, network and decoding.
 
-Every graph takes ``images``, (N, H, W, 3) uint8 RGB, images of one size, whatever it is, and gives
-its application's outputs with a row for each image. Of several heads on one trunk
-(:class:`tasks.multitask.graph.MultiGraph`) each has these, its name before them:
-``classes_probabilities``.
+Every graph takes ``images``, (N, H, W, 3) uint8 RGB, images of one arbitrary size, and returns its
+application's outputs with a row for each image. With several heads on one trunk
+(:class:`tasks.multitask.graph.MultiGraph`), each head has these outputs, with its name before
+them: ``classes_probabilities``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class AnswerGraph(nn.Module):
     """From images (N, H, W, 3) uint8 RGB to answers, whose names are ``outputs``.
 
     Attributes:
-        outputs: Names of what it gives.
-        inner: Names of what it gives after that, which is no answer: an ONNX file holds tensors of
-            these names for other files to be made from.
+        outputs: Names of the outputs.
+        inner: Names of further outputs, which are not answers: an ONNX file contains tensors of
+            these names from which other files are made.
         squares: If it takes one image that was made square before, instead of any: how each input
             is made, by name, in the order of the inputs. Otherwise empty.
     """
@@ -39,14 +39,14 @@ class AnswerGraph(nn.Module):
 
 
 class PhotoGraph(AnswerGraph):
-    """One network with all that stands around it.
+    """One network with its preprocessing and decoding.
 
     Args:
         application: Application of the network.
         model: The network, in evaluation mode; a copy of it, with batch norm folded into the
             convolutions, is kept.
         card: Card of the network.
-        antialias: How a resize is written (see :mod:`tasks.export.resize`).
+        antialias: Form of the resize in the graph (see :mod:`tasks.export.resize`).
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class PhotoGraph(AnswerGraph):
         return self.decode(self.network.run(self.model, self.fit(images)), frame)
 
     def decode(self, raw: Any, frame: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Outputs from raw ones; the frame is as :class:`tasks.application.Network` has it."""
+        """Named outputs from raw ones; the frame is that of :class:`tasks.application.Network`."""
         found = self.network.decode(self.model, self.card, raw, frame)
         assert tuple(found) == self.outputs, f"decoded {[*found]}, declared {self.outputs}"
         return tuple(found.values())
 
 
 def keep_inputs(model: nn.Module) -> None:
-    """Let no activation write over its input: exporters take long over what is in place."""
+    """Make activations work out of place: exporters are slow on in-place operators."""
     for layer in model.modules():
         if isinstance(layer, nn.ReLU | nn.ReLU6 | nn.LeakyReLU):
             layer.inplace = False

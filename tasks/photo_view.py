@@ -1,4 +1,4 @@
-"""How an image becomes a network's square: the same outside of a graph and inside one."""
+"""How an image becomes a network's square, equally outside of a graph and inside one."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ CENTRE = View(
     _centre_layer,
     lambda card: round(card.flavour.input.size / card.flavour.input.crop),
 )
-"""The antialiased centre of the image, as classifiers are scored."""
+"""The antialiased centre of the image, as for classifiers."""
 
 WHOLE = View(_whole_square, _whole_layer, lambda _: None)
-"""The whole image, warped or filled up as the card's ``keep_aspect`` says."""
+"""The whole image, stretched or padded according to the card's ``keep_aspect``."""

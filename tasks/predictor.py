@@ -1,6 +1,6 @@
-"""A model that answers: images in, named outputs and answers out, network or export alike.
+"""A model that gives answers: images in, named outputs and answers out, for networks and exports.
 
-:mod:`tasks.open_model` opens one of whatever application; here its application is known.
+:mod:`tasks.open_model` opens a model of any application; here the application is known.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Batch = TypeVar("Batch", bound=Mapping[str, object])
 
 @dataclass(frozen=True)
 class Predictor:
-    """Named outputs for images (H, W, 3) uint8 RGB of any sizes, and how these are told."""
+    """Named outputs for images (H, W, 3) uint8 RGB of any sizes, and their presentation."""
 
     outputs: Callable[[Sequence[Image]], list[Outputs]]
     answers: Any
@@ -43,16 +43,16 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Model:
-    """A model that was opened.
+    """An opened model.
 
     Attributes:
-        application: What it is for.
-        card: What its file says of itself.
+        application: Application of the model.
+        card: Card in its file.
         path: Run folder, weights file or export.
-        options: How answers are asked for.
+        options: Options for computing answers.
         network: Network in evaluation mode, on the CPU; None for an export.
-        export: The export; None of a network.
-        original: The network is a file of another format, in its own runtime.
+        export: The export; None for a network.
+        original: Whether the network is a file of another format, in its own runtime.
     """
 
     application: PhotoApplication[Any]
@@ -64,23 +64,23 @@ class Model:
     original: bool = False
 
     def place(self, device: str) -> str:
-        """Where it computes: on a device, or on the CPU whatever is asked for."""
+        """Device that it computes on: the given one, or the CPU if it can use no other."""
         return "cpu" if self.export is not None or self.original else device
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What belongs to the card but is kept with the network."""
+        """Facts that are stored with the network, apart from the card."""
         if self.export is not None:
             return self.export.facts
         return self.application.network().facts(self.network)
 
     @property
     def answers(self) -> Any:
-        """How its outputs are told: :class:`tasks.application.Answers`."""
+        """Presentation of its outputs: :class:`tasks.application.Answers`."""
         return self.application.answers(self.card, self.facts, self.options, self.path)
 
     def predictor(self, device: str) -> Predictor:
-        """It, ready for images of any size; exports and originals compute on the CPU."""
+        """A predictor for images of any size; exports and originals compute on the CPU."""
         if self.export is not None:
             return Predictor(self.export, self.answers)
         assert self.network is not None
@@ -90,10 +90,15 @@ class Model:
 
 
 def load_network(path: Path, application: PhotoApplication[Any], options: Any) -> tuple[Any, Card]:
-    """The network of a weights file that is known to be an application's, and its card.
+    """The network of a weights file that is known to belong to an application, and its card.
 
-    ``options`` are as the application takes them. Raises InputError if the run folder or file is
-    missing or damaged, or does not fit itself.
+    Args:
+        path: Run folder or weights file.
+        application: The application.
+        options: Its options.
+
+    Raises:
+        InputError: If it is missing, damaged or inconsistent.
     """
     from tasks.weights.file import refuse_unfit
     from tasks.weights.head_files import load_weights
@@ -111,8 +116,13 @@ def open_network(
 ) -> tuple[Any, Card]:
     """A network of one application with the weights of a file, in evaluation mode, and its card.
 
+    Args:
+        path: Run folder or weights file.
+        application: The application.
+        given: Options of any applications; this one picks its own.
+
     Raises:
-        InputError: If it is missing or damaged, does not fit itself, or is of another application.
+        InputError: If it is missing, damaged or inconsistent, or belongs to another application.
     """
     if is_export(path):
         raise InputError(f"{path}: is an export; name the weights it came from")
@@ -125,7 +135,7 @@ def open_network(
 def network_outputs(
     application: PhotoApplication[Any], network: nn.Module, card: Card, device: str
 ) -> Callable[[Sequence[Image]], list[Outputs]]:
-    """A network made ready for images of any size: a folded copy on a device."""
+    """A network prepared for images of any size: a folded copy on a device."""
     import torch
 
     from backbone.layers import fold_batchnorm
@@ -139,7 +149,7 @@ def network_outputs(
         if not images:
             return []
         squares = np.stack([square(image) for image in images])
-        # Stored channels last, which is the layout that the network wants.
+        # Stored channels last, which is the layout that the network needs.
         batch = torch.from_numpy(squares).permute(0, 3, 1, 2).to(device)
         sizes = [(image.shape[1], image.shape[0]) for image in images]
         with torch.inference_mode():
@@ -156,14 +166,14 @@ def exact_outputs(
     images: Tensor,
     sizes: Sequence[tuple[int, int]] | None,
 ) -> list[Outputs]:
-    """The named outputs of squares that a loader made, decoded in float64 for evaluators.
+    """The named outputs of squares from a loader, decoded in float64 for evaluators.
 
     Args:
-        application: What the network is for.
+        application: Application of the network.
         network: Network in evaluation mode.
         card: Card of the network.
         images: (B, 3, S, S) on the network's device.
-        sizes: (width, height) of the original images; None where nothing depends on them.
+        sizes: (width, height) of the original images; None if nothing depends on them.
     """
     record = application.network()
     raw = _each(record.run(network, images), lambda part: part.detach().cpu().double())
@@ -198,8 +208,8 @@ def answered(
 ) -> Iterator[tuple[list[int], list[Outputs]]]:
     """Yield image ids and named outputs of each batch of an evaluation.
 
-    Batches are as in training; for an export, of images as they are. ``label`` is the progress
-    bar's.
+    Batches are as in training; for an export, of original images. ``label`` is the title of the
+    progress bar.
     """
     from tqdm import tqdm
 

@@ -1,4 +1,4 @@
-"""Probabilities that evaluators take, and their logarithms, with one floor for all."""
+"""Probabilities for evaluators, and their logarithms, with one floor for all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FLOOR = 1e-37
 
 
 def log_of(probabilities: NDArray[Any]) -> NDArray[Any]:
-    """Natural logarithm of probabilities in 0..1, those below 1e-37 taken for that."""
+    """Natural logarithm of probabilities in 0..1, with a floor of 1e-37."""
     return np.asarray(np.log(np.maximum(probabilities, FLOOR)))
 
 
@@ -30,7 +30,7 @@ def softmax(logits: NDArray[Any]) -> NDArray[Any]:
 def stack_probabilities(
     image_ids: Sequence[int], outputs: Sequence[Outputs], width: int
 ) -> NDArray[Any]:
-    """The probabilities (B, width) that images of some ids were answered with.
+    """The probabilities (B, width) that were answered for images of some ids.
 
     Raises InputError naming the image if a probability is not a number.
     """

@@ -1,8 +1,9 @@
 """Models as one graph of a fixed shape: from ready squares to named outputs.
 
-For runtimes whose graphs know no images of any size: the host makes the square
-(:class:`tasks.runtime.square.Square` tells how), and all else is inside, of core operators alone
-(:mod:`tasks.core_operators`). Several heads are :class:`tasks.multitask.square_graph.MultiSquare`.
+This serves runtimes that do not support images of any size: the host makes the square (described
+by :class:`tasks.runtime.square.Square`), and everything else is inside, made of core operators
+only (:mod:`tasks.core_operators`). For several heads see
+:class:`tasks.multitask.square_graph.MultiSquare`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from tasks.weights.card import Card
 
 
 class SquareGraph(PhotoGraph):
-    """One network from a square (1, S, S, 3) uint8 RGB to its outputs, a row for the image.
+    """One network from a square (1, S, S, 3) uint8 RGB to its outputs, with a row for the image.
 
-    Boxes are x1 y1 x2 y2 in shares of the square's side, 0..1, as many as the network gives at
-    most: label 0, score 0 and a box of zeros where there are fewer.
+    Boxes are x1 y1 x2 y2 in shares of the square's side, 0..1. Their number is the largest that
+    the network returns: missing ones have label 0, score 0 and a box of zeros.
 
     Args:
         application: Application of the network.
@@ -43,7 +44,7 @@ class SquareGraph(PhotoGraph):
 
 
 def plain_pools(model: nn.Module) -> None:
-    """Write averages of whole maps as such: of a fixed shape exporters make more of them."""
+    """Write averages of whole maps explicitly: with fixed shapes exporters complicate them."""
     for name, layer in [*model.named_modules()]:
         if isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in (1, (1, 1)):
             model.set_submodule(name, Mean())

@@ -1,4 +1,4 @@
-"""Networks that start with the weights of another file, for fine-tuning."""
+"""Starts networks with the weights of another file, for fine-tuning."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ from tasks.weights.head_files import load_weights
 if TYPE_CHECKING:
     from tasks.body_network import BodyNetwork
 
-# What two bodies must agree in, and what a card means that does not tell it.
+# Fields in which two bodies must agree, and the meaning of a card that does not state them.
 BODY_FIELDS: Mapping[str, Any] = {"backbone": None, "alpha": 1.0, "variant": "standard"}
 
 
 def read_start(
     model: BodyNetwork, path: Path, *, any_input: bool = False
 ) -> tuple[dict[str, Tensor], Card]:
-    """The weights and card of a file of any task that lends at least its body to a network.
+    """The weights and card of a file of any task, from which at least the body can be used.
 
-    With ``any_input`` the network may take images that are prepared in another way.
+    Args:
+        model: Network to start.
+        path: Run folder or weights file.
+        any_input: Whether the network may preprocess images differently.
 
     Raises:
-        InputError: If body, width, variant or flavour differ, naming both sides.
+        InputError: If body, width, variant or flavour differ; the message names both sides.
     """
     state, card = load_weights(path)
     refuse_other_model(model.spec.to_json(), card, path)
@@ -47,11 +50,16 @@ def read_start(
 def refuse_other_model(
     spec: Mapping[str, Any], card: Card, path: Path, names: Mapping[str, Any] = BODY_FIELDS
 ) -> None:
-    """Check that a network is built as the weights that it is to start from.
+    """Check that a network has the architecture of the weights that it starts from.
 
-    Its architecture is as its card would tell it; ``names`` are the fields to compare, each with
-    what a card means that does not tell it. Raises InputError if a field differs, naming both
-    sides and the flag to choose.
+    Args:
+        spec: Architecture of the network, as in its card.
+        card: Card of the weights.
+        path: Path of the weights, for messages.
+        names: Fields to compare, each with the meaning of a card that does not state it.
+
+    Raises:
+        InputError: If a field differs; the message names both sides and the flag to use.
     """
     for name, usual in names.items():
         ours, theirs = spec[name], card.model.get(name, usual)
@@ -67,7 +75,8 @@ def refuse_other_model(
 def with_body_of(fresh: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A network's fresh tensors, with the body of other weights in place of its own.
 
-    What the weights lack is left out, so that :func:`~tasks.weights.file.load_into` names it.
+    Tensors that the weights lack are left out, so that :func:`~tasks.weights.file.load_into` names
+    them.
     """
     return {
         key: state[key] if key.startswith(BODY_PREFIX) else value
@@ -82,8 +91,8 @@ def start_with_classes(
     """Fill a network of classes with the weights of another model.
 
     The body comes from weights of any task; resolution and stem stride may differ. From a network
-    of the same task the head comes too: the same classes keep their rows, whatever their column;
-    new classes keep their fresh ones.
+    of the same task the head is used too: the same classes keep their rows, in any order; new
+    classes keep their fresh ones.
 
     Args:
         model: Network to fill.
@@ -91,13 +100,13 @@ def start_with_classes(
         path: Run folder or weights file.
         task: Task of the network.
         rows: Names of its tensors that have a row for each class.
-        noun: What the classes are called in messages.
+        noun: Name of the classes in messages.
 
     Returns:
-        The card of the weights, and the names of the classes that start anew.
+        The card of the weights, and the names of the classes that start with fresh rows.
 
     Raises:
-        InputError: If body, width, variant or flavour differ, naming both sides.
+        InputError: If body, width, variant or flavour differ; the message names both sides.
     """
     state, card = read_start(model, path)
     fresh = model.state_dict()

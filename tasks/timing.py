@@ -1,6 +1,6 @@
-"""Times of models side by side and inside an export, and how fast this chip computes at best.
+"""Times of models side by side and inside an export, and the best speed of this processor.
 
-Needs no torch.
+It does not need torch.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tasks.runtime.session import Image
 Stages = dict[str, float]
 Timed = Callable[[], Stages]
 WHOLE = "whole"
-# Side of the matrices whose product tells the peak: large enough to be at it, small enough to be
-# over in a hundredth of a second.
+# Side of the matrices whose product determines the peak: large enough to reach it, small enough to
+# take a hundredth of a second.
 GEMM_SIDE = 1024
 _PERCENTILES = (10, 50, 90)
 PREPROCESS, NETWORK, POST = "preprocess", "network", "post-process"
-# Layers with weights, also as the runtime fuses and quantises them.
+# Layers with weights, including their fused and quantised forms.
 _LAYERS = ("Conv", "Gemm")
 _SUFFIX = "_kernel_time"
 
@@ -45,17 +45,17 @@ class Spread:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Spread:
-        """Of seconds, one or more."""
+        """Compute a spread from times in seconds, one or more."""
         low, middle, high = np.percentile(np.array(seconds) * 1e3, _PERCENTILES).tolist()
         return cls(middle, low, high)
 
     @property
     def spread(self) -> float:
-        """Between the two percentiles, as a share of the median."""
+        """Difference between the two percentiles, as a share of the median."""
         return (self.p90 - self.p10) / self.ms if self.ms else 0.0
 
     def scaled(self, share: float) -> Spread:
-        """A part of it."""
+        """A share of these times."""
         return Spread(self.ms * share, self.p10 * share, self.p90 * share)
 
     def to_json(self) -> dict[str, float]:
@@ -67,7 +67,7 @@ class Spread:
 def take_turns(
     candidates: Mapping[str, Timed], rounds: int, warmup: int
 ) -> Iterator[tuple[str, Stages | None]]:
-    """Time each candidate once per round, in turn, so that a noisy moment hits all alike.
+    """Time each candidate once per round, in turn, so that disturbances affect all alike.
 
     After each call its candidate and its seconds are yielded; None for those of the warm-up.
     """
@@ -127,7 +127,7 @@ def gemm(precision: str, threads: int) -> Timed:
         else rng.standard_normal(shape, dtype=np.float32)
     )
     node = helper.make_node("MatMulInteger" if whole_numbers else "MatMul", ["a", "b"], ["c"])
-    # A constant on the right is packed once, as a layer's weights are.
+    # A constant on the right is packed once, like a layer's weights.
     constant = onnx.numpy_helper.from_array(fixed, right.name)
     graph = helper.make_graph([node], "gemm", [left], [out], [constant])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -143,7 +143,7 @@ def gemm(precision: str, threads: int) -> Timed:
 def stage_shares(path: Path, photo: Image, threads: int, rounds: int = 10) -> dict[str, float]:
     """Shares of an export's time before, within and after its network; they sum to 1.
 
-    Of each operation of the ONNX file, on an image (H, W, 3) uint8, the fastest round counts.
+    For each operation of the ONNX file, on an image (H, W, 3) uint8, the fastest round is used.
     """
     import onnxruntime
 
@@ -170,11 +170,12 @@ def stage_shares(path: Path, photo: Image, threads: int, rounds: int = 10) -> di
 
 
 def stages_of(model: ModelProto) -> dict[str, str]:
-    """The stage of each operation by its name, in a model that can be computed in its order.
+    """The stage of each operation by name, in a model whose operations are in executable order.
 
-    Layers with weights are the network, and so is what lies between them: what depends on one
-    layer and another depends on. What depends on none comes before it, the rest after. The order
-    of execution does not tell: a runtime may rank scores before it computes boxes.
+    Layers with weights are the network, and so is everything between them: operations that depend
+    on one layer and that another layer depends on. Operations that depend on no layer come before
+    it, the rest after. The order of execution is not enough: a runtime may rank scores before it
+    computes boxes.
     """
     nodes = list(model.graph.node)
     layers = {place for place, node in enumerate(nodes) if any(k in node.op_type for k in _LAYERS)}
@@ -197,7 +198,7 @@ def stages_of(model: ModelProto) -> dict[str, str]:
 
 
 def _reads(node: NodeProto) -> Iterator[str]:
-    """Tensors that an operation depends on, also from within a loop or a branch."""
+    """Tensors that an operation depends on, including those read within a loop or a branch."""
     yield from node.input
     for attribute in node.attribute:
         for inner in attribute.g.node:
@@ -209,8 +210,8 @@ def sum_by_stage(
 ) -> dict[str, float]:
     """Microseconds of each stage: the sum of its operations, each at its fastest.
 
-    Whatever else a machine does only adds to an operation, and to long ones more often. Events
-    are of a profile; operations within a loop are not named: the loop's time holds them.
+    Other activity on a machine only adds time to an operation, more often to long ones. Events are
+    those of a profile; operations within a loop are not named: the loop's time includes them.
     """
     times: dict[str, list[float]] = {}
     for row in events:

@@ -1,12 +1,13 @@
-"""README and docs/ are short, use plain words, and name flags, files and sections that exist."""
+"""README, docs/, ``--help`` and docstrings use plain words, and name what exists."""
 
+import ast
 import re
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.house import PACKAGES, ROOT, sources
+from tests.house import PACKAGES, ROOT, sources, tree_of
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 _TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
@@ -24,6 +25,10 @@ RETIRED = {
 }
 # Files of dataclasses that configurations are made of, besides configs/.
 FIELDS_IN = ("spec.py", "flavour.py")
+# Packages whose docstrings, which ``--help`` shows in part, are held to the same words.
+CLEAN = PACKAGES
+# A word that an argument's entry does not begin with: it says what the argument is.
+_FRAGMENT = re.compile(r"(?m)^ +[*\w]+: (?:As|At|Behind|By|From|In|Of|On|That|To|With|Without)\b")
 # Flags of other programs: torchrun's and pip's.
 OF_OTHERS = {"nproc-per-node", "nnodes", "rdzv-endpoint", "no-deps"}
 
@@ -61,6 +66,37 @@ def test_words_are_plain(path: Path) -> None:
 def test_retired_words_are_found_in_prose_alone() -> None:
     page = "The photo tells it.\n\n    --photos A\n\n`--photos`, [image](photo.md)\n"
     assert [found.split(":")[0] for found in _retired(page)] == ["'tells'", "'photo'"]
+
+
+def _docstrings(file: Path) -> str:
+    """A file's docstrings, those of fields among them, without flags and names of arguments."""
+    found = [
+        node.value.value
+        for node in ast.walk(tree_of(file))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node.value.value, str)
+    ]
+    return "\n".join(found)
+
+
+def _odd_words(text: str) -> list[str]:
+    plain = re.sub(r"(?m)^ +[*\w]+(?= ?[:(])|--[\w-]+|``[^`]*``|`[^`]*`", " ", text)
+    prose = re.sub(r"(?m)^ {4,}", "", plain)
+    return [*_retired(prose), *(found[0].strip() for found in _FRAGMENT.finditer(text))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", CLEAN)
+def test_docstrings_are_plain(package: str) -> None:
+    found = [
+        f"{file}: {what}" for file in sources(package) for what in _odd_words(_docstrings(file))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_odd_words_are_found_in_docstrings() -> None:
+    text = "Takes ``photos``.\n\n    Args:\n        photos: Of the set.\n        b: A told photo."
+    assert [found.split(":")[0] for found in _odd_words(text)] == ["'told'", "'photo'", "photos"]
 
 
 def test_readme_is_short() -> None:

@@ -1,1 +1,1 @@
-"""One command per job."""
+"""The commands: one file each."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Time models stage by stage, beside peers and the chip's limit: ``tools/benchmark.py MODEL``."""
+"""Time models stage by stage and compare them with others: ``tools/benchmark.py MODEL``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tools import cli
 
 
 def main() -> None:
-    """Measure and print; with ``--out`` also as JSON to a file."""
+    """Time the models and print a table; with ``--out`` also write it to a file as JSON."""
     args = cli.parse(Benchmark)
     from tools.speed.benchmarking import benchmark
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Examine a data set before training: ``tools/check_data.py PATH``."""
+"""Check a data set before training: ``tools/check_data.py PATH``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from datasets.spec import Option
 
-# The flags that each option of an examination is made of.
+# The flags from which each option of an examination is made.
 _FLAGS: dict[Option, tuple[str, ...]] = {
     "anchors": ("framework", "backbone", "size"),
     "keep_aspect": ("keep_aspect",),
@@ -27,7 +27,7 @@ _FLAGS: dict[Option, tuple[str, ...]] = {
 
 
 def main() -> None:
-    """Print what is wrong with the data; exit status 2 if training would refuse it."""
+    """Print the problems in the data; the exit status is 2 if training would refuse it."""
     args = cli.parse(CheckData)
     from datasets.kind import CheckOptions
     from datasets.kinds import recognise
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _anchors(args: CheckData) -> NDArray[np.float32]:
-    """Those of the detector that boxes are compared for: (A, 4) cx cy w h."""
+    """Anchors (A, 4) cx cy w h of the detector that boxes are compared with."""
     from tasks.detection.model import detector_anchors
     from tasks.detection.spec import DetectorSpec
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The best network for a budget: ``tools/choose.py --task detection --latency-ms 20``."""
+"""Find the best network for a budget: ``tools/choose.py --task detection --latency-ms 20``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tools import cli
 
 
 def main() -> None:
-    """Measure, compare, decide and print; the page goes to ``--out``."""
+    """Time networks, compare and choose; print the result and write the page to ``--out``."""
     args = cli.parse(Choose)
     from tools.speed.choosing import choose
 

@@ -1,7 +1,7 @@
-"""What every tool shares: flags, exit status, and where output goes.
+"""The behaviour that all tools share: flags, exit status, and output streams.
 
-Results go to standard output: tables for people, one JSON object with ``--json``. Progress and
-warnings go to standard error. Exit status: 0 done, 2 bad input, 1 anything else.
+Results go to standard output: tables, or one JSON object with ``--json``. Progress and warnings go
+to standard error. The exit status is 0 for success, 2 for invalid input, 1 for anything else.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from datasets.errors import InputError
 from datasets.names import refused_name, shown, shown_in
 from tasks.flag_values import flag_of
 
-# How often a thread looks for work before it sleeps; OpenMP's own number has threads hold a core
-# that others need for seconds, so that a training step beside other programs takes ten times as
-# long. Read when torch is imported, which comes after this file.
+# How often an idle thread looks for work before it sleeps. With OpenMP's default, threads occupy a
+# core that others need for seconds, so that a training step beside other programs takes ten times
+# as long. It is read when torch is imported, which comes after this file.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
@@ -42,19 +42,19 @@ _call: ContextVar[str] = ContextVar("call", default="")
 _USUAL_COLUMNS = 80
 _ROOT = Path(__file__).resolve().parent.parent
 _PLAIN_WARNING = warnings.formatwarning
-# Errors of a path or disk that the user has named.
+# Errors of a path or disk that the user has given.
 _OF_THE_USER = frozenset(
     {
         errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
         errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS,
     }
 )  # fmt: skip
-# Letters of a path that a message shows.
+# Number of letters of a path that a message shows.
 _LONGEST = 600
 
 
 def parse(cls: type[Config], default: Config | None = None) -> Config:
-    """Read the command line into a configuration; a typo names the nearest flag."""
+    """Read the command line into a configuration; for a typo the nearest flag is named."""
     config = (tyro.conf.OmitArgPrefixes,)
     given = (
         tyro.cli(cls, config=config)
@@ -66,7 +66,7 @@ def parse(cls: type[Config], default: Config | None = None) -> Config:
 
 
 def _refuse_names(flags: Any) -> None:
-    """See that a file system could hold each path. Raises InputError, naming the flag."""
+    """Check that each path is a possible file name. Raises InputError naming the flag."""
     for one in fields(flags):
         value = getattr(flags, one.name)
         if is_dataclass(value):
@@ -83,7 +83,7 @@ def _short(name: object) -> str:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a tool and turn what it raises into a message and an exit status."""
+    """Run a tool and turn its exceptions into a message and an exit status."""
     _give_bars_a_width()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # A locale may lack letters of the text.
@@ -110,9 +110,9 @@ def _as_shown(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    """A warning's text without what a terminal would obey: it may name files and classes.
+    """A warning's text without control characters: it may contain names of files.
 
-    Those of this suite are for people, who need not know the place in the code.
+    Warnings of this suite are shown without their position in the code.
     """
     for bar in _open_bars():
         bar.clear()
@@ -123,13 +123,13 @@ def _as_shown(
 
 
 def _open_bars() -> list[Any]:
-    """Progress bars that are shown; tqdm itself is imported once its bars have a width."""
+    """Progress bars that are shown; tqdm itself is only imported once its bars have a width."""
     module = sys.modules.get("tqdm")
     return [] if module is None else list(getattr(module.tqdm, "_instances", ()))
 
 
 def _give_bars_a_width() -> None:
-    """Set 80 columns where a terminal does not know its width: tqdm's bars would have none."""
+    """Set 80 columns if a terminal does not know its width: tqdm's bars would have none."""
     try:
         columns = os.get_terminal_size(sys.__stderr__.fileno()).columns if sys.__stderr__ else 1
     except (OSError, ValueError):  # Not a terminal, or closed.
@@ -139,7 +139,7 @@ def _give_bars_a_width() -> None:
 
 
 def explain(error: Exception) -> tuple[int, str]:
-    """Exit status and message of an error; no message if it is a fault of the program."""
+    """Exit status and message of an error; no message if it is a bug in the program."""
     name = type(error).__name__
     if isinstance(error, InputError):
         return BAD_INPUT, str(error)
@@ -170,7 +170,7 @@ def _stop(text: str, status: int) -> None:
 
 
 def shown_command() -> str:
-    """The command line as typed, from the tool's name on; or the call of a program."""
+    """The command line as typed, beginning with the tool's name; or the call of a program."""
     return _call.get() or shlex.join([f"{TOOLS}{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
@@ -185,19 +185,19 @@ def called(call: str) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Tell the user something that is not the result; only the first process speaks."""
+    """Print a message that is not the result; only the first process prints it."""
     if int(os.environ.get("RANK", 0)) == 0:
         print(shown(text), file=sys.stderr, flush=True)
 
 
 def result(common: Common, data: dict[str, Any], text: str) -> None:
-    """Print the result, in the form that was asked for."""
+    """Print the result, as text or as JSON."""
     if int(os.environ.get("RANK", 0)) == 0:
         print(json.dumps(shown_in(data)) if common.json else shown(text), flush=True)
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write a result to a file."""
+    """Write a result to a file as JSON."""
     from datasets.locks import remove_unfinished
     from tasks.weights.atomic_write import write_text
 
@@ -206,7 +206,7 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 def prepare(common: Common) -> str:
-    """Set threads and seed; choose a device. Raises InputError if the device is not there."""
+    """Set threads and seed, and choose a device. Raises InputError if it is not available."""
     import cv2
     import torch
 
@@ -214,12 +214,12 @@ def prepare(common: Common) -> str:
 
     if common.threads:
         torch.set_num_threads(common.threads)
-    # OpenCV's own threads would fight with torch's; images are decoded side by side instead.
+    # OpenCV's own threads would compete with torch's; images are decoded in parallel instead.
     cv2.setNumThreads(0)
     torch.manual_seed(common.seed)
     return choose_device(common.device)
 
 
 def choose_workers(workers: int) -> int:
-    """Loader processes: as asked, or half the cores up to 8."""
+    """Number of loader processes: as given, or half the cores up to 8."""
     return workers if workers >= 0 else max(1, min(8, (os.cpu_count() or 2) // 2))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write a data set in another format: ``tools/convert.py PATH --to yolo``."""
+"""Convert a data set to another format: ``tools/convert.py PATH --to yolo``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tools import cli
 
 
 def main() -> None:
-    """Convert, and say what was written and what the format does not hold."""
+    """Convert, and report what was written and what the format cannot hold."""
     args = cli.parse(Convert)
     from tools.flows.converting import convert
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Serve a page that answers for images: ``tools/demo.py RUN_OR_WEIGHTS...``."""
+"""Serve a page that shows answers for images: ``tools/demo.py RUN_OR_WEIGHTS...``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Fetch weights from Hugging Face's hub: ``tools/download.py OWNER/NAME``."""
+"""Download weights from the Hugging Face Hub: ``tools/download.py OWNER/NAME``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tools import cli
 
 
 def main() -> None:
-    """Fetch, look at the card, and write a weights file."""
+    """Download, check the card, and write a weights file."""
     args = cli.parse(Download)
     from backbone.formats.hub import fetch_hub
     from tasks.weights.file import save_weights

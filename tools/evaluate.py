@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure a model on labelled data: ``tools/evaluate.py RUN_OR_WEIGHTS --data PATH``."""
+"""Evaluate a model on labelled data: ``tools/evaluate.py RUN_OR_WEIGHTS --data PATH``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tools import cli
 
 
 def main() -> None:
-    """Score a model and leave results and report in a folder."""
+    """Evaluate a model and write results and report to a folder."""
     args = cli.parse(Evaluate)
     from tools import recipes
     from tools.flows.evaluating import evaluate

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Bring weights of another framework in: ``tools/import_weights.py mobilenet.tflite``."""
+"""Import weights from another framework: ``tools/import_weights.py mobilenet.tflite``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Divide the globe by where images were taken: ``tools/make_cells.py POSITIONS``."""
+"""Divide the globe into cells by the positions of images: ``tools/make_cells.py POSITIONS``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The paper's tables, printed beside computed and measured: ``tools/paper.py --table 13``."""
+"""Print the paper's tables beside computed and measured values: ``tools/paper.py --table 13``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RUNS = Path("runs")
 
 
 def main() -> None:
-    """Count, compare, print; draw if asked for."""
+    """Count, compare and print; with ``--out`` also write the page and the figures."""
     args = cli.parse(Paper)
     from configs.paper_tables import TABLES
     from tools.paper_tables.costs import check_table

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Look at images, folders, videos with a model: ``tools/predict.py WEIGHTS PATH...``."""
+"""Run a model on images, folders and videos: ``tools/predict.py WEIGHTS PATH...``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tools import cli
 
 
 def main() -> None:
-    """Draw what was found and write predictions.json."""
+    """Draw the answers and write predictions.json."""
     args = cli.parse(Predict)
     from tools import recipes
     from tools.flows.predicting import predict

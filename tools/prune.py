@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Narrow a trained MobileNet: ``tools/prune.py RUN_OR_WEIGHTS --alpha .5``."""
+"""Prune a trained MobileNet: ``tools/prune.py RUN_OR_WEIGHTS --alpha .5``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_flags() -> Prune:
 
 
 def main() -> None:
-    """Write pruned weights, or make the experiment."""
+    """Write pruned weights, or run the experiment."""
     config = read_flags()
     if config.experiment:
         from tools.pruning.experiment import run_experiment as work

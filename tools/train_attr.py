@@ -9,7 +9,7 @@ from tools.flows.flags import read_flags
 
 
 def main(*, report: bool = True) -> None:
-    """Train, evaluate what was saved, report; once, or for each point of a grid."""
+    """Train, evaluate the saved weights and write a report; once, or for each point of a grid."""
     config = read_flags(ATTR_PRESETS)
     from tools.face_attributes.recipe import ATTRIBUTES_RECIPE
     from tools.flows.grid import train_or_grid

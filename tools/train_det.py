@@ -16,7 +16,7 @@ from tools.flows.flags import asks_for_help, peek, read_flags
 
 
 def told_presets() -> Presets[TrainDet]:
-    """Presets as flags or weights tell. Raises InputError if they name different bodies."""
+    """Presets according to flags and weights. Raises InputError if these name different bodies."""
     given = peek("framework", "backbone", "weights")
     source = {} if asks_for_help() else _architecture(given.get("weights"))
     backbone = source.get("backbone", given.get("backbone", "mobilenet_v1"))
@@ -34,7 +34,7 @@ def told_presets() -> Presets[TrainDet]:
 
 
 def _architecture(weights: str | None) -> dict[str, Any]:
-    """What the weights to start from tell of the model: all of it, or the body only."""
+    """The architecture of the weights to start from: all of it, or only the body."""
     if weights is None:
         return {}
     from tasks.runtime.open import read_card
@@ -45,7 +45,7 @@ def _architecture(weights: str | None) -> dict[str, Any]:
 
 
 def main(*, report: bool = True) -> None:
-    """Train, evaluate what was saved, report; once, or for each point of a grid."""
+    """Train, evaluate the saved weights and write a report; once, or for each point of a grid."""
     config = read_flags(told_presets())
     from tools.detection.recipe import DETECTION_RECIPE
     from tools.flows.grid import train_or_grid

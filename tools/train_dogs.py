@@ -9,7 +9,7 @@ from tools.flows.flags import read_flags
 
 
 def main(*, report: bool = True) -> None:
-    """Train on web images, then on the data; evaluate what was saved, report."""
+    """Train on web images, then on the data; evaluate the saved weights and write a report."""
     config = read_flags(DOGS_PRESETS)
     from tools.fine_grained.recipe import FINE_GRAINED_RECIPE
     from tools.flows.grid import train_or_grid

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a GAN and see whether its images help: ``tools/train_gan.py`` alone works."""
+"""Train a GAN and test whether its images help: ``tools/train_gan.py`` alone works."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tools.flows.flags import read_flags
 
 
 def main() -> None:
-    """Sample, or train and score, and make the experiment if it is asked for."""
+    """Sample, or train and score, and run the experiment if requested."""
     config = read_flags(GAN_PRESETS)
-    from tools.dcgan.sampling import train_or_sample
+    from tools.dcgan.recipe import train_or_sample
 
     cli.result(config.common, *train_or_sample(config))
 

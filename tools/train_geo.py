@@ -9,7 +9,7 @@ from tools.flows.flags import read_flags
 
 
 def main(*, report: bool = True) -> None:
-    """Train, evaluate what was saved, report."""
+    """Train, evaluate the saved weights and write a report."""
     config = read_flags(GEO_PRESETS)
     from tools.flows.grid import train_or_grid
     from tools.geolocation.recipe import GEOLOCATION_RECIPE

@@ -9,7 +9,7 @@ from tools.flows.flags import peek_all, read_flags
 
 
 def main(*, report: bool = True) -> None:
-    """Train, evaluate what was saved, report."""
+    """Train, evaluate the saved weights and write a report."""
     named = peek_all("tasks", "add").values()
     has_data = any("=" in word for words in named for word in words)
     config = read_flags(MULTI_PRESETS, has_data=has_data)

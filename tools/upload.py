@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Send weights to Hugging Face's hub: ``tools/upload.py RUN_OR_WEIGHTS OWNER/NAME``."""
+"""Upload weights to the Hugging Face Hub: ``tools/upload.py RUN_OR_WEIGHTS OWNER/NAME``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CARD_NAME = "README.md"
 
 
 def main() -> None:
-    """Write weights and model card to a folder, and send the two."""
+    """Write weights and model card to a folder, and upload the two."""
     args = cli.parse(Upload)
     from backbone.formats.hub import send_hub
     from tasks.weights.atomic_write import write_text

@@ -87,7 +87,7 @@ class GraphReader:
         data: Content of the file.
 
     Raises:
-        Exception: Of many kinds, here and in every method, if the file is damaged.
+        Exception: An exception of many kinds, here and in every method, if the file is damaged.
     """
 
     def __init__(self, path: Path, data: bytes) -> None:

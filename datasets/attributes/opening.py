@@ -35,7 +35,7 @@ def recognise_attributes(path: Path, *, whole: bool = False) -> AttributeParts |
 
 
 def holds_attributes(path: Path) -> bool:
-    """Whether a folder is in one of the layouts, judging by its file names."""
+    """Whether a folder is in one of the layouts, according to its file names."""
     return attribute_list(path) is not None or utkface.holds(path)
 
 

@@ -1,1 +1,1 @@
-"""Photos with boxes: COCO, Pascal VOC, YOLO."""
+"""Images with boxes: COCO, Pascal VOC, YOLO."""

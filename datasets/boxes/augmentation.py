@@ -33,7 +33,7 @@ def seed_steps(pipeline: A.Compose, seed: int) -> None:
 
     albumentations' own ``set_random_seed`` starts each step's source at the same state, so that
     their draws are the same: flips came with small crops only. It also takes .4 ms for
-    RandAugment's steps, more than the steps themselves on a picture of 64 pixels.
+    RandAugment's steps, more than the steps themselves on an image of 64 pixels.
     """
     pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
 
@@ -41,8 +41,8 @@ def seed_steps(pipeline: A.Compose, seed: int) -> None:
 class MinIouCrop(BaseCrop):  # type: ignore[misc]
     """SSD's crop: a window that overlaps every box it keeps by at least a drawn IoU.
 
-    The bound is drawn from none, .1, .3, .5, .7 and .9 (or the whole picture is kept); windows
-    have sides of .3 to 1 of the picture's and aspect ratios of 1/2 to 2. A box stays if its
+    The bound is drawn from none, .1, .3, .5, .7 and .9 (or the whole image is kept); windows
+    have sides of .3 to 1 of the image's and aspect ratios of 1/2 to 2. A box stays if its
     centre lies in the window. albumentations has no such crop: its bbox-safe crops keep all.
 
     Args:
@@ -55,7 +55,7 @@ class MinIouCrop(BaseCrop):  # type: ignore[misc]
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
     ) -> dict[str, Any]:
-        """Draw the window; called by albumentations with boxes relative to the picture."""
+        """Draw the window; called by albumentations with boxes relative to the image."""
         height, width = params["shape"][:2]
         whole = np.array([0.0, 0.0, 1.0, 1.0])
         boxes = np.asarray(data["bboxes"], dtype=np.float64)[:, :4]
@@ -80,7 +80,7 @@ class MinIouCrop(BaseCrop):  # type: ignore[misc]
 def _draw_window(
     rng: np.random.Generator, boxes: NDArray[np.float64], aspect: float, bound: float
 ) -> NDArray[np.float64]:
-    """The first of many drawn windows that meets the bound; the whole picture if none does."""
+    """The first of many drawn windows that meets the bound; the whole image if none does."""
     sides = rng.uniform(0.3, 1.0, (MinIouCrop.tries, 2))
     low = rng.uniform(0, 1, (MinIouCrop.tries, 2)) * (1 - sides)
     windows = np.concatenate((low, low + sides), axis=1)
@@ -107,7 +107,7 @@ def _iou(windows: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np
 
 
 class DetectionTransform:
-    """Augment, then fit to a square: (picture, target in pixels, seed) -> the same, resized.
+    """Augment, then fit to a square: (image, target in pixels, seed) -> the same, resized.
 
     Args:
         size: Side of the result in pixels.
@@ -129,7 +129,7 @@ class DetectionTransform:
     def __call__(
         self, image: Image, target: DetectionTarget, seed: int
     ) -> tuple[Image, DetectionTarget]:
-        """Transform one picture; all chance comes from ``seed``."""
+        """Transform one image; all chance comes from ``seed``."""
         if self._pipeline is None:
             square = fit_square(image, self.size, keep_aspect=self.keep_aspect)
             return square, _scale(image, target, self.size, self.keep_aspect)

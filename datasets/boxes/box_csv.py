@@ -1,8 +1,8 @@
 """Tables of boxes: a line for each box, with a header (TensorFlow, Roboflow) or without.
 
 With one, the columns stand in any order: file name, class, xmin, ymin, xmax, ymax, and perhaps
-width and height of the picture. Without one a line is ``path,x1,y1,x2,y2,class`` (RetinaNet), and
-one without box, ``path,,,,,``, is a picture without objects.
+width and height of the image. Without one a line is ``path,x1,y1,x2,y2,class`` (RetinaNet), and
+one without box, ``path,,,,,``, is an image without objects.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _known(header: list[str]) -> list[str]:
 
 
 def _is_box(fields: list[str]) -> bool:
-    """Whether a first line is no header, but a picture with or without a box."""
+    """Whether a first line is no header, but an image with or without a box."""
     if len(fields) != len(_WITHOUT_HEADER) or not is_picture(fields[0]):
         return False
     if not any(fields[1:]):
@@ -119,7 +119,7 @@ def read(root: Path, part: FilePart) -> DetectionData:
     """Read the table of a split; the classes are those of all splits, or of a list of classes.
 
     Raises:
-        InputError: If a line lacks a field, or tells another size of a picture than one before; it
+        InputError: If a line lacks a field, or states another size of an image than one before; it
             names file and line.
     """
 

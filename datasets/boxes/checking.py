@@ -49,9 +49,9 @@ def examine(
         anchors: (A, 4) cx cy w h relative to the input, to compare box sizes with.
         mend_boxes: Clip and drop boxes for training. For evaluation the ground truth stays as
             annotated, or the figures would not be comparable; only NaN is dropped.
-        decode: Decode every picture instead of reading its header.
-        keep_aspect: The input holds the picture's longer side, instead of each side its own.
-        copies: Look for pictures with the same content.
+        decode: Decode every image instead of reading its header.
+        keep_aspect: The input holds the image's longer side, instead of each side its own.
+        copies: Look for images with the same content.
         other: The other split; what both share makes figures look better than they are.
     """
     findings = list(data.told)
@@ -77,7 +77,7 @@ def examine(
 
 
 def _check_images(data: DetectionData, decode: bool, findings: list[Finding]) -> Mask:
-    """Mask (N,) of the pictures that are there, readable and of the annotated size."""
+    """Mask (N,) of the images that are there, readable and of the annotated size."""
     look = data.image if decode else data.check_size
     good = drop_unusable(data.files, look, findings, in_files=data.in_files)
     if decode and data.in_files:
@@ -124,7 +124,7 @@ def _check_boxes(
         outside = np.any(left <= 0, axis=1) & np.all((frames[:, :2] > 0) & (sides > 0), axis=1)
         note("box outside the image", drop, outside, show_in_frame)
         beyond = np.abs(inside - boxes).max(axis=1, initial=0) > 1
-        beyond &= np.all(frames > 0, axis=1)  # Nothing is known of a picture that is not there.
+        beyond &= np.all(frames > 0, axis=1)  # Nothing is known of an image that is not there.
         note("box reaches out of the image", clip, beyond & ~outside, show_in_frame)
         thin = np.any(left < 1, axis=1) & np.all(left > 0, axis=1)
         note("box thinner than a pixel", drop, thin, show)
@@ -152,7 +152,7 @@ def _note_same_files(data: DetectionData, shared: list[str], findings: list[Find
 def _note_copies(
     data: DetectionData, other: DetectionData | None, shared: list[str], findings: list[Finding]
 ) -> None:
-    """Note pictures with the same content, within a part and in another."""
+    """Note images with the same content, within a part and in another."""
     files, counts, in_both = data.files.tolist(), np.diff(data.offsets), set(shared)
     theirs = [] if other is None else other.files.tolist()
     places = [(part, k) for part in (data, other) if part is not None for k in range(len(part))]

@@ -34,7 +34,7 @@ Key = int | str
 
 @dataclass(frozen=True)
 class Part:
-    """One split: its annotation file, and the folder of the pictures if the user named one."""
+    """One split: its annotation file, and the folder of the images if the user named one."""
 
     file: Path
     images: Path | None = None
@@ -113,7 +113,7 @@ def _is_named(file: Path) -> bool:
 
 
 def _is_usual(tree: Tree, file: Path) -> bool:
-    """Tell boxes from stray JSON, and from the captions and keypoints in the same folder."""
+    """Whether a JSON file has boxes, and not captions or keypoints in the same folder."""
     name = file.name.lower()
     if any(word in name for word in ("caption", "keypoint", "panoptic", "image_info")):
         return False
@@ -314,12 +314,12 @@ def _files_of(root: Path, part: Part, names: Sequence[str]) -> list[str]:
         lone = (name.rpartition("/")[2] for name in some)
         return sum(is_there(guess / n) for n in some), sum(is_there(guess / n) for n in lone)
 
-    # The first of those that hold most: a picture may be missing anywhere.
+    # The first of those that hold most: an image may be missing anywhere.
     folder = max(guesses, key=held)
     if not any(held(folder)):  # Below a folder of this part's name alone, if it is there.
         folder = next((guess for guess in guesses[:4] if is_folder(guess)), base)
     finder = Finder(part.images or folder, (folder,), described_by=part.file)
-    # One look at the folder: a look for each of a million pictures would take a minute.
+    # One look at the folder: a look for each of a million images would take a minute.
     here = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set[str]()
     where, inside = f"{part.file}: file_name", f"{folder}{os.sep}"
     return [

@@ -1,4 +1,4 @@
-"""What of boxes another format does not hold, as reading them back tells."""
+"""What another format does not hold of some boxes, found by reading them back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def changes(name: str, before: DetectionData, after: DetectionData) -> list[str]
     """What changed on the way, in words with counts; empty if nothing did.
 
     Args:
-        name: Of the format that was written.
+        name: Name of the format that was written.
         before: What was written, its files under their new names.
         after: What was read back.
 
@@ -38,7 +38,7 @@ def changes(name: str, before: DetectionData, after: DetectionData) -> list[str]
     called = [np.array(["", *one.classes.names])[one.labels] for one in (ours, after)]
     if len(rows) != len(ours.boxes) or (called[0] != called[1][rows]).any():
         raise RuntimeError(f"{name}: {len(ours.boxes)} boxes were written, {len(rows)} are read")
-    # What holds no sizes is read by those of the pictures themselves.
+    # What holds no sizes is read by those of the images themselves.
     resized = (ours.sizes != after.sizes[places]).any(axis=1)[ours.owners]
     if resized.any():
         told.append(
@@ -58,7 +58,7 @@ def changes(name: str, before: DetectionData, after: DetectionData) -> list[str]
 
 
 def _rows(after: DetectionData, places: list[int]) -> NDArray[np.int64]:
-    """Rows of the boxes read, in the order of the pictures written."""
+    """Rows of the boxes read, in the order of the images written."""
     spans = [np.arange(after.offsets[k], after.offsets[k + 1]) for k in places]
     return np.concatenate([*spans, np.zeros(0, np.int64)]).astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""CVAT's XML for images 1.1: one file that describes all pictures of a task or project."""
+"""CVAT's XML for images 1.1: one file that describes all images of a task or project."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from datasets.text import read_head
 from datasets.xml_files import read_xml
 
 _HEAD = 2**20
-# Of so many XML files, the nearest to the path, one may be such: others describe a picture each.
+# Of so many XML files, the nearest to the path, one may be such: others describe an image each.
 _LOOKED_AT = 200
 _SUBSET = re.compile(rb"<image\b[^>]*\bsubset=\"([^\"]*)\"")
 _EDGES = ("xtl", "ytl", "xbr", "ybr")
@@ -75,7 +75,7 @@ def _subsets(file: Path) -> dict[str, str]:
 def read(root: Path, part: FilePart) -> DetectionData:
     """Read the images of a split; other areas than boxes become the boxes around them.
 
-    Boxes are drawn on the picture as its EXIF tag turns it, as the tool shows it.
+    Boxes are drawn on the image as its EXIF tag turns it, as the tool shows it.
 
     Raises:
         InputError: If the file is damaged, or an element lacks an attribute; it names file and

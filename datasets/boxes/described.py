@@ -1,4 +1,4 @@
-"""Pictures with boxes as annotation files describe them, brought into the one structure."""
+"""Images with boxes as annotation files describe them, brought into the one structure."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Box = tuple[float, ...]
 
 @dataclass
 class Described:
-    """One picture.
+    """One image.
 
     Attributes:
-        file: Where it lies, or should.
-        size: (width, height) as annotated; 0 where that is not told.
+        file: Path where it is, or should be.
+        size: (width, height) as annotated; 0 if unknown.
         boxes: x1 y1 x2 y2 each.
         names: Class of each box.
         crowd: Whether each is a crowd, or another region that is not to be counted.
-        areas: Of each outline in pixels; 0 where that is not told.
+        areas: Area of each outline in pixels; 0 if unknown.
         wanted: It belongs to the split that is read, and is labelled.
     """
 
@@ -58,7 +58,7 @@ class Told:
     """What a reader passes over or changes, counted.
 
     Args:
-        root: Of the set.
+        root: Folder of the data set.
     """
 
     def __init__(self, root: Path) -> None:
@@ -70,9 +70,9 @@ class Told:
         """Count one of a kind.
 
         Args:
-            kind: What, in the plural.
-            action: What is done.
-            example: Which.
+            kind: Kind of thing, in the plural.
+            action: What is done about it.
+            example: Name of this one.
             why: The reason, or what was made of it.
         """
         key = (kind, action, why)
@@ -100,16 +100,16 @@ def gather(
     relative: bool = False,
     upright: bool = False,
 ) -> DetectionData:
-    """Put pictures into the flat structure.
+    """Put images into the flat structure.
 
     Args:
         format: Name of the format.
-        root: Of the set.
-        pictures: Each once.
+        root: Folder of the data set.
+        pictures: Images, each once.
         classes: Names of the whole set's classes in label order.
-        told: What was passed over.
+        told: What was skipped.
         relative: Boxes are in 0..1 of width and height.
-        upright: Boxes are drawn on the picture as its EXIF tag turns it.
+        upright: Boxes are drawn on the image as its EXIF tag turns it.
 
     Raises:
         InputError: If the name of a class is empty.
@@ -154,11 +154,11 @@ def gather(
 
 
 def size_of(file: Path, *, upright: bool) -> tuple[int, int]:
-    """Width and height of a picture; (0, 0) if unreadable, which the data doctor reports.
+    """Width and height of an image; (0, 0) if unreadable, which the data doctor reports.
 
     Args:
-        file: Picture.
-        upright: As its EXIF tag turns it.
+        file: Image.
+        upright: Whether the image is turned by its EXIF tag.
     """
     try:
         width, height, sideways = probe_image(file)
@@ -201,12 +201,12 @@ def turned(box: Sequence[float], degrees: float, about: tuple[float, float]) -> 
 
 
 def tell_unnamed(told: Told, folders: Sequence[Path], named: Sequence[Described], by: str) -> None:
-    """Count pictures of folders that no annotation names.
+    """Count images of folders that no annotation names.
 
     Args:
-        told: Is added to.
-        folders: Of the set's pictures.
-        named: Pictures that are named, of all parts.
+        told: Counter to which they are added.
+        folders: Folders of the data set's images.
+        named: Images that are named, of all parts.
         by: What would name them: ``JSON file``.
     """
     known = {str(picture.file) for picture in named}

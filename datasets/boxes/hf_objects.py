@@ -1,4 +1,4 @@
-"""Objects of a picture as Hugging Face's sets have them, in lines of JSON and in Parquet alike.
+"""Objects of an image as Hugging Face's sets have them, in lines of JSON and in Parquet alike.
 
 ``objects`` is a list for each field, ``{"bbox": [[x, y, width, height]], "category": [0]}``, or a
 list of objects with these fields.
@@ -36,10 +36,10 @@ class Thing:
     """An object.
 
     Attributes:
-        box: As it is written: x, y, width, height, or x1, y1, x2, y2.
-        name: Of its class.
+        box: Box as it is written: x, y, width, height, or x1, y1, x2, y2.
+        name: Name of its class.
         crowd: Whether it is a crowd, which does not count.
-        area: Of its outline in pixels; 0 where that is not told.
+        area: Area of its outline in pixels; 0 if unknown.
     """
 
     box: Box
@@ -49,12 +49,12 @@ class Thing:
 
 
 def read_objects(row: Fields, key: str, listed: Sequence[str]) -> list[Thing] | None:
-    """The objects of a picture; None where it is not labelled yet.
+    """The objects of an image; None where it is not labelled yet.
 
     Args:
-        row: That has them.
+        row: Row that contains them.
         key: Its field; empty if the row itself has boxes and classes.
-        listed: Names of classes that are numbers; none if nothing tells them.
+        listed: Names of classes that are numbers; empty if unknown.
 
     Raises:
         InputError: If a field is damaged or missing; it names the place.
@@ -130,7 +130,7 @@ def form_of(row: Fields, key: str) -> Form | None:
 
 
 def add_things(picture: Described, things: Sequence[Thing], form: Form) -> None:
-    """Add objects to their picture, whose boxes are written in a form."""
+    """Add objects to their image, whose boxes are written in a form."""
     for one in things:
         x, y, c, d = one.box
         box = (x, y, x + c, y + d) if form == "xywh" else (x, y, c, d)

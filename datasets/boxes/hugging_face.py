@@ -1,4 +1,4 @@
-"""Hugging Face's image folders: ``metadata.jsonl`` with ``objects`` beside the pictures.
+"""Hugging Face's image folders: ``metadata.jsonl`` with ``objects`` beside the images.
 
 ``{"file_name": "0.png", "objects": {"bbox": [[x, y, width, height]], "categories": [0]}}``
 """

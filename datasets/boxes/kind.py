@@ -33,7 +33,7 @@ def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
 
 
 def _doubt(path: Path) -> str:
-    """That files which each tell of one picture tell of less than a third of those there, or none.
+    """Why a path may not be boxes: files per image describe less than a third of them, or none.
 
     Half of the Oxford pets have boxes, and all of them labels.
     """

@@ -17,7 +17,7 @@ from datasets.fields import as_number
 from datasets.part_names import PART_NAMES
 from datasets.text import read_text
 
-# Folders of labels, and those of their pictures, by this format's tools.
+# Folders of labels, and those of their images, by this format's tools.
 _PAIRS = {"label_2": "image_2", "label": "image", "labels": "images"}
 # A label has a score behind the columns where it is a prediction.
 _COLUMNS = (15, 16)
@@ -32,8 +32,8 @@ class Part:
 
     Attributes:
         labels: Its label files.
-        everything: Those of all splits, which agree about the classes.
-        pictures: Folders of pictures.
+        everything: Label files of all splits, which agree about the classes.
+        pictures: Folders of images.
         lost: Names that lists have without label file, and label files that are in no part.
     """
 
@@ -44,7 +44,7 @@ class Part:
 
 
 def claim(tree: Tree) -> Claim | None:
-    """Label files in folders called so; without pictures they only come near."""
+    """Label files in folders called so; without images they only come near."""
     files = [file for file in tree.files(".txt") if file.parent.name in _PAIRS]
     evident = next((file for file in islice(files, _LOOKED_AT) if _looks_like_labels(file)), None)
     if evident is None:

@@ -1,4 +1,4 @@
-"""Label Studio's JSON export: a list of tasks, each with a picture and regions in percent."""
+"""Label Studio's JSON export: a list of tasks, each with an image and regions in percent."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def read(root: Path, part: FilePart) -> DetectionData:
     """Read the tasks of a split; turned boxes, polygons and ellipses become boxes around them.
 
     A task without annotation is not labelled yet, and left out; one whose annotation is empty is
-    a picture without objects. Of several annotations the first is taken. Boxes are drawn on the
-    picture as its EXIF tag turns it, as browsers show it.
+    an image without objects. Of several annotations the first is taken. Boxes are drawn on the
+    image as its EXIF tag turns it, as browsers show it.
 
     Raises:
         InputError: If a file is damaged, or a task lacks a field; it names file and place.
@@ -71,7 +71,7 @@ def _read_file(file: Path, finder: Finder, told: Told) -> list[Described]:
 
 
 def _picture(task: Fields, finder: Finder) -> Path:
-    """The picture of a task: of the first of its data that ends as a picture does."""
+    """The image of a task: of the first of its data that ends as an image does."""
     data = task.inner("data") if task.has("data") else task
     texts = {key: _path_in(one) for key, one in data.values.items() if isinstance(one, str)}
     keys = [key for key in ("image", "img", *texts) if is_picture(_name(texts.get(key, "")))]

@@ -1,4 +1,4 @@
-"""LabelMe: a JSON file for each picture, beside it."""
+"""LabelMe: a JSON file for each image, beside it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _AREAS = ("rectangle", "polygon", "circle", "rotation", "mask")
 
 @dataclass(frozen=True)
 class Part:
-    """One split: its JSON files, those of all, those of no split, and where pictures lie."""
+    """One split: its JSON files, those of all, those of no split, and where images lie."""
 
     files: tuple[Path, ...]
     everything: tuple[Path, ...]
@@ -56,7 +56,7 @@ def claim(tree: Tree) -> Claim | None:
 
 
 def _read_file(file: Path) -> Fields:
-    """A file without the picture that may be in it: those of all would fill the memory."""
+    """A file without the image that may be in it: those of all would fill the memory."""
     content = read_object(file)
     return Fields(file, {k: v for k, v in content.values.items() if k != "imageData"})
 
@@ -64,7 +64,7 @@ def _read_file(file: Path) -> Fields:
 def read(root: Path, part: Part) -> DetectionData:
     """Read the JSON files of a split; polygons and circles become the boxes around them.
 
-    Boxes are drawn on the picture as its EXIF tag turns it, as the tool shows it.
+    Boxes are drawn on the image as its EXIF tag turns it, as the tool shows it.
 
     Raises:
         InputError: If a file is damaged, or lacks a field; it names file and place.
@@ -87,9 +87,9 @@ def read(root: Path, part: Part) -> DetectionData:
 
 
 def _picture(content: Fields, file: Path, finder: Finder) -> Path:
-    """Where imagePath leads to, or else the picture of the same name.
+    """Where imagePath leads to, or else the image of the same name.
 
-    Some files have their own name there, which leads to no picture.
+    Some files have their own name there, which leads to no image.
     """
     written = content.text("imagePath") if content.has("imagePath") else file.stem
     beside = file.parent / written.replace("\\", "/")

@@ -37,14 +37,14 @@ def locate(written: str, bases: Sequence[Path], least: int = 2) -> Path | None:
 
 
 class Finder:
-    """Pictures below a folder, by what annotations call them.
+    """Images below a folder, by what annotations call them.
 
     Args:
         base: Folder that is searched, if need be.
         near: Folders that names are relative to, the likeliest first; the base is always one.
-        suffixes: Of the files.
-        described_by: File that names the pictures. If it lies below the base and is of one part,
-            nothing is looked for in folders of the other: pictures there may have the same names.
+        suffixes: Suffixes of the files.
+        described_by: File that names the images. If it lies below the base and is of one part,
+            nothing is looked for in folders of the other: images there may have the same names.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Finder:
         self._found: dict[str, list[str]] | None = None
 
     def find(self, written: str, where: str) -> Path | None:
-        """The picture that a written path or name means, if it is anywhere.
+        """The image that a written path or name means, if it is anywhere.
 
         What lies where it is written wins; else the only one below the folder whose path ends as
-        the written one does, in as many names as any. A name without suffix is any picture's.
+        the written one does, in as many names as any. A name without suffix is any image's.
 
         Args:
-            written: As it stands in the file.
+            written: Path or name as in the file.
             where: File and place, for the message.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Formats in which one file describes all pictures of a split: claiming and reading them."""
+"""Formats in which one file describes all images of a split: claiming and reading them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class FilePart:
     """One split.
 
     Attributes:
-        file: What describes its pictures.
-        files: Those of all splits, which agree about the classes.
-        base: Folder of the set, or of the pictures where they lie elsewhere.
+        file: What describes its images.
+        files: Files of all splits, which agree about the classes.
+        base: Folder of the set, or of the images where they lie elsewhere.
         names: File about the classes, if there is one.
-        subset: Of the file's pictures; None takes all.
+        subset: Images of the file to use; None uses all.
     """
 
     file: Path
@@ -44,12 +44,12 @@ def claim_files(
     is_named: Callable[[Path], bool] = lambda _file: False,
     names: Sequence[Path] = (),
 ) -> Claim | None:
-    """The claim of files that describe pictures; None without files.
+    """The claim of files that describe images; None without files.
 
     Args:
-        format: Its name.
-        tree: What is claimed.
-        files: That describe pictures.
+        format: Name of the format.
+        tree: Files that are claimed.
+        files: Files that describe images.
         what: They have, for people.
         is_named: Whether a file has the name that the format gives it; such a one wins.
         names: Files about the classes, of which the first is taken.
@@ -87,21 +87,22 @@ def read_files(
     relative: bool = False,
     upright: bool = False,
 ) -> DetectionData:
-    """Read the file of a split; pictures beside those that it describes are told.
+    """Read the file of a split; images beside those that it describes are reported.
 
     Args:
-        format: Its name.
-        root: Of the set.
+        format: Name of the format.
+        root: Folder of the data set.
         part: The split.
-        read_file: Reads one file.
-        by: What names a picture: ``line in a table``.
-        told: What was passed over before.
-        classes: Names in label order, of those that boxes have in any split.
-        relative: Boxes are in 0..1 of width and height.
-        upright: Boxes are drawn on the picture as its EXIF tag turns it.
+        read_file: Function that reads one file.
+        by: What names an image: ``line in a table``.
+        told: What was skipped before.
+        classes: Function that returns the names in label order, of those that boxes have in any
+            split.
+        relative: Whether boxes are in 0..1 of width and height.
+        upright: Whether boxes are drawn on the image as its EXIF tag turns it.
 
     Raises:
-        InputError: As ``read_file``.
+        InputError: Whatever ``read_file`` raises.
     """
     told = told or Told(root)
     tables = {}

@@ -41,12 +41,12 @@ def _header(file: Path) -> list[str]:
 
 
 def read(root: Path, part: FilePart) -> DetectionData:
-    """Read the table of a split; pictures that are not here, as most are not, are counted.
+    """Read the table of a split; images that are not here, as most are not, are counted.
 
     Groups that share a box (IsGroupOf) are crowds: neither trained on nor counted.
 
     Raises:
-        InputError: If no picture is here, or a line lacks a field; it names file and line.
+        InputError: If no image is here, or a line lacks a field; it names file and line.
     """
     here = {Path(file).stem: Path(file) for file in reversed(pictures_below(part.base))}
     tables = {file: _read_table(file, here) for file in part.files}
@@ -75,7 +75,7 @@ def read(root: Path, part: FilePart) -> DetectionData:
 
 
 def _read_table(file: Path, here: dict[str, Path]) -> tuple[dict[str, Described], set[str]]:
-    """Pictures that are here, by id, and ids of those that are not."""
+    """Images that are here, by id, and ids of those that are not."""
     found: dict[str, Described] = {}
     missing: set[str] = set()
     for name, row in _rows(file, here, missing):
@@ -86,7 +86,7 @@ def _read_table(file: Path, here: dict[str, Path]) -> tuple[dict[str, Described]
 
 
 def _rows(file: Path, here: dict[str, Path], missing: set[str]) -> Iterator[tuple[str, Fields]]:
-    """Lines of pictures that are here: of millions, few are."""
+    """Lines of images that are here: of millions, few are."""
     sign, _ = split_header(read_head(file))
     header = _header(file)
     at = header.index("imageid")

@@ -47,8 +47,8 @@ class Format:
     """A format of boxes.
 
     Attributes:
-        name: As ``--format`` takes it.
-        title: As people know it; ``docs/data.md`` lists it by that name.
+        name: Name, as ``--format`` takes it.
+        title: Common name; ``docs/data.md`` lists the format by it.
         layout: What it consists of, and what people call it.
         claim: What speaks for it below a path.
         read: Reads a part of a set, given its root.
@@ -153,20 +153,20 @@ class Recognised:
 def open_detection(
     path: Path, split: Split, *, whole: bool = False, hints: Hints | None = None
 ) -> DetectionData:
-    """Recognise a folder (or a file that tells of boxes) and read one split of it.
+    """Recognise a folder (or a file that describes boxes) and read one split of it.
 
-    A set that has a training part only gives a fifth of its images, chosen by name, to ``val``,
-    and the others to ``train``; ``all`` is the whole of it.
+    In a data set with only a training part, a fifth of the images, chosen by name, is ``val``, and
+    the others are ``train``; ``all`` is the whole of it.
 
     Args:
         path: Folder, file, or pattern of shards.
-        split: Part of it.
-        whole: Take all of a set that is not parted, for any split.
-        hints: What the user says of the set.
+        split: Part to read.
+        whole: Whether to use all of a data set without parts, for any split.
+        hints: What the user states about the data set.
 
     Raises:
         InputError: If the path is missing, has no such split, could be of several formats, or
-            looks like none of them, saying what the nearest would need.
+            looks like none of them; the message states what the nearest would need.
     """
     found = _recognised(path, hints)
     if split == "test" and found.claim.no_test:
@@ -208,14 +208,14 @@ def _recognised(path: Path, hints: Hints | None) -> Recognised:
 
 
 def recognise_detection(path: Path, hints: Hints | None = None) -> Recognised | None:
-    """The format of a path and its parts; None if it is no detection set.
+    """The format of a path and its parts; None if it is not a detection data set.
 
-    Where nothing in a folder tells of boxes, but one folder in it is such a set, and no other
-    holds pictures, it is that one; so is one at the end of folders that hold one folder each.
+    If nothing in a folder describes boxes, but one folder in it is such a data set, and no other
+    holds images, it is that one; so is one at the end of folders that hold one folder each.
 
     Raises:
-        InputError: If it could be of several formats, is damaged, or is not of the format that
-            it is said to be.
+        InputError: If it could be of several formats, is damaged, or is not of the format that the
+            user states.
     """
     hints = hints or Hints()
     if hints.images is not None and not hints.images.is_dir():
@@ -241,7 +241,7 @@ def recognise_detection(path: Path, hints: Hints | None = None) -> Recognised | 
 
 
 def _strongest(path: Path, hints: Hints) -> Claim | None:
-    """The claim that is right; its evidence also tells of other formats that it is before."""
+    """The strongest claim; its evidence also names other formats that it precedes."""
     claims = _claims(path, hints)
     claim = strongest(path, claims)
     if claim is None:
@@ -298,7 +298,7 @@ def _format(name: str) -> Format:
 
 
 def _folders(path: Path) -> list[Path]:
-    """Folders in a folder; none if they are many, as classes are, or lie beside pictures."""
+    """Folders in a folder; none if they are many, as classes are, or lie beside images."""
     if not path.is_dir():
         return []
     inner = [

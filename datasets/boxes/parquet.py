@@ -1,7 +1,7 @@
-"""Boxes in Parquet files, as Hugging Face's sets have them: pictures as bytes beside ``objects``.
+"""Boxes in Parquet files, as in Hugging Face's data sets: images as bytes beside ``objects``.
 
 The columns are ``image``, and ``objects`` with ``bbox`` and ``category``; or ``bbox`` and
-``category`` themselves. ``width``, ``height`` and ``image_id`` may be told.
+``category`` themselves. ``width``, ``height`` and ``image_id`` are optional.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ from datasets.written_pictures import suffix_of
 _OBJECTS = ("objects", "annotations", "object", "detections")
 _TOLD = ("width", "height", "image_id")
 # Corners are what boxes are read as if so many could be such and, as x, y, width, height, so many
-# would leave their pictures.
+# would leave their images.
 _COULD_BE, _CANNOT_BE = 0.99, 0.1
 _LARGEST = 2**53  # Above it, floats skip whole numbers.
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParquetBoxes(DetectionData):
-    """Pictures with boxes in Parquet files.
+    """Images with boxes in Parquet files.
 
     Attributes:
         pictures: Reads them.
@@ -101,10 +101,10 @@ class Columns:
     """What the columns of a set's tables are.
 
     Attributes:
-        pictures: Of the pictures, or of their paths.
-        objects: Of the objects; empty if there is one of boxes and one of classes.
-        read: All that tell of the pictures.
-        classes: That the tables themselves name; none if they do not.
+        pictures: Column of the images, or of their paths.
+        objects: Column of the objects; empty if there is one of boxes and one of classes.
+        read: All columns that describe the images.
+        classes: Class names in the tables themselves; empty if there are none.
     """
 
     pictures: PictureColumn
@@ -119,9 +119,9 @@ class Part:
 
     Attributes:
         tables: Files of it.
-        everything: Those of all splits, which agree about the classes.
-        columns: Of them.
-        base: Folder of pictures that the tables only name.
+        everything: Files of all splits, which agree about the classes.
+        columns: Columns of the tables.
+        base: Folder of images that the tables only name.
         names: File of the classes' names, if there is one.
     """
 
@@ -133,7 +133,7 @@ class Part:
 
 
 def claim(tree: Tree) -> Claim | None:
-    """Tables with a column of pictures and one of boxes.
+    """Tables with a column of images and one of boxes.
 
     Raises:
         InputError: If the user named a file that is damaged, or that pyarrow would have to read.
@@ -168,7 +168,7 @@ def claim(tree: Tree) -> Claim | None:
 
 
 def _find_columns(file: Path) -> Columns | None:
-    """The columns of a table; None if it has none of pictures, or none of boxes."""
+    """The columns of a table; None if it has none of images, or none of boxes."""
     schema, pictures = open_table(file).schema_arrow, find_column(file)
     types = {field.name: field.type for field in schema}
     if pictures is None:
@@ -207,7 +207,7 @@ def _depth(kind: Any) -> int:
 
 @dataclass
 class _Row:
-    """What a row tells of a picture; its boxes are still as they are written."""
+    """The content of a row about an image; its boxes are still as they are written."""
 
     picture: Described
     things: list[Thing]
@@ -216,10 +216,10 @@ class _Row:
 
 
 def read(root: Path, part: Part) -> DetectionData:
-    """Read what the tables of a split tell of boxes, and where their pictures lie.
+    """Read the boxes in the tables of a split, and where their images are.
 
     Raises:
-        InputError: If a row is damaged or lacks a field; it names table, row and field.
+        InputError: If a row is damaged or lacks a field; the message names table, row and field.
     """
     told, columns = Told(root), part.columns
     listed = columns.classes or (read_names(part.names).names if part.names else ())
@@ -287,7 +287,7 @@ def _read_rows(
 
 
 def _name_pictures(part: Part, pictures: Sequence[Described], stored: StoredPictures) -> None:
-    """Name pictures in tables, and measure those of which no column tells the size."""
+    """Name images in tables, and measure those whose size no column states."""
     names = [name for table in part.tables for name in part.columns.pictures.names(table)]
 
     def look(index: int) -> None:
@@ -310,7 +310,7 @@ def _name_pictures(part: Part, pictures: Sequence[Described], stored: StoredPict
 
 
 def _measure_others(part: Part, rows: dict[Path, list[_Row]]) -> None:
-    """Measure pictures of other parts whose boxes are of no declared form: they tell it, too."""
+    """Measure images of other parts if the form of boxes is not declared: they reveal it, too."""
     for table in part.everything:
         unsized = [
             k
@@ -342,7 +342,7 @@ def _size_of(file: Path, data: bytes) -> tuple[int, int]:
 
 
 def _find_pictures(part: Part, rows: dict[Path, list[_Row]]) -> None:
-    """Find the pictures that tables only name."""
+    """Find the images that tables only name."""
     for table in part.tables:
         near = (table.parent, table.parent / "images", part.base / "images")
         finder = Finder(part.base, near, described_by=table)
@@ -357,10 +357,10 @@ def _find_pictures(part: Part, rows: dict[Path, list[_Row]]) -> None:
 
 
 def _settle(rows: Sequence[_Row], root: Path, told: Told) -> None:
-    """Add the objects of rows to their pictures, in the form that is declared or evident.
+    """Add the objects of rows to their images, in the form that is declared or evident.
 
-    Hugging Face's documentation has x, y, width, height; some sets have corners. They are told
-    apart by the boxes of all parts together.
+    Hugging Face's documentation has x, y, width, height; some data sets have corners. They are
+    distinguished by the boxes of all parts together.
     """
     open_ones = [row for row in rows if row.form is None]
     boxes = np.array([one.box for row in open_ones for one in row.things]).reshape(-1, 4)

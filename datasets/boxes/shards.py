@@ -46,7 +46,7 @@ NAMES = "classes.txt"
 _LABEL = ".cls"
 # Members and samples of the first shard that are looked at to find out what it holds.
 _MOST_MEMBERS, _MOST_SAMPLES = 4000, 200
-# Bytes of what tells of one picture's boxes.
+# Bytes of what tells of one image's boxes.
 _MOST_TOLD = 1 << 24
 Span = tuple[int, int]
 Kind = Literal[".json", ".txt"]
@@ -55,11 +55,11 @@ _KINDS = (".json", ".txt")
 
 @dataclass(frozen=True, kw_only=True)
 class ShardedBoxes(DetectionData):
-    """Pictures with boxes that are read one by one out of shards.
+    """Images with boxes that are read one by one out of shards.
 
     Attributes:
         shards: Files.
-        spans: (N, 3) int64 shard, offset and length in bytes of each picture.
+        spans: (N, 3) int64 shard, offset and length in bytes of each image.
     """
 
     shards: tuple[Path, ...]
@@ -91,8 +91,8 @@ class Part:
 
     Attributes:
         shards: Files of it.
-        everything: Those of all splits, which agree about the classes.
-        kind: Suffix of what tells of boxes.
+        everything: Files of all splits, which agree about the classes.
+        kind: Suffix of the members that describe boxes.
         names: File of the classes' names, if there is one.
     """
 
@@ -104,7 +104,7 @@ class Part:
 
 @dataclass(frozen=True)
 class _Sample:
-    """A picture and what tells of its boxes, each by its member's name and place."""
+    """An image and the description of its boxes, each by its member's name and position."""
 
     picture: str
     span: Span
@@ -144,7 +144,7 @@ def claim(tree: Tree) -> Claim | None:
 
 
 def _pictured(path: Path) -> list[str]:
-    """Names of a folder, and of the folders in it, that hold pictures outside of shards."""
+    """Names of a folder, and of the folders in it, that hold images outside of shards."""
     entries = sorted(path.iterdir())
     found = [path.name] if any(is_picture(one.name) for one in entries if one.is_file()) else []
     own = path.resolve()  # A link may lead back to it.
@@ -174,7 +174,7 @@ def _shards_of(tree: Tree) -> dict[str, tuple[Path, ...]]:
 
 
 def _kind_of(shard: Path) -> Kind | None:
-    """What tells of boxes in the first samples of a shard; None if nothing does."""
+    """Suffix of the boxes' description in the first samples of a shard; None if there is none."""
     told: dict[tuple[str, str], dict[str, Span]] = {}
     samples = 0
     with warnings.catch_warnings():
@@ -227,11 +227,11 @@ def _is_yolo(text: bytes) -> bool:
 
 
 def read(root: Path, part: Part) -> DetectionData:
-    """Read what the shards of a split tell of boxes, and where their pictures lie.
+    """Read the boxes in the shards of a split, and where their images are.
 
     Raises:
-        InputError: If a sample is damaged, lacks a field or has one that is not read; it names
-            shard, member and field.
+        InputError: If a sample is damaged, lacks a field or has an unsupported one; the message
+            names shard, member and field.
     """
     listed = None if part.names is None else read_names(part.names)
     told, relative = Told(root), part.kind == ".txt"
@@ -263,7 +263,7 @@ def read(root: Path, part: Part) -> DetectionData:
 
 
 def _walk(shard: Path, kind: Kind, told: Told) -> Iterator[_Sample]:
-    """Samples in the order in which they are complete; what is no part of one is told."""
+    """Samples in the order in which they are complete; members outside samples are reported."""
     waiting: dict[tuple[str, str], dict[str, tuple[str, Span]]] = {}
     for name, offset, size in members(shard):
         where, suffix = _split(name)
@@ -284,10 +284,10 @@ def _walk(shard: Path, kind: Kind, told: Told) -> Iterator[_Sample]:
 def _describe(
     picture: Described, shard: Path, sample: _Sample, kind: Kind, listed: ClassMap | None
 ) -> None:
-    """Add a sample's boxes to its picture, and its size if it is told.
+    """Add a sample's boxes to its image, and its size if it is stated.
 
     Raises:
-        InputError: If it is damaged; it names shard, member and field.
+        InputError: If it is damaged; the message names shard, member and field.
     """
     where = f"{shown(shard)}: {sample.told}"
     if sample.told_span[1] > _MOST_TOLD:
@@ -335,7 +335,7 @@ def _corners(picture: Described, content: Fields, listed: ClassMap | None) -> No
 
 
 def _name(row: Fields, key: str, listed: ClassMap | None) -> str:
-    """Name of a box's class, which is told as it is, or as a number."""
+    """Name of a box's class, which is written as a name or as a number."""
     found, written = row.key(key), row.values[key]
     if listed is None:
         return str(found)
@@ -349,7 +349,7 @@ def _name(row: Fields, key: str, listed: ClassMap | None) -> str:
 
 
 def _size_of(shard: Path, sample: _Sample, *, upright: bool) -> tuple[int, int]:
-    """Width and height of a picture; (0, 0) if unreadable, which the data doctor reports."""
+    """Width and height of an image; (0, 0) if unreadable, which the data doctor reports."""
     try:
         width, height, sideways = probe_image(sample.picture, read_bytes(shard, sample.span))
     except ValueError:

@@ -38,7 +38,7 @@ class DetectionData:
         areas: (M,) float64 pixels; of the segment where the format has one.
         annotation_ids: (M,) int64.
         classes: Names and original ids.
-        upright: Boxes are drawn on the picture as its EXIF tag turns it.
+        upright: Boxes are drawn on the image as its EXIF tag turns it.
         left_out: Images that the data doctor dropped.
         told: What the reader passed over or doubts, for the data doctor.
         own_ids: The data set's ids of images, by ``image_ids``, where those are numbered anew
@@ -86,35 +86,35 @@ class DetectionData:
 
     @property
     def in_files(self) -> bool:
-        """Whether each picture is a file of its own, rather than a piece of an archive."""
+        """Whether each image is a file of its own, rather than a piece of an archive."""
         return True
 
     @property
     def read_together(self) -> ReadTogether | None:
-        """Which pictures are read at once; None where each is read by itself."""
+        """Which images are read at once; None where each is read by itself."""
         return None
 
     def stored(self, index: int) -> bytes | None:
-        """Bytes of a picture that lies in an archive; None where it is a file of its own."""
+        """Bytes of an image that lies in an archive; None where it is a file of its own."""
         del index
         return None
 
     def length(self, index: int) -> int | None:
-        """Bytes that a picture takes; None if it is not there."""
+        """Bytes that an image takes; None if it is not there."""
         file = Path(str(self.files[index]))
         return file.stat().st_size if is_file(file) else None
 
     def content(self, index: int) -> bytes:
-        """A picture's file as it is, which must be there."""
+        """An image's file as it is, which must be there."""
         stored = self.stored(index)
         return Path(str(self.files[index])).read_bytes() if stored is None else stored
 
     def probe(self, index: int) -> tuple[int, int, bool]:
-        """As :func:`probe_image`, of one picture."""
+        """As :func:`probe_image`, of one image."""
         return probe_image(str(self.files[index]), self.stored(index))
 
     def check_size(self, index: int) -> None:
-        """See that a picture's header can be read, and tells the annotated size.
+        """Check that an image's header can be read, and states the annotated size.
 
         Raises:
             InputError: If not.
@@ -129,7 +129,7 @@ class DetectionData:
             raise InputError(f"{width}x{height} pixels, annotated as {wanted}")
 
     def image(self, index: int) -> Image:
-        """Picture of one image, turned so that its boxes fit.
+        """Image of one image, turned so that its boxes fit.
 
         Raises:
             InputError: If it cannot be read, or its size is not the annotated one.

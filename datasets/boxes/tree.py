@@ -1,4 +1,4 @@
-"""What lies below a path: the files that may tell of boxes, by what is in them."""
+"""The files below a path that may describe boxes, by their content."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRAIN_WORDS = ("train", "trainval", "training")
 VAL_WORDS = ("minival", "val", "valid", "validation")
 TEST_WORDS = ("test", "testing")
 _TOLD_IN = frozenset((".json", ".jsonl", ".csv", ".tsv", ".xml", ".txt", ".tar"))
-# Files that tell of single pictures, which they are named after.
+# Files that tell of single images, which they are named after.
 _TOLD_BESIDE = (".xml", ".json", ".txt")
 # Folders below the path that are looked into for files that tell of boxes.
 _DEEPEST = 3
@@ -46,7 +46,7 @@ class Hints:
 
     Attributes:
         format: Name of the format; None leaves it to the evidence.
-        images: Folder of the pictures where they lie elsewhere.
+        images: Folder of the images where they lie elsewhere.
     """
 
     format: str | None = None
@@ -58,7 +58,7 @@ class Tree:
 
     Args:
         path: Folder, or a file or a pattern of shards that the user named.
-        images: Folder of the pictures where they lie elsewhere.
+        images: Folder of the images where they lie elsewhere.
     """
 
     def __init__(self, path: Path, images: Path | None = None) -> None:
@@ -113,7 +113,7 @@ class Tree:
 
 
 def count_described(folder: Path) -> tuple[int, int]:
-    """Pictures below a folder of whose name there is a file that may tell of them, and all."""
+    """Number of images below a folder that have a file that may describe them, and of all."""
     pictures = [Path(file).stem for file in pictures_below(folder)]
     names = {*pictures}
     told = (Path(one) / name for one, found in walk_files(folder) for name in found)
@@ -168,7 +168,7 @@ def split_files(
 
     Args:
         base: Folder of the set.
-        files: That tell of boxes.
+        files: Files that describe boxes.
         is_named: Whether a file has the name that the format gives it; such a one wins.
 
     Raises:
@@ -193,7 +193,7 @@ def split_files(
 
 
 def by_part(base: Path, files: Sequence[Path]) -> tuple[dict[str, tuple[Path, ...]], list[Path]]:
-    """Files of pictures by the folders that are parts; all train if there is none to train on.
+    """Files of images by the folders that are parts; all train if there is none to train on.
 
     Returns:
         Files by ``train``, ``val`` and ``test``, and those that are in none.

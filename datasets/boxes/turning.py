@@ -1,6 +1,6 @@
-"""Boxes between a picture's stored pixels and the picture as its EXIF tag turns it.
+"""Boxes between an image's stored pixels and the image as its EXIF tag turns it.
 
-Pascal VOC's and COCO's boxes are drawn on the stored pixels, YOLO's on the turned picture.
+Pascal VOC's and COCO's boxes are drawn on the stored pixels, YOLO's on the turned image.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def turn_points(points: NDArray[np.float64], orientation: int, size: tuple[int, 
     """Move points (N, 2) x y, in place, as an EXIF orientation of 1 to 8 moves the pixels.
 
     Args:
-        points: In pixels of the picture before.
-        orientation: EXIF's.
+        points: Points in pixels of the image before.
+        orientation: EXIF orientation.
         size: (width, height) before.
     """
     width, height = size
@@ -43,9 +43,9 @@ def turn_points(points: NDArray[np.float64], orientation: int, size: tuple[int, 
 
 
 def turned(data: DetectionData, *, upright: bool) -> DetectionData:
-    """The same boxes and sizes, drawn on turned or on stored pictures.
+    """The same boxes and sizes, drawn on turned or on stored images.
 
-    Pictures that cannot be read stay as they are.
+    Images that cannot be read stay as they are.
     """
     boxes, sizes = data.boxes.copy(), data.sizes.copy()
     facts = in_threads(
@@ -70,7 +70,7 @@ def turned(data: DetectionData, *, upright: bool) -> DetectionData:
 
 
 def _facts(data: DetectionData, index: int) -> tuple[int, tuple[int, int]]:
-    """Orientation and stored (width, height) of a picture."""
+    """Orientation and stored (width, height) of an image."""
     try:
         file, stored = str(data.files[index]), data.stored(index)
         return read_orientation(file, stored), probe_image(file, stored)[:2]

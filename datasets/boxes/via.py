@@ -35,7 +35,7 @@ _NAMELESS = "object"
 
 @dataclass(frozen=True)
 class _Region:
-    """A region: the picture's name, its shape, and its attributes; none for a picture alone."""
+    """A region: the image's name, its shape, and its attributes; none for an image alone."""
 
     name: str
     shape: Fields | None = None

@@ -136,7 +136,7 @@ def _side(size: Element | None, key: str, where: str) -> int:
 
 
 def _size(one: ParsedXml, file: str) -> tuple[int, int]:
-    """As annotated; some tools write 0, then the picture's header says."""
+    """As annotated; some tools write 0, then the image's header says."""
     if min(one.size) > 0:
         return one.size
     try:
@@ -182,6 +182,6 @@ def _is_vocs_own(part: Part) -> bool:
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    """Pictures of a folder by stem; a JPEG file goes before others of its name."""
+    """Images of a folder by stem; a JPEG file goes before others of its name."""
     files = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES]
     return {file.stem: file for file in sorted(files, key=lambda file: file.suffix == ".jpg")}

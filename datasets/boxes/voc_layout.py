@@ -21,7 +21,7 @@ _XMLS = ("annotations", "annotation", "xmls", "xml", "labels")
 _IMAGES = ("images", "jpegimages", "image", "pictures", "imgs")
 # So many XML files are looked at to find one of VOC's among others.
 _LOOKED_AT = 200
-# A folder that holds more folders than this is not searched for those of XML and pictures.
+# A folder that holds more folders than this is not searched for those of XML and images.
 _MOST_FOLDERS = 12
 _COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 _ELEMENT = re.compile(rb"<([A-Za-z_][^\s/>]*)")
@@ -33,7 +33,7 @@ class Part:
 
     Attributes:
         annotations: Folder of XML files.
-        images: Folder of pictures.
+        images: Folder of images.
         stems: File names without suffix, in the list's order.
         breeds: Class id and name per stem where the list gives them (Pets), else empty.
         told: What of the folder is not used, for the data doctor.
@@ -49,7 +49,7 @@ class Part:
 
 
 def claim(tree: Tree) -> Claim | None:
-    """XML files of pictures, by split; without pictures they only come near."""
+    """XML files of images, by split; without images they only come near."""
     parts = _splits(tree.path, tree.images) if tree.path.is_dir() else {}
     if parts:
         folder = next(iter(parts.values()))[0].annotations
@@ -148,16 +148,16 @@ def _layout(folder: Path, pictures: Path | None = None) -> tuple[Path, Path, Pat
 
 
 def _pairs(folder: Path, pictures: Path | None) -> list[tuple[Path, Path]]:
-    """Folders of XML files and of pictures by usual names, whatever their letters' case."""
+    """Folders of XML files and of images by usual names, whatever their letters' case."""
     xmls = [folder_named(folder, name) for name in _XMLS]
     images = [folder_named(folder, name) for name in _IMAGES] if pictures is None else [pictures]
     return [(x, i) for x in xmls for i in images if x is not None and i is not None]
 
 
 def _by_contents(folder: Path, pictures: Path | None) -> list[tuple[Path, Path]]:
-    """The only folder of VOC's XML and the only one of pictures, however they are called.
+    """The only folder of VOC's XML and the only one of images, however they are called.
 
-    They belong together if a picture has the name of an XML file.
+    They belong together if an image has the name of an XML file.
     """
     inner = [one for one in folder.iterdir() if one.is_dir() and not is_passed_over(one.name)]
     if len(inner) > _MOST_FOLDERS:
@@ -181,13 +181,13 @@ def xml_files(folder: Path) -> list[Path]:
 
 
 def is_annotation(file: Path) -> bool:
-    """Tell VOC's XML, damaged or not, from any other that lies about: by its outermost element."""
+    """Whether an XML file is VOC's, damaged or not, according to its outermost element."""
     outermost = _ELEMENT.search(_COMMENT.sub(b"", read_head(file)))
     return outermost is not None and outermost[1] == b"annotation"
 
 
 def _all_of(xmls: Path, images: Path) -> Part:
-    """All XML files of a folder; others than VOC's that belong to no picture are told."""
+    """All XML files of a folder; others than VOC's that belong to no image are reported."""
     files = xml_files(xmls)
     pictures = {file.stem for file in _pictures_in(images)}
     used = [file for file in files if file.stem in pictures or is_annotation(file)]
@@ -212,7 +212,7 @@ def _listed(xmls: Path, images: Path, lists: Path) -> dict[str, Part]:
 
 
 def _part(xmls: Path, images: Path, file: Path) -> Part | None:
-    """The names of a list that have an XML file; others are told."""
+    """The names of a list that have an XML file; others are reported."""
     if not file.is_file():
         return None
     there = {one.stem for one in xml_files(xmls)}

@@ -29,7 +29,7 @@ from datasets.kind import Written
 from datasets.ledger import note_dropped, untraced
 from datasets.parallel import in_threads
 from datasets.reading_order import shuffled
-from datasets.shards.tar import add_member
+from datasets.shards.writing import add_member
 from datasets.written_pictures import PictureWriter, unique_names
 
 Parts = Mapping[str, DetectionData]
@@ -41,11 +41,12 @@ class Target:
     """A format that is written.
 
     Attributes:
-        name: As people know it.
-        pictures: Folder of a part's pictures, below the set's.
-        upright: Its boxes are drawn on pictures as their EXIF tags turn them.
-        describe: Writes what tells of the pictures, whose files have their new names.
-        pack: Writes the pictures, too, from the parts as they were; None where each is a file.
+        name: Common name.
+        pictures: Folder of a part's images, below the set's.
+        upright: Its boxes are drawn on images as their EXIF tags turn them.
+        describe: Function that writes the descriptions of the images, whose files have their new
+            names.
+        pack: Writes the images, too, from the parts as they were; None where each is a file.
     """
 
     name: str
@@ -60,12 +61,12 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
 
     Args:
         target: Format.
-        parts: Of the set, by ``train``, ``val`` and ``test``.
-        folder: Made; holds nothing yet.
-        link: Link the pictures instead of copying them.
+        parts: Parts of the data set, by ``train``, ``val`` and ``test``.
+        folder: Existing, empty folder.
+        link: Link the images instead of copying them.
 
     Raises:
-        InputError: If the set names no class, a name of one cannot be written, or a picture
+        InputError: If the set names no class, a name of one cannot be written, or an image
             cannot be.
     """
     notes: list[str] = []
@@ -111,7 +112,7 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
 
 
 def _names(target: Target, files: list[str], taken: set[str]) -> list[str]:
-    """A name for each picture; in shards without dots, at the first of which a key ends."""
+    """A name for each image; in shards without dots, at the first of which a key ends."""
     if target.pack is not None:
         paths = map(Path, files)
         files = [f"{one.stem.lstrip('.').replace('.', '_')}{one.suffix}" for one in paths]
@@ -132,9 +133,9 @@ def _write_pictures(sources: Parts, made: Parts, *, link: bool) -> None:
 
 
 def _usable(data: DetectionData, split: str, notes: list[str]) -> DetectionData:
-    """Without pictures that are not there and boxes that are no numbers, which are noted.
+    """Without images that are not there and boxes that are no numbers, which are noted.
 
-    Sizes that the annotations lack are taken from the pictures. What of those is odd is noted.
+    Sizes that the annotations lack are taken from the images. What of those is odd is noted.
     """
     sizes = data.sizes.copy()
     there = np.array([data.length(k) is not None for k in range(len(data))], dtype=np.bool_)
@@ -163,7 +164,7 @@ def _usable(data: DetectionData, split: str, notes: list[str]) -> DetectionData:
 
 
 def _doubts(data: DetectionData) -> Iterator[str]:
-    """What is to be told of pictures that are written as they are, though something is wrong."""
+    """Reports about images that are written unchanged, although something is wrong."""
 
     def problem(index: int) -> str:
         try:
@@ -299,7 +300,7 @@ def _pack(sources: Parts, made: Parts, folder: Path) -> None:
 
 
 def _sample(data: DetectionData, index: int) -> dict[str, Any]:
-    """What tells of one picture, as :mod:`datasets.boxes.shards` reads it."""
+    """The description of one image, as :mod:`datasets.boxes.shards` reads it."""
     rows = np.arange(data.offsets[index], data.offsets[index + 1])
     corners = data.boxes[rows]
     boxes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), axis=1)

@@ -44,7 +44,7 @@ class Part:
         classes: Names by the numbers in label files.
         bases: Folders that the lines of lists may be relative to.
         keypoints: Numbers of keypoints behind each box.
-        labels: Folder below which the label files lie, where the pictures lie elsewhere.
+        labels: Folder below which the label files lie, where the images lie elsewhere.
     """
 
     sources: tuple[Path, ...]
@@ -187,8 +187,8 @@ def _sources(
         key: The split's field.
         written: What stands in it.
         bases: Folders that it may be relative to.
-        images: Folder of the pictures where the user named one: a last name may lie in it.
-        alone: That folder, where there is only one split.
+        images: Folder of the images where the user named one: a last name may lie in it.
+        alone: Folder to use if there is only one split.
     """
     found: list[Path] = []
     for one in written:
@@ -202,7 +202,7 @@ def _sources(
 def read(root: Path, part: Part) -> DetectionData:
     """Read the label files of a split; an image without one has no objects.
 
-    Boxes are drawn on the picture as its EXIF tag turns it, as the format's tools do.
+    Boxes are drawn on the image as its EXIF tag turns it, as the format's tools do.
 
     Raises:
         InputError: If a line is not five numbers or names a class that is not listed; it names
@@ -253,7 +253,7 @@ def _without_labels(root: Path, files: list[Path], described: list[Path]) -> lis
 
 
 def _images(source: Path, bases: Sequence[Path]) -> list[Path]:
-    """Pictures of a folder, or of the lines of a list."""
+    """Images of a folder, or of the lines of a list."""
     if source.is_dir():
         return find_images(source)
     lines = [line.strip() for line in read_text(source).splitlines()]

@@ -67,7 +67,7 @@ def parse_rows(
     Polygons, among them rotated boxes of four corners, are reduced to their boxes.
 
     Args:
-        text: Of the file.
+        text: Text of the file.
         where: What messages call it.
         label: Label of each class number.
         keypoints: Numbers of keypoints that follow the box in each line; 0 without keypoints.

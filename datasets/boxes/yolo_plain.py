@@ -23,7 +23,7 @@ _LOOKED_AT = 200
 
 
 def claim(tree: Tree) -> Claim | None:
-    """Label files beside pictures, or Darknet's ``obj.data``, in a folder or named itself."""
+    """Label files beside images, or Darknet's ``obj.data``, in a folder or named itself."""
     path = tree.path
     data = path if path.suffix.lower() == ".data" and path.is_file() else _data_file(path)
     if data is not None:
@@ -79,7 +79,7 @@ def _near(path: Path) -> Claim | None:
 
 
 def _sources(path: Path, elsewhere: Path | None) -> dict[str, Path]:
-    """Folders of pictures by split: images/train, train/images, train, images or the path."""
+    """Folders of images by split: images/train, train/images, train, images or the path."""
     images = elsewhere or folder_named(path, "images")
     for parent in (images, path):
         parts = {} if parent is None else part_folders(parent)
@@ -90,7 +90,7 @@ def _sources(path: Path, elsewhere: Path | None) -> dict[str, Path]:
 
 
 def _label_files(folder: Path) -> Iterator[Path]:
-    """Label files with boxes of the pictures of a folder."""
+    """Label files with boxes of the images of a folder."""
     pictures = (file for file in folder.glob("*") if file.suffix.lower() in SUFFIXES)
     return filter(looks_like_labels, map(label_file, islice(pictures, _LOOKED_AT)))
 

@@ -1,1 +1,1 @@
-"""Photos with a class each: folders, lists, and the layouts of public sets."""
+"""Images with a class each: folders, lists, and the layouts of public sets."""

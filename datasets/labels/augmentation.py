@@ -1,9 +1,9 @@
-"""From a photo to a classifier's square input: the centre of it, or a seeded augmentation.
+"""From an image to a classifier's square input: the centre of it, or a seeded augmentation.
 
 Evaluation resizes with Pillow, exactly as the public weights of torchvision and timm are scored.
-On 120 photos brought to 128 pixels OpenCV's bilinear resize, which does not antialias, differs
-from that by 3.2 of 255 on average, its area resize by 1.3; they take .08 and .37 ms a photo,
-Pillow .58. Training takes the area resize where it shrinks, so that both see pictures about as
+On 120 images brought to 128 pixels OpenCV's bilinear resize, which does not antialias, differs
+from that by 3.2 of 255 on average, its area resize by 1.3; they take .08 and .37 ms an image,
+Pillow .58. Training takes the area resize where it shrinks, so that both see images about as
 sharp.
 """
 
@@ -23,21 +23,21 @@ _CV2 = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 
 
 class LabelTransform(CentreCut):
-    """(picture, seed) -> (size, size, 3) uint8; all chance comes from the seed.
+    """(image, seed) -> (size, size, 3) uint8; all chance comes from the seed.
 
     Args:
         size: Side of the result in pixels.
         augmentation: ``none`` for evaluation: the short side is resized to size / crop and the
             centre cut out, so nothing is warped. (TF-slim cut .875 of each side and warped the
-            rest to a square; for the square photos of its own tests that is the same.)
+            rest to a square; for the square images of its own tests that is the same.)
             ``tf_slim`` is what MobileNet's authors trained with: a window of .05 to 1 of the
             area and an aspect of 3/4 to 4/3, flip, brightness +-32/255, saturation .5 to 1.5.
             ``mild`` has windows of .35 or more, and the flip: "we limit the size of small
             crops" (section 3.1 of the paper), for small networks. ``modern`` has windows of .08
             or more, flip, and two RandAugment steps. ``small`` shifts by an eighth at most (4 of
-            32 pixels) and flips, for pictures of about the input's own size.
+            32 pixels) and flips, for images of about the input's own size.
         crop: Share of the resized short side that the centre keeps in evaluation.
-        interpolation: Of every resize that enlarges, and of evaluation's.
+        interpolation: Interpolation of every enlarging resize, and of evaluation's.
 
     Raises:
         InputError: If a number is out of its range.
@@ -57,7 +57,7 @@ class LabelTransform(CentreCut):
             self._pipeline = A.Compose(_steps(augmentation, size, _CV2[interpolation]))
 
     def __call__(self, image: Image, seed: int) -> Image:
-        """Transform one picture (H, W, 3) RGB."""
+        """Transform one image (H, W, 3) RGB."""
         if self._pipeline is None:
             return self.cut(image)
         seed_steps(self._pipeline, seed)
@@ -67,7 +67,7 @@ class LabelTransform(CentreCut):
 def _steps(
     augmentation: LabelAugmentation, size: int, interpolation: int
 ) -> list[A.BasicTransform]:
-    """Augmentation as a list; the picture leaves it as a square."""
+    """Augmentation as a list; the image leaves it as a square."""
     flip = A.HorizontalFlip(p=0.5)
     if augmentation == "small":
         pad = max(1, size // 8)

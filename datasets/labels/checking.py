@@ -1,4 +1,4 @@
-"""The data doctor of labelled photos: what spoils a classifier's training or its figures."""
+"""The data doctor of labelled images: what spoils a classifier's training or its figures."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ IMBALANCED = 10
 def examine_labels(
     data: LabelledData, other: LabelledData | None = None, *, decode: bool = False
 ) -> Examination[LabelledData]:
-    """Examine a labelled set beside its other split, if there is one.
+    """Examine a part of a labelled data set, and compare it with another part, if there is one.
 
-    Photos that stand in both are told, because they make the figures look better than they are.
-    With ``decode`` every photo is decoded, and those in archives are always; else its header is
+    Images that are in both are reported, because they make metrics better than they are. With
+    ``decode`` every image is decoded, and those in archives always are; otherwise headers are
     read.
     """
     findings: list[Finding] = []
@@ -61,7 +61,7 @@ def _check_classes(data: LabelledData, mended: LabelledData, findings: list[Find
         ("classes of one photo", 1, "a single photo"),
     ):
         names = np.array(data.classes.names)[mended.counts == count].tolist()
-        if names and (count == 0 or full.max() > 1):  # Sets with one photo of each are no fault.
+        if names and (count == 0 or full.max() > 1):  # Sets with one image of each are no fault.
             detail = f"{len(names)} of {len(data.classes)} have {say} here: {first_of(names)}"
             findings.append(Finding(kind, "kept", root, None, detail))
     if len(data.classes) < 2:
@@ -92,7 +92,7 @@ def _look(name: str) -> str:
 
 
 def _check_depth(data: LabelledData, findings: list[Finding]) -> None:
-    """Note classes whose photos all lie in several folders of theirs: these may be the classes."""
+    """Note classes whose images all lie in several folders of theirs: these may be the classes."""
     below: dict[int, set[str]] = {}
     for file, label in zip(data.files.tolist(), data.labels.tolist(), strict=True):
         below.setdefault(label, set()).add(os.path.dirname(file))  # noqa: PTH120 (millions)
@@ -114,7 +114,7 @@ def _check_depth(data: LabelledData, findings: list[Finding]) -> None:
 def _check_copies(
     data: LabelledData, other: LabelledData | None, findings: list[Finding]
 ) -> dict[str, int]:
-    """Note photos with the same content; returns how many are copies within, and of the other."""
+    """Note images with the same content; returns how many are copies within, and of the other."""
     files = data.files.tolist()
     theirs = [] if other is None else other.files.tolist()
     within = across = 0

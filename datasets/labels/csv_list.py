@@ -31,7 +31,7 @@ _SUFFIXES = (".csv", ".tsv")
 _PATH = ("path", "file", "filename", "file_name", "image", "image_path", "filepath")
 LABEL_NAMES = ("label", "class", "class_name", "category")
 _SPLIT = ("split", "subset", "set")
-# Names that count where pictures below are called so.
+# Names that count where images below are called so.
 _ID = ("image_id", "image_name", "img", "img_name", "img_path", "id_code", "id")
 _LIKELY_LABEL = (
     "labels",
@@ -43,9 +43,9 @@ _LIKELY_LABEL = (
     "level",
     "emotion",
 )
-# Columns of words about a picture, which are no class.
+# Columns of words about an image, which are no class.
 _PROSE = ("text", "caption", "prompt", "description", "url")
-# Lines that are looked at to see whether they name pictures.
+# Lines that are looked at to see whether they name images.
 # Bytes from which a file is guessed to be a list.
 _HEAD = 2**16
 _LOOKED_AT = 20
@@ -102,7 +102,7 @@ def read_list(file: Path) -> dict[str, Part]:
     """Parts of a list; without a split column all is ``train``.
 
     Raises:
-        InputError: As :func:`find_splits`.
+        InputError: Under the same conditions as in :func:`find_splits`.
     """
     rows = read_rows(file)
     if "test" in rows and "val" in rows:  # Whoever reads them notes that they are used.
@@ -113,7 +113,7 @@ def read_list(file: Path) -> dict[str, Part]:
 
 
 def tells_classes(file: Path) -> bool:
-    """Whether the header of a list names a picture and its class."""
+    """Whether the header of a list names an image and its class."""
     return _columns(file) is not None
 
 
@@ -123,12 +123,12 @@ def parts_of(
     order: Sequence[str] = (),
     classes: ClassMap | None = None,
 ) -> dict[str, Part]:
-    """Parts of what lists tell, under the classes of the first of them.
+    """Parts from lists, with the classes of the first of them.
 
     Args:
-        format: Of the set.
-        found: The list of each part, and (picture as written, class) of its photos.
-        order: Classes in the order of their columns; none sorts them, numbers by value.
+        format: Name of the format.
+        found: The list of each part, and (image as written, class) of its images.
+        order: Classes in the order of their columns; empty sorts them, numbers by value.
         classes: Their names and ids, if they have others.
     """
     if not found:
@@ -151,12 +151,12 @@ class _Columns:
     """Positions of the columns.
 
     Attributes:
-        path: Of what names a picture.
-        label: Of its class; None where each class has a column.
-        split: Of the part, if there is one.
-        one_hot: Of the classes' columns.
+        path: Column that names an image.
+        label: Column of its class; None if each class has a column.
+        split: Column of the part, if there is one.
+        one_hot: Columns of the classes.
         classes: Their names.
-        is_sure: The header alone says that it is a list of pictures and classes.
+        is_sure: The header alone says that it is a list of images and classes.
     """
 
     path: int
@@ -168,7 +168,7 @@ class _Columns:
 
 
 def _columns(file: Path) -> _Columns | None:
-    """What a list's header and first line tell; None if they name no path or no label."""
+    """The columns in a list's header and first line; None if they name no path or no label."""
     sign, raw = _header(file)
     header = [name.lower() for name in raw]
     path, split = _first(header, (*_PATH, *_ID)), _first(header, _SPLIT)
@@ -211,7 +211,7 @@ def _columns_of(file: Path) -> _Columns:
 
 
 def _is_list(file: Path) -> bool:
-    """Whether a file that lies in a folder is a list of its pictures, and no form to fill in."""
+    """Whether a file that lies in a folder is a list of its images, and no form to fill in."""
     if "submission" in file.stem.lower():
         return False
     columns = _columns(file)
@@ -234,10 +234,10 @@ def _first_lines(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def read_rows(file: Path) -> dict[str, list[tuple[str, str]]]:
-    """(picture as written, class) of a list by split, ``test`` among them.
+    """(image as written, class) of a list by split, ``test`` among them.
 
     Raises:
-        InputError: As :func:`find_splits`.
+        InputError: Under the same conditions as in :func:`find_splits`.
     """
     columns = _columns_of(file)
     rows: dict[str, list[tuple[str, str]]] = {}

@@ -18,14 +18,14 @@ from datasets.text import read_head, read_text
 
 # A part of a set that can be a class, too, beside others: a folder of trains.
 _CAN_BE_CLASS = frozenset({"train"})
-# Suffixes of pictures, read or not, and of what may hold some.
+# Suffixes of images, readable or not, and of files that may contain some.
 _PICTURED = frozenset((*SUFFIXES, *UNREAD_SUFFIXES, ".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"))
 # Lists of all classes, "n01440764 tench" per line in column order.
 _LISTS = ("synsets.txt", "LOC_synset_mapping.txt")
 
 
 def find_splits(path: Path) -> dict[str, Part]:
-    """Splits of a folder; empty if its folders hold no pictures.
+    """Splits of a folder; empty if its folders hold no images.
 
     The columns are those of ``synsets.txt`` where it lies in the folder (all its classes, even
     if folders lack some), else the sorted folder names of the training part.
@@ -79,10 +79,10 @@ def _photos(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Sorted names of the folders in a folder, if any of them holds a picture; else empty.
+    """Sorted names of the folders in a folder, if any of them holds an image; else empty.
 
-    Those that hold other files alone are left out. It is empty, too, if some are named as parts of
-    a set or kinds of files are, or if one tells of pictures that lie elsewhere.
+    Folders that hold only other files are left out. It is empty, too, if some have names of parts
+    of a data set or of kinds of files, or if one describes images that are elsewhere.
     """
     if not folder.is_dir():
         return []
@@ -102,9 +102,9 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def _is_other(folder: str) -> bool:
-    """Whether a folder holds files, and only such as no picture is in: documents, programs, logs.
+    """Whether a folder holds only files without images: documents, programs, logs.
 
-    A folder of nothing may be a class that is still to be filled.
+    An empty folder may be a class that is still to be filled, so it is none of these.
     """
     waiting, holds = [folder], False
     while waiting:
@@ -118,7 +118,7 @@ def _is_other(folder: str) -> bool:
                         waiting += [] if entry.is_symlink() else [entry.path]
                     else:
                         holds = holds or not is_passed_over(entry.name)
-        except OSError:  # The ledger tells of what is shut.
+        except OSError:  # The ledger reports what cannot be read.
             return False
     return holds
 
@@ -134,7 +134,7 @@ def _leads_up(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_annotation(folder: Path) -> bool:
-    """Whether a folder begins with a picture's XML and holds no picture: it is no class then."""
+    """Whether a folder begins with an image's XML and holds no image: it is no class then."""
     try:
         with os.scandir(folder) as entries:
             first = next((entry.name for entry in entries if entry.is_file()), "")

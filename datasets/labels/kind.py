@@ -1,4 +1,4 @@
-"""Labelled photos, as the doors see them."""
+"""Labelled images, as the doors see them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from datasets.spec import Split
 
 
 def open_photos(path: Path, split: Split, wanted: Sequence[str] | None = None) -> LabelledData:
-    """A split of a classification set as single photos, also where they lie in shards.
+    """A split of a classification set as single images, also where they lie in shards.
 
     Args:
         path: Folder, list or shards.
-        split: Part of it; of shards that are not parted, all.
+        split: Part to open; for shards without parts, all.
         wanted: Names or ids of the classes to take; None takes all.
 
     Raises:
@@ -46,7 +46,7 @@ def open_photos(path: Path, split: Split, wanted: Sequence[str] | None = None) -
 
 def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
     """Parts of a set; none of shards, whose parts opening them finds."""
-    del named  # Any folder of pictures counts as classes.
+    del named  # Any folder of images counts as classes.
     if is_sharded(path):
         return ()
     labels = recognise_labelled(path) if path.exists() else None

@@ -1,4 +1,4 @@
-"""The pictures that a list means: by path, by name alone, or by a name without suffix."""
+"""The images that a list means: by path, by name alone, or by a name without suffix."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _LOOKED_AT = 50
 def find_pictures(
     file: Path, written: Sequence[str], labels: Sequence[str] | None = None
 ) -> list[str]:
-    """The path of each picture (N,) that a list names.
+    """The path of each image (N,) that a list names.
 
-    Lists of competitions name pictures by a number, of which only the folder below tells the
-    rest: ``10_left`` is ``train/10_left.jpeg``. What is not found stays as written, for the data
-    doctor to tell.
+    Lists of competitions name images by a number, and only the folder below has the rest:
+    ``10_left`` is ``train/10_left.jpeg``. What is not found stays as written, for the data doctor
+    to report.
 
     Args:
-        file: The list; pictures lie beside it or below.
+        file: The list; images lie beside it or below.
         written: What it names them by.
-        labels: Class of each. Of several pictures that a name fits, the one in the class's folder
+        labels: Class of each. Of several images that a name fits, the one in the class's folder
             is meant.
 
     Raises:
-        InputError: If a name fits several pictures; it names two of them.
+        InputError: If a name fits several images; it names two of them.
     """
     as_is = [_beside(str(file.parent), name) for name in written]
     if all(map(os.path.exists, as_is[:: max(1, len(as_is) // _LOOKED_AT)])):
@@ -57,10 +57,10 @@ def _beside(folder: str, name: str) -> str:
 def _meant(
     file: Path, name: str, named: dict[str, list[PurePosixPath]], label: str
 ) -> PurePosixPath:
-    """The picture below a list's folder that a name means, or the name itself."""
+    """The image below a list's folder that a name means, or the name itself."""
     written = PurePosixPath(name.replace("\\", "/"))
     fits = named.get(written.name, [])
-    for depth in range(len(written.parts) - 1):  # A lone name may be another picture's.
+    for depth in range(len(written.parts) - 1):  # A lone name may be another image's.
         above = slice(-2 - depth, -1)
         closer = [one for one in fits if one.parts[above] == written.parts[above]]
         fits = closer or (fits if depth else [])
@@ -85,7 +85,7 @@ def _in_part_of(file: Path, fits: list[PurePosixPath]) -> list[PurePosixPath]:
 
 
 def names_pictures(file: Path, written: Iterable[str]) -> bool:
-    """Whether any picture beside a list, or below, has one of these names."""
+    """Whether any image beside a list, or below, has one of these names."""
     names = {name.replace("\\", "/").rpartition("/")[2] for name in written}
     found = (name for _, files in walk_files(file.parent) for name in files if is_picture(name))
     return any(name in names or name.rpartition(".")[0] in names for name in found)

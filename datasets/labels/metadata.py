@@ -22,7 +22,7 @@ Rows = list[tuple[str, str]]
 def find_splits(path: Path) -> dict[str, Part]:
     """Splits of a folder or of such a file; empty if it is none.
 
-    A file of boxes (``objects``) is no file of labels, and one that tells none leaves folders of
+    A file of boxes (``objects``) is no file of labels, and one without labels leaves folders of
     classes as they are.
 
     Raises:

@@ -58,7 +58,7 @@ LAYOUTS = (
 def is_sharded(path: Path) -> bool:
     """Whether a path is shards, and not a folder in which an archive lies about.
 
-    Shards beside one folder of pictures are a set, and the pictures are not.
+    Shards beside one folder of images are a set, and the images are not.
 
     Raises:
         InputError: If shards lie beside folders of classes, so that either may be meant.
@@ -90,8 +90,8 @@ def open_labelled(path: Path, split: Split, *, whole: bool = False) -> LabelledD
 
     Args:
         path: Folder or CSV file.
-        split: Part of it.
-        whole: Take all of a set that is not parted, for any split.
+        split: Part to read.
+        whole: Whether to use all of a data set without parts, for any split.
 
     Raises:
         InputError: If the path is missing, has no such split, a class of the validation part is
@@ -143,10 +143,10 @@ def _recognised(path: Path) -> Found:
 
 
 def _refuse_sets(path: Path, parts: dict[str, Part]) -> None:
-    """Refuse a folder of sets that were taken for classes, or of faces that a list tells of.
+    """Refuse a folder of data sets that were taken for classes, or of faces with a list.
 
     Raises:
-        InputError: With what was found.
+        InputError: If it is one; the message states what was found.
     """
     part = next(iter(parts.values()))
     if part.where != path:
@@ -182,9 +182,9 @@ def open_labelled_parts(path: Path) -> dict[str, LabelledData]:
 
 
 def has_labels(path: Path) -> bool:
-    """Whether a path is known to carry a class per picture, by more than its folders.
+    """Whether a path is known to carry a class per image, by more than its folders.
 
-    Picture folders alone say nothing: COCO's would be two classes, train2017 and val2017.
+    Image folders alone say nothing: COCO's would be two classes, train2017 and val2017.
     """
     try:
         found = recognise_labelled(path)

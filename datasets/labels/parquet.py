@@ -1,4 +1,4 @@
-"""Hugging Face's Parquet files: a column of pictures as bytes, and one of labels."""
+"""Hugging Face's Parquet files: a column of images as bytes, and one of labels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _BOXES = ("objects", "bbox", "bboxes", "boxes")
 
 @dataclass(frozen=True, kw_only=True)
 class ParquetPhotos(LabelledData):
-    """Photos in Parquet files.
+    """Images in Parquet files.
 
     Attributes:
         stored: Reads them.
@@ -70,7 +70,7 @@ class ParquetPhotos(LabelledData):
         return self.stored.length(index)
 
     def content(self, index: int) -> tuple[bytes, str]:
-        """As :meth:`LabelledData.content`; the picture itself tells its suffix."""
+        """File content of an image and its suffix, which is determined by the image itself."""
         found = self.stored.read(index, str(self.files[index]))
         try:
             with PilImage.open(io.BytesIO(found)) as picture:
@@ -89,9 +89,9 @@ class _Columns:
     """What a table's columns are.
 
     Attributes:
-        pictures: Of the pictures, or of their paths.
-        label: Of the labels.
-        classes: That the table itself names; None if it does not.
+        pictures: Column of the images, or of their paths.
+        label: Column of the labels.
+        classes: Classes in the table itself; None if there are none.
     """
 
     pictures: PictureColumn
@@ -101,11 +101,11 @@ class _Columns:
 
 @dataclass(frozen=True)
 class ParquetPart(Part):
-    """One split whose pictures lie in tables.
+    """One split whose images lie in tables.
 
     Attributes:
         tables: Files.
-        column: Of the pictures.
+        column: Column of the images.
     """
 
     tables: tuple[Path, ...] = ()
@@ -124,10 +124,10 @@ class ParquetPart(Part):
 def find_splits(path: Path) -> dict[str, Part]:
     """Splits of a Parquet file, or of a folder with ``train-*.parquet`` in it or in ``data/``.
 
-    Tables without pictures and labels are none, unless nothing else lies there.
+    Tables without images and labels are none, unless nothing else lies there.
 
     Raises:
-        InputError: If pyarrow is not installed, or the files hold no pictures with labels.
+        InputError: If pyarrow is not installed, or the files hold no images with labels.
     """
     parts = find_tables(path)
     if not parts and (sets := find_configurations(path)) and not pictures_below(path, first=True):
@@ -186,7 +186,7 @@ def _inside(tables: Sequence[Path], keys: list[str]) -> Iterator[tuple[str, str]
 def _beside(
     tables: Sequence[Path], column: PictureColumn, keys: list[str]
 ) -> Iterator[tuple[str, str]]:
-    """Pictures that the tables only name."""
+    """Images that the tables only name."""
     files: list[str] = []
     for table in tables:
         found = find_pictures(table, column.paths(table))
@@ -196,7 +196,7 @@ def _beside(
 
 
 def _columns(file: Path) -> _Columns | None:
-    """What a table's columns are; None if it has none of pictures, or none of labels."""
+    """What a table's columns are; None if it has none of images, or none of labels."""
     schema = open_table(file).schema_arrow
     pictures = find_column(file)
     known = (name for name in _LABELS if name in schema.names)

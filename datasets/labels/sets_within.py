@@ -21,18 +21,18 @@ from datasets.names import entries_like
 from datasets.part_names import part_folders
 
 FindSplits = Callable[[Path], Mapping[str, Part]]
-# A folder that holds more folders than this is not searched for sets: classes are many.
+# A folder with more folders than this is not searched for data sets: these are classes.
 _MOST_FOLDERS = 50
-# Files with boxes of single pictures that are looked into, of a folder.
+# Number of files with boxes of single images that are read in a folder.
 _LOOKED_AT = 5
 
 
 def sets_within(folders: Iterable[Path], readers: Iterable[FindSplits]) -> dict[Path, str]:
-    """Those of some folders that are sets, with what shows it; a stray file makes none.
+    """Find the folders that are data sets, each with the evidence; a stray file is not enough.
 
     Args:
-        folders: Beside each other.
-        readers: Formats of labels that lists or names of files tell.
+        folders: Folders beside each other.
+        readers: Readers of formats with lists or file names.
     """
     inner, known = [*folders], [*readers]
     if len(inner) > _MOST_FOLDERS:
@@ -42,9 +42,9 @@ def sets_within(folders: Iterable[Path], readers: Iterable[FindSplits]) -> dict[
 
 
 def are_described_classes(folders: Sequence[Path]) -> bool:
-    """Whether folders are classes although files beside their pictures tell of boxes.
+    """Whether folders are classes although files beside their images describe boxes.
 
-    They are if each holds its pictures itself, and their boxes are of other classes in each; sets
+    They are if each holds its images itself, and the boxes of each are of other classes; data sets
     beside each other have classes in common.
     """
     seen: set[str] = set()
@@ -60,7 +60,7 @@ def are_described_classes(folders: Sequence[Path]) -> bool:
 
 
 def told_beside(folder: Path) -> list[Path]:
-    """The first files in a folder that tell of boxes of single pictures."""
+    """The first files in a folder that describe boxes of single images."""
     tree = Tree(folder)
     files = entries_like(folder, "*.json", "*.xml")
     told = (one for one in files if tree.json_kind(one) == "labelme" or is_annotation(one))
@@ -90,12 +90,12 @@ def _evidence(folder: Path, readers: list[FindSplits]) -> str:
                 return claim.evidence
         lists = next((found for find in readers if (found := find(folder))), {})
     except (InputError, OSError):
-        return ""  # What is damaged is told when it is named, and what is shut, by the ledger.
+        return ""  # Reported if the folder is named, or by the ledger if it cannot be read.
     part = next(iter(lists.values()), None)
     return f"its list {part.where.name}" if part is not None and len(part.order) > 1 else ""
 
 
 def _tells_of_most(folder: Path) -> bool:
-    """Whether half of a folder's pictures, or more, have a file of their names."""
+    """Whether half of a folder's images, or more, have a file of their names."""
     told, pictures = count_described(folder)
     return 2 * told >= max(pictures, 1)

@@ -30,7 +30,7 @@ _LAYOUTS = (
 def find_splits(path: Path) -> dict[str, Part]:
     """Splits of a folder; empty if it is not the Dogs layout.
 
-    The test list serves for validation. Without lists all pictures are one training part.
+    The test list serves for validation. Without lists all images are one training part.
 
     Raises:
         InputError: If a list cannot be read.

@@ -1,4 +1,4 @@
-"""One structure for the photos and labels of every classification format."""
+"""One structure for the images and labels of every classification format."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from datasets.splitting import held_out, path_shares
 from datasets.types import ClassMap, PhotoFiles
 from datasets.written_pictures import suffix_of
 
-# Share of a fine-grained photo's box that is added on each side of it.
+# Share of a fine-grained image's box that is added on each side of it.
 BOX_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
 class LabelledData(PhotoFiles):
-    """All photos of one split in flat arrays, which loader processes share.
+    """All images of one split in flat arrays, which loader processes share.
 
     Attributes:
-        labels: (N,) int64 column of each photo's class, from 0.
+        labels: (N,) int64 column of each image's class, from 0.
         classes: Names and original ids, in the order of the columns.
         boxes: (N, 4) float64 x1 y1 x2 y2 in stored pixels, before any turning, of what each
-            photo is about, or None.
-        box_margin: Photos are cut to the squares around their boxes, and this share of them more;
+            image is about, or None.
+        box_margin: Images are cut to the squares around their boxes, and this share of them more;
             None leaves them whole.
-        left_out: Photos that the data doctor dropped.
+        left_out: Images that the data doctor dropped.
     """
 
     labels: NDArray[np.int64]
@@ -55,16 +55,16 @@ class LabelledData(PhotoFiles):
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """(C,) photos per class."""
+        """(C,) images per class."""
         return np.bincount(self.labels, minlength=len(self.classes))
 
     @property
     def read_together(self) -> ReadTogether | None:
-        """Which photos are read at once; None where each is read by itself."""
+        """Which images are read at once; None where each is read by itself."""
         return None
 
     def image(self, index: int) -> Image:
-        """As :meth:`PhotoFiles.image`, cut to its box where photos are."""
+        """As :meth:`PhotoFiles.image`, cut to its box where images are."""
         if self.box_margin is None or self.boxes is None:
             return super().image(index)
         file = str(self.files[index])
@@ -73,12 +73,12 @@ class LabelledData(PhotoFiles):
         return turn_upright(cut, read_orientation(file))
 
     def length(self, index: int) -> int | None:
-        """Bytes that a photo takes; None if it is not there."""
+        """Bytes that an image takes; None if it is not there."""
         file = str(self.files[index])
         return os.path.getsize(file) if is_file(file) else None  # noqa: PTH202 (millions)
 
     def content(self, index: int) -> tuple[bytes, str]:
-        """A photo's file as it is, and a picture's suffix in small letters.
+        """An image's file as it is, and an image's suffix in small letters.
 
         Raises:
             InputError: If it cannot be read; it names the file.
@@ -91,7 +91,7 @@ class LabelledData(PhotoFiles):
             raise InputError(f"{shown(file)}: cannot be read ({error.strerror})") from error
 
     def select(self, keep: NDArray[np.bool_]) -> LabelledData:
-        """The photos of a mask (N,); the classes stay."""
+        """The images of a mask (N,); the classes stay."""
         boxes = None if self.boxes is None else self.boxes[keep]
         return replace(self, files=self.files[keep], labels=self.labels[keep], boxes=boxes)
 
@@ -101,13 +101,13 @@ class Part:
     """One split of a set, as the reader of its format finds it.
 
     Attributes:
-        format: Of the set.
-        photos: Gives each photo's path, and what the format calls its class (a folder, a wnid, a
+        format: Name of the format.
+        photos: Gives each image's path, and what the format calls its class (a folder, a wnid, a
             name); asked only when the split is read.
         order: (C,) those keys in the order of the columns: those of the training part.
         classes: (C,) names and ids of the same.
         where: File or folder of the keys, for messages.
-        annotations: Files that tell of the photos.
+        annotations: Files that describe the images.
         boxes: Gives what :class:`LabelledData` holds as boxes.
         home: Folder of the set, where it lies below the one that the user named.
     """
@@ -122,7 +122,7 @@ class Part:
     home: Path | None = None
 
     def read(self, root: Path) -> LabelledData:
-        """Put the photos into the flat structure.
+        """Put the images into the flat structure.
 
         Args:
             root: Folder that the user named, or a list in it.
@@ -206,7 +206,7 @@ def choose_classes(data: LabelledData, wanted: Sequence[str]) -> LabelledData:
     """Some classes of a set, in the order wanted.
 
     Args:
-        data: Photos of all classes.
+        data: Images of all classes.
         wanted: Names, ids or WordNet ids (n02085620), looked up in this order.
 
     Raises:
@@ -234,15 +234,15 @@ def choose_classes(data: LabelledData, wanted: Sequence[str]) -> LabelledData:
 def mislabel(
     data: LabelledData, share: float, seed: int
 ) -> tuple[LabelledData, NDArray[np.bool_]]:
-    """Give some photos a wrong label on purpose, each that of any other class.
+    """Give some images a wrong label on purpose, each that of any other class.
 
     Args:
-        data: With two classes or more.
-        share: Of the photos.
-        seed: Chooses photos and labels.
+        data: Images of two or more classes.
+        share: Share of the images.
+        seed: Chooses images and labels.
 
     Returns:
-        The set, and the mask (N,) of the photos whose labels are wrong.
+        The set, and the mask (N,) of the images whose labels are wrong.
     """
     rng = np.random.default_rng(seed)
     wrong = np.zeros(len(data), dtype=np.bool_)
@@ -253,7 +253,7 @@ def mislabel(
 
 
 def cut_to_boxes(data: LabelledData, margin: float = BOX_MARGIN) -> LabelledData:
-    """A set whose photos are cut to their boxes, and to a share of the box's sides around them.
+    """A set whose images are cut to their boxes, and to a share of the box's sides around them.
 
     Raises:
         InputError: If the set has no boxes.
@@ -264,12 +264,12 @@ def cut_to_boxes(data: LabelledData, margin: float = BOX_MARGIN) -> LabelledData
 
 
 def hold_out(whole: LabelledData, split: str) -> LabelledData:
-    """Part a set by path, a fifth of each class, so that a photo always falls on one side.
+    """Part a set by path, a fifth of each class, so that an image always falls on one side.
 
-    A class with one photo gives it to training.
+    A class with one image gives it to training.
 
     Raises:
-        InputError: If no class has two photos.
+        InputError: If no class has two images.
     """
     shares = path_shares(whole.files.tolist(), whole.root)
     held = np.zeros(len(whole), dtype=np.bool_)

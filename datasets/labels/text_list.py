@@ -1,4 +1,4 @@
-"""Text lists: a picture and its class per line, in either order, as Caffe and Places365 have them.
+"""Text lists: an image and its class per line, in either order, as Caffe and Places365 have them.
 
 Numbers of classes get names from ``classes.txt``, ``labels.txt`` or ``categories*.txt`` beside the
 list, which may hold ``name number``, ``number name``, or a name per line.
@@ -68,7 +68,7 @@ def _parts(files: dict[str, Path]) -> dict[str, Part]:
 
 
 def _is_list(file: Path) -> bool:
-    """Whether the first lines are a picture and a class each."""
+    """Whether the first lines are an image and a class each."""
     if not is_file(file) or _NO_CLASSES.search(file.name):
         return False
     try:
@@ -94,7 +94,7 @@ def _read(file: Path) -> list[tuple[str, str]]:
 
 
 def _pair(line: str) -> tuple[str, str] | None:
-    """(picture, class) of a line; None if it holds anything else."""
+    """(image, class) of a line; None if it holds anything else."""
     sign = next((one for one in _SIGNS if one in line), None)
     early, late = line.split(sign, 1), line.rsplit(sign, 1)
     if len(early) < 2:
@@ -115,7 +115,7 @@ def _is_picture(name: str) -> bool:
 
 
 def _names_beside(file: Path) -> Path | None:
-    """The list of classes beside a list of pictures."""
+    """The list of classes beside a list of images."""
     found = (one for one in entries_like(file.parent, *_CLASSES) if one != file)
     return next((one for one in found if not _is_list(one)), None)
 

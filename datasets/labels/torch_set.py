@@ -20,9 +20,9 @@ from datasets.loader import Draw, draw_seed, epoch_loader
 from datasets.reading_order import ReadTogether
 from datasets.types import LabelBatch
 
-# Most memory that decoded photos may take: all of Tiny ImageNet is 1.23e9 bytes.
+# Most memory that decoded images may take: all of Tiny ImageNet is 1.23e9 bytes.
 CACHE_BYTES = 1_500_000_000
-# So many photos are decoded to estimate the size of all.
+# So many images are decoded to estimate the size of all.
 _PROBED = 64
 
 Transform = Callable[[Image, int], Image]
@@ -30,7 +30,7 @@ Transform = Callable[[Image, int], Image]
 
 @dataclass
 class LabelSample:
-    """One transformed photo on its way into a batch."""
+    """One transformed image on its way into a batch."""
 
     image: Image  # (S, S, 3) uint8 RGB
     target: int  # column from 0
@@ -39,18 +39,18 @@ class LabelSample:
 
 
 class LabelledSet:
-    """Map-style data set: reads and transforms one photo.
+    """Map-style data set: reads and transforms one image.
 
     Args:
-        data: Photos and labels.
-        transform: Applied to (photo, random seed).
+        data: Images and labels.
+        transform: Applied to (image, random seed).
         seed: Base of the augmentation's randomness.
-        cache: Keep all photos decoded in memory, which loader processes share, if they take
+        cache: Keep all images decoded in memory, which loader processes share, if they take
             less than :data:`CACHE_BYTES`. It changes no result; reading and decoding is about
-            half of the work on photos of 64 pixels.
+            half of the work on images of 64 pixels.
 
     Raises:
-        InputError: If the cache meets a photo that cannot be read.
+        InputError: If the cache meets an image that cannot be read.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class LabelledSet:
         self._cache = DecodedPhotos.fill(data) if cache else None
 
     def __len__(self) -> int:
-        """Number of photos."""
+        """Number of images."""
         return len(self.data)
 
     @property
     def read_together(self) -> ReadTogether | None:
-        """Which photos are read at once; None where each is read by itself, or from memory."""
+        """Which images are read at once; None where each is read by itself, or from memory."""
         return self.data.read_together if self._cache is None else None
 
     def __getitem__(self, draw: Draw) -> LabelSample:
@@ -87,12 +87,12 @@ class LabelledSet:
 
 @dataclass(frozen=True)
 class DecodedPhotos:
-    """Photos of any sizes in one array, which processes share without copying.
+    """Images of any sizes in one array, which processes share without copying.
 
     Attributes:
         pixels: (sum of H * W * 3,) uint8.
         sizes: (N, 2) int64 (height, width).
-        offsets: (N,) int64 start of each photo in ``pixels``.
+        offsets: (N,) int64 start of each image in ``pixels``.
     """
 
     pixels: NDArray[np.uint8]
@@ -100,14 +100,14 @@ class DecodedPhotos:
     offsets: NDArray[np.int64]
 
     def __getitem__(self, index: int) -> Image:
-        """Photo of an index, (H, W, 3) RGB; a view that nobody can write to."""
+        """Image of an index, (H, W, 3) RGB; a view that nobody can write to."""
         height, width = self.sizes[index].tolist()
         start = int(self.offsets[index])
         return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
 
     @classmethod
     def fill(cls, data: LabelledData) -> DecodedPhotos | None:
-        """Decode all photos; None, with a warning, if they would take too much memory."""
+        """Decode all images; None, with a warning, if they would take too much memory."""
         probes = range(0, len(data), max(1, len(data) // _PROBED))
         guess = float(np.mean([data.image(k).size for k in probes] or [0])) * len(data)
         if guess > CACHE_BYTES:

@@ -1,4 +1,4 @@
-"""Noisy photos from the web: a folder per class, named in any way; copies of test photos leave."""
+"""Noisy images from the web: a folder per class, named in any way; copies of test images leave."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _some(names: tuple[str, ...] | list[str]) -> str:
 
 
 def read_web(folders: WebFolders, classes: ClassMap) -> LabelledData:
-    """List the pictures of the matched folders under the data's classes."""
+    """List the images of the matched folders under the data's classes."""
     photos = [
         (file, classes.names[column])
         for folder, column in folders.columns.items()
@@ -101,10 +101,10 @@ def read_web(folders: WebFolders, classes: ClassMap) -> LabelledData:
 
 @dataclass(frozen=True)
 class Removed:
-    """Photos that were taken out of a web folder.
+    """Images that were taken out of a web folder.
 
     Attributes:
-        copies: (file, test photo that it looks like).
+        copies: (file, test image that it looks like).
         damaged: Files that cannot be read.
     """
 
@@ -115,15 +115,15 @@ class Removed:
 def remove_copies(
     web: LabelledData, test: LabelledData, distance: int
 ) -> tuple[LabelledData, Removed]:
-    """Take out photos that look like one of the test set, and those that cannot be read.
+    """Take out images that look like one of the test set, and those that cannot be read.
 
-    Whoever searches the web for a class finds the photos of its test set too: trained on, they
+    Whoever searches the web for a class finds the images of its test set too: trained on, they
     would make the figures look better than they are.
 
     Args:
-        web: To be cleaned.
-        test: To be kept unseen.
-        distance: Most bits of 64 by which the hashes of a photo and its copy differ.
+        web: Images to clean.
+        test: Images that must stay unseen.
+        distance: Most bits of 64 by which the hashes of an image and its copy differ.
     """
     hashes, read = hash_files(web.files.tolist(), "hashing web photos")
     kept_from, theirs = hash_files(test.files.tolist(), "hashing test photos")

@@ -1,4 +1,4 @@
-"""Labelled photos of any format written as a folder per class or as shards."""
+"""Labelled images of any format written as a folder per class or as shards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from datasets.names import is_file, shown
 from datasets.part_names import is_no_class
 from datasets.shards.finding import find_shard_parts
 from datasets.shards.photos import list_photos
-from datasets.shards.tar import open_shards, write_shards
+from datasets.shards.tar import open_shards
+from datasets.shards.writing import write_shards
 from datasets.types import WORDNET, ClassMap
 from datasets.written_pictures import PictureWriter, unique_names
 
@@ -53,12 +54,12 @@ def write_labels(
 
     Args:
         describe: Writes one part, of a name, below a folder.
-        parts: Of the set, by ``train``, ``val`` and ``test``.
-        folder: Made; holds nothing yet.
-        link: Link the pictures instead of copying them, where both are files.
+        parts: Parts of the data set, by ``train``, ``val`` and ``test``.
+        folder: Existing, empty folder.
+        link: Link the images instead of copying them, where both are files.
 
     Raises:
-        InputError: If there is no photo, a picture cannot be written, or the classes cannot be
+        InputError: If there is no image, an image cannot be written, or the classes cannot be
             folders.
     """
     notes, there = list[str](), dict[str, LabelledData]()
@@ -93,7 +94,7 @@ def write_labels(
 
 
 def _changes(before: LabelledData, after: LabelledData) -> list[str]:
-    """What changed on the way; raises RuntimeError if a photo or its class is lost."""
+    """What changed on the way; raises RuntimeError if an image or its class is lost."""
     mine, theirs = before.classes, after.classes
     if sorted(before.counts[before.counts > 0]) != sorted(after.counts[after.counts > 0]):
         raise RuntimeError(f"{before.counts} photos were written, {after.counts} are read")
@@ -108,7 +109,7 @@ def _changes(before: LabelledData, after: LabelledData) -> list[str]:
 
 
 def write_folders(split: str, data: LabelledData, folder: Path, pictures: PictureWriter) -> None:
-    """Write a folder per class, and ``synsets.txt`` where names alone do not tell their order.
+    """Write a folder per class, and ``synsets.txt`` if names alone do not determine their order.
 
     Raises:
         InputError: If two classes would have the same folder.

@@ -1,1 +1,1 @@
-"""Images with the place where each was taken: lists, GPS tags."""
+"""Images with the positions at which they were taken: lists, GPS tags."""

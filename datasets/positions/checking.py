@@ -1,4 +1,4 @@
-"""The data doctor of images with positions: what spoils a geolocator's training or its figures."""
+"""The data doctor of images with positions: finds what harms a geolocator or its metrics."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from datasets.findings import (
 )
 from datasets.positions.opening import NOWHERE, UNREADABLE, GeoData, LeftOut
 
-# Copies whose positions differ by more degrees were not taken at one place: about a kilometre.
+# Copies whose positions differ by more degrees than this (about a kilometre) were not taken at one
+# place.
 _ONE_PLACE = 0.01
-# So many latitudes out of range, and no longitude beyond 90, are a swap and no slips.
+# This many latitudes out of range, with no longitude beyond 90, are a swap and not slips.
 _FEW_SLIPS = 10
 
 
@@ -33,10 +34,13 @@ def examine_places(
     left_out: Sequence[LeftOut] = (),
     decode: bool = False,
 ) -> Examination[GeoData]:
-    """Examine a part of a set, and find the images and authors that stand in another one, too.
+    """Examine a part of a data set, and find images and authors that are also in another part.
 
-    What was ``left_out`` is told with them. With ``decode`` every image is decoded, else its
-    header is read.
+    Args:
+        data: Part to examine.
+        other: Part to compare it with.
+        left_out: Images that could not be used, which are reported too.
+        decode: Whether to decode every image instead of reading its header.
     """
     findings = [_explain(photo) for photo in left_out]
     good = drop_unreadable(data, findings, decode=decode)
@@ -56,7 +60,7 @@ def examine_places(
 
 
 def _explain(photo: LeftOut) -> Finding:
-    """A finding about an image that the adapter could not use."""
+    """A finding about an image that could not be used."""
     kind, detail = photo.reason, photo.photo
     if photo.reason == NOWHERE and not np.isnan((photo.lat, photo.lng)).any():
         detail = f"latitude {photo.lat:g}, longitude {photo.lng:g}"
@@ -74,14 +78,14 @@ def _explain(photo: LeftOut) -> Finding:
 
 
 def _is_swapped(lat: float, lng: float) -> bool:
-    """Whether a position that cannot be could be one the other way round."""
+    """Whether an impossible position would be possible with latitude and longitude swapped."""
     return 90 < abs(lat) <= 180 and abs(lng) <= 90
 
 
 def _check_swap(data: GeoData, left_out: Sequence[LeftOut], findings: list[Finding]) -> None:
-    """Refuse a set whose columns are the wrong way round.
+    """Refuse a data set in which latitude and longitude are swapped.
 
-    Where all positions can be read both ways, as Europe's, nothing tells.
+    If all positions are possible both ways, as in Europe, a swap cannot be recognised.
     """
     swapped = [photo for photo in left_out if _is_swapped(photo.lat, photo.lng)]
     total = len(data) + len(left_out)
@@ -118,7 +122,7 @@ def _place(data: GeoData, row: int) -> str:
 
 
 def _check_copies(data: GeoData, other: GeoData | None, findings: list[Finding]) -> int:
-    """Note files of the same content; returns how many repeat one of this part."""
+    """Note files with the same content; returns how many repeat one of this part."""
     mine, first = np.unique(data.files, return_index=True)
     theirs = np.zeros(0, np.str_) if other is None else np.unique(other.files)
     copies = 0
@@ -137,7 +141,7 @@ def _check_copies(data: GeoData, other: GeoData | None, findings: list[Finding])
 
 
 def _check_authors(data: GeoData, other: GeoData | None, findings: list[Finding]) -> int:
-    """Note authors of both parts, or that there is one alone; returns how many are in both."""
+    """Note authors that are in both parts, or a single author; returns how many are in both."""
     authors = np.unique(data.authors).tolist()
     if other is None and len(authors) == 1 and len(data) > 1:
         detail = f"{authors[0]}: photos of others are needed to validate on (--val)"

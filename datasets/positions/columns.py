@@ -22,7 +22,7 @@ from datasets.positions.exif_gps import Tags, read_tags
 Floats = NDArray[np.float64]
 
 LISTS = (".csv", ".tsv", ".txt")
-# Names by which lists call their columns, the best first.
+# Names that lists give their columns, in order of preference.
 _LAT, _LNG = ("lat", "latitude"), ("lon", "lng", "long", "longitude")
 _ID = (
     *("img_id", "path", "file", "file_name", "filename", "image", "img_path"),
@@ -34,13 +34,13 @@ _AUTHOR = (
 )
 _SPLIT = ("split", "subset")
 _ROWS = 500_000
-# Characters of a header; what is longer is no list.
+# Largest number of characters in a header; a longer first line is not a list.
 _LONGEST = 100_000
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What its fields are delimited by, and which columns hold what, as far as there are any."""
+    """The delimiter of a list, and the numbers of its columns, as far as they exist."""
 
     delimiter: str
     lat: int
@@ -51,9 +51,9 @@ class Columns:
 
 
 def open_list(file: Path) -> TextIO:
-    """A list as text in UTF-8; a byte that is none, as of Latin-1, becomes its number.
+    """Open a list as UTF-8 text; bytes that are not UTF-8, such as Latin-1, become their numbers.
 
-    So authors of other alphabets stay apart, and no list is refused for their names.
+    So authors with names in other encodings remain distinct, and no list is refused for its names.
     """
     return file.open(encoding="utf-8-sig", newline="", errors="backslashreplace")
 
@@ -61,8 +61,11 @@ def open_list(file: Path) -> TextIO:
 def find_columns(file: Path) -> Columns | None:
     """Read the header of a list; None if it names no latitude and longitude.
 
+    Args:
+        file: The list.
+
     Raises:
-        InputError: If it is a pointer of Git LFS.
+        InputError: If it is a Git LFS pointer.
     """
     refuse_pointer(file)
     with open_list(file) as lines:
@@ -83,7 +86,7 @@ def find_columns(file: Path) -> Columns | None:
 
 
 def need_columns(file: Path) -> Columns:
-    """As :func:`find_columns`. Raises InputError if the header names no latitude and longitude."""
+    """Read the header of a list. Raises InputError if it names no latitude and longitude."""
     columns = find_columns(file)
     if columns is None:
         raise InputError(
@@ -94,16 +97,19 @@ def need_columns(file: Path) -> Columns:
 
 
 def read_positions(path: Path) -> tuple[Floats, Floats]:
-    """Positions of a CSV list, or of the images of a folder; those that are none are left out.
+    """Positions in a CSV list, or of the images in a folder; impossible ones are left out.
 
     A list of 10 million lines takes about 5 seconds.
+
+    Args:
+        path: List or folder.
 
     Returns:
         Latitudes and longitudes (N,) in degrees.
 
     Raises:
-        InputError: If it holds no position, a line is damaged, or a quote is never closed; it
-            names the file.
+        InputError: If there is no position, a line is damaged, or a quote is never closed; the
+            message names the file.
     """
     if path.is_dir():
         tags = tags_of([str(file) for file in find_images(path)])
@@ -120,7 +126,7 @@ def read_positions(path: Path) -> tuple[Floats, Floats]:
 
 
 def _read_pairs(file: Path) -> Floats:
-    """Positions (N, 2) of a list; a line without one, or with half of one, is left out."""
+    """Positions (N, 2) in a list; a line with none, or only half of one, is left out."""
     columns = need_columns(file)
     try:
         pairs, lines, closed = _read_blocks(file, columns, None)
@@ -144,12 +150,12 @@ def _number(text: str) -> float:
 def _read_blocks(
     file: Path, columns: Columns, converters: Callable[[str], float] | None
 ) -> tuple[Floats, int, bool]:
-    """Positions, lines, and whether the last line is the end: of lists longer than memory.
+    """Positions, number of lines, and whether the last line is the end, read in blocks.
 
-    They are read in blocks.
+    So lists may be longer than memory.
     """
     blocks, total, count, closed = [np.zeros((0, 2))], 0, _ROWS, False
-    # The last line of all; where a quote is open it becomes a part of the last field.
+    # Marks the end; if a quote is open it becomes part of the last field.
     end = columns.delimiter.join(["nan"] * (max(columns.lat, columns.lng) + 1))
     with open_list(file) as lines, warnings.catch_warnings():
         lines.readline()
@@ -177,7 +183,7 @@ def _read_blocks(
 
 
 def tags_of(files: Sequence[str]) -> list[Tags | None]:
-    """EXIF tags of images; None where an image cannot be read."""
+    """EXIF tags of images; None if an image cannot be read."""
 
     def work(file: str) -> Tags | None:
         try:
@@ -189,9 +195,9 @@ def tags_of(files: Sequence[str]) -> list[Tags | None]:
 
 
 def is_position(lat: Floats, lng: Floats) -> NDArray[np.bool_]:
-    """Mask (N,) of what can be an image's position, in degrees.
+    """Mask (N,) of possible image positions, in degrees.
 
-    0, 0 is not: it is what cameras without a fix and forms left empty write.
+    0, 0 is not possible: cameras without a fix and empty forms write it.
     """
     there = (np.abs(lat) <= 90) & (np.abs(lng) <= 180)
     return np.asarray(there & ((lat != 0) | (lng != 0)))

@@ -1,4 +1,4 @@
-"""Where an image was taken, and by whom, as its own EXIF tags say."""
+"""Position and author of an image, from its own EXIF tags."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LAT_REF, _LAT, _LNG_REF, _LNG = 1, 2, 3, 4
 
 
 class Tags(NamedTuple):
-    """What the tags of an image say."""
+    """What the tags of an image state."""
 
     position: tuple[float, float] | None  # Latitude and longitude in degrees.
     artist: str  # Empty if they do not say.
@@ -27,8 +27,11 @@ class Tags(NamedTuple):
 def read_tags(file: Path | str) -> Tags:
     """The position and the artist in an image's EXIF tags, without decoding the image.
 
+    Args:
+        file: The image.
+
     Raises:
-        InputError: If it is no image, or its tags are damaged; it names the file.
+        InputError: If it is not an image, or its tags are damaged; the message names the file.
     """
     if what := odd_file(file):
         raise InputError(f"{file}: is {what}, and no picture")
@@ -50,7 +53,7 @@ def _position(gps: dict[int, Any]) -> tuple[float, float] | None:
 
 
 def _angle(parts: Any, reference: Any, signs: str, most: float) -> float | None:
-    """Degrees, minutes and seconds to degrees; None if they are not that."""
+    """Degrees, minutes and seconds as degrees; None if they are something else."""
     if isinstance(reference, bytes):
         reference = reference.decode("ascii", "replace")
     sign = str(reference or "").strip(" \0").upper()[:1]

@@ -1,4 +1,4 @@
-"""Images with positions, as the doors see them."""
+"""Images with positions as a kind of data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from datasets.spec import Split
 
 
 def _find_parts(path: Path, *, named: bool) -> tuple[str, ...] | None:
-    """In a list of labels positions are an addition."""
+    """Parts of images with positions; in a list of labels, positions are only an addition."""
     holds = holds_places(path) and (named or not (path.is_file() and has_labels(path)))
     return tuple(find_parts(path)) if holds or (named and path.is_dir()) else None
 

@@ -1,4 +1,4 @@
-"""Images with their positions: lists as MP-16, Im2GPS, YFCC4k and OSV-5M have them, and EXIF."""
+"""Opens images with positions: lists like MP-16, Im2GPS, YFCC4k and OSV-5M, and EXIF tags."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ from datasets.spec import Split
 from datasets.splitting import HOLD_OUT, choose_part, held_out, name_shares
 from datasets.types import PhotoFiles
 
-# How the parts of a set may be called, as files (train.csv) or folders (train/).
+# Names of the parts of a data set, as files (train.csv) or folders (train/).
 _PARTS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-# Images of a folder whose tags tell whether it is one of images with positions.
+# Number of images in a folder whose tags are read to recognise it.
 _LOOKED_AT = 20
 LOST, NOWHERE, UNREADABLE = "photo not found", "no position", "unreadable"
 SEVERAL = "several photos fit the name"
-# The same in a ledger.
+# The same reasons in a ledger.
 _WITHOUT = "pictures without a position that can be used"
 
 
 @dataclass(frozen=True)
 class GeoData(PhotoFiles):
-    """Images of one split in flat arrays.
+    """Images of one part in flat arrays.
 
     Attributes:
         lat: (N,) degrees north.
         lng: (N,) degrees east.
-        authors: (N,) who took each; an image of nobody known is its own author.
-        left_out: Why images are missing, and how many.
+        authors: (N,) author of each image; an image of unknown author is its own author.
+        left_out: Numbers of missing images, by reason.
     """
 
     lat: Floats
@@ -65,7 +65,9 @@ class GeoData(PhotoFiles):
     def select(self, keep: NDArray[np.bool_], reason: str = "") -> GeoData:
         """The images of a mask (N,).
 
-        ``reason`` is why the others are left out; empty if they are elsewhere.
+        Args:
+            keep: The mask.
+            reason: Why the others are left out; empty if they are in another part.
         """
         dropped = int((~keep).sum())
         left_out = dict(self.left_out)
@@ -93,7 +95,7 @@ class LeftOut(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A list or folder of images, and what the column of splits says of them; None takes all."""
+    """A list or folder of images, and its value in the column of splits; None takes all rows."""
 
     path: Path
     rows: str | None = None
@@ -105,15 +107,19 @@ _Note = Callable[[LeftOut, Sequence[str]], None]
 def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
     """Open a list of images, or a folder with one, or a folder of images with GPS tags.
 
-    The images of a list lie anywhere below its folder; names may lack their suffix, or have
-    underscores for the slashes of the path (``3f_2f_2747.jpg``), as MP-16's have. A list may have
-    a column ``split``. A set that is not parted gives the images of a fifth of its authors, chosen
-    by their names, to ``val``.
+    The images of a list may be anywhere below its folder; names may lack their suffix, or have
+    underscores for the slashes of the path (``3f_2f_2747.jpg``), as in MP-16. A list may have a
+    column ``split``. In a data set without parts, the images of a fifth of the authors, chosen by
+    their names, are ``val``.
 
-    With ``whole`` any split takes all of a set that is not parted.
+    Args:
+        path: List or folder.
+        split: Part to open.
+        whole: Whether any split takes all of a data set without parts.
 
     Raises:
-        InputError: If there is no such part, or no image with a position; it names the path.
+        InputError: If there is no such part, or no image with a position; the message names the
+            path.
     """
     left_out: list[LeftOut] = []
     data, lone = read_places(path, split, left_out)
@@ -123,7 +129,7 @@ def open_places(path: Path, split: Split, *, whole: bool = False) -> GeoData:
 
 
 def without_positions(path: Path, data: GeoData, left_out: Sequence[LeftOut]) -> InputError:
-    """What to raise where no photo can be used; photos without a list may be other data."""
+    """The error if no image can be used; images without a list may be other data."""
     why = ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
     several = next((photo for photo in left_out if photo.reason == SEVERAL), None)
     if several is not None:
@@ -135,15 +141,18 @@ def without_positions(path: Path, data: GeoData, left_out: Sequence[LeftOut]) ->
 def read_places(
     path: Path, split: Split, left_out: list[LeftOut] | None = None
 ) -> tuple[GeoData, bool]:
-    """What :func:`open_places` opens, before it is parted; there may be no image in it.
+    """Read images as :func:`open_places` does, before they are split; there may be none.
 
-    ``left_out`` gets each image that cannot be used.
+    Args:
+        path: List or folder.
+        split: Part to read.
+        left_out: List to which each image that cannot be used is added.
 
     Returns:
-        The images, and whether they must be parted because they are all there is.
+        The images, and whether they must be split because they are all there is.
 
     Raises:
-        InputError: If there is no such part, or a list is damaged; it names the path.
+        InputError: If there is no such part, or a list is damaged; the message names the path.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
@@ -163,11 +172,14 @@ def read_places(
 
 
 def find_parts(path: Path) -> dict[str, Part]:
-    """Lists or folders of the parts of a set, by ``train``, ``val`` and ``test``.
+    """Lists or folders of the parts of a data set, by ``train``, ``val`` and ``test``.
+
+    Args:
+        path: List or folder.
 
     Raises:
-        InputError: If a list names no positions, or a folder holds several lists; or a list's
-            column of splits names something else.
+        InputError: If a list names no positions, a folder holds several lists, or a list's column
+            of splits contains something else.
     """
     if path.is_file():
         return _parts_of_list(path)
@@ -186,7 +198,7 @@ def find_parts(path: Path) -> dict[str, Part]:
 def holds_places(path: Path) -> bool:
     """Whether a path looks like images with positions: a list, or GPS tags in a folder's images.
 
-    Of a folder the images in it are looked at, some of them, and none in folders below.
+    In a folder only some of its own images are read, and none in folders below.
     """
     if path.is_file():
         return path.suffix.lower() in LISTS and find_columns(path) is not None
@@ -199,7 +211,7 @@ def holds_places(path: Path) -> bool:
 
 
 def _parts_of_list(file: Path) -> dict[str, Part]:
-    """By the list's own column of splits, if it has one."""
+    """Parts by the list's own column of splits, if it has one."""
     columns = need_columns(file)
     told: set[str] = set()
     if columns.split is not None:
@@ -216,7 +228,7 @@ def _split_of(fields: list[str], columns: Columns, where: str) -> str:
 
 
 def _named_parts(paths: list[Path]) -> dict[str, Part]:
-    """Those of some files or folders that are called as parts are."""
+    """Files or folders that have the name of a part."""
     return {
         part: Part(path)
         for part, names in _PARTS.items()
@@ -226,7 +238,7 @@ def _named_parts(paths: list[Path]) -> dict[str, Part]:
 
 
 def _read_list(part: Part, note: _Note) -> list[Row]:
-    """The images of a list that are there and have a position."""
+    """The images in a list that exist and have a position."""
     file = part.path
     columns = need_columns(file)
     if columns.photo is None:
@@ -253,9 +265,9 @@ def _read_list(part: Part, note: _Note) -> list[Row]:
 
 
 def _read_folder(folder: Path, note: _Note) -> list[Row]:
-    """The images of a folder whose tags tell a position.
+    """The images in a folder whose tags state a position.
 
-    The author is the tag's artist, or the folder that an image lies in, or nobody known.
+    The author is the tag's artist, or the folder of the image, or unknown.
     """
     files = find_images(folder)
     rows: list[Row] = []
@@ -287,15 +299,21 @@ def _assemble(kind: str, root: Path, rows: list[Row], left_out: dict[str, int]) 
 
 
 def part_by_author(data: GeoData, split: Split, share: float = HOLD_OUT) -> GeoData:
-    """The images of a share of the authors for ``val``, the others' for ``train``.
+    """Split by author: a share of the authors is ``val``, the others are ``train``.
 
-    One author's images of one day look alike and lie together: parted by image, a network would
-    be tested on what it has seen. The share is in (0, 1).
+    Images by one author on one day look alike and are near each other: if images were split
+    individually, a network would be tested on what it has seen.
+
+    Args:
+        data: All images.
+        split: Part to return.
+        share: Share of the authors in ``val``, in (0, 1).
 
     Raises:
-        InputError: If all images are of one author.
+        InputError: If all images are by one author.
     """
-    # An image that is its own author is known by its place in the set, wherever the set lies.
+    # An image of unknown author is identified by its path in the data set, wherever that is
+    # stored.
     base = data.root if data.root.is_dir() else data.root.parent
     alone = data.authors == data.files
     told = [

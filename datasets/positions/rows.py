@@ -17,14 +17,14 @@ from datasets.images import is_picture, walk_files
 from datasets.ledger import note_read
 from datasets.positions.columns import Columns, open_list
 
-# Flickr's name of a user. Im2GPS's list has the rest of the file's name in front of some.
+# User name on Flickr. In Im2GPS's list some have the rest of the file's name before it.
 _FLICKR_USER = re.compile(r"\d+@N\d\d")
-# Put behind the last line: where a quote is open it becomes a part of the last field.
+# Added after the last line: if a quote is open it becomes part of the last field.
 _END = "\x1eend"
 
 
 class Row(NamedTuple):
-    """An image as its list or its tags tell."""
+    """An image as its list or its tags describe it."""
 
     file: str  # What the list calls it, or its path.
     lat: float  # Degrees as written, NaN where nothing is; so is the longitude.
@@ -33,10 +33,14 @@ class Row(NamedTuple):
 
 
 def lines_of(file: Path, columns: Columns) -> Iterator[tuple[str, list[str]]]:
-    """Name and fields of each line below the header that holds something.
+    """Name and fields of each line below the header that is not empty.
+
+    Args:
+        file: The list.
+        columns: Its columns.
 
     Raises:
-        InputError: If a quote is opened and never closed; it names the line.
+        InputError: If a quote is opened and never closed; the message names the line.
     """
     note_read(file)
     with open_list(file) as lines:
@@ -65,8 +69,13 @@ def lines_of(file: Path, columns: Columns) -> Iterator[tuple[str, list[str]]]:
 def row_of(fields: list[str], columns: Columns, where: str) -> Row:
     """A line's image, position and author.
 
+    Args:
+        fields: Fields of the line.
+        columns: Columns of the list.
+        where: Name of the line for messages.
+
     Raises:
-        InputError: If there are too few fields, or a position is no number.
+        InputError: If there are too few fields, or a position is not a number.
     """
     assert columns.photo is not None
     needed = max(columns.lat, columns.lng, columns.photo)
@@ -86,7 +95,7 @@ def row_of(fields: list[str], columns: Columns, where: str) -> Row:
 
 
 class Pictures:
-    """The images below a list's folder, by what lists call them."""
+    """The images below a list's folder, by the names that lists give them."""
 
     def __init__(self, root: Path) -> None:
         self.root = str(root)
@@ -100,11 +109,10 @@ class Pictures:
                     self._by_name.setdefault(stem, []).append(path)
 
     def find(self, name: str) -> list[str]:
-        """The images that a name may stand for: one, none, or several that fit alike.
+        """The images that a name may stand for: one, none, or several that fit equally well.
 
-        The path as it is listed wins; else an image whose path ends as the name does is looked
-        for everywhere below, nearest to the list first: one in a folder by itself, and not in
-        several.
+        The listed path has priority; otherwise an image whose path ends like the name is searched
+        for everywhere below, nearest to the list first: in a single folder, not in several.
         """
         if "\0" in name or not name:
             return []

@@ -1,1 +1,1 @@
-"""Images in tar archives, streamed."""
+"""Images in tar archives, which are streamed."""

@@ -1,4 +1,4 @@
-"""Where tar shards lie: in folders, in parts of them, and by patterns of their names."""
+"""Finds tar shards: in folders, in folders of parts, and by patterns of their names."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _MOST_SHARDS = 1_000_000
 
 
 def holds_shards(path: Path) -> bool:
-    """Whether a path is a pattern of shards, one of them, or a folder of them or their parts."""
+    """Whether a path is a pattern of shards, a shard, or a folder of shards or of their parts."""
     if path.suffix.lower() == ".tar":
         return True
     return path.is_dir() and bool(tars_in(path) or find_shard_parts(path))
 
 
 def find_shard_parts(path: Path) -> dict[str, Path]:
-    """Folders of shards by split; empty where they are not parted."""
+    """Folders of shards by split; empty if they have no parts."""
     found = {}
     for split, folders in part_folders(path).items():
         holding = [folder for folder in folders if tars_in(folder)]
@@ -32,7 +32,7 @@ def find_shard_parts(path: Path) -> dict[str, Path]:
 
 
 def tars_in(folder: Path) -> list[Path]:
-    """Shards of a folder, sorted."""
+    """Shards in a folder, sorted."""
     return [f for f in entries_like(folder, "*.tar") if not is_passed_over(f.name) and is_file(f)]
 
 
@@ -42,7 +42,10 @@ def is_pattern(path: Path) -> bool:
 
 
 def expand(path: str | Path) -> tuple[Path, ...]:
-    """The shards that a pattern, a folder of them, or the name of one means.
+    """The shards that a pattern, a folder, or a file name stands for.
+
+    Args:
+        path: Pattern, folder or file.
 
     Raises:
         InputError: If there are none, or one of a pattern's is missing.

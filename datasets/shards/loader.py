@@ -1,8 +1,8 @@
-"""Batches from shards: streamed, shared out to ranks and processes, resumable inside an epoch.
+"""Batches from shards: streamed, divided among ranks and processes, resumable inside an epoch.
 
-Every process of a rank walks through the headers of the rank's shards in the same order, and
-reads and decodes the batches that are its own. So the batches are a function of (seed, epoch,
-rank) for any number of processes, and a resumed run passes over what it has seen unread.
+Every process of a rank walks through the headers of the rank's shards in the same order, and reads
+and decodes its own batches. So the batches are a function of (seed, epoch, rank) for any number of
+processes, and a resumed run skips what it has seen without reading it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from datasets.types import LabelBatch
 
 Item = TypeVar("Item")
 Transform = Callable[[Image, int], Image]
-# Records among which the next one is drawn.
+# Number of records among which the next one is drawn.
 WINDOW = 4096
 
 
@@ -41,8 +41,12 @@ class ShardStream(IterableDataset[dict[str, Any]]):
     """Batches of one rank for one epoch, before :func:`finish_labels`; see :class:`ShardLoader`.
 
     Args:
+        data: Shards.
+        transform: Function of (image, random seed).
         draws: Epoch, first draw, seed, and the rank's share.
+        batch_size: Number of records per batch and rank.
         num_batches: Number of batches per epoch.
+        window: Number of records among which the next one is drawn.
     """
 
     def __init__(
@@ -80,9 +84,9 @@ class ShardStream(IterableDataset[dict[str, Any]]):
         return shuffle_within(self._records(order), rng, self.window)
 
     def _records(self, order: np.ndarray[Any, Any]) -> Iterator[Record]:
-        """The rank's stretch of all records: stretches are of one length and do not overlap.
+        """The rank's section of all records: sections have the same length and do not overlap.
 
-        If the records do not divide, the first ones of the epoch are drawn again.
+        If the number of records does not divide, the first ones of the epoch are drawn again.
         """
         wanted, total = len(self.draws), len(self.data)
         first = self.draws.rank * wanted
@@ -111,7 +115,7 @@ class ShardStream(IterableDataset[dict[str, Any]]):
                 )
 
     def _load(self, records: list[Record]) -> dict[str, Any]:
-        """Read, decode and transform; damaged images are left out and named."""
+        """Read, decode and transform records; damaged images are left out and reported."""
         samples, damaged = [], []
         firsts = np.cumsum(self.data.counts) - self.data.counts
         for record in records:
@@ -131,7 +135,7 @@ class ShardStream(IterableDataset[dict[str, Any]]):
 
 
 def shuffle_within(items: Iterable[Item], rng: np.random.Generator, window: int) -> Iterator[Item]:
-    """Draw each next item among ``window`` of them."""
+    """Draw each next item among ``window`` items."""
     held: list[Item] = []
     for item in items:
         if len(held) < window:
@@ -145,20 +149,21 @@ def shuffle_within(items: Iterable[Item], rng: np.random.Generator, window: int)
 
 
 class ShardLoader(Resumable[LabelBatch]):
-    """Loader of shards, for a trainer as :func:`~datasets.labels.torch_set.label_loader`'s.
+    """Loader of shards, used like that of :func:`~datasets.labels.torch_set.label_loader`.
 
-    A damaged image makes its batch one smaller; after each epoch a warning tells how many were.
+    A damaged image makes its batch smaller by one; after each epoch a warning states how many
+    there were.
 
     Args:
         data: Shards.
-        transform: Applied to (image, random seed).
+        transform: Function of (image, random seed).
         sampler: Sampler of the draws; shuffled draws form complete batches if there are enough.
-        batch_size: Records per batch and rank.
-        workers: Loader processes; 0 loads in the trainer's own.
-        window: Records among which the next one is drawn.
+        batch_size: Number of records per batch and rank.
+        workers: Number of loader processes; 0 loads in the training process.
+        window: Number of records among which the next one is drawn.
 
     Attributes:
-        damaged: What was wrong with each image that this epoch left out.
+        damaged: Description of each damaged image that this epoch left out.
     """
 
     batch_sampler = None  # Lightning looks at it wherever there is a sampler.
@@ -183,7 +188,7 @@ class ShardLoader(Resumable[LabelBatch]):
         self._remember(sampler, batch_size, sizes)
 
     def __len__(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches in an epoch."""
         return self._batches
 
     def __iter__(self) -> Iterator[LabelBatch]:

@@ -1,4 +1,4 @@
-"""Single images out of shards, for evaluations, which look at some of them again."""
+"""Individual images from shards, for evaluations, which read some of them again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from datasets.shards.tar import ShardedData, read_bytes, read_label, walk
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPhotos(LabelledData):
-    """The records of shards as images that can be read one by one, in the order of the shards.
+    """The records of shards as images that can be read individually, in the order of the shards.
 
     Attributes:
         shards: Files.
@@ -27,31 +27,31 @@ class ShardPhotos(LabelledData):
     spans: NDArray[np.int64]
 
     def image(self, index: int) -> Image:
-        """As :meth:`LabelledData.image`."""
+        """The image of an index; see :meth:`LabelledData.image`."""
         return decode_image(self.content(index)[0], str(self.files[index]), upright=True)
 
     @property
     def in_files(self) -> bool:
-        """As :attr:`LabelledData.in_files`."""
+        """Always false; see :attr:`LabelledData.in_files`."""
         return False
 
     def length(self, index: int) -> int | None:
-        """As :meth:`LabelledData.length`."""
+        """Length in bytes of an image; see :meth:`LabelledData.length`."""
         return int(self.spans[index, 2])
 
     def content(self, index: int) -> tuple[bytes, str]:
-        """As :meth:`LabelledData.content`."""
+        """File content of an image, and its suffix; see :meth:`LabelledData.content`."""
         shard, offset, length = self.spans[index].tolist()
         suffix = Path(str(self.files[index])).suffix.lower()
         return read_bytes(self.shards[shard], (offset, length)), suffix
 
     def select(self, keep: NDArray[np.bool_]) -> LabelledData:
-        """As :meth:`LabelledData.select`."""
+        """The images of a mask (N,); see :meth:`LabelledData.select`."""
         return replace(super().select(keep), spans=self.spans[keep])  # type: ignore[call-arg]
 
 
 def list_photos(data: ShardedData) -> ShardPhotos:
-    """Walk through shards and note where each image lies; for sets that memory holds a list of."""
+    """Record the position of each image in shards, for lists that fit into memory."""
     files, labels, spans = [], [], []
     for number, shard in enumerate(tqdm(data.shards, "listing records", unit="shard", delay=2)):
         for record in walk(shard, number):

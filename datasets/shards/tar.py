@@ -1,14 +1,13 @@
-"""Tar shards as webdataset writes them: counted, walked through, written.
+"""Tar shards in webdataset's format: counted and walked through.
 
 A record is an image (``key.jpg``) and its label (``key.cls``, a number, or ``key.json`` with
-``label``); they usually stand side by side, but may stand anywhere. A walk reads the 512-byte
-headers alone and tells where a record's bytes are, so records can be passed over, or left to
-another process, without reading or decoding them.
+``label``); the two are usually adjacent, but may be anywhere. A walk reads only the 512-byte
+headers and yields the positions of records, so that records can be skipped, or left to another
+process, without reading or decoding them.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
 import time
@@ -28,36 +27,34 @@ from datasets.errors import InputError
 from datasets.fields import Fields
 from datasets.images import SUFFIXES, is_passed_over
 from datasets.json_files import parse_json, read_json
-from datasets.labels.structure import LabelledData
 from datasets.ledger import ARCHIVES, note_read
 from datasets.lfs import refuse_pointer
 from datasets.locks import unfinished
 from datasets.names import shown
-from datasets.reading_order import shuffled
 from datasets.refused import BOXES_IN
 from datasets.shards.finding import expand, find_shard_parts, tars_in
 from datasets.spec import Split
 from datasets.splitting import choose_part
 from datasets.types import ClassMap
 
-# Counts of all shards of a folder, so that they are walked through once.
+# File of the counts of all shards in a folder, so that they are walked through once.
 COUNT_FILE = "shards.count.json"
 CLASS_FILE = "classes.json"
 _LABELS = (".cls", ".json")
 _GZIP = b"\x1f\x8b"
 _BLOCK = 512  # Of a tar.
-# In .json files of boxes.
+# Keys of boxes in .json files.
 _BOX_WORDS = (b'"bbox"', b'"boxes"', b'"annotations"', b'"objects"')
-# Bounds of what files tell: columns of a classifier, bytes of a label.
+# Limits of what files may contain: outputs of a classifier, bytes of a label.
 _MOST_CLASSES, _MOST_LABEL = 100_000, 1 << 20
-# Times on disks go by some seconds at worst.
+# Largest error of file times on disks, in seconds.
 _YOUNG_SECONDS = 2
 NO_LABEL, NO_PICTURE = "pictures without a label", "labels without a picture"
 
 
 @dataclass(frozen=True)
 class Record:
-    """Where an image and its label lie."""
+    """Positions of an image and its label."""
 
     shard: int
     position: int  # of the record in its shard
@@ -74,8 +71,8 @@ class ShardedData:
     Attributes:
         root: Folder of the shards.
         shards: Files, in the order that numbers the images.
-        counts: (S,) int64 records of each.
-        classes: Names and ids in the order of the columns.
+        counts: (S,) int64 number of records in each.
+        classes: Names and ids in the order of the classifier's outputs.
         passed_over: Number of members that are not part of a record, by what is wrong with them.
     """
 
@@ -93,16 +90,16 @@ class ShardedData:
 def open_shards(pattern: str | Path, classes: ClassMap | None = None) -> ShardedData:
     """Find shards and count their records.
 
-    Counting takes a walk through all shards the first time; the counts are kept beside them, or
-    in memory alone where the folder cannot be written to.
+    The first time, counting requires a walk through all shards; the counts are stored beside them,
+    or kept in memory if the folder is not writable.
 
     Args:
-        pattern: ``folder/name-{000000..000123}.tar``, a folder of ``.tar`` files, or one.
-        classes: Names of the columns; else ``classes.json`` beside the shards or in the folder
-            above (rows of ``id`` and ``name``), else the numbers.
+        pattern: ``folder/name-{000000..000123}.tar``, a folder of ``.tar`` files, or one file.
+        classes: Names of the classes; by default those in ``classes.json`` beside the shards or in
+            the folder above (rows of ``id`` and ``name``), or else numbers.
 
     Raises:
-        InputError: If a shard is missing, none holds a record, or a label is no column.
+        InputError: If a shard is missing, none holds a record, or a label is out of range.
     """
     shards = expand(pattern)
     root = shards[0].parent
@@ -144,9 +141,9 @@ def _read_classes(file: Path) -> ClassMap:
 
 
 def first_sample(path: Path) -> Path | None:
-    """The first archive of a folder or its parts, if it begins with an image and its label.
+    """The first archive in a folder or its parts, if it begins with an image and its label.
 
-    So it is no archive of a data set in another format.
+    Otherwise it may be an archive of a data set in another format.
     """
     folders = [path, *find_shard_parts(path).values()]
     tars = [file for folder in folders for file in tars_in(folder)]
@@ -162,9 +159,12 @@ def first_sample(path: Path) -> Path | None:
 
 
 def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> ShardedData:
-    """Open a split of shards in ``train/`` and ``val/``, or shards that are not parted.
+    """Open a split of shards in ``train/`` and ``val/``, or shards without parts.
 
-    With ``whole`` all is validated on if there is no part for that.
+    Args:
+        path: Folder, file or pattern.
+        split: Part to open.
+        whole: Whether ``val`` takes everything if there is no part for it.
 
     Raises:
         InputError: If there is no such part, or the shards cannot be used.
@@ -181,10 +181,10 @@ def open_shard_part(path: Path, split: Split, *, whole: bool = False) -> Sharded
 
 
 def _counts(root: Path, shards: tuple[Path, ...]) -> tuple[NDArray[np.int64], int, dict[str, int]]:
-    """Records of each shard, the largest label + 1, and members that are passed over.
+    """Records of each shard, the largest label + 1, and members that are skipped.
 
-    They are remembered by name, length, time and the file's number on its disk. A shard that was
-    written just now could be written again without a change in any of them, so it is not.
+    They are cached by name, length, time and the file's number on its disk. A shard that was
+    written just now could be written again without a change in any of these, so it is not cached.
     """
     memory = root / COUNT_FILE
     for shard in shards:
@@ -215,7 +215,7 @@ _PASSED_OVER = {"unlabelled": NO_LABEL, "pictureless": NO_PICTURE}
 
 
 def _remembered(memory: Path) -> dict[str, dict[str, int]]:
-    """What a file of counts tells, as far as it can be; the shards themselves know best."""
+    """The usable content of a file of counts."""
     try:
         told = read_json(memory)
     except InputError:
@@ -237,7 +237,7 @@ def _count(shard: Path) -> dict[str, int]:
 
 
 def _is_known(row: dict[str, int] | None, shard: Path) -> bool:
-    """Whether a remembered row is of a shard as it is, and can be true of it."""
+    """Whether a cached row belongs to a shard in its present state, and is possible."""
     if row is None:
         return False
     now = _version(shard)
@@ -252,7 +252,7 @@ def _is_known(row: dict[str, int] | None, shard: Path) -> bool:
 
 
 def _version(shard: Path) -> dict[str, int]:
-    """What changes with a file: tars are padded, so that lengths alone say little."""
+    """Values that change with a file: tars are padded, so lengths alone are not enough."""
     found = shard.stat()
     return {"bytes": found.st_size, "modified": found.st_mtime_ns, "number": found.st_ino}
 
@@ -266,12 +266,13 @@ def walk(
 ) -> Iterator[Record]:
     """Records of a shard in the order in which they are complete, from their headers alone.
 
-    A shard that is cut short gives the records before the damage, with a warning.
+    A truncated shard yields the records before the damage, with a warning.
 
     Args:
         file: Shard.
-        number: Goes into the records.
-        passed_over: Counts the members that are no part of a record, by what is wrong with them.
+        number: Number of the shard, which is stored in the records.
+        passed_over: Counter of the members that are not part of a record, by what is wrong with
+            them.
     """
     open_parts: dict[tuple[str, str], dict[str, tuple[tuple[int, int], str]]] = {}
     done: tuple[str, str] | None = None
@@ -297,7 +298,7 @@ def walk(
 
 
 def is_stray(name: str) -> bool:
-    """Whether a member was left behind by an archiver, as ``./._0000.jpg``."""
+    """Whether a member was left behind by an archiver, such as ``./._0000.jpg``."""
     return any(is_passed_over(part) for part in name.split("/") if part not in (".", ".."))
 
 
@@ -328,10 +329,14 @@ def read_bytes(file: Path, span: tuple[int, int]) -> bytes:
 
 
 def read_label(file: Path, record: Record) -> int:
-    """Column of a record.
+    """Label of a record, from 0.
+
+    Args:
+        file: Shard.
+        record: The record.
 
     Raises:
-        InputError: If the label is no number from 0 up; it names shard and member.
+        InputError: If the label is not an integer from 0; the message names shard and member.
     """
     where = f"{file}: {record.name.rpartition('.')[0]}{record.label_kind}"
     if record.label[1] > _MOST_LABEL:
@@ -355,39 +360,3 @@ def read_label(file: Path, record: Record) -> int:
     if label >= _MOST_CLASSES:
         raise InputError(f"{where}: {label}: labels are numbers below {_MOST_CLASSES}")
     return label
-
-
-def write_shards(data: LabelledData, folder: Path, per_shard: int = 1000) -> Path:
-    """Pack a set into shards, each image's file as it is, and ``classes.json`` beside them.
-
-    Images are dealt out in an order that mixes the classes, because a reader shuffles within a
-    window only. Returns the folder, which is made if it is not there.
-
-    Raises:
-        InputError: If the folder holds shards already, or an image cannot be read.
-    """
-    if folder.is_dir() and any(folder.glob("*.tar")):
-        raise InputError(f"{folder}: holds shards already; move them away")
-    folder.mkdir(parents=True, exist_ok=True)
-    order = shuffled(len(data), np.random.default_rng(0), data.read_together)
-    starts = range(0, len(data), per_shard)
-    for number, start in enumerate(tqdm(starts, "writing shards", unit="shard", delay=2)):
-        partial = folder / f".{number:06d}.tar.part"
-        with tarfile.open(partial, "w") as tar:
-            for position, index in enumerate(order[start : start + per_shard], start=start):
-                _add(tar, f"{position:08d}", *data.content(int(index)), int(data.labels[index]))
-        partial.rename(folder / f"{number:06d}.tar")
-    (folder / CLASS_FILE).write_text(json.dumps(data.classes.to_json()), encoding="utf-8")
-    return folder
-
-
-def _add(tar: tarfile.TarFile, key: str, photo: bytes, suffix: str, label: int) -> None:
-    add_member(tar, f"{key}{suffix}", photo)
-    add_member(tar, f"{key}.cls", str(label).encode())
-
-
-def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Write a file's bytes into an archive that is being written."""
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    tar.addfile(member, io.BytesIO(data))

@@ -1,4 +1,4 @@
-"""What a classifier's probabilities tell: the most likely classes, best first."""
+"""Answers from a classifier's probabilities: the most likely classes, best first."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Answer(NamedTuple):
 
 
 class ClassAnswers:
-    """How a classifier's outputs are told: ``top`` classes, or all where it has fewer."""
+    """Presents a classifier's outputs: the ``top`` classes, or all if there are fewer."""
 
     def __init__(self, names: Sequence[str], top: int = 5) -> None:
         self.names, self.top = names, top
 
     def read(self, outputs: Outputs) -> Answer:
-        """The most likely classes; of equally likely ones the first."""
+        """The most likely classes; among equally likely ones the first."""
         shares = outputs["probabilities"]
         best = np.argsort(-shares, kind="stable")[: self.top]
         return Answer([self.names[column] for column in best.tolist()], shares[best].tolist())

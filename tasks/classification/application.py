@@ -1,4 +1,4 @@
-"""Classification: the most likely of some classes."""
+"""Classification: the most likely classes of an image."""
 
 from __future__ import annotations
 
@@ -57,4 +57,4 @@ BODY = Application(
     train_tool="train_cls",
     starts=("train_cls", "train_det"),
 )
-"""A classifier's body alone, as foreign weights without their last layer are."""
+"""A classifier's body alone, as imported from weights without their last layer."""

@@ -1,4 +1,4 @@
-"""Whether a classifier is as sure as it should be (Guo et al., arXiv 1706.04599)."""
+"""Whether a classifier's confidence matches its accuracy (Guo et al., arXiv 1706.04599)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LOG_TEMPERATURES = (-3.0, 3.0)
 
 
 class Bin(NamedTuple):
-    """Images whose prediction is about equally sure.
+    """Images whose predictions have about the same confidence.
 
-    Their mean probability of the predicted class is the bin's middle where it is empty, and the
-    share of them that is right is 0 there.
+    The confidence is their mean probability of the predicted class, or the middle of an empty bin;
+    the accuracy is the share of correct predictions, 0 in an empty bin.
     """
 
     confidence: float
@@ -29,9 +29,9 @@ def reliability(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_])
 
     Args:
         confidence: (M,) probability of the predicted class, in (0, 1].
-        right: (M,) whether it is the true one.
+        right: (M,) whether the prediction is correct.
     """
-    # A bin holds its upper end, not its lower one, as in Guo et al.
+    # A bin contains its upper end, not its lower one, as in Guo et al.
     index = np.clip(np.ceil(confidence.astype(np.float64) * NUM_BINS) - 1, 0, NUM_BINS - 1)
     bins = []
     for k in range(NUM_BINS):
@@ -43,17 +43,20 @@ def reliability(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_])
 
 
 def error(bins: Sequence[Bin]) -> float:
-    """How far confidence is from accuracy, mean over the images (Guo et al., equation 3)."""
+    """Mean difference between confidence and accuracy over the images (Guo et al., equation 3)."""
     total = sum(row.photos for row in bins)
     return sum(row.photos * abs(row.accuracy - row.confidence) for row in bins) / total
 
 
 def temperature(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
-    """What to divide logits by so that their mean negative log likelihood is least.
+    """The divisor of logits that minimises their mean negative log likelihood.
 
-    It changes no decision, only how sure the model is (Guo et al., section 4.2). Looked for
-    between 0.05 and 20; a model that makes no mistake ends at the lower end. Logits (M, C) are
-    minus infinity where a class is not known; targets (M,) are columns of known classes.
+    It changes no decision, only the confidence of the model (Guo et al., section 4.2). It is
+    searched for between 0.05 and 20; a model without mistakes ends at the lower end.
+
+    Args:
+        logits: (M, C) logits, minus infinity where a class is unknown.
+        targets: (M,) columns of known classes.
     """
     # Here, because answers of exports come without SciPy.
     from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]

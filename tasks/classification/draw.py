@@ -1,4 +1,4 @@
-"""The most likely classes as bars under an image, or beside it."""
+"""Draws the most likely classes as bars under an image, or beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.reporting.pictures import GROUND, TEXT, Image, font
 
 _TRACK = (58, 62, 70)
 _BAR, _RIGHT = (66, 145, 235), (70, 180, 95)
-# Pixels of an image whose longer side is 640; larger ones scale with it.
+# Pixels for an image whose longer side is 640; for larger images they are scaled.
 _UNIT = 640
 _SMALLEST = 360
 
@@ -22,15 +22,15 @@ _SMALLEST = 360
 def draw_answer(
     image: Image, names: Sequence[str], probabilities: Sequence[float], true: str = ""
 ) -> Image:
-    """The image with a bar per class: under it, or beside it where it is upright.
+    """The image with a bar per class: under it, or beside it if the image is tall.
 
-    Small images are enlarged to 360 pixels, so that the text can be read.
+    Small images are enlarged to 360 pixels, so that the text is legible.
 
     Args:
-        image: (H, W, 3) RGB.
+        image: Image (H, W, 3) RGB.
         names: Classes, best first.
         probabilities: Probabilities in 0..1.
-        true: The right class, drawn green; empty if it is not known.
+        true: The true class, drawn in green; empty if it is unknown.
     """
     height, width = image.shape[:2]
     upright = height > 1.2 * width
@@ -76,7 +76,7 @@ def _panel(
 def _cut(
     draw: PIL.ImageDraw.ImageDraw, text: str, letters: PIL.ImageFont.FreeTypeFont, room: float
 ) -> str:
-    """As much of the text as there is room for."""
+    """As much of the text as fits."""
     if draw.textlength(text, letters) <= room:
         return text
     while text and draw.textlength(f"{text}…", letters) > room:

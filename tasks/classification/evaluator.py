@@ -1,4 +1,4 @@
-"""Accuracy and calibration of a classifier, fed batch by batch, on one process or many."""
+"""Accuracy and calibration of a classifier, computed batch by batch, on one process or many."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ MEANINGS = {
     "temperature": "that fits these photos best: above 1, the model is too sure",
 }
 _TOP = 5
-# Letters of a class name in the terminal.
+# Largest number of letters of a class name in the terminal.
 _NAME = 40
 _RESAMPLES = 1000
 _SEED = 0
 
 
 class ClassScore(NamedTuple):
-    """Figures of one class: the share of its images that were found; None if there are none.
+    """Metrics of one class: recall, precision and number of images.
 
-    Precision is the share of the images given to it that are its own; None if none was.
+    Recall is the share of the class's images that were found; None if there are none. Precision is
+    the share of the images assigned to it that belong to it; None if none were assigned.
     """
 
     recall: float | None
@@ -50,7 +51,7 @@ class ClassScore(NamedTuple):
 
 
 class Score(TypedDict):
-    """What :meth:`LabelEvaluator.compute` finds, over M images and the data's C classes."""
+    """The result of :meth:`LabelEvaluator.compute`, over M images and the data's C classes."""
 
     metrics: dict[str, float]  # by the names in MEANINGS, shares in 0..1; top5 above 5 classes
     per_class: dict[str, ClassScore]  # by name, in the order of the columns
@@ -64,10 +65,17 @@ class Score(TypedDict):
 
 
 def columns_in(model: ClassMap, data: ClassMap) -> NDArray[np.int64] | None:
-    """The data's column of each of the model's, by name or WordNet id; None if they are the same.
+    """The data's column of each of the model's classes, by name or WordNet id; None if equal.
 
-    Columns (C_model,) are -1 where the data lacks the class. Raises InputError if they have no
-    class in common; it names some of both.
+    Args:
+        model: Classes of the model.
+        data: Classes of the data.
+
+    Returns:
+        Columns (C_model,), -1 where the data lacks the class.
+
+    Raises:
+        InputError: If they have no class in common; the message names some of both.
     """
     if model.names == data.names:
         return None
@@ -82,11 +90,11 @@ def columns_in(model: ClassMap, data: ClassMap) -> NDArray[np.int64] | None:
 
 
 class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
-    """Collects probabilities and scores them against the true classes.
+    """Collects probabilities and compares them with the true classes.
 
-    Of two class lists that differ, the data's counts: the model chooses among the classes that
-    the data has, and images of a class that the model lacks count as wrong in every figure but
-    the loss (which would be infinite) and the temperature.
+    If the two class lists differ, the data's is used: the model chooses among the classes in the
+    data, and images of a class that the model lacks count as wrong in every metric except the loss
+    (which would be infinite) and the temperature.
 
     Args:
         targets: (N,) column of each image, by image id.
@@ -113,11 +121,11 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
             self.known[columns[columns >= 0]] = True
 
     def fresh(self) -> LabelEvaluator:
-        """An evaluator of the same images that has seen nothing."""
+        """An empty evaluator of the same images."""
         return LabelEvaluator(self.targets, self.classes, self.columns)
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
-        """Add answers, ``probabilities`` (C_model,). Raises InputError if one is no number."""
+        """Add answers, ``probabilities`` (C_model,). Raises InputError if one is not a number."""
         if not outputs:
             return
         width = len(self.classes) if self.columns is None else len(self.columns)
@@ -129,7 +137,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
         self.keep(image_ids, given)
 
     def compute(self) -> Score:
-        """Score what was collected. Raises InputError if the model knows no image's class."""
+        """Compute metrics of what was collected. Raises InputError if all classes are unknown."""
         # Here, because answers of exports come without SciPy.
         from scipy.special import log_softmax  # type: ignore[import-untyped]
 
@@ -190,14 +198,14 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _rank(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(M,) classes before the true one; of equals the first comes first, as in argmax."""
+    """(M,) number of classes before the true one; ties are broken by order, as in argmax."""
     own = np.take_along_axis(logits, targets[:, None], axis=1)
     first = np.arange(logits.shape[1]) < targets[:, None]
     return np.asarray(((logits > own) | ((logits == own) & first)).sum(axis=1))
 
 
 def _accuracies(rank: NDArray[np.int64], num_classes: int) -> dict[str, float]:
-    """Top-1 with its interval, and top-5 where that says something."""
+    """Top-1 with its interval, and top-5 if there are enough classes."""
     low, high = interval(rank == 0)
     metrics = {"top1": float((rank == 0).mean()), "top1_low": low, "top1_high": high}
     return metrics | ({"top5": float((rank < _TOP).mean())} if num_classes > _TOP else {})
@@ -213,8 +221,8 @@ def _per_class(confusion: NDArray[np.int64], names: Sequence[str]) -> dict[str, 
 
 
 def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
-    """Bootstrap interval (95 %) of the accuracy over images (M,), always the same for the same."""
-    # Drawing M images with replacement and counting the right ones is one binomial draw.
+    """Bootstrap interval (95 %) of the accuracy over images (M,); deterministic."""
+    # Drawing M images with replacement and counting the correct ones is one binomial draw.
     rng = np.random.default_rng(_SEED)
     shares = rng.binomial(len(right), right.mean(), _RESAMPLES) / len(right)
     low, high = np.percentile(shares, (2.5, 97.5)).tolist()
@@ -222,7 +230,7 @@ def interval(right: NDArray[np.bool_]) -> tuple[float, float]:
 
 
 def format_metrics(score: Score) -> str:
-    """The figures as a table for people, and what they leave out."""
+    """The metrics as a table, and what they leave out."""
     shown = {name: f"{value:6.3f}" for name, value in score["metrics"].items()}
     return metrics_text(shown, MEANINGS, filter(None, [unknown_note(score)]))
 
@@ -240,7 +248,7 @@ def unknown_note(score: Score) -> str:
 
 
 def format_classes(score: Score, limit: int = 40) -> str:
-    """Recall, precision and images per class, best first; of many classes the worst."""
+    """Recall, precision and number of images per class, best first; only the worst of many."""
     rows = by_recall(score)
     cells = []
     for name, row in rows[-limit:]:

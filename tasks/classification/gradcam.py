@@ -1,4 +1,4 @@
-"""Where a classifier looks: Grad-CAM (Selvaraju et al., arXiv 1610.02391) on its last map."""
+"""Grad-CAM (Selvaraju et al., arXiv 1610.02391): which parts of an image a classifier uses."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from tasks.body_network import LastLayerNetwork
 from tasks.classification.evaluator import columns_in
 from tasks.predictor import Model
 
-# From an image (H, W, 3) RGB, and a class among the data's that the model knows, to a square of
-# 224 pixels or more: what the network saw, coloured where it speaks for the class.
+# From an image (H, W, 3) RGB, and a class of the data that the model knows, to a square of 224
+# pixels or more: what the network saw, coloured where it supports the class.
 Explain = Callable[[Image, int], Image]
-# How much of the image the hottest spot covers.
+# Opacity of the hottest spot.
 _COVER = 0.7
 _SIDE = 224
 
 
 def grad_cam(model: LastLayerNetwork, images: Tensor, columns: Tensor | None = None) -> Tensor:
-    """What in each image speaks for a class.
+    """The parts of each image that support a class.
 
-    The channels of the last map are added up, each weighted by how much it raises the class's
-    logit; what speaks against it is cut off (equations 1 and 2). Neither gradients nor
-    statistics of the model change.
+    The channels of the last map are added, each weighted by how much it raises the class's logit;
+    negative values are cut off (equations 1 and 2). Neither gradients nor statistics of the model
+    change.
 
     Args:
         model: Model in evaluation mode, on the images' device.
         images: (B, 3, H, W) RGB 0..255.
-        columns: (B,) class of each image; the predicted one where None.
+        columns: (B,) class of each image; None means the predicted one.
 
     Returns:
-        (B, H, W) float32: 1 at each image's hottest spot, 0 where nothing speaks for the class.
+        (B, H, W) float32: 1 at each image's hottest spot, 0 where nothing supports the class.
     """
     assert not model.training, "Grad-CAM needs evaluation mode"
     with torch.no_grad():
@@ -58,15 +58,17 @@ def grad_cam(model: LastLayerNetwork, images: Tensor, columns: Tensor | None = N
 
 
 def overlay(image: Image, heat: NDArray[np.float32]) -> Image:
-    """A copy of the image, coloured where it is hot: red and opaque most, blue and clear least.
+    """A copy of the image, coloured by heat: from clear blue to opaque red.
 
-    The heat (h, w) in 0..1 is stretched over the image (H, W, 3).
+    Args:
+        image: Image (H, W, 3) RGB.
+        heat: (h, w) in 0..1, which is stretched over the image.
     """
     height, width = image.shape[:2]
     stretched = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
     level = np.clip(stretched * 255, 0, 255).astype(np.uint8)
     colours = cv2.applyColorMap(level, cv2.COLORMAP_TURBO)[..., ::-1]
-    # Cold parts stay an image.
+    # Cold parts show the image.
     share = (_COVER * stretched.clip(0, 1))[..., None]
     return np.asarray(image * (1 - share) + colours * share).round().astype(np.uint8)
 
@@ -77,10 +79,13 @@ def explainer(
     fit: Callable[[Image], Image],
     columns: NDArray[np.int64] | None = None,
 ) -> Explain:
-    """What shows what speaks for a class in images of any size.
+    """A function that shows what supports a class in images of any size.
 
-    The model is in evaluation mode, on its device; ``fit`` brings an image to its square input,
-    and ``columns`` are as :func:`~tasks.classification.evaluator.columns_in` gives them.
+    Args:
+        model: Model in evaluation mode, on its device.
+        device: The device.
+        fit: Function that makes an image the model's square input.
+        columns: Columns from :func:`~tasks.classification.evaluator.columns_in`.
     """
 
     def explain(image: Image, column: int) -> Image:
@@ -96,9 +101,9 @@ def explainer(
 
 
 def explainer_of(model: Model, device: str, classes: ClassMap) -> Explain | None:
-    """The same for a model that was opened and the classes of some data.
+    """The same for an opened model and the classes of some data.
 
-    It is None for an export or original, which cannot be asked for its gradients.
+    It is None for an export or original file, which provides no gradients.
     """
     if model.network is None or model.original:
         return None

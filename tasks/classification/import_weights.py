@@ -1,4 +1,4 @@
-"""A foreign MobileNet v1 as a classifier of ours with its card, or as a body if it has no head."""
+"""Makes an imported MobileNet v1 a classifier of this suite, or a body if it has no head."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tasks.classification.spec import BODY_TASK, TASK
 from tasks.weights.card import Card
 from tasks.weights.file import load_into
 
-# ImageNet's thousand classes, and TensorFlow's background before them.
+# ImageNet's thousand classes, preceded by TensorFlow's background.
 _IMAGENET = len(WORDNET_IDS)
 _WITH_BACKGROUND = _IMAGENET + 1
-# The first of them in every list of their names.
+# The first class in every list of their names.
 _FIRST = "tench"
 _WNID = re.compile(r"n(\d{8})\b[\s:,]*(.*)")
 _BACKGROUND = ("background", "???", "dummy")
@@ -34,11 +34,11 @@ _STRIDE = 32
 
 
 class Imported(NamedTuple):
-    """A model of ours filled with foreign weights.
+    """A model of this suite filled with imported weights.
 
     Attributes:
         model: Classifier, or body if there is no head, in evaluation mode.
-        card: What to write beside the weights.
+        card: Card to write beside the weights.
         background: Whether the original has a background column, which was dropped.
     """
 
@@ -47,14 +47,14 @@ class Imported(NamedTuple):
     background: bool = False
 
     def about(self) -> str:
-        """What it is, in a phrase."""
+        """A short description of the model."""
         if self.card.task == BODY_TASK:
             return "body of a classifier: --weights of any training tool starts from it"
         dropped = ", background column dropped" if self.background else ""
         return f"classifier, {len(self.card.classes)} classes{dropped}"
 
     def state(self) -> dict[str, Tensor]:
-        """What to write."""
+        """State dict to write."""
         prefix = BODY if self.card.task == BODY_TASK else ""
         return {f"{prefix}{name}": value for name, value in self.model.state_dict().items()}
 
@@ -62,18 +62,18 @@ class Imported(NamedTuple):
 def import_network(
     network: Network, given: PartialFlavour | None = None, labels: Path | None = None
 ) -> Imported:
-    """Fill a model with a network that was read from a foreign file.
+    """Fill a model with a network that was read from another framework's file.
 
     Args:
         network: Network from :func:`~backbone.formats.recognise.read_network`.
-        given: What the user says of its flavour.
-        labels: Text file with a class per line, in the order of the columns: a name, a WordNet id
+        given: Flavour values that the user states.
+        labels: Text file with a class per line, in the order of the outputs: a name, a WordNet id
             (n01440764) or both; a first line ``background`` stands for the background column. By
-            default they are numbered, but for 1000 or 1001 columns: those are ImageNet's.
+            default classes are numbered, except for 1000 or 1001 outputs: those are ImageNet's.
 
     Raises:
-        InputError: If the flavour is not known in full or contradicts the file, the class names
-            are too few or too many, or a tensor does not fit.
+        InputError: If the flavour is incomplete or contradicts the file, there are too few or too
+            many class names, or a tensor does not fit.
     """
     flavour = resolve(network.name, network.stated, network.usual, given or PartialFlavour())
     if flavour.padding == "keras" and flavour.input.size % _STRIDE == 0:
@@ -106,7 +106,7 @@ def import_network(
 
 
 def class_map(network: Network, labels: Path | None) -> tuple[ClassMap, bool]:
-    """Class names of the columns that stay, and whether the first column is background."""
+    """Class names of the outputs that are kept, and whether the first output is background."""
     columns = network.columns
     if labels is None:
         if columns in (_IMAGENET, _WITH_BACKGROUND):
@@ -126,9 +126,10 @@ def class_map(network: Network, labels: Path | None) -> tuple[ClassMap, bool]:
 
 
 def _read_classes(labels: Path) -> tuple[ClassMap, bool]:
-    """Classes, each told from its double by its number, and whether background comes first.
+    """Classes, with equal names distinguished by number, and whether background comes first.
 
-    WordNet ids are those of the file; to a thousand names from the tench on, ImageNet's.
+    WordNet ids are those in the file, or ImageNet's if it lists a thousand names beginning with
+    the tench.
     """
     try:
         lines = read_text(labels).splitlines()

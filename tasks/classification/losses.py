@@ -1,4 +1,4 @@
-"""A classifier's training objective, on pairs of images in one where wanted (mixup, cutmix)."""
+"""A classifier's training objective, on combined images if requested (mixup, cutmix)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from tasks.classification.spec import ClassLossSpec
 def class_loss(
     logits: Tensor, targets: Tensor, spec: ClassLossSpec, weights: Tensor | None = None
 ) -> Tensor:
-    """Mean loss of a batch of logits (B, C) float32.
+    """Mean loss of a batch of logits.
 
-    Targets are columns (B,) int64, or shares (B, C) of the classes, which sum to 1; ``weights``
-    (C,) says how much each class counts, as :func:`class_weights` does.
+    Args:
+        logits: (B, C) float32.
+        targets: Columns (B,) int64, or shares (B, C) of the classes, which sum to 1.
+        spec: Objective.
+        weights: (C,) weight of each class, from :func:`class_weights`; None weighs all the same.
     """
     smoothing = spec.label_smoothing
     if spec.robust == "gce":
@@ -31,7 +34,7 @@ def class_loss(
 
 
 def class_weights(counts: Tensor, balance: float) -> Tensor:
-    """How much an image of each class counts, from the images per class: (C,) float32.
+    """Weight of an image of each class, from the numbers of images per class: (C,) float32.
 
     The mean over all images is 1, so that the learning rate means the same. A class without
     images counts as if it had one.
@@ -49,16 +52,23 @@ def generalised_cross_entropy(
 ) -> Tensor:
     """Mean of (1 - p ** q) / q over a batch (Zhang and Sabuncu, arXiv 1805.07836, equation 6).
 
-    Its gradient is cross-entropy's times p ** q: an image that the network finds very unlike its
-    label, as wrongly labelled ones are, pulls less. At q = 0 it is cross-entropy, at q = 1 the
-    mean absolute error, which wrong labels that are spread evenly do not bias at all, but which
-    learns slowly. Arguments are as in :func:`class_loss`, q in (0, 1].
+    Its gradient is that of cross-entropy times p ** q: an image whose label the network finds very
+    unlikely, as wrong labels are, has less influence. At q = 0 it is cross-entropy, at q = 1 the
+    mean absolute error, which evenly distributed wrong labels do not bias at all, but which learns
+    slowly.
+
+    Args:
+        logits: (B, C) float32.
+        targets: Columns (B,) int64, or shares (B, C) of the classes.
+        q: Exponent in (0, 1].
+        label_smoothing: Share of the target that is spread over all classes.
+        weights: (C,) weight of each class, from :func:`class_weights`; None weighs all the same.
     """
     num_classes = logits.shape[1]
     if targets.ndim == 1:
         targets = functional.one_hot(targets, num_classes)
     shares = targets * (1 - label_smoothing) + label_smoothing / num_classes
-    # From the logarithm: the gradient of p ** q itself is infinite where p vanishes.
+    # Computed from the logarithm: the gradient of p ** q itself is infinite where p vanishes.
     each = -torch.expm1(q * functional.log_softmax(logits, dim=1)) / q
     if weights is not None:
         shares = shares * weights
@@ -70,16 +80,16 @@ def mix(
 ) -> tuple[Tensor, Tensor]:
     """Blend (mixup) or paste (cutmix) each image with the one before it in the batch.
 
-    Where both are set, each batch takes one of the two.
+    If both are enabled, each batch uses one of the two.
 
     Args:
-        images: (B, 3, H, W), any dtype; integers come back as floats if blended.
+        images: (B, 3, H, W), any dtype; integers are returned as floats if blended.
         targets: (B,) int64 columns.
-        num_classes: Columns.
+        num_classes: Number of classes.
         spec: Strengths.
 
     Returns:
-        Images, and targets: (B,) as they came if nothing is mixed, else shares (B, num_classes).
+        Images, and targets: (B,) unchanged if nothing is mixed, otherwise shares (B, num_classes).
     """
     if not spec.mixup and not spec.cutmix:
         return images, targets
@@ -100,7 +110,7 @@ def mix(
 
 
 def _window(height: int, width: int, area: float) -> tuple[int, int, int, int]:
-    """Top, bottom, left, right of a window of about a share of the image, centred anywhere."""
+    """Top, bottom, left, right of a window of about a given share of the image, anywhere."""
     side = area**0.5
     y, x = int(torch.randint(height, ())), int(torch.randint(width, ()))
     half_h, half_w = round(height * side / 2), round(width * side / 2)

@@ -1,4 +1,4 @@
-"""The classifier and its weights files: images in, one logit per class out, on any body."""
+"""The classifier: images in, one logit per class out, on any body."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Classifier(LastLayerNetwork):
             self.weights = class_weights(counts, self.loss.balance)
 
     def losses(self, images: Tensor, targets: Tensor, taught: TeacherTargets | None) -> Losses:
-        """Losses for the column (B,) int64 of each image; a teacher sees images as mixed."""
+        """Losses for the column (B,) int64 of each image; a teacher sees the mixed images."""
         images, shares = mix(images, targets, self.columns, self.loss)
         logits = self.raw(images).float()
         losses = {"class": class_loss(logits, shares, self.loss, self.weights)}
@@ -53,7 +53,7 @@ class Classifier(LastLayerNetwork):
 
 
 def start_classifier(model: Classifier, classes: ClassMap, path: Path) -> tuple[Card, list[str]]:
-    """Fill a classifier for fine-tuning; as :func:`~tasks.start_network.start_with_classes`."""
+    """Fill a classifier for fine-tuning; see :func:`~tasks.start_network.start_with_classes`."""
     rows, noun = class_rows(model.body), "the card's classes"
     return start_with_classes(model, classes, path, task=TASK, rows=rows, noun=noun)
 

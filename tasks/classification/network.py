@@ -1,4 +1,4 @@
-"""A classifier as its application's record has it: built, run, decoded, costed."""
+"""The classifier's functions for its application's record: building, running, decoding, cost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tasks.weights.card import Card
 from tasks.weights.file import spec_of
 
 Net = TypeVar("Net", bound=BodyNetwork)
-# ImageNet's.
+# Number of ImageNet's classes.
 _CLASSES = 1000
 
 
@@ -32,7 +32,7 @@ def classifier_cost(spec: ClassifierSpec, num_outputs: int) -> Cost:
 
 
 def classifier_spec(card: Card, path: Path) -> ClassifierSpec:
-    """The architecture that a card tells. Raises InputError if it tells not all, or two sizes."""
+    """The architecture in a card. Raises InputError if it is incomplete or has two sizes."""
     spec = spec_of(card, ClassifierSpec, path)
     refuse_other_size(card, spec.size, path)
     return spec
@@ -45,14 +45,14 @@ def run_raw(model: Any, squares: Tensor) -> Tensor:
 
 
 def example_card(task: str, spec: ClassifierSpec, classes: ClassMap) -> Card:
-    """The card of a network that nobody trained."""
+    """The card of an untrained network."""
     return Card(task, spec.to_json(), default_flavour(spec.backbone).sized(spec.size), classes)
 
 
 def building(
     make: Callable[[ClassifierSpec, int, Flavour], Net],
 ) -> Callable[[Card, Mapping[str, Tensor], Path, NoOptions], tuple[Net, Card]]:
-    """What builds, for a card, networks that are made of architecture, columns and flavour."""
+    """A function that builds, from a card, networks made of architecture, columns and flavour."""
 
     def build(
         card: Card, _state: Mapping[str, Tensor], path: Path, _options: NoOptions
@@ -65,7 +65,7 @@ def building(
 def sampling(
     make: Callable[[ClassifierSpec, int], Net], task: str, columns: int
 ) -> Callable[[float, int, str], tuple[Net, Card]]:
-    """What makes a task's networks with so many columns and fresh weights."""
+    """A function that makes a task's networks with a number of outputs and fresh weights."""
 
     def example(alpha: float, size: int, _variant: str) -> tuple[Net, Card]:
         spec = ClassifierSpec(alpha=alpha, size=size)

@@ -1,4 +1,4 @@
-"""TensorFlow Lite classifiers run as they are, by LiteRT, to measure them by our ruler."""
+"""TensorFlow Lite classifiers run directly by LiteRT, for evaluation with the same metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.classification.reference_runtimes import LiteRt
 from tasks.runtime.litert_session import INSTALL
 from tasks.weights.card import Card
 
-# Below what 8 bits and float32 tell from 0.
+# Smallest probability: below it 8 bits and float32 cannot be distinguished from 0.
 _LEAST = 1e-9
 
 
@@ -26,11 +26,11 @@ class LiteRtClassifier(nn.Module):
 
     Args:
         path: Path of the file.
-        labels: Text file with a class per line; by default as imports name them.
+        labels: Text file with a class per line; by default the names that imports use.
 
     Raises:
-        InputError: If LiteRT is not installed, or the file is no MobileNet v1 classifier, or
-            takes floats without saying in what range.
+        InputError: If LiteRT is not installed, the file is not a MobileNet v1 classifier, or it
+            takes floats without stating their range.
     """
 
     def __init__(self, path: Path, labels: Path | None = None) -> None:
@@ -59,17 +59,17 @@ class LiteRtClassifier(nn.Module):
             ) from error
 
     def raw(self, images: Tensor) -> Tensor:
-        """Logits (B, classes) of uint8 images (B, 3, S, S), the background left out."""
+        """Logits (B, classes) of uint8 images (B, 3, S, S), without the background."""
         taken = images * (self._takes / 255) if self._takes else self.normalize(images)
         shares = self._runtime(taken.cpu())[:, int(self.background) :]
         return torch.log(shares.clamp(min=_LEAST))
 
     def forward(self, images: Tensor) -> Tensor:
-        """As :meth:`raw`."""
+        """Logits; see :meth:`raw`."""
         return self.raw(images)
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> LiteRtClassifier:
-        """Itself: the runtime cannot be copied, and nothing ever changes it."""
+        """The object itself: the runtime cannot be copied, and nothing ever changes it."""
         return self
 
 

@@ -1,4 +1,4 @@
-"""A trained classifier narrowed to a smaller alpha: body, head and card."""
+"""Prunes a trained classifier to a smaller alpha: body, head and card."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tasks.weights.card import Card
 
 
 class Pruned(NamedTuple):
-    """A narrowed classifier in evaluation mode, and its card without metrics: nobody measured it.
+    """A pruned classifier in evaluation mode, and its card, without metrics.
 
-    ``shares`` is, of each layer's energy, the share that its kept channels have, stem first.
+    ``shares`` is the share of each layer's energy that its kept channels have, stem first.
     """
 
     model: Classifier
@@ -29,13 +29,16 @@ class Pruned(NamedTuple):
 
 
 def prune_classifier(path: Path, alpha: float, command: str) -> Pruned:
-    """Narrow the classifier of a run folder or weights file to the widths of ``alpha``.
+    """Prune the classifier of a run folder or weights file to the widths of ``alpha``.
 
-    ``command`` asked for it; the card tells that.
+    Args:
+        path: Run folder or weights file.
+        alpha: Width multiplier.
+        command: Command line, which is stored in the card.
 
     Raises:
-        InputError: If they are no weights of a classifier on MobileNet v1, batch norm tells
-            nothing of its channels, or ``alpha`` is wider.
+        InputError: If they are not weights of a classifier on MobileNet v1, batch norm is folded,
+            or ``alpha`` is wider.
     """
     wide, card = open_network(path, CLASSIFICATION)
     if not isinstance(wide.body, MobileNetV1):

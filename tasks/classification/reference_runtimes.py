@@ -1,6 +1,6 @@
-"""Running an imported model's own file where a runtime for it is installed, to compare answers.
+"""Runs an imported model's own file, if a runtime for it is installed, to compare answers.
 
-Where none is, a plain network with the file's tensors stands in, and is named as such.
+Otherwise a plain network with the file's tensors is run, and named as such.
 """
 
 from __future__ import annotations
@@ -40,29 +40,29 @@ from tasks.classification.import_weights import Imported
 from tasks.classification.spec import BODY_TASK
 
 _TIMM_ALPHAS: dict[Variant, tuple[float, ...]] = {"standard": (1.0, 1.25), "conv_head": (1.0,)}
-# By kind of file: the runtime's name and its module.
+# The runtime's name and its module, by kind of file.
 _RUNTIMES = {
     "tflite": ("LiteRT", "ai_edge_litert"),
     "keras": ("Keras", "keras"),
     "onnx": ("ONNX Runtime", "onnxruntime"),
     "timm": ("timm", "timm"),
 }
-# How far probabilities may add up from 1, in bytes as well as in floats.
+# Largest deviation of the sum of probabilities from 1, in bytes as well as in floats.
 _SUM_TOLERANCE = 0.05
-# Of an error's message: where a dump begins, and how many characters are shown.
+# In an error's message, where a dump begins, and how many characters are shown.
 _DUMP = re.compile(r"[:,]? *(?:using )?(?:config=|\{)")
 _SHORT = 120
 
 
 class Comparison(NamedTuple):
-    """Answers of the original, by its runtime, beside ours on some images.
+    """The answers of the original, by its runtime, compared with the import's on some images.
 
     Attributes:
-        runtime: What ran, with what it was if not the file itself.
+        runtime: Name of what ran, with a description if it was not the file itself.
         pictures: Number of images that were compared.
-        difference: Largest difference of a probability; of a body, 1 - the smallest cosine of
-            its pooled features.
-        agreed: Images on which the best class is the same; None for a body.
+        difference: Largest difference of a probability; for a body, 1 - the smallest cosine of its
+            pooled features.
+        agreed: Number of images on which the best class is the same; None for a body.
     """
 
     runtime: str
@@ -81,7 +81,7 @@ class Comparison(NamedTuple):
 
 
 class _CannotRunError(InputError):
-    """There is no runtime for a file, or it does not take it."""
+    """There is no runtime for a file, or the runtime does not accept it."""
 
 
 def compare(
@@ -91,10 +91,14 @@ def compare(
     images: Tensor,
     head: Path | None = None,
 ) -> Comparison | str:
-    """Run both, or say in a sentence why the original cannot be run.
+    """Run both, or return a sentence on why the original cannot be run.
 
-    The network was read from the source, to which ``head`` may have been chained, and imported.
-    Images are (B, 3, S, S) uint8.
+    Args:
+        source: The original file.
+        network: Network that was read from it.
+        imported: The imported model.
+        images: (B, 3, S, S) uint8.
+        head: File of the last layers, if it was given.
     """
     flavour = imported.card.flavour
     kind = kind_of(source)
@@ -138,8 +142,7 @@ class LiteRt:
     Args:
         source: The file; if it takes integers, they are made by its own scale and zero point.
         head: File to run on the output of the first.
-        is_body: Whether it answers with features, pooled or not, rather than with logits or
-            probabilities.
+        is_body: Whether it returns features, pooled or not, rather than logits or probabilities.
 
     Raises:
         InputError: If LiteRT cannot run it, here or when it is called.
@@ -156,8 +159,8 @@ class LiteRt:
         """Probabilities, or pooled features, (B, columns).
 
         Args:
-            inputs: (B, 3, S, S) as the file's network takes them, before it counts them in
-                integers: normalised, unless it does that itself.
+            inputs: (B, 3, S, S) as the file's network takes them, before conversion to integers:
+                normalised, unless the network does that itself.
         """
         rows = []
         for image in inputs.permute(0, 2, 3, 1).numpy():
@@ -187,7 +190,7 @@ class LiteRt:
 
 
 def _as_taken(values: NDArray[np.float32], entry: Any) -> NDArray[Any]:
-    """Normalised values as a file takes them: integers have its own scale and zero point."""
+    """Normalised values in a file's input type: integers have its own scale and zero point."""
     scale, zero = entry["quantization"]
     if not np.issubdtype(entry["dtype"], np.integer) or not scale:
         return values
@@ -212,14 +215,14 @@ def _refusal(error: Exception) -> _CannotRunError:
 
 
 def _first_words(error: Exception) -> str:
-    """What is wrong, in one short line; Keras says it last, after a dump of the configuration."""
+    """What is wrong, in one short line; Keras states it after a dump of the configuration."""
     told = str(error).rpartition("Exception encountered:")[2].strip().partition("\n")[0]
     told = _DUMP.split(told.partition(". ")[0])[0]
     return textwrap.shorten(told, _SHORT, placeholder=" ...") or type(error).__name__
 
 
 def run_timm(source: Path, network: Network, inputs: Tensor) -> Tensor:
-    """Timm's probabilities, or its pooled features where there is no classifier."""
+    """Timm's probabilities, or its pooled features if there is no classifier."""
     import timm
 
     ending = "h" if network.variant == "conv_head" else ""
@@ -231,20 +234,20 @@ def run_timm(source: Path, network: Network, inputs: Tensor) -> Tensor:
 
 
 def run_keras(source: Path, network: Network, inputs: Tensor) -> tuple[str, Tensor]:
-    """What ran and its probabilities, or its pooled features where there is no classifier.
+    """Name of what ran, and its probabilities, or pooled features without a classifier.
 
-    A file that holds weights alone fills Keras' own MobileNet.
+    A file that holds only weights is loaded into Keras' own MobileNet.
 
     Args:
         source: The file.
-        network: Read from it.
+        network: Network that was read from it.
         inputs: (B, 3, S, S) as the file's network takes them.
     """
     if importlib.util.find_spec("tensorflow") is None:
         os.environ.setdefault("KERAS_BACKEND", "torch")
     import keras
 
-    # Keras warns of what it does with its own files, which the user can do nothing about.
+    # Keras prints warnings about its own files that the user can do nothing about.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -259,7 +262,7 @@ def run_keras(source: Path, network: Network, inputs: Tensor) -> tuple[str, Tens
 
 
 def _open_keras(keras: Any, source: Path, network: Network, size: int) -> tuple[str, Any]:
-    """What runs and the model, which gives features where the network is a body."""
+    """Description of what runs, and the model, which returns features if the network is a body."""
     runtime = "Keras"
     if network.whole:
         model = keras.saving.load_model(source, compile=False)
@@ -280,11 +283,11 @@ def _open_keras(keras: Any, source: Path, network: Network, size: int) -> tuple[
 
 
 def run_onnx(source: Path, network: Network, inputs: Tensor) -> Tensor:
-    """An ONNX file's probabilities, or its pooled features where there is no classifier.
+    """An ONNX file's probabilities, or its pooled features if there is no classifier.
 
     Args:
         source: The file.
-        network: Read from it.
+        network: Network that was read from it.
         inputs: (B, 3, S, S) as the file's network takes them.
     """
     import onnxruntime
@@ -314,7 +317,7 @@ def _pooled(model: Any, network: Network) -> Any:
 
 
 def _probabilities(values: Tensor) -> Tensor:
-    """Values of a classifier's last layer, whichever they are: one share, shares, or logits."""
+    """Probabilities from a classifier's last layer: a single one, all of them, or logits."""
     are_shares = bool(((values >= 0) & (values <= 1)).all())
     if values.shape[1] == 1:
         shares = values if are_shares else values.sigmoid()
@@ -326,10 +329,10 @@ def _probabilities(values: Tensor) -> Tensor:
 def run_plain(network: Network, flavour: Flavour, inputs: Tensor) -> Tensor:
     """Probabilities, or pooled features, computed from a file's tensors step by step.
 
-    It shares nothing with our layers, so that a slip in filling them shows.
+    It shares no code with the suite's layers, so that a mistake in filling them shows.
 
     Args:
-        network: Read from the file.
+        network: Network that was read from the file.
         flavour: Its conventions.
         inputs: (B, 3, S, S), normalised.
     """
@@ -361,7 +364,7 @@ def run_plain(network: Network, flavour: Flavour, inputs: Tensor) -> Tensor:
 
 
 def _padding(flavour: Flavour, size: int, stride: int, *, depthwise: bool) -> list[int]:
-    """Left, right, top and bottom of a 3x3 convolution."""
+    """Left, right, top and bottom padding of a 3x3 convolution."""
     if flavour.padding == "symmetric" or stride == 1:
         return [1, 1, 1, 1]
     if flavour.padding == "keras" and depthwise:

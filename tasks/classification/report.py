@@ -1,4 +1,4 @@
-"""The page that a classification run leaves: figures, curves, confusions, telling images."""
+"""The report of a classification run: metrics, curves, confusions, informative images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AnyScore = TypeVar("AnyScore")
 _PICTURES = 12
 _PAIRS = 20
 _TABLE_ROWS = 100
-# Above this many classes, report.json holds the confusions of the most confused alone.
+# With more classes than this, report.json contains only the confusions of the most confused.
 _WHOLE_TABLE = 100
 _TILE = 256
 _GREY = (128, 128, 128)
@@ -40,14 +40,14 @@ _PICTURE_NOTE = (
 
 @dataclass(frozen=True)
 class ReportData(Generic[AnyScore]):
-    """What the report of a classifier shows, or of a network of attributes.
+    """The contents of the report of a classifier, or of a network of attributes.
 
     Attributes:
         classes: Classes or attributes of the data.
         score: Result of the evaluation.
-        read: Gives the image of an image id.
-        explain: Gives what the network saw of an image, coloured where it speaks for a class
-            (the data's column). None where the network cannot be asked.
+        read: Function from an image id to the image.
+        explain: Function that shows what the network saw of an image, coloured where it supports a
+            class (the data's column). None if that is not available.
         files: Name of each image, by image id.
     """
 
@@ -59,7 +59,7 @@ class ReportData(Generic[AnyScore]):
 
 
 class _Case(NamedTuple):
-    """One image, the column that was predicted, and what ``report.json`` holds of it."""
+    """One image, the column that was predicted, and its entry in ``report.json``."""
 
     image_id: int
     predicted: int
@@ -67,7 +67,7 @@ class _Case(NamedTuple):
 
 
 def make_report(data: ReportData[Score]) -> Report:
-    """What is special to a classification run."""
+    """The part of the report that is specific to classification."""
     score, metrics = data.score, data.score["metrics"]
     wrong = _cases(data, right=False)
     doubtful = _cases(data, right=True)
@@ -99,7 +99,7 @@ def _write_unknown(page: Page, score: Score) -> None:
 def _write_sections(
     page: Page, data: ReportData[Score], wrong: Sequence[_Case], doubtful: Sequence[_Case]
 ) -> None:
-    """Classes, confusions, and the images that tell most."""
+    """Classes, confusions, and the most informative images."""
     _write_classes(page, data.score)
     _write_confusions(page, data)
     note = "" if data.explain is None else _PICTURE_NOTE
@@ -114,7 +114,7 @@ def _write_sections(
 
 
 def _write_classes(page: Page, score: Score) -> None:
-    """Recall and precision; of many classes the best and the worst."""
+    """Recall and precision; if there are many classes, of the best and the worst."""
     ranked = by_recall(score)
     note = "Recall: the share of a class's photos that is found."
     if len(ranked) > _TABLE_ROWS:
@@ -131,7 +131,7 @@ def _write_classes(page: Page, score: Score) -> None:
 
 
 def _write_confusions(page: Page, data: ReportData[Score]) -> None:
-    """Matrix, reliability and the pairs that are taken for each other."""
+    """Confusion matrix, reliability and the most confused pairs."""
     score, names = data.score, data.classes.names
     metrics = score["metrics"]
     note = f"Expected calibration error {metrics['ece']:.3f}; "
@@ -180,7 +180,7 @@ def _reliability_plot(score: Score) -> Figure:
 
 
 def _cases(data: ReportData[Score], *, right: bool) -> list[_Case]:
-    """Images that were answered rightly, the least sure first; or wrongly, the surest first."""
+    """Correct answers, the least certain first; or wrong answers, the most certain first."""
     score, names = data.score, data.classes.names
     targets, predicted = score["targets"], score["predicted"]
     sure = np.take_along_axis(score["probabilities"], predicted[:, None], axis=1)[:, 0]
@@ -220,7 +220,7 @@ def _picture(data: ReportData[Score], case: _Case) -> tuple[Image, str]:
 
 
 def _details(data: ReportData[Score]) -> dict[str, Any]:
-    """What report.json holds of classes and confusions."""
+    """Contents of report.json about classes and confusions."""
     score, names = data.score, data.classes.names
     keep = most_confused(score["confusion"], _WHOLE_TABLE)
     return {

@@ -1,4 +1,4 @@
-"""Training steps of a classifier, whose images may grow."""
+"""Training steps of a classifier, whose images may grow during training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.fitting.network_task import NetworkTask
 
 
 class ClassificationTask(NetworkTask):
-    """A classifier's training: its images may begin small (``--progressive``)."""
+    """A classifier's training: its images may be small at first (``--progressive``)."""
 
     model: Classifier
 
@@ -32,10 +32,16 @@ class ClassificationTask(NetworkTask):
 
 
 def resolution_at(progress: float, *, start: float, full: int, least: int) -> int:
-    """Side of the training images, in pixels, at a point of the run (progress 0..1).
+    """Side of the training images, in pixels, at a point of the run.
 
-    It grows linearly from a share of the full one over the first three quarters, in steps of 8
-    pixels (progressive resizing, as in EfficientNetV2), and is never below the least.
+    It grows linearly to the full side over the first three quarters, in steps of 8 pixels
+    (progressive resizing, as in EfficientNetV2).
+
+    Args:
+        progress: Point of the run in 0..1.
+        start: Share of the full side at the start.
+        full: Full side in pixels.
+        least: Smallest side in pixels.
     """
     share = min(1.0, start + (1 - start) * progress / 0.75)
     return full if share == 1 else min(full, max(least, round(full * share / 8) * 8))

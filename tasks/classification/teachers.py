@@ -1,4 +1,4 @@
-"""Teachers of a classifier from everywhere: our own weights, timm, torchvision, any Python."""
+"""Teachers of a classifier: weights of this suite, timm, torchvision, any Python function."""
 
 from __future__ import annotations
 
@@ -26,15 +26,19 @@ from tasks.predictor import open_network
 from tasks.weights.file import load_into
 
 _IMAGENET = len(WORDNET_IDS)
-# What a hub's cache calls weights, best first.
+# Names that weights have in the Hub's cache, in order of preference.
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def open_teacher(spec: DistillSpec, classes: ClassMap) -> Teacher:
     """The teacher that ``spec.teacher`` names, for the data's classes in the student's order.
 
+    Args:
+        spec: Options of distillation.
+        classes: Classes of the data.
+
     Raises:
-        InputError: If it cannot be had, its package is not installed, or it lacks a class.
+        InputError: If it is not available, its package is not installed, or it lacks a class.
     """
     name = spec.teacher
     assert name is not None
@@ -60,13 +64,13 @@ def open_own_teacher(
     classes: ClassMap,
     tell: Callable[[Sequence[str]], str],
 ) -> Teacher:
-    """A network of this suite as a teacher, with its columns in the student's order.
+    """A network of this suite as a teacher, with its outputs in the student's order.
 
     Args:
         name: Its run folder or weights file.
-        application: What it is for.
+        application: Application of the network.
         classes: Classes of the data, in the order of the student's outputs.
-        tell: Puts the names that it knows into words.
+        tell: Function that describes the names that it knows.
 
     Raises:
         InputError: If it cannot be read, or lacks a class.
@@ -86,7 +90,7 @@ def open_own_teacher(
 def _import_callable(name: str) -> Callable[[Tensor], Tensor]:
     """The function or module of MODULE:FUNCTION.
 
-    The current folder is not searched: it may be a stranger's, with modules of any name in it.
+    The current folder is not searched: it may be untrusted, with modules of any name in it.
     """
     module, _, attribute = name.partition(":")
     try:
@@ -174,7 +178,7 @@ def _filled(
     seen: InputSpec,
     classes: ClassMap,
 ) -> Teacher:
-    """A foreign network with its weights and preprocessing."""
+    """A network of another library with its weights and preprocessing."""
     if not file.is_file():
         raise InputError(f"--teacher-weights {file}: no such file")
     state = read_state(file)
@@ -193,7 +197,7 @@ def _filled(
 
 
 def _columns(name: str, count: int, classes: ClassMap) -> Tensor | None:
-    """The teacher's column of each class; None if it was trained on just these."""
+    """The teacher's output for each class; None if it was trained on exactly these."""
     if count == _IMAGENET:
         places = {number: column for column, number in enumerate(WORDNET_IDS)}
         odd = [n for i, n in zip(classes.ids, classes.names, strict=True) if i not in places]

@@ -1,1 +1,1 @@
-"""Class-conditional DCGAN: images of the data's classes, to train classifiers on."""
+"""Class-conditional DCGAN: generates images of the data's classes, to train classifiers on."""

@@ -1,4 +1,4 @@
-"""Images that a generator makes up; it answers for no images."""
+"""Images made by a generator; this application takes no images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the arms of an experiment differ by, and how sure that is."""
+"""Differences between the arms of an experiment, and how certain they are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SEED = 0
 
 
 class Span(NamedTuple):
-    """An estimate with its 95 % interval; None where one run tells nothing of its spread."""
+    """An estimate with its 95 % interval; None if a single run gives no spread."""
 
     mean: float
     low: float | None
@@ -31,8 +31,8 @@ class Row(NamedTuple):
     Attributes:
         top1: Mean over the seeds, with the interval of Student's t over them.
         gain: Gain over the first arm, seed by seed, with the same interval.
-        gain_over_photos: The same gain, with a bootstrap over the images: were these others, the
-            seeds the same.
+        gain_over_photos: The same gain, with a bootstrap over the images: for other images but the
+            same seeds.
     """
 
     arm: str
@@ -43,10 +43,13 @@ class Row(NamedTuple):
 
 
 def compare(answers: Mapping[str, Right]) -> list[Row]:
-    """Compare arms on the same images and seeds; the first is what the others are measured by.
+    """Compare arms on the same images and seeds; the others are compared with the first.
 
-    Of each arm is given (seeds, images) whether an answer is right. Raises InputError if arms
-    differ in seeds or images.
+    Args:
+        answers: For each arm, (seeds, images) whether an answer is correct.
+
+    Raises:
+        InputError: If arms differ in seeds or images.
     """
     base = next(iter(answers.values()))
     rows = []
@@ -73,7 +76,7 @@ def over_seeds(values: NDArray[np.float64]) -> Span:
 
 
 def over_photos(values: NDArray[np.float64]) -> Span:
-    """Mean of a figure per image (P,), and a bootstrap interval, always the same for the same."""
+    """Mean of a value per image (P,), and a bootstrap interval; deterministic."""
     rng = np.random.default_rng(_SEED)
     means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(_RESAMPLES)]
     tail = 50 * (1 - _LEVEL)

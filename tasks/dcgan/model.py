@@ -1,4 +1,4 @@
-"""Generator and discriminator together, with the losses of their game."""
+"""Generator and discriminator, with their losses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 from tasks.dcgan.networks import Discriminator, Generator
 from tasks.dcgan.spec import GanLossSpec, GanSpec, Objective, Policy
 
-# Of the tensors of the discriminator, which stays out of the weights file.
+# Prefix of the discriminator's tensors, which are not in the weights file.
 DISCRIMINATOR_PREFIX = "discriminator."
 GENERATOR_PREFIX = "generator."
 _SHIFT = 1 / 8  # Of the side, each way.
@@ -34,7 +34,10 @@ class Gan(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The discriminator's loss, and its logits for real and for generated images, (B,) each.
 
-        Both are (B, 3, S, S) in -1..1, of the same classes (B,).
+        Args:
+            photos: Real images (B, 3, S, S) in -1..1.
+            fakes: Generated images (B, 3, S, S) in -1..1.
+            labels: (B,) classes of both.
         """
         if self.loss.mirror:
             photos = mirror_some(photos)
@@ -49,10 +52,10 @@ class Gan(nn.Module):
         return generator_loss(logits, self.loss.objective)
 
     def slope_penalty(self, photos: Tensor, labels: Tensor) -> Tensor:
-        """R1 for one of ``r1_every`` steps (arXiv 1801.04406, equation 9).
+        """R1 penalty for one of ``r1_every`` steps (arXiv 1801.04406, equation 9).
 
         It is r1 / 2 times the mean squared gradient at real images (B, 3, S, S) in -1..1, as the
-        discriminator sees them, times the steps that it stands for.
+        discriminator sees them, times the number of steps that it stands for.
         """
         seen = augment(photos, self.loss.diff_augment).detach().requires_grad_()
         with torch.autocast(seen.device.type, enabled=False):
@@ -75,17 +78,17 @@ def generator_loss(fake: Tensor, objective: Objective) -> Tensor:
 
 
 def undecided_loss(objective: Objective) -> float:
-    """The discriminator's loss when it cannot tell real from generated: all logits are 0."""
+    """The discriminator's loss when it cannot decide: all logits are 0."""
     zero = torch.zeros(1)
     return float(discriminator_loss(zero, zero, objective))
 
 
 def augment(pictures: Tensor, policies: Sequence[Policy]) -> Tensor:
-    """Change images (B, 3, S, S) in -1..1 by chance: colours, place, and a hole in each.
+    """Change images (B, 3, S, S) in -1..1 at random: colours, position, and a hole in each.
 
-    Differentiable augmentation (Zhao et al., arXiv 2006.10738) lets a GAN learn from little. Real
-    and generated images alike are changed, when the discriminator learns and when the generator
-    does; so nothing of it leaks into what is generated, and gradients pass through it.
+    Differentiable augmentation (Zhao et al., arXiv 2006.10738) lets a GAN learn from little data.
+    Real and generated images are changed alike, in the steps of discriminator and generator; so
+    the changes do not appear in generated images, and gradients pass through them.
     """
     if "colour" in policies:
         pictures = _colour(pictures)
@@ -97,7 +100,7 @@ def augment(pictures: Tensor, policies: Sequence[Policy]) -> Tensor:
 
 
 def mirror_some(pictures: Tensor) -> Tensor:
-    """Mirror every other image (B, 3, S, S), by chance."""
+    """Mirror a random half of the images (B, 3, S, S)."""
     chosen = torch.rand(len(pictures), 1, 1, 1, device=pictures.device) < 0.5
     return torch.where(chosen, pictures.flip(3), pictures)
 
@@ -113,11 +116,11 @@ def _colour(pictures: Tensor) -> Tensor:
 
 
 def _translate(pictures: Tensor) -> Tensor:
-    """Shift by whole pixels, an eighth of the side at most; what comes in is zero."""
+    """Shift by whole pixels, an eighth of the side at most; the uncovered part is zero."""
     count, _, height, width = pictures.shape
     limit = max(1, round(height * _SHIFT))
     shifts = torch.randint(-limit, limit + 1, (2, count, 1), device=pictures.device)
-    # Row 0 of the padded image, and its last, are zero: all that lies outside is taken there.
+    # Row 0 of the padded image, and its last, are zero: everything outside is read from there.
     rows = (torch.arange(height, device=pictures.device) + shifts[0] + 1).clamp(0, height + 1)
     columns = (torch.arange(width, device=pictures.device) + shifts[1] + 1).clamp(0, width + 1)
     padded = functional.pad(pictures, (1, 1, 1, 1)).permute(0, 2, 3, 1)
@@ -126,7 +129,7 @@ def _translate(pictures: Tensor) -> Tensor:
 
 
 def _cut_out(pictures: Tensor) -> Tensor:
-    """Zero a square of half the side, anywhere, also across the edge."""
+    """Set a square of half the side to zero, anywhere, also across the edge."""
     count, _, height, width = pictures.shape
     side = round(height * _HOLE)
     centres = torch.randint(0, height + 1, (2, count, 1), device=pictures.device)

@@ -1,4 +1,4 @@
-"""DCGAN's two networks (Radford et al., arXiv 1511.06434), told which class is meant."""
+"""DCGAN's two networks (Radford et al., arXiv 1511.06434), conditioned on the class."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ClassNorm(nn.Module):
 
 
 class Generator(nn.Module):
-    """Random numbers and a class in, an image out, by transposed convolutions."""
+    """Maps random numbers and a class to an image, by transposed convolutions."""
 
     def __init__(self, spec: GanSpec, num_classes: int) -> None:
         super().__init__()
@@ -59,9 +59,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """How real an image looks for its class: a projection discriminator (arXiv 1802.05637).
+    """Rates how real an image looks for its class: a projection discriminator (arXiv 1802.05637).
 
-    ``normalised`` holds each layer to spectral norm 1 (arXiv 1802.05957).
+    ``normalised`` keeps each layer at spectral norm 1 (arXiv 1802.05957).
     """
 
     def __init__(self, spec: GanSpec, num_classes: int, *, normalised: bool) -> None:
@@ -101,7 +101,7 @@ def from_bytes(pictures: Tensor) -> Tensor:
 
 
 def _initialise(module: nn.Module) -> None:
-    """DCGAN's: normal, standard deviation .02; classes begin alike."""
+    """Initialise as in DCGAN: normal, standard deviation .02; all classes start equal."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, std=_INIT_STD)
         if module.bias is not None:

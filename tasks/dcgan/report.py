@@ -1,4 +1,4 @@
-"""The page that a GAN's run leaves: scores, the course of the game, sample sheets over time."""
+"""The report of a GAN's run: scores, course of the training, sample sheets over time."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tasks.weights.atomic_write import replacing
 GAME_NAME = "game.png"
 _SHEETS = 6
 _SHARES = ("precision", "recall", "density", "coverage")
-# Over the scores' columns, in the order of their meanings.
+# Titles of the score columns, in the order of their meanings.
 _TITLES = ("", "pictures", "frechet", "   kid", "+- error", *_SHARES[:3], "cover")
 
 
 class ScoreRow(NamedTuple):
-    """Figures of so many images by :data:`~tasks.dcgan.scores.MEANINGS`, and what made them."""
+    """Scores of a number of images by :data:`~tasks.dcgan.scores.MEANINGS`, and their source."""
 
     name: str
     pictures: int
@@ -37,13 +37,13 @@ class ScoreRow(NamedTuple):
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report of a GAN shows.
+    """The contents of a GAN's report.
 
     Attributes:
         folder: Folder of the run, with its sample sheets.
-        minutes: How long it took, over all starts.
+        minutes: Duration in minutes, over all starts.
         stopped: Why the training stopped before its end; empty if it did not.
-        features: What the Frechet distance is called.
+        features: Title of the Frechet distance.
         rows: Rows of the table of scores; the first is the generator's.
         history: Rows (step, name, value) of the training.
         neighbours: Generated images beside the image that is nearest to each.
@@ -59,7 +59,7 @@ class ReportData:
 
 
 def make_report(data: ReportData) -> Report:
-    """What is special to a GAN's run; drawing its page writes ``game.png`` too."""
+    """The part of the report that is specific to a GAN; its page also writes ``game.png``."""
     own = data.rows[0].figures
     return Report(
         headline=[
@@ -81,7 +81,7 @@ def make_report(data: ReportData) -> Report:
 
 
 def _write_sections(page: Page, data: ReportData) -> None:
-    """Scores, the course of the game, and the images that are nearest."""
+    """Scores, course of the training, and the nearest images."""
     page.section(
         "Scores against the training photos",
         f"{data.features}. Such figures compare with each other only, and a Frechet distance only "
@@ -111,7 +111,7 @@ def scores_text(rows: Sequence[ScoreRow]) -> str:
 
 
 def _write_game(page: Page, data: ReportData) -> None:
-    """Curves, and how the same random numbers looked over time."""
+    """Curves, and the images from the same random numbers over time."""
     if not data.history:
         return
     page.section("The game", f"Means over {WINDOW} steps each.")

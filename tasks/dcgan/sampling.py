@@ -1,4 +1,4 @@
-"""A generator with its card, and its images: functions of seed, class and number alone."""
+"""A generator with its card, and its images: functions only of seed, class and number."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _BATCH = 128
 
 
 def make_card(spec: GanSpec, classes: ClassMap, source: str) -> Card:
-    """What a generator's weights file says of itself.
+    """The card of a generator's weights file.
 
-    A generator has no input; the flavour's tells what it makes: the side of its images, and
-    that they were images with nothing cut off.
+    A generator has no image input; the input in its flavour describes what it makes: the side of
+    its images, and that nothing is cropped.
     """
     made = Flavour(input=InputSpec(size=spec.size, crop=1.0))
     return Card(task=TASK, model=spec.to_json(), flavour=made, classes=classes, source=source)
@@ -56,7 +56,11 @@ def load_generator(path: Path) -> tuple[Generator, Card]:
 def make_latents(seed: int, labels: Sequence[int], numbers: Sequence[int], length: int) -> Tensor:
     """The random numbers of some images, (B, length) standard normal.
 
-    Each is told by its class's column and its number within the class, (B,) both.
+    Args:
+        seed: Seed of all images.
+        labels: (B,) column of each image's class.
+        numbers: (B,) number of each image within its class.
+        length: Number of random values per image.
     """
     rows = [
         np.random.default_rng((seed, label, number)).standard_normal(length, dtype=np.float32)
@@ -66,7 +70,7 @@ def make_latents(seed: int, labels: Sequence[int], numbers: Sequence[int], lengt
 
 
 def numbers_of(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N,) the how-manieth of its class each label is, from 0."""
+    """(N,) number of each label within its class, from 0."""
     numbers = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
@@ -79,8 +83,8 @@ def generate(
 ) -> Picture:
     """Images of given classes (N,), (N, S, S, 3) uint8 RGB, by a generator in evaluation mode.
 
-    Another seed is other images; more images begin with the same ones. There is no progress
-    bar where its label is empty.
+    Another seed gives other images; more images begin with the same ones. There is no progress bar
+    if its label is empty.
     """
     numbers = numbers_of(labels)
     generator = generator.to(device)
@@ -104,7 +108,7 @@ def draw_some(
 ) -> Tensor:
     """One batch of images, (B, 3, S, S) uint8, in float32 arithmetic.
 
-    The generator is in evaluation mode, on the device; labels and numbers are as in
+    The generator is in evaluation mode, on the device; labels and numbers are those of
     :func:`make_latents`.
     """
     assert not generator.training, "sampling needs evaluation mode"

@@ -1,8 +1,8 @@
-"""How near generated images are to real ones, from their features alone.
+"""How similar generated images are to real ones, from their features alone.
 
 The formulas are those of FID, KID, improved precision and recall, density and coverage; the
-features are not Inception's but those of a classifier of the user's, so the figures compare with
-each other only, and bear no published name.
+features are not Inception's but those of the user's classifier, so the scores can only be compared
+with each other, and do not use the published names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tasks.classification.model import Classifier
 Features = NDArray[np.floating]
 Matrix = NDArray[np.float64]
 
-# Of density and coverage's authors.
+# The default of the authors of density and coverage.
 NEIGHBOURS = 5
 
 MEANINGS = {
@@ -38,12 +38,12 @@ _BATCH = 128
 
 
 def score(real: Features, fake: Features, neighbours: int = NEIGHBOURS) -> dict[str, float]:
-    """Every figure of :data:`MEANINGS`.
+    """All scores in :data:`MEANINGS`.
 
     Args:
-        real: (N, D) features of images.
+        real: (N, D) features of real images.
         fake: (M, D) features of generated images.
-        neighbours: How far "close" is: as far as so many images.
+        neighbours: Number of neighbours that define "close".
 
     Raises:
         InputError: If there are too few images.
@@ -70,7 +70,7 @@ def frechet_distance(real: Features, fake: Features) -> float:
     one, two = real.astype(np.float64), fake.astype(np.float64)
     first, second = np.atleast_2d(np.cov(one.T)), np.atleast_2d(np.cov(two.T))
     root = _root(first)
-    # A^1/2 B A^1/2 has the eigenvalues of A B, and is symmetric: none comes out complex.
+    # A^1/2 B A^1/2 has the eigenvalues of A B, and is symmetric: none of them is complex.
     values = np.linalg.eigvalsh(root @ second @ root)
     cross = float(np.sqrt(values.clip(min=0)).sum())
     apart = float(np.square(one.mean(axis=0) - two.mean(axis=0)).sum())
@@ -86,7 +86,7 @@ def _root(matrix: Matrix) -> Matrix:
 def kernel_distance(real: Features, fake: Features) -> tuple[float, float]:
     """Squared maximum mean discrepancy by (x.y / D + 1)^3 (Binkowski et al., 1801.01401).
 
-    The estimate is unbiased, so it may be below 0. With it comes its standard error by the
+    The estimate is unbiased, so it may be below 0. The second value is its standard error by the
     jackknife over all images, of which there are more than 2 on both sides.
     """
     one, two = real.astype(np.float64), fake.astype(np.float64)
@@ -121,16 +121,18 @@ def _kernel(one: Matrix, two: Matrix) -> Matrix:
 def neighbourhoods(real: Features, fake: Features, neighbours: int) -> dict[str, float]:
     """Precision and recall (1904.06991), density and coverage (Naeem et al., 2002.09797).
 
-    A point's ball reaches to its k-th nearest neighbour in its own set, of more than k points.
+    A point's ball reaches to its k-th nearest neighbour in its own set, which has more than k
+    points.
 
     Returns:
-        ``precision``, the share of fakes in some ball of a real; ``recall``, of reals in some ball
-        of a fake; ``density``, the balls of reals that a fake lies in, over k; ``coverage``, the
-        share of balls of reals with a fake in it.
+        ``precision``, the share of generated images in the ball of a real one; ``recall``, the
+        share of real images in the ball of a generated one; ``density``, the number of real balls
+        that a generated image is in, over k; ``coverage``, the share of real balls with a
+        generated image in them.
     """
     one, two = real.astype(np.float64), fake.astype(np.float64)
     across = cdist(one, two)
-    # A point is its own nearest: the k-th neighbour comes k places later.
+    # A point is its own nearest neighbour: the k-th neighbour comes k places later.
     radii = [
         np.partition(cdist(own, own), neighbours, axis=1)[:, neighbours] for own in (one, two)
     ]
@@ -145,15 +147,15 @@ def neighbourhoods(real: Features, fake: Features, neighbours: int) -> dict[str,
 
 
 def nearest(real: Features, fake: Features) -> NDArray[np.int64]:
-    """(M,) row of the image whose features are nearest to each fake's."""
+    """(M,) row of the real image whose features are nearest to each generated image's."""
     return np.asarray(cdist(fake, real).argmin(axis=1), dtype=np.int64)
 
 
 class FeatureNet:
-    """The pooled last map of a classifier's body, by which figures are called.
+    """The pooled last map of a classifier's body, from which scores are computed.
 
-    Every image, real or generated, comes at the generator's size and is resized as a whole to
-    the classifier's: what is compared differs in nothing else than in who made it.
+    Every image, real or generated, has the generator's size and is resized as a whole to the
+    classifier's: the compared images differ in nothing but their source.
     """
 
     def __init__(self, classifier: Classifier, name: str, device: str) -> None:
@@ -182,9 +184,9 @@ class FeatureNet:
 
 
 class Judge(NamedTuple):
-    """Scores generated images against images, by the features ``real`` (N, D) of these.
+    """Scores generated images against real images, by the features ``real`` (N, D) of these.
 
-    ``labels`` (N,) are their columns; generated images are of the same classes.
+    ``labels`` (N,) are their columns; generated images have the same classes.
     """
 
     net: FeatureNet
@@ -193,9 +195,9 @@ class Judge(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What a Frechet distance here is called: never by the name of Inception's."""
+        """Title of the Frechet distance: never the published name, which implies Inception."""
         return f"Frechet distance in the features of {self.net.name}"
 
     def score(self, fake: NDArray[np.float32]) -> dict[str, float]:
-        """Figures of generated images' features (M, D)."""
+        """Scores of generated images' features (M, D)."""
         return score(self.real, fake)

@@ -1,6 +1,6 @@
-"""Training and evaluation steps of a GAN: two optimisers by hand, and a watch over the game.
+"""Training and evaluation steps of a GAN: two optimisers by hand, and a check of the training.
 
-When the game does not go on any more, the training stops and says why.
+If one network wins for good, the training stops and states why.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ ROWS, COLUMNS = 12, 10
 _LEAST_SIDE, _GAP, _MARGIN, _FONT = 64, 2, 150, 13
 _NAME = 20
 SAMPLES_FOLDER = "samples"
-# Steps whose mean is one point of the curves; Lightning writes what is logged then.
+# Number of steps whose mean is one point of the curves; Lightning writes logged values then.
 WINDOW = 10
-# Of the loss of a discriminator that cannot tell: below, it has nothing more to learn.
+# Share of the loss of a discriminator that cannot decide: below it, nothing more is learnt.
 _SATURATED = 0.05
-# Of the real images' variety: below, the images of a class are all alike.
+# Share of the real images' variety: below it, the images of a class are all alike.
 _COLLAPSED = 0.05
 
 
 class GanTask(Task):
-    """Trains generator and discriminator in turn; the judge scores images during the training.
+    """Trains generator and discriminator in turn; the scorer scores images during the training.
 
     Sample sheets of the classes, by their names, go to ``samples/`` in the folder of the run.
 
@@ -78,7 +78,7 @@ class GanTask(Task):
         ]
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Give images the memory layout of the networks; there are none in an evaluation."""
+        """Give images the memory layout of the networks; an evaluation has no images."""
         return super().on_after_batch_transfer(batch, dataloader_idx) if self.training else batch
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -87,7 +87,8 @@ class GanTask(Task):
         Raises FloatingPointError if a loss is not a number.
         """
         gan, labels = self.model, batch["targets"]
-        # The second optimiser is taken bare: Lightning would count its steps as steps of the run.
+        # The second optimiser is used without its wrapper: Lightning would count its steps as
+        # steps of the run.
         generators = cast("Any", self.optimizers())[0]
         discriminators = cast("Any", self.optimizers(use_pl_optimizer=False))[1]
         photos = from_bytes(batch["images"])
@@ -124,7 +125,7 @@ class GanTask(Task):
         return loss_g.detach()
 
     def _close_window(self, fakes: Tensor, photos: Tensor, labels: Tensor) -> None:
-        """Log the means of the last steps, and stop if the game is over."""
+        """Log the means of the last steps, and stop if one network has won."""
         differ = variety(fakes, photos, labels, self.model.generator.num_classes)
         window = Window._make([*(self._sums / self._counted).tolist(), float(differ)])
         steps, self._counted = self._counted, 0
@@ -139,13 +140,13 @@ class GanTask(Task):
             self.trainer.check_val_every_n_epoch = 1  # What there is is looked at once more.
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the open window and the watch."""
+        """Store the open window and the state of the check."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["window"] = {"sums": self._sums.clone(), "counted": self._counted}
         checkpoint["watch"] = self._watch.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with both."""
+        """Restore both."""
         super().on_load_checkpoint(checkpoint)
         self._sums = checkpoint["window"]["sums"].clone()
         self._counted = checkpoint["window"]["counted"]
@@ -162,20 +163,20 @@ class GanTask(Task):
         save_png(file, draw_sheet(rows, [self._names[column] for column in columns]))
 
     def validation_step(self, batch: dict[str, NDArray[np.int64]], batch_idx: int) -> None:
-        """Generate what a batch names, and collect its features."""
+        """Generate the images that a batch names, and collect their features."""
         labels, numbers = batch["labels"], batch["numbers"]
         made = draw_some(self.model.generator, labels, numbers, self.seed, self.device)
         self._features.append(self._judge.net(made))
 
     def on_validation_epoch_end(self) -> None:
-        """Score what was generated, and log it."""
+        """Score the generated images, and log the scores."""
         figures = self._judge.score(np.concatenate(self._features))
         self._features = []
         self.log_dict({**figures, self.monitor: -figures["frechet"]})
 
 
 def shown_classes(num_classes: int) -> NDArray[np.int64]:
-    """(R,) columns of the classes on a sheet: all, or so many evenly chosen."""
+    """(R,) columns of the classes on a sheet: all, or an even selection."""
     count = min(num_classes, ROWS)
     return np.linspace(0, num_classes - 1, count).round().astype(np.int64)
 
@@ -202,7 +203,7 @@ def draw_sheet(pictures: Image, names: Sequence[str]) -> Image:
 
 
 def save_png(path: Path, picture: Image) -> None:
-    """Write (H, W, 3) RGB in one piece. Raises OSError if it cannot be written."""
+    """Write (H, W, 3) RGB atomically. Raises OSError if it cannot be written."""
     data = io.BytesIO()
     PIL.Image.fromarray(picture).save(data, "PNG")
     with replacing(path) as temporary:
@@ -214,9 +215,10 @@ class Window(NamedTuple):
 
     Attributes:
         d_real: The discriminator's probability that real images are real, 0..1.
-        d_fake: The same of generated images.
-        loss_d: Its loss, without R1; ``loss_g`` is the generator's.
-        variety: How much generated images of one class differ, of how much real images do.
+        d_fake: The discriminator's probability that generated images are real, 0..1.
+        loss_d: The discriminator's loss, without R1.
+        loss_g: The generator's loss.
+        variety: Variation of generated images of one class, relative to that of real images.
     """
 
     d_real: float
@@ -227,9 +229,9 @@ class Window(NamedTuple):
 
 
 class Watch:
-    """Counts for how many steps the game has been decided; a patience of 0 never stops.
+    """Counts for how many steps one network has been winning; a patience of 0 never stops.
 
-    ``undecided`` is the discriminator's loss when it cannot tell.
+    ``undecided`` is the discriminator's loss when it cannot distinguish the images.
     """
 
     def __init__(self, patience: int, undecided: float) -> None:
@@ -237,7 +239,7 @@ class Watch:
         self.saturated = self.collapsed = 0
 
     def look(self, window: Window, steps: int) -> str:
-        """Take note of a window; gives why to stop, or nothing to go on."""
+        """Take note of a window; returns why to stop, or an empty text."""
         sure = window.loss_d < _SATURATED * self.undecided
         self.saturated = self.saturated + steps if sure else 0
         alike = window.variety < _COLLAPSED
@@ -260,19 +262,19 @@ class Watch:
         return ""
 
     def state_dict(self) -> dict[str, int]:
-        """What a checkpoint keeps of this."""
+        """What a checkpoint stores."""
         return {"saturated": self.saturated, "collapsed": self.collapsed}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on counting."""
+        """Restore the counts."""
         self.saturated, self.collapsed = state["saturated"], state["collapsed"]
 
 
 def variety(fakes: Tensor, photos: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """How much images of one class differ from each other, of how much images do: about 0..1.
+    """Variation of images of one class, relative to that of real images: about 0..1.
 
-    It is the ratio of the root mean squared distances from the class's mean image; 1 where no
-    class has two images, so that nothing can be said. Both lots are (B, 3, S, S), labels (B,).
+    It is the ratio of the root mean squared distances from the class's mean image; 1 if no class
+    has two images, so that nothing can be computed. Both sets are (B, 3, S, S), labels (B,).
     """
     shares = functional.one_hot(labels, num_classes).float()
     counts = shares.sum(dim=0)

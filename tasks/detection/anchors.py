@@ -1,4 +1,4 @@
-"""Anchors: SSD's default boxes and the first stage's of Faster R-CNN (paper, table 13); box coder.
+"""Anchors: SSD's default boxes and those of Faster R-CNN's first stage (table 13); box coder.
 
 All boxes are relative to the image (0..1): anchors as cx cy w h, boxes as x1 y1 x2 y2.
 """
@@ -13,20 +13,20 @@ from torch import Tensor
 
 Shape = tuple[float, float]  # (width, height), relative to the image
 
-# TensorFlow's SSD: side relative to the input, per feature map; the last one closes the series.
+# TensorFlow's SSD: side relative to the input, per feature map; the last value ends the series.
 SCALES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)
-# Its finest map carries three boxes only: (scale, aspect ratio).
+# Its finest map has only three boxes: (scale, aspect ratio).
 FIRST_MAP = ((0.1, 1.0), (0.2, 2.0), (0.2, 0.5))
 ASPECT_RATIOS = (1.0, 2.0, 0.5, 3.0, 1 / 3)
-# The SSD paper's own for VGG16, whose first and last two maps lack the ratios of 3.
+# Values of the SSD paper for VGG16, whose first and last two maps lack the ratios of 3.
 VGG_SCALES = (0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05)
 _VGG_RATIOS = (3, 5, 5, 5, 3, 3)
-# Faster R-CNN's anchors have sides of these pixels whatever the input's size.
+# Faster R-CNN's anchors have these sides in pixels, whatever the size of the input.
 RPN_SIDES = (64, 128, 256, 512)
 RPN_RATIOS = (0.5, 1.0, 2.0)
-# Variances of the coder: offsets are scaled so that all four have about unit spread.
+# Variances of the coder: offsets are scaled so that all four have about unit variance.
 CODER_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
-# exp() of a larger log-size would overflow long before it meant a box.
+# exp() of a larger log-size would overflow before it described a sensible box.
 MAX_LOG_SIZE = math.log(1000.0)
 
 
@@ -102,7 +102,7 @@ def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 def decode(offsets: Tensor, anchors: Tensor) -> Tensor:
     """Boxes (..., 4; x1 y1 x2 y2) of offsets (..., 4; dx dy dw dh) from anchors (..., 4)."""
-    # Columns of one number, not numbers: exporters write those with fewer operators.
+    # Columns of width one, not single numbers: exporters write them with fewer operators.
     dx, dy, dw, dh = (offsets[..., k : k + 1] for k in range(4))
     cx, cy, w, h = (anchors[..., k : k + 1] for k in range(4))
     wx, wy, ww, wh = CODER_WEIGHTS

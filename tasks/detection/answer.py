@@ -1,4 +1,4 @@
-"""What a detector's boxes tell: objects, best first."""
+"""Answers from a detector's boxes: objects, best first."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHOWN = 8
 
 
 class Objects(NamedTuple):
-    """What was found in an image, best first.
+    """The objects found in an image, best first.
 
     Boxes (D, 4) are x1 y1 x2 y2 in pixels of the image, scores (D,) in 0..1, labels (D,) from 1.
     """
@@ -36,9 +36,17 @@ class Objects(NamedTuple):
 
 
 def refuse_other_post(options: DetectOptions, own: Mapping[str, Any], path: Path) -> None:
-    """Check that what is asked for is what a model was made with. Raises InputError if not.
+    """Check that the requested options are those that a model was exported with.
 
-    A score threshold above its own is applied to what it finds; all else was fixed.
+    A score threshold above its own is applied to its results; everything else is fixed.
+
+    Args:
+        options: Requested options.
+        own: Options of the export.
+        path: Path of the export, for messages.
+
+    Raises:
+        InputError: If they differ.
     """
     usual = vars(PostSpec())
     try:
@@ -57,9 +65,9 @@ def refuse_other_post(options: DetectOptions, own: Mapping[str, Any], path: Path
 
 
 class BoxAnswers:
-    """How a detector's outputs are told.
+    """Presents a detector's outputs.
 
-    Objects of a score ``above`` some count; weaker ones do not change what NMS left of others.
+    Objects with a score over ``above`` count; weaker ones do not change which others NMS kept.
     """
 
     def __init__(self, classes: ClassMap, above: float) -> None:
@@ -81,7 +89,7 @@ class BoxAnswers:
         return draw_detections(image, boxes, labels.tolist(), scores.tolist(), names)
 
     def to_json(self, answer: Objects) -> dict[str, Any]:
-        """The objects as COCO's annotations, without the ids that tell them apart."""
+        """The objects as COCO's annotations, without ids."""
         objects = []
         rows = zip(*(part.tolist() for part in answer), strict=True)
         for (x1, y1, x2, y2), score, label in rows:

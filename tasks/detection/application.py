@@ -15,7 +15,7 @@ from tasks.weights.card import Card
 if TYPE_CHECKING:
     from torch import nn
 
-# Sides in pixels below a framework's own that its networks are compared at.
+# Sides in pixels, below a framework's own, at which its networks are compared.
 _SMALLER = {"ssd300": (240, 180)}
 
 

@@ -1,4 +1,4 @@
-"""What SSD and Faster R-CNN have in common."""
+"""The common base of SSD and Faster R-CNN."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tasks.detection.spec import DetectorSpec, PostSpec
 
 
 class DetectorNetwork(nn.Module):
-    """A body with what finds objects on it, losses and post-processing.
+    """A body with a detector on top of it, losses and post-processing.
 
     Args:
         spec: Architecture.
-        num_classes: Classes without background; labels run from 1 to it.
+        num_classes: Number of classes without background; labels go from 1 to it.
         flavour: Flavour of the body and of the layers on top of it; its input size is
             ``spec.size``.
         loss: Training objective; by default that of ``objective``.

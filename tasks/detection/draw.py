@@ -1,4 +1,4 @@
-"""Boxes on images."""
+"""Draws boxes on images."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _dashes(image: Image, start: NDArray[np.int64], end: NDArray[np.int64]) -> N
 def _tag(
     image: Image, text: str, corner: tuple[int, int], colour: tuple[int, int, int], scale: float
 ) -> None:
-    """Text on a filled ground, above the corner where there is room."""
+    """Text on a filled background, above the corner if there is room."""
     (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     x = min(max(corner[0], 0), max(image.shape[1] - width, 0))
     y = corner[1] if corner[1] > height + base else corner[1] + height + base

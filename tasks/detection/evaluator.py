@@ -1,7 +1,7 @@
-"""COCO's mAP of a detector, fed batch by batch, on one process or many.
+"""COCO's mAP of a detector, computed batch by batch, on one process or many.
 
-The 12 numbers come from faster-coco-eval or pycocotools, called directly; they agree (other
-re-implementations differ in the fourth digit).
+The 12 metrics come from faster-coco-eval or pycocotools, called directly; the two agree (other
+implementations differ in the fourth digit).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tasks.runtime.session import Answer as Outputs
 from tasks.weights.atomic_write import write_text
 
 Scorer = Literal["faster", "pycocotools"]
-# COCO's twelve numbers, in the order of its summary.
+# COCO's twelve metrics, in the order of its summary.
 MEANINGS = {
     "AP": "average precision, IoU .50 to .95, all sizes",
     "AP50": "average precision at IoU .50",
@@ -41,9 +41,9 @@ MEANINGS = {
 
 
 class Score(TypedDict):
-    """What :meth:`CocoEvaluator.compute` finds.
+    """The result of :meth:`CocoEvaluator.compute`.
 
-    ``metrics`` holds the 12 numbers by the names in ``MEANINGS``; ``per_class`` AP and AP50 by
+    ``metrics`` holds the 12 metrics by the names in ``MEANINGS``; ``per_class`` AP and AP50 by
     class name; ``precision`` (101, K) at IoU .5 over recall 0, .01, ... 1, per class.
     """
 
@@ -53,19 +53,19 @@ class Score(TypedDict):
 
 
 class CocoEvaluator:
-    """Collects detections and scores them against COCO-style ground truth.
+    """Collects detections and compares them with COCO-style ground truth.
 
     Args:
         ground_truth: COCO structure: images, annotations, categories in label order.
         labels: (1 + C,) ground-truth label of each model label; 0 drops its detections, because
-            the ground truth does not know the class. None if both have the same classes.
+            the ground truth does not have the class. None if both have the same classes.
         scorer: ``faster`` (faster-coco-eval, the default) or ``pycocotools``.
-        above: Detections of a higher score count.
+        above: Score above which detections count.
         own_ids: The data set's ids of images by the ground truth's, where they differ; files are
             written with them.
 
     Attributes:
-        images: What was collected, by image id: ``boxes`` (D, 4), ``scores`` and ``labels`` (D,),
+        images: Collected detections by image id: ``boxes`` (D, 4), ``scores`` and ``labels`` (D,),
             the latter in the ground truth's classes.
     """
 
@@ -83,20 +83,22 @@ class CocoEvaluator:
         self.images: dict[int, Outputs] = {}
 
     def fresh(self) -> CocoEvaluator:
-        """An evaluator of the same ground truth that has seen nothing."""
+        """An empty evaluator of the same ground truth."""
         return CocoEvaluator(self.ground_truth, self.labels, self.scorer, self.above, self.own_ids)
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
-        """Add the detections of some images; an image that came before is passed over.
+        """Add the detections of some images; an image that was added before is ignored.
 
-        Of each, by the ground truth's id: ``boxes`` (D, 4) x1 y1 x2 y2 in original pixels,
-        ``scores`` (D,) and ``labels`` (D,) from 1 in the model's classes, best first.
+        Args:
+            image_ids: Ids of the images in the ground truth.
+            outputs: For each image ``boxes`` (D, 4) x1 y1 x2 y2 in original pixels, ``scores``
+                (D,) and ``labels`` (D,) from 1 in the model's classes, best first.
         """
         for image_id, found in zip(image_ids, outputs, strict=True):
             self.images.setdefault(int(image_id), self._counted(found))
 
     def _counted(self, found: Outputs) -> Outputs:
-        """Those that are strong enough and of a known class, in the ground truth's labels."""
+        """Detections that are strong enough and of a known class, in the ground truth's labels."""
         scores, labels = found["scores"].astype(np.float64), found["labels"]
         if self.labels is not None:
             labels = self.labels[labels]
@@ -108,13 +110,13 @@ class CocoEvaluator:
         }
 
     def gather(self) -> None:
-        """Bring the detections of all processes together on each."""
+        """Collect the detections of all processes on each process."""
         self.images = gather_rows(self.images)
 
     def results(self) -> list[dict[str, Any]]:
-        """All detections as COCO's results JSON, images in order of their id.
+        """All detections as COCO's results JSON, with images in order of their id.
 
-        What is scored is what is written: rounded to a thousandth of a pixel.
+        The same values are scored and written: rounded to a thousandth of a pixel.
         """
         ids = [row["id"] for row in self.ground_truth["categories"]]
         rows = []
@@ -149,7 +151,7 @@ class CocoEvaluator:
         return [{**row, key: self.own_ids.get(row[key], row[key])} for row in rows]
 
     def compute(self) -> Score:
-        """Score what was collected, over all images of the ground truth."""
+        """Compute metrics of what was collected, over all images of the ground truth."""
         results = self.results()
         evaluate = _pycocotools if self.scorer == "pycocotools" else _faster
         with contextlib.redirect_stdout(io.StringIO()):
@@ -160,7 +162,7 @@ class CocoEvaluator:
         # (IoU thresholds, recalls, classes, areas, detections)
         precision = np.asarray(evaluation.eval["precision"])[..., 0, -1]
         names = {row["id"]: row["name"] for row in self.ground_truth["categories"]}
-        # Of a class without ground truth everything is -1, which is ABSENT.
+        # For a class without ground truth everything is -1, which is ABSENT.
         per_class = {
             names[category]: (float(precision[:, :, k].mean()), float(precision[0, :, k].mean()))
             for k, category in enumerate(sorted(names))
@@ -196,12 +198,12 @@ def _faster(truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:
 
 
 def format_value(value: float) -> str:
-    """A metric with three digits; a dash if nothing there could be measured."""
+    """A metric with three digits; a dash if it is undefined."""
     return "-" if value == ABSENT else f"{value:.3f}"
 
 
 def format_metrics(metrics: dict[str, float]) -> str:
-    """The 12 numbers as a table for people."""
+    """The 12 metrics as a table."""
     shown = {name: f"{format_value(value):>6}" for name, value in metrics.items()}
     return metrics_text(shown, MEANINGS)
 

@@ -1,7 +1,8 @@
 """Faster R-CNN on any body: on MobileNet 25.224 B mult-adds and 6.066 M parameters at 300.
 
-Paper, table 13. The body up to its last map of stride 16 is the base; the first stage proposes
-regions on it; each is cropped to 14x14 and goes through the rest of the body, the second stage.
+Paper, table 13. The body up to its last map of stride 16 is the base, on which the first stage
+proposes regions; each region is cropped to 14x14 and passes through the rest of the body, the
+second stage.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from tasks.fitting.shared_count import shared_count
 STRIDE = 16
 CROP = 14
 INIT_STD = 0.01
-# Crops that go through the second stage at once in evaluation: more do not fit a CPU's cache.
+# Number of crops that pass through the second stage together in evaluation: more do not fit a
+# CPU's cache.
 _CHUNK = 100
 
 
@@ -36,7 +38,7 @@ class FasterRCNN(DetectorNetwork):
     """Base, region proposals and second stage; twelve anchors for each cell of the map.
 
     Attributes:
-        networks: Names of the methods that are network alone, which ``--compile`` compiles.
+        networks: Names of the methods that only run the network, which ``--compile`` compiles.
     """
 
     objective = TwoStageLossSpec
@@ -53,13 +55,13 @@ class FasterRCNN(DetectorNetwork):
         self.box_predictor = nn.Linear(width, 4 * num_classes)
         for part in (self.rpn, self.class_predictor, self.box_predictor):
             init_tf_slim(part, INIT_STD)
-        # The two halves share the body's layers; a tuple is not registered a second time.
+        # The two halves share the body's layers; a tuple does not register them a second time.
         self._halves = self.body.split(STRIDE)
         self.extent = extent_of(spec)
 
     @staticmethod
     def anchors_of(spec: DetectorSpec) -> Tensor:
-        """Anchors (A, 4) of the map of stride 16, whose size VGG16's poolings round down."""
+        """Anchors (A, 4) of the map of stride 16, whose size VGG16's pools round down."""
         side = spec.size // STRIDE if spec.backbone == "vgg16" else -(-spec.size // STRIDE)
         return make_anchors([(side, side)], [rpn_shapes(spec.size)], extent_of(spec))
 
@@ -78,7 +80,7 @@ class FasterRCNN(DetectorNetwork):
         return self.class_predictor(features), offsets
 
     def raw(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Every layer that has weights, for the accountant; all regions lie in one place."""
+        """Run every layer that has weights, to count the cost; all regions are in one place."""
         feature, *rest = self.first_stage(images)
         boxes = torch.zeros(len(images) * self.spec.proposals, 4, device=images.device)
         owners = torch.zeros(len(boxes), dtype=torch.int64, device=images.device)
@@ -98,7 +100,7 @@ class FasterRCNN(DetectorNetwork):
         return losses | self._second_loss(feature, regions, real, targets)
 
     def detect(self, feature: Tensor, regions: Tensor, real: Tensor) -> Detections:
-        """The second stage's answer on proposals (B, P, 4) relative x1 y1 x2 y2, after NMS.
+        """Detections of the second stage from proposals (B, P, 4) relative x1 y1 x2 y2, after NMS.
 
         ``real`` (B, P) is False where a region is only padding.
         """
@@ -106,7 +108,8 @@ class FasterRCNN(DetectorNetwork):
         number = torch.arange(regions.shape[0], device=regions.device)
         owners = number[:, None].expand(-1, count).flatten()
         boxes = regions.flatten(0, 1)
-        # A graph that is exported for any number of images cannot be cut into so many parts.
+        # A graph that is exported for any number of images cannot be cut into a variable number of
+        # parts.
         spans = [slice(None)]
         if not torch.compiler.is_exporting():
             spans = [slice(k, k + _CHUNK) for k in range(0, len(boxes), _CHUNK)]
@@ -122,7 +125,7 @@ class FasterRCNN(DetectorNetwork):
     def _second_loss(
         self, feature: Tensor, regions: Tensor, real: Tensor, targets: list[dict[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """Class and box loss of a drawn set of proposals, divided by their number."""
+        """Class and box loss of a sampled set of proposals, divided by their number."""
         spec = self.loss
         rule = Rule(spec.box_iou, spec.box_iou, "none")
         matches = match(targets, rpn.as_anchors(regions), rule)
@@ -145,14 +148,14 @@ class FasterRCNN(DetectorNetwork):
         }
 
     def class_rows(self) -> Iterator[tuple[str, int, bool]]:
-        """Tensors whose rows are classes: (name, groups of rows, whether background has one)."""
+        """Tensors with a row per class: (name, groups of rows, whether background has one)."""
         for kind in ("weight", "bias"):
             yield f"class_predictor.{kind}", 1, True
             yield f"box_predictor.{kind}", 1, False
 
 
 def extent_of(spec: DetectorSpec) -> float | None:
-    """How many cells of the map would span the image, where that is no whole number."""
+    """Number of cells of the map that would span the image, if that is not an integer."""
     return spec.size / STRIDE if spec.backbone == "vgg16" else None
 
 
@@ -161,15 +164,15 @@ def crop(
 ) -> Tensor:
     """Sample the map once at the centre of each of size x size bins of a box, bilinearly.
 
-    The same as torchvision's ``roi_align(sampling_ratio=1, aligned=True)``, whose gradient takes
-    many times as long on CPUs (``make benchmark`` says how many): there it goes pixel by pixel,
-    here by whole rows of channels.
+    The result equals torchvision's ``roi_align(sampling_ratio=1, aligned=True)``, whose gradient
+    takes many times as long on CPUs (``make benchmark`` measures it): it works pixel by pixel,
+    this one by whole rows of channels.
 
     Args:
-        feature: (B, C, H, W), H and W from 2 up.
+        feature: (B, C, H, W), H and W at least 2.
         boxes: (K, 4) relative x1 y1 x2 y2.
-        images: (K,) int64, which image a box belongs to.
-        size: Bins along each side.
+        images: (K,) int64 index of the image that each box belongs to.
+        size: Number of bins along each side.
         extent: Number of cells, as in :func:`~tasks.detection.anchors.make_anchors`.
 
     Returns:
@@ -203,7 +206,7 @@ def crop(
 def _places(
     low: Tensor, high: Tensor, size: int, cells: int, extent: float | None
 ) -> tuple[Tensor, Tensor]:
-    """Per bin the cell before its centre (K, size) int64, and how far beyond it lies, 0..1."""
+    """For each bin, the cell before its centre (K, size) int64, and how far beyond, 0..1."""
     steps = (torch.arange(size, device=low.device, dtype=low.dtype) + 0.5) / size
     centres = low[:, None] + (high - low)[:, None] * steps
     places = (centres * (extent or cells) - 0.5).clamp(0, cells - 1)

@@ -1,7 +1,7 @@
-"""TensorFlow's SSD300 MobileNet v1 as tf2onnx writes it: as a detector of ours, and compared.
+"""Imports TensorFlow's SSD300 MobileNet v1 from tf2onnx, and compares it with the file.
 
-The graph around the network (resizing in a loop, NMS) is passed by: what is read is the row of
-convolutions from the image on, and the two predictors on each of six maps.
+The graph around the network (resizing in a loop, NMS) is ignored: only the sequence of
+convolutions from the image on, and the two predictors on each of six maps, are read.
 """
 
 from __future__ import annotations
@@ -43,14 +43,15 @@ from tasks.weights.file import load_into
 
 _SIZE = 300
 _EXTRAS = 2 * len(MOBILENET.extras)
-# Places in the row of the convolutions that the predictors read: block 11's, 13's, each extra's.
+# Positions in the sequence of the convolutions that the predictors read: block 11's, 13's, each
+# extra's.
 _TAPS = (22, *range(BODY_CONVS - 1, BODY_CONVS + _EXTRAS, 2))
 _BOXES, _OUTPUT = "BoxEncodingPredictor", "detection_boxes"
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """A detector's convolutions, and where a graph computes what the predictors say."""
+    """A detector's convolutions, and the tensors with the outputs of the predictors."""
 
     trunk: Sequence[FoldedConv]
     boxes: list[FoldedConv]
@@ -62,6 +63,9 @@ class _Parts:
 
 def is_onnx_detector(path: Path) -> bool:
     """Whether a path is an ONNX file with the names of TensorFlow's Object Detection.
+
+    Args:
+        path: Path to check.
 
     Raises:
         InputError: If it is damaged.
@@ -76,11 +80,15 @@ def is_onnx_detector(path: Path) -> bool:
 
 
 def import_onnx_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
-    """Read such a file into a detector of 300 pixels.
+    """Import such a file as a detector of 300 pixels.
 
-    ``classes`` are of its columns after the background column, with original ids; by default
-    COCO's where there are 90, else they are only numbered. Raises InputError if the file is not
-    that network, or a tensor of it does not fit.
+    Args:
+        path: The file.
+        classes: Classes of its outputs after the background, with original ids; by default COCO's
+            if there are 90, otherwise they are numbered.
+
+    Raises:
+        InputError: If the file is not that network, or a tensor does not fit.
     """
     with reading(path):
         parts = _read(path, onnx.load(path).graph)
@@ -88,7 +96,7 @@ def import_onnx_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, C
     columns = len(parts.scores[0].weight) // len(MOBILENET.shapes[0])
     classes = classes_of(path, columns, classes)
     padding, activation = chain_conventions(path, parts.trunk)
-    # A graph that scales images out of sight, in its loop, is TensorFlow's as well: -1..1.
+    # A graph that scales images inside its loop is TensorFlow's as well: -1..1.
     given = InputSpec(size=_SIZE, crop=1.0)
     if parts.row.factor is not None and mean is not None and std is not None:
         given = InputSpec(size=_SIZE, crop=1.0, mean=mean, std=std)
@@ -106,16 +114,16 @@ def import_onnx_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, C
 def compare_onnx(path: Path, model: SSD, images: Tensor) -> tuple[float, float]:
     """Largest difference of any score, and of any box offset, between the file and its import.
 
-    The file itself runs in ONNX Runtime, its preparation of images included; what its predictors
-    say is read off before its NMS.
+    The file itself runs in ONNX Runtime, including its preprocessing; the outputs of its
+    predictors are read before its NMS.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         model: Its import, in evaluation mode.
         images: (B, 3, 300, 300) uint8.
 
     Raises:
-        InputError: If ONNX Runtime cannot run it so.
+        InputError: If ONNX Runtime cannot run it like this.
     """
     import onnxruntime
 
@@ -204,7 +212,7 @@ def _read(path: Path, graph: Any) -> _Parts:
 
 
 def _photo(steps: Sequence[Step]) -> str:
-    """The tensor that the arithmetic before the first convolution begins with."""
+    """The tensor at the beginning of the arithmetic before the first convolution."""
     makers = {step.result: step for step in reversed(steps)}
     first = next(step for step in steps if step.kind == "conv")
     name = first.source
@@ -214,7 +222,7 @@ def _photo(steps: Sequence[Step]) -> str:
 
 
 def _trunk(row: Row) -> list[int]:
-    """The convolutions that feed one another; what feeds none is a predictor."""
+    """The convolutions that feed one another; the others are predictors."""
     feeding = set(row.sources)
     trunk: list[int] = []
     for k, source in enumerate(row.sources):

@@ -1,4 +1,4 @@
-"""TensorFlow's SSD300 MobileNet v1 from a checkpoint or a frozen graph, batch norms whole."""
+"""Imports TensorFlow's SSD300 MobileNet v1 from a checkpoint or a frozen graph."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tasks.weights.file import load_into
 
 SIZE = 300
 _SIGN = "BoxPredictor_0/ClassPredictor/weights"
-# Names end with the width, which the multiplier changes.
+# Names end with the width, which depends on the multiplier.
 _EXTRA = re.compile(r".*/Conv2d_13_pointwise_([12])_Conv2d_([2-5])_(?:1x1|3x3_s2)_\d+/(.+)")
 _PREDICTOR = re.compile(
     r"(?:.*/)?BoxPredictor_([0-5])/(BoxEncoding|Class)Predictor/(weights|biases)"
@@ -48,6 +48,9 @@ _PARTS = {
 def is_tensorflow_detector(path: Path) -> bool:
     """Whether a path is a checkpoint or a frozen graph with SSD's predictors.
 
+    Args:
+        path: Path to check.
+
     Raises:
         InputError: If it is damaged.
     """
@@ -62,15 +65,15 @@ def is_tensorflow_detector(path: Path) -> bool:
 
 
 def import_tensorflow_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
-    """Read such a file into a detector of 300 pixels, TensorFlow's only one of this body.
+    """Import such a file as a detector of 300 pixels, TensorFlow's only one with this body.
 
     Args:
         path: Checkpoint or frozen graph.
-        classes: Of its columns after the background column, with original ids; by default
-            COCO's where there are 90, else they are only numbered.
+        classes: Classes of its outputs after the background, with original ids; by default COCO's
+            if there are 90, otherwise they are numbered.
 
     Raises:
-        InputError: If the file is not that network, or a tensor of it does not fit.
+        InputError: If the file is not that network, or a tensor does not fit.
     """
     index = find_bundle(path)
     arrays: Mapping[str, NDArray[Any]] = (
@@ -104,7 +107,7 @@ def import_tensorflow_ssd(path: Path, classes: ClassMap | None = None) -> tuple[
 
 
 def _our_name(name: str) -> str | None:
-    """Our name of a tensor of theirs; None if it is an optimiser's, say."""
+    """The suite's name of one of the file's tensors; None for others, such as an optimiser's."""
     if own_name(name) in _OF_BODY:
         return _OF_BODY[own_name(name)]
     extra, predictor = _EXTRA.fullmatch(name), _PREDICTOR.fullmatch(name)
@@ -118,7 +121,7 @@ def _our_name(name: str) -> str | None:
 
 
 def _reordered(path: Path, rows: Tensor) -> Tensor:
-    """Each anchor's four outputs in our order."""
+    """Each anchor's four outputs in the suite's order."""
     if len(rows) % 4:
         raise InputError(
             f"{path}: a box predictor of {len(rows)} outputs, which are not four a box"

@@ -1,7 +1,7 @@
-"""TensorFlow's SSD300 MobileNet v1 (.tflite): as a detector of ours, and run by its own runtime.
+"""Imports TensorFlow's SSD300 MobileNet v1 (.tflite), and runs it in its own runtime.
 
-Every tensor is checked, none guessed. The file's own post-processing keeps ten boxes, too few for
-mAP; so its raw outputs are taken and go through the same NMS as ours. Running it needs
+Every tensor is checked, and none is guessed. The file's own post-processing keeps ten boxes, too
+few for mAP; so its raw outputs are read and pass through the suite's NMS. Running it needs
 ``ai-edge-litert``, which only the tests install.
 """
 
@@ -39,10 +39,15 @@ _LEVELS = len(MOBILENET.shapes)
 
 
 def classes_of(path: Path, columns: int, classes: ClassMap | None) -> ClassMap:
-    """Classes of the columns after the background's: those given, COCO's 90, or only numbers.
+    """Classes of the outputs after the background: those given, COCO's 90, or only numbers.
+
+    Args:
+        path: Path of the file, for messages.
+        columns: Number of outputs, including background.
+        classes: Classes that the user gives.
 
     Raises:
-        InputError: If others are given than there are columns; it names the file.
+        InputError: If their number is wrong; the message names the file.
     """
     if classes is None and columns == 1 + len(COCO_CLASSES):
         classes = COCO_CLASSES
@@ -55,11 +60,15 @@ def classes_of(path: Path, columns: int, classes: ClassMap | None) -> ClassMap:
 
 
 def import_ssd(path: Path, classes: ClassMap | None = None) -> tuple[SSD, Card]:
-    """Read the file into a detector.
+    """Import the file as a detector.
 
-    ``classes`` are of its columns after the background column, with original ids; by default
-    COCO's where there are 90, else they are only numbered. Raises InputError if the file is not
-    that network, or a tensor of it does not fit.
+    Args:
+        path: The file.
+        classes: Classes of its outputs after the background, with original ids; by default COCO's
+            if there are 90, otherwise they are numbered.
+
+    Raises:
+        InputError: If the file is not that network, or a tensor does not fit.
     """
     source = read_tflite(path)
     refuse_pools(path, source.row, len(source.convs))
@@ -102,13 +111,13 @@ def _predictors(source: TfliteModel) -> tuple[list[FoldedConv], list[FoldedConv]
 
 
 def reorder(conv: FoldedConv) -> FoldedConv:
-    """A box predictor of TensorFlow with each anchor's four outputs in our order."""
+    """A box predictor of TensorFlow with each anchor's four outputs in the suite's order."""
     order = (4 * torch.arange(len(conv.weight) // 4)[:, None] + torch.tensor(BOX_ORDER)).flatten()
     return replace(conv, weight=conv.weight[order], bias=conv.bias[order])
 
 
 def _post(source: TfliteModel) -> PostSpec:
-    """The file's own NMS overlap; its ten detections and its score of 1e-8 are for phones."""
+    """The file's own NMS overlap; its limits of ten detections and score 1e-8 suit phones."""
     names = ("x_scale", "y_scale", "w_scale", "h_scale")
     found = tuple(float(source.options.get(name, 0)) for name in names)
     if found != CODER_WEIGHTS:

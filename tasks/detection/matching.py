@@ -1,4 +1,4 @@
-"""Which anchor (or proposal) is trained to find which box, and which of them teach at all.
+"""Assigns anchors (or proposals) to boxes for training, and samples those used in the loss.
 
 All boxes are relative to the image (0..1): anchors as cx cy w h, boxes as x1 y1 x2 y2.
 """
@@ -20,15 +20,15 @@ BACKGROUND, IGNORED = -1, -2
 
 @dataclass(frozen=True)
 class Rule:
-    """When an anchor belongs to a box.
+    """Conditions under which an anchor belongs to a box.
 
     Attributes:
         positive_iou: Lowest IoU of a positive match.
         negative_iou: IoU below which, with every box, an anchor is background; in between it is
             ignored.
-        rescue: What is done for boxes that no anchor overlaps enough. ``one``: each takes its
-            best anchor, whosever that was (SSD). ``ties``: all anchors that overlap a box as
-            much as any does belong to the box that they overlap most (Faster R-CNN's first
+        rescue: Treatment of boxes that no anchor overlaps enough. ``one``: each takes its best
+            anchor, even if that belonged to another box (SSD). ``ties``: all anchors with the
+            highest overlap of a box belong to the box that they overlap most (Faster R-CNN's first
             stage). ``none``: nothing (its second stage).
     """
 
@@ -39,7 +39,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Matches:
-    """What each anchor is trained to say.
+    """Targets of the anchors.
 
     Attributes:
         labels: (B, A) int64; 0 is background, -1 is ignored.
@@ -55,13 +55,13 @@ def match(
 ) -> Matches:
     """Assign ground truth to anchors.
 
-    Anchors that lie mostly in a crowd region and match no box are ignored: neither object nor
-    background can be said there.
+    Anchors that are mostly in a crowd region and match no box are ignored: neither object nor
+    background would be a correct label there.
 
     Args:
         targets: For each image, ``boxes`` (N, 4) relative x1 y1 x2 y2, ``labels`` (N,) from 1, and
             ``iscrowd`` (N,) bool.
-        anchors: (A, 4) cx cy w h of every image, or (B, A, 4) for each.
+        anchors: (A, 4) cx cy w h for all images, or (B, A, 4) per image.
         rule: When an anchor belongs to a box.
     """
     shared = isinstance(anchors, Tensor) and anchors.ndim == 2
@@ -92,7 +92,7 @@ def _match_image(target: dict[str, Tensor], anchors: Tensor, rule: Rule) -> tupl
 def assign(iou: Tensor, rule: Rule) -> Tensor:
     """Index of the box of each anchor, ``BACKGROUND`` or ``IGNORED``: (A,) int64.
 
-    The overlaps are (N, A), N from 1.
+    The overlaps are (N, A), with N at least 1.
     """
     best, nearest = iou.max(dim=0)
     chosen = torch.where(best >= rule.positive_iou, nearest, IGNORED)
@@ -118,7 +118,7 @@ def _share_inside(corners: Tensor, regions: Tensor) -> Tensor:
 
 
 def sample(labels: Tensor, number: int, positive_share: float) -> Tensor:
-    """Draw, per image, some objects and fill up with background: mask (B, A).
+    """Sample some objects per image and fill up with background: mask (B, A).
 
     Args:
         labels: (B, A) above 0 for objects, 0 for background, -1 for ignored.

@@ -1,4 +1,4 @@
-"""Detectors: built, costed, started from the weights of others."""
+"""Builds detectors, counts their cost, and starts them from other weights."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from tasks.weights.card import Card
 from tasks.weights.file import BODY_PREFIX, load_into, spec_of
 from tasks.weights.head_files import load_weights
 
-# What stands before the last layer, in a detector's second stage and in a classifier.
+# Prefix of the layers before the last one, in a detector's second stage and in a classifier.
 NECK_PREFIX, CLASSIFIER_NECK = "neck.", "head.0."
 Detector = SSD | FasterRCNN
 
 
 def detector_flavour(backbone: DetectorBackbone) -> Flavour:
-    """A body's own conventions, but of the whole image: nothing is cropped away."""
+    """A body's own conventions, for the whole image: nothing is cropped."""
     flavour = default_flavour(backbone)
     return replace(flavour, input=replace(flavour.input, crop=1.0))
 
@@ -58,7 +58,7 @@ def build_detector(
         post: Settings for turning raw outputs into detections.
 
     Raises:
-        InputError: If the flavour prepares images in a way that detectors do not.
+        InputError: If the flavour preprocesses images in a way that detectors do not support.
     """
     flavour = (flavour or detector_flavour(spec.backbone)).sized(spec.size)
     if flavour.input.interpolation != "bilinear" or flavour.input.crop != 1:
@@ -88,16 +88,22 @@ def detector_cost(spec: DetectorSpec, num_classes: int) -> Cost:
 
 
 def start_from(model: Detector, classes: ClassMap, path: Path) -> tuple[Card, list[str]]:
-    """Fill a detector with the weights of another one, for fine-tuning; or its body alone.
+    """Fill a detector with the weights of another one, for fine-tuning; or only its body.
 
-    Classes of the same name keep their predictors, whatever their column; new classes keep their
-    fresh ones. Everything else must fit. Weights of another task or framework lend their body.
+    Classes of the same name keep their predictors, in any order; new classes keep their fresh
+    ones. Everything else must fit. From weights of another task or framework only the body is
+    used.
+
+    Args:
+        model: Detector to fill.
+        classes: Its classes.
+        path: Run folder or weights file.
 
     Returns:
-        The card of the weights, and the names of the classes that start anew.
+        The card of the weights, and the names of the classes that start with fresh weights.
 
     Raises:
-        InputError: If body, width, head or flavour differ, naming both sides.
+        InputError: If body, width, head or flavour differ; the message names both sides.
     """
     state, card = load_weights(path)
     stages = card.task == TASK and spec_of(card, DetectorSpec, path).two_stage
@@ -131,8 +137,9 @@ def _with_body_of(
 ) -> dict[str, Tensor]:
     """A fresh detector's tensors, with the body of other weights in place of its own.
 
-    VGG16's fully connected layers are a part of SSD's body but not of the others', so those that
-    both have are taken; a classifier's two large ones serve Faster R-CNN's second stage.
+    VGG16's fully connected layers are part of SSD's body but not of the other bodies, so only
+    those that both have are used; a classifier's two large ones initialise Faster R-CNN's second
+    stage.
     """
     if backbone != "vgg16":
         return with_body_of(fresh, state)
@@ -148,10 +155,10 @@ def _with_body_of(
 def _choose_rows(
     old: Tensor, fresh: Tensor, columns: Tensor, groups: int, background: bool
 ) -> Tensor:
-    """Predictor rows by class: taken from ``old`` where the class was known, else ``fresh``.
+    """Predictor rows by class: from ``old`` if the class was known, otherwise from ``fresh``.
 
-    Rows are ordered by group (SSD's anchors), then class. ``columns`` has of each new class the
-    old column; -1 (or 0 with a background, which is column 0 on both sides) for unknown.
+    Rows are ordered by group (SSD's anchors), then class. ``columns`` holds the old column of each
+    new class; -1 (or 0 with a background, which is column 0 on both sides) for unknown ones.
     """
     after = fresh.reshape(groups, len(columns), -1).clone()
     before = old.reshape(groups, -1, after.shape[-1])

@@ -1,4 +1,4 @@
-"""A detector as its application's record has it: built, run, decoded, costed."""
+"""The detector's functions for its application's record: building, running, decoding, cost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _halves(model: Detector) -> Halves:
 def _decode(
     model: Detector, _card: Card, raw: Detections, frame: Tensor | None
 ) -> dict[str, Tensor]:
-    """Boxes in pixels of the image; of a box in the fill alone nothing is left."""
+    """Boxes in pixels of the image; a box in the padding alone becomes empty."""
     assert frame is not None, "boxes are told in pixels of the photo, whose size is needed"
     boxes, scores, labels = raw
     scale = frame.amax(dim=-1, keepdim=True) if model.spec.keep_aspect else frame

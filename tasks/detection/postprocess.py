@@ -1,4 +1,4 @@
-"""From raw outputs to detections: one top-k over all classes, one batched NMS per image."""
+"""Turns raw outputs into detections: one top-k over all classes, one batched NMS per image."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def postprocess(logits: Tensor, offsets: Tensor, anchors: Tensor, spec: PostSpec
     """Decode, suppress and rank SSD's raw outputs of a batch.
 
     Args:
-        logits: (B, A, 1 + C) raw class scores; column 0 (background) is not looked at.
+        logits: (B, A, 1 + C) raw class scores; column 0 (background) is ignored.
         offsets: (B, A, 4) offsets from the anchors.
         anchors: (A, 4) cx cy w h.
         spec: Thresholds and numbers.
@@ -45,10 +45,13 @@ def postprocess(logits: Tensor, offsets: Tensor, anchors: Tensor, spec: PostSpec
 def postprocess_regions(
     scores: Tensor, offsets: Tensor, regions: Tensor, spec: PostSpec
 ) -> Detections:
-    """The same for Faster R-CNN's second stage, whose boxes are told per class.
+    """The same for Faster R-CNN's second stage, which has boxes per class.
 
-    Scores (B, P, C) are in 0..1, without background, and 0 for proposals that are only padding;
-    offsets are (B, P, C, 4) from the regions (B, P, 4) cx cy w h.
+    Args:
+        scores: (B, P, C) in 0..1, without background, and 0 for proposals that are only padding.
+        offsets: (B, P, C, 4) offsets from the regions.
+        regions: (B, P, 4) cx cy w h.
+        spec: Thresholds and numbers.
     """
     classes = scores.shape[-1]
     best, index = _top(scores, spec.candidates)
@@ -68,7 +71,7 @@ def _select(
 ) -> Detections:
     """Decode candidates (B, K), best first; keep those that survive NMS and the threshold."""
     boxes = decode(offsets, anchors).clamp(0, 1)
-    # Shifting each class to a range of its own makes one NMS do for all classes.
+    # Shifting each class to its own range makes one NMS serve all classes.
     keep = suppress(boxes + labels[..., None] * 2.0, scores, spec.score_threshold, spec.nms_iou)
     kept = torch.where(keep, scores, 0.0)
     final, order = kept.topk(min(spec.detections, kept.shape[1]), dim=1)

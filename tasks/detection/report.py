@@ -1,4 +1,4 @@
-"""The page that a detection run leaves: figures, curves, confusions, best and worst images."""
+"""The report of a detection run: metrics, curves, confusions, best and worst images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tasks.reporting.skeleton import Curves, MetricsTable, Report
 from tasks.reporting.tables import ABSENT, metric_rows
 from tasks.runtime.session import Answer as Outputs
 
-# A person looks at confident boxes; mAP counts down to a score of a hundredth.
+# Drawings show confident boxes; mAP counts scores down to a hundredth.
 SHOWN_SCORE = 0.5
 MATCH_IOU = 0.5
 _PICTURES = 12
@@ -34,14 +34,14 @@ _TRAINING = (
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a detection report shows.
+    """The contents of a detection report.
 
     Attributes:
         classes: Classes of the ground truth.
-        score: COCO's figures.
+        score: COCO metrics.
         results: Boxes, scores and labels per image, labels in ``classes``.
         truths: True boxes of each image, in the same order, in original pixels.
-        read: Gives the image of an index.
+        read: Function from an index to the image.
         files: Names of the images.
     """
 
@@ -54,7 +54,7 @@ class ReportData:
 
 
 def make_report(data: ReportData) -> Report:
-    """What is special to a detection run."""
+    """The part of the report that is specific to detection."""
     matched = [_match(r, t) for r, t in zip(data.results, data.truths, strict=True)]
     confusion = _confusion(matched, len(data.classes))
     order = sorted(range(len(matched)), key=lambda index: _quality(matched[index]))
@@ -117,11 +117,11 @@ def _write_sections(
 
 
 class _Matched(NamedTuple):
-    """Confident predictions of an image against its true boxes.
+    """Confident predictions of an image and its true boxes.
 
     Attributes:
-        result: What was predicted.
-        truth: The true boxes, of which crowds do not count.
+        result: Predictions.
+        truth: True boxes; crowds do not count.
         shown: Indices of the predictions above the score.
         partner: True box that each shown prediction covers, -1 for none.
         found: Mask of true boxes that are covered by a prediction of any class.
@@ -135,13 +135,13 @@ class _Matched(NamedTuple):
 
 
 def _match(result: Outputs, truth: DetectionTarget) -> _Matched:
-    """Greedily by score, at IoU .5, whatever the class."""
+    """Match greedily by score, at IoU .5, whatever the class."""
     shown = np.flatnonzero(result["scores"] >= SHOWN_SCORE)
     partner = np.full(len(shown), -1)
     found = np.zeros(len(truth["boxes"]), dtype=np.bool_)
     iou = _overlap(result["boxes"][shown], truth["boxes"].astype(np.float64), truth["iscrowd"])
     for row, k in enumerate(shown):
-        # Of two boxes that fit, prefer the one of the predicted class.
+        # If two boxes fit, prefer the one of the predicted class.
         same = truth["labels"] == result["labels"][k]
         free = np.where(found & ~truth["iscrowd"], 0, iou[row])
         if len(free) and free.max() >= MATCH_IOU:
@@ -153,7 +153,7 @@ def _match(result: Outputs, truth: DetectionTarget) -> _Matched:
 def _overlap(
     one: NDArray[np.float64], two: NDArray[np.float64], crowd: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """IoU; with a crowd the share of the detection that lies in it, as COCO has it."""
+    """IoU; with a crowd, the share of the detection that is inside it, as in COCO."""
     low = np.maximum(one[:, None, :2], two[:, :2])
     high = np.minimum(one[:, None, 2:], two[:, 2:])
     both = np.clip(high - low, 0, None).prod(axis=2)
@@ -177,13 +177,13 @@ def _confusion(matched: Sequence[_Matched], count: int) -> NDArray[np.int64]:
 
 
 def _quality(match: _Matched) -> tuple[float, int]:
-    """By which an image is worse than another: F1 of confident boxes of the right class."""
+    """Quality by which images are ordered: F1 of confident boxes of the correct class."""
     result, truth, shown, partner, _ = match
     fits = partner >= 0
     ignored = truth["iscrowd"][partner[fits]]
     right = ~ignored & (truth["labels"][partner[fits]] == result["labels"][shown[fits]])
     total = len(shown) - int(ignored.sum()) + int((~truth["iscrowd"]).sum())
-    # Among equals, the image with more objects says more.
+    # Among equals, the image with more objects is more informative.
     f1 = 2 * int(right.sum()) / total if total else 1.0
     return f1, -total if f1 < 0.5 else total
 

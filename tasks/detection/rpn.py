@@ -1,4 +1,4 @@
-"""The first stage of Faster R-CNN: where in the image something is."""
+"""The first stage of Faster R-CNN: proposes regions that may contain objects."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from tasks.fitting.shared_count import shared_count
 DEPTH = 512
 ANCHORS_PER_CELL = 12
 NMS_IOU = 0.7
-# Anchors that enter NMS, best first, or five times the proposals wanted, so that enough survive.
+# Number of anchors that enter NMS, best first, or five times the wanted proposals, so that enough
+# survive.
 CANDIDATES = 1000
-# Relative side below which a proposal shows nothing.
+# Relative side below which a proposal is considered empty.
 MIN_SIDE = 1e-3
 
 
 class RegionProposals(nn.Module):
-    """3x3 convolution, then 1x1 ones for objectness and box offsets of twelve anchors a cell.
+    """3x3 convolution, then 1x1 ones for objectness and box offsets of twelve anchors per cell.
 
     Objectness has two columns, background and object, as in TensorFlow; only their difference
-    matters. At 300 pixels a second one is 2 M mult-adds: the paper's print cannot tell.
+    matters. At 300 pixels the second column costs 2 M mult-adds, less than the paper's figures
+    resolve.
     """
 
     def __init__(self, in_channels: int, depth: int, activation: str) -> None:
@@ -50,7 +52,11 @@ def propose(
 ) -> tuple[Tensor, Tensor]:
     """The best regions of each image, padded to a fixed number.
 
-    Logits (B, A) are of being an object, offsets (B, A, 4) from anchors (A, 4) cx cy w h.
+    Args:
+        logits: (B, A) logits of being an object.
+        offsets: (B, A, 4) offsets from the anchors.
+        anchors: (A, 4) cx cy w h.
+        number: Number of regions.
 
     Returns:
         Regions (B, number, 4) relative x1 y1 x2 y2, best first, and which are real (B, number).
@@ -59,7 +65,7 @@ def propose(
     best, index = logits.topk(min(max(CANDIDATES, 5 * number), logits.shape[1]), dim=1)
     boxes = decode(pick(offsets, index), rows_at(anchors, index)).clamp(0, 1)
     large = (boxes[..., 2:] - boxes[..., :2]).amin(-1) >= MIN_SIDE
-    # Too small ones go to the end, so that those taking part stay a prefix.
+    # Regions that are too small go to the end, so that those taking part remain a prefix.
     order = first_of(large, large.shape[1])
     boxes = pick(boxes, order)
     scores = pick(torch.where(large, best, -torch.inf), order)
@@ -69,7 +75,7 @@ def propose(
         keep = functional.pad(keep, (0, missing))
         boxes = functional.pad(boxes, (0, 0, 0, missing))
     first = first_of(keep, number)
-    # Sums and products of numbers alone, which every runtime has.
+    # Only sums and products of numbers, which every runtime has.
     real = pick(keep.float(), first)
     return pick(boxes, first) * real[..., None], real > 0
 
@@ -81,10 +87,14 @@ def rpn_loss(
     targets: list[dict[str, Tensor]],
     spec: TwoStageLossSpec,
 ) -> dict[str, Tensor]:
-    """Objectness and box loss (``rpn_class``, ``rpn_box``) of drawn anchors, by their number.
+    """Objectness and box loss (``rpn_class``, ``rpn_box``) of sampled anchors, by their number.
 
-    Logits (B, A), offsets (B, A, 4) and anchors (A, 4) are as in :func:`propose`, targets as a
-    detector takes them.
+    Args:
+        logits: (B, A) logits of being an object.
+        offsets: (B, A, 4) offsets from the anchors.
+        anchors: (A, 4) cx cy w h.
+        targets: Targets as a detector takes them.
+        spec: Objective.
     """
     rule = Rule(spec.rpn_positive_iou, spec.rpn_negative_iou, "ties")
     matches = match(targets, anchors, rule)
@@ -107,10 +117,10 @@ def rpn_loss(
 def add_true_boxes(
     regions: Tensor, real: Tensor, targets: list[dict[str, Tensor]]
 ) -> tuple[Tensor, Tensor]:
-    """Proposals with the true boxes behind them, so that the second stage soon sees objects.
+    """Append the true boxes to the proposals, so that the second stage soon sees objects.
 
-    Regions (B, P, 4) x1 y1 x2 y2 and ``real`` (B, P) grow by the N boxes that an image has at
-    most; crowds are left out.
+    Regions (B, P, 4) x1 y1 x2 y2 and ``real`` (B, P) grow by N, the largest number of boxes in an
+    image; crowds are left out.
     """
     true = [target["boxes"][~target["iscrowd"]] for target in targets]
     boxes = nn.utils.rnn.pad_sequence(true, batch_first=True)
@@ -120,6 +130,6 @@ def add_true_boxes(
 
 
 def as_anchors(regions: Tensor) -> Tensor:
-    """Regions x1 y1 x2 y2 as anchors cx cy w h; padding gets a side that can be divided by."""
+    """Regions x1 y1 x2 y2 as anchors cx cy w h; padding gets a non-zero side, for division."""
     anchors = box_convert(regions, "xyxy", "cxcywh")
     return torch.cat((anchors[..., :2], anchors[..., 2:].clamp(min=MIN_SIDE)), dim=-1)

@@ -25,7 +25,7 @@ SHOWN_SCORE = 0.5
 
 @dataclass(frozen=True)
 class DetectorSpec(OnBody):
-    """Architecture; with the class list and the flavour it is enough to rebuild the network."""
+    """Architecture of the network."""
 
     OF_MOBILENET: ClassVar[tuple[str, ...]] = ("alpha", "head")
 

@@ -28,7 +28,7 @@ from tasks.detection.ssd_layout import (
 from tasks.fitting.shared_count import shared_count
 
 INIT_STD = 0.03
-# With focal loss every anchor counts from the first step: start near "background".
+# With focal loss every anchor counts from the first step: begin near "background".
 FOCAL_PRIOR_BIAS = -4.6
 
 
@@ -70,7 +70,7 @@ class SSD(DetectorNetwork, BodyNetwork):
         return self.from_features(self.body(self.normalize(images)))
 
     def from_features(self, features: dict[int, Tensor]) -> tuple[Tensor, Tensor]:
-        """The same, from the body's features by stride."""
+        """Raw outputs, from the body's features by stride."""
         first, last = (features[stride] for stride in layout_of(self.spec).taps)
         maps = [self.finest(first), last]
         for extra in self.extras:
@@ -124,7 +124,7 @@ def ssd_loss(
     Args:
         logits: (B, A, 1 + C) raw class scores, column 0 for background.
         offsets: (B, A, 4) predicted offsets.
-        matches: What each anchor should say.
+        matches: Targets of the anchors.
         spec: Kind of class loss and its numbers.
     """
     logits, offsets = logits.float(), offsets.float()
@@ -146,7 +146,13 @@ def ssd_loss(
 def hard_negatives(loss: Tensor, labels: Tensor, spec: LossSpec) -> Tensor:
     """The background anchors with the largest loss, a fixed multiple of each image's matches.
 
-    Of losses (B, A) and labels (B, A), 0 for background, -1 for ignored, a mask (B, A).
+    Args:
+        loss: (B, A) losses.
+        labels: (B, A) labels: 0 for background, -1 for ignored.
+        spec: Numbers of negatives.
+
+    Returns:
+        Mask (B, A).
     """
     negative = labels == 0
     wanted = ((labels > 0).sum(1) * spec.negatives_per_positive).clamp(min=spec.min_negatives)

@@ -1,4 +1,4 @@
-"""How SSD sits on each body: which maps it taps, what it adds, which boxes a cell proposes."""
+"""SSD's layout on each body: the maps it uses, the layers it adds, the anchors of a cell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SsdLayout:
 
     Attributes:
         taps: Strides of the body's two maps.
-        extras: Channels of the maps behind them, at full width.
+        extras: Channels of the additional maps, at full width.
         valid: Number of the last extra maps that come from a 3x3 convolution without padding (as
             in the SSD paper); the others come from one of stride 2.
         kernel: Kernel side of the predictors.
@@ -41,7 +41,7 @@ class SsdLayout:
 MOBILENET = SsdLayout((16, 32), (512, 256, 256, 128), 0, 1, ssd_shapes())
 """TensorFlow's SSD, on Inception V2 as well: 19-10-5-3-2-1 at 300, 1917 anchors."""
 VGG = SsdLayout((8, 16), (512, 256, 256, 256), 2, 3, vgg_ssd_shapes())
-"""The SSD paper's: 38-19-10-5-3-1 at 300, 8732 anchors."""
+"""The SSD paper's layout: 38-19-10-5-3-1 at 300, 8732 anchors."""
 
 
 def layout_of(spec: DetectorSpec) -> SsdLayout:
@@ -53,7 +53,7 @@ def map_sizes(spec: DetectorSpec) -> list[tuple[int, int]]:
     """(height, width) of the six feature maps."""
     layout, size = layout_of(spec), spec.size
     if spec.backbone == "vgg16":
-        # Only its third pooling rounds up.
+        # Only its third pool rounds up.
         finest = -(-(size // 4) // 2)
         sides = [finest, finest // 2]
     else:
@@ -65,7 +65,7 @@ def map_sizes(spec: DetectorSpec) -> list[tuple[int, int]]:
 
 
 def ssd_body(spec: DetectorSpec, flavour: Flavour) -> Body:
-    """The body that hands out the maps SSD taps."""
+    """The body that returns the maps which SSD uses."""
     if spec.backbone == "vgg16":
         return VGG16SSD(flavour)
     if spec.backbone == "inception_v2":
@@ -76,7 +76,7 @@ def ssd_body(spec: DetectorSpec, flavour: Flavour) -> Body:
 def make_extras(
     spec: DetectorSpec, last: int, flavour: Flavour
 ) -> tuple[nn.ModuleList, list[int]]:
-    """The layers behind the body, each 1x1 to half its depth and then 3x3, and their depths."""
+    """The layers after the body, each 1x1 to half its depth and then 3x3, and their depths."""
     layout = layout_of(spec)
     extras, depths, before = nn.ModuleList(), [], last
     for number, full in enumerate(layout.extras):
@@ -119,9 +119,9 @@ def make_predictors(
 
 
 class ChannelScale(nn.Module):
-    """Each pixel's channels scaled to length 1, then by a learned factor each.
+    """Scales each pixel's channels to length 1, then by a learned factor each.
 
-    VGG's conv4_3 has far larger values than the maps behind it (SSD paper, section 3.1).
+    VGG's conv4_3 has far larger values than the maps after it (SSD paper, section 3.1).
     """
 
     def __init__(self, channels: int, start: float = 20.0) -> None:

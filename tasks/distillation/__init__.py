@@ -1,1 +1,1 @@
-"""Learning from a teacher: one set of losses and one store of its targets, for every task."""
+"""Distillation: one set of losses and one store of teacher targets, for every task."""

@@ -1,4 +1,4 @@
-"""How a student's training asks its teacher: answers computed at once, or stored before."""
+"""Provides a student's training with teacher targets, computed at once or stored before."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tasks.distillation.teacher import Fingerprint, Teacher, is_same
 
 @dataclass(frozen=True)
 class TeacherTargets:
-    """What a teacher says of one batch.
+    """A teacher's answers for one batch.
 
     Attributes:
         answers: Function from images (B, 3, S, S), as the student sees them, to logits (B, C).
-        spec: How much they count.
+        spec: Weight of their loss.
     """
 
     answers: Callable[[Tensor], Tensor]
@@ -35,10 +35,13 @@ class TeacherTargets:
         logits: Tensor,
         compare: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """A student's losses against labels with the teacher's beside them, each in its share.
+        """A student's losses against labels with the teacher's loss added, each by its weight.
 
-        Its logits (B, C) for images as it saw them are compared with the teacher's, by default as
-        those of classes.
+        Args:
+            losses: Losses against labels, by name.
+            images: Images as the student saw them.
+            logits: (B, C) logits of the student.
+            compare: Loss between logits of student and teacher; by default that of classes.
         """
         share = self.spec.distill_weight
         answers = self.answers(images)
@@ -59,11 +62,11 @@ class TargetSource:
         self.spec, self.name, self.fingerprint, self._source = spec, name, fingerprint, source
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> TargetSource:
-        """The same one: a copy of a student, as weights are averaged in, has the same teacher."""
+        """The same object: a copy of a student for averaging weights has the same teacher."""
         return self
 
     def refuse_other(self, fingerprint: Fingerprint | None) -> None:
-        """See whether a checkpoint had this teacher. Raises InputError if it was another."""
+        """Check that a checkpoint had this teacher. Raises InputError if it was another one."""
         if not is_same(fingerprint, self.fingerprint):
             raise InputError(
                 f"--teacher {self.name} has other weights than when the run began; go on with "
@@ -71,7 +74,7 @@ class TargetSource:
             )
 
     def teacher_targets(self, epoch: int, image_ids: Sequence[int]) -> TeacherTargets:
-        """What is to be learnt from a batch: images by index in the data, an epoch from 0."""
+        """Teacher targets of a batch: images by index in the data, epochs from 0."""
         if isinstance(self._source, Teacher):
             return TeacherTargets(self._source, self.spec)
         return TeacherTargets(partial(_stored, self._source.read(epoch, image_ids)), self.spec)

@@ -1,12 +1,11 @@
 """A store of a teacher's answers to every image of every epoch.
 
-Of classes that exclude each other it keeps the most likely ones; of attributes, or of an
-embedding, all that the teacher gave.
+For exclusive classes it keeps the most likely ones; for attributes or an embedding, all values.
 
-An image's augmentation is a function of (seed, epoch, index), so an answer that is stored under
-(epoch, index) belongs to exactly the image that a student will see (as in Shen and Xing,
-arXiv 2112.01528). What the answers depend on stands in the store's header, and a run that differs
-in any of it is refused.
+The augmentation of an image is a function of (seed, epoch, index), so an answer that is stored
+under (epoch, index) belongs to exactly the image that a student will see (as in Shen and Xing,
+arXiv 2112.01528). The store's header states what the answers depend on, and a run that differs in
+any of it is refused.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from tasks.distillation.spec import HEADER_NAME
 from tasks.distillation.teacher import Fingerprint, is_same
 from tasks.weights.atomic_write import replacing, write_text
 
-# What a row holds: of classes that exclude each other the likeliest and the rest; or all as it is.
+# Contents of a row: for exclusive classes the most likely ones and the rest; otherwise all values.
 Answers = Literal["classes", "values"]
-# Images of a file; storing goes on behind the last whole one.
+# Number of images per file; storing continues after the last complete one.
 BLOCK = 65_536
 _FORMAT = 1
 _MOST_CLASSES = 2**16
 _LEAST = -65_000.0  # Half precision ends a little below.
-# What each field of a header is called in messages.
+# Name of each header field in messages.
 _NAMES = {
     "size": "--size",
     "augment": "--augment",
@@ -58,16 +57,19 @@ class TargetHeader:
     """All that stored answers depend on.
 
     Attributes:
-        teacher: Its name, for people; None where a run has only the store.
+        teacher: Name of the teacher; None if a run has only the store.
         fingerprint: Fingerprint of the teacher; None with ``teacher``.
         size: Side of the images in pixels.
-        augment: Augmentation of the images; ``interpolation`` and ``seed`` are its own.
+        augment: Augmentation of the images.
+        interpolation: Interpolation of the augmentation.
+        seed: Seed of the augmentation.
         data: Digest of file names and labels.
         photos: Number of images.
-        classes: Number of columns, of which ``top_k`` are stored of each image.
-        looks: What :func:`look_of` finds in the first images of epoch 0: another version of
-            the augmentation, or of its library, draws others from the same seed.
-        answers: What is stored of an answer; ``values`` knows no ``top_k``.
+        classes: Number of outputs of the teacher.
+        top_k: Number of outputs that are stored per image.
+        looks: Result of :func:`look_of` for the first images of epoch 0: another version of the
+            augmentation, or of its library, produces other images from the same seed.
+        answers: Kind of stored answers; for ``values`` there is no ``top_k``.
     """
 
     teacher: str | None
@@ -87,9 +89,9 @@ class TargetHeader:
 class TargetStore:
     """A teacher's answers, by epoch and index of an image.
 
-    Of classes, a row holds K columns and K + 1 log probabilities in half precision: the last one
-    is that of all other classes together. So any temperature can be applied later. Of values, it
-    holds them all. Half precision keeps a number to one part in 2000.
+    For classes, a row holds K columns and K + 1 log probabilities in half precision: the last one
+    is that of all other classes together. So any temperature can be applied later. For values, it
+    holds all of them. Half precision keeps a number to one part in 2000.
 
     Args:
         folder: Folder of the store; it is created by the first :meth:`write`.
@@ -99,8 +101,8 @@ class TargetStore:
         header: The header, with the store's own teacher if the run names none.
 
     Raises:
-        InputError: If the store was made otherwise, naming both sides; if there is none and the
-            run has no teacher to fill it; or if the folder holds something else.
+        InputError: If the store was made under other conditions, naming both sides; if there is
+            none and the run has no teacher to fill it; or if the folder holds something else.
     """
 
     def __init__(self, folder: Path, header: TargetHeader) -> None:
@@ -122,7 +124,7 @@ class TargetStore:
         self._opened: dict[tuple[int, int], NDArray[Any]] = {}
 
     def missing(self, epochs: int) -> list[tuple[int, int]]:
-        """(epoch, block) of the files that are still to be written for so many epochs."""
+        """(epoch, block) of the files that remain to be written for a number of epochs."""
         blocks = -(-self.header.photos // BLOCK)
         wanted = ((epoch, block) for epoch in range(epochs) for block in range(blocks))
         return [key for key in wanted if not self._file(*key).exists()]
@@ -143,13 +145,13 @@ class TargetStore:
         return rows
 
     def empty(self, block: int) -> NDArray[Any]:
-        """Rows of a block before anything is known of its images."""
+        """Rows of a block before anything is known about its images."""
         rows = np.zeros(min(BLOCK, self.header.photos - block * BLOCK), self._row)
         rows["log"] = np.nan
         return rows
 
     def write(self, epoch: int, block: int, rows: NDArray[Any]) -> None:
-        """Keep answers of images from ``block * BLOCK`` on. Raises OSError; no half stays."""
+        """Store answers of images from ``block * BLOCK`` on, atomically. May raise OSError."""
         header = self.folder / HEADER_NAME
         if not header.exists():
             made = {"format": _FORMAT, **asdict(self.header)}
@@ -234,7 +236,7 @@ def _read_header(folder: Path) -> TargetHeader | None:
 
 
 def _check(folder: Path, saved: TargetHeader, now: TargetHeader) -> None:
-    """Refuse a run for which the stored answers are not those of its teacher to its images."""
+    """Refuse a run if the stored answers are not those of its teacher to its images."""
     start, end = f"--targets {folder}: stored", "name another folder, or train as the store says"
     for name, called in _NAMES.items():
         theirs, ours = getattr(saved, name), getattr(now, name)
@@ -259,7 +261,7 @@ def look_of(images: Tensor) -> list[float]:
 
 
 def _short(fingerprint: Fingerprint | None) -> str:
-    """The beginning of a fingerprint, for people."""
+    """The beginning of a fingerprint, for messages."""
     if isinstance(fingerprint, str):
         return fingerprint[:12]
     return f"answers {', '.join(f'{value:.3f}' for value in (fingerprint or [])[:3])}, ..."

@@ -1,4 +1,4 @@
-"""A teacher of any kind, frozen, and what tells it from another."""
+"""A teacher of any kind, frozen, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from torch.nn import functional
 
 from datasets.errors import InputError
 
-# Digest of a network's tensors; of a plain function, its answers to fixed images.
+# Digest of a network's tensors; for a plain function, its answers to fixed images.
 Fingerprint = str | list[float]
 _PROBES = 2
 _ANSWERS = 1024  # Of each image.
-# How far the same function's answers may be apart on two machines or in another number of
+# Largest difference between answers of the same function on two machines or with another number of
 # threads: shares of their spread, and of their size, to which half precision rounds.
 _OF_SPREAD, _OF_SIZE = 0.02, 0.004
 
 
 class Teacher:
-    """Logits of the data's classes from a network that stays as it is.
+    """Logits of the data's classes from a frozen network.
 
-    It is no module, so that nothing of it gets into a student's weights, checkpoints, averages
+    It is not a module, so that nothing of it gets into a student's weights, checkpoints, averages
     or switches between training and evaluation.
 
     Args:
         name: Name for messages and reports.
         network: Function from RGB images (B, 3, S, S), 0..255, uint8 or float, to logits (B, K). A
             module is put into evaluation mode and frozen.
-        size: Side that the network wants its images to have; None takes them as they come.
-        columns: (C,) the network's column of each of the data's classes; None if K is C and the
+        size: Side in pixels to which images are resized for the network; None leaves them as they
+            are.
+        columns: (C,) the network's output for each of the data's classes; None if K is C and the
             order is the same.
     """
 
@@ -57,12 +58,12 @@ class Teacher:
         They are resized to the network's own side, with antialiasing.
         """
         logits = self._answers(images)
-        # A copy made outside of inference mode may stand in a loss.
+        # A copy made outside of inference mode can be part of a loss.
         return (logits if self.columns is None else logits[:, self.columns]).float().clone()
 
     @torch.inference_mode()
     def _answers(self, images: Tensor) -> Tensor:
-        """What the network says, in its own columns."""
+        """The network's answers, in its own columns."""
         if self.size is not None and images.shape[-1] != self.size:
             images = functional.interpolate(
                 images.float(), size=self.size, mode="bilinear", antialias=True
@@ -70,7 +71,7 @@ class Teacher:
         return self._run(images)
 
     def to(self, device: str) -> Teacher:
-        """Answer on another device; a plain function has to see to itself."""
+        """Answer on another device; a plain function has to choose its own."""
         self.device = device
         if isinstance(self._network, nn.Module):
             self._network.to(device)
@@ -83,7 +84,7 @@ class Teacher:
         self._run = torch.compile(self._network)
 
     def check(self, num_classes: int, size: int) -> None:
-        """See whether it gives a finite logit for each class. Raises InputError if it does not."""
+        """Check that it gives a finite logit for each class. Raises InputError if it does not."""
         try:
             answers: Any = self._answers(self._pictures(size))
         except Exception as error:  # Anything may happen in code that is not ours.
@@ -103,10 +104,12 @@ class Teacher:
             raise InputError(f"--teacher {self.name}: its logits are not finite numbers")
 
     def fingerprint(self, size: int, *, softmax: bool = True) -> Fingerprint:
-        """What tells it from another teacher, and from itself after further training.
+        """Identification of this teacher in its present state.
 
-        ``size`` is the side of the student's images. With ``softmax`` answers are of classes that
-        exclude each other, so that a number added to all of them changes nothing.
+        Args:
+            size: Side of the student's images.
+            softmax: Whether answers are of exclusive classes, so that a number added to all of
+                them changes nothing.
         """
         if not isinstance(self._network, nn.Module):
             answers = self(self._pictures(size))
@@ -123,7 +126,7 @@ class Teacher:
         return digest.hexdigest()
 
     def _pictures(self, size: int) -> Tensor:
-        """Always the same images of noise (2, 3, size, size)."""
+        """Fixed noise images (2, 3, size, size)."""
         generator = torch.Generator().manual_seed(0)
         shape = (_PROBES, 3, size, size)
         pictures = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
@@ -131,7 +134,7 @@ class Teacher:
 
 
 def is_same(one: Fingerprint | None, other: Fingerprint | None) -> bool:
-    """Whether two fingerprints are of one teacher."""
+    """Whether two fingerprints belong to the same teacher."""
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         saved = np.array(one)
         limit = _OF_SPREAD * saved.std() + _OF_SIZE * np.sqrt(np.square(saved).mean())

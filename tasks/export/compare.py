@@ -1,4 +1,4 @@
-"""Whether two ways to answer the same photos answer the same."""
+"""Whether two ways to answer the same images answer the same."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Predict = Callable[[Sequence[Image]], list[Answer]]
 class Limits:
     """The largest differences that rounding explains."""
 
-    # Of a score; of a probability or a number of an embedding as a share of the photo's largest.
+    # Of a score; of a probability or a number of an embedding as a share of the image's largest.
     value: float = 1e-3
-    box: float = 1e-3  # of a box's side, as a share of the photo's longer one
+    box: float = 1e-3  # of a box's side, as a share of the image's longer one
     least: float = 0.0  # detection: score from which boxes are reported
     most: int = 1  # detection: boxes that are reported at most
 
@@ -45,13 +45,13 @@ def share_limits(_facts: Mapping[str, Any], resized: bool) -> Limits:
 def compare(
     images: Sequence[Image], wanted: Sequence[Answer], found: Sequence[Answer], limits: Limits
 ) -> dict[str, float]:
-    """Largest difference of each output, over photos.
+    """Largest difference of each output, over images.
 
     Returns:
-        By output, measured as limits are: of boxes as a share of the photo's longer side.
+        By output, measured as limits are: of boxes as a share of the image's longer side.
 
     Raises:
-        InputError: If one is larger than the limit; it names output, photo and difference.
+        InputError: If one is larger than the limit; it names output, image and difference.
     """
     largest: dict[str, float] = {}
     for number, (image, one, other) in enumerate(zip(images, wanted, found, strict=True), start=1):

@@ -1,6 +1,6 @@
 """A graph of a fixed shape as a Core ML package (.mlpackage), an ML program in float32.
 
-Its inputs are RGB pictures, which Vision makes of any photo, and its outputs arrays; a classifier
+Its inputs are RGB images, which Vision makes of any image, and its outputs arrays; a classifier
 has ``classLabel`` and ``classLabel_probs`` as Xcode and Vision know them. The notes are the
 metadata ``card``, ``export`` and ``outputs``.
 """
@@ -35,7 +35,7 @@ _INSTEAD: dict[Any, Any] = {
 
 
 class PictureGraph(nn.Module):
-    """A graph of squares as Core ML wants it: pictures with channels first, numbers it can give.
+    """A graph of squares as Core ML wants it: images with channels first, numbers it can give.
 
     Args:
         graph: The graph of squares (1, S, S, 3) uint8.
@@ -47,7 +47,7 @@ class PictureGraph(nn.Module):
         self.eval()
 
     def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """Outputs for pictures (1, 3, S, S) float32, 0..255: float32 or int32."""
+        """Outputs for images (1, 3, S, S) float32, 0..255: float32 or int32."""
         found = self.inner(*(image.permute(0, 2, 3, 1) for image in images))
         return tuple(one if one.is_floating_point() else one.int() for one in found)
 

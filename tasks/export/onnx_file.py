@@ -17,7 +17,7 @@ from tasks.runtime.openvino_session import NOTES, import_openvino, read_model
 from tasks.runtime.session import CARD_KEY, FACTS_KEY, SQUARE
 from tasks.weights.card import Card
 
-# Photos that the graph is traced with: numbers that differ and stand for any.
+# Images that the graph is traced with: numbers that differ and stand for any.
 _TRACED = (2, 70, 90)
 _AXES = ("photos", "height", "width")
 
@@ -27,7 +27,7 @@ def write_onnx(
 ) -> None:
     """Write a graph with its card: of one of squares, whose shape is fixed, also how to make them.
 
-    With ``dynamic`` others take any number of photos of one size at once.
+    With ``dynamic`` others take any number of images of one size at once.
     """
     shapes = [(1, one.size, one.size, 3) for one in graph.squares.values()]
     axes: Any = None

@@ -1,4 +1,4 @@
-"""Exporters that tell of their own progress and deprecations, kept from it."""
+"""Silences exporters, which print their own progress and deprecations."""
 
 from __future__ import annotations
 

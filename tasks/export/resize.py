@@ -1,7 +1,7 @@
-"""From a photo of any size to a network's square, inside a graph: as Pillow or OpenCV resize it.
+"""From an image of any size to a network's square, inside a graph: as Pillow or OpenCV resize it.
 
 Runtimes resize each in their own way; so the two ways that models are trained and evaluated with
-are written out here, down to the rounding. Sizes of photos are symbols in a graph, never numbers.
+are written out here, down to the rounding. Sizes of images are symbols in a graph, never numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tasks import operators
 # How the antialiased resize is written: as ONNX's operator, or as two matrix products, which take
 # two to five times as long but mean the same in every runtime.
 Antialias = Literal["operator", "products"]
-# Fill of a picture that keeps its shape, and fixed-point steps of a weight: OpenCV's.
+# Fill of an image that keeps its shape, and fixed-point steps of a weight: OpenCV's.
 _FILL = (124, 116, 104)
 _STEPS = 2048.0
 # Free parameter of Pillow's cubic filter (Keys).
@@ -34,7 +34,7 @@ class CentreSquare(nn.Module):
     Args:
         size: Side of the result in pixels.
         crop: Share of the resized short side that the centre keeps.
-        interpolation: Of the resize.
+        interpolation: Interpolation of the resize.
         antialias: How it is written.
     """
 
@@ -67,7 +67,7 @@ class CentreSquare(nn.Module):
         """(size, length) shares of an axis's pixels in the result's."""
         scale = _number(length) / _number(side)
         places = ((_first(side, self.size) + torch.arange(self.size)).double() + 0.5) * scale
-        # Distances between pixels are small numbers, exact in float32 however large the photo.
+        # Distances between pixels are small numbers, exact in float32 however large the image.
         whole = places.floor()
         pixels = torch.arange(length)[None] - whole[:, None].long()
         apart = pixels.float() + (0.5 - (places - whole)).float()[:, None]
@@ -98,7 +98,7 @@ def _keys(far: Tensor) -> Tensor:
 
 
 class WarpedSquare(nn.Module):
-    """OpenCV's bilinear resize of the whole photo, without antialiasing, level for level.
+    """OpenCV's bilinear resize of the whole image, without antialiasing, level for level.
 
     The same as ``datasets.squares.fit_square``.
 

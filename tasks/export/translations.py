@@ -37,7 +37,7 @@ def _resize_onnx(images: Any, height: Any, width: Any, interpolation: str) -> An
         exclude_outside=1 if interpolation == "bicubic" else 0,
     )
     # No more than a check: OpenCV's DNN takes the last two axes for those to resize, whatever the
-    # sizes say, and would go on with the wrong part of the photo. So it stops here.
+    # sizes say, and would go on with the wrong part of the image. So it stops here.
     return op.Reshape(resized, sizes)
 
 

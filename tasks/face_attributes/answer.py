@@ -1,4 +1,4 @@
-"""What the probabilities of attributes tell: those that are there, the most likely first."""
+"""Answers from the probabilities of attributes: those that are present, the most likely first."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tasks.classification.draw import draw_answer
 from tasks.reporting.pictures import for_screen
 from tasks.runtime.session import Answer as Outputs
 
-# Bars under an image.
+# Number of bars under an image.
 _DRAWN = 8
 
 
 class Traits(NamedTuple):
-    """What an image shows, as far as the model can tell; the most likely attribute first."""
+    """The attributes that an image shows, according to the model; the most likely first."""
 
     names: list[str]  # of all attributes
     probabilities: list[float]  # in 0..1
@@ -26,18 +26,18 @@ class Traits(NamedTuple):
 
     @property
     def seen(self) -> list[str]:
-        """The attributes that are there."""
+        """The attributes that are present."""
         return [name for name, there in zip(self.names, self.present, strict=True) if there]
 
 
 class AttributeAnswers:
-    """How the outputs of a network of attributes are told."""
+    """Presents the outputs of a network of attributes."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
 
     def read(self, outputs: Outputs) -> Traits:
-        """All attributes by probability; of equally likely ones the first."""
+        """All attributes by probability; among equally likely ones the first."""
         shares = outputs["probabilities"]
         order = np.argsort(-shares, kind="stable")
         names = [self.names[column] for column in order.tolist()]
@@ -48,12 +48,12 @@ class AttributeAnswers:
         return draw_answer(image, answer.names[:_DRAWN], answer.probabilities[:_DRAWN])
 
     def to_json(self, answer: Traits) -> dict[str, Any]:
-        """The attributes that are there, and the probabilities of all."""
+        """The attributes that are present, and the probabilities of all."""
         shares = dict(zip(answer.names, answer.probabilities, strict=True))
         return {"present": answer.seen, "probabilities": shares}
 
     def line(self, answer: Traits) -> str:
-        """The attributes that are there."""
+        """The attributes that are present."""
         return ", ".join(answer.seen) or "none"
 
     def reply(self, image: Image, answer: Traits) -> Reply:

@@ -1,4 +1,4 @@
-"""Figures of a network of attributes, fed batch by batch, on one process or many."""
+"""Metrics of a network of attributes, computed batch by batch, on one process or many."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TITLES = ("attribute", "prevalence", "   AP", "balanced", "accuracy", "majority"
 
 
 class AttributeScore(NamedTuple):
-    """Figures of one attribute; None where all images have the same answer."""
+    """Metrics of one attribute; None if all images have the same answer."""
 
     ap: float | None  # average precision, AP
     balanced: float | None  # accuracy, both answers counting the same
@@ -46,13 +46,13 @@ class AttributeScore(NamedTuple):
 
     @property
     def figures(self) -> tuple[float | None, ...]:
-        """In the order of ``TITLES``."""
+        """The values in the order of ``TITLES``."""
         some = (self.accuracy, self.majority, self.threshold)
         return self.prevalence, self.ap, self.balanced, *some
 
 
 class Score(TypedDict):
-    """What :meth:`AttributeEvaluator.compute` finds, over M images and the data's A attributes."""
+    """The result of :meth:`AttributeEvaluator.compute`, over M images and A attributes."""
 
     metrics: dict[str, float]  # by the names in MEANINGS, means over the attributes that vary
     per_attribute: dict[str, AttributeScore]  # by name, those with an image and that the model has
@@ -64,17 +64,17 @@ class Score(TypedDict):
 
 
 class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
-    """Collects probabilities and scores them, each attribute against what is known of it.
+    """Collects probabilities and compares each attribute with its known values.
 
-    Of two lists of attributes that differ, those in both are scored.
+    If the two lists of attributes differ, those in both are scored.
 
     Args:
         values: (N, A) int8 by image id: 1 yes, 0 no, -1 unknown.
         attributes: Attributes of the data.
         columns: (A_model,) the data's column of each of the model's, -1 for none. None if both
             have the same attributes.
-        thresholds: (A_model,) probability from which the answer is yes; a half where None.
-        interval: Resample the images for the interval of the mean average precision.
+        thresholds: (A_model,) probability from which the answer is yes; None means .5.
+        interval: Whether to resample the images for the interval of the mean average precision.
     """
 
     def __init__(
@@ -99,13 +99,13 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
             self.thresholds[self._columns[has]] = thresholds[has]
 
     def fresh(self) -> AttributeEvaluator:
-        """An evaluator of the same images that has seen nothing."""
+        """An empty evaluator of the same images."""
         return AttributeEvaluator(
             self.values, self.attributes, self._columns, self._given, interval=self.interval
         )
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
-        """Add answers, ``probabilities`` (A_model,). Raises InputError if one is no number."""
+        """Add answers, ``probabilities`` (A_model,). Raises InputError if one is not a number."""
         if not outputs:
             return
         has = self._columns >= 0
@@ -115,7 +115,7 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
         self.keep(image_ids, shares)
 
     def compute(self) -> Score:
-        """Score what was collected. Raises InputError if no attribute varies in these images."""
+        """Compute metrics of what was collected. Raises InputError if no attribute varies."""
         ids, probabilities = self.stacked(len(self.attributes))
         values = self.values[ids]
         names = np.array(self.attributes.names)
@@ -172,9 +172,9 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
         )
 
     def fit_thresholds(self) -> NDArray[np.float32]:
-        """(A,) thresholds of the greatest balanced accuracy on what was collected.
+        """(A,) thresholds with the highest balanced accuracy on what was collected.
 
-        An attribute that never varies, or that the model lacks, keeps a half.
+        An attribute that never varies, or that the model lacks, keeps .5.
         """
         ids, probabilities = self.stacked(len(self.attributes))
         values = self.values[ids]
@@ -203,13 +203,13 @@ def _cross_entropy(probabilities: NDArray[np.float64], values: NDArray[np.int8])
 
 
 def format_metrics(score: Score) -> str:
-    """The figures as a table for people, and what they leave out."""
+    """The metrics as a table, and what they leave out."""
     shown = {name: f"{value:6.3f}" for name, value in score["metrics"].items()}
     return metrics_text(shown, MEANINGS, notes_on(score))
 
 
 def notes_on(score: Score) -> list[str]:
-    """Sentences on attributes that do not stand in the means."""
+    """Sentences about attributes that are not part of the means."""
     notes = []
     if score["unknown"]:
         notes.append(f"Not scored, as the model lacks them: {', '.join(score['unknown'])}.")

@@ -1,4 +1,4 @@
-"""What networks of attributes start from, and whom they learn from."""
+"""Starts networks of attributes from other weights, and opens their teachers."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ from tasks.weights.card import Card
 def start_attribute_net(
     model: AttributeNet, attributes: ClassMap, path: Path
 ) -> tuple[Card, list[str]]:
-    """Fill a network for fine-tuning; as :func:`~tasks.start_network.start_with_classes`."""
+    """Fill a network for fine-tuning; see :func:`~tasks.start_network.start_with_classes`."""
     rows = (*class_rows(model.body), "thresholds")
     return start_with_classes(model, attributes, path, task=TASK, rows=rows, noun="the attributes")
 
 
 def open_attribute_teacher(spec: DistillSpec, attributes: ClassMap) -> Teacher:
-    """The teacher that ``spec.teacher`` names; own weights have their attributes in any order.
+    """The teacher that ``spec.teacher`` names; own weights may have attributes in any order.
 
-    A foreign network, from torchvision or any Python, has one column for each attribute, in the
+    A network from torchvision or any Python function has one output for each attribute, in the
     order of the data.
 
+    Args:
+        spec: Options of distillation.
+        attributes: Attributes of the data.
+
     Raises:
-        InputError: If it cannot be had, or lacks an attribute.
+        InputError: If it is not available, or lacks an attribute.
     """
     name = spec.teacher
     assert name is not None

@@ -17,14 +17,14 @@ def attribute_loss(
     The known attributes of all processes are counted.
 
     With a gamma it is the focal loss (Lin et al., arXiv 1708.02002, equation 4): each entry times
-    (1 - p) ** gamma, p being the probability of what is right.
+    (1 - p) ** gamma, where p is the probability of the correct answer.
 
     Args:
         logits: (B, A) float32.
         values: (B, A) 1 yes, 0 no, -1 unknown.
         yes: (A,) weight of an image with the attribute.
         no: (A,) weight of one without it.
-        focal_gamma: 0 or more.
+        focal_gamma: Exponent, 0 or more.
     """
     known = values >= 0
     truth = values.clamp(min=0).to(logits.dtype)

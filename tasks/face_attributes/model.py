@@ -15,7 +15,7 @@ from tasks.distillation.target_source import TeacherTargets
 from tasks.face_attributes.losses import attribute_loss
 from tasks.face_attributes.spec import AttributeLossSpec
 
-# The most that balancing multiplies the weight of a rare answer by.
+# Largest factor by which balancing multiplies the weight of a rare answer.
 _MOST = 20.0
 
 
@@ -23,7 +23,7 @@ class AttributeNet(LastLayerNetwork):
     """Body, one linear layer and a sigmoid for each attribute.
 
     Attributes:
-        thresholds: (A,) probability from which the answer is yes; it travels with the weights.
+        thresholds: (A,) probability from which the answer is yes; stored with the weights.
     """
 
     objective = AttributeLossSpec
@@ -45,14 +45,14 @@ class AttributeNet(LastLayerNetwork):
             self.register_buffer(name, torch.ones(num_attributes), persistent=False)
 
     def weigh(self, names: Sequence[str], prevalence: Tensor) -> None:
-        """Set what each attribute counts in the loss.
+        """Set the weight of each attribute in the loss.
 
         Args:
             names: Names of the attributes.
             prevalence: (A,) share of the training images with each, NaN where nothing is known.
 
         Raises:
-            InputError: If a weight is of no attribute.
+            InputError: If a weight's attribute is unknown.
         """
         weights = torch.tensor(self.loss.weights_of(names))
         yes, no = torch.ones_like(weights), torch.ones_like(weights)

@@ -1,4 +1,4 @@
-"""A network of attributes as its application's record has it: built, run, decoded, costed."""
+"""The functions of a network of attributes for its application's record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.face_attributes.model import AttributeNet
 from tasks.face_attributes.spec import TASK
 from tasks.weights.card import Card
 
-# CelebA's.
+# Number of CelebA's attributes.
 _ATTRIBUTES = 40
 
 

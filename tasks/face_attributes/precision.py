@@ -1,4 +1,4 @@
-"""Average precision, thresholds, and how far both can be trusted."""
+"""Average precision, thresholds, and the reliability of both."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from numpy.typing import NDArray
 
 _RESAMPLES = 400
 _SEED = 0
-# Entries of a table of resampled images that is held at once.
+# Largest number of entries in a table of resampled images that is kept at once.
 _TABLE = 4_000_000
 
 Floats = NDArray[np.floating[Any]]
 
 
 def average_precision(scores: Floats, truth: NDArray[np.bool_]) -> float:
-    """Area under precision over recall, in steps, as scikit-learn computes it; NaN without a yes.
+    """Area under precision over recall, in steps, as in scikit-learn; NaN without a yes.
 
-    It is the sum of (R_n - R_(n-1)) P_n over the thresholds: images of the same score come
-    together, and nothing is interpolated. ``truth`` (M,) tells which images have the attribute;
-    the higher their scores (M,), the likelier it is.
+    It is the sum of (R_n - R_(n-1)) P_n over the thresholds: images with the same score are added
+    together, and nothing is interpolated.
+
+    Args:
+        scores: (M,) scores; the higher, the more likely the attribute.
+        truth: (M,) which images have the attribute.
     """
     return float(_resampled(scores, truth, np.ones((1, len(scores)), np.int32))[0])
 
@@ -29,7 +32,7 @@ def average_precision(scores: Floats, truth: NDArray[np.bool_]) -> float:
 def _resampled(
     scores: Floats, truth: NDArray[np.bool_], counts: NDArray[np.int32]
 ) -> NDArray[np.float64]:
-    """Average precision (R,) where image m stands ``counts[r, m]`` times in the set r."""
+    """Average precision (R,) where image m appears ``counts[r, m]`` times in the set r."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
@@ -47,12 +50,12 @@ def mean_interval(
 ) -> tuple[float, float]:
     """Bootstrap interval of the mean average precision, 95 %, over the images.
 
-    Always the same for the same images.
+    It is deterministic.
 
     Args:
-        scores: (M, A).
+        scores: (M, A) scores.
         values: (M, A) 1 yes, 0 no, -1 unknown.
-        columns: Attributes to average.
+        columns: Columns of the attributes to average.
     """
     means = []
     for counts in _tables(len(scores)):
@@ -61,7 +64,7 @@ def mean_interval(
             known = values[:, column] >= 0
             truth = values[known, column] == 1
             each.append(_resampled(scores[known, column], truth, counts[:, known]))
-        # A resample may hold no image with a rare attribute: then the others are averaged.
+        # A resample may contain no image with a rare attribute: then the others are averaged.
         table = np.array(each)
         with np.errstate(invalid="ignore"):
             means.append(np.nansum(table, axis=0) / np.isfinite(table).sum(axis=0))
@@ -79,10 +82,13 @@ def _tables(count: int) -> Iterator[NDArray[np.int32]]:
 
 
 def fit_threshold(scores: Floats, truth: NDArray[np.bool_]) -> float:
-    """Probability from which to answer yes, so that the balanced accuracy is greatest.
+    """Probability from which to answer yes so that balanced accuracy is highest.
 
-    Of equally good ones it is the nearest to a half; a half if all images have the same answer.
-    Scores (M,) are probabilities; ``truth`` (M,) tells which images have the attribute.
+    Among equally good ones it is the nearest to .5; it is .5 if all images have the same answer.
+
+    Args:
+        scores: (M,) probabilities.
+        truth: (M,) which images have the attribute.
     """
     if truth.all() or not truth.any():
         return 0.5

@@ -1,4 +1,4 @@
-"""The page that a run of face attributes leaves: figures, a bar per attribute, worst mistakes."""
+"""The report of a run of face attributes: metrics, a bar per attribute, worst mistakes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tasks.reporting.skeleton import Curves, MetricsTable, Report
 from tasks.reporting.tables import metric_rows
 
 _PICTURES = 12
-# Mistakes of one attribute that are shown at most.
+# Largest number of mistakes of one attribute that are shown.
 _OF_ONE = 2
 _CURVES = (
     Curves(("loss", "val_loss"), "loss over steps (smoothed)"),
@@ -29,7 +29,7 @@ _CURVES = (
 
 
 def make_report(data: ReportData[Score]) -> Report:
-    """What is special to a run of face attributes."""
+    """The part of the report that is specific to face attributes."""
     score, metrics = data.score, data.score["metrics"]
     worst = _worst(score, data.classes)
     span = f"{metrics['mean_ap_low']:.3f} to {metrics['mean_ap_high']:.3f}"
@@ -120,7 +120,7 @@ class _Case(NamedTuple):
 
 
 def _worst(score: Score, attributes: ClassMap) -> list[_Case]:
-    """The surest wrong answers, few of each attribute."""
+    """The most certain wrong answers, few of each attribute."""
     thresholds = np.full(len(attributes), np.nan, np.float32)  # NaN where nothing is scored.
     for name, one in score["per_attribute"].items():
         thresholds[attributes.names.index(name)] = one.threshold

@@ -1,1 +1,1 @@
-"""Face embeddings: vectors that are near each other for images of one person."""
+"""Face embeddings: vectors that are near each other for images of the same person."""

@@ -1,4 +1,4 @@
-"""What embeddings tell: how far two faces are from each other, and whose are nearest."""
+"""Answers from embeddings: the distance between two faces, and the nearest faces."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Vector = NDArray[np.float32]
 
 
 class EmbeddingAnswers:
-    """How an embedding network's outputs are told; they say something only beside others.
+    """Presents an embedding network's outputs, which are only meaningful in comparison.
 
-    Up to the threshold of the squared distance two images count as one person; None if it was
-    never measured.
+    Two images count as one person up to the threshold of the squared distance; it is None if it
+    was never measured.
     """
 
     def __init__(self, threshold: float | None) -> None:
@@ -34,7 +34,7 @@ class EmbeddingAnswers:
         return vector
 
     def draw(self, image: Image, answer: Vector) -> Image:
-        """The image as it is: one embedding shows nothing."""
+        """The image unchanged: a single embedding shows nothing."""
         return image
 
     def to_json(self, answer: Vector) -> dict[str, Any]:
@@ -60,8 +60,8 @@ class EmbeddingAnswers:
 def person_and_photo(path: Path, gallery: Path | None = None) -> str:
     """An image by the person's name, which is that of its folder, and its own: ``anna/1.jpg``.
 
-    Of an image that lies in the gallery, the folder of persons' folders, itself, its own name is
-    all that tells.
+    For an image directly in the gallery, which otherwise contains a folder per person, its own
+    name is used.
     """
     if gallery is not None and path.is_relative_to(gallery):
         return shown(path.relative_to(gallery).as_posix())
@@ -69,7 +69,7 @@ def person_and_photo(path: Path, gallery: Path | None = None) -> str:
 
 
 class Neighbour(NamedTuple):
-    """An image beside another one."""
+    """An image that is near another one."""
 
     photo: int  # index in the gallery
     distance: float  # squared, 0..4
@@ -88,7 +88,7 @@ def nearest(
         vectors: (N, D) float32 of length one.
         gallery: (M, D) float32 of length one.
         top: Number of images to return; fewer if the gallery has fewer.
-        itself: (N, M) which of them are the image itself, and passed over; None if none is.
+        itself: (N, M) which of them are the image itself, and skipped; None if none is.
     """
     distances = np.clip(2 - 2 * vectors @ gallery.T, 0, 4)
     if itself is not None:

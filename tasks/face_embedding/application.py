@@ -1,4 +1,4 @@
-"""Face embeddings: how alike the faces of two images are."""
+"""Face embeddings: how similar the faces in two images are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A face beside the faces that are nearest to it."""
+"""Draws a face beside the faces that are nearest to it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def draw_neighbours(
 ) -> Image:
     """An image (H, W, 3), and its nearest with name and squared distance, nearest first.
 
-    Frames are green where the distance is up to the threshold: taken for the same person. Where
-    that is not known all frames are alike.
+    Frames are green if the distance is up to the threshold, so that both count as the same person.
+    If the threshold is unknown, all frames are alike.
     """
     cells = [_cell(image, "", None, _ASKED)]
     for photo, name, distance in neighbours:

@@ -1,4 +1,4 @@
-"""Whether images of one person are near each other: fed batch by batch, on one process or many."""
+"""Evaluates distances between embeddings, batch by batch, on one process or many."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MEANINGS = {
 
 
 class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
-    """Collects embeddings (D,) float32 of length one, and compares them as a protocol says.
+    """Collects embeddings (D,) float32 of length one, and compares them by a protocol.
 
     Args:
         labels: (N,) identity of each image, by its index.
@@ -46,20 +46,22 @@ class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
 
     @property
     def chooses(self) -> bool:
-        """Whether there are pairs to choose weights by, beside those that are tested."""
+        """Whether there are pairs to select weights by, besides those that are tested."""
         return self.pairs is not None and not np.isin(self.pairs.folds, self.pairs.tested).all()
 
     def fresh(self) -> FaceEvaluator:
-        """An evaluator of the same images that has seen nothing."""
+        """An empty evaluator of the same images."""
         return FaceEvaluator(self.labels, self.pairs)
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
-        """Add some images by their indices; one that came before is passed over.
+        """Add some images by their indices; one that was added before is ignored.
 
-        ``outputs`` has each image's ``embedding`` (D,), which is brought to length one.
+        Args:
+            image_ids: Indices of the images.
+            outputs: Each image's ``embedding`` (D,), which is scaled to length one.
 
         Raises:
-            InputError: If an embedding is not of finite numbers, or is zero.
+            InputError: If an embedding has numbers that are not finite, or is zero.
         """
         if not outputs:
             return
@@ -74,7 +76,7 @@ class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
         self.keep(image_ids, (given / lengths).astype(np.float32))
 
     def compute(self) -> Score:
-        """Compare what was collected.
+        """Compute metrics of what was collected.
 
         Raises:
             InputError: If an image of a pair has no embedding, or there is nothing to compare.
@@ -101,7 +103,7 @@ class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
         return np.stack([self.rows[index] for index in ids.tolist()])
 
     def write(self, folder: Path, files: Sequence[str]) -> None:
-        """Write ``pairs.csv``: fold, both files, same, distance. Of all pairs nothing."""
+        """Write ``pairs.csv``: fold, both files, same, distance. Does nothing without pairs."""
         if self.pairs is None:
             return
         titles = ("fold", "first", "second", "same", "distance")
@@ -114,11 +116,11 @@ class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
 
 
 def format_metrics(score: Score) -> str:
-    """The figures as a table for people, with what they rest on."""
+    """The metrics as a table, with warnings."""
     shown = {name: f"{value:7.4f}" for name, value in score["metrics"].items()}
     return metrics_text(shown, MEANINGS, (f"warning: {note}" for note in warnings_of(score)))
 
 
 def warnings_of(score: Score) -> list[str]:
-    """A sentence for each rate that rests on too few pairs."""
+    """A sentence for each rate that is based on too few pairs."""
     return [f"VAL at FAR {val.far:g} {val.warning}" for val in score["vals"] if val.warning]

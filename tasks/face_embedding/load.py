@@ -1,4 +1,4 @@
-"""What cards tell of embedding networks, and networks that start from other weights."""
+"""Reads cards of embedding networks, and starts networks from other weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.start_network import read_start, with_body_of
 from tasks.weights.card import Card
 from tasks.weights.file import load_into, spec_of
 
-# Tensors that serve training alone; they would tell of the people in the training set.
+# Tensors that only training needs; they would reveal the people in the training set.
 TRAINING_ONLY = "margin_head."
 # People that a network is used on are not those that it was trained on.
 NO_CLASSES = ClassMap((), ())
@@ -25,7 +25,7 @@ _ALIGNMENT = "alignment"
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """People that a network has seen, so that it is not measured on them unknowingly."""
+    """People that a network has seen, so that it is not evaluated on them unknowingly."""
 
     trained_on: str  # last name of the data, and a digest of their people; once it was a path
     left_out_fold: int | None  # its people, and those of the fold before, were left out
@@ -36,19 +36,19 @@ _FACTS = (_ALIGNMENT, *(one.name for one in fields(TrainedOn)))
 
 
 def digest_of(names: Iterable[str]) -> str:
-    """Sixteen digits that tell a set of people from another, in any order."""
+    """Sixteen digits that identify a set of people, in any order."""
     return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
 
 
 def describe_model(
     spec: EmbedderSpec, alignment: str, trained: TrainedOn | None = None
 ) -> dict[str, object]:
-    """What a card says of a network: architecture, how faces must stand, who it was trained on."""
+    """The description of a network in a card: architecture, alignment, and training set."""
     return {**spec.to_json(), _ALIGNMENT: alignment, **(asdict(trained) if trained else {})}
 
 
 def trained_on(card: Card) -> TrainedOn | None:
-    """Who a network was trained on; None where the card does not tell, as older ones."""
+    """The people that a network was trained on; None if the card does not state them."""
     told = {one.name: card.model.get(one.name) for one in fields(TrainedOn)}
     data, fold, people = told.values()
     if not isinstance(data, str) or not isinstance(people, str):
@@ -57,7 +57,7 @@ def trained_on(card: Card) -> TrainedOn | None:
 
 
 def alignment_of(card: Card, path: Path) -> str:
-    """How faces must stand for a network. Raises InputError if the card does not tell."""
+    """Alignment that a network needs. Raises InputError if the card does not state it."""
     found = card.model.get(_ALIGNMENT)
     if not isinstance(found, str):
         raise InputError(f"{path}: the card does not tell how faces must stand for these weights")
@@ -65,7 +65,7 @@ def alignment_of(card: Card, path: Path) -> str:
 
 
 def refuse_other_alignment(card: Card, path: Path, data: str, where: Path | str) -> None:
-    """Raise InputError, naming both sides, unless faces stand as a network has learnt them."""
+    """Raise InputError, naming both sides, unless faces are aligned as in training."""
     wanted = alignment_of(card, path)
     if wanted == data:
         return
@@ -82,23 +82,27 @@ def refuse_other_alignment(card: Card, path: Path, data: str, where: Path | str)
 
 
 def embedder_spec(card: Card, path: Path) -> EmbedderSpec:
-    """The architecture that a card tells. Raises InputError if it cannot be built."""
+    """The architecture in a card. Raises InputError if it cannot be built."""
     model = {name: value for name, value in card.model.items() if name not in _FACTS}
     return spec_of(replace(card, model=model), EmbedderSpec, path)
 
 
 def start_embedder(model: FaceEmbedder, path: Path) -> Card:
-    """Fill a network from a model of the same body, for fine-tuning; returns the latter's card.
+    """Fill a network from a model with the same body, for fine-tuning; returns that model's card.
 
-    From an embedding network of the same length the last layer comes too.
+    From an embedding network of the same length the last layer is used too.
+
+    Args:
+        model: Network to fill.
+        path: Run folder or weights file.
 
     Raises:
-        InputError: If body, width, variant or flavour differ, naming both sides.
+        InputError: If body, width, variant or flavour differ; the message names both sides.
     """
-    # Faces may be prepared in another way than images were.
+    # Faces may be preprocessed differently from other images.
     state, card = read_start(model, path, any_input=True)
     fresh = model.state_dict()
     whole = card.task == TASK and card.model.get("dim") == model.spec.dim
-    # What serves training alone is in no file.
+    # Tensors that only training needs are in no file.
     load_into(model, {**fresh, **state} if whole else with_body_of(fresh, state), str(path))
     return card

@@ -1,4 +1,4 @@
-"""What embeddings of length one learn from identities: triplets, or classes with a margin."""
+"""Losses of embeddings of length one on identities: triplets, or classes with a margin."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def squared_distances(one: Tensor, other: Tensor) -> Tensor:
 
 
 def triplet_loss(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """Mean over all pairs of one person of max(0, d(a, p) - d(a, n) + margin).
+    """Mean over all pairs of the same person of max(0, d(a, p) - d(a, n) + margin).
 
-    The negative n of a pair is the nearest that is farther than its positive ("semi-hard",
-    section 3.2 of FaceNet, arXiv 1503.03832); where there is none, the farthest.
-    Zero, with a gradient of zero, where a batch holds no pair or one person alone.
+    The negative n of a pair is the nearest that is farther than its positive ("semi-hard", section
+    3.2 of FaceNet, arXiv 1503.03832); if there is none, the farthest. The loss is zero, with a
+    gradient of zero, if a batch contains no pair or only one person.
 
     Args:
         embeddings: (B, D) float32 of length one.
@@ -43,8 +43,8 @@ def triplet_loss(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
 class MarginHead(nn.Module):
     """A direction for each identity; images must be nearer to their own by a margin.
 
-    Cross-entropy over scale * (cosine - margin of the right one) (CosFace, arXiv 1801.09414,
-    equation 4). It serves training alone: people that are met later have no direction.
+    Cross-entropy over scale * (cosine - margin of the correct one) (CosFace, arXiv 1801.09414,
+    equation 4). It is only used in training: people that are met later have no direction.
     """
 
     def __init__(self, dim: int, num_identities: int, *, margin: float, scale: float) -> None:

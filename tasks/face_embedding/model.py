@@ -19,7 +19,8 @@ class FaceEmbedder(LastLayerNetwork):
 
     Args:
         spec: Architecture.
-        flavour: The body's default where None; its input size is replaced by the spec's.
+        flavour: Conventions; None means the body's default. The input size is replaced by the
+            spec's.
         loss: Training objective.
         num_identities: Number of identities in the training set if the margin loss learns from
             them; otherwise, and after training, 0.
@@ -48,13 +49,13 @@ class FaceEmbedder(LastLayerNetwork):
     def losses(self, images: Tensor, targets: Tensor, taught: TeacherTargets | None) -> Losses:
         """Losses for the identity (B,) int64 of each image, from 0.
 
-        A teacher's embeddings are brought to length one.
+        A teacher's embeddings are scaled to length one.
         """
         embeddings = unit(self.raw(images))
         share = 0.0 if taught is None else taught.spec.distill_weight
         theirs = None if taught is None else unit(taught.answers(images))
         losses: Losses = {}
-        # In bfloat16 the cosines of two images of a person could not be told apart.
+        # In bfloat16 the cosines of two images of a person could not be distinguished.
         with torch.autocast(images.device.type, enabled=False):
             if theirs is not None:
                 losses["teacher"] = share * embedding_loss(embeddings, theirs)
@@ -71,5 +72,5 @@ class FaceEmbedder(LastLayerNetwork):
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors (B, D) brought to length one, in float32."""
+    """Vectors (B, D) scaled to length one, in float32."""
     return functional.normalize(vectors.float(), dim=1)

@@ -1,4 +1,4 @@
-"""An embedding network as its application's record has it: built, run, decoded, costed."""
+"""The functions of an embedding network for its application's record."""
 
 from __future__ import annotations
 

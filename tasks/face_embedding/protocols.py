@@ -1,4 +1,4 @@
-"""How pairs of faces are measured: in folds, as LFW's, or all images with all."""
+"""Protocols for pairs of faces: in folds, as in LFW, or all images with each other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tasks.face_embedding.roc import (
 
 FARS = (1e-2, 1e-3, 1e-4)
 WORST = 12
-# Distances of all pairs are counted in so many steps of 0..4.
+# Number of steps of 0..4 in which the distances of all pairs are counted.
 STEPS = 65_536
 _CHUNK = 4_000_000  # Distances that are computed at once.
 
@@ -38,7 +38,7 @@ class Fold(NamedTuple):
 
 
 class Mistake(NamedTuple):
-    """A pair on the wrong side, or nearest to it."""
+    """A pair on the wrong side of the threshold, or nearest to it."""
 
     first: int  # index of an image
     second: int  # index of the other
@@ -47,7 +47,7 @@ class Mistake(NamedTuple):
 
 
 class Score(TypedDict):
-    """What a protocol finds."""
+    """The result of a protocol."""
 
     metrics: dict[str, float]
     folds: list[Fold]  # none where all images are compared
@@ -58,12 +58,16 @@ class Score(TypedDict):
 
 
 def measure_pairs(first: Vectors, second: Vectors, pairs: FacePairs) -> Score:
-    """Pairs in folds: each tested fold with the threshold that is best on the others.
+    """Evaluate pairs in folds: each tested fold with the threshold that is best on the others.
 
-    This is LFW's protocol ("image-restricted" and all others share it): accuracy is the mean over
-    folds, with its standard deviation and the standard error of the mean; VAL at a FAR takes the
-    threshold at which the other folds have that FAR. The pairs' first and second images are
-    (P, D) float32 of length one.
+    This is LFW's protocol, in all its variants: accuracy is the mean over folds, with its standard
+    deviation and the standard error of the mean; VAL at a FAR uses the threshold at which the
+    other folds have that FAR.
+
+    Args:
+        first: (P, D) float32 of length one, the pairs' first images.
+        second: (P, D) float32 of length one, the pairs' second images.
+        pairs: The pairs.
 
     Raises:
         InputError: If there are no pairs of a kind, or no fold for the threshold.
@@ -131,7 +135,7 @@ def _val_in_folds(distances: NDArray[np.float64], pairs: FacePairs, far: float) 
 
 
 def _named(vals: list[Val]) -> dict[str, float]:
-    """VALs as metrics; none of those that cannot be measured."""
+    """VALs as metrics, without those that are undefined."""
     return {
         f"val_{val.far:.0e}".replace("e-0", "e-"): val.val for val in vals if val.val is not None
     }
@@ -152,11 +156,15 @@ def _worst_pairs(
 
 
 def measure_all(vectors: Vectors, labels: NDArray[np.int64]) -> Score:
-    """All images with all others; memory grows with the number of images, not of pairs.
+    """Compare all images with each other; memory grows with the number of images, not of pairs.
 
-    Distances are counted in steps of 4 / 65536, which is the resolution of what is found.
-    ``rank1`` is the share of images whose nearest other image is of the same person, among those
-    of which there is another. Vectors are (N, D) float32 of length one, labels (N,) identities.
+    Distances are counted in steps of 4 / 65536, which is the resolution of the results. ``rank1``
+    is the share of images whose nearest other image is of the same person, among those of which
+    there is another image.
+
+    Args:
+        vectors: (N, D) float32 of length one.
+        labels: (N,) identities.
 
     Raises:
         InputError: If there are no pairs of one of the two kinds.
@@ -212,7 +220,7 @@ def _worst_of(
     later: NDArray[np.bool_],
     start: int,
 ) -> list[Mistake]:
-    """The hardest pairs of what was found before and of another chunk."""
+    """The hardest pairs among those found before and those of another chunk."""
     kept: list[Mistake] = []
     for kind, sign in ((True, -1.0), (False, 1.0)):
         ranked = np.where(later & (same == kind), sign * distances, np.inf).ravel()

@@ -1,4 +1,4 @@
-"""The page that an embedding network's run leaves: figures, ROC, folds, hardest pairs."""
+"""The report of an embedding network's run: metrics, ROC, folds, hardest pairs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tasks.reporting.pictures import Image, tile
 from tasks.reporting.skeleton import Curves, MetricsTable, Report
 from tasks.reporting.tables import metric_rows
 
-# FARs that are shown from.
+# Lowest FAR that is shown.
 _LEAST_FAR = 1e-4
 _CURVES = (
     Curves(("loss",), "loss over steps (smoothed)"),
@@ -30,7 +30,7 @@ _CURVES = (
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report of face embeddings shows."""
+    """The contents of a report of face embeddings."""
 
     score: Score
     read: Callable[[int], Image]  # gives the image of an index
@@ -38,7 +38,7 @@ class ReportData:
 
 
 def make_report(data: ReportData) -> Report:
-    """What is special to an embedding network's run."""
+    """The part of the report that is specific to embeddings."""
     score, curve = data.score, thin(data.score["roc"])
     return Report(
         headline=_headline(score["metrics"]),
@@ -74,7 +74,7 @@ def make_report(data: ReportData) -> Report:
 
 
 def _write_sections(page: Page, data: ReportData) -> None:
-    """Rates, curves, and the pairs that are hardest."""
+    """Rates, curves, and the hardest pairs."""
     _write_numbers(page, data.score)
     for same, title, note in (
         (True, "One person, farthest apart", "Missed first where the threshold is low."),
@@ -100,7 +100,7 @@ def _headline(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
 
 
 def _write_numbers(page: Page, score: Score) -> None:
-    """What the metrics rest on, curves, folds."""
+    """Rates with their numbers of pairs, curves, folds."""
     metrics, roc = score["metrics"], score["roc"]
     page.section(
         "VAL at a FAR",
@@ -133,7 +133,7 @@ def _write_numbers(page: Page, score: Score) -> None:
 
 
 def _roc_plot(roc: Roc) -> Figure:
-    """VAL over FAR, on a logarithmic axis from where it rests on a pair."""
+    """VAL over FAR, on a logarithmic axis that begins at one pair."""
     shown = thin(roc)
     figure = Figure(figsize=(5, 4))
     axes = figure.add_subplot()

@@ -1,7 +1,7 @@
-"""Curves over thresholds of a distance: below it two images are taken for one person.
+"""Curves over thresholds of a distance below which two images count as the same person.
 
 Distances are squared and between vectors of length one: 0 to 4. FAR is the share of pairs of two
-people that are taken for one, VAL (also TAR) the share of pairs of one person that are.
+people that count as one person, VAL (also TAR) the share of pairs of one person that do.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from datasets.errors import InputError
 
 Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
-# A rate that rests on fewer pairs than this says little.
+# A rate that is based on fewer pairs than this is unreliable.
 FEWEST = 10
 
 
 class Roc(NamedTuple):
-    """Shares at each distance that occurs, rising; the first row takes no pair for one."""
+    """Rates at each distance that occurs, ascending; the first row accepts no pair."""
 
     thresholds: Values  # (T,) distances up to which pairs are taken for one person
     far: Values  # (T,) in 0..1
@@ -40,12 +40,12 @@ class Val(NamedTuple):
 
     @property
     def rests_on(self) -> float:
-        """How many wrong pairs the FAR is."""
+        """Expected number of wrong pairs at the FAR."""
         return self.far * self.negatives
 
     @property
     def warning(self) -> str:
-        """What is to be said of it; empty if it rests on enough pairs."""
+        """Warning about the rate; empty if it is based on enough pairs."""
         if self.rests_on >= FEWEST * (1 - 1e-9):
             return ""
         if self.val is None:
@@ -54,7 +54,12 @@ class Val(NamedTuple):
 
 
 def roc_curve(distances: Values, same: Counts, different: Counts) -> Roc:
-    """The curve of distances (M,) in any order, from the pairs (M,) of both kinds at each.
+    """The curve of distances (M,) in any order, from the numbers of pairs (M,) of both kinds.
+
+    Args:
+        distances: (M,) distances.
+        same: (M,) number of pairs of the same person at each.
+        different: (M,) number of pairs of two people at each.
 
     Raises:
         InputError: If one of the two kinds is missing.
@@ -73,12 +78,12 @@ def roc_curve(distances: Values, same: Counts, different: Counts) -> Roc:
 
 
 def area(roc: Roc) -> float:
-    """Area under VAL over FAR: the share of (same, different) pairs of pairs in right order."""
+    """Area under VAL over FAR: share of (same, different) pairs of pairs in the correct order."""
     return float(np.trapezoid(roc.val, roc.far))
 
 
 def equal_error(roc: Roc) -> tuple[float, float]:
-    """(rate, threshold) at which as large a share of both kinds is wrong, interpolated."""
+    """(rate, threshold) at which equal shares of both kinds are wrong, interpolated."""
     gap = roc.far - (1 - roc.val)  # Rises from -1 to 1.
     after = int(np.argmax(gap >= 0))
     before = after - 1
@@ -89,7 +94,7 @@ def equal_error(roc: Roc) -> tuple[float, float]:
 
 
 def threshold_at_far(negatives: Values, far: float) -> float | None:
-    """The distance below which a share of pairs of two people (N,) lies, interpolated.
+    """The distance below which a given share of pairs of two people (N,) is, interpolated.
 
     None if the share, in (0, 1], is less than one pair.
     """
@@ -101,23 +106,23 @@ def threshold_at_far(negatives: Values, far: float) -> float | None:
 
 
 def best_threshold(distances: Values, same: NDArray[np.bool_]) -> float:
-    """The threshold at which most pairs (P,) are right, half-way between two distances.
+    """The threshold at which most pairs (P,) are correct, half-way between two distances.
 
-    Of several that are equally good, the middle one is taken.
+    Among several that are equally good, the middle one is used.
     """
     order = np.argsort(distances, kind="stable")
     ranked, kind = distances[order], same[order]
-    # Right at a cut behind k pairs: those of one person before it, and the others behind.
+    # Correct for a cut after k pairs: those of one person before it, and the others after it.
     right = np.concatenate(([0], np.cumsum(np.where(kind, 1, -1)))) + int((~same).sum())
     edges = np.concatenate(([ranked[0] - 1e-6], (ranked[1:] + ranked[:-1]) / 2, ranked[-1:]))
-    # No cut can part equal distances.
+    # No cut can separate equal distances.
     cuts = np.concatenate(([True], ranked[1:] > ranked[:-1], [True]))
     best = np.flatnonzero(cuts & (right == right[cuts].max()))
     return float(edges[best[len(best) // 2]])
 
 
 def thin(roc: Roc, most: int = 400) -> Roc:
-    """As much of a curve as a plot shows: even steps of FAR, and of its logarithm."""
+    """The part of a curve that a plot shows: even steps of FAR, and of its logarithm."""
     if len(roc.far) <= most:
         return roc
     least = 1 / roc.negatives

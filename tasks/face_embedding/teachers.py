@@ -1,4 +1,4 @@
-"""Teachers of embeddings: own weights, or any Python."""
+"""Teachers of embeddings: own weights, or any Python function."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def open_embedding_teacher(
     """The teacher that ``spec.teacher`` names.
 
     Args:
-        spec: Names it.
+        spec: Options of distillation.
         dim: Length of the student's embeddings.
-        size: Side of the student's images.
-        alignment: How the faces of the training data stand.
-        data: These, for messages.
+        size: Side of the student's images in pixels.
+        alignment: Alignment of the faces in the training data.
+        data: Path of the training data, for messages.
 
     Raises:
-        InputError: If it cannot be had, faces stand otherwise for it, or its embeddings have
-            another length.
+        InputError: If it is not available, needs another alignment, or its embeddings have another
+            length.
     """
     name = spec.teacher
     assert name is not None
@@ -54,7 +54,7 @@ def open_embedding_teacher(
 
 
 def _check(teacher: Teacher, dim: int, size: int) -> None:
-    """See that it answers with embeddings of the student's length."""
+    """Check that it returns embeddings of the student's length."""
     pictures = torch.full((_PROBES, 3, size, size), 127, dtype=torch.uint8)
     try:
         answers = teacher(pictures)

@@ -1,1 +1,1 @@
-"""Training, whatever the application."""
+"""Training, for any application."""

@@ -1,4 +1,4 @@
-"""What every task shares as a Lightning module: optimiser, schedule, layout, and a NaN guard."""
+"""The common base of all tasks as Lightning modules: optimiser, schedule, layout, NaN guard."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from datasets.errors import InputError
 from tasks.fitting.optim import body_of, make_optimizer, rate_factor
 from tasks.fitting.spec import FitSpec
 
-# Synchronised ones take the place of the others while several processes train.
+# Includes the synchronised ones that replace the others while several processes train.
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 class Task(pl.LightningModule):
-    """Trains a model whose ``model(images, targets)`` gives a dict of losses.
+    """Trains a model whose ``model(images, targets)`` returns a dict of losses.
 
-    Its ``networks`` names the methods that are network alone, which ``--compile`` compiles.
+    Its ``networks`` names the methods that only run the network, which ``--compile`` compiles.
 
     Attributes:
-        monitor: Metric by which the best weights are chosen, higher is better; None keeps those
+        monitor: Metric by which the best weights are selected, higher is better; None keeps those
             of the last evaluation.
-        epoch_steps: Batches per epoch and process, which the schedule needs.
+        epoch_steps: Number of batches per epoch and process, which the schedule needs.
     """
 
     monitor: str | None
@@ -49,13 +49,13 @@ class Task(pl.LightningModule):
         return self
 
     def hold_body(self, hold: bool) -> None:
-        """Keep the body's weights and statistics as they are, or let them learn."""
+        """Keep the body's weights and statistics fixed, or let them learn."""
         self._holds_body = hold
         body_of(self.model).requires_grad_(not hold)
         self.train()
 
     def on_fit_start(self) -> None:
-        """Set how fast statistics forget: a short run must not end with those of its start."""
+        """Set the momentum of statistics: a short run must not end with its initial ones."""
         momentum = min(1.0, max(self.fit_spec.bn_momentum, 10 / self.total_steps))
         for module in self.model.modules():
             if isinstance(module, BATCH_NORMS):
@@ -63,15 +63,15 @@ class Task(pl.LightningModule):
 
     @property
     def total_steps(self) -> int:
-        """Length of the run."""
+        """Number of steps in the run."""
         return self.fit_spec.epochs * self.epoch_steps
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the length of an epoch."""
+        """Store the length of an epoch."""
         checkpoint["epoch_steps"] = self.epoch_steps
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compare the length of an epoch. Raises InputError if it is another now."""
+        """Compare the length of an epoch. Raises InputError if it has changed."""
         if checkpoint["epoch_steps"] != self.epoch_steps:
             raise InputError(
                 f"the run had {checkpoint['epoch_steps']} batches per epoch and process, now "
@@ -93,10 +93,10 @@ class Task(pl.LightningModule):
         return batch
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed whatever the network draws, by step: a resumed run then draws the same.
+        """Seed all that the network draws, by step, so that a resumed run draws the same.
 
-        The body is held or let go here too: a run that resumes within an epoch is not told that
-        it starts.
+        The body is also fixed or released here: a run that resumes within an epoch gets no signal
+        that the epoch starts.
         """
         hold = self.current_epoch < self.fit_spec.frozen_epochs
         if hold != self._holds_body:
@@ -109,7 +109,7 @@ class Task(pl.LightningModule):
         return losses
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Sum of the losses. Raises FloatingPointError if it is no number, naming the images."""
+        """Sum of the losses. Raises FloatingPointError naming the images if it is not a number."""
         losses = self.losses(batch)
         loss = torch.stack(list(losses.values())).sum()
         if not loss.isfinite():

@@ -1,21 +1,21 @@
-"""Batch norm whose statistics are not those of what reaches it: folded away, or pruned."""
+"""Corrects batch norms whose statistics do not describe their input: folded or pruned ones."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-# So many batches measure the statistics.
+# Number of batches from which the statistics are measured.
 CALIBRATION_BATCHES = 16
 
 
 def calibrate_batchnorm(model: nn.Module, batches: list[Tensor]) -> None:
-    """Give folded batch norms real statistics without changing what the network answers.
+    """Give folded batch norms real statistics without changing the network's outputs.
 
-    A source that folded batch norm away leaves only an offset. Training in batch statistics
-    would change its answers at once; here each layer's mean and variance are measured and
-    gamma and beta set to undo them, so that training can go on from the same function.
-    The model is in evaluation mode afterwards.
+    A source that folded batch norm leaves only an offset. Training with batch statistics would
+    change the outputs at once; so each layer's mean and variance are measured, and gamma and beta
+    are set to undo them, so that training continues from the same function. The model is in
+    evaluation mode afterwards.
     """
     model.eval()
     sums: dict[nn.BatchNorm2d, list[Tensor]] = {}
@@ -50,11 +50,11 @@ def calibrate_batchnorm(model: nn.Module, batches: list[Tensor]) -> None:
 
 
 def measure_batchnorm(model: nn.Module, batches: list[Tensor]) -> None:
-    """Give batch norms the statistics of what reaches them now, in the mean of some batches.
+    """Give batch norms the statistics of their present input, averaged over some batches.
 
-    The answers change: a network that was cut gets closer to what it was (Li et al., arXiv
-    2007.02491). The batches hold two or more images each, not sorted by class. The model is in
-    evaluation mode afterwards.
+    The outputs change: a pruned network gets closer to the original (Li et al., arXiv 2007.02491).
+    The batches hold two or more images each, not sorted by class. The model is in evaluation mode
+    afterwards.
     """
     model.eval()
     layers = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]

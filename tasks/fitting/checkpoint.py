@@ -104,7 +104,7 @@ class RunKeeper(Checkpoint):
         folder: The run's.
         save_minutes: Longest time between checkpoints within an epoch.
         write_best: Called with the state dict and metrics of each new best evaluation.
-        watch: Of the run.
+        watch: Stopwatch of the run.
         patience: Evaluations in a row without a better one after which the run stops; 0: never.
     """
 

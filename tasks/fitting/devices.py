@@ -1,4 +1,4 @@
-"""Devices to compute on. Apart from the trainer, whose libraries take seconds to import."""
+"""Devices to compute on, separate from the trainer, whose libraries take seconds to import."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datasets.errors import InputError
 
 
 def choose_device(name: str) -> str:
-    """Resolve ``auto``; of several GPUs one has a number, ``cuda:1``.
+    """Resolve ``auto``; with several GPUs each has a number, ``cuda:1``.
 
     Raises:
-        InputError: If the device is not there, naming what is.
+        InputError: If the device is missing; the message lists those that exist.
     """
     there = ["cpu"]
     if torch.cuda.is_available():

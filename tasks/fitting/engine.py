@@ -52,7 +52,7 @@ class AveragedWeights(WeightAveraging):
 
 
 def rank_and_world() -> tuple[int, int]:
-    """This process's number and the number of processes, as torchrun tells them."""
+    """This process's number and the number of processes, as torchrun states them."""
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
@@ -100,7 +100,7 @@ def fit(
         device: ``cpu``, ``cuda`` or ``mps``.
         resume: Go on from the folder's checkpoint.
         write_best: Called with state dict and metrics of each new best evaluation.
-        watch: Of the run; what it shows travels with the checkpoint.
+        watch: Stopwatch of the run; its time is stored in the checkpoint.
 
     Raises:
         InterruptedRun: If a signal stopped it, after saving.

@@ -1,4 +1,4 @@
-"""What the processes of a run collected, brought together."""
+"""Collects what the processes of a run have gathered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Row = TypeVar("Row")
 
 
 def gather_rows(rows: dict[int, Row]) -> dict[int, Row]:
-    """Rows by image id of all processes; the same rows where there is one process."""
+    """Rows by image id of all processes; the same rows if there is one process."""
     import torch.distributed
 
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
@@ -29,16 +29,16 @@ class RowEvaluator(Generic[Row]):
         self.rows: dict[int, Row] = {}  # by image id
 
     def keep(self, image_ids: Sequence[int], rows: Iterable[Row]) -> None:
-        """Keep the rows of some images; an image that came before is passed over."""
+        """Store the rows of some images; an image that was added before is ignored."""
         for image_id, row in zip(image_ids, rows, strict=True):
             self.rows.setdefault(int(image_id), row)
 
     def gather(self) -> None:
-        """Bring the rows of all processes together on each."""
+        """Collect the rows of all processes on each process."""
         self.rows = gather_rows(self.rows)
 
     def stacked(self, width: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """Image ids (M,), rising, and their rows (M, width)."""
+        """Image ids (M,), ascending, and their rows (M, width)."""
         ids = np.array(sorted(self.rows), dtype=np.int64)
         rows = [self.rows[image_id] for image_id in ids.tolist()]
         return ids, np.array(rows).reshape(len(ids), width)

@@ -19,7 +19,7 @@ _TITLES = ("step", "name", "value")
 
 
 class MetricsFile(Logger):
-    """Appends ``step,name,value`` rows; a resumed run goes on in the same file.
+    """Appends ``step,name,value`` rows; a resumed run continues in the same file.
 
     Lightning's own CSV logger deletes the file of an interrupted run.
     """
@@ -31,7 +31,7 @@ class MetricsFile(Logger):
 
     @property
     def name(self) -> str:
-        """Of the logger."""
+        """Name of the logger."""
         return "metrics"
 
     @property
@@ -41,11 +41,11 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """The run folder holds the configuration already."""
+        """Do nothing: the run folder already holds the configuration."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append; before the first row, cut off what an interrupted run wrote beyond it."""
+        """Append rows; before the first one, remove what an interrupted run wrote after it."""
         assert step is not None
         if not self._begun:
             kept = [row for row in read_metrics(self.path) if row[0] < step]
@@ -65,8 +65,11 @@ def read_metrics(path: Path) -> list[tuple[int, str, float]]:
 
     A last line without an end was cut by a full disk, and is left out.
 
+    Args:
+        path: The file.
+
     Raises:
-        InputError: If a line is none of a metrics file; it names the line.
+        InputError: If a line does not belong to a metrics file; the message names the line.
     """
     if not path.exists():
         return []

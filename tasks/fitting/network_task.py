@@ -1,4 +1,4 @@
-"""Training and evaluation steps of a network, whatever its application."""
+"""Training and evaluation steps of a network, for any application."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NetworkTask(Task):
         monitor: Metric by which the best weights are chosen, higher is better; None keeps those
             of the last evaluation.
         targets: Function from a batch on the device to what the network needs besides the images.
-        target_source: What it learns from besides labels.
+        target_source: Source of teacher targets, if there is a teacher.
 
     Attributes:
         score: The last evaluation.
@@ -63,22 +63,22 @@ class NetworkTask(Task):
         return losses
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep who the teacher is, but nothing of it."""
+        """Store the identity of the teacher, but nothing else about it."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["teacher"] = self._target_source and self._target_source.fingerprint
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compare the teacher. Raises InputError if it is another now."""
+        """Compare the teacher. Raises InputError if it is another one now."""
         super().on_load_checkpoint(checkpoint)
         if self._target_source is not None:
             self._target_source.refuse_other(checkpoint.get("teacher"))
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the answers of the evaluation before."""
+        """Discard the answers of the previous evaluation."""
         self._evaluator = self._evaluator.fresh()
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Collect the answers to a batch, in float32: the figures are those of the file."""
+        """Collect the answers to a batch, in float32: the metrics are those of the saved file."""
         with torch.autocast(self.device.type, enabled=False):
             outputs = exact_outputs(
                 self._application, self.model, self._card, batch["images"], batch.get("sizes")
@@ -86,7 +86,7 @@ class NetworkTask(Task):
         self._evaluator.update(batch["image_ids"], outputs)
 
     def on_validation_epoch_end(self) -> None:
-        """Score what all processes collected, and log it."""
+        """Compute metrics of what all processes collected, and log them."""
         self._evaluator.gather()
         if self.trainer.is_global_zero:
             self.score = self._evaluator.compute()
@@ -95,5 +95,5 @@ class NetworkTask(Task):
 
 
 def validation_names(metrics: dict[str, float]) -> dict[str, float]:
-    """Metrics by the names that they are logged under: the training has a ``loss`` of its own."""
+    """Metrics by the names that they are logged under: the training has its own ``loss``."""
     return {"val_loss" if name == "loss" else name: value for name, value in metrics.items()}

@@ -1,4 +1,4 @@
-"""Optimisers and schedules of the recipes."""
+"""Optimisers and learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tasks.fitting.spec import FitSpec
 
 
 class RMSpropTF(Optimizer):
-    """RMSprop as TensorFlow computes it, which the paper trained with.
+    """RMSprop as TensorFlow computes it, with which the paper's networks were trained.
 
-    It differs from PyTorch's in three ways that matter when epsilon is as large as 1: epsilon
-    stands inside the root, the mean square, whose decay is .9, starts at 1, and the rate is part
-    of the momentum.
+    It differs from PyTorch's in three ways that matter if epsilon is as large as 1: epsilon is
+    inside the root; the mean square, whose decay is .9, starts at 1; and the rate is part of the
+    momentum.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class RMSpropTF(Optimizer):
 
 
 def make_optimizer(model: nn.Module, spec: FitSpec) -> Optimizer:
-    """The optimiser that a spec names, with weight decay where the paper wants it.
+    """The optimiser that a spec names, with weight decay where the paper applies it.
 
-    With a layer decay the layers of the model's ``body`` have rates of their own.
+    With a layer decay the layers of the model's ``body`` have individual rates.
     """
     groups = decay_groups(model, spec.weight_decay)
     if spec.layer_decay != 1:
@@ -77,8 +77,8 @@ def make_optimizer(model: nn.Module, spec: FitSpec) -> Optimizer:
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Parameters with and without weight decay.
 
-    Without: biases, batch norm, and depthwise filters, "since there are so few parameters in
-    them" (paper, section 3.2).
+    Biases, batch norm and depthwise filters have none, "since there are so few parameters in them"
+    (paper, section 3.2).
     """
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
@@ -94,7 +94,7 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def body_of(model: nn.Module) -> Body:
-    """The convolutional body that a model stands on."""
+    """The convolutional body of a model."""
     body = model.body
     assert isinstance(body, Body)
     return body
@@ -103,7 +103,7 @@ def body_of(model: nn.Module) -> Body:
 def rate_groups(
     groups: Iterable[dict[str, Any]], depths: Mapping[nn.Parameter, int], lr: float, decay: float
 ) -> list[dict[str, Any]]:
-    """Part groups of parameters by how far they stand below the head: ``lr * decay ** depth``.
+    """Split groups of parameters by their depth below the head: ``lr * decay ** depth``.
 
     Discriminative rates (Howard and Ruder, arXiv 1801.06146, section 3.2): early layers, whose
     features are general, change least. Parameters without a depth have the head's rate.

@@ -1,4 +1,4 @@
-"""What a person watches while it trains."""
+"""The progress display of a training."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tqdm import tqdm
 
 from tasks.fitting.base import Task
 
-# An evaluation is redrawn this many seconds apart at the least.
+# An evaluation is redrawn at most once in this many seconds.
 _REDRAW_SECONDS = 0.2
 
 
 class TotalProgress(ProgressBar):
-    """One bar over all steps of the run, with the time left, on standard error.
+    """One bar over all steps of the run, with the remaining time, on standard error.
 
-    Evaluations count their batches on the same line, in place of the label. A second bar below
-    the first would have to move the cursor up again, which leaves blank lines and escape
-    sequences wherever that is not understood: in logs, notebooks and simple consoles.
+    Evaluations count their batches on the same line, in place of the label. A second bar below the
+    first would have to move the cursor up again, which leaves blank lines and escape sequences
+    where that is not supported: in logs, notebooks and simple consoles.
     """
 
     def __init__(self, label: str) -> None:
@@ -36,7 +36,7 @@ class TotalProgress(ProgressBar):
         self.label = ""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar where the run stands."""
+        """Open the bar at the present step of the run."""
         assert isinstance(pl_module, Task)
         self._bar = tqdm(
             desc=self.label,
@@ -44,7 +44,7 @@ class TotalProgress(ProgressBar):
             initial=trainer.global_step,
             unit="step",
             disable=not self.label,
-            # A width that is set is kept: measured anew, such a terminal may have none.
+            # A width that is set is kept: when measured again, such a terminal may have none.
             dynamic_ncols="TQDM_NCOLS" not in os.environ,
             smoothing=0.05,
         )
@@ -62,7 +62,7 @@ class TotalProgress(ProgressBar):
                 self._bar.set_postfix(shown, refresh=False)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say that the evaluation begins."""
+        """Show that the evaluation begins."""
         self._batches = 0
         self._show_evaluation(trainer)
 
@@ -73,12 +73,12 @@ class TotalProgress(ProgressBar):
             self._show_evaluation(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the training alone again."""
+        """Show only the training again."""
         if self._bar is not None:
             self._bar.set_description(self.label)
 
     def on_exception(self, *_: Any) -> None:
-        """End the line before whatever is said of the exception."""
+        """End the line before the exception is reported."""
         if self._bar is not None:
             self._bar.close()
 

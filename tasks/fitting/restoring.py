@@ -1,4 +1,4 @@
-"""Whether a checkpoint is one of the run that is to go on: compared part by part, not tried."""
+"""Compare a checkpoint with the run that is to continue, part by part, before restoring it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning
 import torch
 from torch import Tensor
 
@@ -23,21 +23,21 @@ def refuse_other_run(
     callbacks: Mapping[str, Mapping[str, Any]],
     path: Path,
 ) -> None:
-    """See that a checkpoint fits the run, before anything of it is restored.
+    """Check that a checkpoint belongs to the run, before anything is restored from it.
 
-    What a trainer raises while it restores would not tell a foreign checkpoint from a fault of
-    the program.
+    The errors that a trainer raises while restoring would not distinguish a checkpoint of another
+    run from a fault of the program.
 
     Args:
         state: The checkpoint.
-        task: What is trained.
+        task: Task that is trained.
         loops: State of the trainer's fit loop before the run.
-        loader: State of the training loader, likewise.
-        callbacks: States of callbacks, likewise; their first entries are needed.
-        path: Where the checkpoint lies, for messages.
+        loader: State of the training loader before the run.
+        callbacks: States of the callbacks before the run; their first entries are required.
+        path: Path of the checkpoint, for messages.
 
     Raises:
-        InputError: If it is of another run; it names the first part that differs.
+        InputError: If it belongs to another run; the message names the first part that differs.
     """
     found = (
         _weights_differ(state, task)
@@ -99,10 +99,10 @@ def _optimizer_differs(given: Any, optimizer: torch.optim.Optimizer, name: str) 
 def _places_differ(
     state: Mapping[str, Any], loops: Mapping[str, Any], loader: Mapping[str, Any]
 ) -> str:
-    """Where it was: counts of the run, of its loops and of its loader."""
+    """Differences of the position in the run: its counts, and those of its loops and loader."""
     names = ("epoch", "global_step", "epoch_steps")
     odd = [found for name in names if (found := differs(state[name], 0, name))]
-    if odd or state["pytorch-lightning_version"] != pl.__version__:
+    if odd or state["pytorch-lightning_version"] != lightning.__version__:
         return odd[0] if odd else ""  # What another version has written is brought up to date.
     fresh = {"fit_loop": {**loops, "state_dict": {}}}
     if found := differs(state["loops"], fresh, "loops", more=True):
@@ -122,19 +122,19 @@ def _callbacks_differ(state: Mapping[str, Any], callbacks: Mapping[str, Mapping[
 
 
 def _known(fresh: Mapping[str, Any], given: Any, *needed: str) -> dict[str, Any]:
-    """What is needed, and what else both hold: versions of torch and of this suite add some."""
+    """Entries that are required or that both have: other versions may have additional ones."""
     held = given.keys() if isinstance(given, dict) else ()
     return {key: value for key, value in fresh.items() if key in needed or key in held}
 
 
 def differs(given: Any, fresh: Any, name: str, *, more: bool = False) -> str:
-    """Where two states differ in what they hold; their numbers may be others.
+    """Describe the first difference in structure between two states; their numbers may differ.
 
     Args:
-        given: Of a checkpoint.
-        fresh: Of a run that begins; what is None there may be anything.
-        name: Of this part.
-        more: What is given may hold more, under other keys.
+        given: State in a checkpoint.
+        fresh: State of a run that begins; where it is None, anything is accepted.
+        name: Name of this part, for the description.
+        more: Whether ``given`` may have additional keys.
     """
     if fresh is None:
         return ""

@@ -1,4 +1,4 @@
-"""How long a run took, over all the processes that worked on it, and the report that tells it."""
+"""Duration of a run, over all the processes that worked on it, and its report file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ REPORT_NAME = "report.json"
 
 
 class Stopwatch:
-    """Time that goes into a run, from the making of this on; a resumed run goes on counting.
+    """Time spent on a run, from the creation of this object on; a resumed run continues counting.
 
-    What a process did after its last checkpoint is done again, and so counts once.
+    What a process did after its last checkpoint is done again, and is counted once.
     """
 
     def __init__(self) -> None:
@@ -25,27 +25,27 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """Of this process and of those whose work it goes on with."""
+        """Seconds of this process and of those whose work it continues."""
         return self._before + time.perf_counter() - self._begun
 
     @property
     def minutes(self) -> float:
-        """The same in minutes, rounded for a report."""
+        """Minutes, rounded for a report."""
         return round(self.seconds / 60, 2)
 
     def go_on_from(self, seconds: float) -> None:
-        """Count what a checkpoint tells; of the stages of a run, the last one's tells most."""
+        """Add the time in a checkpoint; among a run's stages, the last one's is largest."""
         self._before = max(self._before, seconds)
 
 
 def write_summary(
     folder: Path, summary: dict[str, Any], watch: Stopwatch | None = None
 ) -> dict[str, Any]:
-    """Write ``report.json`` once and whole, and return what it holds: a run with one is finished.
+    """Write ``report.json`` atomically, and return its content: a run that has one is finished.
 
     Args:
         folder: Folder of the run or evaluation.
-        summary: What a task has to tell.
+        summary: Results of the task.
         watch: Stopwatch of the run, for its minutes; None after a mere evaluation.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the probabilities of cells tell: a position, a region, and how sure it is."""
+"""Answers from the probabilities of cells: a position, a region, and the confidence."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tasks.probabilities import log_of
 from tasks.reporting.pictures import for_screen
 from tasks.runtime.session import Answer as Outputs
 
-# Rows of the page's table.
+# Number of rows in the page's table.
 _CELLS = 20
 
 
 def cells_text(cells: NDArray[np.int64]) -> str:
-    """Cells as an export carries them, which :func:`~tasks.runtime.exported.cells_of` reads."""
+    """Cells in the form of an export, which :func:`~tasks.runtime.exported.cells_of` reads."""
     return base64.b64encode(cells.astype("<i8").tobytes()).decode()
 
 
 class PlaceAnswers:
-    """How a geolocator's outputs are told."""
+    """Presents a geolocator's outputs."""
 
     def __init__(self, partition: Partition, spec: DecodeSpec) -> None:
         self.partition, self.spec = partition, spec
@@ -53,7 +53,7 @@ class PlaceAnswers:
         return draw_place(image, answer, self.partition)
 
     def to_json(self, answer: Located) -> dict[str, Any]:
-        """Position, without one where the model abstains, and region."""
+        """Position (none if the model abstains) and region."""
         return {
             "latitude": answer.lat if answer.answered else None,
             "longitude": answer.lng if answer.answered else None,
@@ -101,7 +101,7 @@ class Region(NamedTuple):
 
 
 class PlaceAnswer(ImageAnswer[Located]):
-    """Where an image was taken, as far as the model can tell."""
+    """Where an image was taken, according to the model."""
 
     answers: PlaceAnswers
 

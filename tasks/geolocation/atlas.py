@@ -20,18 +20,18 @@ from tasks.geolocation.sphere import Floats
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Columns of the tensor that travels with the weights.
+# Columns of the tensor that is stored with the weights.
 _LEVEL, _CELL, _MEAN, _COUNT, _WIDTH = range(5)
 
 
 @dataclass(frozen=True)
 class Atlas:
-    """One partition or several, each cell of which lies in one cell of those before it."""
+    """One or several partitions; each cell is inside one cell of those before it."""
 
     partitions: tuple[Partition, ...]  # coarse to fine; the last one is what the model answers in
 
     def __post_init__(self) -> None:
-        """Raise InputError if there is none, or a cell lies in no coarser one; it names it."""
+        """Raise InputError if there is none, or naming a cell that is inside no coarser one."""
         if not self.partitions:
             raise InputError("a model needs a partition")
         for coarse, fine in pairwise(self.partitions):
@@ -49,12 +49,12 @@ class Atlas:
 
     @property
     def sizes(self) -> list[int]:
-        """Cells of each partition: the columns of each head."""
+        """Numbers of cells of the partitions: the outputs of the heads."""
         return [len(partition) for partition in self.partitions]
 
     @cached_property
     def ancestors(self) -> list[Ints]:
-        """For each partition the column (C,) in it of each of the finest one's cells."""
+        """For each partition, the column (C,) in it of each of the finest one's cells."""
         return [partition.columns_of(self.fine.ids) for partition in self.partitions]
 
     @property
@@ -64,7 +64,7 @@ class Atlas:
 
     @property
     def columns(self) -> ClassMap:
-        """The columns of all heads as classes: which partition, and token."""
+        """The outputs of all heads as classes: partition and token."""
         return ClassMap.from_names(
             [f"{level}/{t}" for level, part in enumerate(self.partitions) for t in part.tokens]
         )
@@ -75,10 +75,10 @@ class Atlas:
         return np.stack([p.columns_of(leaves) for p in self.partitions], axis=1)
 
     def to_tensor(self) -> Tensor:
-        """All of it as whole numbers, which keep every bit in every file and on every device.
+        """The atlas as integers, which keep every bit in every file and on every device.
 
         Returns:
-            (cells, 4) int64: which partition, cell id, leaf cell of the mean position, images.
+            (cells, 4) int64: partition, cell id, leaf cell of the mean position, number of images.
         """
         import torch
 
@@ -92,7 +92,7 @@ class Atlas:
 
 
 def atlas_of(tensor: Tensor) -> Atlas:
-    """Read what :meth:`Atlas.to_tensor` wrote. Raises InputError if it is no such tensor."""
+    """Read the result of :meth:`Atlas.to_tensor`. Raises InputError if it is not one."""
     return atlas_from(tensor.cpu().numpy())
 
 

@@ -1,4 +1,4 @@
-"""From probabilities of cells to a position, a region, and how sure it is."""
+"""Turns probabilities of cells into a position, a region, and a confidence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Places(NamedTuple):
 
 
 class Located(NamedTuple):
-    """Where an image was taken, as far as the model can tell."""
+    """Where an image was taken, according to the model."""
 
     lat: float  # degrees
     lng: float  # degrees
@@ -41,7 +41,7 @@ class Located(NamedTuple):
 
 
 def place_name(lat: float, lng: float) -> str:
-    """Degrees as people write them: 48.86 N, 2.35 E."""
+    """A position in degrees as text: 48.86 N, 2.35 E."""
     north, east = "N" if lat >= 0 else "S", "E" if lng >= 0 else "W"
     return f"{abs(lat):.2f} {north}, {abs(lng):.2f} {east}"
 
@@ -51,7 +51,7 @@ def decode(
 ) -> Places:
     """Positions of images from logits (B, C) of a partition's cells.
 
-    The logits are divided by the temperature, so that the model is as sure as it should be.
+    The logits are divided by the temperature, so that the confidence is calibrated.
     """
     probabilities = softmax(logits.astype(np.float64) / temperature)
     order = np.argsort(-probabilities, axis=1, kind="stable")
@@ -59,7 +59,7 @@ def decode(
     cosines = np.clip(unit_vectors(lat, lng) @ partition.units.T, -1, 1)
     near = cosines >= np.cos(min(spec.near_km / EARTH_KM, np.pi))
     falling = np.take_along_axis(probabilities, order, axis=1)
-    # The last place may be reached by rounding alone.
+    # The last place may only be reached by rounding.
     region = np.minimum(
         (falling.cumsum(axis=1) < spec.region - 1e-12).sum(axis=1) + 1, len(partition)
     )
@@ -82,10 +82,10 @@ def positions(
     """Latitude and longitude (B,) in degrees by one way of decoding.
 
     Args:
-        probabilities: (B, C).
+        probabilities: (B, C) probabilities of the cells.
         order: (B, C) columns, the most likely first.
         partition: The cells.
-        decoding: The way.
+        decoding: The way of decoding.
         spec: For ``local``: how many cells are averaged, and how near they must be.
     """
     best = order[:, 0]

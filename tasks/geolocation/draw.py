@@ -1,4 +1,4 @@
-"""Answers as images: the image, and a map of the world with the region under it."""
+"""Draws answers: the image, and below it a map of the world with the region."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw_place(
 ) -> Image:
     """The image (H, W, 3) with its most likely cells as bars over a map with the region.
 
-    The truth, latitude and longitude in degrees, is drawn green, if it is known.
+    The true position, latitude and longitude in degrees, is drawn in green, if it is known.
     """
     names = [
         f"{place_name(partition.lat[cell], partition.lng[cell])} ({partition.tokens[cell]})"
@@ -43,7 +43,7 @@ def draw_map(
 ) -> Image:
     """A map (about width / 2, width, 3): the region's cells by probability, and the answer.
 
-    An answer that was abstained from has no cross; outlines are those of the model's cells.
+    There is no cross if the model abstained; outlines are those of the model's cells.
     """
     canvas = _ground(width, tuple(partition.ids.tolist())).copy()
     unit = width / 360
@@ -54,7 +54,7 @@ def draw_map(
         weight = 0.25 + 0.75 * np.sqrt(found.probabilities[owners[k]] / most)
         colour = (weight * _REGION + (1 - weight) * np.array(_SEA)).tolist()
         cv2.fillPoly(canvas, [_pixels(polygons[k], unit)], colour, cv2.LINE_AA, _SHIFT)
-        # Small cells would not be seen.
+        # Small cells would not be visible.
         lat, lng = (value[found.cells[owners[k]]] for value in (partition.lat, partition.lng))
         _dot(canvas, (float(lat), float(lng)), unit, colour, max(1, round(width / 400)))
     if truth is not None:
@@ -81,7 +81,7 @@ def _dot(
 
 @lru_cache(maxsize=4)
 def _ground(width: int, cells: tuple[int, ...]) -> Image:
-    """Graticule and outlines of all cells, which each image of a run shares."""
+    """Graticule and outlines of all cells, which all images of a run share."""
     unit = width / 360
     canvas = np.empty((round(180 * unit), width, 3), np.uint8)
     canvas[:] = _SEA

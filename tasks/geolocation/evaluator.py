@@ -1,4 +1,4 @@
-"""How far from the truth: shares within distances, GeoScore, coverage of the regions."""
+"""Distances from the truth: shares within distances, GeoScore, coverage of the regions."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ MEANINGS = {
 }
 _GEOSCORE_KM = 1492.7
 _RESAMPLES, _SEED = 1000, 0
-# Below this many images the intervals deserve a word.
+# With fewer images than this, the report mentions the intervals.
 _FEW = 1000
-# Numbers that are kept of all logits to fit the temperature: 200 MB.
+# Number of values that are kept of all logits to fit the temperature: 200 MB.
 _KEPT = 50_000_000
 _ROW = np.dtype(
     [
@@ -63,7 +63,7 @@ _ROW = np.dtype(
 
 
 class Score(TypedDict):
-    """What :meth:`GeoEvaluator.compute` finds over M images."""
+    """The result of :meth:`GeoEvaluator.compute` over M images."""
 
     metrics: dict[str, float]  # by the names in MEANINGS; _low and _high behind those of a share
     by_way: dict[str, dict[str, float]]  # shares, median and GeoScore of each way of decoding
@@ -77,14 +77,14 @@ class Score(TypedDict):
 
 
 class GeoEvaluator(RowEvaluator[NDArray[Any]]):
-    """Collects answers and measures how far off they are.
+    """Collects answers and computes their distances from the truth.
 
     Args:
-        lat: (N,) true positions by image id, degrees.
-        lng: (N,) the same.
+        lat: (N,) true latitudes by image id, in degrees.
+        lng: (N,) true longitudes by image id, in degrees.
         partition: Cells of the model.
-        spec: How it answers.
-        temperature: What the model's logits were divided by.
+        spec: Options of decoding.
+        temperature: Divisor of the model's logits.
     """
 
     def __init__(
@@ -103,14 +103,16 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
         self.kept: dict[int, NDArray[np.float32]] = {}
 
     def fresh(self, temperature: float | None = None) -> GeoEvaluator:
-        """An evaluator of the same images that has seen nothing."""
+        """An empty evaluator of the same images."""
         used = self.temperature if temperature is None else temperature
         return GeoEvaluator(self.lat, self.lng, self.partition, self.spec, used)
 
     def update(self, image_ids: Sequence[int], outputs: Sequence[Outputs]) -> None:
-        """Add the answers to some images; an image that came before is passed over.
+        """Add the answers to some images; an image that was added before is ignored.
 
-        ``outputs`` has each image's ``probabilities`` (C,) of the partition's cells.
+        Args:
+            image_ids: Ids of the images.
+            outputs: Each image's ``probabilities`` (C,) of the partition's cells.
 
         Raises:
             InputError: If a probability is not a number.
@@ -147,12 +149,12 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
         return rows
 
     def gather(self) -> None:
-        """Bring the answers of all processes together on each."""
+        """Collect the answers of all processes on each process."""
         super().gather()
         self.kept = gather_rows(self.kept)
 
     def compute(self) -> Score:
-        """Measure what was collected. Raises InputError if no image was answered."""
+        """Compute metrics of what was collected. Raises InputError if no image was answered."""
         ids = np.array(sorted(self.rows), np.int64)
         rows = np.array([self.rows[k] for k in ids.tolist()], _ROW)
         answered = rows["confidence"] >= self.spec.abstain
@@ -183,7 +185,7 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
     def _others(
         self, ids: NDArray[np.int64], rows: NDArray[Any], answered: NDArray[np.bool_]
     ) -> dict[str, float]:
-        """Figures that are no distances; those of answers are of the answered images."""
+        """Metrics that are not distances; those of answers are over the answered images."""
         logs = rows["log_probability"]
         has_cell = np.isfinite(logs)
         some = rows[answered]
@@ -215,7 +217,7 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
 
 
 def geoscore(km: Floats) -> Floats:
-    """Points of the game GeoGuessr for answers so far off: 5000 to 0."""
+    """Points of the game GeoGuessr for answers at these distances: 5000 to 0."""
     return np.asarray(5000 * np.exp(-km / _GEOSCORE_KM))
 
 
@@ -226,7 +228,7 @@ def _distances(km: Floats) -> dict[str, float]:
 
 
 def with_intervals(km: Floats) -> dict[str, float]:
-    """The figures of distances (M,), each with the ends of its 95 % bootstrap interval."""
+    """Metrics of distances (M,), each with the ends of its 95 % bootstrap interval."""
     metrics = _distances(km)
     found = {f"km{radius}": interval(km <= radius) for radius in RADII_KM}
     rng = np.random.default_rng(_SEED)
@@ -243,7 +245,7 @@ def with_intervals(km: Floats) -> dict[str, float]:
 
 
 def few_note(score: Score) -> str:
-    """A sentence on wide intervals; empty if there are images enough."""
+    """A sentence about wide intervals; empty if there are enough images."""
     count = int(score["answered"].sum())
     if count >= _FEW:
         return ""
@@ -256,7 +258,7 @@ def few_note(score: Score) -> str:
 
 
 def format_metrics(score: Score) -> str:
-    """The figures as a table for people, with intervals and chance where there are any."""
+    """The metrics as a table, with intervals and chance where they exist."""
     metrics, chance = score["metrics"], score["chance"]
     shown = {}
     for name in MEANINGS:

@@ -1,4 +1,4 @@
-"""What a geolocator's training begins with: weights to start from, and where images were taken."""
+"""The start of a geolocator's training: initial weights, and the positions of its images."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ from tasks.start_network import read_start, with_body_of
 from tasks.weights.card import Card
 from tasks.weights.file import load_into
 
-# Of the state dict: the cells, and the figure of the card by which logits are divided.
+# Names of the cells in the state dict, and of the card's temperature.
 CELLS_KEY, TEMPERATURE_KEY = "cells", "temperature"
 
 
 def start_geolocator(model: Geolocator, path: Path) -> tuple[Card, bool]:
-    """Fill a geolocator with the body of another model; of the same cells, with the head too.
+    """Fill a geolocator with the body of another model; with the same cells, with the head too.
+
+    Args:
+        model: Geolocator to fill.
+        path: Run folder or weights file.
 
     Returns:
-        The card of the weights, and whether the head came too.
+        The card of the weights, and whether the head was used too.
 
     Raises:
-        InputError: If body, width, variant or flavour differ, naming both sides.
+        InputError: If body, width, variant or flavour differ; the message names both sides.
     """
     state, card = read_start(model, path)
     fresh = model.state_dict()
@@ -39,12 +43,12 @@ def start_geolocator(model: Geolocator, path: Path) -> tuple[Card, bool]:
 
 
 def temperature_of(card: Card) -> float:
-    """What to divide the logits by, as fitted on the validation images; 1 if it never was."""
+    """Divisor of the logits, as fitted on the validation images; 1 if it was never fitted."""
     return float(card.metrics.get(TEMPERATURE_KEY, 1.0))
 
 
 class Truth:
-    """Where each training image was taken, in (N,) degrees, to be looked up by its index."""
+    """Positions of the training images, in (N,) degrees, looked up by index."""
 
     def __init__(self, atlas: Atlas, lat: NDArray[np.float64], lng: NDArray[np.float64]) -> None:
         self._columns = torch.from_numpy(atlas.columns_at(lat, lng))

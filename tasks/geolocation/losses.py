@@ -1,4 +1,4 @@
-"""Hard and haversine-soft labels over cells."""
+"""Losses with hard labels, and with soft labels that depend on distance."""
 
 from __future__ import annotations
 
@@ -11,35 +11,34 @@ from tasks.geolocation.sphere import EARTH_KM
 
 
 def hard_loss(logits: Tensor, columns: Tensor) -> Tensor:
-    """Cross-entropy of logits (B, C) with the images' cells (B,), of which -1 do not count.
+    """Cross-entropy of logits (B, C) with the images' cells (B,), where -1 does not count.
 
-    It is the mean over the images that have a cell, those of all processes counted; 0 if none
-    has.
+    It is the mean over the images that have a cell, in all processes; 0 if none has.
     """
     total = functional.cross_entropy(logits, columns, ignore_index=-1, reduction="sum")
     return total / shared_count((columns >= 0).sum())
 
 
 def soft_loss(logits: Tensor, columns: Tensor, units: Tensor, cells: Tensor, tau: float) -> Tensor:
-    """Cross-entropy with labels that fall off with the distance from the image.
+    """Cross-entropy with labels that decrease with the distance from the image.
 
-    Label of a cell: exp(-(d - least d) / tau), d being the great-circle distance from the image
-    to the cell's mean image position, divided by their sum (Haas et al., PIGEON,
-    arXiv 2307.05845). Every cell gets one, however far it lies: where cells are small, hundreds
-    of them share what lies within a few tau.
+    The label of a cell is exp(-(d - least d) / tau), where d is the great-circle distance from the
+    image to the cell's mean image position, divided by their sum (Haas et al., PIGEON, arXiv
+    2307.05845). Every cell has a label, at any distance: where cells are small, hundreds of them
+    are within a few tau.
 
     Args:
-        logits: (B, C).
+        logits: (B, C) logits.
         columns: (B,) int64 cell of each image, or -1.
         units: (B, 3) float32 positions of the images, vectors of length one.
         cells: (C, 3) float32 mean positions of the cells.
         tau: Decay distance in km.
 
     Returns:
-        Mean over the images that have a cell, those of all processes counted; 0 if none has.
+        Mean over the images that have a cell, in all processes; 0 if none has.
     """
     known = columns >= 0
-    # Differences keep metres in float32, which products of unit vectors would not.
+    # Differences preserve metres in float32, which products of unit vectors would not.
     chords = torch.cdist(units, cells, compute_mode="donot_use_mm_for_euclid_dist")
     distances = 2 * EARTH_KM * torch.asin((chords / 2).clamp(max=1))
     labels = torch.softmax(-distances / tau, dim=1)

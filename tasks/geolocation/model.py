@@ -1,4 +1,4 @@
-"""The geolocator: a classifier whose columns are cells of one partition or several."""
+"""The geolocator: a classifier whose outputs are the cells of one or several partitions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tasks.geolocation.spec import GeoLossSpec
 
 
 class GeoTargets(TypedDict):
-    """Where B images were taken."""
+    """Positions of B images."""
 
     columns: Tensor  # (B, partitions) int64 cell in each partition, -1 for none
     units: Tensor  # (B, 3) float32 vectors of length one
 
 
 class Geolocator(LastLayerNetwork):
-    """Body, one linear layer with the columns of all partitions, and the loss of each.
+    """Body, one linear layer with the outputs for all partitions, and the loss of each.
 
     Args:
         spec: Architecture.
@@ -36,7 +36,7 @@ class Geolocator(LastLayerNetwork):
         loss: Training objective.
 
     Attributes:
-        cells: The atlas as a tensor, which travels with the weights.
+        cells: The atlas as a tensor, which is stored with the weights.
     """
 
     objective = GeoLossSpec
@@ -54,14 +54,14 @@ class Geolocator(LastLayerNetwork):
         self.sizes = atlas.sizes
         self.register_buffer("cells", atlas.to_tensor())
         for level, partition in enumerate(atlas.partitions):
-            # Not kept in files: all follow from the cells.
+            # Not stored in files: all of them follow from the cells.
             units = torch.from_numpy(partition.units).float()
             self.register_buffer(f"units{level}", units, persistent=False)
             above = torch.from_numpy(atlas.ancestors[level])
             self.register_buffer(f"above{level}", above, persistent=False)
 
     def losses(self, images: Tensor, targets: GeoTargets, taught: TeacherTargets | None) -> Losses:
-        """The loss of each partition; a teacher knows the same cells."""
+        """The loss of each partition; a teacher has the same cells."""
         logits = self.raw(images).float()
         heads = torch.split(logits, self.sizes, dim=1)
         count = len(heads)
@@ -77,8 +77,8 @@ class Geolocator(LastLayerNetwork):
     def combine(self, logits: Tensor) -> Tensor:
         """One logit for each cell of the finest partition: (B, cells), float32.
 
-        With several heads each cell's log probability and those of the coarser cells that it lies
-        in are added (Mueller-Budack et al., ECCV 2018).
+        With several heads, each cell's log probability and those of the coarser cells around it
+        are added (Mueller-Budack et al., ECCV 2018).
 
         Args:
             logits: (B, cells of all partitions).

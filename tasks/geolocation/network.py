@@ -1,4 +1,4 @@
-"""A geolocator as its application's record has it: built, run, decoded, costed."""
+"""The geolocator's functions for its application's record: building, running, decoding, cost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from tasks.runtime.exported import cells_of
 from tasks.weights.card import Card
 from tasks.weights.file import spec_of
 
-# PlaNet's on MobileNet, as the printed parameters of table 11 tell; cells of one level.
+# Number of PlaNet's cells on MobileNet, from the printed parameters in table 11; cells of one
+# level.
 _CELLS, _LEVEL = 9760, 7
 
 
@@ -70,12 +71,12 @@ def _bare(model: Geolocator, card: Card) -> Bare:
 
 
 def sketch_geolocator(spec: ClassifierSpec) -> Geolocator:
-    """A fresh geolocator of one cell. Raises InputError if the body cannot be built so."""
+    """A fresh geolocator of one cell. Raises InputError if the body cannot be built."""
     return Geolocator(spec, _first_cells(0, 1))
 
 
 def _first_cells(level: int, count: int) -> Atlas:
-    """So many cells of a level, the first along the curve."""
+    """A number of cells of a level, the first along the curve."""
     cells = s2.faces()[:1]
     for _ in range(level):
         cells = s2.children(cells).ravel()
@@ -84,7 +85,7 @@ def _first_cells(level: int, count: int) -> Atlas:
 
 
 def _example(alpha: float, size: int, _variant: str) -> tuple[Geolocator, Card]:
-    """As many cells as PlaNet on MobileNet has, in a row along the curve."""
+    """As many cells as PlaNet on MobileNet has, consecutive along the curve."""
     spec = ClassifierSpec(alpha=alpha, size=size)
     atlas = _first_cells(_LEVEL, _CELLS)
     return Geolocator(spec, atlas), example_card(TASK, spec, atlas.classes)

@@ -1,9 +1,9 @@
-"""PlaNet's adaptive partition: small cells where many images are, none where hardly any is.
+"""PlaNet's adaptive partition: small cells where there are many images, none where there are few.
 
-A cell with more than t1 images is split into its four children, again and again; cells that end
-with fewer than t2 are dropped (Weyand et al., arXiv 1602.05314, section 3, which the paper follows
-in its section 4.4). The leaf cells of all images are sorted once: a cell is a range of them, so
-that counting its images takes two binary searches.
+A cell with more than t1 images is split into its four children, repeatedly; cells that end with
+fewer than t2 are dropped (Weyand et al., arXiv 1602.05314, section 3, which the paper follows in
+its section 4.4). The leaf cells of all images are sorted once: a cell is a range of them, so that
+counting its images takes two binary searches.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True)
 class Partition:
-    """Disjoint cells, in the order of a model's columns."""
+    """Disjoint cells, in the order of a model's outputs."""
 
     ids: Ids  # (C,) S2 cells
     counts: Ints  # (C,) images in each
@@ -36,7 +36,7 @@ class Partition:
     lng: Floats  # (C,) the same
 
     def __post_init__(self) -> None:
-        """Raise InputError if there is no cell, or one lies in another; it names both."""
+        """Raise InputError if there is no cell, or if one contains another, naming both."""
         if not len(self.ids):
             raise InputError("a partition needs at least one cell")
         first, last = (ends[self._order] for ends in s2.range_of(self.ids))
@@ -55,7 +55,7 @@ class Partition:
 
     @cached_property
     def tokens(self) -> list[str]:
-        """Of the cells."""
+        """Tokens of the cells."""
         return s2.tokens(self.ids)
 
     @cached_property
@@ -64,32 +64,32 @@ class Partition:
         return unit_vectors(self.lat, self.lng)
 
     def columns_of(self, ids: Ids) -> Ints:
-        """Column (N,) of the cell that holds each cell (N,), no larger one; -1 where none does."""
+        """Column (N,) of the cell that contains each cell (N,), or is it; -1 if none does."""
         first, last = (ends[self._order] for ends in s2.range_of(self.ids))
         place = np.searchsorted(first, ids, side="right") - 1
         inside = (place >= 0) & (ids <= last[np.maximum(place, 0)])
         return np.where(inside, self._order[np.maximum(place, 0)], -1)
 
     def columns_at(self, lat: Floats, lng: Floats) -> Ints:
-        """Column (N,) of the cell of each point (N,) in degrees; -1 where none is."""
+        """Column (N,) of the cell of each point (N,) in degrees; -1 if there is none."""
         return self.columns_of(s2.cell_ids(lat, lng))
 
 
 def split_adaptively(
     lat: Floats, lng: Floats, *, most: int = 10_000, least: int = 50
 ) -> Partition:
-    """The adaptive partition of positions (N,) in degrees, its cells in the order of their ids.
+    """The adaptive partition of positions (N,) in degrees, with cells in the order of their ids.
 
-    10 million take about 4 seconds on one core, and .4 GB with the positions themselves.
+    10 million positions take about 4 seconds on one core, and .4 GB including the positions.
 
     Args:
         lat: (N,) degrees.
         lng: (N,) degrees.
-        most: Images above which a cell is split (t1); a leaf cell never is.
-        least: Images below which a cell is dropped (t2).
+        most: Number of images above which a cell is split (t1); a leaf cell never is.
+        least: Number of images below which a cell is dropped (t2).
 
     Raises:
-        InputError: If a position is not on Earth, or no cell holds enough images.
+        InputError: If a position is not on Earth, or no cell contains enough images.
     """
     leaves = s2.cell_ids(lat, lng)
     ids, counts = _split(np.sort(leaves), most, least)
@@ -112,7 +112,7 @@ def split_adaptively(
 
 
 def _split(leaves: Ids, most: int, least: int) -> tuple[Ids, Ints]:
-    """Cells and their counts from sorted leaves (N,), by level and then by id; sorted at last."""
+    """Cells and their counts from sorted leaves (N,), by level and id; sorted at the end."""
     found: list[tuple[Ids, Ints]] = []
     cells = s2.faces()
     for level in range(s2.MAX_LEVEL + 1):
@@ -130,7 +130,7 @@ def _split(leaves: Ids, most: int, least: int) -> tuple[Ids, Ints]:
 
 
 def write_cells(path: Path, partition: Partition) -> None:
-    """Write the cells as public lists have them. Raises OSError if that fails."""
+    """Write the cells in the format of public lists. Raises OSError if that fails."""
     columns = (one.tolist() for one in (partition.counts, partition.lat, partition.lng))
     rows = enumerate(zip(partition.tokens, *columns, strict=True))
     write_csv(path, CELLS_HEADER, ((label, *row) for label, row in rows))
@@ -144,11 +144,16 @@ def is_cells(text: str) -> bool:
 def read_cells(path: Path, text: str) -> Partition:
     """Read a list of cells: ``class_label,hex_id,imgs_per_cell,latitude_mean,longitude_mean``.
 
-    Lines above the header, which the public lists have, are passed over. Columns come in the
-    order of ``class_label``. The path is for messages.
+    Lines above the header, which public lists have, are skipped. Columns are in the order of
+    ``class_label``.
+
+    Args:
+        path: Path of the file, for messages.
+        text: Its content.
 
     Raises:
-        InputError: If a line is no cell, or labels or cells clash; it names the file.
+        InputError: If a line is not a cell, or labels or cells conflict; the message names the
+            file.
     """
     lines = text.splitlines()
     start = next(k for k, line in enumerate(lines) if line.startswith("class_label,hex_id"))

@@ -1,4 +1,4 @@
-"""The page that a geolocation run leaves: figures, maps, curves, best and worst answers."""
+"""The report of a geolocation run: metrics, maps, curves, best and worst answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CURVES = (
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a geolocation report shows."""
+    """The contents of a geolocation report."""
 
     partition: Partition  # cells of the model
     score: Score
@@ -44,7 +44,7 @@ class ReportData:
 
 
 def make_report(data: ReportData) -> Report:
-    """What is special to a geolocation run."""
+    """The part of the report that is specific to geolocation."""
     score, metrics = data.score, data.score["metrics"]
     rows = np.flatnonzero(score["answered"])
     km, confidence = score["km"][rows], score["confidence"][rows]
@@ -90,7 +90,7 @@ def make_report(data: ReportData) -> Report:
 
 
 def _metrics(score: Score) -> MetricsTable:
-    """Metrics with their intervals, and what chance would reach."""
+    """Metrics with their intervals, and the values of chance."""
     metrics = score["metrics"]
     rows = []
     for name, meaning in MEANINGS.items():
@@ -123,7 +123,7 @@ def _write_sections(
 
 
 def _write_maps(page: Page, data: ReportData) -> None:
-    """Answers and cells, how far off and how sure, and whether the regions hold their promise."""
+    """Answers and cells, distance and confidence, and how often regions contain the truth."""
     score = data.score
     page.section("Map", "Dots: where photos were taken. Lines lead to the answers.")
     answered = score["answered"]
@@ -172,7 +172,12 @@ def write_partition_report(
 ) -> None:
     """Write ``report.html`` of partitions alone, coarse to fine, with a map of each.
 
-    ``at`` has the latitudes and longitudes (N,) that they were made of, in degrees.
+    Args:
+        folder: Folder to write to.
+        title: Title of the page.
+        command: Command line, for the page.
+        partitions: Partitions, coarse to fine.
+        at: Latitudes and longitudes (N,) that they were made from, in degrees.
 
     Raises:
         OSError: If it cannot be written.

@@ -8,7 +8,7 @@ from tasks.geolocation import s2
 from tasks.geolocation.s2 import Ids, Ints
 from tasks.geolocation.sphere import Floats, degrees
 
-# Points on each edge: the edges of large cells are bent on a map.
+# Number of points on each edge: the edges of large cells are curved on a map.
 _FINE_SIDE, _COARSE_SIDE, _COARSE = 4, 24, 3
 
 
@@ -39,10 +39,11 @@ def rings(ids: Ids) -> tuple[list[Floats], Ints]:
 
 
 def _unroll(lat: Floats, lng: Floats) -> Floats:
-    """One outline whose longitudes go on beyond 180, and which keeps to a pole that it meets."""
+    """One outline with longitudes that may exceed 180, which follows a pole that it meets."""
     pole = np.flatnonzero(np.abs(lat) > 90 - 1e-9)
     if len(pole):
-        # Every longitude ends there: along the one it is reached by, to the one it is left by.
+        # Every longitude ends there: follow the one by which it is reached, then the one by which
+        # it is left.
         k = int(pole[0])
         lat, lng = np.roll(lat, -k), np.roll(lng, -k)
         turned = np.unwrap(lng[1:], period=360)
@@ -52,7 +53,7 @@ def _unroll(lat: Floats, lng: Floats) -> Floats:
     turned = np.unwrap(np.append(lng, lng[0]), period=360)
     if abs(turned[-1] - turned[0]) < 180:
         return np.column_stack((turned[:-1], lat))
-    # Around a pole: along it, then up to the map's edge and back.
+    # Around a pole: along it, then to the map's edge and back.
     edge = np.copysign(90.0, lat.mean())
     sides = np.array(((turned[-1], edge), (turned[0], edge)))
     return np.concatenate((np.column_stack((turned, np.append(lat, lat[0]))), sides))

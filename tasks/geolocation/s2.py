@@ -1,9 +1,9 @@
 """S2 cells for whole arrays at once: the hierarchy of squares that PlaNet classifies into.
 
-The sphere is projected onto the six faces of a cube; on each the cells of a level halve those of
+The sphere is projected onto the six faces of a cube; on each, the cells of a level halve those of
 the level above, and a Hilbert curve numbers them, so that a cell's descendants are a range of ids
-(S2 Geometry, s2geometry.io). An id is 64 bits: face (3), position on the curve (2 a level), a one,
-zeros. The libraries for Python take one point at a time, in 6 to 16 microseconds.
+(S2 Geometry, s2geometry.io). An id has 64 bits: face (3), position on the curve (2 per level), a
+one, zeros. The libraries for Python take one point at a time, in 6 to 16 microseconds.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Ints = NDArray[np.int64]
 MAX_LEVEL = 30
 NUM_FACES = 6
 _SIDE = 1 << MAX_LEVEL
-# Levels that one look-up in a table descends.
+# Number of levels that one look-up in a table descends.
 _STEP = 6
-# Points that are worked on at a time: what belongs to them stays in a processor's cache.
+# Number of points processed at a time: their data stays in a processor's cache.
 _BLOCK = 1 << 15
 # The curve visits the quarters of a cell in this order, each as 2 * i + j; a row for each
-# orientation: as it is, with i and j swapped, turned by half, both.
+# orientation: unchanged, with i and j swapped, rotated by half a turn, both.
 _VISITS = np.array(((0, 1, 3, 2), (0, 2, 3, 1), (3, 2, 0, 1), (3, 1, 0, 2)))
 _SWAP, _INVERT = 1, 2
-# What the orientation changes by in the first to the last quarter.
+# Change of the orientation in the first to the last quarter.
 _TURNS = np.array((_SWAP, 0, 0, _SWAP | _INVERT))
 
 
@@ -57,7 +57,7 @@ def _project(points: Floats) -> tuple[Ints, Floats, Floats]:
     """Face and (s, t), in 0..1 on it, of unit vectors (N, 3)."""
     x, y, z = points.T
     size = np.abs(points)
-    # Of equals the later axis counts, as in the reference.
+    # Among equal axes the later one counts, as in the reference.
     axis = np.where(size[:, 0] > size[:, 1], 0, 1)
     axis = np.where(np.maximum(size[:, 0], size[:, 1]) > size[:, 2], axis, 2)
     along = np.choose(axis, (x, y, z))
@@ -88,8 +88,8 @@ def _grid(s: Floats) -> Ints:
 def _tables() -> tuple[Ints, Ints]:
     """Six levels of the curve at once.
 
-    From (6 bits of i, 6 of j, orientation) to (12 bits of position, new orientation), and back;
-    all packed with the orientation in the lowest two bits.
+    Maps (6 bits of i, 6 of j, orientation) to (12 bits of position, new orientation), and back;
+    everything is packed with the orientation in the lowest two bits.
     """
     count = 1 << 2 * _STEP
     position, start = np.meshgrid(np.arange(count), np.arange(4), indexing="ij")
@@ -134,7 +134,7 @@ def _decode(ids: Ids) -> tuple[Ints, Ints, Ints]:
 
 
 def lowest_bit(ids: Ids) -> Ids:
-    """The one that ends each id: it tells the level."""
+    """The one bit that ends each id and determines the level."""
     return ids & (~ids + np.uint64(1))
 
 
@@ -161,13 +161,13 @@ def faces() -> Ids:
 
 
 def parents(ids: Ids, level: int) -> Ids:
-    """The cell of a level, not below their own, that each cell lies in."""
+    """The cell of a given level, not below their own, that contains each cell."""
     bit = _bit_of(level)
     return ids & ~(bit - np.uint64(1)) & ~bit | bit
 
 
 def children(ids: Ids) -> Ids:
-    """The four cells (N, 4) that each cell (N,), no leaf, is made of, along the curve."""
+    """The four cells (N, 4) that each cell (N,), not a leaf, consists of, along the curve."""
     bit = lowest_bit(ids)[:, None]
     quarter = bit >> np.uint64(2)
     steps = np.array((1, 3, 5, 7), np.uint64)
@@ -175,18 +175,18 @@ def children(ids: Ids) -> Ids:
 
 
 def range_of(ids: Ids) -> tuple[Ids, Ids]:
-    """First and last leaf of each cell; ids of all cells in it lie between."""
+    """First and last leaf of each cell; the ids of all cells in it are between them."""
     rest = lowest_bit(ids) - np.uint64(1)
     return ids - rest, ids + rest
 
 
 def tokens(ids: Ids) -> list[str]:
-    """Ids as people write them: hexadecimal without the zeros at the end."""
+    """Ids in their usual form: hexadecimal without the zeros at the end."""
     return [f"{number:016x}".rstrip("0") for number in ids.tolist()]
 
 
 def from_tokens(texts: list[str]) -> Ids:
-    """Read tokens. Raises InputError if one is no cell; it names it."""
+    """Read tokens. Raises InputError naming one that is not a cell."""
     numbers = np.zeros(len(texts), np.uint64)
     for k, text in enumerate(texts):
         try:
@@ -231,7 +231,7 @@ def _square(ids: Ids) -> tuple[Ints, Ints, Ints]:
 
 
 def _lift(face: Ints, u: Floats, v: Floats) -> Floats:
-    """From faces to vectors (..., 3) of no particular length."""
+    """From faces to vectors (..., 3) of any length."""
     one = np.ones_like(u)
     face = np.broadcast_to(face, u.shape)
     x = np.choose(face, (one, -u, -u, -one, v, v))

@@ -27,8 +27,8 @@ def degrees(vectors: Floats) -> tuple[Floats, Floats]:
 def distance_km(lat: Floats, lng: Floats, other_lat: Floats, other_lng: Floats) -> Floats:
     """Great-circle distance in km by the haversine formula; the arguments are broadcast.
 
-    In float64: float32, or the arc cosine of a dot product, would be kilometres off for points
-    that are metres apart, and the share within 1 km with it.
+    It is computed in float64: float32, or the arc cosine of a dot product, would be kilometres off
+    for points that are metres apart, and with it the share within 1 km.
     """
     phi, other_phi = np.radians(lat), np.radians(other_lat)
     up = np.sin((other_phi - phi) / 2) ** 2

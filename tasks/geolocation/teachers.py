@@ -1,4 +1,4 @@
-"""Teachers of a geolocator: other geolocators that know its cells."""
+"""Teachers of a geolocator: other geolocators that have its cells."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ from tasks.predictor import open_network
 
 
 def open_geo_teacher(spec: DistillSpec, atlas: Atlas) -> Teacher:
-    """The geolocator that ``spec.teacher`` names, with its columns in the student's order.
+    """The geolocator that ``spec.teacher`` names, with its outputs in the student's order.
 
-    Cells are matched by token: each partition of the student's atlas must lie in one of the
-    teacher's, which may know more cells.
+    Cells are matched by token: each partition of the student's atlas must be contained in one of
+    the teacher's, which may have more cells.
+
+    Args:
+        spec: Options of distillation.
+        atlas: The student's partitions.
 
     Raises:
-        InputError: If it is no geolocator of this suite, or lacks a cell.
+        InputError: If it is not a geolocator of this suite, or lacks a cell.
     """
     name = spec.teacher
     assert name is not None
@@ -41,7 +45,7 @@ def open_geo_teacher(spec: DistillSpec, atlas: Atlas) -> Teacher:
 
 
 def _columns(name: str, partition: Partition, known: Atlas) -> list[int]:
-    """The teacher's columns of a partition's cells, all of one of its own partitions."""
+    """The teacher's outputs for a partition's cells, all of one of its own partitions."""
     fewest, before = partition.tokens, 0
     for theirs in known.partitions:
         places = {token: before + k for k, token in enumerate(theirs.tokens)}

@@ -30,21 +30,22 @@ def _world_map() -> tuple[Figure, Axes]:
     axes.set_yticks(_TICKS[1], [f"{abs(y)}°{'S' if y < 0 else 'N' * (y > 0)}" for y in _TICKS[1]])
     axes.grid(alpha=0.25, linewidth=0.5)
     axes.set_axisbelow(True)
-    # All that is drawn becomes one image: thousands of polygons would make a page of megabytes.
+    # Everything drawn becomes one image: thousands of polygons would make a page of megabytes.
     axes.set_rasterization_zorder(_TOP)
     return figure, axes
 
 
 def partition_plot(partition: Partition, lat: Floats, lng: Floats) -> Figure:
-    """The cells, coloured by how densely images lie in them, under the images themselves.
+    """The cells, coloured by the density of images, under the images themselves.
 
-    The images' positions (N,) are in degrees; there may be none, and of many, some are drawn.
+    The images' positions (N,) are in degrees; there may be none, and if there are many, some are
+    drawn.
     """
     figure, axes = _world_map()
     polygons, owners = rings(partition.ids)
     area = 4 * np.pi * EARTH_KM**2 / (s2.NUM_FACES * 4.0 ** s2.levels(partition.ids))
     density = partition.counts / area * 1000
-    # Small cells last, lest their neighbours' edges cover them.
+    # Small cells last, so that their neighbours' edges do not cover them.
     order = np.argsort(s2.levels(partition.ids)[owners], kind="stable")
     cells = PolyCollection(
         [polygons[k] for k in order],
@@ -90,7 +91,7 @@ def answers_plot(
 
 
 def _short_ways(lat: Floats, lng: Floats, to_lat: Floats, to_lng: Floats) -> Floats:
-    """Straight lines (K, 2, 2) on the map, by the antimeridian where that is shorter."""
+    """Straight lines (K, 2, 2) on the map, across the antimeridian where that is shorter."""
     ahead = lng + (to_lng - lng + 180) % 360 - 180
     lines = np.stack((np.stack((lng, lat), 1), np.stack((ahead, to_lat), 1)), axis=1)
     over = np.abs(ahead) > 180
@@ -112,7 +113,7 @@ def distance_plot(km: Floats, chance: dict[str, float]) -> Figure:
 
 
 def confidence_plot(km: Floats, confidence: Floats, radii: tuple[int, ...]) -> Figure:
-    """Share within some radii in km among the surest answers, over how many of all these are."""
+    """Share within some radii in km among the most confident answers, over their share of all."""
     figure = Figure(figsize=(5, 3))
     axes = figure.add_subplot()
     order = np.argsort(-confidence, kind="stable")

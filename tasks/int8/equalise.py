@@ -1,14 +1,14 @@
-"""Cross-layer equalisation: weak channels made stronger before they share a tensor's 256 levels.
+"""Cross-layer equalisation: strengthens weak channels before they share a tensor's 256 levels.
 
 Multiplying a channel by g in the layer before and dividing by g in the layer after changes nothing
-in exact arithmetic (Nagel et al., arXiv 1906.04721, section 4.1), as the ReLUs between commute
-with a positive factor. ReLU6 does not: its ceiling of 6 becomes 6 g, another for each channel,
-which the float network keeps. With g >= 1 and a tensor rounded up to 6 at most, rounding cuts off
-below every ceiling, so the 8-bit network needs none of them.
+in exact arithmetic (Nagel et al., arXiv 1906.04721, section 4.1), because the ReLUs between
+commute with a positive factor. ReLU6 does not: its ceiling of 6 becomes 6 g, a different one for
+each channel, which the float network keeps. With g >= 1 and a tensor rounded up to 6 at most,
+rounding cuts off below every ceiling, so the 8-bit network needs none of them.
 
 Weights have a scale for each output channel, so the layer before loses nothing, nor does a
 depthwise layer after. In the columns of any other layer after, a division by g costs levels; there
-g is where the two errors together are least.
+g is chosen so that the sum of the two errors is smallest.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tasks.int8.network import Floats, Layer, readers_of, set_tensor, tensors_of
 from tasks.int8.ranges import LEVELS, Measured
 
-# A channel may be seen this much higher than on the images of the calibration.
+# Factor by which a channel may exceed its maximum on the calibration images.
 _HEADROOM = 1.1
 _MOST = 32.0
 _LEAST = 1e-12
@@ -35,7 +35,7 @@ _RESHAPES = ("Reshape", "Flatten", "Squeeze")
 
 @dataclass(frozen=True)
 class Link:
-    """A layer and all that read its channels."""
+    """A layer and all layers that read its channels."""
 
     before: Layer  # the layer that writes them
     after: tuple[Layer, ...]  # the layers that read them, straight or through pools
@@ -57,7 +57,7 @@ class Ceilings(nn.Module):
 
 
 def find_links(model: ModelProto, layers: Sequence[Layer], network: nn.Module) -> list[Link]:
-    """Where channels can be rescaled: all that read them are layers, through pools at most."""
+    """Where channels can be rescaled: all that read them are layers, possibly through pools."""
     readers = readers_of(model)
     by_node = {layer.node: layer for layer in layers}
     given_out = {value.name for value in model.graph.output}
@@ -78,7 +78,7 @@ def find_links(model: ModelProto, layers: Sequence[Layer], network: nn.Module) -
 
 
 def _ceiling_of(model: ModelProto, layer: Layer) -> float | None:
-    """Ceiling of an activation that a positive factor passes through, None for others."""
+    """Ceiling of an activation that commutes with a positive factor, None for others."""
     if layer.ceiling:
         return None
     if layer.kind != "Clip":
@@ -98,7 +98,7 @@ def _following(
     given_out: set[str],
     pooled: bool = False,
 ) -> tuple[Layer, ...]:
-    """The layers that read a tensor; none where anything else does."""
+    """The layers that read a tensor; empty if anything else does."""
     if tensor in given_out or not readers.get(tensor):
         return ()
     found: list[Layer] = []
@@ -125,12 +125,13 @@ def _takes(model: ModelProto, layer: Layer, channels: int) -> bool:
 
 
 def choose_gains(model: ModelProto, link: Link, measured: Mapping[str, Measured]) -> Floats:
-    """By how much to multiply each channel of a link in a float export: (C,), 1 or more.
+    """Factors by which to multiply the channels of a link in a float export: (C,), 1 or more.
 
     The rounding of the tensor gives channel c an error of (step / g)^2 / 12 times the squared
-    weights that read it; the rounding of these weights one of (step of their row)^2 / 12 times
-    (g x)^2. The sum is least at the g returned, unless the channel would leave the range. Before
-    a leaky activation the tensor is rounded too, and reaches further, so there that one counts.
+    weights that read it; the rounding of these weights one of (step of their row)^2 / 12 times (g
+    x)^2. The sum is smallest at the g returned, unless the channel would leave the range. Before a
+    leaky activation the tensor is rounded too, and has a larger range, so there its error is the
+    one that counts.
     """
     before = link.before
     seen = measured[before.raw if before.kind == "LeakyRelu" else before.output]
@@ -160,8 +161,8 @@ def equalise(
 ) -> None:
     """Rescale channels in a float export and in the same network in PyTorch, in place.
 
-    Batch norm is folded in the network. The gains (C,) of each link are above 0; with a ceiling
-    1 or more.
+    Batch norm is folded in the network. The gains (C,) of each link are above 0; with a ceiling at
+    least 1.
     """
     for link, gain in zip(links, gains, strict=True):
         before = network.get_submodule(link.before.name)
@@ -186,7 +187,7 @@ def equalise(
 
 
 def copy_weights(model: ModelProto, network: nn.Module, layers: Sequence[Layer]) -> None:
-    """Bring the weights and biases of a PyTorch network into its float export."""
+    """Copy the weights and biases of a PyTorch network into its float export."""
     for layer in layers:
         module = network.get_submodule(layer.name)
         assert isinstance(module, nn.Conv2d | nn.Linear)

@@ -1,4 +1,4 @@
-"""How far each layer of an 8-bit network is from the same layer in float."""
+"""Differences between the layers of an 8-bit network and the same layers in float."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ class LayerError:
 def layer_errors(truth: State, chosen: State, pictures: Sequence[Floats]) -> list[LayerError]:
     """Compare an 8-bit network with the float one, layer by layer; the worst first, by ``alone``.
 
-    The truth is in float, its channels scaled as those of ``chosen``, which is to be rounded;
-    images are normalised, (1, 3, S, S).
+    Args:
+        truth: The network in float, with its channels scaled as those of ``chosen``.
+        chosen: The network that is rounded.
+        pictures: Normalised images, (1, 3, S, S).
     """
     ranges = chosen.ranges
     alone = lone_errors(chosen.network, chosen.layers, ranges, pictures)
@@ -97,7 +99,7 @@ def _kind(shape: tuple[int, ...]) -> str:
 
 
 def describe_layers(rows: Sequence[LayerError]) -> str:
-    """The worst layers as a table for people."""
+    """The worst layers as a table."""
     lines = [f"  {'layer':<34} {'kind':<11} {'alone':>6} {'whole':>6}   dB, worst first"]
     for row in rows[:_SHOWN]:
         told = f"{row.alone:6.1f}" if isfinite(row.alone) else " float"

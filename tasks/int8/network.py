@@ -1,4 +1,4 @@
-"""The network inside an exported ONNX file: its layers, apart from the rest."""
+"""Finds the network inside an exported ONNX file: its layers, apart from the rest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.runtime.chip import keep_sums_right
 
 Floats = NDArray[np.float32]
 _WEIGHTED = ("Conv", "Gemm")
-# What the quantiser merges into the rounding of a layer's output: no step of its own.
+# Operations that the quantiser merges into the rounding of a layer's output.
 MERGED = ("Relu", "Clip")
 
 
@@ -40,7 +40,7 @@ class Layer:
     ceiling: str = ""  # node of the channels' ceilings (see :mod:`tasks.int8.equalise`), or ""
 
     def block(self, network: nn.Module) -> nn.Module:
-        """What holds the layer's module, and its activation as ``act``, if it has one."""
+        """The module that contains the layer's module, and its activation as ``act`` if any."""
         return network.get_submodule(self.name.rpartition(".")[0])
 
 
@@ -66,8 +66,12 @@ def set_tensor(model: ModelProto, name: str, value: Floats) -> None:
 def find_layers(model: ModelProto, network: nn.Module) -> tuple[Layer, ...]:
     """The layers of a file whose weights are those of a network's modules, batch norm folded.
 
-    What surrounds the network (resizing, decoding) may multiply matrices too; it has no weights
-    of the network, by which it is told.
+    What surrounds the network (resizing, decoding) may multiply matrices too, but has none of the
+    network's weights.
+
+    Args:
+        model: Float export.
+        network: The same network in PyTorch.
 
     Raises:
         InputError: If a module's weights are not in the file.
@@ -129,7 +133,7 @@ def _layer(
 
 
 def final_outputs(model: ModelProto, layers: Sequence[Layer]) -> tuple[str, ...]:
-    """Outputs of the layers that no other layer comes after: the network's answer."""
+    """Outputs of the layers that no other layer follows: the network's raw outputs."""
     inputs = {layer.input for layer in layers}
     readers, finals = readers_of(model), []
     for layer in layers:
@@ -148,13 +152,13 @@ def final_outputs(model: ModelProto, layers: Sequence[Layer]) -> tuple[str, ...]
 def cut_network(model: ModelProto, layers: Sequence[Layer]) -> ModelProto:
     """The network alone: from the first layer's input to the last layers' outputs.
 
-    The images stay an input too where their number is asked for.
+    The images remain an input too if their number is needed.
     """
     return _cut(model, [layers[0].input], final_outputs(model, layers))
 
 
 def cut_preparation(model: ModelProto, layers: Sequence[Layer]) -> ModelProto:
-    """What stands before the network: from images to the first layer's input."""
+    """The part before the network: from images to the first layer's input."""
     return _cut(model, [], [layers[0].input])
 
 
@@ -168,11 +172,11 @@ def _cut(model: ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> Mo
 
 
 class Runner:
-    """Runs a network alone, as :func:`cut_network` makes it or quantised from that.
+    """Runs a network alone, made by :func:`cut_network` or quantised from that.
 
     Args:
         model: The network.
-        outputs: Tensors to give out.
+        outputs: Names of the tensors to return.
         threads: Number of threads of the runtime; 0 lets it choose.
     """
 
@@ -200,7 +204,7 @@ class Runner:
         )
 
     def __call__(self, pictures: Iterable[NDArray[Any]]) -> Iterator[dict[str, Floats]]:
-        """Yield the outputs for each normalised image (1, 3, S, S), or what else goes in."""
+        """Yield the outputs for each normalised image (1, 3, S, S), or other input."""
         for picture in pictures:
             feeds = {**self._others, self.source: picture}
             values = self._session.run(list(self.outputs), feeds)

@@ -1,7 +1,7 @@
-"""From a float ONNX file to one that computes in 8 bits.
+"""Turns a float ONNX file into one that computes in 8 bits.
 
-Weights become signed integers, symmetric, with a scale for each output channel; activations
-unsigned ones with a zero point, one scale for a tensor. Weights keep all 8 bits (see
+Weights become signed integers, symmetric, with a scale for each output channel; activations become
+unsigned ones with a zero point and one scale per tensor. Weights keep all 8 bits (see
 :mod:`tasks.runtime.chip`). What is not a layer of the network stays in float.
 """
 
@@ -34,8 +34,8 @@ def quantise(
         model: Float export, or the network alone.
         layers: Layers of the network in the graph.
         ranges: Ranges of every tensor between layers.
-        per_channel: A scale for each output channel of the weights, else one for all.
-        floats: Names of layers to leave as they are.
+        per_channel: Whether the weights have a scale for each output channel, or a single one.
+        floats: Names of layers to leave in float.
     """
     chosen = [layer for layer in layers if layer.name not in floats]
     copy = ModelProto()
@@ -45,7 +45,7 @@ def quantise(
             _drop_ceiling(copy, layer, ranges[layer.output][1])
     nodes = [layer.node for layer in chosen]
     nodes += [layer.activation for layer in chosen if layer.activation]
-    # What a merged activation reads is never rounded, but the quantiser asks for its range too.
+    # The input of a merged activation is never rounded, but the quantiser needs its range too.
     wanted = {name: name for name in quantised_tensors(layers)}
     wanted |= {layer.raw: layer.output for layer in layers if layer.kind in MERGED}
     pairs = {
@@ -62,7 +62,7 @@ def quantise(
         nodes_to_quantize=nodes,
         nodes_to_exclude=[],
         op_types_to_quantize=_OPERATIONS,
-        # The logits of a fully connected layer are not rounded: close classes would tie.
+        # The logits of a fully connected layer are not rounded: close classes would be equal.
         extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"]},
     )
     quantiser.quantize_model()
@@ -72,7 +72,7 @@ def quantise(
 
 
 def _drop_ceiling(model: ModelProto, layer: Layer, high: float) -> None:
-    """Take a layer's ceilings out where rounding cuts off at or below all of them anyway."""
+    """Remove a layer's ceilings if rounding cuts off at or below all of them anyway."""
     node = next(node for node in model.graph.node if node.name == layer.ceiling)
     lowest = float(numpy_helper.to_array(tensors_of(model)[node.input[1]]).min())
     assert high <= lowest * (1 + 1e-6), f"{layer.name}: rounding to {high} is not below {lowest}"
@@ -82,7 +82,7 @@ def _drop_ceiling(model: ModelProto, layer: Layer, high: float) -> None:
 
 
 def rounded_name(model: ModelProto, tensor: str) -> str:
-    """Where a quantised file holds a tensor after rounding: the name to read it by."""
+    """Name of a tensor after rounding in a quantised file."""
     readers = readers_of(model)
     for name in (tensor, f"{tensor}_QuantizeLinear_Input"):
         for node in readers.get(name, []):

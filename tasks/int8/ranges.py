@@ -1,4 +1,4 @@
-"""Ranges of a network's tensors, measured on images: what 8 bits are to stretch over."""
+"""Ranges of a network's tensors, measured on images, for quantisation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Ranges = dict[str, Range]
 Method = Literal["min-max", "percentile", "mse"]
 LEVELS = 255
 _BINS = 2048
-# Of each tensor and image; the extremes are taken over all values.
+# Number of values per tensor and image; the extremes are taken over all values.
 _SAMPLES = 32768
 _PERCENTILE = 99.99
 _STEPS = 48
@@ -25,7 +25,7 @@ _STEPS = 48
 
 @dataclass
 class Measured:
-    """What was seen of a tensor on all images."""
+    """Statistics of a tensor over all images."""
 
     low: float
     high: float
@@ -55,8 +55,10 @@ def measure(
 ) -> dict[str, Measured]:
     """Run a float network over images, twice: for the extremes, then for the histograms.
 
-    The network is alone, as :func:`tasks.int8.network.cut_network` makes it; the images are
-    normalised, (1, 3, S, S).
+    Args:
+        network: The network alone, from :func:`tasks.int8.network.cut_network`.
+        layers: Its layers.
+        pictures: Normalised images, (1, 3, S, S).
     """
     names = [name for name in quantised_tensors(layers) if name != layers[0].input]
     runner = Runner(network, names)
@@ -92,8 +94,8 @@ def choose_ranges(
 ) -> Ranges:
     """The range of each tensor; values outside are cut off, those inside rounded more finely.
 
-    The image keeps its whole range: its 256 values fit as they are. Elsewhere ``min-max`` cuts
-    nothing off; ``percentile`` the outer .01 %; ``mse`` takes the range of the least mean squared
+    The image keeps its whole range: its 256 values fit exactly. Elsewhere ``min-max`` cuts nothing
+    off; ``percentile`` the outer .01 %; ``mse`` takes the range with the smallest mean squared
     error.
     """
     slopes = {layer.raw: layer.slope for layer in layers if layer.kind == "LeakyRelu"}
@@ -119,10 +121,10 @@ def _choose(one: Measured, method: Method, slope: float) -> Range:
 
 
 def _least_error(one: Measured, low: float, high: float, slope: float) -> Range:
-    """Cut one end, then the other, each where the squared error is least, and once more."""
+    """Cut one end, then the other, each where the squared error is smallest, and once more."""
     shares = np.linspace(1 / _STEPS, 1, _STEPS)
     values = one.centres()
-    # What a leaky activation shrinks afterwards counts for that much less.
+    # Values that a leaky activation shrinks afterwards count for that much less.
     weights = one.counts * np.where(values < 0, slope**2, 1.0)
     best = (low, high)
     for _ in range(2):
@@ -141,7 +143,7 @@ def _error(values: NDArray[np.float64], weights: NDArray[np.float64], range_: Ra
     step = (high - low) / LEVELS
     zero = round(-low / step)
     rounded = (np.clip(np.round(values / step) + zero, 0, LEVELS) - zero) * step
-    # A bin's values are spread; as fine a step as the bin would seem to round without error.
+    # A bin's values are spread out; a step as fine as the bin would seem to round without error.
     inside = (values >= low) & (values <= high)
     error = np.where(inside, step**2 / 12, np.square(values - rounded))
     return float((error * weights).sum())

@@ -1,7 +1,8 @@
-"""The search for an 8-bit network that answers as the float one: naive first, then remedies.
+"""Searches for an 8-bit network with the float network's answers: naive first, then corrections.
 
-Each remedy is kept if the answers on images that nothing was measured on come closer to the float
-network's. Labelled images, where there are any, judge what was chosen, and may send back to naive.
+Each correction is kept if the answers on images that nothing was measured on come closer to the
+float network's. Labelled images, if there are any, evaluate the result, and may select the naive
+one instead.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from tasks.int8.ranges import Measured, Method, Ranges, choose_ranges, measure
 from tasks.int8.simulate import correct_biases, decibels, fine_tune, lone_errors
 
 METHODS: tuple[Method, ...] = ("min-max", "percentile", "mse")
-# A remedy must be worth this much, in dB, to be kept.
+# Smallest improvement, in dB, for which a correction is kept.
 _WORTH = 0.2
-# Images that biases are corrected on, all in one pass.
+# Number of images on which biases are corrected, all in one pass.
 _BIAS_PHOTOS = 32
-# At most this share of the layers stays in float.
+# Largest share of the layers that may stay in float.
 _FLOAT_SHARE = 8
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """What the network sees of the user's images: normalised, (1, 3, S, S) each."""
+    """The network's inputs from the user's images: normalised, (1, 3, S, S) each."""
 
     fit: Sequence[Floats]  # to measure ranges on, correct and learn from
     held: Sequence[Floats]  # to compare the answers on
@@ -53,7 +54,7 @@ class State:
 
     @cached_property
     def ranges(self) -> Ranges:
-        """Of every tensor between layers."""
+        """Ranges of every tensor between layers."""
         return choose_ranges(self.measured, self.layers, self.method)
 
     def quantised(self, model: ModelProto | None = None) -> ModelProto:
@@ -75,7 +76,7 @@ class State:
 
 @dataclass(frozen=True)
 class Step:
-    """A remedy that was tried."""
+    """A correction that was tried."""
 
     name: str
     sqnr: float  # float answers over their difference from the 8-bit ones on held images, in dB
@@ -86,7 +87,7 @@ class Step:
 
 @dataclass
 class Search:
-    """Tries remedies one after another."""
+    """Tries corrections one after another."""
 
     pictures: Pictures
     original: State  # the float network
@@ -102,8 +103,12 @@ class Search:
     def begin(cls, model: ModelProto, network: nn.Module, pictures: Pictures, say: Say) -> Search:
         """Measure the float network.
 
-        ``network`` is the float export in PyTorch, batch norm folded; its ``raw`` takes normalised
-        images. ``say`` is told what was tried.
+        Args:
+            model: Float export.
+            network: The same network in PyTorch, batch norm folded; its ``raw`` takes normalised
+                images.
+            pictures: Images to measure and compare on.
+            say: Function that is called with a description of each trial.
 
         Raises:
             InputError: If the two are not the same network.
@@ -114,7 +119,7 @@ class Search:
         return cls(pictures, state, say, state, state, state)
 
     def naive(self) -> tuple[State, State]:
-        """Judge what everybody tries first: (a scale per tensor, a scale per channel)."""
+        """Try the usual methods first: (a scale per tensor, a scale per channel)."""
         tensor = replace(self.state, per_channel=False)
         self._judge("naive: a scale per tensor, min-max ranges", tensor, always=True)
         channel = replace(tensor, per_channel=True)
@@ -122,9 +127,9 @@ class Search:
         return tensor, channel
 
     def cheap(self) -> None:
-        """Try the remedies that cost the file nothing: biases, ranges, equalisation.
+        """Try the corrections that cost the file nothing: biases, ranges, equalisation.
 
-        Shifted means hide all other errors, so they are corrected first, and anew with each of
+        Shifted means hide all other errors, so they are corrected first, and again with each of
         the others.
         """
         self.correct = True
@@ -140,14 +145,14 @@ class Search:
                 self.truth = equal
 
     def take_naive(self, channel: State) -> None:
-        """Go back to a scale per channel without remedies, as :meth:`naive` gave it."""
+        """Return to a scale per channel without corrections, from :meth:`naive`."""
         self.state = self.chosen = channel
         self.truth, self.correct = self.original, False
         self.steps = [replace(step, kept=False) for step in self.steps]
         self.best = next(step.sqnr for step in self.steps if "scale per channel" in step.name)
 
     def leave_in_float(self) -> bool:
-        """Leave some of the layers that suffer most in float, where that helps."""
+        """Leave some of the most affected layers in float, if that helps."""
         state, helped = self.state, False
         errors = lone_errors(state.network, state.layers, state.ranges, self.pictures.held)
         worst = sorted(errors, key=lambda name: errors[name])
@@ -160,7 +165,7 @@ class Search:
         return helped
 
     def tune(self, seed: int) -> bool:
-        """Fine-tune the weights, rounded, towards the float network's answers, if it helps."""
+        """Fine-tune the rounded weights towards the float network's answers, if it helps."""
         state = self.chosen.altered()
         names = final_outputs(state.model, state.layers)
         fine_tune(
@@ -174,12 +179,12 @@ class Search:
             seed=seed,
         )
         copy_weights(state.model, state.network, state.layers)
-        # Its float means are no longer the teacher's, so they are nothing to correct towards.
+        # Its float means are no longer the teacher's, so they cannot be corrected towards.
         self.correct = False
         return self._judge("quantisation-aware fine-tuning on the calibration photos", state)
 
     def _equalised(self) -> State | None:
-        """The state with weak channels made stronger; None where no channel can be."""
+        """The state with weak channels strengthened; None if no channel can be."""
         state = self.state.altered()
         links = find_links(state.model, state.layers, state.network)
         if not links:
@@ -191,7 +196,7 @@ class Search:
         return replace(state, layers=layers, measured=measured)
 
     def _judge(self, name: str, state: State, *, always: bool = False) -> bool:
-        """Keep a state if it answers better than the best so far, or whatever it answers."""
+        """Keep a state if it is better than the best so far, or in any case with ``always``."""
         ready = state
         if self.correct:
             ready = state.altered()
@@ -220,7 +225,7 @@ class Search:
         return [[outputs[name] for name in names] for outputs in found]
 
     def _compare(self, state: State) -> tuple[float, float | None]:
-        """SQNR in dB over all outputs, each counting as much, and agreement in percent."""
+        """SQNR in dB over all outputs, each with equal weight, and agreement in percent."""
         rounded = state.quantised(cut_network(state.model, state.layers))
         finals = final_outputs(state.model, state.layers)
         ours = self._answers(rounded, [rounded_name(rounded, name) for name in finals])

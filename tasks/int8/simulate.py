@@ -1,4 +1,4 @@
-"""The 8-bit network in PyTorch: its rounding, so that biases and weights can make up for it."""
+"""The 8-bit network in PyTorch: simulates its rounding, so that biases and weights can adapt."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def round_activation(x: Tensor, range_: Range) -> Tensor:
 def simulated(
     network: nn.Module, layers: Sequence[Layer], ranges: Ranges, floats: Collection[str]
 ) -> Iterator[None]:
-    """Make layers of a network, batch norm folded, compute as in 8 bits while the context lasts.
+    """Make layers of a network, batch norm folded, compute as in 8 bits within the context.
 
-    Those named in ``floats`` stay as they are.
+    Those named in ``floats`` are left in float.
     """
     read = {layer.input for layer in layers}
     with contextlib.ExitStack() as undo:
@@ -94,7 +94,7 @@ def _hooked(network: nn.Module, names: Iterable[str], hook: Callable[..., Any]) 
 
 @contextlib.contextmanager
 def _watched(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Yield a dict that holds what each of some modules last gave out."""
+    """Yield a dict with the last output of each of some modules."""
     found: dict[str, Tensor] = {}
 
     def keep(name: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
@@ -116,10 +116,19 @@ def _stack(pictures: Sequence[Floats]) -> Tensor:
 def lone_errors(
     network: nn.Module, layers: Sequence[Layer], ranges: Ranges, pictures: Sequence[Floats]
 ) -> dict[str, float]:
-    """By name what a layer's own rounding does, all before it in float: signal over error, in dB.
+    """Effect of each layer's own rounding, with float layers before it: signal over error, dB.
 
-    That is the rounding of its input and weights, and before a leaky activation of its output.
-    The images are normalised, (1, 3, S, S). Infinite where rounding changes nothing.
+    This is the rounding of its input and weights, and before a leaky activation of its output. It
+    is infinite where rounding changes nothing.
+
+    Args:
+        network: The network, batch norm folded.
+        layers: Its layers.
+        ranges: Ranges of the tensors between layers.
+        pictures: Normalised images, (1, 3, S, S).
+
+    Returns:
+        Ratios by layer name.
     """
     by_name = {layer.name: layer for layer in layers}
     sums = {name: [0.0, 0.0] for name in by_name}
@@ -165,12 +174,18 @@ def correct_biases(
     floats: Collection[str],
     pictures: Sequence[Floats],
 ) -> None:
-    """Shift every bias so that each channel's mean is again what it was in float, in place.
+    """Shift every bias so that each channel's mean equals that in float, in place.
 
-    Rounded weights have another sum than the true ones, which moves a channel's mean
-    (arXiv 1906.04721, section 4.2). Layer after layer is corrected in one pass, so that each sees
-    what the corrected ones before it give out. The images are normalised, (1, 3, S, S); layers
-    named in ``floats`` stay in float.
+    Rounded weights have another sum than the true ones, which shifts a channel's mean (arXiv
+    1906.04721, section 4.2). Layers are corrected one after the other in one pass, so that each
+    sees the output of the corrected ones before it.
+
+    Args:
+        network: The network, batch norm folded.
+        layers: Its layers.
+        ranges: Ranges of the tensors between layers.
+        floats: Names of layers that stay in float.
+        pictures: Normalised images, (1, 3, S, S).
     """
     stacked = _stack(pictures)
     names = [layer.name for layer in layers]
@@ -210,9 +225,9 @@ def fine_tune(
     steps: int = STEPS,
     seed: int = 0,
 ) -> None:
-    """Train a network, in place, to answer in 8 bits as a float network does.
+    """Train a network, in place, to give in 8 bits the answers of a float network.
 
-    The teacher's answers need no labels, so images of the calibration will do; half of them are
+    The teacher's answers need no labels, so calibration images are enough; half of them are
     mirrored at each step.
 
     Args:
@@ -221,7 +236,7 @@ def fine_tune(
         layers: Layers of both networks.
         ranges: Ranges of the tensors between layers.
         floats: Names of layers that stay in float.
-        finals: Names of the layers whose outputs are the answer.
+        finals: Names of the layers with the network's raw outputs.
         pictures: Normalised images, (1, 3, S, S).
         steps: Number of steps of 16 images each.
         seed: Seed of their order.

@@ -1,4 +1,4 @@
-"""What each task's loss counts in their sum."""
+"""Weights of the tasks' losses in their sum."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 class Balance(nn.Module):
     """Losses of several tasks, brought to one scale.
 
-    Each is divided by its first value, so that cross-entropy over a thousand classes and a
-    hinge on cosines begin alike, and multiplied by a fixed weight; or by a learnt one: exp(-s) of
-    the loss plus s / 2, where s is the log variance of the task's noise (Kendall et al., arXiv
+    Each is divided by its first value, so that cross-entropy over a thousand classes and a hinge
+    on cosines start equal, and multiplied by a fixed weight; or by a learnt one: exp(-s) times the
+    loss plus s / 2, where s is the log variance of the task's noise (Kendall et al., arXiv
     1705.07115, section 3.2).
 
     Args:
         weights: Weight of each task, by name.
-        learnt: Whether the weights are learnt; those given then multiply the whole term.
+        learnt: Whether the weights are learnt; the given ones then multiply the whole term.
     """
 
-    # (T,) first loss of each task, 0 before there was one; it is kept in checkpoints.
+    # (T,) first loss of each task, 0 before there was one; it is stored in checkpoints.
     first: Tensor
 
     def __init__(self, weights: Mapping[str, float], *, learnt: bool) -> None:

@@ -17,10 +17,10 @@ from tasks.weights.card import Card
 
 
 class MultiBare(nn.Module):
-    """Every head's raw outputs, ``HEAD_OUTPUT``, with one pass for those that see alike.
+    """Every head's raw outputs, ``HEAD_OUTPUT``, with one pass for heads with the same input.
 
     The first input is ``images``; another is named ``HEAD_images`` after the head that needs it:
-    boxes see the whole image and not its centre.
+    boxes use the whole image and not its centre.
 
     Args:
         net: Trunk and heads; a folded copy of it is kept.
@@ -28,11 +28,11 @@ class MultiBare(nn.Module):
 
     Attributes:
         inputs: Inputs by name, in their order.
-        outputs: Names of what it gives.
-        told: What the host has to know; of each head under ``heads``.
+        outputs: Names of the raw outputs.
+        told: Instructions for the host; those of each head are under ``heads``.
 
     Raises:
-        InputError: If a head is not one network from its input to its outputs.
+        InputError: If a head is not a single network from its input to its outputs.
     """
 
     def __init__(self, net: MultiTaskNet, cards: Mapping[str, Card]) -> None:

@@ -1,4 +1,4 @@
-"""What several answers cost in one pass, against a network for each."""
+"""Cost of several answers in one pass, compared with a network for each."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PassCost:
 def pass_costs(net: MultiTaskNet, *, measure: bool = True) -> list[PassCost]:
     """Costs for one image, input size by input size; the network may be on any device.
 
-    With ``measure`` it is timed too, on the CPU, with as many threads as torch has.
+    With ``measure`` it is timed too, on the CPU, with torch's number of threads.
     """
     found = []
     for size, names in net.sizes.items():
@@ -62,16 +62,16 @@ def pass_costs(net: MultiTaskNet, *, measure: bool = True) -> list[PassCost]:
 
 
 def count_params(net: MultiTaskNet) -> tuple[int, int]:
-    """Parameters of trunk and heads, and of networks of their own."""
+    """Number of parameters of trunk and heads, and of separate networks."""
     heads = [net.head(name) for name in net.heads]
     together = {p: p.numel() for model in heads for p in model.parameters()}
     return sum(together.values()), sum(p.numel() for model in heads for p in model.parameters())
 
 
 def _measure(net: MultiTaskNet, size: int, names: list[str]) -> dict[str, float]:
-    """Milliseconds for one image; in each round each once, so that all meet the same noise."""
+    """Milliseconds for one image; each network is timed once per round, in turns."""
     together = _ready(net)
-    # Copies with weights of their own: what another has just read would come from the cache.
+    # Copies with weights of their own: otherwise those just read would come from the cache.
     separate = [_ready(net.head(name)) for name in names]
     one = _ready(net.head(names[0]))
     photo = torch.randint(0, 256, (1, 3, size, size), dtype=torch.uint8)

@@ -21,16 +21,16 @@ from tasks.weights.card import Card
 class MultiGraph(AnswerGraph):
     """Every head's answers to images, with one trunk and one pass for all that share an input.
 
-    Boxes have a pass of their own: they see the whole image, warped, and the others its centre.
-    Outputs are named ``HEAD_OUTPUT``, the latter as of the graph of the head's task alone.
+    Boxes have a separate pass: they use the whole image, stretched, and the others its centre.
+    Outputs are named ``HEAD_OUTPUT``, the latter as in the graph of the head's task alone.
 
     Args:
         net: Trunk and heads; a copy of it, with batch norm folded into the convolutions, is kept.
         cards: Cards of the heads, by name.
-        antialias: How the resize is written (see :mod:`tasks.export.resize`).
+        antialias: Form of the resize in the graph (see :mod:`tasks.export.resize`).
 
     Raises:
-        InputError: If heads other than boxes see images differently.
+        InputError: If heads other than boxes preprocess images differently.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""From a file of several heads to the models that each task knows, on one trunk."""
+"""Loads a file of several heads as the models of their tasks, on one trunk."""
 
 from __future__ import annotations
 
@@ -22,25 +22,28 @@ from tasks.weights.head_files import load_weights
 def load_multi(path: Path, given: Iterable[object] = ()) -> tuple[MultiTaskNet, dict[str, Card]]:
     """A trunk with its heads, in evaluation mode, and the heads' cards by name.
 
-    ``net.head(name)`` is the model that the head's own task loads from its weights files; all
-    stand on one trunk. A geolocator's atlas is ``atlas_of(net.head(name).cells)``.
+    ``net.head(name)`` is the model that the head's own task loads from its weights files; all of
+    them share one trunk. A geolocator's atlas is ``atlas_of(net.head(name).cells)``.
 
     Args:
         path: Run folder or weights file.
-        given: Options of any applications, of which each head takes its own.
+        given: Options of any applications; each head picks its own.
 
     Raises:
-        InputError: If the file is missing, damaged, of another kind, or does not fit itself.
+        InputError: If the file is missing, damaged, of another kind, or inconsistent.
     """
     stored = read_stored(path)
     return build_stored(stored, given), {name: head.card for name, head in stored.heads.items()}
 
 
 def as_stored(path: Path) -> Stored:
-    """A network of one task, from a run folder or weights file, seen as a trunk with one head.
+    """A network of one task, from a run folder or weights file, as a trunk with one head.
+
+    Args:
+        path: Run folder or weights file.
 
     Raises:
-        InputError: If the file is missing or damaged, or is of a kind that is no trunk and head.
+        InputError: If the file is missing or damaged, or is not a trunk and a head.
     """
     state, card = load_weights(path)
     photos = [one for one in applications.APPLICATIONS if isinstance(one, PhotoApplication)]
@@ -60,7 +63,7 @@ def as_stored(path: Path) -> Stored:
 
 
 def build_stored(stored: Stored, given: Iterable[object] = ()) -> MultiTaskNet:
-    """The network of a file in memory, to evaluate. Raises InputError if the file does not fit."""
+    """The network of a file in memory, to evaluate. Raises InputError if it is inconsistent."""
     told = {name: value for name, value in stored.card.model.items() if name != "heads"}
     spec = spec_of(replace(stored.card, model=told), ClassifierSpec, stored.path)
     plain = {key.removeprefix(BODY_PREFIX): value for key, value in stored.body.items()}
@@ -71,12 +74,16 @@ def build_stored(stored: Stored, given: Iterable[object] = ()) -> MultiTaskNet:
 
 
 def build_head(state: State, card: Card, path: Path, given: Iterable[object] = ()) -> BodyNetwork:
-    """The model of one task from weights and card as in a file of its own; messages name the path.
+    """The model of one task from weights and card as in a separate file.
 
-    It takes its own of the options given of any applications.
+    Args:
+        state: Weights, with the trunk's.
+        card: Card of the head.
+        path: Path for messages.
+        given: Options of any applications; the head picks its own.
 
     Raises:
-        InputError: If the card is of no task that a trunk can carry, or the weights do not fit.
+        InputError: If the card's task cannot be a head, or the weights do not fit.
     """
     application = photo_application(card.task, path)
 

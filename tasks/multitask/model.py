@@ -14,20 +14,20 @@ from tasks.multitask.balance import Balance
 
 
 class MultiTaskNet(nn.Module):
-    """A trunk, and the model of each task standing on it instead of on a body of its own.
+    """A trunk, and the model of each task, which uses it instead of a body of its own.
 
-    Each head is the whole model that its task knows: whatever loads, trains, evaluates, folds or
-    exports such a model takes it from here. With batch norm per task a head has a body of its own
+    Each head is the complete model of its task: all code that loads, trains, evaluates, folds or
+    exports such a model can use it from here. With batch norm per task, a head has its own body
     whose convolutions are the trunk's and whose norms are not.
 
     Args:
         body: The trunk. Its norms are used by the heads that have none of their own.
-        heads: Models by name, of the trunk's architecture; their bodies are replaced.
+        heads: Models by name, with the trunk's architecture; their bodies are replaced.
         own_norms: Names of the heads that keep the norms of their bodies.
         balance: Balance of the losses; only training needs it.
 
     Attributes:
-        networks: What ``--compile`` compiles: nothing.
+        networks: Names of the methods that ``--compile`` compiles: none.
     """
 
     networks: tuple[str, ...] = ()
@@ -67,16 +67,16 @@ class MultiTaskNet(nn.Module):
         return found
 
     def answers(self, images: Tensor, heads: Sequence[str] | None = None) -> dict[str, Any]:
-        """What every head of this input size says, with one pass through the trunk.
+        """The raw outputs of every head with this input size, with one pass through the trunk.
 
-        Heads with norms of their own need a pass each.
+        Heads with their own norms need a separate pass each.
 
         Args:
             images: (B, 3, S, S) RGB 0..255 of any dtype.
             heads: Names of the heads to run; by default all that take images of this size.
 
         Returns:
-            By head what its model's ``raw`` gives: (B, columns), or two tensors for boxes.
+            Result of each model's ``raw`` by head: (B, columns), or two tensors for boxes.
 
         Raises:
             InputError: If no head takes images of this size.
@@ -99,11 +99,11 @@ class MultiTaskNet(nn.Module):
         return found
 
     def forward(self, images: Tensor) -> dict[str, Any]:
-        """The same as :meth:`answers`."""
+        """The raw outputs of every head; see :meth:`answers`."""
         return self.answers(images)
 
     def left_out(self) -> tuple[str, ...]:
-        """Beginnings of the names in the state dict that are of training alone, or twice there."""
+        """Prefixes of names in the state dict that only training needs, or that appear twice."""
         names = ["balance."]
         shared = [f"{name}." for name in shared_modules(self.body)]
         for head in self.heads:
@@ -115,7 +115,7 @@ class MultiTaskNet(nn.Module):
 
 
 def shared_modules(body: Body) -> list[str]:
-    """Names, below ``layers``, of the modules that hold weights and are no batch norm."""
+    """Names, below ``layers``, of the modules that hold weights and are not batch norms."""
     return [
         name
         for name, module in body.layers.named_modules()
@@ -124,11 +124,11 @@ def shared_modules(body: Body) -> list[str]:
 
 
 def share_convolutions(body: Body, trunk: Body) -> None:
-    """Put a trunk's convolutions in place of a body's; the body keeps its norms.
+    """Replace a body's convolutions by those of a trunk; the body keeps its norms.
 
     Args:
         body: Body with the architecture of the trunk.
-        trunk: It stays as it is.
+        trunk: Trunk, which is not changed.
     """
     for name in shared_modules(trunk):
         body.layers.set_submodule(name, trunk.layers.get_submodule(name))

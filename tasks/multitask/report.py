@@ -1,4 +1,4 @@
-"""The page that a run of several heads leaves: each head's figure, alone beside it, and costs."""
+"""The report of a run of several heads: each head's metric, alone for comparison, and costs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _COST_NOTE = (
     "One photo; times are medians on the CPU, all measured in turn in one process. The first "
     "head's network is the measure: what one answer costs."
 )
-# Of a cost, in the order of the tables.
+# Parts of a cost, in the order of the tables.
 _COMPARED = ("together", "separate", "one")
 
 
 @dataclass(frozen=True)
 class HeadRow:
-    """A head's result."""
+    """The result of a head."""
 
     name: str
     data: str  # what it was trained on
@@ -33,7 +33,7 @@ class HeadRow:
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report of several heads shows."""
+    """The contents of a report of several heads."""
 
     rows: Sequence[HeadRow]  # heads that were trained
     kept: Sequence[str]  # names of those that stayed as they were
@@ -42,9 +42,9 @@ class ReportData:
 
 
 def make_report(data: ReportData) -> Report:
-    """What is special to a run of several heads."""
+    """The part of the report that is specific to several heads."""
     losses = [f"loss_{row.name}" for row in data.rows]
-    # Curves of shares have one scale.
+    # Only metrics in 0..1 share one scale.
     measures = [f"{row.name}/{row.metric.name}" for row in data.rows if row.metric.best == 1]
     return Report(
         headline=[(f"{row.value:.3f}", f"{row.name}, {row.metric.name}") for row in data.rows],
@@ -110,7 +110,7 @@ def _cost_rows(cost: PassCost) -> list[tuple[str | float, ...]]:
 
 
 def format_report(data: ReportData) -> str:
-    """The same for people, as lines."""
+    """The table as lines of text."""
     lines = ["  head        measure     common trunk   alone"]
     for row in data.rows:
         alone = "-" if row.alone is None else f"{row.alone:.3f}"

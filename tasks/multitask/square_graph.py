@@ -19,17 +19,17 @@ from tasks.weights.card import Card
 
 
 class MultiSquare(MultiGraph):
-    """Every head's answers to one image, with an input for each way to prepare it.
+    """Every head's answers to one image, with an input for each way to make it square.
 
     The first is ``images``; another is named ``HEAD_images`` after the head that needs it: boxes
-    see the whole image, and the others its centre.
+    use the whole image, and the others its centre.
 
     Args:
         net: Trunk and heads; a folded copy of it is kept.
         cards: Cards of the heads, by name.
 
     Raises:
-        InputError: If heads other than boxes see images differently.
+        InputError: If heads other than boxes preprocess images differently.
     """
 
     def __init__(self, net: MultiTaskNet, cards: Mapping[str, Card]) -> None:

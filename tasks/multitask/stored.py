@@ -1,8 +1,8 @@
 """Weights files of several heads on one trunk, and of single heads.
 
-A file holds the trunk as every weights file holds its body, so any model can start from it, and
-each head's own tensors below ``heads.NAME.``; its card holds the card that each head would have
-in a file of its own. Files of single heads lie in a folder beside it (see
+A file contains the trunk as every weights file contains its body, so that any model can start from
+it, and each head's own tensors below ``heads.NAME.``; its card contains the card that each head
+would have in a separate file. Files of single heads are in a folder beside it (see
 :mod:`tasks.weights.head_files`).
 """
 
@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class StoredHead:
-    """A head as files hold it."""
+    """A head as stored in files."""
 
     state: State  # its tensors without the trunk's; norms of its own begin with ``body.``
     card: Card  # as in a file of its own
@@ -52,7 +52,7 @@ class Stored:
     heads: dict[str, StoredHead]  # by name
 
     def head(self, name: str) -> StoredHead:
-        """A head by its name. Raises InputError if there is none, with those that there are."""
+        """A head by its name. Raises InputError listing the existing heads if there is none."""
         if name not in self.heads:
             there = ", ".join(self.heads) or "none"
             raise InputError(f"{self.path}: has no head {name!r}; it has {there}")
@@ -69,7 +69,7 @@ class Stored:
         return replace(self, heads={name: heads[name] for name in order if name in heads})
 
     def fingerprint(self, name: str) -> str:
-        """Digest of what a head uses of the trunk."""
+        """Digest of the parts of the trunk that a head uses."""
         return trunk_digest(self.body, self.head(name).state)
 
     def save(self, path: Path) -> None:
@@ -88,10 +88,14 @@ class Stored:
             save_weights(folder / file, head.state, card)
 
     def attach(self, name: str, path: Path) -> Stored:
-        """Add a head from a file of its own, wherever it lies.
+        """Add a head from a separate file, wherever it is.
+
+        Args:
+            name: Name of the head.
+            path: Its file.
 
         Raises:
-            InputError: If it is no such file, or was trained on another trunk.
+            InputError: If it is not such a file, or was trained on another trunk.
         """
         state, card = load_tensors(path)
         if not card.trunk:
@@ -104,10 +108,10 @@ class Stored:
         return self.with_heads({**self.heads, name: head})
 
     def finished(self, metrics: Mapping[str, float]) -> Stored:
-        """The file of a run that is over: figures, named ``head/metric``, go to the heads' cards.
+        """The file of a finished run; metrics, named ``head/metric``, go to the heads' cards.
 
-        Where all heads have norms of their own, the trunk takes the first one's, so that other
-        models can start from it.
+        If all heads have their own norms, the trunk gets the first one's, so that other models can
+        start from it.
         """
         heads = {}
         for name, head in self.heads.items():
@@ -125,7 +129,10 @@ class Stored:
 def multi_card(spec: Mapping[str, Any], cards: Mapping[str, Card], *, card: Card) -> Card:
     """The card of a file of several heads, with flavour and source of another card.
 
-    ``spec`` is the trunk's, as a classifier's card tells it; ``cards`` are the heads'.
+    Args:
+        spec: Architecture of the trunk, as in a classifier's card.
+        cards: Cards of the heads.
+        card: Card that provides flavour and source.
     """
     model = {**spec, "heads": {name: one.to_json() for name, one in cards.items()}}
     return Card(TASK, model, card.flavour, ClassMap((), ()), source=card.source)
@@ -147,5 +154,5 @@ def read_stored(path: Path) -> Stored:
 
 
 def _below(prefix: str, values: Mapping[str, Value]) -> dict[str, Value]:
-    """Those whose names begin so, by what follows."""
+    """The values whose names have a prefix, by the rest of the name."""
     return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}

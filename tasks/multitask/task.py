@@ -1,4 +1,4 @@
-"""Training and evaluation of a trunk with several heads, each as its own application does it."""
+"""Training and evaluation of a trunk with several heads, each as in its own application."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tasks.weights.card import Card
 
 @dataclass(frozen=True)
 class Branch:
-    """How a head is taught and measured."""
+    """How a head is trained and evaluated."""
 
     application: PhotoApplication[Any]  # whose metric tells how good the head is
     card: Card
@@ -37,16 +37,16 @@ class Branch:
         return batch["image_ids"], outputs
 
     def share(self, metrics: dict[str, float]) -> float:
-        """How good the head is by the metrics of an evaluation, in 0..1."""
+        """Quality of the head by the metrics of an evaluation, in 0..1."""
         metric = self.application.metric
         return metrics[metric.name] / metric.best
 
 
 class MultiTask(Task):
-    """Heads on one trunk; the measure is the mean of the heads' own, as shares of the best.
+    """Heads on one trunk; the metric is the mean of the heads' own, as shares of the best.
 
-    A step has a micro-batch of one task or of several. Each goes through the trunk by itself, so
-    that batch norm never mixes images of two tasks, and the gradients of all are added up.
+    A step has a micro-batch of one or several tasks. Each passes through the trunk separately, so
+    that batch norm never mixes images of two tasks, and the gradients of all are added.
 
     Args:
         model: Trunk, heads and the balance of their losses.
@@ -83,18 +83,18 @@ class MultiTask(Task):
         return balanced
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the answers of the evaluation before."""
+        """Discard the answers of the previous evaluation."""
         self._evaluators = {name: b.evaluator.fresh() for name, b in self._branches.items()}
 
     def validation_step(self, batch: MixedBatch, batch_idx: int) -> None:
-        """Collect a head's answers, in float32: the figures are those of the file."""
+        """Collect a head's answers, in float32: the metrics are those of the saved file."""
         for name, part in batch["parts"].items():
             with torch.autocast(self.device.type, enabled=False):
                 answers = self._branches[name].examine(self.model.head(name), part)
             self._evaluators[name].update(*answers)
 
     def on_validation_epoch_end(self) -> None:
-        """Score what all processes collected, and log it as ``head/metric``."""
+        """Compute metrics of what all processes collected, and log them as ``head/metric``."""
         for evaluator in self._evaluators.values():
             evaluator.gather()
         metrics: Any = self._measured() if self.trainer.is_global_zero else None

@@ -1,4 +1,4 @@
-"""A report as one self-contained HTML file: no scripts, no outside requests."""
+"""A report as one self-contained HTML file, without scripts or outside requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the drawings of several tasks share: tiles, letters, names that fit."""
+"""What the drawings of several tasks share: tiles, fonts, names that fit."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
-# Longer side of drawn images in pixels: what can be read, and what a fine screen shows.
+# Longer side of drawn images in pixels: the smallest that is legible, and the largest that a
+# screen shows.
 _LEAST, _MOST = 640, 1280
-# Behind what is drawn, and the letters on it (RGB).
+# Colours of the background and of the letters on it (RGB).
 GROUND: Colour = (24, 26, 30)
 TEXT: Colour = (238, 238, 238)
 
 
 def tile(image: Image, side: int, ground: Colour = GROUND) -> Image:
-    """The whole image (H, W, 3) RGB in the middle of a square on a ground: (side, side, 3)."""
+    """The whole image (H, W, 3) RGB in the middle of a square on a background: (side, side, 3)."""
     resized = _scaled(image, side / max(image.shape[:2]))
     height, width = resized.shape[:2]
     top, left = (side - height) // 2, (side - width) // 2
@@ -40,10 +41,10 @@ def _scaled(image: Image, scale: float) -> Image:
 
 @lru_cache(maxsize=8)
 def font(size: int) -> PIL.ImageFont.FreeTypeFont:
-    """Letters for drawings: matplotlib's, or where that is not installed Pillow's."""
-    # OpenCV's letters are ASCII alone; names of classes and people are not. matplotlib carries
-    # a font with most of the world's letters; Pillow's has those of western Europe. Asking where
-    # it lies instead of importing it saves half a second.
+    """Font for drawings: matplotlib's, or Pillow's if matplotlib is not installed."""
+    # OpenCV's font has only ASCII; names of classes and people may not be ASCII. matplotlib
+    # includes a font with most scripts; Pillow's has those of western Europe. Searching for
+    # the package instead of importing it saves half a second.
     package = find_spec("matplotlib")
     for place in (package.submodule_search_locations or ()) if package is not None else ():
         file = Path(place) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
@@ -55,11 +56,11 @@ def font(size: int) -> PIL.ImageFont.FreeTypeFont:
 
 
 def shorten(name: str, length: int) -> str:
-    """A name of at most so many letters; the last tells that there are more."""
+    """A name shortened to a number of letters; the last letter shows that something is missing."""
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
 def for_screen(image: Image) -> Image:
-    """The image (H, W, 3) in a size to draw on: of 50 megapixels nobody sees more."""
+    """The image (H, W, 3) at a size for drawing: nobody sees more on a screen."""
     longest = max(image.shape[:2])
     return _scaled(image, min(max(longest, _LEAST), _MOST) / longest)

@@ -22,8 +22,9 @@ mpl.rcParams["font.size"] = 9
 def history_plot(history: Sequence[tuple[int, str, float]], names: Sequence[str]) -> Figure:
     """Values over steps; losses are smoothed, and drawn on a logarithmic axis.
 
-    Of the rows (step, name, value) those with one of the names are drawn. Losses carry ``loss``
-    in their name and come alone.
+    Args:
+        history: Rows (step, name, value).
+        names: Names to draw; losses have ``loss`` in their names and are drawn alone.
     """
     figure = Figure(figsize=(5, 3))
     axes = figure.add_subplot()
@@ -48,24 +49,24 @@ def history_plot(history: Sequence[tuple[int, str, float]], names: Sequence[str]
 
 
 def most_confused(table: NDArray[np.int64], limit: int = _SHOWN_CLASSES) -> NDArray[np.int64]:
-    """Of many classes those with the most confusions, at most ``limit``, in their own order.
+    """The classes with the most confusions, at most ``limit``, in their own order.
 
-    The table (C, C) holds counts, rows true, columns predicted.
+    The table (C, C) contains counts, rows true, columns predicted.
     """
     wrong = table.sum(1) + table.sum(0) - 2 * np.diag(table)
     return np.sort(np.argsort(-wrong, kind="stable")[:limit])
 
 
 def confusion_plot(table: NDArray[np.int64], labels: Sequence[str]) -> Figure:
-    """Counts, coloured by their share of the true class; of many classes the most confused.
+    """Counts, coloured by their share of the true class; only the most confused of many classes.
 
     The table is (C, C), rows true, columns predicted, with a label for each row.
     """
     keep = most_confused(table)
     chosen = table[keep][:, keep]
-    # matplotlib reads what stands between two dollars as a formula.
+    # matplotlib reads text between two dollar signs as a formula.
     shown = [shorten(labels[index], _LABEL_LENGTH).replace("$", r"\$") for index in keep]
-    # Of all that a class was taken for, also where those columns are not shown.
+    # Counts of all predictions for a class, including columns that are not shown.
     share = chosen / np.maximum(table[keep].sum(axis=1, keepdims=True), 1)
     side = 2.2 + 0.32 * len(shown)
     figure = Figure(figsize=(side, side))

@@ -1,4 +1,4 @@
-"""What every run leaves: ``report.html`` and ``report.json``, and the order of what is in them."""
+"""Writes ``report.html`` and ``report.json`` for every run, and determines their order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Sections = Callable[[Page], None]
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a run or an evaluation, whatever the application."""
+    """What is known about a run or an evaluation, for any application."""
 
     title: str  # of the page
     command: str  # that made it
@@ -30,7 +30,7 @@ class RunFacts:
 
 
 class FilesTable(NamedTuple):
-    """What became of the files below a path."""
+    """What the files below a path are used as."""
 
     title: str  # names the path
     rows: Sequence[Sequence[str]]  # how many, used as what or why not, and which
@@ -56,14 +56,14 @@ class MetricsTable:
 
 @dataclass(frozen=True)
 class Report:
-    """What an application alone shows of a run."""
+    """The part of a report that is specific to an application."""
 
     headline: Sequence[tuple[str, str]]  # large figures (number, word), before those of the cost
     summary: Mapping[str, Any]  # first keys of ``report.json``, the metrics among them
     details: Mapping[str, Any] = field(default_factory=dict)  # keys between the cost and the facts
     cases: Mapping[str, Any] = field(default_factory=dict)  # keys behind the facts: single images
     num_images: int | None = None  # that were evaluated, for the headline; None leaves that out
-    per: str = "image"  # what the cost is of: an image, an image
+    per: str = "image"  # noun of what the cost is for
     in_millions: bool = False  # mult-adds of the headline in millions, not billions
     stopped: str = ""  # why the training ended before its time; stands above everything else
     page_facts: Sequence[tuple[str, str]] = ()  # that ``report.json`` holds elsewhere
@@ -83,6 +83,12 @@ def write_report(
     Drawing the page takes longer than all the rest; ``report.json`` marks a run as finished, and
     is always written.
 
+    Args:
+        folder: Folder to write to.
+        run: Facts about the run.
+        report: The application's part.
+        page: Whether to write the page.
+
     Raises:
         OSError: If a file cannot be written.
     """
@@ -97,7 +103,7 @@ def write_report(
 
 
 def report_file(folder: Path) -> Path:
-    """What to open of a run or evaluation: the page, or where none was drawn, the figures."""
+    """The file to open for a run or evaluation: the page, or else the JSON report."""
     page = folder / PAGE_NAME
     return page if page.exists() else folder / REPORT_NAME
 

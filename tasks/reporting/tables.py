@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-# In place of a figure that nothing there could tell, as COCO prints it.
+# In place of an undefined metric, as in COCO's summary.
 ABSENT = -1.0
 
 
@@ -13,8 +13,10 @@ def metrics_text(
 ) -> str:
     """A line per metric for the terminal, with its meaning, and notes below.
 
-    ``shown`` has each metric's value as text, all of the same width; ``meanings`` gives the order.
-    Metrics that were not measured are left out.
+    Args:
+        shown: Each metric's value as text, all of the same width; missing ones are left out.
+        meanings: Meanings of the metrics, in order.
+        notes: Sentences below the table.
     """
     width = max(map(len, meanings))
     lines = [
@@ -28,19 +30,19 @@ def metrics_text(
 def metric_rows(
     metrics: Mapping[str, str | float], meanings: Mapping[str, str]
 ) -> list[tuple[str, str | float, str]]:
-    """Rows (name, value, meaning) for a page; metrics that were not measured are left out."""
+    """Rows (name, value, meaning) for a page; metrics without a value are left out."""
     return [(name, metrics[name], text) for name, text in meanings.items() if name in metrics]
 
 
 def columns_text(
     titles: Sequence[str], rows: Sequence[Sequence[str]], longest: int | None = None
 ) -> str:
-    """A table for the terminal: names on the left, figures aligned on the right.
+    """A table for the terminal: names on the left, numbers aligned on the right.
 
     Args:
-        titles: Column titles; the first is the names'. Blanks in a title widen its column.
+        titles: Column titles; the first is that of the names. Spaces in a title widen its column.
         rows: Cells, the name first.
-        longest: Letters after which a name is cut off; None shows names whole.
+        longest: Number of letters after which a name is cut off; None shows whole names.
     """
     first = max((len(row[0][:longest]) for row in rows), default=len(titles[0]))
     columns = zip(titles, *rows, strict=True)

@@ -16,7 +16,7 @@ def has_vnni(machine: str, info: str) -> bool:
     """Whether an x86 chip sums 8-bit products in 32 bits; others do so anyway.
 
     Args:
-        machine: Kind of chip, as :func:`platform.machine` tells it.
+        machine: Kind of chip, as returned by :func:`platform.machine`.
         info: Text of /proc/cpuinfo; empty where the system has none: then an x86 chip has no VNNI.
     """
     if machine.lower() not in _X86:
@@ -33,10 +33,10 @@ def _sums_are_wide() -> bool:
 
 
 def keep_sums_right(options: Any) -> None:
-    """Set up a session of ONNX Runtime so that 8-bit networks answer right on this chip.
+    """Set up a session of ONNX Runtime so that 8-bit networks are computed correctly on this chip.
 
-    x86 chips without VNNI sum two products in 16 bits, which overflow. There the runtime is told
-    to widen the weights. Elsewhere it is not, for then networks take more than twice as long.
+    x86 chips without VNNI sum two products in 16 bits, which overflow. There the runtime is set
+    to widen the weights; elsewhere it is not, because networks would take more than twice as long.
     """
     if not _sums_are_wide():
         options.add_session_config_entry("session.x64quantprecision", "1")

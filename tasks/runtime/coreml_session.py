@@ -47,7 +47,7 @@ class CoreMlSession:
         self.outputs = list(self._features)
 
     def run(self, *images: Image) -> list[NDArray[Any]]:
-        """Outputs for photos (1, S, S, 3): for each of its inputs, in their order."""
+        """Outputs for images (1, S, S, 3): for each of its inputs, in their order."""
         pictures = [image.transpose(0, 3, 1, 2).astype(np.float32) for image in images]
         found = self._program.run(dict(zip(self._inputs, pictures, strict=True)))
         return [found[name].astype(kind) for name, kind in self._features.values()]

@@ -27,8 +27,8 @@ class ExecuTorchSession:
     """A program in ExecuTorch, on the CPU.
 
     Args:
-        path: Of the file.
-        threads: To compute with; None leaves it to the runtime. All programs of a process share
+        path: Path of the file.
+        threads: Number of threads; None leaves it to the runtime. All programs of a process share
             them: the session that was opened last decides.
 
     Raises:
@@ -51,7 +51,7 @@ class ExecuTorchSession:
         self._lock = Lock()  # A method has one set of buffers.
 
     def run(self, *images: Image) -> list[NDArray[Any]]:
-        """Outputs for photos (1, S, S, 3): for each of its inputs, in their order."""
+        """Outputs for images (1, S, S, 3): for each of its inputs, in their order."""
         import torch
 
         with self._lock:
@@ -116,7 +116,7 @@ def _use_threads(threads: int | None) -> None:
 
 @cache
 def _start() -> None:
-    """Let the runtime count the cores, which it tells of line by line, without being heard."""
+    """Let the runtime count the cores, and suppress what it prints about them."""
     from executorch.extension.pybindings import portable_lib
 
     with _deaf():

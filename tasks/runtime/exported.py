@@ -1,4 +1,4 @@
-"""An export in use, without torch: photos in, answers out.
+"""An export in use, without torch: images in, answers out.
 
 :func:`tasks.runtime.open.open_export` opens one. Of several heads on one trunk one call gives all
 answers (``found["boxes_scores"]``), and ``exported.head("boxes")`` is that head alone.
@@ -39,9 +39,9 @@ class Exported:
     """An export, ready to answer.
 
     Attributes:
-        path: Of the file.
+        path: Path of the file.
         card: Task, classes, input and figures of the weights.
-        facts: Of the export: precision, what it was checked with, detection's thresholds.
+        facts: Facts of the export: precision, what it was checked with, detection's thresholds.
 
     Raises:
         InputError: If the file is no export of this suite, of a newer version, or a network alone.
@@ -116,19 +116,19 @@ class Exported:
         return cells_of(self.facts, self.path)
 
     def __call__(self, images: Sequence[Image]) -> list[Answer]:
-        """Answers for photos of any sizes, in their order.
+        """Answers for images of any sizes, in their order.
 
         Args:
             images: Each (H, W, 3) uint8 RGB. Neighbours of one size go through at once.
 
         Returns:
-            For each photo, by output: ``probabilities`` (C,); of faces also ``present`` (A,);
+            For each image, by output: ``probabilities`` (C,); of faces also ``present`` (A,);
             or ``embedding`` (D,); or ``boxes`` (K, 4) x1 y1 x2 y2 in its own pixels, ``scores``
             (K,) and ``labels`` (K,) from 1, best first, as many as were found. Of several heads
             all of these, each with the head's name before it: ``classes_probabilities``.
 
         Raises:
-            InputError: If a photo is of another kind, or cannot be computed.
+            InputError: If an image is of another kind, or cannot be computed.
         """
         for image in images:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
@@ -145,17 +145,17 @@ class Exported:
 
     @property
     def single(self) -> bool:
-        """Whether the graph takes one photo per call."""
+        """Whether the graph takes one image per call."""
         return self._session.single
 
     @property
     def takes_squares(self) -> bool:
-        """Whether photos are made squares before the graph takes them."""
+        """Whether images are made squares before the graph takes them."""
         return bool(self._squares)
 
     def _answer(self, images: Image) -> list[Answer]:
         given = [images]
-        if self._squares:  # These take one photo at a time.
+        if self._squares:  # These take one image at a time.
             given = [square(images[0])[None] for square in self._squares.values()]
         try:
             outputs = self._session.run(*given)
@@ -179,10 +179,10 @@ def cells_of(facts: Mapping[str, Any], path: Path) -> NDArray[np.int64]:
     """The cells that a geolocator answers in.
 
     Returns:
-        (C, 4) partition, S2 cell, leaf cell of the mean position, photos.
+        (C, 4) partition, S2 cell, leaf cell of the mean position, images.
 
     Raises:
-        InputError: If it tells none.
+        InputError: If it states none.
     """
     try:
         raw = base64.b64decode(facts["cells"], validate=True)
@@ -192,7 +192,7 @@ def cells_of(facts: Mapping[str, Any], path: Path) -> NDArray[np.int64]:
 
 
 def without_padding(row: Answer) -> Answer:
-    """Named outputs of a photo: of detections those that are some, all else as it is."""
+    """Named outputs of an image: of detections those that are some, all else as it is."""
     for labels in [name for name in row if name.endswith("labels")]:
         head = labels.removesuffix("labels")
         real = row[labels] > 0

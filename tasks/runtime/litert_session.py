@@ -22,8 +22,8 @@ class LiteRtSession:
     """A graph in LiteRT, on the CPU, whose inputs are ready squares.
 
     Args:
-        path: Of the file.
-        threads: To compute with; None takes one per core.
+        path: Path of the file.
+        threads: Number of threads; None takes one per core.
 
     Raises:
         InputError: If LiteRT is not installed, or the file is none that it runs.

@@ -16,8 +16,8 @@ class OnnxSession:
     """A graph in ONNX Runtime, on the CPU.
 
     Args:
-        path: Of the file.
-        threads: To compute with; None leaves it to the runtime (one per core).
+        path: Path of the file.
+        threads: Number of threads; None leaves it to the runtime (one per core).
 
     Raises:
         InputError: If it is no ONNX file that this runtime takes.
@@ -47,7 +47,7 @@ class OnnxSession:
         self._inputs, self.single = [one.name for one in inputs], inputs[0].shape[:1] == [1]
 
     def run(self, *images: Image) -> list[NDArray[Any]]:
-        """Outputs for photos (N, H, W, 3): for each of its inputs, in their order."""
+        """Outputs for images (N, H, W, 3): for each of its inputs, in their order."""
         given = dict(zip(self._inputs, images, strict=True))
         found: list[NDArray[Any]] = self._session.run(None, given)
         return found

@@ -6,7 +6,7 @@ squares also OpenCV and Pillow, which make them::
     from tasks.runtime.open import open_export
 
     exported = open_export(Path("model.onnx"))
-    for found in exported([photo]):  # (H, W, 3) uint8 RGB
+    for found in exported([image]):  # (H, W, 3) uint8 RGB
         print(found["boxes"], found["scores"], found["labels"])
 """
 
@@ -25,17 +25,17 @@ from tasks.weights.file import read_weights_card
 def is_export(path: Path) -> bool:
     """Whether a path is meant as an export of this suite.
 
-    Its name tells; and where files of others have the same, what it holds.
+    Its name decides; if files of other programs have the same name, its content does.
     """
     runtime = runtime_of(path)
     return runtime is not None and runtime.is_ours(path)
 
 
 def open_export(path: Path, threads: int | None = None, head: str | None = None) -> Exported:
-    """Load an export, in the runtime that its suffix tells.
+    """Load an export, in the runtime of its suffix.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         threads: CPU threads to compute with; None takes one per core.
         head: The one of several heads that is to answer.
 

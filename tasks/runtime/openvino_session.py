@@ -24,7 +24,7 @@ class OpenVinoSession:
 
     Args:
         path: The .xml; the .bin lies beside it.
-        threads: To compute with; None leaves it to the runtime (one per core).
+        threads: Number of threads; None leaves it to the runtime (one per core).
 
     Raises:
         InputError: If OpenVINO is not installed, or the file is none of its.
@@ -48,7 +48,7 @@ class OpenVinoSession:
         self.notes = {name: str(text) for name, text in told.items()}
 
     def run(self, *images: Image) -> list[NDArray[Any]]:
-        """Outputs for photos (N, H, W, 3): for each of its inputs, in their order."""
+        """Outputs for images (N, H, W, 3): for each of its inputs, in their order."""
         with _first_alone():
             # A request of its own: what the model keeps of the last one is another thread's too.
             found = self._model.create_infer_request().infer([*images])

@@ -21,14 +21,14 @@ class Runtime:
         target: What tools/export.py calls it.
         title: What people call it.
         package: What is installed to run it, by pip's name.
-        suffix: Of its file.
-        session: From file and threads (None for one per core) to the graph, ready to run; it
-            raises :class:`~datasets.errors.InputError` if the runtime is not installed or does
-            not take the file.
+        suffix: Suffix of its files.
+        session: Function from file and threads (None for one per core) to the graph, ready to run;
+            it raises :class:`~datasets.errors.InputError` if the runtime is not installed or does
+            not accept the file.
         beside: Suffixes of further files beside it, that it cannot do without.
         is_ours: Whether a file of that suffix may be an export of this suite; others of the same
             kind are not ours to run so.
-        square: Its graphs take one photo that the host made a square, none of any size.
+        square: Its graphs take one image that the host made a square, none of any size.
         int8: They may compute in 8 bits.
         folder: An export is a folder of that suffix, not a file.
     """
@@ -126,7 +126,7 @@ RUNTIMES: tuple[Runtime, ...] = (
         folder=True,
     ),
 )
-"""Of each export target, in the order in which they are told."""
+"""The runtime of each export target, in the order of messages."""
 
 
 def runtime_of(path: Path) -> Runtime | None:

@@ -11,8 +11,8 @@ Image = NDArray[np.uint8]
 Answer = dict[str, NDArray[Any]]
 # What an export carries beside the graph: the card of the weights, and facts of the export.
 CARD_KEY, FACTS_KEY = "card", "export"
-# Among the facts: how photos become the squares that are given to it, by input; none where it
-# takes photos of any size.
+# Among the facts: how images become the squares that are given to it, by input; none where it
+# takes images of any size.
 SQUARE = "square"
 FORMAT = 1
 # Among the facts of a network alone: what the host does before and after.
@@ -23,11 +23,11 @@ class Session(Protocol):
     """A graph in some runtime."""
 
     outputs: list[str]  # names of what it gives
-    single: bool  # it takes one photo per call
+    single: bool  # it takes one image per call
     notes: dict[str, str]  # texts that the file carries
 
     def run(self, *images: Image) -> list[NDArray[Any]]:
-        """Outputs for photos (N, H, W, 3): for each of its inputs, in their order."""
+        """Outputs for images (N, H, W, 3): for each of its inputs, in their order."""
 
 
 class HeadSession:

@@ -1,6 +1,6 @@
-"""How a photo becomes the square that a network sees, and its boxes the photo's again.
+"""How an image becomes the square that a network sees, and its boxes the image's again.
 
-Networks prepare photos by it, and so does whoever runs an export that takes ready squares: then
+Networks prepare images by it, and so does whoever runs an export that takes ready squares: then
 each input's :class:`Square` stands among the export's facts under ``square``, by its name::
 
     {"images": {"size": 224, "fit": "centre", "crop": 0.875, "interpolation": "bilinear",
@@ -32,10 +32,10 @@ class Square:
     Attributes:
         size: Side in pixels.
         fit: ``centre``: the short side is resized to size / crop pixels, antialiased, and the
-            centre is cut out. ``whole``: all of the photo, bilinear without antialiasing.
+            centre is cut out. ``whole``: all of the image, bilinear without antialiasing.
         crop: Share of the resized short side that the centre keeps.
-        interpolation: Of the antialiased resize: ``bilinear`` or ``bicubic``.
-        keep_aspect: The whole photo is scaled by its longer side and filled up at the right or
+        interpolation: Interpolation of the antialiased resize: ``bilinear`` or ``bicubic``.
+        keep_aspect: The whole image is scaled by its longer side and filled up at the right or
             the bottom; otherwise it is warped.
     """
 
@@ -46,7 +46,7 @@ class Square:
     keep_aspect: bool = False
 
     def __call__(self, photo: Image) -> Image:
-        """The square (size, size, 3) uint8 of a photo (H, W, 3) uint8 RGB."""
+        """The square (size, size, 3) uint8 of an image (H, W, 3) uint8 RGB."""
         # Needs OpenCV and Pillow, which exports that do this themselves are run without.
         from datasets.squares import centre_square, fit_square
 
@@ -55,7 +55,7 @@ class Square:
         return centre_square(photo, self.size, crop=self.crop, interpolation=self.interpolation)
 
     def on_photo(self, boxes: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-        """Boxes (K, 4) x1 y1 x2 y2 in shares of the square, in pixels of a photo of that size.
+        """Boxes (K, 4) x1 y1 x2 y2 in shares of the square, in pixels of an image of that size.
 
         Of a box in the fill alone nothing is left: a side of 0.
         """
@@ -70,10 +70,10 @@ class Square:
 
 
 def squares_of(facts: Mapping[str, Any], path: Path) -> dict[str, Square]:
-    """By the inputs' names in their order, how photos become the squares that an export takes.
+    """By the inputs' names in their order, how images become the squares that an export takes.
 
     Returns:
-        Empty where the export takes photos of any size.
+        Empty where the export takes images of any size.
 
     Raises:
         InputError: If they cannot be read.
@@ -92,7 +92,7 @@ def squares_of(facts: Mapping[str, Any], path: Path) -> dict[str, Square]:
 
 
 def boxes_on_photo(row: Answer, squares: Mapping[str, Square], photo: Image) -> Answer:
-    """Named outputs for a photo (H, W, 3), boxes in its pixels in place of shares of the square.
+    """Named outputs for an image (H, W, 3), boxes in its pixels in place of shares of the square.
 
     What lies in the fill alone becomes padding: label 0.
     """

@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a kill or a full disk never costs the last good one."""
+"""Writes files so that a crash, a kill or a full disk never destroys the previous one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from datasets.errors import naming
 from datasets.locks import unfinished
 from datasets.names import shown
 
-# Bytes of a name, to which more is added for a while: file systems take 255.
+# Number of bytes of a name, to which more is added temporarily: file systems permit 255.
 _LONG = 220
 
 
 def _umask() -> int:
-    """What new files may not be: it can only be read by setting it, so once, without threads."""
+    """Permission mask of new files; read by setting it, so only once, without threads."""
     found = os.umask(0o077)
     os.umask(found)
     return found
@@ -36,14 +36,15 @@ def replacing(path: Path, suffix: str = "", *, sync: bool = True) -> Iterator[Pa
 
     Args:
         path: File to write.
-        suffix: Ends the temporary name, for writers that go by it.
-        sync: Wait until the disk has it: without, it outlives a kill, but maybe no power cut.
+        suffix: End of the temporary name, for writers that need it.
+        sync: Whether to wait until the disk has it: otherwise it survives a kill, but maybe not a
+            power cut.
 
     Raises:
         OSError: If the file cannot be written (the disk is full, say); it names the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The whole of a long name, with more around it, would be too long.
+    # A long name with more around it would be too long.
     name = path.name if len(os.fsencode(path.name)) < _LONG else f"{hash(path.name):x}"
     temporary = path.with_name(f"{unfinished(name)}{suffix}")
     try:
@@ -66,10 +67,14 @@ def replacing(path: Path, suffix: str = "", *, sync: bool = True) -> Iterator[Pa
 
 
 def replace_folder(written: Path, path: Path) -> None:
-    """Move a folder that is whole to its place, in the same file system; one there before goes.
+    """Move a complete folder to its place, in the same file system, replacing a previous one.
 
-    The old one is moved aside first, for a folder cannot be renamed over another: a crash between
-    the two leaves it there, under a name that begins with a dot.
+    The old one is moved aside first, because a folder cannot be renamed over another: a crash
+    between the two steps leaves it there, under a name that begins with a dot.
+
+    Args:
+        written: Complete folder.
+        path: Its place.
 
     Raises:
         OSError: If it cannot be moved; the old one is then in its place again.
@@ -89,13 +94,13 @@ def replace_folder(written: Path, path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in one piece; names in it become text. Raises OSError if it cannot."""
+    """Write a text file atomically; names in it become text. Raises OSError if that fails."""
     with replacing(path) as temporary:
         temporary.write_text(shown(text), encoding="utf-8")
 
 
 def write_csv(path: Path, titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table as comma-separated values in one piece.
+    """Write a table as comma-separated values, atomically.
 
     Args:
         path: File to write.
@@ -103,7 +108,7 @@ def write_csv(path: Path, titles: Sequence[str], rows: Iterable[Sequence[object]
         rows: Cells of each row, in the order of the titles.
 
     Raises:
-        OSError: If it cannot be written; an older file stays as it was.
+        OSError: If it cannot be written; an older file is left unchanged.
     """
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows((titles, *rows))

@@ -1,4 +1,4 @@
-"""The card of a network: what it is, and how to use it; weights and exports carry one."""
+"""The card of a network, stored in weights and exports: what it is, and how to use it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class Card:
-    """What a weights file or an export says of itself.
+    """The description of a network inside a weights file or an export.
 
     Attributes:
-        task: ``detection``.
-        model: Architecture, as the task's spec writes it.
+        task: Name of the application, such as ``detection``.
+        model: Architecture, as written by the task's spec.
         flavour: Padding, batch-norm epsilon, activation, input.
         classes: Names and original ids.
-        metrics: Measured on the validation split, by name.
+        metrics: Metrics on the validation split, by name.
         source: Origin of the weights, in a sentence.
-        folded: Batch norm carries only an offset, because the source had folded it away: its
+        folded: Whether batch norm carries only an offset, because the source had folded it: its
             statistics were never measured.
         trunk: For the file of a head, digest of the trunk that it was trained on (see
             :mod:`tasks.weights.head_files`); otherwise empty.
-        trained_on: What the weights were trained on, where their application must know it again
-            to measure what was held out: ``name``, ``held_out``, ``digest``; and
-            ``validated_on``, the part that stood in for one to validate on. Else empty.
+        trained_on: Identification of the training data, if the application needs it to evaluate on
+            what was held out: ``name``, ``held_out``, ``digest``; and ``validated_on``, the part
+            that was used for validation in place of one of that name. Otherwise empty.
         version: Version of the suite that made the weights; empty if it did not record one.
     """
 
@@ -64,7 +64,7 @@ class Card:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Card:
-        """Read what :meth:`to_json` wrote. Raises InputError if newer or without a field."""
+        """Read the result of :meth:`to_json`. Raises InputError if newer or incomplete."""
         form = data.get("format") if isinstance(data, dict) else None
         if form != FORMAT:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Digests of tensors, by which files are told apart and damage is found."""
+"""Digests of tensors, which identify files and reveal damage."""
 
 from __future__ import annotations
 

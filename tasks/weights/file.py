@@ -1,6 +1,6 @@
-"""Weights files: safetensors that carry their card.
+"""Weights files: safetensors that contain their card.
 
-Cards are read where there is no torch, too; so it is imported by the functions that need it.
+Cards are also read where there is no torch, so the functions that need torch import it.
 """
 
 from __future__ import annotations
@@ -26,24 +26,29 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# Tensors of the body, in the weights of every task.
+# Prefix of the body's tensors, in the weights of every task.
 BODY_PREFIX = "body."
 Spec = TypeVar("Spec")
 Module = TypeVar("Module", bound="torch.nn.Module")
-# In a file's metadata: the card, and the digest of it and of all tensors.
+# Keys of a file's metadata: the card, and the digest of it and of all tensors.
 _KEY, _DIGEST = "card", "digest"
 
 
 def save_weights(path: Path, state: dict[str, Tensor], card: Card) -> None:
-    """Write weights and card in one piece; what killed processes left of them goes.
+    """Write weights and card atomically, and remove what killed processes left of them.
+
+    Args:
+        path: File to write.
+        state: Tensors by name.
+        card: Card of the network.
 
     Raises:
-        OSError: If the file cannot be written; an older one stays as it was.
+        OSError: If the file cannot be written; an older one is left unchanged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    # safetensors takes plain layouts only, and no two names for one tensor.
+    # safetensors accepts only plain layouts, and no two names for one tensor.
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     told = json.dumps(card.to_json())
     metadata = {_KEY: told, _DIGEST: digest_of(plain, told)}
@@ -70,13 +75,16 @@ def find_weights(path: Path) -> Path:
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
-    """Read what a run folder's or a file's own weights and card are, without pickle.
+    """Read the weights and card of a run folder or a file, without pickle.
 
-    A head comes without its trunk; :func:`tasks.weights.head_files.load_weights` adds it.
+    A head is read without its trunk; :func:`tasks.weights.head_files.load_weights` adds it.
+
+    Args:
+        path: Run folder or weights file.
 
     Raises:
-        InputError: If the file is missing, was not written by this suite, or is damaged: not a bit
-            of it may differ from what was written.
+        InputError: If the file is missing, was not written by this suite, or is damaged: every bit
+            must be as it was written.
     """
     file = find_weights(path)
     with _opened(file, "pt") as opened:
@@ -87,7 +95,10 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], Card]:
 
 
 def read_weights_card(path: Path) -> Card:
-    """Read the card of a run folder or a weights file alone, which takes no time and no torch.
+    """Read only the card of a run folder or a weights file, which is fast and needs no torch.
+
+    Args:
+        path: Run folder or weights file.
 
     Raises:
         InputError: If the file is missing, damaged, or was not written by this suite.
@@ -98,11 +109,16 @@ def read_weights_card(path: Path) -> Card:
 
 
 def spec_of(card: Card, kind: type[Spec], path: Path) -> Spec:
-    """The architecture that a card tells, in full: nothing is filled in.
+    """The complete architecture in a card: nothing is filled in.
+
+    Args:
+        card: The card.
+        kind: Dataclass of the architecture.
+        path: Path for messages.
 
     Raises:
-        InputError: If a field is missing, unknown, of another type or out of its range; it is
-            named.
+        InputError: If a field is missing, unknown, of another type or out of range; the message
+            names it.
     """
     known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
     if card.model.keys() != known:
@@ -132,11 +148,16 @@ def refuse_unfit(
 ) -> None:
     """Check that the network of a card fits a file's tensors before its memory is allocated.
 
-    A card may ask for any size, but the tensors of a file are no larger than the file.
+    A card may request any size, but the tensors in a file are no larger than the file.
+
+    Args:
+        build: Function that builds the network.
+        state: Tensors of the file.
+        name: Name of the file, for messages.
 
     Raises:
-        InputError: Naming the first tensor that does not fit, with both shapes; or if the card
-            asks for a tensor of more bytes than can be counted.
+        InputError: If a tensor does not fit, naming the first with both shapes; or if the card
+            requests a tensor of more bytes than can be counted.
     """
     import torch
 
@@ -153,8 +174,13 @@ def refuse_unfit(
 def load_into(model: torch.nn.Module, state: dict[str, Tensor], name: str) -> None:
     """Load a state dict that must fit exactly.
 
+    Args:
+        model: Network to load into.
+        state: Tensors by name.
+        name: Name of the file, for messages.
+
     Raises:
-        InputError: Naming the first tensor that does not fit, with both shapes.
+        InputError: If a tensor does not fit; the message names the first, with both shapes.
     """
     refuse_misfit(model, state, name)
     model.load_state_dict(state)
@@ -163,8 +189,13 @@ def load_into(model: torch.nn.Module, state: dict[str, Tensor], name: str) -> No
 def refuse_misfit(model: torch.nn.Module, state: dict[str, Tensor], name: str) -> None:
     """Check that a state dict fits exactly.
 
+    Args:
+        model: The network.
+        state: Tensors by name.
+        name: Name of the file, for messages.
+
     Raises:
-        InputError: Naming the first tensor that does not fit, with both shapes.
+        InputError: If a tensor does not fit; the message names the first, with both shapes.
     """
     own = model.state_dict()
     for key, tensor in own.items():
@@ -196,7 +227,7 @@ def _opened(file: Path, framework: str) -> Iterator[Any]:
 
 
 def _refuse_damage(state: dict[str, Tensor], metadata: dict[str, str], file: Path) -> None:
-    """Compare tensors and card with the digest of when they were written, if there is one."""
+    """Compare tensors and card with the digest from when they were written, if there is one."""
     told = metadata.get(_DIGEST)
     if told is None:  # Of an older version, or written anew by other software.
         return

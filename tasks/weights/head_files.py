@@ -1,7 +1,7 @@
-"""Heads in files of their own: which trunk they stand on, and where it lies.
+"""Heads in separate files: the trunk that they belong to, and where it is.
 
-A run of several heads leaves ``model.safetensors`` and ``heads/NAME.safetensors``. A head's file
-names the trunk by a digest, and is completed from the file of the run.
+A run of several heads writes ``model.safetensors`` and ``heads/NAME.safetensors``. A head's file
+identifies the trunk by a digest, and is completed from the run's file.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from tasks.weights.digest import digest_of
 from tasks.weights.file import BODY_PREFIX, load_tensors
 from tasks.weights.names import HEADS_FOLDER, WEIGHTS_NAME
 
-# Counts batches; no network reads it.
+# Counter of batches; no network uses it.
 _COUNTER = "num_batches_tracked"
 
 
 def trunk_digest(state: Mapping[str, Tensor], own: Collection[str]) -> str:
-    """SHA-256 of what a head uses of a trunk: its convolutions, and the norms that it has not.
+    """SHA-256 of the parts of a trunk that a head uses: convolutions, and norms that it lacks.
 
     Args:
-        state: Tensors with those of the trunk among them.
-        own: Names of the head's tensors; norms of its own are named as the trunk's.
+        state: Tensors, including those of the trunk.
+        own: Names of the head's tensors; its own norms have the names of the trunk's.
     """
     return digest_of(
         {
@@ -51,7 +51,12 @@ def refuse_other_trunk(
 
 
 def with_trunk(state: dict[str, Tensor], card: Card, path: Path) -> dict[str, Tensor]:
-    """A head's tensors with those of its trunk, from the run that its file lies in.
+    """A head's tensors with those of its trunk, from the run that its file belongs to.
+
+    Args:
+        state: Tensors of the head.
+        card: Card of the head.
+        path: File of the head.
 
     Raises:
         InputError: If the trunk is not there, or is another one.
@@ -72,7 +77,10 @@ def with_trunk(state: dict[str, Tensor], card: Card, path: Path) -> dict[str, Te
 def load_weights(path: Path) -> tuple[dict[str, Tensor], Card]:
     """Read weights and card of a run folder or a file, without pickle.
 
-    To a head's file its trunk is added, so that it is like any other file of its task.
+    The trunk is added to a head's file, so that it is like any other file of its task.
+
+    Args:
+        path: Run folder or weights file.
 
     Raises:
         InputError: If the file is missing, damaged, or was not written by this suite; or a head's

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from datasets.labels.opening import open_labelled
-from datasets.shards.tar import write_shards
+from datasets.shards.writing import write_shards
 from tests.datasets import tool_sets
 from tests.datasets.attribute_fakes import write_celeba, write_lfwa
 from tests.datasets.box_sets import coco, voc, write, yolo

@@ -19,7 +19,8 @@ from datasets.labels.opening import open_labelled
 from datasets.loader import EpochSampler, ResumableLoader
 from datasets.loader_processes import bytes_of, processes_that_fit, while_they_work
 from datasets.shards.loader import ShardLoader
-from datasets.shards.tar import open_shards, write_shards
+from datasets.shards.tar import open_shards
+from datasets.shards.writing import write_shards
 
 BATCH = 64 * 64 * 3 * 6
 TIMED_OUT = "DataLoader timed out after 60 seconds"

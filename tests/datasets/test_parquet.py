@@ -24,7 +24,8 @@ from datasets.labels.torch_set import LabelledSet, label_loader
 from datasets.ledger import ARCHIVES, traced
 from datasets.loader import EpochSampler, ResumableLoader
 from datasets.shards.photos import list_photos
-from datasets.shards.tar import open_shards, write_shards
+from datasets.shards.tar import open_shards
+from datasets.shards.writing import write_shards
 from datasets.types import LabelBatch
 from tests.datasets.label_fakes import save_photos
 from tests.datasets.parquet_fakes import save_table

@@ -17,7 +17,7 @@ from datasets.kinds import recognise
 from datasets.labels.opening import READERS
 from datasets.labels.structure import LabelledData
 from datasets.labels.writing import TARGETS, open_parts, write_labels
-from datasets.shards.tar import write_shards
+from datasets.shards.writing import write_shards
 from tests.datasets import fakes
 from tests.datasets.converted import rows_of
 from tests.datasets.label_fakes import (

@@ -12,7 +12,8 @@ from datasets.errors import InputError
 from datasets.kinds import recognise
 from datasets.labels.opening import is_sharded, open_labelled
 from datasets.shards.photos import list_photos
-from datasets.shards.tar import CLASS_FILE, open_shard_part, open_shards, write_shards
+from datasets.shards.tar import CLASS_FILE, open_shard_part, open_shards
+from datasets.shards.writing import write_shards
 from tests.datasets.label_fakes import save_photos, write_folders
 
 

@@ -16,7 +16,8 @@ from datasets.labels.augmentation import LabelTransform
 from datasets.labels.opening import open_labelled
 from datasets.loader import EpochSampler
 from datasets.shards.loader import ShardLoader, shuffle_within
-from datasets.shards.tar import COUNT_FILE, ShardedData, open_shards, walk, write_shards
+from datasets.shards.tar import COUNT_FILE, ShardedData, open_shards, walk
+from datasets.shards.writing import write_shards
 from datasets.types import ClassMap
 from tests.datasets.label_fakes import write_folders
 from tests.datasets.tar_fakes import jpeg, write_tar

@@ -5,7 +5,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
+import lightning
 import pytest
 import torch
 from torch import nn
@@ -43,7 +43,7 @@ def checkpoint(task: Task) -> dict[str, Any]:
         "loops": {"fit_loop": {**LOOPS, "state_dict": places}},
         "callbacks": {"keeper": {"best": 0.3}},
         **{"epoch": 1, "global_step": 1, "epoch_steps": 5},
-        "pytorch-lightning_version": pl.__version__,
+        "pytorch-lightning_version": lightning.__version__,
     }
     return deepcopy(state)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datasets.labels.opening import open_labelled
-from datasets.shards.tar import write_shards
+from datasets.shards.writing import write_shards
 from tests.conftest import Tool
 from tests.datasets.fakes import GOOD_BOXES, voc_xml, write_coco
 from tests.datasets.label_fakes import write_dogs, write_folders, write_pets, write_tiny

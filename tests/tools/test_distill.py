@@ -17,7 +17,7 @@ from configs.classification import DEMO_CLS, TrainCls
 from datasets.builtin.shapes_and_breeds import draw_shapes
 from datasets.labels.augmentation import LabelTransform
 from datasets.labels.opening import open_labelled
-from datasets.shards.tar import write_shards
+from datasets.shards.writing import write_shards
 from tasks.body_spec import ClassifierSpec
 from tasks.classification.application import CLASSIFICATION
 from tasks.classification.model import Classifier

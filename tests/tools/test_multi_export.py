@@ -16,7 +16,9 @@ import pytest
 from configs.demo import Demo
 from configs.deploy import Export
 from datasets.builtin.identities import draw_identities
+from datasets.errors import InputError
 from datasets.images import save_image
+from tasks import load
 from tasks.detection.spec import PostSpec
 from tasks.multitask.spec import HEADS
 from tasks.multitask.stored import read_stored
@@ -128,6 +130,21 @@ def test_it_is_used_without_torch(file: Path) -> None:
         cwd=ROOT,
     )
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_programs_choose_a_head(run: Path, file: Path) -> None:
+    """Of the run, of its export, or by the head's own file, with the same answer."""
+    heads, name = run / "heads", "attributes"
+    models = [
+        load(run, head=name, device="cpu"),
+        load(heads / f"{name}.safetensors", device="cpu"),
+    ]
+    answers = [model(photos()[0]) for model in (*models, load(file, head=name, threads=1))]
+    for answer in answers[1:]:
+        assert answer.names == answers[0].names
+        assert answer.probabilities == pytest.approx(answers[0].probabilities, abs=0.05)
+    with pytest.raises(InputError, match="holds 6 models; name one of them: attributes"):
+        load(heads)
 
 
 def test_the_tools_take_it_as_they_take_the_run(

@@ -158,7 +158,7 @@ def test_killed_before_or_at_the_first_checkpoint(
         assert f"{three / 'last.ckpt'}: not a checkpoint of this run ({name}" in err
     torch.save(state, three / "last.ckpt")
     with monkeypatch.context() as patch:
-        patch.setattr(NetworkTask, "on_fit_start", lambda _: {}["a fault"])
+        patch.setattr(NetworkTask, "on_fit_start", lambda _: dict[str, int]()["a fault"])
         status, _, err = tool("train_cls", "--resume", three, report=False)
     assert status == 1
     assert "Traceback" in err

@@ -10,7 +10,8 @@ import pytest
 from datasets.builtin.shapes_and_breeds import draw_shapes
 from datasets.labels.opening import open_labelled
 from datasets.shards.loader import ShardLoader
-from datasets.shards.tar import walk, write_shards
+from datasets.shards.tar import walk
+from datasets.shards.writing import write_shards
 from tasks.runtime.open import read_card
 from tests.conftest import Tool
 from tests.tools.runs import assert_same_run

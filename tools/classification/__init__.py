@@ -1,1 +1,1 @@
-"""Classifiers from the command line to the report; fine-grained runs, teachers."""
+"""Classifiers from the command line to the report."""

@@ -1,4 +1,4 @@
-"""The classification tools' data: from a path to examined images, and which are measured."""
+"""The data of the classification tools: from a path to examined images of each part."""
 
 from __future__ import annotations
 
@@ -44,10 +44,15 @@ def open_data(
     whole: bool = False,
     boxes: bool = False,
 ) -> Data:
-    """Open a split of any data, and say what is in it and what is wrong with it.
+    """Open a part of any data, and report its contents and its problems.
 
-    Of its classes those that the file ``wanted`` names are taken; images that stand in the
-    ``other`` split too are told; ``whole`` takes all of data that is not parted.
+    Args:
+        path: Path of the data.
+        split: Part to open.
+        wanted: File that names the classes to use; None uses all.
+        other: Part to compare it with; images that are in both are reported.
+        whole: Whether to use all of data without parts.
+        boxes: Whether to crop images to their boxes.
 
     Raises:
         InputError: If the data cannot be used.
@@ -80,7 +85,7 @@ def open_photos(
     *,
     whole: bool = False,
 ) -> LabelledData:
-    """Read and examine a split of a labelled set; as :func:`open_data`."""
+    """Read and examine a part of labelled images; see :func:`open_data`."""
     data = open_labelled(path, split, whole=whole)
     if wanted is not None:
         data = choose_classes(data, read_wanted(wanted))
@@ -92,13 +97,13 @@ def open_photos(
 
 
 def data_text(data: LabelledData) -> str:
-    """What was evaluated on, for a report."""
+    """Description of the evaluated data, for a report."""
     cut = "" if data.box_margin is None else ", each cut to its box"
     return f"{data.root}: {len(data)} photos ({data.format}){cut}"
 
 
 def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
-    """What a card keeps of data trained on, ``whole`` if none is held out; nothing of shards."""
+    """What a card stores about training data; ``whole`` if all is used. Nothing for shards."""
     if is_sharded(path):
         return {}
     lone = _is_lone(path)
@@ -116,17 +121,24 @@ def _parts_of(path: Path) -> tuple[str, ...]:
 
 
 def _digest(path: Path, *, whole: bool) -> str:
-    """Of the images that are trained on, of a set that is not parted."""
+    """Digest of the training images of a data set without parts."""
     files = open_labelled(path, "train", whole=whole).files.tolist()
     return digest_of(files, path if path.is_dir() else path.parent)
 
 
 def part_to_measure(args: Evaluate, path: Path, card: Card) -> tuple[bool, str]:
-    """What is measured of labelled data.
+    """The part of labelled data to evaluate on.
 
-    Of a set with a part to validate on, that part. Of another one all; but of one that the
-    weights were trained on, or a copy of it, the images that were held out. Told are whether it
-    is all of a set that is not parted, and words for it.
+    If there is a validation part, it is used. Data without parts is used whole, unless the weights
+    were trained on it or on a copy of it: then the images that were held out are used.
+
+    Args:
+        args: Flags of the evaluation.
+        path: Path of the data.
+        card: Card of the model.
+
+    Returns:
+        Whether it is all of a data set without parts, and a description.
     """
     if is_sharded(path):
         parts = tuple(find_shard_parts(path))

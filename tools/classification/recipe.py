@@ -1,4 +1,4 @@
-"""What a classifier's training, evaluation and prediction add to the flows."""
+"""What classification adds to the flows of training, evaluation and prediction."""
 
 from __future__ import annotations
 
@@ -48,15 +48,16 @@ from tools.flows.recipe import BuiltIn, Exam, Notes, PhotoRows, Recipe, loading_
 from tools.flows.teacher_targets import open_target_source
 
 _CUT = ", photos cut to their boxes,"
-# Images of a class that are few: the sets that classifiers are trained on from scratch have more.
+# Number of training images below which a warning is given; the sets that classifiers are trained
+# on from scratch have more.
 _FEW_OF_A_CLASS = 300
 
 
 class ClassExam(Exam):
-    """Labelled images, ready to be scored."""
+    """Labelled images, ready for evaluation."""
 
     def facts(self, model: Model) -> Notes:
-        """Classes, data, and what was left out: damaged images that the doctor or shards met."""
+        """Classes, data, and what was left out: damaged images that the doctor or loader found."""
         met = len(self.loader.damaged) if isinstance(self.loader, ShardLoader) else 0
         return [
             ("classes", str(len(model.card.classes))),
@@ -71,14 +72,14 @@ class ClassExam(Exam):
         return make_report(found)
 
     def text(self, score: Any, cost: str) -> str:
-        """Figures, and the classes."""
+        """Metrics, and the classes."""
         return (
             f"{format_metrics(score)}\n  cost        {cost} per photo\n\n{format_classes(score)}"
         )
 
 
 class ClassRun(PhotoRun[TrainCls]):
-    """The data of a classifier's training, and what is made from them."""
+    """The data of a classifier's training, and what is made from it."""
 
     application = CLASSIFICATION
     trained_as = ClassificationTask
@@ -97,7 +98,7 @@ class ClassRun(PhotoRun[TrainCls]):
         return f"{len(self.train)} photos of {len(self.train.classes)} classes"
 
     def target_source(self, device: str) -> TargetSource | None:
-        """The teacher, if one is named."""
+        """The teacher, if there is one."""
         return open_target_source(self.config, self.train, device, find=open_teacher)
 
     @property
@@ -106,7 +107,7 @@ class ClassRun(PhotoRun[TrainCls]):
         return self.train.classes
 
     def trained_on(self) -> dict[str, Any]:
-        """What was held out of data that are not parted."""
+        """What was held out of data without parts."""
         return trained_on(self.path, whole=self.config.val is not None)
 
     def network(self, flavour: Flavour) -> nn.Module:
@@ -122,7 +123,7 @@ class ClassRun(PhotoRun[TrainCls]):
         return network
 
     def start(self, network: Any, weights: Path) -> bool:
-        """Take the body, and the head's rows of classes that are known."""
+        """Use the body, and the head's rows of known classes."""
         start, new = start_classifier(network, self.classes, weights)
         say_known(weights, self.classes, new, "classes")
         return start.folded
@@ -142,7 +143,7 @@ def open_run(config: TrainCls, path: Path) -> ClassRun:
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> ClassExam:
-    """Labelled images to measure on. Raises InputError if they share no class with the model."""
+    """Labelled images to evaluate on. Raises InputError if they share no class with the model."""
     whole, measured = part_to_measure(args, path, model.card)
     exam = _open_photos(args, path, model, whole=whole, measured=measured)
     cli.say(f"measuring {len(exam.data)} photos: {measured}")
@@ -176,7 +177,7 @@ def _read_foreign(args: ImportWeights, source: Path) -> Foreign:
 
 
 def _left_out(network: Network) -> str:
-    """Parts of the network that stay behind, with how many tensors each has; --json has all."""
+    """The parts of the network that are left out, with numbers of tensors; --json has all."""
     count = len(network.left_out)
     parts = Counter(name.replace("/", ".").split(".")[0] for name in network.left_out)
     listed = ", ".join(f"{part} ({number})" for part, number in parts.items())

@@ -1,4 +1,4 @@
-"""A GAN's data: images made small once and held in memory, and what an evaluation generates."""
+"""The data of a GAN: images resized once and kept in memory, and what an evaluation generates."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _BATCH = 128
 
 
 class Wanted(TypedDict):
-    """What to generate: (B,) int64 column of each image, and which of its class it is."""
+    """Images to generate: (B,) int64 class of each image, and its number within the class."""
 
     labels: NDArray[np.int64]
     numbers: NDArray[np.int64]
 
 
 def open_parts(config: TrainGan, path: Path) -> tuple[LabelledData, LabelledData]:
-    """What the GAN trains on, and what it never sees. Raises InputError if they cannot be used."""
+    """The GAN's training part, and a part that it never sees. Raises InputError if unusable."""
     if is_sharded(path):
         raise InputError(f"--data {path}: shards are streamed, and a GAN takes photos as files")
     train = open_photos(path, "train", config.classes)
@@ -48,7 +48,7 @@ def open_parts(config: TrainGan, path: Path) -> tuple[LabelledData, LabelledData
 
 @dataclass(frozen=True)
 class GanRun:
-    """What the parts of a run share: images to train on, and those that no network trains on."""
+    """What the steps of a run share: training images, and images that no network is trained on."""
 
     config: TrainGan
     train: LabelledData
@@ -62,14 +62,14 @@ class GanRun:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Images at the generator's size, a data set: ``pixels`` (N, S, S, 3) uint8 RGB, squares."""
+    """A data set of images at the generator's size: ``pixels`` (N, S, S, 3) uint8 RGB, squares."""
 
     data: LabelledData
     pixels: NDArray[np.uint8]
 
     @classmethod
     def read(cls, data: LabelledData, size: int) -> Pictures:
-        """Read and resize all images. Raises InputError if they take too much memory."""
+        """Read and resize all images. Raises InputError if they need too much memory."""
         if (total := len(data) * size * size * 3) > CACHE_BYTES:
             raise InputError(
                 f"{data.root}: {len(data)} photos at {size} pixels take {total / 1e9:.1f} GB, "
@@ -100,7 +100,7 @@ class Pictures:
         )
 
     def some(self, limit: int) -> Pictures:
-        """At most so many of them, evenly chosen, so that each class keeps its share."""
+        """At most ``limit`` of them, evenly selected, so that each class keeps its share."""
         if len(self) <= limit:
             return self
         rows = np.linspace(0, len(self) - 1, limit).round().astype(np.int64)
@@ -110,14 +110,14 @@ class Pictures:
 
 
 def picture_loader(pictures: Pictures, batch_size: int, seed: int) -> ResumableLoader[LabelBatch]:
-    """Loader of shuffled whole batches; nothing is read or decoded, so it needs no process."""
+    """Loader of shuffled complete batches; nothing is read or decoded, so it needs no process."""
     draws = EpochSampler(len(pictures), shuffle=True, seed=seed)
     return ResumableLoader(pictures, draws, collate_labels, finish_labels, batch_size, 0)
 
 
 @dataclass(frozen=True)
 class WantedSet:
-    """What an evaluation generates: (N,) column of each image, and which of its class it is."""
+    """Images that an evaluation generates: (N,) class of each, and its number in the class."""
 
     labels: NDArray[np.int64]
     numbers: NDArray[np.int64]
@@ -132,7 +132,7 @@ class WantedSet:
 
 
 def wanted_loader(labels: NDArray[np.int64]) -> ResumableLoader[Wanted]:
-    """Loader of what to generate: as many images of each class as there are labels."""
+    """Loader of the images to generate: as many of each class as there are labels."""
     wanted = WantedSet(labels, numbers_of(labels))
     draws = EpochSampler(len(wanted), shuffle=False)
     return ResumableLoader(wanted, draws, _collate, _finish, _BATCH, 0)

@@ -1,4 +1,4 @@
-"""Do generated images help? Classifiers on real and generated ones, in equal steps."""
+"""Tests whether generated images help: classifiers on real and generated ones, in equal steps."""
 
 from __future__ import annotations
 
@@ -27,15 +27,19 @@ from tools.dcgan.judge import train_once
 from tools.dcgan.sampling import class_folders, write_classes
 
 FOLDER, STAMP = "experiment", "generated.json"
-# Seeds of its images lie far from those of the scores.
+# The seeds of its images are far from those of the scores.
 _FIRST_SEED = 1000
 
 
 def run_experiment(run: GanRun, generator: Generator) -> tuple[dict[str, Any], str]:
-    """Train each arm with each seed, and compare them; what is done is not done again.
+    """Train each arm with each seed, and compare them; finished trainings are not repeated.
+
+    Args:
+        run: The GAN's run.
+        generator: Trained generator.
 
     Returns:
-        What ``experiment.json`` holds, and the same for people.
+        Content of ``experiment.json``, and the result as text.
 
     Raises:
         InterruptedRun: If a signal stopped it, after saving.
@@ -63,12 +67,12 @@ def run_experiment(run: GanRun, generator: Generator) -> tuple[dict[str, Any], s
 
 
 def arm_epochs(config: TrainGan) -> int:
-    """Passes over an arm's list, which names each real image 1 + ``--synthetic`` times."""
+    """Number of passes over an arm's list, which has each real image 1 + ``--synthetic`` times."""
     return max(1, round(config.classifier.cls_epochs / (1 + config.synthetic)))
 
 
 def generated(run: GanRun, generator: Generator, folder: Path, seed: int) -> LabelledData:
-    """Generated images, so many for each real one, class by class; drawn once."""
+    """Generated images, a fixed number per real image, class by class; drawn once."""
     train = run.train
     counts = (train.counts * run.config.synthetic).tolist()
     names = train.classes.names
@@ -92,9 +96,9 @@ def generated(run: GanRun, generator: Generator, folder: Path, seed: int) -> Lab
 def arm_data(
     config: TrainGan, arm: Arm, real: LabelledData, made: LabelledData
 ) -> tuple[LabelledData, LabelAugmentation]:
-    """What an arm trains on, and how it is augmented.
+    """Training data of an arm, and its augmentation.
 
-    Each list is of the same length, 1 + ``--synthetic`` times that of the real images, so that
+    All lists have the same length, 1 + ``--synthetic`` times that of the real images, so that
     equal epochs are equal steps; shorter ones are repeated.
     """
     length = len(real) * (1 + config.synthetic)
@@ -117,7 +121,7 @@ def arm_data(
 
 
 def joined(parts: Sequence[LabelledData]) -> LabelledData:
-    """Several lots of images as one; those without boxes stay whole."""
+    """Several sets of images as one; those without boxes stay whole."""
     boxes = None
     if any(part.boxes is not None for part in parts):
         boxes = np.concatenate(
@@ -132,7 +136,7 @@ def joined(parts: Sequence[LabelledData]) -> LabelledData:
 
 
 def read_right(folder: Path) -> NDArray[np.bool_]:
-    """(P,) whether a classifier was right on each image, from its predictions."""
+    """(P,) whether a classifier's answer to each image was correct, from its predictions."""
     with (folder / PREDICTIONS_NAME).open(newline="", encoding="utf-8") as file:
         return np.array([row["true"] == row["predicted"] for row in csv.DictReader(file)])
 
@@ -140,7 +144,7 @@ def read_right(folder: Path) -> NDArray[np.bool_]:
 def write_experiment(
     config: TrainGan, rows: Sequence[Row], folder: Path, *, steps: int, photos: int
 ) -> tuple[dict[str, Any], str]:
-    """Write ``experiment.json``, ``experiment.html`` and ``experiment.png``; table for people."""
+    """Write ``experiment.json``, ``experiment.html`` and ``experiment.png``; return the result."""
     note = (
         f"top-1 on {photos} held-out photos; {steps} steps each; {config.seeds} seeds, one GAN; "
         f"gains over {rows[0].arm!r}, 95 % intervals over seeds (Student) and over photos "

@@ -1,4 +1,4 @@
-"""Classifiers of an experiment, trained in folders of its run; and the judge of a GAN."""
+"""Classifiers of an experiment, trained in folders of its run, and the scorer of a GAN."""
 
 from __future__ import annotations
 
@@ -33,12 +33,19 @@ def train_once(
     outer: Path,
     device: str,
 ) -> dict[str, Any]:
-    """Train a classifier in its folder, unless that was done; go on where it was interrupted.
+    """Train a classifier in its folder, unless that is done; continue it if it was interrupted.
 
-    All is resumed by the ``outer`` run that it belongs to. ``path`` of the data is for its card.
+    Args:
+        config: Configuration of the classifier.
+        train: Training images.
+        val: Evaluation images.
+        path: Path of the data, for its card.
+        folder: Folder of the classifier.
+        outer: Folder of the run that it belongs to, which resumes all of it.
+        device: Device to train on.
 
     Returns:
-        What its ``report.json`` holds.
+        Content of its ``report.json``.
 
     Raises:
         InterruptedRun: If a signal stopped it, after saving.
@@ -69,10 +76,10 @@ def train_once(
 
 
 def make_judge(run: GanRun, pictures: Pictures) -> tuple[Judge, str]:
-    """What images are scored by, beside some images, and a sentence on it.
+    """The scorer of generated images, and a sentence about it.
 
     Raises:
-        InputError: If ``--features`` names no classifier.
+        InputError: If ``--features`` is not a classifier.
         InterruptedRun: If a signal stopped its training, after saving.
     """
     config = run.config

@@ -1,4 +1,4 @@
-"""A GAN's run from its configuration to its report, and on to the experiment."""
+"""A GAN's run from its configuration to its report, and the experiment."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from tools.classification.data import data_text
 from tools.dcgan.data import GanRun, Pictures, open_parts, picture_loader, wanted_loader
 from tools.dcgan.experiment import run_experiment
 from tools.dcgan.judge import make_judge
+from tools.dcgan.sampling import sample_to_folder
 from tools.fine_grained.data import BREEDS
 from tools.flows.evaluating import model_text
 from tools.flows.run_folder import new_run_folder, save_config, sole_process
@@ -40,21 +41,29 @@ from tools.flows.told_files import files_tables, stand_ins, told_files
 from tools.flows.training import fit_and_keep
 
 _TILE = 128
-# Of a report, what the result for people takes.
+# Keys of a report that the printed result uses.
 _TOLD = ("scores", "measure", "minutes")
 
 
-def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
-    """Train a GAN and score it, unless one is given; then make the experiment if asked for.
+def train_or_sample(config: TrainGan) -> tuple[dict[str, Any], str]:
+    """Sample, or train and score, and make the experiment if it is asked for."""
+    return sample_to_folder(config) if config.sample else train_and_compare(config)
 
-    A resumed run goes on wherever it was interrupted.
+
+def train_and_compare(config: TrainGan) -> tuple[dict[str, Any], str]:
+    """Train a GAN and score it, unless one is given; then make the experiment if requested.
+
+    A resumed run continues where it was interrupted.
+
+    Args:
+        config: Configuration of the run.
 
     Returns:
-        The result for programs and for people.
+        The result as data and as text.
 
     Raises:
         InputError: If data, weights or flags do not fit.
-        InterruptedRun: If a signal stopped it, after saving, or the game was over early.
+        InterruptedRun: If a signal stopped it, after saving, or one network won early.
     """
     if rank_and_world()[1] > 1:
         raise InputError("a GAN trains in one process: start it without torchrun")
@@ -95,14 +104,14 @@ def _train_in(folder: Path, config: TrainGan, device: str) -> tuple[dict[str, An
 
 
 def train_or_score(run: GanRun) -> tuple[dict[str, Any], str]:
-    """Train, unless that was done or a generator is given, and leave scores and a report.
+    """Train, unless that is done or a generator is given, and write scores and a report.
 
     Returns:
-        What ``report.json`` holds, and the same for people.
+        Content of ``report.json``, and the result as text.
 
     Raises:
         InputError: If data or flags do not fit.
-        InterruptedRun: If a signal stopped it, after saving, or the game was over early.
+        InterruptedRun: If a signal stopped it, after saving, or one network won early.
     """
     config, folder, seed = run.config, run.folder, run.config.common.seed
     given = config.weights
@@ -152,7 +161,7 @@ def train_or_score(run: GanRun) -> tuple[dict[str, Any], str]:
 
 
 def told_again(folder: Path, report: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """The result of a run that was done before."""
+    """The result of a run that was finished before."""
     rows = [
         ScoreRow(kept["name"], kept["pictures"], {name: kept[name] for name in MEANINGS})
         for kept in report["scores"]
@@ -161,7 +170,7 @@ def told_again(folder: Path, report: dict[str, Any]) -> tuple[dict[str, Any], st
 
 
 def result_text(report: dict[str, Any], rows: list[ScoreRow], folder: Path, weights: Path) -> str:
-    """The scores for people."""
+    """The scores as text."""
     return (
         f"{report['measure']}\n{scores_text(rows)}\n\nreport: {folder / 'report.html'}\n"
         f"weights: {find_weights(weights)}\ntook {report['minutes']:.1f} minutes"
@@ -213,11 +222,11 @@ def fresh_gan(config: TrainGan, num_classes: int) -> Gan:
 
 
 def score_rows(run: GanRun, judge: Judge, held_out: Pictures, weights: Path) -> list[ScoreRow]:
-    """Figures of a generator, of an untrained one, and of images that no one has seen.
+    """Scores of a generator, of an untrained one, and of images that no network has seen.
 
-    The random numbers are others than those by which the kept weights were chosen. A Frechet
-    distance depends on the number of images, so the generator is also scored on as many as
-    there are held-out images.
+    The random numbers differ from those by which the kept weights were selected. A Frechet
+    distance depends on the number of images, so the generator is also scored on as many as there
+    are held-out images.
     """
     seed, labels, device = run.config.common.seed + 1, judge.labels, run.device
     generator, _ = load_generator(weights)

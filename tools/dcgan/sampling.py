@@ -17,20 +17,11 @@ from tools import cli
 from tools.flows.pictures import write_picture
 
 
-def train_or_sample(config: TrainGan) -> tuple[dict[str, Any], str]:
-    """Sample, or train and score, and make the experiment if it is asked for."""
-    if config.sample:
-        return sample_to_folder(config)
-    from tools.dcgan.recipe import train_and_compare
-
-    return train_and_compare(config)
-
-
 def sample_to_folder(config: TrainGan) -> tuple[dict[str, Any], str]:
-    """Write ``--sample`` images of each class to ``--out``; told to programs and to people.
+    """Write ``--sample`` images of each class to ``--out``; return the result as data and as text.
 
     Raises:
-        InputError: If weights or flags do not fit, or the folder holds something.
+        InputError: If weights or flags do not fit, or the folder is not empty.
     """
     device = cli.prepare(config.common)
     assert config.weights is not None
@@ -56,9 +47,9 @@ def write_classes(
     seed: int,
     device: str,
 ) -> list[list[Path]]:
-    """Write so many images of each class as PNG files, in a folder of its name.
+    """Write a number of images of each class as PNG files, in a folder of its name.
 
-    More images of a seed begin with the same ones.
+    More images with the same seed begin with the same ones.
 
     Returns:
         The files, per class.
@@ -80,7 +71,7 @@ def write_classes(
 
 
 def class_folders(names: Sequence[str]) -> list[str]:
-    """Classes' names as folders', each its own: those of tools that read a folder per class."""
+    """Class names as unique folder names, for tools that read a folder per class."""
     folders: list[str] = []
     for name in names:
         plain, number = safe_name(name), 1

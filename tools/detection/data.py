@@ -41,12 +41,17 @@ def open_examined(
     other: DetectionData | None = None,
     hints: Hints | None = None,
 ) -> DetectionData:
-    """Read a split and have the data doctor look at it, before training or before scoring.
+    """Read a part and let the data doctor examine it, before training or evaluation.
 
-    Boxes are compared with the anchors of ``spec``; to ``train``, they are mended, and the data
-    are told about even if nothing is wrong. ``whole`` takes all of a set that is not parted;
-    ``other`` is trained on, to tell whether these are the same files; ``hints`` are what the user
-    says of the set.
+    Args:
+        path: Path of the data.
+        split: Part to read.
+        spec: Detector with whose anchors boxes are compared.
+        train: Whether the part is used for training: boxes are corrected, and the data is
+            described even if nothing is wrong.
+        whole: Whether to use all of data without parts.
+        other: Training data, to check whether the files are the same.
+        hints: What the user states about the data.
 
     Raises:
         InputError: If the data cannot be used.
@@ -71,14 +76,14 @@ def open_examined(
 
 
 def trained_on(path: Path, *, whole: bool, hints: Hints | None = None) -> dict[str, Any]:
-    """What a card keeps of a set trained on, or ``whole``, with nothing held out of a lone one."""
+    """What a card stores about training data; ``whole`` if nothing was held out of a lone part."""
     found = recognise_detection(path, hints)
     lone = found is not None and len(found.claim.parts) == 1
     return tell_data(path, held_out=not whole, digest=_digest(path, hints) if lone else None)
 
 
 def _digest(path: Path, hints: Hints | None) -> str:
-    """Of the images and boxes of a set that is not parted, and the names of their classes."""
+    """Digest of the images, boxes and class names of a data set without parts."""
     data = open_detection(path, "train", whole=True, hints=hints)
     boxes = (data.offsets, data.boxes, data.labels, data.iscrowd)
     truth: list[str | bytes] = [repr(data.classes.names), *(one.tobytes() for one in boxes)]
@@ -88,11 +93,19 @@ def _digest(path: Path, hints: Hints | None) -> str:
 def part_to_score(
     path: Path, card: Card, hints: Hints | None = None, asked: Split | None = None
 ) -> tuple[Split, bool, str]:
-    """What of a data set is scored: the part that was asked for, if one was.
+    """The part of a data set to evaluate on: the requested one, if any.
 
-    Else, of a set with a part to validate on, that part. Of a set without parts all of it, unless
-    the weights were trained on the rest of it: then the fifth that was held out. Told are the
-    part, whether it is all of a set without parts, and a sentence about it.
+    Otherwise it is the validation part. Data without parts is used whole, unless the weights were
+    trained on the rest of it: then the fifth that was held out is used.
+
+    Args:
+        path: Path of the data.
+        card: Card of the model.
+        hints: What the user states about the data.
+        asked: Requested part.
+
+    Returns:
+        The part, whether it is all of a data set without parts, and a sentence about it.
     """
     if asked is None and path.suffix.lower() == ".json":
         return "all", False, f"all of {path}"
@@ -119,9 +132,15 @@ def make_validation(
     scorer: Scorer = "faster",
     above: float = 0.0,
 ) -> Ready[DetectionData, CocoEvaluator]:
-    """Loader and evaluator of a split for a model of the given classes and input.
+    """Loader and evaluator of a part for a model with the given classes and input.
 
-    Detections of a score higher than ``above`` count.
+    Args:
+        data: The part.
+        classes: Classes of the model.
+        loading: How it is read.
+        spec: Architecture of the model.
+        scorer: Library that computes the metrics.
+        above: Score above which detections count.
 
     Raises:
         InputError: If model and data have no class name in common.
@@ -156,7 +175,7 @@ def _some(names: Sequence[str]) -> str:
 def training_loader(
     config: TrainDet, data: DetectionData, workers: int, *, alone: bool = False
 ) -> Loader:
-    """This process's share, or ``alone`` all, of the augmented images, in whole batches."""
+    """This process's share of the augmented images, or all with ``alone``, in complete batches."""
     spec = config.model
     rank, world = (0, 1) if alone else rank_and_world()
     transform = DetectionTransform(spec.size, config.augment, keep_aspect=spec.keep_aspect)

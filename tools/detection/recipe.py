@@ -1,4 +1,4 @@
-"""What a detector's training, evaluation and prediction add to the flows."""
+"""What detection adds to the flows of training, evaluation and prediction."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ from tools.flows.recipe import (
 
 
 class BoxExam(Exam):
-    """Images with boxes, ready to be scored."""
+    """Images with boxes, ready for evaluation."""
 
     def __init__(self, ready: Ready[DetectionData, CocoEvaluator]) -> None:
         super().__init__(ready)
@@ -99,13 +99,13 @@ class BoxExam(Exam):
         return make_report(found)
 
     def text(self, score: Any, cost: str) -> str:
-        """COCO's figures, and the classes."""
+        """COCO metrics, and the classes."""
         metrics, classes = format_metrics(score["metrics"]), format_classes(score["per_class"])
         return f"{metrics}\n  cost       {cost} per image\n\n{classes}"
 
 
 class DetRun(OpenedRun[TrainDet]):
-    """The data of a detector's training, and what is made from them."""
+    """The data of a detector's training, and what is made from it."""
 
     application = DETECTION
     few_photos = 2000
@@ -132,7 +132,7 @@ class DetRun(OpenedRun[TrainDet]):
         return f"{self.config.model.framework} run"
 
     def options(self) -> tuple[object, ...]:
-        """Detections are made in evaluations as in the training."""
+        """Detections are computed in evaluations as in training."""
         return (DetectOptions(post=self.config.post),)
 
     def build(self, target_source: TargetSource | None) -> tuple[nn.Module, Card]:
@@ -161,7 +161,7 @@ class DetRun(OpenedRun[TrainDet]):
         return model, card
 
     def _start(self, model: Detector, start: Card) -> bool:
-        """Fill a detector with weights; whether its batch norm stays folded into them."""
+        """Fill a detector with weights; returns whether its batch norm stays folded."""
         config, classes = self.config, self.train.classes
         assert config.weights is not None
         _, new = start_from(model, classes, config.weights)
@@ -199,7 +199,7 @@ class DetRun(OpenedRun[TrainDet]):
 
 
 def _whole(start: Card) -> Flavour:
-    """The flavour of weights to start from, but of the whole image, resized in the one way."""
+    """The flavour of weights to start from, but for the whole image, resized in the only way."""
     flavour = start.flavour
     return replace(flavour, input=replace(flavour.input, crop=1.0, interpolation="bilinear"))
 
@@ -221,7 +221,7 @@ class BoxCollector(PhotoRows):
         return {"id": number, "file_name": name, "width": width, "height": height}
 
     def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
-        """COCO's structure; and a line for each of the first images, and the sum."""
+        """COCO's structure; and a line for each of the first images, and the total."""
         found = {
             "images": self._rows,
             "annotations": self._objects,
@@ -232,7 +232,7 @@ class BoxCollector(PhotoRows):
 
 
 def open_run(config: TrainDet, path: Path) -> DetRun:
-    """Open the data of a training. Raises InputError if they cannot be used, or are too few."""
+    """Open the data of a training. Raises InputError if it is unusable or too small."""
     apart = config.val is not None
     hints = Hints(config.format, config.images)
     train = open_examined(path, "train", config.model, train=True, whole=apart, hints=hints)
@@ -254,7 +254,7 @@ def open_run(config: TrainDet, path: Path) -> DetRun:
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> BoxExam:
-    """Images to measure on. Raises InputError if they share no class with the detector."""
+    """Images to evaluate on. Raises InputError if they share no class with the detector."""
     above = model.answers.above
     hints = Hints(args.format, args.images)
     split, whole, said = part_to_score(path, model.card, hints, args.split)

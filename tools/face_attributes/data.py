@@ -1,4 +1,4 @@
-"""The face-attribute tools' data: from a path to examined images of each part."""
+"""The data of the face-attribute tool: from a path to examined images of each part."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tools.flows.recipe import Loading, Ready
 
 @dataclass(frozen=True)
 class Faces:
-    """Parts to train on, to choose weights and thresholds by, and to report on, examined.
+    """Parts to train on, to select weights and thresholds on, and to report on, examined.
 
-    Where the set has no ``test``, it is ``val`` too, and ``tested`` says so.
+    If there is no ``test`` part, it is ``val`` too, and ``tested`` states so.
     """
 
     train: AttributeData
@@ -70,9 +70,12 @@ def _chosen(data: AttributeData, config: TrainAttr) -> AttributeData:
 
 
 def examine(part: str, data: AttributeData, other: AttributeData | None = None) -> AttributeData:
-    """Have the data doctor look at a part, and say what is in it and what is wrong with it.
+    """Let the data doctor examine a part, and report its contents and its problems.
 
-    Images and people that stand in the ``other`` part too are told.
+    Args:
+        part: Name of the part, for messages.
+        data: The part.
+        other: Part to compare it with; images and people that are in both are reported.
 
     Raises:
         InputError: If it cannot be used.

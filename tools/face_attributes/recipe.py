@@ -1,4 +1,4 @@
-"""What training, evaluation and prediction of face attributes add to the flows."""
+"""What face attributes add to the flows of training, evaluation and prediction."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tools.flows.teacher_targets import open_target_source
 
 
 class AttributeExam(Exam):
-    """Images with attributes, ready to be scored."""
+    """Images with attributes, ready for evaluation."""
 
     def __init__(self, ready: Ready[Any, Any], name: str, notes: Notes | None = None) -> None:
         super().__init__(ready, notes)
@@ -65,7 +65,7 @@ class AttributeExam(Exam):
         return make_report(found)
 
     def text(self, score: Any, cost: str) -> str:
-        """Figures, the attributes, and what they must not be used for."""
+        """Metrics, the attributes, and what they must not be used for."""
         return (
             f"{format_metrics(score)}\n  cost         {cost} per photo\n\n"
             f"{format_attributes(score)}\n\n{USE_NOTE}"
@@ -73,7 +73,7 @@ class AttributeExam(Exam):
 
 
 class AttributeRun(PhotoRun[TrainAttr]):
-    """The data of a training on face attributes, and what is made from them."""
+    """The data of a training on face attributes, and what is made from it."""
 
     application = FACE_ATTRIBUTES
     few_photos = 2000
@@ -89,7 +89,7 @@ class AttributeRun(PhotoRun[TrainAttr]):
         return f"{len(train)} photos with {len(train.attributes)} attributes"
 
     def target_source(self, device: str) -> TargetSource | None:
-        """The teacher, if one is named."""
+        """The teacher, if there is one."""
         return open_target_source(
             self.config,
             self.faces.train.photos,
@@ -111,7 +111,7 @@ class AttributeRun(PhotoRun[TrainAttr]):
         return model
 
     def start(self, network: Any, weights: Path) -> bool:
-        """Take the body, and the head's rows of attributes that are known."""
+        """Use the body, and the head's rows of known attributes."""
         start, new = start_attribute_net(network, self.classes, weights)
         say_known(weights, self.classes, new, "attributes")
         return start.folded
@@ -121,7 +121,7 @@ class AttributeRun(PhotoRun[TrainAttr]):
         return training_loader(self.config, self.faces.train.photos, workers)
 
     def targets(self, model: nn.Module) -> Callable[[Any], Any]:
-        """Attributes of the images of a batch: they are looked up by image id."""
+        """Attributes of the images in a batch, looked up by image id."""
         values = torch.from_numpy(self.faces.train.values)
 
         def look_up(batch: Any) -> Tensor:
@@ -131,7 +131,7 @@ class AttributeRun(PhotoRun[TrainAttr]):
         return look_up
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> AttributeExam:
-        """The images to report on, or those that choose weights and thresholds."""
+        """The images to report on, or those that select weights and thresholds."""
         faces = self.faces
         measured = make_measured(
             faces.test if tested else faces.val,
@@ -142,7 +142,7 @@ class AttributeRun(PhotoRun[TrainAttr]):
         return AttributeExam(measured, faces.tested if tested else "val")
 
     def after_fit(self, model: Model, folder: Path, device: str, workers: int) -> Notes:
-        """Fit the thresholds, if that was asked for; they are kept with the weights."""
+        """Fit the thresholds, if requested; they are stored with the weights."""
         if not self.config.fit_thresholds:
             return [("thresholds", "a half")]
         exam = self.exam(model, workers=workers, tested=False, alone=True)
@@ -164,9 +164,14 @@ def open_run(config: TrainAttr, path: Path) -> AttributeRun:
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> AttributeExam:
-    """Open images with attributes to measure a network on.
+    """Open images with attributes to evaluate a network on.
 
-    Without --split it is the part to test on, or where there is none, that to validate on.
+    Without --split it is the test part, or if there is none, the validation part.
+
+    Args:
+        args: Flags of the evaluation.
+        path: Path of the data.
+        model: Model to evaluate.
 
     Raises:
         InputError: If they cannot be used, or share no attribute with it.

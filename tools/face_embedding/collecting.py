@@ -1,4 +1,4 @@
-"""Images in; the images nearest to each out, as images and as JSON."""
+"""Collects embeddings of images and writes each image with its nearest ones, and JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FaceCollector(Collector):
     """Compares images with each other, or with those of ``--gallery``, once all are known.
 
     Raises:
-        InputError: If the flags do not fit, or faces stand otherwise than the model has learnt.
+        InputError: If the flags do not fit, or faces are aligned differently than in training.
     """
 
     draws = False
@@ -60,7 +60,7 @@ class FaceCollector(Collector):
         self._into = self._found
 
     def prepare(self, path: Path, image: Image) -> Image | str:
-        """The face as it must stand; or that there is none."""
+        """The aligned face; or a message that there is none."""
         if self._detector is None and not self._listed:
             return image
         points = self._listed[path] if self._detector is None else self._detector(image)
@@ -69,11 +69,11 @@ class FaceCollector(Collector):
         return align_face(image, points, self._side)
 
     def add(self, name: str, image: Image, answer: Vector) -> None:
-        """Keep the embedding of an image."""
+        """Store the embedding of an image."""
         self._into.append((Path(name), answer))
 
     def answer_others(self, predictor: Predictor) -> list[str]:
-        """Look at the gallery, if there is one."""
+        """Process the gallery, if there is one."""
         if not self._gallery:
             return []
         self._into = self._theirs
@@ -123,7 +123,7 @@ class FaceCollector(Collector):
         return {"threshold": self._threshold, "photos": found}, "\n".join(lines)
 
     def _same_files(self, photos: list[Path], gallery: list[Path]) -> NDArray[np.bool_]:
-        """Mask (N, M) of the images of a gallery that are one of some images, or a copy of it."""
+        """Mask (N, M) of the images in a gallery that are one of some images, or a copy of it."""
         ours, theirs = (
             np.array([digest_of(self._photos[path].content()).hex() for path in part])
             for part in (photos, gallery)

@@ -1,4 +1,4 @@
-"""Embeddings of faces made ready for the page: two images compared, or a gallery searched."""
+"""Face embeddings for the page: two images compared, or a gallery searched."""
 
 from __future__ import annotations
 
@@ -32,9 +32,13 @@ _NO_FACE = 422
 def compare_faces(model: Model, config: Demo, device: str) -> Answerer:
     """Compare two images, or search the gallery.
 
+    Args:
+        model: Model to use.
+        config: Flags of the page.
+        device: Device to compute on.
+
     Raises:
-        InputError: If faces stand otherwise than the network has learnt them, or the gallery
-            shows none.
+        InputError: If faces are aligned differently than in training, or the gallery shows none.
     """
     card = model.card
     refuse_other_alignment(card, model.path, config.standing, "the page")
@@ -54,7 +58,7 @@ def compare_faces(model: Model, config: Demo, device: str) -> Answerer:
 
 
 def _aligner(model: Path | None, side: int) -> Callable[[Image], Image]:
-    """Brings a face to stand as the network has learnt it; without a detector it stands so."""
+    """A function that aligns a face for the network; without a detector it changes nothing."""
     if model is None:
         return lambda image: image
     detector, one_at_a_time = PointDetector(model), threading.Lock()

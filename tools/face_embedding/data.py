@@ -1,4 +1,4 @@
-"""The face tools' data: from a path to examined faces of people to train on and to measure."""
+"""The data of the face tool: from a path to examined faces of people to train and evaluate on."""
 
 from __future__ import annotations
 
@@ -38,10 +38,14 @@ _ALIGNED = 112
 
 
 def open_both(config: TrainEmbed, path: Path) -> tuple[FaceData, FaceData]:
-    """Open what a configuration trains on and what it evaluates on; they share no people.
+    """Open the training and the evaluation data of a configuration; they share no people.
+
+    Args:
+        config: The configuration.
+        path: Path of the training data.
 
     Raises:
-        InputError: If the data cannot be used, or faces stand differently in them.
+        InputError: If the data cannot be used, or their faces are aligned differently.
     """
     faces, size = config.faces, config.model.size
     if config.val is None:
@@ -69,7 +73,7 @@ def open_both(config: TrainEmbed, path: Path) -> tuple[FaceData, FaceData]:
 
 
 def left_out_fold(config: TrainEmbed, path: Path) -> int | None:
-    """Fold of the pairs of ``--data`` that is tested: named, or the last of data such as LFW's."""
+    """Fold of the pairs of ``--data`` that is tested: the given one, or the last for LFW."""
     if config.val is not None:
         return None
     return config.faces.fold or (_FOLD if shares_people(path) else None)
@@ -78,13 +82,20 @@ def left_out_fold(config: TrainEmbed, path: Path) -> int | None:
 def open_part(
     path: Path, split: Split | None, faces: FaceSpec, size: int, told: TrainedOn | None
 ) -> tuple[FaceData, str]:
-    """Open and examine what a model with an input of ``size`` pixels is to be measured on.
+    """Open and examine the data on which a model is to be evaluated.
 
-    Without a split it is all that there is; but of the data that the model was trained on (None
-    if that is not known), the part or fold that was left out.
+    Without a split it is everything; for the data that the model was trained on, it is the part or
+    fold that was left out.
+
+    Args:
+        path: Path of the data.
+        split: Requested part.
+        faces: Alignment and fold.
+        size: Side of the model's input in pixels.
+        told: What the model was trained on; None if unknown.
 
     Returns:
-        The data; and a warning, empty unless people are in them whom the model was trained on.
+        The data; and a warning, empty unless it contains people that the model was trained on.
 
     Raises:
         InputError: If it cannot be used.
@@ -113,7 +124,7 @@ def open_part(
 
 
 def tell_measured(path: Path, split: Split | None, data: FaceData) -> str:
-    """What of a path was opened, in words; empty where that was said before."""
+    """Description of what was opened of a path; empty if it was already printed."""
     parts = find_face_parts(path, named=True) or ()
     if split is None and len(parts) < 2:
         return "" if data.pairs is None else f"the pairs of {path}"
@@ -121,7 +132,7 @@ def tell_measured(path: Path, split: Split | None, data: FaceData) -> str:
 
 
 def _trained_people(path: Path, told: TrainedOn | None) -> tuple[set[str], bool]:
-    """People of some data that a model was trained on, and whether others were left out."""
+    """People in some data that a model was trained on, and whether others were left out."""
     names: set[str] = set()
     if told is None:
         return names, False
@@ -133,14 +144,14 @@ def _trained_people(path: Path, told: TrainedOn | None) -> tuple[set[str], bool]
             continue
         if digest_of(names) == told.people:
             return names, not whole
-    # With people of --val left out. Older cards tell a path.
+    # With people of --val left out. Older cards contain a path.
     same = told.trained_on.endswith(f" {digest_of(names)}")
     same = same or Path(told.trained_on).resolve() == path.resolve()
     return (names if same else set()), False
 
 
 def name_of_all(path: Path) -> str:
-    """Last name of data, for cards are published, and the digest of all people to train on."""
+    """Last component of the data's path, for a public card, and the digest of all its people."""
     try:
         people = open_faces(path, "train", whole=True).classes.names
     except ValueError:  # Pairs that cannot be had as a whole.
@@ -159,7 +170,7 @@ def _place(data: FaceData, faces: FaceSpec, size: int) -> FaceData:
 
 
 def _examine(part: str, data: FaceData, other: FaceData | None = None) -> FaceData:
-    """Have the data doctor look at a part, and say what is in it and what is wrong with it."""
+    """Let the data doctor examine a part, and report its contents and its problems."""
     people = f"{int((data.counts > 0).sum())} people"
     what = people if data.pairs is None else f"{len(data.pairs)} pairs"
     cli.say(f"{part} data: {len(data)} faces, {what}, {data.format}, alignment {data.alignment}")
@@ -182,7 +193,7 @@ def _examine(part: str, data: FaceData, other: FaceData | None = None) -> FaceDa
 
 
 def make_measured(data: FaceData, card: Card, loading: Loading) -> Ready[FaceData, FaceEvaluator]:
-    """Loader and evaluator of faces that stand as a model wants them."""
+    """Loader and evaluator of faces, aligned as a model needs them."""
     loader = exam_loader(data, card, loading, FaceTransform)
     return Ready(data, loader, FaceEvaluator(data.labels, data.pairs))
 
@@ -190,7 +201,7 @@ def make_measured(data: FaceData, card: Card, loading: Loading) -> Ready[FaceDat
 def training_loader(
     config: TrainEmbed, data: FaceData, workers: int
 ) -> ResumableLoader[LabelBatch]:
-    """This process's share of the augmented faces of each epoch, in whole batches."""
+    """This process's share of the augmented faces of each epoch, in complete batches."""
     seed, (rank, world) = config.common.seed, rank_and_world()
     draws = EpochSampler(len(data), shuffle=True, seed=seed, rank=rank, world=world)
     together = config.loss.per_identity

@@ -1,4 +1,4 @@
-"""What an embedding network's training, evaluation and prediction add to the flows."""
+"""What face embeddings add to the flows of training, evaluation and prediction."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ from tools.flows.photo_run import PhotoRun
 from tools.flows.recipe import BuiltIn, Exam, Notes, Ready, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
 
-# Which of a training's weights are kept.
+# Description of which weights of a training are kept.
 _CHOSEN = "the weights of the evaluation that is best on the pairs of the fold before the tested"
 _LAST = "the weights of the last epoch: all pairs are tested, and none are left to choose by"
 
 
 class FaceExam(Exam):
-    """Faces to be compared, ready to be scored; a warning tells of known people among them."""
+    """Faces to compare, ready for evaluation; a warning names known people among them."""
 
     evaluator: FaceEvaluator
 
@@ -81,24 +81,24 @@ class FaceExam(Exam):
         ]
 
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
-        """Curves, folds, and the pairs that are hardest."""
+        """Curves, folds, and the hardest pairs."""
         files = [str(file) for file in self.data.files]
         return make_report(ReportData(score, self.data.image, files))
 
     def text(self, score: Any, cost: str) -> str:
-        """Figures, and what they rest on."""
+        """Metrics, with their warnings."""
         return f"{format_metrics(score)}\n  cost           {cost} per photo"
 
 
 def tested_fold(data: FaceData) -> Notes:
-    """A row for the report, where one fold of some pairs is tested."""
+    """A row for the report, if a single fold is tested."""
     if data.pairs is None or len(data.pairs.tested) != 1:
         return []
     return [("tested", f"fold {data.pairs.tested[0] + 1}; the other for the threshold")]
 
 
 class EmbedRun(PhotoRun[TrainEmbed]):
-    """The data of an embedding network's training, and what is made from them."""
+    """The data of an embedding network's training, and what is made from it."""
 
     training_only = (TRAINING_ONLY,)
     application = FACE_EMBEDDING
@@ -115,9 +115,9 @@ class EmbedRun(PhotoRun[TrainEmbed]):
         return f"{len(self.train)} faces of {len(self.train.classes)} people"
 
     def target_source(self, device: str) -> TargetSource | None:
-        """What is learnt from besides identities, if anything.
+        """Source of teacher targets, if any.
 
-        A teacher of classes has a column for each; one of embeddings has numbers without a name.
+        A teacher of classes has an output for each; one of embeddings has unnamed numbers.
         """
         config, data = self.config, self.train
         dim, size = config.model.dim, config.model.size
@@ -149,14 +149,14 @@ class EmbedRun(PhotoRun[TrainEmbed]):
         return FaceEmbedder(config.model, flavour, config.loss, people)
 
     def start(self, network: Any, weights: Path) -> bool:
-        """Take the body, and the last layer of a network for faces that stand alike."""
+        """Use the body, and the last layer of a network for faces with the same alignment."""
         told = read_card(weights)
         if told.task == FACE_EMBEDDING.name:
             refuse_other_alignment(told, weights, self.train.alignment, self.path)
         return start_embedder(network, weights).folded
 
     def model_facts(self) -> dict[str, Any]:
-        """Architecture, how faces stand, and whom it was trained on."""
+        """Architecture, alignment, and the people that it was trained on."""
         names, fold = self.train.classes.names, left_out_fold(self.config, self.path)
         seen = TrainedOn(name_of_all(self.path), fold, digest_of(names))
         return describe_model(self.config.model, self.train.alignment, seen)
@@ -166,11 +166,11 @@ class EmbedRun(PhotoRun[TrainEmbed]):
         return training_loader(self.config, self.train, workers)
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> FaceExam:
-        """The faces to evaluate on: folds part what is tested from what chooses weights."""
+        """The faces to evaluate on: folds separate what is tested from what selects weights."""
         return FaceExam(make_measured(self.val, model.card, self.loading(workers, alone=alone)))
 
     def monitor(self, exam: Exam) -> str | None:
-        """AUC of the pairs that choose weights; where all are tested none may choose."""
+        """AUC of the pairs that select weights; None if all pairs are tested."""
         return self.application.metric.name if self._chooses else None
 
     @property
@@ -188,10 +188,15 @@ def open_run(config: TrainEmbed, path: Path) -> EmbedRun:
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> FaceExam:
-    """Open faces to measure an embedding network on.
+    """Open faces to evaluate an embedding network on.
+
+    Args:
+        args: Flags of the evaluation.
+        path: Path of the data.
+        model: Model to evaluate.
 
     Raises:
-        InputError: If they cannot be used, or stand otherwise than the network has learnt.
+        InputError: If they cannot be used, or are aligned differently than in training.
     """
     card = model.card
     told = trained_on(card)

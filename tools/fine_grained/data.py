@@ -1,4 +1,4 @@
-"""The fine-grained tool's data: breeds, noisy images from the web, and labels wrong on purpose."""
+"""The data of the fine-grained tool: breeds, noisy web images, and deliberately wrong labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN = 3
 
 
 def web_of(config: TrainDogs) -> Path | None:
-    """The user's web; beside built-in breeds the built-in one; None if there is no first stage."""
+    """The user's web; for built-in breeds the built-in one; None if there is no first stage."""
     if not config.web_epochs:
         return None
     if config.data is None and config.web is None:
@@ -31,7 +31,7 @@ def web_of(config: TrainDogs) -> Path | None:
 
 
 def with_wrong_labels(train: Data, config: TrainDogs) -> tuple[LabelledData, LabelledData]:
-    """Images of which some have a wrong label, and these alone. Raises InputError on shards."""
+    """Training images with some wrong labels, and these alone. Raises InputError for shards."""
     if not isinstance(train, LabelledData):
         raise InputError(f"--noise {config.noise}: the labels of shards stay as they are")
     noisy, mask = mislabel(train, config.noise, config.common.seed)
@@ -43,7 +43,7 @@ def with_wrong_labels(train: Data, config: TrainDogs) -> tuple[LabelledData, Lab
 
 @dataclass(frozen=True)
 class CleanWeb:
-    """Web images under the data's classes, folders that are none, and images left out."""
+    """Web images of the data's classes, folders of other classes, and images left out."""
 
     data: LabelledData
     unknown: tuple[str, ...]
@@ -60,12 +60,18 @@ class CleanWeb:
 
 
 def clean_web(path: Path, classes: ClassMap, val: Data, bits: int) -> CleanWeb:
-    """Open a web folder, and say what is left out of it and what is in it.
+    """Open a web folder, and report what it contains and what is left out.
 
-    Copies of images of ``val`` are left out: their hashes differ by ``bits`` bits at most.
+    Copies of images in ``val`` are left out: their hashes differ by at most ``bits`` bits.
+
+    Args:
+        path: The web folder.
+        classes: Classes of the data.
+        val: Evaluation images.
+        bits: Largest number of differing bits of a copy.
 
     Raises:
-        InputError: If nothing in it can be used, or the test images are no files.
+        InputError: If nothing in it can be used, or the evaluation images are not files.
     """
     if not isinstance(val, LabelledData):
         raise InputError(

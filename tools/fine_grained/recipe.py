@@ -1,4 +1,4 @@
-"""What a fine-grained run adds to a classifier's: noisy images from the web come first."""
+"""What fine-grained training adds to classification: a first stage on noisy web images."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from tools.flows.stages import is_begun, read_record
 from tools.flows.told_files import told_files
 from tools.flows.training import fit_run
 
-# Within a run folder: the first stage, and in it what it found, written when it is done.
+# Within a run folder: the first stage, and in it the record that is written when it is done.
 WEB_FOLDER, RECORD_NAME = "web", "stage.json"
 
 
 class DogsRun(ClassRun):
-    """The data of both stages, and what is made from them.
+    """The data of both stages, and what is made from it.
 
-    A resumed run goes on in the stage in which it was interrupted. Without a ``web`` of noisy
-    images the first is left out; ``wrong`` are images whose labels are wrong on purpose.
+    A resumed run continues in the stage in which it was interrupted. Without a ``web`` of noisy
+    images the first stage is skipped; ``wrong`` are images with deliberately wrong labels.
     """
 
     config: TrainDogs
@@ -53,7 +53,7 @@ class DogsRun(ClassRun):
             self.few_photos = 0
 
     def prepare(self, folder: Path, device: str, watch: Stopwatch) -> Notes:
-        """Train the first stage, unless that was done; the second starts from its weights."""
+        """Train the first stage, unless that is done; the second starts from its weights."""
         if self.web is None:
             return []
         inside = folder / WEB_FOLDER

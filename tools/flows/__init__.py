@@ -1,1 +1,1 @@
-"""What the commands do, each flow written once for all applications."""
+"""The steps of the commands, each flow written once for all applications."""

@@ -1,4 +1,4 @@
-"""A model as the page asks it: what it finds in an image, and how that is told."""
+"""A model for the page: its findings in an image, and their presentation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.application import Reply
 
 
 class Refusal(ValueError):  # noqa: N818 (nothing went wrong)
-    """A request that is not answered: HTTP's status, 400 to 503, and what the person is told."""
+    """A request that is refused: HTTP status, 400 to 503, and the text that the user sees."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -21,7 +21,7 @@ class Refusal(ValueError):  # noqa: N818 (nothing went wrong)
 
 @dataclass(frozen=True)
 class Answerer:
-    """A model made ready for images of any size, and how its answers are told.
+    """A model prepared for images of any size, and the presentation of its answers.
 
     Attributes:
         look: Function from images (H, W, 3) RGB to what the network finds in them.

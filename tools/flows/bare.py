@@ -1,4 +1,4 @@
-"""From a model to the network alone as ONNX, compared with it on images."""
+"""Exports the network alone as ONNX, and compares it with the model on images."""
 
 from __future__ import annotations
 
@@ -24,15 +24,21 @@ from tools.flows.exporting import sample_photos
 from tools.flows.naming import unnamed
 from tools.flows.source import MultiSource, Source, open_any_source
 
-# The largest difference as a share of the output's largest number.
+# Largest difference, as a share of the output's largest value.
 _LIMIT = 1e-3
 
 
 def export_bare(args: Export) -> tuple[dict[str, Any], str]:
-    """Write the network alone, and a .json for its host beside it.
+    """Write the network alone, and a .json file for its host beside it.
+
+    Args:
+        args: Flags of the export.
+
+    Returns:
+        The result as data and as text.
 
     Raises:
-        InputError: If the model has none, or the file answers otherwise than the model.
+        InputError: If the model has no such form, or the file's answers differ from the model's.
     """
     started = time.perf_counter()
     source = open_any_source(args)
@@ -74,7 +80,7 @@ def _describe(result: dict[str, Any]) -> str:
 def _check(
     source: Source | MultiSource, graph: Bare, file: Path, photos: Sequence[Image], out: Path
 ) -> dict[str, Any]:
-    """Ask the file in ONNX Runtime about inputs made by the told numbers, and the model itself."""
+    """Run the file in ONNX Runtime on inputs made by the .json file's numbers, and the model."""
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     largest = dict.fromkeys(graph.outputs, 0.0)
     for number, photo in enumerate(photos, start=1):

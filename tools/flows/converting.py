@@ -1,4 +1,4 @@
-"""Any set that is read, written in a format that others read."""
+"""Converts a data set that can be read to a format that other programs read."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from tools.flows.run_folder import require_folder
 
 
 def convert(args: Convert) -> tuple[dict[str, Any], str]:
-    """Write a set anew under a temporary name, and give it its own when all of it is there.
+    """Write a data set under a temporary name, and give it its own when it is complete.
+
+    Args:
+        args: Flags of the conversion.
 
     Returns:
-        What was written as a table, and in words.
+        The result as data and as text.
 
     Raises:
-        InputError: If the set cannot be read, its kind cannot be written so, or there is something
-            where it would be written.
+        InputError: If the data cannot be read, its kind cannot be written in this format, or the
+            output already exists.
     """
     out = args.target()
     require_folder(out.parent)

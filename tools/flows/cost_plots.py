@@ -1,4 +1,4 @@
-"""Accuracy over mult-adds and over parameters, as figures 4 and 5 of the MobileNets paper."""
+"""Accuracy over mult-adds and over parameters, like figures 4 and 5 of the MobileNets paper."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 mpl.rcParams["svg.fonttype"] = "none"
 mpl.rcParams["font.size"] = 9
-# The paper's four sizes; other ones are drawn in tones of the rest.
+# The paper's four sizes; other sizes get other colours.
 _COLOURS = {224: "#2a78d6", 192: "#d9822b", 160: "#2e9d6b", 128: "#a64ca6"}
 _MORE = ("#8c564b", "#c23b5a", "#17a2b8", "#7a7a21", "#555555")
 _NEUTRAL = "#555555"
@@ -23,7 +23,7 @@ _FAINT = 0.35
 
 @dataclass(frozen=True)
 class Point:
-    """A standard MobileNet: input in pixels, top-1 (or such) in percent, costs in millions."""
+    """A standard MobileNet: input in pixels, top-1 (or similar) in percent, costs in millions."""
 
     size: int
     percent: float
@@ -59,7 +59,7 @@ def draw_figures(
 
 def _dress(axes: Axes, label: str, percent: str) -> None:
     axes.set_xscale("log")
-    # A decade or two is all there is: powers of ten alone would leave the axis nearly bare.
+    # The axis covers only a decade or two: powers of ten alone would leave it nearly empty.
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -71,7 +71,7 @@ def _dress(axes: Axes, label: str, percent: str) -> None:
 
 
 def _add_legend(axes: Axes, colours: dict[int, str], *, printed: bool, measured: bool) -> None:
-    """Beside the plot: which mark is whose figure, and which colour is which input size."""
+    """Legend beside the plot: the meaning of marks, and the input size of each colour."""
     handles = []
     if printed:
         handles.append(_handle("o", _NEUTRAL, "printed in the paper, ImageNet", _FAINT))

@@ -1,4 +1,4 @@
-"""A model measured on labelled data, whatever the application."""
+"""Evaluation of a model on labelled data, for any application."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Args = TypeVar("Args", Evaluate, Predict)
 
 
 def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, Any], str]:
-    """Score a model, leave a report. Raises InputError if data, weights or flags do not fit."""
+    """Evaluate a model, write a report. Raises InputError if data, weights or flags do not fit."""
     args = choose_head(args)
     device = cli.prepare(args.common)
     model = open_to_answer(args)
@@ -51,13 +51,19 @@ def evaluate(args: Evaluate, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, 
 
 
 def choose_head(args: Args) -> Args:
-    """What is asked of which model, where a run or an export holds several heads.
+    """Choose the model if a run or an export contains several heads.
 
-    Of a run of train_multi.py the file of the head takes the place of the run, and is like any
-    weights file of its task; an export stays.
+    For a run of train_multi.py the file of the head replaces the run, and is like any weights file
+    of its task; an export stays.
+
+    Args:
+        args: Flags with the weights and the head.
+
+    Returns:
+        The flags, with the file of the head as weights.
 
     Raises:
-        InputError: If the weights hold several heads and none is chosen, or not that one, or no
+        InputError: If the weights contain several heads and none is chosen, or not that one, or no
             heads at all.
     """
     weights, _ = file_of_head(args.weights, args.head)
@@ -65,7 +71,7 @@ def choose_head(args: Args) -> Args:
 
 
 def open_to_answer(args: Any) -> Model:
-    """The model that flags ask for. Raises InputError if one of them does nothing for it."""
+    """The model that the flags name. Raises InputError if a flag has no effect for it."""
     threads = args.common.threads or None
     model = open_any(
         args.weights, args.options, threads=threads, head=args.head, labels=args.labels
@@ -86,9 +92,9 @@ def loader_for(
     batch_size: int | None,
     image_ids: Sequence[int] | None = None,
 ) -> Any:
-    """What a model is evaluated on; an export gets images as they are, and resizes them itself.
+    """The loader for evaluating a model; an export gets original images, and resizes them itself.
 
-    Evaluators call the images ``image_ids``, by default their indices.
+    ``image_ids`` are the evaluator's ids of the images, by default their indices.
     """
     if model.export is None:
         return loader
@@ -97,7 +103,7 @@ def loader_for(
 
 
 def look_at_all(model: Model, exam: Exam, device: str, label: str) -> Any:
-    """The evaluator of a part, with a model's answers to all of its images."""
+    """The evaluator of a part, filled with a model's answers to all of its images."""
     evaluator: Any = exam.evaluator.fresh()
     size = exam.loader.batch_size
     loader = loader_for(model, exam.data, exam.loader, size, exam.image_ids)
@@ -118,13 +124,21 @@ def score_and_report(
     watch: Stopwatch | None = None,
     report: bool = True,
 ) -> tuple[Any, dict[str, Any], str]:
-    """Run a model over a part, score it, and leave predictions and report in a folder.
+    """Run a model over a part, compute metrics, and write predictions and report to a folder.
 
-    A training gives its stopwatch. ``notes`` are more rows for the report, of which ``report``
-    draws the page too.
+    Args:
+        model: The model.
+        exam: The part.
+        folder: Folder to write to.
+        device: Device to compute on.
+        title: Title of the report.
+        notes: Additional rows for the report.
+        files: What the files of the data are used as.
+        watch: Stopwatch of a training.
+        report: Whether to draw the report's page too.
 
     Returns:
-        The score, what ``report.json`` holds, and the same for people.
+        The score, the content of ``report.json``, and the result as text.
     """
     started = time.perf_counter()
     evaluator = look_at_all(model, exam, device, "evaluating")
@@ -159,6 +173,6 @@ def score_and_report(
 
 
 def model_text(card: Card) -> str:
-    """The architecture that a card tells, in a line."""
+    """The architecture in a card, in one line."""
     told = {n: ", ".join(v) if isinstance(v, dict) else v for n, v in card.model.items()}
     return ", ".join(f"{name} {value}" for name, value in told.items())

@@ -105,7 +105,7 @@ def check(
     Where an antialiased resize comes first, the images are compared a second time, made so small
     that nothing is left to resize: then all numbers must agree. An export of ready squares has
     nothing to resize in the first place.
-    Told are how many there were, and the largest difference of each output.
+    The result has the number of images, and the largest difference of each output.
 
     Raises:
         InputError: If one is too large, naming output, image and difference.

@@ -1,7 +1,7 @@
-"""Training from scratch on few images: what is said of it before it starts, and how long it takes.
+"""Training from scratch on few images: a warning before it starts, and enough steps.
 
-From scratch a network needs thousands of steps before it tells anything, however few the images;
-a recipe's epochs are for sets of the size that it was made for.
+From scratch a network needs thousands of steps before it is useful, however few the images; the
+epochs of a preset suit data sets of the size that it was made for.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tools.flows.run_folder import read_config
 
 
 def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
-    """Warn of a training from scratch on few images, and see that it has enough steps.
+    """Warn about a training from scratch on few images, and ensure that it has enough steps.
 
-    Epochs stay where the user named them or a preset, where a program and no command line made
-    the configuration, and where weights or a teacher help.
+    The number of epochs is kept if the user gave it or a preset, if a program rather than a
+    command line made the configuration, and if weights or a teacher help.
 
     Args:
-        run: Opened; its configuration may get more epochs.
+        run: Opened run; its configuration may get more epochs.
         folder: Folder of the run; a resumed run keeps the number of epochs that it began with.
 
     Returns:
@@ -48,7 +48,7 @@ def suit_to_photos(run: OpenedRun[Any], folder: Path) -> Any:
 
 
 def warn_of_few(run: OpenedRun[Any]) -> None:
-    """Say that the images of a run are few to learn from scratch, if they are."""
+    """Warn if the images of a run are few for learning from scratch."""
     if len(run.train) >= run.few_photos:
         return
     measured = f" (measured: {run.measured_on_few})" if run.measured_on_few else ""
@@ -60,7 +60,7 @@ def warn_of_few(run: OpenedRun[Any]) -> None:
 
 
 def command_with_weights() -> str:
-    """This command line, to be started from weights, with the preset that goes with them."""
+    """This command line, modified to start from weights, with the suitable preset."""
     words, skip = [], False
     for word in sys.argv[1:]:
         if not skip and word.partition("=")[0] != "--preset":
@@ -71,13 +71,13 @@ def command_with_weights() -> str:
 
 
 def is_length_given(command: str) -> bool:
-    """Whether a command line names epochs, for a run or a grid of them, or what has them."""
+    """Whether a command line gives epochs, for one run or a grid, or a flag that contains them."""
     names = {word.partition("=")[0] for word in command.split()}
     return not names.isdisjoint(("--epochs", "--preset", "--config", "epochs"))
 
 
 def _long_enough(run: OpenedRun[Any], fit: Any) -> Any:
-    """The fit with epochs for the fewest steps, and as many evaluations as before."""
+    """The fit with enough epochs for the fewest steps, and as many evaluations as before."""
     steps = max(1, len(run.train) // (fit.batch_size * rank_and_world()[1]))
     epochs = math.ceil(run.least_steps / steps)
     if epochs <= fit.epochs:

@@ -1,4 +1,4 @@
-"""The command line of a training tool: flags over a preset, or over what weights tell."""
+"""The command line of a training tool: flags override a preset and values stored with weights."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Square = TypeVar("Square", bound=SquareTraining)
 
 
 def peek(*names: str) -> dict[str, str]:
-    """The values of some flags that a command line gives, before it can be parsed as a whole.
+    """The values of some flags on the command line, before it can be parsed as a whole.
 
-    Its defaults go by a preset, which goes by other flags. What is wrong with a flag is left to
-    the parser; of several values the first is taken.
+    Its defaults depend on a preset, which depends on other flags. Errors in flags are left to the
+    parser; the first of several values is used.
     """
     return {name: words[0] for name, words in peek_all(*names).items() if words}
 
 
 def peek_all(*names: str) -> dict[str, list[str]]:
-    """The same with all values of each flag."""
+    """All values of each of these flags."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in names:
         parser.add_argument(f"--{name}", nargs="*", default=[], dest=name)
@@ -40,15 +40,18 @@ def peek_all(*names: str) -> dict[str, list[str]]:
 
 
 def asks_for_help() -> bool:
-    """Whether help is wanted, for which no file is read."""
+    """Whether help is requested, for which no file is read."""
     return bool({"-h", "--help"} & set(sys.argv))
 
 
 def read_flags(presets: Presets[Config], *, has_data: bool | None = None) -> Config:
     """The command line over the preset's defaults, or the configuration of a run to resume.
 
-    With ``--config`` it stands over the settings of a file. ``has_data`` says whether own data
-    is given, where ``--data`` does not tell.
+    With ``--config``, the command line overrides the settings of a file.
+
+    Args:
+        presets: Presets of the tool.
+        has_data: Whether own data is given, if ``--data`` does not determine it.
 
     Raises:
         InputError: If the preset is unknown, the weights cannot be read, the folder cannot be
@@ -125,9 +128,9 @@ def _suited(default: Square, weights: str | None, backbone: str | None) -> Squar
 
 
 def _as_told(default: Square, weights: Path) -> Square:
-    """Defaults as the weights to start from tell: their model, and how they have seen images.
+    """Defaults from the weights to start from: their model, and how they preprocess images.
 
-    A recipe that crops nothing keeps to that: its images are whole (faces, small ones).
+    A preset without cropping is not changed: its images are whole (faces, small ones).
     """
     from tasks.runtime.open import read_card
 

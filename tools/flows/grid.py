@@ -44,15 +44,15 @@ from tools.flows.training import train
 Config = TypeVar("Config", bound=GridTraining)
 
 _SEED, _NEXT_GROUP = "seed", "+"
-# How a run's name abbreviates fields.
+# Abbreviations of fields in a run's name.
 _SHORT = {"alpha": "a", "stem_stride": "stem"}
-# What stands in every name, or wherever it is not as usual.
+# Fields that are in every name, or that are named where they are unusual.
 _ALWAYS = ("backbone", "alpha", "size")
 _WHERE_ODD = {"variant": "standard", "stem_stride": 2}
 
 
 class _Key(NamedTuple):
-    """What a grid may vary: a field of a part of the configuration, and what reads its value."""
+    """A field that a grid may vary: its part of the configuration, and a reader of values."""
 
     part: Literal["model", "fit", "common"]
     field: str
@@ -79,7 +79,7 @@ def _aliases(hint: Any) -> list[str]:
 
 
 def _reader(hint: Any) -> Callable[[str], Any] | None:
-    """What reads a value of a type from a word; None if it is none of one word."""
+    """The function that reads a value of a type from a word; None if there is none."""
     if get_origin(hint) is Annotated:
         hint = get_args(hint)[0]
     if hint is bool:
@@ -131,7 +131,7 @@ def expand(recipe: Recipe[Any], config: Config) -> list[tuple[str, Config]]:
 
 
 def _known(config: Any, values: dict[_Key, Any]) -> dict[_Key, Any]:
-    """Values without those that the body does not take: only MobileNet has widths."""
+    """Values without those that the body does not have: only MobileNet has widths."""
     if _of("model", values).get("backbone", config.model.backbone) == MOBILENET:
         return values
     own = config.model.OF_MOBILENET
@@ -178,7 +178,7 @@ def _name(run: Any, chosen: dict[_Key, Any]) -> str:
 
 
 def _label(name: str, value: Any) -> str:
-    """A value in a run's name: a word as it is, a number behind what it is of."""
+    """A value in a run's name: a word alone, a number after the name of its field."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -189,9 +189,17 @@ def _label(name: str, value: Any) -> str:
 def train_or_grid(
     recipe: Recipe[Any], config: Any, *, report: bool = True
 ) -> tuple[dict[str, Any], str]:
-    """Train once; or each run of a grid, if the configuration names one, for a table and plots.
+    """Train once; or train each run of a grid, if there is one, for a table and plots.
 
-    Runs that are finished are not repeated; one that was interrupted goes on.
+    Finished runs are not repeated; an interrupted one is continued.
+
+    Args:
+        recipe: Recipe of the application.
+        config: Configuration.
+        report: Whether to draw reports' pages too.
+
+    Returns:
+        The result as data and as text.
 
     Raises:
         InputError: If the grid, data or flags do not fit.
@@ -222,7 +230,7 @@ def _train_grid(
         done = read_report(inside, "metrics", "cost")
         if done is None:
             cli.say(f"run {number} of {len(runs)}: {name}")
-            # With a configuration but no checkpoint it may have begun a stage before.
+            # With a configuration but no checkpoint it may have begun an earlier stage.
             begun = config.resume is not None and (
                 is_begun(inside) or (inside / CONFIG_NAME).exists()
             )
@@ -282,7 +290,7 @@ def as_text(table: Sequence[dict[str, Any]], folder: Path, measure: Metric) -> s
 def write_page(
     folder: Path, table: Sequence[dict[str, Any]], command: str, measure: Metric
 ) -> None:
-    """Write ``grid.json`` and ``grid.html``. Raises OSError if one cannot be."""
+    """Write ``grid.json`` and ``grid.html``. Raises OSError if that fails."""
     write_text(folder / "grid.json", json.dumps(list(table), indent=1))
     points = [
         Point(

@@ -1,4 +1,4 @@
-"""Weights of other frameworks: who can read a file, and what comes of it."""
+"""Imports weights of other frameworks: who can read a file, and the result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SCENES = 8
 
 @dataclass(frozen=True)
 class Foreign:
-    """What was read of a foreign file; how it compares with the original for people, programs."""
+    """What was read from another framework's file, and its comparison with the original."""
 
     tensors: dict[str, Tensor]
     card: Card
@@ -31,9 +31,9 @@ class Foreign:
 
 @dataclass(frozen=True)
 class Importer:
-    """What an application can read of other frameworks, or raises InputError.
+    """What an application can read from other frameworks; it may raise InputError.
 
-    It is for sources that it claims; without ``claims`` for those that nobody does.
+    It is used for sources that it claims; without ``claims``, for those that no importer claims.
     """
 
     read: Callable[[ImportWeights, Path], Foreign]
@@ -41,7 +41,7 @@ class Importer:
 
 
 def importer_for(source: Path, importers: Sequence[Importer]) -> Importer:
-    """Who reads a source: the first that claims it, or that takes what nobody claims."""
+    """The importer of a source: the first that claims it, or the one for unclaimed sources."""
     for one in importers:
         if one.claims is not None and one.claims(source):
             return one
@@ -49,7 +49,7 @@ def importer_for(source: Path, importers: Sequence[Importer]) -> Importer:
 
 
 def scenes_for(card: Card) -> Tensor:
-    """Built-in scenes to compare on, as large as the model takes them: (8, 3, S, S) uint8."""
+    """Built-in scenes for comparison, at the size of the model's input: (8, 3, S, S) uint8."""
     pictures = [draw_scene(np.random.default_rng(seed))[0] for seed in range(_SCENES)]
     stacked = np.stack([resize_square(picture, card.flavour.input.size) for picture in pictures])
     return torch.from_numpy(stacked).permute(0, 3, 1, 2)

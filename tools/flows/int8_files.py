@@ -1,4 +1,4 @@
-"""From a network of 8 bits as ONNX to a target's file, compared before it gets its name."""
+"""Turns an 8-bit ONNX network into a target's file, compared before it gets its final name."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tasks.weights.card import Card
 from tools.flows.naming import give_name, unnamed
 from tools.flows.targets import Facts, Target, notes_of
 
-# What a translation may differ by from the network of 8 bits as it was measured, in dB of the
-# answers: runtimes round 8-bit numbers differently, which costs a few steps of 255.
+# Largest difference, in dB of the answers, between a translation and the measured 8-bit network:
+# runtimes round 8-bit numbers differently, which costs a few steps of 255.
 _LEAST_DB = 15.0
-# Of the boxes, each counted by its score, so many must be found again: of the same class, and
-# overlapping by so much. Rounding moves a box by a few levels, and one near a threshold of score
-# or overlap may be found by one of the two alone; boxes that are decoded wrongly have no partner.
+# Share of the boxes, weighted by score, that must be found again: with the same class, and with
+# this overlap. Rounding moves a box by a few levels, and one near a threshold of score or overlap
+# may be found by only one of the two; boxes that are decoded wrongly have no counterpart.
 _LEAST_FOUND, _LEAST_IOU = 0.8, 0.5
-# Below it two answers are equal, as two are that found nothing.
+# Below it two answers are equal, such as two that found nothing.
 _NO_ERROR = 1e-12
 
 
@@ -43,11 +43,11 @@ def write_quantised(
     accept: Callable[[Path], Facts],
     threads: int | None,
 ) -> None:
-    """Write a network of 8 bits in a target's form.
+    """Write an 8-bit network in a target's form.
 
     Args:
-        target: What is wanted.
-        model: The network of 8 bits, measured.
+        target: Target of the export.
+        model: Measured 8-bit network.
         card: Card of the network.
         facts: Facts of the export.
         out: File to write.
@@ -57,7 +57,7 @@ def write_quantised(
         threads: Number of threads for the comparison.
 
     Raises:
-        InputError: If the target cannot take it, or its file answers otherwise.
+        InputError: If the target cannot hold it, or its file's answers differ.
     """
     with unnamed(out) as file:
         measured = file if target.from_onnx is None else file.with_name(f"{file.name}.onnx")
@@ -78,7 +78,7 @@ def write_onnx_model(model: ModelProto, card: Card, facts: Facts, file: Path) ->
 
 
 def refuse_apart(ours: Sequence[Answer], theirs: Sequence[Answer], out: Path) -> None:
-    """Refuse a translation that answers otherwise. Raises InputError with the difference."""
+    """Refuse a translation whose answers differ. Raises InputError with the difference."""
     for name in ours[0]:
         if name.endswith("boxes"):
             head = name.removesuffix("boxes")
@@ -119,7 +119,7 @@ def _found_again(ours: Sequence[Answer], theirs: Sequence[Answer], head: str) ->
 
 
 def _as_long(one: Any, other: Any) -> tuple[Any, Any]:
-    """Two answers, of detections as many: the shorter is filled up with zeros."""
+    """Two answers at the same length: the shorter list of detections is padded with zeros."""
     if one.ndim == 1 and len(one) != len(other):
         most = max(len(one), len(other))
         one, other = (np.pad(part, (0, most - len(part))) for part in (one, other))

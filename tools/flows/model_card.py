@@ -1,4 +1,4 @@
-"""A model card for people, as Hugging Face's hub shows it, from the card of a weights file."""
+"""A model card for the Hugging Face Hub, from the card of a weights file."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tasks.reporting.tables import ABSENT
 from tasks.weights.card import Card
 from tools.flows.evaluating import model_text
 
-# Names of classes that are listed; of longer lists the first few are.
+# Number of class names that are listed; of longer lists the first few are.
 _LISTED, _FEW = 100, 10
-# Folders before a path's last name; within quotation marks they may hold blanks.
+# Folders before a path's last component; within quotation marks they may contain spaces.
 _ROOT = r"(?:~\w*|\.{1,2}|[A-Za-z]:)?[/\\]+"
 _QUOTED = re.compile(rf"(['\"]){_ROOT}(?:[^'\"/\\]+[/\\]+(?=[^'\"/\\]))*")
 _BARE = re.compile(rf"(?<![\w:/\\.~'\"-]){_ROOT}(?:[^\s'\"/\\]+[/\\]+(?=[^\s'\"/\\]))*")
 
 
 def without_folders(words: str) -> str:
-    """A run's words on its origin, of whose paths the last names stay: the rest is private."""
+    """A run's description of its origin, with paths reduced to their last components."""
     return _BARE.sub("", _QUOTED.sub(r"\1", words))
 
 
 def public_card(card: Card, origin: str | None = None) -> Card:
-    """A card, and those of its heads, without folders of the machine; of that origin, if given."""
+    """A card, and its heads' cards, without this machine's folders; optionally with an origin."""
     model, told = dict(card.model), dict(card.trained_on)
     if isinstance(model.get("heads"), dict):
         heads = {name: Card.from_json(one) for name, one in model["heads"].items()}
@@ -43,7 +43,7 @@ def public_card(card: Card, origin: str | None = None) -> Card:
 
 
 def model_card(card: Card, weights: Path, name: str, licence: str | None = None) -> str:
-    """Markdown with the hub's header. Raises InputError if the card's model cannot be built."""
+    """Markdown with the Hub's header. Raises InputError if the card's model cannot be built."""
     application = application_named(card.task, weights)
     answers = application if isinstance(application, PhotoApplication) else None
     header = ["library_name: mobilenet-suite", "tags: [mobilenet, mobilenet_v1]"]
@@ -88,7 +88,7 @@ def _input_text(spec: InputSpec) -> str:
 
 
 def _figures(card: Card, answers: PhotoApplication[Any] | None) -> list[str]:
-    """What was measured on the validation part, if anything was."""
+    """Metrics on the validation part, if there are any."""
     meanings = answers.meanings if answers else {}
     rows = [
         (name, f"{value:.3f}", meanings.get(name.removeprefix("val_"), ""))
@@ -100,7 +100,7 @@ def _figures(card: Card, answers: PhotoApplication[Any] | None) -> list[str]:
 
 
 def _classes(card: Card, answers: PhotoApplication[Any] | None) -> list[str]:
-    """What it answers with."""
+    """The classes of its answers."""
     names = card.classes.names
     if not names:
         return []
@@ -129,6 +129,6 @@ def _usage(application: Application, name: str) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown; a bar in a cell would end it."""
+    """A Markdown table; vertical bars in cells are replaced."""
     cells = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(c.replace('|', '/') for c in row)} |" for row in cells)

@@ -1,4 +1,4 @@
-"""Exports get their names last: until they are good they lie in a folder that goes again."""
+"""Exports get their final names last: until they are checked they are in a temporary folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tools.flows.run_folder import require_folder
 
 @contextmanager
 def unnamed(out: Path) -> Iterator[Path]:
-    """A path for an export, in a folder beside where it will be, which goes with the block."""
+    """A path for an export in a temporary folder beside its place, removed with the block."""
     require_folder(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
     remove_unfinished(out.parent, out.name)
@@ -32,7 +32,7 @@ def unnamed(out: Path) -> Iterator[Path]:
 
 
 def give_name(runtime: Runtime, file: Path, out: Path) -> None:
-    """Move an export that is good to its place, with what belongs beside it."""
+    """Move a checked export to its place, with the files that belong beside it."""
     if runtime.folder:
         replace_folder(file, out)
         return

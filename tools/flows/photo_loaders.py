@@ -1,4 +1,4 @@
-"""Loaders of images in squares, from folders or shards: to train, to score, and for teachers."""
+"""Loaders of square images, from folders or shards: for training, evaluation and teachers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tools.flows.recipe import Loading, Ready
 
 Data = LabelledData | ShardedData
 Loader = ResumableLoader[LabelBatch] | ShardLoader
-# Made from a size and an augmentation's name, as LabelTransform is.
+# Made from a size and the name of an augmentation, like LabelTransform.
 TransformMaker = Callable[..., Transform]
 
 
 def make_photos(data: Data, card: Card, loading: Loading) -> Ready[LabelledData, LabelEvaluator]:
-    """Loader and evaluator of a split. Raises InputError if no class name is in common."""
+    """Loader and evaluator of a part. Raises InputError if no class name is in common."""
     columns = columns_in(card.classes, data.classes)
     loader = exam_loader(data, card, loading)
     listed = list_photos(data) if isinstance(data, ShardedData) else data
@@ -36,7 +36,7 @@ def make_photos(data: Data, card: Card, loading: Loading) -> Ready[LabelledData,
 def exam_loader(
     data: Data, card: Card, loading: Loading, transform: TransformMaker = LabelTransform
 ) -> Loader:
-    """The images of a split in order, prepared as a model's card says."""
+    """The images of a part in order, preprocessed according to a model's card."""
     seen = card.flavour.input
     return _make_loader(
         data,
@@ -47,7 +47,7 @@ def exam_loader(
 
 
 def training_loader(config: PhotoTraining, data: Data, workers: int) -> Loader:
-    """This process's share of the augmented images of each epoch, in whole batches."""
+    """This process's share of the augmented images of each epoch, in complete batches."""
     loading = Loading(config.fit.batch_size, workers, cache=config.cache)
     return _make_loader(data, augmentation(config), loading, train=True, seed=config.common.seed)
 
@@ -65,7 +65,7 @@ def view_loader(
 
 
 def augmentation(config: Any, transform: TransformMaker = LabelTransform) -> Transform:
-    """What a configuration does to the images that it trains on."""
+    """The augmentation of a configuration's training images."""
     return transform(
         config.model.size, config.augment, crop=config.crop, interpolation=config.interpolation
     )

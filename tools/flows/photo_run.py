@@ -1,4 +1,4 @@
-"""What trainings on squares of images have in common: how the network and its weights begin."""
+"""What trainings on square images have in common: the start of the network and its weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Config = TypeVar("Config")
 
 
 class PhotoRun(OpenedRun[Config]):
-    """A run whose network begins anew or from weights; ``cut`` says what was done to images."""
+    """A run whose network starts anew or from weights; ``cut`` describes image cropping."""
 
     cut: str = ""
 
@@ -43,25 +43,25 @@ class PhotoRun(OpenedRun[Config]):
 
     @abstractmethod
     def start(self, network: Any, weights: Path) -> bool:
-        """Fill the network; whether the weights came without batch-norm statistics."""
+        """Fill the network; returns whether the weights lack batch-norm statistics."""
 
     def loading(self, workers: int, *, alone: bool) -> Loading:
-        """How a part that is scored is read; what is read once is not kept in memory."""
+        """How a part for evaluation is read; images that are read once are not kept in memory."""
         config: Any = self.config
         return Loading(config.fit.batch_size, workers, config.cache and not alone, alone)
 
     def model_facts(self) -> dict[str, Any]:
-        """Architecture, as the card tells it."""
+        """Architecture, for the card."""
         config: Any = self.config
         facts: dict[str, Any] = config.model.to_json()
         return facts
 
     def trained_on(self) -> dict[str, Any]:
-        """What the card keeps of the data, to know them again."""
+        """What the card stores about the data, to recognise it again."""
         return {}
 
     def build(self, target_source: TargetSource | None) -> tuple[nn.Module, Card]:
-        """The network to train, and the card of what it will be."""
+        """The network to train, and its card."""
         config: Any = self.config
         torch.manual_seed(config.common.seed)
         flavour, origin = starting_flavour(config)
@@ -82,7 +82,7 @@ class PhotoRun(OpenedRun[Config]):
 
 
 def say_known(weights: Path, classes: ClassMap, new: Sized, noun: str) -> None:
-    """Tell how many classes weights know, and how many start anew."""
+    """Report how many classes the weights have, and how many start with fresh rows."""
     known = len(classes) - len(new)
     cli.say(f"weights of {weights}: {known} {noun} known, {len(new)} start anew")
 
@@ -104,7 +104,7 @@ def starting_flavour(config: SquareTraining) -> tuple[Flavour, str]:
 
 
 def measure_norms(model: nn.Module, loader: Iterable[Any]) -> None:
-    """Give batch norms that were folded away real statistics, on a few training batches."""
+    """Give folded batch norms real statistics, from a few training batches."""
     cli.say("measuring batch-norm statistics, which the weights came without")
     pairs = zip(range(CALIBRATION_BATCHES), loader, strict=False)
     calibrate_batchnorm(model, [batch["images"] for _, batch in pairs])

@@ -1,4 +1,4 @@
-"""Images and videos found, read ahead, and where what is drawn of them goes."""
+"""Finds images and videos, reads them ahead, and chooses the files for drawn ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Done = TypeVar("Done")
 
 
 def find_media(paths: Sequence[Path]) -> tuple[list[Photo], list[Path]]:
-    """Images and videos named or in folders. Raises InputError if there are none."""
+    """Images and videos that are named or in folders. Raises InputError if there are none."""
     photos: list[Photo] = []
     videos: list[Path] = []
     for path in paths:
@@ -47,10 +47,14 @@ def find_media(paths: Sequence[Path]) -> tuple[list[Photo], list[Path]]:
 
 
 def photos_at(path: Path, flag: str) -> list[Photo]:
-    """The images of a folder or archive, or the one that is named.
+    """The images in a folder or archive, or a single image.
+
+    Args:
+        path: Folder, archive or image.
+        flag: Flag for messages.
 
     Raises:
-        InputError: If there are none; it names the flag.
+        InputError: If there are none; the message names the flag.
     """
     if not exists(path):
         raise InputError(f"{flag} {path}: no such file or folder")
@@ -61,7 +65,7 @@ def photos_at(path: Path, flag: str) -> list[Photo]:
 
 
 def read_or_reason(photo: Photo) -> Image | str:
-    """An image (H, W, 3) RGB as a person sees it, or why it cannot be read."""
+    """An image (H, W, 3) RGB, upright, or why it cannot be read."""
     try:
         return photo.image()
     except ValueError as error:
@@ -94,13 +98,13 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def write_picture(path: Path, image: Image) -> None:
-    """Write (H, W, 3) RGB in one piece; an older file stays until then. Raises OSError."""
+    """Write (H, W, 3) RGB atomically, replacing an older file. Raises OSError."""
     with replacing(path, path.suffix, sync=False) as temporary:
         save_image(temporary, image)
 
 
 def output_files(inputs: Iterable[Path], folder: Path) -> dict[Path, Path]:
-    """Where each drawn image or video goes; a number parts those of the same name.
+    """The output file of each drawn image or video; a number distinguishes equal names.
 
     Raises:
         InputError: If an original would be overwritten.

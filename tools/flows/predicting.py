@@ -1,4 +1,4 @@
-"""Images, folders and videos in; drawn images, new videos and predictions.json out."""
+"""Prediction: images, folders and videos in; drawn images, videos and predictions.json out."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def answer_photos(
     collector: Collector,
     files: dict[Path, Path],
 ) -> list[str]:
-    """Answer for images while threads read and write; a message for each without answer."""
+    """Process images while threads read and write; returns a message per failed image."""
     failures: list[str] = []
     with ThreadPoolExecutor() as readers, ThreadPoolExecutor() as writers:
         images = ahead(readers, read_or_reason, photos, 2 * args.batch_size)
@@ -118,10 +118,10 @@ def predict_video(
     collector: Collector,
     files: dict[Path, Path],
 ) -> list[str]:
-    """Answer for every frame; write a video with the answers drawn.
+    """Process every frame; write a video with the answers drawn.
 
     Returns:
-        Messages, where the video cannot be read.
+        Messages, if the video cannot be read.
 
     Raises:
         OSError: If the result cannot be written.
@@ -130,7 +130,7 @@ def predict_video(
         return [f"{video}: is {what}, and no video"]
     number = 0
     with ExitStack() as opened:
-        # A name that is no UTF-8 would take the process down in OpenCV.
+        # A name that is not UTF-8 would crash the process in OpenCV.
         capture = cv2.VideoCapture(opened.enter_context(safe_path(video)))
         if not capture.isOpened():
             return [f"{video}: not a video that can be read"]

@@ -1,4 +1,4 @@
-"""From a float export to one that computes in 8 bits, measured before it is written."""
+"""Quantises a float export to 8 bits, measured before it is written."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ from tools.flows.source import Source
 from tools.flows.targets import Facts, Target, facts_of, onnx_of, target_of
 
 _FEWEST, _MOST = 8, 256
-# Of prepared images in memory.
+# Largest memory for preprocessed images.
 _BYTES = 2**28
 # Every fourth image is held back to compare the answers on.
 _HELD = 4
-# Images that a translation of the network of 8 bits is compared on.
+# Number of images on which a translation of the 8-bit network is compared.
 _COMPARED = 8
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """An application's main metric; ``score`` gives that of an export's file, in points of 100."""
+    """An application's main metric; ``score`` returns that of an export, in points of 100."""
 
     metric: str
     score: Callable[[Path], float]
 
 
 def open_scorer(args: Export, source: Source, recipes: Sequence[Recipe[Any]]) -> Scorer:
-    """Open the ``--labelled`` data. Raises InputError if they cannot be used."""
+    """Open the ``--labelled`` data. Raises InputError if it cannot be used."""
     assert args.labelled is not None
     application = source.application
     recipe = recipe_for(application, recipes, source.file)
@@ -71,13 +71,13 @@ def open_scorer(args: Export, source: Source, recipes: Sequence[Recipe[Any]]) ->
 
 @dataclass
 class Scores:
-    """What the labelled images say, in points of 100; all None without them.
+    """Scores on the labelled images, in points of 100; all None without them.
 
     Attributes:
         metric: Metric that is computed.
         original: Score of the float export.
-        tensor: Score of naive quantisation with a scale per tensor; ``channel`` with one per
-            channel.
+        tensor: Score of naive quantisation with a scale per tensor.
+        channel: Score of naive quantisation with a scale per channel.
         ours: Score of the file that is written.
     """
 
@@ -89,7 +89,7 @@ class Scores:
 
     @property
     def drop(self) -> float:
-        """Points that are lost; 0 where nothing was measured."""
+        """Points lost; 0 if nothing was measured."""
         if self.original is None or self.ours is None:
             return 0.0
         return self.original - self.ours
@@ -102,12 +102,20 @@ def write_int8(
     recipes: Sequence[Recipe[Any]],
     target: Target | None = None,
 ) -> tuple[dict[str, Any], str]:
-    """Bring a checked float export to 8 bits and write it, with a report (.json) beside it.
+    """Quantise a checked float export to 8 bits and write it, with a report (.json) beside it.
 
-    ``target`` is by default the one that is asked for.
+    Args:
+        args: Flags of the export.
+        source: The model.
+        float_file: The float export.
+        recipes: All recipes.
+        target: Target of the file; by default the one in the flags.
+
+    Returns:
+        The result as data and as text.
 
     Raises:
-        InputError: If images or model do not do, or more than ``--max-drop`` is lost.
+        InputError: If images or model are unsuitable, or more than ``--max-drop`` is lost.
     """
     started, target = time.perf_counter(), target or target_of(args, source)
     network = _network_of(source)
@@ -177,7 +185,7 @@ def write_int8(
 
 
 def _network_of(source: Source) -> nn.Module:
-    """The network, taking normalised images. Raises InputError if it is of two stages."""
+    """The network, taking normalised images. Raises InputError if it has two stages."""
     stages: tuple[str, ...] = getattr(source.model, "networks", ("raw",))
     if stages != ("raw",):
         raise InputError(
@@ -210,9 +218,9 @@ def calibration_pictures(
     network: nn.Module,
     square: Callable[[Image], Image] = lambda photo: photo,
 ) -> Pictures:
-    """Read the images of ``--calibrate`` and prepare them as the float export of a network does.
+    """Read the images of ``--calibrate`` and preprocess them as a float export does.
 
-    ``square`` makes of an image what that takes. Raises:
+    ``square`` makes an image what the export takes. Raises:
         InputError: If the folder is missing or holds too few images that can be read.
     """
     path, files = args.calibrate, calibration_files(args)
@@ -239,7 +247,7 @@ def calibration_pictures(
 
 
 def _photos_of(path: Path) -> list[Photo]:
-    """The images of a folder or archive; none of a single image."""
+    """The images in a folder or archive; none for a single image."""
     return photos_in(path) if path.is_dir() or is_packed(path) else []
 
 
@@ -255,14 +263,14 @@ def _photos(files: list[Photo], failures: list[str]) -> Iterator[Image]:
 
 
 def _held_photos(args: Export) -> list[Image]:
-    """Some images of ``--calibrate``, which could be read before."""
+    """Some images of ``--calibrate`` that could be read before."""
     assert args.calibrate is not None
     return list(islice(_photos(_photos_of(args.calibrate), []), _COMPARED))
 
 
 @dataclass(frozen=True)
 class _Bench:
-    """Runs the search and has labelled images judge what it finds."""
+    """Runs the search and evaluates its results on labelled images."""
 
     args: Export
     scorer: Scorer | None
@@ -271,7 +279,7 @@ class _Bench:
     folder: Path
 
     def run(self, search: Search, float_file: Path) -> Scores:
-        """Naive first, then remedies; the dear ones only where the others do not do."""
+        """Naive first, then corrections; the costly ones only if the others are not enough."""
         scores = Scores()
         tensor, channel = search.naive()
         search.cheap()
@@ -299,14 +307,14 @@ class _Bench:
         return self.tell(name, self.scorer.score(file))
 
     def tell(self, name: str, points: float) -> float:
-        """Say what something scores, and return it."""
+        """Report a score, and return it."""
         assert self.scorer is not None
         cli.say(f"{self.scorer.metric} on {self.args.labelled}: {name} {points:.1f}")
         return points
 
 
 def _refuse_drop(args: Export, scores: Scores, steps: list[Step]) -> None:
-    """Refuse a file that loses too much. Raises InputError with all figures."""
+    """Refuse a file that loses too much. Raises InputError with all scores."""
     if scores.drop <= args.max_drop:
         return
     tried = ", ".join(step.name for step in steps if not step.name.startswith("naive"))

@@ -1,6 +1,6 @@
 """What an application adds to the flows: the record of its recipe, and what it opens.
 
-The flows of training, evaluation and prediction ask a :class:`Recipe`; they know no application.
+The flows of training, evaluation and prediction use a :class:`Recipe`; they know no application.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Data = TypeVar("Data")
 Scores = TypeVar("Scores")
 Notes = list[tuple[str, str]]
 BUILT_IN = Path("data")
-# Images whose answers are told in the terminal.
+# Number of images whose answers are shown in the terminal.
 _SHOWN = 20
 
 
@@ -48,10 +48,10 @@ class BuiltIn:
     """Data that the suite draws itself.
 
     Attributes:
-        name: What it is, and the beginning of its folder's name: ``shapes``.
-        about: The same in a sentence: ``built-in shapes``.
-        draw: Draws it in a folder from a seed, unless it is there already.
-        stamp: File that is there when it is whole.
+        name: Name, and the beginning of its folder's name: ``shapes``.
+        about: Name in a sentence: ``built-in shapes``.
+        draw: Function that draws it in a folder from a seed, unless it already exists.
+        stamp: File that exists when it is complete.
     """
 
     name: str
@@ -60,14 +60,14 @@ class BuiltIn:
     stamp: str
 
     def or_given(self, path: Path | None, seed: int) -> Path:
-        """The user's data; or this."""
+        """The user's data, or else this."""
         if path is not None:
             return path
         cli.say(f"no --data given: using {self.about} ({self._folder(seed)})")
         return self.drawn(seed)
 
     def drawn(self, seed: int) -> Path:
-        """This, drawn by the first process of each machine while the others wait."""
+        """Path of this data, drawn by the first process of each machine while the others wait."""
         folder = self._folder(seed)
         if int(os.environ.get("LOCAL_RANK", 0)):
             while not (folder / self.stamp).exists():
@@ -81,7 +81,7 @@ class BuiltIn:
 
 @dataclass(frozen=True)
 class Ready(Generic[Data, Scores]):
-    """A labelled part (``image(index)``, length), loaded in order, and its evaluator."""
+    """A labelled part (``image(index)``, length), its loader in order, and its evaluator."""
 
     data: Data
     loader: Any
@@ -90,7 +90,7 @@ class Ready(Generic[Data, Scores]):
 
 @dataclass(frozen=True)
 class Loading:
-    """How a part that is scored is read: ``alone`` by this process, else a share by each."""
+    """How a part for evaluation is read: all by this process (``alone``), or a share by each."""
 
     batch_size: int
     workers: int
@@ -104,13 +104,13 @@ def loading_for(args: Evaluate) -> Loading:
 
 
 class Exam(ABC):
-    """A labelled part, ready to be scored.
+    """A labelled part, ready for evaluation.
 
     Attributes:
         data: Data of ``ready``, as are ``loader`` and ``evaluator``.
-        image_ids: What the evaluator calls the images, by index; None where it is the index.
-        warning: What a reader of the figures must know first, if anything.
-        title: What was measured, behind the name of the data: ``, val``.
+        image_ids: The evaluator's ids of the images, by index; None if they are the indices.
+        warning: What a reader of the metrics must know first, if anything.
+        title: What is evaluated, after the name of the data: ``, val``.
     """
 
     data: Any
@@ -132,32 +132,33 @@ class Exam(ABC):
 
     @abstractmethod
     def facts(self, model: Model) -> Notes:
-        """Rows of the report that say what was measured on what."""
+        """Rows of the report that describe the model and the data."""
 
     def write(self, folder: Path, evaluator: Any, score: Any) -> None:
-        """Write what was answered to every image."""
+        """Write the answers to all images."""
         evaluator.write(folder, [str(file) for file in self.data.files])
 
     @abstractmethod
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
-        """What the report shows of a score."""
+        """The contents of the report."""
 
     @abstractmethod
     def text(self, score: Any, cost: str) -> str:
-        """The score for people."""
+        """The score as text."""
 
 
 class OpenedRun(ABC, Generic[Config]):
-    """The examined data of a training, and all that is made from them.
+    """The examined data of a training, and all that is made from it.
 
     Attributes:
-        application: What it is for.
-        trained_as: How Lightning trains its networks.
-        training_only: Beginnings of the names of tensors that stay out of the weights file.
-        few_photos: Fewer images to train on teach little from scratch; 0 where none are too few.
-        least_steps: Fewest steps of a training from scratch on fewer.
-        measured_on_few: What came of one.
-        train: Images to train on; it has a length.
+        application: Application of the run.
+        trained_as: Lightning module that trains its networks.
+        training_only: Prefixes of names of tensors that are not in the weights file.
+        few_photos: Number of training images below which training from scratch achieves little; 0
+            for no limit.
+        least_steps: Fewest steps of a training from scratch on fewer images.
+        measured_on_few: Result of such a training.
+        train: Training images; they have a length.
     """
 
     application: ClassVar[PhotoApplication[Any]]
@@ -173,14 +174,14 @@ class OpenedRun(ABC, Generic[Config]):
 
     @property
     def teacher(self) -> DistillSpec | None:
-        """What names a teacher, if one is named."""
+        """Options of distillation, if there is a teacher."""
         distill: DistillSpec | None = getattr(self.config, "distill", None)
         return distill if distill is not None and distill.is_on else None
 
     @property
     @abstractmethod
     def subject(self) -> str:
-        """What it is trained on, in a few words."""
+        """Short description of the training data."""
 
     @property
     def title(self) -> str:
@@ -190,15 +191,15 @@ class OpenedRun(ABC, Generic[Config]):
 
     @property
     def notes(self) -> Notes:
-        """Rows for the report on what was found in the data."""
+        """Rows for the report about findings in the data."""
         return []
 
     def options(self) -> tuple[object, ...]:
-        """How answers are asked for in evaluations of the run."""
+        """Options for computing answers in evaluations of the run."""
         return ()
 
     def target_source(self, device: str) -> TargetSource | None:
-        """What is learnt from besides labels. Raises InputError on a teacher that it ignores."""
+        """Source of teacher targets. Raises InputError for a teacher that would be ignored."""
         if (distill := self.teacher) is not None:
             raise InputError(
                 f"--teacher {distill.teacher or distill.targets}: the training of "
@@ -207,17 +208,17 @@ class OpenedRun(ABC, Generic[Config]):
         return None
 
     def prepare(self, folder: Path, device: str, watch: Stopwatch) -> Notes:
-        """Do what comes before the training proper; rows for the report."""
+        """Do what precedes the training proper; returns rows for the report."""
         return []
 
     def resumes(self, folder: Path) -> bool:
-        """Whether the training goes on from the folder's checkpoint."""
+        """Whether the training continues from the folder's checkpoint."""
         config: Any = self.config
         return config.resume is not None
 
     @abstractmethod
     def build(self, target_source: TargetSource | None) -> tuple[nn.Module, Card]:
-        """The network to train, and the card of what it will be."""
+        """The network to train, and its card."""
 
     @abstractmethod
     def training_loader(self, workers: int) -> Resumable[Any]:
@@ -225,18 +226,18 @@ class OpenedRun(ABC, Generic[Config]):
 
     @abstractmethod
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> Exam:
-        """A part to report on (``tested``) or choose weights by; ``alone``, all of it."""
+        """A part to report on (``tested``) or to select weights on; with ``alone``, all of it."""
 
     def targets(self, model: nn.Module) -> Callable[[Any], Any]:
-        """From a batch on the device to what the network learns from it."""
+        """A function from a batch on the device to the targets of the network."""
         return lambda batch: batch["targets"]
 
     def monitor(self, exam: Exam) -> str | None:
-        """Metric by which weights are chosen; None keeps those of the last evaluation."""
+        """Metric by which weights are selected; None keeps those of the last evaluation."""
         return self.application.metric.name
 
     def task(self, model: Model, exam: Exam, target_source: TargetSource | None) -> NetworkTask:
-        """What Lightning trains."""
+        """The Lightning module of the training."""
         config: Any = self.config
         return self.trained_as(
             model,
@@ -252,17 +253,17 @@ class OpenedRun(ABC, Generic[Config]):
         """Write what belongs into the run folder besides the configuration."""
 
     def after_fit(self, model: Model, folder: Path, device: str, workers: int) -> Notes:
-        """Do what follows the training, with the weights that it kept; rows for the report."""
+        """Do what follows the training, with the kept weights; returns rows for the report."""
         return []
 
     def after_report(self, model: Model, folder: Path, score: Any) -> None:
-        """Keep what the last evaluation has told."""
+        """Store results of the last evaluation."""
 
 
 class Collector(ABC):
-    """Gathers the answers to images, of ``videos`` to frames, and says what was found.
+    """Collects the answers to images, with ``videos`` also to frames, and summarises them.
 
-    It ``draws`` each as soon as it is known, and says ``empty`` where there is none.
+    It ``draws`` each answer as soon as it is known; ``empty`` is the message if there is none.
     """
 
     draws: ClassVar[bool] = True
@@ -273,24 +274,24 @@ class Collector(ABC):
         self.args, self.model, self.device = args, model, device
 
     def prepare(self, path: Path, image: Image) -> Image | str:
-        """What of an image is looked at; or why it cannot be."""
+        """The part of an image that is processed; or why it cannot be."""
         return image
 
     @abstractmethod
     def add(self, name: str, image: Image, answer: Any) -> None:
-        """Take up the answer to an image or frame."""
+        """Add the answer to an image or frame."""
 
     def answer_others(self, predictor: Predictor) -> list[str]:
-        """Answer for images that the others are compared with; a message for each that failed."""
+        """Process images that the others are compared with; returns a message per failure."""
         return []
 
     @abstractmethod
     def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
-        """What predictions.json holds, and the same for people; drawings go to ``files``."""
+        """Content of predictions.json, and the result as text; drawings go to ``files``."""
 
 
 class PhotoRows(Collector):
-    """One row for each image, as its application tells it."""
+    """One row for each image, in its application's form."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -299,7 +300,7 @@ class PhotoRows(Collector):
         self._lines: list[str] = []
 
     def add(self, name: str, image: Image, answer: Any) -> None:
-        """Take up the answer to an image."""
+        """Add the answer to an image."""
         self._rows.append(self._row(name, image, answer))
         if len(self._lines) < _SHOWN:
             self._lines.append(f"  {name}: {self._answers.line(answer)}")
@@ -308,7 +309,7 @@ class PhotoRows(Collector):
         return {"file": name, **self._answers.to_json(answer)}
 
     def _told(self, total: str) -> str:
-        """A line for each of the first images, and the sum."""
+        """A line for each of the first images, and the total."""
         more = len(self._rows) - len(self._lines)
         return "\n".join([*self._lines, *([f"  ... and {more} more"] if more else []), total])
 
@@ -323,21 +324,21 @@ class Recipe(Generic[Config]):
 
     Attributes:
         name: Name of the recipe; that of its application if the application has only one.
-        application: What it is for.
+        application: Application of the recipe.
         config: Configuration of a training, by which programs choose the recipe.
-        built_in: What it trains on where no data are named.
+        built_in: Data to train on if none is given.
         sketch: Function from an architecture to a network with fresh weights and an answer of the
             smallest size, which shows whether it can be built.
-        open: Opens and examines the data of a training.
-        open_further: The same for a head whose tensors are stored, where they decide what the
-            classes are.
-        head: What it is called as a head on a common trunk; else as its application is.
-        exam: Opens labelled data to measure a model on: from flags, path and model.
-        collector: Gathers the answers of a prediction.
-        measures: What the runs of a grid are compared by: the first that all of them have.
-        labelled: The same, of data that nothing was trained on: all of it where a set of one part
-            would give up some; None where that makes no difference.
-        importer: Reads weights of other frameworks, if any can be read.
+        open: Function that opens and examines the data of a training.
+        open_further: The same for a head whose tensors are stored, if they determine the classes.
+        head: Name as a head on a common trunk; by default that of its application.
+        exam: Function from flags, path and model to labelled data for evaluation.
+        collector: Class that collects the answers of a prediction.
+        measures: Metrics by which the runs of a grid are compared: the first that all of them
+            have.
+        labelled: Like ``exam``, for data that nothing was trained on: all of it where data of one
+            part would be split; None if that makes no difference.
+        importer: Reader of weights of other frameworks, if any can be read.
         page_answerer: Function from model, flags of the page and device to the page's answerer, if
             an answer concerns more than one image.
     """
@@ -361,7 +362,7 @@ class Recipe(Generic[Config]):
 def recipe_for(
     application: Application, recipes: Sequence[Recipe[Any]], path: Path
 ) -> Recipe[Any]:
-    """The recipe of an application: of several the first. Raises InputError if there is none."""
+    """The recipe of an application, the first of several. Raises InputError if there is none."""
     for recipe in recipes:
         if recipe.application.name == application.name:
             return recipe

@@ -1,4 +1,4 @@
-"""What every training tool shares: run folders, and going on with one."""
+"""Run folders of all training tools, and resuming."""
 
 from __future__ import annotations
 
@@ -25,21 +25,24 @@ from tasks.weights.names import WEIGHTS_NAME
 Config = TypeVar("Config")
 CONFIG_NAME = "config.json"
 _LOCK_NAME = ".lock"
-# Flags that a resumed run may be given anew: how it computes, and how this process prints.
+# Flags that may be given again to a resumed run: how it computes, and how this process prints.
 _COMPUTING = ("threads", "device")
 _CHANGEABLE = ("--resume", "--workers", "--json", *(f"--{name}" for name in _COMPUTING))
 
 
 def resumed(config: Config, folder: Path, given: Sequence[str] | None = None) -> Config:
-    """The configuration of the run in a folder, with the new flags that may be given.
+    """The configuration of the run in a folder, with the flags that may be given again.
 
-    These are the flags of the command line, unless a program names others.
+    What is not given stays as it was: another number of threads adds in another order, and another
+    device rounds differently, so the run would not end bit for bit the same.
 
-    What is not given stays as it was: another number of threads adds up in another order, and
-    another device rounds otherwise, so the run would not end bit for bit as it would have.
+    Args:
+        config: Configuration from the command line.
+        folder: Folder of the run.
+        given: Flags that were given; by default those of the command line.
 
     Raises:
-        InputError: If it is no run folder, or another flag was given.
+        InputError: If it is not a run folder, or another flag was given.
     """
     saved = read_config(type(config), folder)
     if given is None:
@@ -59,7 +62,7 @@ def resumed(config: Config, folder: Path, given: Sequence[str] | None = None) ->
 
 
 def read_config(cls: type[Config], folder: Path) -> Config:
-    """The configuration in a run folder. Raises InputError if there is none that can be used."""
+    """The configuration in a run folder. Raises InputError if there is no usable one."""
     file = folder / CONFIG_NAME
     if not file.exists():
         raise InputError(f"--resume {folder}: no {CONFIG_NAME} there; is it a run folder?")
@@ -73,14 +76,14 @@ def read_config(cls: type[Config], folder: Path) -> Config:
 def named_again(
     new: Any, old: Any, what: str, folder: Path | None, given: Sequence[str]
 ) -> tuple[str, ...]:
-    """Flags that a resume may name, and must where the run would reach out of its folder.
+    """Flags that a resume may repeat, and must if the run would reach outside its folder.
 
-    A run folder, or a file of settings, may come from anywhere. What it names as Python would be
-    run, and where it names a new store of targets, files would be written; so both are done only
-    if this command line says the same.
+    A run folder, or a file of settings, may come from anywhere. Python that it names would be run,
+    and where it names a new folder of teacher targets, files would be written; so both are done
+    only if this command line states the same.
 
     Raises:
-        InputError: If one is not named, or is named otherwise.
+        InputError: If one is not repeated, or differs.
     """
     spec = getattr(old, "distill", None)
     if not isinstance(spec, DistillSpec):
@@ -109,7 +112,7 @@ def _has_targets(store: Path | None) -> bool:
 
 
 def save_config(config: Any, folder: Path) -> None:
-    """Write what :func:`resumed` reads. Raises OSError if it cannot be written."""
+    """Write the configuration that :func:`resumed` reads. Raises OSError if that fails."""
     from tasks.weights.atomic_write import write_text
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,9 +145,9 @@ def new_run_folder(common: Common, preset: str) -> Path:
 
 @contextmanager
 def sole_process(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a run folder, and clear what killed ones left there.
+    """Keep other processes out of a run folder, and remove what killed ones left there.
 
-    Of several processes of one run the first holds the lock. Raises InputError if the folder is
+    Among several processes of one run the first holds the lock. Raises InputError if the folder is
     in use, naming the process that uses it; or if there cannot be such a folder.
     """
     if not is_first():
@@ -163,10 +166,10 @@ def sole_process(folder: Path) -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make an output folder, and clear what killed processes left in it.
+    """Make an output folder, and remove what killed processes left in it.
 
     Raises:
-        InputError: If it cannot be one.
+        InputError: If it cannot be a folder.
     """
     require_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -174,7 +177,7 @@ def make_folder(folder: Path) -> None:
 
 
 def require_folder(folder: Path) -> None:
-    """See that output can go to a folder, there or not. Raises InputError if it cannot."""
+    """Check that output can go to a folder, existing or not. Raises InputError if it cannot."""
     if "\0" in str(folder):
         raise InputError(f"--out {str(folder)!r}: no name can hold a zero byte")
     there = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
@@ -190,7 +193,7 @@ def is_first() -> bool:
 
 
 def evaluation_folder(common: Common, weights: Path, data: Path, split: Split | None) -> Path:
-    """``--out``, or ``evaluations/<weights>-<data>``, with ``-<split>`` if one was asked for.
+    """``--out``, or ``evaluations/<weights>-<data>``, with ``-<split>`` if one was requested.
 
     Raises:
         InputError: If it holds a run.

@@ -61,27 +61,27 @@ class Source:
 
     @property
     def short_side(self) -> int | None:
-        """Short side in pixels of photos that are only cut, not resized; None if there is none."""
+        """Short side in pixels of images that are only cut, not resized; None if there is none."""
         return self.application.network().view.short_side(self.card)
 
     def limits(self, *, resized: bool) -> Limits:
-        """What an export may differ by on photos that are, or are not, of :attr:`short_side`."""
+        """What an export may differ by on images that are, or are not, of :attr:`short_side`."""
         return self.application.limits(self.facts(), resized)
 
     def facts(self) -> dict[str, Any]:
-        """What a float export tells of itself beside the card."""
+        """What a float export states about itself beside the card."""
         return {**common_facts(), **self.application.network().facts(self.model)}
 
     def cost(self) -> Cost:
-        """Of one photo, by the card."""
+        """Of one image, by the card."""
         return self.application.network().cost(self.card, self.facts(), self.file)
 
     def predict(self) -> Callable[[Sequence[Image]], list[Answer]]:
-        """The suite's own way from photos to named outputs."""
+        """The suite's own way from images to named outputs."""
         return network_outputs(self.application, self.model, self.card, "cpu")
 
     def graph(self, antialias: Antialias = "operator") -> PhotoGraph:
-        """The model as one graph, its resize written as :mod:`tasks.export.resize` tells."""
+        """The model as one graph; :mod:`tasks.export.resize` describes the forms of its resize."""
         return PhotoGraph(self.application, self.model, self.card, antialias=antialias)
 
     def bare(self) -> BareGraph:
@@ -111,7 +111,7 @@ class Source:
         With ``ready`` it took squares, which are the model's own: nothing was resized in it.
 
         Raises:
-            InputError: If one is too far, naming output, photo and difference.
+            InputError: If one is too far, naming output, image and difference.
         """
         limits = self.limits(resized=resized and not ready)
         return compare(photos, self.predict()(photos), found, limits)
@@ -134,12 +134,12 @@ class MultiSource:
 
     @property
     def short_side(self) -> int | None:
-        """Of photos that are not resized, only cut, in pixels; None for boxes alone."""
+        """Of images that are not resized, only cut, in pixels; None for boxes alone."""
         sides = [one.short_side for one in self.heads.values() if one.short_side is not None]
-        return sides[0] if sides else None  # A graph's heads see photos alike.
+        return sides[0] if sides else None  # A graph's heads see images alike.
 
     def facts(self) -> dict[str, Any]:
-        """What a float export tells of itself beside the card."""
+        """What a float export states about itself beside the card."""
         return {
             **common_facts(),
             "mult_adds": sum(one.together for one in pass_costs(self.net, measure=False)),
@@ -147,7 +147,7 @@ class MultiSource:
         }
 
     def graph(self, antialias: Antialias) -> MultiGraph:
-        """All heads as one graph. Raises InputError if they see photos differently."""
+        """All heads as one graph. Raises InputError if they see images differently."""
         cards = {name: one.card for name, one in self.heads.items()}
         return MultiGraph(self.net, cards, antialias=antialias)
 
@@ -190,7 +190,7 @@ class MultiSource:
 
 
 def common_facts() -> dict[str, Any]:
-    """What every float export tells of itself."""
+    """What every float export states about itself."""
     return {"format": FORMAT, "precision": "float32", "torch": torch.__version__}
 
 

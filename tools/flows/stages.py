@@ -1,4 +1,4 @@
-"""Trainings within a run, and how far each has come: what is done is not lost, nor done again."""
+"""Trainings within a run, and their progress: finished ones are neither lost nor repeated."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from tasks.fitting.history import METRICS_NAME
 from tasks.fitting.stopwatch import REPORT_NAME
 from tasks.weights.names import WEIGHTS_NAME
 
-# What a training writes only after its first checkpoint.
+# File that a training writes only after its first checkpoint.
 _RESULTS = (WEIGHTS_NAME, METRICS_NAME, REPORT_NAME)
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether a training has a checkpoint in its folder to go on from.
+    """Whether a training has a checkpoint in its folder to continue from.
 
-    One that was ended before its first checkpoint begins anew, which comes to the same.
+    One that was ended before its first checkpoint starts again, with the same result.
+
+    Args:
+        folder: Folder of the training.
 
     Raises:
         InputError: If there are results, but no checkpoint that they belong to.
@@ -38,7 +41,7 @@ def is_begun(folder: Path) -> bool:
 
 
 def read_report(folder: Path, *fields: str) -> dict[str, Any] | None:
-    """The report of a training that is done; None if there is none.
+    """The report of a finished training; None if there is none.
 
     Raises:
         InputError: If it is damaged, or lacks one of some fields.
@@ -47,7 +50,7 @@ def read_report(folder: Path, *fields: str) -> dict[str, Any] | None:
 
 
 def read_record(file: Path, *fields: str) -> dict[str, Any] | None:
-    """What a part of a run wrote when it was done; None if there is no such file.
+    """The record that a part of a run wrote when it was finished; None if there is no such file.
 
     Raises:
         InputError: If it is damaged, or lacks one of some fields.

@@ -1,4 +1,4 @@
-"""How each export target's files are written: one record per target, beside its runtime's."""
+"""Writers of each export target's files: one record per target, beside its runtime's."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Target:
     """One export target.
 
     Attributes:
-        runtime: What runs its files.
+        runtime: Runtime of its files.
         write: Function from a network, facts, file and whether it takes any number of images at
             once to the file, with the card and these facts in it.
         write_notes: Function from a file that ``write`` wrote, in its place, and notes to the same
             file with these notes instead of its own.
-        square: Its files take ready squares, not images of any size.
+        square: Whether its files take ready squares instead of images of any size.
         from_onnx: Function from an ONNX file of fixed shape, possibly in 8 bits, notes and file to
             the file; None if 8 bits are ONNX's own, or not supported.
         reference: Function from a network to what its files are compared with.
@@ -51,12 +51,12 @@ class Target:
 
 
 def notes_of(card: Card, facts: Facts) -> Notes:
-    """What an export carries, as text by name."""
+    """Notes of an export, as text by name."""
     return {CARD_KEY: json.dumps(card.to_json()), FACTS_KEY: json.dumps(facts)}
 
 
 def facts_of(target: Target, source: Source | MultiSource) -> dict[str, Any]:
-    """Of a network's export for a target; if that takes ready squares, also how to make them."""
+    """Facts of a network's export for a target; if it takes ready squares, with instructions."""
     facts = source.facts()
     if not target.square:
         return facts
@@ -69,7 +69,7 @@ def _onnx(source: Source | MultiSource, facts: Facts, file: Path, dynamic: bool)
 
 
 def _of_squares(write: Callable[[AnswerGraph, Notes, Path], None]) -> Write:
-    """What writes files of ready squares from the graph itself."""
+    """A function that writes files for ready squares from the graph itself."""
 
     def written(source: Source | MultiSource, facts: Facts, file: Path, _dynamic: bool) -> None:
         write(source.square_graph(), notes_of(source.card, facts), file)
@@ -82,9 +82,10 @@ def _square_onnx(source: Source | MultiSource, facts: Facts, file: Path, _dynami
 
 
 def _through_onnx(translate: Translate, *, square: bool = False) -> tuple[Write, WriteNotes]:
-    """What writes files by way of an ONNX file.
+    """Functions that write files by way of an ONNX file.
 
-    It lies beside them as long as they have no name yet; for other notes it is translated anew.
+    The ONNX file is kept beside them until they get their final name; for other notes it is
+    translated again.
     """
 
     def write(source: Source | MultiSource, facts: Facts, file: Path, dynamic: bool) -> None:
@@ -125,17 +126,17 @@ _SQUARES = Target(runtime_named("onnx"), _square_onnx, write_notes, square=True)
 
 
 def onnx_of(target: Target) -> Target:
-    """ONNX files that take what another target's files take."""
+    """ONNX files with the same input as another target's files."""
     return _SQUARES if target.square else TARGETS[0]
 
 
 def target_named(name: str) -> Target:
-    """The target of a name. Raises KeyError if there is none."""
+    """The target of a given name. Raises KeyError if there is none."""
     return {one.runtime.target: one for one in TARGETS}[name]
 
 
 def target_of(args: Export, source: Source | MultiSource) -> Target:
-    """The target that flags ask for, of a network."""
+    """The target that the flags request for a network."""
     found = target_named(args.target)
     if source.form is None and not args.micro:
         return found

@@ -1,4 +1,4 @@
-"""A student's teacher, opened, and its answers stored for a whole training."""
+"""Opens a student's teacher, and stores its targets for a whole training."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tasks.fitting.engine import local_device, rank_and_world, use_bf16
 from tools import cli
 from tools.flows.photo_loaders import Data, Loader, view_loader
 
-# From configuration, data, number of loader processes and batch size.
+# Function of configuration, data, number of loader processes and batch size.
 View = Callable[[Any, Any, int, int], Loader]
-# Images that a storing teacher sees at once; a divisor of the store's blocks.
+# Number of images that a storing teacher sees at once; a divisor of the store's blocks.
 _BATCH = 128
 
 
@@ -39,16 +39,23 @@ def open_target_source(
     view: View = view_loader,
     augment: str | None = None,
 ) -> TargetSource | None:
-    """What the student of a configuration learns from besides labels, if anything.
+    """Source of teacher targets for the student of a configuration, if any.
 
-    Where answers are to be stored, all that the training needs are stored now.
-    ``find`` opens the teacher that a spec names, for the classes of the data; ``view`` loads the
-    images as the student will see them, in the order of the data; ``augment`` says what is done
-    to them, where ``config.augment`` does not tell all.
+    If targets are to be stored, all that the training needs are stored now.
+
+    Args:
+        config: Configuration of the student.
+        data: Training data.
+        device: Device of the teacher.
+        find: Function that opens the teacher in a spec, for the classes of the data.
+        answers: Kind of the teacher's answers.
+        view: Function that loads the images as the student will see them, in the order of the
+            data.
+        augment: Description of the augmentation, if ``config.augment`` is not complete.
 
     Raises:
-        InputError: If the teacher cannot be had or does not know the classes, or stored answers
-            are of another teacher, other images or too few.
+        InputError: If the teacher is not available or lacks the classes, or stored targets are of
+            another teacher, other images or too few.
     """
     spec, size = config.distill, config.model.size
     if not spec.is_on:
@@ -101,7 +108,7 @@ def _header(
 
 
 def _digest(data: Data) -> str:
-    """Of names, labels and classes, wherever the data lies."""
+    """Digest of names, labels and classes, independent of where the data is."""
     if isinstance(data, ShardedData):
         rows = zip((shard.name for shard in data.shards), data.counts.tolist(), strict=True)
     else:
@@ -116,7 +123,7 @@ def _digest(data: Data) -> str:
 def _fill(
     store: TargetStore, teacher: Teacher | None, config: PhotoTraining, data: Data, view: View
 ) -> None:
-    """Store the answers that a training needs and that are not there yet."""
+    """Store the targets that a training needs and that are missing."""
     epochs = config.fit.epochs
     missing = store.missing(epochs)
     if not missing:
@@ -150,7 +157,7 @@ def _fill(
 def _store_epoch(
     store: TargetStore, teacher: Teacher, loader: Loader, epoch: int, first: int, bar: tqdm[Any]
 ) -> None:
-    """Store an epoch's targets from a block on."""
+    """Store an epoch's targets, beginning with a block."""
     loader.load_state_dict({"epoch": epoch, "batches": first * BLOCK // _BATCH})
     block, rows = first, store.empty(first)
     bar.update(epoch * store.header.photos + first * BLOCK - bar.n)

@@ -1,4 +1,4 @@
-"""What became of the files below the data that a tool opens: in one line, and for its report."""
+"""The use of each file below the data that a tool opens: in one line, and for its report."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tools.flows.run_folder import is_first
 
 @contextmanager
 def told_files(*paths: Path | None) -> Iterator[list[Ledger]]:
-    """The ledger of each path, once what is opened meanwhile is open.
+    """The ledger of each path, complete once the data is opened within the block.
 
-    Only the first process looks through the folders.
+    Only the first process searches the folders.
 
     Args:
         paths: Paths of the data; None for a flag that was not given.
@@ -55,7 +55,7 @@ def told_files(*paths: Path | None) -> Iterator[list[Ledger]]:
 
 
 def stand_ins(ledgers: Sequence[Ledger]) -> Notes:
-    """Say which part is validated on where a set has none for it; rows for the report."""
+    """Report which part is used for validation if there is none of that name; returns rows."""
     notes = [
         (
             "validated on",
@@ -70,7 +70,7 @@ def stand_ins(ledgers: Sequence[Ledger]) -> Notes:
 
 
 def card_of_parts(card: Card, ledgers: Sequence[Ledger]) -> Card:
-    """A card that names the part which stood in for one to validate on, if one did."""
+    """A card that names the part which was used for validation in place of one of that name."""
     named = [one.stand_in for one in ledgers if one.stand_in]
     if not named:
         return card
@@ -78,5 +78,5 @@ def card_of_parts(card: Card, ledgers: Sequence[Ledger]) -> Card:
 
 
 def files_tables(ledgers: Sequence[Ledger]) -> list[FilesTable]:
-    """What became of the files of the data, for a report."""
+    """Tables of what the files of the data are used as, for a report."""
     return [FilesTable(one.title, one.rows(), one.to_json()) for one in ledgers]

@@ -1,4 +1,4 @@
-"""Which data weights were trained on: told by their card, and known again wherever they lie."""
+"""The data that weights were trained on: stored in their card, and recognised anywhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def digest_of(files: Iterable[str | Path], base: Path, truth: Iterable[str | bytes] = ()) -> str:
-    """Of the images' paths below a folder, and bytes (-1 of no file), and of what is true of them.
+    """Digest of the images' paths below a folder, their sizes (-1 if missing), and their labels.
 
     Pixels are not read: a hundred thousand images take a second or two.
     """
@@ -28,7 +28,7 @@ def digest_of(files: Iterable[str | Path], base: Path, truth: Iterable[str | byt
 
 
 def tell_data(path: Path, *, held_out: bool, digest: str | None) -> dict[str, Any]:
-    """What a card keeps of data: of their path the last name alone, for it is published."""
+    """What a card stores about data; only the last part of its path, as it is public."""
     told = {"name": path.resolve().name, "held_out": held_out}
     return told if digest is None else {**told, "digest": digest}
 
@@ -36,17 +36,17 @@ def tell_data(path: Path, *, held_out: bool, digest: str | None) -> dict[str, An
 def known_part(
     path: Path, told: dict[str, Any], digest: Callable[[], str], shown: Path, whose: str = ""
 ) -> tuple[bool, str] | None:
-    """What is measured of data that weights were trained on, wherever they lie now.
+    """The part to evaluate on of data that weights were trained on, wherever it is now.
 
     Args:
-        path: Data, as cards tell it that are older and tell no digest.
+        path: Data, as older cards without a digest name it.
         told: The card's ``trained_on``.
-        digest: Finds that of the data, made as the card's.
-        shown: What the user named.
-        whose: Images were held out: ``"the authors of "``.
+        digest: Function that computes the data's digest, made like the card's.
+        shown: Path that the user gave.
+        whose: Owners of images that were held out: ``"the authors of "``.
 
     Returns:
-        Whether all of it, and words; None for other data.
+        Whether all of it is used, and a description; None for other data.
     """
     known = "held_out" in told and told.get("path") == str(path.resolve())
     try:
@@ -62,7 +62,7 @@ def known_part(
 
 
 def doubt_of(path: Path, told: dict[str, Any]) -> str:
-    """What is to be said of data that are not known; empty where nothing is."""
+    """Doubt about data that is not recognised; empty if there is none."""
     if "name" not in told:
         return "the weights do not tell what they were trained on"
     if told.get("name") == path.resolve().name:

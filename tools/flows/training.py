@@ -1,4 +1,4 @@
-"""A training from its configuration to its report, whatever the application."""
+"""A training from its configuration to its report, for any application."""
 
 from __future__ import annotations
 
@@ -34,11 +34,20 @@ from tools.flows.told_files import card_of_parts, stand_ins, told_files
 def train(
     recipe: Recipe[Any], config: Any, folder: Path | None = None, *, report: bool = True
 ) -> tuple[dict[str, Any], str]:
-    """Train, then evaluate the saved weights, and leave a report in the run folder.
+    """Train, then evaluate the saved weights, and write a report to the run folder.
 
-    The folder is by default the resumed one, ``--out``, or a new one. ``report`` draws the
-    report's page too. Told are what ``report.json`` holds, and the same for people, on the first
-    process alone. Raises InputError if data, weights or flags do not fit, and InterruptedRun.
+    Args:
+        recipe: Recipe of the application.
+        config: Configuration.
+        folder: Run folder; by default the resumed one, ``--out``, or a new one.
+        report: Whether to draw the report's page too.
+
+    Returns:
+        The content of ``report.json``, and the result as text, on the first process alone.
+
+    Raises:
+        InputError: If data, weights or flags do not fit.
+        InterruptedRun: If a signal stopped it, after saving.
     """
     watch = Stopwatch()
     device = cli.prepare(config.common)
@@ -119,12 +128,12 @@ def fit_and_keep(
     """Train in a run folder, with the weights of the best evaluation in its weights file.
 
     Their card gets its metrics; tensors whose names begin with ``training_only`` are left out.
-    With ``resume``, network and stopwatch go on from the folder's checkpoint; if the run ended
-    before it had one, it begins anew, which comes to the same.
+    With ``resume``, network and stopwatch continue from the folder's checkpoint; a run that ended
+    before it had one starts again, with the same result.
 
     Raises:
         InputError: If there are results, but no checkpoint that they belong to.
-        InterruptedRun: If a signal stopped it, after saving; it says how to go on.
+        InterruptedRun: If a signal stopped it, after saving; the message states how to continue.
     """
 
     def write_best(state: dict[str, Tensor], metrics: dict[str, float]) -> None:
@@ -158,7 +167,7 @@ def fit_and_keep(
 
 
 def _has_checkpoint(folder: Path) -> bool:
-    """Whether a run that is to be resumed had come to its first checkpoint."""
+    """Whether a run that is to be resumed had reached its first checkpoint."""
     if is_begun(folder):
         return True
     cli.say(f"{folder}: stopped before its first checkpoint, so it begins anew")
@@ -175,7 +184,7 @@ def report_run(
     files: Sequence[Ledger] = (),
     report: bool = True,
 ) -> tuple[dict[str, Any], str]:
-    """Evaluate the weights that a run kept and write its report; as :func:`train`."""
+    """Evaluate the weights that a run kept and write its report; see :func:`train`."""
     if not is_first():
         return {}, ""
     config: Any = run.config

@@ -1,4 +1,4 @@
-"""Videos read frame by frame, and written so that a cut one is never taken for whole."""
+"""Reads videos frame by frame, and writes them so that a truncated one never seems complete."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def frames_of(capture: cv2.VideoCapture) -> Iterator[Image]:
 
 
 class VideoFile:
-    """A video that is written: it gets its name when it is whole; without a frame there is none.
+    """A video that is written: it is named when complete; without a frame there is none.
 
     Args:
         path: File to write, MP4.
@@ -63,7 +63,7 @@ class VideoFile:
 
     def _open(self, image: Image) -> cv2.VideoWriter:
         temporary = self._opened.enter_context(replacing(self.path, _SUFFIX))
-        # A name that is no UTF-8 would take the process down in OpenCV.
+        # A name that is not UTF-8 would crash the process in OpenCV.
         self._name = self._opened.enter_context(safe_path(temporary))
         code = cv2.VideoWriter.fourcc(*"mp4v")
         size = (image.shape[1], image.shape[0])
@@ -74,7 +74,7 @@ class VideoFile:
         return writer
 
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Close the file. OpenCV says nothing of a full disk, so all frames are read again."""
+        """Close the file. OpenCV does not report a full disk, so all frames are read again."""
         assert self._writer is not None
         self._writer.release()
         if kind is not None:

@@ -17,7 +17,7 @@ CELLS_NAME = "cells.csv"
 
 
 def make_cells(args: MakeCells) -> tuple[dict[str, Any], str]:
-    """Divide the globe; write cells and a report. Raises InputError if positions are too few."""
+    """Divide the globe; write cells and a report. Raises InputError for too few positions."""
     started = time.perf_counter()
     lat, lng = read_positions(args.positions)
     read = time.perf_counter() - started

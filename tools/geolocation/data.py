@@ -1,4 +1,4 @@
-"""The geolocation tools' data: from a path to images with positions, cells and loaders."""
+"""The data of the geolocation tools: from a path to images with positions, cells and loaders."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from tools import cli
 from tools.flows.photo_loaders import exam_loader
 from tools.flows.recipe import Loading, Notes, Ready
 
-# Images that look alike and lie this near are taken for copies.
+# Similar images within this distance count as copies.
 COPY_KM = 1.0
-# Distances within which training images near images to evaluate on are counted.
+# Distances within which training images near evaluation images are counted.
 _TOLD_KM = (0.1, 1.0, 25.0)
-# Images that are enough to choose weights on, with a standard error of a point or less.
+# Number of images that are enough to select weights on, with a standard error of a point or less.
 _TO_CHOOSE = 5000
 _NO_CLASSES = ClassMap((0,), ("photo",))
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a geolocator is trained and measured on, without leaks, and facts for the report.
+    """The training and evaluation data of a geolocator, without leaks, and rows for the report.
 
-    ``chosen`` chooses the weights and fits the temperature: ``val`` unless ``--val`` is given.
+    ``chosen`` selects the weights and fits the temperature: ``val`` unless ``--val`` is given.
     """
 
     train: GeoData
@@ -58,7 +58,7 @@ class Parts:
 
 
 def open_parts(config: TrainGeo, path: Path) -> Parts:
-    """Open what is trained and evaluated on, without leaks. Raises InputError if it cannot be."""
+    """Open training and evaluation data, without leaks. Raises InputError if impossible."""
     apart = config.val is not None
     train = open_sound(path, "train", whole=apart)
     val = open_sound(config.val or path, "val", whole=apart)
@@ -79,13 +79,16 @@ def open_parts(config: TrainGeo, path: Path) -> Parts:
 
 
 def hold_out(data: GeoData) -> tuple[GeoData, GeoData]:
-    """Images to train on, and images to choose weights on: nothing is chosen on a benchmark.
+    """Images to train on, and images to select weights on: nothing is selected on a benchmark.
 
-    A fifth of the authors is held out, or so many that they have about 5,000 images; of images by
-    one author, as many images.
+    A fifth of the authors is held out, or enough authors for about 5,000 images; with a single
+    author, as many of the images.
+
+    Args:
+        data: All images.
 
     Raises:
-        InputError: If there is one image.
+        InputError: If there is only one image.
     """
     alone = len(np.unique(data.authors)) == 1
     known = replace(data, authors=data.files) if alone else data
@@ -99,7 +102,7 @@ def hold_out(data: GeoData) -> tuple[GeoData, GeoData]:
 
 
 def open_sound(path: Path, split: Split, *, whole: bool = False) -> GeoData:
-    """Open a split, examine it, say what is in it. Raises InputError if the doctor refuses it."""
+    """Open a part, examine it, and describe it. Raises InputError if the doctor refuses it."""
     left_out: list[LeftOut] = []
     data, lone = read_places(path, split, left_out)
     if lone and len(data) and not whole:
@@ -114,19 +117,26 @@ def open_sound(path: Path, split: Split, *, whole: bool = False) -> GeoData:
 
 
 def describe(data: GeoData) -> str:
-    """One line on a split."""
+    """One line about a part."""
     text = f"{data.root}: {len(data)} photos of {len(np.unique(data.authors))} authors"
     left_out = ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
     return f"{text} ({data.format})" + (f"; left out: {left_out}" if left_out else "")
 
 
 def without_leaks(train: GeoData, val: GeoData, bits: int, gap_km: float) -> tuple[GeoData, Notes]:
-    """Leave out training images that tell the answers to validation images.
+    """Leave out training images that reveal the answers to validation images.
 
-    These look alike (hashes differ in ``bits`` or fewer; below 0 nobody looks) or lie near.
+    These are similar (hashes differ in at most ``bits`` bits; below 0 nothing is compared) or
+    near.
+
+    Args:
+        train: Training images.
+        val: Validation images.
+        bits: Largest number of differing bits.
+        gap_km: Distance in km within which training images are left out.
 
     Returns:
-        What is left to train on, and facts for the report.
+        The remaining training images, and rows for the report.
 
     Raises:
         InputError: If nothing is left.
@@ -147,7 +157,7 @@ def without_leaks(train: GeoData, val: GeoData, bits: int, gap_km: float) -> tup
 
 
 def leaks_by_distance(train: GeoData, kept: GeoData, val: GeoData) -> str:
-    """How many images to evaluate on lie near one to train on, and authors of both parts."""
+    """Number of evaluation images near training images, and of authors in both parts."""
     both = np.intersect1d(kept.authors, val.authors)
     text = f"{len(both)} authors in both parts; of the photos to evaluate on {_near(kept, val)}"
     if len(kept) == len(train):
@@ -156,13 +166,13 @@ def leaks_by_distance(train: GeoData, kept: GeoData, val: GeoData) -> str:
 
 
 def _near(train: GeoData, val: GeoData) -> str:
-    """Shares of the images to evaluate on that lie near one to train on."""
+    """Shares of the evaluation images that are near a training image."""
     away = nearest_km(val.lat, val.lng, train.lat, train.lng)
     return ", ".join(f"{(away <= km).mean():.1%} within {km:g} km" for km in _TOLD_KM)
 
 
 def _copies(train: GeoData, val: GeoData, bits: int) -> tuple[NDArray[np.int64], str]:
-    """Training images (K,) that look like a validation image near them, and a fact."""
+    """Training images (K,) that look like a validation image near them, and a description."""
     ours, _ = hash_files(train.files.tolist(), "hashing photos to train on")
     theirs, _ = hash_files(val.files.tolist(), "hashing photos to evaluate on")
     pairs = near(ours, theirs, bits)
@@ -177,9 +187,14 @@ def _copies(train: GeoData, val: GeoData, bits: int) -> tuple[NDArray[np.int64],
 
 
 def make_atlas(paths: tuple[Path, ...], spec: PartitionSpec, data: GeoData) -> Atlas:
-    """The partitions that a model answers in: lists of cells, or positions divided.
+    """The partitions that a model answers in: lists of cells, or made from positions.
 
-    Without paths these are the data's own positions.
+    Without paths they are made from the data's own positions.
+
+    Args:
+        paths: Lists of cells or positions.
+        spec: How the globe is divided.
+        data: Training images.
 
     Raises:
         InputError: If there are too few positions, or fewer than two cells.
@@ -213,7 +228,7 @@ def read_if_cells(path: Path) -> Partition | None:
 
 
 def in_cells(data: GeoData, atlas: Atlas) -> GeoData:
-    """The images that lie in one of the finest cells. Raises InputError if none does."""
+    """The images inside one of the finest cells. Raises InputError if there are none."""
     inside = atlas.fine.columns_at(data.lat, data.lng) >= 0
     if not inside.any():
         raise InputError(f"{data.root}: no photo lies in any of the {len(atlas.fine)} cells")
@@ -221,9 +236,9 @@ def in_cells(data: GeoData, atlas: Atlas) -> GeoData:
 
 
 def as_labelled(data: GeoData, classes: ClassMap = _NO_CLASSES) -> LabelledData:
-    """As loaders take images: without labels, for positions are looked up by index.
+    """The images as loaders take them: without labels, because positions are looked up by index.
 
-    The classes are those of a teacher's answers, where these are stored.
+    The classes are those of a teacher's answers, if these are stored.
     """
     return LabelledData(
         format=data.format,
@@ -243,10 +258,10 @@ def make_places(
     *,
     temperature: float,
 ) -> Ready[GeoData, GeoEvaluator]:
-    """Loader and evaluator of a split, for a model.
+    """Loader and evaluator of a part, for a model.
 
-    The evaluator decodes with the model's ``atlas``, as ``spec`` says, from logits divided by the
-    ``temperature``.
+    The evaluator decodes with the model's ``atlas``, as ``spec`` states, from logits divided by
+    the ``temperature``.
     """
     loader = exam_loader(as_labelled(data), card, loading)
     return Ready(data, loader, GeoEvaluator(data.lat, data.lng, atlas.fine, spec, temperature))

@@ -1,4 +1,4 @@
-"""Which images of a list or folder a geolocator is measured on, and what it was trained on."""
+"""The images of a list or folder to evaluate a geolocator on, and its training data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.flows.trained_on import digest_of, doubt_of, known_part, tell_data
 
 
 def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
-    """What a card keeps of a list or folder trained on, ``whole`` if no fifth is held out."""
+    """What a card stores about a training list or folder; ``whole`` if no fifth is held out."""
     parts = find_parts(path)
     part = parts.get("train") or next(iter(parts.values()))
     held_out = len(parts) == 1 and not whole
@@ -23,7 +23,7 @@ def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:
 
 
 def _digest(path: Path) -> str:
-    """Of a list's lines, however they end, or of a folder's images."""
+    """Digest of a list's lines, whatever their ends, or of a folder's images."""
     if not path.is_file():
         return digest_of(find_images(path), path)
     with path.open("rb") as lines:
@@ -31,15 +31,22 @@ def _digest(path: Path) -> str:
 
 
 def part_to_measure(path: Path, card: Card, asked: Split | None = None) -> tuple[bool, str]:
-    """What is measured of data: the part that was asked for, if one was.
+    """The part of the data to evaluate on: the requested one, if any.
 
-    Else, of a set that has a part to validate on, that part. Of a list without parts all, for it
-    may be a benchmark; but of one that the weights were trained on, or a copy of it, the authors
-    that were held out, as of a folder. Told are whether it is all of a set that is not parted,
-    and a sentence about it.
+    Otherwise it is the validation part. A list without parts is used whole, because it may be a
+    benchmark; but if the weights were trained on it, or on a copy of it, the authors that were
+    held out are used, as with a folder.
+
+    Args:
+        path: List or folder.
+        card: Card of the model.
+        asked: Requested part.
+
+    Returns:
+        Whether it is all of a data set without parts, and a sentence about it.
 
     Raises:
-        InputError: If the path is not there, or is none of these.
+        InputError: If the path does not exist, or is neither.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")

@@ -1,4 +1,4 @@
-"""What a geolocator's training, evaluation and prediction add to the flows."""
+"""What geolocation adds to the flows of training, evaluation and prediction."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ from tools.geolocation.measured_part import part_to_measure, trained_on
 
 
 class GeoExam(Exam):
-    """Images with positions, ready to be scored."""
+    """Images with positions, ready for evaluation."""
 
     def __init__(self, ready: Ready[Any, Any], atlas: Atlas, notes: Notes) -> None:
         super().__init__(ready, notes)
         self.atlas = atlas
 
     def facts(self, model: Model) -> Notes:
-        """Cells, images, and how answers are made of cells."""
+        """Cells, images, and the way of decoding."""
         spec: Any = self.evaluator
         return [
             ("cells", " + ".join(map(str, self.atlas.sizes))),
@@ -90,12 +90,12 @@ class GeoExam(Exam):
         )
 
     def text(self, score: Any, cost: str) -> str:
-        """Figures with their intervals."""
+        """Metrics with their intervals."""
         return f"{format_metrics(score)}\n  cost         {cost} per photo"
 
 
 class GeoRun(PhotoRun[TrainGeo]):
-    """The data of a geolocator's training in an atlas's cells, and what is made from them."""
+    """The data of a geolocator's training in an atlas's cells, and what is made from it."""
 
     application = GEOLOCATION
     few_photos = 2000
@@ -113,18 +113,18 @@ class GeoRun(PhotoRun[TrainGeo]):
 
     @property
     def notes(self) -> Notes:
-        """Which leaks were found."""
+        """The leaks that were found."""
         return self.parts.notes
 
     def options(self) -> tuple[object, ...]:
-        """How answers are made of cells."""
+        """How answers are computed from cells."""
         return (self.config.decode,)
 
     def target_source(self, device: str) -> TargetSource | None:
-        """What is learnt from besides positions.
+        """Source of teacher targets, if any.
 
-        Of one head a store keeps the likeliest cells; of several it keeps all, since the
-        likeliest of all columns would leave heads bare.
+        With one head a store keeps the most likely cells; with several it keeps all, because the
+        most likely outputs overall might leave heads without any.
         """
         cli.say(f"cells: {' + '.join(map(str, self.atlas.sizes))}, to train on {self.about}")
         return open_target_source(
@@ -145,7 +145,7 @@ class GeoRun(PhotoRun[TrainGeo]):
         return Geolocator(self.config.model, self.atlas, flavour, self.config.loss)
 
     def start(self, network: Any, weights: Path) -> bool:
-        """Take the body; of a geolocator with the same cells the head too."""
+        """Use the body; for a geolocator with the same cells the head too."""
         start, whole = start_geolocator(network, weights)
         cli.say(f"weights of {weights}: body{' and head' if whole else ', a new head'}")
         return start.folded
@@ -168,7 +168,7 @@ class GeoRun(PhotoRun[TrainGeo]):
         return lambda batch: truth.of(batch["image_ids"], batch["images"].device)
 
     def exam(self, model: Model, *, workers: int, tested: bool, alone: bool) -> GeoExam:
-        """The images to report on; or those that choose weights, all of which are answered."""
+        """The images to report on; or those that select weights, all of which are answered."""
         config = self.config
         places = make_places(
             self.parts.val if tested else self.parts.chosen,
@@ -181,11 +181,11 @@ class GeoRun(PhotoRun[TrainGeo]):
         return GeoExam(places, self.atlas, [])
 
     def after_fit(self, model: Model, folder: Path, device: str, workers: int) -> Notes:
-        """What was trained on, and which leaks were found."""
+        """Description of the training data, and the leaks that were found."""
         return [("trained on", self.about), *self.notes]
 
     def after_report(self, model: Model, folder: Path, score: Any) -> None:
-        """Keep the figures in the card, but not the temperature that fits what is reported."""
+        """Store the metrics in the card, but not the temperature that fits the reported data."""
         assert model.network is not None
         kept = {name: value for name, value in score["metrics"].items() if name != "loss"}
         kept[TEMPERATURE_KEY] = temperature_of(model.card)
@@ -194,7 +194,7 @@ class GeoRun(PhotoRun[TrainGeo]):
 
 
 def open_run(config: TrainGeo, path: Path, atlas: Atlas | None = None) -> GeoRun:
-    """Open a geolocator's data for given or own cells. Raises InputError if it cannot be used."""
+    """Open a geolocator's data for given or own cells. Raises InputError if it is unusable."""
     parts = open_parts(config, path)
     return GeoRun(
         config, path, parts, atlas or make_atlas(config.cells, config.partition, parts.train)
@@ -202,12 +202,12 @@ def open_run(config: TrainGeo, path: Path, atlas: Atlas | None = None) -> GeoRun
 
 
 def open_further(config: TrainGeo, path: Path, state: Mapping[str, Tensor]) -> GeoRun:
-    """The same for a head that goes on in its cells. Raises InputError if it cannot be used."""
+    """The same for a head that continues with its cells. Raises InputError if it is unusable."""
     return open_run(config, path, atlas_of(state[CELLS_KEY]) if CELLS_KEY in state else None)
 
 
 def open_exam(args: Evaluate, path: Path, model: Model) -> GeoExam:
-    """Open images to measure a geolocator on. Raises InputError if they cannot be used."""
+    """Open images to evaluate a geolocator on. Raises InputError if they cannot be used."""
     whole, part = part_to_measure(path, model.card, args.split)
     cli.say(f"evaluating on {part}")
     data = open_sound(path, args.split or "val", whole=whole)

@@ -1,4 +1,4 @@
-"""What the commands do as functions of a configuration, for programs: the same code.
+"""The commands as functions of a configuration, for programs; they run the same code.
 
 ::
 
@@ -32,16 +32,17 @@ __all__ = ["evaluate", "export", "train"]
 
 
 def train(config: Training, *, report: bool = True) -> dict[str, Any]:
-    """Train, evaluate what was saved, and leave a report in the run folder.
+    """Train, evaluate the saved model, and write a report in the run folder.
 
     Args:
-        config: Of any training tool, such as ``replace(CLS_PRESETS["modern"], data=path)``. With
-            ``resume`` the run in that folder goes on as it was configured.
-        report: Draw ``report.html``; ``report.json`` is always written.
+        config: Configuration of any training tool, such as
+            ``replace(CLS_PRESETS["modern"], data=path)``. With ``resume`` the run in that folder
+            continues as it was configured.
+        report: Whether to draw ``report.html``; ``report.json`` is always written.
 
     Returns:
-        What ``report.json`` holds: ``folder``, ``metrics``, ``cost`` and more; of a grid its
-        folder and rows. Empty on all processes of a run but the first.
+        What ``report.json`` holds: ``folder``, ``metrics``, ``cost`` and more; for a grid its
+        folder and rows. It is empty on all processes of a run except the first.
 
     Raises:
         InputError: If data, weights or fields do not fit.
@@ -61,7 +62,7 @@ def train(config: Training, *, report: bool = True) -> dict[str, Any]:
 
 
 def evaluate(config: Evaluate) -> dict[str, Any]:
-    """Measure a model on labelled data, and leave a report.
+    """Evaluate a model on labelled data, and write a report.
 
     Returns:
         What ``report.json`` holds: ``folder``, ``metrics``, ``cost`` and more.
@@ -83,7 +84,7 @@ def export(config: Export) -> dict[str, Any]:
         ``file``, ``target``, ``bytes``, ``precision``, ``checked`` and more.
 
     Raises:
-        InputError: If weights or fields do not fit, or the file answers otherwise than the model.
+        InputError: If weights or fields do not fit, or the file's answers differ from the model's.
     """
     from tools import recipes
     from tools.flows import any_export

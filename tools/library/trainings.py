@@ -22,7 +22,7 @@ def _train_multi(config: TrainMulti, report: bool) -> tuple[dict[str, Any], str]
 
 
 def _train_gan(config: TrainGan, _report: bool) -> tuple[dict[str, Any], str]:
-    from tools.dcgan.sampling import train_or_sample
+    from tools.dcgan.recipe import train_or_sample
 
     return train_or_sample(config)
 

@@ -1,4 +1,4 @@
-"""The heads of a trunk: data, model, targets and report of each, as its own tool has them."""
+"""The heads of a trunk: data, model, targets and report of each, as in its own tool."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ class OpenedHead:
 
     Attributes:
         name: Name of the head.
-        run: Its data, opened as its own tool opens them.
+        run: Its data, opened as by its own tool.
         model: Model, still with its own body.
         card: Card as in a separate file.
-        loader: Loader of training batches; ``val_loader`` of evaluation batches.
-        branch: How it is taught and measured.
-        workers: Loader processes.
-        files: What became of the files of its data.
+        loader: Loader of training batches.
+        val_loader: Loader of evaluation batches.
+        branch: How it is trained and evaluated.
+        workers: Number of loader processes.
+        files: What the files of its data are used as.
         parts: Rows for its report about the parts of its data.
     """
 
@@ -53,7 +54,7 @@ class OpenedHead:
 
     @property
     def data(self) -> str:
-        """What it is trained on."""
+        """Description of its training data."""
         return f"{self.run.path}: {self.run.subject}"
 
     def as_model(self, network: Any, card: Card, path: Path) -> Model:
@@ -63,9 +64,9 @@ class OpenedHead:
         return Model(application, card, path, options, network=network)
 
     def measure(self, model: Model, folder: Path, device: str, *, page: bool) -> Mapping[str, Any]:
-        """The figures on the part to test on; the application's own report is left in a folder.
+        """Metrics on the test part; the application's own report is written to a folder.
 
-        Only with ``page`` has it a page.
+        It only has a page with ``page``.
         """
         exam = self.run.exam(model, workers=self.workers, tested=True, alone=True)
         score, _, _ = score_and_report(
@@ -128,7 +129,7 @@ def open_head(
 def _go_on_from(
     stored: StoredHead, model: BodyNetwork, card: Card, config: TrainMulti, name: str, path: Path
 ) -> None:
-    """Fill a head with what is stored of it. Raises InputError naming the flag if it differs."""
+    """Fill a head with its stored tensors. Raises InputError naming the flag if they differ."""
     if (stored.card.classes, stored.card.task) != (card.classes, card.task):
         raise InputError(
             f"--tasks {name}={path}: has other classes than the head of {config.weights}; "
@@ -142,6 +143,6 @@ def _go_on_from(
                 f"give {flag} {theirs}"
             )
     fresh = model.state_dict()
-    # Norms of its own stay behind where it gives them up; shapes are checked by torch.
+    # Its own norms are left out if it gives them up; shapes are checked by torch.
     own = {key: value for key, value in stored.state.items() if key in fresh}
     model.load_state_dict({**fresh, **own})

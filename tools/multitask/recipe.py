@@ -39,10 +39,10 @@ REPORTS, ALONE = "reports", "alone"
 
 @dataclass(frozen=True)
 class Plan:
-    """Which heads a run trains, and which it takes as they are.
+    """The heads that a run trains, and those that it keeps unchanged.
 
     Attributes:
-        stored: Trunk and heads to start from; None where only a body is, or nothing.
+        stored: Trunk and heads to start from; None if there is only a body, or nothing.
         wanted: Heads to train, with the path of their data, or None for built-in images.
     """
 
@@ -51,12 +51,12 @@ class Plan:
 
     @property
     def kept(self) -> list[str]:
-        """Heads that stay as they are."""
+        """Heads that are kept unchanged."""
         there = {} if self.stored is None else self.stored.heads
         return [name for name in there if name not in self.wanted]
 
     def alone(self, name: str) -> Plan:
-        """The same for one of the heads on a trunk of its own."""
+        """The plan for one of the heads on a trunk of its own."""
         stored = self.stored
         if stored is not None:
             stored = stored.with_heads({k: v for k, v in stored.heads.items() if k == name})
@@ -64,7 +64,7 @@ class Plan:
 
 
 def _start(config: TrainMulti) -> Stored | None:
-    """Trunk and heads to start from; None where only a body is, or nothing."""
+    """Trunk and heads to start from; None if there is only a body, or nothing."""
     if config.weights is None:
         return None
     card = read_card(config.weights)
@@ -87,7 +87,7 @@ def _start(config: TrainMulti) -> Stored | None:
 
 
 def make_plan(config: TrainMulti) -> Plan:
-    """What the flags ask for. Raises InputError if they do not fit the weights."""
+    """What the flags request. Raises InputError if they do not fit the weights."""
     stored = _start(config)
     wanted = config.parse("tasks")
     if stored is None:
@@ -127,7 +127,7 @@ def make_plan(config: TrainMulti) -> Plan:
 
 
 def train_multi(config: TrainMulti, *, report: bool = True) -> tuple[dict[str, Any], str]:
-    """Train, evaluate what was saved, and leave reports in the run folder, with pages or without.
+    """Train, evaluate the saved weights, and write reports to the run folder.
 
     Returns and raises as :func:`tools.flows.training.train` does.
     """
@@ -149,7 +149,7 @@ def train_multi(config: TrainMulti, *, report: bool = True) -> tuple[dict[str, A
 
 
 def _train_heads(run: _MultiRun) -> tuple[dict[str, Any], str]:
-    """Train, compare if that is asked for, and tell."""
+    """Train, compare if requested, and report."""
     config, folder = run.config, run.folder
     rows, steps = run.train()
     if config.compare:
@@ -162,7 +162,7 @@ def _train_heads(run: _MultiRun) -> tuple[dict[str, Any], str]:
 
 
 def _assemble(config: TrainMulti, plan: Plan, folder: Path) -> tuple[dict[str, Any], str]:
-    """Write the heads that are left or attached, without any training."""
+    """Write the remaining or attached heads, without any training."""
     assert plan.stored is not None
     if not is_first():
         return {}, ""
@@ -190,10 +190,10 @@ class _MultiRun:
     report: bool
 
     def train(self, steps: int = 0) -> tuple[list[HeadRow], dict[str, int]]:
-        """Train the heads, and measure each.
+        """Train the heads, and evaluate each.
 
         Returns:
-            A row for each; and in how many steps of an epoch each had part.
+            A row for each; and the number of steps per epoch in which each took part.
         """
         config, plan, folder = self.config, self.plan, self.folder
         there = {} if plan.stored is None else plan.stored.heads
@@ -232,7 +232,7 @@ class _MultiRun:
         return self.measure(opened), shares
 
     def measure(self, opened: Mapping[str, OpenedHead]) -> list[HeadRow]:
-        """Measure what was kept, head by head, as its own tool does."""
+        """Evaluate the saved heads, one by one, as their own tools do."""
         options = [one for head in opened.values() for one in head.run.options()]
         net, cards = load_multi(self.folder, options)
         rows = []
@@ -246,7 +246,7 @@ class _MultiRun:
         return rows
 
     def compare(self, rows: list[HeadRow], steps: Mapping[str, int]) -> list[HeadRow]:
-        """Train each head on a trunk of its own, in as many steps, and add what it reaches."""
+        """Train each head on a trunk of its own, for as many steps, and add its result."""
         found = {row.name: row for row in rows}
         for name in self.plan.wanted:
             inside = self.folder / ALONE / name
@@ -272,7 +272,7 @@ class _MultiRun:
         return list(found.values())
 
     def tell(self, rows: list[HeadRow]) -> tuple[dict[str, Any], str]:
-        """Write the report: what ``report.json`` holds, and the same for people."""
+        """Write the report; returns the content of ``report.json``, and the result as text."""
         net, _ = load_multi(self.folder)
         config, wanted = self.config, len(self.plan.wanted)
         found = ReportData(rows, self.plan.kept, costs=pass_costs(net), params=count_params(net))
@@ -296,7 +296,7 @@ class _MultiRun:
 def make_net(
     config: TrainMulti, plan: Plan, opened: Mapping[str, OpenedHead]
 ) -> tuple[MultiTaskNet, Card]:
-    """Trunk, heads and balance, ready to be trained, and the card of the file."""
+    """Trunk, heads and balance, ready for training, and the card of the file."""
     first = next(iter(opened.values()))
     trunk, models, cards, own = first.model.body, {}, {}, set()
     if plan.stored is not None:

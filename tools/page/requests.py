@@ -1,4 +1,4 @@
-"""One request of the page's server, read within limits, and the answer as it is sent."""
+"""One request of the page's server, read within limits, and its response."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tools.flows.answerer import Refusal
 
 BODY_TYPE, JSON = "application/octet-stream", "application/json"
 _CHUNK = 2**16
-# Longest request line, and longest headers with it, in bytes; and what ends them.
+# Largest lengths of request line and headers, in bytes; and what ends them.
 _LINE, _HEAD, _END = 2**16, 2**17, re.compile(rb"\n\r?\n")
-# Longest numbers that are read at all.
+# Largest number of digits in a number.
 _DIGITS = 15
-# Seconds over which the rate of what is sent and taken is measured.
+# Seconds over which the rates of sending and receiving are measured.
 _WINDOW = 10.0
 _FIRST_LINE = re.compile(rb"([A-Z]+) (\S+) HTTP/(\d)\.\d")
 _HEADERS = {
@@ -63,7 +63,7 @@ class Head:
 
     @classmethod
     def parse(cls, text: bytes) -> Head:
-        """Read a head, up to its empty line. Raises Refusal if it is none."""
+        """Read a head, up to its empty line. Raises Refusal if it is invalid."""
         line, _, rest = text.partition(b"\n")
         if len(line) > _LINE:
             raise Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "the address is too long")
@@ -85,7 +85,7 @@ class Head:
         return cls(method.decode(), path, values, fields)
 
     def follows(self, most: int) -> int:
-        """Bytes of a body that may follow where none is wanted; most, if its length is unclear."""
+        """Bytes that may follow a request without body; ``most`` if the length is unclear."""
         if "Content-Length" not in self.fields and "Transfer-Encoding" not in self.fields:
             return 0
         try:
@@ -94,14 +94,14 @@ class Head:
             return most
 
     def length(self) -> int:
-        """Bytes of the body. Raises Refusal if it does not say so once, as a number."""
+        """Bytes of the body. Raises Refusal if the length is not stated once, as a number."""
         given = self.fields.get_all("Content-Length", [])
         if len(given) != 1 or not _is_number(given[0]) or "Transfer-Encoding" in self.fields:
             raise Refusal(HTTPStatus.LENGTH_REQUIRED, "the request must tell its length once")
         return int(given[0])
 
     def number(self, name: str) -> int:
-        """A whole number of the query; 0 where it is not given."""
+        """An integer in the query; 0 if it is not given."""
         given = self.query.get(name, ["0"])
         if len(given) != 1 or not _is_number(given[0]):
             raise Refusal(HTTPStatus.BAD_REQUEST, f"{name} must be a whole number, once")
@@ -117,7 +117,7 @@ def _too_large() -> Refusal:
 
 
 class Flight:
-    """Bytes of images that are not answered yet, and how many may be: of all, of one address.
+    """Bytes of images that are not answered yet, limited in total and per address.
 
     Args:
         largest: Bytes of the largest request.
@@ -128,7 +128,7 @@ class Flight:
         self._held: Counter[str] = Counter()
 
     def take(self, address: str, number: int) -> None:
-        """Count bytes. Raises Refusal where there would be too many."""
+        """Count bytes. Raises Refusal if there would be too many."""
         one, every = self._held[address] + number, self.total + number
         if one > self._most_of_one or every > self._most:
             raise Refusal(
@@ -138,27 +138,27 @@ class Flight:
 
     @property
     def total(self) -> int:
-        """Bytes that are counted now."""
+        """Number of bytes that are counted now."""
         return self._held.total()
 
     def give_back(self, address: str, number: int) -> None:
-        """Count bytes no more."""
+        """Stop counting bytes."""
         self._held -= Counter({address: number})
 
 
 class Line:
-    """A connection of which everything is wanted within some time, and at some rate.
+    """A connection that must deliver everything within some time, and at some rate.
 
     Args:
-        connection: A socket that does not block; :meth:`close` closes it.
-        address: Who is there.
-        limits: The server's.
+        connection: Socket that does not block; :meth:`close` closes it.
+        address: Address of the client.
+        limits: Limits of the server.
         flight: Counter of the bytes that arrive, until :meth:`give_back`.
 
     Attributes:
-        reading: Whether something is still awaited from it.
-        began: When it came, by the monotonic clock, in seconds.
-        unread: Bytes that may still come; of the body, once its length is known.
+        reading: Whether the client still has to send something.
+        began: Start of the connection, by the monotonic clock, in seconds.
+        unread: Number of bytes that may still come; those of the body, once its length is known.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class Line:
         self._rest, self._held = b"", 0
 
     async def head(self) -> Head | None:
-        """Read the head; None if nothing came. Raises Refusal if it is bad, or came slowly."""
+        """Read the head; None if nothing came. Raises Refusal if it is invalid or slow."""
         text, seen, end = bytearray(), 0, self._end
         while not (ended := _END.search(text, max(0, seen - 2))):
             seen = len(text)
@@ -202,11 +202,11 @@ class Line:
         return Head.parse(bytes(text[:size]))
 
     async def body(self, length: int, *, expects: bool) -> bytes:
-        """Read a body; a client that expects it is told first to send it.
+        """Read a body; a client that expects it is first invited to send it.
 
         Raises:
-            Refusal: If it comes too slowly, not in whole, or memory is full of others.
-            OSError: If nobody is there any more.
+            Refusal: If it comes too slowly or incompletely, or memory is full.
+            OSError: If the client has gone.
         """
         self.unread = length
         if expects:
@@ -218,7 +218,7 @@ class Line:
         return bytes(body)
 
     async def _read_piece(self, body: bytearray) -> None:
-        """Read as much as has to come within some seconds."""
+        """Read as much as has to arrive within some seconds."""
         end = min(self._end, time.monotonic() + _WINDOW)
         wanted = min(self._piece, self.unread)
         while wanted > 0:
@@ -242,12 +242,12 @@ class Line:
             return await self._loop.sock_recv(self._socket, most)
 
     def give_back(self) -> None:
-        """Count the bytes that have come no more: the images of this connection are gone."""
+        """Stop counting the received bytes: the images of this connection are gone."""
         self._flight.give_back(self.address, self._held)
         self._held = 0
 
     async def send(self, status: int, kind: str, content: bytes) -> None:
-        """Send an answer. Raises TimeoutError if it is taken too slowly, OSError if nobody is."""
+        """Send an answer. Raises TimeoutError if that is too slow, OSError if nobody is there."""
         self.reading = False
         named = {
             **_HEADERS,
@@ -266,7 +266,7 @@ class Line:
                     await self._loop.sock_sendall(self._socket, piece)
 
     async def finish(self) -> None:
-        """Take in what is still being sent: else the sender sees a broken line, no answer."""
+        """Receive what is still being sent: else the sender sees a broken connection."""
         left = min(self.unread - len(self._rest), 4 * self._limits.bytes)
         if left > 0:
             self.reading = True
@@ -277,7 +277,7 @@ class Line:
             left = left - len(chunk) if chunk else 0
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._socket.close()
 
 
@@ -289,5 +289,5 @@ def _phrase(status: int) -> str:
 
 
 def as_json(data: dict[str, Any]) -> bytes:
-    """JSON as it is sent. Raises ValueError if a number is none."""
+    """JSON for sending. Raises ValueError if a number is not finite."""
     return json.dumps(data, allow_nan=False).encode()

@@ -1,8 +1,8 @@
-"""A small web server for one page on one machine: bounded in every direction.
+"""A small web server for one page on one machine, with limits on everything.
 
-It knows nothing of models: it hands out files that are in memory, and the bytes of images to a
+It knows nothing about models: it serves files from memory, and passes the bytes of images to a
 function. One thread reads and writes all connections, so that slow ones cost little; an image is
-handed on only once all of it is here. Time, rate, memory, places and connections are limited.
+only passed on once it is complete. Time, rate, memory, queue and connections are limited.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ try:
 except ImportError:  # Not on every system.
     resource = None  # type: ignore[assignment]
 
-# Connections that may be open; those beyond them wait in the kernel. Files for other things.
+# Number of open connections; those beyond it wait in the kernel. The rest of the files is for
+# other things.
 _CONNECTIONS, _BACKLOG, _OTHER_FILES = 4096, 1024, 128
-# Where there are too many, one that has sent no whole request for so many seconds has to go.
+# If there are too many, a connection that has sent no complete request for this many seconds is
+# closed.
 _STALE = 2.0
-# Seconds that answers under way have when the server is stopped; who has not asked yet has none.
+# Seconds that answers in progress have when the server is stopped; waiting clients have none.
 _GRACE = 3.0
 
 Answer = Callable[[int, list[bytes]], dict[str, Any]]
@@ -46,11 +48,15 @@ Answer = Callable[[int, list[bytes]], dict[str, Any]]
 class PageServer:
     """Serves pages (type and content by path) and answers on one address until it is stopped.
 
-    Port 0 takes a free one. Answers go from a model's number and the bytes of images to what is
-    sent as JSON. The public name is the one under which a proxy offers the page.
+    Args:
+        address: Host and port; port 0 takes a free one.
+        limits: Limits of the server.
+        pages: Type and content of each page, by path.
+        answer: Function from a model's number and the bytes of images to the JSON data to send.
+        public_name: Host name under which a proxy offers the page.
 
     Raises:
-        OSError: If the address cannot be listened at.
+        OSError: If the server cannot listen on the address.
     """
 
     def __init__(
@@ -76,13 +82,13 @@ class PageServer:
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Address of the page."""
         host, port = self.server_address[:2]
         name = str(host)
         return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
 
     def serve_forever(self) -> None:
-        """Serve until :meth:`shutdown`, and let answers under way end."""
+        """Serve until :meth:`shutdown`, and let answers in progress end."""
         try:
             asyncio.run(self._serve())
         finally:
@@ -107,7 +113,7 @@ class PageServer:
         self._ended.wait()
 
     def server_close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._socket.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -117,7 +123,7 @@ class PageServer:
             self._loop.call_soon_threadsafe(self._accepting.cancel)  # type: ignore[union-attr]
 
     async def _serve(self) -> None:
-        """Accept connections until it is stopped; then close."""
+        """Accept connections until the server is stopped; then close."""
         self._accepting = asyncio.ensure_future(self._accept())
         self._loop = asyncio.get_running_loop()
         if self._stopping.is_set():
@@ -161,7 +167,7 @@ class PageServer:
             traceback.print_exception(error)
 
     def _hang_up(self, *addresses: str) -> bool:
-        """Of the address with most connections, end the one that is awaited longest."""
+        """Close the busiest address's connection that has been idle longest."""
         address = max(addresses, key=lambda one: self._crowds[one])
         awaited = [
             t for t, line in self._lines.items() if line.address == address and line.reading
@@ -191,7 +197,7 @@ class PageServer:
                 await line.finish()
 
     async def _answered(self, line: Line) -> tuple[int, str, bytes] | None:
-        """Status, type and content of an answer; None where nothing was asked. Raises Refusal."""
+        """Status, type and content of an answer; None if there was no request. Raises Refusal."""
         head = await line.head()
         if head is None:
             return None
@@ -223,7 +229,7 @@ class PageServer:
         return await self._compute(model, photos)
 
     async def _compute(self, model: int, photos: list[bytes]) -> tuple[int, str, bytes]:
-        """Compute an answer in one of few threads. Raises Refusal if all places are taken."""
+        """Compute an answer in one of few threads. Raises Refusal if the queue is full."""
         if self._stopping.is_set():
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the page is closing")
         if self._places == 0:
@@ -241,7 +247,7 @@ class PageServer:
         return job.result()
 
     def _told(self, model: int, photos: list[bytes]) -> tuple[int, str, bytes]:
-        """What is sent for images; of a fault the terminal shows more.
+        """The response for images; for a fault the terminal shows more.
 
         A refusal is not raised through the future, which would keep it, and the images with it.
         """
@@ -259,8 +265,8 @@ class PageServer:
     def _is_own_name(self, host: str) -> bool:
         """Whether a Host header names this server by address, as localhost, or by a flag's name.
 
-        A page of another site can have its name point here (DNS rebinding); it cannot have an
-        address for a name.
+        A page of another site can make its name point here (DNS rebinding), but cannot have an
+        address as its name.
         """
         try:
             name = urlsplit(f"//{host}").hostname or ""
@@ -273,18 +279,18 @@ class PageServer:
         return True
 
     def _check_origin(self, head: Head) -> None:
-        """Refuse other names (DNS rebinding), and what pages of other sites ask for."""
+        """Refuse other names (DNS rebinding), and requests from pages of other sites."""
         host = head.fields.get("Host", "")
         if not self._is_own_name(host):
             raise Refusal(HTTPStatus.FORBIDDEN, f"this page is not {host[:80]!r}: open {self.url}")
         origin = head.fields.get("Origin")
-        # A proxy may speak HTTPS for this server, under the same name.
+        # A proxy may use HTTPS for this server, under the same name.
         if origin not in (None, f"http://{host}", f"https://{host}"):
             raise Refusal(HTTPStatus.FORBIDDEN, "only the page itself may ask for answers")
 
 
 def _who(address: str) -> str:
-    """Whom limits are for: an address, or in IPv6 the network that somebody has of them."""
+    """Whom limits apply to: an address, or for IPv6 the network of the client."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
         return str(ipaddress.ip_network((found, 64), strict=False))
@@ -292,7 +298,7 @@ def _who(address: str) -> str:
 
 
 def _refused(error: Refusal) -> tuple[int, str, bytes]:
-    """Status, type and content of a refusal, as it is sent."""
+    """Status, type and content of a refusal."""
     return error.status, JSON, as_json({"error": str(error)})
 
 
@@ -304,7 +310,7 @@ def _crowd() -> Refusal:
 
 
 def _most_connections() -> int:
-    """Connections that the files of this process suffice for; it may have more of them."""
+    """Number of connections for which this process's file limit is enough."""
     if resource is None:
         return 256
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

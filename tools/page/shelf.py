@@ -1,4 +1,4 @@
-"""The models that a page offers: found, described, opened when first asked, a few kept open."""
+"""The models that the page offers: found, described, opened on first use, a few kept open."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tools.flows.answerer import Answerer, Refusal
 from tools.flows.recipe import Recipe
 
 RUNS = Path("runs")
-# Models in memory at once.
+# Number of models in memory at once.
 _KEPT = 8
 
 
 class Offer(NamedTuple):
-    """A model that the page can ask; of an export of several heads, the ``head`` that answers."""
+    """A model that the page offers; ``head`` answers for an export of several heads."""
 
     path: Path
     card: Card
@@ -39,12 +39,12 @@ class Offer(NamedTuple):
 
     @property
     def application(self) -> PhotoApplication[Any]:
-        """What it is for."""
+        """Application of the model."""
         return photo_application(self.card.task, self.path)
 
     @property
     def name(self) -> str:
-        """As the page lists it."""
+        """Name in the page's list."""
         return str(self.path) if self.head is None else f"{self.path}, {self.head}"
 
 
@@ -56,7 +56,7 @@ class Shelf:
         self._models = _named(config.models) if config.models else _found(RUNS)
         self._open: OrderedDict[int, Answerer] = OrderedDict()
         self._lock = threading.Lock()
-        # The first answer should not wait, and a mistake in what was named shows at once.
+        # So the first answer is fast, and a mistake in the given paths shows at once.
         if config.models:
             for number in range(min(len(self._models), _KEPT)):
                 self.open(number)
@@ -64,11 +64,11 @@ class Shelf:
             self._open_newest()
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of models."""
         return len(self._models)
 
     def _open_newest(self) -> None:
-        """Open the first of those that were found; what cannot be opened is left out."""
+        """Open the first model that was found; models that cannot be opened are left out."""
         while True:
             try:
                 self.open(0)
@@ -81,7 +81,7 @@ class Shelf:
                 return
 
     def describe(self) -> list[dict[str, Any]]:
-        """What the page needs to know of each."""
+        """The page's description of each model."""
         return [
             {
                 "name": offer.name,
@@ -94,7 +94,7 @@ class Shelf:
         ]
 
     def photos_for(self, number: int) -> int:
-        """How many images a model answers for: two where they are compared."""
+        """Number of images that a model needs for an answer: two if they are compared."""
         compares = self._models[number].application.compares
         return 2 if compares and self._config.gallery is None else 1
 
@@ -113,7 +113,7 @@ class Shelf:
             return self._open[number]
 
     def _make_answerer(self, offer: Offer) -> Answerer:
-        """As its recipe does, or each image by itself."""
+        """The answerer of its recipe, or one that processes each image separately."""
         config = self._config
         threads = config.common.threads or None
         model = open_model(offer.path, config.options, threads=threads, head=offer.head)
@@ -126,7 +126,7 @@ class Shelf:
 
 
 def _named(paths: tuple[Path, ...]) -> list[Offer]:
-    """What was named; a folder without weights stands for all runs below it."""
+    """The given models; a folder without weights stands for all runs below it."""
     found: list[Offer] = []
     for path in paths:
         inside = _runs_below(path) if path.is_dir() else []
@@ -136,7 +136,7 @@ def _named(paths: tuple[Path, ...]) -> list[Offer]:
 
 
 def _offers(path: Path) -> list[Offer]:
-    """What a path answers with: itself, or each head. Raises InputError if it cannot be used."""
+    """The models in a path: itself, or each head. Raises InputError if it cannot be used."""
     card = read_card(path)
     if "heads" in card.model:  # Several, on one trunk.
         heads = card.model["heads"]
@@ -168,14 +168,14 @@ def _found(folder: Path) -> list[Offer]:
 def _runs_below(folder: Path) -> list[Path]:
     """Run folders and exports, the newest first."""
     files = [*folder.rglob(WEIGHTS_NAME), *(f for f in folder.rglob("*") if _may_be_export(f))]
-    # What is still being written, or was left so, lies in hidden folders.
+    # Unfinished files are in hidden folders.
     files = [f for f in files if not any(p.startswith(".") for p in f.relative_to(folder).parts)]
     files.sort(key=lambda f: (-f.stat().st_mtime, str(f)))
     return [file.parent if file.name == WEIGHTS_NAME else file for file in files]
 
 
 def _may_be_export(file: Path) -> bool:
-    """Annotations are .xml too; beside OpenVINO's lies a .bin."""
+    """Whether a file may be an export; of .xml files only those with a .bin beside them."""
     runtime = runtime_of(file)
     return (
         runtime is not None
@@ -185,7 +185,7 @@ def _may_be_export(file: Path) -> bool:
 
 
 def _about(offer: Offer) -> str:
-    """Width, input and number of answers, as far as the card tells them."""
+    """Width, input and number of answers, as far as the card states them."""
     card = offer.card
     model = card.model
     body = model.get("backbone", "mobilenet_v1")

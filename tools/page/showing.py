@@ -1,6 +1,6 @@
-"""The page itself: its files, its models, and what is computed for an image from a stranger.
+"""The page: its files, its models, and the processing of an untrusted image.
 
-Such an image is looked at from outside first, and decoded only if that is safe.
+Such an image is inspected from outside first, and decoded only if that is safe.
 """
 
 from __future__ import annotations
@@ -36,13 +36,15 @@ _FILES = {
 }
 _MODELS = "/models.json"
 _QUALITY = 90
-# What browsers can show. Pillow knows many more kinds, and runs other programs for some of them.
+# Formats that browsers can show. Pillow supports many more, and runs other programs for some of
+# them.
 _KINDS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _KNOWN = "JPEG, PNG, WebP, GIF or BMP"
-# A JPEG may ask to be gone over again thousands of times. Cameras and editors write 1 to 20 scans.
-# Length and number of components tell a scan's head from two bytes that stand there by chance.
+# A JPEG may have thousands of scans, which are slow to decode. Cameras and editors write 1 to 20.
+# Length and number of components distinguish the header of a scan from two bytes that occur by
+# chance.
 _SCAN, _MOST_SCANS = re.compile(rb"\xff\xda\x00[\x08\x0a\x0c\x0e][\x01-\x04]"), 100
-# Names of the container that HEIC and AVIF share.
+# Brand names of the container that HEIC and AVIF share.
 _APPLE = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc", b"ftypavif")
 
 BAD_REQUEST, TOO_LARGE, UNKNOWN, DAMAGED = 400, 413, 415, 422
@@ -51,7 +53,7 @@ BAD_REQUEST, TOO_LARGE, UNKNOWN, DAMAGED = 400, 413, 415, 422
 def open_page(
     config: Demo, device: str, recipes: Sequence[Recipe[Any]]
 ) -> tuple[PageServer, Shelf]:
-    """A server that listens, and its models. Raises InputError if one or the address fails."""
+    """A listening server, and its models. Raises InputError if one or the address fails."""
     _warn_of_others(config.host)
     shelf = Shelf(config, device, recipes)
     folder = files("tools.page")
@@ -76,7 +78,7 @@ def open_page(
 def answer_photos(
     shelf: Shelf, model: int, photos: list[bytes], most_pixels: int
 ) -> dict[str, Any]:
-    """What the page is sent for one image or two. Raises Refusal if it cannot answer for them."""
+    """The page's answer for one image or two. Raises Refusal if there is none."""
     if model >= len(shelf):
         raise Refusal(BAD_REQUEST, f"there is no model {model}: load the page again")
     wanted = shelf.photos_for(model)
@@ -121,13 +123,17 @@ def _warn_of_others(host: str) -> None:
 
 
 def decode_upload(data: bytes, most_pixels: int) -> Image:
-    """Decode an image that anyone may have sent.
+    """Decode an untrusted image.
+
+    Args:
+        data: Bytes of the file.
+        most_pixels: Largest permitted number of pixels.
 
     Returns:
-        (H, W, 3) uint8 RGB, as a person sees it.
+        (H, W, 3) uint8 RGB, upright.
 
     Raises:
-        Refusal: If it is no image (415), too large (413), or damaged (422).
+        Refusal: If it is not an image (415), too large (413), or damaged (422).
     """
     width, height = _size_of(data)
     if width * height > most_pixels:

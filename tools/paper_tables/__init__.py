@@ -1,1 +1,1 @@
-"""The paper's tables: computed, measured, drawn, told."""
+"""The paper's tables: computed, measured, drawn, printed."""

@@ -1,4 +1,4 @@
-"""Our costs beside those that the paper prints: counted on the meta device, rounded alike."""
+"""Computed costs beside those that the paper prints: counted on the meta device, rounded alike."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ class Checked:
 
     Attributes:
         printed: Text of the paper; empty if it prints none here.
-        ours: The same of ours, with more digits; empty if ours cannot be counted.
+        ours: Computed figure, with more digits; empty if it cannot be counted.
         unit: M, B, percent, or nothing.
-        match: Whether ours rounds to the print; None where there is nothing to compare.
+        match: Whether the computed figure rounds to the printed one; None if there is nothing to
+            compare.
         convention: What was counted, if not the whole network.
-        whole: Ours for the whole network, where ``convention`` says less or more.
+        whole: Computed figure for the whole network, if ``convention`` counts less or more.
     """
 
     printed: str
@@ -62,7 +63,7 @@ class CheckedRow:
     Attributes:
         label: Printed label.
         figures: Figures by name: ``layer``, ``mult-adds``, ``params``.
-        row: What was printed; None for a layer of table 1.
+        row: Printed row; None for a layer of table 1.
         note: Why print and computation differ, or how the model was chosen.
     """
 
@@ -98,7 +99,7 @@ class CheckedRow:
 
 
 def check_table(table: Table) -> list[CheckedRow]:
-    """All rows of a table, each with our count."""
+    """All rows of a table, each with the computed cost."""
     rows = _check_layers(table) if table.layers else []
     return rows + [_check_row(row) for row in table.rows]
 
@@ -109,7 +110,7 @@ def rounds_to(value: Decimal, text: str, step: str = "") -> bool:
     Args:
         value: Value in the unit of the text.
         text: Printed text; its last digit determines the rounding.
-        step: What it was rounded to, where that is coarser.
+        step: Unit that it was rounded to, if that is coarser.
     """
     printed = Decimal(text)
     unit = Decimal(step) if step else Decimal(1).scaleb(int(printed.as_tuple().exponent))
@@ -118,7 +119,7 @@ def rounds_to(value: Decimal, text: str, step: str = "") -> bool:
 
 @cache
 def cost_of(model: Model) -> Cost:
-    """Of an image through a model; of a :class:`LayerType` that of its whole network."""
+    """Cost of one image through a model; for a :class:`LayerType` that of its whole network."""
     if isinstance(model, DetectorRow):
         return detector_cost(model.spec, model.classes)
     with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""Finished runs: which rows of the paper's tables, and points of its figures, they measure."""
+"""Finished runs, and the rows and points of the paper that they measure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tools.flows.cost_plots import Point
 
 CLASSIFICATION = "classification"
-# What must agree.
+# Fields that must agree.
 _CLASSIFIER_FIELDS = ("backbone", "alpha", "variant", "stem_stride", "size")
 _DETECTOR_FIELDS = (
     "framework",
@@ -44,11 +44,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Measured:
-    """What runs say about a row.
+    """The result of runs for a row.
 
     Attributes:
         values: Percent, one per metric of the table, of the best run.
-        run: The best one, by the table's first metric.
+        run: The best run, by the table's first metric.
         num_runs: Number of runs that measured this row.
     """
 
@@ -57,12 +57,12 @@ class Measured:
     num_runs: int
 
     def __str__(self) -> str:
-        """As the paper prints accuracies, without the percent sign."""
+        """The values as the paper prints accuracies, without the percent sign."""
         return " ".join(f"{value:.1f}" for value in self.values)
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
-    """All runs below folders, by the headers of their weights; what cannot be read is told."""
+    """All runs below folders, by the headers of their weights; unreadable ones are reported."""
     files = {file.resolve(): file for folder in folders for file in folder.rglob(WEIGHTS_NAME)}
     runs = []
     for file in sorted(files.values()):
@@ -89,7 +89,7 @@ def measure(table: Table, row: Row, runs: Sequence[Run]) -> Measured | None:
 
 
 def metrics_of(run: Run, names: Sequence[str]) -> tuple[float, ...]:
-    """Metrics in percent (cards hold shares of 1); empty if one is missing or was not measured."""
+    """Metrics in percent (cards hold 0..1); empty if one is missing or undefined."""
     found = [run.card.metrics.get(name) for name in names]
     known = [100 * v for v in found if isinstance(v, int | float) and 0 <= v < math.inf]
     return tuple(known) if len(known) == len(names) else ()

@@ -21,7 +21,7 @@ _SOLID = "\N{NO-BREAK SPACE}"
 
 @dataclass(frozen=True)
 class FilledTable:
-    """A table as printed, its rows with our costs, and what was measured per row, if anything."""
+    """A table as printed, its rows with computed costs, and the measured values, if any."""
 
     table: Table
     rows: list[CheckedRow]
@@ -39,7 +39,7 @@ class FilledTable:
         return [one.match for one in found if one is not None and one.match is not None]
 
     def sources(self) -> Iterator[str]:
-        """Per measured row: where the figure comes from and on what data it was measured."""
+        """For each measured row, the source of the value and its data."""
         for row, measured in zip(self.rows, self.measured, strict=True):
             if measured is not None:
                 count = f"best of {measured.num_runs} runs, " if measured.num_runs > 1 else ""

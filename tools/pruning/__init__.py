@@ -1,1 +1,1 @@
-"""Narrowing a trained network, and the experiment whether it is worth it."""
+"""Pruning of a trained network, and the experiment on whether it is worth it."""

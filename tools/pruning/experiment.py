@@ -1,4 +1,4 @@
-"""Is pruning worth it? A narrow network from scratch, taught, from pruned weights, or both."""
+"""Is pruning worth it? A narrow network trained in four ways is compared."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ from tools.pruning.report import Answers, Network, write_experiment
 
 FLOAT_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 _DONE = "answers.json"
-# Training images that ranges of 8 bits are measured on.
+# Number of training images on which the ranges of 8 bits are measured.
 _CALIBRATION = 256
 
 
 class Arm(NamedTuple):
-    """A way to a narrow network: from pruned weights or not, taught by the wide one or not."""
+    """A way to a narrow network: from pruned weights or not, with a teacher or not."""
 
     name: str
     is_pruned: bool
@@ -66,7 +66,7 @@ _WIDE, _CUT = "wide", "pruned-untrained"
 
 @dataclass(frozen=True)
 class _Bench:
-    """Exports networks in float and in 8 bits, and has both answer the held-out images."""
+    """Exports networks in float and in 8 bits, and collects their answers to held-out images."""
 
     val: LabelledData
     calibration: Path
@@ -74,7 +74,7 @@ class _Bench:
     threads: int
 
     def judge(self, weights: Path, inside: Path) -> tuple[Answers, Answers]:
-        """What weights answer in float and in 8 bits, exported into a folder; computed once."""
+        """Answers of weights in float and in 8 bits, exported into a folder; computed once."""
         done = inside / _DONE
         told = read_record(done, "files")
         if told is None:
@@ -112,10 +112,13 @@ class _Bench:
 
 
 def run_experiment(config: Prune) -> tuple[dict[str, Any], str]:
-    """Train each arm with each seed, in float and in 8 bits; what is done is not done again.
+    """Train each arm with each seed, in float and in 8 bits; finished trainings are not repeated.
+
+    Args:
+        config: Configuration of the experiment.
 
     Returns:
-        What ``report.json`` holds, and the same for people.
+        Content of ``report.json``, and the result as text.
 
     Raises:
         InputError: If run, data or flags do not fit.
@@ -166,7 +169,7 @@ def _run_in(
 
 
 def read_recipe(config: Prune) -> TrainCls:
-    """The wide network's recipe, on the data to use. Raises InputError if it has no run folder."""
+    """The wide network's configuration, with the data to use. Needs a run folder."""
     assert config.weights is not None
     file = config.weights / CONFIG_NAME
     if not file.exists():
@@ -187,11 +190,12 @@ def read_recipe(config: Prune) -> TrainCls:
 
 
 def arm_run(config: Prune, recipe: TrainCls, arm: Arm, seed: int, folder: Path) -> TrainCls:
-    """One training: the wide network's recipe at the narrow width, for ``--epochs``.
+    """One training: the wide network's configuration at the narrow width, for ``--epochs``.
 
-    Only the last epoch is evaluated, so no arm is chosen by the images it is measured on. All
-    layers learn at one rate, also where the wide network was fine-tuned otherwise. The teacher's
-    answers are stored for both arms that it teaches, where the recipe leaves images whole.
+    Only the last epoch is evaluated, so that no images are used both to select weights and to
+    evaluate them. All layers learn at one rate, even if the wide network was fine-tuned
+    differently. The teacher's targets are stored for both arms that use it, if the configuration
+    leaves images whole.
     """
     loss = recipe.loss
     whole = (loss.mixup, loss.cutmix, loss.progressive) == (0, 0, 1)
@@ -219,7 +223,7 @@ def arm_run(config: Prune, recipe: TrainCls, arm: Arm, seed: int, folder: Path) 
 
 @contextmanager
 def calibration_photos(train: LabelledData) -> Iterator[Path]:
-    """Some training images of all classes, in a folder that goes when the block ends."""
+    """Some training images of all classes, in a folder that is removed with the block."""
     picked = np.linspace(0, len(train) - 1, min(_CALIBRATION, len(train))).round().astype(int)
     with tempfile.TemporaryDirectory() as folder:
         for index in picked.tolist():

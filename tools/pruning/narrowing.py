@@ -1,4 +1,4 @@
-"""Pruning a classifier to a file: from the flags to what is said of it."""
+"""Prunes a classifier to a file: from the flags to the result."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tools import cli
 from tools.classification.data import open_data
 from tools.flows.photo_loaders import Data, training_loader
 
-# Of the batches that batch norm is measured on.
+# Batch size of the images on which batch norm is measured.
 _BATCH = 64
 
 
 def prune_to_file(config: Prune) -> tuple[dict[str, Any], str]:
-    """Prune to a weights file; the result for programs and for people.
+    """Prune to a weights file; returns the result as data and as text.
 
     Raises:
         InputError: If weights, data or flags do not fit.
@@ -59,7 +59,7 @@ def prune_to_file(config: Prune) -> tuple[dict[str, Any], str]:
 
 
 def measure(pruned: Pruned, data: Data, seed: int) -> None:
-    """Measure batch norm of a pruned classifier anew, on some training images as they are."""
+    """Measure the batch norm of a pruned classifier again, on some unmodified training images."""
     seen, base = pruned.card.flavour.input, TrainCls()
     looks = replace(
         base,

@@ -1,4 +1,4 @@
-"""What the experiment with pruning found: a table, a plot, a page."""
+"""The result of the pruning experiment: a table, a plot, a page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tasks.weights.atomic_write import replacing
 from tasks.weights.card import Card
 from tools import cli
 
-# The network by which the others are measured.
+# The network with which the others are compared.
 BASE = "scratch"
 _HEAD = (
     "network",
@@ -43,7 +43,7 @@ _FLOAT_COLOUR, _INT8_COLOUR = "#123a6b", "#d9822b"
 
 @dataclass(frozen=True)
 class Answers:
-    """What an export of ``size`` bytes answers: 1 for each held-out image it has right, else 0."""
+    """Answers of an export of ``size`` bytes: 1 for each correct held-out image, else 0."""
 
     size: int
     right: list[int]
@@ -51,7 +51,7 @@ class Answers:
 
 @dataclass
 class Network:
-    """A row of the table: a network, and what was found of it, as often as it was trained."""
+    """A row of the table: a network, and its results in each training."""
 
     name: str
     card: Card
@@ -60,14 +60,14 @@ class Network:
     minutes: list[float] = field(default_factory=list)
 
     def add(self, plain: Answers, int8: Answers, minutes: float | None = None) -> None:
-        """Add what was found of one training."""
+        """Add the results of one training."""
         self.plain.append(plain)
         self.int8.append(int8)
         if minutes is not None:
             self.minutes.append(minutes)
 
     def row(self, base: Network) -> dict[str, Any]:
-        """What is told of it, measured by another network."""
+        """The network's row in the report, compared with another network."""
         spec = ClassifierSpec(**self.card.model)
         cost = classifier_cost(spec, len(self.card.classes))
         gain = over_photos(_shares(self.plain) - _shares(base.plain))
@@ -86,7 +86,7 @@ class Network:
 
 
 def _shares(answers: Sequence[Answers]) -> NDArray[np.float64]:
-    """(P,) share of the trainings that are right, image by image."""
+    """(P,) share of the trainings whose answer is correct, image by image."""
     shares: NDArray[np.float64] = np.array([one.right for one in answers], np.float64).mean(axis=0)
     return shares
 
@@ -107,7 +107,7 @@ def write_experiment(
     """Write ``report.json``, ``report.html`` and ``report.png``.
 
     Returns:
-        What ``report.json`` holds, and the table for people.
+        Content of ``report.json``, and the table as text.
 
     Raises:
         OSError: If a file cannot be written.
@@ -135,7 +135,7 @@ def write_experiment(
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    """A row for people, under ``_HEAD``."""
+    """A row of the printed table, under ``_HEAD``."""
     plain, int8 = row["float"], row["int8"]
     gain, lost = Span(**row["gain"]), Span(**row["int8_minus_float"])
     is_base = row["network"] == BASE

@@ -1,4 +1,4 @@
-"""What is known of a network's accuracy, and who says so."""
+"""What is known about a network's accuracy, with the source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Origin = Literal["paper", "tensorflow", "runs"]
 
 @dataclass(frozen=True)
 class Accuracy:
-    """One figure, which is compared with others of its origin alone; ``told`` says whose it is."""
+    """An accuracy, compared only with others of the same origin; ``told`` names its source."""
 
     percent: float
     origin: Origin
@@ -31,7 +31,7 @@ class Shape:
     """A network of the grid.
 
     Attributes:
-        application: What for.
+        application: Application of the network.
         variant: Variant of its networks (see :class:`~tasks.application.PhotoApplication`).
         alpha: Width multiplier.
         size: Side of its input in pixels.
@@ -44,12 +44,12 @@ class Shape:
 
     @property
     def name(self) -> str:
-        """For people: ``ssd300 0.75-240``, as the paper writes it."""
+        """Name as in the paper: ``ssd300 0.75-240``."""
         return f"{self.variant or 'MobileNet'} {self.alpha:g}-{self.size}"
 
 
 def known_accuracies(shape: Shape, precision: str) -> list[Accuracy]:
-    """What was printed of a network; of the paper's, which are float, nothing for 8 bits."""
+    """Published accuracies of a network; the paper's are float, so there are none for 8 bits."""
     found = [_printed(shape)] if precision == "float32" else []
     found.append(_tensorflow(shape, precision))
     return [accuracy for accuracy in found if accuracy is not None]

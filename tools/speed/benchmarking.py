@@ -1,4 +1,4 @@
-"""Models, peers and the chip's limit timed in turns, and told as tables."""
+"""Times models, peers and the CPU's limit in turns, and prints them as tables."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _TORCH_GEMM = f"{_GEMM}PyTorch"
 
 
 def benchmark(args: Benchmark) -> tuple[dict[str, Any], str]:
-    """Measure what was asked for; the result for programs and for people.
+    """Measure what the flags request; returns the result as data and as text.
 
     Raises:
         InputError: If a model or image cannot be used.
@@ -97,7 +97,7 @@ def drawn_photo(seed: int) -> Image:
 
 
 def sample_files(path: Path | None, seed: int) -> list[bytes]:
-    """Files of images: of a folder, one, or a drawn one. Raises InputError if one is damaged."""
+    """Image files: of a folder, a single one, or a drawn one. May raise InputError."""
     if path is None:
         done, encoded = cv2.imencode(".jpg", drawn_photo(seed)[..., ::-1])
         assert done
@@ -115,9 +115,10 @@ def sample_files(path: Path | None, seed: int) -> list[bytes]:
 def time_subjects(
     args: Benchmark, subjects: Sequence[Subject], photos: Sequence[bytes], threads: int
 ) -> tuple[dict[int, list[Stages]], dict[str, float]]:
-    """Seconds by stage of each subject in each round, and the chip's peak by precision.
+    """Seconds by stage of each subject in each round, and the CPU's peak by precision.
 
-    The peak is the mult-adds a second that the fastest library reaches in the same rounds.
+    The peak is the number of mult-adds per second that the fastest library reaches in the same
+    rounds.
     """
     calls: dict[str, Timed] = {
         str(index): _next_photo(subject, photos) for index, subject in enumerate(subjects)
@@ -159,7 +160,7 @@ def _next_photo(subject: Subject, photos: Sequence[bytes]) -> Timed:
 def time_batches(
     args: Benchmark, subjects: Sequence[Subject], photo: Image
 ) -> list[dict[int, float]]:
-    """Decoded images per second of each subject, by how many come at once."""
+    """Decoded images per second of each subject, by batch size."""
     calls: dict[str, Timed] = {}
     for index, subject in enumerate(subjects):
         for size in args.batch_sizes:
@@ -174,7 +175,7 @@ def time_batches(
 
 
 def split_graph(stages: Mapping[str, Spread], shares: Mapping[str, float]) -> dict[str, Spread]:
-    """Stages in which a graph's time is told in parts."""
+    """Stages, with the time of a graph divided into its parts."""
     parts: dict[str, Spread] = {}
     for name, spread in stages.items():
         if name == GRAPH:
@@ -209,7 +210,7 @@ def _row(
 
 
 def as_text(result: Mapping[str, Any]) -> str:
-    """The result for people."""
+    """The result as text."""
     peaks = ", ".join(f"{name} {rate:.1f}" for name, rate in result["peak_gmacs"].items())
     lines = [
         f"{result['chip']}, {result['threads']} threads; photos of {result['photo']}; medians of "
@@ -227,7 +228,7 @@ def as_text(result: Mapping[str, Any]) -> str:
 
 
 def _facts(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What stands below a model's stages."""
+    """Lines below a model's stages."""
     speeds = ", ".join(
         f"{speed:.1f} ({size} at once)" for size, speed in row["photos_per_second"].items()
     )

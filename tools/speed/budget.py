@@ -1,4 +1,4 @@
-"""The choice itself: which of measured networks is most accurate within a budget."""
+"""The choice itself: the most accurate of the measured networks within a budget."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Limit = tuple[str, str, float, Callable[["Option"], float]]
 
 @dataclass(frozen=True)
 class Option:
-    """A network: ms per image, MB of its file, and percent by the one origin that is compared."""
+    """A network: ms per image, MB of its file, and percent by the origin that is compared."""
 
     name: str
     ms: float
@@ -21,14 +21,15 @@ class Option:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a budget leads to.
+    """The result for a budget.
 
     Attributes:
-        best: The most accurate of those that keep to it.
-        nearest: If none of known accuracy does, the one that exceeds it least.
-        untold: If none of known accuracy does, the one of most mult-adds that does, of
-            equals the largest file.
-        reasons: If none of known accuracy does, why, a sentence for each limit in the way.
+        best: The most accurate network within the budget.
+        nearest: If no network of known accuracy is within it, the one that exceeds it least.
+        untold: If no network of known accuracy is within it, the one with the most mult-adds that
+            is; among equals the largest file.
+        reasons: If no network of known accuracy is within it, a sentence for each limit that
+            prevents it.
     """
 
     best: Option | None
@@ -38,9 +39,9 @@ class Verdict:
 
 
 def front(options: Sequence[Option], cost: Callable[[Option], float]) -> list[Option]:
-    """The Pareto front, by rising cost: those that no other beats at the same cost or less.
+    """The Pareto front, by ascending cost: networks that no other beats at the same cost or less.
 
-    Options of unknown accuracy are passed over.
+    Options of unknown accuracy are ignored.
     """
     kept: list[Option] = []
     for option in sorted(_told(options), key=lambda o: (cost(o), -_percent(o))):
@@ -50,7 +51,7 @@ def front(options: Sequence[Option], cost: Callable[[Option], float]) -> list[Op
 
 
 def decide(options: Sequence[Option], ms: float | None, mb: float | None) -> Verdict:
-    """The best of one network or more within a longest time and a largest file; None is any."""
+    """The best of one or more networks within a longest time and a largest file, if given."""
     limits: list[Limit] = []
     if ms is not None:
         limits.append((f"--latency-ms {ms:g}", "ms", ms, lambda o: o.ms))
@@ -63,7 +64,7 @@ def decide(options: Sequence[Option], ms: float | None, mb: float | None) -> Ver
         return Verdict(best)
 
     def excess(option: Option) -> float:
-        """By which factor a network exceeds the limit that it exceeds most."""
+        """Factor by which a network exceeds the limit that it exceeds most."""
         return max(value(option) / most for *_, most, value in limits)
 
     nearest = min(told, key=excess, default=None)

@@ -1,4 +1,4 @@
-"""What the chooser found, and the same for people: text, page, and the Pareto front drawn."""
+"""The result of the chooser as text and as a page, with the Pareto front drawn."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _COLOURS = {"float32": "#2a78d6", "int8": "#d9822b"}
 
 @dataclass(frozen=True)
 class Row:
-    """A network in one precision, measured, with all that is known of its accuracy.
+    """A network in one precision, measured, with everything known about its accuracy.
 
-    Its ``size`` is the side of its input in pixels; its command tells how to come by it.
+    Its ``size`` is the side of its input in pixels; its command states how to make it.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Row:
     command: str
 
     def by(self, origin: Origin) -> Accuracy | None:
-        """What one origin says."""
+        """The accuracy from one origin."""
         return next((one for one in self.accuracies if one.origin == origin), None)
 
     def option(self, origin: Origin) -> Option:
-        """For the choice, by the accuracies of one origin."""
+        """The option for the choice, by the accuracies of one origin."""
         told = self.by(origin)
         found = self.measured
         return Option(
@@ -57,15 +57,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Choice:
-    """Everything that was found.
+    """The whole result.
 
     Attributes:
-        rows: Networks, by rising time.
-        origin: Whose accuracies were compared.
-        verdict: What the budget leads to.
+        rows: Networks, by ascending time.
+        origin: Origin of the accuracies that were compared.
+        verdict: Result for the budget.
         front: Names on the Pareto front of accuracy over time.
-        where: Chip, runtime and threads.
-        metric: What accuracies are, in percent.
+        where: Processor, runtime and threads.
+        metric: Name of the accuracies, in percent.
     """
 
     rows: tuple[Row, ...]
@@ -87,7 +87,7 @@ def budget_text(args: Choose) -> str:
 
 
 def answer_lines(args: Choose, choice: Choice) -> list[str]:
-    """What the budget leads to, in sentences."""
+    """The result for the budget, in sentences."""
     budget, verdict = budget_text(args), choice.verdict
     told = f"accuracy {_ORIGINS[choice.origin]}"
     best, nearest, untold = map(choice.row, (verdict.best, verdict.nearest, verdict.untold))
@@ -115,7 +115,7 @@ def _describe(row: Row, origin: Origin) -> str:
 
 
 def _columns(choice: Choice) -> list[Origin]:
-    """Origins that tell anything, in a fixed order."""
+    """Origins with any accuracy, in a fixed order."""
     told = {one.origin for row in choice.rows for one in row.accuracies}
     return [origin for origin in _ORIGINS if origin in told]
 
@@ -153,7 +153,7 @@ def as_text(args: Choose, choice: Choice) -> str:
 
 
 def draw_front(args: Choose, choice: Choice) -> tuple[Figure, Figure]:
-    """Accuracy over time, and over size, with what the budget allows."""
+    """Accuracy over time, and over size, with the limits of the budget."""
     costs: tuple[tuple[str, Callable[[Option], float], float | None], ...] = (
         ("ms per photo, measured here (logarithmic)", lambda o: o.ms, args.latency_ms),
         ("MB of the file (logarithmic)", lambda o: o.mb, args.size_mb),
@@ -194,7 +194,7 @@ def _scatter(axes: Axes, choice: Choice, cost: Callable[[Option], float]) -> Non
     if places:
         axes.step(*zip(*places, strict=True), where="post", color="#555555", linewidth=1)
     for option, place in zip(best, places, strict=True):
-        # Width and resolution; the mark tells the rest. Above the front nothing is drawn.
+        # Width and resolution; the mark shows the rest. Nothing is drawn above the front.
         axes.annotate(
             option.name.rpartition(" ")[0].rpartition(" ")[2].replace("$", r"\$"),
             place,

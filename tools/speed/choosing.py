@@ -1,4 +1,4 @@
-"""A grid of networks measured on this machine, and joined with what is known of their accuracy."""
+"""Measures a grid of networks on this machine, and adds what is known about their accuracy."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ MEASURED_NAME, RESULT_NAME = "measured.json", "choose.json"
 
 
 def choose(args: Choose) -> tuple[dict[str, Any], str]:
-    """Measure, compare, decide, and write the page; the result for programs and for people.
+    """Measure, compare, choose, and write the page; returns the result as data and as text.
 
     Raises:
-        InputError: If runs or the file of what was measured cannot be used.
+        InputError: If runs or the file of measurements cannot be used.
     """
     cli.prepare(args.common)
     threads = args.common.threads or os.cpu_count() or 1
@@ -66,7 +66,7 @@ def choose(args: Choose) -> tuple[dict[str, Any], str]:
 
 
 def choose_origin(by: By, rows: Sequence[Row]) -> Origin:
-    """Whose accuracies to compare: as asked; own runs; else who tells of most networks."""
+    """Origin of the accuracies: as requested; own runs; else the one that covers most networks."""
     if by != "auto":
         return by
     counts = Counter(one.origin for row in rows for one in row.accuracies)
@@ -87,7 +87,7 @@ def _grid(args: Choose, application: PhotoApplication[Any]) -> list[Network]:
 
 
 def _variant(args: Choose, application: PhotoApplication[Any]) -> str:
-    """The kind of networks that is asked for. Raises InputError if the application has it not."""
+    """The requested kind of networks. Raises InputError if the application does not have it."""
     if args.framework in application.variants:
         return args.framework
     if args.framework != Choose.framework:
@@ -101,7 +101,7 @@ def _variant(args: Choose, application: PhotoApplication[Any]) -> str:
 
 
 def _own_network(run: Run, args: Choose) -> Network:
-    """A finished run, known again by its folder and when its weights were written."""
+    """A finished run, recognised by its folder and the time of its weights."""
     weights = run.folder / WEIGHTS_NAME
     key = f"run {run.folder.resolve()} {weights.stat().st_mtime_ns}"
     open_it = partial(load_source, run.folder, args.common)
@@ -132,7 +132,7 @@ def _row(
 
 
 def as_json(args: Choose, choice: Choice) -> dict[str, Any]:
-    """The result for programs."""
+    """The result as data."""
     verdict = choice.verdict
     named = {
         "best": verdict.best,

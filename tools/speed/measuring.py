@@ -1,4 +1,4 @@
-"""Times and sizes of networks on this machine, kept so that they are measured once."""
+"""Times and sizes of networks on this machine, stored so that they are measured once."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ _TARGETS = {"onnxruntime": "onnx", "litert": "litert", "executorch": "executorch
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a network takes, timed in ``rounds``.
+    """Time and size of a network, timed in ``rounds``.
 
     Attributes:
         ms: Median time from a decoded image to its answer, in milliseconds.
-        p10: Tenth percentile; ``p90`` the ninetieth.
+        p10: Tenth percentile, in milliseconds.
+        p90: Ninetieth percentile, in milliseconds.
         bytes: Size of its file in bytes.
         mult_adds: Mult-adds for an image.
     """
@@ -64,14 +65,14 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Network:
-    """What is to be measured.
+    """A network to measure.
 
     Attributes:
-        key: It is known again by.
+        key: Key by which it is recognised.
         name: Name for tables and reports.
         size: Side of its input in pixels.
-        make: Builds or loads it.
-        command: How to come by it.
+        make: Function that builds or loads it.
+        command: Command that makes it.
         shape: Shape in the grid; None for an own run.
     """
 
@@ -99,11 +100,17 @@ _Prepare = Callable[[Network, Sequence[str], Image, Path, int], list[tuple[str, 
 def measure_networks(
     args: Choose, networks: Sequence[Network], file: Path, threads: int
 ) -> tuple[str, Found]:
-    """Measure what a file of measurements, by chip, runtime and threads, does not hold yet.
+    """Measure what a file of measurements by processor, runtime and threads lacks.
+
+    Args:
+        args: Flags of the chooser.
+        networks: Networks to measure.
+        file: File of measurements.
+        threads: Number of threads.
 
     Returns:
-        Runtime and threads in words; measurements by network and precision, without what cannot
-        be computed in 8 bits.
+        Description of runtime and threads; measurements by network and precision, without what
+        cannot be computed in 8 bits.
 
     Raises:
         InputError: If the file was not written by this tool, or a network cannot be built.
@@ -206,7 +213,7 @@ def _ready_export(
     folder: Path,
     threads: int,
 ) -> list[tuple[str, _Ready]]:
-    """An export; 8 bits with ranges that mean nothing, which takes the same time."""
+    """An export; 8 bits with meaningless ranges, which takes the same time."""
     source = network.make()
     mult_adds = source.cost().mult_adds
     file = folder / "float32.onnx"
@@ -234,10 +241,10 @@ def _ready_export(
 
 
 def write_int8(source: Source, file: Path, to: Path) -> None:
-    """Write the plainest 8-bit network of a model's float export: ranges of noise.
+    """Write the simplest 8-bit network of a model's float export: with ranges from noise.
 
     Raises:
-        InputError: If the export does not hold the model's layers.
+        InputError: If the export does not contain the model's layers.
     """
     model = onnx.load(str(file))
     layers = find_layers(model, fold_batchnorm(source.model))

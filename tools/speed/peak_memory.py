@@ -1,8 +1,8 @@
-"""The peak of memory of one model answering one image, in a process of its own.
+"""Measures the peak memory of one model that answers for one image, in a separate process.
 
     python -m tools.speed.peak_memory RUN_OR_WEIGHTS_OR_EXPORT_OR_PEER THREADS
 
-prints the most that the process ever held in memory, in bytes: interpreter, libraries and model.
+prints the largest memory that the process ever used, in bytes: interpreter, libraries and model.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PHOTO = (480, 640, 3)
 
 
 def peak_memory(name: str, threads: int) -> int | None:
-    """Bytes of a model or peer; None where the system does not tell, or it cannot be run."""
+    """Bytes of a model or peer; None if the system does not report them, or it cannot be run."""
     command = [sys.executable, "-m", "tools.speed.peak_memory", name, str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_ROOT)
     last = done.stdout.split()[-1:]
@@ -30,7 +30,7 @@ def peak_memory(name: str, threads: int) -> int | None:
 
 
 def main() -> None:
-    """Answer one image, and print what it took."""
+    """Answer for one image, and print the memory that it took."""
     name, threads = sys.argv[1], int(sys.argv[2])
     photo = np.random.default_rng(0).integers(256, size=_PHOTO, dtype=np.uint8)
     if is_export(Path(name)):
@@ -54,7 +54,7 @@ def _answer_with_torch(name: str, threads: int, photo: Image) -> None:
 
 
 def own_peak() -> int:
-    """The most that this process has held in memory, in bytes."""
+    """The largest memory that this process has used, in bytes."""
     status = Path("/proc/self/status")
     if status.is_file():  # Linux: unlike getrusage's, not inherited from the parent.
         rows = dict(

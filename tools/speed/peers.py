@@ -1,4 +1,4 @@
-"""Networks of others to be timed beside: torchvision's and timm's, with random weights."""
+"""Networks of torchvision and timm for comparison, with random weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.timing import NETWORK, POST, PREPROCESS
 from tools.speed.subjects import Subject, staged
 
 _COCO_COLUMNS = 91
-# What finds boxes is compared with detectors, all else with classifiers.
+# Detectors are compared with detectors, everything else with classifiers.
 _CLASSIFIERS = ("torchvision mobilenet_v3_large", "timm mobilenetv1_100")
 _DETECTORS = ("torchvision ssdlite320_mobilenet_v3_large",)
 
@@ -36,7 +36,7 @@ def is_peer(name: str) -> bool:
 
 
 def open_peer(name: str) -> Subject:
-    """A peer with random weights, as it comes, ready to be timed."""
+    """A peer with random weights, unmodified, ready to be timed."""
     if name in _DETECTORS:
         return _detector(name)
     if name == _CLASSIFIERS[0]:

@@ -1,4 +1,4 @@
-"""What is timed: models and exports whose stages can be told apart, from an image's file on."""
+"""Models and exports to time, with separate stages, starting from an image's file."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Subject:
         runtime: ``PyTorch``, ``ONNX Runtime``, ...
         precision: ``float32`` or ``int8``.
         task: Task of the model.
-        run: Times one image, from its file's bytes to the answer, by stage.
-        answer: Answers for decoded images (H, W, 3) of one size.
+        run: Function that times one image, from its file's bytes to the answer, by stage.
+        answer: Function that answers for decoded images (H, W, 3) of one size.
         mult_adds: Mult-adds of the network for one image; 0 if unknown.
-        most: Images that it takes at once; 0 for any number.
-        inside: How its stages are told apart.
+        most: Largest number of images that it takes at once; 0 for any number.
+        inside: How its stages are separated.
         file: Export that ONNX Runtime can profile.
     """
 
@@ -63,7 +63,7 @@ class Subject:
 def staged(
     file: str | Path, steps: Mapping[str, Callable[[Any], Any]]
 ) -> Callable[[bytes], Stages]:
-    """Times an image from its file's bytes on: decoding, then steps, each fed by the last one."""
+    """A function that times an image from its file's bytes on: decoding, then the given steps."""
     steps = {DECODE: partial(decode_image, path=file, upright=True), **steps}
 
     @torch.inference_mode()
@@ -86,7 +86,7 @@ def load_source(path: Path, common: Common) -> Source:
 
 
 def random_source(shape: Shape, seed: int = 0) -> Source:
-    """A network of the paper with random weights. Raises InputError if it cannot be built so."""
+    """A network of the paper with random weights. Raises InputError if it cannot be built."""
     torch.manual_seed(seed)
     network = shape.application.network()
     model, card = network.example(shape.alpha, shape.size, shape.variant)
@@ -119,7 +119,7 @@ def source_subject(source: Source) -> Subject:
     model.to(memory_format=torch.channels_last)
     network, card = source.application.network(), source.card
     fit = network.view.square(card)
-    # What it does in two steps; all of it in the first where nothing follows.
+    # What it does in two steps; everything is in the first if nothing follows.
     halves = (
         network.halves(model)
         if network.halves
@@ -152,7 +152,7 @@ def source_subject(source: Source) -> Subject:
 
 
 def _cost_of_export(exported: Exported) -> int:
-    """Mult-adds of an export for one image, by its card; of several heads as it tells itself."""
+    """Mult-adds of an export for one image, by its card; with several heads by its own facts."""
     if exported.heads:
         return int(exported.facts["mult_adds"])
     network = photo_application(exported.task, exported.path).network()

@@ -49,7 +49,7 @@ def elementwise(kind: str, table: str | None = None, *, fuses: bool = False) -> 
 
     Args:
         kind: LiteRT's name of it.
-        table: Of its options, where it has any.
+        table: Table of its options, if it has any.
         fuses: Whether these name an activation.
     """
 

@@ -25,9 +25,10 @@ class PostProcess:
 
     Attributes:
         anchors: (A, 4) cy cx h w, relative to the square, float32.
-        scales: Of offsets y, x, h and w.
+        scales: Scales of the offsets y, x, h and w.
         score_threshold: Lowest score that is reported.
-        max_iou: Of two boxes of one class that overlap by more, the weaker is dropped.
+        max_iou: Highest permitted IoU; of two boxes of one class that overlap by more, the weaker
+            is dropped.
         detections: Most that are reported.
     """
 

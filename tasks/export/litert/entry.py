@@ -1,10 +1,4 @@
-"""Bytes of a photo straight into a network of 8 bits: its normalisation told by a scale.
-
-Where all channels are normalised alike, real = (pixel - mean) / std, and that is what quantised
-integers mean. So no arithmetic is left before the first layer, and no level of the photo is
-rounded. A mean between two levels is made up for in the first layer's biases, a change of the
-channels' order in its weights.
-"""
+"""Bytes of an image straight into an 8-bit network: its normalisation expressed by a scale."""
 
 from __future__ import annotations
 
@@ -22,12 +16,12 @@ _LEVELS = 255
 
 @dataclass(frozen=True)
 class _Chain:
-    """What happens between a photo and where it is rounded.
+    """What happens between an image and where it is rounded.
 
     Attributes:
         source: Name of the input.
-        scale: By which pixels are multiplied.
-        offset: That is added to that.
+        scale: Factor by which pixels are multiplied.
+        offset: Number that is added to the result.
         perm: Order of the axes that comes of it.
         flipped: The channels come in the opposite order.
     """
@@ -40,9 +34,9 @@ class _Chain:
 
 
 def fold_entries(graph: Graph) -> None:
-    """Replace what rounds normalised photos by a node of its own (``ENTRY``), where that is exact.
+    """Replace what rounds normalised images by a node of its own (``ENTRY``), where that is exact.
 
-    Such a node has the attributes ``quantisation``, of the photo's bytes less 128, and ``perm``.
+    Such a node has the attributes ``quantisation``, of the image's bytes less 128, and ``perm``.
     """
     entered: dict[str, Quantisation] = {}
     for node in [one for one in graph.nodes if one.kind == "QuantizeLinear"]:
@@ -67,7 +61,7 @@ def fold_entries(graph: Graph) -> None:
 
 
 def _follow(graph: Graph, name: str) -> _Chain | None:
-    """The way back to a photo, if it is one multiplication and addition for all pixels."""
+    """The way back to an image, if it is one multiplication and addition for all pixels."""
     nodes: list[Node] = []
     while name not in graph.inputs:
         node = graph.maker(name)
@@ -97,7 +91,7 @@ def _follow(graph: Graph, name: str) -> _Chain | None:
 
 
 def _one_number(graph: Graph, node: Node) -> float | None:
-    """The constant that a node reads beside the photo, if it is the same everywhere."""
+    """The constant that a node reads beside the image, if it is the same everywhere."""
     found = graph.constants.get(node.inputs[1]) if len(node.inputs) == 2 else None
     if found is None or not found.size or found.min() != found.max():
         return None
@@ -125,7 +119,7 @@ def _weight(graph: Graph, layer: Node) -> Integers | None:
 def _adapt(graph: Graph, layer: Node, weight: Integers, chain: _Chain, shift: float) -> None:
     """Have a layer take bytes as they come, which mean ``shift`` less than what it was made for.
 
-    Of the frame around the photo that is not quite true: there 0 is added, as before, but by less
+    Of the frame around the image that is not quite true: there 0 is added, as before, but by less
     than half a level of 255.
     """
     bias: Array = np.zeros(len(weight.values), np.float32)

@@ -51,7 +51,7 @@ class Quantisation:
     Attributes:
         scale: One number, or one for each channel.
         zero: Integers that stand for 0, as many.
-        axis: Of the channels, among those of the tensor.
+        axis: Axis of the channels, among those of the tensor.
     """
 
     scale: tuple[float, ...]
@@ -124,7 +124,7 @@ class FlatBuffer:
         self._meanings[tensor] = quantisation
 
     def quantisation(self, tensor: int) -> Quantisation | None:
-        """What the integers of a tensor mean, if that is told."""
+        """Quantisation of a tensor's integers, if it is stated."""
         return self._meanings.get(tensor)
 
     def shape(self, tensor: int) -> tuple[int, ...]:

@@ -28,10 +28,10 @@ class Node:
 
     Attributes:
         kind: ONNX's name of it.
-        name: Of this node, for messages.
+        name: Name of this node, for messages.
         inputs: Names of tensors; empty where an optional one is left out.
         outputs: Names of tensors.
-        attributes: As Python's numbers, lists and texts.
+        attributes: Attributes as Python's numbers, lists and texts.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class Graph:
         outputs: Names, in their order.
         nodes: Each after those that it reads.
         constants: Values by name.
-        shapes: Of every tensor, by name.
+        shapes: Shape of every tensor, by name.
         kinds: numpy's names of the types of the tensors.
     """
 
@@ -82,7 +82,7 @@ def read_graph(file: Path, outputs: Sequence[str] | None = None) -> Graph:
     """Read a file and compute what its inputs do not change.
 
     Args:
-        file: To read.
+        file: File to read.
         outputs: Tensors to take for its outputs; None takes its own.
 
     Raises:

@@ -43,7 +43,7 @@ def quantise(low: Lowering, node: Node) -> None:
 
 
 def enter(low: Lowering, node: Node) -> None:
-    """A photo's bytes, less 128, as they are (see :mod:`tasks.export.litert.entry`)."""
+    """An image's bytes, less 128, as they are (see :mod:`tasks.export.litert.entry`)."""
     source, told = low.value(node.inputs[0]), node.attributes["quantisation"]
     perm = node.attributes["perm"]
     shape = tuple(source.shape[axis] for axis in perm)
@@ -85,11 +85,11 @@ def bias_tensor(
     """A bias in the units that a layer sums up in: scale of its input times that of its weights.
 
     Args:
-        low: Where it is written.
-        name: Of the constant.
+        low: Lowering in which it is written.
+        name: Name of the constant.
         bias: (C,) real numbers.
-        weight: Of the layer's weights.
-        before: Of its input.
+        weight: Quantisation of the layer's weights.
+        before: Quantisation of its input.
         kind: numpy's name of its type.
     """
     scale = np.array(before.scale[0], np.float32) * np.array(weight.scale, np.float32)

@@ -33,10 +33,10 @@ class Value:
 
     Attributes:
         tensor: Its number there.
-        shape: As ONNX has it.
+        shape: Shape as in ONNX.
         kind: numpy's name of its type there.
         order: Axis of ONNX that each of its axes there is.
-        quantisation: Of integers that stand for real numbers.
+        quantisation: Quantisation of integers that stand for real numbers.
     """
 
     tensor: int
@@ -60,8 +60,8 @@ class Integers:
     """A constant that was quantised.
 
     Attributes:
-        values: In their own type.
-        quantisation: With its axis as ONNX counts.
+        values: Values in their own type.
+        quantisation: Quantisation, with its axis as ONNX counts.
     """
 
     values: Array
@@ -90,9 +90,9 @@ class Lowering:
     Attributes:
         graph: ONNX's.
         buffer: LiteRT's.
-        values: By ONNX's name, what is there.
-        integers: By ONNX's name, constants that were quantised.
-        narrow: By ONNX's name of what was widened to a shape, the name of what it was before.
+        values: Existing values, by ONNX's name.
+        integers: Constants that were quantised, by ONNX's name.
+        narrow: For values that were widened to a shape, the name of the original, by ONNX's name.
         micro: Only what microcontrollers know is to be written.
     """
 
@@ -192,7 +192,7 @@ class Lowering:
         )
 
     def numbers(self, values: Sequence[int] | Array) -> int:
-        """A constant of integers that an operator is told by; its number."""
+        """Add a constant of integers that configures an operator; returns its number."""
         array = np.asarray(values, np.int32)
         return self.buffer.tensor("numbers", array.shape, "int32", data=array)
 

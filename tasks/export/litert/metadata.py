@@ -1,8 +1,8 @@
 """What Android's and MediaPipe's libraries read beside the network: TensorFlow Lite's metadata.
 
-It tells what goes in and comes out, and where the names of the classes stand: in a file of a zip
-that is appended to the .tflite. The tables are those of TensorFlow Lite's public metadata schema,
-told by the numbers of their fields.
+It describes input and output, and where the class names are: in a file of a zip archive that is
+appended to the .tflite. The tables are those of TensorFlow Lite's public metadata schema,
+identified by the numbers of their fields.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _Table = dict[int, Any]
 
 
 def classifier_metadata(name: str, entry: Quantisation | None) -> bytes:
-    """Of a network from one photo to probabilities.
+    """Of a network from one image to probabilities.
 
     Args:
-        name: Of the model.
-        entry: What the bytes of its input mean, if that is told.
+        name: Name of the model.
+        entry: Meaning of the bytes of its input, if it is known.
     """
     output = {
         0: "probability",

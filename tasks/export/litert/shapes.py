@@ -12,7 +12,7 @@ _MOST = np.iinfo(np.int32).max
 
 
 def rename_axes(low: Lowering, node: Node) -> None:
-    """Transpose: the same tensor, its axes told otherwise."""
+    """Transpose: the same tensor with its axes in another order."""
     source = low.value(node.inputs[0])
     perm = node.attributes.get("perm", [*range(len(source.shape))][::-1])
     shape = tuple(source.shape[axis] for axis in perm)
@@ -72,7 +72,7 @@ def join(low: Lowering, node: Node) -> None:
 
 
 def cut(low: Lowering, node: Node) -> None:
-    """Slice: from, to and step along some axes, told by constants."""
+    """Slice: start, end and step along some axes, given by constants."""
     source = low.value(node.inputs[0])
     rank = len(source.shape)
     starts, ends = (low.known(node, k, "places").tolist() for k in (1, 2))

@@ -35,7 +35,7 @@ def write_litert(
     detections: PostProcess | None = None,
     micro: bool = False,
 ) -> None:
-    """Write a .tflite that computes what an ONNX file of one photo does.
+    """Write a .tflite that computes what an ONNX file of one image does.
 
     Inputs and outputs keep their names, in the file's signature, and ONNX's order of axes.
     Whole numbers have 32 bits. A file of 8 bits computes in them: what is between quantise and
@@ -43,12 +43,12 @@ def write_litert(
     form, also carries the metadata that Android's and MediaPipe's libraries look for.
 
     Args:
-        onnx_file: Of fixed shapes.
+        onnx_file: ONNX file with fixed shapes.
         notes: Texts that travel with the model, by name.
-        file: To write.
+        file: File to write.
         detections: Ends a detector in TensorFlow's form; the ONNX file holds its raw outputs.
-        micro: For TensorFlow Lite Micro: photos come as signed bytes, pixels less 128, and only
-            operators are used that it has.
+        micro: Whether the file is for TensorFlow Lite Micro: images are signed bytes, pixels minus
+            128, and only operators that it has are used.
 
     Raises:
         InputError: If the ONNX file cannot be read, leaves a shape open, has an operator that
@@ -107,7 +107,7 @@ def _refuse_unknown(graph: Graph) -> None:
 
 
 def _refuse_for_micro(graph: Graph) -> None:
-    """Photos can only come as signed bytes where these go straight into a network of 8 bits."""
+    """Images can only come as signed bytes where these go straight into a network of 8 bits."""
     for name in graph.inputs:
         if any(node.kind != ENTRY for node in graph.readers(name)):
             raise InputError(

@@ -1,7 +1,7 @@
 """The operators of MIL, Core ML's language, that this suite's networks are made of.
 
 Each takes its inputs by MIL's names for them and gives one array, or a tuple of several. What an
-operator does, and what an input left out means, is told in coremltools' reference of MIL.
+operator does, and what an input left out means, is described in coremltools' reference of MIL.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _split(
 def _topk(
     x: Array, k: int, axis: int = -1, ascending: bool = False, **_order: Any
 ) -> tuple[Array, Array]:
-    """Of equal ones the first; Core ML does not tell which it takes."""
+    """Among equal ones the first; Core ML does not state which it takes."""
     order = np.argsort(x if ascending else -x, axis=int(axis), kind="stable")
     first = np.take(order, range(int(k)), axis=int(axis))
     return np.take_along_axis(x, first, axis=int(axis)), first.astype(np.int32)
