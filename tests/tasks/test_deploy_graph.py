@@ -1,5 +1,6 @@
 """Graphs from photos to answers: the same as the suite's own way, at any size, in any runtime."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from datasets.errors import InputError
+from datasets.images import Image
 from datasets.squares import centre_square, fit_square
 from tasks.export import translations
 from tasks.export.compare import Limits, compare
 from tasks.export.resize import Antialias, CentreSquare, WarpedSquare
 from tasks.runtime.open import open_export
+from tasks.runtime.session import Answer
 from tests.exports import KINDS, POST, Exports, photos
 from tools.flows.exporting import check
+from tools.flows.source import Source
 
 pytestmark = pytest.mark.slow
 
@@ -163,3 +168,29 @@ def test_weak_boxes_at_the_end_may_differ() -> None:
     other = {**two, "labels": np.array([2, 2])}
     with pytest.raises(ValueError, match="no counterpart"):
         compare([image], [two], [other], limits)
+
+
+class Restless(Source):
+    """Changes its answers with the mean of its pixels, as hardly trained networks may."""
+
+    def predict(self) -> Callable[[Sequence[Image]], list[Answer]]:
+        def one(image: Image) -> Answer:
+            share = 0.5 + 0.4 * np.sin(8 * image.mean())
+            return {"probabilities": np.array([share, 1 - share], np.float32)}
+
+        return lambda images: [one(image) for image in images]
+
+
+def test_a_restless_networks_export_may_round_otherwise(exports: Exports) -> None:
+    source, images = exports.source("classifier"), photos()
+    restless = Restless(source.model, source.card, source.file)
+    rng = np.random.default_rng(1)
+    noisy = [np.clip(i + (rng.random(i.shape) < 0.02), 0, 255).astype(np.uint8) for i in images]
+    found = restless.predict()(noisy)
+    with pytest.warns(UserWarning, match=r"its own answers change by .* allowed to its export"):
+        assert max(restless.differences(images, found, resized=True).values()) > 0.05
+    for resized, other in ((False, found), (True, found[::-1])):
+        with pytest.raises(InputError, match=r"probabilities differ by"):
+            restless.differences(images, other, resized=resized)
+    with pytest.raises(InputError, match=r"probabilities differ by .* \(at most 0\.05\)"):
+        source.differences(images, found, resized=True)

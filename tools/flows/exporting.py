@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from configs.deploy import Export
@@ -19,7 +18,7 @@ from datasets.images import Image
 from tasks.runtime.exported import Exported
 from tools.flows.naming import give_name, unnamed
 from tools.flows.pictures import photos_at
-from tools.flows.source import MultiSource, Source, open_any_source
+from tools.flows.source import MultiSource, Source, open_any_source, to_short_side
 from tools.flows.targets import Target, facts_of, notes_of, onnx_of, target_of
 
 # Images to compare on at most; parts (height, width) of drawn ones: tall, wide, small. Neighbours
@@ -115,10 +114,7 @@ def check(
         ready, found = exported.takes_squares, exported(photos)
         result = {"differences": source.differences(photos, found, resized=True, ready=ready)}
         if short is not None and not ready:
-            small = []
-            for photo in photos:
-                shape = (round(side * short / min(photo.shape[:2])) for side in photo.shape[:2])
-                small.append(np.asarray(cv2.resize(photo, tuple(shape)[::-1]), np.uint8))
+            small = [to_short_side(photo, short) for photo in photos]
             result["small"] = source.differences(small, exported(small), resized=False)
     except ValueError as error:
         raise InputError(f"{exported.path}: not written: {error}") from error
