@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from datasets.boxes.listed_paths import Finder
 from datasets.boxes.segments import box_of_segment
+from datasets.boxes.shapes import NAMES_OF_POINTS, Shapes, are_kept, shape_of
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Tree, split_files
 from datasets.claims import Claim, Strength
@@ -153,6 +154,7 @@ def read(root: Path, part: Part) -> DetectionData:
         wrong = annotations[labels.index(None)]
         raise wrong.error("category_id", f"the file's categories are {known}")
     boxes, areas = _boxes(annotations), _areas(annotations)
+    shapes = _shapes(content, annotations, told)
     order = np.argsort(owners, kind="stable")
     counts = np.bincount(owners, minlength=len(images))
     with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
@@ -176,17 +178,23 @@ def read(root: Path, part: Part) -> DetectionData:
         upright=False,
         told=(*told, *_tell_segments(part.file, annotations)),
         own_ids={} if fits else dict(enumerate(keys, start=1)),
-        unread=_unread(annotations),
+        shapes=shapes and shapes.select(order),
     )
 
 
-def _unread(annotations: Sequence[Fields]) -> str:
-    """How many outlines and sets of keypoints there are, of which the boxes alone are read."""
-    keys = {"outlines": "segmentation", "sets of keypoints": "keypoints"}
-    counts = {
-        what: sum(bool(row.values.get(key)) for row in annotations) for what, key in keys.items()
+def _shapes(content: Fields, annotations: Sequence[Fields], told: list[Finding]) -> Shapes | None:
+    """Outlines and keypoints, where they are kept; those of no known form are counted."""
+    if not are_kept():
+        return None
+    found = [shape_of(row.values) for row in annotations]
+    if odd := sum(is_odd for _, is_odd in found):
+        detail = f"{odd}: no polygons, masks or keypoints as COCO has them"
+        told.append(Finding("outlines or keypoints", "dropped", str(content.file), None, detail))
+    points = {
+        row.text("name"): {key: row.values[key] for key in NAMES_OF_POINTS if key in row.values}
+        for row in content.objects("categories")
     }
-    return " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return Shapes.of([shape for shape, _ in found], points)
 
 
 def _column(
@@ -331,7 +339,11 @@ def _files_of(root: Path, part: Part, names: Sequence[str]) -> list[str]:
 
 
 def to_coco(data: DetectionData) -> dict[str, Any]:
-    """COCO's structure of any data set, with original ids: ground truth that anyone can score."""
+    """COCO's structure of any data set, with original ids: ground truth that anyone can score.
+
+    Outlines and keypoints are in it where the reader kept them.
+    """
+    shapes = data.shapes or Shapes.of([None] * len(data.boxes))
     sides = data.boxes[:, 2:] - data.boxes[:, :2]
     bbox = np.concatenate((data.boxes[:, :2], sides), axis=1)
     ids = np.array([0, *data.classes.ids])[data.labels]
@@ -349,8 +361,11 @@ def to_coco(data: DetectionData) -> dict[str, Any]:
                 "bbox": bbox[k].tolist(),
                 "area": float(data.areas[k]),
                 "iscrowd": int(data.iscrowd[k]),
+                **(shapes.rows[k] or {}),
             }
             for k in range(len(bbox))
         ],
-        "categories": data.classes.to_json(),
+        "categories": [
+            {**row, **shapes.points.get(str(row["name"]), {})} for row in data.classes.to_json()
+        ],
     }

@@ -13,13 +13,16 @@ from datasets.boxes.structure import DetectionData
 _SAME = 1e-6
 
 
-def changes(name: str, before: DetectionData, after: DetectionData) -> list[str]:
+def changes(
+    name: str, before: DetectionData, after: DetectionData, *, shapes: bool = False
+) -> list[str]:
     """What changed on the way, in words with counts; empty if nothing did.
 
     Args:
         name: Name of the format that was written.
         before: What was written, its files under their new names.
         after: What was read back.
+        shapes: Whether outlines and keypoints are written.
 
     Raises:
         RuntimeError: If anything else is lost: the writer is wrong then.
@@ -54,6 +57,12 @@ def changes(name: str, before: DetectionData, after: DetectionData) -> list[str]
             f"{name} has whole pixels: {moved.sum()} of {len(moved)} boxes are rounded, by up to "
             f"{distance[moved].max():.3g}"
         )
+    if ours.shapes and (counted := ours.shapes.counts()):
+        kept_shapes = after.shapes and after.shapes.select(rows)
+        if not shapes:
+            told.append(f"{name} holds only boxes: {counted} are left out")
+        elif kept_shapes is None or (kept_shapes.rows != ours.shapes.rows).any():
+            raise RuntimeError(f"{name}: outlines or keypoints are not read as written")
     return [*told, *_other_changes(name, ours, after, rows, places, resized)]
 
 

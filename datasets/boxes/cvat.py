@@ -16,6 +16,7 @@ from datasets.boxes.described import (
     Told,
     ellipse,
     enclosing,
+    outlined,
     turned,
 )
 from datasets.boxes.listed_paths import Finder
@@ -155,7 +156,7 @@ def _read_polygon(shape: Fields) -> Box:
     pairs = [[as_number(one) for one in point] for point in points]
     if any(len(pair) != 2 or None in pair for pair in pairs):
         raise shape.error("points", "points x,y;x,y are needed")
-    return enclosing(np.array(pairs, np.float64))
+    return outlined(np.array(pairs, np.float64))
 
 
 def _read_ellipse(shape: Fields) -> Box:

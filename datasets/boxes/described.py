@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.boxes.shapes import Shape, Shapes, are_kept, polygon
 from datasets.boxes.structure import DetectionData, assemble
 from datasets.errors import InputError
 from datasets.fields import Fields, as_number
@@ -33,6 +34,7 @@ class Described:
         names: Class of each box.
         crowd: Whether each is a crowd, or another region that is not to be counted.
         areas: Area of each outline in pixels; 0 if unknown.
+        shapes: Outline or keypoints of each; None where it has only a box.
         wanted: It belongs to the split that is read, and is labelled.
     """
 
@@ -42,12 +44,20 @@ class Described:
     names: list[str] = field(default_factory=list)
     crowd: list[bool] = field(default_factory=list)
     areas: list[float] = field(default_factory=list)
+    shapes: list[Shape | None] = field(default_factory=list)
     wanted: bool = True
 
     def add(
-        self, box: Sequence[float], name: str, *, crowd: bool = False, area: float = 0
+        self,
+        box: Sequence[float],
+        name: str,
+        *,
+        crowd: bool = False,
+        area: float = 0,
+        shape: Shape | None = None,
     ) -> None:
-        """Add a box, x1 y1 x2 y2."""
+        """Add a box, x1 y1 x2 y2; one of :func:`outlined` brings its shape."""
+        self.shapes.append(polygon(box.outline) if isinstance(box, Outlined) else shape)
         self.boxes.append(tuple(box))
         self.names.append(name)
         self.crowd.append(crowd)
@@ -150,7 +160,12 @@ def gather(
         told=told.findings(),
     )
     areas = np.array([area for picture in pictures for area in picture.areas], np.float64)
-    return replace(data, areas=np.where(areas > 0, areas, data.areas))
+    shapes = [shape for picture in pictures for shape in picture.shapes]
+    return replace(
+        data,
+        areas=np.where(areas > 0, areas, data.areas),
+        shapes=Shapes.of(shapes) if are_kept() else None,
+    )
 
 
 def size_of(file: Path, *, upright: bool) -> tuple[int, int]:
@@ -191,13 +206,34 @@ def enclosing(points: NDArray[np.float64]) -> Box:
     return (*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
 
 
+class Outlined(tuple[float, ...]):
+    """A box around a polygon.
+
+    Attributes:
+        outline: (N, 2) corners of the polygon in pixels.
+    """
+
+    outline: NDArray[np.float64]
+
+
+def outlined(points: NDArray[np.float64]) -> Box:
+    """The box x1 y1 x2 y2 around a polygon (N, 2), N > 0, which it keeps."""
+    box = enclosing(points)
+    if len(points) < 3 or not np.isfinite(points).all():
+        return box
+    made = Outlined(box)
+    made.outline = points
+    return made
+
+
 def turned(box: Sequence[float], degrees: float, about: tuple[float, float]) -> Box:
     """The box x1 y1 x2 y2 around a box that is turned clockwise about a point."""
     x1, y1, x2, y2 = box
     corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
     with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
         cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-        return enclosing((corners - about) @ np.array([(cos, sin), (-sin, cos)]) + about)
+        moved = (corners - about) @ np.array([(cos, sin), (-sin, cos)]) + about
+        return outlined(moved) if degrees else enclosing(moved)
 
 
 def tell_unnamed(told: Told, folders: Sequence[Path], named: Sequence[Described], by: str) -> None:

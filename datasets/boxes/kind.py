@@ -15,6 +15,7 @@ from datasets.boxes.opening import (
     open_parts,
     recognise_detection,
 )
+from datasets.boxes.shapes import keeping_shapes
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Hints, count_described
 from datasets.boxes.writing import TARGETS, write_boxes
@@ -53,7 +54,8 @@ def _hints(options: CheckOptions) -> Hints:
 
 
 def _open_parts(path: Path, options: CheckOptions) -> Mapping[str, DetectionData]:
-    return open_parts(path, _hints(options))
+    with keeping_shapes():
+        return open_parts(path, _hints(options))
 
 
 def _examine(

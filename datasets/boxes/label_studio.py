@@ -14,7 +14,7 @@ from datasets.boxes.described import (
     Described,
     Told,
     ellipse,
-    enclosing,
+    outlined,
     points_of,
     turned,
 )
@@ -159,7 +159,7 @@ def _box(region: Fields, kind: str, degrees: float, scale: NDArray[np.float64]) 
     if kind == "polygonlabels":
         points = points_of(region, "points")
         with np.errstate(invalid="ignore", over="ignore"):  # The doctor drops what is not finite.
-            return enclosing(points * scale)
+            return outlined(points * scale)
     x, y = np.array([region.number("x"), region.number("y")]) * scale
     names = ("width", "height") if kind == "rectanglelabels" else ("radiusX", "radiusY")
     w, h = np.array([region.number(name) for name in names]) * scale

@@ -14,6 +14,7 @@ from datasets.boxes.described import (
     ellipse,
     enclosing,
     gather,
+    outlined,
     points_of,
     tell_unnamed,
 )
@@ -122,6 +123,8 @@ def _read_picture(content: Fields, file: Path, told: Told) -> Described:
 
 def _box(shape: Fields, kind: str) -> Box:
     points = points_of(shape, "points")
+    if kind in ("polygon", "rotation"):
+        return outlined(points)
     if kind != "circle":
         return enclosing(points)
     if len(points) != 2:

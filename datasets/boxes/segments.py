@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from pycocotools import mask
 
@@ -34,17 +37,32 @@ def _around_mask(row: Fields) -> list[float]:
     height, width = (as_whole(n) or 0 for n in row.numbers("size", 2, "height and width"))
     if min(height, width) <= 0 or height * width > _MOST_PIXELS:
         raise row.error("size", "height and width of a picture are needed")
-    counts = row.values.get("counts")
-    runs = _unpacked(counts) if isinstance(counts, str) else counts
-    numbers = [as_whole(one) for one in runs] if isinstance(runs, list) else []
-    whole = [one for one in numbers if one is not None and one >= 0]
-    if len(whole) < len(numbers) or sum(whole) != height * width:
+    encoded = packed(row.values)
+    if encoded is None:
         raise row.error("counts", f"runs of {height * width} pixels in all are needed")
-    encoded = mask.frPyObjects({"size": [height, width], "counts": whole}, height, width)
     x, y, wide, high = mask.toBbox(encoded).tolist()
     if min(wide, high) <= 0:
         raise row.error("counts", "a mask that is not empty is needed")
     return [x, y, wide, high]
+
+
+def packed(segment: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A mask as pycocotools takes it, which would read beyond its end; None if it is none.
+
+    Args:
+        segment: ``size``, height and width, and ``counts``, as numbers or packed.
+    """
+    size, counts = segment.get("size"), segment.get("counts")
+    sides = [as_whole(one) or 0 for one in size] if isinstance(size, list) else []
+    if len(sides) != 2 or min(sides) <= 0 or sides[0] * sides[1] > _MOST_PIXELS:
+        return None
+    runs = _unpacked(counts) if isinstance(counts, str) else counts
+    numbers = [as_whole(one) for one in runs] if isinstance(runs, list) else []
+    whole = [one for one in numbers if one is not None and one >= 0]
+    if len(whole) < len(numbers) or sum(whole) != sides[0] * sides[1]:
+        return None
+    found: dict[str, Any] = mask.frPyObjects({"size": sides, "counts": whole}, *sides)
+    return found
 
 
 def _unpacked(text: str) -> list[int]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datasets.boxes.described import Described, Told, gather
+from datasets.boxes.shapes import are_kept, shape_of
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.tree import Tree, side_of, split_words
 from datasets.boxes.yolo_labels import parse_rows, read_names
@@ -316,7 +317,9 @@ def _annotations(picture: Described, rows: Sequence[Fields], listed: ClassMap | 
         x, y, w, h = row.numbers("bbox", 4, "four numbers x, y, width, height")
         key = "category_id" if row.has("category_id") and not row.has("category") else "category"
         area, crowd = row.number("area") if row.has("area") else 0.0, row.flag("iscrowd")
-        picture.add((x, y, x + w, y + h), _name(row, key, listed), crowd=crowd, area=area)
+        shape = shape_of(row.values)[0] if are_kept() else None
+        name = _name(row, key, listed)
+        picture.add((x, y, x + w, y + h), name, crowd=crowd, area=area, shape=shape)
 
 
 def _corners(picture: Described, content: Fields, listed: ClassMap | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.boxes.shapes import Shapes
 from datasets.errors import InputError
 from datasets.findings import Finding
 from datasets.images import Image, decode_image, probe_image, read_image
@@ -44,7 +45,7 @@ class DetectionData:
         own_ids: The data set's ids of images, by ``image_ids``, where those are numbered anew
             because some are texts or too large.
         evidence: What the format was recognised by.
-        unread: What annotations have besides boxes, counted: ``4 outlines``; empty if nothing.
+        shapes: What annotations have besides boxes, where it is kept.
     """
 
     format: str
@@ -64,7 +65,7 @@ class DetectionData:
     told: tuple[Finding, ...] = ()
     own_ids: Mapping[int, int | str] = field(default_factory=dict)
     evidence: str = ""
-    unread: str = ""
+    shapes: Shapes | None = None
 
     def __len__(self) -> int:
         """Number of images."""
@@ -167,6 +168,7 @@ class DetectionData:
             iscrowd=self.iscrowd[boxes],
             areas=self.areas[boxes],
             annotation_ids=self.annotation_ids[boxes],
+            shapes=self.shapes and self.shapes.select(boxes),
         )
 
 

@@ -14,7 +14,7 @@ from datasets.boxes.described import (
     Described,
     Told,
     ellipse,
-    enclosing,
+    outlined,
 )
 from datasets.boxes.listed_paths import Finder
 from datasets.boxes.one_file import FilePart, claim_files, read_files
@@ -181,7 +181,7 @@ def _read_polygon(shape: Fields) -> Box:
         sides.append(numbers)
     if len(sides[0]) != len(sides[1]):
         raise shape.error("all_points_y", f"{len(sides[0])} numbers are needed, one for each x")
-    return enclosing(np.array(sides, np.float64).T)
+    return outlined(np.array(sides, np.float64).T)
 
 
 def _read_round(shape: Fields) -> Box:

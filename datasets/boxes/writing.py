@@ -19,6 +19,7 @@ from tqdm import tqdm
 from datasets.boxes.coco import to_coco
 from datasets.boxes.comparing import changes
 from datasets.boxes.opening import open_parts
+from datasets.boxes.shapes import keeping_shapes
 from datasets.boxes.shards import NAMES
 from datasets.boxes.structure import DetectionData
 from datasets.boxes.turning import turned
@@ -47,6 +48,7 @@ class Target:
         describe: Function that writes the descriptions of the images, whose files have their new
             names.
         pack: Writes the images, too, from the parts as they were; None where each is a file.
+        shapes: Outlines and keypoints are written.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Target:
     upright: bool
     describe: Callable[[Parts, Path], None]
     pack: Callable[[Parts, Parts, Path], None] | None = None
+    shapes: bool = False
 
 
 def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Written:
@@ -80,8 +83,6 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
             notes.append(f"{split}: left out, without images: {why}")
             continue
         notes += [f"{split}: {one}" for one in _left_out(data.told)]
-        if data.unread:
-            notes.append(f"{split}: {data.unread} are left out: only boxes are written")
         whole = _usable(turned(data, upright=target.upright), split, notes)
         if not len(whole) and split == "test" and made:
             notes.append("test: left out: none of its pictures is there and labelled")
@@ -103,10 +104,11 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
         target.describe(made, folder)  # First, for it tells what cannot be written.
         target.pack(sources, made, folder)
     counts = {}
-    with untraced():
+    with untraced(), keeping_shapes():
         read = open_parts(folder)
     for split, back in read.items():
-        notes += [f"{split}: {note}" for note in changes(target.name, made[split], back)]
+        found = changes(target.name, made[split], back, shapes=target.shapes)
+        notes += [f"{split}: {note}" for note in found]
         counts[split] = {"pictures": len(back), "boxes": len(back.boxes)}
     return Written(counts, len(next(iter(made.values())).classes), tuple(notes))
 
@@ -311,6 +313,7 @@ def _sample(data: DetectionData, index: int) -> dict[str, Any]:
             "category": data.classes.names[data.labels[row] - 1],
             "area": float(data.areas[row]),
             "iscrowd": int(data.iscrowd[row]),
+            **((data.shapes.rows[row] if data.shapes else None) or {}),
         }
         for row, box in zip(rows.tolist(), boxes.tolist(), strict=True)
     ]
@@ -318,8 +321,8 @@ def _sample(data: DetectionData, index: int) -> dict[str, Any]:
 
 
 TARGETS = {
-    "coco": Target("COCO", "{part}", False, _write_coco),
+    "coco": Target("COCO", "{part}", False, _write_coco, shapes=True),
     "voc": Target("Pascal VOC", "JPEGImages", False, _write_voc),
     "yolo": Target("YOLO", "images/{part}", True, _write_yolo),
-    "shards": Target("webdataset", "{part}", False, _write_names, _pack),
+    "shards": Target("webdataset", "{part}", False, _write_names, _pack, shapes=True),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from datasets.boxes.described import size_of
 from datasets.boxes.listed_paths import Finder, locate
+from datasets.boxes.shapes import Shape, Shapes, are_kept
 from datasets.boxes.structure import DetectionData, assemble
 from datasets.boxes.tree import Tree
-from datasets.boxes.yolo_labels import label_file, read_rows
+from datasets.boxes.yolo_labels import label_file, read_rows, read_shapes
 from datasets.claims import Claim, Strength
 from datasets.errors import InputError
 from datasets.fields import Fields, as_whole, is_clean
@@ -44,6 +45,7 @@ class Part:
         classes: Names by the numbers in label files.
         bases: Folders that the lines of lists may be relative to.
         keypoints: Numbers of keypoints behind each box.
+        each: Numbers of each keypoint, 2 or 3.
         labels: Folder below which the label files lie, where the images lie elsewhere.
     """
 
@@ -52,6 +54,7 @@ class Part:
     bases: tuple[Path, ...] = ()
     keypoints: int = 0
     labels: Path | None = None
+    each: int = 0
 
 
 def claim(tree: Tree) -> Claim | None:
@@ -70,7 +73,7 @@ def claim(tree: Tree) -> Claim | None:
     bases = (*([base] if is_folder(base) else []), file.parent, file.parent.parent)
     if tree.images is not None:
         bases = (tree.images, tree.images.parent, *bases)
-    keypoints = _keypoints(content)
+    keypoints, each = _keypoints(content)
     found: dict[str, Part] = {}
     written_parts = [key for _, keys in _PARTS for key in keys if _texts(content, key)]
     for split, keys in _PARTS:
@@ -85,7 +88,7 @@ def claim(tree: Tree) -> Claim | None:
                         continue
                     raise
                 labels = None if tree.images is None else file.parent
-                found[split] = Part(sources, classes, bases, keypoints, labels)
+                found[split] = Part(sources, classes, bases, keypoints, labels, each)
     if not found:
         raise InputError(f"{file}: no 'train': name the folder of the images there")
     evidence = f"{file.name} names classes and parts"
@@ -162,14 +165,14 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and is_clean(value)
 
 
-def _keypoints(content: Fields) -> int:
-    """Numbers of keypoints in each line: of ``kpt_shape``, points and numbers of each."""
+def _keypoints(content: Fields) -> tuple[int, int]:
+    """Numbers of keypoints in each line, and of each: ``kpt_shape`` is points and the latter."""
     if not content.has("kpt_shape"):
-        return 0
+        return 0, 0
     points, each = content.numbers("kpt_shape", 2, "two numbers, of points and their dimensions,")
     if each not in (2, 3) or not 0 < points < 10_000 or points % 1:
         raise content.error("kpt_shape", "points, and 2 or 3 dimensions, are needed")
-    return int(points * each)
+    return int(points * each), int(each)
 
 
 def _sources(
@@ -218,11 +221,14 @@ def read(root: Path, part: Part) -> DetectionData:
         finder = Finder(part.labels, suffixes=(".txt",))
         named = ((file, "/".join(file.with_suffix(".txt").parts[-3:])) for file in files)
         described = [finder.find(name, str(file)) or label_file(file) for file, name in named]
+    shapes: list[Shape | None] = []
     for file, size in zip(described, sizes, strict=True):
         rows = read_rows(file, label, part.keypoints)
+        if are_kept():
+            shapes += read_shapes(file, part.keypoints, part.each, size)
         labels.append([int(row[0]) for row in rows])
         boxes.append(_to_pixels(rows[:, 1:], size))
-    return assemble(
+    data = assemble(
         format="yolo",
         root=root,
         files=[str(file) for file in files],
@@ -234,6 +240,7 @@ def read(root: Path, part: Part) -> DetectionData:
         upright=True,
         told=_without_labels(root, files, described) if files else [_no_images(root, part)],
     )
+    return replace(data, shapes=Shapes.of(shapes)) if are_kept() else data
 
 
 def _no_images(root: Path, part: Part) -> Finding:

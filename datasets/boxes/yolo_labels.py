@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.boxes.shapes import Shape, keypoints, polygon
 from datasets.boxes.tree import first_fields
 from datasets.errors import InputError
 from datasets.fields import as_number
@@ -128,6 +129,35 @@ def _box(values: list[float], where: str, keypoints: int) -> list[float]:
     low, high = points.min(axis=0), points.max(axis=0)
     with np.errstate(invalid="ignore", over="ignore"):
         return [*((low + high) / 2).tolist(), *(high - low).tolist()]
+
+
+def read_shapes(
+    file: Path, num_keypoints: int, each: int, size: tuple[int, int]
+) -> list[Shape | None]:
+    """Polygons and keypoints in pixels of a label file that :func:`read_rows` has read.
+
+    Args:
+        file: Label file, which may be missing.
+        num_keypoints: Numbers of keypoints behind each box; 0 if there are none.
+        each: Numbers of each keypoint, 2 or 3.
+        size: (width, height) of the image.
+
+    Returns:
+        One shape for each row; None where it has only a box.
+    """
+    found: list[Shape | None] = []
+    for line in (read_text(file) if is_there(file) else "").splitlines():
+        values = np.array([as_number(one) for one in line.split()[1:]], np.float64)
+        if num_keypoints and len(values) > 4:
+            rows = np.full((num_keypoints // each, 3), 2.0)  # Visible, if no number says.
+            rows[:, :each] = values[4:].reshape(-1, each)
+            rows[:, :2] *= size
+            found.append(keypoints(rows))
+        elif not num_keypoints and len(values) > 4:
+            found.append(polygon(values.reshape(-1, 2) * size))
+        elif line.strip():
+            found.append(None)
+    return found
 
 
 def read_names(file: Path) -> ClassMap:

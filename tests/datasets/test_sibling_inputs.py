@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.boxes.kind import BOXES
-from datasets.boxes.opening import open_detection, open_parts
+from datasets.boxes.opening import open_detection
 from datasets.boxes.tree import count_described
 from datasets.errors import InputError
 from datasets.kind import CheckOptions
@@ -241,20 +240,6 @@ def test_what_the_other_part_of_voc_names_is_its_own(tmp_path: Path) -> None:
     (ledger,) = trace.account(tmp_path)
     assert ledger.passed_over[NOT_WANTED].count == 2
     assert sum(one.count for one in ledger.passed_over.values()) == 3
-
-
-@pytest.mark.parametrize("target", ["coco", "yolo"])
-def test_outlines_and_keypoints_are_told_when_they_are_left_out(
-    tmp_path: Path, target: str
-) -> None:
-    (tmp_path / "set").mkdir()
-    content = coco(tmp_path / "set")
-    content["annotations"][0] |= {"segmentation": [[10, 8, 30, 8, 30, 28]]}
-    content["annotations"][1] |= {"segmentation": [], "keypoints": [10, 8, 2]}
-    parts = open_parts(write(tmp_path / "set", content))
-    written = BOXES.targets[target](parts, tmp_path / "out", link=False)
-    said = "train: 1 outlines and 1 sets of keypoints are left out: only boxes are written"
-    assert said in written.notes
 
 
 def test_a_name_of_two_lines_is_written_in_one(tmp_path: Path) -> None:
