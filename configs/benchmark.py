@@ -56,6 +56,6 @@ class Benchmark:
         if self.common.device not in ("auto", "cpu"):
             raise InputError(f"--device {self.common.device}: benchmark.py measures on the CPU")
         if self.photos is not None and not self.photos.exists():
-            raise InputError(f"--photos {self.photos}: no such file or folder")
+            raise InputError(f"--images {self.photos}: no such file or folder")
         if self.common.out is not None and self.common.out.is_dir():
             raise InputError(f"--out {self.common.out}: is a folder; name a file for the JSON")

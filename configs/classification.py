@@ -55,7 +55,7 @@ class TrainCls(PhotoTraining):
         for name, off in (("mixup", 0), ("cutmix", 0), ("progressive", 1)):
             if getattr(self.loss, name) != off:
                 raise InputError(
-                    f"--targets {self.distill.targets}: stored answers are to whole pictures, "
+                    f"--targets {self.distill.targets}: stored answers are to whole images, "
                     f"and --{name} {getattr(self.loss, name)} changes them; add --{name} {off}, "
                     "or leave --targets out: a live teacher sees what the student sees"
                 )

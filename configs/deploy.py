@@ -97,7 +97,7 @@ class Export(SpecialFlags):
 
     def __post_init__(self) -> None:
         if self.int8 and self.calibrate is None:
-            raise InputError("--int8 needs --calibrate: a folder of photos to measure ranges on")
+            raise InputError("--int8 needs --calibrate: a folder of images to measure ranges on")
         if self.bare and (self.int8 or self.target != "onnx"):
             other = "--int8" if self.int8 else f"--target {self.target}"
             raise InputError(
@@ -106,7 +106,7 @@ class Export(SpecialFlags):
             )
         if self.bare and self.batch == "dynamic":
             raise InputError(
-                "--batch dynamic: a network alone takes one photo at a time; leave the flag out"
+                "--batch dynamic: a network alone takes one image at a time; leave the flag out"
             )
         runtime = runtime_named(self.target)
         if self.int8 and not runtime.int8:
@@ -118,7 +118,7 @@ class Export(SpecialFlags):
             raise InputError("--postprocess tensorflow: goes with --target litert")
         if self.batch == "dynamic" and runtime.square:
             raise InputError(
-                f"--batch dynamic: a file for {self.target} takes one photo at a time; leave the "
+                f"--batch dynamic: a file for {self.target} takes one image at a time; leave the "
                 "flag out, or choose --target onnx"
             )
         for name in ("calibrate", "labelled"):

@@ -61,7 +61,7 @@ class TrainDogs(TrainCls):
         require_within(self, "[0, 1)", "noise")
         if not 0 <= self.copy_bits < 32:
             raise InputError(
-                f"--copy-bits {self.copy_bits} is not in 0..31: different photos differ in 32 of "
+                f"--copy-bits {self.copy_bits} is not in 0..31: different images differ in 32 of "
                 "64 bits on average"
             )
 

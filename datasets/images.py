@@ -119,7 +119,7 @@ def decode_image(data: bytes, path: Path | str, *, upright: bool) -> Image:
 def _refuse_odd(path: Path | str) -> None:
     """Refuse pipes, sockets and devices, which may never end. Raises InputError."""
     if what := odd_file(path):
-        raise InputError(f"{shown(path)}: is {what}, and no picture")
+        raise InputError(f"{shown(path)}: is {what}, and no image")
 
 
 def _decode_stored(data: bytes, path: Path | str) -> Image:
@@ -199,9 +199,9 @@ def _decode_with_pillow(data: bytes, path: Path | str) -> Image:
             return np.array(opened.convert("RGB"), dtype=np.uint8)
     except UnidentifiedImageError as error:
         refuse_pointer(path, data)
-        raise InputError(f"{shown(path)}: not a picture that can be read") from error
+        raise InputError(f"{shown(path)}: not an image that can be read") from error
     except Exception as error:  # A damaged file makes Pillow raise nearly anything.
-        raise InputError(f"{shown(path)}: the picture is damaged ({error})") from error
+        raise InputError(f"{shown(path)}: the image is damaged ({error})") from error
 
 
 def probe_image(path: Path | str, data: bytes | None = None) -> tuple[int, int, bool]:
@@ -231,7 +231,7 @@ def probe_image(path: Path | str, data: bytes | None = None) -> tuple[int, int, 
         height, width = decode_image(data, path, upright=False).shape[:2]
         return width, height, False
     except Exception as error:  # A damaged file makes Pillow raise nearly anything.
-        raise InputError(f"{shown(path)}: the picture is damaged ({error})") from error
+        raise InputError(f"{shown(path)}: the image is damaged ({error})") from error
     return width, height, turned
 
 
@@ -349,7 +349,7 @@ def save_image(path: Path, image: Image, quality: int = 92) -> None:
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if jpeg else []
     done, data = cv2.imencode(path.suffix, image[..., ::-1], options)
     if not done:
-        raise OSError(f"{path}: the picture could not be encoded")
+        raise OSError(f"{path}: the image could not be encoded")
     path.write_bytes(data.tobytes())
 
 

@@ -55,7 +55,7 @@ class CheckOptions:
     def tell(self, path: Path, split: Split, parts: Collection[str], whose: str = "") -> str:
         """Description of the part that was chosen."""
         said = tell_part(path, split, parts, whose=whose, hint=self.split is None)
-        return said if self.images is None else f"{said}, with the pictures of {self.images}"
+        return said if self.images is None else f"{said}, with the images of {self.images}"
 
 
 class FindParts(Protocol):

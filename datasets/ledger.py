@@ -20,16 +20,16 @@ from typing import Any, Literal
 from datasets.names import leads_to_folder, shown
 from datasets.part_names import is_part
 
-Role = Literal["pictures", "annotation files", "archives of pictures"]
-PICTURES: Role = "pictures"
+Role = Literal["images", "annotation files", "archives of images"]
+PICTURES: Role = "images"
 ANNOTATION: Role = "annotation files"
-ARCHIVES: Role = "archives of pictures"
+ARCHIVES: Role = "archives of images"
 
 LEFT_BEHIND = "hidden and system files"
-NOT_READ = "pictures of kinds that are not read"
-NO_PART = "files that are neither pictures nor annotation"
-UNUSABLE = "pictures that cannot be used"
-NOT_WANTED = "pictures of parts, classes or people that are not used here"
+NOT_READ = "images of kinds that are not read"
+NO_PART = "files that are neither images nor annotation"
+UNUSABLE = "images that cannot be used"
+NOT_WANTED = "images of parts, classes or people that are not used here"
 UNUSED_PART = "a part that is not used; --split, --data or --val can name it"
 UNUSED_LISTS = "annotation files of parts that are not used; --split, --data or --val can name one"
 LINKED = "links to folders"
@@ -42,7 +42,7 @@ _EXAMPLES, _NAMED = 3, 3
 _LISTS = frozenset((".json", ".jsonl", ".csv", ".tsv", ".txt", ".xml", ".parquet", ".tar"))
 # Words that the name of a part's list or folder may contain besides the part's.
 _BESIDE = frozenset(("instances", "annotations", "annotation", "boxes", "bbox", "labels", "of"))
-_PLURAL = re.compile(r"\b(picture|file|folder|link|archive)s\b")
+_PLURAL = re.compile(r"\b(image|file|folder|link|archive)s\b")
 
 
 @dataclass
@@ -92,13 +92,13 @@ class Ledger:
     @property
     def title(self) -> str:
         """Title of the table."""
-        far = f" (and {_counted(self.elsewhere, 'pictures elsewhere')})" if self.elsewhere else ""
+        far = f" (and {_counted(self.elsewhere, 'images elsewhere')})" if self.elsewhere else ""
         return f"files below {shown(self.root)}{far}"
 
     def line(self) -> str:
         """All counts in one line."""
         told = [_counted(count, role) for role, count in self.used.items()]
-        told += [_counted(self.elsewhere, "pictures elsewhere")] if self.elsewhere else []
+        told += [_counted(self.elsewhere, "images elsewhere")] if self.elsewhere else []
         reasons = ", ".join(
             _counted(one.count, f"{_kinds(one)} files" if reason == NO_PART else reason)
             for reason, one in self.passed_over.items()
@@ -246,11 +246,11 @@ class Trace:
     def _unlisted(self) -> str:
         """Description of images that no reader has named."""
         if not self._read:
-            return "pictures outside the folders that are read"
+            return "images outside the folders that are read"
         names = sorted(self._read)
         count = sum(role == ANNOTATION for role in self._roles.values())
         told = ", ".join(names) if len(names) <= _NAMED else f"{count:,} annotation files"
-        return f"pictures with no entry in {shown(told)}"
+        return f"images with no entry in {shown(told)}"
 
 
 def _walk(base: str, noted: set[str], *, whole: bool) -> Iterator[tuple[str, str]]:
@@ -312,7 +312,7 @@ def _unused_part(base: str, inside: str, suffix: str, noted: set[str]) -> str:
     for name in Path(folders).parts:
         place = f"{place}{os.sep}{name}"
         if _means_part(name) and place not in noted:
-            what = "pictures" if suffix in SUFFIXES else "other files"
+            what = "images" if suffix in SUFFIXES else "other files"
             return f"{what} of {shown(name)}/, {UNUSED_PART}"
     is_list = suffix in _LISTS and _means_part(own[: len(own) - len(suffix)])
     return UNUSED_LISTS if is_list else ""

@@ -94,10 +94,10 @@ def _in_table(table: Path) -> list[Photo]:
         raise InputError(missing)
     column = find_column(table)
     if column is None:
-        raise InputError(f"{table}: has no column of pictures")
+        raise InputError(f"{table}: has no column of images")
     if not column.embedded:
         raise InputError(
-            f"{table}: its column {column.name!r} only names pictures, which lie elsewhere: name "
+            f"{table}: its column {column.name!r} only names images, which lie elsewhere: name "
             "their folder"
         )
     pictures, photos = StoredPictures.of((table,), column.name), list[Photo]()
@@ -117,5 +117,5 @@ def _in_archives(shards: Sequence[Path]) -> list[Photo]:
             if is_picture(name.rpartition("/")[2]) and not is_stray(name)
         ]
     if not photos:
-        raise InputError(f"{shards[0]}: holds no pictures")
+        raise InputError(f"{shards[0]}: holds no images")
     return photos

@@ -64,7 +64,7 @@ class PictureColumn:
             path = value.get("path") if isinstance(value, dict) else value
             if not isinstance(path, str) or not path or not is_clean(path):
                 raise InputError(
-                    f"{table}: row {row}: {self.name} has neither a picture nor a path; leave it "
+                    f"{table}: row {row}: {self.name} has neither an image nor a path; leave it "
                     "out"
                 )
             paths.append(path)
@@ -84,8 +84,8 @@ class PictureColumn:
         """Raise InputError if none of the images exists that a table's paths name."""
         if files and not any(map(is_file, files)):
             raise InputError(
-                f"{table}: row 0: {self.name} has the path of a picture, not the picture, and "
-                f"{shown(files[0])} is not there; put the pictures beside the table, or into it"
+                f"{table}: row 0: {self.name} has the path of an image, not the image, and "
+                f"{shown(files[0])} is not there; put the images beside the table, or into it"
             )
 
 
@@ -215,7 +215,7 @@ class StoredPictures:
         except Exception as error:  # A damaged file makes pyarrow raise nearly anything.
             raise InputError(f"{name}: cannot be read ({error})") from error
         if not isinstance(data, bytes):
-            raise InputError(f"{name}: holds no picture, only {str(data)[:80]}; leave the row out")
+            raise InputError(f"{name}: holds no image, only {str(data)[:80]}; leave the row out")
         return data
 
     def length(self, index: int) -> int | None:
@@ -288,7 +288,7 @@ def _sizes(group: Any, column: str) -> list[int]:
 def _refuse_large(file: Path, group: int, size: int) -> None:
     if size > MOST_BYTES:
         raise InputError(
-            f"{file}: group of rows {group} has {size / 1e6:,.0f} MB of pictures, which are read "
+            f"{file}: group of rows {group} has {size / 1e6:,.0f} MB of images, which are read "
             f"at once; at most {MOST_BYTES / 1e6:,.0f} MB are. Write the file anew in smaller "
             "groups: pyarrow.parquet.write_table(pyarrow.parquet.read_table(file), new_file, "
             "row_group_size=100)"

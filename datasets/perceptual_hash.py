@@ -50,7 +50,7 @@ def _hash(image: Image) -> np.uint64:
 
 
 def hash_files(
-    files: Sequence[str], title: str = "hashing photos"
+    files: Sequence[str], title: str = "hashing images"
 ) -> tuple[Hashes, NDArray[np.bool_]]:
     """Hash image files, upright according to their EXIF tags.
 

@@ -25,7 +25,7 @@ class Refused:
     advice: str
 
 
-_ONCE = "read it by the program that wrote it, and write a folder of pictures per class"
+_ONCE = "read it by the program that wrote it, and write a folder of images per class"
 REFUSED: dict[str, Refused] = {
     "TFRecord": Refused(r".*\.tfrecords?(-\d+-of-\d+)?", f"{_ONCE}, or COCO for boxes"),
     "LMDB": Refused(r"data\.mdb|.*\.lmdb", _ONCE),
@@ -42,11 +42,11 @@ REFUSED: dict[str, Refused] = {
         r".*\.(zip|rar|7z|tgz|(tar|json|jsonl|csv|tsv|xml|txt)\.(gz|bz2|xz|zst))",
         "unpack it",
     ),
-    "videos": Refused(r".*\.(mp4|mov|avi|mkv|webm)", "write its frames as pictures"),
+    "videos": Refused(r".*\.(mp4|mov|avi|mkv|webm)", "write its frames as images"),
 }
 # Boxes in files that may accompany data that is read, by suffix.
 BOXES_IN: dict[str, str] = {
-    ".tar": "boxes in shards are read for detection alone, from a .json beside each picture with "
+    ".tar": "boxes in shards are read for detection alone, from a .json beside each image with "
     "annotations (bbox and category or category_id) or with boxes and labels, or from a .txt with "
     "YOLO's lines",
 }

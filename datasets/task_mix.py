@@ -57,7 +57,7 @@ class TaskMix(Resumable[MixedBatch]):
             raise InputError(f"--heads-per-step {per_step}: there are {len(self.names)} to train")
         for name, loader in loaders.items():
             if not len(loader):
-                raise InputError(f"{name}: too few photos for a batch: lower --batch-size")
+                raise InputError(f"{name}: too few images for a batch: lower --batch-size")
         self._loaders = dict(loaders)
         self.per_step, self.seed = per_step or len(self.names), seed
         sizes = np.array([len(loader) for loader in loaders.values()], dtype=np.float64)

@@ -62,5 +62,5 @@ def photo_application(name: str, path: Path | str) -> PhotoApplication[Any]:
     """The application of a given name. Raises InputError if there is none or it has no answers."""
     application = application_named(name, path)
     if not isinstance(application, PhotoApplication):
-        raise InputError(f"{path}: weights for {name} answer no photos")
+        raise InputError(f"{path}: weights for {name} answer no images")
     return application

@@ -243,7 +243,7 @@ def read_row(
     refuse_kin(str(path), [conv.weight.shape[-1] for conv in convs if conv.depthwise])
     if row.lost:
         raise InputError(
-            f"{path}: photos are prepared by {row.lost} that cannot be read; cut off what stands "
+            f"{path}: images are prepared by {row.lost} that cannot be read; cut off what stands "
             "before the first convolution and is no arithmetic with numbers"
         )
     at = next((k for k, source in enumerate(row.sources) if k and source != k - 1), len(convs))
@@ -290,7 +290,7 @@ def scaling(row: Row, *, bytes_in: bool) -> tuple[RGB | None, RGB | None, int]:
         return ((0.0,) * 3, (1 / 255,) * 3, 255) if bytes_in else (None, None, 0)
     takes = 255 if bytes_in or float(row.factor.max()) < _OF_BYTES else 1
     if not ((row.factor > 0) & np.isfinite(row.factor)).all():
-        raise ValueError(f"photos are multiplied by {row.factor}")
+        raise ValueError(f"images are multiplied by {row.factor}")
     mean = np.broadcast_to(-row.summand / (row.factor * takes) + 0.0, 3)
     std = np.broadcast_to(1 / (row.factor * takes), 3)
     return tuple(mean.tolist()), tuple(std.tolist()), takes

@@ -251,7 +251,7 @@ def _affine(path: Path, layer: _Layer, learnt: Mapping[str, Any]) -> tuple[Any, 
     sign = _ARITHMETIC.get(str(config.get("function", layer.kind)))
     if sign is None:
         raise InputError(
-            f"{path}: prepares photos by a layer of kind {layer.kind} ({layer.name!r}), which is "
+            f"{path}: prepares images by a layer of kind {layer.kind} ({layer.name!r}), which is "
             "not understood"
         )
     number = np.asarray(_argument(layer.inbound), float)

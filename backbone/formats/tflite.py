@@ -101,7 +101,7 @@ def _read(reader: GraphReader) -> TfliteModel:
     _, *sides = reader.shape(entry)
     sides = [1] * (3 - len(sides)) + sides  # Of a head they may be flat.
     if len(sides) != 3:
-        raise InputError(f"{reader.path}: takes values of shape {reader.shape(entry)}, no photos")
+        raise InputError(f"{reader.path}: takes values of shape {reader.shape(entry)}, no images")
     # In models converted from PyTorch, channels may come first.
     height, width, channels = sides if sides[0] != 3 or sides[2] == 3 else (*sides[1:], sides[0])
     return TfliteModel(
@@ -141,7 +141,7 @@ def tflite_flavour(model: TfliteModel, convs: int = BODY_CONVS) -> Flavour:
     padding, activation = chain_conventions(model.path, model.convs[:convs])
     if model.row.factor is not None:
         raise InputError(
-            f"{model.path}: scales photos by arithmetic of its own, which is not read"
+            f"{model.path}: scales images by arithmetic of its own, which is not read"
         )
     if model.input_type not in _BYTES:
         raise InputError(

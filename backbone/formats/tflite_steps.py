@@ -130,7 +130,7 @@ class GraphReader:
         kind = self.graph.Tensors(tensor).Type()
         if kind not in _TYPES:
             raise InputError(
-                f"{self.path}: {self.name(tensor)} takes values of type {kind}, which no photo has"
+                f"{self.path}: {self.name(tensor)} takes values of type {kind}, which no image has"
             )
         return np.dtype(_TYPES[kind]).name
 

@@ -35,7 +35,7 @@ def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
         return None
     images = next((path / name for name in _IMAGE_FOLDERS if (path / name).is_dir()), None)
     if images is None:
-        raise InputError(f"{path}: {file.name}, but no folder of photos ({IMAGES}/) there")
+        raise InputError(f"{path}: {file.name}, but no folder of images ({IMAGES}/) there")
     names, attributes, values = _read_attributes(file)
     partition = find_list(path, PARTITION_LIST)
     identities = find_list(path, IDENTITY_LIST)
@@ -77,7 +77,7 @@ def _read_attributes(file: Path) -> tuple[list[str], list[str], NDArray[np.int8]
     rows = [line.split() for line in lines[first:] if line.strip()]
     if count is not None and count != len(rows):
         warnings.warn(
-            f"{file}: says that it lists {count} photos, but it lists {len(rows)}: cut short?",
+            f"{file}: says that it lists {count} images, but it lists {len(rows)}: cut short?",
             stacklevel=2,
         )
     for number, row in enumerate(rows, start=first + 1):
@@ -117,5 +117,5 @@ def _read_numbers(file: Path, names: Sequence[str]) -> NDArray[np.int64]:
         found[fields[0]] = int(fields[1])
     missing = [name for name in names if name not in found]
     if missing:
-        raise InputError(f"{file}: {len(missing)} photos are not in it; the first is {missing[0]}")
+        raise InputError(f"{file}: {len(missing)} images are not in it; the first is {missing[0]}")
     return np.array([found[name] for name in names], dtype=np.int64)

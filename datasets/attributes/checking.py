@@ -38,7 +38,7 @@ def examine_attributes(
     good = drop_unreadable(data, findings, decode=decode)
     refuse_broken(data.root, good, findings)
     if not len(data):
-        findings.append(Finding("no photos", "refused", str(data.root), None, "none is listed"))
+        findings.append(Finding("no images", "refused", str(data.root), None, "none is listed"))
     mended = replace(data.select(good), left_out=int((~good).sum()))
     _check_counts(mended, findings)
     _check_copies(mended, other, findings)
@@ -96,7 +96,7 @@ def _summary(data: AttributeData) -> dict[str, Any]:
 def _about(summary: dict[str, Any]) -> tuple[str, ...]:
     s = summary
     people = "" if s["people"] is None else f" of {s['people']} people"
-    photos = f"{s['images']} photos{people}, format {s['format']}"
+    photos = f"{s['images']} images{people}, format {s['format']}"
     if s["format"] == "photos":
         return (photos,)
     shares = ", ".join(f"{name} {share:.0%}" for name, share in s["prevalence"].items())

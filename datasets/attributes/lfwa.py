@@ -42,7 +42,7 @@ def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
     labels = np.asarray(content[_LABELS])
     if labels.shape != (len(names), len(content[_NAMES])):
         raise InputError(
-            f"{file}: {_LABELS} is {labels.shape}, for {len(names)} photos and "
+            f"{file}: {_LABELS} is {labels.shape}, for {len(names)} images and "
             f"{len(content[_NAMES])} attributes"
         )
     if not np.isin(labels, (0, 1)).all():
@@ -51,7 +51,7 @@ def read(path: Path) -> tuple[AttributeData, NDArray[np.int64] | None] | None:
         (path / f for f in _IMAGE_FOLDERS if names and is_there(path / f / names[0])), None
     )
     if images is None:
-        raise InputError(f"{path}: no photo {names[0] if names else ''}, in lfw/ or as it is")
+        raise InputError(f"{path}: no image {names[0] if names else ''}, in lfw/ or as it is")
     _, people = np.unique([name.partition("/")[0] for name in names], return_inverse=True)
     data = AttributeData(
         format="lfwa",
@@ -76,7 +76,7 @@ def _part(data: AttributeData, file: Path) -> tuple[AttributeData, NDArray[np.in
             raise InputError(f"{file}: {name} holds what is no number")
         rows = numbers.astype(np.int64) - 1  # MATLAB counts from 1.
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(data):
-            raise InputError(f"{file}: {name} goes beyond the {len(data)} photos")
+            raise InputError(f"{file}: {name} goes beyond the {len(data)} images")
         parts[rows] = part
     inside = parts >= 0
     return data.select(inside), parts[inside]

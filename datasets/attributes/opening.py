@@ -13,7 +13,7 @@ from datasets.ledger import note_entries
 READERS = {"CelebA": celeba, "LFWA": lfwa, "UTKFace": utkface}
 LAYOUTS = (
     f"{celeba.IMAGES}/ and {celeba.ATTRIBUTE_LIST}.txt (CelebA), or {lfwa.ATTRIBUTE_FILE} beside "
-    "lfw/ (LFWA), or pictures named age_gender_ethnicity_time (UTKFace)"
+    "lfw/ (LFWA), or images named age_gender_ethnicity_time (UTKFace)"
 )
 
 
@@ -62,6 +62,6 @@ def open_attributes(path: Path, *, whole: bool = False) -> AttributeParts:
         return found
     raise NotRecognised(
         path,
-        f"not recognised as face attributes. It should hold {LAYOUTS}; photos without labels can "
+        f"not recognised as face attributes. It should hold {LAYOUTS}; images without labels can "
         "be trained on with a --teacher, where --val names others",
     )

@@ -89,7 +89,7 @@ class AttributeParts:
         """The images of a part. Raises InputError listing the existing parts if there are none."""
         if not self.has(part):
             there = joined(self.names) if self.names else "no part at all"
-            raise InputError(f"{self.data.root}: no photo in the part {part!r}, only {there}")
+            raise InputError(f"{self.data.root}: no image in the part {part!r}, only {there}")
         return self.data.select(self.parts == PARTS.index(part))
 
 
@@ -161,7 +161,7 @@ def read_photos(path: Path, attributes: ClassMap) -> AttributeData:
         raise InputError(f"{path}: no such folder")
     files = [str(file) for file in find_images(path)]
     if not files:
-        raise InputError(f"{path}: no pictures below it")
+        raise InputError(f"{path}: no images below it")
     note_entries(files)
     return AttributeData(
         format="photos",

@@ -144,7 +144,7 @@ def _read_table(file: Path, finder: Finder, _told: Told) -> list[Described]:
             size = (row.whole("width"), row.whole("height"))
             if picture.size not in (size, (0, 0)):
                 wide, high = picture.size
-                raise row.error("width", f"a line before says {wide}x{high} of this picture")
+                raise row.error("width", f"a line before says {wide}x{high} of this image")
             picture.size = size
         if any(map(row.has, (*_CORNERS, "class"))):
             picture.add([row.number(corner) for corner in _CORNERS], row.text("class"))

@@ -143,7 +143,7 @@ def _note_same_files(data: DetectionData, shared: list[str], findings: list[Find
     if shared:
         detail = (
             f"{len(shared)} of {len(data)}, so that figures on them say little about other "
-            f"pictures: {first_of(shared[:3])}"
+            f"images: {first_of(shared[:3])}"
         )
         kind = "the same files in both splits"
         findings.append(Finding(kind, "kept", str(data.root), None, detail))

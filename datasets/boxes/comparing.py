@@ -30,7 +30,7 @@ def changes(
     order = {Path(file).name: index for index, file in enumerate(after.files.tolist())}
     places = [order.get(Path(file).name, -1) for file in before.files.tolist()]
     if len(order) != len(before) or -1 in places:
-        raise RuntimeError(f"{name}: {len(before)} pictures were written, {len(order)} are read")
+        raise RuntimeError(f"{name}: {len(before)} images were written, {len(order)} are read")
     told: list[str] = []
     kept = np.ones(len(before.boxes), np.bool_)
     if len(after.boxes) == (~before.iscrowd).sum() and before.iscrowd.any():
@@ -45,8 +45,8 @@ def changes(
     resized = (ours.sizes != after.sizes[places]).any(axis=1)[ours.owners]
     if resized.any():
         told.append(
-            f"{name} has no sizes: {resized.sum()} boxes of pictures that cannot be read, or are "
-            "of another size than annotated, keep their place as shares of the picture, and not "
+            f"{name} has no sizes: {resized.sum()} boxes of images that cannot be read, or are "
+            "of another size than annotated, keep their place as shares of the image, and not "
             "in pixels"
         )
     distance = np.abs(ours.boxes - after.boxes[rows]).max(axis=1, initial=0)
@@ -103,7 +103,7 @@ def _other_changes(
     if other:
         told.append(f"{name} numbers classes by itself: {len(other)} get other ids")
     if ours.format == "coco" and (ours.image_ids != after.image_ids[places]).any():
-        told.append(f"{name} has no ids of pictures")
+        told.append(f"{name} has no ids of images")
     return told
 
 

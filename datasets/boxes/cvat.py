@@ -50,7 +50,7 @@ def claim(tree: Tree) -> Claim | None:
             format="cvat",
             strength=tree.strength(Strength.DECLARED),
             evidence=f"{tree.name_of(films[0])} is CVAT's XML for video",
-            lacks="which has no pictures; export it as 'CVAT for images 1.1'",
+            lacks="which has no images; export it as 'CVAT for images 1.1'",
         )
     found = claim_files("cvat", tree, files, "CVAT's elements")
     if found is not None and list(found.parts) == ["train"]:
@@ -99,7 +99,7 @@ def read(root: Path, part: FilePart) -> DetectionData:
         ]
         if tested != part.subset:  # Whoever reads that part notes that they are used.
             unread = [str(one.file) for row, one in found if row.values.get("subset") == tested]
-            why = f"pictures that {shown(file.name)} has in {tested}, {UNUSED_PART}"
+            why = f"images that {shown(file.name)} has in {tested}, {UNUSED_PART}"
             note_dropped(unread, why)
         return [picture for _, picture in found]
 

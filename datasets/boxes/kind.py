@@ -40,13 +40,13 @@ def _doubt(path: Path) -> str:
     """
     found = recognise_detection(path) if path.is_dir() else None
     if found is not None and found.claim.format == "yolo" and not count_described(path)[0]:
-        return f"{found.claim.evidence}, but no label file belongs to a picture"
+        return f"{found.claim.evidence}, but no label file belongs to an image"
     if found is None or found.claim.strength > Strength.DESCRIBED:
         return ""
     told, pictures = count_described(path)
     if not told or 3 * told >= pictures:
         return ""
-    return f"{found.claim.evidence}; such files tell of {told} of {pictures} pictures"
+    return f"{found.claim.evidence}; such files tell of {told} of {pictures} images"
 
 
 def _hints(options: CheckOptions) -> Hints:

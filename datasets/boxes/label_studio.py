@@ -76,7 +76,7 @@ def _picture(task: Fields, finder: Finder) -> Path:
     texts = {key: _path_in(one) for key, one in data.values.items() if isinstance(one, str)}
     keys = [key for key in ("image", "img", *texts) if is_picture(_name(texts.get(key, "")))]
     if not keys:
-        raise data.error("image", "the address of a picture is needed")
+        raise data.error("image", "the address of an image is needed")
     written = texts[keys[0]]
     name = _name(written)
     for one in (written, name, _UPLOADED.sub("", name, count=1)):

@@ -109,7 +109,7 @@ def _read_picture(content: Fields, file: Path, told: Told) -> Described:
         picture.size = (content.whole(sides[0]), content.whole(sides[1]))
     flags = content.values.get("flags")
     if isinstance(flags, dict) and any(value is True for value in flags.values()):
-        told.add("flags", "dropped", file.name, "classes of whole pictures are not read here")
+        told.add("flags", "dropped", file.name, "classes of whole images are not read here")
     for shape in content.objects("shapes"):
         kind = shape.text("shape_type") if shape.has("shape_type") else "polygon"
         if kind not in _AREAS:

@@ -92,9 +92,7 @@ FORMATS = (
         open_images.claim,
         open_images.read,
     ),
-    Format(
-        "labelme", "LabelMe", "JSON beside each picture (LabelMe)", labelme.claim, labelme.read
-    ),
+    Format("labelme", "LabelMe", "JSON beside each image (LabelMe)", labelme.claim, labelme.read),
     Format("cvat", "CVAT XML", "annotations.xml (CVAT for images 1.1)", cvat.claim, cvat.read),
     Format(
         "label_studio",

@@ -306,7 +306,7 @@ def _name_pictures(part: Part, pictures: Sequence[Described], stored: StoredPict
     for one, name in zip(pictures, names, strict=True):
         if name:
             one.file = one.file.with_name(name)
-    in_threads(look, todo, "reading pictures", unit="picture")
+    in_threads(look, todo, "reading images", unit="picture")
 
 
 def _measure_others(part: Part, rows: dict[Path, list[_Row]]) -> None:
@@ -372,7 +372,7 @@ def _settle(rows: Sequence[_Row], root: Path, told: Told) -> None:
         ordered = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     if beyond.any() and beyond.sum() >= _CANNOT_BE * sized.sum() and ordered.mean() >= _COULD_BE:
         form = "xyxy"
-        left = f"{beyond.sum()} of {sized.sum()} would leave their picture"
+        left = f"{beyond.sum()} of {sized.sum()} would leave their image"
         why = f"as x y width height {left}"
         told.add("boxes read as corners x1 y1 x2 y2", "kept", str(root), why)
     for row in rows:

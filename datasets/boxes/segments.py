@@ -36,7 +36,7 @@ def _around_mask(row: Fields) -> list[float]:
     """The box around a mask: runs of zeros and ones down the columns, as numbers or packed."""
     height, width = (as_whole(n) or 0 for n in row.numbers("size", 2, "height and width"))
     if min(height, width) <= 0 or height * width > _MOST_PIXELS:
-        raise row.error("size", "height and width of a picture are needed")
+        raise row.error("size", "height and width of an image are needed")
     encoded = packed(row.values)
     if encoded is None:
         raise row.error("counts", f"runs of {height * width} pixels in all are needed")

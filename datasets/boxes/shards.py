@@ -130,7 +130,7 @@ def claim(tree: Tree) -> Claim | None:
         strength = Strength.PLAIN if len(beside) == 1 else Strength.NEAR
     if strength == Strength.NEAR:
         places = ", ".join(beside[:3])
-        lacks = f"but pictures lie beside the shards, in {places}; move one of them elsewhere"
+        lacks = f"but images lie beside the shards, in {places}; move one of them elsewhere"
     elif kind == ".txt" and names is None:
         lacks = (
             f"but nothing names the classes: add {NAMES} with a name per line beside the shards"
@@ -138,7 +138,7 @@ def claim(tree: Tree) -> Claim | None:
     return Claim(
         format="shards",
         strength=strength,
-        evidence=f"{tree.name_of(everything[0])} holds pictures with {kind} files of boxes",
+        evidence=f"{tree.name_of(everything[0])} holds images with {kind} files of boxes",
         parts={split: Part(files, everything, kind, names) for split, files in parts.items()},
         lacks=lacks,
     )
@@ -278,7 +278,7 @@ def _walk(shard: Path, kind: Kind, told: Told) -> Iterator[_Sample]:
             del waiting[where]
     for found in waiting.values():
         ((name, _),) = found.values()
-        what = f"pictures without {kind}" if "picture" in found else f"{kind} without picture"
+        what = f"images without {kind}" if "picture" in found else f"{kind} without image"
         told.add(what, "dropped", name, "in the shards")
 
 

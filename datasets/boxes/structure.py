@@ -148,7 +148,7 @@ class DetectionData:
             picture = read(upright=not self.upright)
         if picture.shape[:2] != (height, width):
             raise InputError(
-                f"{path}: the picture has {picture.shape[1]}x{picture.shape[0]} pixels, but its "
+                f"{path}: the image has {picture.shape[1]}x{picture.shape[0]} pixels, but its "
                 f"boxes were drawn on {width}x{height}"
             )
         return picture

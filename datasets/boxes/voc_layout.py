@@ -63,8 +63,8 @@ def claim(tree: Tree) -> Claim | None:
         format="voc",
         strength=Strength.NEAR,
         evidence=f"{tree.name_of(lone)} is VOC's XML",
-        lacks="but no folder of pictures belongs to it: JPEGImages/ or images/ beside its folder, "
-        "the pictures beside the XML files, or --images",
+        lacks="but no folder of images belongs to it: JPEGImages/ or images/ beside its folder, "
+        "the images beside the XML files, or --images",
     )
 
 
@@ -195,7 +195,7 @@ def _all_of(xmls: Path, images: Path) -> Part:
     stray = [file.name for file in files if file.stem not in described]
     bare = sorted(stem for stem in pictures if stem not in described)
     told = [
-        *_tell("XML files passed over", xmls, stray, len(files), "no annotation of a picture"),
+        *_tell("XML files passed over", xmls, stray, len(files), "no annotation of an image"),
         *_tell("images without XML file", images, bare, len(pictures), "not used"),
     ]
     return Part(xmls, images, tuple(file.stem for file in used), told=tuple(told))

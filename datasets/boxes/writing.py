@@ -85,15 +85,15 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
         notes += [f"{split}: {one}" for one in _left_out(data.told)]
         whole = _usable(turned(data, upright=target.upright), split, notes)
         if not len(whole) and split == "test" and made:
-            notes.append("test: left out: none of its pictures is there and labelled")
+            notes.append("test: left out: none of its images is there and labelled")
             continue
         if not len(whole):
-            raise InputError(f"{data.root}: no picture of the part {split} is there")
+            raise InputError(f"{data.root}: no image of the part {split} is there")
         place = folder / target.pictures.format(part=split)
         names = _names(target, whole.files.tolist(), stems.setdefault(str(place), set()))
         own = sum(Path(file).name != name for file, name in zip(whole.files, names, strict=True))
         if own:
-            notes.append(f"{split}: {own} pictures get other names, to have one each")
+            notes.append(f"{split}: {own} images get other names, to have one each")
         sources[split] = whole
         files = np.array([str(place / name) for name in names], dtype=np.str_)
         made[split] = replace(whole, files=files)
@@ -109,7 +109,7 @@ def write_boxes(target: Target, parts: Parts, folder: Path, *, link: bool) -> Wr
     for split, back in read.items():
         found = changes(target.name, made[split], back, shapes=target.shapes)
         notes += [f"{split}: {note}" for note in found]
-        counts[split] = {"pictures": len(back), "boxes": len(back.boxes)}
+        counts[split] = {"images": len(back), "boxes": len(back.boxes)}
     return Written(counts, len(next(iter(made.values())).classes), tuple(notes))
 
 
@@ -154,9 +154,9 @@ def _usable(data: DetectionData, split: str, notes: list[str]) -> DetectionData:
         (there & ~sized, "which cannot be read, and nothing tells their size"),
     ):
         if names := data.files[which].tolist():
-            notes.append(f"{split}: {len(names)} pictures left out, {why}: {first_of(names)}")
+            notes.append(f"{split}: {len(names)} images left out, {why}: {first_of(names)}")
             if data.in_files:
-                note_dropped(names, f"pictures left out, {why}")
+                note_dropped(names, f"images left out, {why}")
     good = there & sized
     if lost := int((~finite & good[data.owners]).sum()):
         notes.append(f"{split}: {lost} boxes left out, which are no numbers")
@@ -183,7 +183,7 @@ def _doubts(data: DetectionData) -> Iterator[str]:
     ):
         rows = [f"{file} ({why})" for file, why in told if ("annotated as" in why) == is_size]
         if rows:
-            yield f"{len(rows)} pictures are {what}: {first_of(rows)}"
+            yield f"{len(rows)} images are {what}: {first_of(rows)}"
 
 
 def _write_coco(parts: Parts, folder: Path) -> None:

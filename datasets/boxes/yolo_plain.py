@@ -74,7 +74,7 @@ def _near(path: Path) -> Claim | None:
         format="yolo",
         strength=Strength.NEAR,
         evidence=f"there are {images.name}/ and {labels.name}/",
-        lacks=f"but no {labels.name}/*.txt with lines of class cx cy w h belongs to a picture",
+        lacks=f"but no {labels.name}/*.txt with lines of class cx cy w h belongs to an image",
     )
 
 

@@ -105,8 +105,8 @@ def _pairs(people: list[str], photos: int, count: int, rng: np.random.Generator)
         for rows in (same, other):
             if len(rows) < count:
                 raise InputError(
-                    f"{len(people)} unseen people with {photos} photos give no {count} pairs of "
-                    f"each kind in {NUM_FOLDS} folds: draw more people or photos"
+                    f"{len(people)} unseen people with {photos} images give no {count} pairs of "
+                    f"each kind in {NUM_FOLDS} folds: draw more people or images"
                 )
             chosen = rng.choice(len(rows), count, replace=False)
             lines += ["\t".join(map(str, rows[k])) for k in chosen.tolist()]

@@ -46,7 +46,7 @@ def open_examined(
     data, missing, file = open_with_pairs(path, split)
     beside = None if other is None else open_with_pairs(path, other)[0]
     lacking = [
-        Finding("pair without its photo", "refused", f"{file}: line {line}", None, f"no {name}")
+        Finding("pair without its image", "refused", f"{file}: line {line}", None, f"no {name}")
         for line, name in missing
     ]
     return examine_faces(data, beside, lacking, decode=decode)
@@ -126,7 +126,7 @@ def _check_pairs(data: FaceData, groups: list[Copies], findings: list[Finding]) 
         before = seen.setdefault((low, high), number)
         kind, detail = "", f"pair {number + 1}, with {data.files[pairs.second[number]]}"
         if low == high:
-            kind = "pair of one photo"
+            kind = "pair of one image"
         elif before != number:
             same = pairs.same[before] == pairs.same[number]
             kind = "pair listed twice" if same else "pair of one person and of two"
@@ -141,8 +141,8 @@ def _are_pairs_lost(data: FaceData, good: Mask, findings: list[Finding]) -> bool
     lost = np.zeros(0, np.bool_)
     if pairs is not None and (lost := ~(good[pairs.first] & good[pairs.second])).any():
         first = next(k for k in (pairs.first[lost][0], pairs.second[lost][0]) if not good[k])
-        kind, file = "pairs need an unusable photo", str(data.files[first])
-        detail = f"{lost.sum()} of {len(pairs)} pairs; mend or replace the photo"
+        kind, file = "pairs need an unusable image", str(data.files[first])
+        detail = f"{lost.sum()} of {len(pairs)} pairs; mend or replace the image"
         findings.append(Finding(kind, "refused", file, None, detail))
     return bool(lost.any())
 
@@ -159,7 +159,7 @@ def _check_copies(
         copies += len(mine) - 1
         for k in mine[1:]:
             alike = data.labels[k] == data.labels[mine[0]]
-            kind = "copy of a photo" if alike else "copy in two identities"
+            kind = "copy of an image" if alike else "copy in two identities"
             file, detail = str(data.files[k]), f"of {data.files[mine[0]]}"
             findings.append(Finding(kind, "kept", file, None, detail))
         for k in mine if theirs else []:
@@ -174,8 +174,8 @@ def _check_identities(data: FaceData, findings: list[Finding], *, compared: bool
         return
     root, names = str(data.root), np.array(data.classes.names)
     for kind, count, say in (
-        ("identities without a photo", 0, "none that can be used"),
-        ("identities of one photo", 1, "a single one: they are told from others, never known"),
+        ("identities without an image", 0, "none that can be used"),
+        ("identities of one image", 1, "a single one: they are told from others, never known"),
     ):
         chosen = names[data.counts == count].tolist()
         if chosen:
@@ -183,7 +183,7 @@ def _check_identities(data: FaceData, findings: list[Finding], *, compared: bool
             findings.append(Finding(kind, "kept", root, None, detail))
     people = int((data.counts > 0).sum())
     if not compared and (people < 2 or data.counts.max(initial=0) < 2):
-        detail = f"{people} people; two or more are needed, and two photos of one"
+        detail = f"{people} people; two or more are needed, and two images of one"
         findings.append(Finding("nobody to compare", "refused", root, None, detail))
 
 
@@ -222,7 +222,7 @@ def _about(summary: dict[str, Any]) -> tuple[str, ...]:
     out = [f"{s['images']} faces{who}, format {s['format']}, alignment {s['alignment']}"]
     if s["people"] is not None:
         out.append(
-            f"photos per person: {s['fewest_photos']} to {s['most_photos']}, median "
+            f"images per person: {s['fewest_photos']} to {s['most_photos']}, median "
             f"{s['median_photos']:g}"
         )
     if pairs is not None:

@@ -37,7 +37,7 @@ def read_faces(root: Path) -> FaceData:
         files += found
         names += [name] * len(found)
     if not files:
-        raise InputError(f"{root}: no folders with pictures, one per identity")
+        raise InputError(f"{root}: no folders with images, one per identity")
     note_entries(files)
     return assemble_faces(format="identities", root=root, files=files, identities=names)
 
@@ -165,7 +165,7 @@ def _photos(file: Path, number: int, words: list[str], places: dict[str, int]) -
     for stem in (first, second):
         if stem not in places:
             raise InputError(
-                f"{file}: line {number}: its photo {stem} is not there; without it the folds are "
+                f"{file}: line {number}: its image {stem} is not there; without it the folds are "
                 "not those of the protocol"
             )
     return places[first], places[second]

@@ -31,7 +31,7 @@ from datasets.spec import Alignment, Split
 from datasets.splitting import choose_part, tell_part
 
 LAYOUTS = (
-    "a folder of pictures per identity, as it is or in train/ and val/; LFW's (the same with "
+    "a folder of images per identity, as it is or in train/ and val/; LFW's (the same with "
     "pairs.txt); a .rec file with its .idx beside it, or their folder; or a .bin file of pairs"
 )
 
@@ -88,7 +88,7 @@ def open_faces(
 def _refuse_fold(path: Path, split: Split, fold: int, folder: Path) -> None:
     """Refuse a fold if the folder that should hold the list of pairs has none."""
     if split == "all":
-        raise InputError(f"--fold {fold}: of pairs; --split all compares all photos with all")
+        raise InputError(f"--fold {fold}: of pairs; --split all compares all images with all")
     if not (folder.is_dir() and (folder / PAIRS_NAME).is_file()):
         raise InputError(f"--fold {fold}: {path} has no {PAIRS_NAME} with folds; leave it out")
 
@@ -258,7 +258,7 @@ def _detected(data: FaceData, detector: PointDetector, side: int) -> FaceData:
     ]
     keep = np.array([row is not None for row in rows], dtype=np.bool_)
     if not keep.any():
-        raise InputError(f"--detector {detector.model}: finds no face in any photo of {data.root}")
+        raise InputError(f"--detector {detector.model}: finds no face in any image of {data.root}")
     points = np.array([row for row in rows if row is not None])
     chosen = data.select(keep)  # A pair that loses an image is an error.
     left_out = data.left_out + int((~keep).sum())

@@ -171,7 +171,7 @@ def _by_ranges(archive: RecordFile) -> tuple[list[int], list[str]]:
         first, end = int(span[0]), int(span[-1])
         if not 0 <= first <= end <= known[-1] + 1:
             raise InputError(
-                f"{archive.path}: record {key} tells of pictures from {first:.6g} to {end:.6g}, "
+                f"{archive.path}: record {key} tells of images from {first:.6g} to {end:.6g}, "
                 f"but the index ends at {known[-1]}; the archive is damaged"
             )
         found = known[bisect_left(known, first) : bisect_left(known, end)]
@@ -179,7 +179,7 @@ def _by_ranges(archive: RecordFile) -> tuple[list[int], list[str]]:
         names += [f"{number:07d}"] * len(found)
         if len(keys) > len(known):
             raise InputError(
-                f"{archive.path}: record {key} has pictures that belong to others, too; the "
+                f"{archive.path}: record {key} has images that belong to others, too; the "
                 "archive is damaged"
             )
     return keys, names

@@ -92,7 +92,7 @@ class FaceData(LabelledData):
             if len(lost):
                 raise InputError(
                     f"{self.files[side[lost[0]]]}: cannot be used, but a pair of the protocol "
-                    f"needs it ({len(lost)} pairs in all): mend or replace the photo"
+                    f"needs it ({len(lost)} pairs in all): mend or replace the image"
                 )
         first, second = places[self.pairs.first], places[self.pairs.second]
         return replace(fewer, pairs=replace(self.pairs, first=first, second=second))
@@ -152,7 +152,7 @@ def hold_out_identities(data: FaceData, split: str) -> FaceData:
     several = np.array(data.classes.names)[data.counts >= 2].tolist()
     if len(several) < 4:
         raise InputError(
-            f"{data.root}: {len(several)} identities have two photos or more; at least 4 are "
+            f"{data.root}: {len(several)} identities have two images or more; at least 4 are "
             "needed to train on some and measure others"
         )
     held = held_out(name_shares(several))

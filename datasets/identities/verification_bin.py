@@ -139,7 +139,7 @@ def read_bin(path: Path) -> FaceData:
     files, same = _load(path)
     if not same or len(files) != 2 * len(same):
         raise InputError(
-            f"{path}: {len(files)} pictures for {len(same)} pairs; two for each are needed"
+            f"{path}: {len(files)} images for {len(same)} pairs; two for each are needed"
         )
     pairs = np.arange(len(same), dtype=np.int64)
     folds = np.empty(len(same), dtype=np.int64)
@@ -189,7 +189,7 @@ def _load(path: Path) -> tuple[tuple[bytes, ...], list[bool]]:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except _RefusedError as error:
         raise InputError(
-            f"{path}: not a verification set: beside pictures and pairs it holds {error}, which "
+            f"{path}: not a verification set: beside images and pairs it holds {error}, which "
             "is not loaded"
         ) from error
     except Exception as error:  # A damaged pickle may raise anything.
@@ -197,14 +197,14 @@ def _load(path: Path) -> tuple[tuple[bytes, ...], list[bool]]:
             f"{path}: not a verification set, or damaged ({type(error).__name__}: {error})"
         ) from error
     if not isinstance(found, tuple | list) or len(found) != 2:
-        raise InputError(f"{path}: not a verification set: not two lists, pictures and pairs")
+        raise InputError(f"{path}: not a verification set: not two lists, images and pairs")
     pictures, same = found
     if not isinstance(pictures, tuple | list) or not isinstance(same, tuple | list):
-        raise InputError(f"{path}: not a verification set: not two lists, pictures and pairs")
+        raise InputError(f"{path}: not a verification set: not two lists, images and pairs")
     files = tuple(p.data if isinstance(p, _Array) else p for p in pictures)
     for number, one in enumerate(files):
         if not isinstance(one, bytes):
-            raise InputError(f"{path}: picture {number} is {type(one).__name__}, not bytes")
+            raise InputError(f"{path}: image {number} is {type(one).__name__}, not bytes")
     odd = next((one for one in same if not isinstance(one, bool | int)), None)
     if odd is not None:
         raise InputError(f"{path}: says of a pair {_told(odd)} instead of true or false")

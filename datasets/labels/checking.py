@@ -53,12 +53,12 @@ def examine_labels(
 def _check_classes(data: LabelledData, mended: LabelledData, findings: list[Finding]) -> None:
     root = str(data.root)
     if not len(data):
-        findings.append(Finding("no photos", "refused", root, None, "the set lists none"))
+        findings.append(Finding("no images", "refused", root, None, "the set lists none"))
         return
     full = mended.counts[mended.counts > 0]
     for kind, count, say in (
-        ("empty classes", 0, "no photo"),
-        ("classes of one photo", 1, "a single photo"),
+        ("empty classes", 0, "no image"),
+        ("classes of one image", 1, "a single image"),
     ):
         names = np.array(data.classes.names)[mended.counts == count].tolist()
         if names and (count == 0 or full.max() > 1):  # Sets with one image of each are no fault.
@@ -82,7 +82,7 @@ def _check_classes(data: LabelledData, mended: LabelledData, findings: list[Find
         findings.append(Finding(kind, "kept", root, None, detail))
     if len(full) and full.max() > IMBALANCED * full.min():
         most = mended.classes.names[int(mended.counts.argmax())]
-        detail = f"{most!r} has {full.max()} photos, the smallest class {full.min()}"
+        detail = f"{most!r} has {full.max()} images, the smallest class {full.min()}"
         findings.append(Finding("imbalanced classes", "kept", root, None, detail))
 
 
@@ -134,12 +134,14 @@ def _check_copies(
         names = " and ".join(data.classes.names[k] for k in sorted(labels))
         if len({files[k] for k in mine}) < min(len(mine), 2):  # One file, which a list repeats.
             detail = f"{len(mine)} times, as {names}"
-            findings.append(Finding("photo listed twice", "kept", files[mine[0]], None, detail))
+            findings.append(Finding("image listed twice", "kept", files[mine[0]], None, detail))
         elif len(labels) > 1:
-            detail = f"the same photo is {names}: {files[mine[1]]}"
+            detail = f"the same image is {names}: {files[mine[1]]}"
             findings.append(Finding("copy in two classes", "kept", files[mine[0]], None, detail))
         elif len(mine) > 1:
-            note = Finding("copy of a photo", "kept", files[mine[1]], None, f"of {files[mine[0]]}")
+            note = Finding(
+                "copy of an image", "kept", files[mine[1]], None, f"of {files[mine[0]]}"
+            )
             findings.append(note)
         for k in mine if copied else []:
             across += 1
@@ -164,7 +166,7 @@ def _summary(data: LabelledData, copies: dict[str, int]) -> dict[str, Any]:
 def _about(summary: dict[str, Any]) -> tuple[str, ...]:
     s = summary
     return (
-        f"{s['images']} photos of {len(s['classes'])} classes, format {s['format']}",
-        f"photos per class: {s['smallest_class']} to {s['largest_class']}, median "
+        f"{s['images']} images of {len(s['classes'])} classes, format {s['format']}",
+        f"images per class: {s['smallest_class']} to {s['largest_class']}, median "
         f"{s['median_class']:g}: {most_of(s['classes'])}",
     )

@@ -63,7 +63,7 @@ def find_splits(path: Path) -> dict[str, Part]:
             return {}
         found = read_list(path)
         if not found:
-            raise InputError(f"{path}: lists no photo below its header")
+            raise InputError(f"{path}: lists no image below its header")
         return found
     lists = [f for f in entries_like(path, "*.[ct]sv") if _is_list(f)]
     by_part = {
@@ -106,7 +106,7 @@ def read_list(file: Path) -> dict[str, Part]:
     """
     rows = read_rows(file)
     if "test" in rows and "val" in rows:  # Whoever reads them notes that they are used.
-        why = f"pictures that {shown(file.name)} lists for test, {UNUSED_PART}"
+        why = f"images that {shown(file.name)} lists for test, {UNUSED_PART}"
         note_dropped(find_pictures(file, *map(list, zip(*rows["test"], strict=True))), why)
     listed = {name: (file, rows[name]) for name in PART_NAMES if name in rows}
     return parts_of("csv", listed, _columns_of(file).classes)
@@ -261,7 +261,7 @@ def _only_class(fields: list[str], columns: _Columns, where: str) -> str:
     if sum(map(bool, bits)) != 1:
         raise InputError(
             f"{where}: {sum(map(bool, bits))} of the columns {', '.join(columns.classes[:12])} "
-            "are 1; a photo has one class"
+            "are 1; an image has one class"
         )
     return columns.classes[bits.index(1)]
 

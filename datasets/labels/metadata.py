@@ -91,7 +91,7 @@ def _read(file: Path) -> Rows:
                 raise row.error("label", f"a class is needed; the line has {known}")
         rows.append((row.text("file_name"), _label(row, key)))
     if not rows:
-        raise InputError(f"{file}: names no photo")
+        raise InputError(f"{file}: names no image")
     return rows
 
 
@@ -100,7 +100,7 @@ def _read_csv(file: Path) -> Rows:
         return [row for rows in read_rows(file).values() for row in rows]
     if class_folders(file.parent):
         return []
-    raise InputError(f"{file}: no column 'label' tells the class of each photo")
+    raise InputError(f"{file}: no column 'label' tells the class of each image")
 
 
 def _label(row: Fields, key: str) -> str:

@@ -46,11 +46,11 @@ READERS: dict[str, ModuleType] = {
 # A reader, and the parts that it finds.
 Found = tuple[Any, dict[str, Part]] | None
 LAYOUTS = (
-    "a folder of pictures per class, in train/ and val/ or as it is; or wnids.txt and "
+    "a folder of images per class, in train/ and val/ or as it is; or wnids.txt and "
     "val/val_annotations.txt (Tiny ImageNet); or Images/ beside train_list.mat or Annotation/ "
     "(Stanford Dogs); or images/ and annotations/trainval.txt (Oxford-IIIT Pets); or be a "
     ".csv or .tsv file with the columns path and label, or image and class; or shards, as .tar "
-    "files; or metadata.jsonl, Parquet files, or lists of a picture and its class per line "
+    "files; or metadata.jsonl, Parquet files, or lists of an image and its class per line "
     "(docs/data.md)"
 )
 
@@ -74,7 +74,7 @@ def is_sharded(path: Path) -> bool:
     classes = next(iter(found[1].values())).order
     if len(classes) > 1:
         raise InputError(
-            f"{path}: could be shards ({sample.name} holds pictures with labels) or folders of "
+            f"{path}: could be shards ({sample.name} holds images with labels) or folders of "
             f"classes ({', '.join(classes[:3])}); move one of them elsewhere, or name the shards "
             f"as {sample.parent}/{{000000..000009}}.tar, with the numbers that there are"
         )
@@ -161,7 +161,7 @@ def _refuse_sets(path: Path, parts: dict[str, Part]) -> None:
         what = "is a set of its own" if len(sets) == 1 else "are sets of their own"
         beside = [shown(one.name) for one in classes if one not in sets]
         more = f", or another folder beside it: {first_of(beside)}" if beside else ""
-        known = "; if its folders are the classes, list the photos in a file labels.csv in it"
+        known = "; if its folders are the classes, list the images in a file labels.csv in it"
         hint = f"{known} (path,label)" if all(map(told_beside, sets)) else ""
         raise InputError(
             f"{path}: {names} {what}, and no class; name one that is meant{more}{hint}"

@@ -76,7 +76,7 @@ class ParquetPhotos(LabelledData):
             with PilImage.open(io.BytesIO(found)) as picture:
                 return found, f".{(picture.format or 'bin').lower()}".replace(".jpeg", ".jpg")
         except Exception as error:  # A damaged file makes Pillow raise nearly anything.
-            raise InputError(f"{self.files[index]}: not a picture ({error})") from error
+            raise InputError(f"{self.files[index]}: not an image ({error})") from error
 
     def select(self, keep: NDArray[np.bool_]) -> LabelledData:
         """As :meth:`LabelledData.select`."""
@@ -218,9 +218,9 @@ def _lacking(file: Path) -> InputError:
         )
     several = next((name for name in _LABELS if name in names), "")
     if several and find_column(file):
-        return InputError(f"{file}: column {several!r} has several classes per photo, not one")
+        return InputError(f"{file}: column {several!r} has several classes per image, not one")
     return InputError(
-        f"{file}: a column of pictures (bytes) and one called label are needed; it has "
+        f"{file}: a column of images (bytes) and one called label are needed; it has "
         f"{', '.join(names)}"
     )
 

@@ -224,7 +224,7 @@ def choose_classes(data: LabelledData, wanted: Sequence[str]) -> LabelledData:
     new = np.full(len(data.classes), -1, dtype=np.int64)
     new[columns] = np.arange(len(columns))
     keep = new[data.labels] >= 0
-    note_dropped(data.files[~keep].tolist(), "pictures of classes that are not wanted")
+    note_dropped(data.files[~keep].tolist(), "images of classes that are not wanted")
     chosen = data.select(keep)
     ids, names = data.classes.ids, data.classes.names
     classes = ClassMap(tuple(ids[k] for k in columns), tuple(names[k] for k in columns))
@@ -277,7 +277,7 @@ def hold_out(whole: LabelledData, split: str) -> LabelledData:
         held[rows] = held_out(shares[rows])
     if not held.any():
         raise InputError(
-            f"{whole.root}: no class has two photos, so none can be held out to validate on; "
+            f"{whole.root}: no class has two images, so none can be held out to validate on; "
             "part them into train/ and val/"
         )
     return whole.select(held if split == "val" else ~held)

@@ -87,7 +87,7 @@ def _read(file: Path) -> list[tuple[str, str]]:
             pair = _pair(line.strip())
             if pair is None:
                 raise InputError(
-                    f"{file}: line {number}: {line[:80]!r}; a picture and its class are needed"
+                    f"{file}: line {number}: {line[:80]!r}; an image and its class are needed"
                 )
             rows.append(pair)
     return rows

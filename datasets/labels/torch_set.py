@@ -117,7 +117,7 @@ class DecodedPhotos:
         total = 0
         with ThreadPoolExecutor() as pool:
             work = pool.map(data.image, range(len(data)))
-            for photo in tqdm(work, "decoding photos", len(data), unit="photo", delay=2):
+            for photo in tqdm(work, "decoding images", len(data), unit="photo", delay=2):
                 photos.append(photo)
                 total += photo.size
                 if total > CACHE_BYTES:
@@ -136,7 +136,7 @@ class DecodedPhotos:
 
 def _warn_too_big(data: LabelledData, size: float) -> None:
     warnings.warn(
-        f"{data.root}: its {len(data)} decoded photos take {size / 1e9:.1f} GB or more, so they "
+        f"{data.root}: its {len(data)} decoded images take {size / 1e9:.1f} GB or more, so they "
         f"are not kept in memory (limit {CACHE_BYTES / 1e9:.1f} GB)",
         stacklevel=3,
     )

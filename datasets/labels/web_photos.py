@@ -50,7 +50,7 @@ def match_folders(path: Path, classes: ClassMap) -> WebFolders:
     places = [*part_folders(path).get("train", []), path]
     root = next((place for place in places if class_folders(place)), None)
     if root is None:
-        raise InputError(f"--web {path}: holds no folder of pictures per class")
+        raise InputError(f"--web {path}: holds no folder of images per class")
     by_name: dict[str, set[int]] = {}
     for column, name in enumerate(classes.names):
         by_name.setdefault(_plain(name), set()).add(column)
@@ -125,8 +125,8 @@ def remove_copies(
         test: Images that must stay unseen.
         distance: Most bits of 64 by which the hashes of an image and its copy differ.
     """
-    hashes, read = hash_files(web.files.tolist(), "hashing web photos")
-    kept_from, theirs = hash_files(test.files.tolist(), "hashing test photos")
+    hashes, read = hash_files(web.files.tolist(), "hashing web images")
+    kept_from, theirs = hash_files(test.files.tolist(), "hashing test images")
     rows, targets = np.flatnonzero(read), np.flatnonzero(theirs)
     twin: dict[int, int] = {}
     for one, other in near(hashes[rows], kept_from[targets], distance).tolist():
@@ -138,5 +138,5 @@ def remove_copies(
         damaged=tuple(web.files[~read].tolist()),
     )
     note_dropped(removed.damaged, UNUSABLE)
-    note_dropped([file for file, _ in removed.copies], "pictures that look like test photos")
+    note_dropped([file for file, _ in removed.copies], "images that look like test images")
     return replace(web.select(keep), left_out=len(removed.damaged)), removed

@@ -67,18 +67,16 @@ def write_labels(
         files = data.files.tolist()
         lost = np.array([data.in_files and not is_file(f) for f in files], dtype=np.bool_)
         if lost.any():
-            note_dropped(data.files[lost].tolist(), "pictures left out, whose file is missing")
+            note_dropped(data.files[lost].tolist(), "images left out, whose file is missing")
             names = first_of(data.files[lost].tolist())
-            notes.append(
-                f"{split}: {lost.sum()} pictures left out, whose file is missing: {names}"
-            )
+            notes.append(f"{split}: {lost.sum()} images left out, whose file is missing: {names}")
         there[split] = data.select(~lost) if lost.any() else data
         if not len(there[split]) and split == "test" and len(there) > 1:
-            notes.append("test: left out: none of its pictures is there")
+            notes.append("test: left out: none of its images is there")
             del there[split]
             continue
         if not len(there[split]):
-            raise InputError(f"{data.root}: no picture of the part {split} is there")
+            raise InputError(f"{data.root}: no image of the part {split} is there")
         if data.boxes is not None:
             notes.append(f"{split}: {len(data.boxes)} boxes left out, which it cannot hold")
     with PictureWriter(sum(map(len, there.values())), link=link) as pictures:
@@ -89,7 +87,7 @@ def write_labels(
         read = open_parts(folder)
     for split, back in read.items():
         notes += [f"{split}: {note}" for note in _changes(there[split], back)]
-        counts[split] = {"pictures": len(back)}
+        counts[split] = {"images": len(back)}
     return Written(counts, len(next(iter(there.values())).classes), tuple(dict.fromkeys(notes)))
 
 
@@ -97,7 +95,7 @@ def _changes(before: LabelledData, after: LabelledData) -> list[str]:
     """What changed on the way; raises RuntimeError if an image or its class is lost."""
     mine, theirs = before.classes, after.classes
     if sorted(before.counts[before.counts > 0]) != sorted(after.counts[after.counts > 0]):
-        raise RuntimeError(f"{before.counts} photos were written, {after.counts} are read")
+        raise RuntimeError(f"{before.counts} images were written, {after.counts} are read")
     told = []
     if set(mine.names) != set(theirs.names):
         told.append(f"classes are read with other names: {first_of(theirs.names)}")

@@ -47,7 +47,7 @@ def examine_places(
     mended = data.select(good, UNREADABLE)
     refuse_broken(data.root, good, findings)
     if not len(data):
-        detail = "no photo that is there has one"
+        detail = "no image that is there has one"
         findings.append(Finding("no positions", "refused", str(data.root), None, detail))
     _check_swap(data, left_out, findings)
     _check_listed_twice(mended, findings)
@@ -73,7 +73,7 @@ def _explain(photo: LeftOut) -> Finding:
         of_list = photo.where != photo.photo
         detail = "no latitude or no longitude" if of_list else "no GPS tags that tell one"
     elif photo.reason == UNREADABLE:
-        detail = "not a picture whose tags can be read"
+        detail = "not an image whose tags can be read"
     return Finding(kind, "dropped", photo.where, None, detail)
 
 
@@ -106,7 +106,7 @@ def _check_listed_twice(data: GeoData, findings: list[Finding]) -> None:
     for k in np.flatnonzero(names[1:] == names[:-1]).tolist():
         before, row = int(order[k]), int(order[k + 1])
         near = _are_near(data, before, data, row)
-        kind = "photo listed twice" if near else "photo listed at two places"
+        kind = "image listed twice" if near else "image listed at two places"
         detail = _place(data, row) if near else f"{_place(data, before)} and {_place(data, row)}"
         findings.append(Finding(kind, "kept", str(names[k]), None, detail))
 
@@ -131,7 +131,7 @@ def _check_copies(data: GeoData, other: GeoData | None, findings: list[Finding])
         copies += len(rows) - 1
         for row in rows[1:]:
             near = _are_near(data, rows[0], data, row)
-            kind = "copy of a photo" if near else "copy at another place"
+            kind = "copy of an image" if near else "copy at another place"
             places = "" if near else f", at {_place(data, row)} instead of {_place(data, rows[0])}"
             detail = f"of {data.files[rows[0]]}{places}"
             findings.append(Finding(kind, "kept", str(data.files[row]), None, detail))
@@ -144,7 +144,7 @@ def _check_authors(data: GeoData, other: GeoData | None, findings: list[Finding]
     """Note authors that are in both parts, or a single author; returns how many are in both."""
     authors = np.unique(data.authors).tolist()
     if other is None and len(authors) == 1 and len(data) > 1:
-        detail = f"{authors[0]}: photos of others are needed to validate on (--val)"
+        detail = f"{authors[0]}: images of others are needed to validate on (--val)"
         findings.append(Finding("one author only", "kept", str(data.root), None, detail))
     theirs = [] if other is None else other.authors.tolist()
     return note_shared("authors", authors, theirs, data.root, findings)
@@ -172,7 +172,7 @@ def _summary(data: GeoData) -> dict[str, Any]:
 def _about(summary: dict[str, Any]) -> tuple[str, ...]:
     s = summary
     photos = (
-        f"{s['images']} photos of {s['authors']} authors at {s['positions']} positions, format "
+        f"{s['images']} images of {s['authors']} authors at {s['positions']} positions, format "
         f"{s['format']}"
     )
     if not (s["latitudes"] and s["longitudes"]):
@@ -181,5 +181,5 @@ def _about(summary: dict[str, Any]) -> tuple[str, ...]:
     return (
         photos,
         f"latitudes {south:g} to {north:g}, longitudes {west:g} to {east:g}; at most "
-        f"{s['most_by_one_author']} photos of one author",
+        f"{s['most_by_one_author']} images of one author",
     )

@@ -34,13 +34,13 @@ def read_tags(file: Path | str) -> Tags:
         InputError: If it is not an image, or its tags are damaged; the message names the file.
     """
     if what := odd_file(file):
-        raise InputError(f"{file}: is {what}, and no picture")
+        raise InputError(f"{file}: is {what}, and no image")
     try:
         with PilImage.open(file) as picture:
             exif = picture.getexif()
             gps, artist = exif.get_ifd(_GPS), exif.get(_ARTIST, "")
     except UnidentifiedImageError as error:
-        raise InputError(f"{file}: not a picture that can be read") from error
+        raise InputError(f"{file}: not an image that can be read") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{file}: its tags cannot be read ({error})") from error
     return Tags(_position(gps), str(artist).strip(" \0"))

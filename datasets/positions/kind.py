@@ -43,8 +43,8 @@ def _open(path: Path, split: Split, left_out: list[LeftOut]) -> GeoData:
 POSITIONS = DataKind(
     name="positions",
     task="geolocation",
-    layouts="One of places is a list with the columns LAT, LON and the photo's name, or holds "
-    "one, or photos with GPS tags.",
+    layouts="One of places is a list with the columns LAT, LON and the image's name, or holds "
+    "one, or images with GPS tags.",
     find_parts=_find_parts,
     examine=_examine,
     shares_files=True,

@@ -40,10 +40,10 @@ _PARTS = {
 }
 # Number of images in a folder whose tags are read to recognise it.
 _LOOKED_AT = 20
-LOST, NOWHERE, UNREADABLE = "photo not found", "no position", "unreadable"
-SEVERAL = "several photos fit the name"
+LOST, NOWHERE, UNREADABLE = "image not found", "no position", "unreadable"
+SEVERAL = "several images fit the name"
 # The same reasons in a ledger.
-_WITHOUT = "pictures without a position that can be used"
+_WITHOUT = "images without a position that can be used"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class GeoData(PhotoFiles):
         left_out = dict(self.left_out)
         if reason and dropped:
             left_out[reason] = left_out.get(reason, 0) + dropped
-            note_dropped(self.files[~keep].tolist(), f"pictures left out: {reason}")
+            note_dropped(self.files[~keep].tolist(), f"images left out: {reason}")
         return replace(
             self,
             files=self.files[keep],
@@ -134,7 +134,7 @@ def without_positions(path: Path, data: GeoData, left_out: Sequence[LeftOut]) ->
     several = next((photo for photo in left_out if photo.reason == SEVERAL), None)
     if several is not None:
         why += f", as {several.photo}: name folders in the list"
-    told = f"no photo with a position ({why or 'it lists none'})"
+    told = f"no image with a position ({why or 'it lists none'})"
     return NotRecognised(path, told) if data.format == "exif" else InputError(f"{path}: {told}")
 
 
@@ -189,7 +189,7 @@ def find_parts(path: Path) -> dict[str, Part]:
     named = _named_parts(lists)
     if len(lists) > max(1, len(named)):
         shown = ", ".join(f.name for f in lists[:5])
-        raise InputError(f"{path}: holds {len(lists)} lists of photos ({shown}): name one")
+        raise InputError(f"{path}: holds {len(lists)} lists of images ({shown}): name one")
     if lists:
         return named or _parts_of_list(lists[0])
     return _named_parts(folders) or {"train": Part(path)}
@@ -242,14 +242,14 @@ def _read_list(part: Part, note: _Note) -> list[Row]:
     file = part.path
     columns = need_columns(file)
     if columns.photo is None:
-        raise InputError(f"{file}: no column names the photos (IMG_ID, path, id, ...)")
+        raise InputError(f"{file}: no column names the images (IMG_ID, path, id, ...)")
     index = Pictures(file.parent)
     rows: list[Row] = []
     for where, fields in lines_of(file, columns):
         if part.rows is not None and (named := _split_of(fields, columns, where)) != part.rows:
             if named == "test":  # Whoever reads them notes that they are used.
                 found = index.find(row_of(fields, columns, where).file)
-                note_dropped(found, f"pictures that {file.name} lists for test, {UNUSED_PART}")
+                note_dropped(found, f"images that {file.name} lists for test, {UNUSED_PART}")
             continue
         row = row_of(fields, columns, where)
         found = index.find(row.file)
@@ -323,8 +323,8 @@ def part_by_author(data: GeoData, split: Split, share: float = HOLD_OUT) -> GeoD
     names, which = np.unique(np.array(told), return_inverse=True)
     if len(names) < 2:
         raise InputError(
-            f"{data.root}: all {len(data)} photos are of one author, so none can be held out to "
-            "validate on; name photos of others by --val"
+            f"{data.root}: all {len(data)} images are of one author, so none can be held out to "
+            "validate on; name images of others by --val"
         )
     held = held_out(name_shares(names.tolist()), share)[which]
     return data.select(held if split == "val" else ~held)

@@ -130,7 +130,7 @@ class ShardStream(IterableDataset[dict[str, Any]]):
             image = self.transform(photo, draw_seed(self.draws.seed, self.epoch, index))
             samples.append(LabelSample(image, label, index, name))
         if not samples:
-            raise InputError(f"{damaged[0]}; so are all {len(damaged)} photos of this batch")
+            raise InputError(f"{damaged[0]}; so are all {len(damaged)} images of this batch")
         return {"batch": collate_labels(samples), "damaged": damaged}
 
 
@@ -197,7 +197,7 @@ class ShardLoader(Resumable[LabelBatch]):
         for batch in self._hand_out(self._open, self._finish):
             if self.damaged and self._done == len(self):  # A trainer asks for no more than that.
                 warnings.warn(
-                    f"{self.data.root}: {len(self.damaged)} damaged photos were left out of epoch "
+                    f"{self.data.root}: {len(self.damaged)} damaged images were left out of epoch "
                     f"{self._epoch}; the first: {self.damaged[0]}",
                     stacklevel=2,
                 )

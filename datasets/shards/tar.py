@@ -49,7 +49,7 @@ _BOX_WORDS = (b'"bbox"', b'"boxes"', b'"annotations"', b'"objects"')
 _MOST_CLASSES, _MOST_LABEL = 100_000, 1 << 20
 # Largest error of file times on disks, in seconds.
 _YOUNG_SECONDS = 2
-NO_LABEL, NO_PICTURE = "pictures without a label", "labels without a picture"
+NO_LABEL, NO_PICTURE = "images without a label", "labels without an image"
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def open_shards(pattern: str | Path, classes: ClassMap | None = None) -> Sharded
     if not counts.sum():
         told = "".join(f"; {count} {what}" for what, count in passed_over.items())
         raise InputError(
-            f"{shown(pattern)}: no records of a picture (.jpg, ...) and a label (.cls) of one "
+            f"{shown(pattern)}: no records of an image (.jpg, ...) and a label (.cls) of one "
             f"name up to its first dot{told}{_first_names(shards[0])}"
         )
     named = next((f / CLASS_FILE for f in (root, root.parent) if (f / CLASS_FILE).is_file()), None)

@@ -21,15 +21,15 @@ from tasks.weights.atomic_write import write_csv
 
 PREDICTIONS_NAME = "predictions.csv"
 MEANINGS = {
-    "top1": "share of photos whose most likely class is right",
+    "top1": "share of images whose most likely class is right",
     "top1_low": "lower end of its 95 % interval",
     "top1_high": "upper end of its 95 % interval",
-    "top5": "share of photos whose class is among the five most likely",
+    "top5": "share of images whose class is among the five most likely",
     "balanced": "mean over the classes of the share found of each",
     "loss": "mean negative log likelihood of the right class",
     "ece": f"expected calibration error, {NUM_BINS} bins",
     "ece_scaled": "the same with logits divided by the temperature",
-    "temperature": "that fits these photos best: above 1, the model is too sure",
+    "temperature": "that fits these images best: above 1, the model is too sure",
 }
 _TOP = 5
 # Largest number of letters of a class name in the terminal.
@@ -145,7 +145,7 @@ class LabelEvaluator(RowEvaluator[NDArray[np.float32]]):
         targets = self.targets[ids]
         known = self.known[targets]
         if not known.any():
-            raise InputError(f"none of {len(ids)} photos is of a class that the model knows")
+            raise InputError(f"none of {len(ids)} images is of a class that the model knows")
         rank = np.where(known, _rank(logits, targets), len(self.classes))
         log_probabilities = log_softmax(logits, axis=1)
         own = np.take_along_axis(log_probabilities, targets[:, None], axis=1)[known]
@@ -243,7 +243,7 @@ def unknown_note(score: Score) -> str:
     photos = sum(score["per_class"][name].photos for name in unknown)
     return (
         f"The model lacks {len(unknown)} of the data's {len(score['per_class'])} classes "
-        f"({_some(unknown)}): photos of these ({photos}) count as wrong, and not in the loss."
+        f"({_some(unknown)}): images of these ({photos}) count as wrong, and not in the loss."
     )
 
 

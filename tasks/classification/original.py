@@ -42,7 +42,7 @@ class LiteRtClassifier(nn.Module):
             )
         network = read_network(path)
         if not network.columns:
-            raise InputError(f"{path}: has no classifier, only a body, which answers no photos")
+            raise InputError(f"{path}: has no classifier, only a body, which answers no images")
         if network.stated.mean is None:
             raise InputError(
                 f"{path}: takes floats and does not tell in what range: bring it in with "

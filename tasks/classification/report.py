@@ -33,7 +33,7 @@ _CURVES = (
     Curves(("top1", "top5"), "validation over steps"),
 )
 _PICTURE_NOTE = (
-    "Left: the photo. Right: what the network saw of it, coloured where it speaks for the "
+    "Left: the image. Right: what the network saw of it, coloured where it speaks for the "
     "predicted class (Grad-CAM; red most)."
 )
 
@@ -116,7 +116,7 @@ def _write_sections(
 def _write_classes(page: Page, score: Score) -> None:
     """Recall and precision; if there are many classes, of the best and the worst."""
     ranked = by_recall(score)
-    note = "Recall: the share of a class's photos that is found."
+    note = "Recall: the share of a class's images that is found."
     if len(ranked) > _TABLE_ROWS:
         half = _TABLE_ROWS // 2
         note += f" The {half} best and the {half} worst of {len(ranked)}; all in report.json."
@@ -136,7 +136,7 @@ def _write_confusions(page: Page, data: ReportData[Score]) -> None:
     metrics = score["metrics"]
     note = f"Expected calibration error {metrics['ece']:.3f}; "
     note += f"{metrics['ece_scaled']:.3f} at temperature {metrics['temperature']:.2f}, "
-    note += "fitted on these same photos."
+    note += "fitted on these same images."
     page.section("Confusions and confidence", note)
     shown = len(most_confused(score["confusion"]))
     which = "" if shown == len(names) else f"; the {shown} most confused of {len(names)} classes"
@@ -172,7 +172,7 @@ def _reliability_plot(score: Score) -> Figure:
     above.plot((0, 1), (0, 1), "--", color="#888", linewidth=1)
     above.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
     below.bar(middles, counts / counts.sum(), width * 0.94, color="#999")
-    below.set(xlabel="probability of the answer", ylabel="share of photos")
+    below.set(xlabel="probability of the answer", ylabel="share of images")
     for axes in (above, below):
         axes.grid(alpha=0.3)
         axes.set_axisbelow(True)

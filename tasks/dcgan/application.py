@@ -7,7 +7,7 @@ from tasks.dcgan.spec import TASK
 
 DCGAN = Application(
     name=TASK,
-    title="Generated pictures",
+    title="Generated images",
     train_tool="train_gan",
     starts=("train_cls", "train_det"),
 )

@@ -56,7 +56,7 @@ def compare(answers: Mapping[str, Right]) -> list[Row]:
     for arm, right in answers.items():
         if right.shape != base.shape:
             raise InputError(
-                f"arm {arm!r} has {right.shape[0]} runs on {right.shape[1]} photos, the first arm "
+                f"arm {arm!r} has {right.shape[0]} runs on {right.shape[1]} images, the first arm "
                 f"{base.shape[0]} on {base.shape[1]}: they cannot be compared"
             )
         top1, gains = right.mean(axis=1), right.mean(axis=1) - base.mean(axis=1)

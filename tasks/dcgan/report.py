@@ -83,9 +83,9 @@ def make_report(data: ReportData) -> Report:
 def _write_sections(page: Page, data: ReportData) -> None:
     """Scores, course of the training, and the nearest images."""
     page.section(
-        "Scores against the training photos",
+        "Scores against the training images",
         f"{data.features}. Such figures compare with each other only, and a Frechet distance only "
-        "with one of as many pictures: fewer give a larger one.",
+        "with one of as many images: fewer give a larger one.",
     )
     page.table(
         ("", "pictures", *MEANINGS),
@@ -94,8 +94,8 @@ def _write_sections(page: Page, data: ReportData) -> None:
     page.table(("", ""), list(MEANINGS.items()))
     _write_game(page, data)
     page.section(
-        "Nearest photos",
-        "Left: generated. Right: the nearest by features of the training photos that were scored. "
+        "Nearest images",
+        "Left: generated. Right: the nearest by features of the training images that were scored. "
         "Twins are learned by heart.",
     )
     page.pictures(data.neighbours)
@@ -123,8 +123,8 @@ def _write_game(page: Page, data: ReportData) -> None:
         [
             (
                 figure,
-                "how sure the discriminator is that photos (d_real) and generated pictures "
-                "(d_fake) are real; how unlike each other generated pictures are, of photos",
+                "how sure the discriminator is that images (d_real) and generated images "
+                "(d_fake) are real; how unlike each other generated images are, of images",
             ),
             (history_plot(data.history, ("loss_d", "loss_g")), "losses (smoothed)"),
             (history_plot(data.history, ("frechet",)), "Frechet distance over steps"),

@@ -27,12 +27,12 @@ NEIGHBOURS = 5
 
 MEANINGS = {
     "frechet": "Frechet distance of the Gaussians fitted to both; 0 at best",
-    "kid": "kernel distance (cubic), unbiased: about 0 for pictures of one kind",
+    "kid": "kernel distance (cubic), unbiased: about 0 for images of one kind",
     "kid_error": "standard error of the kernel distance",
-    "precision": "share of generated pictures that lie among the photos",
-    "recall": "share of photos that lie among the generated pictures",
-    "density": "photos that a generated picture lies close to, of those expected; may exceed 1",
-    "coverage": "share of photos that have a generated picture close by",
+    "precision": "share of generated images that lie among the images",
+    "recall": "share of images that lie among the generated images",
+    "density": "images that a generated image lies close to, of those expected; may exceed 1",
+    "coverage": "share of images that have a generated image close by",
 }
 _BATCH = 128
 
@@ -50,7 +50,7 @@ def score(real: Features, fake: Features, neighbours: int = NEIGHBOURS) -> dict[
     """
     if min(len(real), len(fake)) <= max(neighbours, 2):
         raise InputError(
-            f"{len(real)} photos and {len(fake)} generated pictures are too few to be scored: "
+            f"{len(real)} images and {len(fake)} generated images are too few to be scored: "
             f"{max(neighbours, 2) + 1} of each are needed"
         )
     kid, error = kernel_distance(real, fake)

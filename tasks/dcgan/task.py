@@ -255,8 +255,8 @@ class Watch:
             )
         if self.patience and self.collapsed >= self.patience:
             return (
-                f"the generator has collapsed: for {self.collapsed} steps its pictures of one "
-                f"class have differed {window.variety:.1%} as much as photos do. Lower "
+                f"the generator has collapsed: for {self.collapsed} steps its images of one "
+                f"class have differed {window.variety:.1%} as much as images do. Lower "
                 "--lr-generator, or raise --batch-size"
             )
         return ""

@@ -44,7 +44,7 @@ DETECTION = PhotoApplication(
     train_tool="train_det",
     options=DetectOptions,
     outputs={
-        "boxes": "(K, 4) float32 x1 y1 x2 y2 in pixels of the photo, best first",
+        "boxes": "(K, 4) float32 x1 y1 x2 y2 in pixels of the image, best first",
         "scores": "(K,) float32 in 0..1",
         "labels": "(K,) int64 from 1; a label of 0 is padding",
     },

@@ -64,7 +64,7 @@ def build_detector(
     if flavour.input.interpolation != "bilinear" or flavour.input.crop != 1:
         raise InputError(
             f"interpolation {flavour.input.interpolation}, crop {flavour.input.crop}: a detector "
-            "takes whole photos, resized bilinearly"
+            "takes whole images, resized bilinearly"
         )
     if flavour.padding == "keras":
         raise InputError(

@@ -42,7 +42,7 @@ _NAMES = {
     "interpolation": "--interpolation",
     "seed": "--seed",
     "data": "training data",
-    "photos": "training photos",
+    "photos": "training images",
     "classes": "classes",
     "top_k": "--top-k",
     "answers": "kind of answer",
@@ -180,7 +180,7 @@ class TargetStore:
         if unknown.any():
             photo = int(wanted[unknown.numpy()][0])
             raise InputError(
-                f"{self._file(epoch, photo // BLOCK)}: holds no target of photo {photo}, which "
+                f"{self._file(epoch, photo // BLOCK)}: holds no target of image {photo}, which "
                 "could not be read when it was made; delete this file and name the --teacher"
             )
         if self.header.answers == "values":
@@ -249,7 +249,7 @@ def _check(folder: Path, saved: TargetHeader, now: TargetHeader) -> None:
     alike = len(saved.looks) == len(now.looks)
     if not alike or not np.allclose(saved.looks, now.looks, rtol=0, atol=_LEVELS):
         raise InputError(
-            f"{start} of other pictures: photos, augmentation or its library have changed since; "
+            f"{start} of other images: images, augmentation or its library have changed since; "
             "name another folder"
         )
 

@@ -89,15 +89,13 @@ class Teacher:
             answers: Any = self._answers(self._pictures(size))
         except Exception as error:  # Anything may happen in code that is not ours.
             kind = type(error).__name__
-            raise InputError(
-                f"--teacher {self.name}: fails on pictures: {kind}: {error}"
-            ) from error
+            raise InputError(f"--teacher {self.name}: fails on images: {kind}: {error}") from error
         if not isinstance(answers, Tensor):
             raise InputError(f"--teacher {self.name}: gives {type(answers).__name__}, no tensor")
         given, wanted = tuple(answers.shape), (_PROBES, num_classes)
         if self.columns is None and given != wanted:
             raise InputError(
-                f"--teacher {self.name}: answers {given} to {_PROBES} pictures of {num_classes} "
+                f"--teacher {self.name}: answers {given} to {_PROBES} images of {num_classes} "
                 f"classes; {wanted} is needed"
             )
         if not answers.isfinite().all():

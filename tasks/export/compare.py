@@ -55,7 +55,7 @@ def compare(
     """
     largest: dict[str, float] = {}
     for number, (image, one, other) in enumerate(zip(images, wanted, found, strict=True), start=1):
-        where = f"photo {number} ({image.shape[1]}x{image.shape[0]})"
+        where = f"image {number} ({image.shape[1]}x{image.shape[0]})"
         if one.keys() != other.keys():
             raise InputError(f"{where}: outputs {[*other]}, the model's are {[*one]}")
         if "boxes" in one:

@@ -89,7 +89,7 @@ def write_coreml(graph: AnswerGraph, notes: dict[str, str], file: Path) -> None:
         reason = next(iter(str(error).splitlines()), "")[:200]
         raise InputError(f"{file}: Core ML cannot hold this network ({reason})") from error
     for name, square in graph.squares.items():
-        how = "the centre of the photo" if square.fit == "centre" else "the whole photo"
+        how = "the centre of the image" if square.fit == "centre" else "the whole image"
         model.input_description[name] = f"{how}, {square.size} x {square.size} pixels, RGB"
     model.user_defined_metadata.update({**notes, OUTPUTS: json.dumps(outputs)})
     model.save(str(file))

@@ -24,7 +24,7 @@ MEANINGS = {
     "mean_ap_low": "lower end of its 95 % interval",
     "mean_ap_high": "upper end of its 95 % interval",
     "chance_ap": "the same of answers at random: the mean prevalence",
-    "balanced": "mean of the shares found of photos with an attribute and without; chance is .5",
+    "balanced": "mean of the shares found of images with an attribute and without; chance is .5",
     "accuracy": "share of right answers",
     "majority": "the same of always giving the more frequent answer",
     "loss": "mean cross-entropy",
@@ -123,7 +123,7 @@ class AttributeEvaluator(RowEvaluator[NDArray[np.float64]]):
         vary = scored & (values == 1).any(axis=0) & (values == 0).any(axis=0)
         if not vary.any():
             raise InputError(
-                f"none of the attributes that the model has varies in these {len(ids)} photos"
+                f"none of the attributes that the model has varies in these {len(ids)} images"
             )
         per_attribute = {
             str(names[k]): self._one(probabilities[:, k], values[:, k], k)

@@ -71,7 +71,7 @@ def _write_sections(page: Page, data: ReportData[Score], worst: Sequence[_Case])
     _write_attributes(page, data)
     note = "Wrong, and most sure of it, first. "
     if data.explain is not None:
-        note += "Coloured where the photo speaks for the attribute (Grad-CAM; red most). "
+        note += "Coloured where the image speaks for the attribute (Grad-CAM; red most). "
     note += "Green: the attribute is there. Many are mistakes of the labels."
     page.section("Worst mistakes", note)
     if worst:

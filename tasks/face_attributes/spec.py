@@ -10,9 +10,9 @@ from tasks.flag_values import require_at_least, require_within
 
 TASK = "face_attributes"
 USE_NOTE = (
-    "An answer says what a photo looks like to people who labelled such photos, and nothing about "
-    "a person. Do not infer sex, age, origin, attractiveness, health, character or orientation "
-    "from faces."
+    "An answer says what an image looks like to people who labelled such images, and nothing "
+    "about a person. Do not infer sex, age, origin, attractiveness, health, character or "
+    "orientation from faces."
 )
 
 

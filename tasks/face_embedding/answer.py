@@ -51,7 +51,7 @@ class EmbeddingAnswers:
         return Reply(
             for_screen(image),
             self.line(answer),
-            "compared with those of other photos",
+            "compared with those of other images",
             (Column("place"), Column("value", "number")),
             rows,
         )

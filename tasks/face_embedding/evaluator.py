@@ -21,13 +21,13 @@ MEANINGS = {
     "accuracy": "share of pairs that are right, each fold at the threshold of the others",
     "accuracy_std": "its standard deviation over the folds",
     "accuracy_error": "standard error of its mean",
-    "rank1": "share of photos whose nearest other photo shows the same person",
+    "rank1": "share of images whose nearest other image shows the same person",
     "auc": "area under the ROC: how often a pair of one person is nearer than one of two",
     "eer": "equal error rate: as many of both kinds are wrong",
     "val_1e-2": "share of pairs of one person found where 1 of 100 of two people is taken for one",
     "val_1e-3": "the same at 1 of 1000",
     "val_1e-4": "the same at 1 of 10000",
-    "threshold": "squared distance (0..4) up to which two photos are taken for one person",
+    "threshold": "squared distance (0..4) up to which two images are taken for one person",
     "selection": "AUC of the pairs that choose the weights; where all are tested, auc again",
 }
 
@@ -93,7 +93,7 @@ class FaceEvaluator(RowEvaluator[NDArray[np.float32]]):
         missing = [index for index in needed if index not in self.rows]
         if missing:
             raise InputError(
-                f"{len(missing)} photos of the protocol's pairs have no embedding, the first is "
+                f"{len(missing)} images of the protocol's pairs have no embedding, the first is "
                 f"number {missing[0]}: without them the folds are not those of the protocol"
             )
         first, second = self._stacked(self.pairs.first), self._stacked(self.pairs.second)

@@ -73,7 +73,7 @@ def refuse_other_alignment(card: Card, path: Path, data: str, where: Path | str)
         "five_points": "align them by --points or --detector, or say --alignment five_points "
         "if they are aligned already",
         "funneled": "say --alignment funneled if they are",
-        "none": "name photos that are not aligned",
+        "none": "name images that are not aligned",
     }
     raise InputError(
         f"{path}: trained on faces of alignment {wanted!r}, but those of {where} have {data!r}; "

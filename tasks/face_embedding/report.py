@@ -91,7 +91,7 @@ def _headline(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
         shown = "" if spread is None else f" +- {spread:.2%} over folds"
         first = (f"{metrics['accuracy']:.2%}", f"accuracy{shown}")
     else:
-        first = (f"{metrics['rank1']:.2%}", "nearest photo is of the same person")
+        first = (f"{metrics['rank1']:.2%}", "nearest image is of the same person")
     return [
         first,
         (f"{metrics['auc']:.4f}", "area under the ROC"),

@@ -61,12 +61,10 @@ def _check(teacher: Teacher, dim: int, size: int) -> None:
         given = tuple(answers.shape)
     except Exception as error:  # Anything may happen in code that is not ours.
         kind = type(error).__name__
-        raise InputError(
-            f"--teacher {teacher.name}: fails on pictures: {kind}: {error}"
-        ) from error
+        raise InputError(f"--teacher {teacher.name}: fails on images: {kind}: {error}") from error
     if len(given) != 2 or given[0] != _PROBES:
         raise InputError(
-            f"--teacher {teacher.name}: answers {given} to {_PROBES} pictures; "
+            f"--teacher {teacher.name}: answers {given} to {_PROBES} images; "
             f"({_PROBES}, length of an embedding) is needed"
         )
     if given[1] != dim:

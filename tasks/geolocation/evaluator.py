@@ -26,20 +26,20 @@ from tasks.weights.atomic_write import write_csv
 RADII_KM = (1, 25, 200, 750, 2500)
 WAYS: tuple[Decoding, ...] = get_args(Decoding)
 MEANINGS = {
-    "km1": "share of photos answered within 1 km (street)",
+    "km1": "share of images answered within 1 km (street)",
     "km25": "within 25 km (city)",
     "km200": "within 200 km (region)",
     "km750": "within 750 km (country)",
     "km2500": "within 2500 km (continent)",
     "median_km": "half of the answers are nearer than this",
     "geoscore": "mean of 5000 exp(-km / 1492.7), 5000 at best",
-    "cell": "share of photos whose most likely cell is the right one",
-    "coverage": "share of photos whose cell is in the region that is told",
+    "cell": "share of images whose most likely cell is the right one",
+    "coverage": "share of images whose cell is in the region that is told",
     "region_cells": "cells of the region, median",
     "region_km": "how far the region reaches from the answer, median",
-    "answered": "share of photos that were answered, not abstained from; the above are of these",
+    "answered": "share of images that were answered, not abstained from; the above are of these",
     "loss": "mean negative log likelihood of the right cell",
-    "temperature": "that fits these photos best: above 1, the model is too sure",
+    "temperature": "that fits these images best: above 1, the model is too sure",
 }
 _GEOSCORE_KM = 1492.7
 _RESAMPLES, _SEED = 1000, 0
@@ -160,7 +160,7 @@ class GeoEvaluator(RowEvaluator[NDArray[Any]]):
         answered = rows["confidence"] >= self.spec.abstain
         if not answered.any():
             raise InputError(
-                f"--abstain {self.spec.abstain}: none of {len(ids)} photos was answered; the "
+                f"--abstain {self.spec.abstain}: none of {len(ids)} images was answered; the "
                 f"surest has confidence {rows['confidence'].max(initial=0):.3f}"
             )
         truth = self.lat[ids], self.lng[ids]
@@ -252,8 +252,8 @@ def few_note(score: Score) -> str:
     metrics = score["metrics"]
     widest = max(metrics[f"km{r}_high"] - metrics[f"km{r}_low"] for r in RADII_KM)
     return (
-        f"Only {count} photos: the intervals are wide, up to {100 * widest:.0f} points from end "
-        "to end. Two models whose intervals overlap are not told apart by these photos."
+        f"Only {count} images: the intervals are wide, up to {100 * widest:.0f} points from end "
+        "to end. Two models whose intervals overlap are not told apart by these images."
     )
 
 

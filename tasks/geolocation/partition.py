@@ -43,7 +43,7 @@ class Partition:
         inside = np.flatnonzero(first[1:] <= last[:-1])
         if len(inside):
             one, other = s2.tokens(self.ids[self._order][inside[0] : inside[0] + 2])
-            raise InputError(f"cells {one} and {other} overlap: a photo would be in both")
+            raise InputError(f"cells {one} and {other} overlap: an image would be in both")
 
     def __len__(self) -> int:
         """Number of cells."""
@@ -95,7 +95,7 @@ def split_adaptively(
     ids, counts = _split(np.sort(leaves), most, least)
     if not len(ids):
         raise InputError(
-            f"{len(leaves)} positions are too few for cells of {least} or more photos: lower "
+            f"{len(leaves)} positions are too few for cells of {least} or more images: lower "
             "--drop-below, or name more positions"
         )
     blank = np.zeros(len(ids))

@@ -108,7 +108,7 @@ def _write_sections(
     page: Page, data: ReportData, worst: NDArray[np.int64], best: NDArray[np.int64]
 ) -> None:
     """Ways of decoding, maps, confidence, and the best and the worst answers."""
-    told = "centre: of the most likely cell; mean: of its photos; local: of cells"
+    told = "centre: of the most likely cell; mean: of its images; local: of cells"
     page.section("Ways of decoding", told)
     names = [*(f"km{r}" for r in RADII_KM), "median_km", "geoscore"]
     ways = data.score["by_way"].items()
@@ -125,20 +125,20 @@ def _write_sections(
 def _write_maps(page: Page, data: ReportData) -> None:
     """Answers and cells, distance and confidence, and how often regions contain the truth."""
     score = data.score
-    page.section("Map", "Dots: where photos were taken. Lines lead to the answers.")
+    page.section("Map", "Dots: where images were taken. Lines lead to the answers.")
     answered = score["answered"]
     ids, km = score["image_ids"][answered], score["km"][answered]
     truth = data.truth[0][ids], data.truth[1][ids]
     answers = score["lat"][answered], score["lng"][answered]
     page.plots([(answers_plot(data.partition, truth, answers, km), "")])
     cells = len(data.partition)
-    page.section("Cells", f"{cells} cells, and the photos that were evaluated on (red).")
+    page.section("Cells", f"{cells} cells, and the images that were evaluated on (red).")
     page.plots([(partition_plot(data.partition, *data.truth), "")])
     metrics = score["metrics"]
     page.section(
         "Distance and confidence",
-        f"The region holds the right cell for {metrics['coverage']:.1%} of the photos, at "
-        f"temperature {data.used_temperature:.2f}; these photos would fit "
+        f"The region holds the right cell for {metrics['coverage']:.1%} of the images, at "
+        f"temperature {data.used_temperature:.2f}; these images would fit "
         f"{metrics['temperature']:.2f}.",
     )
     gain = "what abstaining gains: of the surest answers, the share within a distance"
@@ -187,8 +187,8 @@ def write_partition_report(
         counts = partition.counts
         page.section(f"{len(partition)} cells")
         kept = f"{counts.sum() / max(len(at[0]), 1):.1%}"
-        span = (f"{counts.min():,} to {counts.max():,}", "photos per cell")
+        span = (f"{counts.min():,} to {counts.max():,}", "images per cell")
         median = (f"{np.median(counts):,.0f}", "median")
-        page.headline([(f"{counts.sum():,}", f"photos in them, {kept} of all"), span, median])
-        page.plots([(partition_plot(partition, *at), "cells, and photos (red)")])
+        page.headline([(f"{counts.sum():,}", f"images in them, {kept} of all"), span, median])
+        page.plots([(partition_plot(partition, *at), "cells, and images (red)")])
     page.write(folder / "report.html")

@@ -10,7 +10,7 @@ from tasks.flag_values import require_above_0, require_at_least, require_within
 
 TASK = "geolocation"
 USE_NOTE = (
-    "Locating photos of people, their homes or their children without their consent is misuse of "
+    "Locating images of people, their homes or their children without their consent is misuse of "
     "this model."
 )
 Labels = Literal["hard", "soft"]

@@ -58,7 +58,7 @@ def partition_plot(partition: Partition, lat: Floats, lng: Floats) -> Figure:
     axes.add_collection(cells)
     step = max(1, -(-len(lat) // _DOTS))
     axes.plot(lng[::step], lat[::step], ",", color="#b2182b", alpha=0.35, zorder=3)
-    figure.colorbar(cells, ax=axes, shrink=0.7, label="photos per 1000 km²")
+    figure.colorbar(cells, ax=axes, shrink=0.7, label="images per 1000 km²")
     return figure
 
 

@@ -181,7 +181,7 @@ class Search:
         copy_weights(state.model, state.network, state.layers)
         # Its float means are no longer the teacher's, so they cannot be corrected towards.
         self.correct = False
-        return self._judge("quantisation-aware fine-tuning on the calibration photos", state)
+        return self._judge("quantisation-aware fine-tuning on the calibration images", state)
 
     def _equalised(self) -> State | None:
         """The state with weak channels strengthened; None if no channel can be."""

@@ -43,7 +43,7 @@ class MultiGraph(AnswerGraph):
         seen = {name: cards[name].flavour.input for name in self.centred}
         if len(set(seen.values())) > 1:
             told = "; ".join(f"{name}: {spec}" for name, spec in seen.items())
-            raise InputError(f"heads of one graph must see photos alike, but they do not: {told}")
+            raise InputError(f"heads of one graph must see images alike, but they do not: {told}")
         self.squares = {}
         parts: dict[str, PhotoGraph] = {}
         for name in net.heads:

@@ -12,7 +12,7 @@ from tasks.reporting.html_page import Page
 from tasks.reporting.skeleton import Curves, Report
 
 _COST_NOTE = (
-    "One photo; times are medians on the CPU, all measured in turn in one process. The first "
+    "One image; times are medians on the CPU, all measured in turn in one process. The first "
     "head's network is the measure: what one answer costs."
 )
 # Parts of a cost, in the order of the tables.

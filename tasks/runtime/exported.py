@@ -70,7 +70,7 @@ class Exported:
             )
         if BARE in self.facts:
             raise InputError(
-                f"{path}: is a network alone (--bare), which takes no photos: name the weights, "
+                f"{path}: is a network alone (--bare), which takes no images: name the weights, "
                 "or the export without --bare"
             )
         self._squares = squares_of(self.facts, path)
@@ -133,7 +133,7 @@ class Exported:
         for image in images:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise InputError(
-                    f"a photo is {image.dtype} {image.shape}, not uint8 (height, width, 3)"
+                    f"an image is {image.dtype} {image.shape}, not uint8 (height, width, 3)"
                 )
         found: list[Answer] = []
         for _, same in groupby(images, lambda image: image.shape):
@@ -163,7 +163,7 @@ class Exported:
             reason = str(error).splitlines()[0][:200]
             shape = "x".join(map(str, images.shape[2:0:-1]))
             raise InputError(
-                f"{self.path}: cannot be run on photos of {shape} pixels ({reason})"
+                f"{self.path}: cannot be run on images of {shape} pixels ({reason})"
             ) from error
         names = self._session.outputs
         rows = [

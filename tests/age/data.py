@@ -73,14 +73,14 @@ def _examine(
     refuse_broken(path, good, findings)
     kept = data.select(good)
     summary = {"images": len(kept), "oldest": int(kept.labels.max())}
-    about = (f"{len(kept)} photos, ages to {kept.labels.max()}",)
+    about = (f"{len(kept)} images, ages to {kept.labels.max()}",)
     return Examination(data=kept, findings=tuple(findings), summary=summary, about=about)
 
 
 AGES = DataKind(
     name="ages",
     task=TASK,
-    layouts="One of ages holds photos such as 25_0_1_20170116.jpg.",
+    layouts="One of ages holds images such as 25_0_1_20170116.jpg.",
     find_parts=_find_parts,
     examine=_examine,
 )

@@ -42,7 +42,7 @@ class AgeExam(Exam):
         super().__init__(Ready(data, loader, AgeEvaluator(data.labels)))
 
     def facts(self, model: Model) -> Notes:
-        return [("data", f"{self.data.root}: {len(self.data)} photos")]
+        return [("data", f"{self.data.root}: {len(self.data)} images")]
 
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
         metrics = score["metrics"]
@@ -71,7 +71,7 @@ class AgeRun(OpenedRun[TrainAge]):
 
     @property
     def subject(self) -> str:
-        return f"{len(self.train)} photos"
+        return f"{len(self.train)} images"
 
     def build(self, target_source: TargetSource | None) -> tuple[nn.Module, Card]:
         torch.manual_seed(self.config.common.seed)

@@ -96,7 +96,7 @@ def test_photos_that_a_graph_turns_around_are_refused(tmp_path: Path, op: str) -
     more.add("turned", op, ["input", more.constant("axis", np.array([3], np.int32))])
     graph.nodes[at:at] = more.nodes
     graph.constants |= more.constants
-    with pytest.raises(InputError, match=f"photos are prepared by a {op}"):
+    with pytest.raises(InputError, match=f"images are prepared by a {op}"):
         read_network(write_graph_def(tmp_path / "m.pb", graph))
 
 
@@ -152,7 +152,7 @@ def test_a_view_whose_shape_is_computed_is_idle(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "part"), [("10.depthwise", "before 10.depthwise"), ("0", "photos are prepared by")]
+    ("place", "part"), [("10.depthwise", "before 10.depthwise"), ("0", "images are prepared by")]
 )
 def test_averages_between_the_convolutions_are_refused(
     tmp_path: Path, place: str, part: str

@@ -192,7 +192,7 @@ def test_newer_mobilenets_are_told(
     [
         (
             lambda ls: ls.insert(0, layer("Lambda", "f")),
-            "prepares photos by a layer of kind Lambda",
+            "prepares images by a layer of kind Lambda",
         ),
         (lambda ls: ls.insert(6, layer("Add", "sum")), "it has a layer of kind Add"),
         (lambda ls: ls[1]["config"].update(epsilon=0.1), "batch-norm epsilons differ: 0.001, 0.1"),

@@ -138,9 +138,9 @@ def test_one_sigmoid_becomes_two_columns(tmp_path: Path) -> None:
         ),
         ({"hidden": ["TANH"]}, "it has a TANH"),
         ({"average_before": "4.depthwise"}, "an AVERAGE_POOL_2D before Conv2d_4.depthwise"),
-        ({"average_before": "0"}, "photos are prepared by an AVERAGE_POOL_2D"),
-        ({"before": [("MAXIMUM", 1.0)]}, "photos are prepared by a MAXIMUM"),
-        ({"before": [("MUL", -1.0)]}, r"m\.tflite: .*photos are multiplied by \[-1"),
+        ({"average_before": "0"}, "images are prepared by an AVERAGE_POOL_2D"),
+        ({"before": [("MAXIMUM", 1.0)]}, "images are prepared by a MAXIMUM"),
+        ({"before": [("MUL", -1.0)]}, r"m\.tflite: .*images are multiplied by \[-1"),
     ],
 )
 def test_other_networks_are_refused(tmp_path: Path, given: Any, part: str) -> None:

@@ -152,9 +152,9 @@ def compare_detectors(folder: Path, threads: int) -> None:
         name: lambda run=run: run(encoded)  # type: ignore[misc]
         for name, (run, _) in found.items()
     }
-    times = run_turns(calls, ROUNDS, 5, "photo to boxes")
+    times = run_turns(calls, ROUNDS, 5, "image to boxes")
     peer = Spread.of([sum(row.values()) for row in times[[*found][-1]]]).ms
-    print(f"\na photo's file ({pixels.shape[1]}x{pixels.shape[0]}) to boxes")
+    print(f"\na image's file ({pixels.shape[1]}x{pixels.shape[0]}) to boxes")
     print(f"{'':48}{'ms':>8}{'decode':>8}{'post':>8}{'share':>8}   as fast as torchvision's")
     for name, (_, file) in found.items():
         rows = times[name]

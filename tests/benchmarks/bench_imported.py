@@ -25,7 +25,7 @@ def main() -> None:
     data = Path(os.environ["MOBILENETS_DATA"])
     files, columns = labelled_images(data)
     targets = torch.tensor(columns)
-    print(f"{'file':50}  ours  LiteRT  same class, % of {len(files)} photos")
+    print(f"{'file':50}  ours  LiteRT  same class, % of {len(files)} images")
     for name, last in TENSORFLOW.items():
         source = data / f"weights/{name}.tflite"
         head = data / f"weights/{last}.tflite" if last else None

@@ -91,7 +91,7 @@ def main() -> None:
         name = f"{head}300 alpha {alpha:g}"
         calls[name], calls[f"{name} post"] = ours(*worst_case(alpha, head))
     if os.environ.get("MOBILENETS_DATA"):
-        name = "ssd300 alpha 0.75, a photo"
+        name = "ssd300 alpha 0.75, an image"
         calls[name], calls[f"{name} post"] = ours(*usual_case(Path(os.environ["MOBILENETS_DATA"])))
     peers = {
         "torchvision ssdlite320_mobilenet_v3_large": Peer(ssdlite320_mobilenet_v3_large, 320),
@@ -100,7 +100,7 @@ def main() -> None:
     found = medians({**calls, **peers}, ROUNDS)
     for name, peer in peers.items():
         found[f"{name} post"] = sorted(peer.seconds)[len(peer.seconds) // 2]
-    print(f"one picture, float32, {threads} threads, median of {ROUNDS} interleaved rounds")
+    print(f"one image, float32, {threads} threads, median of {ROUNDS} interleaved rounds")
     print(f"{'':44}{'ms':>8}{'post':>8}{'share':>8}   times as fast as")
     print(f"{'':68}{'ssdlite320':>12}{'ssd300_vgg16':>14}")
     lite, vgg = (found[name] for name in peers)

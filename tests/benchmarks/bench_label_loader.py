@@ -107,7 +107,7 @@ def main() -> None:
     """Measure and print."""
     pin_threads()
     torch.set_num_threads(1)
-    print("photos per second and process: from files, kept in memory; torchvision's ImageFolder")
+    print("images per second and process: from files, kept in memory; torchvision's ImageFolder")
     with TemporaryDirectory() as scratch:
         for source, part, size in choose_sets(Path(scratch)):
             folder = some_photos(source, part, Path(scratch) / f"{source.name} links")

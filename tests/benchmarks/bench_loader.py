@@ -32,7 +32,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         sets = {"built-in scenes": draw_scenes(Path(folder) / "s", num_train=96, num_val=1)}
         if os.environ.get("MOBILENETS_DATA"):
-            sets["COCO photos"] = Path(os.environ["MOBILENETS_DATA"]) / "coco"
+            sets["COCO images"] = Path(os.environ["MOBILENETS_DATA"]) / "coco"
         for name, path in sets.items():
             data = open_detection(path, "train")
             calls: dict[str, Callable[[], object]] = {}

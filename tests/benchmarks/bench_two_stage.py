@@ -108,7 +108,7 @@ def main() -> None:
     watch = Stopwatch()
     for name, stage in (("propose", "rpn"), ("crop", "crop"), ("postprocess_regions", "post")):
         watch.watch(faster_rcnn, name, stage)
-    print(f"one picture, float32, {threads} threads, median of {ROUNDS} interleaved rounds")
+    print(f"one image, float32, {threads} threads, median of {ROUNDS} interleaved rounds")
     for proposals in PROPOSALS:
         calls = {
             f"alpha {alpha:g}{', pooled' * pooled}": ours(watch, alpha, pooled, proposals)

@@ -98,7 +98,7 @@ def test_damaged_lists_are_named(
 def test_a_list_cut_short_is_told(tmp_path: Path) -> None:
     path = write_celeba(tmp_path) / "list_attr_celeba.txt"
     path.write_text(path.read_text().replace("6", "7", 1))
-    with pytest.warns(UserWarning, match="says that it lists 7 photos, but it lists 6"):
+    with pytest.warns(UserWarning, match="says that it lists 7 images, but it lists 6"):
         open_attributes(tmp_path)
 
 
@@ -108,7 +108,7 @@ def test_what_is_not_recognised(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"not recognised .*list_attr_celeba.*lfw_att_40"):
         open_attributes(tmp_path)
     (tmp_path / "list_attr_celeba.txt").write_text("0\nSmiling\n")
-    with pytest.raises(ValueError, match="no folder of photos"):
+    with pytest.raises(ValueError, match="no folder of images"):
         open_attributes(tmp_path)
 
 
@@ -138,7 +138,7 @@ def test_lfwa_damaged(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a MATLAB file"):
         open_attributes(tmp_path)
     (tmp_path / "lfw").rename(tmp_path / "elsewhere")
-    with pytest.raises(ValueError, match=r"no photo Person_A/Person_A_0001\.jpg"):
+    with pytest.raises(ValueError, match=r"no image Person_A/Person_A_0001\.jpg"):
         open_attributes(tmp_path)
 
 
@@ -161,7 +161,7 @@ def test_photos_without_labels(tmp_path: Path) -> None:
     checkup = examine_attributes(data)
     assert not checkup.findings
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no pictures below"):
+    with pytest.raises(ValueError, match="no images below"):
         read_photos(tmp_path / "empty", data.attributes)
 
 

@@ -131,7 +131,7 @@ def test_the_nearest_format_is_told(tmp_path: Path) -> None:
     (tmp_path / "voc/0.xml").rename(tmp_path / "voc/xml/0.xml")
     for name, told in (
         ("yolo", "Nearest is yolo: there are images/ and labels/, but no labels/.*cx cy w h"),
-        ("voc", "Nearest is voc: xml/0.xml is VOC's XML, but no folder of pictures"),
+        ("voc", "Nearest is voc: xml/0.xml is VOC's XML, but no folder of images"),
     ):
         with pytest.raises(InputError, match=told):
             open_detection(tmp_path / name, "all")
@@ -153,9 +153,9 @@ def test_xml_and_pictures_in_folders_of_any_name(tmp_path: Path) -> None:
     assert len(open_detection(tmp_path, "all", hints=hints)) == 2
     for folder in ("logos", "more"):  # Of other names; and then several folders of pictures.
         save_pictures(tmp_path / folder, ["a.png"])
-        refused(tmp_path, "no folder of pictures belongs to it")
+        refused(tmp_path, "no folder of images belongs to it")
     save_pictures(tmp_path / "photos", ["0.png"])
-    refused(tmp_path, "no folder of pictures belongs to it")
+    refused(tmp_path, "no folder of images belongs to it")
 
 
 def test_pictures_elsewhere(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def some_labelme(root: Path, described: int) -> Path:
 
 def test_few_described_pictures_in_folders_of_classes_are_a_question(tmp_path: Path) -> None:
     root = some_labelme(tmp_path / "few", 2)
-    words = r"could be boxes \(.*tell of 2 of \d+ pictures\) or labels; say which by --task dete"
+    words = r"could be boxes \(.*tell of 2 of \d+ images\) or labels; say which by --task dete"
     with pytest.raises(InputError, match=words):
         recognise(root)
     assert recognise(root, "labels").kind.name == "labels"

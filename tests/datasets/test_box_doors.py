@@ -150,7 +150,7 @@ def test_a_validation_part_that_is_the_training_part(tmp_path: Path) -> None:
     }
     told = checkup.describe()
     assert "6 of 12, taken for backgrounds" in told
-    assert "12 of 12, so that figures on them say little about other pictures" in told
+    assert "12 of 12, so that figures on them say little about other images" in told
     assert "they have 0 and 1 boxes" in told
 
 

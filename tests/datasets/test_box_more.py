@@ -161,8 +161,8 @@ def test_boxes_around_segments(tmp_path: Path, segment: Any) -> None:
         ({"size": [48, 64], "counts": [3072]}, "a mask that is not empty"),
         ({"size": [48, 64], "counts": "zzzz9"}, "runs of 3072 pixels in all"),
         ({"size": [48, 64], "counts": [-5, 3077]}, "runs of 3072 pixels in all"),
-        ({"size": [0, 64], "counts": []}, "height and width of a picture"),
-        ({"size": [10**9, 10**9], "counts": []}, "height and width of a picture"),
+        ({"size": [0, 64], "counts": []}, "height and width of an image"),
+        ({"size": [10**9, 10**9], "counts": []}, "height and width of an image"),
     ],
 )
 def test_damaged_segments(tmp_path: Path, segment: Any, message: str) -> None:

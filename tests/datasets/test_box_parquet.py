@@ -112,7 +112,7 @@ def test_corners_are_told_from_sides(tmp_path: Path) -> None:
     box_table(tmp_path / "train.parquet", 3, objects=rows)
     data = open_detection(tmp_path, "all")
     assert data.boxes.tolist() == [low, high] * 3
-    why = "1 (as x y width height 3 of 6 would leave their picture): "
+    why = "1 (as x y width height 3 of 6 would leave their image): "
     assert told(tmp_path) == {"boxes read as corners x1 y1 x2 y2 (kept)": f"{why}{tmp_path}"}
     box_table(tmp_path / "train.parquet", 3, objects=rows, bbox_type=["xywh"] * 3)
     assert open_detection(tmp_path, "all").boxes[1].tolist() == [14, 11, 34, 29]
@@ -182,7 +182,7 @@ def test_what_the_doctor_finds(tmp_path: Path) -> None:
     why = {Path(f.file).name: f.detail for f in checkup.findings if f.action == "dropped"}
     assert (
         why["02.jpg"]
-        == "holds no picture, only {'bytes': None, 'path': '02.jpg'}; leave the row out"
+        == "holds no image, only {'bytes': None, 'path': '02.jpg'}; leave the row out"
     )
 
 
@@ -209,7 +209,7 @@ def test_pictures_beside_the_table(tmp_path: Path, kind: str) -> None:
     if kind == "struct":
         paths = pa.array(paths, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
     file = box_table(tmp_path / "train.parquet", 3, image=paths, width=None, height=None)
-    with pytest.raises(InputError, match=r"row 0: image has the path of a picture, not the pict"):
+    with pytest.raises(InputError, match=r"row 0: image has the path of an image, not the imag"):
         open_detection(file, "all")
     (tmp_path / "shots").mkdir()
     for k, name in enumerate(names):

@@ -181,8 +181,8 @@ def test_the_doctor(tmp_path: Path) -> None:
         checkup.raise_if_refused()
         told = {f.kind: f for f in checkup.findings}
         assert len(checkup.data) == 10
-        assert told["pictures without .json"].detail == "1 (in the shards): lone2.jpg"
-        assert told[".json without picture"].detail == "1 (in the shards): lone.json"
+        assert told["images without .json"].detail == "1 (in the shards): lone2.jpg"
+        assert told[".json without image"].detail == "1 (in the shards): lone.json"
         assert told["copy of an image"].detail == f"of {tmp_path}/train/0.tar/a.jpg"
         assert told["copy in both splits"].detail == f"the same as {tmp_path}/val/1.tar/c.jpg"
         files = {f.file for f in checkup.findings if f.action == "dropped"}
@@ -288,7 +288,7 @@ def test_an_archive_beside_what_came_out_of_it(tmp_path: Path) -> None:
         save_pictures(tmp_path / "classes" / name, ["0.png"])
     shutil.copy(file, tmp_path / "classes")
     assert recognise(tmp_path / "classes").kind.name == "labels"
-    with pytest.raises(InputError, match="pictures lie beside the shards, in ants/, bees/; move"):
+    with pytest.raises(InputError, match="images lie beside the shards, in ants/, bees/; move"):
         open_detection(tmp_path / "classes", "all")
 
 

@@ -159,7 +159,7 @@ def test_cvats_subsets_are_parts(tmp_path: Path) -> None:
 
 def test_cvat_for_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "annotations.xml").write_text('<annotations><track id="0"/></annotations>')
-    with pytest.raises(InputError, match="is CVAT's XML for video, which has no pictures; export"):
+    with pytest.raises(InputError, match="is CVAT's XML for video, which has no images; export"):
         open_detection(tmp_path, "all")
 
 

@@ -86,7 +86,7 @@ def test_ground_truth_for_scoring_keeps_all_but_nan(tmp_path: Path) -> None:
 def test_missing_and_damaged_images_are_dropped(tmp_path: Path) -> None:
     write_coco(tmp_path, [(10 + k, 3, [1, 1, 9, 9]) for k in range(12)], images=12)
     (tmp_path / "train2017/3.png").unlink()
-    (tmp_path / "train2017/5.png").write_text("no picture")
+    (tmp_path / "train2017/5.png").write_text("no image")
     data = open_detection(tmp_path, "train")
     checkup = examine(data)
     assert checkup.counts() == {"unusable image (dropped)": 2}

@@ -147,7 +147,7 @@ def test_identities_come_together(rng: np.random.Generator) -> None:
     labels = rng.permutation(np.repeat([0, 1, 2, 3, 4], [1, 2, 4, 9, 16]))
     sampler = IdentitySampler(labels, 4, seed=3, rank=0, world=1)
     order = [index for _, index in sampler]
-    assert sorted(order) == list(range(32)), "every photo once"
+    assert sorted(order) == list(range(32)), "every image once"
     own = labels[order]
     runs = np.split(own, np.flatnonzero(np.diff(own)) + 1)
     assert {len(run) for run in runs if run[0] == 2} == {4}

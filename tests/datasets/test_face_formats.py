@@ -43,7 +43,7 @@ def test_pairs_in_file_order(people: Path) -> None:
         for side in (pairs.first, pairs.second)
     ]
     assert greys == [[1, 1, 22, 21, 43, 42], [2, 13, 23, 31, 41, 52]]
-    assert len(data) == 11, "photos of no pair are not read"
+    assert len(data) == 11, "images of no pair are not read"
     write_pairs(people, "3\t1", *(line.replace(" ", "\t") for line in FOLDS))
     (people / "A_Person").rename(people / "A Person")
     for file in (people / "A Person").iterdir():
@@ -99,7 +99,7 @@ def test_a_fold_counts_or_is_refused(people: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "lines", "message"),
     [
-        ("3 1", (*FOLDS[:-1], "E_Person 2 F_Person 9"), "line 7: its photo F_Person_0009 is not"),
+        ("3 1", (*FOLDS[:-1], "E_Person 2 F_Person 9"), "line 7: its image F_Person_0009 is not"),
         ("3 1", FOLDS[:-1], "holds 5 pairs, but its first line tells of 6"),
         ("3 1", (FOLDS[0], FOLDS[0], *FOLDS[2:]), "fold 1 has not 1 pairs of one person"),
         ("3 1", ("A_Person 1", *FOLDS[1:]), "line 2: neither name, number, number nor"),
@@ -236,11 +236,11 @@ class _Evil:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (([_Evil()], [True]), "beside pictures and pairs it holds builtins.print"),
+        (([_Evil()], [True]), "beside images and pairs it holds builtins.print"),
         (([Path("x"), b""], [True]), r"pathlib.*, which is not loaded"),
         (([np.array([_Evil()], dtype=object)], [True]), "holds an array of"),
-        (([b"1"], [True]), "1 pictures for 1 pairs"),
-        (([1, 2], [True]), "picture 0 is int, not bytes"),
+        (([b"1"], [True]), "1 images for 1 pairs"),
+        (([1, 2], [True]), "image 0 is int, not bytes"),
         ([1], "not two lists"),
     ],
 )

@@ -32,7 +32,7 @@ def test_sound_faces(people: Path) -> None:
     checkup = examine(people)
     assert not checkup.findings
     assert checkup.summary["pairs"] == {"same": 3, "different": 3, "folds": 3}
-    assert len(checkup.data) == 18, "photos of no pair are examined too"
+    assert len(checkup.data) == 18, "images of no pair are examined too"
     assert "3 pairs of one person and 3 of two, in 3 folds" in checkup.describe()
     assert len(open_examined(people, "val", None, decode=False).data) == 11
 
@@ -42,7 +42,7 @@ def test_each_missing_photo_of_a_pair_is_named(people: Path) -> None:
     for name in ("B_Person/B_Person_0003", "E_Person/E_Person_0001"):
         (people / f"{name}.png").unlink()
     checkup = examine(people)
-    lost = [f for f in checkup.findings if f.kind == "pair without its photo"]
+    lost = [f for f in checkup.findings if f.kind == "pair without its image"]
     assert [(f.action, f.file.rpartition(": ")[2], f.detail) for f in lost] == [
         ("refused", "line 3", "no B_Person_0003"),
         ("refused", "line 6", "no E_Person_0001"),
@@ -52,11 +52,11 @@ def test_each_missing_photo_of_a_pair_is_named(people: Path) -> None:
 
 def test_a_pair_with_a_damaged_photo_is_refused(people: Path) -> None:
     write_pairs(people, "3 1", *FOLDS)
-    (people / "C_Person/C_Person_0002.png").write_text("no picture")
+    (people / "C_Person/C_Person_0002.png").write_text("no image")
     checkup = examine(people)
     kinds = {f.kind: f for f in checkup.findings}
     assert kinds["unusable image"].action == "dropped"
-    refused = kinds["pairs need an unusable photo"]
+    refused = kinds["pairs need an unusable image"]
     assert refused.action == "refused"
     assert refused.file.endswith("C_Person_0002.png")
     assert refused.detail.startswith("1 of 6 pairs")
@@ -71,8 +71,8 @@ def test_pairs_that_say_nothing_or_two_things(people: Path) -> None:
     checkup = examine(people)
     assert checkup.counts() == {
         "pair listed twice (kept)": 2,
-        "pair of one photo (kept)": 1,
-        "copy of a photo (kept)": 1,
+        "pair of one image (kept)": 1,
+        "copy of an image (kept)": 1,
     }
     write_pairs(people, "3 1", *FOLDS)
     other = people / "B_Person/B_Person_0003.png"
@@ -85,11 +85,11 @@ def test_pairs_that_say_nothing_or_two_things(people: Path) -> None:
 def test_people_with_too_few_photos(tmp_path: Path) -> None:
     few = write_people(tmp_path / "few", {"A": 1, "B": 2, "C": 1})
     (few / "D_Person").mkdir()
-    (few / "D_Person/a.png").write_text("no picture")
+    (few / "D_Person/a.png").write_text("no image")
     checkup = examine(few)
     told = {f.kind: f.detail for f in checkup.findings}
-    assert told["identities of one photo"].startswith("2 of 4 have a single one")
-    assert told["identities without a photo"].endswith("D_Person")
+    assert told["identities of one image"].startswith("2 of 4 have a single one")
+    assert told["identities without an image"].endswith("D_Person")
     assert not [f for f in checkup.findings if f.action == "refused"]
     alone = write_people(tmp_path / "alone", {"A": 1, "B": 1})
     refused = [f for f in examine(alone).findings if f.action == "refused"]
@@ -127,9 +127,9 @@ def test_every_picture_of_an_archive_is_decoded(tmp_path: Path) -> None:
     checkup = examine(tmp_path / "a.rec")
     kinds = checkup.counts()
     assert kinds == {
-        "copy of a photo (kept)": 2,
+        "copy of an image (kept)": 2,
         "unusable image (dropped)": 1,
-        "identities of one photo (kept)": 1,
+        "identities of one image (kept)": 1,
     }
     assert checkup.findings[0].file == f"{tmp_path / 'a.rec'}#5"
     assert checkup.summary["alignment"] == "five_points"
@@ -140,17 +140,17 @@ def test_a_file_of_pairs_has_no_people(tmp_path: Path) -> None:
     files = [picture(k) for k in (1, 2, 1, 3, 4, 5, 6, 6)]
     (tmp_path / "a.bin").write_bytes(pickle.dumps((files, [True, False, True, False])))
     checkup = examine(tmp_path / "a.bin")
-    assert checkup.counts() == {"pair of one photo (kept)": 1}
+    assert checkup.counts() == {"pair of one image (kept)": 1}
     assert checkup.summary["people"] is None
     assert "8 faces, format bin" in checkup.describe()
     files[3] = b"no picture"
     (tmp_path / "a.bin").write_bytes(pickle.dumps((files, [True, False, True, False])))
-    assert "pairs need an unusable photo (refused)" in examine(tmp_path / "a.bin").counts()
+    assert "pairs need an unusable image (refused)" in examine(tmp_path / "a.bin").counts()
 
 
 def test_too_many_broken_faces_are_refused(people: Path) -> None:
     for file in sorted(people.rglob("*.png"))[:6]:
-        file.write_text("no picture")
+        file.write_text("no image")
     findings = examine_faces(open_faces(people, "all")).findings
     assert any("6 of 18" in f.detail for f in findings if f.action == "refused")
 
@@ -170,4 +170,4 @@ def test_what_is_taken_for_faces(people: Path, tmp_path: Path) -> None:
 def test_the_real_lfw(real_data: Path) -> None:
     checkup = examine(real_data / "lfw")
     assert checkup.summary["pairs"] == {"same": 3000, "different": 3000, "folds": 10}
-    assert set(checkup.counts()) == {"identities of one photo (kept)"}
+    assert set(checkup.counts()) == {"identities of one image (kept)"}

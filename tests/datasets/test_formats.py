@@ -151,7 +151,7 @@ def test_turned_photos_fit_their_boxes(tmp_path: Path) -> None:
 def test_boxes_on_another_size_are_refused(tmp_path: Path) -> None:
     data = open_detection(write_coco(tmp_path, GOOD_BOXES), "train")
     save_pictures(tmp_path / "train2017", ["0.png"], width=32, height=32)
-    with pytest.raises(ValueError, match=r"0\.png: the picture has 32x32 pixels, but .* 64x48"):
+    with pytest.raises(ValueError, match=r"0\.png: the image has 32x32 pixels, but .* 64x48"):
         data.image(0)
 
 

@@ -140,9 +140,9 @@ def test_several_photos_of_one_name(tmp_path: Path) -> None:
     write_pictures(tmp_path, *(f"{folder}/{n}" for folder in ("photos", "thumbs") for n in names))
     left_out: list[LeftOut] = []
     read_places(write_list(tmp_path, names), "all", left_out)
-    assert [one.reason for one in left_out] == ["several photos fit the name"] * 2
+    assert [one.reason for one in left_out] == ["several images fit the name"] * 2
     assert left_out[0].photo == "0.jpg: photos/0.jpg, thumbs/0.jpg"
-    with pytest.raises(InputError, match=r"2 several photos fit.*photos/0\.jpg, thumbs/0\.jpg"):
+    with pytest.raises(InputError, match=r"2 several images fit.*photos/0\.jpg, thumbs/0\.jpg"):
         open_places(tmp_path, "all")
 
 

@@ -39,8 +39,8 @@ def test_tags_that_tell_none(tmp_path: Path, tags: dict[int, object]) -> None:
 
 
 def test_a_file_that_is_no_picture(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_text("no picture")
-    with pytest.raises(ValueError, match="not a picture that can be read"):
+    (tmp_path / "a.jpg").write_text("no image")
+    with pytest.raises(ValueError, match="not an image that can be read"):
         read_tags(tmp_path / "a.jpg")
 
 
@@ -50,7 +50,7 @@ def test_a_folder_of_photos(tmp_path: Path) -> None:
     photo(tmp_path / "trip" / "c.jpg", gps(12, 22))
     photo(tmp_path / "d.jpg")
     photo(tmp_path / "zero.jpg", gps(0, 0))
-    (tmp_path / "e.jpg").write_text("no picture")
+    (tmp_path / "e.jpg").write_text("no image")
     data = open_places(tmp_path, "all")
     assert data.format == "exif"
     assert [Path(f).name for f in data.files] == ["a.jpg", "b.jpg", "c.jpg"]
@@ -110,7 +110,7 @@ def test_what_a_list_lacks_is_counted(tmp_path: Path) -> None:
         photo(tmp_path / f"{name}.jpg")
     data = open_places(tmp_path, "all")
     assert [Path(f).name for f in data.files] == ["a.jpg"]
-    assert data.left_out == {"photo not found": 1, "no position": 4}
+    assert data.left_out == {"image not found": 1, "no position": 4}
 
 
 def test_two_photos_of_one_name_need_their_folders(tmp_path: Path) -> None:
@@ -125,12 +125,12 @@ def test_two_photos_of_one_name_need_their_folders(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("IMG_ID,LAT\na.jpg,1\n", "the first line must name the columns of the positions"),
-        ("LAT,LON\n1,2\n", "no column names the photos"),
+        ("LAT,LON\n1,2\n", "no column names the images"),
         ("IMG_ID,LAT,LON\na.jpg,north,2\n", "line 2: a position that is no number"),
         ("IMG_ID,LAT,LON\na.jpg,1\n", "line 2: 2 fields, where 3 are needed"),
         ('LAT,LON,IMG_ID,WHO\n1,2,a.jpg,"x\n1,2,b.jpg,y\n', "line 2: a quote .* never closed"),
         (f'LAT,LON,IMG_ID,WHO\n1,2,a.jpg,"x{"z" * 140_000}\n', "line 2: cannot be split"),
-        ("IMG_ID,LAT,LON\nb.jpg,1,2\n", r"no photo with a position \(1 photo not found\)"),
+        ("IMG_ID,LAT,LON\nb.jpg,1,2\n", r"no image with a position \(1 image not found\)"),
     ],
 )
 def test_lists_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
@@ -147,7 +147,7 @@ def test_parts_by_name_and_several_lists(tmp_path: Path) -> None:
     assert Path(str(open_places(tmp_path, "train").files[0])).stem == "train1"
     assert Path(str(open_places(tmp_path, "val").files[0])).stem == "test1"
     (tmp_path / "more.csv").write_text("id,latitude,longitude\ntest1,1,2\n")
-    with pytest.raises(ValueError, match=r"holds 3 lists of photos \(more.csv"):
+    with pytest.raises(ValueError, match=r"holds 3 lists of images \(more.csv"):
         open_places(tmp_path, "train")
 
 

@@ -20,8 +20,8 @@ def test_sound_places(tmp_path: Path) -> None:
     checkup = examine(write_list(tmp_path, ["a.jpg,x,48.5,2.5", "b.jpg,y,-33,151", "c.jpg,x,1,2"]))
     assert not checkup.findings
     text = checkup.describe()
-    assert "3 photos of 2 authors at 3 positions, format csv" in text
-    assert "latitudes -33 to 48.5, longitudes 2 to 151; at most 2 photos of one author" in text
+    assert "3 images of 2 authors at 3 positions, format csv" in text
+    assert "latitudes -33 to 48.5, longitudes 2 to 151; at most 2 images of one author" in text
 
 
 def test_each_row_that_cannot_be_used_is_named(tmp_path: Path) -> None:
@@ -34,11 +34,11 @@ def test_each_row_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         "turned.jpg,x,151.2,-33.9",
     )
     file = write_list(tmp_path, rows)
-    (tmp_path / "8.jpg").write_text("no picture")
+    (tmp_path / "8.jpg").write_text("no image")
     checkup = examine(file)
     told = {f.kind: f for f in checkup.findings}
-    assert told["photo not found"].file == f"{file}: line 10"
-    assert told["photo not found"].detail == "gone.jpg"
+    assert told["image not found"].file == f"{file}: line 10"
+    assert told["image not found"].detail == "gone.jpg"
     assert told["position at 0, 0"].file == f"{file}: line 11"
     assert told["no position"].detail == "no latitude or no longitude"
     assert told["unusable image"].file.endswith("8.jpg")
@@ -49,7 +49,7 @@ def test_each_row_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         "latitude 151.2, longitude -33.9; are they swapped?",
     ]
     assert not [f for f in checkup.findings if f.action == "refused"], "slips, no swap"
-    assert checkup.summary["left_out"] == {"photo not found": 1, "no position": 4, "unreadable": 1}
+    assert checkup.summary["left_out"] == {"image not found": 1, "no position": 4, "unreadable": 1}
     assert checkup.summary["images"] == 7
 
 
@@ -78,9 +78,9 @@ def test_photos_that_stand_there_twice(tmp_path: Path) -> None:
     checkup = examine(file)
     told = {f.kind: f for f in checkup.findings}
     assert set(checkup.counts().values()) == {1}
-    assert told["photo listed twice"].file.endswith("a.jpg")
-    assert told["photo listed at two places"].detail == "1, 2 and 9, 9"
-    assert told["copy of a photo"].file.endswith("d.jpg"), "180 degrees east are 180 west"
+    assert told["image listed twice"].file.endswith("a.jpg")
+    assert told["image listed at two places"].detail == "1, 2 and 9, 9"
+    assert told["copy of an image"].file.endswith("d.jpg"), "180 degrees east are 180 west"
     assert told["copy at another place"].detail.endswith("at 5, 5 instead of 1, 180")
     assert checkup.summary["copies"] == 2
 
@@ -106,7 +106,7 @@ def test_photos_with_tags(tmp_path: Path) -> None:
     photo(tmp_path / "b.jpg", gps(11, 21), "Bob")
     photo(tmp_path / "plain.jpg")
     photo(tmp_path / "zero.jpg", gps(0, 0))
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("no image")
     told = {f.kind: Path(f.file).name for f in examine(tmp_path).findings}
     assert told == {
         "no position": "plain.jpg",

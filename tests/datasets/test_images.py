@@ -106,9 +106,9 @@ def test_exif_turns_only_when_asked(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     for name, content in (("text.jpg", b"hello, I am no picture"), ("empty.png", b"")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match=rf"{name}: not a picture"):
+        with pytest.raises(ValueError, match=rf"{name}: not an image"):
             read_image(tmp_path / name, upright=True)
-        with pytest.raises(ValueError, match=rf"{name}: not a picture"):
+        with pytest.raises(ValueError, match=rf"{name}: not an image"):
             probe_image(tmp_path / name)
     with pytest.raises(ValueError, match=r"gone\.jpg: cannot be read"):
         read_image(tmp_path / "gone.jpg", upright=True)
@@ -124,7 +124,7 @@ def test_cut_files_are_refused(tmp_path: Path, suffix: str) -> None:
     PilImage.fromarray(noise).save(whole)
     cut = tmp_path / f"cut.{suffix}"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    with pytest.raises(ValueError, match=rf"cut\.{suffix}: the picture is damaged"):
+    with pytest.raises(ValueError, match=rf"cut\.{suffix}: the image is damaged"):
         read_image(cut, upright=False)
 
 
@@ -184,7 +184,7 @@ def test_writing_and_finding(tmp_path: Path) -> None:
     image = np.asarray(picture())
     for name in ("b/2.png", "1.JPG", ".hidden/3.png"):
         save_image(tmp_path / name, image)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     assert find_images(tmp_path) == [tmp_path / "1.JPG", tmp_path / "b/2.png"]
     assert np.array_equal(read_image(tmp_path / "b/2.png", upright=True), image)
 

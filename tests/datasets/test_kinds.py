@@ -54,14 +54,14 @@ def examine_ages(path: Path, parts: tuple[str, ...], options: CheckOptions) -> E
     refuse_broken(path, good, findings)
     kept = replace(data, files=data.files[good], ages=data.ages[good])
     summary = {"images": len(kept.files), "oldest": int(kept.ages.max())}
-    about = (f"{len(kept.files)} photos, ages to {kept.ages.max()}",)
+    about = (f"{len(kept.files)} images, ages to {kept.ages.max()}",)
     return Examination(data=kept, findings=tuple(findings), summary=summary, about=about)
 
 
 AGES = DataKind(
     name="ages",
     task="age_regression",
-    layouts="One of ages holds photos such as 25_0_1_20170116.jpg.",
+    layouts="One of ages holds images such as 25_0_1_20170116.jpg.",
     find_parts=find_age_parts,
     examine=examine_ages,
 )
@@ -94,14 +94,14 @@ def test_another_kind_is_recognised(with_ages: Path) -> None:
 @pytest.mark.parametrize("decode", [(), ("--decode",)])
 def test_another_kind_is_examined(with_ages: Path, tool: Tool, decode: tuple[str, ...]) -> None:
     faces = with_ages / "faces"
-    (faces / "29_0_1_00000029.png").write_text("no picture")
+    (faces / "29_0_1_00000029.png").write_text("no image")
     status, text, err = tool("check_data", faces, "--json", *decode)
     assert status == 0, err
     report: dict[str, Any] = json.loads(text)
     assert (report["task"], report["images"], report["oldest"]) == ("age_regression", 9, 28)
     assert [finding["kind"] for finding in report["findings"]] == ["unusable image"]
     answer = tool("check_data", faces, *decode)
-    expect(answer, "9 photos, ages to 28", "29_0_1_00000029.png", status=0)
+    expect(answer, "9 images, ages to 28", "29_0_1_00000029.png", status=0)
 
 
 @pytest.mark.slow
@@ -111,7 +111,7 @@ def test_the_doctor_of_another_kind_refuses(with_ages: Path, tool: Tool) -> None
     expect(answer, f"--classes list.txt: {faces} is examined for age_regression")
     expect(tool("check_data", faces, "--size", 320), "--size 320:", "age_regression")
     for age in range(20, 24):
-        (faces / f"{age}_0_1_{age:08d}.png").write_text("no picture")
+        (faces / f"{age}_0_1_{age:08d}.png").write_text("no image")
     expect(tool("check_data", faces), "refused: images missing or unreadable", "4 of 10")
 
 

@@ -72,7 +72,7 @@ def test_columns_of_classes_keep_their_order_and_letters(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a,1,1", r"truth.csv: line 3: 2 of the columns NV, MEL are 1; a photo has one class"),
+        ("a,1,1", r"truth.csv: line 3: 2 of the columns NV, MEL are 1; an image has one class"),
         ("a,0,0", r"line 3: 0 of the columns"),
         ("a,0,0.3", r"line 3: MEL is neither 0 nor 1"),
         ("a,0", r"line 3: 2 fields, and number 3 is empty"),
@@ -189,7 +189,7 @@ def test_a_metadata_file_that_is_named(tmp_path: Path) -> None:
         ('{"label": 1}', r"line 1: no 'file_name'"),
         ('{"file_name": "0.png", "label": [1]}', r"line 1: label: \[1\]"),
         ("[1]", r"line 1: \[1\]; an object"),
-        ("\n", r"names no photo"),
+        ("\n", r"names no image"),
     ],
 )
 def test_broken_metadata_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -215,7 +215,7 @@ def test_text_lists(tmp_path: Path, line: str) -> None:
     names = [f"p/{file.name}" for file in sorted((tmp_path / "p").iterdir())]
     pairs = list(zip(names, ["3", "1"], strict=True))
     text = "\n".join(line.format(*pair) for pair in pairs)
-    (tmp_path / "train.txt").write_text(f"# pictures\n{text}\n\n")
+    (tmp_path / "train.txt").write_text(f"# images\n{text}\n\n")
     data = open_labelled(tmp_path, "all")
     assert data.format == "text"
     assert shown(data) == pairs
@@ -261,7 +261,7 @@ def test_a_class_without_a_name(tmp_path: Path) -> None:
 def test_a_broken_line_of_a_text_list(tmp_path: Path) -> None:
     lines = ["a.png 1"] * 7
     (tmp_path / "train.txt").write_text("\n".join([*lines, "b.png"]))
-    with pytest.raises(ValueError, match=r"train.txt: line 8: 'b.png'; a picture and its class"):
+    with pytest.raises(ValueError, match=r"train.txt: line 8: 'b.png'; an image and its class"):
         open_labelled(tmp_path, "all")
 
 

@@ -203,7 +203,7 @@ def fake_set(counts: dict[str, int]) -> LabelledData:
 def test_holding_out_parts_each_class_and_is_stable(counts: dict[str, int]) -> None:
     data = fake_set(counts)
     if max(counts.values()) < 2:
-        with pytest.raises(ValueError, match="no class has two photos"):
+        with pytest.raises(ValueError, match="no class has two images"):
             hold_out(data, "val")
         return
     train, val = hold_out(data, "train"), hold_out(data, "val")

@@ -129,9 +129,9 @@ def test_a_damaged_photo_is_named(shapes: Path, tmp_path: Path, workers: int) ->
     root = shutil.copytree(shapes, tmp_path / "shapes")
     broken = root / "train/circle/0001.png"
     broken.write_bytes(broken.read_bytes()[:500])
-    with pytest.raises(ValueError, match=f"{broken}: the picture is damaged"):
+    with pytest.raises(ValueError, match=f"{broken}: the image is damaged"):
         list(loader(root, workers, train=False))
-    with pytest.raises(ValueError, match=f"{broken}: the picture is damaged"):
+    with pytest.raises(ValueError, match=f"{broken}: the image is damaged"):
         loader(root, cache=True)
 
 

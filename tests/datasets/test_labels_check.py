@@ -25,7 +25,7 @@ def test_good_data_is_left_alone(tmp_path: Path) -> None:
 
 def test_unreadable_photos_are_dropped(tmp_path: Path) -> None:
     root = write_folders(tmp_path, {"a": 6, "b": 6})
-    (root / "a/0.png").write_text("no picture")
+    (root / "a/0.png").write_text("no image")
     (root / "b/5.png").write_bytes((root / "b/5.png").read_bytes()[:60])
     checkup = examine_labels(open_labelled(root, "all"))
     assert checkup.counts() == {"unusable image (dropped)": 2}
@@ -46,7 +46,7 @@ def test_decoding_finds_more(tmp_path: Path) -> None:
 def test_too_many_broken_photos_are_refused(tmp_path: Path) -> None:
     root = write_folders(tmp_path, {"a": 4, "b": 4})
     for k in range(2):
-        (root / f"a/{k}.png").write_text("no picture")
+        (root / f"a/{k}.png").write_text("no image")
     with pytest.raises(ValueError, match=r"unreadable: 2 of 8; the first is .*a/0.png"):
         examine_labels(open_labelled(root, "all")).raise_if_refused()
 
@@ -54,12 +54,12 @@ def test_too_many_broken_photos_are_refused(tmp_path: Path) -> None:
 def test_empty_classes_and_imbalance_are_told(tmp_path: Path) -> None:
     root = write_folders(tmp_path, {"a": 1, "b": 11, "c": 0})
     checkup = examine_labels(open_labelled(root, "all"))
-    kinds = ("empty classes", "classes of one photo", "imbalanced classes")
+    kinds = ("empty classes", "classes of one image", "imbalanced classes")
     assert checkup.counts() == {f"{kind} (kept)": 1 for kind in kinds}
     text = checkup.describe()
-    assert "1 of 3 have a single photo here: a" in text
-    assert "1 of 3 have no photo here: c" in text
-    assert "'b' has 11 photos, the smallest class 1" in text
+    assert "1 of 3 have a single image here: a" in text
+    assert "1 of 3 have no image here: c" in text
+    assert "'b' has 11 images, the smallest class 1" in text
 
 
 def test_one_class_is_refused(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
 def test_no_photos_are_refused(tmp_path: Path) -> None:
     root = write_folders(tmp_path, {"a": 1, "b": 1})
     data = open_labelled(root, "all")
-    with pytest.raises(ValueError, match="no photos: the set lists none"):
+    with pytest.raises(ValueError, match="no images: the set lists none"):
         examine_labels(data.select(data.labels < 0)).raise_if_refused()
 
 
@@ -82,9 +82,9 @@ def test_copies_are_named(tmp_path: Path) -> None:
     shutil.copy(root / "train/a/3.png", root / "val/a/0.png")
     train, val = open_labelled(root, "train"), open_labelled(root, "val")
     checkup = examine_labels(train)
-    assert checkup.counts() == {"copy of a photo (kept)": 1, "copy in two classes (kept)": 1}
+    assert checkup.counts() == {"copy of an image (kept)": 1, "copy in two classes (kept)": 1}
     assert checkup.summary["copies"] == 2
-    assert "the same photo is a and b" in checkup.describe()
+    assert "the same image is a and b" in checkup.describe()
     across = examine_labels(val, train)
     assert across.counts() == {"copy in both splits (kept)": 1}
     assert across.summary["copies_in_other_split"] == 1

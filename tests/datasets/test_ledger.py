@@ -125,15 +125,16 @@ def test_each_file_has_its_reason(tmp_path: Path) -> None:
         UNUSABLE: ["images/0.png"],
         NOT_READ: ["a/3.heic"],
         LEFT_BEHIND: ["__MACOSX/a/._0.jpg"],
-        "pictures with no entry in instances_all.json": ["images/x.png"],
+        "images with no entry in instances_all.json": ["images/x.png"],
         NO_PART: ["readme.md", "a/stray.xml"],
         LINKED: ["again"],
     }
     assert ledger.to_json()["passed_over"][NOT_READ]["suffixes"] == {".heic": 1}
     assert ledger.line() == (
-        f"{root}: 13 files: 5 pictures, 1 annotation file, 7 passed over (2 .md, .xml files, "
-        "1 hidden and system file, 1 link to folders, 1 picture of kinds that are not read, "
-        "1 picture that cannot be used, 1 picture with no entry in instances_all.json)"
+        f"{root}: 13 files: 5 images, 1 annotation file, 7 passed over (2 .md, .xml files, "
+        "1 hidden and system file, 1 image of kinds that are not read, "
+        "1 image that cannot be used, 1 image with no entry in instances_all.json, "
+        "1 link to folders)"
     )
 
 
@@ -180,22 +181,22 @@ UNUSED = f"of {{}}, {UNUSED_PART}"
                 root, {f"{part}/{c}": 2 for part in ("Train", "Val", "Test") for c in "ab"}
             ),
             4,
-            {f"pictures {UNUSED.format('Test/')}": 4},
+            {f"images {UNUSED.format('Test/')}": 4},
         ),
         (
             _write_lists,
             2,
             {
-                f"pictures {UNUSED.format('test2017/')}": 1,
+                f"images {UNUSED.format('test2017/')}": 1,
                 UNUSED_LISTS: 1,
             },
         ),
         (
             _write_column,
             2,
-            {f"pictures that list.csv lists for test, {UNUSED_PART}": 1},
+            {f"images that list.csv lists for test, {UNUSED_PART}": 1},
         ),
-        (_write_lines, 2, {f"pictures {UNUSED.format('test/')}": 2}),
+        (_write_lines, 2, {f"images {UNUSED.format('test/')}": 2}),
     ],
 )
 def test_a_third_part_is_told(
@@ -231,8 +232,8 @@ def test_the_doctor_counts_both_parts(tmp_path: Path, tool: Tool) -> None:
     status, out, err = tool("check_data", root, *wanted)
     assert status == 0, err
     files = json.loads(out)["files"]
-    assert files["used"] == {"pictures": 6, "annotation files": 0}
-    assert list(files["passed_over"]) == ["pictures of classes that are not wanted"]
+    assert files["used"] == {"images": 6, "annotation files": 0}
+    assert list(files["passed_over"]) == ["images of classes that are not wanted"]
 
 
 def test_pictures_elsewhere_are_told(tmp_path: Path) -> None:
@@ -241,7 +242,7 @@ def test_pictures_elsewhere_are_told(tmp_path: Path) -> None:
     (root / "list.csv").write_text("path,label\na/0.png,x\na/1.png,y\n../far.jpg,x\n")
     ledger, _ = _look(root, None)
     assert (ledger.seen, ledger.used[PICTURES], ledger.elsewhere) == (3, 2, 1)
-    assert "1 picture elsewhere" in ledger.line()
+    assert "1 image elsewhere" in ledger.line()
 
 
 def test_beside_a_named_file_only_its_pictures_are_looked_through(tmp_path: Path) -> None:
@@ -273,7 +274,7 @@ def test_the_doctor_prints_it_first(tmp_path: Path) -> None:
     checkup = checkup.with_ledger(*trace.account(tmp_path))
     told = checkup.describe().splitlines()
     assert told[0] == f"files below {tmp_path}:"
-    assert told[1].split() == ["4", "used:", "pictures"]
+    assert told[1].split() == ["4", "used:", "images"]
     assert "cat/4.heic" in "".join(told[2:6])
     assert "dog/5.jpg" in "".join(told[2:6])
-    assert checkup.summary["files"]["used"]["pictures"] == 4
+    assert checkup.summary["files"]["used"]["images"] == 4

@@ -148,6 +148,6 @@ def test_a_damaged_picture_is_named_by_the_process_that_met_it(
     broken.write_bytes(broken.read_bytes()[:900])
     dataset = DetectionSet(data, DetectionTransform(64, "none"))
     batches = detection_loader(dataset, batch_size=4, train=False, workers=workers)
-    with pytest.raises(ValueError, match=f"{broken}: the picture is damaged") as caught:
+    with pytest.raises(ValueError, match=f"{broken}: the image is damaged") as caught:
         list(batches)
     assert "Traceback" not in str(caught.value)

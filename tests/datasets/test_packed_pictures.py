@@ -23,7 +23,7 @@ def test_a_table_of_pictures_alone(tmp_path: Path) -> None:
     file = save_table(tmp_path / "shots.parquet", {"image": rows})
     photos = photos_in(file)
     assert [photo.path.name for photo in photos] == ["000000", "000001", "000002"]
-    with pytest.raises(InputError, match=r"shots.parquet/000002: not a picture"):
+    with pytest.raises(InputError, match=r"shots.parquet/000002: not an image"):
         photos[2].image()
 
 
@@ -46,12 +46,12 @@ def test_pictures_that_lie_by_themselves_come_first(tmp_path: Path) -> None:
 def test_archives_without_pictures(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     for columns, why in (
-        ({"text": ["a"]}, "has no column of pictures"),
-        ({"image": ["0.jpg"]}, "only names pictures, which lie elsewhere: name their folder"),
+        ({"text": ["a"]}, "has no column of images"),
+        ({"image": ["0.jpg"]}, "only names images, which lie elsewhere: name their folder"),
     ):
         file = save_table(tmp_path / "one.parquet", columns)
         with pytest.raises(InputError, match=why):
             photos_in(file)
     file = write_tar(tmp_path / "one.tar", {"0.txt": b"text"})
-    with pytest.raises(InputError, match=r"one.tar: holds no pictures"):
+    with pytest.raises(InputError, match=r"one.tar: holds no images"):
         photos_in(file)

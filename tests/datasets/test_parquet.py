@@ -127,11 +127,11 @@ def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:
     pictures = [encoded(3), b"no picture", None]
     write(tmp_path / "train.parquet", [0, 1, 2], pictures=pictures)
     data = open_labelled(tmp_path, "all")
-    with pytest.raises(ValueError, match=r"train.parquet:1: not a picture"):
+    with pytest.raises(ValueError, match=r"train.parquet:1: not an image"):
         data.image(1)
-    with pytest.raises(ValueError, match=r"train.parquet:1: not a picture"):
+    with pytest.raises(ValueError, match=r"train.parquet:1: not an image"):
         data.content(1)
-    with pytest.raises(ValueError, match=r"train.parquet:2: holds no picture"):
+    with pytest.raises(ValueError, match=r"train.parquet:2: holds no image"):
         data.image(2)
 
 
@@ -182,14 +182,14 @@ def test_labels_of_pandas(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"row 1 has the label nan; leave it out"):
         open_labelled(tmp_path, "all")
     save_table(file, {**columns, "label": [[1, 2], [0], [], [1]]})
-    with pytest.raises(ValueError, match=r"column 'label' has several classes per photo, not one"):
+    with pytest.raises(ValueError, match=r"column 'label' has several classes per image, not one"):
         open_labelled(tmp_path, "all")
 
 
 def test_photos_beside_the_table(tmp_path: Path) -> None:
     rows = [{"bytes": None, "path": f"/home/anna/set/shots/{k}.png"} for k in range(3)]
     file = save_table(tmp_path / "train.parquet", {"image": rows, "label": [0, 1, 0]})
-    with pytest.raises(ValueError, match=r"row 0: image has the path of a picture, not the pict"):
+    with pytest.raises(ValueError, match=r"row 0: image has the path of an image, not the imag"):
         open_labelled(tmp_path, "all")
     save_photos(tmp_path / "shots", [f"{k}.png" for k in range(3)])
     for path in (tmp_path, file):
@@ -197,7 +197,7 @@ def test_photos_beside_the_table(tmp_path: Path) -> None:
         assert data.in_files
         assert data.files.tolist() == [str(tmp_path / f"shots/{k}.png") for k in range(3)]
     save_table(file, {"image": [*rows[:2], {"bytes": None, "path": None}], "label": [0, 1, 0]})
-    with pytest.raises(ValueError, match=r"row 2: image has neither a picture nor a path; leave"):
+    with pytest.raises(ValueError, match=r"row 2: image has neither an image nor a path; leave"):
         open_labelled(tmp_path, "all")
 
 

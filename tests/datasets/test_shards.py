@@ -164,7 +164,7 @@ def test_a_label_that_is_no_column_is_named(tmp_path: Path, folders: Path, label
 def test_no_records(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         add(tar, "1.txt", b"cat")
-    with pytest.raises(ValueError, match="no records of a picture"):
+    with pytest.raises(ValueError, match="no records of an image"):
         open_shards(tmp_path)
 
 
@@ -251,7 +251,7 @@ def test_damaged_photos_are_left_out_and_counted(shards: Path, workers: int) -> 
         content[record.picture[0] : sum(record.picture)] = bytes(record.picture[1])
         file.write_bytes(bytes(content))
     batches = loader(open_shards(shards), workers, train=False)
-    with pytest.warns(UserWarning, match=r"2 damaged photos were left out of epoch 0; the first"):
+    with pytest.warns(UserWarning, match=r"2 damaged images were left out of epoch 0; the first"):
         assert ids(batches) == [k for k in range(NUM) if k not in (7, 17)]
     assert len(batches.damaged) == 2
     assert "000001.tar:00000007.png" in batches.damaged[0]
@@ -262,7 +262,7 @@ def test_a_batch_of_damaged_photos_is_an_error(tmp_path: Path) -> None:
         for k in range(2):
             add(tar, f"{k}.jpg", b"no picture")
             add(tar, f"{k}.cls", b"0")
-    with pytest.raises(ValueError, match="not a picture that can be read; so are all 2 photos"):
+    with pytest.raises(ValueError, match="not an image that can be read; so are all 2 images"):
         list(loader(open_shards(tmp_path), train=False))
 
 

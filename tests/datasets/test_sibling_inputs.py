@@ -110,7 +110,7 @@ def test_classes_whose_photos_have_boxes(tmp_path: Path) -> None:
     assert open_labelled(tmp_path, "train", whole=True).counts.tolist() == [4, 4]
     assert recognise(tmp_path).kind.name == "boxes"
     write_boxed(tmp_path / "more", "dog", "cat")
-    with pytest.raises(InputError, match=r"sets of their own.*list the photos in .*labels\.csv"):
+    with pytest.raises(InputError, match=r"sets of their own.*list the images in .*labels\.csv"):
         open_labelled(tmp_path, "train")
 
 
@@ -183,7 +183,7 @@ def test_a_data_file_of_classes_without_boxes_is_a_question(tmp_path: Path) -> N
     """Some keep data.yaml beside a folder per class."""
     write_folders(tmp_path, {"train/a": 2, "train/b": 2, "val/a": 1, "val/b": 1})
     (tmp_path / "data.yaml").write_text("train: train\nval: val\nnames: [a, b]\n")
-    with pytest.raises(InputError, match=r"no label file belongs to a picture\) or labels; say"):
+    with pytest.raises(InputError, match=r"no label file belongs to an image\) or labels; say"):
         recognise(tmp_path)
     assert len(open_labelled(tmp_path, "train")) == 4
 

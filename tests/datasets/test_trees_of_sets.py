@@ -155,7 +155,7 @@ def test_flags_of_labelme_are_told(tmp_path: Path) -> None:
     file = root / "0.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "flags": {"cat": True}}))
     assert told(root) == {
-        "flags (dropped)": "1 (classes of whole pictures are not read here): 0.png"
+        "flags (dropped)": "1 (classes of whole images are not read here): 0.png"
     }
 
 
@@ -163,8 +163,8 @@ def test_a_photo_that_a_list_repeats_is_no_copy(tmp_path: Path) -> None:
     save_photos(tmp_path, ["0.png", "1.png"])
     lines = ["path,label", "0.png,fear", "1.png,anger", "1.png,fear"]
     (tmp_path / "list.csv").write_text("\n".join(lines))
-    (finding,) = (f for f in doctor(tmp_path).findings if f.kind != "classes of one photo")
-    assert (finding.kind, finding.detail) == ("photo listed twice", "2 times, as anger and fear")
+    (finding,) = (f for f in doctor(tmp_path).findings if f.kind != "classes of one image")
+    assert (finding.kind, finding.detail) == ("image listed twice", "2 times, as anger and fear")
 
 
 @pytest.mark.slow

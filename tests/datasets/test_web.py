@@ -76,7 +76,7 @@ def test_folders_without_any_class(tmp_path: Path, classes: ClassMap) -> None:
     )
     with pytest.raises(ValueError, match=message):
         match_folders(tmp_path, classes)
-    with pytest.raises(ValueError, match="holds no folder of pictures per class"):
+    with pytest.raises(ValueError, match="holds no folder of images per class"):
         match_folders(tmp_path / "ant", classes)
     with pytest.raises(ValueError, match="no such folder"):
         match_folders(tmp_path / "none", classes)

@@ -107,7 +107,7 @@ def test_classes(wild: Find, name: str, classes: tuple[str, ...], count: int) ->
 
 @pytest.mark.parametrize(
     ("name", "count", "lost"),
-    [("12b-shard-no-label", 6, {"pictures without a label": 2}), ("12c-shard-appledouble", 8, {})],
+    [("12b-shard-no-label", 6, {"images without a label": 2}), ("12c-shard-appledouble", 8, {})],
 )
 def test_shards(wild: Find, name: str, count: int, lost: dict[str, int]) -> None:
     data = open_shards(wild(f"data/{name}"))
@@ -118,7 +118,7 @@ def test_photos_as_listed(wild: Find) -> None:
     root = wild("data/14c-geo-copy-below")
     found = open_places(root, "all").files.tolist()
     assert found == [str(root / f"{k}.jpg") for k in range(8)]
-    with pytest.raises(InputError, match=r"8 several photos fit.*photos/0\.jpg, thumbs/0\.jpg"):
+    with pytest.raises(InputError, match=r"8 several images fit.*photos/0\.jpg, thumbs/0\.jpg"):
         open_places(wild("data/14-geo-same-name"), "all")
 
 

@@ -67,7 +67,7 @@ def test_all_is_the_same_in_coco(rows: Any, called: list[str], upright: bool) ->
         assert back["train"].classes == classes
         assert back["train"].annotation_ids.tolist() == data.annotation_ids.tolist()
         assert written.notes == ()
-        assert written.parts["val"] == {"pictures": len(rows), "boxes": len(data.boxes)}
+        assert written.parts["val"] == {"images": len(rows), "boxes": len(data.boxes)}
 
 
 @pytest.mark.slow
@@ -168,7 +168,7 @@ def test_what_cannot_be_held_is_told(tmp_path: Path, target: str) -> None:
     Path(data.files[2]).unlink()
     written, _ = write(target, {"train": replace(data, boxes=boxes)}, tmp_path / "out")
     notes = "\n".join(written.notes)
-    assert "1 pictures left out, whose file is missing" in notes
+    assert "1 images left out, whose file is missing" in notes
     assert "1 boxes left out, which are no numbers" in notes
     assert ("no areas: those of 1 outlines" in notes) == (target in ("voc", "yolo"))
     assert ("get other ids" in notes) == (target != "coco")
@@ -178,7 +178,7 @@ def test_what_cannot_be_held_is_told(tmp_path: Path, target: str) -> None:
 def test_a_set_of_missing_pictures_is_refused(tmp_path: Path) -> None:
     data = make_set(tmp_path / "in", [[]], CLASSES)
     Path(data.files[0]).unlink()
-    with pytest.raises(ValueError, match="no picture of the part train is there"):
+    with pytest.raises(ValueError, match="no image of the part train is there"):
         write("coco", {"train": data}, tmp_path / "out")
 
 
@@ -204,12 +204,12 @@ def test_odd_pictures_are_told_as_what_they_are(tmp_path: Path, target: str) -> 
     made = replace(data, boxes=boxes, sizes=sizes)
     written, back = write(target, {"train": made}, tmp_path / "out")
     notes = "\n".join(written.notes)
-    assert "train: 1 pictures left out, which cannot be read, and nothing tells" in notes
-    assert "1 pictures are damaged or of no kind that is read" in notes
+    assert "train: 1 images left out, which cannot be read, and nothing tells" in notes
+    assert "1 images are damaged or of no kind that is read" in notes
     assert str(damaged) in notes
     assert f"stay as annotated: {other} (50x40 pixels, annotated as (16, 24))" in notes
     assert "rounded" not in notes
-    assert ("keep their place as shares of the picture" in notes) == (target == "yolo")
+    assert ("keep their place as shares of the image" in notes) == (target == "yolo")
     assert len(back["train"]) == 3
     kept = back["train"].boxes[[0, 2] if target != "yolo" else [2]]
     np.testing.assert_allclose(kept, boxes[: len(kept)], atol=1e-9)

@@ -30,7 +30,7 @@ def write(
     folder.mkdir()
     written = write_labels(TARGETS[target], parts, folder, link=link)
     back = open_parts(folder)
-    assert {split: part["pictures"] for split, part in written.parts.items()} == {
+    assert {split: part["images"] for split, part in written.parts.items()} == {
         split: len(data) for split, data in back.items()
     }
     return written.notes, back
@@ -110,9 +110,9 @@ def test_missing_photos_are_told(tmp_path: Path, target: str) -> None:
     parts = open_parts(write_folders(tmp_path / "in", {"a": 2, "b": 2}))
     Path(parts["train"].files[0]).unlink()
     notes, back = write(target, parts, tmp_path / "out")
-    assert "1 pictures left out, whose file is missing" in notes[0]
+    assert "1 images left out, whose file is missing" in notes[0]
     assert len(back["train"]) == 3
     for file in parts["train"].files[1:]:
         Path(file).unlink()
-    with pytest.raises(ValueError, match="no picture of the part train is there"):
+    with pytest.raises(ValueError, match="no image of the part train is there"):
         write(target, parts, tmp_path / "none")

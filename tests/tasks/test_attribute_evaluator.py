@@ -163,7 +163,7 @@ def test_unknown_and_constant_attributes_do_not_count() -> None:
     assert score["metrics"]["mean_ap_low"] <= score["metrics"]["mean_ap"]
     assert "Not in the means, as they never vary here: Wearing_Hat." in format_metrics(score)
     assert format_attributes(score).splitlines()[-1].split()[:3] == ["Wearing_Hat", "0.000", "-"]
-    with pytest.raises(ValueError, match=r"none of the attributes .* varies in these 4 photos"):
+    with pytest.raises(ValueError, match=r"none of the attributes .* varies in these 4 images"):
         filled(shares, np.zeros((4, 3), np.int8)).compute()
 
 

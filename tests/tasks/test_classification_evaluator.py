@@ -154,7 +154,7 @@ def test_class_lists_that_differ_are_matched_by_name() -> None:
     assert score["probabilities"][:, 2].tolist() == [0, 0, 0]
     assert score["per_class"]["fox"] == (0.0, None, 1)
     assert score["unknown"] == ("fox",)
-    assert "lacks 1 of the data's 3 classes (fox): photos of these (1)" in format_metrics(score)
+    assert "lacks 1 of the data's 3 classes (fox): images of these (1)" in format_metrics(score)
 
 
 def test_wordnet_ids_tell_more_than_names() -> None:
@@ -184,7 +184,7 @@ def test_same_classes_need_no_columns_and_strangers_are_refused() -> None:
     assert columns_in(THREE, ClassMap((7, 8, 9), THREE.names)) is None
     with pytest.raises(ValueError, match=r"no class in common.*3 \(cat, dog, fox.*8 \(c0"):
         columns_in(THREE, EIGHT)
-    with pytest.raises(ValueError, match="none of 1 photos"):
+    with pytest.raises(ValueError, match="none of 1 images"):
         score_of([2], [[1.0]], THREE, np.array([0]))
 
 

@@ -40,7 +40,7 @@ def test_the_same_answers(exports: Exports, kind: str) -> None:
     exact = checked["differences" if exported.task == "detection" else "small"]
     assert max(exact.values()) < 1e-4
     # Photos do differ, so that this has shown something.
-    with pytest.raises(ValueError, match="photo 1"):
+    with pytest.raises(ValueError, match="image 1"):
         compare(images[:1], wanted[:1], wanted[-1:], source.limits(resized=True))
 
 

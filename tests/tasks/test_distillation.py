@@ -209,10 +209,10 @@ def test_flags_of_labels_are_refused_without_labels() -> None:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda x: x.float().mean((2, 3)), r"answers \(2, 3\) to 2 pictures of 4 classes"),
+        (lambda x: x.float().mean((2, 3)), r"answers \(2, 3\) to 2 images of 4 classes"),
         (lambda _: [1, 2], "gives list, no tensor"),
         (lambda x: torch.full((len(x), 4), math.nan), "its logits are not finite"),
-        (lambda x: x.nothing, "fails on pictures: AttributeError"),
+        (lambda x: x.nothing, "fails on images: AttributeError"),
     ],
 )
 def test_a_teacher_that_does_not_answer(answer: object, message: str) -> None:
@@ -285,7 +285,7 @@ def test_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"seed": 4}, "another --seed: 3 there, 4 in this run"),
         ({"data": "4567"}, "another training data: 0123 there"),
         ({"top_k": 2}, "another --top-k: 4 there, 2 in this run"),
-        ({"looks": [10.0, 24.0]}, "of other pictures: photos, augmentation or its library"),
+        ({"looks": [10.0, 24.0]}, "of other images: images, augmentation or its library"),
     ],
 )
 def test_whatever_changed_is_refused(
@@ -308,7 +308,7 @@ def test_a_store_without_its_teacher(tmp_path: Path) -> None:
 def test_damage_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "t"
     store = filled(folder, HEADER, torch.zeros(7, 4))
-    with pytest.raises(ValueError, match=r"00000-00000.npy: holds no target of photo 8"):
+    with pytest.raises(ValueError, match=r"00000-00000.npy: holds no target of image 8"):
         store.read(0, [1, 8])
     with pytest.raises(ValueError, match=r"00001-00000.npy: missing; name the --teacher"):
         store.read(1, [0])
@@ -341,7 +341,7 @@ def test_headers_of_other_types_are_refused(tmp_path: Path, field: str, value: o
 
 def test_other_looks_and_columns_are_refused(tmp_path: Path) -> None:
     store = filled(tmp_path, HEADER, torch.zeros(7, 4))
-    with pytest.raises(InputError, match="stored of other pictures"):
+    with pytest.raises(InputError, match="stored of other images"):
         TargetStore(tmp_path, replace(HEADER, looks=[1.0]))
     rows = store.empty(0)
     rows["log"], rows["column"] = 0, 40_000

@@ -220,9 +220,9 @@ def test_teachers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "def good(x):\n    return x.float().flatten(1)[:, :6]\n"
     )
     find("odd_teachers:good")
-    with pytest.raises(ValueError, match=r"answers \(2,\) to 2 pictures"):
+    with pytest.raises(ValueError, match=r"answers \(2,\) to 2 images"):
         find("odd_teachers:flat")
-    with pytest.raises(ValueError, match=r"fails on pictures: ZeroDivisionError"):
+    with pytest.raises(ValueError, match=r"fails on images: ZeroDivisionError"):
         find("odd_teachers:broken")
 
 

@@ -194,7 +194,7 @@ def test_missing_photos_are_an_error(tmp_path: Path) -> None:
     pairs = in_folds([1, 0, 1, 0], [0, 0, 1, 1])
     evaluator = FaceEvaluator(np.arange(8), pairs)
     evaluator.update(range(7), outputs(np.eye(8)[:7] + 0.1))
-    with pytest.raises(ValueError, match="1 photos of the protocol's pairs have no embedding"):
+    with pytest.raises(ValueError, match="1 images of the protocol's pairs have no embedding"):
         evaluator.compute()
     evaluator.update([7, 7], outputs(np.full((2, 8), 5.0)))
     assert evaluator.rows[7] == pytest.approx(np.full(8, 8**-0.5)), "length one"

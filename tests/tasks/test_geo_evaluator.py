@@ -203,7 +203,7 @@ def test_the_evaluator_by_hand(line: Partition, tmp_path: Path) -> None:
     assert rows[1]["file"] == "b.jpg"
     assert float(rows[1]["km"]) == pytest.approx(2 * DEGREE, abs=1e-3)
     assert "by chance" in format_metrics(score)
-    assert "Only 4 photos" in few_note(score)
+    assert "Only 4 images" in few_note(score)
 
 
 @pytest.mark.slow
@@ -219,7 +219,7 @@ def test_abstaining(line: Partition) -> None:
     metrics = evaluate(line, spec, ANSWERS).compute()["metrics"]
     assert metrics["answered"] == 0.75  # All but the third, whose best cell has .5.
     assert metrics["km25"] == pytest.approx(1 / 3)
-    with pytest.raises(ValueError, match=r"--abstain 0.99: none of 4 photos was answered"):
+    with pytest.raises(ValueError, match=r"--abstain 0.99: none of 4 images was answered"):
         evaluate(line, replace(spec, abstain=0.99), ANSWERS).compute()
 
 

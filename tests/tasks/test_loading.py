@@ -188,7 +188,7 @@ def test_places_attributes_and_faces(exports: Exports) -> None:
         (torch.full((3, 8, 8), torch.nan), "floats from nan to nan"),
         (torch.zeros(3, 8, 8, dtype=torch.int64), "torch.int64"),
         (PIL.Image.new("I;16", (8, 8)), "mode 'I;16', which has more than 8 bits"),
-        (b"no image", "the image: not a picture"),
+        (b"no image", "the image: not an image"),
         (None, "NoneType: no image; pass a path"),
         ({"file": "a.jpg"}, "dict: no image"),
         ([IMAGE, 3], "image 1: is a int, and no image"),
@@ -259,7 +259,7 @@ def test_arguments_that_do_not_fit(exports: Exports, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="several heads; choose one by head=: classes, boxes"):
         load(tmp_path)
     save_weights(tmp_path / "gan.safetensors", {}, Card("dcgan", {}, card.flavour, CLASSES))
-    with pytest.raises(InputError, match="weights for dcgan answer no photos"):
+    with pytest.raises(InputError, match="weights for dcgan answer no images"):
         load(tmp_path / "gan.safetensors")
 
 
@@ -271,9 +271,9 @@ def test_an_export_answers_without_torch(exports: Exports, tmp_path: Path) -> No
         "absent = ('torch', 'torchvision', 'matplotlib', 'scipy', 'tyro', 'tqdm', 'safetensors')\n"
         "for name in absent: sys.modules[name] = None\n"
         "from tasks import load\n"
-        "photo, weights, *files = sys.argv[1:]\n"
+        "image, weights, *files = sys.argv[1:]\n"
         "for file in files:\n"
-        "    answer = load(file, threads=1)(photo)\n"
+        "    answer = load(file, threads=1)(image)\n"
         "    print(type(answer).__name__, answer.draw().size, len(answer.to_dict()))\n"
         "try: load(weights)\n"
         "except ValueError as error: print(error)\n"

@@ -87,7 +87,7 @@ def test_many_photos_of_one_point_end_in_a_leaf() -> None:
 
 
 def test_too_few_positions() -> None:
-    with pytest.raises(ValueError, match="3 positions are too few for cells of 50 or more photos"):
+    with pytest.raises(ValueError, match="3 positions are too few for cells of 50 or more images"):
         split_adaptively(np.arange(3.0), np.arange(3.0))
 
 

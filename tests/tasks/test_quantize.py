@@ -178,7 +178,7 @@ def test_ranges_bear_outliers(rng: np.random.Generator) -> None:
     errors = [rounding_error(values, top) for top in tops]
     assert errors[0] == min(errors)
     assert errors[0] < 0.9 * errors[-1]
-    assert chosen("mse", state.layers[0].input) == (0, 40), "pictures stay whole"
+    assert chosen("mse", state.layers[0].input) == (0, 40), "images stay whole"
 
 
 @pytest.mark.slow

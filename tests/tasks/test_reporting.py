@@ -57,7 +57,7 @@ def test_a_page_has_everything_in_its_place(tmp_path: Path) -> None:
         "tools/x.py",
         "the game was over",
         "<b>0.750</b>top-1",
-        "<b>0.569 B</b>mult-adds per photo",
+        "<b>0.569 B</b>mult-adds per image",
         "<b>4.240 M</b>parameters",
         "<b>60</b>images",
         "<td>data</td><td>set</td>",

@@ -34,9 +34,9 @@ def test_no_torch_and_nothing_told(exports: Exports, tmp_path: Path) -> None:
     code = (
         "import sys, json; from pathlib import Path; import numpy as np\n"
         "from tasks.runtime.open import open_export\n"
-        "photo = np.arange(50 * 40 * 3, dtype=np.uint8).reshape(50, 40, 3)\n"
+        "image = np.arange(50 * 40 * 3, dtype=np.uint8).reshape(50, 40, 3)\n"
         "opened = [open_export(Path(file), 1) for file in sys.argv[1:]]\n"
-        "print([(one.task, sorted(one([photo])[0])) for one in opened])\n"
+        "print([(one.task, sorted(one([image])[0])) for one in opened])\n"
         "names = {name.split('.')[0] for name in sys.modules}\n"
         "heavy = {'torch', 'torchvision', 'onnx', 'safetensors', 'cv2', 'PIL', 'scipy'}\n"
         "assert not names & heavy, names & heavy"
@@ -110,7 +110,7 @@ def test_boxes_without_padding(exports: Exports) -> None:
     ],
 )
 def test_what_is_no_photo(exports: Exports, image: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"a photo is .* not uint8 \(height, width, 3\)"):
+    with pytest.raises(ValueError, match=r"an image is .* not uint8 \(height, width, 3\)"):
         open_export(exports.file("classifier"), 1)([image])
 
 

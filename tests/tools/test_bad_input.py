@@ -232,7 +232,7 @@ def test_a_full_disk(
         (["nothing.jpg", "--batch-size", "0"], ["--batch-size 0 must be 1 or more"]),
         (["nothing.jpg"], ["nothing.jpg: no such file or folder"]),
         ([], ["no PATH given"]),
-        (["empty"], ["empty: no pictures there"]),
+        (["empty"], ["empty: no images there"]),
         (["notes.txt"], ["notes.txt", "none of the files could be read"]),
         (["film.mp4"], ["film.mp4: not a video that can be read"]),
     ],
@@ -247,7 +247,7 @@ def test_media(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
-    Path("notes.txt").write_text("no picture")
+    Path("notes.txt").write_text("no image")
     Path("film.mp4").write_text("no film")
     expect(tool("predict", detector, *args), *parts)
 

@@ -76,7 +76,7 @@ def flat(data: Path) -> None:
 def texts(data: Path) -> None:
     """Photos that are none."""
     for file in data.rglob("*.png"):
-        file.write_text("no picture")
+        file.write_text("no image")
 
 
 def one_class(data: Path) -> None:
@@ -127,9 +127,9 @@ def cut_pets_list(data: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "parts"),
     [
-        (empty, ["folder of pictures per class", "Tiny ImageNet", "path and label", ".tar"]),
-        (flat, ["not recognised", "folder of pictures per class"]),
-        (texts, ["12 of 12; the first is", "a/0.png (not a picture", "Is it the right folder?"]),
+        (empty, ["folder of images per class", "Tiny ImageNet", "path and label", ".tar"]),
+        (flat, ["not recognised", "folder of images per class"]),
+        (texts, ["12 of 12; the first is", "a/0.png (not an image", "Is it the right folder?"]),
         (one_class, ["one class only", "a; a classifier needs two or more"]),
         (class_to_validate_alone, ["val: class folder 'bb' is not in train/; the nearest is 'b'"]),
         (outside_the_list, ["class folder 'b' is not in synsets.txt; they are a, c"]),
@@ -153,7 +153,7 @@ def test_sets(
 def test_a_set_that_cannot_be_parted(tool: Tool, tmp_path: Path, photos: Path) -> None:
     single_photos(photos)
     answer = tool("train_cls", "--data", photos, "--out", tmp_path / "run", *SMALL)
-    expect(answer, "no class has two photos", "part them into train/ and val/")
+    expect(answer, "no class has two images", "part them into train/ and val/")
     assert not (tmp_path / "run").exists()
 
 
@@ -169,7 +169,7 @@ ROWS = "path,label,split\n" + "".join(
         (ROWS + "1.png,bb,val\n", ["list.csv: class 'bb' is not one of the set's", "'b'"]),
         (ROWS + "1.png,a,tset\n", ["list.csv: line 14: split 'tset'; the nearest is 'test'"]),
         (ROWS.replace("path", "where"), ["first line must name the columns, path and label"]),
-        ("path,label\n", ["list.csv: lists no photo below its header"]),
+        ("path,label\n", ["list.csv: lists no image below its header"]),
         (ROWS.replace("train", "val"), ["holds nothing to train on"]),
         (
             ROWS.replace(".png", ".jpg"),
@@ -250,7 +250,7 @@ def odd_pictures(folder: Path) -> None:
     picture.save(folder / "cut.jpg")
     cut(folder / "cut.jpg")
     (folder / "none.jpg").write_bytes(b"")
-    (folder / "text.jpg").write_text("no picture")
+    (folder / "text.jpg").write_text("no image")
 
 
 @pytest.mark.slow
@@ -260,7 +260,7 @@ def test_pictures_of_every_kind(tool: Tool, tmp_path: Path, weights: Path) -> No
     odd_pictures(data / "train/a")
     status, text, err = tool("train_cls", "--data", data, "--out", tmp_path / "run", *SMALL)
     assert status == 0, err
-    assert "train data: 31 photos" in err
+    assert "train data: 31 images" in err
     assert "5  unusable image (dropped)" in err
     status, text, err = tool("check_data", data, "--decode")
     assert status == 0, err
@@ -268,7 +268,7 @@ def test_pictures_of_every_kind(tool: Tool, tmp_path: Path, weights: Path) -> No
     some = [data / "train/a" / name for name in (*GOOD, *BAD)]
     status, text, err = tool("predict", weights, *some, "--out", tmp_path / "seen")
     assert status == 0, err
-    assert "5 photos" in text
+    assert "5 images" in text
     assert [name for name in BAD if f"/{name}: " in err] == list(BAD)
     assert "Traceback" not in err
 
@@ -278,9 +278,9 @@ def test_damage_that_no_header_tells(tool: Tool, tmp_path: Path, photos: Path) -
     """Training stops at it with the file's name; the doctor's --decode finds it before."""
     (photos / "train/a/0.png").write_bytes(png_of(300, 200))
     answer = tool("train_cls", "--data", photos, "--out", tmp_path / "run", *SMALL)
-    expect(answer, "a/0.png: the picture is damaged")
+    expect(answer, "a/0.png: the image is damaged")
     answer = tool("check_data", photos, "--decode")
-    expect(answer, "dropped: unusable image", "a/0.png: the picture is damaged", status=0)
+    expect(answer, "dropped: unusable image", "a/0.png: the image is damaged", status=0)
 
 
 @pytest.mark.slow
@@ -288,8 +288,8 @@ def test_small_and_empty_classes_are_told(tool: Tool, tmp_path: Path) -> None:
     """A class of one photo is trained on, a class of none keeps its column: both are said."""
     data = write_folders(tmp_path / "set", {"a": 1, "b": 6, "c": 5, "d": 0})
     answer = tool("train_cls", "--data", data, "--out", tmp_path / "run", *SMALL)
-    parts = ("1 of 4 have no photo here: d", "1 of 4 have a single photo here: a")
-    expect(answer, *parts, "2 of 4 have no photo here: a, d", status=0)
+    parts = ("1 of 4 have no image here: d", "1 of 4 have a single image here: a")
+    expect(answer, *parts, "2 of 4 have no image here: a, d", status=0)
     expect(tool("check_data", data), *parts, status=0)
 
 

@@ -194,7 +194,7 @@ def test_a_detector_for_people(tool: Tool, weights: dict[str, Path]) -> None:
         (["nowhere.onnx"], "nowhere.onnx: no such file"),
         (["nowhere"], "nowhere: no such weights file or run folder"),
         (["x.onnx", "--rounds", "0"], "--rounds 0 must be 1 or more"),
-        (["x.onnx", "--photos", "nowhere"], "--photos nowhere: no such file or folder"),
+        (["x.onnx", "--photos", "nowhere"], "--images nowhere: no such file or folder"),
         (["x.onnx", "--batch-sizes", "0"], "--batch-sizes 0 must be 1 or more"),
         ([], "name a run folder, a weights file or an export"),
     ],
@@ -211,7 +211,7 @@ def test_photos_that_cannot_be_read_are_named(
     tool: Tool, tmp_path: Path, weights: dict[str, Path]
 ) -> None:
     bad = tmp_path / "note.jpg"
-    bad.write_text("no picture")
+    bad.write_text("no image")
     status, _, err = tool("benchmark", weights["classification"], "--photos", bad, *FAST)
     assert status == 2
-    assert f"{bad}: not a picture that can be read" in err
+    assert f"{bad}: not an image that can be read" in err

@@ -23,7 +23,7 @@ def test_a_set_goes_through_the_tools(scenes: Path, tool: Tool, tmp_path: Path) 
     args = (*SMALL, "--epochs", 1, "--workers", 2)
     status, out, err = tool("train_det", "--data", data, "--out", tmp_path / "run", *args)
     assert status == 0, err
-    assert "2 archives of pictures, 0 passed over" in err
+    assert "2 archives of images, 0 passed over" in err
     assert "AP50" in out
     status, out, err = tool("evaluate", tmp_path / "run", "--data", data)
     assert status == 0, err

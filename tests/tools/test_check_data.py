@@ -36,7 +36,7 @@ def test_says_which_part_it_saw(tmp_path: Path, tool: Tool) -> None:
         assert f"examined: the part {part!r} of {data}, compared with {other!r}\n" in text
     pictures = (data / "train2017").rename(tmp_path / "pictures")
     _, text, _ = tool("check_data", data, "--images", pictures)
-    assert f"{said}; --split val takes the other, with the pictures of {pictures}" in text
+    assert f"{said}; --split val takes the other, with the images of {pictures}" in text
     (data / "annotations/instances_val2017.json").unlink()
     _, text, _ = tool("check_data", data, "--images", pictures, "--json")
     told = json.loads(text)

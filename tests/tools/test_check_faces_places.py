@@ -40,7 +40,7 @@ def test_face_attributes(tool: Tool, tmp_path: Path) -> None:
     assert whole["counts"]["copy with other attributes"] == 1
     val = found(tool, root, "--split", "val")
     assert val["counts"]["attribute that never varies"] == 3, "prevalence 0 or 1"
-    expect(tool("check_data", root), "4 photos of 4 people, format celeba", status=0)
+    expect(tool("check_data", root), "4 images of 4 people, format celeba", status=0)
     text = (root / "list_attr_celeba.txt").read_text()
     (root / "list_attr_celeba.txt").write_text(
         text.replace("000003.jpg  1  1", "000003.jpg  1  2")
@@ -65,16 +65,16 @@ def test_faces_by_identity(tool: Tool, tmp_path: Path) -> None:
     assert found(tool, root)["task"] == "classification"
     report = found(tool, root, "--task", "face_embedding")
     assert (report["task"], report["people"]) == ("face_embedding", 7)
-    assert report["counts"] == {"identities of one photo": 1}
+    assert report["counts"] == {"identities of one image": 1}
     write_pairs(root, "3 1", *FOLDS)
     report = found(tool, root)
     assert (report["task"], report["pairs"]["folds"]) == ("face_embedding", 3)
     (root / "E_Person/E_Person_0003.png").unlink()
     report = found(tool, root, status=2)
     assert report["refused"]
-    assert report["counts"]["pair without its photo"] == 1
+    assert report["counts"]["pair without its image"] == 1
     answer = tool("check_data", root)
-    expect(answer, "refused: pair without its photo", "pairs.txt: line 6: no E_Person_0003")
+    expect(answer, "refused: pair without its image", "pairs.txt: line 6: no E_Person_0003")
 
 
 @pytest.mark.slow
@@ -148,7 +148,7 @@ def test_a_list_of_labels_may_tell_positions(tool: Tool, tmp_path: Path) -> None
     ("task", "needs"),
     [
         ("face_attributes", "One of face attributes holds img_align_celeba/ and"),
-        ("face_embedding", "One of faces by identity is a folder of pictures per identity"),
+        ("face_embedding", "One of faces by identity is a folder of images per identity"),
         ("geolocation", "One of places is a list with the columns LAT, LON"),
     ],
 )

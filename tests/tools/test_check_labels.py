@@ -23,20 +23,20 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_labelled_sets_are_recognised(tmp_path: Path, tool: Tool, photos: Path) -> None:
-    expect(tool("check_data", photos), "12 photos of 2 classes", "nothing wrong", status=0)
-    expect(tool("check_data", photos, "--split", "val"), "4 photos of 2 classes", status=0)
+    expect(tool("check_data", photos), "12 images of 2 classes", "nothing wrong", status=0)
+    expect(tool("check_data", photos, "--split", "val"), "4 images of 2 classes", status=0)
     expect(tool("check_data", write_tiny(tmp_path / "t")), "format tiny_imagenet", status=0)
     expect(tool("check_data", write_dogs(tmp_path / "d")), "format stanford_dogs", status=0)
 
 
 def test_a_set_that_is_not_parted_is_examined_whole(tmp_path: Path, tool: Tool) -> None:
     data = write_folders(tmp_path / "whole", {"a": 5, "b": 7})
-    expect(tool("check_data", data), "12 photos of 2 classes", status=0)
+    expect(tool("check_data", data), "12 images of 2 classes", status=0)
 
 
 def test_json_names_each_finding(tmp_path: Path, tool: Tool, photos: Path) -> None:
     """Damage, and copies within and across the parts."""
-    (photos / "train/a/5.png").write_text("no picture")
+    (photos / "train/a/5.png").write_text("no image")
     shutil.copy(photos / "train/a/0.png", photos / "train/b/0.png")
     shutil.copy(photos / "train/a/1.png", photos / "val/a/1.png")
     out = tmp_path / "report.json"
@@ -53,7 +53,7 @@ def test_json_names_each_finding(tmp_path: Path, tool: Tool, photos: Path) -> No
 
 def test_refusal_is_an_exit_status(tool: Tool, photos: Path) -> None:
     for file in (photos / "train/a").iterdir():
-        file.write_text("no picture")
+        file.write_text("no image")
     expect(tool("check_data", photos), "refused: images missing or unreadable", "6 of 12")
 
 
@@ -68,9 +68,9 @@ def test_decoding_finds_a_damaged_photo(tool: Tool, photos: Path) -> None:
 
 @pytest.mark.slow
 def test_photos_in_shards_are_decoded(tmp_path: Path, tool: Tool, photos: Path) -> None:
-    (photos / "train/a/3.png").write_text("no picture")
+    (photos / "train/a/3.png").write_text("no image")
     folder = write_shards(open_labelled(photos, "train"), tmp_path / "shards", per_shard=5)
-    parts = ("11 photos of 2 classes, format shards", "not a picture that can be read")
+    parts = ("11 images of 2 classes, format shards", "not an image that can be read")
     expect(tool("check_data", folder), *parts, status=0)
     expect(tool("check_data", folder / "{000000..000002}.tar"), *parts, status=0)
 
@@ -89,7 +89,7 @@ def test_what_is_both_is_examined_for_detection(
             text = voc_xml([("cat", (1, 1, 9, 9), False)], width=24, height=20)
             (pets / f"annotations/xmls/{stem}.xml").write_text(text)
     expect(tool("check_data", pets), "taken for detection", "--task classification", status=0)
-    for task, said in (("detection", "boxes per class"), ("classification", "photos per class")):
+    for task, said in (("detection", "boxes per class"), ("classification", "images per class")):
         status, text, err = tool("check_data", pets, "--task", task)
         assert status == 0, err
         assert said in text

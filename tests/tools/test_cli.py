@@ -12,14 +12,14 @@ from tools import cli
 
 
 def fail() -> None:
-    raise InputError("set/0.png: not a picture")
+    raise InputError("set/0.png: not an image")
 
 
 @pytest.mark.parametrize(
     ("processes", "message"),
     [
-        ("1", "error: set/0.png: not a picture\n"),
-        ("4", "error: process 2 of 4 stopped: set/0.png: not a picture\n"),
+        ("1", "error: set/0.png: not an image\n"),
+        ("4", "error: process 2 of 4 stopped: set/0.png: not an image\n"),
     ],
 )
 def test_one_of_several_processes_says_which_it_is(

@@ -39,7 +39,7 @@ def test_scenes_in_every_format(
     before, after = open_parts(scenes), open_parts(out)
     for split in ("train", "val"):
         assert len(after[split]) == len(before[split])
-        assert f"{split}: {len(after[split])} pictures, {len(after[split].boxes)} boxes" in text
+        assert f"{split}: {len(after[split])} images, {len(after[split].boxes)} boxes" in text
     assert f"written to {out}" in text
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
     assert run(monkeypatch, scenes, "--to", target, "--out", out) == 2
@@ -74,12 +74,12 @@ def test_labels_by_a_default_name_as_json(
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, "pets", "--to", "shards", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    parts = {"train": {"pictures": 3}, "val": {"pictures": 1}}
+    parts = {"train": {"images": 3}, "val": {"images": 1}}
     assert told == {
         **{"format": "shards", "out": "converted/pets-shards", "classes": 2},
         **{"parts": parts, "notes": [], "files": told["files"]},
     }
-    assert (told["files"]["seen"], told["files"]["used"]["pictures"]) == (4, 4)
+    assert (told["files"]["seen"], told["files"]["used"]["images"]) == (4, 4)
     assert (tmp_path / "converted/pets-shards/train/000000.tar").is_file()
 
 
@@ -97,7 +97,7 @@ def test_what_is_refused(
     for flags, message in (
         ((pets, "--to", "yolo"), "holds labels, which are written as folders, shards"),
         ((scenes, "--to", "folders"), "holds boxes, which are written as coco, voc, yolo, shards"),
-        ((both, "--to", "folders"), "tell of 1 of 4 pictures) or labels; say which by --task"),
+        ((both, "--to", "folders"), "tell of 1 of 4 images) or labels; say which by --task"),
         ((pets, "--to", "folders", "--out", pets / "new"), "lies in the data"),
         ((tmp_path / "none", "--to", "coco"), "no such file or folder"),
         ((pets, "--to", "folders", "--task", "face_embedding"), "which are written as nothing"),
@@ -142,13 +142,13 @@ def test_what_became_of_every_file(
         out = tmp_path / target
         assert run(monkeypatch, root, "--to", target, "--out", out, "--json") == 0
         told = json.loads(capsys.readouterr().out)
-        assert told["parts"] == {key: {"pictures": 4} for key in PARTS}
+        assert told["parts"] == {key: {"images": 4} for key in PARTS}
         files = told["files"]
         lost = {reason: row["files"] for reason, row in files["passed_over"].items()}
-        assert (files["seen"], files["used"]["pictures"]) == (14, 12)
+        assert (files["seen"], files["used"]["images"]) == (14, 12)
         assert lost == {
-            "pictures of kinds that are not read": 1,
-            "files that are neither pictures nor annotation": 1,
+            "images of kinds that are not read": 1,
+            "files that are neither images nor annotation": 1,
         }
     root = tmp_path / "voc"
     voc(root, ["0", "1", "2"])
@@ -156,6 +156,6 @@ def test_what_became_of_every_file(
     (root / "2.png").write_bytes(b"no picture")
     assert run(monkeypatch, root, "--to", "coco", "--out", tmp_path / "coco") == 0
     text = capsys.readouterr().out
-    assert "        2  used: pictures" in text
+    assert "        2  used: images" in text
     assert "        3  used: annotation files" in text
     assert "5  files in all" in text

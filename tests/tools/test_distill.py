@@ -238,7 +238,7 @@ def test_what_changed_is_refused(train: Train, teacher: Path, tmp_path: Path) ->
         patch.setattr("datasets.labels.torch_set.draw_seed", lambda *draw: sum(draw) + 9)
         status, _, err = train("two", *store, "--epochs", 1)
     assert status == 2
-    assert "stored of other pictures: photos, augmentation or its library have changed" in err
+    assert "stored of other images: images, augmentation or its library have changed" in err
     assert not (tmp_path / "two").exists()
 
 

@@ -36,7 +36,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("album")
     for number, photo in enumerate(photos()):
         save_image(folder / f"{number}.png", photo)
-    (folder / "4.jpg").write_text("no picture")
+    (folder / "4.jpg").write_text("no image")
     return folder
 
 
@@ -80,7 +80,7 @@ def test_a_file_that_answers_otherwise_is_refused(
     status, _, err = tool("export", tmp_path / "other.safetensors", "--out", out)
     assert status == 2
     shown = " ".join(err.split())
-    assert re.search(r"model\.onnx: not written: photo 1 .* probabilities differ by 0", shown)
+    assert re.search(r"model\.onnx: not written: image 1 .* probabilities differ by 0", shown)
     assert not list(out.parent.iterdir())
     out.write_bytes(b"older")
     assert tool("export", tmp_path / "other.safetensors", "--out", out)[0] == 2
@@ -217,7 +217,7 @@ def test_bad_flags(exports: Exports, tool: Tool, tmp_path: Path, album: Path) ->
         (("export", weights, "--out", "x.pt"), "--out x.pt: a file for onnx ends in .onnx"),
         (("export", weights, "--nms-iou", 0.5, *out), "--nms-iou 0.5: the weights are for class"),
         (("export", weights, "--samples", "nowhere", *out), "--samples nowhere: no such file"),
-        (("export", weights, "--samples", tmp_path / "empty", *out), "no pictures there"),
+        (("export", weights, "--samples", tmp_path / "empty", *out), "no images there"),
         (("export", tmp_path / "gone", *out), "gone: no such weights file or run folder"),
         (("export", file, *out), "is an export already"),
         (("predict", tmp_path / "text.onnx", album), "not an ONNX file that runs here"),

@@ -27,11 +27,11 @@ STOPPED = "stopped before the first step"
 def photos(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     for name in ("cat", "dog"):
-        (tmp_path / "my photos" / name).mkdir(parents=True)
+        (tmp_path / "my images" / name).mkdir(parents=True)
         for k in range(10):
             pixels = rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)
-            save_image(tmp_path / "my photos" / name / f"{k}.png", pixels)
-    return tmp_path / "my photos"
+            save_image(tmp_path / "my images" / name / f"{k}.png", pixels)
+    return tmp_path / "my images"
 
 
 @pytest.fixture
@@ -56,15 +56,15 @@ def test_few_photos_get_steps_enough_and_a_better_command(
 ) -> None:
     net = ("--alpha", 0.25, "--size", 64, "--batch-size", 5, "--workers", 0)
     answer = tool("train_cls", "--data", photos, "--out", tmp_path / "a", *net)
-    count = int(answer[2].split(" photos to train on")[0].split()[-1])
+    count = int(answer[2].split(" images to train on")[0].split()[-1])
     epochs = -(-2000 // (count // 5))
     modern = CLS_PRESETS["modern"].fit
     expect(
         answer,
-        f"{count} photos to train on: from scratch, fewer than 600 teach little (measured: 298",
+        f"{count} images to train on: from scratch, fewer than 600 teach little (measured: 298",
         f"tools/train_cls.py --data '{photos}' --out {tmp_path / 'a'} --alpha 0.25",
         "--workers 0 --weights WEIGHTS",
-        f"--epochs {epochs}, chosen by the number of photos: {modern.epochs}, as the recipe",
+        f"--epochs {epochs}, chosen by the number of images: {modern.epochs}, as the recipe",
         STOPPED,
     )
     fit = fit_of(tmp_path / "a")
@@ -104,7 +104,7 @@ def test_heads_of_a_trunk_are_warned_of(
     tasks = ("--tasks", f"classes={photos}", "--alpha", 0.1, "--size", 32, "--batch-size", 4)
     answer = tool("train_multi", *tasks, "--workers", 0, "--out", tmp_path / "a")
     expect(
-        answer, "photos to train on: from scratch, fewer than 600", "--weights WEIGHTS", STOPPED
+        answer, "images to train on: from scratch, fewer than 600", "--weights WEIGHTS", STOPPED
     )
 
 

@@ -37,7 +37,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tool: Tool, photos: Path, tmp_path: Path) -> Path:
     status, _, err = tool("train_cls", "--data", photos, "--out", tmp_path / "run", *SMALL)
     assert status == 0, err
-    assert "20 files: 20 pictures, 0 annotation files, 0 passed over" in err
+    assert "20 files: 20 images, 0 annotation files, 0 passed over" in err
     return tmp_path / "run"
 
 
@@ -55,7 +55,7 @@ def test_names_of_any_bytes_reach_the_end(run: Path, photos: Path, tool: Tool) -
 @pytest.mark.slow
 def test_reports_hold_the_table_of_files(run: Path, photos: Path, tool: Tool) -> None:
     (files,) = json.loads((run / "report.json").read_text(encoding="utf-8"))["files"]
-    assert (files["seen"], files["used"]["pictures"], files["passed_over"]) == (20, 20, {})
+    assert (files["seen"], files["used"]["images"], files["passed_over"]) == (20, 20, {})
     assert f"files below {photos}" in (run / "report.html").read_text(encoding="utf-8")
     out = run.parent / "fifth"
     status, _, err = tool("evaluate", run, "--data", photos, "--out", out, "--workers", 0)
@@ -63,8 +63,8 @@ def test_reports_hold_the_table_of_files(run: Path, photos: Path, tool: Tool) ->
     (files,) = json.loads((out / "report.json").read_text(encoding="utf-8"))["files"]
     (reason,) = files["passed_over"]
     rest = files["passed_over"][reason]["files"]
-    assert files["used"]["pictures"] + rest == 20
-    assert f"20 files: {20 - rest} pictures, 0 annotation files, {rest} passed over" in err
+    assert files["used"]["images"] + rest == 20
+    assert f"20 files: {20 - rest} images, 0 annotation files, {rest} passed over" in err
     assert "that are not used here" in reason
 
 
@@ -79,7 +79,7 @@ def test_all_of_another_set_is_measured(run: Path, photos: Path, tool: Tool) -> 
         )
         assert status == 0, err
         rows = len((out / "predictions.csv").read_text(encoding="utf-8").splitlines()) - 1
-        assert f"measuring {rows} photos: " in err
+        assert f"measuring {rows} images: " in err
         return rows, err.split("photos: ")[1].splitlines()[0]
 
     assert measure(test) == (20, f"all of {test}")

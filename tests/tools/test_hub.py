@@ -68,7 +68,7 @@ def weights(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_there_and_back(hub: Any, weights: Path, tool: Tool, tmp_path: Path) -> None:
     """What is sent is what is fetched, and the other tools take it."""
-    args = ("--out", tmp_path / "sent", "--licence", "apache-2.0", "--origin", "own photos")
+    args = ("--out", tmp_path / "sent", "--licence", "apache-2.0", "--origin", "own images")
     status, text, err = tool("upload", weights, "me/pets", *args, "--json")
     assert status == 0, err
     said = json.loads(text)
@@ -86,7 +86,7 @@ def test_there_and_back(hub: Any, weights: Path, tool: Tool, tmp_path: Path) -> 
     assert status == 0, err
     (state, card), (fetched, same) = load_weights(weights), load_weights(out)
     assert all(torch.equal(value, fetched[name]) for name, value in state.items())
-    assert (same.source, same.classes, same.metrics) == ("own photos", card.classes, card.metrics)
+    assert (same.source, same.classes, same.metrics) == ("own images", card.classes, card.metrics)
     save_photos(tmp_path / "photos", ["a.png"])
     status, text, err = tool("predict", out, tmp_path / "photos", "--out", tmp_path / "seen")
     assert status == 0, err
@@ -108,7 +108,7 @@ def test_the_page_says_what_it_is(
         "alpha 0.25",
         "0.214 M params",
         "32x32 pixels, RGB",
-        "| top1 | 0.750 | share of photos",
+        "| top1 | 0.750 | share of images",
         "## Classes (2)\n\ncat, dog",
         "tools/download.py me/pets",
         "tools/predict.py pets.safetensors photo.jpg",
@@ -202,7 +202,7 @@ def test_the_pages_of_faces(tool: Tool, tmp_path: Path) -> None:
     for part in (
         "## Attributes (2)\n\nSmiling, Eyeglasses",
         "| mean_ap | 0.700 | mean average precision",
-        f"| cost of a photo | {classifier_cost(spec, 2)} |",
+        f"| cost of an image | {classifier_cost(spec, 2)} |",
         "Do not infer sex",
         "tools/train_attr.py --weights",
     ):
@@ -216,7 +216,7 @@ def test_the_pages_of_faces(tool: Tool, tmp_path: Path) -> None:
         "pipeline_tag: image-feature-extraction",
         "| faces stand | funneled |",
         "| accuracy | 0.900 | share of pairs",
-        f"| cost of a photo | {embedder_cost(faces)} |",
+        f"| cost of an image | {embedder_cost(faces)} |",
         "Do not identify people who have not agreed",
         "tools/predict.py it.safetensors photo.jpg --gallery people/",
     ):

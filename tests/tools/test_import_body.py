@@ -121,7 +121,7 @@ def test_another_body_is_refused(
 @pytest.mark.slow
 def test_a_body_alone_finds_nothing(body: Path, scenes: Path, tool: Tool, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    part = "weights for body answer no photos"
+    part = "weights for body answer no images"
     expect(tool("evaluate", body, "--data", scenes, "--out", out), str(body), part)
     expect(tool("predict", body, scenes / "val", "--out", out), str(body), part)
     assert not out.exists()

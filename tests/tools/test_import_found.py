@@ -265,7 +265,7 @@ def test_what_is_no_original_classifier_says_why(tool: Tool, tmp_path: Path) -> 
     answer = tool("evaluate", source, "--data", data)
     expect(answer, str(source), "takes floats and does not tell in what range", "--mean R G B")
     write_classifier(source, headless=True)
-    expect(tool("evaluate", source, "--data", data), "only a body, which answers no photos")
+    expect(tool("evaluate", source, "--data", data), "only a body, which answers no images")
     expect(tool("evaluate", tmp_path / "gone.tflite", "--data", data), "no such file")
     source.write_bytes(source.read_bytes()[:2000])
     expect(tool("evaluate", source, "--data", data), "damaged TensorFlow Lite file")

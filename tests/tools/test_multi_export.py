@@ -204,7 +204,7 @@ def test_refusals(
     odd = make_multi(tmp_path / "odd", odd="breeds")
     out = ("--out", tmp_path / "out" / "x.onnx")
     for args, message in (
-        (("export", odd, *out), "heads of one graph must see photos alike, but they do not: cla"),
+        (("export", odd, *out), "heads of one graph must see images alike, but they do not: cla"),
         (("export", run, "--int8", "--calibrate", album, *out), "has several heads, and --int8"),
         (("export", tmp_path / "one.safetensors", "--nms-iou", 0.4, *out), "--nms-iou 0.4: the w"),
         (("export", tmp_path / "none.safetensors", *out), "a trunk without heads"),
@@ -221,7 +221,7 @@ def test_refusals(
     status, _, err = tool("export", tmp_path / "other.safetensors", *out)
     assert status == 2
     assert re.search(
-        r"x\.onnx: not written: head attributes: photo \d .* probabilities differ by", _shown(err)
+        r"x\.onnx: not written: head attributes: image \d .* probabilities differ by", _shown(err)
     )
     assert not list(out[1].parent.iterdir())
     with pytest.raises(ValueError, match="has no head 'cats'; it has classes, breeds"):

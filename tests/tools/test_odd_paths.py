@@ -37,7 +37,7 @@ READ = (
     "export run --int8 --calibrate {}",
     "export run --int8 --calibrate set --labelled {}",
     "benchmark {}",
-    "benchmark run --photos {}",
+    "benchmark run --images {}",
     "choose --runs {}",
     "demo {}",
     "demo run --gallery {}",
@@ -142,7 +142,7 @@ def test_odd_files_are_accounted_for(
     lost = {reason: row["files"] for reason, row in files["passed_over"].items()}
     assert lost[ODD] == 15
     assert lost[SHUT] == 1
-    assert files["used"]["pictures"] == 24
+    assert files["used"]["images"] == 24
     assert files["seen"] == sum(lost.values()) + 24
     out = tmp_path / "out"
     flags = ("--workers", 0, "--split", "all", "--out", out / "evaluated", "--json")
@@ -151,9 +151,9 @@ def test_odd_files_are_accounted_for(
     assert json.loads(text)["files"] == [files]
     answer = tool("predict", weights, odd, "--no-draw", "--out", out / "predicted")
     whats = ("pipe.jpg: is a pipe", "socket.jpg: is a socket", "zero.jpg: is a device")
-    expect(answer, *whats, "loop.jpg: cannot be read", "24 photos", status=0)
+    expect(answer, *whats, "loop.jpg: cannot be read", "24 images", status=0)
     for path in (odd / "pipe.jpg", odd / "bee/zero.jpg", odd / "bee/socket.jpg"):
-        expect(tool("predict", weights, path, "--out", out / "none"), "and no picture")
+        expect(tool("predict", weights, path, "--out", out / "none"), "and no image")
         expect(tool("predict", path, odd, "--out", out / "none"), f"{path}: is a")
         for name in ("check_data", "train_cls"):
             flag = ("--data",) if name == "train_cls" else ()

@@ -254,7 +254,7 @@ def test_the_part_to_test_on(
     expected = f"the part 'test' of {root}"
     assert expected in err
     assert told["facts"][said] == expected
-    assert f" {count} photos" in told["facts"]["time"]
+    assert f" {count} images" in told["facts"]["time"]
     err, told = measure()
     assert "--split" in told["facts"][said]
     status, text, err = tool(

@@ -30,7 +30,7 @@ def album(tmp_path: Path) -> Path:
     Image.fromarray(pixels).convert("CMYK").save(root / "b.tiff")
     cut = root / "cut.jpg"
     cut.write_bytes((root / "a.jpg").read_bytes()[:900])
-    (root / "notes.txt").write_text("no picture")
+    (root / "notes.txt").write_text("no image")
     return root
 
 
@@ -43,7 +43,7 @@ def test_a_folder(detector: Path, tool: Tool, album: Path, tmp_path: Path) -> No
     with Image.open(out / "b.jpg") as drawn:
         assert drawn.size == (70, 50)
     assert str(album / "cut.jpg") in err
-    assert "3 pictures" in text
+    assert "3 images" in text
     content = COCO(str(out / "predictions.json"))
     assert len(content.imgs) == 3
     assert {c["name"] for c in content.dataset["categories"]} >= {"star", "ring"}
@@ -139,7 +139,7 @@ def test_an_original_answers_as_it_is(
     out = tmp_path / "out"
     status, text, err = tool("predict", ssd_tflite, album, "--out", out, *EASY)
     assert status == 0, err
-    assert "3 pictures" in text
+    assert "3 images" in text
     content = COCO(str(out / "predictions.json"))
     assert len(content.imgs) == 3
     assert content.anns

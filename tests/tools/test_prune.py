@@ -159,7 +159,7 @@ def test_arms_differ_in_start_and_teacher_alone(tmp_path: Path) -> None:
     assert [run.weights for run in runs] == [None, None, cut, cut]
     teachers = [None, str(config.weights)] * 2
     assert [run.distill.teacher for run in runs] == teachers
-    assert {run.distill.targets for run in runs} == {None}, "mixup changes the pictures"
+    assert {run.distill.targets for run in runs} == {None}, "mixup changes the images"
     plain = [replace(run, weights=None, distill=DistillSpec()) for run in runs]
     assert plain == [plain[0]] * 4
     assert plain[0].model == replace(SMALL.model, alpha=0.5)
@@ -187,7 +187,7 @@ def quick_export(args: Export, source: Source, out: Path) -> Any:
 
 def quick_int8(args: Export, source: Source, float_file: Path, recipes: Any) -> Any:
     """The wide network truly goes to 8 bits; of the others the float file stands for it."""
-    assert args.labelled is None, "held-out photos choose nothing"
+    assert args.labelled is None, "held-out images choose nothing"
     if float_file.parent.name == "wide":
         return write_int8(args, source, float_file, recipes)
     return shutil.copy(float_file, args.out_file())

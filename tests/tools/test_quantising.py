@@ -143,7 +143,7 @@ def test_without_labels_nothing_is_claimed(
 ) -> None:
     result, text = write_int8(flags(tmp_path, photos), source, float_file, RECIPES)
     assert result["scores"] is None
-    assert "not measured on labelled photos" in text
+    assert "not measured on labelled images" in text
 
 
 @pytest.mark.slow
@@ -156,12 +156,12 @@ def test_bad_photos(source: Source, float_file: Path, tmp_path: Path) -> None:
     assert "no such folder" in refused(tmp_path / "nowhere")
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "0 photos there; 8 or more are needed" in refused(empty)
+    assert "0 images there; 8 or more are needed" in refused(empty)
     for number in range(10):
-        (empty / f"{number}.jpg").write_text("not a photo")
+        (empty / f"{number}.jpg").write_text("not an image")
     told = refused(empty)
-    assert "0 photos can be read" in told
-    assert ".jpg: not a picture" in told
+    assert "0 images can be read" in told
+    assert ".jpg: not an image" in told
     assert not (tmp_path / "out").exists()
 
 

@@ -47,7 +47,7 @@ def test_training_and_evaluation(shards: Path, shapes: Path, tool: Tool, tmp_pat
     args = ("--data", shards, "--out", run, "--workers", 1, *SMALL, "--json")
     trained = result(tool("train_cls", *args))
     assert trained["images"] == 24
-    assert trained["facts"]["data"].endswith("val: 24 photos (shards)")
+    assert trained["facts"]["data"].endswith("val: 24 images (shards)")
     assert all(".tar:" in case["file"] for case in trained["worst"])
     assert (run / "report.html").read_text().count("<img") > 4
     assert read_card(run).classes.names == open_labelled(shapes, "train").classes.names
@@ -103,13 +103,13 @@ def test_a_labelled_set_to_evaluate_on(
     args = ("--workers", 0, *SMALL, "--epochs", 1, "--json")
     for name, val in (("a", shapes), ("b", shapes / "val")):
         out = ("--out", tmp_path / name, "--data", own, "--val", val)
-        with pytest.warns(UserWarning, match="1 damaged photos were left out of epoch 0"):
+        with pytest.warns(UserWarning, match="1 damaged images were left out of epoch 0"):
             assert result(tool("train_cls", *out, *args, report=False))["images"] == 24
     what = ("--out", tmp_path / "e", "--data", own, "--json", "--workers", 0)
-    with pytest.warns(UserWarning, match="1 damaged photos were left out"):
+    with pytest.warns(UserWarning, match="1 damaged images were left out"):
         found = result(tool("evaluate", tmp_path / "a", *what))
     assert found["images"] == 47
-    assert found["facts"]["left out"] == "1 photos, unreadable"
+    assert found["facts"]["left out"] == "1 images, unreadable"
 
 
 @pytest.mark.slow
@@ -127,7 +127,7 @@ def test_what_shards_cannot_do(shards: Path, tool: Tool, tmp_path: Path) -> None
             "has no shards to validate on; put them in train/ and val/",
         ),
         (("--data", f"{shards}/train/{{000000..000009}}.tar"), "the shard is missing (5 of 10)"),
-        (("--data", alone, "--val", shards), "no records of a picture"),
+        (("--data", alone, "--val", shards), "no records of an image"),
         (("--val", shards), "goes with --data"),
     ):
         status, _, err = tool("train_cls", "--out", tmp_path / "x", *SMALL, *flags)

@@ -53,7 +53,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("album")
     for number, photo in enumerate(photos(4)):
         save_image(folder / f"{number}.png", photo)
-    (folder / "4.jpg").write_text("no picture")
+    (folder / "4.jpg").write_text("no image")
     return folder
 
 

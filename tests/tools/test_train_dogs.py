@@ -58,12 +58,12 @@ def test_a_run_of_two_stages(run: Path) -> None:
     assert card.task == first.task == "classification"
     assert card.classes == first.classes
     assert len(card.classes) == 12
-    assert "photos cut to their boxes" in card.source
+    assert "images cut to their boxes" in card.source
     assert f"from {run / 'web'}" in card.source
     assert "boxes" not in first.source
     report = json.loads((run / "report.json").read_text())
     assert f"top-1 {first.metrics['top1']:.3f}" in report["facts"]["first stage"]
-    assert "12 that look like test photos" in report["facts"]["web"]
+    assert "12 that look like test images" in report["facts"]["web"]
     record = json.loads((run / "web" / "stage.json").read_text())
     assert record["unknown"] == ["mixed breeds"]
     assert len(record["copies"]) == 12
@@ -160,7 +160,7 @@ def test_wrong_labels_on_purpose(sets: Path, tool: Tool, tmp_path: Path) -> None
     assert "19 of 48 labels are wrong on purpose" in err
     facts = json.loads((tmp_path / "run" / "report.json").read_text())["facts"]
     told = re.fullmatch(
-        r"19 of 48 training photos, on purpose; ([\d.]+)% of them learnt by heart",
+        r"19 of 48 training images, on purpose; ([\d.]+)% of them learnt by heart",
         facts["wrong labels"],
     )
     assert told
@@ -185,7 +185,7 @@ def test_a_stopped_first_stage_says_how_to_go_on(
         (["--web-epochs", "-1"], "--web-epochs -1 must be 0 or more"),
         (["--web-lr", "0"], "--web-lr 0.0 must be above 0"),
         (["--noise", "1"], "--noise 1.0 is not in [0, 1)"),
-        (["--noise", ".001"], "--noise 0.001: of 48 photos that is none"),
+        (["--noise", ".001"], "--noise 0.001: of 48 images that is none"),
         (["--copy-bits", "32"], "--copy-bits 32 is not in 0..31"),
         (["--gce-q", "0"], "--gce-q 0.0 is not in (0, 1]"),
         (["--frozen-epochs", "3"], "--frozen-epochs 3 is not in 0..2, the epochs"),

@@ -124,7 +124,7 @@ def _predict(tool: Tool, run: Path, people: Path, tmp_path: Path) -> None:
     assert f"{photo}: {shown.as_posix()} " in text
     status, _, err = tool("predict", run, photo, "--out", tmp_path / "found")
     assert status == 2
-    assert "name two photos with a face or more, or a --gallery" in err
+    assert "name two images with a face or more, or a --gallery" in err
     status, _, err = tool("predict", run, person, "--alignment", "five_points")
     assert status == 2
     assert "have 'five_points'" in err
@@ -168,7 +168,7 @@ def test_a_grid_as_table_14(train: Train, people: Path, tool: Tool, tmp_path: Pa
     assert json.loads(again)["rows"] == rows, "what is finished is not trained again"
     status, text, err = train("all", "--data", people / "train", "--grid", "epochs=1", "--json")
     assert status == 0, err
-    assert 0 < json.loads(text)["rows"][0]["auc"] <= 1, "all photos with all have no accuracy"
+    assert 0 < json.loads(text)["rows"][0]["auc"] <= 1, "all images with all have no accuracy"
 
 
 @pytest.mark.slow

@@ -201,7 +201,7 @@ def test_nothing_is_chosen_on_a_benchmark(places: Path, tmp_path: Path) -> None:
     assert not set(parts.train.authors) & set(parts.chosen.authors)
     assert len(parts.val) == 24
     told = dict(parts.notes)["weights chosen and temperature fitted on"]
-    assert f"{len(parts.chosen)} photos of" in told
+    assert f"{len(parts.chosen)} images of" in told
     assert "not on --val" in told
     same = open_parts(replace(DEMO_GEO, data=places), places)
     assert same.chosen is same.val
@@ -320,7 +320,7 @@ def test_cells_from_lists_and_positions(
         "make_cells", places / "places.csv", "--split-above", 50, 20, "--out", tmp_path / "c"
     )
     assert status == 0, err
-    assert "of 160 photos in them" in text
+    assert "of 160 images in them" in text
     assert (tmp_path / "c" / "report.html").exists()
     made = read_cells(tmp_path / "c" / "cells.csv", (tmp_path / "c" / "cells.csv").read_text())
     assert made.counts.max() <= 20
@@ -345,11 +345,11 @@ def test_copies_and_near_photos_are_left_out(places: Path, tmp_path: Path) -> No
     assert len(leaky) == len(train) + 3
     kept, notes = without_leaks(leaky, val, 10, 0.0)
     assert not any("copy" in Path(str(file)).name for file in kept.files)
-    assert kept.left_out["copies of, or near, photos to evaluate on"] >= 3
+    assert kept.left_out["copies of, or near, images to evaluate on"] >= 3
     assert "look like one to evaluate on" in notes[0][1]
     told = leaks_by_distance(leaky, kept, val)
     assert "0 authors in both parts" in told
-    after, before = told.split("; before photos were left out ")
+    after, before = told.split("; before images were left out ")
     near = [float(part.split("% within 1 km")[0].split(", ")[-1]) for part in (after, before)]
     assert near[0] < near[1], "the figure is of what is trained on"
     same, _ = without_leaks(leaky, val, -1, 0.0)
@@ -357,7 +357,7 @@ def test_copies_and_near_photos_are_left_out(places: Path, tmp_path: Path) -> No
     apart, _ = without_leaks(leaky, val, -1, 1.0)
     assert not any("copy" in Path(str(file)).name for file in apart.files)
     assert "0.0% within 1 km" in leaks_by_distance(leaky, apart, val).split("; before")[0]
-    with pytest.raises(ValueError, match="every photo is a copy of, or near"):
+    with pytest.raises(ValueError, match="every image is a copy of, or near"):
         without_leaks(leaky, val, -1, 25_000.0)
 
 

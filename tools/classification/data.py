@@ -71,8 +71,8 @@ def open_data(
     if len(data.classes) < 2:
         raise InputError(f"{split} data: {path}: one class only; a classifier needs two or more")
     cli.say(
-        f"{split} data: {len(data)} photos of {len(data.classes)} classes in {len(data.shards)} "
-        "shards, as their headers tell; damaged photos are left out when they are met"
+        f"{split} data: {len(data)} images of {len(data.classes)} classes in {len(data.shards)} "
+        "shards, as their headers tell; damaged images are left out when they are met"
     )
     return data
 
@@ -99,7 +99,7 @@ def open_photos(
 def data_text(data: LabelledData) -> str:
     """Description of the evaluated data, for a report."""
     cut = "" if data.box_margin is None else ", each cut to its box"
-    return f"{data.root}: {len(data)} photos ({data.format}){cut}"
+    return f"{data.root}: {len(data)} images ({data.format}){cut}"
 
 
 def trained_on(path: Path, *, whole: bool) -> dict[str, Any]:

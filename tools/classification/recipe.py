@@ -47,7 +47,7 @@ from tools.flows.photo_run import PhotoRun, say_known
 from tools.flows.recipe import BuiltIn, Exam, Notes, PhotoRows, Recipe, loading_for
 from tools.flows.teacher_targets import open_target_source
 
-_CUT = ", photos cut to their boxes,"
+_CUT = ", images cut to their boxes,"
 # Number of training images below which a warning is given; the sets that classifiers are trained
 # on from scratch have more.
 _FEW_OF_A_CLASS = 300
@@ -62,7 +62,7 @@ class ClassExam(Exam):
         return [
             ("classes", str(len(model.card.classes))),
             ("data", data_text(self.data)),
-            ("left out", f"{self.data.left_out + met} photos, unreadable"),
+            ("left out", f"{self.data.left_out + met} images, unreadable"),
         ]
 
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
@@ -74,7 +74,7 @@ class ClassExam(Exam):
     def text(self, score: Any, cost: str) -> str:
         """Metrics, and the classes."""
         return (
-            f"{format_metrics(score)}\n  cost        {cost} per photo\n\n{format_classes(score)}"
+            f"{format_metrics(score)}\n  cost        {cost} per image\n\n{format_classes(score)}"
         )
 
 
@@ -84,7 +84,7 @@ class ClassRun(PhotoRun[TrainCls]):
     application = CLASSIFICATION
     trained_as = ClassificationTask
     train: Data
-    measured_on_few = "298 photos of 3 breeds gave top-1 .611, where --weights gave .973"
+    measured_on_few = "298 images of 3 breeds gave top-1 .611, where --weights gave .973"
 
     def __init__(self, config: TrainCls, path: Path, train: Data, val: Data) -> None:
         super().__init__(config, path)
@@ -95,7 +95,7 @@ class ClassRun(PhotoRun[TrainCls]):
     @property
     def subject(self) -> str:
         """Images and classes."""
-        return f"{len(self.train)} photos of {len(self.train.classes)} classes"
+        return f"{len(self.train)} images of {len(self.train.classes)} classes"
 
     def target_source(self, device: str) -> TargetSource | None:
         """The teacher, if there is one."""
@@ -146,7 +146,7 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> ClassExam:
     """Labelled images to evaluate on. Raises InputError if they share no class with the model."""
     whole, measured = part_to_measure(args, path, model.card)
     exam = _open_photos(args, path, model, whole=whole, measured=measured)
-    cli.say(f"measuring {len(exam.data)} photos: {measured}")
+    cli.say(f"measuring {len(exam.data)} images: {measured}")
     return exam
 
 

@@ -38,7 +38,7 @@ class Wanted(TypedDict):
 def open_parts(config: TrainGan, path: Path) -> tuple[LabelledData, LabelledData]:
     """The GAN's training part, and a part that it never sees. Raises InputError if unusable."""
     if is_sharded(path):
-        raise InputError(f"--data {path}: shards are streamed, and a GAN takes photos as files")
+        raise InputError(f"--data {path}: shards are streamed, and a GAN takes images as files")
     train = open_photos(path, "train", config.classes)
     val = open_photos(path, "val", config.classes, train)
     if config.boxes:
@@ -72,7 +72,7 @@ class Pictures:
         """Read and resize all images. Raises InputError if they need too much memory."""
         if (total := len(data) * size * size * 3) > CACHE_BYTES:
             raise InputError(
-                f"{data.root}: {len(data)} photos at {size} pixels take {total / 1e9:.1f} GB, "
+                f"{data.root}: {len(data)} images at {size} pixels take {total / 1e9:.1f} GB, "
                 f"more than {CACHE_BYTES / 1e9:.1f}: take fewer classes (--classes), or a smaller "
                 "--size"
             )
@@ -82,7 +82,7 @@ class Pictures:
 
         with ThreadPoolExecutor() as pool:
             work = pool.map(make, range(len(data)))
-            made = list(tqdm(work, "reading photos", len(data), unit="photo", delay=2))
+            made = list(tqdm(work, "reading images", len(data), unit="photo", delay=2))
         return cls(data, np.stack(made))
 
     def __len__(self) -> int:

@@ -146,8 +146,8 @@ def write_experiment(
 ) -> tuple[dict[str, Any], str]:
     """Write ``experiment.json``, ``experiment.html`` and ``experiment.png``; return the result."""
     note = (
-        f"top-1 on {photos} held-out photos; {steps} steps each; {config.seeds} seeds, one GAN; "
-        f"gains over {rows[0].arm!r}, 95 % intervals over seeds (Student) and over photos "
+        f"top-1 on {photos} held-out images; {steps} steps each; {config.seeds} seeds, one GAN; "
+        f"gains over {rows[0].arm!r}, 95 % intervals over seeds (Student) and over images "
         "(bootstrap)"
     )
     data = {
@@ -166,9 +166,9 @@ def write_experiment(
     figure = draw_rows(rows)
     with replacing(folder / "experiment.png") as temporary:
         figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
-    page = Page("Do generated pictures help?", config.command)
+    page = Page("Do generated images help?", config.command)
     page.plots([(figure, "top-1; bars: 95 % over seeds")])
-    head = ("trained on", "top-1", "over seeds", "gain", "over seeds", "over photos", "seeds")
+    head = ("trained on", "top-1", "over seeds", "gain", "over seeds", "over images", "seeds")
     page.table(head, [_cells(row) for row in rows])
     page.section("How", note)
     page.write(folder / "experiment.html")
@@ -178,7 +178,7 @@ def write_experiment(
 def rows_text(rows: Sequence[Row]) -> str:
     """The table for the terminal."""
     width = max(len(row.arm) for row in rows)
-    head = ("top-1", "over seeds", "gain", "over seeds", "over photos")
+    head = ("top-1", "over seeds", "gain", "over seeds", "over images")
     cells: list[tuple[str, ...]] = [(f"{'trained on':{width}}", *head)]
     cells += [(f"{row.arm:{width}}", *_cells(row)[1:6]) for row in rows]
     return "\n".join(
@@ -223,7 +223,7 @@ def draw_rows(rows: Sequence[Row]) -> Figure:
         )
     axes.set_yticks(range(len(rows)), [row.arm for row in rows])
     axes.invert_yaxis()
-    axes.set_xlabel("top-1 on held-out photos")
+    axes.set_xlabel("top-1 on held-out images")
     axes.margins(y=0.25)
     axes.grid(axis="x", alpha=0.3)
     return figure

@@ -87,7 +87,7 @@ def make_judge(run: GanRun, pictures: Pictures) -> tuple[Judge, str]:
     if source is None:
         source = run.folder / FEATURES_FOLDER
         epochs, augment = config.classifier.cls_epochs, config.classifier.standard
-        cli.say(f"the classifier to score pictures by: {source}")
+        cli.say(f"the classifier to score images by: {source}")
         one = config.train_cls(augment, epochs=epochs, seed=config.common.seed)
         train_once(
             one, run.train, run.val, run.path, folder=source, outer=run.folder, device=run.device
@@ -95,8 +95,8 @@ def make_judge(run: GanRun, pictures: Pictures) -> tuple[Judge, str]:
     classifier, card = open_network(source, CLASSIFICATION)
     top1 = card.metrics.get("top1")
     known = "" if top1 is None else f", top-1 {top1:.3f} where it was evaluated"
-    trained = "as --features names it" if config.features else "trained on the real photos"
+    trained = "as --features names it" if config.features else "trained on the real images"
     net = FeatureNet(classifier, str(source), run.device)
     judge = Judge(net, net.of_all(pictures.pixels), pictures.data.labels)
-    text = f"{source}, {judge.real.shape[1]} numbers a picture; {trained}{known}"
+    text = f"{source}, {judge.real.shape[1]} numbers an image; {trained}{known}"
     return judge, text

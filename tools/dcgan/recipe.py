@@ -183,7 +183,7 @@ def generator_cost(spec: GanSpec, num_classes: int) -> str:
         model = Generator(spec, num_classes)
         labels = torch.zeros(1, dtype=torch.int64)
     cost = count_cost(model.eval(), (1, spec.latent), lambda m, x: m(x, labels))
-    return f"{cost.mult_adds / 1e6:.1f} M mult-adds, {cost.params / 1e6:.3f} M params per picture"
+    return f"{cost.mult_adds / 1e6:.1f} M mult-adds, {cost.params / 1e6:.3f} M params per image"
 
 
 def fit_generator(run: GanRun, pictures: Pictures, judge: Judge, watch: Stopwatch) -> str:
@@ -239,7 +239,7 @@ def score_rows(run: GanRun, judge: Judge, held_out: Pictures, weights: Path) -> 
     ]
     few, real = held_out.data.labels, judge.net.of_all(held_out.pixels)
     as_many = judge.net.of_all(generate(generator, few, seed, device))
-    for name, features in (("held-out photos", real), ("generator, as many", as_many)):
+    for name, features in (("held-out images", real), ("generator, as many", as_many)):
         if len(features) > NEIGHBOURS:
             rows.append(ScoreRow(name, len(features), score(judge.real, features)))
     return rows

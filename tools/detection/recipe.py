@@ -111,7 +111,7 @@ class DetRun(OpenedRun[TrainDet]):
     few_photos = 2000
     least_steps = 4000
     measured_on_few = (
-        "200 to 640 photos gave AP .00 to .006, where --weights gave .387 in two epochs"
+        "200 to 640 images gave AP .00 to .006, where --weights gave .387 in two epochs"
     )
 
     def __init__(
@@ -124,7 +124,7 @@ class DetRun(OpenedRun[TrainDet]):
     def subject(self) -> str:
         """Images, boxes and classes."""
         data = self.train
-        return f"{len(data)} photos, {len(data.boxes)} boxes of {len(data.classes)} classes"
+        return f"{len(data)} images, {len(data.boxes)} boxes of {len(data.classes)} classes"
 
     @property
     def title(self) -> str:
@@ -172,7 +172,7 @@ class DetRun(OpenedRun[TrainDet]):
                 "finetune, which lets new ones be learned"
             )
         if start.model.get("keep_aspect", config.model.keep_aspect) != config.model.keep_aspect:
-            cli.say("note: the weights have seen pictures fitted to the input the other way")
+            cli.say("note: the weights have seen images fitted to the input the other way")
         if not new and config.preset == "finetune":
             cli.say("no class is new: --preset adapt keeps closer to what the weights know")
         if start.folded and not config.fit.freeze_bn:
@@ -227,7 +227,7 @@ class BoxCollector(PhotoRows):
             "annotations": self._objects,
             "categories": self.model.card.classes.to_json(),
         }
-        count = f"{len(self._objects)} objects in {len(self._rows)} pictures"
+        count = f"{len(self._objects)} objects in {len(self._rows)} images"
         return found, self._told(f"{count}: {folder}")
 
 

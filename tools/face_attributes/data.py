@@ -45,7 +45,7 @@ def open_faces(config: TrainAttr, path: Path) -> Faces:
         if found is None:  # Without labels a teacher says all.
             if not config.distill.is_on or config.distill.distill_weight < 1:
                 raise InputError(
-                    f"--data {path}: photos without labels: they need a --teacher, and "
+                    f"--data {path}: images without labels: they need a --teacher, and "
                     "--distill-weight 1"
                 )
             names = _chosen(tested.data, config).attributes

@@ -54,8 +54,8 @@ class AttributeExam(Exam):
         data = self.data
         return [
             ("attributes", str(len(model.card.classes))),
-            ("data", f"{data.root}: {len(data)} photos ({data.format})"),
-            ("left out", f"{data.left_out} photos, unreadable"),
+            ("data", f"{data.root}: {len(data)} images ({data.format})"),
+            ("left out", f"{data.left_out} images, unreadable"),
         ]
 
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
@@ -67,7 +67,7 @@ class AttributeExam(Exam):
     def text(self, score: Any, cost: str) -> str:
         """Metrics, the attributes, and what they must not be used for."""
         return (
-            f"{format_metrics(score)}\n  cost         {cost} per photo\n\n"
+            f"{format_metrics(score)}\n  cost         {cost} per image\n\n"
             f"{format_attributes(score)}\n\n{USE_NOTE}"
         )
 
@@ -86,7 +86,7 @@ class AttributeRun(PhotoRun[TrainAttr]):
     def subject(self) -> str:
         """Images and attributes."""
         train = self.faces.train
-        return f"{len(train)} photos with {len(train.attributes)} attributes"
+        return f"{len(train)} images with {len(train.attributes)} attributes"
 
     def target_source(self, device: str) -> TargetSource | None:
         """The teacher, if there is one."""
@@ -155,7 +155,7 @@ class AttributeRun(PhotoRun[TrainAttr]):
         thresholds[torch.from_numpy(own >= 0)] = torch.from_numpy(fitted[own[own >= 0]])
         state = {**network.state_dict(), "thresholds": thresholds}
         save_weights(folder / WEIGHTS_NAME, state, model.card)
-        return [("thresholds", f"fitted on {len(exam.data)} validation photos")]
+        return [("thresholds", f"fitted on {len(exam.data)} validation images")]
 
 
 def open_run(config: TrainAttr, path: Path) -> AttributeRun:
@@ -180,7 +180,7 @@ def open_exam(args: Evaluate, path: Path, model: Model) -> AttributeExam:
     name = args.split or ("test" if parts.has("test") else "val")
     data = examine(name, parts.data if name == "all" else parts.part(name))
     part = tell_part(path, name, parts.names, hint=args.split is None)
-    cli.say(f"measuring {len(data)} photos: {part}")
+    cli.say(f"measuring {len(data)} images: {part}")
     ready = make_measured(data, model, loading_for(args), interval=True)
     return AttributeExam(ready, name, [("measured", part)])
 

@@ -35,7 +35,7 @@ class FaceCollector(Collector):
     """
 
     draws = False
-    empty = "nothing to compare: name two photos with a face or more, or a --gallery"
+    empty = "nothing to compare: name two images with a face or more, or a --gallery"
 
     def __init__(self, args: Predict, model: Model, device: str) -> None:
         super().__init__(args, model, device)
@@ -119,7 +119,7 @@ class FaceCollector(Collector):
             if self._threshold is None
             else f"one person up to a distance of {self._threshold:.2f}"
         )
-        lines.append(f"{len(photos)} photos, {known}: {folder}")
+        lines.append(f"{len(photos)} images, {known}: {folder}")
         return {"threshold": self._threshold, "photos": found}, "\n".join(lines)
 
     def _same_files(self, photos: list[Path], gallery: list[Path]) -> NDArray[np.bool_]:
@@ -137,5 +137,5 @@ class FaceCollector(Collector):
 def _photos(paths: tuple[Path, ...]) -> list[Photo]:
     photos, videos = find_media(paths)
     if videos:
-        raise InputError(f"{videos[0]}: videos are for detectors; name photos or folders")
+        raise InputError(f"{videos[0]}: videos are for detectors; name images or folders")
     return photos

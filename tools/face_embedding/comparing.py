@@ -67,7 +67,7 @@ def _aligner(model: Path | None, side: int) -> Callable[[Image], Image]:
         with one_at_a_time:  # OpenCV's detector keeps the size of its image.
             points = detector(image)
         if points is None:
-            raise Refusal(_NO_FACE, "no face was found in the photo")
+            raise Refusal(_NO_FACE, "no face was found in the image")
         return align_face(image, points, side)
 
     return align
@@ -141,7 +141,7 @@ def _tell_nearest(
     return Reply(
         draw_neighbours(images[0], neighbours, threshold),
         ", ".join(same) or ("Nobody" if threshold is not None else "Not known"),
-        f"of {len(photos)} photos; {_meaning(threshold)}",
+        f"of {len(photos)} images; {_meaning(threshold)}",
         (Column("photo"), Column("squared distance", "number"), Column("verdict")),
         [
             (name, distance, verdict)

@@ -176,7 +176,7 @@ def _examine(part: str, data: FaceData, other: FaceData | None = None) -> FaceDa
     cli.say(f"{part} data: {len(data)} faces, {what}, {data.format}, alignment {data.alignment}")
     if data.pairs is None and (len(data.classes) < 2 or data.counts.max(initial=0) < 2):
         raise InputError(
-            f"{part} data: {data.root}: {people}; two or more are needed, and two photos of one"
+            f"{part} data: {data.root}: {people}; two or more are needed, and two images of one"
         )
     if data.archive is not None:  # A damaged image is told when it is met.
         return data

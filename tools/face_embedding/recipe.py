@@ -77,7 +77,7 @@ class FaceExam(Exam):
         compared = "all with all" if data.pairs is None else f"{len(data.pairs)} pairs"
         return [
             ("data", f"{data.root}: {len(data)} faces ({data.format}), {compared}"),
-            ("left out", f"{data.left_out} photos, unreadable or without a face"),
+            ("left out", f"{data.left_out} images, unreadable or without a face"),
         ]
 
     def report(self, model: Model, evaluator: Any, score: Any, device: str) -> Report:
@@ -87,7 +87,7 @@ class FaceExam(Exam):
 
     def text(self, score: Any, cost: str) -> str:
         """Metrics, with their warnings."""
-        return f"{format_metrics(score)}\n  cost           {cost} per photo"
+        return f"{format_metrics(score)}\n  cost           {cost} per image"
 
 
 def tested_fold(data: FaceData) -> Notes:
@@ -103,7 +103,7 @@ class EmbedRun(PhotoRun[TrainEmbed]):
     training_only = (TRAINING_ONLY,)
     application = FACE_EMBEDDING
     few_photos = 10_000
-    measured_on_few = "6,152 photos of LFW told .583 of its pairs right, where chance tells .5"
+    measured_on_few = "6,152 images of LFW told .583 of its pairs right, where chance tells .5"
 
     def __init__(self, config: TrainEmbed, path: Path, train: FaceData, val: FaceData) -> None:
         super().__init__(config, path)

@@ -36,7 +36,7 @@ def with_wrong_labels(train: Data, config: TrainDogs) -> tuple[LabelledData, Lab
         raise InputError(f"--noise {config.noise}: the labels of shards stay as they are")
     noisy, mask = mislabel(train, config.noise, config.common.seed)
     if not mask.any():
-        raise InputError(f"--noise {config.noise}: of {len(train)} photos that is none")
+        raise InputError(f"--noise {config.noise}: of {len(train)} images that is none")
     cli.say(f"--noise {config.noise}: {mask.sum()} of {len(train)} labels are wrong on purpose")
     return noisy, noisy.select(mask)
 
@@ -53,8 +53,8 @@ class CleanWeb:
     def text(self) -> str:
         """One line for the report."""
         return (
-            f"{self.data.root}: {len(self.data)} photos; left out: {len(self.removed.copies)} "
-            f"that look like test photos, {len(self.removed.damaged)} damaged, "
+            f"{self.data.root}: {len(self.data)} images; left out: {len(self.removed.copies)} "
+            f"that look like test images, {len(self.removed.damaged)} damaged, "
             f"{len(self.unknown)} folders that are no class of the data"
         )
 
@@ -75,15 +75,15 @@ def clean_web(path: Path, classes: ClassMap, val: Data, bits: int) -> CleanWeb:
     """
     if not isinstance(val, LabelledData):
         raise InputError(
-            f"--web {path}: copies of test photos cannot be looked for in shards; name the test "
-            "photos as files by --val"
+            f"--web {path}: copies of test images cannot be looked for in shards; name the test "
+            "images as files by --val"
         )
     folders = match_folders(path, classes)
     web, removed = remove_copies(read_web(folders, classes), val, bits)
     for what, names in (
         ("folders are no class of the data", folders.unknown),
-        ("photos look like test photos", [f"{web} ({test})" for web, test in removed.copies]),
-        ("photos cannot be read", removed.damaged),
+        ("images look like test images", [f"{web} ({test})" for web, test in removed.copies]),
+        ("images cannot be read", removed.damaged),
     ):
         if names:
             shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

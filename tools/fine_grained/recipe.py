@@ -73,7 +73,7 @@ class DogsRun(ClassRun):
             found = clean_web(web, self.train.classes, self.val, config.copy_bits)
         begun = config.resume is not None and is_begun(inside)
         stage = replace(config.first_stage(), resume=inside if begun else None)
-        cli.say(f"first stage: {len(found.data)} web photos, {stage.fit.epochs} epochs")
+        cli.say(f"first stage: {len(found.data)} web images, {stage.fit.epochs} epochs")
         run = ClassRun(stage, web, found.data, self.val)
         network, card = run.build(None)
         if is_first():
@@ -113,7 +113,7 @@ class DogsRun(ClassRun):
         exam.loader.close()
         share = found.compute()["metrics"]["top1"]
         text = (
-            f"{len(self.wrong)} of {len(self.train)} training photos, on purpose; {share:.1%} of "
+            f"{len(self.wrong)} of {len(self.train)} training images, on purpose; {share:.1%} of "
             "them learnt by heart"
         )
         cli.say(f"wrong labels: {text}")

@@ -73,7 +73,7 @@ def _describe(result: dict[str, Any]) -> str:
         f"{result['file']}: {result['task']}, the network alone, float32, "
         f"{result['bytes'] / 1e6:.2f} MB, takes {inputs}\n"
         f"  what the host does before and after: {result['host']}\n"
-        f"  differs from the model on {checked['photos']} photos by at most {told} of the largest"
+        f"  differs from the model on {checked['photos']} images by at most {told} of the largest"
     )
 
 
@@ -91,7 +91,7 @@ def _check(
             apart = float(np.abs(value - wanted[name]).max() / np.abs(wanted[name]).max())
             if not apart <= _LIMIT:
                 raise InputError(
-                    f"{out}: not written: photo {number} ({photo.shape[1]}x{photo.shape[0]}): "
+                    f"{out}: not written: image {number} ({photo.shape[1]}x{photo.shape[0]}): "
                     f"{name} differ by {apart:.2g} of the largest (at most {_LIMIT:g})"
                 )
             largest[name] = max(largest[name], apart)

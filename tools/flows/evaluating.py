@@ -154,7 +154,7 @@ def score_and_report(
         ("cost", str(cost)),
         ("weights", card.source),
         *exam.facts(model),
-        ("time", f"{seconds:.1f} s for {len(exam.data)} photos on {device}"),
+        ("time", f"{seconds:.1f} s for {len(exam.data)} images on {device}"),
         *notes,
     ]
     run = RunFacts(

@@ -54,7 +54,7 @@ def describe(result: dict[str, Any]) -> str:
     return (
         f"{result['file']}: {result['task']}, {result['precision']}, "
         f"{result['bytes'] / 1e6:.2f} MB, in {result['seconds']:.0f} s\n"
-        f"  differs from the model on {checked['photos']} photos by at most {told}"
+        f"  differs from the model on {checked['photos']} images by at most {told}"
     )
 
 

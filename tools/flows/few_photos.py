@@ -53,7 +53,7 @@ def warn_of_few(run: OpenedRun[Any]) -> None:
         return
     measured = f" (measured: {run.measured_on_few})" if run.measured_on_few else ""
     cli.say(
-        f"warning: {len(run.train)} photos to train on: from scratch, fewer than {run.few_photos} "
+        f"warning: {len(run.train)} images to train on: from scratch, fewer than {run.few_photos} "
         f"teach little{measured}. Start from weights instead, a run folder or a file of "
         f"tools/download.py or tools/import_weights.py:\n  {command_with_weights()}"
     )
@@ -83,7 +83,7 @@ def _long_enough(run: OpenedRun[Any], fit: Any) -> Any:
     if epochs <= fit.epochs:
         return fit
     cli.say(
-        f"--epochs {epochs}, chosen by the number of photos: {fit.epochs}, as the recipe has it, "
+        f"--epochs {epochs}, chosen by the number of images: {fit.epochs}, as the recipe has it, "
         f"would be {fit.epochs * steps} steps, and from scratch {run.least_steps} are the fewest "
         "to learn in; --epochs N takes another number"
     )

@@ -60,7 +60,7 @@ def model_card(card: Card, weights: Path, name: str, licence: str | None = None)
     ]
     if answers is not None:  # Of a body alone the input may have any size.
         facts = open_model(weights).facts
-        rows.insert(2, ("cost of a photo", str(answers.network().cost(card, facts, weights))))
+        rows.insert(2, ("cost of an image", str(answers.network().cost(card, facts, weights))))
         rows += answers.card_rows(card, weights)
     limits = answers.use_note if answers else ""
     parts = [

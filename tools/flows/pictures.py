@@ -39,10 +39,10 @@ def find_media(paths: Sequence[Path]) -> tuple[list[Photo], list[Path]]:
         elif path not in inside:
             photos += photos_in(path)
     if not paths:
-        raise InputError("no PATH given: name photos, folders or videos")
+        raise InputError("no PATH given: name images, folders or videos")
     if not photos and not videos:
         known = ", ".join(sorted(SUFFIXES))
-        raise InputError(f"{', '.join(map(str, paths))}: no pictures there (looked for {known})")
+        raise InputError(f"{', '.join(map(str, paths))}: no images there (looked for {known})")
     return photos, videos
 
 
@@ -60,7 +60,7 @@ def photos_at(path: Path, flag: str) -> list[Photo]:
         raise InputError(f"{flag} {path}: no such file or folder")
     photos = photos_in(path)
     if not photos:
-        raise InputError(f"{flag} {path}: no pictures there")
+        raise InputError(f"{flag} {path}: no images there")
     return photos
 
 

@@ -44,7 +44,7 @@ def predict(args: Predict, recipes: Sequence[Recipe[Any]]) -> tuple[dict[str, An
     recipe = recipe_for(application, recipes, args.weights)
     photos, videos = find_media(args.paths)
     if videos and not recipe.collector.videos:
-        raise InputError(f"{videos[0]}: videos are for detectors; name photos or folders")
+        raise InputError(f"{videos[0]}: videos are for detectors; name images or folders")
     if application.use_note and not application.compares:
         cli.say(application.use_note)
     folder = args.common.out or Path("predictions")

@@ -125,7 +125,7 @@ def write_int8(
     square = [view.square(source.card)] if target.square else []
     pictures = calibration_pictures(args, model, network, *square)
     cli.say(
-        f"measuring on {len(pictures.fit)} photos of {args.calibrate}, comparing on "
+        f"measuring on {len(pictures.fit)} images of {args.calibrate}, comparing on "
         f"{len(pictures.held)} others"
     )
     search = Search.begin(model, network, pictures, cli.say)
@@ -206,7 +206,7 @@ def calibration_files(args: Export) -> list[Photo]:
     files = _photos_of(path)
     if len(files) < _FEWEST:
         raise InputError(
-            f"--calibrate {path}: {len(files)} photos there; {_FEWEST} or more are needed, 100 to "
+            f"--calibrate {path}: {len(files)} images there; {_FEWEST} or more are needed, 100 to "
             "500 are good"
         )
     return files
@@ -239,7 +239,7 @@ def calibration_pictures(
         cli.say(f"warning: left out: {failure}")
     if len(found) < _FEWEST:
         raise InputError(
-            f"--calibrate {path}: {len(found)} photos can be read, {_FEWEST} or more are needed; "
+            f"--calibrate {path}: {len(found)} images can be read, {_FEWEST} or more are needed; "
             f"the first that cannot: {failures[0]}"
         )
     held = found[_HELD - 1 :: _HELD]
@@ -322,7 +322,7 @@ def _refuse_drop(args: Export, scores: Scores, steps: list[Step]) -> None:
         f"{args.out_file()}: not written: in 8 bits {scores.metric} falls from "
         f"{scores.original:.1f} to {scores.ours:.1f}, by {scores.drop:.1f} points; --max-drop "
         f"allows {args.max_drop:g} (naive: {scores.tensor:.1f} with a scale per tensor, "
-        f"{scores.channel:.1f} with one per channel). Tried: {tried}. More photos in --calibrate, "
+        f"{scores.channel:.1f} with one per channel). Tried: {tried}. More images in --calibrate, "
         "closer to those in --labelled, may help"
     )
 
@@ -334,8 +334,8 @@ def _describe(result: dict[str, Any], scores: Scores) -> str:
     ]
     if scores.metric is None:
         lines.append(
-            "  not measured on labelled photos (--labelled PATH does): the answers are compared "
-            "with the float export's, on photos held back from --calibrate"
+            "  not measured on labelled images (--labelled PATH does): the answers are compared "
+            "with the float export's, on images held back from --calibrate"
         )
     else:
         lines.append(

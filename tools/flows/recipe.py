@@ -315,7 +315,7 @@ class PhotoRows(Collector):
 
     def finish(self, folder: Path, files: dict[Path, Path]) -> tuple[dict[str, Any], str]:
         """Rows, and lines."""
-        return {"photos": self._rows}, self._told(f"{len(self._rows)} photos: {folder}")
+        return {"photos": self._rows}, self._told(f"{len(self._rows)} images: {folder}")
 
 
 @dataclass(frozen=True)

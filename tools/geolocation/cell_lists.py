@@ -39,7 +39,7 @@ def make_cells(args: MakeCells) -> tuple[dict[str, Any], str]:
         for file, above, partition in zip(files, most, partitions, strict=True)
     ]
     lines = [
-        f"  {row['cells']:6,} cells, {row['photos']:,} of {len(lat):,} photos in them "
+        f"  {row['cells']:6,} cells, {row['photos']:,} of {len(lat):,} images in them "
         f"(split above {row['split_above']:,}, drop below {least}): {row['file']}"
         for row in rows
     ]

@@ -63,11 +63,11 @@ def open_parts(config: TrainGeo, path: Path) -> Parts:
     train = open_sound(path, "train", whole=apart)
     val = open_sound(config.val or path, "val", whole=apart)
     kept, notes = without_leaks(train, val, config.copy_bits, config.gap_km)
-    chosen, said = val, "the photos that are evaluated on: figures are a little too good"
+    chosen, said = val, "the images that are evaluated on: figures are a little too good"
     if apart:
         kept, chosen = hold_out(kept)
         authors = len(np.unique(chosen.authors))
-        said = f"{len(chosen)} photos of {authors} authors held out of {path}, not on --val"
+        said = f"{len(chosen)} images of {authors} authors held out of {path}, not on --val"
     notes = [
         ("weights chosen and temperature fitted on", said),
         ("leaks by distance", leaks_by_distance(train, kept, val)),
@@ -118,7 +118,7 @@ def open_sound(path: Path, split: Split, *, whole: bool = False) -> GeoData:
 
 def describe(data: GeoData) -> str:
     """One line about a part."""
-    text = f"{data.root}: {len(data)} photos of {len(np.unique(data.authors))} authors"
+    text = f"{data.root}: {len(data)} images of {len(np.unique(data.authors))} authors"
     left_out = ", ".join(f"{count} {reason}" for reason, count in data.left_out.items())
     return f"{text} ({data.format})" + (f"; left out: {left_out}" if left_out else "")
 
@@ -152,17 +152,17 @@ def without_leaks(train: GeoData, val: GeoData, bits: int, gap_km: float) -> tup
         notes.append(("gap", f"{(keep & close).sum()} more left out, within {gap_km:g} km"))
         keep &= ~close
     if not keep.any():
-        raise InputError(f"{train.root}: every photo is a copy of, or near, one to evaluate on")
-    return train.select(keep, "copies of, or near, photos to evaluate on"), notes
+        raise InputError(f"{train.root}: every image is a copy of, or near, one to evaluate on")
+    return train.select(keep, "copies of, or near, images to evaluate on"), notes
 
 
 def leaks_by_distance(train: GeoData, kept: GeoData, val: GeoData) -> str:
     """Number of evaluation images near training images, and of authors in both parts."""
     both = np.intersect1d(kept.authors, val.authors)
-    text = f"{len(both)} authors in both parts; of the photos to evaluate on {_near(kept, val)}"
+    text = f"{len(both)} authors in both parts; of the images to evaluate on {_near(kept, val)}"
     if len(kept) == len(train):
         return f"{text} of one to train on"
-    return f"{text} of one that is trained on; before photos were left out {_near(train, val)}"
+    return f"{text} of one that is trained on; before images were left out {_near(train, val)}"
 
 
 def _near(train: GeoData, val: GeoData) -> str:
@@ -173,15 +173,15 @@ def _near(train: GeoData, val: GeoData) -> str:
 
 def _copies(train: GeoData, val: GeoData, bits: int) -> tuple[NDArray[np.int64], str]:
     """Training images (K,) that look like a validation image near them, and a description."""
-    ours, _ = hash_files(train.files.tolist(), "hashing photos to train on")
-    theirs, _ = hash_files(val.files.tolist(), "hashing photos to evaluate on")
+    ours, _ = hash_files(train.files.tolist(), "hashing images to train on")
+    theirs, _ = hash_files(val.files.tolist(), "hashing images to evaluate on")
     pairs = near(ours, theirs, bits)
     mine, other = pairs.T
     km = distance_km(train.lat[mine], train.lng[mine], val.lat[other], val.lng[other])
     copies = np.unique(mine[km <= COPY_KM])
     far = len(np.unique(mine[km > COPY_KM]))
     return copies, (
-        f"{len(copies)} photos look like one to evaluate on (hashes within {bits} bits) and lie "
+        f"{len(copies)} images look like one to evaluate on (hashes within {bits} bits) and lie "
         f"within {COPY_KM:g} km of it: left out; {far} look like one that is farther away: kept"
     )
 
@@ -213,7 +213,7 @@ def make_atlas(paths: tuple[Path, ...], spec: PartitionSpec, data: GeoData) -> A
     if len(atlas.fine) < 2:
         raise InputError(
             f"the partition has {len(atlas.fine)} cell: nothing to choose from; lower "
-            "--split-above, or name more photos"
+            "--split-above, or name more images"
         )
     return atlas
 
@@ -231,7 +231,7 @@ def in_cells(data: GeoData, atlas: Atlas) -> GeoData:
     """The images inside one of the finest cells. Raises InputError if there are none."""
     inside = atlas.fine.columns_at(data.lat, data.lng) >= 0
     if not inside.any():
-        raise InputError(f"{data.root}: no photo lies in any of the {len(atlas.fine)} cells")
+        raise InputError(f"{data.root}: no image lies in any of the {len(atlas.fine)} cells")
     return data.select(inside, "in no cell")
 
 

@@ -91,7 +91,7 @@ class GeoExam(Exam):
 
     def text(self, score: Any, cost: str) -> str:
         """Metrics with their intervals."""
-        return f"{format_metrics(score)}\n  cost         {cost} per photo"
+        return f"{format_metrics(score)}\n  cost         {cost} per image"
 
 
 class GeoRun(PhotoRun[TrainGeo]):
@@ -109,7 +109,7 @@ class GeoRun(PhotoRun[TrainGeo]):
     @property
     def subject(self) -> str:
         """Images and cells."""
-        return f"{len(self.parts.train)} photos in {len(self.atlas.fine)} cells"
+        return f"{len(self.parts.train)} images in {len(self.atlas.fine)} cells"
 
     @property
     def notes(self) -> Notes:

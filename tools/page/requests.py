@@ -132,7 +132,7 @@ class Flight:
         one, every = self._held[address] + number, self.total + number
         if one > self._most_of_one or every > self._most:
             raise Refusal(
-                HTTPStatus.SERVICE_UNAVAILABLE, "too many photos at once: try again in a moment"
+                HTTPStatus.SERVICE_UNAVAILABLE, "too many images at once: try again in a moment"
             )
         self._held[address] = one
 
@@ -227,10 +227,10 @@ class Line:
             try:
                 chunk = chunk or await self._receive(most, end)
             except TimeoutError:
-                raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "the photo came too slowly") from None
+                raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "the image came too slowly") from None
             if not chunk:
                 self.unread = 0
-                raise Refusal(HTTPStatus.BAD_REQUEST, "the photo did not arrive in whole")
+                raise Refusal(HTTPStatus.BAD_REQUEST, "the image did not arrive in whole")
             self.unread -= len(chunk)
             wanted -= len(chunk)
             self._flight.take(self.address, len(chunk))

@@ -234,7 +234,7 @@ class PageServer:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the page is closing")
         if self._places == 0:
             raise Refusal(
-                HTTPStatus.SERVICE_UNAVAILABLE, "too many photos at once: try again in a moment"
+                HTTPStatus.SERVICE_UNAVAILABLE, "too many images at once: try again in a moment"
             )
         self._places -= 1
         try:

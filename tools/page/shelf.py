@@ -158,7 +158,7 @@ def _found(folder: Path) -> list[Offer]:
             cli.say(f"warning: left out: {error}")
     if not found:
         raise InputError(
-            f"no model named, and none below {folder}/: train one on built-in pictures with "
+            f"no model named, and none below {folder}/: train one on built-in images with "
             "tools/train_det.py (6 minutes on two cores), tools/train_geo.py or "
             "tools/train_embed.py (2 minutes), or name a run folder or weights file"
         )

@@ -83,7 +83,7 @@ def answer_photos(
         raise Refusal(BAD_REQUEST, f"there is no model {model}: load the page again")
     wanted = shelf.photos_for(model)
     if len(photos) != wanted:
-        raise Refusal(BAD_REQUEST, f"this model answers for {wanted} photo(s), not {len(photos)}")
+        raise Refusal(BAD_REQUEST, f"this model answers for {wanted} image(s), not {len(photos)}")
     answerer = shelf.open(model)
     start = time.perf_counter()
     images = [decode_upload(photo, most_pixels) for photo in photos]
@@ -118,7 +118,7 @@ def _warn_of_others(host: str) -> None:
     if not is_loopback:
         cli.say(
             f"warning: --host {host}: anyone who reaches this machine may use the page, and "
-            "photos travel there unencrypted; it has no password"
+            "images travel there unencrypted; it has no password"
         )
 
 
@@ -139,18 +139,18 @@ def decode_upload(data: bytes, most_pixels: int) -> Image:
     if width * height > most_pixels:
         raise Refusal(
             TOO_LARGE,
-            f"the photo has {width} x {height} pixels, {width * height / 1e6:.0f} millions; at "
+            f"the image has {width} x {height} pixels, {width * height / 1e6:.0f} millions; at "
             f"most {most_pixels / 1e6:g} are taken (--megapixels)",
         )
     scans = len(_SCAN.findall(data))
     if scans > _MOST_SCANS:
-        raise Refusal(DAMAGED, f"the photo has {scans} scans, as no camera writes them")
+        raise Refusal(DAMAGED, f"the image has {scans} scans, as no camera writes them")
     try:
-        image = decode_image(data, "the photo", upright=True)
+        image = decode_image(data, "the image", upright=True)
     except ValueError as error:
         raise Refusal(DAMAGED, str(error)) from error
     if image.shape[0] * image.shape[1] > most_pixels:
-        raise Refusal(DAMAGED, "the photo is larger than its header says")
+        raise Refusal(DAMAGED, "the image is larger than its header says")
     return image
 
 
@@ -163,9 +163,9 @@ def _size_of(data: bytes) -> tuple[int, int]:
             return picture.size
     except UnidentifiedImageError:
         if data[4:12] in _APPLE:
-            text = f"HEIC and AVIF are not read: save the photo as {_KNOWN}"
+            text = f"HEIC and AVIF are not read: save the image as {_KNOWN}"
         else:
-            text = f"not a picture that can be read, whatever its name says: {_KNOWN} are"
+            text = f"not an image that can be read, whatever its name says: {_KNOWN} are"
         raise Refusal(UNKNOWN, text) from None
     except Exception as error:  # Of hostile bytes Pillow raises nearly everything.
-        raise Refusal(DAMAGED, f"the photo's header is damaged ({error})") from error
+        raise Refusal(DAMAGED, f"the image's header is damaged ({error})") from error

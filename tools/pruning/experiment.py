@@ -141,7 +141,7 @@ def _run_in(
     path = SHAPES.or_given(recipe.data, recipe.common.seed)
     train, val = open_both(recipe, path)
     if not isinstance(train, LabelledData) or not isinstance(val, LabelledData):
-        raise InputError(f"--data {path}: the experiment needs photos in files, not in shards")
+        raise InputError(f"--data {path}: the experiment needs images in files, not in shards")
     save_config(config, folder)
     cut = folder / _CUT
     if not (cut / WEIGHTS_NAME).exists():

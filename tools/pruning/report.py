@@ -30,11 +30,11 @@ _HEAD = (
     "top-1",
     "each seed",
     "gain",
-    "95 % over photos",
+    "95 % over images",
     "MB",
     "top-1 INT8",
     "lost in INT8",
-    "95 % over photos",
+    "95 % over images",
     "MB INT8",
     "minutes",
 )
@@ -115,9 +115,9 @@ def write_experiment(
     base = next(one for one in networks if one.name == BASE)
     rows = [one.row(base) for one in networks]
     note = (
-        f"Top-1 of exports on {photos} held-out photos, which choose nothing: last epoch of "
+        f"Top-1 of exports on {photos} held-out images, which choose nothing: last epoch of "
         f"{config.epochs}, {config.seeds} seeds, mean +- standard deviation. Gains over "
-        f"{BASE!r} in float, with 95 % intervals from a bootstrap over the photos: other seeds "
+        f"{BASE!r} in float, with 95 % intervals from a bootstrap over the images: other seeds "
         "differ besides. wide is the network that was pruned and that teaches; its own training "
         "is not in the minutes. pruned-untrained has its batch norm measured anew, no more."
     )
@@ -126,7 +126,7 @@ def write_experiment(
     with replacing(folder / "report.png") as temporary:
         figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
     page = Page(f"Pruned to alpha {config.alpha:g}, distilled, or both?", config.command)
-    page.plots([(figure, "top-1 on held-out photos")])
+    page.plots([(figure, "top-1 on held-out images")])
     page.table(_HEAD, [_cells(row) for row in rows])
     page.section("How", note)
     page.write(folder / "report.html")
@@ -189,7 +189,7 @@ def draw_rows(rows: Sequence[dict[str, Any]]) -> Figure:
     names = [f"{row['network']}\n{row['mult_adds'] / 1e6:.1f} M mult-adds" for row in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.invert_yaxis()
-    axes.set_xlabel("top-1 on held-out photos")
+    axes.set_xlabel("top-1 on held-out images")
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
     return figure

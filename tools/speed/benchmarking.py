@@ -213,7 +213,7 @@ def as_text(result: Mapping[str, Any]) -> str:
     """The result as text."""
     peaks = ", ".join(f"{name} {rate:.1f}" for name, rate in result["peak_gmacs"].items())
     lines = [
-        f"{result['chip']}, {result['threads']} threads; photos of {result['photo']}; medians of "
+        f"{result['chip']}, {result['threads']} threads; images of {result['photo']}; medians of "
         f"{result['rounds']} rounds in turn (10th..90th percentile)",
         f"peak of this chip, billion mult-adds a second: {peaks}",
     ]
@@ -232,7 +232,7 @@ def _facts(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[st
     speeds = ", ".join(
         f"{speed:.1f} ({size} at once)" for size, speed in row["photos_per_second"].items()
     )
-    lines = [row["inside"], f"photos a second, decoded: {speeds}"]
+    lines = [row["inside"], f"images a second, decoded: {speeds}"]
     if row["peak_memory_bytes"]:
         lines.append(
             f"peak of memory: {row['peak_memory_bytes'] / 1e6:.0f} MB, all of the process"

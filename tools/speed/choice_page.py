@@ -146,7 +146,7 @@ def as_text(args: Choose, choice: Choice) -> str:
     for name, *cells in table:
         figures = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
         lines.append("  ".join([name.ljust(first), *figures]).rstrip())
-    head = f"{choice.where}; median of a photo of 640x480 to its answer, measured here"
+    head = f"{choice.where}; median of an image of 640x480 to its answer, measured here"
     return "\n".join(
         [head, *lines, "", *answer_lines(args, choice), f"\nreport: {args.folder / PAGE_NAME}"]
     )
@@ -155,7 +155,7 @@ def as_text(args: Choose, choice: Choice) -> str:
 def draw_front(args: Choose, choice: Choice) -> tuple[Figure, Figure]:
     """Accuracy over time, and over size, with the limits of the budget."""
     costs: tuple[tuple[str, Callable[[Option], float], float | None], ...] = (
-        ("ms per photo, measured here (logarithmic)", lambda o: o.ms, args.latency_ms),
+        ("ms per image, measured here (logarithmic)", lambda o: o.ms, args.latency_ms),
         ("MB of the file (logarithmic)", lambda o: o.mb, args.size_mb),
     )
     figures = []
@@ -228,7 +228,7 @@ def write_page(args: Choose, choice: Choice, figures: Sequence[Figure]) -> None:
         page.headline(
             [
                 (best.name, f"best within {budget_text(args)}".removesuffix(" within ")),
-                (f"{best.measured.ms:.2f} ms", "for a photo, measured here"),
+                (f"{best.measured.ms:.2f} ms", "for an image, measured here"),
                 (f"{best.measured.mb:.2f} MB", "file"),
             ]
         )

@@ -209,5 +209,5 @@ def _refuse_open(graph: Graph, name: str) -> None:
         told = "unknown" if shape is None else "x".join("?" if n < 0 else str(n) for n in shape)
         raise InputError(
             f"{graph.file}: the shape of {name} is not fixed ({told}): LiteRT takes networks of "
-            "one photo of a fixed size; export it so (--batch 1)"
+            "one image of a fixed size; export it so (--batch 1)"
         )

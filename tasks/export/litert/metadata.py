@@ -97,7 +97,7 @@ def _image(entry: Quantisation | None) -> _Table:
         mean, std = float(entry.zero[0]), 1 / entry.scale[0]
     return {
         0: "image",
-        1: "A photo, RGB.",
+        1: "An image, RGB.",
         3: _content(_IMAGE, {0: _Byte(_RGB)}),
         4: [{0: _Byte(_NORMALISATION), 1: {0: _floats(mean), 1: _floats(std)}}],
         5: {0: _floats((255 - mean) / std), 1: _floats((0 - mean) / std)},

@@ -111,7 +111,7 @@ def _refuse_for_micro(graph: Graph) -> None:
     for name in graph.inputs:
         if any(node.kind != ENTRY for node in graph.readers(name)):
             raise InputError(
-                f"{graph.file}: not for microcontrollers: it computes with the photo before it is "
+                f"{graph.file}: not for microcontrollers: it computes with the image before it is "
                 "rounded to 8 bits. They take networks of 8 bits (--int8) whose three channels "
                 "are normalised alike"
             )
