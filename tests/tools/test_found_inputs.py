@@ -80,7 +80,7 @@ def test_all_of_another_set_is_measured(run: Path, photos: Path, tool: Tool) -> 
         assert status == 0, err
         rows = len((out / "predictions.csv").read_text(encoding="utf-8").splitlines()) - 1
         assert f"measuring {rows} images: " in err
-        return rows, err.split("photos: ")[1].splitlines()[0]
+        return rows, err.split("images: ")[1].splitlines()[0]
 
     assert measure(test) == (20, f"all of {test}")
     rows, said = measure(photos)

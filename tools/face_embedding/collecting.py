@@ -111,7 +111,7 @@ class FaceCollector(Collector):
             told = ", ".join(
                 f"{who} {d:.2f}{' (same)' if self._is_same(d) else ''}" for _, who, d in faces
             )
-            lines.append(f"  {path}: {told or 'no other photo'}")
+            lines.append(f"  {path}: {told or 'no other image'}")
         if len(lines) > _SHOWN:
             lines[_SHOWN:] = [f"  ... and {len(lines) - _SHOWN} more"]
         known = (
