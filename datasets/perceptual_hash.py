@@ -72,7 +72,7 @@ def hash_files(
             return
         hashes[index], read[index] = hash_picture(photo), True
 
-    in_threads(work, range(len(files)), title, unit="photo")
+    in_threads(work, range(len(files)), title, unit="image")
     return hashes, read
 
 

@@ -30,7 +30,7 @@ class PictureWriter:
 
     def __init__(self, total: int, *, link: bool = False) -> None:
         self._link = link
-        self._bar = tqdm(desc="writing images", total=total, unit="picture", delay=2)
+        self._bar = tqdm(desc="writing images", total=total, unit="image", delay=2)
         self._folders: set[Path] = set()
 
     def __enter__(self) -> PictureWriter:

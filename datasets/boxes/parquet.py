@@ -306,7 +306,7 @@ def _name_pictures(part: Part, pictures: Sequence[Described], stored: StoredPict
     for one, name in zip(pictures, names, strict=True):
         if name:
             one.file = one.file.with_name(name)
-    in_threads(look, todo, "reading images", unit="picture")
+    in_threads(look, todo, "reading images", unit="image")
 
 
 def _measure_others(part: Part, rows: dict[Path, list[_Row]]) -> None:

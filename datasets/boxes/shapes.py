@@ -44,7 +44,7 @@ class Shapes:
 
     Attributes:
         rows: (M,) shape of each annotation; None where it has only a box.
-        points: By class name, what COCO's category says of its keypoints.
+        points: What COCO's category says of its keypoints, by class name.
     """
 
     rows: NDArray[np.object_]

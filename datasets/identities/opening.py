@@ -254,7 +254,7 @@ def _detected(data: FaceData, detector: PointDetector, side: int) -> FaceData:
     """Images with the points that a detector finds; those without a face are left out."""
     rows = [
         detector(data.photo(index))
-        for index in tqdm(range(len(data)), "finding faces", unit="photo", delay=2)
+        for index in tqdm(range(len(data)), "finding faces", unit="image", delay=2)
     ]
     keep = np.array([row is not None for row in rows], dtype=np.bool_)
     if not keep.any():

@@ -117,7 +117,7 @@ class DecodedPhotos:
         total = 0
         with ThreadPoolExecutor() as pool:
             work = pool.map(data.image, range(len(data)))
-            for photo in tqdm(work, "decoding images", len(data), unit="photo", delay=2):
+            for photo in tqdm(work, "decoding images", len(data), unit="image", delay=2):
                 photos.append(photo)
                 total += photo.size
                 if total > CACHE_BYTES:

@@ -191,7 +191,7 @@ def tags_of(files: Sequence[str]) -> list[Tags | None]:
         except ValueError:
             return None
 
-    return in_threads(work, files, "reading GPS tags", unit="photo")
+    return in_threads(work, files, "reading GPS tags", unit="image")
 
 
 def is_position(lat: Floats, lng: Floats) -> NDArray[np.bool_]:

@@ -66,7 +66,7 @@ def make_report(data: ReportData) -> Report:
                 for pair in score["worst"]
             ]
         },
-        per="photo",
+        per="image",
         curves=_CURVES,
         metrics=MetricsTable(metric_rows(score["metrics"], MEANINGS)),
         sections=partial(_write_sections, data=data),

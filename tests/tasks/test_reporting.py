@@ -30,7 +30,7 @@ def full_report() -> Report:
         details={"detail": 1},
         cases={"worst": ["a.jpg"]},
         num_images=60,
-        per="photo",
+        per="image",
         stopped="the game was over",
         page_facts=[("minutes", "1.5")],
         opening=opening,

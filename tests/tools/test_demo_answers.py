@@ -154,9 +154,9 @@ def as_kind(kind: str) -> bytes:
 
 BAD = {
     "empty": (b"", 422, "empty"),
-    "text": (b"I am a text, whatever my name is.\n" * 99, 415, "not a picture"),
+    "text": (b"I am a text, whatever my name is.\n" * 99, 415, "not an image"),
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "JPEG, PNG"),
-    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "not a picture"),
+    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "not an image"),
     "tiff": (as_kind("TIFF"), 415, "JPEG, PNG"),
     "heic": (b"\0\0\0\x18ftypheic" + bytes(99), 415, "HEIC"),
     "cut_jpeg": (photo()[:4000], 422, "truncated"),
@@ -165,7 +165,7 @@ BAD = {
     "head_alone": (photo()[:30], 422, "damaged"),
     "bomb": (png(20_000, 20_000), 413, "--megapixels"),
     "huge_bomb": (png(2**31 - 1, 2**31 - 1), 413, "--megapixels"),
-    "no_size": (png(0, 10), 415, "not a picture"),
+    "no_size": (png(0, 10), 415, "not an image"),
     "text_bomb": (png(9, 9, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(9**8)))), 422, "damag"),
     "scans": (scanned(500), 422, "501 scans"),
 }

@@ -171,7 +171,7 @@ def test_a_photo_is_asked_about_again_with_another_model(watched: Watched) -> No
 @pytest.mark.parametrize(
     ("name", "data", "word"),
     [
-        ("text.jpg", b"I am a text", "not a picture"),
+        ("text.jpg", b"I am a text", "not an image"),
         ("cut.jpg", photo()[:3000], "truncated"),
         ("large.jpg", bytes(1_200_000), "1.2 MB"),
     ],

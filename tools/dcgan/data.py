@@ -82,7 +82,7 @@ class Pictures:
 
         with ThreadPoolExecutor() as pool:
             work = pool.map(make, range(len(data)))
-            made = list(tqdm(work, "reading images", len(data), unit="photo", delay=2))
+            made = list(tqdm(work, "reading images", len(data), unit="image", delay=2))
         return cls(data, np.stack(made))
 
     def __len__(self) -> int:

@@ -79,7 +79,7 @@ def answer_photos(
     with ThreadPoolExecutor() as readers, ThreadPoolExecutor() as writers:
         images = ahead(readers, read_or_reason, photos, 2 * args.batch_size)
         pairs = tqdm(
-            zip(photos, images, strict=True), "looking", len(photos), unit="photo", delay=1
+            zip(photos, images, strict=True), "looking", len(photos), unit="image", delay=1
         )
         writing: deque[Future[None]] = deque()
         for batch in batches(_readable(pairs, collector, failures), args.batch_size):

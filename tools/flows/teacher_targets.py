@@ -146,7 +146,7 @@ def _fill(
     try:
         with (
             torch.autocast(device, torch.bfloat16, enabled=bf16),
-            tqdm(total=epochs * len(data), desc="storing targets", unit="photo") as bar,
+            tqdm(total=epochs * len(data), desc="storing targets", unit="image") as bar,
         ):
             for epoch, blocks in itertools.groupby(missing, key=lambda key: key[0]):
                 _store_epoch(store, teacher, loader, epoch, next(blocks)[1], bar)
