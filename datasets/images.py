@@ -17,6 +17,7 @@ from PIL import Image as PilImage
 from PIL import ImageOps, UnidentifiedImageError
 
 from datasets.errors import InputError
+from datasets.exif import EXIF_START, exif_bytes
 from datasets.lfs import refuse_pointer
 from datasets.names import odd_file, shown
 
@@ -65,8 +66,6 @@ _TURNS: dict[int, Callable[[Image], Image]] = {
     8: lambda image: np.rot90(image),
 }
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_EXIF_START = b"Exif\0\0"
-_MOST_TAGS = 1 << 24
 _ENDS = {"JPEG": _JPEG_END, "MPO": _JPEG_END, "PNG": b"IEND\xaeB`\x82"}
 # Largest width times height that is decoded: the largest images of phones have 200 million pixels,
 # and a file of a kilobyte can claim any size, for which memory is allocated before anything is
@@ -258,7 +257,7 @@ def _opened(path: Path | str, data: bytes | None) -> BinaryIO:
 
 def _orientation_in(data: bytes) -> int:
     """The orientation of an image file; 1 if it cannot be determined."""
-    if data.startswith(_JPEG_START) and _EXIF_START not in data:
+    if data.startswith(_JPEG_START) and EXIF_START not in data:
         return 1
     try:
         file = io.BytesIO(data)
@@ -276,10 +275,8 @@ def _orientation(picture: PilImage.Image, file: BinaryIO) -> int:
     """
     if picture.format == "TIFF":  # Turned already, here and by OpenCV.
         return 1
-    data = picture.info.get("exif")
-    if data is None and picture.format == "PNG":
-        data = _late_exif(file)
-    if not isinstance(data, bytes):
+    data = exif_bytes(picture, file)
+    if data is None:
         return 1
     exif = PilImage.Exif()
     try:
@@ -288,21 +285,6 @@ def _orientation(picture: PilImage.Image, file: BinaryIO) -> int:
     except Exception:  # Damaged tags turn nothing.
         return 1
     return found if isinstance(found, int) and found in _TURNS else 1
-
-
-def _late_exif(file: BinaryIO) -> bytes | None:
-    """The EXIF data of a PNG after its pixels, which Pillow would decode first."""
-    place = file.tell()
-    try:
-        file.seek(8)
-        while len(head := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if kind == b"eXIf":
-                return _EXIF_START + file.read(length) if length < _MOST_TAGS else None
-            file.seek(length + 4, os.SEEK_CUR)
-    finally:
-        file.seek(place)
-    return None
 
 
 def turn_upright(image: Image, orientation: int) -> Image:
