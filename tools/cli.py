@@ -206,10 +206,15 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 
 
 def prepare(common: Common) -> str:
-    """Set threads and seed, and choose a device. Raises InputError if it is not available."""
+    """Set threads and seed, choose a device, and tidy the place of the output.
+
+    Raises:
+        InputError: If the device is not available.
+    """
     import cv2
     import torch
 
+    from datasets.locks import remove_unfinished
     from tasks.fitting.devices import choose_device
 
     if common.threads:
@@ -217,6 +222,9 @@ def prepare(common: Common) -> str:
     # OpenCV's own threads would compete with torch's; images are decoded in parallel instead.
     cv2.setNumThreads(0)
     torch.manual_seed(common.seed)
+    if common.out is not None:  # Processes that were killed left unfinished files there.
+        remove_unfinished(common.out.parent, common.out.name)
+        remove_unfinished(common.out)
     return choose_device(common.device)
 
 
