@@ -248,6 +248,6 @@ def _card_of(opened: Any, file: Path) -> Card:
             "unknown; bring them in with tools/import_weights.py"
         )
     try:
-        return Card.from_json(parse_json(metadata[_KEY], "the card"))
+        return Card.from_json(parse_json(metadata[_KEY], "the card"))  # type: ignore[arg-type]
     except ValueError as error:
         raise InputError(f"{file}: {error}") from error
