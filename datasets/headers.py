@@ -36,8 +36,8 @@ class Header(NamedTuple):
     """What an image file states about itself.
 
     Attributes:
-        width: Of the stored pixels.
-        height: Of the stored pixels.
+        width: Width of the stored pixels.
+        height: Height of the stored pixels.
         sideways: Whether EXIF turns them sideways.
         ending: Digest of the last bytes, in which two images differ.
     """

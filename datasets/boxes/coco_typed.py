@@ -63,7 +63,7 @@ class Columns:
         image_ids: (N,) ids, each of them once.
         names: (N,) ``file_name`` of each image.
         sizes: (N, 2) width and height in pixels.
-        ids: (M,) of annotations.
+        ids: (M,) ids of annotations.
         owners: (M,) index of the image of each annotation.
         category_ids: (M,) category of each annotation.
         boxes: (M, 4) x, y, width and height in pixels.

@@ -34,7 +34,7 @@ def refuse_other_outputs(
 
     Args:
         path: Path of the export, for messages.
-        outputs: By name, as the runtime returned them.
+        outputs: Outputs by name, as the runtime returned them.
         num_images: Number of images that it was given.
         counts: Result of :func:`class_counts`. Where there are no classes, as for places, any
             number of probabilities fits.
