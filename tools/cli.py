@@ -229,7 +229,6 @@ def prepare(common: Common) -> str:
     import cv2
     import torch
 
-    from datasets.locks import remove_unfinished
     from tasks.fitting.devices import choose_device
 
     if common.threads:
@@ -237,10 +236,17 @@ def prepare(common: Common) -> str:
     # OpenCV's own threads would compete with torch's; images are decoded in parallel instead.
     cv2.setNumThreads(0)
     torch.manual_seed(common.seed)
-    if common.out is not None:  # Processes that were killed left unfinished files there.
-        remove_unfinished(common.out.parent, common.out.name)
-        remove_unfinished(common.out)
+    if common.out is not None:
+        tidy(common.out)
     return choose_device(common.device)
+
+
+def tidy(out: Path) -> None:
+    """Remove what processes that were killed left unfinished in place of an output, or in it."""
+    from datasets.locks import remove_unfinished
+
+    remove_unfinished(out.parent, out.name)
+    remove_unfinished(out)
 
 
 def choose_workers(workers: int) -> int:

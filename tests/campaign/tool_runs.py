@@ -155,7 +155,7 @@ def _timeless(value: Any) -> Any:
         return {
             key: _timeless(inner)
             for key, inner in value.items()
-            if not any(part in key for part in _TIMES)
+            if key != "ms" and not any(part in key for part in _TIMES)
         }
     if isinstance(value, list):
         return [_timeless(inner) for inner in value]

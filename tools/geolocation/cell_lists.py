@@ -25,6 +25,7 @@ def make_cells(args: MakeCells) -> tuple[dict[str, Any], str]:
     partitions = [split_adaptively(lat, lng, most=above, least=least) for above in most]
     seconds = time.perf_counter() - started - read
     folder = args.common.out or Path("cells")
+    cli.tidy(folder)
     files = write_all_cells(folder, partitions)
     title = f"Cells of {args.positions.name}"
     write_partition_report(folder, title, cli.shown_command(), partitions, (lat, lng))
