@@ -142,10 +142,10 @@ def _take(file: Path, what: str, *, wait: bool) -> int | None:
     try:
         os.truncate(opened, 0)
         os.pwrite(opened, text.encode(), 0)
-    except OSError:  # The disk is full.
+    except OSError as error:  # The disk is full.
         file.unlink(missing_ok=True)
         os.close(opened)
-        raise
+        raise OSError(error.errno, error.strerror, str(file)) from error
     return opened
 
 
