@@ -89,6 +89,7 @@ def fit(
     resume: bool,
     write_best: Callable[[dict[str, Tensor], dict[str, float]], None],
     watch: Stopwatch,
+    pause_after: int | None = None,
 ) -> None:
     """Train a task in a run folder; ``model.safetensors`` there is the best evaluation's.
 
@@ -101,6 +102,8 @@ def fit(
         resume: Go on from the folder's checkpoint.
         write_best: Called with state dict and metrics of each new best evaluation.
         watch: Stopwatch of the run; its time is stored in the checkpoint.
+        pause_after: Epoch, from 1, after whose evaluation the run pauses; resuming goes on as if
+            it had not. None trains to the end.
 
     Raises:
         InterruptedRun: If a signal stopped it, after saving.
@@ -121,7 +124,7 @@ def fit(
     callbacks: list[pl.Callback] = [TotalProgress(f"training {folder}")]
     if spec.ema_decay > 0:
         callbacks.append(AveragedWeights(spec.ema_decay, local_device(device)))
-    keeper = RunKeeper(folder, spec.save_minutes, write_best, watch, spec.patience)
+    keeper = RunKeeper(folder, spec.save_minutes, write_best, watch, spec.patience, pause_after)
     callbacks.append(keeper)
 
     def check(state: dict[str, Any]) -> None:
