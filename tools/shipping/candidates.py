@@ -127,13 +127,13 @@ def measurable(args: Ship) -> Runtime:
     return _RUNTIMES[target]
 
 
-def grid(shipment: Shipment, starts: Sequence[Start]) -> list[tuple[float, int, Start | None]]:
+def grid(shipment: Shipment) -> list[tuple[float, int, Start | None]]:
     """Widths and sizes to consider, with weights; without weights of a width it is left out.
 
     Raises:
         InputError: If there are weights, but of none of the widths.
     """
-    args, sizes = shipment.args, sizes_of(shipment)
+    args, sizes, starts = shipment.args, sizes_of(shipment), shipment.starts
     found = [
         (alpha, size, choose_start(starts, alpha, size, shipment.task))
         for alpha in args.alpha

@@ -20,7 +20,7 @@ from tools import cli
 from tools.flows.run_folder import save_config, sole_process
 from tools.flows.stages import is_begun, read_record
 from tools.flows.training import fit_run
-from tools.shipping.plan import CURVE_SHARE, Plan, Trial
+from tools.shipping.plan import CURVE_SHARE, Plan, Trial, trial_seconds
 from tools.shipping.shipment import Shipment
 
 TRIALS_FOLDER = "trials"
@@ -66,9 +66,11 @@ def select(shipment: Shipment, plan: Plan) -> Selection:
     for number in range(plan.rounds):
         found = []
         for place, trial in enumerate(left, start=1):
+            since, until = trial.pauses[number - 1] if number else 0, trial.pauses[number]
+            minutes = trial_seconds(plan, trial, since, until) / 60
             cli.say(
                 f"round {number + 1} of {plan.rounds}: {trial.name}, {place} of {len(left)}, to "
-                f"epoch {trial.pauses[number]} of {trial.length.epochs}"
+                f"epoch {until} of {trial.length.epochs}, about {minutes:.1f} minutes"
             )
             found.append(_to_pause(shipment, trial, number))
         order = sorted(range(len(left)), key=lambda k: (-found[k].score, k))

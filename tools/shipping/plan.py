@@ -171,35 +171,38 @@ def make_plan(shipment: Shipment, candidates: Sequence[Candidate], spent: float)
     Raises:
         InputError: If no network keeps to the budget, or the hours do not allow an epoch of one.
     """
-    args, run = shipment.args, shipment.run
+    args = shipment.args
     chosen = shortlist(candidates, args)
-    steps = max(1, len(run.train) // shipment.base.fit.batch_size)
+    steps = steps_of(shipment)
     seconds = max(0.0, args.hours * 3600 - spent) * _TRAINING
-    paces = []
+    paces = {}
     for one in chosen:
         cli.say(f"timing a training step of {one.name}")
-        paces.append(time_training(shipment, one))
-    longest = max(
-        _LONGEST * shipment.base.fit.epochs,
-        0 if chosen[0].weights else math.ceil(_LONGEST * run.least_steps / steps),
-    )
-    for count in range(len(chosen), 0, -1):
-        shares = pause_shares(count)
-        full = seconds / total_share(count, curve=args.curve)
+        paces[one.name] = time_training(shipment, one)
+    # If time is short, fewer networks; if it is very short, any one of them.
+    sets = [chosen[:count] for count in range(len(chosen), 0, -1)] + [[one] for one in chosen[1:]]
+    for some in sets:
+        full = seconds / total_share(len(some), curve=args.curve)
         trials = [
-            _trial(one, pace, steps, full, shares, longest)
-            for one, pace in zip(chosen[:count], paces, strict=False)
+            trial_for(shipment, one, paces[one.name], full, pause_shares(len(some)))
+            for one in some
         ]
-        if all(one is not None for one in trials):
+        if None not in trials:
+            if len(some) < len(chosen):
+                cli.say(f"the time allows {len(some)} of {len(chosen)} trainings")
             return Plan(tuple(candidates), tuple(t for t in trials if t), steps, seconds)
-        if count > 1:
-            cli.say(f"the time does not allow {count} trainings: one fewer")
-    least = (_epoch_seconds(paces[0], steps, 1) * total_share(1, curve=args.curve)) / _TRAINING
+    quickest = min(chosen, key=lambda one: _epoch_seconds(paces[one.name], steps, 1))
+    epoch = _epoch_seconds(paces[quickest.name], steps, 1)
+    least = epoch * total_share(1, curve=args.curve) / _TRAINING + spent
     raise InputError(
-        f"--hours {args.hours:g}: an epoch of {chosen[0].name} takes "
-        f"{_epoch_seconds(paces[0], steps, 1) / 60:.1f} minutes; --hours "
-        f"{math.ceil((least + spent) / 36) / 100 + 0.01:g} is the least"
+        f"--hours {args.hours:g}: an epoch of {quickest.name} takes {epoch / 60:.1f} minutes; "
+        f"--hours {math.ceil(least / 36) / 100 + 0.01:g} is the least"
     )
+
+
+def steps_of(shipment: Shipment) -> int:
+    """Training steps of an epoch."""
+    return max(1, len(shipment.run.train) // int(shipment.base.fit.batch_size))
 
 
 def pause_shares(count: int) -> tuple[float, ...]:
@@ -225,29 +228,43 @@ def _epoch_seconds(pace: Pace, steps: int, eval_every: int) -> float:
     return steps * pace.step + pace.evaluation / eval_every
 
 
-def _trial(
+def trial_for(
+    shipment: Shipment,
     candidate: Candidate,
     pace: Pace,
-    steps: int,
     seconds: float,
-    shares: Sequence[float],
-    longest: int,
+    shares: Sequence[float] = (),
 ) -> Trial | None:
-    """A training that takes that many seconds; None if it would be too short to be compared."""
-    eval_every = 1
+    """A training that takes that many seconds; None if it would be too short to be compared.
+
+    Args:
+        shipment: The shipment.
+        candidate: The network.
+        pace: Measured seconds of a step and of an evaluation.
+        seconds: Time of the full training.
+        shares: Shares of it at which it is compared with others.
+    """
+    steps, run = steps_of(shipment), shipment.run
+    longest = _LONGEST * int(shipment.base.fit.epochs)
+    if candidate.weights is None:
+        longest = max(longest, math.ceil(_LONGEST * run.least_steps / steps))
+    epochs, eval_every = 0, 1
     for _ in range(3):  # Fewer evaluations allow more epochs, of which there are more to evaluate.
-        epochs = int(seconds / _epoch_seconds(pace, steps, eval_every))
-        epochs = min(epochs, longest)
+        epochs = min(int(seconds / _epoch_seconds(pace, steps, eval_every)), longest)
         eval_every = max(1, epochs // _EVALUATIONS)
-    if epochs < len(shares) + 1:
-        return None
     pauses: list[int] = []
     for share in shares:
         least = pauses[-1] + 1 if pauses else 1
         pauses.append(max(least, round(share * epochs)))
-    if pauses and pauses[-1] >= epochs:
+    if epochs < 1 or (pauses and pauses[-1] >= epochs):
         return None
     return Trial(candidate, Length(epochs, eval_every), tuple(pauses), pace)
+
+
+def trial_seconds(plan: Plan, trial: Trial, since: int, until: int) -> float:
+    """Expected time of some epochs of a training."""
+    per_epoch = _epoch_seconds(trial.pace, plan.steps, trial.length.eval_every)
+    return (until - since) * per_epoch
 
 
 def planned_seconds(plan: Plan, *, curve: bool) -> float:
@@ -256,8 +273,7 @@ def planned_seconds(plan: Plan, *, curve: bool) -> float:
     for number in range(plan.rounds + 1):
         for one in trials:
             until = one.pauses[number] if number < plan.rounds else one.length.epochs
-            per_epoch = _epoch_seconds(one.pace, plan.steps, one.length.eval_every)
-            total += (until - before[one]) * per_epoch
+            total += trial_seconds(plan, one, before[one], until)
             before[one] = until
         trials = trials[: math.ceil(len(trials) / 2)]
     last = plan.trials[0]
@@ -316,7 +332,7 @@ def _round_lines(plan: Plan) -> list[str]:
 def _time_line(shipment: Shipment, plan: Plan) -> str:
     minutes = planned_seconds(plan, curve=shipment.args.curve) / 60
     curve = ", and on a quarter of the images" if shipment.args.curve else ""
-    return f"training: about {minutes:.0f} minutes{curve} (--hours {shipment.args.hours:g})"
+    return f"training: about {minutes:.1f} minutes{curve} (--hours {shipment.args.hours:g})"
 
 
 def _scratch_line(shipment: Shipment) -> str:

@@ -86,12 +86,12 @@ def why(shipped: Shipped) -> str:
     scores, trial, rounds = shipped.scores, shipped.trial, shipped.selection.rounds
     parts = []
     if not rounds:
-        parts.append(f"{trial.name} is the largest network that keeps to the budget")
+        parts.append(f"{trial.name} is the only network that was trained")
     else:
         others = [one for one in rounds[-1] if one.name != trial.name]
         beaten = ", ".join(f"{one.name} ({100 * one.score:.1f})" for one in others)
         parts.append(
-            f"{trial.name} ({scores[trial.name]:.1f}) was better than {beaten} after the last "
+            f"{trial.name} ({scores[trial.name]:.1f}) came out ahead of {beaten} in the last "
             f"round, by {shipped.final.metric} on images for the selection alone"
         )
         ranked = [one.name for one in shipped.selection.ranking]
@@ -99,7 +99,7 @@ def why(shipped: Shipped) -> str:
             parts.append(
                 f"{', '.join(ranked[: ranked.index(trial.name)])} lost too much in 8 bits"
             )
-    parts.append(f"{shipped.packed.precision}: {shipped.packed.why}")
+    parts.append(f"the file is {shipped.packed.precision}: {shipped.packed.why}")
     packed = shipped.packed
     if packed.float_score is not None and packed.score is not None:
         parts.append(
@@ -112,7 +112,7 @@ def why(shipped: Shipped) -> str:
             f"measured again, it takes {shipped.final.time.ms:.2f} ms, more than the limit of "
             f"{limit:g} ms and the {shipped.planned_ms:.2f} ms of the plan: was the machine busy?"
         )
-    return ". ".join(part[0].upper() + part[1:] for part in parts) + "."
+    return "; ".join(parts) + "."
 
 
 def more_data(shipped: Shipped) -> str:
@@ -171,7 +171,10 @@ def _published(shipped: Shipped, one: Candidate, precision: str) -> str:
 def draw(page: Page, shipped: Shipped) -> None:
     """The sections, in front of those of the application."""
     page.section("Why this network", why(shipped))
-    page.plots([(_front_figure(shipped), "Time per image and score in the selection")])
+    plots = [(_front_figure(shipped), "Time per image and score in the selection, with the limit")]
+    if shipped.selection.rounds:
+        plots.append((_rounds_figure(shipped), "Score of each network after its rounds"))
+    page.plots(plots)
     page.section(
         "What was tried",
         "Time and size of untrained networks in the target's runtime; score in points on the "
@@ -225,4 +228,21 @@ def _front_figure(shipped: Shipped) -> Figure:
         axes.axvline(args.latency_ms, color="#888", linestyle="--")
     axes.set_xlabel("ms per image")
     axes.set_ylabel(f"{shipped.final.metric}, %")
+    return figure
+
+
+def _rounds_figure(shipped: Shipped) -> Figure:
+    """The score of each network after each of its rounds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4))
+    axes = figure.add_subplot()
+    for trial in shipped.plan.trials:
+        rows = [one for standings in shipped.selection.rounds for one in standings]
+        mine = [one for one in rows if one.name == trial.name]
+        shares = [100 * one.epochs / trial.length.epochs for one in mine]
+        axes.plot(shares, [100 * one.score for one in mine], marker="o", label=trial.name)
+    axes.set_xlabel("share of the full training, %")
+    axes.set_ylabel(f"{shipped.final.metric}, %")
+    axes.legend(fontsize=8)
     return figure

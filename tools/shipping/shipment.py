@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -52,8 +52,9 @@ class Shipment:
         base: Configuration that all trainings share.
         path: Path of the data.
         run: The opened data; weights are selected on other images than the final figure uses.
-        files: What the files of the data are used as.
         device: Device to train on.
+        starts: Weights to start from.
+        files: What the files of the data are used as.
     """
 
     args: Ship
@@ -64,7 +65,8 @@ class Shipment:
     path: Path
     run: OpenedRun[Any]
     device: str
-    files: Sequence[Ledger] = field(default=())
+    starts: Sequence[Start] = ()
+    files: Sequence[Ledger] = ()
 
     @property
     def task(self) -> str:
@@ -148,7 +150,7 @@ def open_shipment(args: Ship, folder: Path, starts: Sequence[Start], device: str
         )
     base = replace(base, fit=_with_batches(base.fit, len(run.train)))
     run.config = base
-    return Shipment(args, folder, recipe, variant, base, path, run, device, files)
+    return Shipment(args, folder, recipe, variant, base, path, run, device, starts, files)
 
 
 def sizes_of(shipment: Shipment) -> tuple[int, ...]:

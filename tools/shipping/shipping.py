@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from tasks.fitting.checkpoint import InterruptedRun
 from tools import cli
 from tools.flows.importing import Importer
 from tools.flows.run_folder import (
+    CONFIG_NAME,
     make_folder,
     new_run_folder,
     save_config,
@@ -43,39 +43,62 @@ def ship(args: Ship) -> tuple[dict[str, Any], str]:
     begun = time.perf_counter()
     device = cli.prepare(args.common)
     measurable(args)
+    if args.resume is None:  # Before anything is written.
+        recipe_of(args)
     with _folder_of(args) as folder, sole_process(folder):
         if (folder / HANDOVER_FOLDER / RESULT_NAME).exists():
             result = dict(read_object(folder / HANDOVER_FOLDER / RESULT_NAME).values)
             return result, as_text(result)
         make_folder(folder)
         known = read_plan(folder)
-        times = {} if known else read_profile(args.profile)
-        if args.resume is None and not args.plan and args.kit is None:
-            save_config(args, folder)
-        starts = _starts(args, folder, known)
-        shipment = open_shipment(args, folder, starts, device)
-        if args.kit is not None:
-            files = write_kit(shipment, grid(shipment, starts), args.kit)
-            told = {"folder": str(args.kit), "files": [str(one) for one in files]}
-            return told, f"{len(files)} files and instructions: {args.kit}"
-        plan = known
-        if plan is None:
-            candidates = measure_candidates(shipment, grid(shipment, starts), times)
-            plan = make_plan(shipment, candidates, time.perf_counter() - begun)
-            cli.write_json(folder / PLAN_NAME, plan.to_json())
+        with _keeping_flags(args, folder):
+            shipment = open_shipment(args, folder, _starts(args, folder, known), device)
+            if args.kit is not None:
+                return _written_kit(shipment, args.kit)
+            plan = known or _planned(shipment, begun)
         text = plan_text(shipment, plan)
         if args.plan:
             return {"task": shipment.task, **plan.to_json()}, text
         cli.say(text)
         try:
-            return _carry_out(shipment, plan)
+            return carry_out(shipment, plan)
         except InterruptedRun:
             raise InterruptedRun(
                 f"stopped and saved; go on with tools/ship.py --resume {folder}"
             ) from None
 
 
-def _carry_out(shipment: Shipment, plan: Plan) -> tuple[dict[str, Any], str]:
+@contextmanager
+def _keeping_flags(args: Ship, folder: Path) -> Iterator[None]:
+    """Store the flags for ``--resume``, unless planning ends with a mistake of the user."""
+    is_new = args.resume is None and not args.plan and args.kit is None
+    if is_new:
+        save_config(args, folder)
+    try:
+        yield
+    except InputError:
+        if is_new:  # The same --out can be given again.
+            (folder / CONFIG_NAME).unlink()
+        raise
+
+
+def _written_kit(shipment: Shipment, folder: Path) -> tuple[dict[str, Any], str]:
+    files = write_kit(shipment, grid(shipment), folder)
+    found = {"folder": str(folder), "files": [str(one) for one in files]}
+    return found, f"{len(files)} files and instructions: {folder}"
+
+
+def _planned(shipment: Shipment, begun: float) -> Plan:
+    """A new plan, stored in the folder."""
+    args, folder = shipment.args, shipment.folder
+    times = read_profile(args.profile)
+    candidates = measure_candidates(shipment, grid(shipment), times)
+    plan = make_plan(shipment, candidates, time.perf_counter() - begun)
+    cli.write_json(folder / PLAN_NAME, plan.to_json())
+    return plan
+
+
+def carry_out(shipment: Shipment, plan: Plan) -> tuple[dict[str, Any], str]:
     """Train, select, export and hand over."""
     selection = select(shipment, plan)
     for trial in selection.ranking:
@@ -121,5 +144,4 @@ def _starts(args: Ship, folder: Path, known: Plan | None) -> Sequence[Start]:
             if one.weights is not None
         ]
     importers: list[Importer] = [one.importer for one in RECIPES if one.importer is not None]
-    recipe_of(replace(args))  # What is wrong with the data is said before weights are read.
     return find_starts(args, folder / START_FOLDER, importers)
