@@ -27,7 +27,7 @@ from tools.flows.run_folder import CONFIG_NAME
 from tools.shipping.candidates import Candidate, time_training
 from tools.shipping.handover import HANDOVER_FOLDER, RESULT_NAME
 from tools.shipping.plan import PLAN_NAME, Plan, read_plan, steps_of, trial_for
-from tools.shipping.shipment import Shipment, open_shipment
+from tools.shipping.shipment import Shipment, open_shipment, recipe_of
 from tools.shipping.shipping import carry_out, ship
 from tools.shipping.start import Start
 
@@ -101,7 +101,7 @@ def _rows(given: argparse.Namespace, ms: float) -> dict[str, Any]:
         for one in plan.candidates
         if one.weights is not None
     ]
-    shipment = open_shipment(args, folder, starts, cli.prepare(args.common))
+    shipment = open_shipment(args, folder, recipe_of(args), starts, cli.prepare(args.common))
     within = [one for one in plan.candidates if one.within(args)]
     default = [one for one in within if [one.alpha, one.size] == given.default]
     found: dict[str, Any] = {"ms": ms, "minutes": minutes, "ship": _figures(shipped)}

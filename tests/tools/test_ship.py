@@ -23,7 +23,7 @@ from tests.tools.mistakes import expect
 from tests.tools.runs import assert_same_run, run_main, train
 from tests.tools.stopping import stop_at
 from tools.shipping import halving, handover, packing
-from tools.shipping.candidates import Candidate, Cost, Pace
+from tools.shipping.candidates import MEASURED_NAME, Candidate, Cost, Pace
 from tools.shipping.plan import (
     PLAN_NAME,
     pause_shares,
@@ -32,7 +32,7 @@ from tools.shipping.plan import (
     total_share,
 )
 from tools.shipping.profile import read_profile
-from tools.shipping.shipment import Length, open_shipment
+from tools.shipping.shipment import Length, open_shipment, recipe_of
 from tools.shipping.snippets import FILES, Form, Output, write_snippets
 from tools.shipping.templates import CPP, KOTLIN, PYTHON, SWIFT
 
@@ -272,7 +272,7 @@ def test_a_training_that_paused_is_as_if_it_had_not(
     plan = read_plan(planned)
     assert plan is not None
     args = resumed(Ship(resume=planned), planned, ())
-    shipment = open_shipment(args, tmp_path, (), "cpu")
+    shipment = open_shipment(args, tmp_path, recipe_of(args), (), "cpu")
     result = json.loads((straight / "handover" / "result.json").read_text())
     trial = next(one for one in plan.trials if one.name == result["network"])
     assert trial.length == Length(3, 1)
@@ -337,19 +337,14 @@ def test_a_finished_shipment_is_only_read_again(straight: Path, tool: Tool) -> N
 
 @pytest.mark.slow
 def test_the_plan_alone_by_times_from_elsewhere(
-    images: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, planned: Path, tool: Tool, tmp_path: Path
 ) -> None:
-    """The kit's files are what the profile names; nothing stays behind."""
-    monkeypatch.chdir(tmp_path)
-    kit = tmp_path / "kit"
-    status, _, err = tool("ship", "--data", images, *TINY, "--kit", kit)
-    assert status == 0, err
-    files = sorted(one.name for one in kit.glob("*.onnx"))
-    assert files == [f"a0.25-{s}-{p}.onnx" for s in (32, 48) for p in ("float32", "int8")]
-    assert "benchmark_model" in (kit / "README.md").read_text()
+    folder = tmp_path / "plan"
+    folder.mkdir()
+    shutil.copy(planned / MEASURED_NAME, folder)  # Sizes that are known need no export.
     profile = tmp_path / "times.csv"
     profile.write_text("name,ms\na0.25-32-float32,3\na0.25-48-float32,7\na0.25-48-int8,4\n")
-    asked = ("--data", images, *TINY[:-2], "--profile", profile, "--plan")
+    asked = ("--data", images, *TINY[:-2], "--profile", profile, "--plan", "--out", folder)
     status, out, err = tool("ship", *asked, "--latency-ms", 5, "--json")
     assert status == 0, err
     plan = json.loads(out)
@@ -358,7 +353,25 @@ def test_the_plan_alone_by_times_from_elsewhere(
     assert rows["a0.25-32"]["int8"] is None
     assert [one["candidate"]["size"] for one in plan["trials"]] == [48, 32]
     expect(tool("ship", *asked, "--latency-ms", 1), "the least is 3.00 ms", "exceeds it by 2.00")
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["kit", "times.csv"]
+    assert [one.name for one in folder.iterdir()] == [MEASURED_NAME]
+
+
+@pytest.mark.slow
+def test_the_kit_names_its_files_as_the_profile_does(
+    images: Path, tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else stays behind."""
+    monkeypatch.chdir(tmp_path)
+    small = [32 if word == 48 else word for word in TINY if word != 32]
+    status, _, err = tool("ship", "--data", images, *small, "--kit", "kit")
+    assert status == 0, err
+    kit = tmp_path / "kit"
+    assert sorted(one.name for one in kit.glob("*.onnx")) == [
+        "a0.25-32-float32.onnx",
+        "a0.25-32-int8.onnx",
+    ]
+    assert "benchmark_model" in (kit / "README.md").read_text()
+    assert [one.name for one in tmp_path.iterdir()] == ["kit"]
 
 
 def test_pace_and_length_are_stored_with_the_plan(tmp_path: Path) -> None:

@@ -219,9 +219,10 @@ def _front_figure(shipped: Shipped) -> Figure:
     ]
     figure = Figure(figsize=(6, 4))
     axes = figure.add_subplot()
-    axes.scatter([one.ms for one in options], [one.percent for one in options], color="#2a78d6")
+    points = [(one.ms, one.percent or 0.0) for one in options]
+    axes.scatter([x for x, _ in points], [y for _, y in points], color="#2a78d6")
     best = front(options, lambda one: one.ms)
-    axes.plot([one.ms for one in best], [one.percent for one in best], color="#2a78d6")
+    axes.plot([one.ms for one in best], [one.percent or 0.0 for one in best], color="#2a78d6")
     for one in options:
         axes.annotate(one.name, (one.ms, one.percent or 0.0), fontsize=8, rotation=20)
     if args.latency_ms is not None:

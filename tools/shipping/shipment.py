@@ -107,10 +107,10 @@ class Shipment:
 
 
 def recipe_of(args: Ship) -> tuple[Recipe[Any], Path]:
-    """The recipe of the data, and their path.
+    """The recipe of the data, and the data's path; built-in data is drawn.
 
     Raises:
-        InputError: If the data are of no kind, or of another than ``--task``.
+        InputError: If the data is of no kind, or of another than ``--task``.
     """
     task: str = args.task
     if args.data is not None:
@@ -123,13 +123,26 @@ def recipe_of(args: Ship) -> tuple[Recipe[Any], Path]:
     return recipe, recipe.built_in.or_given(args.data, args.common.seed)
 
 
-def open_shipment(args: Ship, folder: Path, starts: Sequence[Start], device: str) -> Shipment:
+def open_shipment(
+    args: Ship,
+    folder: Path,
+    found: tuple[Recipe[Any], Path],
+    starts: Sequence[Start],
+    device: str,
+) -> Shipment:
     """Open and examine the data, and choose the recipe's preset by data and weights.
+
+    Args:
+        args: Flags.
+        folder: Folder of the shipment.
+        found: Recipe and path of the data.
+        starts: Weights to start from.
+        device: Device to train on.
 
     Raises:
         InputError: If the data cannot be used; the message is the data doctor's.
     """
-    recipe, path = recipe_of(args)
+    recipe, path = found
     variant = next(iter(recipe.application.variants))
     presets = recipe.presets(variant)
     base = presets.choose(has_data=args.data is not None, has_weights=bool(starts))

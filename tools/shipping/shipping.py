@@ -43,16 +43,16 @@ def ship(args: Ship) -> tuple[dict[str, Any], str]:
     begun = time.perf_counter()
     device = cli.prepare(args.common)
     measurable(args)
-    if args.resume is None:  # Before anything is written.
-        recipe_of(args)
+    found = recipe_of(args)  # What is wrong with the data is said before anything is written.
     with _folder_of(args) as folder, sole_process(folder):
         if (folder / HANDOVER_FOLDER / RESULT_NAME).exists():
             result = dict(read_object(folder / HANDOVER_FOLDER / RESULT_NAME).values)
             return result, as_text(result)
         make_folder(folder)
-        known = read_plan(folder)
+        known = None if args.resume is None else read_plan(folder)
         with _keeping_flags(args, folder):
-            shipment = open_shipment(args, folder, _starts(args, folder, known), device)
+            starts = _starts(args, folder, known)
+            shipment = open_shipment(args, folder, found, starts, device)
             if args.kit is not None:
                 return _written_kit(shipment, args.kit)
             plan = known or _planned(shipment, begun)
@@ -94,7 +94,8 @@ def _planned(shipment: Shipment, begun: float) -> Plan:
     times = read_profile(args.profile)
     candidates = measure_candidates(shipment, grid(shipment), times)
     plan = make_plan(shipment, candidates, time.perf_counter() - begun)
-    cli.write_json(folder / PLAN_NAME, plan.to_json())
+    if not args.plan:
+        cli.write_json(folder / PLAN_NAME, plan.to_json())
     return plan
 
 
