@@ -34,7 +34,10 @@ from tools.shipping.plan import (
 from tools.shipping.profile import read_profile
 from tools.shipping.shipment import Length, open_shipment, recipe_of
 from tools.shipping.snippets import FILES, Form, Output, write_snippets
-from tools.shipping.templates import CPP, KOTLIN, PYTHON, SWIFT
+from tools.shipping.templates.cpp import CPP
+from tools.shipping.templates.kotlin import KOTLIN
+from tools.shipping.templates.python import PYTHON
+from tools.shipping.templates.swift import SWIFT
 
 # Two networks, of which each trains for a few steps.
 FAST = ("--alpha", ".25", "--resolution", 48, 32, "--rounds", 1, "--workers", 0, "--threads", 1)

@@ -15,7 +15,10 @@ from datasets.images import Image
 from tasks.runtime.runtimes import runtime_of
 from tasks.runtime.session import FACTS_KEY
 from tasks.runtime.square import Square, squares_of
-from tools.shipping.templates import CPP, KOTLIN, PYTHON, SWIFT
+from tools.shipping.templates.cpp import CPP
+from tools.shipping.templates.kotlin import KOTLIN
+from tools.shipping.templates.python import PYTHON
+from tools.shipping.templates.swift import SWIFT
 
 # Names of element types in each language; C++ and Swift have those of their runtimes.
 _KINDS: Mapping[str, tuple[str, str, str]] = {
