@@ -48,8 +48,11 @@ def square(image: Image.Image) -> np.ndarray:
 def in_pixels(outputs: dict[str, np.ndarray], image: Image.Image) -> dict[str, np.ndarray]:
     """Outputs with boxes in pixels of the image instead of shares of the square."""
     if "boxes" in outputs:
-        scale = [max(image.size)] * 4 if KEEP_ASPECT else [*image.size, *image.size]
-        outputs["boxes"] = outputs["boxes"] * np.array(scale, np.float32)
+        frame = np.array([*image.size, *image.size], np.float32)
+        scale = np.float32(max(image.size)) if KEEP_ASPECT else frame
+        boxes = np.minimum(outputs["boxes"] * scale, frame)
+        real = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)  # Others are in the fill.
+        outputs |= {"boxes": boxes, "labels": outputs["labels"] * real}
     return outputs
 '''
 _PYTHON_HEAD = '''"""Answer for an image: python model.py IMAGE
