@@ -110,7 +110,7 @@ def why(shipped: Shipped) -> str:
     if limit is not None and shipped.final.time.ms > limit:
         parts.append(
             f"measured again, it takes {shipped.final.time.ms:.2f} ms, more than the limit of "
-            f"{limit:g} ms and the {shipped.planned_ms:.2f} ms of the plan: was the machine busy?"
+            f"{limit:g} ms and the {shipped.planned_ms:.2f} ms of the plan, as on a busy machine"
         )
     return "; ".join(parts) + "."
 
